@@ -1,0 +1,275 @@
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { GloveboxError } from './errors.ts';
+import { nearest } from './nearest.ts';
+
+/** A whole number from text or a number; units are in the setting's name. */
+const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
+const list = z
+  .union([z.string(), z.array(z.string())])
+  .transform((value) =>
+    (typeof value === 'string' ? value.split(',') : value).map((item) => item.trim()).filter(Boolean),
+  );
+
+/**
+ * Every setting, once. `exec_timeout_s` is `GLOVEBOX_EXEC_TIMEOUT_S` in the environment,
+ * `--exec-timeout-s` as a flag and `exec_timeout_s` in the configuration file.
+ */
+const settings = z.strictObject({
+  host: z.string().min(1).default('127.0.0.1').describe('Address to listen on.'),
+  port: whole(0, 65_535).default(8000).describe('Port to listen on; 0 picks a free one.'),
+  image: z
+    .string()
+    .min(1)
+    .default('data')
+    .describe('Sandbox image: "data", "slim", or the reference of an image built from sandbox-image/.'),
+  base: z.string().min(1).default('python:3.13-slim').describe('Image that the sandbox image is built from.'),
+  runtime: z.string().min(1).optional().describe("The engine's OCI runtime, for example runsc."),
+  setup: z.enum(['auto', 'never']).default('auto').describe('Whether a missing engine or base image may be installed.'),
+  exec_timeout_s: z.coerce
+    .number()
+    .positive()
+    .max(86_400)
+    .default(30)
+    .describe('Time limit of an execution that names none.'),
+  max_timeout_s: z.coerce
+    .number()
+    .positive()
+    .max(604_800)
+    .default(3600)
+    .describe('Highest time limit that a call may ask for.'),
+  memory_mb: whole(64, 1_048_576).default(1024).describe('Memory of a sandbox, its files included.'),
+  cpus: z.coerce.number().min(0.01).max(1024).default(1).describe('Processors of a sandbox.'),
+  pids: whole(16, 32_768).default(128).describe('Processes and threads of a sandbox.'),
+  disk_mb: whole(1, 1_048_576).default(512).describe("Size of a session's workspace."),
+  concurrency: whole(1, 64).default(4).describe('Executions that may run at once in one session.'),
+  output_limit: whole(1024, 16_777_216)
+    .default(65_536)
+    .describe('Bytes of stdout, and of stderr, that a result carries.'),
+  code_limit: whole(1024, 67_108_864).default(1_048_576).describe('Bytes of code, and of stdin, that a call may send.'),
+  idle_ttl_s: z.coerce.number().positive().default(1800).describe('A session unused for so long is closed.'),
+  max_lifetime_s: whole(10, 31_536_000).default(86_400).describe('A session older than this is closed.'),
+  max_sessions: whole(1, 100_000).default(100).describe('Sessions in all.'),
+  max_sessions_per_owner: whole(1, 100_000).default(50).describe('Sessions of one owner.'),
+  pool_size: whole(0, 1000).default(2).describe('Sandboxes kept ready for new sessions.'),
+  default_session: z.enum(['new', 'owner']).optional().describe('What a call that names no session gets.'),
+  on_shutdown: z
+    .enum(['remove', 'keep'])
+    .default('remove')
+    .describe('Whether a stopping server removes its sessions or leaves them for the next.'),
+  auth: z.enum(['none']).optional().describe('Who may call; "none" must be said to listen beyond loopback.'),
+  allowed_hosts: list.default([]).describe('Host names, besides loopback ones, that requests may be addressed to.'),
+  allowed_origins: list.default([]).describe('Browser origins, besides loopback ones, that may call.'),
+  state_dir: z.string().min(1).optional().describe('Where manifests and locks are kept.'),
+  instance: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]{0,39}$/)
+    .optional()
+    .describe('Name of this server among those that share the engine.'),
+  index_url: z.url().optional().describe("Package index; default: the host's pip setting."),
+  log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Least severe lines to log.'),
+});
+
+type Settings = z.infer<typeof settings>;
+type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : S;
+
+/** How the host reaches the engine and the registries: standard variables, passed on as they are. */
+export interface HostEnvironment {
+  /** `DOCKER_HOST`, `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`. */
+  docker: { host?: string; tlsVerify: boolean; certPath?: string; context?: string; configDir: string };
+  /** `XDG_RUNTIME_DIR`, where rootless engines put their sockets. */
+  runtimeDir?: string;
+  home: string;
+  /** The first of `SSL_CERT_FILE`, `NODE_EXTRA_CA_CERTS`, `REQUESTS_CA_BUNDLE` that is set. */
+  caFile?: string;
+  /** `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` in either case, as they were set. */
+  proxy: Readonly<Record<string, string>>;
+}
+
+/** One frozen object that the whole program is configured by; names as in the settings, in camelCase. */
+export type Config = Readonly<
+  { [K in keyof Settings as CamelCase<K>]: Settings[K] } & {
+    stateDir: string;
+    hostEnvironment: HostEnvironment;
+  }
+>;
+
+const PREFIX = 'GLOVEBOX_';
+/** Read before the settings are: it says where they are. */
+const FILE_VARIABLE = 'GLOVEBOX_CONFIG';
+
+/**
+ * Settings from the environment, the file named by `GLOVEBOX_CONFIG` or `--config`, and flags; later wins.
+ * @throws GloveboxError `invalid_input` that names the setting, where it was set, and the nearest valid name.
+ */
+export function loadConfig(env: NodeJS.ProcessEnv = process.env, flags: readonly string[] = []): Config {
+  const fromFlags = readFlags(flags);
+  const file = fromFlags.get('config') ?? env[FILE_VARIABLE];
+  fromFlags.delete('config');
+  const sources: [string, Map<string, unknown>][] = [
+    ['environment', readEnvironment(env)],
+    ...(file ? ([['file', readFile(file)]] as [string, Map<string, unknown>][]) : []),
+    ['flags', fromFlags],
+  ];
+  const values: Record<string, unknown> = {};
+  const spelled = new Map<string, string>();
+  for (const [source, entries] of sources) {
+    for (const [name, value] of entries) {
+      const written = spell(source, name);
+      if (!(name in settings.shape)) throw unknownSetting(source, name, written);
+      values[name] = value;
+      spelled.set(name, written);
+    }
+  }
+  const parsed = settings.safeParse(values);
+  if (!parsed.success) throw invalidSetting(parsed.error, values, spelled);
+  checkListening(parsed.data);
+  return Object.freeze({
+    ...camelCased(parsed.data),
+    stateDir: stateDirectory(parsed.data, env),
+    hostEnvironment: hostEnvironment(env),
+  }) as Config;
+}
+
+/** Names, defaults and meanings of all settings, for `glovebox --help` and the docs. */
+export function describeSettings(): { variable: string; default: string; meaning: string }[] {
+  return Object.entries(settings.shape).map(([name, schema]) => {
+    const byDefault: unknown = schema.safeParse(undefined).data;
+    return {
+      variable: PREFIX + name.toUpperCase(),
+      default: byDefault === undefined ? '' : String(byDefault),
+      meaning: schema.description ?? '',
+    };
+  });
+}
+
+/** Whether an address can be reached from this machine only. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+function readEnvironment(env: NodeJS.ProcessEnv): Map<string, unknown> {
+  const found = new Map<string, unknown>();
+  for (const [variable, value] of Object.entries(env)) {
+    if (!variable.startsWith(PREFIX) || variable === FILE_VARIABLE || value === undefined || value === '') continue;
+    found.set(variable.slice(PREFIX.length).toLowerCase(), value);
+  }
+  return found;
+}
+
+function readFile(path: string): Map<string, unknown> {
+  const hint = 'Name a readable JSON file of settings such as {"port": 8000}.';
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw new GloveboxError('invalid_input', `The configuration file ${path} cannot be read as JSON.`, { hint, cause });
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw new GloveboxError('invalid_input', `The configuration file ${path} holds no object.`, { hint });
+  }
+  return new Map(Object.entries(parsed));
+}
+
+function readFlags(flags: readonly string[]): Map<string, string> {
+  const found = new Map<string, string>();
+  for (let index = 0; index < flags.length; index += 1) {
+    const [flag, inline] = splitFlag(flags[index] ?? '');
+    const value = inline ?? flags[(index += 1)];
+    if (value === undefined) {
+      throw new GloveboxError('invalid_input', `${flag} needs a value.`, { hint: `Write it as ${flag} VALUE.` });
+    }
+    found.set(flag.slice(2).replaceAll('-', '_'), value);
+  }
+  return found;
+}
+
+function splitFlag(argument: string): [flag: string, value: string | undefined] {
+  if (!argument.startsWith('--')) {
+    throw new GloveboxError('invalid_input', `"${argument}" is not understood here.`, {
+      hint: 'Settings are given as --name VALUE; see glovebox --help.',
+    });
+  }
+  const equals = argument.indexOf('=');
+  return equals < 0 ? [argument, undefined] : [argument.slice(0, equals), argument.slice(equals + 1)];
+}
+
+function spell(source: string, name: string): string {
+  if (source === 'environment') return PREFIX + name.toUpperCase();
+  return source === 'flags' ? `--${name.replaceAll('_', '-')}` : `"${name}" in the configuration file`;
+}
+
+function unknownSetting(source: string, name: string, written: string): GloveboxError {
+  const near = nearest(name, Object.keys(settings.shape));
+  return new GloveboxError('invalid_input', `${written} is not a setting.`, {
+    hint: near ? `Did you mean ${spell(source, near)}?` : 'See glovebox --help for all settings.',
+  });
+}
+
+function invalidSetting(
+  error: z.ZodError,
+  values: Record<string, unknown>,
+  spelled: Map<string, string>,
+): GloveboxError {
+  const issue = error.issues[0];
+  const name = String(issue?.path[0] ?? '');
+  const written = spelled.get(name) ?? PREFIX + name.toUpperCase();
+  return new GloveboxError(
+    'invalid_input',
+    `${written} is ${JSON.stringify(values[name])}: ${issue?.message ?? 'not valid'}.`,
+    {
+      hint: `${settings.shape[name as keyof Settings]?.description ?? ''} Correct it, or leave it out for the default.`.trim(),
+    },
+  );
+}
+
+function checkListening({ host, auth }: Settings): void {
+  if (isLoopback(host) || auth !== undefined) return;
+  throw new GloveboxError(
+    'invalid_input',
+    `GLOVEBOX_HOST is ${host}: anyone who reaches that address could run code here.`,
+    {
+      hint: 'Listen on 127.0.0.1, or say GLOVEBOX_AUTH=none if the network before it decides who may call.',
+    },
+  );
+}
+
+function stateDirectory(parsed: Settings, env: NodeJS.ProcessEnv): string {
+  if (parsed.state_dir) return resolve(parsed.state_dir);
+  return join(env['XDG_STATE_HOME'] || join(env['HOME'] || homedir(), '.local', 'state'), 'glovebox');
+}
+
+function hostEnvironment(env: NodeJS.ProcessEnv): HostEnvironment {
+  const home = env['HOME'] || homedir();
+  const caFile = env['SSL_CERT_FILE'] || env['NODE_EXTRA_CA_CERTS'] || env['REQUESTS_CA_BUNDLE'];
+  const proxy = Object.fromEntries(
+    Object.entries(env).filter(
+      (entry): entry is [string, string] => /^(https?|no)_proxy$/i.test(entry[0]) && Boolean(entry[1]),
+    ),
+  );
+  return {
+    docker: {
+      tlsVerify: Boolean(env['DOCKER_TLS_VERIFY']),
+      configDir: env['DOCKER_CONFIG'] || join(home, '.docker'),
+      ...(env['DOCKER_HOST'] ? { host: env['DOCKER_HOST'] } : {}),
+      ...(env['DOCKER_CERT_PATH'] ? { certPath: env['DOCKER_CERT_PATH'] } : {}),
+      ...(env['DOCKER_CONTEXT'] ? { context: env['DOCKER_CONTEXT'] } : {}),
+    },
+    home,
+    proxy,
+    ...(env['XDG_RUNTIME_DIR'] ? { runtimeDir: env['XDG_RUNTIME_DIR'] } : {}),
+    ...(caFile ? { caFile } : {}),
+  };
+}
+
+function camelCased(parsed: Settings): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(parsed)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), value]),
+  );
+}

@@ -1,0 +1,57 @@
+/**
+ * Everything that can go wrong for a caller, in one table.
+ * Each code has the HTTP status that REST answers with and a default hint: the next step for the reader.
+ */
+const ERROR_TABLE = {
+  invalid_input: { status: 400, hint: 'Correct the input and call again.' },
+  unauthorized: { status: 401, hint: 'Send a valid key as "Authorization: Bearer <key>".' },
+  forbidden: { status: 403, hint: 'This server only answers callers and origins that its configuration allows.' },
+  not_found: { status: 404, hint: 'See GET /tools, or the README, for what this server offers.' },
+  session_not_found: { status: 404, hint: 'Call again without session_id to get a session.' },
+  file_not_found: { status: 404, hint: 'List the files of the session to see what is there.' },
+  session_busy: { status: 409, hint: 'Wait for the running executions of this session to end, then call again.' },
+  payload_too_large: { status: 413, hint: 'Send less in one request.' },
+  capacity_exceeded: { status: 429, hint: 'Close a session that is no longer needed, or try again later.' },
+  internal_error: { status: 500, hint: "Try again; if it happens again, look at the server's log." },
+  sandbox_lost: { status: 502, hint: 'Call again: the session continues in a new sandbox.' },
+  engine_unavailable: { status: 503, hint: 'Start the container engine, then try again.' },
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_TABLE;
+
+/** What REST and MCP callers are told: `{code, message, hint}`. */
+export interface ErrorBody {
+  code: ErrorCode;
+  message: string;
+  hint: string;
+}
+
+/** The one error type that crosses a module's border on purpose; anything else is a defect. */
+export class GloveboxError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string;
+
+  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.name = 'GloveboxError';
+    this.code = code;
+    this.hint = options.hint ?? ERROR_TABLE[code].hint;
+  }
+
+  get status(): (typeof ERROR_TABLE)[ErrorCode]['status'] {
+    return ERROR_TABLE[this.code].status;
+  }
+
+  toBody(): ErrorBody {
+    return { code: this.code, message: this.message, hint: this.hint };
+  }
+}
+
+/**
+ * Any thrown value as a GloveboxError. What is not one already becomes `internal_error`
+ * with no foreign text in it: that belongs in the log, where `cause` carries it.
+ */
+export function toGloveboxError(thrown: unknown): GloveboxError {
+  if (thrown instanceof GloveboxError) return thrown;
+  return new GloveboxError('internal_error', 'Something went wrong inside Glovebox.', { cause: thrown });
+}

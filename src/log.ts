@@ -1,0 +1,33 @@
+/** Structured lines to stderr; stdout belongs to MCP on stdio. */
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+export type LogFields = Readonly<Record<string, unknown>>;
+
+export interface Log {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
+
+const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
+
+/** A log that drops lines below `least`; each line is `time level message key=value …`. */
+export function createLog(least: LogLevel, write: (line: string) => void = (line) => process.stderr.write(line)): Log {
+  const at =
+    (level: LogLevel) =>
+    (message: string, fields: LogFields = {}) => {
+      if (LEVELS.indexOf(level) < LEVELS.indexOf(least)) return;
+      const pairs = Object.entries(fields).map(([key, value]) => ` ${key}=${format(value)}`);
+      write(`${new Date().toISOString()} ${level.padEnd(5)} ${message}${pairs.join('')}\n`);
+    };
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+function format(value: unknown): string {
+  if (value instanceof Error) return JSON.stringify(describe(value));
+  return typeof value === 'string' && /^[\w./:@-]+$/.test(value) ? value : (JSON.stringify(value) ?? String(value));
+}
+
+function describe(error: Error): string {
+  return error.cause instanceof Error ? `${error.message} (${describe(error.cause)})` : error.message;
+}

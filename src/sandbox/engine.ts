@@ -1,0 +1,52 @@
+import type { Duplex } from 'node:stream';
+
+/** What a sandbox is to be, in no engine's words. Sizes in MiB, lifetime in seconds. */
+export interface SandboxSpec {
+  /** Random, part of the container's name: says nothing of session or owner. */
+  readonly key: string;
+  /** The control plane that makes it. */
+  readonly instance: string;
+  /** The user that the runner and the code run as, this sandbox's alone. */
+  readonly uid: number;
+  readonly image: string;
+  readonly runtime?: string;
+  readonly memoryMb: number;
+  readonly cpus: number;
+  readonly pids: number;
+  readonly diskMb: number;
+  readonly maxLifetimeS: number;
+}
+
+/** A sandbox as the engine lists it. */
+export interface SandboxInfo {
+  readonly id: string;
+  readonly key: string;
+  readonly instance: string;
+  readonly uid: number;
+  readonly running: boolean;
+}
+
+export interface EngineInfo {
+  readonly name: string;
+  readonly version: string;
+}
+
+/**
+ * Makes, finds and removes sandboxes. Every method rejects with `engine_unavailable` when the engine
+ * does not answer, and with `sandbox_lost` when it does but the sandbox named is gone.
+ */
+export interface Engine {
+  /** Creates and starts a sandbox; its id. Leaves nothing behind when it fails. */
+  start(spec: SandboxSpec): Promise<string>;
+  /** Starts a runner as `uid`. Bytes of the duplex are the runner's stdin and stdout; its end is the runner's. */
+  connect(id: string, uid: number): Promise<Duplex>;
+  /** Ends every process of `uid` in the sandbox; the container and its files live on. */
+  killUser(id: string, uid: number): Promise<void>;
+  /** Whether any process of `uid` runs in the sandbox, as seen from outside it. */
+  hasProcesses(id: string, uid: number): Promise<boolean>;
+  /** Removes a sandbox with all that is in it; one already gone is a success. */
+  remove(id: string): Promise<void>;
+  /** All sandboxes of every Glovebox on this engine. */
+  list(): Promise<SandboxInfo[]>;
+  info(): Promise<EngineInfo>;
+}

@@ -1,0 +1,43 @@
+import type { z } from 'zod';
+import type { Caller } from '../sandbox/caller.ts';
+import type { Sessions } from '../sandbox/sessions.ts';
+
+/** What a call says while it runs. Texts are whole characters of valid Unicode. */
+export type ToolEvent =
+  | { type: 'session'; session_id: string; session_created?: true }
+  | { type: 'stdout' | 'stderr'; text: string }
+  | { type: 'progress'; message: string };
+
+/** All that a tool may use of the world. Only add what a tool uses. */
+export interface ToolContext {
+  readonly sessions: Sessions;
+  readonly caller: Caller;
+  /** Aborts when the caller cancels or goes away. */
+  readonly signal: AbortSignal;
+  /** Tells the caller of progress; a promise means that the caller is slow and the program should wait. */
+  emit(event: ToolEvent): void | Promise<void>;
+}
+
+/** What a call does to the session: MCP's annotations derive from it. */
+export type ToolEffect = 'reads' | 'changes';
+
+/**
+ * One tool: MCP, REST and the docs all derive from this object.
+ * `handle` gets input that `input` has parsed and answers with what `output` describes;
+ * it throws a GloveboxError when the tool cannot do its job.
+ */
+export interface Tool<
+  Input extends { session_id?: string | undefined } = { session_id?: string },
+  Output extends { session_id: string } = { session_id: string },
+> {
+  readonly name: string;
+  readonly title: string;
+  /** Written for a model that reads it cold. */
+  readonly description: string;
+  readonly effect: ToolEffect;
+  readonly input: z.ZodType<Input>;
+  readonly output: z.ZodType<Output>;
+  handle(input: Input, context: ToolContext): Promise<Output>;
+  /** The output as text, with all that the structured form says. */
+  summarize(output: Output): string;
+}
