@@ -65,7 +65,7 @@ const settings = z.strictObject({
   state_dir: z.string().min(1).optional().describe('Where manifests and locks are kept.'),
   instance: z
     .string()
-    .regex(/^[a-z0-9][a-z0-9._-]{0,39}$/)
+    .regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, 'lower-case letters, digits, - and _')
     .optional()
     .describe('Name of this server among those that share the engine.'),
   index_url: z.url().optional().describe("Package index; default: the host's pip setting."),
@@ -92,7 +92,7 @@ export interface HostEnvironment {
 
 /** One frozen object that the whole program is configured by; names as in the settings, in camelCase. */
 export type Config = Readonly<
-  { [K in keyof Settings as CamelCase<K>]: Settings[K] } & {
+  { [K in keyof Settings as CamelCase<K>]: Exclude<Settings[K], undefined> } & {
     stateDir: string;
     hostEnvironment: HostEnvironment;
   }

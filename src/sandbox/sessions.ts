@@ -1,22 +1,290 @@
+import { randomBytes } from 'node:crypto';
+import { GloveboxError } from '../errors.ts';
+import type { Log } from '../log.ts';
 import type { Caller } from './caller.ts';
+import type { Manifest, Manifests } from './manifests.ts';
+import type { Waiting } from './once.ts';
+import type { Pool } from './pool.ts';
+import type { Sandbox } from './sandbox.ts';
+import { Session, type SessionSummary } from './session.ts';
 
-/** A session as its owner sees it. Times are ISO 8601. */
-export interface SessionSummary {
-  session_id: string;
-  created_at: string;
-  last_used_at: string;
-  expires_at: string;
-  /** Executions under way. */
-  running: number;
+export type { Session, SessionSummary } from './session.ts';
+
+/** An owner's own name for a session; handles that the server mints begin with `gbx_`. */
+const NAME = /^(?!gbx_)[A-Za-z0-9_-]{1,64}$/;
+/** The session of an owner who names none. */
+const DEFAULT_NAME = 'default';
+const SWEEP_MS = 1000;
+/** After its caller's connection ended, an unused session lives for at most this part of its idle time. */
+const DISCONNECTED_PART = 1 / 6;
+
+export interface SessionLimits {
+  readonly idleTtlS: number;
+  readonly maxLifetimeS: number;
+  readonly maxSessions: number;
+  readonly maxSessionsPerOwner: number;
+  readonly concurrency: number;
 }
 
-export interface Sessions {
+export interface SessionsOptions {
+  readonly limits: SessionLimits;
+  readonly manifests: Manifests;
+  /** Gets the engine ready, once, and answers with the pool of its sandboxes. */
+  readonly prepare: (waiting?: Waiting) => Promise<Pool>;
+  readonly log: Log;
+}
+
+/** A session held open for one call; it does not expire before the lease is disposed of. */
+export interface Lease extends Disposable {
+  readonly session: Session;
+  readonly created: boolean;
+}
+
+/** Opens, finds, owns, expires, limits and closes sessions. */
+export class Sessions {
+  readonly #options: SessionsOptions;
+  readonly #sessions = new Map<string, Session>();
+  readonly #sweep: NodeJS.Timeout;
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+    this.#sweep = setInterval(() => this.#expire(), SWEEP_MS);
+    this.#sweep.unref();
+  }
+
   /** Sessions there are, of all owners. */
-  readonly count: number;
-  create(owner: string, name?: string): Promise<SessionSummary>;
-  list(owner: string): SessionSummary[];
+  get count(): number {
+    return this.#sessions.size;
+  }
+
+  /** Opens a session, of that name or with a new handle; the one of that name if it exists. */
+  async create(owner: string, name?: string): Promise<SessionSummary> {
+    using lease = await this.#lease(owner, name ?? mintHandle(), { mint: name === undefined });
+    return lease.session.summarize();
+  }
+
+  list(owner: string): SessionSummary[] {
+    return [...this.#sessions.values()]
+      .filter((session) => session.owner === owner)
+      .map((session) => session.summarize());
+  }
+
   /** @throws GloveboxError `session_not_found` for an unknown, expired or another's session alike. */
-  describe(owner: string, id: string): SessionSummary;
-  close(owner: string, id: string): Promise<void>;
-  lease(caller: Caller, id?: string): Promise<unknown>;
+  describe(owner: string, id: string): SessionSummary {
+    return this.#find(owner, id).summarize();
+  }
+
+  /** Closes a session and removes all that is in it. @throws GloveboxError `session_not_found` as `describe` does. */
+  async close(owner: string, id: string): Promise<void> {
+    await this.#close(this.#find(owner, id));
+  }
+
+  /**
+   * The session that a call means: its argument, else the header, else the one bound to its connection,
+   * else the caller's fallback. Opens it if need be.
+   * @throws GloveboxError `session_not_found`, `invalid_input`, `capacity_exceeded`, or what the engine says.
+   */
+  async lease(
+    caller: Caller,
+    argument?: string,
+    waiting: Waiting = {},
+  ): Promise<Lease> {
+    const named = argument ?? caller.sessionHeader;
+    const bound = caller.binding?.sessionId;
+    const lease = await (named !== undefined
+      ? this.#lease(caller.owner, named, waiting)
+      : bound !== undefined && this.#sessions.has(keyOf(caller.owner, bound))
+        ? this.#lease(caller.owner, bound, waiting)
+        : caller.fallback === 'owner'
+          ? this.#lease(caller.owner, DEFAULT_NAME, waiting)
+          : this.#lease(caller.owner, mintHandle(), { ...waiting, mint: true }));
+    if (caller.binding && (bound === undefined || named === undefined)) caller.binding.sessionId = lease.session.id;
+    return lease;
+  }
+
+  /** Says that the connection which used a session has ended: its idle time is cut short, unless it is used again. */
+  disconnected(owner: string, id: string): void {
+    const session = this.#sessions.get(keyOf(owner, id));
+    if (!session || session.uses > 0) return;
+    const cut = Date.now() + this.#options.limits.idleTtlS * 1000 * DISCONNECTED_PART;
+    session.expiresAt = new Date(Math.min(session.expiresAt.getTime(), cut));
+  }
+
+  /** Takes over a session of an earlier run of this instance, whose sandbox still runs. */
+  adopt(manifest: Manifest, sandbox: Sandbox): void {
+    const identity = { id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) };
+    const session = new Session(identity, this.#host, this.#options.limits.concurrency, sandbox);
+    this.#touch(session, new Date(manifest.last_used_at));
+    this.#sessions.set(keyOf(session.owner, session.id), session);
+  }
+
+  /** Ends all sessions: removes them, or leaves their sandboxes for the next run to adopt. */
+  async shutdown(mode: 'remove' | 'keep'): Promise<void> {
+    clearInterval(this.#sweep);
+    const sessions = [...this.#sessions.values()];
+    this.#sessions.clear();
+    await Promise.all(
+      sessions.map(async (session) => {
+        if (mode === 'remove') return session.close().catch(() => {});
+        await this.#record(session);
+        return session.abandon();
+      }),
+    );
+  }
+
+  readonly #host = {
+    claim: async (session: Session): Promise<Sandbox> => {
+      const pool = await this.#options.prepare();
+      const sandbox = await pool.take();
+      try {
+        this.#write(session, sandbox.key);
+      } catch (error) {
+        await sandbox.remove().catch(() => {});
+        throw error;
+      }
+      return sandbox;
+    },
+    disown: (sandbox: Sandbox): void => this.#options.manifests.remove(sandbox.key),
+  };
+
+  async #lease(
+    owner: string,
+    id: string,
+    options: Waiting & { readonly mint?: boolean },
+  ): Promise<Lease> {
+    let session = this.#sessions.get(keyOf(owner, id));
+    const created = !session;
+    if (!session) {
+      if (!options.mint && !NAME.test(id)) throw id.startsWith('gbx_') ? unknownSession(id) : invalidName(id);
+      session = await this.#open(owner, id, options);
+    }
+    session.uses += 1;
+    try {
+      await session.open();
+    } catch (error) {
+      session.uses -= 1;
+      if (created) this.#sessions.delete(keyOf(owner, id));
+      throw error;
+    }
+    this.#touch(session);
+    return this.#hold(session, created);
+  }
+
+  #hold(session: Session, created: boolean): Lease {
+    return {
+      session,
+      created,
+      [Symbol.dispose]: () => {
+        session.uses -= 1;
+        this.#touch(session);
+        void this.#record(session);
+      },
+    };
+  }
+
+  /** Enters a new session in the books before it has a sandbox, so that a second call of that name finds it. */
+  async #open(
+    owner: string,
+    id: string,
+    waiting: Waiting,
+  ): Promise<Session> {
+    await this.#options.prepare(waiting);
+    const existing = this.#sessions.get(keyOf(owner, id));
+    if (existing) return existing;
+    this.#makeRoom(owner);
+    const session = new Session({ id, owner, createdAt: new Date() }, this.#host, this.#options.limits.concurrency);
+    this.#touch(session);
+    this.#sessions.set(keyOf(owner, id), session);
+    return session;
+  }
+
+  /** Closes the owner's least recently used idle session when a cap is reached; never another owner's. */
+  #makeRoom(owner: string): void {
+    const own = [...this.#sessions.values()].filter((session) => session.owner === owner);
+    const { maxSessions, maxSessionsPerOwner } = this.#options.limits;
+    if (own.length < maxSessionsPerOwner && this.#sessions.size < maxSessions) return;
+    const [oldest] = own
+      .filter((session) => session.uses === 0)
+      .sort((a, b) => a.lastUsedAt.getTime() - b.lastUsedAt.getTime());
+    if (!oldest) {
+      const limit =
+        own.length >= maxSessionsPerOwner
+          ? `${maxSessionsPerOwner} sessions for one owner`
+          : `${maxSessions} sessions in all`;
+      throw new GloveboxError('capacity_exceeded', `This server allows ${limit}, and none of yours is idle.`);
+    }
+    this.#closeInBackground(oldest, 'made room for a new session');
+  }
+
+  #find(owner: string, id: string): Session {
+    const session = this.#sessions.get(keyOf(owner, id));
+    if (!session) throw unknownSession(id);
+    return session;
+  }
+
+  #touch(session: Session, at = new Date()): void {
+    const { idleTtlS, maxLifetimeS } = this.#options.limits;
+    session.lastUsedAt = at;
+    session.expiresAt = new Date(
+      Math.min(at.getTime() + idleTtlS * 1000, session.createdAt.getTime() + maxLifetimeS * 1000),
+    );
+  }
+
+  #expire(): void {
+    const now = Date.now();
+    for (const session of this.#sessions.values()) {
+      if (session.uses === 0 && session.expiresAt.getTime() <= now) this.#closeInBackground(session, 'expired');
+    }
+  }
+
+  #closeInBackground(session: Session, why: string): void {
+    this.#options.log.info('closing a session', { session: session.id, owner: session.owner, why });
+    this.#close(session).catch((error: unknown) =>
+      this.#options.log.warn('a session could not be removed', { session: session.id, error }),
+    );
+  }
+
+  async #close(session: Session): Promise<void> {
+    this.#sessions.delete(keyOf(session.owner, session.id));
+    await session.close();
+  }
+
+  async #record(session: Session): Promise<void> {
+    const key = await session.sandboxKey();
+    if (key && this.#sessions.has(keyOf(session.owner, session.id))) this.#write(session, key);
+  }
+
+  #write(session: Session, key: string): void {
+    this.#options.manifests.write({
+      key,
+      session_id: session.id,
+      owner: session.owner,
+      created_at: session.createdAt.toISOString(),
+      last_used_at: session.lastUsedAt.toISOString(),
+    });
+  }
+}
+
+/** 144 random bits. */
+function mintHandle(): string {
+  return `gbx_${randomBytes(18).toString('base64url')}`;
+}
+
+/** NUL is in no name, so no owner and id can be mistaken for another pair. */
+function keyOf(owner: string, id: string): string {
+  return `${owner}\0${id}`;
+}
+
+function unknownSession(id: string): GloveboxError {
+  return new GloveboxError('session_not_found', `Unknown or expired session ${JSON.stringify(id.slice(0, 64))}.`);
+}
+
+function invalidName(id: string): GloveboxError {
+  return new GloveboxError(
+    'invalid_input',
+    `${JSON.stringify(id.slice(0, 64))} is neither a session handle nor a valid name.`,
+    {
+      hint: 'Use a session_id that a result gave you, or a name of 1 to 64 letters, digits, "_" or "-" that does not begin with "gbx_".',
+    },
+  );
 }

@@ -1,0 +1,64 @@
+"""The channel's frames: a header of length, type and stream id, then the payload.
+
+The control plane's half is src/sandbox/frames.ts; the two change together.
+"""
+
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+HEADER = struct.Struct(">IBI")
+"""Payload length in bytes, frame type, stream id."""
+
+# From the control plane.
+START = 1
+"""JSON of a request: begins the execution whose id is the stream's."""
+STOP = 2
+"""One byte: INTERRUPT or KILL."""
+CREDIT = 3
+"""Four bytes: how many more bytes of output the stream may send."""
+
+# From the runner.
+READY = 16
+"""JSON about the interpreter, once, on stream 0."""
+STDOUT = 17
+STDERR = 18
+END = 19
+"""JSON of a report: the stream's last frame."""
+
+INTERRUPT = b"i"
+KILL = b"k"
+
+INITIAL_CREDIT = 256 * 1024
+"""Bytes of output that a stream may send before it is granted more."""
+CHUNK = 64 * 1024
+"""Most bytes of output in one frame."""
+
+
+def pack(kind: int, stream: int, payload: bytes) -> bytes:
+    return HEADER.pack(len(payload), kind, stream) + payload
+
+
+def pack_json(kind: int, stream: int, value: Any) -> bytes:
+    # ensure_ascii keeps lone surrogates, which UTF-8 cannot carry, as escapes.
+    return pack(kind, stream, json.dumps(value, separators=(",", ":")).encode())
+
+
+class Decoder:
+    """Cuts a byte stream into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
+        """Takes bytes as they come and yields each complete (type, stream, payload)."""
+        self._buffer += data
+        while len(self._buffer) >= HEADER.size:
+            length, kind, stream = HEADER.unpack_from(self._buffer)
+            end = HEADER.size + length
+            if len(self._buffer) < end:
+                return
+            payload = bytes(self._buffer[HEADER.size : end])
+            del self._buffer[:end]
+            yield kind, stream, payload

@@ -1,0 +1,310 @@
+"""Drives the runner over its channel, as the control plane does. Needs Linux and a writable /workspace."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import unittest
+from dataclasses import dataclass, field
+from typing import Any
+
+RUNNER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "runner")
+sys.path.insert(0, RUNNER)
+
+import frames  # noqa: E402
+from installed import find_distributions  # noqa: E402
+
+
+@dataclass
+class Outcome:
+    """What came back of one execution."""
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    report: dict[str, Any] | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
+    printed: threading.Event = field(default_factory=threading.Event)
+
+
+class Client:
+    """The control plane's half of a channel, on threads."""
+
+    def __init__(self, grant: bool = True) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", RUNNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        )
+        self.grant = grant
+        self.outcomes: dict[int, Outcome] = {}
+        self.ready = threading.Event()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        decoder = frames.Decoder()
+        while data := self.process.stdout.read(1 << 16):
+            for kind, stream, payload in decoder.feed(data):
+                self._take(kind, stream, payload)
+
+    def _take(self, kind: int, stream: int, payload: bytes) -> None:
+        if kind == frames.READY:
+            self.ready.set()
+            return
+        outcome = self.outcomes[stream]
+        if kind == frames.END:
+            outcome.report = json.loads(payload)
+            outcome.ended.set()
+            return
+        if kind == frames.STDOUT:
+            outcome.stdout += payload
+        else:
+            outcome.stderr += payload
+        outcome.printed.set()
+        if self.grant:
+            self.send(frames.CREDIT, stream, len(payload).to_bytes(4, "big"))
+
+    def send(self, kind: int, stream: int, payload: bytes) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(frames.pack(kind, stream, payload))
+
+    def start(self, code: str, **request: Any) -> Outcome:
+        stream = len(self.outcomes) + 1
+        outcome = self.outcomes[stream] = Outcome()
+        self.send(frames.START, stream, json.dumps({"code": code, **request}).encode())
+        return outcome
+
+    def stop(self, outcome: Outcome, how: bytes) -> None:
+        stream = next(key for key, value in self.outcomes.items() if value is outcome)
+        self.send(frames.STOP, stream, how)
+
+    def run(self, code: str, **request: Any) -> Outcome:
+        outcome = self.start(code, **request)
+        if not outcome.ended.wait(20):
+            raise AssertionError(f"no end; so far {outcome.stdout!r} {outcome.stderr!r}")
+        return outcome
+
+    def close(self) -> int:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.close()
+        code = self.process.wait(5)
+        self.reader.join(5)
+        self.process.stdout.close()
+        return code
+
+
+def report_of(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.report is not None
+    return outcome.report
+
+
+class RunnerTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.client = Client()
+        self.addCleanup(lambda: self.client.process.poll() is None and self.client.close())
+
+    def test_code_runs_as_a_script_would(self) -> None:
+        outcome = self.client.run(
+            "import sys, os, inspect\n"
+            "def f(): pass\n"
+            "print(__name__, sys.argv == [__file__], os.getcwd(), sys.path[0], __spec__)\n"
+            "print(inspect.getsource(f), end='')\n"
+            "print(sys.stdin.read() == '', 'runner' in sys.modules, 'frames' in sys.modules)\n"
+        )
+        self.assertEqual(outcome.stderr, b"")
+        self.assertEqual(
+            outcome.stdout, b"__main__ True /workspace /workspace None\ndef f(): pass\nTrue False False\n"
+        )
+        self.assertEqual(report_of(outcome)["exit_code"], 0)
+
+    def test_executions_share_no_globals_and_no_process(self) -> None:
+        first = self.client.run("import os; x = 1; print(os.getpid())")
+        second = self.client.run("import os; print(os.getpid(), 'x' in globals())")
+        self.assertNotEqual(first.stdout.split()[0], second.stdout.split()[0])
+        self.assertIn(b"False", second.stdout)
+
+    def test_exit_codes_are_the_programs_own(self) -> None:
+        for code, expected in (
+            ("import sys; sys.exit(7)", 7),
+            ("import sys; sys.exit('why')", 1),
+            ("raise SystemExit", 0),
+            ("import os; os._exit(9)", 9),
+            ("1/0", 1),
+            ("def (", 1),
+        ):
+            with self.subTest(code):
+                self.assertEqual(report_of(self.client.run(code))["exit_code"], expected)
+
+    def test_an_exception_is_shown_and_reported_without_the_runners_frames(self) -> None:
+        outcome = self.client.run("def f():\n    raise ValueError('no')\nf()")
+        error = report_of(outcome)["error"]
+        self.assertEqual((error["name"], error["value"]), ("ValueError", "no"))
+        self.assertEqual(outcome.stderr.decode(), error["traceback"])
+        self.assertEqual(error["traceback"].count("File "), 2)
+        self.assertIn("raise ValueError('no')", error["traceback"])
+
+    def test_the_programs_own_excepthook_is_called(self) -> None:
+        outcome = self.client.run("import sys; sys.excepthook = lambda *a: print('mine'); 1/0")
+        self.assertEqual(outcome.stdout, b"mine\n")
+        self.assertEqual(outcome.stderr, b"")
+
+    def test_interpreter_shutdown_runs_whole(self) -> None:
+        outcome = self.client.run(
+            "import atexit, threading, time\n"
+            "class Late:\n    def __del__(self): print('deleted')\n"
+            "late = Late()\n"
+            "atexit.register(print, 'atexit')\n"
+            "threading.Thread(target=lambda: (time.sleep(0.05), print('thread'))).start()\n"
+            "print('main', end='')\n"
+        )
+        self.assertEqual(outcome.stdout, b"mainthread\natexit\ndeleted\n")
+
+    def test_stdin_and_environment_are_given_up_front(self) -> None:
+        outcome = self.client.run(
+            "import os; print(input(), input(), os.environ['A'], os.environ['HOME'])", stdin="1\n2\n", env={"A": "ü"}
+        )
+        self.assertEqual(outcome.stdout, "1 2 ü /workspace\n".encode())
+
+    def test_each_line_arrives_when_it_is_printed(self) -> None:
+        outcome = self.client.start("print('first'); input_never = __import__('time').sleep(30)")
+        self.assertTrue(outcome.printed.wait(5))
+        self.assertFalse(outcome.ended.is_set())
+        self.client.stop(outcome, frames.KILL)
+        self.assertTrue(outcome.ended.wait(5))
+        self.assertEqual(report_of(outcome)["signal"], 9)
+
+    def test_an_interrupt_is_a_keyboard_interrupt(self) -> None:
+        outcome = self.client.start(
+            "import time\nprint('up')\ntry:\n    time.sleep(30)\nexcept KeyboardInterrupt:\n    print('caught')"
+        )
+        outcome.printed.wait(5)
+        self.client.stop(outcome, frames.INTERRUPT)
+        self.assertTrue(outcome.ended.wait(5))
+        self.assertEqual(outcome.stdout, b"up\ncaught\n")
+
+    def test_what_a_program_leaves_behind_is_gone_before_its_end(self) -> None:
+        outcome = self.client.run(
+            "import os, time\n"
+            "if os.fork() == 0:\n"
+            "    os.setsid()\n"
+            "    if os.fork() == 0:\n"
+            "        print(os.getpid(), flush=True); time.sleep(60)\n"
+            "    os._exit(0)\n"
+            "os.wait()\n"
+            "time.sleep(0.1)\n"
+        )
+        self.assertFalse(os.path.exists(f"/proc/{int(outcome.stdout)}"))
+        self.assertFalse(report_of(outcome)["survivors"])
+
+    def test_changed_files_are_named_once(self) -> None:
+        first = self.client.run("open('a b.txt', 'w').write('12'); import os; os.makedirs('.cache/x', exist_ok=True)")
+        self.assertEqual(report_of(first)["files"], [{"path": "a b.txt", "size": 2}])
+        for _ in range(20):
+            self.assertEqual(report_of(self.client.run("pass"))["files"], [])
+        again = self.client.run("import os; os.rename('a b.txt', 'c'); os.utime('c', (0, 0))")
+        self.assertEqual(report_of(again)["files"], [{"path": "c", "size": 2}])
+        os.unlink("/workspace/c")
+
+    def test_output_stops_at_the_credit_and_goes_on_when_granted(self) -> None:
+        client = Client(grant=False)
+        flood = client.start("print('x' * 1_000_000)")
+        while len(flood.stdout) < frames.INITIAL_CREDIT:
+            time.sleep(0.01)
+        other = client.run("print('not held up')")
+        self.assertEqual(other.stdout, b"not held up\n")
+        self.assertEqual(len(flood.stdout), frames.INITIAL_CREDIT)
+        client.send(frames.CREDIT, 1, (1_000_000).to_bytes(4, "big"))
+        self.assertTrue(flood.ended.wait(5))
+        self.assertEqual(len(flood.stdout), 1_000_001)
+        client.close()
+
+    def test_closing_the_standard_streams_does_not_end_an_execution(self) -> None:
+        outcome = self.client.run("import os; os.close(1); os.close(2); os.close(0); open('/workspace/alive','w').close()")
+        self.assertEqual(report_of(outcome)["files"], [{"path": "alive", "size": 0}])
+        os.unlink("/workspace/alive")
+
+    def test_bytes_written_to_every_descriptor_harm_nothing_but_the_own_output(self) -> None:
+        outcome = self.client.run(
+            "import os\nfor fd in range(1024):\n    try: os.write(fd, b'\\0\\0\\0\\5\\x13\\0\\0\\0\\1hello')\n    except OSError: pass\n"
+        )
+        self.assertEqual(report_of(outcome)["exit_code"], 0)
+        self.assertIsNone(report_of(outcome)["error"])
+        self.assertEqual(self.client.run("print(1)").stdout, b"1\n")
+
+    def test_a_killed_supervisor_is_told_of_at_once(self) -> None:
+        outcome = self.client.run("import os, time; os.kill(os.getppid(), 9); time.sleep(30)")
+        self.assertEqual(report_of(outcome)["failed"], "supervisor lost")
+
+    def test_the_runner_and_the_supervisor_cannot_be_read_by_the_code(self) -> None:
+        if os.getuid() == 0:
+            self.skipTest("root reads all")
+        outcome = self.client.run(
+            "import os\n"
+            "supervisor = os.getppid()\n"
+            "runner = int(open(f'/proc/{supervisor}/stat').read().split()[3])\n"
+            "for pid in (supervisor, runner):\n"
+            "    for name in ('mem', 'environ', 'fd/1'):\n"
+            "        try: open(f'/proc/{pid}/{name}', 'rb'); print('open', name)\n"
+            "        except PermissionError: pass\n"
+            "print(open('/proc/self/oom_score_adj').read().strip(), os.access('/proc/self/mem', os.W_OK))\n"
+        )
+        self.assertEqual(outcome.stdout, b"1000 True\n", outcome.stderr)
+
+    def test_multiprocessing_works_with_every_start_method(self) -> None:
+        outcome = self.client.run(
+            "import multiprocessing as mp\n"
+            "def square(x): return x * x\n"
+            "if __name__ == '__main__':\n"
+            "    for method in mp.get_all_start_methods():\n"
+            "        with mp.get_context(method).Pool(2) as pool: print(method, pool.map(square, [2, 3]))\n"
+        )
+        self.assertEqual(outcome.stderr, b"")
+        self.assertEqual(outcome.stdout.count(b"[4, 9]"), 3)
+
+    def test_many_at_once_keep_their_output_apart(self) -> None:
+        outcomes = [self.client.start(f"for _ in range(1000): print({n})") for n in range(4)]
+        for n, outcome in enumerate(outcomes):
+            self.assertTrue(outcome.ended.wait(20))
+            self.assertEqual(outcome.stdout, f"{n}\n".encode() * 1000)
+
+    def test_usage_is_the_executions_own(self) -> None:
+        busy = report_of(self.client.run("b = bytearray(50_000_000)\nfor _ in range(1_000_000): pass"))
+        idle = report_of(self.client.run("pass"))
+        self.assertGreater(busy["cpu_ms"], idle["cpu_ms"])
+        self.assertGreater(busy["peak_memory_bytes"], 50_000_000)
+        self.assertLess(idle["peak_memory_bytes"], 30_000_000)
+
+    def test_the_runner_ends_with_its_control_plane_and_takes_the_programs_along(self) -> None:
+        outcome = self.client.start("import os, time; print(os.getpid()); time.sleep(60)")
+        outcome.printed.wait(5)
+        self.assertEqual(self.client.close(), 0)
+        deadline = time.monotonic() + 5
+        while os.path.exists(f"/proc/{int(outcome.stdout)}") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.assertFalse(os.path.exists(f"/proc/{int(outcome.stdout)}"))
+
+    def test_a_planted_module_is_never_on_the_runners_path(self) -> None:
+        with open("/workspace/json.py", "w") as file:
+            file.write("raise SystemExit(3)")
+        self.addCleanup(os.unlink, "/workspace/json.py")
+        client = Client()
+        self.assertTrue(client.ready.wait(5))
+        client.close()
+
+
+class InstalledTest(unittest.TestCase):
+    def test_lists_what_the_image_holds(self) -> None:
+        found = {name: (version, source) for name, version, source in find_distributions()}
+        self.assertIn("pip", found)
+        self.assertEqual(found["pip"][1], "image")
+
+    def test_an_execution_can_list(self) -> None:
+        client = Client()
+        outcome = client.run("", kind="packages")
+        client.close()
+        self.assertIn("pip", [package["name"] for package in json.loads(outcome.stdout)])
+
+
+if __name__ == "__main__":
+    unittest.main()

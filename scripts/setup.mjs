@@ -1,0 +1,187 @@
+/**
+ * Readies a clone: installs the npm dependencies, then compiles src/ to dist/. Each is skipped when it is done.
+ * Runs before every npm script, so before there is a node_modules and on any Node from 18 on: plain JavaScript,
+ * no dependency. Says what it does on stderr, for stdout may carry MCP.
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import { delimiter, dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const MODULES = join(ROOT, 'node_modules');
+const DIST = join(ROOT, 'dist');
+const LOCK = join(ROOT, '.setup.lock');
+/** Hash of the sources that dist/ was built from; goes when dist/ goes. */
+const BUILD_STAMP = join(DIST, '.glovebox-build');
+/** An install over a slow line takes minutes; a lock older than this outlived its holder. */
+const LOCK_LIMIT_MS = 15 * 60 * 1000;
+
+const builds = !process.argv.includes('--no-build');
+
+try {
+  if (!isInstalled() || (builds && !isBuilt())) {
+    withLock(() => {
+      if (!isInstalled()) install();
+      if (builds && !isBuilt()) build();
+    });
+  }
+} catch (error) {
+  process.stderr.write(`glovebox setup: ${error.message}\n`);
+  process.exitCode = 1;
+}
+
+/** npm keeps a list of what it put into node_modules, written last; it must agree with the lockfile. */
+function isInstalled() {
+  const wanted = readPackages(join(ROOT, 'package-lock.json'));
+  const installed = readPackages(join(MODULES, '.package-lock.json'));
+  for (const [path, { version, integrity, optional, devOptional }] of Object.entries(wanted)) {
+    const found = installed[path];
+    // Those of other platforms are left out.
+    if (path === '' || (!found && (optional || devOptional))) continue;
+    if (found?.version !== version || found?.integrity !== integrity) return false;
+  }
+  return Object.keys(installed).every((path) => path in wanted);
+}
+
+function readPackages(lockfile) {
+  try {
+    return JSON.parse(readText(lockfile) ?? '{}').packages ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function install() {
+  say('Installing dependencies (npm ci) …');
+  // Not `npm ci` alone: it refuses a lockfile from a registry that lacks the binaries of other platforms.
+  // Both install what the lockfile names, and neither writes it.
+  const refusal = runNpm(['ci']);
+  const failure = refusal?.includes('EUSAGE') ? runNpm(['install', '--no-save']) : refusal;
+  if (failure === undefined) return;
+  process.stderr.write(failure);
+  throw new Error(
+    'npm could not install the dependencies. Check that it reaches its registry ("npm ping"), then run this again.',
+  );
+}
+
+/** What npm said, if it failed. */
+function runNpm(command) {
+  // biome-ignore lint/style/noProcessEnv: npm says only there which npm it is, and configuration is not loaded yet
+  const { npm_execpath: npm, PATH: path = '' } = process.env;
+  const args = [...command, '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  const options = { cwd: ROOT, stdio: ['ignore', 2, 'pipe'], encoding: 'utf8' };
+  // Yarn and pnpm name themselves there too, and know no `ci`.
+  const result =
+    npm && /npm-cli\.c?js$/.test(npm)
+      ? spawnSync(findNode(path), [npm, ...args], options)
+      : spawnSync('npm', args, { ...options, shell: process.platform === 'win32' });
+  if (result.status === 0) return undefined;
+  return result.stderr || `${result.error?.message ?? `npm ${command[0]} ended with ${result.status}`}\n`;
+}
+
+/** A Node that is not the one in node_modules, which npm is about to remove. */
+function findNode(path) {
+  const name = process.platform === 'win32' ? 'node.exe' : 'node';
+  const elsewhere = [process.execPath, ...path.split(delimiter).map((folder) => join(folder, name))];
+  return elsewhere.find((node) => !node.startsWith(ROOT) && fs.existsSync(node)) ?? process.execPath;
+}
+
+function isBuilt() {
+  return readText(BUILD_STAMP) === hashSources();
+}
+
+function build() {
+  say('Building …');
+  const sources = hashSources();
+  for (const name of fs.readdirSync(ROOT)) {
+    if (/^dist\.\d+$/.test(name)) fs.rmSync(join(ROOT, name), { recursive: true, force: true });
+  }
+  const made = `${DIST}.${process.pid}`;
+  try {
+    const tsc = join(MODULES, 'typescript', 'bin', 'tsc');
+    const args = [tsc, '-p', 'tsconfig.build.json', '--outDir', made];
+    const { status } = spawnSync(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 2, 2] });
+    if (status !== 0) throw new Error('src/ does not compile. Correct the errors above, then run this again.');
+    fs.writeFileSync(join(made, relative(DIST, BUILD_STAMP)), sources);
+    // Whole folders are exchanged, so that no file of an older build stays and a running server misses none for long.
+    fs.rmSync(DIST, { recursive: true, force: true });
+    fs.renameSync(made, DIST);
+  } finally {
+    fs.rmSync(made, { recursive: true, force: true });
+  }
+}
+
+function hashSources() {
+  const sources = listFiles(join(ROOT, 'src')).filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'));
+  const settings = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json'].map((name) => join(ROOT, name));
+  return hashFiles([...settings, ...sources.sort()]);
+}
+
+function listFiles(directory) {
+  return fs
+    .readdirSync(directory, { withFileTypes: true })
+    .flatMap((entry) => (entry.isDirectory() ? listFiles(join(directory, entry.name)) : [join(directory, entry.name)]));
+}
+
+function hashFiles(paths) {
+  const hash = createHash('sha256');
+  for (const path of paths) hash.update(`${relative(ROOT, path)}\0${readText(path)}\0`);
+  return hash.digest('hex');
+}
+
+function readText(path) {
+  try {
+    return fs.readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+/** One at a time in a clone: the second waits, and then finds the work done. */
+function withLock(work) {
+  let said = false;
+  while (!takeLock()) {
+    if (!said) say('Waiting for another setup of this clone …');
+    said = true;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  }
+  process.once('exit', releaseLock);
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+  try {
+    work();
+  } finally {
+    releaseLock();
+  }
+}
+
+function takeLock() {
+  try {
+    fs.writeFileSync(LOCK, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+    if (isAbandoned()) fs.rmSync(LOCK, { force: true });
+    return false;
+  }
+}
+
+function isAbandoned() {
+  try {
+    if (Date.now() - fs.statSync(LOCK).mtimeMs > LOCK_LIMIT_MS) return true;
+    const holder = Number(readText(LOCK));
+    if (holder > 0) process.kill(holder, 0);
+    return false;
+  } catch (error) {
+    return error.code === 'ESRCH';
+  }
+}
+
+function releaseLock() {
+  if (readText(LOCK) === String(process.pid)) fs.rmSync(LOCK, { force: true });
+}
+
+function say(message) {
+  process.stderr.write(`${message}\n`);
+}

@@ -1,0 +1,87 @@
+#!/usr/bin/env node
+import { describeSettings, loadConfig } from './config.ts';
+import { toGloveboxError } from './errors.ts';
+import { createLog } from './log.ts';
+import { prepareImage, serve, serveStdio } from './main.ts';
+import { nearest } from './nearest.ts';
+
+/** Past this a shutdown that hangs is ended; the next start removes what is left. */
+const SHUTDOWN_LIMIT_MS = 15_000;
+
+const say = (line: string) => process.stderr.write(`${line}\n`);
+
+const COMMANDS: Record<string, { summary: string; run(flags: string[], signal: AbortSignal): Promise<void> }> = {
+  serve: {
+    summary: 'Serve REST and MCP over HTTP.',
+    run: async (flags, signal) => {
+      const config = loadConfig(undefined, flags);
+      const onListening = (url: string) => say(`Glovebox serves on ${url} (MCP: ${url}/mcp); stop it with Ctrl-C.`);
+      await serve(config, createLog(config.logLevel), { onProgress: say, onListening, signal });
+    },
+  },
+  stdio: {
+    summary: 'Serve MCP on stdin and stdout, for a client that starts it.',
+    run: async (flags, signal) => {
+      const config = loadConfig(undefined, flags);
+      await serveStdio(config, createLog(config.logLevel), signal);
+    },
+  },
+  image: {
+    summary: 'Build the sandbox image if it is missing, and print its reference.',
+    run: async (flags) => {
+      const config = loadConfig(undefined, flags);
+      process.stdout.write(`${await prepareImage(config, createLog(config.logLevel), say)}\n`);
+    },
+  },
+};
+
+const stop = new AbortController();
+
+async function main([name, ...flags]: string[]): Promise<void> {
+  if (name === undefined || ['help', '--help', '-h'].includes(name) || flags.includes('--help')) {
+    process.stdout.write(writeHelp());
+    return;
+  }
+  const command = COMMANDS[name];
+  if (!command) {
+    const meant = nearest(name, Object.keys(COMMANDS));
+    say(`glovebox: "${name}" is not a command.${meant ? ` Did you mean ${meant}?` : ''} See glovebox --help.`);
+    process.exitCode = 2;
+    return;
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (stop.signal.aborted && signal === 'SIGINT') process.exit(130);
+      stop.abort();
+      setTimeout(() => process.exit(1), SHUTDOWN_LIMIT_MS).unref();
+    });
+  }
+  await command.run(flags, stop.signal);
+}
+
+function writeHelp(): string {
+  const commands = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`);
+  const settings = describeSettings().map(
+    ({ variable, meaning, default: value }) => `  ${variable.padEnd(32)} ${meaning}${value ? ` [${value}]` : ''}`,
+  );
+  return [
+    'Usage: glovebox COMMAND [--setting VALUE …]',
+    '',
+    ...commands,
+    '',
+    'Settings, as variables or as flags (--exec-timeout-s 60), or in the JSON file that GLOVEBOX_CONFIG names:',
+    ...settings,
+    '',
+  ].join('\n');
+}
+
+main(process.argv.slice(2)).then(
+  () => process.exit(),
+  (thrown: unknown) => {
+    if (stop.signal.aborted) process.exit(130);
+    const error = toGloveboxError(thrown);
+    say(`glovebox: ${error.message}\n${error.hint}`);
+    if (error.code === 'internal_error') say(String(error.cause instanceof Error ? error.cause.stack : error.cause));
+    process.exit(1);
+  },
+);

@@ -1,0 +1,67 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { describeSettings, loadConfig } from './config.ts';
+
+const HOME = { HOME: '/home/someone' };
+
+describe('the configuration', () => {
+  it('has defaults for everything', () => {
+    expect(loadConfig(HOME)).toMatchObject({
+      host: '127.0.0.1',
+      port: 8000,
+      execTimeoutS: 30,
+      memoryMb: 1024,
+      stateDir: '/home/someone/.local/state/glovebox',
+      allowedHosts: [],
+    });
+  });
+
+  it('takes the environment, then the file, then the flags', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'glovebox-config-'));
+    const file = join(directory, 'glovebox.json');
+    writeFileSync(file, JSON.stringify({ port: 9002, memory_mb: 256, allowed_hosts: ['a', 'b'] }));
+    const env = { ...HOME, GLOVEBOX_CONFIG: file, GLOVEBOX_PORT: '9001', GLOVEBOX_CPUS: '0.5' };
+    expect(loadConfig(env, ['--memory-mb=512'])).toMatchObject({
+      port: 9002,
+      cpus: 0.5,
+      memoryMb: 512,
+      allowedHosts: ['a', 'b'],
+    });
+    rmSync(directory, { recursive: true });
+  });
+
+  it.each([
+    [{ GLOVEBOX_PROT: '1' }, [], 'GLOVEBOX_PROT is not a setting.', 'Did you mean GLOVEBOX_PORT?'],
+    [{}, ['--memory-md', '1'], '--memory-md is not a setting.', 'Did you mean --memory-mb?'],
+    [{ GLOVEBOX_PORT: 'http' }, [], /^GLOVEBOX_PORT is "http": /, 'Address'],
+    [{}, ['--port'], '--port needs a value.', '--port VALUE'],
+    [{}, ['8000'], '"8000" is not understood here.', '--name VALUE'],
+    [{ GLOVEBOX_MEMORY_MB: '-1' }, [], /^GLOVEBOX_MEMORY_MB is "-1"/, 'Memory'],
+    [{ GLOVEBOX_CONFIG: '/nowhere.json' }, [], /\/nowhere\.json cannot be read/, 'JSON file'],
+    [{ GLOVEBOX_INSTANCE: 'a.b' }, [], /^GLOVEBOX_INSTANCE is "a\.b"/, 'Name'],
+  ])('refuses %j %j by name and says what to do', (env, flags, message, hint) => {
+    let thrown: unknown;
+    try {
+      loadConfig({ ...HOME, ...env }, flags);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toMatchObject({ code: 'invalid_input', message: expect.stringMatching(message) });
+    if (hint !== 'Address') expect((thrown as { hint: string }).hint).toContain(hint);
+  });
+
+  it('refuses to listen beyond loopback unless authentication was decided on', () => {
+    for (const host of ['0.0.0.0', '::', '192.168.1.2', 'example.com']) {
+      expect(() => loadConfig({ ...HOME, GLOVEBOX_HOST: host })).toThrow('anyone who reaches that address');
+      expect(loadConfig({ ...HOME, GLOVEBOX_HOST: host, GLOVEBOX_AUTH: 'none' }).host).toBe(host);
+    }
+    for (const host of ['127.0.0.1', '127.1.2.3', '::1', 'localhost'])
+      expect(loadConfig({ ...HOME, GLOVEBOX_HOST: host }).host).toBe(host);
+  });
+
+  it('describes every setting', () => {
+    for (const setting of describeSettings()) expect(setting.meaning, setting.variable).not.toBe('');
+  });
+});

@@ -1,0 +1,126 @@
+import type { Duplex } from 'node:stream';
+import type Docker from 'dockerode';
+import { GloveboxError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Engine, EngineInfo, SandboxInfo, SandboxSpec } from '../sandbox/engine.ts';
+import { demultiplex } from './demux.ts';
+import { containerOptions, killExecOptions, LABELS, runnerExecOptions } from './spec.ts';
+
+/** Most that a runner's stderr adds to the log: it says something only when it is broken, or in hostile hands. */
+const STDERR_LIMIT = 2048;
+
+/** Sandboxes as containers of a Docker-compatible engine. */
+export class DockerEngine implements Engine {
+  readonly #docker: Docker;
+  readonly #log: Log;
+
+  constructor(docker: Docker, log: Log) {
+    this.#docker = docker;
+    this.#log = log;
+  }
+
+  async start(spec: SandboxSpec): Promise<string> {
+    const container = await explain(this.#docker.createContainer(containerOptions(spec)));
+    try {
+      await explain(container.start());
+    } catch (error) {
+      await this.remove(container.id).catch(() => {});
+      throw error;
+    }
+    return container.id;
+  }
+
+  async connect(id: string, uid: number): Promise<Duplex> {
+    const exec = await explain(this.#docker.getContainer(id).exec(runnerExecOptions(uid)));
+    const stream = await explain(exec.start({ hijack: true, stdin: true }));
+    let logged = 0;
+    return demultiplex(stream, (chunk) => {
+      if (logged < STDERR_LIMIT)
+        this.#log.warn('a runner wrote to stderr', {
+          sandbox: id.slice(0, 12),
+          text: chunk.toString('utf8', 0, STDERR_LIMIT),
+        });
+      logged += chunk.length;
+    });
+  }
+
+  async killUser(id: string, uid: number): Promise<void> {
+    const exec = await explain(this.#docker.getContainer(id).exec(killExecOptions(uid)));
+    const stream = await explain(exec.start({ hijack: true, stdin: false }));
+    stream.resume();
+    // The stream ends with the shell that kills, or breaks with the engine; `hasProcesses` then says how things are.
+    await new Promise((resolve) => stream.once('close', resolve).once('end', resolve).once('error', resolve));
+  }
+
+  async hasProcesses(id: string, uid: number): Promise<boolean> {
+    const top = await explain(this.#docker.getContainer(id).top({ ps_args: '-eo pid,uid,stat' }));
+    const processes: string[][] = top.Processes ?? [];
+    return processes.some(([, owner, state]) => Number(owner) === uid && !state?.startsWith('Z'));
+  }
+
+  async remove(id: string): Promise<void> {
+    try {
+      await this.#docker.getContainer(id).remove({ force: true, v: true });
+    } catch (error) {
+      // 404: gone already; 409: another call is removing it.
+      const status = statusOf(error);
+      if (status !== 404 && status !== 409) throw translate(error);
+    }
+  }
+
+  async list(): Promise<SandboxInfo[]> {
+    const containers = await explain(this.#docker.listContainers({ all: true, filters: { label: [LABELS.key] } }));
+    return containers.map(({ Id, Labels, State }) => ({
+      id: Id,
+      key: Labels[LABELS.key] ?? '',
+      instance: Labels[LABELS.instance] ?? '',
+      uid: Number(Labels[LABELS.uid]),
+      running: State === 'running',
+    }));
+  }
+
+  async info(): Promise<EngineInfo> {
+    const version = await explain(this.#docker.version());
+    return { name: version.Platform?.Name || 'Docker Engine', version: version.Version };
+  }
+}
+
+async function explain<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+/** What an error of the engine means here: the sandbox is gone, or the engine cannot do its part. */
+function translate(error: unknown): GloveboxError {
+  const status = statusOf(error);
+  const reason = reasonOf(error);
+  if (status === 404 && /no such image/i.test(reason)) {
+    return new GloveboxError('engine_unavailable', 'The sandbox image is missing from the engine.', {
+      hint: 'Restart Glovebox: it builds the image anew.',
+      cause: error,
+    });
+  }
+  if (status === 404 || (status === 409 && /not running|is paused|removal/i.test(reason))) {
+    return new GloveboxError('sandbox_lost', 'The sandbox of this session is gone.', { cause: error });
+  }
+  if (status !== undefined) {
+    return new GloveboxError('engine_unavailable', `The container engine refused: ${reason.slice(0, 300)}`, {
+      hint: "Look at the engine's own log, and at the settings of this server.",
+      cause: error,
+    });
+  }
+  return new GloveboxError('engine_unavailable', 'The container engine does not answer.', { cause: error });
+}
+
+function statusOf(error: unknown): number | undefined {
+  const status = (error as { statusCode?: unknown }).statusCode;
+  return typeof status === 'number' ? status : undefined;
+}
+
+function reasonOf(error: unknown): string {
+  const { json, message } = error as { json?: { message?: unknown }; message?: unknown };
+  return String(json?.message ?? message ?? error).trim();
+}

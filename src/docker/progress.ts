@@ -1,0 +1,86 @@
+import type { Readable } from 'node:stream';
+
+/** Told in one short line what a long step is doing. */
+export type Report = (message: string) => void;
+
+/** One line of the JSON stream that builds, pulls and imports answer with. */
+export interface ProgressEvent {
+  readonly stream?: string;
+  readonly status?: string;
+  readonly id?: string;
+  readonly progressDetail?: { readonly current?: number; readonly total?: number };
+  readonly error?: string;
+}
+
+/** The engine refused or failed while it was streaming progress. */
+export class ProgressError extends Error {}
+
+/**
+ * The events of a progress stream, in order.
+ * @throws ProgressError as soon as an event carries an error.
+ */
+export async function* readProgress(body: NodeJS.ReadableStream, onData: () => void = () => {}) {
+  let rest = '';
+  for await (const chunk of (body as Readable).setEncoding('utf8')) {
+    onData();
+    const lines = (rest + String(chunk)).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) yield* parseEvent(line);
+  }
+  yield* parseEvent(rest);
+}
+
+function* parseEvent(line: string): Generator<ProgressEvent> {
+  if (line.trim() === '') return;
+  const event = JSON.parse(line) as ProgressEvent;
+  if (event.error !== undefined) throw new ProgressError(event.error);
+  yield event;
+}
+
+/** Aborts its signal when nothing was heard for `limitMs`, or when the signal it follows aborts. */
+export class StallGuard implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+  readonly signal: AbortSignal;
+
+  constructor(limitMs: number, follows?: AbortSignal) {
+    this.signal = follows ? AbortSignal.any([this.#controller.signal, follows]) : this.#controller.signal;
+    this.#timer = setTimeout(() => {
+      this.#controller.abort(new Error(`nothing was heard for ${Math.round(limitMs / 1000)} s`));
+    }, limitMs);
+  }
+
+  /** Something was heard. */
+  readonly touch = (): void => {
+    this.#timer.refresh();
+  };
+
+  get stalled(): boolean {
+    return this.#controller.signal.aborted;
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/** Passes messages on, leaving out those that repeat the one before. */
+export function withoutRepeats(report: Report): Report {
+  let last = '';
+  return (message) => {
+    if (message === last) return;
+    last = message;
+    report(message);
+  };
+}
+
+/** The last lines of foreign output, short enough for an error message. */
+export function lastLines(output: string, count = 12): string {
+  const lines = output
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: colours of tools are escape sequences
+    .replace(/\u001b\[[0-9;]*[A-Za-z]/g, '')
+    .split(/[\r\n]+/)
+    .map((line) => line.trimEnd())
+    .filter((line) => line !== '');
+  return lines.slice(-count).join('\n').slice(-2000);
+}

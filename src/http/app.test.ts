@@ -1,0 +1,225 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { text as readText } from 'node:stream/consumers';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { echoTool, startProtocolServer } from '../../test/protocol-server.ts';
+import { GloveboxError } from '../errors.ts';
+
+const logged: string[] = [];
+const log = { debug() {}, info() {}, warn() {}, error: (message: string) => void logged.push(message) };
+let server: Awaited<ReturnType<typeof startProtocolServer>>;
+
+beforeAll(async () => {
+  const tool = echoTool(async ({ text }) => {
+    if (text === 'defect') throw new Error('secret detail');
+    if (text === 'lost') throw new GloveboxError('sandbox_lost', 'It is gone.');
+    return { session_id: 'default', text };
+  });
+  server = await startProtocolServer({
+    tools: [tool],
+    log,
+    app: { allowedHosts: ['box.example'], allowedOrigins: ['https://chat.example'], maxBodyBytes: 1000 },
+  });
+});
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+});
+
+interface Sent {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string | Buffer;
+}
+
+/** Not fetch: that sets Host and the like by itself. */
+async function send(path: string, { method = 'GET', headers = {}, body }: Sent = {}) {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    const request = httpRequest({ host: '127.0.0.1', port: server.port, path, method, headers }, resolve);
+    request.once('error', reject);
+    request.end(body);
+  });
+  const text = await readText(response);
+  return { status: response.statusCode, headers: response.headers, text, json: () => JSON.parse(text) };
+}
+
+const json = { 'content-type': 'application/json' };
+const execute = (body: string | Buffer, headers: Record<string, string> = json) =>
+  send('/execute', { method: 'POST', headers, body });
+
+describe('routes', () => {
+  test('GET / lists them', async () => {
+    expect((await send('/')).text).toContain('POST   /execute');
+  });
+
+  test.each(['/health', '/tools', '/', '/openapi.json', '/sessions'])(
+    'HEAD %s answers without a body',
+    async (path) => {
+      expect(await send(path, { method: 'HEAD' })).toMatchObject({ status: 200, text: '' });
+    },
+  );
+
+  test.each(['/sse', '/mcp'])('HEAD %s opens no stream', async (path) => {
+    expect((await send(path, { method: 'HEAD' })).status).toBe(405);
+  });
+
+  test('an unknown one is a 404 with the nearest', async () => {
+    const { status, json } = await send('/exceute');
+    expect(status).toBe(404);
+    expect(json().error).toMatchObject({ code: 'not_found', hint: expect.stringContaining('/execute') });
+  });
+
+  test.each([
+    ['/execute', 'GET', 'POST'],
+    ['/tools', 'POST', 'GET, HEAD'],
+    ['/sessions/x', 'PATCH', 'GET, HEAD, DELETE'],
+    ['/sessions', 'DELETE', 'POST, GET, HEAD'],
+  ])('%s does not do %s', async (path, method, allow) => {
+    const { status, headers, json } = await send(path, { method });
+    expect(status).toBe(405);
+    expect(headers.allow).toBe(allow);
+    expect(json().error).toMatchObject({ code: 'invalid_input', hint: `Use ${allow}.` });
+  });
+
+  test('GET /tools describes them', async () => {
+    const { tools } = (await send('/tools')).json();
+    expect(tools).toMatchObject([
+      { name: 'echo', title: 'Echo', inputSchema: { type: 'object' }, outputSchema: { type: 'object' } },
+    ]);
+  });
+
+  test('GET /health looks deeper on demand', async () => {
+    expect((await send('/health')).json()).toEqual({ status: 'ok', deep: false });
+    expect((await send('/health?deep=1')).json()).toEqual({ status: 'ok', deep: true });
+  });
+
+  test('OpenAPI describes every REST route, with references that lead somewhere', async () => {
+    const api = (await send('/openapi.json')).json();
+    expect(Object.keys(api.paths)).toEqual([
+      '/health',
+      '/tools',
+      '/execute',
+      '/execute/stream',
+      '/sessions',
+      '/sessions/{id}',
+    ]);
+    for (const [, name] of JSON.stringify(api).matchAll(/#\/components\/schemas\/(\w+)/g)) {
+      expect(api.components.schemas).toHaveProperty(String(name));
+    }
+  });
+});
+
+describe('who may call', () => {
+  test.each(['evil.example', '127.0.0.1.evil.example', 'localhost.evil.example:80', '2130706433'])(
+    'a request for host %j is refused',
+    async (host) => {
+      const { status, json } = await send('/tools', { headers: { host } });
+      expect(status).toBe(403);
+      expect(json().error).toMatchObject({ code: 'forbidden', hint: expect.stringContaining('ALLOWED_HOSTS') });
+    },
+  );
+
+  test.each(['localhost', 'LOCALHOST:1', '[::1]:80', '127.8.8.8', 'box.example:8000'])(
+    'a request for host %j is served',
+    async (host) => {
+      expect((await send('/tools', { headers: { host } })).status).toBe(200);
+    },
+  );
+
+  test.each(['https://evil.example', 'null', 'http://localhost.evil.example', 'https://chat.example.evil'])(
+    'a page from %s is refused, on every route',
+    async (origin) => {
+      for (const path of ['/tools', '/mcp', '/sse']) {
+        const { status, headers } = await send(path, { headers: { origin } });
+        expect(status).toBe(403);
+        expect(headers).not.toHaveProperty('access-control-allow-origin');
+      }
+    },
+  );
+
+  test('an image or script of a foreign page is refused, a link to here is not', async () => {
+    const foreign = { 'sec-fetch-site': 'cross-site' };
+    expect((await send('/health?deep=1', { headers: { ...foreign, 'sec-fetch-mode': 'no-cors' } })).status).toBe(403);
+    expect((await send('/', { headers: { ...foreign, 'sec-fetch-mode': 'navigate' } })).status).toBe(200);
+  });
+
+  test.each(['http://localhost:3000', 'https://chat.example'])('a page from %s may ask and read', async (origin) => {
+    const preflight = await send('/execute', {
+      method: 'OPTIONS',
+      headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' },
+    });
+    expect(preflight).toMatchObject({
+      status: 204,
+      headers: {
+        'access-control-allow-origin': origin,
+        'access-control-allow-headers': 'content-type',
+        vary: 'Origin',
+      },
+    });
+    const refused = await send('/execute', { method: 'POST', headers: { origin, ...json }, body: '{}' });
+    expect(refused).toMatchObject({ status: 400, headers: { 'access-control-allow-origin': origin } });
+  });
+});
+
+describe('bodies and errors', () => {
+  test.each([
+    ['declared', { 'content-length': '1001' }],
+    ['chunked', { 'transfer-encoding': 'chunked' }],
+  ])('one that is too large, %s, is refused', async (_how, headers) => {
+    const { status, json } = await execute('x'.repeat(1001), headers);
+    expect(status).toBe(413);
+    expect(json().error.code).toBe('payload_too_large');
+  });
+
+  test('a chunked one within the limit is read', async () => {
+    const { status } = await execute('{"name": "echo", "arguments": {"text": "x"}}', {
+      'transfer-encoding': 'chunked',
+      ...json,
+    });
+    expect(status).toBe(200);
+  });
+
+  test('one that is not UTF-8 is refused', async () => {
+    const { status, json } = await execute(Buffer.from([0x7b, 0xff, 0x7d]));
+    expect(status).toBe(400);
+    expect(json().error.message).toBe('The body is not valid UTF-8.');
+  });
+
+  test('a defect is logged and told of without any detail', async () => {
+    const { status, text } = await execute('{"name": "echo", "arguments": {"text": "defect"}}');
+    expect(status).toBe(500);
+    expect(text).toContain('internal_error');
+    expect(text).not.toContain('secret');
+    expect(logged).toContain('A request failed.');
+  });
+
+  test("an error has the table's status", async () => {
+    expect((await execute('{"name": "echo", "arguments": {"text": "lost"}}')).status).toBe(502);
+  });
+});
+
+describe('sessions', () => {
+  test('are made, listed, inspected and closed', async () => {
+    const made = await send('/sessions', { method: 'POST', headers: json, body: '{"name": "mine"}' });
+    expect(made).toMatchObject({ status: 201, headers: { location: '/sessions/mine' } });
+    expect((await send('/sessions')).json().sessions).toMatchObject([{ session_id: 'mine' }]);
+    expect((await send('/sessions/mine')).json()).toMatchObject({ session_id: 'mine', running: 0 });
+    expect(await send('/sessions/mine', { method: 'DELETE' })).toMatchObject({ status: 204, text: '' });
+    expect((await send('/sessions/mine')).json().error.code).toBe('session_not_found');
+  });
+
+  test('need no body to be made', async () => {
+    expect((await send('/sessions', { method: 'POST' })).status).toBe(201);
+    expect((await send('/sessions', { method: 'POST', headers: json, body: '{"name": 1}' })).status).toBe(400);
+  });
+
+  test.each([
+    '/sessions/..%2Fx',
+    `/sessions/${'x'.repeat(10_000)}`,
+    '/sessions/%00',
+    '/sessions/%E0%A4%A',
+    '/sessions/%',
+  ])('are not found at %.30j, whatever it is', async (path) => {
+    for (const method of ['GET', 'DELETE']) {
+      expect((await send(path, { method })).json().error.code).toBe('session_not_found');
+    }
+  });
+});

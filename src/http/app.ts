@@ -1,0 +1,110 @@
+import { type Context, Hono } from 'hono';
+import { GloveboxError } from '../errors.ts';
+import { nearest } from '../nearest.ts';
+import type { Authenticate } from './auth.ts';
+import { readBody } from './body.ts';
+import type { Env, Handler, Route } from './env.ts';
+import { createGuard, type GuardOptions } from './guard.ts';
+import { errorResponse, reportError } from './respond.ts';
+import { type RestOptions, restRoutes } from './rest.ts';
+
+export interface AppOptions extends GuardOptions, Omit<RestOptions, 'keepAliveMs'> {
+  readonly authenticate: Authenticate;
+  /** Longest request, for every route that takes a body. */
+  readonly maxBodyBytes: number;
+  /** MCP as its layer serves it. */
+  readonly mcp: {
+    /** Every method on `/mcp`. */
+    readonly streamable: Handler;
+    /** `GET /sse` and `POST /messages`. */
+    readonly sse: Handler;
+    readonly messages: Handler;
+  };
+  /** Between two comments on a silent stream. */
+  readonly keepAliveMs?: number;
+}
+
+/** All that is served over HTTP; every way in passes the same guard, authentication and limit. */
+export function createApp(options: AppOptions): Hono<Env> {
+  const app = new Hono<Env>();
+  const rest = restRoutes({ keepAliveMs: 15_000, ...options });
+  const routes: Route[] = [indexRoute(options.version, () => routes), ...rest, ...mcpRoutes(options.mcp)];
+  protect(app, options);
+  for (const { method, path, handle } of routes) app.on(method, path, handle);
+  app.all('/mcp', options.mcp.streamable); // Answers other methods in its own words.
+  app.notFound((c) => unknownRoute(c, routes));
+  app.onError((thrown, c) =>
+    errorResponse(reportError(thrown, options.log, { method: c.req.method, path: c.req.path })),
+  );
+  return app;
+}
+
+function protect(app: Hono<Env>, options: AppOptions): void {
+  const guard = createGuard(options);
+  app.use(async (c, next) => {
+    guard.check(c.req.raw);
+    const cors = Object.entries(guard.corsHeaders(c.req.raw));
+    // A preflight carries no credentials: it is answered before they are asked for.
+    if (c.req.method === 'OPTIONS' && c.req.header('access-control-request-method')) {
+      return c.body(null, 204, Object.fromEntries(cors));
+    }
+    await next();
+    for (const [name, value] of cors) c.res.headers.set(name, value);
+    return undefined;
+  });
+  app.use(async (c, next) => {
+    c.set('owner', await options.authenticate(c.req.raw));
+    if (c.req.method === 'POST') c.set('body', await readBody(c.req.raw, options.maxBodyBytes));
+    await next();
+  });
+}
+
+function mcpRoutes(mcp: AppOptions['mcp']): Route[] {
+  const streamable = { path: '/mcp', handle: mcp.streamable };
+  return [
+    { method: 'POST', summary: 'MCP, streamable HTTP.', ...streamable },
+    { method: 'GET', summary: 'The stream of an MCP session.', ...streamable },
+    { method: 'DELETE', summary: 'End an MCP session.', ...streamable },
+    { method: 'GET', path: '/sse', summary: 'MCP, the older HTTP+SSE.', handle: mcp.sse },
+    { method: 'POST', path: '/messages', summary: 'Where clients of /sse post.', handle: mcp.messages },
+  ];
+}
+
+function indexRoute(version: string, routes: () => readonly Route[]): Route {
+  return {
+    method: 'GET',
+    path: '/',
+    summary: 'This list.',
+    handle: (c) => {
+      const lines = routes().map(({ method, path, summary }) => `${method.padEnd(6)} ${path.padEnd(16)} ${summary}\n`);
+      return c.text(
+        `Glovebox ${version}: untrusted Python in sealed containers, over REST and MCP.\n\n${lines.join('')}`,
+      );
+    },
+  };
+}
+
+/** 405 with `Allow` for a path that there is, otherwise 404 with the nearest one. */
+function unknownRoute(c: Context<Env>, routes: readonly Route[]): Response {
+  const path = c.req.path;
+  const here = routes.filter((route) => matches(route.path, path));
+  if (here.length > 0) {
+    const methods = here.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+    const allow = methods.join(', ');
+    const error = new GloveboxError('invalid_input', `${c.req.method} is not served on ${path.slice(0, 100)}.`, {
+      hint: `Use ${allow}.`,
+    });
+    return c.json({ error: error.toBody() }, 405, { Allow: allow });
+  }
+  const meant = nearest(path.slice(0, 64), new Set(routes.map((route) => route.path)));
+  return errorResponse(
+    new GloveboxError('not_found', `There is nothing at ${c.req.method} ${JSON.stringify(path.slice(0, 100))}.`, {
+      hint: `${meant ? `Did you mean ${meant}? ` : ''}GET / lists what there is.`,
+    }),
+  );
+}
+
+function matches(pattern: string, path: string): boolean {
+  const [expected, found] = [pattern.split('/'), path.split('/')];
+  return expected.length === found.length && expected.every((part, at) => part.startsWith(':') || part === found[at]);
+}

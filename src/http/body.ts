@@ -1,0 +1,40 @@
+import { GloveboxError } from '../errors.ts';
+
+const DECODER = new TextDecoder('utf-8', { fatal: true });
+
+/**
+ * The text of a request's body.
+ * @throws GloveboxError `payload_too_large`, as soon as that is known; `invalid_input` when it is no UTF-8 or breaks off.
+ */
+export async function readBody(request: Request, maxBytes: number): Promise<string> {
+  const declared = request.headers.get('content-length');
+  if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes);
+  let bytes: ArrayBuffer | Uint8Array;
+  try {
+    // Node holds a client to the length that it declared; only without one must we count.
+    bytes = declared === null ? await readCounting(request, maxBytes) : await request.arrayBuffer();
+  } catch (cause) {
+    if (cause instanceof GloveboxError) throw cause;
+    throw new GloveboxError('invalid_input', 'The body broke off.', { hint: 'Send the whole request again.', cause });
+  }
+  try {
+    return DECODER.decode(bytes);
+  } catch (cause) {
+    throw new GloveboxError('invalid_input', 'The body is not valid UTF-8.', { hint: 'Send JSON in UTF-8.', cause });
+  }
+}
+
+async function readCounting(request: Request, maxBytes: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.byteLength;
+    if (size > maxBytes) throw tooLarge(maxBytes);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function tooLarge(maxBytes: number): GloveboxError {
+  return new GloveboxError('payload_too_large', `The request is larger than ${maxBytes} bytes.`);
+}

@@ -1,0 +1,187 @@
+import { once } from 'node:events';
+import { createConnection, type Socket } from 'node:net';
+import { describe, expect, test } from 'vitest';
+import { type EchoTool, echoTool, resolveSession, startProtocolServer } from '../../test/protocol-server.ts';
+
+const headers = { 'content-type': 'application/json' };
+const post = (url: string, body: object, extra: { headers?: Record<string, string>; signal?: AbortSignal } = {}) =>
+  fetch(url, { method: 'POST', body: JSON.stringify(body), ...extra, headers: { ...headers, ...extra.headers } });
+const call = { name: 'echo', arguments: { text: 'hi' } };
+
+/** Serves one tool that waits for its end: the test sees it begin and be aborted. */
+function waitingTool() {
+  const begun = Promise.withResolvers<void>();
+  const aborted = Promise.withResolvers<void>();
+  const tool: EchoTool = echoTool(async (_input, { signal }) => {
+    begun.resolve();
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    aborted.resolve();
+    return { session_id: 'default', text: '' };
+  });
+  return { tool, begun: begun.promise, aborted: aborted.promise };
+}
+
+describe('POST /execute', () => {
+  test('answers with the name, the session and the result', async () => {
+    await using server = await startProtocolServer();
+    const response = await post(`${server.url}/execute`, call);
+    expect(await response.json()).toEqual({
+      name: 'echo',
+      session_id: 'default',
+      result: { session_id: 'default', text: 'hi' },
+    });
+  });
+
+  test('finds the session in the arguments, then beside them, then in the header', async () => {
+    await using server = await startProtocolServer();
+    const header = { 'X-Session-Id': 'c' };
+    const inside = { name: 'echo', arguments: { text: '', session_id: 'a' } };
+    const used = async (body: object, extra: Record<string, string> = {}) => {
+      const response = await post(`${server.url}/execute`, body, { headers: extra });
+      return ((await response.json()) as { session_id: string }).session_id;
+    };
+    expect(await used({ ...inside, session_id: 'b' }, header)).toBe('a');
+    expect(await used({ ...call, session_id: 'b' }, header)).toBe('b');
+    expect(await used(call, header)).toBe('c');
+    expect(await used(call)).toBe('default');
+  });
+
+  test.each([
+    [{ name: 'ecko' }, 404, 'not_found', 'Did you mean "echo"? Tools: echo.'],
+    [{}, 400, 'invalid_input', 'Tools: echo.'],
+    [{ name: 'echo', arguments: [] }, 400, 'invalid_input', 'Arguments of echo: text (string, required)'],
+    [{ name: 'echo', session_id: 7, arguments: { text: '' } }, 400, 'invalid_input', 'session_id (string)'],
+    [{ name: 'echo', argument: {} }, 400, 'invalid_input', 'Did you mean "arguments"?'],
+  ])('refuses %j', async (body, status, code, hint) => {
+    await using server = await startProtocolServer();
+    for (const path of ['/execute', '/execute/stream']) {
+      const response = await post(server.url + path, body);
+      expect(response.status).toBe(status);
+      const { error } = (await response.json()) as { error: { hint: string } };
+      expect(error).toMatchObject({ code, hint: expect.stringContaining(hint) });
+    }
+  });
+});
+
+describe('a client that goes away', () => {
+  test.each(['/execute', '/execute/stream'])('aborts the call on %s', async (path) => {
+    const { tool, begun, aborted } = waitingTool();
+    await using server = await startProtocolServer({ tools: [tool] });
+    const leave = new AbortController();
+    const answer = post(server.url + path, call, { signal: leave.signal }).then((response) => response.text());
+    await begun;
+    leave.abort();
+    await expect(answer).rejects.toThrow();
+    await aborted;
+  });
+
+  test('aborts nothing after its answer', async () => {
+    const seen: AbortSignal[] = [];
+    const tool = echoTool(async (input, context) => {
+      seen.push(context.signal);
+      return { session_id: resolveSession(input, context), text: '' };
+    });
+    await using server = await startProtocolServer({ tools: [tool] });
+    await (await post(`${server.url}/execute`, call, { headers: { connection: 'close' } })).text();
+    expect(seen.map(({ aborted }) => aborted)).toEqual([false]);
+  });
+});
+
+describe('POST /execute/stream', () => {
+  test('tells events as they happen and ends with the result', async () => {
+    const more = Promise.withResolvers<void>();
+    const tool = echoTool(async ({ text }, { emit }) => {
+      await emit({ type: 'session', session_id: 's', session_created: true });
+      await emit({ type: 'stdout', text: 'a\r\nb' });
+      await more.promise;
+      await emit({ type: 'stderr', text: 'c' });
+      await emit({ type: 'progress', message: 'd' });
+      return { session_id: 's', text };
+    });
+    await using server = await startProtocolServer({ tools: [tool], app: { keepAliveMs: 20 } });
+    const response = await post(`${server.url}/execute/stream`, call);
+    expect(response.headers.get('content-type')).toBe('text/event-stream');
+    let text = '';
+    for await (const chunk of response.body ?? []) {
+      text += Buffer.from(chunk).toString();
+      if (text.includes('keepalive')) more.resolve();
+    }
+    const events = text.split('\n\n').filter((event) => event && !event.startsWith(':'));
+    expect(events).toEqual([
+      'event: session\ndata: {"session_id":"s","session_created":true}',
+      'event: stdout\ndata: {"text":"a\\r\\nb"}',
+      'event: stderr\ndata: {"text":"c"}',
+      'event: progress\ndata: {"message":"d"}',
+      'event: result\ndata: {"name":"echo","session_id":"s","result":{"session_id":"s","text":"hi"}}',
+    ]);
+  });
+
+  test('ends with one error when the call fails', async () => {
+    const tool = echoTool(() => Promise.reject(new TypeError('secret')));
+    await using server = await startProtocolServer({
+      tools: [tool],
+      log: { debug() {}, info() {}, warn() {}, error() {} },
+    });
+    const text = await (await post(`${server.url}/execute/stream`, call)).text();
+    expect(text).toMatch(/^event: error\ndata: \{"error":\{"code":"internal_error",.*\}\}\n\n$/);
+    expect(text).not.toContain('secret');
+  });
+});
+
+describe('a slow reader of POST /execute/stream', () => {
+  test('makes the program wait', { timeout: 20_000 }, async () => {
+    const chunk = 'x'.repeat(256 * 1024);
+    let written = 0;
+    const blocked = Promise.withResolvers<void>();
+    const tool = echoTool(async ({ text }, { emit }) => {
+      for (; written < 200; written += 1) {
+        const stall = setTimeout(blocked.resolve, 300);
+        await emit({ type: 'stdout', text: chunk });
+        clearTimeout(stall);
+      }
+      return { session_id: 's', text };
+    });
+    await using server = await startProtocolServer({ tools: [tool] });
+    const socket = await openStream(server.port);
+    socket.pause();
+    await blocked.promise;
+    expect(written).toBeLessThan(100);
+    let tail = '';
+    socket.resume().on('data', (data) => {
+      tail = (tail + data.toString('latin1')).slice(-500);
+    });
+    await once(socket, 'end');
+    expect(written).toBe(200);
+    expect(tail).toContain('event: result');
+  });
+
+  test('frees the program by going away', { timeout: 20_000 }, async () => {
+    const ended = Promise.withResolvers<void>();
+    const stalled = Promise.withResolvers<void>();
+    const tool = echoTool(async ({ text }, { emit, signal }) => {
+      while (!signal.aborted) {
+        const stall = setTimeout(stalled.resolve, 300);
+        await emit({ type: 'stdout', text: 'x'.repeat(256 * 1024) });
+        clearTimeout(stall);
+      }
+      ended.resolve();
+      return { session_id: 's', text };
+    });
+    await using server = await startProtocolServer({ tools: [tool] });
+    const socket = await openStream(server.port);
+    socket.pause();
+    await stalled.promise;
+    socket.destroy();
+    await ended.promise;
+  });
+});
+
+async function openStream(port: number): Promise<Socket> {
+  const socket = createConnection(port, '127.0.0.1');
+  await once(socket, 'connect');
+  const body = JSON.stringify(call);
+  socket.write(
+    `POST /execute/stream HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  return socket;
+}

@@ -1,0 +1,103 @@
+import type { Context } from 'hono';
+import { streamSSE } from 'hono/streaming';
+import { GloveboxError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { nearest } from '../nearest.ts';
+import type { Caller } from '../sandbox/caller.ts';
+import type { Sessions } from '../sandbox/sessions.ts';
+import { followSignal } from '../tools/call-signal.ts';
+import type { AnyTool } from '../tools/description.ts';
+import type { ToolEvent } from '../tools/tool.ts';
+import { validateInput } from '../tools/validate.ts';
+import type { Env, Handler } from './env.ts';
+import { parseJsonObject, requireJson } from './json.ts';
+import { reportError } from './respond.ts';
+
+export interface ExecuteOptions {
+  readonly tools: readonly AnyTool[];
+  readonly sessions: Sessions;
+  /** What a call gets that names no session. */
+  readonly fallback: Caller['fallback'];
+  readonly log: Log;
+  readonly keepAliveMs: number;
+}
+
+/** A call of a tool that has been checked and can begin. */
+interface Call {
+  readonly name: string;
+  run(emit: (event: ToolEvent) => void | Promise<void>): Promise<Record<string, unknown>>;
+}
+
+const FIELDS = ['name', 'arguments', 'session_id'];
+const EXAMPLE = '{"name": "execute_python", "arguments": {"code": "print(1)"}}';
+
+/** `POST /execute`: the tool's output as one JSON answer. A client that goes away cancels the call. */
+export function createExecute(options: ExecuteOptions): Handler {
+  return async (c) => c.json(await prepare(c, options).run(() => undefined));
+}
+
+/**
+ * `POST /execute/stream`: events as they happen, then one `result` or `error`.
+ * A slow reader slows the program down; one that goes away cancels it.
+ */
+export function createExecuteStream(options: ExecuteOptions): Handler {
+  return (c) => {
+    const call = prepare(c, options);
+    return streamSSE(c, async (stream) => {
+      const write = (event: string, data: unknown) => stream.writeSSE({ event, data: JSON.stringify(data) });
+      const keepAlive = setInterval(() => void stream.write(': keepalive\n\n'), options.keepAliveMs);
+      try {
+        await write('result', await call.run(({ type, ...data }) => write(type, data)));
+      } catch (thrown) {
+        const error = reportError(thrown, options.log, { path: c.req.path, tool: call.name });
+        await write('error', { error: error.toBody() });
+      } finally {
+        clearInterval(keepAlive);
+      }
+    });
+  };
+}
+
+function prepare(c: Context<Env>, { tools, sessions, fallback }: ExecuteOptions): Call {
+  requireJson(c.req.raw);
+  const body = parseJsonObject(c.var.body, FIELDS, EXAMPLE);
+  const tool = findTool(body['name'], tools);
+  const input = validateInput(tool, withSession(body));
+  const sessionHeader = c.req.header('x-session-id');
+  const caller: Caller = { owner: c.var.owner, fallback, ...(sessionHeader ? { sessionHeader } : {}) };
+  return {
+    name: tool.name,
+    run: async (emit) => {
+      using following = followSignal(c.req.raw.signal);
+      const result = await tool.handle(input, { sessions, caller, signal: following.signal, emit });
+      return { name: tool.name, session_id: result.session_id, result };
+    },
+  };
+}
+
+function findTool(name: unknown, tools: readonly AnyTool[]): AnyTool {
+  const names = tools.map((tool) => tool.name).join(', ');
+  if (typeof name !== 'string') {
+    throw new GloveboxError('invalid_input', 'The field "name" must be the name of a tool.', {
+      hint: `Tools: ${names}.`,
+    });
+  }
+  const tool = tools.find((candidate) => candidate.name === name);
+  if (tool) return tool;
+  const short = name.slice(0, 64);
+  const meant = nearest(
+    short,
+    tools.map((candidate) => candidate.name),
+  );
+  throw new GloveboxError('not_found', `There is no tool ${JSON.stringify(short)}.`, {
+    hint: `${meant ? `Did you mean "${meant}"? ` : ''}Tools: ${names}.`,
+  });
+}
+
+/** The arguments with the session that stands beside them; the one among them goes first. */
+function withSession({ arguments: args, session_id: beside }: Record<string, unknown>): unknown {
+  if (beside === undefined) return args;
+  if (args === undefined) return { session_id: beside };
+  if (typeof args !== 'object' || args === null || Array.isArray(args) || 'session_id' in args) return args;
+  return { ...args, session_id: beside };
+}

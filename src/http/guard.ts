@@ -1,0 +1,84 @@
+import { GloveboxError } from '../errors.ts';
+
+export interface GuardOptions {
+  /** Host names, besides loopback ones, that a request may be addressed to. */
+  readonly allowedHosts: readonly string[];
+  /** Browser origins, besides loopback ones, such as `https://chat.example.com`. */
+  readonly allowedOrigins: readonly string[];
+}
+
+export interface Guard {
+  /**
+   * Refuses what a foreign web page made a browser send, by DNS rebinding or across origins.
+   * @throws GloveboxError `forbidden`
+   */
+  check(request: Request): void;
+  /** The CORS headers for an origin that `check` let pass; none without an origin. */
+  corsHeaders(request: Request): Record<string, string>;
+}
+
+const LOOPBACK = /^(localhost|\[::1\]|127(\.\d{1,3}){3})$/;
+const ALLOWED_METHODS = 'GET, POST, PUT, DELETE';
+const EXPOSED_HEADERS = 'Mcp-Session-Id, WWW-Authenticate, Location';
+
+export function createGuard(options: GuardOptions): Guard {
+  const hosts = new Set(options.allowedHosts.map((host) => host.toLowerCase()));
+  const origins = new Set(options.allowedOrigins.map((origin) => origin.toLowerCase().replace(/\/$/, '')));
+  return {
+    check: (request) => {
+      checkHost(request.headers.get('host'), hosts);
+      checkOrigin(request, origins);
+    },
+    corsHeaders: (request) => corsHeaders(request),
+  };
+}
+
+function checkHost(header: string | null, allowed: ReadonlySet<string>): void {
+  const host = (header ?? '').toLowerCase();
+  const name = host.replace(/:\d*$/, '');
+  if (LOOPBACK.test(name) || allowed.has(name) || allowed.has(host)) return;
+  throw new GloveboxError('forbidden', `This server is not addressed as ${JSON.stringify(host.slice(0, 255))}.`, {
+    hint: 'Use a loopback address, or let the operator add the host name to GLOVEBOX_ALLOWED_HOSTS.',
+  });
+}
+
+function checkOrigin(request: Request, allowed: ReadonlySet<string>): void {
+  const origin = request.headers.get('origin')?.toLowerCase();
+  if (origin === undefined) {
+    // Browsers leave Origin out of plain GETs (an image, a script); they say where those come from here.
+    // Following a link stays possible: no page can read what it leads to.
+    const foreign = request.headers.get('sec-fetch-site') === 'cross-site';
+    if (!foreign || request.headers.get('sec-fetch-mode') === 'navigate') return;
+  } else if (allowed.has(origin) || isLoopbackOrigin(origin)) return;
+  throw new GloveboxError(
+    'forbidden',
+    `Pages from ${JSON.stringify((origin ?? 'elsewhere').slice(0, 255))} may not call.`,
+    {
+      hint: 'Let the operator add the origin to GLOVEBOX_ALLOWED_ORIGINS.',
+    },
+  );
+}
+
+function isLoopbackOrigin(origin: string): boolean {
+  const match = /^https?:\/\/(.+?)(:\d+)?$/.exec(origin);
+  return match !== null && LOOPBACK.test(match[1] ?? '');
+}
+
+function corsHeaders(request: Request): Record<string, string> {
+  const origin = request.headers.get('origin');
+  if (origin === null) return {};
+  const headers: Record<string, string> = {
+    'Access-Control-Allow-Origin': origin,
+    'Access-Control-Expose-Headers': EXPOSED_HEADERS,
+    Vary: 'Origin',
+  };
+  if (request.method !== 'OPTIONS') return headers;
+  headers['Access-Control-Allow-Methods'] = ALLOWED_METHODS;
+  const asked = request.headers.get('access-control-request-headers');
+  if (asked) headers['Access-Control-Allow-Headers'] = asked;
+  if (request.headers.get('access-control-request-private-network') === 'true') {
+    headers['Access-Control-Allow-Private-Network'] = 'true';
+  }
+  headers['Access-Control-Max-Age'] = '600';
+  return headers;
+}

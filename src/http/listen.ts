@@ -1,0 +1,43 @@
+import type { AddressInfo } from 'node:net';
+import { createAdaptorServer } from '@hono/node-server';
+import type { Hono } from 'hono';
+import { GloveboxError } from '../errors.ts';
+import type { Env } from './env.ts';
+
+export interface Listening {
+  readonly url: string;
+  readonly port: number;
+  /** Takes no new connections, waits up to `graceMs` for the requests under way, then cuts off the rest. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/** @throws GloveboxError `invalid_input` when the address cannot be listened on. */
+export async function listen(app: Hono<Env>, { host, port }: { host: string; port: number }): Promise<Listening> {
+  const server = createAdaptorServer({ fetch: app.fetch });
+  // Longer than a proxy's or a client's pool keeps a connection: whoever closes first must not be us.
+  if ('keepAliveTimeout' in server) server.keepAliveTimeout = 75_000;
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => reject(cannotListen(host, port, cause)));
+    server.listen(port, host, resolve);
+  });
+  const address = server.address() as AddressInfo;
+  const close = (graceMs = 0) =>
+    new Promise<void>((resolve) => {
+      const cut = () => 'closeAllConnections' in server && server.closeAllConnections();
+      const timer = setTimeout(cut, graceMs);
+      server.close(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  const shown = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+  return { url: `http://${shown}:${address.port}`, port: address.port, close };
+}
+
+function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): GloveboxError {
+  const reason = cause.code === 'EADDRINUSE' ? 'the port is taken' : (cause.code ?? 'the system refuses');
+  return new GloveboxError('invalid_input', `Cannot listen on ${host}:${port}: ${reason}.`, {
+    hint: 'Choose another with --host and --port; port 0 picks a free one.',
+    cause,
+  });
+}

@@ -1,0 +1,72 @@
+import { describeTool } from '../tools/description.ts';
+import type { Route } from './env.ts';
+import { createExecute, createExecuteStream, type ExecuteOptions } from './execute.ts';
+import { describeApi, describeCall } from './openapi.ts';
+import { jsonResponse } from './openapi-parts.ts';
+import { sessionRoutes } from './sessions.ts';
+
+/** Whether the server can do its job, and what there is to say about it; `deep` runs code in a sandbox. */
+export type Health = (deep: boolean) => Promise<{ ok: boolean; body: object }>;
+
+export interface RestOptions extends ExecuteOptions {
+  readonly version: string;
+  readonly health: Health;
+}
+
+const ANY_OBJECT = { type: 'object' } as const;
+
+/** The REST API, line by line. */
+export function restRoutes(options: RestOptions): Route[] {
+  const { tools, version, sessions } = options;
+  const call = describeCall(tools);
+  const routes: Route[] = [
+    healthRoute(options.health),
+    {
+      method: 'GET',
+      path: '/tools',
+      summary: 'The tools, with the JSON Schemas of what they take and answer.',
+      operation: { responses: jsonResponse(200, 'The tools.', ANY_OBJECT) },
+      handle: (c) => c.json({ tools: tools.map(describeTool) }),
+    },
+    {
+      method: 'POST',
+      path: '/execute',
+      summary: 'Call a tool.',
+      operation: call.answer,
+      handle: createExecute(options),
+    },
+    {
+      method: 'POST',
+      path: '/execute/stream',
+      summary: 'Call a tool and watch: Server-Sent Events, the last of them the result.',
+      operation: call.stream,
+      handle: createExecuteStream(options),
+    },
+    ...sessionRoutes(sessions),
+  ];
+  const api = describeApi(routes, tools, version);
+  routes.push({
+    method: 'GET',
+    path: '/openapi.json',
+    summary: 'This API as OpenAPI 3.1.',
+    handle: (c) => c.json(api),
+  });
+  return routes;
+}
+
+function healthRoute(health: Health): Route {
+  return {
+    method: 'GET',
+    path: '/health',
+    summary: 'Whether code can run here; ?deep=1 runs some.',
+    operation: {
+      parameters: [{ name: 'deep', in: 'query', required: false, schema: { enum: ['1'] } }],
+      responses: { ...jsonResponse(200, 'It can.', ANY_OBJECT), ...jsonResponse(503, 'It cannot.', ANY_OBJECT) },
+    },
+    handle: async (c) => {
+      const deep = c.req.query('deep');
+      const { ok, body } = await health(deep !== undefined && !['', '0', 'false'].includes(deep));
+      return c.json(body, ok ? 200 : 503, { 'Cache-Control': 'no-store' });
+    },
+  };
+}

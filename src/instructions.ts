@@ -1,0 +1,16 @@
+/** What MCP clients tell their model of this server. With the tools' descriptions it stays under 1 000 tokens. */
+export function writeInstructions({ idleTtlS, diskMb }: { idleTtlS: number; diskMb: number }): string {
+  return [
+    'Glovebox runs untrusted Python in sealed containers.',
+    `A session is one container of your own: files in /workspace (${diskMb} MB) and installed packages last until it is unused for ${describeDuration(idleTtlS)}.`,
+    'Every result names its session_id; pass that to continue in the same session. Without it you may get a new, empty one.',
+    'There is no network: no downloads, no web requests. Each execute_python call is a new process: keep state in files.',
+    'A Python error is a normal result with status "error". A tool error says what to do next.',
+    'If a result has session_reset, what it lists as lost is gone: make it again.',
+    'After session_not_found, call again without session_id.',
+  ].join('\n');
+}
+
+function describeDuration(seconds: number): string {
+  return seconds >= 120 ? `${Math.round(seconds / 60)} minutes` : `${Math.round(seconds)} seconds`;
+}

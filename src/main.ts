@@ -1,0 +1,156 @@
+import { readFileSync } from 'node:fs';
+import type { Config } from './config.ts';
+import { connectEngine, findEngine } from './docker/connect.ts';
+import { DockerEngine } from './docker/engine.ts';
+import { ensureImage } from './docker/image.ts';
+import { installEngine } from './docker/install.ts';
+import { toGloveboxError } from './errors.ts';
+import { createApp } from './http/app.ts';
+import { createAuthenticator, LOCAL_OWNER } from './http/auth.ts';
+import { listen } from './http/listen.ts';
+import { writeInstructions } from './instructions.ts';
+import type { Log } from './log.ts';
+import { createStreamableHttp } from './mcp/http.ts';
+import { createMcpServers, type McpServers } from './mcp/server.ts';
+import { createHttpSse } from './mcp/sse.ts';
+import { runStdio } from './mcp/stdio.ts';
+import { Core } from './sandbox/core.ts';
+import type { Backend } from './sandbox/factory.ts';
+import { ephemeralName, Instance } from './sandbox/instance.ts';
+import type { Sessions } from './sandbox/sessions.ts';
+import type { AnyTool } from './tools/description.ts';
+import { createTools } from './tools/index.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+/** Open MCP sessions of the older protocol versions, which clients tend to leave behind. */
+const MAX_CONNECTIONS = 1000;
+/** What one byte of code can take in JSON, as `\\u0001` does; code and stdin may both be at their limit. */
+const ESCAPED_BYTES = 6;
+/** For the rest of a request. */
+const OTHER_BYTES = 1024 * 1024;
+/** For requests under way to end by themselves when the server stops. */
+const SHUTDOWN_GRACE_MS = 2000;
+/** A model's client gives up after a minute or so: better an answer that says what is going on. */
+const STDIO_PATIENCE_MS = 20_000;
+
+type Report = (message: string) => void;
+
+export interface ServeHooks {
+  /** Hears the steps of the set-up. */
+  readonly onProgress: Report;
+  readonly onListening: (url: string) => void;
+  /** Ends the server. */
+  readonly signal: AbortSignal;
+  /** For conformance tests. */
+  readonly extendMcp?: Parameters<typeof createMcpServers>[0]['extend'];
+}
+
+/** Serves REST and MCP over HTTP until the signal aborts; everything made is then removed, or kept if so configured. */
+export async function serve(config: Config, log: Log, hooks: ServeHooks): Promise<void> {
+  using instance = Instance.acquire(config.stateDir, config.instance ?? nameOfPort(config.port));
+  await using core = createCore(config, log, instance, { install: config.setup === 'auto' });
+  await core.prepare({ onProgress: hooks.onProgress, signal: hooks.signal });
+
+  const tools = createTools(config);
+  const mcp = createMcp(config, log, tools, core.sessions, hooks.extendMcp);
+  const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, maxSessions: MAX_CONNECTIONS });
+  const sse = createHttpSse(mcp, { maxSessions: MAX_CONNECTIONS, messagesPath: '/messages' });
+  const app = createApp({
+    tools,
+    sessions: core.sessions,
+    version,
+    log,
+    fallback: config.defaultSession ?? 'owner',
+    health: (deep) => checkHealth(core, deep),
+    authenticate: createAuthenticator(config.auth),
+    allowedHosts: config.allowedHosts,
+    allowedOrigins: config.allowedOrigins,
+    maxBodyBytes: config.codeLimit * ESCAPED_BYTES * 2 + OTHER_BYTES,
+    mcp: { streamable: streamable.handle, sse: sse.open, messages: sse.post },
+  });
+  const listening = await listen(app, config);
+  hooks.onListening(listening.url);
+
+  await aborted(hooks.signal);
+  await Promise.all([streamable.close(), sse.close(), listening.close(SHUTDOWN_GRACE_MS)]);
+}
+
+/** Serves MCP on stdin and stdout until the client hangs up. Nothing is made before the first call. */
+export async function serveStdio(config: Config, log: Log, signal: AbortSignal): Promise<void> {
+  using instance = Instance.acquire(config.stateDir, config.instance ?? ephemeralName('stdio'));
+  await using core = createCore(config, log, instance, { install: false, patienceMs: STDIO_PATIENCE_MS });
+  const mcp = createMcp(config, log, createTools(config), core.sessions);
+  const maxMessageBytes = config.codeLimit * ESCAPED_BYTES * 2 + OTHER_BYTES;
+  await runStdio(mcp, { owner: LOCAL_OWNER, maxMessageBytes, signal });
+}
+
+/** Builds or finds the sandbox image; its reference. */
+export async function prepareImage(config: Config, log: Log, onProgress: Report): Promise<string> {
+  return (await setUp(config, log, config.setup === 'auto', '', onProgress)).profile.image;
+}
+
+function createCore(
+  config: Config,
+  log: Log,
+  instance: Instance,
+  { install, patienceMs }: { install: boolean; patienceMs?: number },
+): Core {
+  return new Core({
+    instance,
+    limits: config,
+    poolSize: config.poolSize,
+    onShutdown: config.onShutdown,
+    log,
+    setUp: (report) => setUp(config, log, install, instance.label, report),
+    ...(patienceMs === undefined ? {} : { patienceMs }),
+  });
+}
+
+/** An engine and a sandbox image: those that are there, else installed and built where that is allowed. */
+async function setUp(config: Config, log: Log, install: boolean, label: string, report: Report): Promise<Backend> {
+  const found = install ? await findEngine(config) : await connectEngine(config);
+  const { docker } = found ?? (await installEngine(config, report));
+  const image = await ensureImage(docker, config, report);
+  const { memoryMb, cpus, pids, diskMb, maxLifetimeS, runtime } = config;
+  const sizes = { memoryMb, cpus, pids, diskMb, maxLifetimeS, ...(runtime ? { runtime } : {}) };
+  return { engine: new DockerEngine(docker, log), profile: { ...sizes, instance: label, image } };
+}
+
+function createMcp(
+  config: Config,
+  log: Log,
+  tools: readonly AnyTool[],
+  sessions: Sessions,
+  extend?: ServeHooks['extendMcp'],
+): McpServers {
+  return createMcpServers({
+    tools,
+    sessions,
+    version,
+    log,
+    instructions: writeInstructions(config),
+    fallback: config.defaultSession ?? 'new',
+    ...(extend ? { extend } : {}),
+  });
+}
+
+async function checkHealth(core: Core, deep: boolean): Promise<{ ok: boolean; body: object }> {
+  try {
+    return { ok: true, body: { status: 'ok', ...(await core.checkHealth(deep)), version } };
+  } catch (thrown) {
+    return { ok: false, body: { status: 'unavailable', error: toGloveboxError(thrown).toBody(), version } };
+  }
+}
+
+/** With port 0 the name is as passing as the port. */
+function nameOfPort(port: number): string {
+  return port === 0 ? ephemeralName('http') : `http-${port}`;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}

@@ -1,0 +1,28 @@
+import type { Context } from 'hono';
+
+/** One client's hold on the server: a legacy session, an SSE stream, a stdio process, or a single modern request. */
+export interface Connection {
+  readonly owner: string;
+  /** The Glovebox session that calls continue in; modern requests have none. */
+  readonly binding?: { sessionId?: string };
+  /** Tool calls under way. */
+  running: number;
+}
+
+/** What the HTTP layer has found out before an MCP handler runs: who calls, and the text of a POST. */
+interface McpEnv {
+  Bindings: { outgoing?: { readonly writableNeedDrain: boolean } };
+  Variables: { owner: string; body: string };
+}
+
+export type McpHandler = (c: Context<McpEnv>) => Response | Promise<Response>;
+
+/** A JSON-RPC error that answers no particular request. */
+export function rpcError(
+  status: number,
+  code: number,
+  message: string,
+  headers: Record<string, string> = {},
+): Response {
+  return Response.json({ jsonrpc: '2.0', error: { code, message }, id: null }, { status, headers });
+}

@@ -1,0 +1,54 @@
+import { createMcpHandler, isInitializeRequest, isLegacyRequest } from '@modelcontextprotocol/server';
+import { type McpHandler, rpcError } from './connection.ts';
+import { streamIfLate } from './early-stream.ts';
+import { type LegacySessionLimits, LegacySessions } from './legacy-sessions.ts';
+import type { McpServers } from './server.ts';
+
+export interface StreamableHttp {
+  /** Serves every method on `/mcp`. */
+  readonly handle: McpHandler;
+  readonly sessions: LegacySessions;
+  /** Ends all sessions and aborts the calls under way. */
+  close(): Promise<void>;
+}
+
+/** Most calls of a warm session are done in a tenth of it. */
+const EARLY_STREAM = { graceMs: 50, keepAliveMs: 15_000 };
+const ALLOW = { Allow: 'GET, POST, DELETE' };
+/** Who calls was found out before: nothing of the token is kept. */
+const authenticated = (owner: string) => ({ token: '', clientId: owner, scopes: [] });
+
+/** MCP over HTTP, both eras on one path: 2026-07-28 without sessions, and the versions before it with them. */
+export function createStreamableHttp(servers: McpServers, limits: LegacySessionLimits): StreamableHttp {
+  const sessions = new LegacySessions(servers, limits);
+  const modern = createMcpHandler(({ authInfo }) => servers.make({ owner: authInfo?.clientId ?? '', running: 0 }), {
+    legacy: 'reject',
+    responseMode: 'auto',
+    onerror: (error) => servers.log.debug('MCP request refused.', { cause: error }),
+  });
+  const handle: McpHandler = async (c) => {
+    const request = c.req.raw;
+    if (!['GET', 'POST', 'DELETE'].includes(request.method))
+      return rpcError(405, -32_000, 'Method not allowed.', ALLOW);
+    let parsedBody: unknown;
+    if (request.method === 'POST') {
+      try {
+        parsedBody = JSON.parse(c.var.body);
+      } catch {
+        return rpcError(400, -32_700, 'The body is not valid JSON.');
+      }
+    }
+    servers.watch(request, () => c.env.outgoing?.writableNeedDrain ?? false);
+    const { owner } = c.var;
+    if (!(await isLegacyRequest(request, parsedBody))) {
+      const answer = modern.fetch(request, { parsedBody, authInfo: authenticated(owner) });
+      return await streamIfLate(answer, EARLY_STREAM);
+    }
+    const id = request.headers.get('mcp-session-id');
+    if (id !== null) return await sessions.continue(id, owner, request, parsedBody);
+    if (isInitializeRequest(parsedBody)) return await sessions.open(owner, request, parsedBody);
+    return rpcError(400, -32_000, 'The Mcp-Session-Id header is required: initialize first.');
+  };
+  const close = async () => void (await Promise.all([modern.close(), sessions.close()]));
+  return { handle, sessions, close };
+}

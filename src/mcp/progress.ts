@@ -1,0 +1,89 @@
+import type { ToolEvent } from '../tools/tool.ts';
+
+/** Sends one `notifications/progress`; settles when the transport can take more. */
+export type SendProgress = (progress: number, message: string) => Promise<void>;
+
+export interface ProgressOptions {
+  send: SendProgress;
+  /** Whether the client lags behind: text then gathers here instead of in the transport. */
+  isSlow?: () => boolean;
+  intervalMs?: number;
+}
+
+const INTERVAL_MS = 100;
+const MESSAGE_LIMIT = 4096;
+
+/**
+ * A call's output as progress notifications: the first at once, then one per interval that carries
+ * what came since. A slow client costs no memory and holds nothing up: only the newest text is kept,
+ * and the call's result has all of it anyway.
+ */
+export class ProgressFeed {
+  readonly #send: SendProgress;
+  readonly #isSlow: () => boolean;
+  readonly #intervalMs: number;
+  #pending = '';
+  #count = 0;
+  #sending: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor({ send, isSlow = () => false, intervalMs = INTERVAL_MS }: ProgressOptions) {
+    this.#send = send;
+    this.#isSlow = isSlow;
+    this.#intervalMs = intervalMs;
+  }
+
+  emit(event: ToolEvent): void {
+    this.#pending = newest(this.#pending + toText(event, this.#pending));
+    if (this.#timer === undefined && this.#sending === undefined) this.#deliver();
+  }
+
+  /** Sends what is left; the result may follow. */
+  async flush(): Promise<void> {
+    this.stop();
+    while (this.#sending !== undefined) {
+      await this.#sending;
+      this.stop();
+    }
+    if (this.#pending !== '') await this.#start();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #deliver(): void {
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (this.#pending !== '' && this.#sending === undefined) this.#deliver();
+    }, this.#intervalMs);
+    if (!this.#isSlow()) void this.#start();
+  }
+
+  #start(): Promise<void> {
+    const message = this.#pending;
+    this.#pending = '';
+    this.#count += 1;
+    const sending = this.#send(this.#count, message)
+      .catch(() => undefined) // The client is gone: the call's signal says so.
+      .then(() => {
+        this.#sending = undefined;
+        if (this.#pending !== '' && this.#timer === undefined) this.#deliver();
+      });
+    this.#sending = sending;
+    return sending;
+  }
+}
+
+function toText(event: ToolEvent, pending: string): string {
+  if ('text' in event) return event.text;
+  const line = event.type === 'session' ? `session ${event.session_id}` : event.message;
+  return pending === '' || pending.endsWith('\n') ? `${line}\n` : `\n${line}\n`;
+}
+
+/** The end of a text, within the limit and never beginning with half a character. */
+function newest(text: string): string {
+  if (text.length <= MESSAGE_LIMIT) return text;
+  return `…${text.slice(1 - MESSAGE_LIMIT).replace(/^[\uDC00-\uDFFF]/, '')}`;
+}

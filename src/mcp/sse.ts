@@ -1,0 +1,95 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type JSONRPCMessage,
+  type MessageExtraInfo,
+  parseJSONRPCMessage,
+  type Transport,
+} from '@modelcontextprotocol/server';
+import { type SSEStreamingApi, streamSSE } from 'hono/streaming';
+import { type Connection, type McpHandler, rpcError } from './connection.ts';
+import type { McpServers } from './server.ts';
+
+export interface HttpSse {
+  /** `GET /sse`: the stream of a session that lives as long as it is open. */
+  readonly open: McpHandler;
+  /** `POST /messages?sessionId=…`. */
+  readonly post: McpHandler;
+  /** Ends all streams and aborts the calls under way. */
+  close(): Promise<void>;
+}
+
+export interface HttpSseOptions {
+  readonly maxSessions: number;
+  /** Where messages are posted; the path that `post` is mounted on. */
+  readonly messagesPath: string;
+  readonly keepAliveMs?: number;
+}
+
+/** The oldest transport: everything that a client sent ends when it goes away. */
+class SseTransport implements Transport {
+  readonly sessionId = randomUUID();
+  readonly #stream: SSEStreamingApi;
+  onclose?: () => void;
+  onerror?: (error: Error) => void;
+  onmessage?: (message: JSONRPCMessage, extra?: MessageExtraInfo) => void;
+
+  constructor(stream: SSEStreamingApi) {
+    this.#stream = stream;
+  }
+
+  async start(): Promise<void> {}
+
+  /** Settles when the client has taken it. */
+  async send(message: JSONRPCMessage): Promise<void> {
+    await this.#stream.writeSSE({ event: 'message', data: JSON.stringify(message) });
+  }
+
+  async close(): Promise<void> {
+    if (this.#stream.closed) return;
+    void this.#stream.close(); // Settles only when a slow client has read what was written before.
+    this.onclose?.();
+  }
+}
+
+interface SseSession extends Connection {
+  readonly transport: SseTransport;
+}
+
+export function createHttpSse(servers: McpServers, options: HttpSseOptions): HttpSse {
+  const sessions = new Map<string, SseSession>();
+  const open: McpHandler = (c) => {
+    // A HEAD has no body to stream, so nothing would ever end the session.
+    if (c.req.method !== 'GET') return rpcError(405, -32_000, 'Method not allowed.', { Allow: 'GET' });
+    if (sessions.size >= options.maxSessions) return rpcError(503, -32_000, 'Too many SSE streams: try again later.');
+    const { owner } = c.var;
+    return streamSSE(c, async (stream) => {
+      const transport = new SseTransport(stream);
+      const session: SseSession = { owner, transport, binding: {}, running: 0 };
+      const ended = Promise.withResolvers<void>();
+      stream.onAbort(() => void transport.close());
+      const server = servers.make(session);
+      server.server.onclose = ended.resolve;
+      await server.connect(transport);
+      sessions.set(transport.sessionId, session);
+      const keepAlive = setInterval(() => void stream.write(': keepalive\n\n'), options.keepAliveMs ?? 15_000);
+      await stream.writeSSE({ event: 'endpoint', data: `${options.messagesPath}?sessionId=${transport.sessionId}` });
+      await ended.promise;
+      clearInterval(keepAlive);
+      sessions.delete(transport.sessionId);
+    });
+  };
+  const post: McpHandler = (c) => {
+    const session = sessions.get(c.req.query('sessionId') ?? '');
+    if (session?.owner !== c.var.owner) return rpcError(404, -32_001, 'Session not found: open GET /sse again.');
+    let message: JSONRPCMessage;
+    try {
+      message = parseJSONRPCMessage(JSON.parse(c.var.body));
+    } catch {
+      return rpcError(400, -32_700, 'The body is not a JSON-RPC message.');
+    }
+    session.transport.onmessage?.(message, { request: c.req.raw });
+    return c.text('Accepted', 202);
+  };
+  const close = async () => void (await Promise.all([...sessions.values()].map(({ transport }) => transport.close())));
+  return { open, post, close };
+}

@@ -1,0 +1,45 @@
+import type { Readable, Writable } from 'node:stream';
+import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio';
+import type { Connection } from './connection.ts';
+import type { McpServers } from './server.ts';
+
+export interface StdioOptions {
+  readonly owner: string;
+  /** Longest message; a client that sends more is cut off. */
+  readonly maxMessageBytes: number;
+  readonly stdin?: Readable;
+  readonly stdout?: Writable;
+  /** Ends the connection from our side. */
+  readonly signal?: AbortSignal;
+}
+
+class EndingTransport extends StdioServerTransport {
+  readonly #ended = Promise.withResolvers<void>();
+  readonly ended = this.#ended.promise;
+
+  override async close(): Promise<void> {
+    await super.close();
+    this.#ended.resolve();
+  }
+}
+
+/**
+ * Serves MCP on stdin and stdout; resolves when the client hangs up, with the calls under way aborted.
+ * All calls of the process continue in one session. Clients start processes only to see what is there:
+ * nothing is made before the first call.
+ */
+export async function runStdio(servers: McpServers, options: StdioOptions): Promise<void> {
+  const { stdin = process.stdin, stdout = process.stdout, owner, maxMessageBytes, signal } = options;
+  const connection: Connection = { owner, binding: {}, running: 0 };
+  const transport = new EndingTransport(stdin, stdout, { maxBufferSize: maxMessageBytes });
+  const handle = serveStdio(() => servers.make(connection), {
+    transport,
+    onerror: (error) => servers.log.debug('MCP protocol error.', { cause: error }),
+  });
+  const end = () => void handle.close();
+  signal?.addEventListener('abort', end, { once: true });
+  if (signal?.aborted) end();
+  await transport.ended;
+  signal?.removeEventListener('abort', end);
+  await handle.close();
+}

@@ -1,0 +1,103 @@
+import type {
+  CallToolResult,
+  InputRequiredResult,
+  Tool as ListedTool,
+  ServerContext,
+} from '@modelcontextprotocol/server';
+import { type GloveboxError, toGloveboxError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Sessions } from '../sandbox/sessions.ts';
+import { followSignal } from '../tools/call-signal.ts';
+import { type AnyTool, describeTool } from '../tools/description.ts';
+import { validateInput } from '../tools/validate.ts';
+import type { Connection } from './connection.ts';
+import { ProgressFeed } from './progress.ts';
+
+/** A tool as MCP lists and calls it. */
+export interface McpTool {
+  readonly listed: ListedTool;
+  call(
+    args: Record<string, unknown> | undefined,
+    context: ServerContext,
+    connection: Connection,
+  ): Promise<CallToolResult | InputRequiredResult>;
+}
+
+/** What calls need of the world around them. */
+export interface CallWorld {
+  readonly sessions: Sessions;
+  /** What a call gets that names no session and is bound to none. */
+  readonly fallback: 'new' | 'owner';
+  readonly log: Log;
+  /** Whether the client of this HTTP request reads more slowly than we write. */
+  isSlow(request: Request | undefined): boolean;
+}
+
+/** Where a failed call's `{code, message, hint}` is: a client may check `structuredContent` against the output schema. */
+export const ERROR_META_KEY = 'glovebox/error';
+
+export function toMcpTool(tool: AnyTool, world: CallWorld): McpTool {
+  return {
+    listed: describeTool(tool) as ListedTool,
+    call: async (args, context, connection) => {
+      try {
+        return await callTool(tool, args, context, connection, world);
+      } catch (thrown) {
+        return failure(toGloveboxError(thrown), tool, world.log);
+      }
+    },
+  };
+}
+
+async function callTool(
+  tool: AnyTool,
+  args: Record<string, unknown> | undefined,
+  { mcpReq, http }: ServerContext,
+  connection: Connection,
+  world: CallWorld,
+): Promise<CallToolResult> {
+  const input = validateInput(tool, args);
+  const sessionHeader = http?.req?.headers.get('x-session-id') ?? undefined;
+  const progress = openProgress(mcpReq, () => world.isSlow(http?.req));
+  using following = followSignal(mcpReq.signal);
+  connection.running += 1;
+  try {
+    const output = await tool.handle(input, {
+      sessions: world.sessions,
+      caller: {
+        owner: connection.owner,
+        fallback: world.fallback,
+        ...(sessionHeader ? { sessionHeader } : {}),
+        ...(connection.binding ? { binding: connection.binding } : {}),
+      },
+      signal: following.signal,
+      emit: (event) => progress?.emit(event),
+    });
+    if (!following.signal.aborted) await progress?.flush();
+    return { content: [{ type: 'text', text: tool.summarize(output) }], structuredContent: { ...output } };
+  } finally {
+    connection.running -= 1;
+    progress?.stop();
+  }
+}
+
+function openProgress(mcpReq: ServerContext['mcpReq'], isSlow: () => boolean): ProgressFeed | undefined {
+  const progressToken = mcpReq._meta?.progressToken;
+  if (progressToken === undefined) return undefined;
+  return new ProgressFeed({
+    isSlow,
+    send: (progress, message) =>
+      mcpReq.notify({ method: 'notifications/progress', params: { progressToken, progress, message } }),
+  });
+}
+
+/** A result rather than a protocol error: models read it and correct themselves. */
+function failure(error: GloveboxError, tool: AnyTool, log: Log): CallToolResult {
+  if (error.code === 'internal_error') log.error('A tool call failed.', { tool: tool.name, cause: error.cause });
+  const body = error.toBody();
+  return {
+    isError: true,
+    content: [{ type: 'text', text: `${body.message}\n${body.hint}` }],
+    _meta: { [ERROR_META_KEY]: body },
+  };
+}

@@ -1,0 +1,128 @@
+import { type Duplex, duplexPair } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import { Channel } from './channel.ts';
+import { encodeFrame, FrameDecoder, FrameType, INITIAL_CREDIT } from './frames.ts';
+
+const REPORT = {
+  exit_code: 0,
+  signal: null,
+  oom_killed: false,
+  survivors: false,
+  error: null,
+  files: [],
+  cpu_ms: 1,
+  peak_memory_bytes: 1,
+};
+const ready = encodeFrame(FrameType.ready, 0, Buffer.from('{}'));
+const end = (stream: number, report: unknown = REPORT) =>
+  encodeFrame(FrameType.end, stream, Buffer.from(JSON.stringify(report)));
+const output = (stream: number, text: string) => encodeFrame(FrameType.stdout, stream, Buffer.from(text));
+
+async function openChannel(): Promise<{ channel: Channel; runner: Duplex }> {
+  const [ours, runner] = duplexPair();
+  runner.write(ready);
+  return { channel: await Channel.open(ours), runner };
+}
+
+/** The next frame of that type that the runner is sent. */
+async function nextFrame(runner: Duplex, type: number): Promise<Buffer> {
+  const decoder = new FrameDecoder();
+  const found = Promise.withResolvers<Buffer>();
+  const onData = (chunk: Buffer) => {
+    for (const frame of decoder.decode(chunk)) if (frame.type === type) found.resolve(Buffer.from(frame.payload));
+  };
+  runner.on('data', onData);
+  const payload = await found.promise;
+  runner.off('data', onData);
+  return payload;
+}
+
+describe('a channel', () => {
+  it('gives each execution its own output and its own end', async () => {
+    const { channel, runner } = await openChannel();
+    const seen: string[] = [];
+    const first = channel.execute({ code: 'a' }, (_, chunk) => void seen.push(`1${chunk}`));
+    const second = channel.execute({ code: 'b' }, (_, chunk) => void seen.push(`2${chunk}`));
+    runner.write(Buffer.concat([output(2, 'b'), output(1, 'a'), end(2, { ...REPORT, exit_code: 7 }), end(1)]));
+    expect(await second.ended).toMatchObject({ exit_code: 7 });
+    expect(await first.ended).toMatchObject({ exit_code: 0 });
+    expect(seen).toEqual(['2b', '1a']);
+  });
+
+  it('grants no credit for output that a slow sink still holds', async () => {
+    const { channel, runner } = await openChannel();
+    const slow = Promise.withResolvers<void>();
+    const execution = channel.execute({ code: '' }, () => slow.promise);
+    const grant = nextFrame(runner, FrameType.credit);
+    runner.write(output(1, 'x'.repeat(INITIAL_CREDIT)));
+    runner.write(end(1));
+    await execution.ended;
+    let delivered = false;
+    void execution.delivered().then(() => {
+      delivered = true;
+    });
+    await Promise.resolve();
+    expect(delivered).toBe(false);
+    slow.resolve();
+    expect((await grant).readUInt32BE()).toBe(INITIAL_CREDIT);
+  });
+
+  it('lets go of a sink that never takes its output, once told to', async () => {
+    const { channel, runner } = await openChannel();
+    const execution = channel.execute({ code: '' }, () => new Promise(() => {}));
+    const grant = nextFrame(runner, FrameType.credit);
+    runner.write(output(1, 'x'.repeat(INITIAL_CREDIT)));
+    runner.write(end(1));
+    await execution.ended;
+    execution.stopWaiting();
+    await execution.delivered();
+    expect((await grant).readUInt32BE()).toBe(INITIAL_CREDIT);
+  });
+
+  it.each([
+    ['a length over the limit', Buffer.from([0xff, 0, 0, 0, 17, 0, 0, 0, 1])],
+    ['an unknown stream', output(9, 'x')],
+    ['an unknown type', encodeFrame(99, 1, Buffer.alloc(0))],
+    ['a report that is no JSON', encodeFrame(FrameType.end, 1, Buffer.from('{'))],
+    ['a report of another shape', end(1, { ...REPORT, exit_code: 'x' })],
+    ['a report with more files than there may be', end(1, { ...REPORT, files: Array(1001).fill({ path: 'x', size: 1 }) })],
+    ['output beyond its credit', Buffer.concat(Array(6).fill(output(1, 'x'.repeat(INITIAL_CREDIT / 4))))],
+    ['a second end', Buffer.concat([end(1), end(1)])],
+  ])('is closed by %s', async (_, bytes) => {
+    const { channel, runner } = await openChannel();
+    channel.execute({ code: '' }, () => new Promise(() => {}));
+    runner.write(bytes);
+    expect((await channel.closed).violation).toBeTypeOf('string');
+  });
+
+  it('survives any bytes whatever', async () => {
+    let seed = 1;
+    const random = () => {
+      seed = (seed * 48271) % 0x7fffffff;
+      return seed;
+    };
+    for (let round = 0; round < 300; round += 1) {
+      const { channel, runner } = await openChannel();
+      const execution = channel.execute({ code: '' }, () => {});
+      const noise = Buffer.from(Array.from({ length: 40 }, () => random() % 256));
+      // Half of the rounds begin like a frame, so that the noise reaches what is behind the header.
+      if (round % 2) noise.set([0, 0, 0, random() % 24, 16 + (random() % 5), 0, 0, 0, random() % 2]);
+      runner.write(noise);
+      runner.end();
+      await Promise.race([execution.ended, channel.closed]);
+      channel.close();
+    }
+  });
+
+  it('is closed when the runner ends', async () => {
+    const { channel, runner } = await openChannel();
+    runner.end();
+    expect(await channel.closed).toEqual({});
+  });
+
+  it('does not open to a runner that ends before it is ready', async () => {
+    const [ours, runner] = duplexPair();
+    runner.end();
+    await expect(Channel.open(ours)).rejects.toMatchObject({ code: 'sandbox_lost' });
+  });
+});

@@ -1,0 +1,184 @@
+import type { Duplex } from 'node:stream';
+import { GloveboxError } from '../errors.ts';
+import { encodeFrame, type Frame, FrameDecoder, FrameType, INITIAL_CREDIT } from './frames.ts';
+import { parseReport, type Report } from './report.ts';
+
+/** What the runner is asked to run. */
+export interface ExecutionRequest {
+  /** `code` unless it says otherwise. */
+  readonly kind?: 'packages';
+  readonly code?: string;
+  /** The program's whole standard input; an empty one when left out. */
+  readonly stdin?: string;
+  /** Added to the program's environment. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Takes output as it comes; a promise holds the program back until it settles. */
+export type OutputSink = (stream: 'stdout' | 'stderr', chunk: Buffer) => void | Promise<void>;
+
+/** Time for a started runner to say that it is ready. */
+const READY_LIMIT_MS = 10_000;
+/** Output taken before credit for it is granted anew: fewer frames than one grant for each chunk. */
+const GRANT_BYTES = INITIAL_CREDIT / 4;
+
+/**
+ * Frames over a runner's stdin and stdout: any number of executions at once, each with its own credit,
+ * so that a slow reader of one holds up no other and no output gathers here.
+ * Whatever comes from the sandbox is hostile: the first byte out of order closes the channel.
+ */
+export class Channel {
+  /** Settles, never rejects, when the channel is no more: the runner ended, or broke the protocol. */
+  readonly closed: Promise<{ violation?: string }>;
+  readonly #stream: Duplex;
+  readonly #executions = new Map<number, ChannelExecution>();
+  #lastStream = 0;
+  #close: (reason: { violation?: string }) => void = () => {};
+  #ready: () => void = () => {};
+
+  private constructor(stream: Duplex) {
+    this.#stream = stream;
+    this.closed = new Promise((resolve) => {
+      this.#close = resolve;
+    });
+    const decoder = new FrameDecoder();
+    stream.on('data', (chunk: Buffer) => this.#take(decoder, chunk));
+    stream.on('error', () => this.close());
+    stream.on('close', () => this.close());
+    stream.on('end', () => this.close());
+  }
+
+  /** Opens a channel to a runner that has just been started. @throws GloveboxError `sandbox_lost` if it does not answer. */
+  static async open(stream: Duplex): Promise<Channel> {
+    const channel = new Channel(stream);
+    const ready = new Promise<true>((resolve) => {
+      channel.#ready = () => resolve(true);
+    });
+    const late = Promise.withResolvers<false>();
+    const timer = setTimeout(late.resolve, READY_LIMIT_MS, false);
+    const opened = await Promise.race([ready, channel.closed.then(() => false), late.promise]);
+    clearTimeout(timer);
+    if (opened) return channel;
+    channel.close();
+    throw new GloveboxError('sandbox_lost', 'The runner of the sandbox did not start.');
+  }
+
+  /** Begins an execution; its output goes to `sink` in order. */
+  execute(request: ExecutionRequest, sink: OutputSink): ChannelExecution {
+    this.#lastStream += 1;
+    const id = this.#lastStream;
+    const execution = new ChannelExecution(sink, (type, payload) => this.#send(type, id, payload));
+    this.#executions.set(id, execution);
+    this.#send(FrameType.start, id, Buffer.from(JSON.stringify(request)));
+    return execution;
+  }
+
+  close(violation?: string): void {
+    this.#close(violation === undefined ? {} : { violation });
+    this.#stream.destroy();
+  }
+
+  #send(type: number, stream: number, payload: Buffer): void {
+    if (this.#stream.writable) this.#stream.write(encodeFrame(type, stream, payload));
+  }
+
+  #take(decoder: FrameDecoder, chunk: Buffer): void {
+    try {
+      for (const frame of decoder.decode(chunk)) this.#dispatch(frame);
+    } catch (error) {
+      this.close(error instanceof Error ? error.message.slice(0, 200) : 'unreadable frame');
+    }
+  }
+
+  #dispatch({ type, stream, payload }: Frame): void {
+    if (type === FrameType.ready) {
+      this.#ready();
+      return;
+    }
+    const execution = this.#executions.get(stream);
+    if (!execution) throw new Error(`frame of type ${type} for unknown stream ${stream}`);
+    if (type === FrameType.stdout) execution.take('stdout', payload);
+    else if (type === FrameType.stderr) execution.take('stderr', payload);
+    else if (type === FrameType.end) {
+      this.#executions.delete(stream);
+      execution.end(parseReport(payload));
+    } else throw new Error(`frame of unknown type ${type}`);
+  }
+}
+
+/** One execution's end of the channel. */
+export class ChannelExecution {
+  /** The runner's report, as soon as it comes. Never settles if the channel closes first. */
+  readonly ended: Promise<Report>;
+  readonly #sink: OutputSink;
+  readonly #send: (type: number, payload: Buffer) => void;
+  #end: (report: Report) => void = () => {};
+  #credit = INITIAL_CREDIT;
+  #consumed = 0;
+  /** Bytes that a slow sink still holds. */
+  #held = 0;
+  #waiting = true;
+  #released: () => void = () => {};
+
+  constructor(sink: OutputSink, send: (type: number, payload: Buffer) => void) {
+    this.#sink = sink;
+    this.#send = send;
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  interrupt(): void {
+    this.#send(FrameType.stop, Buffer.from('i'));
+  }
+
+  kill(): void {
+    this.#send(FrameType.stop, Buffer.from('k'));
+  }
+
+  /** Settles when the sink has let go of all output that has come. */
+  delivered(): Promise<void> {
+    if (this.#held === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#released = resolve;
+    });
+  }
+
+  /** From now on the sink may be as slow as it likes: it holds nobody back. */
+  stopWaiting(): void {
+    this.#waiting = false;
+    this.#release(this.#held);
+  }
+
+  /** @throws Error when the stream sends more than it was granted. */
+  take(stream: 'stdout' | 'stderr', chunk: Buffer): void {
+    this.#credit -= chunk.length;
+    if (this.#credit < 0) throw new Error('output beyond its credit');
+    this.#held += chunk.length;
+    const pressure = this.#sink(stream, chunk);
+    if (!pressure || !this.#waiting) {
+      this.#release(chunk.length);
+      return;
+    }
+    const release = () => {
+      if (this.#waiting) this.#release(chunk.length);
+    };
+    void pressure.then(release, release);
+  }
+
+  end(report: Report): void {
+    this.#end(report);
+  }
+
+  #release(bytes: number): void {
+    this.#held -= bytes;
+    if (this.#held === 0) this.#released();
+    this.#consumed += bytes;
+    if (this.#consumed < GRANT_BYTES) return;
+    const grant = Buffer.allocUnsafe(4);
+    grant.writeUInt32BE(this.#consumed);
+    this.#credit += this.#consumed;
+    this.#consumed = 0;
+    this.#send(FrameType.credit, grant);
+  }
+}

@@ -1,0 +1,52 @@
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+/** Says whose a sandbox is: what its container's labels must not say. Times are ISO 8601. */
+const manifestSchema = z.object({
+  key: z.string().regex(/^[0-9a-f]{20}$/),
+  session_id: z.string().min(1).max(64),
+  owner: z.string().min(1),
+  created_at: z.iso.datetime(),
+  last_used_at: z.iso.datetime(),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+
+/** One small file for each session's sandbox, in an instance's directory. */
+export class Manifests {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  }
+
+  /** Written whole or not at all: synchronous, because it claims the sandbox. */
+  write(manifest: Manifest): void {
+    const path = this.#pathOf(manifest.key);
+    writeFileSync(`${path}.new`, JSON.stringify(manifest), { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  }
+
+  remove(key: string): void {
+    rmSync(this.#pathOf(key), { force: true });
+  }
+
+  /** All that can be read; what cannot is no claim to anything, and is removed. */
+  readAll(): Manifest[] {
+    return readdirSync(this.#directory).flatMap((name) => {
+      const path = join(this.#directory, name);
+      try {
+        return [manifestSchema.parse(JSON.parse(readFileSync(path, 'utf8')))];
+      } catch {
+        rmSync(path, { force: true });
+        return [];
+      }
+    });
+  }
+
+  #pathOf(key: string): string {
+    return join(this.#directory, `${key}.json`);
+  }
+}

@@ -1,0 +1,29 @@
+import { z } from 'zod';
+
+const text = z.string().max(1_000_000);
+
+/** The runner's report of an ended execution, checked like any hostile input. */
+const reportSchema = z.union([
+  z.object({
+    /** Null when a signal ended the program. */
+    exit_code: z.number().int().min(0).max(255).nullable(),
+    signal: z.number().int().min(0).max(127).nullable(),
+    /** Whether the memory limit ended a process meanwhile. */
+    oom_killed: z.boolean(),
+    /** Whether processes of the execution may still run. */
+    survivors: z.boolean(),
+    error: z.object({ name: text, value: text, traceback: text }).nullable(),
+    files: z.array(z.object({ path: z.string().max(8192), size: z.number().int().nonnegative() })).max(1000),
+    cpu_ms: z.number().nonnegative(),
+    peak_memory_bytes: z.number().int().nonnegative(),
+  }),
+  /** The program could not be started, or its supervisor was killed. */
+  z.object({ failed: z.string().max(4096) }),
+]);
+
+export type Report = z.infer<typeof reportSchema>;
+
+/** @throws Error when the payload is not a report. */
+export function parseReport(payload: Buffer): Report {
+  return reportSchema.parse(JSON.parse(payload.toString('utf8')));
+}

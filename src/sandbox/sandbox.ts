@@ -1,0 +1,247 @@
+import { GloveboxError } from '../errors.ts';
+import { Channel, type ChannelExecution, type ExecutionRequest, type OutputSink } from './channel.ts';
+import type { Engine } from './engine.ts';
+import type { Report } from './report.ts';
+
+/** What was lost besides the execution when a sandbox had to be cleared. */
+export interface SandboxReset {
+  readonly reason: 'runner_lost' | 'would_not_end' | 'sandbox_lost';
+  readonly lost: readonly ('files' | 'packages' | 'background')[];
+}
+
+/** How an execution that had to be ended was ended, from the gentlest means to the last. */
+export type TerminationMeans = 'interrupt' | 'kill' | 'uid_kill' | 'replaced';
+
+export type ExecutionStatus = 'ok' | 'error' | 'timeout' | 'cancelled' | 'out_of_memory' | 'crashed';
+
+/** The one end of an execution. */
+export interface ExecutionEnd {
+  readonly status: ExecutionStatus;
+  /** Null when the program did not end by itself. */
+  readonly exitCode: number | null;
+  readonly report?: Exclude<Report, { failed: string }>;
+  /** Why the program could not run, where the report does not say. */
+  readonly failure?: string;
+  readonly termination?: TerminationMeans;
+  readonly reset?: SandboxReset;
+}
+
+export interface ExecutionOptions {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly onOutput: OutputSink;
+}
+
+/** Between the interrupt and the kill: time for `finally` blocks. */
+const INTERRUPT_GRACE_MS = 500;
+/** For the runner to confirm a kill; then the engine kills from outside. */
+const KILL_CONFIRM_MS = 1000;
+/** For the kill from outside: one in a fork bomb was measured to take 1.4 s. */
+const UID_KILL_MS = 3000;
+
+const BACKGROUND_LOST: SandboxReset['lost'] = ['background'];
+const ALL_LOST: SandboxReset['lost'] = ['files', 'packages', 'background'];
+
+/** One running container with its runner. Never shared between sessions. */
+export class Sandbox {
+  readonly id: string;
+  readonly key: string;
+  readonly uid: number;
+  readonly #engine: Engine;
+  #channel: Promise<Channel> | undefined;
+  #clearing: Promise<boolean> | undefined;
+  #lost = false;
+
+  constructor(engine: Engine, { id, key, uid }: { id: string; key: string; uid: number }) {
+    this.#engine = engine;
+    this.id = id;
+    this.key = key;
+    this.uid = uid;
+  }
+
+  /** Whether the container is gone; such a sandbox runs nothing any more. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  /** Starts the runner if none is there. @throws GloveboxError `sandbox_lost` or `engine_unavailable`. */
+  async connect(): Promise<void> {
+    await this.#connected();
+  }
+
+  /** Ends whatever runs in the sandbox, for one whose earlier control plane is gone. */
+  async clear(): Promise<void> {
+    if (!(await this.#clear()))
+      throw new GloveboxError('sandbox_lost', 'The sandbox could not be cleared and was removed.');
+  }
+
+  /**
+   * Runs one program to its end, which this side's clock decides in the last resort.
+   * Bad ends of the program are statuses, not errors.
+   * @throws GloveboxError `sandbox_lost` or `engine_unavailable` when nothing was run.
+   */
+  async execute(request: ExecutionRequest, { timeoutMs, signal, onOutput }: ExecutionOptions): Promise<ExecutionEnd> {
+    const channel = await this.#connected();
+    if (signal.aborted) return { status: 'cancelled', exitCode: null };
+    const execution = channel.execute(request, onOutput);
+    using stop = stopSignal(timeoutMs, signal);
+    const first = await Promise.race([execution.ended, channel.closed.then(() => 'closed' as const), stop.reason]);
+    if (first === 'closed') return this.#endOfLostRunner(channel);
+    if (typeof first === 'string')
+      return { ...(await this.#terminate(channel, execution)), status: first, exitCode: null };
+    await Promise.race([execution.delivered(), stop.reason]);
+    execution.stopWaiting();
+    return this.#endOf(first);
+  }
+
+  /** Removes the container with all that is in it. */
+  async remove(): Promise<void> {
+    this.#lost = true;
+    await this.#dropChannel();
+    await this.#engine.remove(this.id);
+  }
+
+  /** Leaves the container as it is and lets go of its runner. */
+  async abandon(): Promise<void> {
+    await this.#dropChannel();
+  }
+
+  async #connected(): Promise<Channel> {
+    await this.#clearing;
+    if (this.#lost) throw new GloveboxError('sandbox_lost', 'The sandbox of this session is gone.');
+    this.#channel ??= this.#open();
+    try {
+      return await this.#channel;
+    } catch (error) {
+      this.#channel = undefined;
+      if (error instanceof GloveboxError && error.code === 'sandbox_lost') await this.#discard();
+      throw error;
+    }
+  }
+
+  async #open(): Promise<Channel> {
+    const channel = await Channel.open(await this.#engine.connect(this.id, this.uid));
+    void channel.closed.then(async ({ violation }) => {
+      this.#channel = undefined;
+      // A runner that breaks the protocol is in hostile hands, and so is all that it could reach.
+      if (violation) await this.#discard();
+    });
+    return channel;
+  }
+
+  async #dropChannel(): Promise<void> {
+    const channel = await this.#channel?.catch(() => undefined);
+    channel?.close();
+  }
+
+  /** The ladder: each means gets its time, and what survives them all ends with the container. */
+  async #terminate(
+    channel: Channel,
+    execution: ChannelExecution,
+  ): Promise<Pick<ExecutionEnd, 'termination' | 'reset' | 'report'>> {
+    const ended = Promise.race([execution.ended, channel.closed.then(() => undefined)]);
+    execution.interrupt();
+    let report = await within(INTERRUPT_GRACE_MS, ended);
+    let termination: TerminationMeans = 'interrupt';
+    if (!report) {
+      execution.stopWaiting();
+      execution.kill();
+      termination = 'kill';
+      report = await within(KILL_CONFIRM_MS, ended);
+    }
+    execution.stopWaiting();
+    if (report && !('failed' in report) && !report.survivors) return { termination, report };
+    const cleared = await this.#clear();
+    return cleared
+      ? { termination: 'uid_kill', reset: { reason: 'would_not_end', lost: BACKGROUND_LOST } }
+      : { termination: 'replaced', reset: { reason: 'would_not_end', lost: ALL_LOST } };
+  }
+
+  async #endOf(report: Report): Promise<ExecutionEnd> {
+    if ('failed' in report) {
+      const end = await this.#endAfterClearing();
+      return { ...end, failure: report.failed };
+    }
+    const reset = report.survivors ? (await this.#endAfterClearing()).reset : undefined;
+    const status =
+      report.exit_code === 0
+        ? 'ok'
+        : report.exit_code !== null
+          ? 'error'
+          : report.oom_killed
+            ? 'out_of_memory'
+            : 'crashed';
+    return { status, exitCode: report.exit_code, report, ...(reset ? { reset } : {}) };
+  }
+
+  async #endOfLostRunner(channel: Channel): Promise<ExecutionEnd> {
+    const { violation } = await channel.closed;
+    if (violation) await this.#discard();
+    return this.#endAfterClearing();
+  }
+
+  /** For an execution whose supervisor or runner was ended by someone: nothing of it may go on. */
+  async #endAfterClearing(): Promise<ExecutionEnd> {
+    const cleared = !this.#lost && (await this.#clear());
+    const reset: SandboxReset = cleared
+      ? { reason: 'runner_lost', lost: BACKGROUND_LOST }
+      : { reason: 'sandbox_lost', lost: ALL_LOST };
+    return { status: 'crashed', exitCode: null, reset };
+  }
+
+  /** Ends every process of the session's user; the container lives on. False when it had to be removed instead. */
+  #clear(): Promise<boolean> {
+    this.#clearing ??= this.#clearOnce().finally(() => {
+      this.#clearing = undefined;
+    });
+    return this.#clearing;
+  }
+
+  async #clearOnce(): Promise<boolean> {
+    if (this.#lost) return false;
+    try {
+      await this.#dropChannel();
+      const killed = await within(
+        UID_KILL_MS,
+        this.#engine.killUser(this.id, this.uid).then(() => true),
+      );
+      if (killed && !(await this.#engine.hasProcesses(this.id, this.uid))) return true;
+    } catch {
+      // An engine that cannot say how things are leaves one safe way.
+    }
+    await this.#discard();
+    return false;
+  }
+
+  async #discard(): Promise<void> {
+    this.#lost = true;
+    // Boot and the hard lifetime catch what cannot be removed now.
+    await this.#engine.remove(this.id).catch(() => {});
+  }
+}
+
+/** Resolves with why an execution must stop, when it must. Disposing it stops the clock. */
+function stopSignal(timeoutMs: number, signal: AbortSignal): Disposable & { reason: Promise<'timeout' | 'cancelled'> } {
+  const { promise, resolve } = Promise.withResolvers<'timeout' | 'cancelled'>();
+  const timer = setTimeout(resolve, timeoutMs, 'timeout');
+  const onAbort = () => resolve('cancelled');
+  signal.addEventListener('abort', onAbort, { once: true });
+  return {
+    reason: promise,
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+    },
+  };
+}
+
+/** The promise's value, or undefined after so many milliseconds. */
+async function within<T>(limitMs: number, promise: Promise<T>): Promise<T | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, limitMs, undefined);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

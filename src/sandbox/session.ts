@@ -1,0 +1,139 @@
+import { GloveboxError } from '../errors.ts';
+import type { ExecutionRequest } from './channel.ts';
+import { Limiter } from './limiter.ts';
+import type { ExecutionEnd, ExecutionOptions, Sandbox, SandboxReset } from './sandbox.ts';
+
+/** Calls of one session that may wait for a place. */
+const QUEUE_LIMIT = 32;
+
+/** A session as its owner sees it. Times are ISO 8601. */
+export interface SessionSummary {
+  session_id: string;
+  created_at: string;
+  last_used_at: string;
+  expires_at: string;
+  /** Executions under way. */
+  running: number;
+}
+
+export interface SessionIdentity {
+  readonly id: string;
+  readonly owner: string;
+  readonly createdAt: Date;
+}
+
+/** What a session needs of those that keep sandboxes and manifests. */
+export interface SessionHost {
+  /** A sandbox that is this session's from now on; its manifest is written. */
+  claim(session: Session): Promise<Sandbox>;
+  /** Forgets a sandbox that is gone. */
+  disown(sandbox: Sandbox): void;
+}
+
+/** A handle that its owner holds: one sandbox at a time, and the files in it. */
+export class Session implements SessionIdentity {
+  readonly id: string;
+  readonly owner: string;
+  readonly createdAt: Date;
+  lastUsedAt: Date;
+  expiresAt: Date;
+  /** Calls that hold the session open. */
+  uses = 0;
+  readonly #host: SessionHost;
+  readonly #limiter: Limiter;
+  #sandbox: Promise<Sandbox> | undefined;
+  #closed = false;
+  /** What a replaced sandbox lost, for the next result to tell. */
+  #reset: SandboxReset | undefined;
+
+  constructor(identity: SessionIdentity, host: SessionHost, concurrency: number, sandbox?: Sandbox) {
+    this.id = identity.id;
+    this.owner = identity.owner;
+    this.createdAt = identity.createdAt;
+    this.lastUsedAt = identity.createdAt;
+    this.expiresAt = identity.createdAt;
+    this.#host = host;
+    this.#limiter = new Limiter(concurrency, QUEUE_LIMIT);
+    this.#sandbox = sandbox && Promise.resolve(sandbox);
+  }
+
+  /** Gets the sandbox ready. @throws GloveboxError when there can be none now. */
+  async open(): Promise<void> {
+    await this.#current();
+  }
+
+  /**
+   * Runs one program in the session's sandbox, in a new one if that is gone.
+   * @throws GloveboxError when it cannot be run at all; `session_busy` when too many wait before it.
+   */
+  async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
+    using _place = await this.#limiter.enter(options.signal);
+    const end = await this.#executeOnce(request, options).catch((error: unknown) => {
+      if (!(error instanceof GloveboxError) || error.code !== 'sandbox_lost') throw error;
+      // Nothing of this program has run, so it may run in the sandbox's successor.
+      return this.#executeOnce(request, options);
+    });
+    const reset = end.reset ?? this.#reset;
+    this.#reset = undefined;
+    return reset ? { ...end, reset } : end;
+  }
+
+  /** Removes the sandbox and all that is in it. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const sandbox = await this.#sandbox?.catch(() => undefined);
+    if (!sandbox) return;
+    await sandbox.remove();
+    this.#host.disown(sandbox);
+  }
+
+  /** Lets go of the sandbox without removing it, for the next control plane to adopt. */
+  async abandon(): Promise<void> {
+    this.#closed = true;
+    const sandbox = await this.#sandbox?.catch(() => undefined);
+    await sandbox?.abandon();
+  }
+
+  summarize(): SessionSummary {
+    return {
+      session_id: this.id,
+      created_at: this.createdAt.toISOString(),
+      last_used_at: this.lastUsedAt.toISOString(),
+      expires_at: this.expiresAt.toISOString(),
+      running: this.#limiter.running,
+    };
+  }
+
+  /** The key of the sandbox that the session has, if it has one now. */
+  async sandboxKey(): Promise<string | undefined> {
+    return (await this.#sandbox?.catch(() => undefined))?.key;
+  }
+
+  async #executeOnce(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
+    const sandbox = await this.#current();
+    try {
+      const end = await sandbox.execute(request, options);
+      return end;
+    } finally {
+      if (sandbox.lost) this.#forget(sandbox);
+    }
+  }
+
+  async #current(): Promise<Sandbox> {
+    if (this.#closed) throw new GloveboxError('session_not_found', `The session ${this.id} was closed.`);
+    this.#sandbox ??= this.#host.claim(this);
+    const claim = this.#sandbox;
+    try {
+      return await claim;
+    } catch (error) {
+      if (this.#sandbox === claim) this.#sandbox = undefined;
+      throw error;
+    }
+  }
+
+  #forget(sandbox: Sandbox): void {
+    this.#sandbox = undefined;
+    this.#reset = { reason: 'sandbox_lost', lost: ['files', 'packages', 'background'] };
+    this.#host.disown(sandbox);
+  }
+}

@@ -1,0 +1,79 @@
+import type { z } from 'zod';
+import { GloveboxError } from '../errors.ts';
+import { nearest } from '../nearest.ts';
+import { type AnyTool, describeTool } from './description.ts';
+import type { Tool } from './tool.ts';
+
+/** Misspelled names are searched for only up to this length: the search takes time with the square of it. */
+const LONGEST_NAME = 64;
+const MOST_PROBLEMS = 4;
+
+/**
+ * What a caller sent, as the tool's input; the one place where either protocol checks it.
+ * @throws GloveboxError `invalid_input` that names the arguments at fault and all that there are.
+ */
+export function validateInput<Input extends { session_id?: string | undefined }>(
+  tool: Tool<Input>,
+  given: unknown = {},
+): Input {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    const kind = given === null ? 'null' : Array.isArray(given) ? 'an array' : `a ${typeof given}`;
+    throw invalid(tool, [`takes an object of arguments, not ${kind}`]);
+  }
+  const unknown = unknownArguments(tool, given);
+  const parsed = tool.input.safeParse(given);
+  if (parsed.success && unknown.length === 0) return parsed.data;
+  const problems = unknown.map((name) => `has no argument ${quote(name)}`);
+  for (const issue of parsed.error?.issues ?? []) {
+    if (issue.code !== 'unrecognized_keys' || issue.path.length > 0) problems.push(describeIssue(issue, given));
+  }
+  throw invalid(tool, problems, unknown);
+}
+
+function unknownArguments(tool: AnyTool, given: object): string[] {
+  const { properties, additionalProperties = false } = describeTool(tool).inputSchema;
+  if (additionalProperties !== false) return [];
+  return Object.keys(given).filter((name) => !Object.hasOwn(properties ?? {}, name));
+}
+
+function describeIssue(issue: z.core.$ZodIssue, given: object): string {
+  const [name, ...rest] = issue.path;
+  if (name === undefined) return `cannot use these arguments: ${lowered(issue.message)}`;
+  if (rest.length === 0 && !Object.hasOwn(given, name)) return `needs the argument ${quote(String(name))}`;
+  const within = rest.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join('');
+  return `cannot use ${quote(String(name) + within)}: ${lowered(issue.message)}`;
+}
+
+function invalid(tool: AnyTool, problems: readonly string[], unknown: readonly string[] = []): GloveboxError {
+  const shown = problems.slice(0, MOST_PROBLEMS);
+  if (problems.length > shown.length) shown.push(`and ${problems.length - shown.length} more`);
+  const names = Object.keys(describeTool(tool).inputSchema['properties'] ?? {});
+  const meant = unknown
+    .filter((name) => name.length <= LONGEST_NAME)
+    .map((name) => nearest(name, names))
+    .find((name) => name !== undefined);
+  const hint = `${meant ? `Did you mean "${meant}"? ` : ''}Arguments of ${tool.name}: ${listArguments(tool)}.`;
+  return new GloveboxError('invalid_input', `${tool.name} ${shown.join('; ')}.`, { hint });
+}
+
+function listArguments(tool: AnyTool): string {
+  const { properties, required } = describeTool(tool).inputSchema as {
+    properties?: Record<string, { type?: unknown }>;
+    required?: readonly string[];
+  };
+  const listed = Object.entries(properties ?? {}).map(([name, { type }]) => {
+    const facts = [type, required?.includes(name) ? 'required' : undefined].filter((fact) => typeof fact === 'string');
+    return facts.length > 0 ? `${name} (${facts.join(', ')})` : name;
+  });
+  return listed.join(', ') || 'none';
+}
+
+/** Foreign text in a message is quoted and short: it may be anything. */
+function quote(name: string): string {
+  return JSON.stringify(name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name);
+}
+
+function lowered(message: string): string {
+  const short = message.length > 300 ? `${message.slice(0, 300)}…` : message;
+  return short.charAt(0).toLowerCase() + short.slice(1).replace(/\.$/, '');
+}

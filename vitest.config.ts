@@ -1,0 +1,26 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'scripts/**/*.test.ts'],
+          exclude: ['**/*.docker.test.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'docker',
+          include: ['src/**/*.docker.test.ts', 'test/**/*.test.ts'],
+          globalSetup: 'test/setup/engine.ts',
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          // Two processors: more files at once only make each slower.
+          maxWorkers: 2,
+        },
+      },
+    ],
+  },
+});
