@@ -2,8 +2,7 @@
 # certificates and proxies that lead to the index stay in it, and it is removed by its label when the build ends.
 ARG BASE
 FROM ${BASE} AS fetch
-ARG BUILD
-LABEL glovebox.build=${BUILD}
+LABEL glovebox.build=$BUILD
 USER 0:0
 WORKDIR /fetch
 COPY requirements-data.txt prepare-packages.py ./

@@ -32,6 +32,12 @@ describe('the configuration', () => {
     rmSync(directory, { recursive: true });
   });
 
+  it('gives the workspace half of the memory when that is less than its default', () => {
+    expect(loadConfig(HOME).diskMb).toBe(512);
+    expect(loadConfig({ ...HOME, GLOVEBOX_MEMORY_MB: '256' }).diskMb).toBe(128);
+    expect(loadConfig({ ...HOME, GLOVEBOX_MEMORY_MB: '256', GLOVEBOX_DISK_MB: '64' }).diskMb).toBe(64);
+  });
+
   it.each([
     [{ GLOVEBOX_PROT: '1' }, [], 'GLOVEBOX_PROT is not a setting.', 'Did you mean GLOVEBOX_PORT?'],
     [{}, ['--memory-md', '1'], '--memory-md is not a setting.', 'Did you mean --memory-mb?'],

@@ -43,7 +43,9 @@ const settings = z.strictObject({
   memory_mb: whole(64, 1_048_576).default(1024).describe('Memory of a sandbox, its files included.'),
   cpus: z.coerce.number().min(0.01).max(1024).default(1).describe('Processors of a sandbox.'),
   pids: whole(16, 32_768).default(128).describe('Processes and threads of a sandbox.'),
-  disk_mb: whole(1, 1_048_576).default(512).describe("Size of a session's workspace."),
+  disk_mb: whole(1, 1_048_576)
+    .optional()
+    .describe("Size of a session's workspace; by default 512, or half of memory_mb if that is less."),
   concurrency: whole(1, 64).default(4).describe('Executions that may run at once in one session.'),
   output_limit: whole(1024, 16_777_216)
     .default(65_536)
@@ -93,6 +95,7 @@ export interface HostEnvironment {
 /** One frozen object that the whole program is configured by; names as in the settings, in camelCase. */
 export type Config = Readonly<
   { [K in keyof Settings as CamelCase<K>]: Exclude<Settings[K], undefined> } & {
+    diskMb: number;
     stateDir: string;
     hostEnvironment: HostEnvironment;
   }
@@ -130,6 +133,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, flags: readonly
   checkListening(parsed.data);
   return Object.freeze({
     ...camelCased(parsed.data),
+    diskMb: parsed.data.disk_mb ?? Math.min(512, Math.floor(parsed.data.memory_mb / 2)),
     stateDir: stateDirectory(parsed.data, env),
     hostEnvironment: hostEnvironment(env),
   }) as Config;
@@ -148,7 +152,7 @@ export function describeSettings(): { variable: string; default: string; meaning
 }
 
 /** Whether an address can be reached from this machine only. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
@@ -177,9 +181,10 @@ function readFile(path: string): Map<string, unknown> {
 
 function readFlags(flags: readonly string[]): Map<string, string> {
   const found = new Map<string, string>();
-  for (let index = 0; index < flags.length; index += 1) {
-    const [flag, inline] = splitFlag(flags[index] ?? '');
-    const value = inline ?? flags[(index += 1)];
+  const remaining = [...flags];
+  for (let argument = remaining.shift(); argument !== undefined; argument = remaining.shift()) {
+    const [flag, inline] = splitFlag(argument);
+    const value = inline ?? remaining.shift();
     if (value === undefined) {
       throw new GloveboxError('invalid_input', `${flag} needs a value.`, { hint: `Write it as ${flag} VALUE.` });
     }

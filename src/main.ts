@@ -4,6 +4,7 @@ import { connectEngine, findEngine } from './docker/connect.ts';
 import { DockerEngine } from './docker/engine.ts';
 import { ensureImage } from './docker/image.ts';
 import { installEngine } from './docker/install.ts';
+import { storageFor } from './docker/storage.ts';
 import { toGloveboxError } from './errors.ts';
 import { createApp } from './http/app.ts';
 import { createAuthenticator, LOCAL_OWNER } from './http/auth.ts';
@@ -111,6 +112,8 @@ function createCore(
 
 /** An engine and a sandbox image: those that are there, else installed and built where that is allowed. */
 async function setUp(config: Config, log: Log, install: boolean, label: string, report: Report): Promise<Backend> {
+  // Sizes that do not go together are refused now, rather than at every start of a sandbox.
+  storageFor(config.memoryMb, config.diskMb);
   const found = install ? await findEngine(config) : await connectEngine(config);
   const { docker } = found ?? (await installEngine(config, report));
   const image = await ensureImage(docker, config, report);

@@ -2,14 +2,15 @@
 
 import atexit
 import builtins
+import json
 import os
 import signal
 import sys
 import types
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
-import frames
+import changes
 import installed
 import linux
 from paths import RUNNER_DIRECTORY, WORKSPACE
@@ -18,56 +19,100 @@ MAX_TRACEBACK = 64 * 1024
 """Most characters of a traceback that are reported; its end says most."""
 
 
-class Program(NamedTuple):
-    """What a forked process is to run. Returned up the stack, so that the code runs near its bottom."""
+class Program:
+    """A process that waits for a request and runs it.
 
-    request: dict[str, Any]
-    script: str
-    """Path of the file that holds the code."""
-    source: bytes
-    report: int
-    """Descriptor that takes one JSON object about an uncaught exception."""
+    Returned up the stack of the runner that it was forked from, so that the code runs near its bottom.
+    """
 
-    def run(self) -> None:
-        """Runs the code and ends the process as the interpreter would end it."""
-        _become_main(self.script)
-        _end_process(self._execute())
+    def __init__(self, request: int, report: int) -> None:
+        self._request = request
+        self._report = report
 
-    def _execute(self) -> int:
+    @classmethod
+    def prepare(cls, request: int, stdout: int, stderr: int, report: int) -> "Program":
+        """Turns a fork of the runner into a process of its own, as far as that goes without a request."""
+        os.setsid()
+        # The highest descriptors, out of the way of programs that count on low ones.
+        kept_report = os.dup2(report, os.sysconf("SC_OPEN_MAX") - 1, inheritable=False)
+        kept_request = os.dup2(request, kept_report - 1, inheritable=False)
+        null = os.open("/dev/null", os.O_RDONLY)
+        for target, source in enumerate((null, stdout, stderr)):
+            os.dup2(source, target)
+        os.closerange(3, kept_request)
+        linux.set_dumpable(True)
+        linux.prefer_for_oom_kill()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        os.environ.clear()
+        os.environ.update(_environment())
+        os.chdir(WORKSPACE)
+        _open_standard_streams()
+        return cls(kept_request, kept_report)
+
+    def run(self) -> NoReturn:
+        """Waits for the request, runs it, and ends the process as the interpreter would end it."""
+        with open(self._request, "rb") as pipe:
+            data = pipe.read()
+        if not data:
+            # Never needed: the runner is gone, or its supervisor.
+            os._exit(0)
+        request = json.loads(data)
+        source: bytes = request.get("code", "").encode()
+        script = _write_script(source)
+        os.environ.update(request.get("env", {}))
+        if "stdin" in request:
+            _give_stdin(request["stdin"])
+        start = {
+            "script": script,
+            "oom_kills": linux.oom_kills(),
+            "started_ns": changes.start_stamp(request["settled_ns"]),
+        }
+        os.write(self._report, json.dumps(start).encode() + b"\n")
+        _become_main(script)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _end_process(self._execute(request.get("kind"), source, script))
+
+    def _execute(self, kind: str | None, source: bytes, script: str) -> int:
         """Runs the code; the exit code."""
         try:
-            if self.request.get("kind") == "packages":
+            if kind == "packages":
                 installed.main()
             else:
                 _forget_runner()
-                exec(compile(self.source, self.script, "exec", dont_inherit=True), sys.modules["__main__"].__dict__)
+                exec(compile(source, script, "exec", dont_inherit=True), sys.modules["__main__"].__dict__)
         except SystemExit as leave:
             return _exit_code(leave)
         except BaseException as error:
-            _report(error, self.report)
+            _show(error, self._report)
             return 130 if isinstance(error, KeyboardInterrupt) else 1
         return 0
 
 
-def prepare_process(request: dict[str, Any], stdin: int, stdout: int, stderr: int, report: int) -> int:
-    """Turns a fork of the runner into a process of its own; the report's descriptor in it."""
-    os.setsid()
-    # The highest descriptor, out of the way of programs that count on low ones.
-    kept = os.sysconf("SC_OPEN_MAX") - 1
-    os.dup2(report, kept, inheritable=False)
-    for target, source in enumerate((stdin, stdout, stderr)):
-        os.dup2(source, target)
-    os.closerange(3, kept)
-    linux.set_dumpable(True)
-    linux.prefer_for_oom_kill()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.environ.clear()
-    os.environ.update(_environment(), **request.get("env", {}))
-    os.chdir(WORKSPACE)
-    _open_standard_streams()
-    return kept
+def _write_script(source: bytes) -> str:
+    """A real file for tracebacks, `inspect` and spawned workers; the code runs without it if /tmp is full."""
+    directory = f"/tmp/execution-{os.getpid()}"
+    script = f"{directory}/main.py"
+    try:
+        os.mkdir(directory, 0o700)
+        with open(script, "xb", buffering=0) as file:
+            file.write(source)
+    except OSError:
+        import linecache
+
+        text = source.decode()
+        linecache.cache[script] = (len(text), None, text.splitlines(keepends=True), script)
+    return script
+
+
+def _give_stdin(text: str) -> None:
+    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    remaining = memoryview(text.encode())
+    while remaining:
+        remaining = remaining[os.write(descriptor, remaining) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.dup2(descriptor, 0)
+    os.close(descriptor)
 
 
 def _environment() -> dict[str, str]:
@@ -168,7 +213,7 @@ def _end_process(code: int) -> NoReturn:
         os._exit(code)
 
 
-def _report(error: BaseException, report: int) -> None:
+def _show(error: BaseException, report: int) -> None:
     """Shows an uncaught exception as the interpreter would, and reports it."""
     _drop_own_frames(error)
     hook: Callable[..., Any] = sys.excepthook
@@ -180,7 +225,7 @@ def _report(error: BaseException, report: int) -> None:
         value = _text_of(error)
         body = {"name": type(error).__name__, "value": value[:4096], "traceback": text[-MAX_TRACEBACK:]}
         with open(report, "wb", closefd=False) as pipe:
-            pipe.write(frames.json.dumps(body).encode())
+            pipe.write(json.dumps(body).encode())
     except Exception:  # noqa: BLE001 - the report is a courtesy; the code's own stderr already has the traceback
         pass
 

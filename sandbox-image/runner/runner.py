@@ -22,13 +22,16 @@ CONTROL_PLANE_OUT = 1
 
 
 class Execution:
-    """One execution as the runner sees it: two pipes of output and the supervisor's socket."""
+    """One execution as the runner sees it: its supervisor's socket, where its request goes, and two pipes of output.
 
-    def __init__(self, stream: int, pid: int, control: socket.socket, outputs: dict[int, int]) -> None:
-        self.stream = stream
-        self.pid = pid
+    A spare one waits for its request.
+    """
+
+    def __init__(self, control: socket.socket, request: int, stdout: int, stderr: int) -> None:
+        self.stream = 0
         self.control = control
-        self.outputs = outputs
+        self.request = request
+        self.outputs = {stdout: frames.STDOUT, stderr: frames.STDERR}
         """Frame type by descriptor, for the pipes not yet at their end."""
         self.credit = frames.INITIAL_CREDIT
         self.report = bytearray()
@@ -39,9 +42,14 @@ class Runner:
     def __init__(self) -> None:
         self.poll = select.epoll()
         self.decoder = frames.Decoder()
+        self.pending: list[tuple[int, dict[str, Any]]] = []
+        """Requests, with their streams, that no process runs yet."""
+        self.spare: Execution | None = None
+        """Forked ahead, so that a request need not wait for two forks."""
         self.executions: dict[int, Execution] = {}
         self.by_descriptor: dict[int, Execution] = {}
         self.settled_ns = 0
+        """The newest time stamp that an execution left on a file."""
 
     def serve(self) -> Program | None:
         """Serves the control plane until it is gone. Returns a program only in the process that is to run it."""
@@ -52,72 +60,70 @@ class Runner:
         self.poll.register(CONTROL_PLANE_IN, select.EPOLLIN)
         self.send(frames.pack_json(frames.READY, 0, {"python": ".".join(map(str, sys.version_info[:3]))}))
         while True:
-            for descriptor, _ in self.poll.poll():
-                if descriptor == CONTROL_PLANE_IN:
-                    data = os.read(CONTROL_PLANE_IN, 1 << 16)
-                    if not data:
-                        return self.on_disconnect()
-                    for kind, stream, payload in self.decoder.feed(data):
-                        program = self.on_frame(kind, stream, payload)
-                        if program:
-                            return program
-                elif execution := self.by_descriptor.get(descriptor):
-                    self.on_readable(execution, descriptor)
+            # At once after a launch, so that it is done beside the program just launched.
+            if self.spare is None and (program := self.fork_spare()):
+                return program
+            if self.pending:
+                self.launch(*self.pending.pop(0))
+            else:
+                self.serve_events()
+
+    def serve_events(self) -> None:
+        for descriptor, _ in self.poll.poll():
+            if descriptor == CONTROL_PLANE_IN:
+                data = os.read(CONTROL_PLANE_IN, 1 << 16)
+                if not data:
+                    self.on_disconnect()
+                for kind, stream, payload in self.decoder.feed(data):
+                    self.on_frame(kind, stream, payload)
+            elif execution := self.by_descriptor.get(descriptor):
+                self.on_readable(execution, descriptor)
 
     def on_disconnect(self) -> None:
         """The control plane is gone. Supervisors see their sockets close, end their programs and exit."""
         os._exit(0)
 
-    def on_frame(self, kind: int, stream: int, payload: bytes) -> Program | None:
+    def on_frame(self, kind: int, stream: int, payload: bytes) -> None:
         if kind == frames.START:
-            return self.start(stream, json.loads(payload))
-        execution = self.executions.get(stream)
-        if execution is None:
-            # It ended while the frame was on its way.
-            return None
-        if kind == frames.STOP:
-            self.command(execution, payload)
-        elif kind == frames.CREDIT:
-            self.grant(execution, int.from_bytes(payload, "big"))
-        return None
+            self.pending.append((stream, json.loads(payload)))
+        elif execution := self.executions.get(stream):
+            if kind == frames.STOP:
+                self.command(execution, payload)
+            elif kind == frames.CREDIT:
+                self.grant(execution, int.from_bytes(payload, "big"))
+        # Else it has ended while the frame was on its way.
 
-    def start(self, stream: int, request: dict[str, Any]) -> Program | None:
-        """Forks an execution's supervisor; returns a program only in the process that is to run it."""
+    def fork_spare(self) -> Program | None:
+        """Forks a supervisor, which forks a program; returns only in the process of the program, or not at all.
+
+        Without memory or processes for that there is no spare afterwards.
+        """
         descriptors: list[int] = []
         try:
-            for _ in range(2):
+            for _ in range(3):
                 descriptors.extend(os.pipe())
             ours, theirs = socket.socketpair()
-            try:
-                pid = os.fork()
-            except OSError:
-                ours.close()
-                theirs.close()
-                raise
-        except OSError as error:
+            pid = os.fork()
+        except OSError:
             for descriptor in descriptors:
                 os.close(descriptor)
-            self.send(frames.pack_json(frames.END, stream, {"failed": f"{type(error).__name__}: {error}"}))
             return None
-        stdout_out, stdout_in, stderr_out, stderr_in = descriptors
+        request_out, request_in, stdout_out, stdout_in, stderr_out, stderr_in = descriptors
         if pid == 0:
-            # Held here too, it would hide the runner's end from the supervisor.
+            # Held here too, they would hide the runner's end from the supervisor, and the end of the request.
             ours.close()
-            return self.become_supervisor(request, theirs, stdout_in, stderr_in)
+            for descriptor in (request_in, stdout_out, stderr_out):
+                os.close(descriptor)
+            return self.become_supervisor(theirs, request_out, stdout_in, stderr_in)
         theirs.close()
-        os.close(stdout_in)
-        os.close(stderr_in)
-        outputs = {stdout_out: frames.STDOUT, stderr_out: frames.STDERR}
-        execution = Execution(stream, pid, ours, outputs)
-        self.executions[stream] = execution
-        for descriptor in (*outputs, ours.fileno()):
-            self.by_descriptor[descriptor] = execution
-            self.poll.register(descriptor, select.EPOLLIN)
+        for descriptor in (request_out, stdout_in, stderr_in):
+            os.close(descriptor)
+        self.spare = Execution(ours, request_in, stdout_out, stderr_out)
+        self.by_descriptor[ours.fileno()] = self.spare
+        self.poll.register(ours.fileno(), select.EPOLLIN)
         return None
 
-    def become_supervisor(
-        self, request: dict[str, Any], control: socket.socket, stdout: int, stderr: int
-    ) -> Program | None:
+    def become_supervisor(self, control: socket.socket, request: int, stdout: int, stderr: int) -> Program | None:
         """In the forked process: keeps only what belongs to this execution, so that siblings' pipes can end."""
         try:
             self.poll.close()
@@ -131,10 +137,29 @@ class Runner:
             os.close(null)
             self.executions.clear()
             self.by_descriptor.clear()
-            return supervise(request, control, stdout, stderr, self.settled_ns)
+            return supervise(control, request, stdout, stderr)
         except BaseException as error:  # noqa: BLE001 - nothing may unwind into the runner's own code
             os.write(2, f"supervisor: {error!r}\n".encode())
             os._exit(70)
+
+    def launch(self, stream: int, request: dict[str, Any]) -> None:
+        """Hands a request to the spare."""
+        execution, self.spare = self.spare, None
+        if execution is None:
+            reason = "no process could be started: the sandbox is at its limit of processes or memory"
+            self.send(frames.pack_json(frames.END, stream, {"failed": reason}))
+            return
+        execution.stream = stream
+        self.executions[stream] = execution
+        for descriptor in execution.outputs:
+            self.by_descriptor[descriptor] = execution
+            self.poll.register(descriptor, select.EPOLLIN)
+        try:
+            with open(execution.request, "wb") as pipe:
+                pipe.write(json.dumps({**request, "settled_ns": self.settled_ns}).encode())
+        except BrokenPipeError:
+            # Something of the session has killed it; its supervisor reports that.
+            pass
 
     def on_readable(self, execution: Execution, descriptor: int) -> None:
         kind = execution.outputs.get(descriptor)
@@ -162,9 +187,25 @@ class Runner:
         execution.ended = True
         self.forget(descriptor)
         execution.control.close()
-        self.finish_if_done(execution)
-        # After the end is on its way: the supervisor's own exit takes longer than its report.
-        os.waitpid(execution.pid, 0)
+        if execution is self.spare:
+            self.discard_spare(execution)
+        else:
+            self.finish_if_done(execution)
+        self.reap()
+
+    def reap(self) -> None:
+        """Collects supervisors of earlier executions, and what was orphaned by ones that were killed."""
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+
+    def discard_spare(self, execution: Execution) -> None:
+        """Something of the session has killed it before it got a request."""
+        self.spare = None
+        for descriptor in (execution.request, *execution.outputs):
+            os.close(descriptor)
 
     def finish_if_done(self, execution: Execution) -> None:
         """Sends the end once the supervisor is gone and every byte of output is on its way.

@@ -67,7 +67,11 @@ class Client:
 
     def send(self, kind: int, stream: int, payload: bytes) -> None:
         assert self.process.stdin
-        self.process.stdin.write(frames.pack(kind, stream, payload))
+        try:
+            self.process.stdin.write(frames.pack(kind, stream, payload))
+        except (OSError, ValueError):
+            # A test has ended the runner, or closed its stdin, while output was on its way.
+            pass
 
     def start(self, code: str, **request: Any) -> Outcome:
         stream = len(self.outcomes) + 1
@@ -176,7 +180,7 @@ class RunnerTest(unittest.TestCase):
 
     def test_an_interrupt_is_a_keyboard_interrupt(self) -> None:
         outcome = self.client.start(
-            "import time\nprint('up')\ntry:\n    time.sleep(30)\nexcept KeyboardInterrupt:\n    print('caught')"
+            "import time\ntry:\n    print('up')\n    time.sleep(30)\nexcept KeyboardInterrupt:\n    print('caught')"
         )
         outcome.printed.wait(5)
         self.client.stop(outcome, frames.INTERRUPT)
@@ -267,6 +271,18 @@ class RunnerTest(unittest.TestCase):
         for n, outcome in enumerate(outcomes):
             self.assertTrue(outcome.ended.wait(20))
             self.assertEqual(outcome.stdout, f"{n}\n".encode() * 1000)
+
+    def test_a_program_that_kills_its_successor_harms_only_what_is_under_way(self) -> None:
+        outcome = self.client.run(
+            "import os, signal\n"
+            "runner = int(open(f'/proc/{os.getppid()}/stat').read().split()[3])\n"
+            "for name in filter(str.isdigit, os.listdir('/proc')):\n"
+            "    try: parent = int(open(f'/proc/{name}/stat').read().rpartition(')')[2].split()[1])\n"
+            "    except OSError: continue\n"
+            "    if parent == runner and int(name) != os.getppid(): os.kill(int(name), 9); print('killed')\n"
+        )
+        self.assertIn(b"killed\n", outcome.stdout)
+        self.assertEqual(self.client.run("print(1)").stdout, b"1\n")
 
     def test_usage_is_the_executions_own(self) -> None:
         busy = report_of(self.client.run("b = bytearray(50_000_000)\nfor _ in range(1_000_000): pass"))

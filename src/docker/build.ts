@@ -24,8 +24,8 @@ export interface BuildRequest {
 }
 
 /**
- * Builds and tags an image. The Dockerfile gets `BASE`, and `BUILD`: stages that label themselves
- * `glovebox.build=${BUILD}` are removed afterwards, however the build ends.
+ * Builds and tags an image. The Dockerfile gets the argument `BASE`, and a text for `$BUILD`:
+ * stages that label themselves `glovebox.build=$BUILD` are removed afterwards, however the build ends.
  * @throws GloveboxError `engine_unavailable` with the last lines of the build's output.
  */
 export async function buildImage(
@@ -51,11 +51,11 @@ async function runBuild(
 ): Promise<void> {
   const output: string[] = [];
   try {
-    const body = await docker.buildImage(packContext(request.files), {
+    const body = await docker.buildImage(packContext(nameBuild(request, build)), {
       version: '1',
       t: request.tag,
       dockerfile: request.dockerfile,
-      buildargs: { ...request.proxy, BASE: request.base, BUILD: build },
+      buildargs: { ...request.proxy, BASE: request.base },
       labels: { ...request.labels },
       // A proxy, an index or a resolver on this host's loopback is then within reach, and no bridge is needed.
       networkmode: 'host',
@@ -80,6 +80,15 @@ async function runBuild(
       },
     );
   }
+}
+
+/** As text, for the step that declares an argument would leave an image before the label's. */
+function nameBuild({ files, dockerfile }: BuildRequest, build: string): ContextFile[] {
+  return files.map(({ name, content }) =>
+    name === dockerfile
+      ? { name, content: Buffer.from(content.toString().replaceAll('$BUILD', build)) }
+      : { name, content },
+  );
 }
 
 /** What an event of a build tells the reader, if anything: the step, or the package being fetched. */

@@ -1,13 +1,16 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import Dockerode from 'dockerode';
 import { expect, test } from 'vitest';
-import { loadConfig } from '../config.ts';
 import { connectEngine, openEngine } from './connect.ts';
 import { SshAgent } from './ssh.ts';
 
+const hostEnvironment = { docker: { tlsVerify: false, configDir: join(homedir(), '.docker') }, home: homedir() };
+
 test('finds the engine of this machine and keeps its connection over hijacked ones', async () => {
-  const { docker } = await connectEngine(loadConfig());
+  const { docker } = await connectEngine({ hostEnvironment });
   await using container = await startSleeper(docker);
   for (let round = 0; round < 5; round += 1) {
     expect(await echo(container.docker, `round ${round}`)).toBe(`round ${round}`);
@@ -37,7 +40,7 @@ test('an engine that is not there is refused at once', async () => {
 });
 
 async function startSleeper(docker: Dockerode) {
-  const [image] = await docker.listImages({ filters: { label: ['glovebox.image'] } });
+  const image = (await docker.listImages({ filters: { label: ['glovebox.image'] } })).at(-1);
   const container = await docker.createContainer({
     Image: image?.Id ?? 'glovebox-sandbox',
     Cmd: ['sleep', '60'],

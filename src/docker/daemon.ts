@@ -7,6 +7,7 @@ import { lastLines } from './progress.ts';
 /** Restoring or killing what a crashed daemon left behind takes a while. */
 const START_DEADLINE_MS = 90_000;
 const STOP_DEADLINE_MS = 30_000;
+const CONTAINERD_GRACE_MS = 2000;
 
 /** Where a daemon keeps what it keeps. */
 export interface DaemonPaths {
@@ -42,7 +43,7 @@ export async function startDaemon(
     await waitForAnswer(paths, answers, undefined, 0, signal);
     return undefined;
   }
-  clearStaleFiles(paths);
+  await clearStaleFiles(paths);
   await mountCgroups();
   const logStart = existsSync(paths.logFile) ? statSync(paths.logFile).size : 0;
   const child = spawnDaemon(paths);
@@ -102,10 +103,12 @@ function readLogEnd(logFile: string, start: number): string {
 }
 
 /** A daemon that was killed leaves files that hold up the next one when another process has got its number. */
-function clearStaleFiles({ pidFile, containerdDir, socket }: DaemonPaths): void {
+async function clearStaleFiles({ pidFile, containerdDir, socket }: DaemonPaths): Promise<void> {
   rmSync(pidFile, { force: true });
   rmSync(socket, { force: true });
-  if (findProcess(`${containerdDir}/containerd.pid`, 'containerd') !== undefined) return;
+  // One that is about to follow its daemon must be gone, or the next daemon relies on it; one that stays is taken over.
+  const isGone = () => findProcess(`${containerdDir}/containerd.pid`, 'containerd') === undefined;
+  if (!(await waitUntil(isGone, CONTAINERD_GRACE_MS))) return;
   for (const name of ['containerd.pid', 'containerd.sock', 'containerd.sock.ttrpc', 'containerd-debug.sock']) {
     rmSync(`${containerdDir}/${name}`, { force: true });
   }
@@ -134,8 +137,8 @@ function hasEnded(child: ChildProcess): boolean {
   return child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
 }
 
-async function waitUntil(condition: () => boolean): Promise<boolean> {
-  const deadline = Date.now() + STOP_DEADLINE_MS;
+async function waitUntil(condition: () => boolean, limitMs: number = STOP_DEADLINE_MS): Promise<boolean> {
+  const deadline = Date.now() + limitMs;
   while (!condition()) {
     if (Date.now() > deadline) return false;
     await sleep(50);

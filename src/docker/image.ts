@@ -46,7 +46,7 @@ export async function ensureImage(
       dockerfile: 'Dockerfile',
       files: plan.files,
       base: parent,
-      labels: { 'glovebox.image': variant, 'glovebox.base': base },
+      labels: { 'glovebox.image': variant, 'glovebox.base': base, 'glovebox.parent': parent },
       proxy: {},
       title: `Building the sandbox image (${variant})`,
     },

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type Docker from 'dockerode';
 import { GloveboxError } from '../errors.ts';
-import type { SandboxSpec } from '../sandbox/engine.ts';
+import { type SandboxSpec, SESSION_UIDS } from '../sandbox/engine.ts';
 import { MASKED_PATHS, READONLY_PATHS } from './paths.ts';
 import { seccompProfile } from './seccomp.ts';
 import { type Storage, storageFor } from './storage.ts';
@@ -15,10 +15,6 @@ export const LABELS = {
 
 /** Who the main process runs as: neither root nor the code, so that code can neither end nor read it. */
 export const MAIN_UID = 65_532;
-
-/** The session users, all below 65 536 so that a user-namespace map of that size holds them. */
-export const FIRST_UID = 10_000;
-export const LAST_UID = 59_999;
 
 const MIB = 2 ** 20;
 /** gVisor's own kernel lives in the sandbox's memory and counts as its threads. */
@@ -158,7 +154,7 @@ function assertPossible(spec: SandboxSpec): void {
   assertWhole('pids', spec.pids, FEWEST_PIDS, 2 ** 22);
   assertWhole('disk_mb', spec.diskMb, 1, Number.MAX_SAFE_INTEGER / MIB);
   assertWhole('max_lifetime_s', spec.maxLifetimeS, 1, LONGEST_LIFETIME_S);
-  assertWhole('uid', spec.uid, FIRST_UID, LAST_UID);
+  assertWhole('uid', spec.uid, SESSION_UIDS.first, SESSION_UIDS.last);
   if (!(spec.cpus >= 0.01 && spec.cpus <= 4096)) {
     throw new GloveboxError('invalid_input', `cpus must be a number from 0.01 to 4096, not ${spec.cpus}.`);
   }

@@ -33,9 +33,7 @@ export function createApp(options: AppOptions): Hono<Env> {
   for (const { method, path, handle } of routes) app.on(method, path, handle);
   app.all('/mcp', options.mcp.streamable); // Answers other methods in its own words.
   app.notFound((c) => unknownRoute(c, routes));
-  app.onError((thrown, c) =>
-    errorResponse(reportError(thrown, options.log, { method: c.req.method, path: c.req.path })),
-  );
+  app.onError((thrown, c) => errorResponse(reportError(thrown, c, options.log)));
   return app;
 }
 

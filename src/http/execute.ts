@@ -24,7 +24,6 @@ export interface ExecuteOptions {
 
 /** A call of a tool that has been checked and can begin. */
 interface Call {
-  readonly name: string;
   run(emit: (event: ToolEvent) => void | Promise<void>): Promise<Record<string, unknown>>;
 }
 
@@ -43,18 +42,21 @@ export function createExecute(options: ExecuteOptions): Handler {
 export function createExecuteStream(options: ExecuteOptions): Handler {
   return (c) => {
     const call = prepare(c, options);
-    return streamSSE(c, async (stream) => {
+    c.header('X-Accel-Buffering', 'no');
+    const response = streamSSE(c, async (stream) => {
       const write = (event: string, data: unknown) => stream.writeSSE({ event, data: JSON.stringify(data) });
       const keepAlive = setInterval(() => void stream.write(': keepalive\n\n'), options.keepAliveMs);
       try {
         await write('result', await call.run(({ type, ...data }) => write(type, data)));
       } catch (thrown) {
-        const error = reportError(thrown, options.log, { path: c.req.path, tool: call.name });
+        const error = reportError(thrown, c, options.log);
         await write('error', { error: error.toBody() });
       } finally {
         clearInterval(keepAlive);
       }
     });
+    response.headers.delete('connection'); // Hono keeps it open even for a client that waits for its end.
+    return response;
   };
 }
 
@@ -66,7 +68,6 @@ function prepare(c: Context<Env>, { tools, sessions, fallback }: ExecuteOptions)
   const sessionHeader = c.req.header('x-session-id');
   const caller: Caller = { owner: c.var.owner, fallback, ...(sessionHeader ? { sessionHeader } : {}) };
   return {
-    name: tool.name,
     run: async (emit) => {
       using following = followSignal(c.req.raw.signal);
       const result = await tool.handle(input, { sessions, caller, signal: following.signal, emit });

@@ -1,14 +1,20 @@
+import type { Context } from 'hono';
 import { type GloveboxError, toGloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { Env } from './env.ts';
 
 /** `{error: {code, message, hint}}` with the table's status. */
-export function errorResponse(error: GloveboxError, headers: Record<string, string> = {}): Response {
-  return Response.json({ error: error.toBody() }, { status: error.status, headers });
+export function errorResponse(error: GloveboxError): Response {
+  return Response.json({ error: error.toBody() }, { status: error.status });
 }
 
 /** What callers may know of a thrown value; what they may not goes to the log. */
-export function reportError(thrown: unknown, log: Log, fields: Record<string, unknown>): GloveboxError {
+export function reportError(thrown: unknown, c: Context<Env>, log: Log): GloveboxError {
   const error = toGloveboxError(thrown);
-  if (error.code === 'internal_error') log.error('A request failed.', { ...fields, cause: error.cause });
+  if (error.code === 'internal_error') {
+    // A call may fail in any way once its client has gone: no defect of ours.
+    const level = c.req.raw.signal.aborted ? 'debug' : 'error';
+    log[level]('A request failed.', { method: c.req.method, path: c.req.path, cause: error.cause });
+  }
   return error;
 }

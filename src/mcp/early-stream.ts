@@ -35,11 +35,12 @@ function startStream(answer: Promise<Response>, keepAliveMs: number): Response {
       await response.body.pipeTo(writable);
       return;
     }
-    await write(`event: message\ndata: ${await response.text()}\n\n`);
+    const text = await response.text();
+    if (text !== '') await write(`event: message\ndata: ${text}\n\n`); // Empty when the server is closing.
     await writer.close();
   };
-  // Without an answer the exchange was torn down from either side: there is nobody to tell.
-  finish().catch(() => writable.abort().catch(() => undefined));
+  // Without an answer the exchange was torn down, from either side.
+  finish().catch(() => writer.close().catch(() => undefined));
   return new Response(readable, {
     headers: {
       'Content-Type': 'text/event-stream',

@@ -34,7 +34,7 @@ export interface CallWorld {
 }
 
 /** Where a failed call's `{code, message, hint}` is: a client may check `structuredContent` against the output schema. */
-export const ERROR_META_KEY = 'glovebox/error';
+const ERROR_META_KEY = 'glovebox/error';
 
 export function toMcpTool(tool: AnyTool, world: CallWorld): McpTool {
   return {
@@ -43,7 +43,13 @@ export function toMcpTool(tool: AnyTool, world: CallWorld): McpTool {
       try {
         return await callTool(tool, args, context, connection, world);
       } catch (thrown) {
-        return failure(toGloveboxError(thrown), tool, world.log);
+        const error = toGloveboxError(thrown);
+        if (error.code === 'internal_error') {
+          // A call may fail in any way once its client has gone: no defect of ours.
+          const level = context.mcpReq.signal.aborted ? 'debug' : 'error';
+          world.log[level]('A tool call failed.', { tool: tool.name, cause: error.cause });
+        }
+        return failure(error);
       }
     },
   };
@@ -92,8 +98,7 @@ function openProgress(mcpReq: ServerContext['mcpReq'], isSlow: () => boolean): P
 }
 
 /** A result rather than a protocol error: models read it and correct themselves. */
-function failure(error: GloveboxError, tool: AnyTool, log: Log): CallToolResult {
-  if (error.code === 'internal_error') log.error('A tool call failed.', { tool: tool.name, cause: error.cause });
+function failure(error: GloveboxError): CallToolResult {
   const body = error.toBody();
   return {
     isError: true,

@@ -85,7 +85,10 @@ describe('a channel', () => {
     ['an unknown type', encodeFrame(99, 1, Buffer.alloc(0))],
     ['a report that is no JSON', encodeFrame(FrameType.end, 1, Buffer.from('{'))],
     ['a report of another shape', end(1, { ...REPORT, exit_code: 'x' })],
-    ['a report with more files than there may be', end(1, { ...REPORT, files: Array(1001).fill({ path: 'x', size: 1 }) })],
+    [
+      'a report with more files than there may be',
+      end(1, { ...REPORT, files: Array(1001).fill({ path: 'x', size: 1 }) }),
+    ],
     ['output beyond its credit', Buffer.concat(Array(6).fill(output(1, 'x'.repeat(INITIAL_CREDIT / 4))))],
     ['a second end', Buffer.concat([end(1), end(1)])],
   ])('is closed by %s', async (_, bytes) => {

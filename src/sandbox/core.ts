@@ -91,7 +91,10 @@ async function runProbe(pool: Pool): Promise<void> {
       },
     );
     if (end.status !== 'ok' || output !== '42\n') {
-      throw new GloveboxError('sandbox_lost', `A sandbox answered ${JSON.stringify(output)} with status ${end.status}.`);
+      throw new GloveboxError(
+        'sandbox_lost',
+        `A sandbox answered ${JSON.stringify(output)} with status ${end.status}.`,
+      );
     }
   } finally {
     await sandbox.remove();

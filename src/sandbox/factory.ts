@@ -1,11 +1,8 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { GloveboxError } from '../errors.ts';
-import type { Engine, SandboxSpec } from './engine.ts';
+import { type Engine, type SandboxSpec, SESSION_UIDS } from './engine.ts';
 import { Sandbox } from './sandbox.ts';
 
-/** Users of sessions: a range that the image has entries for, and that fits a user-namespace map. */
-const FIRST_UID = 10_000;
-const UIDS = 50_000;
 const ATTEMPTS = 5;
 
 /** What all sandboxes of one control plane have in common. */
@@ -40,14 +37,16 @@ export async function startSandbox({ engine, profile }: Backend): Promise<Sandbo
   });
 }
 
-/** A user that no sandbox of any control plane on this engine has. */
+/** A user that no sandbox of any control plane on this engine has; one with a name while there are any. */
 async function pickUid(engine: Engine): Promise<number> {
   const taken = new Set((await engine.list()).map((sandbox) => sandbox.uid));
-  for (let attempt = 0; attempt < UIDS; attempt += 1) {
-    const uid = FIRST_UID + randomInt(UIDS);
-    if (!taken.has(uid)) return uid;
-  }
-  throw new GloveboxError('capacity_exceeded', 'Every user of the range has a sandbox.');
+  const free = (first: number, last: number) =>
+    Array.from({ length: last - first + 1 }, (_, index) => first + index).filter((uid) => !taken.has(uid));
+  const named = free(SESSION_UIDS.first, SESSION_UIDS.lastNamed);
+  const candidates = named.length > 0 ? named : free(SESSION_UIDS.lastNamed + 1, SESSION_UIDS.last);
+  const uid = candidates[randomInt(Math.max(1, candidates.length))];
+  if (uid === undefined) throw new GloveboxError('capacity_exceeded', 'Every user of the range has a sandbox.');
+  return uid;
 }
 
 /** Looks again after the start: of two control planes that picked the same user at once, at least the later one sees it. */

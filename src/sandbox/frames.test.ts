@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { encodeFrame, FrameDecoder, FrameType } from './frames.ts';
 
 const decodeAll = (decoder: FrameDecoder, ...chunks: Buffer[]) =>
-  chunks.flatMap((chunk) => [...decoder.decode(chunk)].map((frame) => ({ ...frame, payload: frame.payload.toString() })));
+  chunks.flatMap((chunk) =>
+    [...decoder.decode(chunk)].map((frame) => ({ ...frame, payload: frame.payload.toString() })),
+  );
 
 describe('frames', () => {
   const bytes = Buffer.concat([

@@ -24,7 +24,9 @@ describe('an instance', () => {
   it('is free as soon as a process that held it was killed', async () => {
     const code = `import { Instance } from ${JSON.stringify(new URL('./instance.ts', import.meta.url).href)};
       Instance.acquire(${JSON.stringify(stateDir)}, 'killed'); process.stdout.write('held'); setInterval(() => {}, 1000);`;
-    const holder = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const holder = spawn(process.execPath, ['--input-type=module', '-e', code], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     await once(holder.stdout, 'data');
     expect(() => Instance.acquire(stateDir, 'killed')).toThrow('running already');
     holder.kill('SIGKILL');

@@ -12,7 +12,10 @@ describe('work that is done once', () => {
       return 42;
     });
     const heard: string[] = [];
-    const both = Promise.all([work({ onProgress: (m) => heard.push(`a ${m}`) }), work({ onProgress: (m) => heard.push(`b ${m}`) })]);
+    const both = Promise.all([
+      work({ onProgress: (m) => heard.push(`a ${m}`) }),
+      work({ onProgress: (m) => heard.push(`b ${m}`) }),
+    ]);
     gate.resolve();
     expect(await both).toEqual([42, 42]);
     expect(await work()).toBe(42);
@@ -37,7 +40,10 @@ describe('work that is done once', () => {
       report('step 1');
       return gate.promise;
     }, 5);
-    await expect(work()).rejects.toMatchObject({ code: 'engine_unavailable', message: expect.stringContaining('step 1') });
+    await expect(work()).rejects.toMatchObject({
+      code: 'engine_unavailable',
+      message: expect.stringContaining('step 1'),
+    });
     gate.resolve('done');
     expect(await work()).toBe('done');
   });

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
 import { Channel, type ChannelExecution, type ExecutionRequest, type OutputSink } from './channel.ts';
 import type { Engine } from './engine.ts';
@@ -38,6 +39,9 @@ const INTERRUPT_GRACE_MS = 500;
 const KILL_CONFIRM_MS = 1000;
 /** For the kill from outside: one in a fork bomb was measured to take 1.4 s. */
 const UID_KILL_MS = 3000;
+
+const EMPTY_LOOKS = 8;
+const EMPTY_LOOK_EVERY_MS = 50;
 
 const BACKGROUND_LOST: SandboxReset['lost'] = ['background'];
 const ALL_LOST: SandboxReset['lost'] = ['files', 'packages', 'background'];
@@ -205,11 +209,20 @@ export class Sandbox {
         UID_KILL_MS,
         this.#engine.killUser(this.id, this.uid).then(() => true),
       );
-      if (killed && !(await this.#engine.hasProcesses(this.id, this.uid))) return true;
+      if (killed && (await this.#isEmpty())) return true;
     } catch {
       // An engine that cannot say how things are leaves one safe way.
     }
     await this.#discard();
+    return false;
+  }
+
+  /** Looks a few times: killed processes take a moment to be gone, many of them a longer one. */
+  async #isEmpty(): Promise<boolean> {
+    for (let look = 1; look <= EMPTY_LOOKS; look += 1) {
+      if (!(await this.#engine.hasProcesses(this.id, this.uid))) return true;
+      await sleep(EMPTY_LOOK_EVERY_MS);
+    }
     return false;
   }
 

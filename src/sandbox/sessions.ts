@@ -84,11 +84,7 @@ export class Sessions {
    * else the caller's fallback. Opens it if need be.
    * @throws GloveboxError `session_not_found`, `invalid_input`, `capacity_exceeded`, or what the engine says.
    */
-  async lease(
-    caller: Caller,
-    argument?: string,
-    waiting: Waiting = {},
-  ): Promise<Lease> {
+  async lease(caller: Caller, argument?: string, waiting: Waiting = {}): Promise<Lease> {
     const named = argument ?? caller.sessionHeader;
     const bound = caller.binding?.sessionId;
     const lease = await (named !== undefined
@@ -147,11 +143,7 @@ export class Sessions {
     disown: (sandbox: Sandbox): void => this.#options.manifests.remove(sandbox.key),
   };
 
-  async #lease(
-    owner: string,
-    id: string,
-    options: Waiting & { readonly mint?: boolean },
-  ): Promise<Lease> {
+  async #lease(owner: string, id: string, options: Waiting & { readonly mint?: boolean }): Promise<Lease> {
     let session = this.#sessions.get(keyOf(owner, id));
     const created = !session;
     if (!session) {
@@ -183,11 +175,7 @@ export class Sessions {
   }
 
   /** Enters a new session in the books before it has a sandbox, so that a second call of that name finds it. */
-  async #open(
-    owner: string,
-    id: string,
-    waiting: Waiting,
-  ): Promise<Session> {
+  async #open(owner: string, id: string, waiting: Waiting): Promise<Session> {
     await this.#options.prepare(waiting);
     const existing = this.#sessions.get(keyOf(owner, id));
     if (existing) return existing;

@@ -1,0 +1,86 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import type { Duplex } from 'node:stream';
+import type Docker from 'dockerode';
+import { containerOptions, runnerExecOptions } from '../src/docker/spec.ts';
+import { environment } from './environment.ts';
+import { assertOutput, CODE, run } from './programs.ts';
+
+/** What the engine alone takes for the same: the floors that Glovebox is compared with. */
+export interface Floors {
+  /** How `docker run` is measured: by its command, or by the calls that it makes. */
+  readonly runBy: 'CLI' | 'API';
+  /** `docker run --rm --network none IMAGE python3 -c 'print(1)'`. */
+  dockerRun(): Promise<void>;
+  /** A container with all of a sandbox's hardening, created and started. */
+  createAndStart(): Promise<Docker.Container>;
+  /** Runs Python in a container and passes on what it prints, framed as the engine sends it. */
+  execPython(container: Docker.Container, code: string, onData: (chunk: Buffer) => void): Promise<void>;
+}
+
+export interface FloorsOptions {
+  readonly docker: Docker;
+  readonly address: string;
+  readonly image: string;
+  /** The value of the label by which whatever is left can be found. */
+  readonly owner: string;
+}
+
+export const OWNER_LABEL = 'glovebox.instance';
+/** Users that no entry of the image names, as most sessions' are. */
+const FIRST_UID = 12_000;
+const LAST_UID = 60_000;
+
+const PYTHON = ['python3', '-c', CODE];
+
+export async function createFloors(options: FloorsOptions): Promise<Floors> {
+  const { docker, image, owner } = options;
+  const uid = randomInt(FIRST_UID, LAST_UID);
+  const byCli = () => runByCli(options);
+  const runBy = await byCli().then(
+    () => 'CLI' as const,
+    () => 'API' as const,
+  );
+  return {
+    runBy,
+    dockerRun: runBy === 'CLI' ? byCli : () => runByApi(options),
+    createAndStart: async () => {
+      const sizes = { memoryMb: 1024, cpus: 1, pids: 128, diskMb: 512, maxLifetimeS: 3600 };
+      const key = `bench-${randomBytes(6).toString('hex')}`;
+      const container = await docker.createContainer(containerOptions({ ...sizes, key, uid, image, instance: owner }));
+      await container.start();
+      return container;
+    },
+    execPython: (container, code, onData) => exec(container, uid, ['python3', '-c', code], onData),
+  };
+}
+
+async function runByCli({ address, image, owner }: FloorsOptions): Promise<void> {
+  const args = ['run', '--rm', '--network', 'none', '--label', `${OWNER_LABEL}=${owner}`, image, ...PYTHON];
+  assertOutput(await run('docker', args, { ...environment(), DOCKER_HOST: address }), 'docker run');
+}
+
+async function runByApi({ docker, image, owner }: FloorsOptions): Promise<void> {
+  const container = await docker.createContainer({
+    Image: image,
+    Cmd: PYTHON,
+    Labels: { [OWNER_LABEL]: owner },
+    HostConfig: { NetworkMode: 'none' },
+  });
+  const ended: Promise<{ StatusCode: number }> = container.wait({ condition: 'next-exit' });
+  await container.start();
+  const { StatusCode } = await ended;
+  await container.remove();
+  if (StatusCode !== 0) throw new Error(`A container that prints 1 ended with ${StatusCode}.`);
+}
+
+async function exec(
+  container: Docker.Container,
+  uid: number,
+  command: string[],
+  onData: (chunk: Buffer) => void,
+): Promise<void> {
+  const made = await container.exec({ ...runnerExecOptions(uid), Cmd: command, AttachStdin: false });
+  const stream: Duplex = await made.start({ hijack: true, stdin: false });
+  stream.on('data', onData);
+  await new Promise((resolve, reject) => stream.once('end', resolve).once('error', reject));
+}

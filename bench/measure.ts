@@ -1,0 +1,52 @@
+/** Something to time. What has to happen around it is not timed. */
+export interface Subject {
+  readonly name: string;
+  before?(): Promise<unknown>;
+  run(): Promise<unknown>;
+  after?(): Promise<unknown>;
+}
+
+export interface Plan {
+  readonly rounds: number;
+  /** Rounds before those that count. */
+  readonly warmUp: number;
+  readonly signal: AbortSignal;
+}
+
+/** Samples by the subject's name. */
+export type Samples = Record<string, number[]>;
+
+/**
+ * Milliseconds of each subject in turn, A B C A B C …: whatever else the machine does in the meantime
+ * meets all of them alike. Every other round goes backwards, so that none always follows the same one.
+ */
+export async function interleave(subjects: readonly Subject[], { rounds, warmUp, signal }: Plan): Promise<Samples> {
+  const samples: Samples = Object.fromEntries(subjects.map(({ name }) => [name, []]));
+  for (let round = -warmUp; round < rounds; round += 1) {
+    for (const subject of round % 2 === 0 ? subjects : subjects.toReversed()) {
+      signal.throwIfAborted();
+      await subject.before?.();
+      const ms = await time(() => subject.run());
+      await subject.after?.();
+      if (round >= 0) samples[subject.name]?.push(ms);
+    }
+  }
+  return samples;
+}
+
+async function time(run: () => Promise<unknown>): Promise<number> {
+  const started = performance.now();
+  await run();
+  return performance.now() - started;
+}
+
+/** The value that so much of the samples lies at or below; interpolated. */
+export function quantile(samples: readonly number[], part: number): number {
+  const sorted = samples.toSorted((a, b) => a - b);
+  const at = (sorted.length - 1) * part;
+  const below = sorted[Math.floor(at)] ?? Number.NaN;
+  const above = sorted[Math.ceil(at)] ?? Number.NaN;
+  return below + (above - below) * (at % 1);
+}
+
+export const median = (samples: readonly number[]) => quantile(samples, 0.5);

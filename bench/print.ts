@@ -1,0 +1,81 @@
+import { type Door, openMcpHttp, openRest, openStdio } from './doors.ts';
+import { interleave, median, type Samples, type Subject } from './measure.ts';
+import { assertOutput, CODE, OUTPUT, run } from './programs.ts';
+import type { Setting } from './setting.ts';
+import { type Comparison, type Row, toRow } from './table.ts';
+
+const BARE = `local python3 -c '${CODE}'`;
+const EXEC = `engine's exec of python3 -c '${CODE}'`;
+const BACK_TO_BACK = 'MCP HTTP, 2026-07-28, without a pause';
+/** Of the bare interpreter and of the engine's exec: what a call over MCP HTTP may take at most. */
+const TARGETS = { bare: 0.5, exec: 1 / 15 };
+
+/** `print(1)` in an open session by every way in, against the interpreter alone and the engine alone. */
+export async function measurePrints(setting: Setting): Promise<Row[]> {
+  await using stack = new AsyncDisposableStack();
+  const { url } = setting.server;
+  const modern = stack.use(await openMcpHttp(url, 'modern'));
+  const legacy = stack.use(await openMcpHttp(url, 'legacy'));
+  const stdio = stack.use(await openStdio([...setting.flags, '--pool-size', '0']));
+  const doors = [openRest(url), modern, legacy, stdio];
+  // Each has a session of its own: the first call of each opens it, so it is no sample.
+  for (const door of doors) await door.print();
+  await setting.server.settled();
+  const floors = await createFloorSubjects(setting, stack);
+  const rounds = setting.quick ? 30 : 150;
+  const plan = { rounds, warmUp: setting.quick ? 10 : 30, signal: setting.signal };
+  const samples = await interleave(alternate(floors, doors), plan);
+  const alone: Subject = { name: BACK_TO_BACK, run: () => modern.print() };
+  Object.assign(samples, await interleave([alone], { ...plan, warmUp: 0 }));
+  return toRows(
+    samples,
+    doors.map(({ name }) => name),
+    modern.name,
+  );
+}
+
+/** A floor before each pair of doors, so that no door's call comes right after another's. */
+function alternate([bare, exec]: readonly [Subject, Subject], doors: readonly Door[]): Subject[] {
+  const [rest, modern, legacy, stdio] = doors.map(({ name, print }) => ({ name, run: () => print() }));
+  return [bare, rest, modern, exec, legacy, stdio].filter((subject) => subject !== undefined);
+}
+
+async function createFloorSubjects(setting: Setting, stack: AsyncDisposableStack): Promise<[Subject, Subject]> {
+  const { floors, python } = setting;
+  const container = await floors.createAndStart();
+  stack.defer(() => container.remove({ force: true }));
+  const bare = async () => assertOutput(await run(python, ['-c', CODE]), python);
+  const exec = async () => {
+    let bytes = 0;
+    await floors.execPython(container, CODE, (chunk) => {
+      bytes += chunk.length;
+    });
+    // The engine puts eight bytes before each piece.
+    if (bytes !== OUTPUT.length + 8) throw new Error(`An exec of python3 sent ${bytes} bytes.`);
+  };
+  return [
+    { name: BARE, run: bare },
+    { name: EXEC, run: exec },
+  ];
+}
+
+function toRows(samples: Samples, doors: readonly string[], judged: string): Row[] {
+  const of = (name: string) => samples[name] ?? [];
+  const compare = (name: string): Comparison[] => [
+    {
+      floor: 'local python3',
+      of: median(of(BARE)),
+      ...(name === judged ? { target: TARGETS.bare } : {}),
+    },
+    {
+      floor: "engine's exec",
+      of: median(of(EXEC)),
+      ...(name === judged ? { target: TARGETS.exec } : {}),
+    },
+  ];
+  return [
+    toRow(BARE, 'ms', of(BARE)),
+    toRow(EXEC, 'ms', of(EXEC)),
+    ...[...doors, BACK_TO_BACK].map((name) => toRow(`print(1): ${name}`, 'ms', of(name), compare(name))),
+  ];
+}

@@ -1,0 +1,81 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { environment } from './environment.ts';
+
+export const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+/** An image may have to be built first. */
+const START_LIMIT_MS = 15 * 60_000;
+const STOP_LIMIT_MS = 20_000;
+const READY_LIMIT_MS = 60_000;
+const LOOK_AGAIN_MS = 10;
+
+export interface Health {
+  readonly engine: { readonly name: string; readonly version: string };
+  readonly image: string;
+  readonly pool: { readonly size: number; readonly ready: number };
+}
+
+/** A Glovebox of this run's own. */
+export interface Server extends AsyncDisposable {
+  readonly url: string;
+  readonly pid: number;
+  health(): Promise<Health>;
+  /** Settles when the pool is full, so that nothing is made in the background any more. */
+  settled(): Promise<void>;
+}
+
+/** Starts `glovebox serve` on a free port. */
+export async function startServer(flags: readonly string[], signal: AbortSignal): Promise<Server> {
+  const args = [CLI, 'serve', '--port', '0', '--log-level', 'warn', ...flags];
+  // In a process group of its own: Ctrl-C is for this program, which then stops it in order.
+  const child = spawn(process.execPath, args, {
+    env: environment(),
+    stdio: ['ignore', 'ignore', 'pipe'],
+    detached: true,
+  });
+  const stop = () => stopChild(child);
+  try {
+    const url = await listening(child, AbortSignal.any([signal, AbortSignal.timeout(START_LIMIT_MS)]));
+    const health = async () => (await (await fetch(`${url}/health`)).json()) as Health;
+    return { url, pid: child.pid ?? 0, health, settled: () => settled(health), [Symbol.asyncDispose]: stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** The URL that the server says it serves on; what else it says goes to stderr. */
+function listening(child: ChildProcess, signal: AbortSignal): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let said = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      said = (said + chunk.toString()).slice(-2000);
+      const url = /serves on (http:\S+)/.exec(said)?.[1];
+      if (url) resolve(url);
+      else process.stderr.write(chunk);
+    });
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`The server ended with ${code} before it served.`)));
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+}
+
+async function settled(health: () => Promise<Health>): Promise<void> {
+  const deadline = performance.now() + READY_LIMIT_MS;
+  while (performance.now() < deadline) {
+    const { pool } = await health();
+    if (pool.ready >= pool.size) return;
+    await sleep(LOOK_AGAIN_MS);
+  }
+  throw new Error('The pool did not fill up.');
+}
+
+async function stopChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT_MS);
+  await exited;
+  clearTimeout(timer);
+}

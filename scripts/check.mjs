@@ -1,0 +1,24 @@
+// The whole static gate, its parts side by side: types, lint with format and layers, dead code.
+import { spawn } from 'node:child_process';
+
+const CHECKS = {
+  types: ['tsc', '--noEmit'],
+  'lint, format, layers': ['biome', 'ci', '--error-on-warnings'],
+  'dead code': ['knip', '--no-progress'],
+};
+
+const results = await Promise.all(
+  Object.entries(CHECKS).map(async ([name, [command, ...args]]) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], shell: process.platform === 'win32' });
+    const output = [];
+    child.stdout.on('data', (chunk) => output.push(chunk));
+    child.stderr.on('data', (chunk) => output.push(chunk));
+    const code = await new Promise((resolve) => child.on('error', () => resolve(127)).on('close', resolve));
+    return { name, code, output: Buffer.concat(output).toString() };
+  }),
+);
+
+for (const { name, code, output } of results) {
+  process.stdout.write(code === 0 ? `ok    ${name}\n` : `FAIL  ${name}\n${output}\n`);
+}
+process.exitCode = results.every(({ code }) => code === 0) ? 0 : 1;

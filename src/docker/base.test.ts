@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest';
+import { choosePackageSource } from './debian-base.ts';
+import { installCommand } from './guide.ts';
+import { parseOsRelease } from './os-release.ts';
+
+const bookworm = parseOsRelease(
+  'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',
+);
+const noble = parseOsRelease('ID=ubuntu\nID_LIKE=debian\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\n');
+
+test("reads a Debian's own description", () => {
+  expect(bookworm).toEqual({
+    id: 'debian',
+    like: '',
+    versionId: '12',
+    codename: 'bookworm',
+    name: 'Debian GNU/Linux 12 (bookworm)',
+  });
+});
+
+test("takes trixie, its updates and its security fixes from the host's own mirrors", () => {
+  const targets = [
+    'DEP-11 http://mirror.example/debian/ bookworm main',
+    'Packages http://mirror.example/debian/ bookworm main',
+    'Packages http://mirror.example/debian/ bookworm contrib',
+    'Packages http://mirror.example/debian/ bookworm-updates main',
+    'Packages http://mirror.example/debian/ bookworm-backports main',
+    'Packages http://security.example/debian-security/ bookworm-security main',
+    'Packages http://vendor.example/apt/ stable main',
+  ].join('\n');
+  expect(choosePackageSource(bookworm, targets)).toEqual({
+    release: 'trixie',
+    sources: [
+      'deb http://mirror.example/debian/ trixie main',
+      'deb http://mirror.example/debian/ trixie-updates main',
+      'deb http://security.example/debian-security/ trixie-security main',
+    ],
+  });
+});
+
+test('takes the release of an Ubuntu that is new enough, and refuses an older one', () => {
+  const targets = 'Packages http://m.example/ubuntu/ noble main\nPackages http://m.example/ubuntu/ noble universe\n';
+  expect(choosePackageSource(noble, targets)).toEqual({
+    release: 'noble',
+    sources: ['deb http://m.example/ubuntu/ noble main universe'],
+  });
+  expect(choosePackageSource({ ...noble, versionId: '22.04', codename: 'jammy' }, targets)).toBeUndefined();
+});
+
+test('has no source where apt has no mirror of the release', () => {
+  expect(choosePackageSource(bookworm, 'Packages http://vendor.example/apt/ stable main')).toBeUndefined();
+});
+
+test('names the command of the platform', () => {
+  expect(installCommand(bookworm)).toContain('apt-get install -y docker.io');
+  expect(installCommand(parseOsRelease('ID=fedora'))).toContain('dnf install -y moby-engine');
+  expect(installCommand(parseOsRelease('ID=rocky\nID_LIKE="rhel centos fedora"'))).toContain('dnf');
+  expect(installCommand(parseOsRelease('ID=manjaro\nID_LIKE=arch'))).toContain('pacman');
+  expect(installCommand(undefined)).toContain('Docker 20.10');
+});

@@ -1,0 +1,131 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type Dockerode from 'dockerode';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { connectEngine } from './connect.ts';
+import { ensureImage, type ImageOptions } from './image.ts';
+
+let docker: Dockerode;
+/** Any image that is there: what is built on it does not matter here. */
+let base: string;
+
+beforeAll(async () => {
+  const hostEnvironment = { docker: { tlsVerify: false, configDir: join(homedir(), '.docker') }, home: homedir() };
+  ({ docker } = await connectEngine({ hostEnvironment }));
+  const images = await docker.listImages({ filters: { label: ['glovebox.image'] } });
+  base = images.flatMap(({ RepoTags }) => RepoTags ?? []).at(-1) ?? '';
+});
+
+afterAll(async () => {
+  // Of two builds at once, one loses its names to the other.
+  const dangling = { dangling: ['true'], label: [`glovebox.base=${base}`] };
+  await docker.pruneImages({ filters: JSON.stringify(dangling) });
+});
+
+/** A context with the files that a plan names; every test's own, so that its images are too. */
+function makeContext(files: Record<string, string>): string {
+  const directory = mkdtempSync(join(tmpdir(), 'gbx-image-'));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  mkdirSync(join(directory, 'runner'));
+  const all = {
+    'runner/__main__.py': directory,
+    'requirements-data.txt': '',
+    'prepare-packages.py': directory,
+    ...files,
+  };
+  for (const [name, content] of Object.entries(all)) writeFileSync(join(directory, name), content);
+  return directory;
+}
+
+async function build(image: string, contextDir: string, access: Partial<ImageOptions> = {}) {
+  const messages: string[] = [];
+  const options = { image, base, setup: 'never', hostEnvironment: { proxy: {} }, contextDir, ...access } as const;
+  const reference = await ensureImage(docker, options, (message) => messages.push(message));
+  return { reference, messages };
+}
+
+function removeLater(...references: string[]): void {
+  onTestFinished(async () => {
+    for (const reference of references) await docker.getImage(reference).remove({ force: true });
+  });
+}
+
+async function listStages(): Promise<string[]> {
+  const images = await docker.listImages({ all: true, filters: { label: ['glovebox.build'] } });
+  return images.map(({ Id }) => Id);
+}
+
+const DOCKERFILE = ['ARG BASE', 'FROM $BASE', 'USER 0', 'COPY runner /opt/test', 'RUN echo built > /opt/built'].join(
+  '\n',
+);
+const FETCH_STAGE = [
+  ...['ARG BASE', 'FROM $BASE AS fetch', 'LABEL glovebox.build=$BUILD'],
+  ...['USER 0', 'COPY access /access', 'RUN mkdir /packages'],
+].join('\n');
+
+test('builds an image with progress, and then finds it without a word', async () => {
+  const context = makeContext({ Dockerfile: DOCKERFILE });
+  const first = await build('slim', context);
+  removeLater(first.reference);
+  expect(first.reference).toMatch(/^glovebox-sandbox:slim-[0-9a-f]{12}$/);
+  expect(first.messages[2]).toMatch(/^Building the sandbox image \(slim\): step 3\/\d+: USER 0$/);
+  const { Config } = await docker.getImage(first.reference).inspect();
+  expect(Config.Labels).toMatchObject({ 'glovebox.image': 'slim', 'glovebox.base': base });
+  expect(await build('slim', context)).toEqual({ reference: first.reference, messages: [] });
+});
+
+test('two builds of the same image at once do each other no harm', async () => {
+  const context = makeContext({
+    Dockerfile: DOCKERFILE,
+    'packages.Dockerfile': `${FETCH_STAGE}\nFROM $BASE\nCOPY --from=fetch /packages/ /\n`,
+  });
+  const [one, two] = await Promise.all([build('data', context), build('data', context)]);
+  const { Config } = await docker.getImage(one.reference).inspect();
+  removeLater(one.reference, Config.Labels['glovebox.parent'] ?? '');
+  expect(one.reference).toBe(two.reference);
+  expect(await listStages()).toEqual([]);
+});
+
+test('credentials of the index and the proxy are neither in a layer nor in the history', async () => {
+  const secret = 'canary-7d1f';
+  const context = makeContext({
+    Dockerfile: DOCKERFILE,
+    'packages.Dockerfile':
+      `${FETCH_STAGE}\nRUN grep -q ${secret.slice(0, 6)} access/pip.conf && echo "$http_proxy" | grep -q ${secret.slice(0, 6)}\n` +
+      'FROM $BASE\nCOPY --from=fetch /packages/ /\n',
+  });
+  const { reference } = await build('data', context, {
+    indexUrl: `https://user:${secret}@index.invalid/simple`,
+    hostEnvironment: { proxy: { http_proxy: `http://user:${secret}@proxy.invalid` } },
+  });
+  const { Config } = await docker.getImage(reference).inspect();
+  removeLater(reference, Config.Labels['glovebox.parent'] ?? '');
+  let seen = '';
+  for await (const chunk of await docker.getImage(reference).get()) {
+    seen = seen.slice(-secret.length) + (chunk as Buffer).toString('latin1');
+    expect(seen.includes(secret)).toBe(false);
+    seen = seen.slice(-secret.length);
+  }
+});
+
+test('a failed build tells its last lines and leaves nothing of the stage that held credentials', async () => {
+  const context = makeContext({
+    Dockerfile: DOCKERFILE,
+    'packages.Dockerfile': `${FETCH_STAGE}\nRUN echo the index is on fire; exit 3\n`,
+  });
+  await expect(build('data', context)).rejects.toMatchObject({
+    code: 'engine_unavailable',
+    message: expect.stringMatching(/the index is on fire[\s\S]*code: 3/),
+    hint: expect.stringContaining('GLOVEBOX_INDEX_URL'),
+  });
+  expect(await listStages()).toEqual([]);
+});
+
+test('an image of somebody else must be there, or an error names the setting', async () => {
+  expect((await build(base, tmpdir())).reference).toBe(base);
+  await expect(build('glovebox-nonesuch.invalid/x:1', tmpdir())).rejects.toMatchObject({
+    code: 'engine_unavailable',
+    message: expect.stringContaining('glovebox-nonesuch.invalid/x:1 (GLOVEBOX_IMAGE)'),
+  });
+});

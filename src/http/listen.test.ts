@@ -1,0 +1,39 @@
+import { Hono } from 'hono';
+import { expect, test } from 'vitest';
+import type { Env } from './env.ts';
+import { listen } from './listen.ts';
+
+const app = () => new Hono<Env>();
+
+test('a port that is taken is an error that says what to do', async () => {
+  const first = await listen(app(), { host: '127.0.0.1', port: 0 });
+  await expect(listen(app(), { host: '127.0.0.1', port: first.port })).rejects.toMatchObject({
+    message: `Cannot listen on 127.0.0.1:${first.port}: the port is taken.`,
+    hint: expect.stringContaining('--port'),
+  });
+  await first.close();
+});
+
+test('closing lets a request under way end, and cuts off one that does not', async () => {
+  const begun = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const release = Promise.withResolvers<void>();
+  const serving = app()
+    .get('/ends', async (c) => {
+      begun[0]?.resolve();
+      await release.promise;
+      return c.text('done');
+    })
+    .get('/hangs', async () => {
+      begun[1]?.resolve();
+      return new Promise<Response>(() => undefined);
+    });
+  const listening = await listen(serving, { host: '127.0.0.1', port: 0 });
+  const [ends, hangs] = ['/ends', '/hangs'].map((path) => fetch(listening.url + path));
+  const cutOff = expect(hangs).rejects.toThrow();
+  await Promise.all(begun.map(({ promise }) => promise));
+  const closed = listening.close(300);
+  release.resolve();
+  expect(await (await ends)?.text()).toBe('done');
+  await closed;
+  await cutOff;
+});

@@ -1,0 +1,108 @@
+import { createParser } from './sse.ts';
+
+/** The answer of `execute_python`. */
+export interface Execution {
+  session_id: string;
+  session_created?: true;
+  execution_id: string;
+  status: 'ok' | 'error' | 'timeout' | 'cancelled' | 'out_of_memory' | 'crashed';
+  exit_code: number | null;
+  stdout: string;
+  stderr: string;
+  error?: { name: string; value: string; traceback: string };
+  truncated?: { stdout?: number; stderr?: number };
+  files: { path: string; size: number }[];
+  termination?: { by: 'interrupt' | 'kill' | 'uid_kill' | 'replaced' };
+  limit?: { name: string; value: number; setting: string };
+  session_reset?: { reason: string; lost: string[] };
+  duration_ms: number;
+  cpu_ms?: number;
+  peak_memory_bytes?: number;
+}
+
+export interface ErrorAnswer {
+  error: { code: string; message: string; hint: string };
+}
+
+export interface StreamEvent {
+  readonly event: string;
+  readonly data: unknown;
+  /** When it came, in ms of the performance clock. */
+  readonly at: number;
+}
+
+interface Target {
+  readonly url: string;
+}
+
+interface PostOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+/** A POST of JSON; text is sent as it is. */
+export async function post({ url }: Target, path: string, body: unknown, options: PostOptions = {}): Promise<Response> {
+  return await fetch(`${url}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...options.headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
+}
+
+/** The `result` of a tool. @throws Error when the call is refused. */
+export async function callTool(server: Target, name: string, args: object, options?: PostOptions): Promise<unknown> {
+  const response = await post(server, '/execute', { name, arguments: args }, options);
+  const body = (await response.json()) as { result?: unknown };
+  if (!response.ok) throw new Error(`${response.status} ${JSON.stringify(body)}`);
+  return body.result;
+}
+
+export async function runPython(
+  server: Target,
+  code: string,
+  args: Record<string, unknown> = {},
+  options?: PostOptions,
+): Promise<Execution> {
+  return (await callTool(server, 'execute_python', { code, ...args }, options)) as Execution;
+}
+
+/** A new session; its id. */
+export async function openSession(server: Target, name?: string): Promise<string> {
+  const response = await post(server, '/sessions', name === undefined ? '' : { name });
+  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+  return ((await response.json()) as { session_id: string }).session_id;
+}
+
+export async function closeSession({ url }: Target, id: string): Promise<Response> {
+  return await fetch(`${url}/sessions/${id}`, { method: 'DELETE' });
+}
+
+/** The user that the code of a session runs as, as the code sees it. */
+export async function userOf(server: Target, sessionId: string): Promise<number> {
+  const { stdout } = await runPython(server, 'import os; print(os.getuid())', { session_id: sessionId });
+  return Number(stdout);
+}
+
+/** The events of `POST /execute/stream`, with when each came; comments as events of that name. */
+export async function* streamPython(
+  server: Target,
+  args: Record<string, unknown>,
+  options?: PostOptions,
+): AsyncGenerator<StreamEvent> {
+  const response = await post(server, '/execute/stream', { name: 'execute_python', arguments: args }, options);
+  if (!response.ok || !response.body) throw new Error(`${response.status} ${await response.text()}`);
+  const parser = createParser();
+  for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
+    const at = performance.now();
+    for (const { event, data } of parser.take(text)) yield { event, data: parseData(data), at };
+  }
+}
+
+function parseData(data: string): unknown {
+  try {
+    return JSON.parse(data);
+  } catch {
+    return data;
+  }
+}

@@ -1,0 +1,70 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type Docker from 'dockerode';
+import type { TestProject } from 'vitest/node';
+import { loadConfig } from '../../src/config.ts';
+import { findEngine } from '../../src/docker/connect.ts';
+import { ensureImage } from '../../src/docker/image.ts';
+import { installEngine } from '../../src/docker/install.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** The engine's address, as `DOCKER_HOST` has it. */
+    engineAddress: string;
+    /** Holds the state directories of all servers of this run. */
+    stateRoot: string;
+  }
+}
+
+const report = (line: string) => process.stderr.write(`${line}\n`);
+
+let finish: () => Promise<void> = async () => {};
+
+/** Gets the machine an engine and the small sandbox image, whatever it has of them. */
+export async function setup({ provide }: TestProject): Promise<void> {
+  const config = loadConfig(undefined, ['--image', 'slim']);
+  const found = await findEngine(config);
+  const installed = found ? undefined : await installEngine(config, report);
+  const { docker, address } = found ?? installed ?? unreachable();
+  await ensureImage(docker, config, report);
+  const stateRoot = mkdtempSync(join(tmpdir(), 'glovebox-test-'));
+  provide('engineAddress', address);
+  provide('stateRoot', stateRoot);
+  finish = async () => {
+    try {
+      await assertNothingLeft(docker, stateRoot);
+    } finally {
+      rmSync(stateRoot, { recursive: true, force: true });
+      await installed?.stop();
+    }
+  };
+}
+
+export async function teardown(): Promise<void> {
+  await finish();
+}
+
+/** Every server of the run has ended: a sandbox of any of them is a leak. */
+async function assertNothingLeft(docker: Docker, stateRoot: string): Promise<void> {
+  const ids = new Set(readdirSync(stateRoot).map((name) => readId(join(stateRoot, name, 'id'))));
+  const containers = await docker.listContainers({ all: true, filters: { label: ['glovebox.instance'] } });
+  const left = containers.filter(({ Labels }) => ids.has(Labels['glovebox.instance']?.split('@')[1]));
+  await Promise.all(left.map(({ Id }) => docker.getContainer(Id).remove({ force: true })));
+  if (left.length === 0) return;
+  const names = left.map(({ Names, Labels }) => `${Names[0]} of ${Labels['glovebox.instance']}`);
+  throw new Error(`Containers left by this run's servers: ${names.join(', ')}`);
+}
+
+/** A state directory's own id; undefined for one that no server has used. */
+function readId(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function unreachable(): never {
+  throw new Error('There is neither a found nor an installed engine.');
+}
