@@ -6,7 +6,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['src/**/*.test.ts', 'scripts/**/*.test.ts'],
+          include: ['src/**/*.test.ts', 'test/conformance.test.ts'],
           exclude: ['**/*.docker.test.ts'],
         },
       },
@@ -14,6 +14,7 @@ export default defineConfig({
         test: {
           name: 'docker',
           include: ['src/**/*.docker.test.ts', 'test/**/*.test.ts'],
+          exclude: ['test/conformance.test.ts'],
           globalSetup: 'test/setup/engine.ts',
           testTimeout: 60_000,
           hookTimeout: 120_000,

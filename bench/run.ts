@@ -54,7 +54,14 @@ async function main(): Promise<void> {
   const rows: Row[] = [];
   for (const [name, measure] of PARTS) {
     process.stderr.write(`Measuring ${name} …\n`);
-    rows.push(...(await measure(setting)));
+    try {
+      rows.push(...(await measure(setting)));
+    } catch (error) {
+      // What the other parts measure is still worth having.
+      stop.signal.throwIfAborted();
+      process.exitCode = 1;
+      process.stderr.write(`bench: ${name}: ${(error as Error).stack}\n`);
+    }
   }
   process.stdout.write(`\n${renderTable(setting.facts, rows)}\n`);
   const path = save(setting.facts, rows);

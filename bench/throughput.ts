@@ -66,7 +66,7 @@ async function stream(url: string): Promise<void> {
 }
 
 function assertWhole(bytes: number): void {
-  if (bytes < BYTES) throw new Error(`Of ${BYTES} bytes ${bytes} came.`);
+  if (bytes < BYTES) throw new Error(`Output was lost: of ${BYTES} bytes ${bytes} came.`);
 }
 
 function toRows(samples: Samples): Row[] {

@@ -79,6 +79,7 @@ export function fakeSessions(): Sessions {
       check(owner, id);
       all.delete(id);
     },
+    disconnected: () => {},
   };
   return sessions as unknown as Sessions;
 }

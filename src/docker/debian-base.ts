@@ -76,6 +76,8 @@ export async function buildDebianBase(
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(signal ? { signal } : {}),
   });
+  // One that ends early does not read its input; its exit code says so.
+  child.stdin.on('error', () => {});
   child.stdin.end(`${source.sources.join('\n')}\n`);
   const stderr = collect(child.stderr);
   createInterface({ input: child.stderr }).on('line', (line) => {

@@ -9,6 +9,9 @@ import { containerOptions, killExecOptions, LABELS, runnerExecOptions } from './
 /** Most that a runner's stderr adds to the log: it says something only when it is broken, or in hostile hands. */
 const STDERR_LIMIT = 2048;
 
+/** A loaded engine takes seconds to start a container; one that takes longer than this hangs. */
+const ANSWER_LIMIT_MS = 30_000;
+
 /** Sandboxes as containers of a Docker-compatible engine. */
 export class DockerEngine implements Engine {
   readonly #docker: Docker;
@@ -20,14 +23,16 @@ export class DockerEngine implements Engine {
   }
 
   async start(spec: SandboxSpec): Promise<string> {
-    const container = await explain(this.#docker.createContainer(containerOptions(spec)));
+    const options = containerOptions(spec);
     try {
+      const container = await explain(this.#docker.createContainer(options));
       await explain(container.start());
+      return container.id;
     } catch (error) {
-      await this.remove(container.id).catch(() => {});
+      // By name, because an engine that answered too late may have made it all the same.
+      if (options.name) await this.remove(options.name).catch(() => {});
       throw error;
     }
-    return container.id;
   }
 
   async connect(id: string, uid: number): Promise<Duplex> {
@@ -60,11 +65,10 @@ export class DockerEngine implements Engine {
 
   async remove(id: string): Promise<void> {
     try {
-      await this.#docker.getContainer(id).remove({ force: true, v: true });
+      await explain(this.#docker.getContainer(id).remove({ force: true, v: true }));
     } catch (error) {
-      // 404: gone already; 409: another call is removing it.
-      const status = statusOf(error);
-      if (status !== 404 && status !== 409) throw translate(error);
+      // Gone already, or another call is removing it.
+      if (!(error instanceof GloveboxError && error.code === 'sandbox_lost')) throw error;
     }
   }
 
@@ -85,11 +89,16 @@ export class DockerEngine implements Engine {
   }
 }
 
+/** The engine's answer, or what its error means here; no answer within the limit is one. */
 async function explain<T>(call: Promise<T>): Promise<T> {
+  const silence = Promise.withResolvers<never>();
+  const timer = setTimeout(() => silence.reject(new Error('no answer')), ANSWER_LIMIT_MS);
   try {
-    return await call;
+    return await Promise.race([call, silence.promise]);
   } catch (error) {
     throw translate(error);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

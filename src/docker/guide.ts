@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { runCommand } from './child.ts';
 import { type OsRelease, readOsRelease } from './os-release.ts';
 
@@ -6,7 +7,10 @@ export async function describeInstallation(platform: NodeJS.Platform = process.p
   if (platform === 'darwin')
     return 'Install one with "brew install --cask docker" (or OrbStack, or colima), start it, and try again.';
   if (platform === 'win32') return 'Install one with "winget install Docker.DockerDesktop", start it, and try again.';
-  if ((await runCommand('dockerd', ['--version'])).code === 0) return 'Start it with "sudo systemctl start docker".';
+  if ((await runCommand('dockerd', ['--version'])).code === 0) {
+    const start = existsSync('/run/systemd/system') ? 'systemctl start docker' : 'service docker start';
+    return `Start it with "sudo ${start}".`;
+  }
   return `Install and start one: ${installCommand(await readOsRelease())}. Or set DOCKER_HOST to one elsewhere.`;
 }
 

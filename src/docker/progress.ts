@@ -13,7 +13,7 @@ export interface ProgressEvent {
 }
 
 /** The engine refused or failed while it was streaming progress. */
-export class ProgressError extends Error {}
+class ProgressError extends Error {}
 
 /**
  * The events of a progress stream, in order.

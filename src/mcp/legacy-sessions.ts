@@ -69,6 +69,7 @@ export class LegacySessions {
     const onclose = transport.onclose;
     transport.onclose = () => {
       this.#sessions.delete(id);
+      this.#servers.release(session);
       onclose?.();
     };
     const response = await this.#serve(session, request, parsedBody);

@@ -28,6 +28,8 @@ export interface McpServers {
   make(connection: Connection): McpServer;
   /** Lets calls know how fast the client of a request reads. */
   watch(request: Request, isSlow: () => boolean): void;
+  /** Says that a connection has ended: what it was bound to need not be kept for it as long. */
+  release(connection: Connection): void;
   readonly log: Log;
 }
 
@@ -43,6 +45,9 @@ export function createMcpServers(options: McpOptions): McpServers {
   return {
     make: (connection) => makeServer(options, tools, connection),
     watch: (request, isSlow) => void slowness.set(request, isSlow),
+    release: ({ owner, binding }) => {
+      if (binding?.sessionId) options.sessions.disconnected(owner, binding.sessionId);
+    },
     log: options.log,
   };
 }

@@ -76,6 +76,7 @@ export function createHttpSse(servers: McpServers, options: HttpSseOptions): Htt
       await ended.promise;
       clearInterval(keepAlive);
       sessions.delete(transport.sessionId);
+      servers.release(session);
     });
   };
   const post: McpHandler = (c) => {

@@ -67,7 +67,12 @@ export class Session implements SessionIdentity {
    * @throws GloveboxError when it cannot be run at all; `session_busy` when too many wait before it.
    */
   async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
-    using _place = await this.#limiter.enter(options.signal);
+    const place = await this.#limiter.enter(options.signal).catch((error: unknown) => {
+      if (options.signal.aborted) return undefined;
+      throw error;
+    });
+    if (!place) return { status: 'cancelled', exitCode: null };
+    using _place = place;
     const end = await this.#executeOnce(request, options).catch((error: unknown) => {
       if (!(error instanceof GloveboxError) || error.code !== 'sandbox_lost') throw error;
       // Nothing of this program has run, so it may run in the sandbox's successor.
