@@ -29,6 +29,8 @@ END = 19
 
 INTERRUPT = b"i"
 KILL = b"k"
+WAKE = b"w"
+"""From the runner to a supervisor only: there is a request for its program."""
 
 INITIAL_CREDIT = 256 * 1024
 """Bytes of output that a stream may send before it is granted more."""

@@ -42,6 +42,8 @@ class Program:
         os.closerange(3, kept_request)
         linux.set_dumpable(True)
         linux.prefer_for_oom_kill()
+        # Until the request is here, whatever runs beside could read or change what is to run next.
+        linux.set_dumpable(False)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         os.environ.clear()
@@ -57,6 +59,7 @@ class Program:
         if not data:
             # Never needed: the runner is gone, or its supervisor.
             os._exit(0)
+        linux.set_dumpable(True)
         request = json.loads(data)
         source: bytes = request.get("code", "").encode()
         script = _write_script(source)

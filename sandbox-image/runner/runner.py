@@ -27,8 +27,9 @@ class Execution:
     A spare one waits for its request.
     """
 
-    def __init__(self, control: socket.socket, request: int, stdout: int, stderr: int) -> None:
+    def __init__(self, pid: int, control: socket.socket, request: int, stdout: int, stderr: int) -> None:
         self.stream = 0
+        self.pid = pid
         self.control = control
         self.request = request
         self.outputs = {stdout: frames.STDOUT, stderr: frames.STDERR}
@@ -118,7 +119,7 @@ class Runner:
         theirs.close()
         for descriptor in (request_out, stdout_in, stderr_in):
             os.close(descriptor)
-        self.spare = Execution(ours, request_in, stdout_out, stderr_out)
+        self.spare = Execution(pid, ours, request_in, stdout_out, stderr_out)
         self.by_descriptor[ours.fileno()] = self.spare
         self.poll.register(ours.fileno(), select.EPOLLIN)
         return None
@@ -156,9 +157,12 @@ class Runner:
             self.poll.register(descriptor, select.EPOLLIN)
         try:
             with open(execution.request, "wb") as pipe:
+                # An earlier execution may have stopped it while it waited.
+                os.kill(execution.pid, signal.SIGCONT)
+                execution.control.send(frames.WAKE)
                 pipe.write(json.dumps({**request, "settled_ns": self.settled_ns}).encode())
-        except BrokenPipeError:
-            # Something of the session has killed it; its supervisor reports that.
+        except (BrokenPipeError, ProcessLookupError):
+            # Something of the session has killed it; its supervisor reports that, or its silence does.
             pass
 
     def on_readable(self, execution: Execution, descriptor: int) -> None:

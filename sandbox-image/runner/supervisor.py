@@ -71,6 +71,9 @@ def _obey(command: bytes, pid: int) -> None:
     if command == frames.INTERRUPT:
         # The whole process group, as Ctrl-C at a terminal does.
         number, target = signal.SIGINT, -pid
+    elif command == frames.WAKE:
+        # An earlier execution may have stopped it while it waited.
+        number, target = signal.SIGCONT, pid
     else:
         # Also when the runner is gone: nobody is left to report to.
         number, target = signal.SIGKILL, pid

@@ -138,6 +138,8 @@ function filteredRules(): SeccompRule[] {
     allowed('clone', masked(0, NAMESPACE_FLAGS, 0)),
     ...allWordsBut(1, REFUSED_IOCTLS).map((argument) => allowed('ioctl', argument)),
     ...Object.values(PRCTL_OPTIONS).map((option) => allowed('prctl', word(0, option))),
+    // A process's own limits alone: lowered ones of the runner's would be there for every later execution.
+    allowed('prlimit64', word(0, 0)),
     allowed('socket', word(0, AF_UNIX)),
     ...internetRules(AF_INET),
     ...internetRules(AF_INET6),

@@ -85,7 +85,7 @@ export const ALLOWED: readonly AllowedGroup[] = [
   ),
   allow(
     'Scheduling and limits; raising either takes capabilities.',
-    `getpriority getrlimit getrusage ioprio_get ioprio_set prlimit64 sched_get_priority_max sched_get_priority_min
+    `getpriority getrlimit getrusage ioprio_get ioprio_set sched_get_priority_max sched_get_priority_min
      sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity
      sched_setattr sched_setparam sched_setscheduler sched_yield setpriority setrlimit`,
   ),
@@ -97,7 +97,7 @@ export const ALLOWED: readonly AllowedGroup[] = [
 ];
 
 /** Allowed for some arguments only: seccomp.ts says for which. */
-export const FILTERED: readonly string[] = ['clone', 'ioctl', 'prctl', 'socket', 'socketpair'];
+export const FILTERED: readonly string[] = ['clone', 'ioctl', 'prctl', 'prlimit64', 'socket', 'socketpair'];
 
 export const DROPPED: readonly DroppedGroup[] = [
   drop(
