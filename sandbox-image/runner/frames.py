@@ -17,7 +17,14 @@ START = 1
 STOP = 2
 """One byte: INTERRUPT or KILL."""
 CREDIT = 3
-"""Four bytes: how many more bytes of output the stream may send."""
+"""Four bytes: how many more bytes the stream may send. On a tunnel either way."""
+
+# Either way, on a tunnel's stream.
+DATA = 4
+FIN = 5
+"""No more data comes this way."""
+RESET = 6
+"""The tunnel is gone, both ways."""
 
 # From the runner.
 READY = 16
@@ -26,6 +33,9 @@ STDOUT = 17
 STDERR = 18
 END = 19
 """JSON of a report: the stream's last frame."""
+
+OPEN = 20
+"""A new tunnel."""
 
 INTERRUPT = b"i"
 KILL = b"k"

@@ -40,10 +40,6 @@ class Program:
         for target, source in enumerate((null, stdout, stderr)):
             os.dup2(source, target)
         os.closerange(3, kept_request)
-        linux.set_dumpable(True)
-        linux.prefer_for_oom_kill()
-        # Until the request is here, whatever runs beside could read or change what is to run next.
-        linux.set_dumpable(False)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         os.environ.clear()
@@ -59,7 +55,9 @@ class Program:
         if not data:
             # Never needed: the runner is gone, or its supervisor.
             os._exit(0)
+        # Not before the request is here: whatever runs beside could read or change what is to run next.
         linux.set_dumpable(True)
+        linux.prefer_for_oom_kill()
         request = json.loads(data)
         source: bytes = request.get("code", "").encode()
         script = _write_script(source)

@@ -10,12 +10,15 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import frames
 import linux
 from program import Program
 from supervisor import supervise
+from tunnels import FIRST_STREAM, Tunnels
 
 CONTROL_PLANE_IN = 0
 CONTROL_PLANE_OUT = 1
@@ -48,7 +51,9 @@ class Runner:
         self.spare: Execution | None = None
         """Forked ahead, so that a request need not wait for two forks."""
         self.executions: dict[int, Execution] = {}
-        self.by_descriptor: dict[int, Execution] = {}
+        self.handlers: dict[int, Callable[[int, int], None]] = {}
+        """By watched descriptor: called with (descriptor, events)."""
+        self.tunnels: Tunnels | None = None
         self.settled_ns = 0
         """The newest time stamp that an execution left on a file."""
 
@@ -58,7 +63,8 @@ class Runner:
         linux.become_subreaper()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         gc.freeze()
-        self.poll.register(CONTROL_PLANE_IN, select.EPOLLIN)
+        self.watch(CONTROL_PLANE_IN, select.EPOLLIN, self.on_control_plane)
+        self.tunnels = Tunnels(self.send, self.watch, self.unwatch)
         self.send(frames.pack_json(frames.READY, 0, {"python": ".".join(map(str, sys.version_info[:3]))}))
         while True:
             # At once after a launch, so that it is done beside the program just launched.
@@ -70,15 +76,17 @@ class Runner:
                 self.serve_events()
 
     def serve_events(self) -> None:
-        for descriptor, _ in self.poll.poll():
-            if descriptor == CONTROL_PLANE_IN:
-                data = os.read(CONTROL_PLANE_IN, 1 << 16)
-                if not data:
-                    self.on_disconnect()
-                for kind, stream, payload in self.decoder.feed(data):
-                    self.on_frame(kind, stream, payload)
-            elif execution := self.by_descriptor.get(descriptor):
-                self.on_readable(execution, descriptor)
+        for descriptor, events in self.poll.poll():
+            # An earlier event of the same round may have closed it.
+            if handler := self.handlers.get(descriptor):
+                handler(descriptor, events)
+
+    def on_control_plane(self, descriptor: int, _events: int) -> None:
+        data = os.read(descriptor, 1 << 16)
+        if not data:
+            self.on_disconnect()
+        for kind, stream, payload in self.decoder.feed(data):
+            self.on_frame(kind, stream, payload)
 
     def on_disconnect(self) -> None:
         """The control plane is gone. Supervisors see their sockets close, end their programs and exit."""
@@ -87,6 +95,8 @@ class Runner:
     def on_frame(self, kind: int, stream: int, payload: bytes) -> None:
         if kind == frames.START:
             self.pending.append((stream, json.loads(payload)))
+        elif stream >= FIRST_STREAM and self.tunnels:
+            self.tunnels.on_frame(kind, stream, payload)
         elif execution := self.executions.get(stream):
             if kind == frames.STOP:
                 self.command(execution, payload)
@@ -120,24 +130,23 @@ class Runner:
         for descriptor in (request_out, stdout_in, stderr_in):
             os.close(descriptor)
         self.spare = Execution(pid, ours, request_in, stdout_out, stderr_out)
-        self.by_descriptor[ours.fileno()] = self.spare
-        self.poll.register(ours.fileno(), select.EPOLLIN)
+        self.watch(ours.fileno(), select.EPOLLIN, partial(self.on_readable, self.spare))
         return None
 
     def become_supervisor(self, control: socket.socket, request: int, stdout: int, stderr: int) -> Program | None:
         """In the forked process: keeps only what belongs to this execution, so that siblings' pipes can end."""
         try:
+            # Sockets go with their objects, which would otherwise close these numbers again later.
             self.poll.close()
-            for execution in self.executions.values():
-                execution.control.close()
-                for descriptor in execution.outputs:
-                    os.close(descriptor)
+            self.handlers.clear()
+            self.executions.clear()
+            self.tunnels = None
             null = os.open("/dev/null", os.O_RDWR)
             os.dup2(null, CONTROL_PLANE_IN)
             os.dup2(null, CONTROL_PLANE_OUT)
-            os.close(null)
-            self.executions.clear()
-            self.by_descriptor.clear()
+            kept = sorted((2, control.fileno(), request, stdout, stderr, os.sysconf("SC_OPEN_MAX")))
+            for below, above in zip(kept, kept[1:]):
+                os.closerange(below + 1, above)
             return supervise(control, request, stdout, stderr)
         except BaseException as error:  # noqa: BLE001 - nothing may unwind into the runner's own code
             os.write(2, f"supervisor: {error!r}\n".encode())
@@ -152,9 +161,7 @@ class Runner:
             return
         execution.stream = stream
         self.executions[stream] = execution
-        for descriptor in execution.outputs:
-            self.by_descriptor[descriptor] = execution
-            self.poll.register(descriptor, select.EPOLLIN)
+        self.watch_outputs(execution)
         try:
             with open(execution.request, "wb") as pipe:
                 # An earlier execution may have stopped it while it waited.
@@ -165,7 +172,7 @@ class Runner:
             # Something of the session has killed it; its supervisor reports that, or its silence does.
             pass
 
-    def on_readable(self, execution: Execution, descriptor: int) -> None:
+    def on_readable(self, execution: Execution, descriptor: int, _events: int) -> None:
         kind = execution.outputs.get(descriptor)
         if kind is None:
             self.on_report(execution, descriptor)
@@ -175,11 +182,12 @@ class Runner:
             self.send(frames.pack(kind, execution.stream, data))
             execution.credit -= len(data)
             if execution.credit == 0:
+                # Not watched at all: the end of a pipe would be told even to a watcher of nothing.
                 for output in execution.outputs:
-                    self.poll.modify(output, 0)
+                    self.unwatch(output)
             return
         del execution.outputs[descriptor]
-        self.forget(descriptor)
+        self.unwatch(descriptor)
         os.close(descriptor)
         self.finish_if_done(execution)
 
@@ -189,7 +197,7 @@ class Runner:
             execution.report += data
             return
         execution.ended = True
-        self.forget(descriptor)
+        self.unwatch(descriptor)
         execution.control.close()
         if execution is self.spare:
             self.discard_spare(execution)
@@ -223,7 +231,8 @@ class Runner:
         if execution.outputs and not report.get("failed") and not report["survivors"]:
             return
         for descriptor in list(execution.outputs):
-            self.forget(descriptor)
+            if descriptor in self.handlers:
+                self.unwatch(descriptor)
             os.close(descriptor)
         del self.executions[execution.stream]
         self.settled_ns = max(self.settled_ns, report.pop("settled_ns", 0))
@@ -238,13 +247,23 @@ class Runner:
 
     def grant(self, execution: Execution, credit: int) -> None:
         if execution.credit == 0:
-            for output in execution.outputs:
-                self.poll.modify(output, select.EPOLLIN)
+            self.watch_outputs(execution)
         execution.credit += credit
 
-    def forget(self, descriptor: int) -> None:
+    def watch_outputs(self, execution: Execution) -> None:
+        for output in execution.outputs:
+            self.watch(output, select.EPOLLIN, partial(self.on_readable, execution))
+
+    def watch(self, descriptor: int, events: int, handler: Callable[[int, int], None]) -> None:
+        if descriptor in self.handlers:
+            self.poll.modify(descriptor, events)
+        else:
+            self.poll.register(descriptor, events)
+            self.handlers[descriptor] = handler
+
+    def unwatch(self, descriptor: int) -> None:
         self.poll.unregister(descriptor)
-        del self.by_descriptor[descriptor]
+        del self.handlers[descriptor]
 
     def send(self, frame: bytes) -> None:
         """Writes a whole frame. Blocks only while the control plane does not read, which it always does."""

@@ -223,6 +223,18 @@ class RunnerTest(unittest.TestCase):
         self.assertEqual(len(flood.stdout), 1_000_001)
         client.close()
 
+    def test_a_program_that_ends_while_its_credit_is_used_up_loses_no_output(self) -> None:
+        client = Client(grant=False)
+        outcome = client.start("import sys; sys.stdout.write('x' * 300_000)")
+        while len(outcome.stdout) < frames.INITIAL_CREDIT:
+            time.sleep(0.01)
+        # The rest lies in the pipe, whose writer is gone.
+        self.assertEqual(client.run("print(1)").stdout, b"1\n")
+        client.send(frames.CREDIT, 1, (300_000).to_bytes(4, "big"))
+        self.assertTrue(outcome.ended.wait(5))
+        self.assertEqual(len(outcome.stdout), 300_000)
+        client.close()
+
     def test_closing_the_standard_streams_does_not_end_an_execution(self) -> None:
         outcome = self.client.run("import os; os.close(1); os.close(2); os.close(0); open('/workspace/alive','w').close()")
         self.assertEqual(report_of(outcome)["files"], [{"path": "alive", "size": 0}])

@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../errors.ts';
-import { encodeFrame, type Frame, FrameDecoder, FrameType, INITIAL_CREDIT } from './frames.ts';
+import { encodeFrame, FIRST_TUNNEL, type Frame, FrameDecoder, FrameType, INITIAL_CREDIT } from './frames.ts';
 import { parseReport, type Report } from './report.ts';
+import { Tunnel } from './tunnel.ts';
 
 /** What the runner is asked to run. */
 export interface ExecutionRequest {
@@ -17,8 +18,13 @@ export interface ExecutionRequest {
 /** Takes output as it comes; a promise holds the program back until it settles. */
 export type OutputSink = (stream: 'stdout' | 'stderr', chunk: Buffer) => void | Promise<void>;
 
+/** Takes each connection that code in the sandbox makes to its package index. */
+export type OnTunnel = (tunnel: Duplex) => void;
+
 /** Time for a started runner to say that it is ready. */
 const READY_LIMIT_MS = 10_000;
+/** More than the runner opens at once: a tunnel that was reset there may still be open here. */
+const MAX_TUNNELS = 256;
 /** Output taken before credit for it is granted anew: fewer frames than one grant for each chunk. */
 const GRANT_BYTES = INITIAL_CREDIT / 4;
 
@@ -32,12 +38,16 @@ export class Channel {
   readonly closed: Promise<{ violation?: string }>;
   readonly #stream: Duplex;
   readonly #executions = new Map<number, ChannelExecution>();
+  readonly #tunnels = new Map<number, Tunnel>();
+  readonly #onTunnel: OnTunnel;
   #lastStream = 0;
+  #lastTunnel = FIRST_TUNNEL;
   #close: (reason: { violation?: string }) => void = () => {};
   #ready: () => void = () => {};
 
-  private constructor(stream: Duplex) {
+  private constructor(stream: Duplex, onTunnel: OnTunnel) {
     this.#stream = stream;
+    this.#onTunnel = onTunnel;
     this.closed = new Promise((resolve) => {
       this.#close = resolve;
     });
@@ -49,8 +59,8 @@ export class Channel {
   }
 
   /** Opens a channel to a runner that has just been started. @throws GloveboxError `sandbox_lost` if it does not answer. */
-  static async open(stream: Duplex): Promise<Channel> {
-    const channel = new Channel(stream);
+  static async open(stream: Duplex, onTunnel: OnTunnel = (tunnel) => tunnel.destroy()): Promise<Channel> {
+    const channel = new Channel(stream, onTunnel);
     const ready = new Promise<true>((resolve) => {
       channel.#ready = () => resolve(true);
     });
@@ -76,6 +86,7 @@ export class Channel {
   close(violation?: string): void {
     this.#close(violation === undefined ? {} : { violation });
     this.#stream.destroy();
+    for (const tunnel of [...this.#tunnels.values()]) tunnel.reset();
   }
 
   #send(type: number, stream: number, payload: Buffer): void {
@@ -95,6 +106,10 @@ export class Channel {
       this.#ready();
       return;
     }
+    if (stream >= FIRST_TUNNEL) {
+      this.#dispatchTunnel({ type, stream, payload });
+      return;
+    }
     const execution = this.#executions.get(stream);
     if (!execution) throw new Error(`frame of type ${type} for unknown stream ${stream}`);
     if (type === FrameType.stdout) execution.take('stdout', payload);
@@ -103,6 +118,35 @@ export class Channel {
       this.#executions.delete(stream);
       execution.end(parseReport(payload));
     } else throw new Error(`frame of unknown type ${type}`);
+  }
+
+  #dispatchTunnel({ type, stream, payload }: Frame): void {
+    if (type === FrameType.open) {
+      this.#openTunnel(stream);
+      return;
+    }
+    const tunnel = this.#tunnels.get(stream);
+    if (stream > this.#lastTunnel) throw new Error(`frame of type ${type} for unknown tunnel ${stream}`);
+    // A tunnel that was closed here: the frame was on its way.
+    if (!tunnel) return;
+    if (type === FrameType.data) tunnel.deliver(payload);
+    else if (type === FrameType.credit && payload.length === 4) tunnel.credit(payload.readUInt32BE());
+    else if (type === FrameType.fin) tunnel.finish();
+    else if (type === FrameType.reset) tunnel.reset();
+    else throw new Error(`frame of type ${type} for a tunnel`);
+  }
+
+  #openTunnel(stream: number): void {
+    if (stream <= this.#lastTunnel || this.#tunnels.size >= MAX_TUNNELS)
+      throw new Error(`tunnel ${stream} out of turn`);
+    this.#lastTunnel = stream;
+    const tunnel = new Tunnel(
+      (type, payload) => this.#send(type, stream, payload),
+      () => this.#tunnels.delete(stream),
+    );
+    tunnel.on('error', () => {}); // Whoever uses the tunnel learns of its end by its close.
+    this.#tunnels.set(stream, tunnel);
+    this.#onTunnel(tunnel);
   }
 }
 

@@ -7,15 +7,26 @@ export const FrameType = {
   start: 1,
   /** To the runner: one byte, `i` to interrupt or `k` to kill. */
   stop: 2,
-  /** To the runner: four bytes, how many more bytes of output the stream may send. */
+  /** Four bytes: how many more bytes the stream may send. From the runner too, on a tunnel's stream. */
   credit: 3,
+  /** Either way, on a tunnel's stream. */
+  data: 4,
+  /** No more data comes this way. */
+  fin: 5,
+  /** The tunnel is gone, both ways. */
+  reset: 6,
   /** From the runner, once, on stream 0: JSON about the interpreter. */
   ready: 16,
   stdout: 17,
   stderr: 18,
   /** From the runner: JSON of a report; the stream's last frame. */
   end: 19,
+  /** From the runner: a new tunnel. */
+  open: 20,
 } as const;
+
+/** Streams from here on are tunnels, which the runner opens; those below are executions. */
+export const FIRST_TUNNEL = 2 ** 31;
 
 /** Bytes of output that a stream may send before it is granted more. */
 export const INITIAL_CREDIT = 256 * 1024;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
-import { Channel, type ChannelExecution, type ExecutionRequest, type OutputSink } from './channel.ts';
+import { Channel, type ChannelExecution, type ExecutionRequest, type OnTunnel, type OutputSink } from './channel.ts';
 import type { Engine } from './engine.ts';
 import type { Report } from './report.ts';
 
@@ -51,6 +51,8 @@ export class Sandbox {
   readonly id: string;
   readonly key: string;
   readonly uid: number;
+  /** Takes the connections that code makes to its package index; refused while there is none. */
+  onTunnel: OnTunnel | undefined;
   readonly #engine: Engine;
   #channel: Promise<Channel> | undefined;
   #clearing: Promise<boolean> | undefined;
@@ -124,7 +126,8 @@ export class Sandbox {
   }
 
   async #open(): Promise<Channel> {
-    const channel = await Channel.open(await this.#engine.connect(this.id, this.uid));
+    const stream = await this.#engine.connect(this.id, this.uid);
+    const channel = await Channel.open(stream, (tunnel) => (this.onTunnel ? this.onTunnel(tunnel) : tunnel.destroy()));
     void channel.closed.then(async ({ violation }) => {
       this.#channel = undefined;
       // A runner that breaks the protocol is in hostile hands, and so is all that it could reach.

@@ -1,0 +1,100 @@
+import { Duplex } from 'node:stream';
+import { FrameType, INITIAL_CREDIT } from './frames.ts';
+
+/** Most bytes in one frame of a tunnel. */
+const CHUNK = 64 * 1024;
+const GRANT_BYTES = INITIAL_CREDIT / 4;
+
+/**
+ * One TCP connection that was accepted on a sandbox's loopback, as a stream of its bytes.
+ * Either side may end its half first; each sends only what the other has granted.
+ */
+export class Tunnel extends Duplex {
+  readonly #send: (type: number, payload: Buffer) => void;
+  readonly #forget: () => void;
+  /** Bytes that the sandbox may still send. */
+  #receiveCredit = INITIAL_CREDIT;
+  #consumed = 0;
+  /** Bytes that may be sent to the sandbox. */
+  #sendCredit = INITIAL_CREDIT;
+  #pending: { rest: Buffer; done: () => void } | undefined;
+  #ended = false;
+
+  constructor(send: (type: number, payload: Buffer) => void, forget: () => void) {
+    super({ allowHalfOpen: true });
+    this.#send = send;
+    this.#forget = forget;
+  }
+
+  /** Data from the sandbox. @throws Error when it sends more than it was granted, or after its end. */
+  deliver(data: Buffer): void {
+    this.#receiveCredit -= data.length;
+    if (this.#receiveCredit < 0 || this.#ended) throw new Error('tunnel data beyond its credit or end');
+    this.#consumed += data.length;
+    if (this.push(data)) this.#grant();
+  }
+
+  /** Credit from the sandbox. @throws Error when it grants more than was ever used. */
+  credit(bytes: number): void {
+    this.#sendCredit += bytes;
+    if (this.#sendCredit > INITIAL_CREDIT) throw new Error('tunnel credit beyond its window');
+    this.#flush();
+  }
+
+  /** The sandbox has ended its half. */
+  finish(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.push(null);
+  }
+
+  /** The connection is gone; nothing more can be sent. */
+  reset(): void {
+    this.#forget();
+    this.destroy();
+  }
+
+  override _read(): void {
+    this.#grant();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.#pending = { rest: chunk, done };
+    this.#flush();
+  }
+
+  override _final(done: () => void): void {
+    this.#send(FrameType.fin, Buffer.alloc(0));
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    if (!(this.#ended && this.writableFinished)) this.#send(FrameType.reset, Buffer.alloc(0));
+    this.#forget();
+    this.#pending = undefined;
+    done(error);
+  }
+
+  #flush(): void {
+    const pending = this.#pending;
+    if (!pending) return;
+    while (pending.rest.length > 0 && this.#sendCredit > 0) {
+      const piece = pending.rest.subarray(0, Math.min(CHUNK, this.#sendCredit));
+      this.#send(FrameType.data, piece);
+      this.#sendCredit -= piece.length;
+      pending.rest = pending.rest.subarray(piece.length);
+    }
+    if (pending.rest.length > 0) return;
+    this.#pending = undefined;
+    pending.done();
+  }
+
+  #grant(): void {
+    if (this.#consumed < GRANT_BYTES) return;
+    const grant = Buffer.allocUnsafe(4);
+    grant.writeUInt32BE(this.#consumed);
+    this.#receiveCredit += this.#consumed;
+    this.#consumed = 0;
+    this.#send(FrameType.credit, grant);
+  }
+}
