@@ -32,6 +32,11 @@ export function toRow(
   return { what, unit, samples, comparisons };
 }
 
+/** What nine samples of ten are better than; a throughput's bad end is the low one. */
+export function slowEnd(unit: Row['unit'], samples: readonly number[]): number {
+  return quantile(samples, unit === 'MB/s' ? 0.1 : 0.9);
+}
+
 /** One table for people: a line for each measurement, and one more for each further comparison. */
 export function renderTable(facts: Facts, rows: readonly Row[]): string {
   const lines = [HEADINGS, ...rows.flatMap(toLines)];
@@ -45,8 +50,7 @@ export function renderTable(facts: Facts, rows: readonly Row[]): string {
 
 function toLines({ what, unit, samples, comparisons, atMost }: Row): string[][] {
   const p50 = median(samples);
-  // A throughput's bad end is the low one.
-  const p90 = quantile(samples, unit === 'MB/s' ? 0.1 : 0.9);
+  const p90 = slowEnd(unit, samples);
   const [first = ['', ''], ...others] = comparisons.map((comparison) => toCells(p50, comparison));
   const wanted = atMost === undefined ? [] : [`<= ${atMost} ${unit}`, verdict(p50, atMost)];
   return [
@@ -71,5 +75,6 @@ function toRatio(ratio: number): string {
 }
 
 function toNumber(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 2);
+  const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  return value.toFixed(digits).replace(/^-(0\.0+)$/, '$1');
 }

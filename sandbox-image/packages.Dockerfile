@@ -1,21 +1,23 @@
-# BASE with the packages of requirements-data.txt. They are fetched in a stage of their own: the credentials,
+# BASE with the packages of a variant's requirements. They are fetched in a stage of their own: the credentials,
 # certificates and proxies that lead to the index stay in it, and it is removed by its label when the build ends.
 ARG BASE
 FROM ${BASE} AS fetch
 LABEL glovebox.build=$BUILD
 USER 0:0
 WORKDIR /fetch
-COPY requirements-data.txt prepare-packages.py ./
+COPY requirements-*.txt prepare-packages.py ./
 COPY access access
 RUN set -eu; \
     cat /etc/ssl/certs/ca-certificates.crt access/ca.crt > ca.crt || cp access/ca.crt ca.crt; \
     [ ! -s ca.crt ] || export PIP_CERT=/fetch/ca.crt; \
-    PIP_CONFIG_FILE=/fetch/access/pip.conf python3 -m pip install --root=/packages --requirement=requirements-data.txt \
+    PIP_CONFIG_FILE=/fetch/access/pip.conf python3 -m pip install --root=/packages --requirement=requirements-variant.txt \
         --only-binary=:all: --ignore-installed --break-system-packages --root-user-action=ignore \
         --no-compile --no-cache-dir --no-warn-script-location --disable-pip-version-check --progress-bar=off; \
     python3 -IB prepare-packages.py /packages
 
 FROM ${BASE}
 COPY --from=fetch /packages/ /
+COPY pip.conf /etc/pip.conf
+COPY uv.toml /etc/uv/uv.toml
 # Plots are drawn to memory; what matplotlib wants to keep between runs goes where it can be written.
 ENV MPLBACKEND=Agg MPLCONFIGDIR=/tmp/matplotlib

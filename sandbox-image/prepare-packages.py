@@ -45,9 +45,10 @@ def compile_all(root: Path, site: Path) -> None:
 
 
 def main(root: Path) -> None:
-    site = next(root.rglob("matplotlib/font_manager.py")).parent.parent
+    site = next(root.rglob("uv-*.dist-info")).parent
     remove_tests(site)
-    keep_font_list(site)
+    if (site / "matplotlib").is_dir():
+        keep_font_list(site)
     compile_all(root, site)
 
 

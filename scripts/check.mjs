@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 
 const CHECKS = {
   types: ['tsc', '--noEmit'],
-  'lint, format, layers': ['biome', 'ci', '--error-on-warnings'],
+  'lint, format, layers': ['biome', 'ci', '--error-on-warnings', '--colors=off'],
   'dead code': ['knip', '--no-progress'],
 };
 

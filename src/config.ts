@@ -34,6 +34,12 @@ const settings = z.strictObject({
     .max(86_400)
     .default(30)
     .describe('Time limit of an execution that names none.'),
+  install_timeout_s: z.coerce
+    .number()
+    .positive()
+    .max(86_400)
+    .default(60)
+    .describe('Time limit of an installation that names none.'),
   max_timeout_s: z.coerce
     .number()
     .positive()
@@ -70,7 +76,19 @@ const settings = z.strictObject({
     .regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, 'lower-case letters, digits, - and _')
     .optional()
     .describe('Name of this server among those that share the engine.'),
-  index_url: z.url().optional().describe("Package index; default: the host's pip setting."),
+  index_url: list
+    .optional()
+    .describe('Package indexes, the first that has a project wins: URLs, file:// or folders; default: what pip uses.'),
+  packages_allow: list
+    .default([])
+    .describe('Packages that may be installed, as "name" or "name>=1.2"; all by default.'),
+  packages_deny: list.default([]).describe('Packages that may not be installed, as "name" or "name<2".'),
+  packages_sdists: z
+    .enum(['allow', 'deny'])
+    .default('deny')
+    .describe('Whether source packages may be built; their code then runs in the sandbox.'),
+  cache_dir: z.string().min(1).optional().describe('Where downloaded packages are kept for all sessions.'),
+  cache_mb: whole(1, 1_048_576).default(4096).describe('Size of that folder.'),
   log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Least severe lines to log.'),
 });
 
@@ -96,6 +114,7 @@ export interface HostEnvironment {
 export type Config = Readonly<
   { [K in keyof Settings as CamelCase<K>]: Exclude<Settings[K], undefined> } & {
     diskMb: number;
+    cacheDir: string;
     stateDir: string;
     hostEnvironment: HostEnvironment;
   }
@@ -135,6 +154,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, flags: readonly
     ...camelCased(parsed.data),
     diskMb: parsed.data.disk_mb ?? Math.min(512, Math.floor(parsed.data.memory_mb / 2)),
     stateDir: stateDirectory(parsed.data, env),
+    cacheDir: cacheDirectory(parsed.data, env),
     hostEnvironment: hostEnvironment(env),
   }) as Config;
 }
@@ -246,6 +266,11 @@ function checkListening({ host, auth }: Settings): void {
 function stateDirectory(parsed: Settings, env: NodeJS.ProcessEnv): string {
   if (parsed.state_dir) return resolve(parsed.state_dir);
   return join(env['XDG_STATE_HOME'] || join(env['HOME'] || homedir(), '.local', 'state'), 'glovebox');
+}
+
+function cacheDirectory(parsed: Settings, env: NodeJS.ProcessEnv): string {
+  if (parsed.cache_dir) return resolve(parsed.cache_dir);
+  return join(env['XDG_CACHE_HOME'] || join(env['HOME'] || homedir(), '.cache'), 'glovebox', 'packages');
 }
 
 function hostEnvironment(env: NodeJS.ProcessEnv): HostEnvironment {

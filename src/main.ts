@@ -6,6 +6,7 @@ import { ensureImage } from './docker/image.ts';
 import { installEngine } from './docker/install.ts';
 import { storageFor } from './docker/storage.ts';
 import { toGloveboxError } from './errors.ts';
+import { LazyGateway } from './gateway.ts';
 import { createApp } from './http/app.ts';
 import { createAuthenticator, LOCAL_OWNER } from './http/auth.ts';
 import { listen } from './http/listen.ts';
@@ -15,6 +16,7 @@ import { createStreamableHttp } from './mcp/http.ts';
 import { createMcpServers, type McpServers } from './mcp/server.ts';
 import { createHttpSse } from './mcp/sse.ts';
 import { runStdio } from './mcp/stdio.ts';
+import { parseRequirement } from './packages/requirement.ts';
 import { Core } from './sandbox/core.ts';
 import type { Backend } from './sandbox/factory.ts';
 import { ephemeralName, Instance } from './sandbox/instance.ts';
@@ -52,10 +54,11 @@ export interface ServeHooks {
 /** Serves REST and MCP over HTTP until the signal aborts; everything made is then removed, or kept if so configured. */
 export async function serve(config: Config, log: Log, hooks: ServeHooks): Promise<void> {
   using instance = Instance.acquire(config.stateDir, config.instance ?? nameOfPort(config.port));
-  await using core = createCore(config, log, instance, { install: config.setup === 'auto' });
+  await using gateway = new LazyGateway(config, log, () => core);
+  await using core = createCore(config, log, instance, gateway, { install: config.setup === 'auto' });
   await core.prepare({ onProgress: hooks.onProgress, signal: hooks.signal });
 
-  const tools = createTools(config);
+  const tools = createTools(config, parseRequirement);
   const mcp = createMcp(config, log, tools, core.sessions, hooks.extendMcp);
   const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, maxSessions: MAX_CONNECTIONS });
   const sse = createHttpSse(mcp, { maxSessions: MAX_CONNECTIONS, messagesPath: '/messages' });
@@ -82,8 +85,9 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
 /** Serves MCP on stdin and stdout until the client hangs up. Nothing is made before the first call. */
 export async function serveStdio(config: Config, log: Log, signal: AbortSignal): Promise<void> {
   using instance = Instance.acquire(config.stateDir, config.instance ?? ephemeralName('stdio'));
-  await using core = createCore(config, log, instance, { install: false, patienceMs: STDIO_PATIENCE_MS });
-  const mcp = createMcp(config, log, createTools(config), core.sessions);
+  await using gateway = new LazyGateway(config, log, () => core);
+  await using core = createCore(config, log, instance, gateway, { install: false, patienceMs: STDIO_PATIENCE_MS });
+  const mcp = createMcp(config, log, createTools(config, parseRequirement), core.sessions);
   const maxMessageBytes = config.codeLimit * ESCAPED_BYTES * 2 + OTHER_BYTES;
   await runStdio(mcp, { owner: LOCAL_OWNER, maxMessageBytes, signal });
 }
@@ -97,6 +101,7 @@ function createCore(
   config: Config,
   log: Log,
   instance: Instance,
+  gateway: LazyGateway,
   { install, patienceMs }: { install: boolean; patienceMs?: number },
 ): Core {
   return new Core({
@@ -106,6 +111,7 @@ function createCore(
     onShutdown: config.onShutdown,
     log,
     setUp: (report) => setUp(config, log, install, instance.label, report),
+    onTunnel: (tunnel, session) => gateway.connect(tunnel, session),
     ...(patienceMs === undefined ? {} : { patienceMs }),
   });
 }

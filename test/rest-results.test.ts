@@ -179,7 +179,11 @@ describe('/execute/stream', () => {
     const gaps = counts.slice(1).map(({ at }, index) => at - (counts[index]?.at ?? 0));
     for (const gap of gaps) expect(gap).toBeGreaterThan(450);
     expect(events[0]?.data).toMatchObject({ session_id: 'default' });
-    expect(events.at(-1)?.data).toMatchObject({ name: 'execute_python', session_id: 'default', result: { status: 'ok' } });
+    expect(events.at(-1)?.data).toMatchObject({
+      name: 'execute_python',
+      session_id: 'default',
+      result: { status: 'ok' },
+    });
   });
 
   test('what is printed without a line end arrives too, once it is flushed', async () => {
@@ -196,7 +200,10 @@ describe('/execute/stream', () => {
       streamPython(server, { code: 'import sys; print("o"); print("e", file=sys.stderr); 1 / 0' }),
     );
     const text = (name: string) =>
-      events.filter(({ event }) => event === name).map(({ data }) => (data as { text: string }).text).join('');
+      events
+        .filter(({ event }) => event === name)
+        .map(({ data }) => (data as { text: string }).text)
+        .join('');
     expect(text('stdout')).toBe('o\n');
     expect(text('stderr')).toMatch(/^e\nTraceback .*ZeroDivisionError/s);
     expect(events.at(-1)?.data).toMatchObject({ result: { status: 'error', error: { name: 'ZeroDivisionError' } } });
@@ -206,6 +213,27 @@ describe('/execute/stream', () => {
     const events = await Array.fromAsync(streamPython(server, { code: 'print("é" * 100_000)' }));
     const told = events.filter(({ event }) => event === 'stdout').map(({ data }) => (data as { text: string }).text);
     expect(told.join('')).toBe(`${'é'.repeat(100_000)}\n`);
+  });
+
+  test('a program that ends while its client is slow loses no output', async () => {
+    const id = await openSession(server);
+    const code = [
+      'import os',
+      'os.set_blocking(1, False)',
+      'n = 0; full = 0',
+      'while full < 20:',
+      '    try: n += os.write(1, b"x" * 4096); full = 0',
+      '    except BlockingIOError: full += 1; __import__("time").sleep(0.05)',
+      'open("written", "w").write(str(n))',
+    ].join('\n');
+    const stream = streamPython(server, { code, session_id: id });
+    expect((await stream.next()).value).toMatchObject({ event: 'session' });
+    const written = { code: 'print(open("written").read())', session_id: id };
+    const look = async () => (await callTool(server, 'execute_python', written)) as { status: string; stdout: string };
+    await expect.poll(async () => (await look()).status, { timeout: 20_000, interval: 100 }).toBe('ok');
+    let told = 0;
+    for await (const { event, data } of stream) if (event === 'stdout') told += (data as { text: string }).text.length;
+    expect(told).toBe(Number((await look()).stdout));
   });
 
   test('a call that cannot begin ends in one error', async () => {

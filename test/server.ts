@@ -58,7 +58,6 @@ export function newStateDir(): string {
 
 /** The environment of a product's process: this one's without its settings, and those of a test. */
 export function environment(stateDir: string, env: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
-  // biome-ignore lint/style/noProcessEnv: a child process gets the environment of a person's shell
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('GLOVEBOX_'));
   return {
     ...Object.fromEntries(inherited),
@@ -70,7 +69,11 @@ export function environment(stateDir: string, env: Readonly<Record<string, strin
   };
 }
 
-export async function startServer({ env = {}, stateDir = newStateDir(), port = 0 }: ServerOptions = {}): Promise<Server> {
+export async function startServer({
+  env = {},
+  stateDir = newStateDir(),
+  port = 0,
+}: ServerOptions = {}): Promise<Server> {
   const settings = environment(stateDir, { GLOVEBOX_PORT: String(port), ...env });
   const child = spawn(process.execPath, [CLI, 'serve'], { env: settings, stdio: ['ignore', 'ignore', 'pipe'] });
   const exited = exitOf(child);

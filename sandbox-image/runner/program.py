@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import changes
 import installed
 import linux
-from paths import RUNNER_DIRECTORY, WORKSPACE
+from paths import RUNNER_DIRECTORY, USER_BASE, USER_SITE, WORKSPACE
 
 MAX_TRACEBACK = 64 * 1024
 """Most characters of a traceback that are reported; its end says most."""
@@ -46,6 +46,8 @@ class Program:
         os.environ.update(_environment())
         os.chdir(WORKSPACE)
         _open_standard_streams()
+        _become_main()
+        _warm_up()
         return cls(kept_request, kept_report)
 
     def run(self) -> NoReturn:
@@ -70,17 +72,22 @@ class Program:
             "started_ns": changes.start_stamp(request["settled_ns"]),
         }
         os.write(self._report, json.dumps(start).encode() + b"\n")
-        _become_main(script)
+        main = sys.modules["__main__"]
+        main.__file__ = script
+        sys.argv = [script]
+        sys.orig_argv = [sys.executable, script]
+        _add_session_packages()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        _end_process(self._execute(request.get("kind"), source, script))
+        _end_process(self._execute(request, source, script))
 
-    def _execute(self, kind: str | None, source: bytes, script: str) -> int:
-        """Runs the code; the exit code."""
+    def _execute(self, request: dict[str, Any], source: bytes, script: str) -> int:
+        """Runs the code, or one of the programs that come with the runner; the exit code."""
         try:
-            if kind == "packages":
+            if request.get("kind") == "packages":
                 installed.main()
+            elif request.get("kind") == "install":
+                _import_installer().main(request)
             else:
-                _forget_runner()
                 exec(compile(source, script, "exec", dont_inherit=True), sys.modules["__main__"].__dict__)
         except SystemExit as leave:
             return _exit_code(leave)
@@ -124,6 +131,7 @@ def _environment() -> dict[str, str]:
         "USER": f"u{uid}",
         "LOGNAME": f"u{uid}",
         "PWD": WORKSPACE,
+        "PATH": f"{USER_BASE}/bin:{INHERITED.get('PATH', os.defpath)}",
         # A Python that the code starts shows its output as it comes, like the code itself.
         "PYTHONUNBUFFERED": "1",
     }
@@ -150,38 +158,46 @@ def _open_standard_streams() -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-def _become_main(script: str) -> None:
-    """A fresh `__main__` that belongs to the script, and the search path it would have."""
+def _become_main() -> None:
+    """A fresh `__main__`, and nothing of the runner on the search path or among the modules."""
     module = types.ModuleType("__main__")
-    module.__file__ = script
     module.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = module
-    sys.argv = [script]
-    sys.orig_argv = [sys.executable, script]
     sys.path[:] = [WORKSPACE, *(path for path in sys.path if path != RUNNER_DIRECTORY)]
-    _add_session_packages()
+    for name, loaded in list(sys.modules.items()):
+        # The code may have modules of the same names.
+        if (getattr(loaded, "__file__", None) or "").startswith(RUNNER_DIRECTORY + os.sep):
+            del sys.modules[name]
+
+
+def _warm_up() -> None:
+    """Does in vain what each request needs: the memory that this process comes to own is its own by then."""
+    json.loads(json.dumps({"code": "print(1)", "settled_ns": 0}))
+    with open(os.devnull, "w", encoding="utf-8") as sink:
+        exec(compile(b"print(1, file=sink)\n", "", "exec", dont_inherit=True), {"sink": sink})
+    linux.oom_kills()
+    changes.start_stamp(0)
 
 
 def _add_session_packages() -> None:
     """Puts the session's own packages before the image's, so that a newer one wins."""
     import site
 
-    base = os.path.join(WORKSPACE, ".local")
-    packages = f"{base}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
-    site.ENABLE_USER_SITE, site.USER_BASE, site.USER_SITE = True, base, packages
-    if not os.path.isdir(packages):
+    site.ENABLE_USER_SITE, site.USER_BASE, site.USER_SITE = True, USER_BASE, USER_SITE
+    if not os.path.isdir(USER_SITE):
         return
     before = list(sys.path)
-    site.addsitedir(packages)
+    site.addsitedir(USER_SITE)
     added = [path for path in sys.path if path not in before]
     sys.path[:] = [before[0], *added, *before[1:]]
 
 
-def _forget_runner() -> None:
-    """Lets the code import modules of the same names as the runner's."""
-    for name, module in list(sys.modules.items()):
-        if (getattr(module, "__file__", None) or "").startswith(RUNNER_DIRECTORY + os.sep):
-            del sys.modules[name]
+def _import_installer() -> types.ModuleType:
+    """Imported only here: what it needs is too much for every sandbox's memory."""
+    sys.path.append(RUNNER_DIRECTORY)
+    import installer
+
+    return installer
 
 
 def _exit_code(leave: SystemExit) -> int:

@@ -8,9 +8,8 @@ import socket
 from collections.abc import Callable
 
 import frames
+from paths import INDEX_ADDRESS
 
-ADDRESS = ("127.0.0.1", 3141)
-"""Where installers find the index; /etc/pip.conf and /etc/uv/uv.toml name it."""
 FIRST_STREAM = 1 << 31
 """Streams that the runner opens; those below are the control plane's."""
 MAX_TUNNELS = 64
@@ -115,7 +114,7 @@ class Tunnels:
         self.open: dict[int, Tunnel] = {}
         self.last_stream = FIRST_STREAM
         try:
-            self.listener = socket.create_server(ADDRESS, backlog=16)
+            self.listener = socket.create_server(INDEX_ADDRESS, backlog=16)
         except OSError:
             # Something of the session holds the address. Code runs all the same; installs say what is wrong.
             return

@@ -31,6 +31,9 @@ function makeContext(files: Record<string, string>): string {
   const all = {
     'runner/__main__.py': directory,
     'requirements-data.txt': '',
+    'requirements-slim.txt': '',
+    'pip.conf': '',
+    'uv.toml': '',
     'prepare-packages.py': directory,
     ...files,
   };
@@ -96,7 +99,7 @@ test('credentials of the index and the proxy are neither in a layer nor in the h
       'FROM $BASE\nCOPY --from=fetch /packages/ /\n',
   });
   const { reference } = await build('data', context, {
-    indexUrl: `https://user:${secret}@index.invalid/simple`,
+    indexUrl: [`https://user:${secret}@index.invalid/simple`],
     hostEnvironment: { proxy: { http_proxy: `http://user:${secret}@proxy.invalid` } },
   });
   const { Config } = await docker.getImage(reference).inspect();

@@ -19,7 +19,14 @@ const VARIANTS = ['data', 'slim'] as const;
 type Variant = (typeof VARIANTS)[number];
 
 const SANDBOX_FILES = ['Dockerfile', 'runner'];
-const PACKAGES_FILES = ['packages.Dockerfile', 'requirements-data.txt', 'prepare-packages.py'];
+const PACKAGES_FILES = [
+  'packages.Dockerfile',
+  'prepare-packages.py',
+  'pip.conf',
+  'uv.toml',
+  'requirements-slim.txt',
+  'requirements-data.txt',
+];
 
 /**
  * The reference of a sandbox image that the engine has; built, or pulled, when it has not.
@@ -38,7 +45,7 @@ export async function ensureImage(
   const plan = planImage(variant, options);
   if (await hasImage(docker, plan.tag)) return plan.tag;
   const base = await ensureBase(docker, options, report, signal);
-  const parent = plan.packages ? await ensurePackages(docker, plan.packages, base, options, report, signal) : base;
+  const parent = await ensurePackages(docker, plan.packages, base, options, report, signal);
   await buildImage(
     docker,
     {
@@ -58,22 +65,25 @@ export async function ensureImage(
 }
 
 interface Layer {
+  readonly variant: Variant;
   readonly tag: string;
   readonly files: readonly ContextFile[];
 }
 
 /** What is to be built and under which names: the packages apart, so that a change of the runner leaves them be. */
-function planImage(variant: Variant, { base, contextDir }: ImageOptions): Layer & { readonly packages?: Layer } {
+function planImage(variant: Variant, { base, contextDir }: ImageOptions): Layer & { readonly packages: Layer } {
   const directory = contextDir ?? SANDBOX_IMAGE_DIR;
   const identity = identifyBase(base);
   const files = readContext(SANDBOX_FILES, directory);
-  if (variant === 'slim') return { tag: tagOf(variant, hashInputs(files, [variant, identity])), files };
-  const packageFiles = readContext(PACKAGES_FILES, directory);
-  const packagesHash = hashInputs(packageFiles, [identity]);
+  const packageFiles = readContext(PACKAGES_FILES, directory).map((file) =>
+    file.name === `requirements-${variant}.txt` ? [file, { ...file, name: 'requirements-variant.txt' }] : file,
+  );
+  const packagesHash = hashInputs(packageFiles.flat(), [variant, identity]);
   return {
+    variant,
     tag: tagOf(variant, hashInputs(files, [variant, identity, packagesHash])),
     files,
-    packages: { tag: `glovebox-packages:${variant}-${packagesHash}`, files: packageFiles },
+    packages: { variant, tag: `glovebox-packages:${variant}-${packagesHash}`, files: packageFiles.flat() },
   };
 }
 
@@ -83,7 +93,7 @@ function tagOf(variant: Variant, hash: string): string {
 
 async function ensurePackages(
   docker: Dockerode,
-  { tag, files }: Layer,
+  { variant, tag, files }: Layer,
   base: string,
   options: ImageOptions,
   report: Report,
@@ -98,7 +108,7 @@ async function ensurePackages(
       dockerfile: 'packages.Dockerfile',
       files: [...files, ...secrets],
       base,
-      labels: { 'glovebox.packages': 'data', 'glovebox.base': base },
+      labels: { 'glovebox.packages': variant, 'glovebox.base': base },
       proxy: options.hostEnvironment.proxy,
       title: 'Installing the packages of the sandbox image',
     },

@@ -4,8 +4,8 @@ import type { ContextFile } from './build-context.ts';
 import { runCommand } from './child.ts';
 
 export interface IndexOptions {
-  /** Package index; default: what pip is configured with on this host. */
-  readonly indexUrl?: string | undefined;
+  /** Package indexes; default: what pip is configured with on this host. */
+  readonly indexUrl?: readonly string[] | undefined;
   readonly hostEnvironment: {
     /** Certificate authorities that this host trusts. */
     readonly caFile?: string | undefined;
@@ -27,15 +27,37 @@ const SYSTEM_BUNDLES = [
 /** What pip needs to reach the index from a build, as files of `access/`: they may hold credentials. */
 export async function readIndexAccess(options: IndexOptions, signal?: AbortSignal): Promise<ContextFile[]> {
   const settings = await readPipSettings(signal);
-  if (options.indexUrl) settings.set('index-url', options.indexUrl);
+  // Folders and file:// are the gateway's alone: a build could not read them.
+  const [first, ...others] = (options.indexUrl ?? []).filter((url) => /^https?:/.test(url));
+  if (first) settings.set('index-url', first).set('extra-index-url', others.join(' '));
   return [
     { name: 'access/pip.conf', content: Buffer.from(formatPipConfig(settings)) },
     { name: 'access/ca.crt', content: await readAuthorities(options.hostEnvironment.caFile) },
   ];
 }
 
+/** The indexes that pip on this host uses by its configuration, or else by itself; none where there is no pip. */
+export async function readHostIndexes(): Promise<string[]> {
+  const settings = await readPipSettings();
+  const configured = [settings.get('index-url'), settings.get('extra-index-url')]
+    .join(' ')
+    .split(/\s+/)
+    .filter(Boolean);
+  if (settings.has('index-url')) return configured;
+  const { code, stdout } = await runCommand('python3', ['-c', PIP_DEFAULT_INDEX], { timeoutMs: 15_000 });
+  return code === 0 ? [stdout.trim(), ...configured] : configured;
+}
+
+/** Python: pip's own default, from its one definition. */
+export const PIP_DEFAULT_INDEX = 'from pip._internal.models.index import PyPI; print(PyPI.simple_url)';
+
+/** The file of authorities that this host trusts: the one that was named, else the system's. */
+export function findAuthorities(caFile: string | undefined): string | undefined {
+  return caFile ?? SYSTEM_BUNDLES.find((bundle) => existsSync(bundle));
+}
+
 async function readAuthorities(caFile: string | undefined): Promise<Buffer> {
-  const path = caFile ?? SYSTEM_BUNDLES.find((bundle) => existsSync(bundle));
+  const path = findAuthorities(caFile);
   return path ? await readFile(path) : Buffer.alloc(0);
 }
 

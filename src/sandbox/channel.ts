@@ -7,10 +7,12 @@ import { Tunnel } from './tunnel.ts';
 /** What the runner is asked to run. */
 export interface ExecutionRequest {
   /** `code` unless it says otherwise. */
-  readonly kind?: 'packages';
+  readonly kind?: 'packages' | 'install';
   readonly code?: string;
   /** The program's whole standard input; an empty one when left out. */
   readonly stdin?: string;
+  /** For `install`. */
+  readonly packages?: readonly { readonly name: string; readonly requirement: string }[];
   /** Added to the program's environment. */
   readonly env?: Readonly<Record<string, string>>;
 }

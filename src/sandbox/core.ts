@@ -7,7 +7,7 @@ import { Manifests } from './manifests.ts';
 import { once, type Waiting } from './once.ts';
 import { Pool } from './pool.ts';
 import { recover } from './recovery.ts';
-import { type SessionLimits, Sessions } from './sessions.ts';
+import { type SessionLimits, Sessions, type SessionsOptions } from './sessions.ts';
 
 export interface CoreOptions {
   readonly instance: Instance;
@@ -18,6 +18,7 @@ export interface CoreOptions {
   readonly limits: SessionLimits;
   readonly poolSize: number;
   readonly onShutdown: 'remove' | 'keep';
+  readonly onTunnel?: SessionsOptions['onTunnel'];
   readonly log: Log;
 }
 
@@ -28,8 +29,6 @@ export interface CoreHealth {
   readonly sessions: number;
   readonly pool: { readonly size: number; readonly ready: number };
 }
-
-const HEALTH_LIMIT_MS = 10_000;
 
 /** Sessions over an engine: what both protocols stand on. */
 export class Core implements AsyncDisposable {
@@ -55,6 +54,7 @@ export class Core implements AsyncDisposable {
       manifests,
       log,
       prepare: async (waiting) => (await this.prepare(waiting)).pool,
+      ...(options.onTunnel ? { onTunnel: options.onTunnel } : {}),
     });
   }
 
@@ -65,7 +65,9 @@ export class Core implements AsyncDisposable {
   async checkHealth(deep: boolean): Promise<CoreHealth> {
     const { backend, pool } = await this.prepare();
     const engine = await backend.engine.info();
-    if (deep) await runProbe(pool);
+    if (deep && (await pool.ask('print(6 * 7)')) !== '42\n') {
+      throw new GloveboxError('sandbox_lost', 'A new sandbox does not compute.');
+    }
     return { engine, image: backend.profile.image, sessions: this.sessions.count, pool: pool.status };
   }
 
@@ -73,30 +75,5 @@ export class Core implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.sessions.shutdown(this.#options.onShutdown);
     await this.#pool?.close();
-  }
-}
-
-async function runProbe(pool: Pool): Promise<void> {
-  const sandbox = await pool.take();
-  let output = '';
-  try {
-    const end = await sandbox.execute(
-      { code: 'print(6 * 7)' },
-      {
-        timeoutMs: HEALTH_LIMIT_MS,
-        signal: new AbortController().signal,
-        onOutput: (_, chunk) => {
-          output += chunk.toString('utf8', 0, 100);
-        },
-      },
-    );
-    if (end.status !== 'ok' || output !== '42\n') {
-      throw new GloveboxError(
-        'sandbox_lost',
-        `A sandbox answered ${JSON.stringify(output)} with status ${end.status}.`,
-      );
-    }
-  } finally {
-    await sandbox.remove();
   }
 }

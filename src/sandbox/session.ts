@@ -6,6 +6,21 @@ import type { ExecutionEnd, ExecutionOptions, Sandbox, SandboxReset } from './sa
 /** Calls of one session that may wait for a place. */
 const QUEUE_LIMIT = 32;
 
+/** Hears what the package gateway does for a session. */
+export interface DownloadListener {
+  /** Tells how far one file has come. */
+  onDownload(download: Download): void;
+  /** Tells what an installer was refused or could not get, in one sentence for people. */
+  onProblem(problem: { readonly subject: string; readonly message: string }): void;
+}
+
+export interface Download {
+  readonly file: string;
+  readonly bytes: number;
+  readonly total?: number;
+  readonly cached: boolean;
+}
+
 /** A session as its owner sees it. Times are ISO 8601. */
 export interface SessionSummary {
   session_id: string;
@@ -37,8 +52,13 @@ export class Session implements SessionIdentity {
   readonly createdAt: Date;
   lastUsedAt: Date;
   expiresAt: Date;
+  /** When the manifest was last written. */
+  recordedAt = 0;
   /** Calls that hold the session open. */
   uses = 0;
+  /** Packages are installed by one call at a time. */
+  readonly installs = new Limiter(1, QUEUE_LIMIT);
+  readonly #downloadListeners = new Set<DownloadListener>();
   readonly #host: SessionHost;
   readonly #limiter: Limiter;
   #sandbox: Promise<Sandbox> | undefined;
@@ -82,6 +102,22 @@ export class Session implements SessionIdentity {
     this.#reset = undefined;
     return reset ? { ...end, reset } : end;
   }
+
+  /** Lets a listener hear what is downloaded for this session, until disposed of. */
+  listenToDownloads(listener: DownloadListener): Disposable {
+    this.#downloadListeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#downloadListeners.delete(listener) };
+  }
+
+  /** Tells the listeners what the package gateway does for this session. */
+  readonly downloads: DownloadListener = {
+    onDownload: (download) => {
+      for (const listener of this.#downloadListeners) listener.onDownload(download);
+    },
+    onProblem: (problem) => {
+      for (const listener of this.#downloadListeners) listener.onProblem(problem);
+    },
+  };
 
   /** Removes the sandbox and all that is in it. Idempotent. */
   async close(): Promise<void> {

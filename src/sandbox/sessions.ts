@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Caller } from './caller.ts';
@@ -15,6 +16,8 @@ const NAME = /^(?!gbx_)[A-Za-z0-9_-]{1,64}$/;
 /** The session of an owner who names none. */
 const DEFAULT_NAME = 'default';
 const SWEEP_MS = 1000;
+/** How far a manifest's time of last use may be behind: a write for each call would be a good part of a call. */
+const RECORD_EVERY_MS = 10_000;
 /** After its caller's connection ended, an unused session lives for at most this part of its idle time. */
 const DISCONNECTED_PART = 1 / 6;
 
@@ -31,6 +34,8 @@ export interface SessionsOptions {
   readonly manifests: Manifests;
   /** Gets the engine ready, once, and answers with the pool of its sandboxes. */
   readonly prepare: (waiting?: Waiting) => Promise<Pool>;
+  /** Takes each connection that code of a session makes to its package index. */
+  readonly onTunnel?: (tunnel: Duplex, session: Session) => void;
   readonly log: Log;
 }
 
@@ -110,6 +115,7 @@ export class Sessions {
   adopt(manifest: Manifest, sandbox: Sandbox): void {
     const identity = { id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) };
     const session = new Session(identity, this.#host, this.#options.limits.concurrency, sandbox);
+    this.#connectTunnels(session, sandbox);
     this.#touch(session, new Date(manifest.last_used_at));
     this.#sessions.set(keyOf(session.owner, session.id), session);
   }
@@ -132,6 +138,7 @@ export class Sessions {
     claim: async (session: Session): Promise<Sandbox> => {
       const pool = await this.#options.prepare();
       const sandbox = await pool.take();
+      this.#connectTunnels(session, sandbox);
       try {
         this.#write(session, sandbox.key);
       } catch (error) {
@@ -162,6 +169,11 @@ export class Sessions {
     return this.#hold(session, created);
   }
 
+  #connectTunnels(session: Session, sandbox: Sandbox): void {
+    const { onTunnel } = this.#options;
+    if (onTunnel) sandbox.onTunnel = (tunnel) => onTunnel(tunnel, session);
+  }
+
   #hold(session: Session, created: boolean): Lease {
     return {
       session,
@@ -169,7 +181,7 @@ export class Sessions {
       [Symbol.dispose]: () => {
         session.uses -= 1;
         this.#touch(session);
-        void this.#record(session);
+        if (session.lastUsedAt.getTime() - session.recordedAt >= RECORD_EVERY_MS) void this.#record(session);
       },
     };
   }
@@ -243,6 +255,7 @@ export class Sessions {
   }
 
   #write(session: Session, key: string): void {
+    session.recordedAt = Date.now();
     this.#options.manifests.write({
       key,
       session_id: session.id,

@@ -1,8 +1,9 @@
 import type { AnyTool } from './description.ts';
 import { createExecutePython, type ExecutePythonLimits } from './execute-python.ts';
+import { createInstallDependencies, type InstallLimits, type ParseRequirement } from './install-dependencies.ts';
 import { listInstalledPackages } from './list-installed-packages.ts';
 
 /** Every tool, in the order that clients see. */
-export function createTools(limits: ExecutePythonLimits): readonly AnyTool[] {
-  return [createExecutePython(limits), listInstalledPackages];
+export function createTools(limits: ExecutePythonLimits & InstallLimits, parse: ParseRequirement): readonly AnyTool[] {
+  return [createExecutePython(limits), createInstallDependencies(limits, parse), listInstalledPackages];
 }

@@ -1,0 +1,65 @@
+import type { Duplex } from 'node:stream';
+import type { Config } from './config.ts';
+import { findAuthorities, PIP_DEFAULT_INDEX, readHostIndexes } from './docker/index-access.ts';
+import { GloveboxError } from './errors.ts';
+import type { Log } from './log.ts';
+import { createGateway, type Gateway } from './packages/gateway.ts';
+import type { Core } from './sandbox/core.ts';
+import { once } from './sandbox/once.ts';
+import type { Session } from './sandbox/sessions.ts';
+
+/** The package gateway, made when a sandbox first asks for something. */
+export class LazyGateway implements AsyncDisposable {
+  readonly #log: Log;
+  readonly #open: () => Promise<Gateway>;
+  #gateway: Gateway | undefined;
+
+  constructor(config: Config, log: Log, core: () => Core) {
+    this.#log = log;
+    this.#open = once(async () => {
+      const { hostEnvironment, packagesAllow, packagesDeny, packagesSdists, cacheDir, cacheMb } = config;
+      this.#gateway = createGateway({
+        indexUrls: config.indexUrl ?? (await findIndexes(core())),
+        allow: packagesAllow,
+        deny: packagesDeny,
+        sdists: packagesSdists,
+        cacheDir,
+        cacheLimitBytes: cacheMb * 2 ** 20,
+        caFile: findAuthorities(hostEnvironment.caFile),
+        proxy: hostEnvironment.proxy,
+        log,
+      });
+      return this.#gateway;
+    });
+  }
+
+  /** Serves one connection that code of a session has made to its package index. */
+  connect(tunnel: Duplex, session: Session): void {
+    const { onDownload, onProblem } = session.downloads;
+    this.#open().then(
+      (gateway) => gateway.connect(tunnel, { owner: session.owner, session: session.id, onDownload, onProblem }),
+      (error: unknown) => {
+        this.#log.error('the package gateway cannot be opened', { error });
+        tunnel.destroy();
+      },
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#gateway?.[Symbol.asyncDispose]();
+  }
+}
+
+/** What pip on this host uses; where there is no pip, what the one in the sandbox image uses. */
+async function findIndexes(core: Core): Promise<string[]> {
+  const indexes = await readHostIndexes();
+  if (indexes.length > 0) return indexes;
+  const { pool } = await core.prepare();
+  const url = (await pool.ask(PIP_DEFAULT_INDEX)).trim();
+  if (!URL.canParse(url)) {
+    throw new GloveboxError('engine_unavailable', 'No package index is known.', {
+      hint: 'Name one with GLOVEBOX_INDEX_URL.',
+    });
+  }
+  return [url];
+}

@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto';
+import { readBody } from './body.ts';
+import type { CachedFile } from './disk-cache.ts';
+import type { FileStore, FileStoreOptions } from './file-store.ts';
+import type { IndexFile } from './index-page.ts';
+import { Problem } from './problem.ts';
+import { openRemote } from './remote-ranges.ts';
+import { type ReadAt, readWheelMetadata } from './zip-entry.ts';
+
+/** A wheel up to this size is fetched whole for its metadata: whoever asks mostly installs it next. */
+const SMALL_WHEEL_BYTES = 512 * 1024;
+
+/**
+ * METADATA files (PEP 658). Where the index has none, they are read out of the wheel: the cached one, a small one that
+ * is fetched and checked for it, or the few ranges of a large one. The last are as unproven as when an installer reads
+ * them so itself, and decide only what is asked for next: the wheel that is installed is checked as ever.
+ */
+export class MetadataStore {
+  readonly #options: FileStoreOptions;
+  readonly #files: FileStore;
+  readonly #asking = new Map<string, Promise<Buffer>>();
+  readonly #closing = new AbortController();
+
+  constructor(options: FileStoreOptions, files: FileStore) {
+    this.#options = options;
+    this.#files = files;
+  }
+
+  close(): void {
+    this.#closing.abort();
+  }
+
+  /** @throws Problem when there is none to be had. */
+  async get(file: IndexFile): Promise<Buffer> {
+    let asking = this.#asking.get(file.id);
+    if (!asking) {
+      asking = this.#load(file).finally(() => this.#asking.delete(file.id));
+      this.#asking.set(file.id, asking);
+    }
+    return await asking;
+  }
+
+  async #load(file: IndexFile): Promise<Buffer> {
+    const { cache, log } = this.#options;
+    const known = await cache.read('metadata', file.id);
+    // An empty one is what a crash can leave.
+    if (known?.length && isAnnounced(file, known)) return known;
+    const content = (file.coreMetadata && (await this.#fetch(file))) || (await this.#extract(file));
+    await cache.write('metadata', file.id, content).catch((error: unknown) => {
+      log.warn('metadata could not be cached', { file: file.filename, error });
+    });
+    return content;
+  }
+
+  /** The index's own; undefined when it does not have what it announced. */
+  async #fetch(file: IndexFile): Promise<Buffer | undefined> {
+    const { limits, upstream, traffic } = this.#options;
+    const url = new URL(file.url);
+    url.pathname += '.metadata';
+    if (url.protocol === 'file:') return undefined;
+    traffic.metadataRequests += 1;
+    const headers = { accept: '*/*', 'accept-encoding': 'identity' };
+    const unproven = !file.coreMetadata?.sha256;
+    const { status, message } = await upstream.request(url, { headers, signal: this.#closing.signal, unproven });
+    if (status !== 200) {
+      message.destroy();
+      if (status === 404 || status === 410) return undefined;
+      throw new Problem(502, `The package index answered ${status} for the metadata of ${file.filename}.`);
+    }
+    const what = `the metadata of ${file.filename}`;
+    const content = await readBody(message, { what, limitBytes: limits.metadataBytes, timeMs: limits.pageMs });
+    traffic.bytesFetched += content.length;
+    if (isAnnounced(file, content)) return content;
+    this.#options.log.warn('metadata has another hash than announced', { file: file.filename });
+    throw new Problem(
+      502,
+      `The metadata of ${file.filename} is not what the package index announced: its sha256 differs.`,
+    );
+  }
+
+  async #extract(file: IndexFile): Promise<Buffer> {
+    const { limits } = this.#options;
+    const content = (await this.#extractRemotely(file)) ?? (await this.#extractStored(file));
+    if (content && isAnnounced(file, content)) return content;
+    throw new Problem(502, `${file.filename} has no readable metadata of at most ${limits.metadataBytes} bytes.`);
+  }
+
+  /** Undefined when the wheel is better read from the cache: it is there, or small, or its server has no ranges. */
+  async #extractRemotely(file: IndexFile): Promise<Buffer | undefined> {
+    const { limits, upstream, traffic } = this.#options;
+    if (!file.url.startsWith('http') || (file.size ?? Infinity) <= SMALL_WHEEL_BYTES) return undefined;
+    await using cached = await this.#files.open(file);
+    if (cached) return undefined;
+    traffic.metadataRequests += 1;
+    const unproven = Object.keys(file.hashes).length === 0;
+    const { url, filename: what } = file;
+    const remote = await openRemote(upstream, { url, what, unproven, limits, signal: this.#closing.signal });
+    if (!remote || remote.size <= SMALL_WHEEL_BYTES) return undefined;
+    return await readWheelMetadata(remote.size, remote.read, limits.metadataBytes);
+  }
+
+  async #extractStored(file: IndexFile): Promise<Buffer | undefined> {
+    await using stored = await this.#files.obtain(file);
+    return await readWheelMetadata(stored.size, readerOf(stored), this.#options.limits.metadataBytes);
+  }
+}
+
+function isAnnounced({ coreMetadata }: IndexFile, content: Buffer): boolean {
+  const expected = coreMetadata?.sha256;
+  return expected === undefined || createHash('sha256').update(content).digest('hex') === expected;
+}
+
+function readerOf({ handle }: CachedFile): ReadAt {
+  return async (start, length) => {
+    const buffer = Buffer.alloc(length);
+    const { bytesRead } = await handle.read(buffer, 0, length, Math.max(0, start));
+    return buffer.subarray(0, bytesRead);
+  };
+}

@@ -1,0 +1,160 @@
+import { z } from 'zod';
+import { GloveboxError } from '../errors.ts';
+import type { ExecutionEnd } from '../sandbox/sandbox.ts';
+import type { Session } from '../sandbox/sessions.ts';
+import { sessionCreatedOutput, sessionIdInput, sessionIdOutput, sessionResetOutput } from './fields.ts';
+import { InstallLog } from './install-log.ts';
+import type { Tool, ToolContext } from './tool.ts';
+
+export interface InstallLimits {
+  readonly installTimeoutS: number;
+  readonly maxTimeoutS: number;
+}
+
+/** A requirement that was checked: the name it is for, and the whole of it. @throws GloveboxError `invalid_input`. */
+export type ParseRequirement = (text: string) => { readonly name: string; readonly text: string };
+
+const MAX_PACKAGES = 500;
+/** For removing what an installation that was cut off has left. */
+const CLEAR_LIMIT_MS = 10_000;
+
+const packageResult = z.object({
+  name: z.string(),
+  requested: z.string(),
+  status: z.enum(['installed', 'already_satisfied', 'failed', 'not_attempted']),
+  version: z.string().optional(),
+  error: z.string().optional(),
+});
+
+function inputSchema({ installTimeoutS, maxTimeoutS }: InstallLimits) {
+  return z.strictObject({
+    packages: z
+      .array(z.string().min(1).max(1000))
+      .min(1)
+      .max(MAX_PACKAGES)
+      .describe(
+        'Names, with version specifiers and extras if wanted: "requests", "numpy>=2", "uvicorn[standard]==0.30".',
+      ),
+    session_id: sessionIdInput,
+    timeout_s: z
+      .number()
+      .positive()
+      .max(maxTimeoutS)
+      .optional()
+      .describe(`Seconds until it is given up; ${installTimeoutS} by default.`),
+  });
+}
+
+const outputSchema = z.object({
+  session_id: sessionIdOutput,
+  session_created: sessionCreatedOutput,
+  status: z
+    .enum(['ok', 'error', 'timeout', 'cancelled', 'out_of_memory', 'crashed'])
+    .describe('"ok": all are there; "error": see the error of each that failed.'),
+  packages: z.array(packageResult),
+  log: z.string().describe("The installer's own words, shortened."),
+  session_reset: sessionResetOutput,
+  duration_ms: z.number(),
+});
+
+type Input = z.infer<ReturnType<typeof inputSchema>>;
+type Output = z.infer<typeof outputSchema>;
+
+export function createInstallDependencies(limits: InstallLimits, parse: ParseRequirement): Tool<Input, Output> {
+  return {
+    name: 'install_dependencies',
+    title: 'Install Python packages',
+    description: [
+      'Install Python packages into the session; the next execute_python of that session can import them.',
+      'Only names with optional extras and version specifiers; no URLs, paths or pip options.',
+      'What can be installed is, even if others fail: read the error of each that failed.',
+      'Many common packages may be there already: list_installed_packages tells.',
+    ].join(' '),
+    effect: 'changes',
+    input: inputSchema(limits),
+    output: outputSchema,
+    handle: (input, context) => installDependencies(input, context, limits, parse),
+    summarize,
+  };
+}
+
+async function installDependencies(
+  input: Input,
+  context: ToolContext,
+  limits: InstallLimits,
+  parse: ParseRequirement,
+): Promise<Output> {
+  const requirements = input.packages.map((text) => {
+    const { name, text: requirement } = parse(text);
+    return { name, requirement };
+  });
+  using lease = await context.sessions.lease(context.caller, input.session_id, {
+    onProgress: (message) => void context.emit({ type: 'progress', message }),
+    signal: context.signal,
+  });
+  const { session, created } = lease;
+  const identity = { session_id: session.id, ...(created ? { session_created: true as const } : {}) };
+  await context.emit({ type: 'session', ...identity });
+  using _turn = await session.installs.enter(context.signal);
+  const log = new InstallLog(requirements, (message) => void context.emit({ type: 'progress', message }));
+  using _listening = session.listenToDownloads(log);
+  const started = performance.now();
+  const end = await session.execute(
+    { kind: 'install', packages: requirements },
+    {
+      timeoutMs: (input.timeout_s ?? limits.installTimeoutS) * 1000,
+      signal: context.signal,
+      onOutput: (_stream, chunk) => log.take(chunk),
+    },
+  );
+  if (end.exitCode !== 0) await clearUp(session);
+  const packages = log.results(describeEnd(end));
+  return {
+    ...identity,
+    status: end.status === 'ok' && packages.some(({ error }) => error !== undefined) ? 'error' : end.status,
+    packages,
+    log: log.text(),
+    ...(end.reset ? { session_reset: { reason: end.reset.reason, lost: [...end.reset.lost] } } : {}),
+    duration_ms: Math.round(performance.now() - started),
+  };
+}
+
+/** Frees the disk of what an installation that was cut off has left; none of it could be imported. */
+async function clearUp(session: Session): Promise<void> {
+  try {
+    await session.execute(
+      { kind: 'install', packages: [] },
+      { timeoutMs: CLEAR_LIMIT_MS, signal: new AbortController().signal, onOutput: () => {} },
+    );
+  } catch (error) {
+    // The next installation clears up as well; the session may also be gone.
+    if (!(error instanceof GloveboxError)) throw error;
+  }
+}
+
+/** Why packages of which the installer said nothing are not there; undefined after an orderly end. */
+function describeEnd({ status, failure }: ExecutionEnd): string | undefined {
+  if (status === 'ok') return undefined;
+  const reasons: Partial<Record<ExecutionEnd['status'], string>> = {
+    timeout: 'The time was up before it was installed: raise timeout_s, or install fewer at once.',
+    cancelled: 'The call was cancelled.',
+    out_of_memory: "The session's memory was full.",
+  };
+  return reasons[status] ?? `The installer ended unexpectedly${failure ? `: ${failure}` : ''}.`;
+}
+
+function summarize(output: Output): string {
+  const lines = output.packages.map(({ requested, status, version, error }) =>
+    [`${requested}: ${status}`, version && status !== 'failed' ? ` ${version}` : '', error ? ` (${error})` : ''].join(
+      '',
+    ),
+  );
+  const reset = output.session_reset;
+  return [
+    ...lines,
+    `[${output.status}] ${output.duration_ms} ms`,
+    ...(reset ? [`[session_reset] ${reset.reason}: lost ${reset.lost.join(', ')}`] : []),
+    ...(output.log ? [`[log]\n${output.log}`] : []),
+    `[session_id] ${output.session_id}${output.session_created ? ' (new)' : ''}`,
+  ].join('\n');
+}

@@ -1,0 +1,130 @@
+import { z } from 'zod';
+import type { Download, DownloadListener } from '../sandbox/session.ts';
+
+interface PackageResult {
+  name: string;
+  requested: string;
+  status: 'installed' | 'already_satisfied' | 'failed' | 'not_attempted';
+  version?: string | undefined;
+  error?: string | undefined;
+}
+
+const text = z.string().max(20_000);
+/** A line of the installer in the sandbox (sandbox-image/runner/installer.py), which is hostile like all of it. */
+const message = z.union([
+  z.object({ phase: z.enum(['resolving', 'installing']), count: z.number().int().optional() }),
+  z.object({ log: text }),
+  z.object({
+    packages: z.array(
+      z.object({
+        name: text,
+        requested: text,
+        status: z.enum(['installed', 'already_satisfied', 'failed', 'not_attempted']),
+        version: text.nullable(),
+        error: text.nullable(),
+      }),
+    ),
+  }),
+]);
+
+const MAX_LINE = 1024 * 1024;
+const MAX_LOG = 8192;
+const MAX_PROBLEMS = 100;
+
+/** Makes progress and results of what the installer and the gateway say during one installation. */
+export class InstallLog implements DownloadListener {
+  readonly #requirements: readonly { readonly name: string; readonly requirement: string }[];
+  readonly #onProgress: (message: string) => void;
+  readonly #decoder = new TextDecoder();
+  readonly #problems = new Map<string, string>();
+  #line = '';
+  #log = '';
+  #reported: readonly PackageResult[] = [];
+
+  constructor(
+    requirements: readonly { readonly name: string; readonly requirement: string }[],
+    onProgress: (message: string) => void,
+  ) {
+    this.#requirements = requirements;
+    this.#onProgress = onProgress;
+  }
+
+  take(chunk: Buffer): void {
+    const lines = (this.#line + this.#decoder.decode(chunk, { stream: true })).split('\n');
+    this.#line = (lines.pop() ?? '').slice(0, MAX_LINE);
+    for (const line of lines) this.#takeLine(line);
+  }
+
+  onDownload({ file, bytes, total, cached }: Download): void {
+    const size = total === undefined ? formatBytes(bytes) : `${formatBytes(bytes)} of ${formatBytes(total)}`;
+    this.#onProgress(`downloading ${file}: ${size}${cached ? ' (cached)' : ''}`);
+  }
+
+  onProblem({ subject, message }: { subject: string; message: string }): void {
+    if (this.#problems.size < MAX_PROBLEMS) this.#problems.set(keyOf(subject), message);
+  }
+
+  /** One result for each requirement; `reason` is why those have none of which nothing was said. */
+  results(reason: string | undefined): PackageResult[] {
+    return this.#requirements.map(({ name, requirement }, index) => {
+      const said = this.#reported[index];
+      if (said && said.status !== 'not_attempted') return this.#explained(said, name, requirement);
+      const error = reason ?? 'The installer said nothing of it.';
+      return { name, requested: requirement, status: 'not_attempted', error };
+    });
+  }
+
+  text(): string {
+    return this.#log.trim();
+  }
+
+  #explained(said: PackageResult, name: string, requested: string): PackageResult {
+    // The gateway knows more than the installer it answered: what was denied, and what the operator can do.
+    const error = said.status === 'failed' ? (this.#problems.get(keyOf(name)) ?? said.error) : undefined;
+    return {
+      name,
+      requested,
+      status: said.status,
+      ...(said.version ? { version: said.version } : {}),
+      ...(error ? { error } : {}),
+    };
+  }
+
+  #takeLine(line: string): void {
+    const parsed = message.safeParse(parseJson(line));
+    if (!parsed.success) {
+      this.#addToLog(line);
+    } else if ('phase' in parsed.data) {
+      const { phase, count } = parsed.data;
+      this.#onProgress(count === undefined ? phase : `${phase} ${count} packages`);
+    } else if ('log' in parsed.data) {
+      this.#addToLog(parsed.data.log);
+    } else {
+      this.#reported = parsed.data.packages.map(({ version, error, ...rest }) => ({
+        ...rest,
+        ...(version === null ? {} : { version }),
+        ...(error === null ? {} : { error }),
+      }));
+    }
+  }
+
+  #addToLog(words: string): void {
+    this.#log = `${this.#log}${words.trimEnd()}\n`.slice(-MAX_LOG);
+  }
+}
+
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
+function keyOf(name: string): string {
+  return name.replace(/[-_.]+/g, '-').toLowerCase();
+}
+
+function formatBytes(bytes: number): string {
+  return bytes < 1_000_000 ? `${Math.ceil(bytes / 1000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}

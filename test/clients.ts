@@ -1,0 +1,140 @@
+import { Client, SSEClientTransport, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { Client as OldClient } from '@modelcontextprotocol/sdk/client/index.js';
+import { SSEClientTransport as OldSse } from '@modelcontextprotocol/sdk/client/sse.js';
+import { StdioClientTransport as OldStdio } from '@modelcontextprotocol/sdk/client/stdio.js';
+import { StreamableHTTPClientTransport as OldHttp } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import type { Transport as OldTransport } from '@modelcontextprotocol/sdk/shared/transport.js';
+import type { Execution } from './rest-client.ts';
+import { CLI, environment, newStateDir } from './server.ts';
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  readonly onprogress?: (progress: { progress: number; message?: string | undefined }) => void;
+}
+
+export interface ListedTool {
+  readonly name: string;
+  readonly description?: string | undefined;
+  readonly inputSchema: unknown;
+  readonly outputSchema?: unknown;
+}
+
+export interface CallAnswer {
+  readonly content: readonly { readonly type: string; readonly text?: string }[];
+  readonly structuredContent?: Record<string, unknown>;
+  readonly isError?: boolean;
+  readonly _meta?: Record<string, unknown>;
+}
+
+/** What the tests need of a stock client, whichever it is; disposing of it closes it as its user would. */
+export interface StockClient extends AsyncDisposable {
+  list(): Promise<readonly ListedTool[]>;
+  call(name: string, args: Record<string, unknown>, options?: CallOptions): Promise<CallAnswer>;
+  instructions(): string | undefined;
+}
+
+export interface ConnectOptions {
+  /** HTTP headers of every request. */
+  readonly headers?: Record<string, string>;
+}
+
+const info = { name: 'stock-client', version: '1' };
+
+async function connectOld(transport: OldTransport): Promise<StockClient> {
+  const client = new OldClient(info);
+  await client.connect(transport);
+  return {
+    list: async () => (await client.listTools()).tools,
+    call: async (name, args, options) =>
+      (await client.callTool({ name, arguments: args }, undefined, options)) as CallAnswer,
+    instructions: () => client.getInstructions(),
+    [Symbol.asyncDispose]: () => client.close(),
+  };
+}
+
+type NewTransport = StreamableHTTPClientTransport | SSEClientTransport | StdioClientTransport;
+type Mode = 'legacy' | 'auto' | { pin: string };
+
+async function connectNew(transport: NewTransport, mode?: Mode): Promise<StockClient> {
+  const client = new Client(info, mode === undefined ? {} : { versionNegotiation: { mode } });
+  await client.connect(transport);
+  return {
+    list: async () => (await client.listTools()).tools,
+    call: async (name, args, options) => (await client.callTool({ name, arguments: args }, options)) as CallAnswer,
+    instructions: () => client.getInstructions(),
+    [Symbol.asyncDispose]: () => client.close(),
+  };
+}
+
+type Connect = (server: { readonly url: string }, options?: ConnectOptions) => Promise<StockClient>;
+
+const mcp = (url: string) => new URL('/mcp', url);
+const sse = (url: string) => new URL('/sse', url);
+const init = ({ headers }: ConnectOptions) => (headers ? { requestInit: { headers } } : {});
+const newHttp = (url: string, options: ConnectOptions = {}) =>
+  new StreamableHTTPClientTransport(mcp(url), init(options));
+
+const MODERN = '2026-07-28';
+
+/** Clients with a protocol session on the server: their calls continue in one Glovebox session. */
+export const LEGACY_HTTP: readonly [string, Connect][] = [
+  ['v1, streamable HTTP', ({ url }, options = {}) => connectOld(new OldHttp(mcp(url), init(options)) as OldTransport)],
+  ['v1, SSE', ({ url }, options = {}) => connectOld(new OldSse(sse(url), init(options)))],
+  ['v2, by default', ({ url }, options) => connectNew(newHttp(url, options))],
+  ['v2, legacy', ({ url }, options) => connectNew(newHttp(url, options), 'legacy')],
+  ['v2, SSE', ({ url }, options = {}) => connectNew(new SSEClientTransport(sse(url), init(options)))],
+];
+
+/** Clients of the newest protocol, which has no sessions. */
+export const MODERN_HTTP: readonly [string, Connect][] = [
+  ['v2, auto', ({ url }, options) => connectNew(newHttp(url, options), 'auto')],
+  ['v2, pinned to 2026-07-28', ({ url }, options) => connectNew(newHttp(url, options), { pin: MODERN })],
+];
+
+type ConnectStdio = (stateDir?: string) => Promise<StockClient & { readonly pid: number }>;
+
+function stdioParameters(stateDir = newStateDir()) {
+  const variables = Object.entries(environment(stateDir)).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined,
+  );
+  const env = Object.fromEntries(variables);
+  return { command: process.execPath, args: [CLI, 'stdio'], env, stderr: 'pipe' as const };
+}
+
+const oldStdio: ConnectStdio = async (stateDir) => {
+  const transport = new OldStdio(stdioParameters(stateDir));
+  return Object.assign(await connectOld(transport), { pid: transport.pid ?? 0 });
+};
+
+const newStdio =
+  (mode?: Mode): ConnectStdio =>
+  async (stateDir) => {
+    const transport = new StdioClientTransport(stdioParameters(stateDir));
+    return Object.assign(await connectNew(transport, mode), { pid: transport.pid ?? 0 });
+  };
+
+/** Clients that start `glovebox stdio` themselves. */
+export const STDIO: readonly [string, ConnectStdio][] = [
+  ['v1', oldStdio],
+  ['v2, by default', newStdio()],
+  ['v2, legacy', newStdio('legacy')],
+  ['v2, auto', newStdio('auto')],
+  ['v2, pinned to 2026-07-28', newStdio({ pin: MODERN })],
+];
+
+/** The structured result of `execute_python`. @throws Error when the tool could not do its job. */
+export async function runPythonBy(
+  client: StockClient,
+  code: string,
+  args: Record<string, unknown> = {},
+  options?: CallOptions,
+): Promise<Execution> {
+  const answer = await client.call('execute_python', { code, ...args }, options);
+  if (answer.isError) throw new Error(textOf(answer));
+  return answer.structuredContent as unknown as Execution;
+}
+
+export function textOf(answer: CallAnswer): string {
+  return answer.content.map(({ text }) => text).join('\n');
+}

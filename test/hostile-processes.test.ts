@@ -1,0 +1,394 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { expectUsable, LADDER_MS, openVictim, type Victim } from './hostile-setup.ts';
+import { runPython } from './rest-client.ts';
+import { containersOf, type Server, startServer } from './server.ts';
+
+let server: Server;
+beforeAll(async () => {
+  server = await startServer({ env: { GLOVEBOX_MEMORY_MB: '256', GLOVEBOX_POOL_SIZE: '1' } });
+});
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+});
+
+/** Python: `others()` are the processes of its user but itself. */
+const OTHERS = [
+  'import os, signal, time',
+  'def owner(pid):',
+  '    try: return os.stat(f"/proc/{pid}").st_uid',
+  '    except OSError: return -1',
+  'def others():',
+  '    return [int(p) for p in os.listdir("/proc") if p.isdigit() and int(p) != os.getpid() and owner(p) == os.getuid()]',
+].join('\n');
+
+describe('code that does not want to end', () => {
+  test('ignoring all signals: it is killed', async () => {
+    const victim = await openVictim(server);
+    const code = [
+      'import signal, time',
+      'for n in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}: signal.signal(n, signal.SIG_IGN)',
+      'while True: time.sleep(1)',
+    ].join('\n');
+    const result = await victim.run(code, { timeout_s: 1 });
+    expect(result).toMatchObject({ status: 'timeout', termination: { by: 'kill' } });
+    expect(result.duration_ms).toBeLessThan(1000 + LADDER_MS);
+    expect(result).not.toHaveProperty('session_reset');
+    await expectUsable(victim);
+  });
+
+  test('catching the interrupt and going on: it is killed', async () => {
+    const victim = await openVictim(server);
+    const code =
+      'import time\nwhile True:\n    try:\n        while True: time.sleep(1)\n    except BaseException: print("no")';
+    const result = await victim.run(code, { timeout_s: 1 });
+    expect(result).toMatchObject({ status: 'timeout', stdout: 'no\n', termination: { by: 'kill' } });
+    await expectUsable(victim);
+  });
+
+  test('closing its stdio: it is still timed out, and a quick one is still seen to end', async () => {
+    const victim = await openVictim(server);
+    const close =
+      'import os, time\nprint("before", flush=True)\nfor fd in range(1024):\n    try: os.close(fd)\n    except OSError: pass\n';
+    expect(await victim.run(`${close}time.sleep(60)`, { timeout_s: 1 })).toMatchObject({
+      status: 'timeout',
+      stdout: 'before\n',
+    });
+    expect(await victim.run(`${close}os._exit(4)`)).toMatchObject({ status: 'error', exit_code: 4 });
+    await expectUsable(victim);
+  });
+
+  test.each([
+    ['a child', 'subprocess.Popen(["sleep", "1000"])'],
+    ['a child of another process session', 'subprocess.Popen(["sleep", "1000"], start_new_session=True)'],
+    [
+      'a daemon, forked twice',
+      'if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        os.closerange(0, 1024); time.sleep(1000)\n    os._exit(0)\nos.wait()',
+    ],
+    [
+      'a daemon that ignores signals and holds stdout open',
+      'if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        [signal.signal(n, signal.SIG_IGN) for n in (1, 2, 15)]\n        time.sleep(1000)\n    os._exit(0)\nos.wait()',
+    ],
+    ['a stopped child', 'p = subprocess.Popen(["sleep", "1000"]); os.kill(p.pid, signal.SIGSTOP)'],
+  ])('%s left behind is gone at the end, and holds nothing up', async (_what, code) => {
+    const victim = await openVictim(server);
+    const result = await victim.run(`import os, signal, subprocess, time\n${code}\nprint("done")`);
+    expect(result).toMatchObject({ status: 'ok', stdout: 'done\n' });
+    expect(result.duration_ms).toBeLessThan(2000);
+    expect(await victim.leftovers()).toEqual([]);
+    await expectUsable(victim);
+  });
+
+  test('a daemon that keeps forking away from its pursuers is gone at the end', async () => {
+    const victim = await openVictim(server);
+    const code =
+      'import os, time\nif os.fork() == 0:\n    while True:\n        if os.fork(): os._exit(0)\n        os.setsid()\ntime.sleep(0.2); print("done")';
+    const result = await victim.run(code);
+    expect(result.stdout).toBe('done\n');
+    expect(await victim.leftovers()).toEqual([]);
+    expect((await victim.run('print(1)')).stdout).toBe('1\n');
+  });
+});
+
+describe('code that kills', () => {
+  const isReset = (lost: string[]) => ({ session_reset: { reason: expect.any(String), lost } });
+
+  test('its parent: it crashed, nothing of it is left, and files stay', async () => {
+    const victim = await openVictim(server);
+    const code =
+      'import os, time\nopen("kept", "w").write("1")\nprint("before", flush=True)\nos.kill(os.getppid(), 9)\ntime.sleep(60)';
+    const result = await victim.run(code);
+    expect(result).toMatchObject({
+      status: 'crashed',
+      exit_code: null,
+      stdout: 'before\n',
+      ...isReset(['background']),
+    });
+    expect(await victim.leftovers()).toEqual([]);
+    expect((await victim.run('print(open("kept").read())')).stdout).toBe('1\n');
+    await expectUsable(victim);
+  });
+
+  test('everything of its user at once: it crashed, and files stay', async () => {
+    const victim = await openVictim(server);
+    const result = await victim.run('import os\nopen("kept", "w").write("1")\nos.kill(-1, 9)\nprint("alive")');
+    expect(result.status).toBe('crashed');
+    expect(result).toMatchObject(isReset(['background']));
+    expect((await victim.run('print(open("kept").read())')).stdout).toBe('1\n');
+    await expectUsable(victim);
+  });
+
+  test('everything again and again from many processes: the container is replaced, and what is lost is told', async () => {
+    const victim = await openVictim(server);
+    const code = [
+      'import os',
+      'open("lost", "w")',
+      'for _ in range(6): os.fork()',
+      'while True:',
+      '    try: os.kill(-1, 9)',
+      '    except OSError: pass',
+      '    try:',
+      '        if os.fork() == 0: os.setsid()',
+      '    except OSError: pass',
+    ].join('\n');
+    const result = await victim.run(code);
+    expect(result.status).toMatch(/^(crashed|timeout)$/);
+    expect(result.duration_ms).toBeLessThan(3000 + LADDER_MS);
+    const lost = result.session_reset?.lost ?? [];
+    expect(lost).toContain('background');
+    const next = await victim.run('import os; print(os.path.exists("lost"))');
+    expect(next.stdout).toBe(lost.includes('files') ? 'False\n' : 'True\n');
+    await expectUsable(victim);
+  });
+
+  test('every newcomer at once, so that no killer from outside can come: the container is replaced', async () => {
+    const victim = await openVictim(server);
+    const code = [
+      'import os, signal',
+      'for n in range(1, 65):',
+      '    try: signal.signal(n, signal.SIG_IGN)',
+      '    except (OSError, ValueError): pass',
+      'own = set()',
+      'for _ in range(3):',
+      '    if os.fork() == 0: os.setsid()',
+      'me = os.getpid()',
+      'while True:',
+      '    for p in os.listdir("/proc"):',
+      '        if p.isdigit() and int(p) > me + 8:',
+      '            try: os.kill(int(p), 9)',
+      '            except OSError: pass',
+    ].join('\n');
+    const result = await victim.run(code);
+    expect(result.status).toMatch(/^(crashed|timeout)$/);
+    expect(result.duration_ms).toBeLessThan(3000 + LADDER_MS);
+    await expect.poll(async () => (await victim.run('print(1)')).stdout, { timeout: 10_000 }).toBe('1\n');
+    await expectUsable(victim);
+  });
+
+  test('a sibling run of its session: that one crashed, this one went well', async () => {
+    const victim = await openVictim(server);
+    const sibling = victim.run('import os, time\nopen("pid", "w").write(str(os.getpid()))\ntime.sleep(60)', {
+      timeout_s: 20,
+    });
+    const code =
+      'import os, time\nwhile not os.path.exists("pid") or not open("pid").read(): time.sleep(0.01)\nos.kill(int(open("pid").read()), 9)';
+    expect((await victim.run(code)).status).toBe('ok');
+    expect((await sibling).status).toBe('crashed');
+    await expectUsable(victim);
+  });
+});
+
+describe('code that stops', () => {
+  const stop = `${OTHERS}\nprint("before", flush=True)\nfor p in others(): os.kill(p, signal.SIGSTOP)\ntime.sleep(60)`;
+
+  test('the runner and its supervisor: the control plane ends it in time', async () => {
+    const victim = await openVictim(server);
+    const result = await victim.run(stop, { timeout_s: 2 });
+    expect(result).toMatchObject({ status: 'timeout', exit_code: null, termination: { by: 'uid_kill' } });
+    expect(result.session_reset?.lost).toEqual(['background']);
+    expect(result.duration_ms).toBeLessThan(2000 + LADDER_MS);
+    expect(await victim.leftovers()).toEqual([]);
+    await expectUsable(victim);
+  });
+
+  /** Applies a signal to all but itself, its supervisor and the runner. */
+  const signalRest = (name: string) =>
+    [
+      OTHERS,
+      'parent = lambda p: int(open(f"/proc/{p}/stat").read().rpartition(")")[2].split()[1])',
+      'supervisor = os.getppid()',
+      `for p in set(others()) - {supervisor, parent(supervisor)}: os.kill(p, signal.${name})`,
+      'print("done")',
+    ].join('\n');
+
+  test.each(['SIGSTOP', 'SIGKILL', 'SIGINT'])(
+    'by %s what waits for the next call: that call is not held up',
+    async (name) => {
+      const victim = await openVictim(server);
+      expect(await victim.run(signalRest(name))).toMatchObject({ status: 'ok', stdout: 'done\n' });
+      await expectUsable(victim);
+      await expectUsable(victim);
+    },
+  );
+
+  test('every newcomer, again and again: the killer from outside is stopped too, so the container is replaced', async () => {
+    const victim = await openVictim(server);
+    const code =
+      'import os\nfor _ in range(3): os.fork()\nwhile True:\n    try: os.kill(-1, 19)\n    except OSError: pass';
+    const result = await victim.run(code, { timeout_s: 1 });
+    expect(result.status).toBe('timeout');
+    expect(result.duration_ms).toBeLessThan(1000 + LADDER_MS);
+    expect(result.session_reset?.lost).toContain('background');
+    await victim.run('pass');
+    await expectUsable(victim);
+  });
+});
+
+describe('code that meddles', () => {
+  const see = async ({ run }: Victim, code: string): Promise<unknown> => {
+    const { stdout, stderr } = await run(`import json\n${OTHERS}\n${code}`);
+    expect(stderr).toBe('');
+    return JSON.parse(stdout) as unknown;
+  };
+
+  test('reads no memory and opens no descriptor of the runner, a supervisor, or what waits for the next call', async () => {
+    const victim = await openVictim(server);
+    const seen = await see(
+      victim,
+      [
+        'def attempt(action, *args):',
+        '    try: action(*args); return "done"',
+        '    except OSError as e: return type(e).__name__',
+        'paths = [f"/proc/{p}/{what}" for p in others() for what in ("mem", "environ", "maps", "fd/0", "fd/1", "fd/3")]',
+        'print(json.dumps({path: attempt(open, path, "rb") for path in paths}))',
+      ].join('\n'),
+    );
+    const answers = Object.entries(seen as Record<string, string>);
+    expect(answers.length).toBeGreaterThanOrEqual(12);
+    expect(answers.filter(([, answer]) => answer !== 'PermissionError')).toEqual([]);
+  });
+
+  test('nor in the moment in which it is made', async () => {
+    const victim = await openVictim(server);
+    const seen = await see(
+      victim,
+      [
+        'opened = []; known = set(others()); deadline = time.monotonic() + 1.5; made = 0',
+        'while time.monotonic() < deadline:',
+        '    fresh = set(others()) - known',
+        '    made += len(fresh); known |= fresh',
+        '    for p in fresh:',
+        '        for _ in range(40):',
+        '            try: open(f"/proc/{p}/mem", "rb"); opened.append(p)',
+        '            except OSError: pass',
+        '    for p in fresh:',
+        '        try: os.kill(p, 9)',
+        '        except OSError: pass',
+        'print(json.dumps([made, len(opened)]))',
+      ].join('\n'),
+    );
+    const [made, opened] = seen as [number, number];
+    expect(made).toBeGreaterThan(5);
+    expect(opened).toBe(0);
+  });
+
+  test('attaches to no other process, and reads none by system call', async () => {
+    const victim = await openVictim(server);
+    const seen = await see(
+      victim,
+      [
+        'import ctypes',
+        'libc = ctypes.CDLL(None, use_errno=True)',
+        'buffer = ctypes.create_string_buffer(16)',
+        'class Vec(ctypes.Structure): _fields_ = [("base", ctypes.c_void_p), ("len", ctypes.c_size_t)]',
+        'vec = Vec(ctypes.addressof(buffer), 16)',
+        'print(json.dumps([[libc.ptrace(16, p, 0, 0), libc.process_vm_readv(p, ctypes.byref(vec), 1, ctypes.byref(vec), 1, 0)] for p in others()]))',
+      ].join('\n'),
+    );
+    expect((seen as unknown[][]).flat().filter((result) => result !== -1)).toEqual([]);
+  });
+
+  test('writing frames to every open descriptor reaches nobody', async () => {
+    const victim = await openVictim(server);
+    const bystander = await openVictim(server);
+    const code = [
+      'import json, os, struct',
+      'def frame(kind, stream, payload): return struct.pack(">IBI", len(payload), kind, stream) + payload',
+      'end = json.dumps({"exit_code": 0, "signal": None, "oom_killed": False, "survivors": False, "error": None, "files": [], "cpu_ms": 0, "peak_memory_bytes": 0}).encode()',
+      'forged = b"".join(frame(17, s, b"forged") + frame(19, s, end) for s in range(1, 9)) + b"\\xff" * 4096',
+      'fds = [int(n) for n in os.listdir("/proc/self/fd")]',
+      'for fd in fds + [1021, 1022, 1023]:',
+      '    for action in (lambda: os.write(fd, forged), lambda: os.write(os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK), forged)):',
+      '        try: action()',
+      '        except OSError: pass',
+      'os._exit(9)',
+    ].join('\n');
+    const result = await victim.run(code);
+    expect(result).toMatchObject({ status: 'error', exit_code: 9 });
+    expect(result.files).toEqual([]);
+    await expectUsable(victim);
+    await expectUsable(bystander);
+  });
+
+  test('a forged report of an exception is text like any other, however odd', async () => {
+    const victim = await openVictim(server);
+    const forge = (body: string) =>
+      `import os, json\nfor fd in (1023, 1022):\n    try: os.write(fd, ${body}); break\n    except OSError: pass\nos._exit(1)`;
+    const odd = 'json.dumps({"name": "\\ud800", "value": "v" * 60000, "traceback": "\\0"}).encode()';
+    expect((await victim.run(forge(odd))).status).toBe('error');
+    for (const body of ['b"[" * 60000', 'b"1" * 60000', 'b"\\xff" * 100', 'b\'{"name": 1}\'']) {
+      const result = await victim.run(forge(body));
+      expect(result).toMatchObject({ status: 'error', exit_code: 1 });
+      expect(result).not.toHaveProperty('error');
+    }
+    await expectUsable(victim);
+  });
+
+  test('an exception whose name, text and traceback are huge or fail is reported within bounds', async () => {
+    const victim = await openVictim(server);
+    const huge = await victim.run('raise type("E" * 1_000_000, (Exception,), {})("v" * 1_000_000)');
+    expect(huge.status).toBe('error');
+    expect(JSON.stringify(huge).length).toBeLessThan(600_000);
+    const failing = await victim.run('class E(Exception):\n    def __str__(self): raise E()\nraise E()');
+    expect(failing).toMatchObject({ status: 'error', error: { name: 'E' } });
+    expect((await victim.run('def f(): f()\nf()')).error?.name).toBe('RecursionError');
+    await expectUsable(victim);
+  });
+
+  test('files of odd names are listed or left out, and never break the result', async () => {
+    const victim = await openVictim(server);
+    const code = [
+      'import os',
+      'open(b"\\xff\\xfe.bin", "w"); open("a\\nb", "w"); open("x" * 255, "w")',
+      'path = "d" * 200',
+      'for _ in range(18): os.mkdir(path); os.chdir(path)',
+      'open("deep", "w")',
+      'os.symlink("/etc/passwd", "/workspace/link"); os.mkfifo("/workspace/fifo")',
+    ].join('\n');
+    const result = await victim.run(code);
+    expect(result.status).toBe('ok');
+    const paths = result.files.map(({ path }) => path);
+    expect(paths).toEqual(expect.arrayContaining(['a\nb', 'x'.repeat(255)]));
+    expect(paths).not.toContain('link');
+    expect(paths).not.toContain('fifo');
+    await expectUsable(victim);
+  });
+
+  test('replacing its standard streams, hooks and modules harms only itself', async () => {
+    const victim = await openVictim(server);
+    const code = [
+      'import sys, os, builtins, json, atexit, signal',
+      'sys.excepthook = lambda *a: 1 / 0; json.dumps = None; builtins.open = None; os._exit = None',
+      'sys.stdout = None; sys.modules.clear(); atexit.register(lambda: 1 / 0)',
+      'raise ValueError',
+    ].join('\n');
+    expect((await victim.run(code)).status).toMatch(/^(error|crashed)$/);
+    await expectUsable(victim);
+  });
+});
+
+describe('output that is no text', () => {
+  test('invalid UTF-8 comes with replacement characters', async () => {
+    const result = await runPython(server, 'import sys\nsys.stdout.buffer.write(b"a\\xff\\xc3(b\\xed\\xa0\\x80c\\n")');
+    expect(result.status).toBe('ok');
+    expect(result.stdout).toMatch(/^a\uFFFD+\(b\uFFFD+c\n$/);
+  });
+
+  test('a character that arrives in pieces is one character', async () => {
+    const code = 'import os, time\nfor b in "€😀".encode():\n    os.write(1, bytes([b])); time.sleep(0.05)';
+    expect((await runPython(server, code)).stdout).toBe('€😀');
+  });
+
+  test('NUL and terminal escapes come through as they are', async () => {
+    expect((await runPython(server, 'print("a\\0b\\x1b[31m")')).stdout).toBe('a\0b\x1b[31m\n');
+  });
+
+  test('a lone surrogate is an error of the code, as at a terminal', async () => {
+    const result = await runPython(server, 'print("\\ud800")');
+    expect(result).toMatchObject({ status: 'error', error: { name: 'UnicodeEncodeError' } });
+  });
+});
+
+test('after all of this every sandbox that there is belongs to a session or the pool', async () => {
+  const { sessions } = (await (await fetch(`${server.url}/sessions`)).json()) as { sessions: unknown[] };
+  await expect.poll(async () => (await containersOf(server)).length).toBe(sessions.length + 1);
+});

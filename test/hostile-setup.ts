@@ -1,0 +1,37 @@
+import { expect } from 'vitest';
+import { type Execution, openSession, runPython, userOf } from './rest-client.ts';
+import { containerOfUser, processesOf, type Server } from './server.ts';
+
+/** The control plane's ladder above the time limit: grace, confirmation, kill from outside, looks, removal, on a busy machine. */
+export const LADDER_MS = 12_000;
+
+/** A session of its own for one attack, and what there is to see of it from outside. */
+export interface Victim {
+  readonly id: string;
+  readonly uid: number;
+  /** Runs code that may do its worst. */
+  run(code: string, args?: Record<string, unknown>): Promise<Execution>;
+  /** What the sandbox's user runs, as the engine sees it; the resident runner left out. */
+  leftovers(): Promise<string[]>;
+}
+
+export async function openVictim(server: Server): Promise<Victim> {
+  const id = await openSession(server);
+  const uid = await userOf(server, id);
+  return {
+    id,
+    uid,
+    run: (code, args = {}) => runPython(server, code, { session_id: id, timeout_s: 3, ...args }),
+    leftovers: async () => {
+      const container = await containerOfUser(server, uid);
+      return (await processesOf(container, uid)).filter((args) => !args.includes('/opt/glovebox/runner'));
+    },
+  };
+}
+
+/** The session works as ever: it runs code, at once, and has no reset left to tell. */
+export async function expectUsable({ run }: Victim): Promise<void> {
+  const next = await run('open("probe", "w").write("x"); print(1)');
+  expect(next).toMatchObject({ status: 'ok', stdout: '1\n', files: [{ path: 'probe', size: 1 }] });
+  expect(next).not.toHaveProperty('session_reset');
+}

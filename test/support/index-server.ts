@@ -1,0 +1,284 @@
+import { createHash } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { crc32 } from 'node:zlib';
+
+/** A real wheel: pip and uv install it. */
+export interface TestWheel {
+  readonly name: string;
+  readonly version: string;
+  readonly filename: string;
+  readonly content: Buffer;
+  readonly metadata: Buffer;
+}
+
+/** How an index says what a file is; `sha256` and metadata unless told otherwise. */
+export interface Offer {
+  readonly hash?: 'sha256' | 'sha512' | 'md5' | 'none' | 'lie';
+  readonly metadata?: 'hashed' | 'bare' | 'none' | 'lie';
+  readonly requiresPython?: string;
+  readonly yanked?: string;
+  /** Where the page says that the file is; by default at this server. */
+  readonly href?: string;
+}
+
+/** What happens to requests whose path begins with the fault's. */
+export type Fault =
+  | { readonly kind: 'down' | 'silent' | 'stall' | 'truncate' | 'corrupt' | 'garbage' | 'endless' | 'enormous' }
+  | { readonly kind: 'status'; readonly status: number }
+  | { readonly kind: 'redirect'; readonly to: string };
+
+/** Builds a wheel of one pure-Python module. */
+export function makeWheel(
+  name: string,
+  version: string,
+  {
+    requires = [],
+    files = {},
+    padding = 0,
+  }: { requires?: string[]; files?: Record<string, string>; padding?: number } = {},
+): TestWheel {
+  const module = name.replace(/[-.]+/g, '_');
+  const info = `${module}-${version}.dist-info`;
+  const metadata = `Metadata-Version: 2.1\nName: ${name}\nVersion: ${version}\n${requires.map((one) => `Requires-Dist: ${one}\n`).join('')}`;
+  const entries: Record<string, string | Buffer> = {
+    [`${module}/__init__.py`]: `__version__ = ${JSON.stringify(version)}\n`,
+    ...files,
+    // Bytes that do not repeat, so that the wheel is as large as it says.
+    ...(padding > 0 ? { [`${module}/padding.bin`]: noise(padding) } : {}),
+    [`${info}/METADATA`]: metadata,
+    [`${info}/WHEEL`]: 'Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n',
+  };
+  const record = Object.entries(entries).map(([path, content]) => {
+    const digest = createHash('sha256').update(content).digest('base64url');
+    return `${path},sha256=${digest},${Buffer.byteLength(content)}\n`;
+  });
+  entries[`${info}/RECORD`] = `${record.join('')}${info}/RECORD,,\n`;
+  const filename = `${module}-${version}-py3-none-any.whl`;
+  return { name, version, filename, content: makeZip(entries), metadata: Buffer.from(metadata) };
+}
+
+/** A zip file without compression (APPNOTE.TXT 4.3). */
+export function makeZip(entries: Readonly<Record<string, string | Buffer>>): Buffer {
+  const local: Buffer[] = [];
+  const central: Buffer[] = [];
+  let at = 0;
+  for (const [path, text] of Object.entries(entries)) {
+    const [name, content] = [Buffer.from(path), Buffer.from(text)];
+    // Version needed, flags, method, time, date, crc, sizes, lengths of name and extra.
+    const common = Buffer.alloc(26);
+    common.writeUInt16LE(20, 0);
+    common.writeUInt16LE(0x21, 8);
+    common.writeUInt32LE(crc32(content), 10);
+    common.writeUInt32LE(content.length, 14);
+    common.writeUInt32LE(content.length, 18);
+    common.writeUInt16LE(name.length, 22);
+    local.push(Buffer.from('PK\x03\x04'), common, name, content);
+    const rest = Buffer.alloc(14);
+    rest.writeUInt32LE((0o100644 << 16) >>> 0, 6);
+    rest.writeUInt32LE(at, 10);
+    central.push(Buffer.from('PK\x01\x02\x14\x03', 'latin1'), common, rest, name);
+    at += 30 + name.length + content.length;
+  }
+  const directory = Buffer.concat(central);
+  const end = Buffer.alloc(18);
+  end.writeUInt16LE(Object.keys(entries).length, 4);
+  end.writeUInt16LE(Object.keys(entries).length, 6);
+  end.writeUInt32LE(directory.length, 8);
+  end.writeUInt32LE(at, 12);
+  return Buffer.concat([...local, directory, Buffer.from('PK\x05\x06'), end]);
+}
+
+function noise(length: number): Buffer {
+  const blocks = Array.from({ length: Math.ceil(length / 64) }, (_, index) =>
+    createHash('sha512').update(`${index}`).digest(),
+  );
+  return Buffer.concat(blocks).subarray(0, length);
+}
+
+const JSON_TYPE = 'application/vnd.pypi.simple.v1+json';
+
+/** A package index on loopback: PEP 503, 691 and 658, with faults that can be switched on by path. */
+export class IndexServer implements AsyncDisposable {
+  /** `METHOD path` of every request, in order. */
+  readonly requests: string[] = [];
+  /** The Authorization header of every request, in order. */
+  readonly authorizations: (string | undefined)[] = [];
+  readonly faults = new Map<string, Fault>();
+  /** Answers 401 without it. */
+  login: { user: string; password: string } | undefined;
+  formats: 'both' | 'html' = 'both';
+  ranges = true;
+  readonly #server: Server;
+  readonly #projects = new Map<
+    string,
+    { file: Pick<TestWheel, 'filename' | 'content' | 'metadata'>; offer: Offer }[]
+  >();
+
+  private constructor() {
+    this.#server = createServer((request, response) => this.#answer(request, response));
+  }
+
+  static async start(): Promise<IndexServer> {
+    const server = new IndexServer();
+    await new Promise<void>((resolve) => server.#server.listen(0, '127.0.0.1', resolve));
+    return server;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** What an installer is given; with the login when there is one. */
+  get url(): string {
+    const { user, password } = this.login ?? {};
+    return `http://${user ? `${user}:${encodeURIComponent(password ?? '')}@` : ''}127.0.0.1:${this.port}/simple/`;
+  }
+
+  /** Offers a wheel, or any file of a project. */
+  add(file: Pick<TestWheel, 'name' | 'filename' | 'content' | 'metadata'>, offer: Offer = {}): void {
+    const project = file.name.toLowerCase().replace(/[-_.]+/g, '-');
+    this.#projects.set(project, [...(this.#projects.get(project) ?? []), { file, offer }]);
+  }
+
+  /** How many requests had a path that begins so. */
+  count(path: string, method = 'GET'): number {
+    return this.requests.filter((request) => request.startsWith(`${method} ${path}`)).length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const path = request.url ?? '';
+    this.requests.push(`${request.method} ${path}`);
+    this.authorizations.push(request.headers.authorization);
+    const expected =
+      this.login && `Basic ${Buffer.from(`${this.login.user}:${this.login.password}`).toString('base64')}`;
+    if (expected && request.headers.authorization !== expected) return void response.writeHead(401).end();
+    const fault = [...this.faults].find(([prefix]) => path.startsWith(prefix))?.[1];
+    const found = this.#find(path, request.headers.accept ?? '');
+    if (fault && causeFault(fault, response, found?.content ?? Buffer.alloc(1000))) return;
+    if (!found) return void response.writeHead(404).end('no such thing');
+    const content = fault?.kind === 'corrupt' ? Buffer.from(found.content).fill('x', 40, 60) : found.content;
+    const etag = `"${createHash('md5').update(content).digest('hex')}"`;
+    if (request.headers['if-none-match'] === etag) return void response.writeHead(304, { etag }).end();
+    const headers = { 'content-type': found.type, etag };
+    const [, first = '', last = ''] = (this.ranges && /^bytes=(\d*)-(\d*)$/.exec(request.headers.range ?? '')) || [];
+    if (!first && !last)
+      return void response.writeHead(200, { ...headers, 'content-length': content.length }).end(content);
+    const start = first ? Number(first) : Math.max(0, content.length - Number(last));
+    const end = first && last ? Math.min(Number(last), content.length - 1) : content.length - 1;
+    const described = { 'content-range': `bytes ${start}-${end}/${content.length}`, 'content-length': end - start + 1 };
+    response.writeHead(206, { ...headers, ...described }).end(content.subarray(start, end + 1));
+  }
+
+  #find(path: string, accept: string): { content: Buffer; type: string } | undefined {
+    const [, kind, name = ''] = path.split('/');
+    if (kind === 'simple') {
+      const entries = this.#projects.get(name);
+      const json = this.formats === 'both' && accept.includes(JSON_TYPE);
+      return (
+        entries && {
+          content: Buffer.from(json ? asJson(name, entries) : asHtml(entries)),
+          type: json ? JSON_TYPE : 'text/html',
+        }
+      );
+    }
+    const { file, offer } =
+      [...this.#projects.values()].flat().find(({ file }) => decodeURIComponent(name).startsWith(file.filename)) ?? {};
+    if (kind !== 'files' || !file) return undefined;
+    if (!name.endsWith('.metadata')) return { content: file.content, type: 'application/octet-stream' };
+    return offer?.metadata === 'none' ? undefined : { content: file.metadata, type: 'text/plain' };
+  }
+}
+
+/** False when the request is to be answered after all. */
+function causeFault(fault: Fault, response: ServerResponse, content: Buffer): boolean {
+  switch (fault.kind) {
+    case 'down':
+      response.destroy();
+      return true;
+    case 'silent':
+      return true;
+    case 'stall':
+      response.writeHead(200, { 'content-length': content.length }).write(content.subarray(0, content.length / 2));
+      return true;
+    case 'truncate':
+      response.writeHead(200, { 'content-length': content.length });
+      response.write(content.subarray(0, content.length / 2), () => response.destroy());
+      return true;
+    case 'garbage':
+      response.writeHead(200, { 'content-type': 'text/html' }).end(noise(5000));
+      return true;
+    case 'enormous':
+      response.writeHead(200, { 'content-length': 10 * 2 ** 30 }).write(content);
+      return true;
+    case 'endless': {
+      response.writeHead(200, { 'content-type': 'text/html' });
+      const more = () => {
+        while (!response.destroyed && response.write(`<a href="x">${'x'.repeat(65_536)}`));
+      };
+      response.on('drain', more);
+      more();
+      return true;
+    }
+    case 'status':
+      response.writeHead(fault.status).end('as told');
+      return true;
+    case 'redirect':
+      response.writeHead(302, { location: fault.to }).end();
+      return true;
+    default:
+      return false;
+  }
+}
+
+type Entry = { file: Pick<TestWheel, 'filename' | 'content' | 'metadata'>; offer: Offer };
+
+function digestOf(content: Buffer, kind: Offer['hash'] = 'sha256'): Record<string, string> {
+  if (kind === 'none') return {};
+  if (kind === 'lie') return { sha256: createHash('sha256').update('something else').digest('hex') };
+  return { [kind]: createHash(kind).update(content).digest('hex') };
+}
+
+function metadataOf({ file, offer }: Entry): Record<string, string> | boolean {
+  const { metadata = 'hashed' } = offer;
+  if (metadata === 'none' || metadata === 'bare') return metadata === 'bare';
+  return digestOf(file.metadata, metadata === 'lie' ? 'lie' : 'sha256');
+}
+
+function asJson(name: string, entries: readonly Entry[]): string {
+  const files = entries.map((entry) => ({
+    filename: entry.file.filename,
+    url: entry.offer.href ?? `../../files/${entry.file.filename}`,
+    hashes: digestOf(entry.file.content, entry.offer.hash),
+    size: entry.file.content.length,
+    'core-metadata': metadataOf(entry),
+    ...(entry.offer.requiresPython ? { 'requires-python': entry.offer.requiresPython } : {}),
+    yanked: entry.offer.yanked ?? false,
+  }));
+  return JSON.stringify({ meta: { 'api-version': '1.1' }, name, versions: [], files });
+}
+
+function asHtml(entries: readonly Entry[]): string {
+  const links = entries.map((entry) => {
+    const [hash] = Object.entries(digestOf(entry.file.content, entry.offer.hash));
+    const metadata = metadataOf(entry);
+    const [proof] = typeof metadata === 'object' ? Object.entries(metadata) : [];
+    return [
+      `<a href="${entry.offer.href ?? `../../files/${entry.file.filename}`}${hash ? `#${hash.join('=')}` : ''}"`,
+      metadata ? ` data-core-metadata="${proof ? proof.join('=') : 'true'}"` : '',
+      entry.offer.requiresPython ? ` data-requires-python="${entry.offer.requiresPython.replace('>', '&gt;')}"` : '',
+      entry.offer.yanked === undefined ? '' : ` data-yanked="${entry.offer.yanked}"`,
+      `>${entry.file.filename}</a><br>`,
+    ].join('');
+  });
+  return `<!DOCTYPE html><html><body>\n${links.join('\n')}\n</body></html>`;
+}
