@@ -35,3 +35,12 @@ export async function expectUsable({ run }: Victim): Promise<void> {
   expect(next).toMatchObject({ status: 'ok', stdout: '1\n', files: [{ path: 'probe', size: 1 }] });
   expect(next).not.toHaveProperty('session_reset');
 }
+
+/** Python: `others()` are the processes of its user but itself; ended ones have nothing left to reach. */
+export const OTHERS = [
+  'import os, signal, time',
+  'def is_live(pid):',
+  '    try: return os.stat(f"/proc/{pid}").st_uid == os.getuid() and open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != "Z"',
+  '    except OSError: return False',
+  'def others(): return [int(p) for p in os.listdir("/proc") if p.isdigit() and int(p) != os.getpid() and is_live(p)]',
+].join('\n');

@@ -29,7 +29,11 @@ describe.each([...HTTP, ...BY_STDIO])('a stock client (%s)', (_name, connect) =>
 
   test('lists the tools as REST does, with instructions beside them', async () => {
     const listed = await client.list();
-    expect(listed.map(({ name }) => name)).toEqual(['execute_python', 'list_installed_packages']);
+    expect(listed.map(({ name }) => name)).toEqual([
+      'execute_python',
+      'install_dependencies',
+      'list_installed_packages',
+    ]);
     const { tools } = (await (await fetch(`${server.url}/tools`)).json()) as { tools: object[] };
     expect(listed).toMatchObject(tools);
     expect(client.instructions()).toContain('session_id');

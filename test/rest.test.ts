@@ -28,7 +28,11 @@ describe('the curl lines of the README', () => {
 
   test('GET /tools lists the tools', async () => {
     const { tools } = JSON.parse(await curl('curl http://localhost:8000/tools'));
-    expect(tools.map(({ name }: { name: string }) => name)).toEqual(['execute_python', 'list_installed_packages']);
+    expect(tools.map(({ name }: { name: string }) => name)).toEqual([
+      'execute_python',
+      'install_dependencies',
+      'list_installed_packages',
+    ]);
   });
 
   test('POST /execute runs Python', async () => {

@@ -192,7 +192,11 @@ class Runner:
         self.finish_if_done(execution)
 
     def on_report(self, execution: Execution, descriptor: int) -> None:
-        data = execution.control.recv(1 << 16)
+        try:
+            data = execution.control.recv(1 << 16)
+        except ConnectionResetError:
+            # Its supervisor was killed before it had read all that it was sent.
+            data = b""
         if data:
             execution.report += data
             return

@@ -96,7 +96,10 @@ async function waitForAnswer(
 
 function readLogEnd(logFile: string, start: number): string {
   try {
-    return lastLines(readFileSync(logFile).subarray(start).toString('utf8'));
+    const log = readFileSync(logFile).subarray(start).toString('utf8');
+    // What went wrong is often followed by many lines on shutting down.
+    const complaints = log.split('\n').filter((line) => !/level=(debug|info)/.test(line));
+    return lastLines(complaints.some((line) => line.trim()) ? complaints.join('\n') : log);
   } catch {
     return '(there is none)';
   }

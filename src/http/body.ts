@@ -27,10 +27,15 @@ export async function readBody(request: Request, maxBytes: number): Promise<stri
 async function readCounting(request: Request, maxBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of request.body ?? []) {
-    size += chunk.byteLength;
-    if (size > maxBytes) throw tooLarge(maxBytes);
-    chunks.push(chunk);
+  const reader = request.body?.getReader();
+  for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) {
+    size += read.value.byteLength;
+    if (size > maxBytes) {
+      // Left unread rather than cancelled, which would cut the connection before the answer is out.
+      reader?.releaseLock();
+      throw tooLarge(maxBytes);
+    }
+    chunks.push(read.value);
   }
   return Buffer.concat(chunks);
 }

@@ -37,7 +37,7 @@ const NAT64 = new BlockList();
 NAT64.addSubnet('64:ff9b::', 96, 'ipv6');
 
 /** Whether an IP address, as a resolver or a URL gives it, is one of this host or of its private surroundings. */
-function isInternalAddress(address: string): boolean {
+export function isInternalAddress(address: string): boolean {
   const bare = address.replace(/^\[|\]$/g, '').replace(/%.*$/, '');
   if (isIPv4(bare)) return INTERNAL.check(bare, 'ipv4');
   if (isIP(bare) !== 6) return true;

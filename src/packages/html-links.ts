@@ -4,7 +4,7 @@ export interface HtmlLink {
   readonly attributes: ReadonlyMap<string, string>;
 }
 
-export interface HtmlLinks {
+interface HtmlLinks {
   readonly links: readonly HtmlLink[];
   /** `<base href>`, which relative links start from. */
   readonly base?: string;
@@ -12,40 +12,85 @@ export interface HtmlLinks {
   readonly isHtml: boolean;
 }
 
-/** A start tag. Quoted values may hold `>`; each alternative begins differently, so no input makes this backtrack. */
-const TAG = /<(a|base|html|head|body|title|h1|!doctype)(?=[\s/>])((?:[^>"']|"[^"]*"|'[^']*')*)>/gi;
-const ATTRIBUTE = /([^\s"'<>/=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'=<>`]+)))?/g;
-const COMMENT_OR_SCRIPT = /<!--[\s\S]*?(?:-->|$)|<(script|style)\b[\s\S]*?(?:<\/\1\s*>|$)/gi;
+const TAG_NAME = /!?[a-z][a-z0-9]*/iy;
+const BETWEEN_ATTRIBUTES = /[\s/]*/y;
+const ATTRIBUTE_NAME = /[^\s>/=][^\s>/=]*(\s*=\s*)?/y;
+const BARE_VALUE = /[^\s>]*/y;
+const TELLING = new Set(['!doctype', 'html', 'head', 'title', 'body', 'a', 'base', 'h1']);
 const NAMED: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: ' ' };
 
-/** The links of a simple-index page (PEP 503), which is HTML that no tool needs to be well-formed. */
+/**
+ * The links of a simple-index page (PEP 503), which is HTML that no tool needs to be well-formed.
+ * Reads forward only, as browsers do: what is opened and never closed goes on to the end of the page.
+ */
 export function readHtmlLinks(html: string): HtmlLinks {
   const links: HtmlLink[] = [];
   let base: string | undefined;
   let isHtml = false;
-  // Only pages that have them pay for a second pass.
-  const text = /<!--|<script|<style/i.test(html) ? html.replace(COMMENT_OR_SCRIPT, '') : html;
-  for (const [, tag, inside] of text.matchAll(TAG)) {
-    isHtml = true;
-    const name = tag?.toLowerCase();
-    if (name !== 'a' && name !== 'base') continue;
-    const attributes = readAttributes(inside ?? '');
+  for (let at = html.indexOf('<'); at >= 0; at = html.indexOf('<', at)) {
+    if (html.startsWith('<!--', at)) {
+      at = endOf(html.indexOf('-->', at + 4), html);
+      continue;
+    }
+    const tag = readAt(TAG_NAME, html, at + 1)?.[0].toLowerCase();
+    if (tag === undefined) {
+      at += 1;
+      continue;
+    }
+    isHtml ||= TELLING.has(tag);
+    const { attributes, end } = readAttributes(html, at + 1 + tag.length);
+    at = end;
     const href = attributes.get('href');
-    if (href === undefined) continue;
-    if (name === 'a') links.push({ href, attributes });
-    else base ??= href;
+    if (tag === 'a' && href !== undefined) links.push({ href, attributes });
+    else if (tag === 'base') base ??= href;
+    else if (tag === 'script' || tag === 'style') at = endOf(findEndTag(html, tag, at), html);
   }
   return { links, isHtml, ...(base === undefined ? {} : { base }) };
 }
 
-function readAttributes(text: string): Map<string, string> {
+/** Attributes up to the `>` that ends their tag. */
+function readAttributes(html: string, start: number): { attributes: Map<string, string>; end: number } {
   const attributes = new Map<string, string>();
-  for (const [, name, double, single, bare] of text.matchAll(ATTRIBUTE)) {
-    const key = name?.toLowerCase() ?? '';
+  let at = start;
+  while (at < html.length) {
+    at += readAt(BETWEEN_ATTRIBUTES, html, at)?.[0].length ?? 0;
+    if (html[at] === '>') return { attributes, end: at + 1 };
+    const name = readAt(ATTRIBUTE_NAME, html, at);
+    // A stray "=".
+    at += name?.[0].length ?? 1;
+    if (!name) continue;
+    const value = name[1] === undefined ? { text: '', end: at } : readValue(html, at);
+    at = value.end;
+    const key = name[0].slice(0, name[0].length - (name[1]?.length ?? 0)).toLowerCase();
     // The first of two attributes counts, as in browsers.
-    if (!attributes.has(key)) attributes.set(key, unescapeHtml(double ?? single ?? bare ?? ''));
+    if (!attributes.has(key)) attributes.set(key, unescapeHtml(value.text));
   }
-  return attributes;
+  return { attributes: new Map(), end: html.length };
+}
+
+function readValue(html: string, at: number): { text: string; end: number } {
+  const quote = html[at];
+  if (quote !== '"' && quote !== "'") {
+    const text = readAt(BARE_VALUE, html, at)?.[0] ?? '';
+    return { text, end: at + text.length };
+  }
+  const end = endOf(html.indexOf(quote, at + 1), html);
+  return { text: html.slice(at + 1, end), end: end + 1 };
+}
+
+function findEndTag(html: string, tag: string, from: number): number {
+  const pattern = new RegExp(`</${tag}`, 'gi');
+  pattern.lastIndex = from;
+  return pattern.exec(html)?.index ?? -1;
+}
+
+function endOf(found: number, html: string): number {
+  return found < 0 ? html.length : found;
+}
+
+function readAt(sticky: RegExp, html: string, at: number): RegExpExecArray | null {
+  sticky.lastIndex = at;
+  return sticky.exec(html);
 }
 
 function unescapeHtml(text: string): string {

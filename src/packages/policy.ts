@@ -1,3 +1,4 @@
+import { GloveboxError } from '../errors.ts';
 import { parseFilename } from './names.ts';
 import { Problem } from './problem.ts';
 import { parseRequirement, type Requirement } from './requirement.ts';
@@ -79,5 +80,14 @@ export class Policy {
 }
 
 function byProject(entries: readonly string[]): Map<string, Requirement[]> {
-  return Map.groupBy(entries.map(parseRequirement), ({ project }) => project);
+  return Map.groupBy(entries.map(parseEntry), ({ project }) => project);
+}
+
+/** A rule that held for some sandboxes, or some uses of a package, would be taken for one that holds. */
+function parseEntry(entry: string): Requirement {
+  const requirement = parseRequirement(entry);
+  if (requirement.marker === undefined && requirement.extras.length === 0) return requirement;
+  throw new GloveboxError('invalid_input', `"${entry}" in the package lists has a marker or extras.`, {
+    hint: 'Give names and versions only in GLOVEBOX_PACKAGES_ALLOW and GLOVEBOX_PACKAGES_DENY: "requests", "pandas>=2".',
+  });
 }

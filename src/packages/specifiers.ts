@@ -1,4 +1,4 @@
-import { compareVersions, isPrerelease, parseVersion, publicPart, sameBase, type Version } from './version.ts';
+import { compareVersions, isPrerelease, parseVersion, publicPart, type Version } from './version.ts';
 
 const OPERATORS = ['===', '~=', '==', '!=', '<=', '>=', '<', '>'] as const;
 type Operator = (typeof OPERATORS)[number];
@@ -45,7 +45,7 @@ function parseClause(clause: string): Specifier | string {
   const version = parseVersion(bare);
   if (!version) return `"${text}" in "${clause}" is no version of PEP 440, such as 1.26 or 2.0rc1.`;
   if (prefix && operator !== '==' && operator !== '!=') return `"${clause}": only == and != may end in ".*".`;
-  if (prefix && (version.dev !== undefined || version.local)) return `"${clause}" mixes ".*" with a dev or local part.`;
+  if (prefix && !/^v?[\d.!]+$/i.test(bare)) return `"${clause}": only a plain release may end in ".*".`;
   if (operator === '~=' && version.release.length < 2) return `"${clause}" needs two numbers at least, as in "~=1.4".`;
   if (version.local && operator !== '==' && operator !== '!=') return `"${clause}": a local part needs == or !=.`;
   return { operator, text: bare, prefix, version };
@@ -80,30 +80,26 @@ function equals(candidate: Version, version: Version): boolean {
   return compareVersions(version.local ? candidate : publicPart(candidate), version) === 0;
 }
 
-function hasPrefix(candidate: Version, version: Version): boolean {
-  if (candidate.epoch !== version.epoch) return false;
-  if (version.pre || version.post !== undefined) return hasExactHead(candidate, version);
-  return version.release.every((number, index) => (candidate.release[index] ?? 0n) === number);
-}
-
-/** `==1.0rc1.*` and `==1.0.post2.*`: the release is whole, what follows may go on. */
-function hasExactHead(candidate: Version, version: Version): boolean {
-  if (!sameBase(candidate, version)) return false;
-  const samePre = candidate.pre?.[0] === version.pre?.[0] && candidate.pre?.[1] === version.pre?.[1];
-  return samePre && (version.post === undefined || candidate.post === version.post);
+function hasPrefix(candidate: Version, { epoch, release }: Version): boolean {
+  return candidate.epoch === epoch && release.every((number, index) => (candidate.release[index] ?? 0n) === number);
 }
 
 /** `<2.0` leaves 2.0rc1 out, unless it names a pre-release itself. */
 function isBefore(candidate: Version, version: Version): boolean {
   if (compareVersions(candidate, version) >= 0) return false;
-  return isPrerelease(version) || !isPrerelease(candidate) || !sameBase(candidate, version);
+  if (isPrerelease(version) || !isPrerelease(candidate)) return true;
+  const { epoch, release, pre, post } = candidate;
+  const announced: Version = { text: '', epoch, release, ...(post === undefined || pre ? {} : { post }) };
+  return compareVersions(announced, version) !== 0;
 }
 
-/** `>2.0` leaves 2.0.post1 and 2.0+local out. */
+/** `>2.0` leaves 2.0.post1 and 2.0+local out, which are that version. */
 function isAfter(candidate: Version, version: Version): boolean {
   if (compareVersions(candidate, version) <= 0) return false;
-  if (!sameBase(candidate, version)) return true;
-  return !candidate.local && (candidate.post === undefined || version.post !== undefined);
+  if (compareVersions(publicPart(candidate), version) === 0) return false;
+  const { epoch, release, pre, post } = candidate;
+  const corrected: Version = { text: '', epoch, release, ...(pre ? { pre } : {}) };
+  return post === undefined || compareVersions(corrected, version) !== 0;
 }
 
 /** `~=1.4.2` is `>=1.4.2, ==1.4.*`. */

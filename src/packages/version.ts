@@ -57,11 +57,6 @@ export function publicPart({ local: _, ...version }: Version): Version {
   return version;
 }
 
-/** Whether epoch and release are the same: 1.0 and 1.0.0rc1, say. */
-export function sameBase(left: Version, right: Version): boolean {
-  return left.epoch === right.epoch && compareReleases(left.release, right.release) === 0;
-}
-
 function compareNumbers(left: bigint, right: bigint): number {
   return left < right ? -1 : Number(left > right);
 }

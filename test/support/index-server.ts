@@ -1,16 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { crc32 } from 'node:zlib';
-
-/** A real wheel: pip and uv install it. */
-export interface TestWheel {
-  readonly name: string;
-  readonly version: string;
-  readonly filename: string;
-  readonly content: Buffer;
-  readonly metadata: Buffer;
-}
+import { noise, type TestWheel } from './distributions.ts';
 
 /** How an index says what a file is; `sha256` and metadata unless told otherwise. */
 export interface Offer {
@@ -28,73 +19,9 @@ export type Fault =
   | { readonly kind: 'status'; readonly status: number }
   | { readonly kind: 'redirect'; readonly to: string };
 
-/** Builds a wheel of one pure-Python module. */
-export function makeWheel(
-  name: string,
-  version: string,
-  {
-    requires = [],
-    files = {},
-    padding = 0,
-  }: { requires?: string[]; files?: Record<string, string>; padding?: number } = {},
-): TestWheel {
-  const module = name.replace(/[-.]+/g, '_');
-  const info = `${module}-${version}.dist-info`;
-  const metadata = `Metadata-Version: 2.1\nName: ${name}\nVersion: ${version}\n${requires.map((one) => `Requires-Dist: ${one}\n`).join('')}`;
-  const entries: Record<string, string | Buffer> = {
-    [`${module}/__init__.py`]: `__version__ = ${JSON.stringify(version)}\n`,
-    ...files,
-    // Bytes that do not repeat, so that the wheel is as large as it says.
-    ...(padding > 0 ? { [`${module}/padding.bin`]: noise(padding) } : {}),
-    [`${info}/METADATA`]: metadata,
-    [`${info}/WHEEL`]: 'Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n',
-  };
-  const record = Object.entries(entries).map(([path, content]) => {
-    const digest = createHash('sha256').update(content).digest('base64url');
-    return `${path},sha256=${digest},${Buffer.byteLength(content)}\n`;
-  });
-  entries[`${info}/RECORD`] = `${record.join('')}${info}/RECORD,,\n`;
-  const filename = `${module}-${version}-py3-none-any.whl`;
-  return { name, version, filename, content: makeZip(entries), metadata: Buffer.from(metadata) };
-}
-
-/** A zip file without compression (APPNOTE.TXT 4.3). */
-export function makeZip(entries: Readonly<Record<string, string | Buffer>>): Buffer {
-  const local: Buffer[] = [];
-  const central: Buffer[] = [];
-  let at = 0;
-  for (const [path, text] of Object.entries(entries)) {
-    const [name, content] = [Buffer.from(path), Buffer.from(text)];
-    // Version needed, flags, method, time, date, crc, sizes, lengths of name and extra.
-    const common = Buffer.alloc(26);
-    common.writeUInt16LE(20, 0);
-    common.writeUInt16LE(0x21, 8);
-    common.writeUInt32LE(crc32(content), 10);
-    common.writeUInt32LE(content.length, 14);
-    common.writeUInt32LE(content.length, 18);
-    common.writeUInt16LE(name.length, 22);
-    local.push(Buffer.from('PK\x03\x04'), common, name, content);
-    const rest = Buffer.alloc(14);
-    rest.writeUInt32LE((0o100644 << 16) >>> 0, 6);
-    rest.writeUInt32LE(at, 10);
-    central.push(Buffer.from('PK\x01\x02\x14\x03', 'latin1'), common, rest, name);
-    at += 30 + name.length + content.length;
-  }
-  const directory = Buffer.concat(central);
-  const end = Buffer.alloc(18);
-  end.writeUInt16LE(Object.keys(entries).length, 4);
-  end.writeUInt16LE(Object.keys(entries).length, 6);
-  end.writeUInt32LE(directory.length, 8);
-  end.writeUInt32LE(at, 12);
-  return Buffer.concat([...local, directory, Buffer.from('PK\x05\x06'), end]);
-}
-
-function noise(length: number): Buffer {
-  const blocks = Array.from({ length: Math.ceil(length / 64) }, (_, index) =>
-    createHash('sha512').update(`${index}`).digest(),
-  );
-  return Buffer.concat(blocks).subarray(0, length);
-}
+/** A wheel, or any file of a project. */
+export type TestFile = Pick<TestWheel, 'name' | 'filename' | 'content' | 'metadata'>;
+type Entry = { file: TestFile; offer: Offer };
 
 const JSON_TYPE = 'application/vnd.pypi.simple.v1+json';
 
@@ -110,10 +37,7 @@ export class IndexServer implements AsyncDisposable {
   formats: 'both' | 'html' = 'both';
   ranges = true;
   readonly #server: Server;
-  readonly #projects = new Map<
-    string,
-    { file: Pick<TestWheel, 'filename' | 'content' | 'metadata'>; offer: Offer }[]
-  >();
+  readonly #projects = new Map<string, Entry[]>();
 
   private constructor() {
     this.#server = createServer((request, response) => this.#answer(request, response));
@@ -139,8 +63,7 @@ export class IndexServer implements AsyncDisposable {
     return `http://${user ? `${user}:${encodeURIComponent(password ?? '')}@` : ''}127.0.0.1:${this.port}/simple/`;
   }
 
-  /** Offers a wheel, or any file of a project. */
-  add(file: Pick<TestWheel, 'name' | 'filename' | 'content' | 'metadata'>, offer: Offer = {}): void {
+  add(file: TestFile, offer: Offer = {}): void {
     const project = file.name.toLowerCase().replace(/[-_.]+/g, '-');
     this.#projects.set(project, [...(this.#projects.get(project) ?? []), { file, offer }]);
   }
@@ -239,8 +162,6 @@ function causeFault(fault: Fault, response: ServerResponse, content: Buffer): bo
       return false;
   }
 }
-
-type Entry = { file: Pick<TestWheel, 'filename' | 'content' | 'metadata'>; offer: Offer };
 
 function digestOf(content: Buffer, kind: Offer['hash'] = 'sha256'): Record<string, string> {
   if (kind === 'none') return {};
