@@ -33,7 +33,14 @@ export function createApp(options: AppOptions): Hono<Env> {
   for (const { method, path, handle } of routes) app.on(method, path, handle);
   app.all('/mcp', options.mcp.streamable); // Answers other methods in its own words.
   app.notFound((c) => unknownRoute(c, routes));
-  app.onError((thrown, c) => errorResponse(reportError(thrown, c, options.log)));
+  app.onError((thrown, c) => {
+    const error = reportError(thrown, c, options.log);
+    const response = errorResponse(error);
+    // A body of a declared length that is too long is never read, so nothing more can come over its connection.
+    const unread = error.code === 'payload_too_large' && c.req.header('content-length') !== undefined;
+    if (unread) response.headers.set('Connection', 'close');
+    return response;
+  });
   return app;
 }
 

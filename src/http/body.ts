@@ -2,6 +2,8 @@ import { GloveboxError } from '../errors.ts';
 
 const DECODER = new TextDecoder('utf-8', { fatal: true });
 
+const DISCARD_MS = 2000;
+
 /**
  * The text of a request's body.
  * @throws GloveboxError `payload_too_large`, as soon as that is known; `invalid_input` when it is no UTF-8 or breaks off.
@@ -31,13 +33,23 @@ async function readCounting(request: Request, maxBytes: number): Promise<Uint8Ar
   for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) {
     size += read.value.byteLength;
     if (size > maxBytes) {
-      // Left unread rather than cancelled, which would cut the connection before the answer is out.
-      reader?.releaseLock();
+      if (reader) void discardRest(reader);
       throw tooLarge(maxBytes);
     }
     chunks.push(read.value);
   }
   return Buffer.concat(chunks);
+}
+
+/** Reads on for a while, because a client that is cut off while it sends never sees the answer. */
+async function discardRest(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  const deadline = Date.now() + DISCARD_MS;
+  try {
+    while (Date.now() < deadline && !(await reader.read()).done);
+    await reader.cancel();
+  } catch {
+    // The client has gone, which is as good.
+  }
 }
 
 function tooLarge(maxBytes: number): GloveboxError {

@@ -5,9 +5,7 @@ import type { Env } from './env.ts';
 
 /** `{error: {code, message, hint}}` with the table's status. */
 export function errorResponse(error: GloveboxError): Response {
-  // The rest of a body that is too long is never read, so nothing more can come over its connection.
-  const headers = error.code === 'payload_too_large' ? { Connection: 'close' } : {};
-  return Response.json({ error: error.toBody() }, { status: error.status, headers });
+  return Response.json({ error: error.toBody() }, { status: error.status });
 }
 
 /** What callers may know of a thrown value; what they may not goes to the log. */

@@ -60,6 +60,7 @@ export class Download {
     this.finished.catch(() => {});
   }
 
+  /** Its size, once it has begun: as its server says, or else its index. */
   get total(): number | undefined {
     return this.#total;
   }
@@ -106,7 +107,7 @@ export class Download {
     try {
       if (total !== undefined && total > limits.fileBytes) throw tooLarge(bounds);
       this.#partial = await create();
-      this.#total = total;
+      this.#total = total ?? size;
       // Room for the whole before its first byte, where its size is known.
       if (total !== undefined) await this.#partial.grow(total);
       begun();
@@ -137,7 +138,7 @@ export class Download {
 
   #check(digests: ReadonlyMap<string, string>): void {
     const { filename, hashes, size } = this.file;
-    const expected = this.#total ?? size;
+    const expected = this.#total;
     if (expected !== undefined && this.received !== expected) {
       throw new Problem(502, `The package index sent ${this.received} of the ${expected} bytes of ${filename}.`);
     }

@@ -65,16 +65,17 @@ async function sendDownload(
   await unlessAborted(download.begun, reply.signal);
   const { total } = download;
   options.progress({ bytes: 0, cached: false, ...(total === undefined ? {} : { total }) });
-  if (total !== undefined && total <= options.heldBackBytes) {
+  // A small file, or one of unknown size, is checked first: a bad one then gets an answer that says why.
+  if (total === undefined || total <= options.heldBackBytes) {
     await unlessAborted(download.finished, reply.signal);
     await using open = await options.files.obtain(file, reply.signal);
     return await sendCached(request, reply, file, { open, cached: false, options });
   }
-  reply.response.writeHead(200, { ...headersOf(file), ...(total === undefined ? {} : { 'content-length': total }) });
+  reply.response.writeHead(200, { ...headersOf(file), 'content-length': total });
   let bytes = 0;
   await sendBody(reply, download.follow(), (sent) => {
     bytes += sent;
-    options.progress({ bytes, cached: false, ...(total === undefined ? {} : { total }) });
+    options.progress({ bytes, total, cached: false });
   });
   return { bytes, cached: false };
 }
