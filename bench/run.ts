@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { measureInstalls } from './install.ts';
 import { measureMemory } from './memory.ts';
 import { measureNewSessions } from './new-session.ts';
 import { measurePrints } from './print.ts';
@@ -20,6 +21,7 @@ const PARTS: readonly [name: string, measure: (setting: Setting) => Promise<Row[
   ['new sessions', measureNewSessions],
   ['memory', measureMemory],
   ['throughput', measureThroughput],
+  ['installations', measureInstalls],
 ];
 
 const stop = new AbortController();

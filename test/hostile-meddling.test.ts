@@ -40,7 +40,10 @@ describe('code that meddles', () => {
     const seen = await see(
       victim,
       [
-        'opened = []; known = set(others()); deadline = time.monotonic() + 1.5; made = 0',
+        // All but its supervisor and the runner: what waits already makes way for others.
+        'supervisor = os.getppid()',
+        'runner = int(open(f"/proc/{supervisor}/stat").read().rpartition(")")[2].split()[1])',
+        'opened = []; known = {supervisor, runner}; deadline = time.monotonic() + 1.5; made = 0',
         'while time.monotonic() < deadline:',
         '    fresh = set(others()) - known',
         '    made += len(fresh); known |= fresh',

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Log } from '../log.ts';
 import { listEntries, removeLeftovers } from './cache-sweep.ts';
+import { undefinedIfMissing } from './missing-file.ts';
 import { Problem } from './problem.ts';
 
 /** `pins` say which hash a file without one had when it was first fetched; they are never evicted. */
@@ -21,6 +22,8 @@ export interface PartialFile extends AsyncDisposable {
   readonly handle: FileHandle;
   /** Makes room before bytes are written. @throws Problem 507 when the cache cannot take them. */
   grow(bytes: number): Promise<void>;
+  /** @throws Problem 507 when the disk is full. */
+  write(content: Buffer, at: number): Promise<void>;
   /** Gives the file its name, in one step: other readers see all of it or nothing. */
   commit(kind: CacheKind, key: string): Promise<void>;
 }
@@ -75,10 +78,11 @@ export class DiskCache {
     return file ? await file.handle.readFile() : undefined;
   }
 
-  async write(kind: CacheKind, key: string, content: Buffer | string): Promise<void> {
+  async write(kind: CacheKind, key: string, text: Buffer | string): Promise<void> {
+    const content = Buffer.from(text);
     await using file = await this.create();
-    await file.grow(Buffer.byteLength(content));
-    await file.handle.writeFile(content);
+    await file.grow(content.length);
+    await file.write(content, 0);
     await file.commit(kind, key);
   }
 
@@ -102,6 +106,7 @@ export class DiskCache {
         this.#reserved += bytes;
         await this.#makeRoom();
       },
+      write: (content, at) => writeFully(handle, content, at),
       commit: async (kind, key) => {
         await this.#adopt(path, this.#path(kind, key));
         this.#bytes += reserved;
@@ -180,12 +185,12 @@ export class DiskCache {
   }
 }
 
-/** Reads a file that need not be there. */
-export async function readIfPresent(path: string): Promise<string | undefined> {
-  return await readFile(path, 'utf8').catch(undefinedIfMissing);
-}
-
-export function undefinedIfMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-  throw error;
+async function writeFully(handle: FileHandle, content: Buffer, at: number): Promise<void> {
+  try {
+    for (let done = 0; done < content.length; ) {
+      done += (await handle.write(content, done, content.length - done, at + done)).bytesWritten;
+    }
+  } catch (cause) {
+    throw new Problem(507, "The disk of this server's package cache is full or fails.", { cause });
+  }
 }

@@ -34,6 +34,9 @@ export class Download {
   readonly begun: Promise<void>;
   /** Settles when the file is in the cache. */
   readonly finished: Promise<void>;
+  /** Settles, never rejects, when nothing of it is left but what is in the cache. */
+  readonly closed: Promise<void>;
+  #closed: () => void = () => {};
   received = 0;
   #total: number | undefined;
   #partial: PartialFile | undefined;
@@ -46,6 +49,9 @@ export class Download {
     this.file = file;
     const begun = Promise.withResolvers<void>();
     this.begun = begun.promise;
+    this.closed = new Promise((resolve) => {
+      this.#closed = resolve;
+    });
     this.finished = this.#run(steps, begun.resolve).then(
       () => this.#settle({}),
       (thrown: unknown) => {
@@ -129,7 +135,7 @@ export class Download {
     for await (const chunk of chunks) {
       if (isOpenEnded) await partial.grow(chunk.length);
       for (const [, digest] of digests) digest.update(chunk);
-      await partial.handle.write(chunk, 0, chunk.length, this.received);
+      await partial.write(chunk, this.received);
       this.received += chunk.length;
       this.#notify();
     }
@@ -137,7 +143,7 @@ export class Download {
   }
 
   #check(digests: ReadonlyMap<string, string>): void {
-    const { filename, hashes, size } = this.file;
+    const { filename, hashes } = this.file;
     const expected = this.#total;
     if (expected !== undefined && this.received !== expected) {
       throw new Problem(502, `The package index sent ${this.received} of the ${expected} bytes of ${filename}.`);
@@ -170,6 +176,8 @@ export class Download {
     const partial = this.#partial;
     this.#partial = undefined;
     // A partial file that cannot be removed now is removed at the next start.
-    Promise.resolve(partial?.[Symbol.asyncDispose]()).catch(() => {});
+    Promise.resolve(partial?.[Symbol.asyncDispose]())
+      .catch(() => {})
+      .finally(this.#closed);
   }
 }

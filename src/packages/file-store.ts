@@ -28,6 +28,8 @@ const MOST_FAILURES = 1000;
 export class FileStore {
   readonly #options: FileStoreOptions;
   readonly #downloads = new Map<string, Download>();
+  /** Those that still have a partial file. */
+  readonly #open = new Set<Download>();
   readonly #failures = new Recent<{ problem: Problem; untilMs: number }>(MOST_FAILURES, () => 1);
   /** What this process has written or read through once; a crash can leave a cached file short. */
   readonly #verified = new Set<string>();
@@ -66,6 +68,8 @@ export class FileStore {
       accept: (partial, sha256) => this.#accept(file, partial, sha256),
     });
     this.#downloads.set(file.id, download);
+    this.#open.add(download);
+    void download.closed.then(() => this.#open.delete(download));
     download.finished
       .catch((problem: unknown) => this.#noteFailure(file, download, toProblem(problem)))
       .finally(() => {
@@ -90,6 +94,11 @@ export class FileStore {
     if (!stored)
       throw new Problem(507, `${file.filename} did not stay in this server's package cache: it is too small.`);
     return stored;
+  }
+
+  /** Waits for what is under way, which its readers have left. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map(({ closed }) => closed));
   }
 
   async #fetch(file: IndexFile, signal: AbortSignal): Promise<DownloadSource> {

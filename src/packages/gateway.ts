@@ -66,9 +66,9 @@ export function createGateway(options: GatewayOptions): Gateway {
     connect: (stream, client) => connections.accept(stream, client),
     stats: () => ({ ...traffic, cacheBytes: cache.bytes, connections: connections.size }),
     [Symbol.asyncDispose]: async () => {
-      indexes.close();
-      metadata.close();
       await connections.close();
+      await Promise.all([indexes.close(), metadata.close()]);
+      await files.close();
       upstream.close();
     },
   };

@@ -39,8 +39,8 @@ export class Indexes {
     );
   }
 
-  close(): void {
-    for (const index of this.#indexes) if (index instanceof RemoteIndex) index.close();
+  async close(): Promise<void> {
+    await Promise.all(this.#indexes.map((index) => (index instanceof RemoteIndex ? index.close() : undefined)));
   }
 
   /**

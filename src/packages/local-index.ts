@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { readIfPresent, undefinedIfMissing } from './disk-cache.ts';
 import { type IndexFile, type ProjectPage, parseProjectPage } from './index-page.ts';
+import { readIfPresent, undefinedIfMissing } from './missing-file.ts';
 import { normalizeName, parseFilename } from './names.ts';
 
 /**

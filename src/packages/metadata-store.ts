@@ -26,8 +26,9 @@ export class MetadataStore {
     this.#files = files;
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#closing.abort();
+    await Promise.allSettled(this.#asking.values());
   }
 
   /** @throws Problem when there is none to be had. */
@@ -100,7 +101,7 @@ export class MetadataStore {
   }
 
   async #extractStored(file: IndexFile): Promise<Buffer | undefined> {
-    await using stored = await this.#files.obtain(file);
+    await using stored = await this.#files.obtain(file, this.#closing.signal);
     return await readWheelMetadata(stored.size, readerOf(stored), this.#options.limits.metadataBytes);
   }
 }

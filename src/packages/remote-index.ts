@@ -48,8 +48,9 @@ export class RemoteIndex {
     this.#known = new Recent(options.limits.pageMemoryBytes, ({ bytes }) => bytes + 1024);
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#closing.abort();
+    await Promise.allSettled(this.#asking.values());
   }
 
   /** Undefined when the index says that it has no such project. @throws Problem when it says nothing that can be used. */
