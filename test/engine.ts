@@ -1,5 +1,7 @@
-import Docker from 'dockerode';
+import type Docker from 'dockerode';
+import { inject } from 'vitest';
 import { loadConfig } from '../src/config.ts';
+import { openEngine } from '../src/docker/connect.ts';
 import { ensureImage } from '../src/docker/image.ts';
 
 interface TestEngine {
@@ -9,14 +11,14 @@ interface TestEngine {
 
 let ready: Promise<TestEngine> | undefined;
 
-/** The engine that `DOCKER_HOST` names and the sandbox image that `GLOVEBOX_IMAGE` names, built when it is missing. */
+/** The run's engine and the sandbox image that `GLOVEBOX_IMAGE` names, built when it is missing. */
 export function engine(): Promise<TestEngine> {
   ready ??= prepare();
   return ready;
 }
 
 async function prepare(): Promise<TestEngine> {
-  const docker = new Docker();
+  const docker = openEngine({ address: inject('engineAddress'), source: 'the test run' });
   const image = await ensureImage(docker, loadConfig(), (line) => process.stderr.write(`${line}\n`));
   return { docker, image };
 }

@@ -1,8 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
 
 const DECODER = new TextDecoder('utf-8', { fatal: true });
 
 const DISCARD_MS = 2000;
+/** The connection is closed with the answer, and what is unread then may take the answer with it. */
+const WAIT_FOR_REST_MS = 300;
 
 /**
  * The text of a request's body.
@@ -10,7 +13,11 @@ const DISCARD_MS = 2000;
  */
 export async function readBody(request: Request, maxBytes: number): Promise<string> {
   const declared = request.headers.get('content-length');
-  if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes);
+  if (declared !== null && Number(declared) > maxBytes) {
+    const reader = request.body?.getReader();
+    if (reader) await Promise.race([discardRest(reader), sleep(WAIT_FOR_REST_MS)]);
+    throw tooLarge(maxBytes);
+  }
   let bytes: ArrayBuffer | Uint8Array;
   try {
     // Node holds a client to the length that it declared; only without one must we count.
