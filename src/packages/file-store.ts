@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url';
 import type { Log } from '../log.ts';
 import type { CachedFile, DiskCache, PartialFile } from './disk-cache.ts';
 import { Download, type DownloadSource } from './download.ts';
+import { Failures } from './failures.ts';
 import type { IndexFile } from './index-page.ts';
 import type { GatewayLimits } from './limits.ts';
 import { Problem, toProblem } from './problem.ts';
-import { Recent } from './recent.ts';
 import type { Traffic } from './traffic.ts';
 import { unlessAborted } from './unless-aborted.ts';
 import type { Upstream } from './upstream.ts';
@@ -21,21 +21,19 @@ export interface FileStoreOptions {
   readonly log: Log;
 }
 
-/** Remembered failures; each is a few hundred bytes. */
-const MOST_FAILURES = 1000;
-
 /** Package files: from the cache, or fetched once for everyone who asks. */
 export class FileStore {
   readonly #options: FileStoreOptions;
   readonly #downloads = new Map<string, Download>();
   /** Those that still have a partial file. */
   readonly #open = new Set<Download>();
-  readonly #failures = new Recent<{ problem: Problem; untilMs: number }>(MOST_FAILURES, () => 1);
+  readonly #failures: Failures;
   /** What this process has written or read through once; a crash can leave a cached file short. */
   readonly #verified = new Set<string>();
 
   constructor(options: FileStoreOptions) {
     this.#options = options;
+    this.#failures = new Failures(options.limits);
   }
 
   /** The file if it is in the cache, whole and unchanged. */
@@ -56,9 +54,10 @@ export class FileStore {
 
   /** The one download of a file that is not in the cache; join it before anything else. @throws Problem */
   download(file: IndexFile): Download {
-    const failure = this.#failures.get(file.id);
-    if (failure && failure.untilMs > Date.now()) throw failure.problem;
-    const running = this.#downloads.get(file.id);
+    // By where it comes from as well: what one index claims about a hash must not stop another that has the file.
+    const key = JSON.stringify([file.id, file.url]);
+    this.#failures.check(key);
+    const running = this.#downloads.get(key);
     if (running?.isAlive) return running;
     const { limits, cache } = this.#options;
     const download = new Download(file, {
@@ -67,13 +66,13 @@ export class FileStore {
       create: () => cache.create(),
       accept: (partial, sha256) => this.#accept(file, partial, sha256),
     });
-    this.#downloads.set(file.id, download);
+    this.#downloads.set(key, download);
     this.#open.add(download);
     void download.closed.then(() => this.#open.delete(download));
     download.finished
-      .catch((problem: unknown) => this.#noteFailure(file, download, toProblem(problem)))
+      .catch((problem: unknown) => this.#noteFailure(key, download, toProblem(problem)))
       .finally(() => {
-        if (this.#downloads.get(file.id) === download) this.#downloads.delete(file.id);
+        if (this.#downloads.get(key) === download) this.#downloads.delete(key);
         this.#options.traffic.bytesFetched += download.received;
       });
     return download;
@@ -146,15 +145,11 @@ export class FileStore {
     return text && /^[0-9a-f]{64}$/.test(text) ? text : undefined;
   }
 
-  #noteFailure(file: IndexFile, download: Download, problem: Problem): void {
-    if (!download.isAlive) return;
-    this.#options.log.warn('package file failed', {
-      file: file.filename,
-      host: new URL(file.url).host,
-      error: problem,
-    });
-    if (!problem.lasting) return;
-    this.#failures.set(file.id, { problem, untilMs: Date.now() + this.#options.limits.negativeTtlMs });
+  #noteFailure(key: string, { file, isAlive }: Download, problem: Problem): void {
+    if (!isAlive) return;
+    const { host } = new URL(file.url);
+    this.#options.log.warn('package file failed', { file: file.filename, host, error: problem });
+    this.#failures.note(key, problem);
   }
 }
 

@@ -5,7 +5,7 @@ import { type Fault, IndexServer } from '../../test/support/index-server.ts';
 
 const demo = makeWheel('demo', '1.0');
 const large = makeWheel('demo', '2.0', { padding: 6 * 2 ** 20 });
-const QUICK = { responseMs: 300, pageMs: 300, stallMs: 150, indexPageBytes: 2 ** 20, fileBytes: 2 ** 30 };
+const QUICK = { responseMs: 300, pageMs: 300, stallMs: 150, indexPageBytes: 2 ** 20, fileBytes: 2 ** 30, slowTtlMs: 0 };
 
 async function setUp(options: Parameters<typeof openGateway>[1] = {}, ...offers: Parameters<IndexServer['add']>[]) {
   const index = await IndexServer.start();
@@ -26,15 +26,15 @@ test.each<[Fault, number, string]>([
   [{ kind: 'status', status: 500 }, 502, 'answered 500'],
   [{ kind: 'status', status: 401 }, 502, 'GLOVEBOX_INDEX_URL'],
   [{ kind: 'status', status: 404 }, 404, 'no package named demo'],
-  [{ kind: 'redirect', to: 'http://169.254.169.254/latest/meta-data/' }, 403, 'private or local address'],
-  [{ kind: 'redirect', to: 'http://127.0.0.1:1/' }, 403, 'private or local address'],
-  [{ kind: 'redirect', to: 'http://localhost:1/' }, 403, 'private or local address'],
-  [{ kind: 'redirect', to: 'http://0x7f000001:1/' }, 403, 'private or local address'],
-  [{ kind: 'redirect', to: 'http://[::ffff:7f00:1]:1/' }, 403, 'private or local address'],
+  [{ kind: 'redirect', to: 'http://169.254.169.254/latest/meta-data/' }, 502, 'private or local address'],
+  [{ kind: 'redirect', to: 'http://127.0.0.1:1/' }, 502, 'private or local address'],
+  [{ kind: 'redirect', to: 'http://localhost:1/' }, 502, 'private or local address'],
+  [{ kind: 'redirect', to: 'http://0x7f000001:1/' }, 502, 'private or local address'],
+  [{ kind: 'redirect', to: 'http://[::ffff:7f00:1]:1/' }, 502, 'private or local address'],
   [{ kind: 'redirect', to: 'file:///etc/passwd' }, 502, 'no web address'],
   [{ kind: 'redirect', to: '/simple/demo/' }, 502, 'in circles'],
 ])('an index page: %j', async (fault, status, reason) => {
-  const { index, gateway } = await setUp();
+  const { index, gateway } = await setUp({ limits: { ...QUICK, negativeTtlMs: 0 } });
   index.faults.set('/simple/demo/', fault);
   const answer = await gateway.get('/simple/demo/');
   expect(answer).toMatchObject({ status, reason: expect.stringContaining(reason), complete: true });
@@ -43,6 +43,13 @@ test.each<[Fault, number, string]>([
   expect(await gateway.cached('tmp')).toEqual([]);
   index.faults.clear();
   if (status !== 404) expect((await gateway.get('/simple/demo/')).status).toBe(200);
+});
+
+test('an index that is too slow is not waited for again by the retries of an installer', async () => {
+  const { index, gateway } = await setUp({ limits: { ...QUICK, slowTtlMs: 60_000 } });
+  index.faults.set('/simple/demo/', { kind: 'silent' });
+  for (let i = 0; i < 3; i += 1) expect((await gateway.get('/simple/demo/')).status).toBe(504);
+  expect(index.count('/simple/demo/')).toBe(1);
 });
 
 test('an index that is down is stood in for by the page it last gave', async () => {
@@ -67,7 +74,7 @@ test.each<[Fault, number, string]>([
   [{ kind: 'enormous' }, 413, 'larger than the 1024 MiB'],
   [{ kind: 'status', status: 404 }, 404, 'does not have it'],
   [{ kind: 'status', status: 403 }, 502, 'credentials'],
-  [{ kind: 'redirect', to: 'http://127.0.0.1:1/' }, 403, 'private or local address'],
+  [{ kind: 'redirect', to: 'http://127.0.0.1:1/' }, 502, 'private or local address'],
 ])('a small file: %j', async (fault, status, reason) => {
   const { index, gateway } = await setUp();
   const link = await gateway.link('demo', demo.filename);
@@ -141,11 +148,11 @@ test.each(['http://localhost:PORT', 'http://127.0.0.1:PORT', 'http://0.0.0.0:POR
     const href = `${origin.replace('PORT', String(other.port))}/files/${demo.filename}`;
     const { index, gateway } = await setUp({}, [demo, { href }]);
     const link = await gateway.link('demo', demo.filename);
-    expect((await gateway.get(link)).status).toBe(403);
-    expect((await gateway.get(`${link}.metadata`)).status).toBe(403);
+    expect((await gateway.get(link)).status).toBe(502);
+    expect((await gateway.get(`${link}.metadata`)).status).toBe(502);
     expect(other.requests).toEqual([]);
     const both = await openGateway([index.url, other.url]);
     onTestFinished(() => both[Symbol.asyncDispose]());
-    expect((await both.get(link)).status).toBe(origin.includes('127') || origin.includes('213') ? 200 : 403);
+    expect((await both.get(link)).status).toBe(origin.includes('127') || origin.includes('213') ? 200 : 502);
   },
 );

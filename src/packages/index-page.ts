@@ -87,9 +87,9 @@ function fromJson(project: string, body: string, pageUrl: string): IndexFile[] {
     const file = jsonFile.safeParse(entry);
     if (!file.success) return [];
     const { data } = file;
-    return assemble(project, pageUrl, {
+    return assemble(project, {
       filename: data.filename,
-      href: data.url,
+      url: URL.parse(data.url, pageUrl),
       hashes: data.hashes ?? {},
       requiresPython: data['requires-python'] ?? undefined,
       yanked: data.yanked === false ? undefined : data.yanked || (data.yanked === '' ? true : undefined),
@@ -115,9 +115,9 @@ function fromLink(project: string, baseUrl: string, { href, attributes }: HtmlLi
   const yanked = attributes.get('data-yanked');
   const metadataText = attributes.get('data-core-metadata') ?? attributes.get('data-dist-info-metadata');
   const metadataHash = /^(sha256)=([0-9a-f]{64})$/i.exec(metadataText ?? '');
-  return assemble(project, baseUrl, {
+  return assemble(project, {
     filename: decode(url.pathname.slice(url.pathname.lastIndexOf('/') + 1)),
-    href: url.href,
+    url,
     hashes: fragment?.[1] && fragment[2] ? { [fragment[1]]: fragment[2] } : {},
     requiresPython: attributes.get('data-requires-python'),
     yanked: yanked === '' ? true : yanked,
@@ -129,7 +129,7 @@ function fromLink(project: string, baseUrl: string, { href, attributes }: HtmlLi
 
 interface RawFile {
   filename: string;
-  href: string;
+  url: URL | null;
   hashes: Record<string, string>;
   requiresPython: string | undefined;
   yanked: string | true | undefined;
@@ -138,9 +138,9 @@ interface RawFile {
   metadata: boolean | Record<string, string> | undefined;
 }
 
-function assemble(project: string, pageUrl: string, raw: RawFile): IndexFile[] {
+function assemble(project: string, raw: RawFile): IndexFile[] {
   const distribution = parseFilename(raw.filename, project);
-  const url = URL.parse(raw.href, pageUrl);
+  const { url } = raw;
   if (!distribution || !url) return [];
   url.hash = '';
   // Passwords come from the configuration only, not from pages.

@@ -59,7 +59,7 @@ test.skipIf(!hasPip)(
     const { index, gateway } = await setUp();
     index.faults.set('/files/app', { kind: 'redirect', to: 'http://169.254.169.254/' });
     expect((await pip(gateway.origin, 'app')).stderr).toContain('private or local address');
-    expect(gateway.problems).toMatchObject([{ status: 403 }]);
+    expect(gateway.problems).toMatchObject([{ status: 502 }]);
   },
   60_000,
 );

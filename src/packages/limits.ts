@@ -17,6 +17,8 @@ export interface GatewayLimits {
   readonly pageTtlMs: number;
   /** "No such package" and lasting errors are remembered for so long. */
   readonly negativeTtlMs: number;
+  /** "Too slow" is remembered for so long: installers ask again at once, and would wait as long each time. */
+  readonly slowTtlMs: number;
   /** Pages held in memory, counted in bytes of their text. */
   readonly pageMemoryBytes: number;
   /** Files up to this size are checked before their first byte is sent, so that a bad one gets a readable answer. */
@@ -36,14 +38,15 @@ const MIB = 1024 * 1024;
 
 export const DEFAULT_LIMITS: GatewayLimits = {
   fileBytes: 4096 * MIB,
-  indexPageBytes: 32 * MIB,
+  indexPageBytes: 16 * MIB,
   metadataBytes: 4 * MIB,
-  responseMs: 30_000,
+  responseMs: 20_000,
   pageMs: 60_000,
   stallMs: 30_000,
   stallBytes: 16_384,
   pageTtlMs: 600_000,
   negativeTtlMs: 60_000,
+  slowTtlMs: 10_000,
   pageMemoryBytes: 64 * MIB,
   heldBackBytes: 4 * MIB,
   connectionsPerClient: 100,

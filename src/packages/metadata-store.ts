@@ -33,21 +33,24 @@ export class MetadataStore {
 
   /** @throws Problem when there is none to be had. */
   async get(file: IndexFile): Promise<Buffer> {
-    let asking = this.#asking.get(file.id);
+    // By all that it is made of: what one index says of a wheel is not taken for what another says.
+    const identity = JSON.stringify([file.id, file.url, file.coreMetadata]);
+    const key = createHash('sha256').update(identity).digest('hex');
+    let asking = this.#asking.get(key);
     if (!asking) {
-      asking = this.#load(file).finally(() => this.#asking.delete(file.id));
-      this.#asking.set(file.id, asking);
+      asking = this.#load(file, key).finally(() => this.#asking.delete(key));
+      this.#asking.set(key, asking);
     }
     return await asking;
   }
 
-  async #load(file: IndexFile): Promise<Buffer> {
+  async #load(file: IndexFile, key: string): Promise<Buffer> {
     const { cache, log } = this.#options;
-    const known = await cache.read('metadata', file.id);
+    const known = await cache.read('metadata', key);
     // An empty one is what a crash can leave.
     if (known?.length && isAnnounced(file, known)) return known;
     const content = (file.coreMetadata && (await this.#fetch(file))) || (await this.#extract(file));
-    await cache.write('metadata', file.id, content).catch((error: unknown) => {
+    await cache.write('metadata', key, content).catch((error: unknown) => {
       log.warn('metadata could not be cached', { file: file.filename, error });
     });
     return content;

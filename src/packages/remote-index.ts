@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Log } from '../log.ts';
 import { readBody } from './body.ts';
 import type { DiskCache } from './disk-cache.ts';
+import { Failures } from './failures.ts';
 import { ACCEPT_PAGE, type IndexFile, isIndexFile, type ProjectPage, parseProjectPage } from './index-page.ts';
 import type { GatewayLimits } from './limits.ts';
 import { Problem, toProblem } from './problem.ts';
@@ -40,10 +41,12 @@ export class RemoteIndex {
   readonly #options: RemoteIndexOptions;
   readonly #known: Recent<KnownPage>;
   readonly #asking = new Map<string, Promise<KnownPage>>();
+  readonly #failures: Failures;
   readonly #closing = new AbortController();
 
   constructor(options: RemoteIndexOptions) {
     this.#options = options;
+    this.#failures = new Failures(options.limits);
     // Small pages, and none, cost more than their bytes.
     this.#known = new Recent(options.limits.pageMemoryBytes, ({ bytes }) => bytes + 1024);
   }
@@ -74,6 +77,7 @@ export class RemoteIndex {
   }
 
   async #refresh(project: string, inMemory: KnownPage | undefined): Promise<KnownPage> {
+    if (!inMemory?.page) this.#failures.check(project);
     const known = inMemory?.page ? inMemory : await this.#readStored(project);
     if (known && !inMemory && this.#isFresh(known)) {
       this.#options.traffic.pageHits += 1;
@@ -85,6 +89,7 @@ export class RemoteIndex {
     } catch (thrown) {
       const problem = toProblem(thrown);
       const fields = { project, index: this.#options.url.host, error: problem };
+      this.#failures.note(project, problem);
       if (!known?.page) {
         this.#options.log.warn('index page failed', fields);
         throw problem;

@@ -1,14 +1,14 @@
 import { lookup as resolve } from 'node:dns';
-import { readFileSync } from 'node:fs';
 import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
-import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
-import { GloveboxError } from '../errors.ts';
+import type { SecureContext } from 'node:tls';
 import { guardLookup, InternalAddressError, isInternalHost } from './addresses.ts';
 import type { GatewayLimits } from './limits.ts';
 import { Problem } from './problem.ts';
 import { basicAuthorization, ConnectAgent, proxyAuthorization, proxyFor } from './proxy.ts';
+import { createTrust } from './trust.ts';
+import { bareAddress, sameHost } from './web-address.ts';
 
 export interface UpstreamOptions {
   /** The http(s) indexes of the configuration, with their credentials. */
@@ -55,7 +55,7 @@ export class Upstream {
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
-    this.#secureContext = createSecureContext(options.caFile ? { ca: trusted(options.caFile) } : {});
+    this.#secureContext = createTrust(options.caFile);
     this.#https = new HttpsAgent({ ...SOCKETS, secureContext: this.#secureContext });
     this.#guardedLookup = guardLookup(options.resolve ?? resolve);
     // A proxy that cannot be used is said at start, not at the first install.
@@ -100,7 +100,8 @@ export class Upstream {
     return to;
   }
 
-  async #ask(url: URL, { method = 'GET', headers, signal }: UpstreamRequest): Promise<IncomingMessage> {
+  async #ask(url: URL, asked: UpstreamRequest, isRetry = false): Promise<IncomingMessage> {
+    const { method = 'GET', headers, signal } = asked;
     const { limits } = this.#options;
     const options = { method, signal, headers: { ...headers, ...this.#headersFor(url) } };
     const { promise, resolve: answer, reject } = Promise.withResolvers<IncomingMessage>();
@@ -115,7 +116,11 @@ export class Upstream {
       message.on('error', () => {});
       return message;
     } catch (cause) {
-      throw this.#explain(url, cause);
+      // The server closed a kept connection just as it was used again.
+      if (request.reusedSocket && !isRetry && (cause as NodeJS.ErrnoException).code === 'ECONNRESET') {
+        return await this.#ask(url, asked, true);
+      }
+      throw explain(url, cause);
     } finally {
       clearTimeout(timer);
     }
@@ -126,15 +131,16 @@ export class Upstream {
     const proxy = proxyFor(url, this.#options.proxy);
     // A proxy resolves names itself: then only what the URL says can be checked.
     if (!isFree && isInternalHost(url.hostname)) throw refused(url);
-    if (proxy && url.protocol === 'https:') return httpsRequest(bare(url), { ...options, agent: this.#tunnel(proxy) });
+    if (proxy && url.protocol === 'https:')
+      return httpsRequest(bareAddress(url), { ...options, agent: this.#tunnel(proxy) });
     if (proxy) {
       const headers = { ...options.headers, host: url.host, ...proxyAuthorization(proxy) };
-      return httpRequest(bare(proxy), { ...options, path: bare(url).href, headers, agent: this.#http });
+      return httpRequest(bareAddress(proxy), { ...options, path: bareAddress(url).href, headers, agent: this.#http });
     }
     const direct = isFree ? options : { ...options, lookup: this.#guardedLookup };
     return url.protocol === 'https:'
-      ? httpsRequest(bare(url), { ...direct, agent: this.#https })
-      : httpRequest(bare(url), { ...direct, agent: this.#http });
+      ? httpsRequest(bareAddress(url), { ...direct, agent: this.#https })
+      : httpRequest(bareAddress(url), { ...direct, agent: this.#http });
   }
 
   #headersFor(url: URL): Record<string, string> {
@@ -155,45 +161,19 @@ export class Upstream {
     this.#tunnels.set(proxy.href, agent);
     return agent;
   }
-
-  #explain(url: URL, cause: unknown): Problem {
-    if (cause instanceof Problem) return cause;
-    if (cause instanceof InternalAddressError) return refused(url, cause);
-    if (cause instanceof TimeoutError) return new Problem(504, 'The package index does not answer in time.', { cause });
-    return new Problem(502, 'The package index cannot be reached.', { cause });
-  }
 }
 
 class TimeoutError extends Error {}
 
+function explain(url: URL, cause: unknown): Problem {
+  if (cause instanceof Problem) return cause;
+  if (cause instanceof InternalAddressError) return refused(url, cause);
+  if (cause instanceof TimeoutError) return new Problem(504, 'The package index does not answer in time.', { cause });
+  return new Problem(502, 'The package index cannot be reached.', { cause });
+}
+
 function refused(url: URL, cause: Error = new Error(`to ${url.host}`)): Problem {
   const message =
     'The package index points at a private or local address, which only configured indexes (GLOVEBOX_INDEX_URL) may have.';
-  return new Problem(403, message, { cause, lasting: true });
-}
-
-/** The same name and port; the two default ports of the web are one. */
-function sameHost(one: URL, other: URL): boolean {
-  return one.hostname === other.hostname && (one.port === other.port || (isDefaultPort(one) && isDefaultPort(other)));
-}
-
-function isDefaultPort({ port }: URL): boolean {
-  return port === '' || port === '80' || port === '443';
-}
-
-function bare(url: URL): URL {
-  const copy = new URL(url);
-  copy.username = copy.password = copy.hash = '';
-  return copy;
-}
-
-function trusted(caFile: string): string[] {
-  try {
-    return [...rootCertificates, readFileSync(caFile, 'utf8')];
-  } catch (cause) {
-    throw new GloveboxError('invalid_input', `The certificate authorities in ${caFile} cannot be read.`, {
-      hint: 'Name a readable PEM file in SSL_CERT_FILE, or unset it.',
-      cause,
-    });
-  }
+  return new Problem(502, message, { cause, lasting: true });
 }

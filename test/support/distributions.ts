@@ -40,7 +40,7 @@ export function makeWheel(
 }
 
 /** A zip file without compression (APPNOTE.TXT 4.3). */
-export function makeZip(entries: Readonly<Record<string, string | Buffer>>): Buffer {
+function makeZip(entries: Readonly<Record<string, string | Buffer>>): Buffer {
   const local: Buffer[] = [];
   const central: Buffer[] = [];
   let at = 0;

@@ -3,9 +3,11 @@ import { type IncomingHttpHeaders, request } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
 import { createLog } from '../../src/log.ts';
 import { createGateway, type Gateway, type GatewayOptions } from '../../src/packages/gateway.ts';
 import type { GatewayClient } from '../../src/packages/gateway-handler.ts';
+import { IndexServer } from './index-server.ts';
 
 export interface Answer {
   readonly status: number;
@@ -111,4 +113,23 @@ function ask(
   asking.on('error', reject);
   asking.end();
   return promise;
+}
+
+/** An index that offers some files until the test ends. */
+export async function startIndex(...files: Parameters<IndexServer['add']>[]): Promise<IndexServer> {
+  const index = await IndexServer.start();
+  for (const file of files) index.add(...file);
+  onTestFinished(() => index[Symbol.asyncDispose]());
+  return index;
+}
+
+/** A gateway over indexes or directories until the test ends. */
+export async function startGateway(
+  indexes: (IndexServer | string)[],
+  options: Partial<GatewayOptions> = {},
+): Promise<TestGateway> {
+  const urls = indexes.map((index) => (typeof index === 'string' ? index : index.url));
+  const gateway = await openGateway(urls, options);
+  onTestFinished(() => gateway[Symbol.asyncDispose]());
+  return gateway;
 }
