@@ -42,6 +42,9 @@ KILL = b"k"
 WAKE = b"w"
 """From the runner to a supervisor only: there is a request for its program."""
 
+NO_PROCESS = {"refused": "no process could be started: the sandbox is at its limit of processes or memory"}
+"""The report of an execution that never began."""
+
 INITIAL_CREDIT = 256 * 1024
 """Bytes of output that a stream may send before it is granted more."""
 CHUNK = 64 * 1024

@@ -156,8 +156,7 @@ class Runner:
         """Hands a request to the spare."""
         execution, self.spare = self.spare, None
         if execution is None:
-            reason = "no process could be started: the sandbox is at its limit of processes or memory"
-            self.send(frames.pack_json(frames.END, stream, {"failed": reason}))
+            self.send(frames.pack_json(frames.END, stream, frames.NO_PROCESS))
             return
         execution.stream = stream
         self.executions[stream] = execution
@@ -232,7 +231,7 @@ class Runner:
         if not execution.ended:
             return
         report = json.loads(execution.report) if execution.report else {"failed": "supervisor lost"}
-        if execution.outputs and not report.get("failed") and not report["survivors"]:
+        if execution.outputs and report.get("survivors") is False:
             return
         for descriptor in list(execution.outputs):
             if descriptor in self.handlers:

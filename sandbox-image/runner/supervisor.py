@@ -30,7 +30,11 @@ def supervise(control: socket.socket, request: int, stdout: int, stderr: int) ->
     linux.become_subreaper()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     report_out, report_in = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        control.sendall(json.dumps(frames.NO_PROCESS).encode())
+        os._exit(0)
     if pid == 0:
         return Program.prepare(request, stdout, stderr, report_in)
     for descriptor in (request, stdout, stderr, report_in):

@@ -46,6 +46,8 @@ export interface Gateway extends AsyncDisposable {
 const MOST_PIPELINED = 8;
 const MOST_REQUESTS_PER_CONNECTION = 2000;
 const LARGEST_HEAD = 8192;
+/** For the last answer of a connection to arrive. */
+const LINGER_MS = 2000;
 
 /** @throws GloveboxError `invalid_input` for an index, policy entry, CA file or proxy that cannot be used. */
 export function createGateway(options: GatewayOptions): Gateway {
@@ -95,7 +97,7 @@ class Connections {
         signal: connection.signal,
         isWithinRate,
       }).finally(() => {
-        connection.finish();
+        connection.finish(response.shouldKeepAlive);
         this.#running.delete(running);
       });
       this.#running.add(running);
@@ -140,7 +142,7 @@ class Connection {
   readonly state: NonNullable<ReturnType<ClientStates['connect']>>;
   readonly #stream: Duplex;
   readonly #gone = new AbortController();
-  readonly #idle: NodeJS.Timeout;
+  #idle: NodeJS.Timeout;
   #underWay = 0;
 
   constructor(stream: Duplex, options: Pick<Connection, 'client' | 'state'> & { idleMs: number }) {
@@ -164,9 +166,16 @@ class Connection {
     return !this.#stream.destroyed;
   }
 
-  finish(): void {
+  finish(isKept: boolean): void {
     this.#underWay -= 1;
-    if (!this.#stream.destroyed) this.#idle.refresh();
+    if (this.#stream.destroyed) return;
+    if (isKept) {
+      this.#idle.refresh();
+      return;
+    }
+    // What is unread of a refused request would hold a stream open that is no socket.
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => this.#stream.destroy(), LINGER_MS);
   }
 
   close(): void {

@@ -17,11 +17,15 @@ const reportSchema = z.union([
     cpu_ms: z.number().nonnegative(),
     peak_memory_bytes: z.number().int().nonnegative(),
   }),
-  /** The program could not be started, or its supervisor was killed. */
+  /** The program could not be started; nothing of it has run. */
+  z.object({ refused: z.string().max(4096) }),
+  /** The program's supervisor was killed, and the program may still run. */
   z.object({ failed: z.string().max(4096) }),
 ]);
 
 export type Report = z.infer<typeof reportSchema>;
+/** That of a program which has run and ended. */
+export type FullReport = Exclude<Report, { failed: string } | { refused: string }>;
 
 /** @throws Error when the payload is not a report. */
 export function parseReport(payload: Buffer): Report {

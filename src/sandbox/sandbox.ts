@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
 import { Channel, type ChannelExecution, type ExecutionRequest, type OnTunnel, type OutputSink } from './channel.ts';
 import type { Engine } from './engine.ts';
-import type { Report } from './report.ts';
+import type { FullReport, Report } from './report.ts';
 
 /** What was lost besides the execution when a sandbox had to be cleared. */
 export interface SandboxReset {
@@ -20,7 +20,7 @@ export interface ExecutionEnd {
   readonly status: ExecutionStatus;
   /** Null when the program did not end by itself. */
   readonly exitCode: number | null;
-  readonly report?: Exclude<Report, { failed: string }>;
+  readonly report?: FullReport;
   /** Why the program could not run, where the report does not say. */
   readonly failure?: string;
   readonly termination?: TerminationMeans;
@@ -157,6 +157,7 @@ export class Sandbox {
       report = await within(KILL_CONFIRM_MS, ended);
     }
     execution.stopWaiting();
+    if (report && 'refused' in report) return { termination };
     if (report && !('failed' in report) && !report.survivors) return { termination, report };
     const cleared = await this.#clear();
     return cleared
@@ -169,6 +170,7 @@ export class Sandbox {
       const end = await this.#endAfterClearing();
       return { ...end, failure: report.failed };
     }
+    if ('refused' in report) return { status: 'crashed', exitCode: null, failure: report.refused };
     const reset = report.survivors ? (await this.#endAfterClearing()).reset : undefined;
     const status =
       report.exit_code === 0
@@ -220,10 +222,15 @@ export class Sandbox {
     return false;
   }
 
-  /** Looks a few times: killed processes take a moment to be gone, many of them a longer one. */
+  /**
+   * Looks a few times: killed processes take a moment to be gone, many of them a longer one.
+   * Only twice in a row counts, because processes that fork without end can be missed by a single look.
+   */
   async #isEmpty(): Promise<boolean> {
+    let emptyLooks = 0;
     for (let look = 1; look <= EMPTY_LOOKS; look += 1) {
-      if (!(await this.#engine.hasProcesses(this.id, this.uid))) return true;
+      emptyLooks = (await this.#engine.hasProcesses(this.id, this.uid)) ? 0 : emptyLooks + 1;
+      if (emptyLooks === 2) return true;
       await sleep(EMPTY_LOOK_EVERY_MS);
     }
     return false;

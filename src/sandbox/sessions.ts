@@ -128,7 +128,8 @@ export class Sessions {
     await Promise.all(
       sessions.map(async (session) => {
         if (mode === 'remove') return session.close().catch(() => {});
-        await this.#record(session);
+        const key = await session.sandboxKey();
+        if (key) this.#write(session, key);
         return session.abandon();
       }),
     );
