@@ -127,6 +127,6 @@ test('a cache of a few files serves many, and stays within its bounds', async ()
 test('a file that is larger than the cache is refused with a reason', async () => {
   const { gateway, wheels } = await gatewayOver(400_000, 100_000);
   const answer = await gateway.get(await gateway.link('demo', wheels[0]?.filename ?? ''));
-  expect(answer).toMatchObject({ status: 507, reason: expect.stringContaining('more room') });
+  expect(answer).toMatchObject({ status: 507, reason: expect.stringContaining('GLOVEBOX_CACHE_MB') });
   await expect.poll(() => gateway.cached('tmp')).toEqual([]);
 });

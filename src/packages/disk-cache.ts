@@ -160,7 +160,7 @@ export class DiskCache {
     if (this.#bytes + this.#reserved <= this.#limitBytes) return;
     throw new Problem(
       507,
-      "The package does not fit in this server's package cache: its operator can give it more room.",
+      "The package does not fit in this server's package cache: its operator can raise GLOVEBOX_CACHE_MB.",
     );
   }
 

@@ -69,7 +69,7 @@ export class Policy {
     if (sdistsOnly && !this.#sdists) {
       throw new Problem(
         403,
-        `${project} has only source archives, and this server takes wheels only: its operator can allow them.`,
+        `${project} has only source archives, and this server takes wheels only: its operator can set GLOVEBOX_PACKAGES_SDISTS=allow.`,
       );
     }
     throw new Problem(

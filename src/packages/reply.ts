@@ -33,12 +33,15 @@ export async function sendBody(
 }
 
 async function eventWithin(response: ServerResponse, event: string, signal: AbortSignal, ms: number): Promise<void> {
-  const late = AbortSignal.timeout(ms);
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), ms);
   try {
-    await once(response, event, { signal: AbortSignal.any([signal, late]) });
+    await once(response, event, { signal: AbortSignal.any([signal, late.signal]) });
   } catch {
     response.destroy();
     throw new GoneError();
+  } finally {
+    clearTimeout(timer);
   }
 }
 
