@@ -32,6 +32,11 @@ describe('the configuration', () => {
     rmSync(directory, { recursive: true });
   });
 
+  it('takes commas within the specifiers of a package policy as they are meant', () => {
+    const env = { ...HOME, GLOVEBOX_PACKAGES_DENY: 'demo>=2,<3, other,third!=1.0' };
+    expect(loadConfig(env).packagesDeny).toEqual(['demo>=2,<3', 'other', 'third!=1.0']);
+  });
+
   it('gives the workspace half of the memory when that is less than its default', () => {
     expect(loadConfig(HOME).diskMb).toBe(512);
     expect(loadConfig({ ...HOME, GLOVEBOX_MEMORY_MB: '256' }).diskMb).toBe(128);

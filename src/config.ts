@@ -13,6 +13,12 @@ const list = z
     (typeof value === 'string' ? value.split(',') : value).map((item) => item.trim()).filter(Boolean),
   );
 
+/** Package names with specifiers: a comma within `name>=2,<3` separates nothing. */
+const requirements = z
+  .union([z.string(), z.array(z.string())])
+  .transform((value) => (typeof value === 'string' ? value.split(/,(?=\s*[A-Za-z0-9])/) : value))
+  .transform((items) => items.map((item) => item.trim()).filter(Boolean));
+
 /**
  * Every setting, once. `exec_timeout_s` is `GLOVEBOX_EXEC_TIMEOUT_S` in the environment,
  * `--exec-timeout-s` as a flag and `exec_timeout_s` in the configuration file.
@@ -79,10 +85,10 @@ const settings = z.strictObject({
   index_url: list
     .optional()
     .describe('Package indexes, the first that has a project wins: URLs, file:// or folders; default: what pip uses.'),
-  packages_allow: list
+  packages_allow: requirements
     .default([])
     .describe('Packages that may be installed, as "name" or "name>=1.2"; all by default.'),
-  packages_deny: list.default([]).describe('Packages that may not be installed, as "name" or "name<2".'),
+  packages_deny: requirements.default([]).describe('Packages that may not be installed, as "name" or "name<2".'),
   packages_sdists: z
     .enum(['allow', 'deny'])
     .default('deny')

@@ -115,6 +115,8 @@ class _Installer:
             "UV_PYTHON": sys.executable,
             "UV_PYTHON_DOWNLOADS": "never",
             "UV_NO_PROGRESS": "1",
+            # The gateway has tried already what is worth trying.
+            "UV_HTTP_RETRIES": "1",
             "UV_NO_CONFIG": "1",
             "NO_COLOR": "1",
             # Builds of source packages happen beside the cache: /tmp is small.
