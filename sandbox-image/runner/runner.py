@@ -32,6 +32,8 @@ class Execution:
 
     def __init__(self, pid: int, control: socket.socket, request: int, stdout: int, stderr: int) -> None:
         self.stream = 0
+        self.body: dict[str, Any] = {}
+        """The request that it got."""
         self.pid = pid
         self.control = control
         self.request = request
@@ -155,10 +157,18 @@ class Runner:
     def launch(self, stream: int, request: dict[str, Any]) -> None:
         """Hands a request to the spare."""
         execution, self.spare = self.spare, None
+        if execution and select.select([execution.control], [], [], 0)[0]:
+            # It has ended while it waited, by something of the session.
+            self.unwatch(execution.control.fileno())
+            execution.control.close()
+            self.discard_spare(execution)
+            self.pending.insert(0, (stream, request))
+            return
         if execution is None:
             self.send(frames.pack_json(frames.END, stream, frames.NO_PROCESS))
             return
         execution.stream = stream
+        execution.body = request
         self.executions[stream] = execution
         self.watch_outputs(execution)
         try:
@@ -238,10 +248,16 @@ class Runner:
                 self.unwatch(descriptor)
             os.close(descriptor)
         del self.executions[execution.stream]
+        if report.pop("started", True) is False and not execution.body.get("again"):
+            # Killed in the moment in which it got the request: nothing of that has run.
+            self.pending.append((execution.stream, {**execution.body, "again": True}))
+            return
         self.settled_ns = max(self.settled_ns, report.pop("settled_ns", 0))
         self.send(frames.pack_json(frames.END, execution.stream, report))
 
     def command(self, execution: Execution, command: bytes) -> None:
+        # From here on its end is wanted.
+        execution.body["again"] = True
         try:
             execution.control.send(command)
         except OSError:

@@ -98,6 +98,7 @@ def _report(status: int, clean: bool, reported: bytes) -> dict[str, Any]:
         _remove_script(start["script"])
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
+        "started": bool(start),
         "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
         "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
         "oom_killed": bool(start) and linux.oom_kills() > start["oom_kills"],
