@@ -2,7 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { OutputCapture } from '../sandbox/output.ts';
 import type { ExecutionEnd } from '../sandbox/sandbox.ts';
-import { programText, sessionCreatedOutput, sessionIdInput, sessionIdOutput, sessionResetOutput } from './fields.ts';
+import {
+  identify,
+  programText,
+  sessionCreatedOutput,
+  sessionIdInput,
+  sessionIdOutput,
+  sessionResetOutput,
+  tellReset,
+} from './fields.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 export interface ExecutePythonLimits {
@@ -108,7 +116,7 @@ async function executePython(input: Input, context: ToolContext, limits: Execute
     onProgress: (message) => void context.emit({ type: 'progress', message }),
     signal: context.signal,
   });
-  const identity = { session_id: lease.session.id, ...(lease.created ? { session_created: true as const } : {}) };
+  const identity = identify(lease);
   await context.emit({ type: 'session', ...identity });
   const timeoutS = input.timeout_s ?? limits.execTimeoutS;
   const output = createOutput(context, limits.outputLimit);
@@ -181,7 +189,7 @@ function toOutcome(end: ExecutionEnd, timeoutS: number, { memoryMb }: ExecutePyt
     files: report?.files ?? [],
     ...(end.termination ? { termination: { by: end.termination } } : {}),
     ...(limit ? { limit } : {}),
-    ...(end.reset ? { session_reset: { reason: end.reset.reason, lost: [...end.reset.lost] } } : {}),
+    ...tellReset(end),
     ...(report ? { cpu_ms: report.cpu_ms, peak_memory_bytes: report.peak_memory_bytes } : {}),
   };
 }

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import type { ExecutionEnd } from '../sandbox/sandbox.ts';
+import type { Lease } from '../sandbox/sessions.ts';
 
 /** Fields that tools have in common. */
 
@@ -24,6 +26,16 @@ export const sessionResetOutput = z
   })
   .optional()
   .describe('The sandbox had to be cleared or replaced; what was lost with it.');
+
+/** The fields that say which session a result is of. */
+export function identify({ session, created }: Lease): { session_id: string; session_created?: true } {
+  return { session_id: session.id, ...(created ? { session_created: true } : {}) };
+}
+
+/** The field that says what was lost with a sandbox, when something was. */
+export function tellReset({ reset }: ExecutionEnd): { session_reset?: z.infer<typeof sessionResetOutput> } {
+  return reset ? { session_reset: { reason: reset.reason, lost: [...reset.lost] } } : {};
+}
 
 /** Text that can be sent to a program as UTF-8. */
 export function programText(limitBytes: number, what: string) {

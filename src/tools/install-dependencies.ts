@@ -2,7 +2,14 @@ import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd } from '../sandbox/sandbox.ts';
 import type { Session } from '../sandbox/sessions.ts';
-import { sessionCreatedOutput, sessionIdInput, sessionIdOutput, sessionResetOutput } from './fields.ts';
+import {
+  identify,
+  sessionCreatedOutput,
+  sessionIdInput,
+  sessionIdOutput,
+  sessionResetOutput,
+  tellReset,
+} from './fields.ts';
 import { InstallLog } from './install-log.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
@@ -92,8 +99,8 @@ async function installDependencies(
     onProgress: (message) => void context.emit({ type: 'progress', message }),
     signal: context.signal,
   });
-  const { session, created } = lease;
-  const identity = { session_id: session.id, ...(created ? { session_created: true as const } : {}) };
+  const { session } = lease;
+  const identity = identify(lease);
   await context.emit({ type: 'session', ...identity });
   using _turn = await session.installs.enter(context.signal);
   const log = new InstallLog(requirements, (message) => void context.emit({ type: 'progress', message }));
@@ -114,7 +121,7 @@ async function installDependencies(
     status: end.status === 'ok' && packages.some(({ error }) => error !== undefined) ? 'error' : end.status,
     packages,
     log: log.text(),
-    ...(end.reset ? { session_reset: { reason: end.reset.reason, lost: [...end.reset.lost] } } : {}),
+    ...tellReset(end),
     duration_ms: Math.round(performance.now() - started),
   };
 }

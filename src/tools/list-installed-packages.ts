@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
-import { sessionCreatedOutput, sessionIdInput, sessionIdOutput, sessionResetOutput } from './fields.ts';
+import {
+  identify,
+  sessionCreatedOutput,
+  sessionIdInput,
+  sessionIdOutput,
+  sessionResetOutput,
+  tellReset,
+} from './fields.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 const LIMIT_MS = 10_000;
@@ -63,10 +70,9 @@ async function listPackages(input: Input, context: ToolContext): Promise<Output>
     },
   );
   return {
-    session_id: lease.session.id,
-    ...(lease.created ? { session_created: true as const } : {}),
+    ...identify(lease),
     packages: parseListing(Buffer.concat(chunks)),
-    ...(end.reset ? { session_reset: { reason: end.reset.reason, lost: [...end.reset.lost] } } : {}),
+    ...tellReset(end),
   };
 }
 
