@@ -8,6 +8,7 @@ loaded with the first of them: few programs need it.
 
 import builtins
 import sys
+from _thread import RLock
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +18,7 @@ from result_pipe import ResultPipe
 
 _pipe: ResultPipe | None = None
 _loaded: Any = None
+_loading = RLock()
 
 
 def open(descriptor: int, limit: int, total: int) -> None:
@@ -84,10 +86,11 @@ def _publish_all(bundles: Iterable[dict[str, Any]]) -> None:
 
 def _rich() -> Any:
     global _loaded
-    if _loaded is None:
-        package: Any = loading.load_package("rich", ("figures", "fitting", "formats", "pictures"))
-        package.pictures.workspace = WORKSPACE
-        _loaded = package
+    with _loading:
+        if _loaded is None:
+            package: Any = loading.load_package("rich", ("figures", "fitting", "formats", "pictures"))
+            package.pictures.workspace = WORKSPACE
+            _loaded = package
     return _loaded
 
 

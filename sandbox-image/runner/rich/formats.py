@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from . import figures, pictures, tables
+from .asking import ask, text_of
 
 _METHODS = {
     "text/html": "_repr_html_",
@@ -62,7 +63,7 @@ def describe_plotly(figure: Any) -> dict[str, Any]:
     import plotly.io
 
     return {
-        "text/plain": _text_of(figure),
+        "text/plain": text_of(figure),
         "text/html": plotly.io.to_html(figure, include_plotlyjs="cdn", full_html=False, validate=False),
         "application/vnd.plotly.v1+json": json.loads(plotly.io.to_json(figure, validate=False)),
     }
@@ -70,8 +71,8 @@ def describe_plotly(figure: Any) -> dict[str, Any]:
 
 def _describe_altair(chart: Any) -> dict[str, Any]:
     specification = chart.to_dict()
-    bundle = {"text/plain": _text_of(chart), "application/json": specification}
-    if isinstance(html := _ask(chart, "to_html"), str):
+    bundle = {"text/plain": text_of(chart), "application/json": specification}
+    if isinstance(html := ask(chart, "to_html"), str):
         bundle["text/html"] = html
     return bundle
 
@@ -82,23 +83,23 @@ def _describe_by_shell(value: Any) -> dict[str, Any] | None:
         bundle, _metadata = shell().display_formatter.format(value)
     except Exception:  # noqa: BLE001 - the code's own formatter
         return _describe_by_methods(value)
-    return {"text/plain": _text_of(value), **bundle} if bundle else None
+    return {"text/plain": text_of(value), **bundle} if bundle else None
 
 
 def _describe_by_methods(value: Any) -> dict[str, Any] | None:
     if _lacks_methods(value):
-        return {"text/plain": _text_of(value)}
+        return {"text/plain": text_of(value)}
     if _shows_itself(value):
         return None
-    given = _ask(value, "_repr_mimebundle_", include=None, exclude=None)
+    given = ask(value, "_repr_mimebundle_", include=None, exclude=None)
     if given is None:
-        given = _ask(value, "_repr_mimebundle_")
+        given = ask(value, "_repr_mimebundle_")
     bundle = {mime: data for mime, data in given.items() if isinstance(mime, str)} if isinstance(given, dict) else {}
     for mime, method in _METHODS.items():
-        if mime not in bundle and (data := _ask(value, method)) is not None:
+        if mime not in bundle and (data := ask(value, method)) is not None:
             bundle[mime] = data
     if not isinstance(bundle.get("text/plain"), str):
-        bundle["text/plain"] = _text_of(value)
+        bundle["text/plain"] = text_of(value)
     return bundle
 
 
@@ -121,27 +122,3 @@ def _shows_itself(value: Any) -> bool:
     except Exception:  # noqa: BLE001 - the code's own method; or NotImplementedError, which asks for the other formats
         return False
     return True
-
-
-def _ask(value: Any, method: str, **options: Any) -> Any:
-    """What a method of the object answers, without the metadata that may come with it; None if it fails."""
-    try:
-        found = getattr(value, method, None)
-        answer = found(**options) if callable(found) else None
-    except Exception:  # noqa: BLE001 - the code's own method
-        return None
-    return answer[0] if isinstance(answer, tuple) and len(answer) == 2 else answer
-
-
-def _text_of(value: Any) -> str:
-    try:
-        return repr(value)
-    except Exception as error:  # noqa: BLE001 - the code's own method
-        return f"<repr of {type(value).__name__} failed: {type(error).__name__}: {_message_of(error)}>"
-
-
-def _message_of(error: Exception) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - the code's own method
-        return ""

@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from .asking import ask, text_of
 from .plain import TooLarge, plain
 
 MAX_ROWS = 100
@@ -29,11 +30,7 @@ def describe(pandas: Any, value: Any) -> dict[str, Any] | None:
     if not is_frame and not isinstance(value, pandas.Series):
         return None
     with _limit_options(pandas):
-        bundle = {"text/plain": repr(value)}
-        if is_frame and (html := value._repr_html_()):
-            bundle["text/html"] = html
-        elif not is_frame:
-            bundle["text/html"] = value.to_frame()._repr_html_()
+        bundle = {"text/plain": text_of(value), "text/html": ask(value if is_frame else value.to_frame(), "_repr_html_")}
     bundle["application/json"] = _frame(value) if is_frame else _series(value)
     return bundle
 
