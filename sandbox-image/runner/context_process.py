@@ -3,13 +3,12 @@
 import os
 import resource
 import signal
-import sys
 from typing import Any
 
 import results
 from context import Context
 from execution import read_request
-from program import exit_code, open_standard_streams, prepare_run, report_error, tell
+from program import exit_code, prepare_run, report_error, tell
 
 
 def serve(request: dict[str, Any] | None, requests: int, display: int, report: int) -> None:
@@ -21,10 +20,8 @@ def serve(request: dict[str, Any] | None, requests: int, display: int, report: i
         _give_no_input()
         prepare_run(request, report)
         results.open(display, **request["results"])
-        error = _run(context, request["code"])
+        error = _run(context, request["code"], request["context"])
         results.finish()
-        for stream in (sys.stdout, sys.stderr):
-            _flush(stream)
         if error is not None and not isinstance(error, SystemExit):
             report_error(error, report)
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -37,12 +34,12 @@ def serve(request: dict[str, Any] | None, requests: int, display: int, report: i
         request = read_request(requests)
 
 
-def _run(context: Context, source: str) -> BaseException | None:
+def _run(context: Context, source: str, name: str) -> BaseException | None:
     """Between cells an interrupt means nothing: the one that it was meant for has ended."""
     try:
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            return context.run(source)
+            return context.run(source, name)
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt as interrupt:
@@ -62,14 +59,6 @@ def _give_no_input() -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    open_standard_streams(("stdin",))
-
-
-def _flush(stream: Any) -> None:
-    try:
-        stream.flush()
-    except Exception:  # noqa: BLE001 - the code may have put anything there
-        pass
 
 
 def _cpu_ms() -> float:

@@ -59,7 +59,7 @@ class Program:
         os.environ.clear()
         os.environ.update(_environment())
         os.chdir(WORKSPACE)
-        open_standard_streams()
+        _open_standard_streams()
         _become_main()
         _warm_up()
         return cls(request=kept[1], display=kept[2], report=kept[0])
@@ -186,15 +186,11 @@ def _environment() -> dict[str, str]:
 INHERITED = {name: value for name, value in os.environ.items() if name not in ("HOME", "HOSTNAME", "PWD")}
 
 
-STANDARD_STREAMS = ("stdin", "stdout", "stderr")
-
-
-def open_standard_streams(names: tuple[str, ...] = STANDARD_STREAMS) -> None:
-    """Text over the descriptors 0, 1 and 2 of today, with a terminal's buffering."""
-    for name in names:
-        mode = "r" if name == "stdin" else "w"
+def _open_standard_streams() -> None:
+    """Text over the new descriptors 0, 1 and 2, with a terminal's buffering."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = open(
-            STANDARD_STREAMS.index(name),
+            ("stdin", "stdout", "stderr").index(name),
             mode,
             buffering=-1 if name != "stderr" else 1,
             encoding="utf-8",

@@ -305,7 +305,9 @@ class RunnerTest(unittest.TestCase):
             "for name in filter(str.isdigit, os.listdir('/proc')):\n"
             "    try: parent = int(open(f'/proc/{name}/stat').read().rpartition(')')[2].split()[1])\n"
             "    except OSError: continue\n"
-            "    if parent == runner and int(name) != os.getppid(): os.kill(int(name), 9); print('killed')\n"
+            "    if parent == runner and int(name) != os.getppid():\n"
+            "        os.kill(int(name), 9); print('killed')\n"
+            "        while ') Z ' not in open(f'/proc/{name}/stat').read(): pass\n"
         )
         self.assertIn(b"killed\n", outcome.stdout)
         self.assertEqual(self.client.run("print(1)").stdout, b"1\n")
