@@ -37,9 +37,13 @@ it('the runner passes its own tests inside a sealed container', async () => {
   expect(exitCode).toBe(0);
 });
 
-it('tables, figures and pictures are shown as results in the image with data packages', { timeout: 240_000 }, async () => {
+it('tables, figures and pictures are shown as results in the image with data packages', {
+  timeout: 240_000,
+}, async () => {
   const { docker } = await engine();
-  const image = await ensureImage(docker, { ...loadConfig(), image: 'data' }, (line) => process.stderr.write(`${line}\n`));
+  const image = await ensureImage(docker, { ...loadConfig(), image: 'data' }, (line) =>
+    process.stderr.write(`${line}\n`),
+  );
   await using canary = await startCanary({ image, memoryMb: 1024, pids: 128 });
   const { exitCode, stderr } = await runTests(canary, 'test_libraries');
   expect(stderr).toContain('\nOK');
