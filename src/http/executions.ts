@@ -1,23 +1,26 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import type { Sessions } from '../sandbox/sessions.ts';
+import { followSignal } from '../tools/call-signal.ts';
 import type { AnyTool } from '../tools/description.ts';
 import { validateInput } from '../tools/validate.ts';
 import type { Env, Route } from './env.ts';
-import type { CallTool } from './execute.ts';
-import { jsonResponse, schemaRef, sessionParameter } from './openapi-parts.ts';
+import { jsonResponse, sessionParameter } from './openapi-parts.ts';
 import { readId } from './sessions.ts';
 
 const NUMBERS = ['wait_s', 'stdout_offset', 'stderr_offset'];
 const idParameter = { name: 'id', in: 'path', required: true, schema: { type: 'string' } };
 
 /** Following and cancelling background executions, and ending contexts. */
-export function executionRoutes(tools: readonly AnyTool[], sessions: Sessions, call: CallTool): Route[] {
-  const follow = (name: string, read: (c: Context<Env>) => Record<string, unknown>) => {
+export function executionRoutes(tools: readonly AnyTool[], sessions: Sessions): Route[] {
+  const call = (name: string, read: (c: Context<Env>) => Record<string, unknown>) => {
     const tool = tools.find((candidate) => candidate.name === name);
     return async (c: Context<Env>) => {
       if (!tool) throw new GloveboxError('not_found', `There is no tool ${name}.`);
-      return c.json(await call(c, tool, validateInput(tool, { execution_id: readId(c), ...read(c) })));
+      const input = validateInput(tool, { execution_id: c.req.param('id'), ...read(c) });
+      using following = followSignal(c.req.raw.signal);
+      const caller = { owner: c.var.owner, fallback: 'new' } as const;
+      return c.json(await tool.handle(input, { sessions, caller, signal: following.signal, emit: () => undefined }));
     };
   };
   return [
@@ -30,9 +33,9 @@ export function executionRoutes(tools: readonly AnyTool[], sessions: Sessions, c
           idParameter,
           ...NUMBERS.map((name) => ({ name, in: 'query', required: false, schema: { type: 'number' } })),
         ],
-        responses: jsonResponse(200, 'How it is, its new output, and its result once it ended.', schemaRef('Answer')),
+        responses: jsonResponse(200, 'How it is, its new output, and its result once it ended.', { type: 'object' }),
       },
-      handle: follow('get_execution', readNumbers),
+      handle: call('get_execution', readNumbers),
     },
     {
       method: 'DELETE',
@@ -40,9 +43,9 @@ export function executionRoutes(tools: readonly AnyTool[], sessions: Sessions, c
       summary: 'Cancel a background execution.',
       operation: {
         parameters: [idParameter],
-        responses: jsonResponse(200, 'Its result.', schemaRef('Answer')),
+        responses: jsonResponse(200, 'Its result.', { type: 'object' }),
       },
-      handle: follow('cancel_execution', () => ({})),
+      handle: call('cancel_execution', () => ({})),
     },
     {
       method: 'GET',

@@ -40,7 +40,8 @@ export const sharedSchemas: Readonly<Record<string, Schema>> = {
       last_used_at: { type: 'string', format: 'date-time' },
       expires_at: { type: 'string', format: 'date-time' },
       running: { type: 'integer', description: 'Executions under way.' },
+      contexts: { type: 'array', items: { type: 'string' }, description: 'Names of its live contexts.' },
     },
-    required: ['session_id', 'created_at', 'last_used_at', 'expires_at', 'running'],
+    required: ['session_id', 'created_at', 'last_used_at', 'expires_at', 'running', 'contexts'],
   },
 };

@@ -1,6 +1,7 @@
 import { describeTool } from '../tools/description.ts';
 import type { Route } from './env.ts';
 import { createExecute, createExecuteStream, type ExecuteOptions } from './execute.ts';
+import { executionRoutes } from './executions.ts';
 import { describeApi, describeCall } from './openapi.ts';
 import { jsonResponse } from './openapi-parts.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -43,6 +44,7 @@ export function restRoutes(options: RestOptions): Route[] {
       handle: createExecuteStream(options),
     },
     ...sessionRoutes(sessions),
+    ...executionRoutes(tools, sessions),
   ];
   const api = describeApi(routes, tools, version);
   routes.push({

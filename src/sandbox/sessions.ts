@@ -76,13 +76,20 @@ export class Sessions {
   }
 
   /** @throws GloveboxError `session_not_found` for an unknown, expired or another's session alike. */
-  describe(owner: string, id: string): SessionSummary {
-    return this.#find(owner, id).summarize();
+  get(owner: string, id: string): Session {
+    const session = this.#sessions.get(keyOf(owner, id));
+    if (!session) throw unknownSession(id);
+    return session;
   }
 
-  /** Closes a session and removes all that is in it. @throws GloveboxError `session_not_found` as `describe` does. */
+  /** @throws GloveboxError `session_not_found` as `get` does. */
+  describe(owner: string, id: string): SessionSummary {
+    return this.get(owner, id).summarize();
+  }
+
+  /** Closes a session and removes all that is in it. @throws GloveboxError `session_not_found` as `get` does. */
   async close(owner: string, id: string): Promise<void> {
-    await this.#close(this.#find(owner, id));
+    await this.#close(this.get(owner, id));
   }
 
   /**
@@ -228,12 +235,6 @@ export class Sessions {
       throw new GloveboxError('capacity_exceeded', `This server allows ${limit}, and none of yours is idle.`);
     }
     this.#closeInBackground(oldest, 'made room for a new session');
-  }
-
-  #find(owner: string, id: string): Session {
-    const session = this.#sessions.get(keyOf(owner, id));
-    if (!session) throw unknownSession(id);
-    return session;
   }
 
   #touch(session: Session, at = new Date()): void {

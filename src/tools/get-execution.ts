@@ -70,7 +70,7 @@ export function createCancelExecution(limits: GetExecutionLimits): Tool<z.infer<
       const { session, job } = context.sessions.findJob(context.caller.owner, input.execution_id);
       job.cancel();
       await job.ended;
-      return await describe(session, job, input, context, limits);
+      return await describe(session, job, {}, context, limits);
     },
     summarize,
   };
@@ -88,7 +88,7 @@ async function getExecution(input: GetInput, context: ToolContext, limits: GetEx
 async function describe(
   session: Session,
   job: Job,
-  offsets: Pick<GetInput, 'stdout_offset' | 'stderr_offset'>,
+  offsets: { readonly stdout_offset?: number | undefined; readonly stderr_offset?: number | undefined },
   { signal }: ToolContext,
   { outputLimit }: GetExecutionLimits,
 ): Promise<Output> {
