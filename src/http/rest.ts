@@ -1,6 +1,7 @@
 import { describeTool } from '../tools/description.ts';
 import type { Route } from './env.ts';
 import { createExecute, createExecuteStream, type ExecuteOptions } from './execute.ts';
+import { type FilesOptions, fileRoutes } from './files.ts';
 import { describeApi, describeCall } from './openapi.ts';
 import { jsonResponse } from './openapi-parts.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -8,7 +9,7 @@ import { sessionRoutes } from './sessions.ts';
 /** Whether the server can do its job, and what there is to say about it; `deep` runs code in a sandbox. */
 export type Health = (deep: boolean) => Promise<{ ok: boolean; body: object }>;
 
-export interface RestOptions extends ExecuteOptions {
+export interface RestOptions extends ExecuteOptions, FilesOptions {
   readonly version: string;
   readonly health: Health;
 }
@@ -43,6 +44,7 @@ export function restRoutes(options: RestOptions): Route[] {
       handle: createExecuteStream(options),
     },
     ...sessionRoutes(sessions),
+    ...fileRoutes(options),
   ];
   const api = describeApi(routes, tools, version);
   routes.push({

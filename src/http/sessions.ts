@@ -71,7 +71,8 @@ function readName(c: Context<Env>): string | undefined {
   });
 }
 
-function readId(c: Context<Env>): string {
+/** @throws GloveboxError `session_not_found` */
+export function readId(c: Context<Env>): string {
   const id = c.req.param('id') ?? '';
   if (id.length <= LONGEST_ID) return id;
   throw new GloveboxError('session_not_found', 'No session has an id as long as this.', {
