@@ -39,13 +39,13 @@ export async function measureThroughput(setting: Setting): Promise<Row[]> {
 async function fold(url: string): Promise<void> {
   const { status, stdout, truncated } = (await post(url, ARGUMENTS)) as Folded;
   if (status !== 'ok') throw new Error(`An execution that prints much ended as ${status}.`);
-  assertWhole(stdout.length + (truncated?.stdout ?? 0));
+  assertWhole(stdout.length + (truncated?.stdout?.bytes ?? 0));
 }
 
 interface Folded {
   status: string;
   stdout: string;
-  truncated?: { stdout?: number };
+  truncated?: { stdout?: { bytes: number } };
 }
 
 /** Reads as fast as it can and understands only the end, for the reader is not what is measured. */

@@ -62,6 +62,12 @@ const settings = z.strictObject({
   output_limit: whole(1024, 16_777_216)
     .default(65_536)
     .describe('Bytes of stdout, and of stderr, that a result carries.'),
+  output_keep_limit: whole(0, 1_073_741_824)
+    .default(33_554_432)
+    .describe('Bytes of each longer stream that are kept in a file of the session; at most an eighth of its disk.'),
+  result_limit: whole(1024, 16_777_216)
+    .default(1_048_576)
+    .describe('Bytes of one rich result, such as a plot; four times as many in one execution.'),
   code_limit: whole(1024, 67_108_864).default(1_048_576).describe('Bytes of code, and of stdin, that a call may send.'),
   idle_ttl_s: z.coerce.number().positive().default(1800).describe('A session unused for so long is closed.'),
   max_lifetime_s: whole(10, 31_536_000).default(86_400).describe('A session older than this is closed.'),

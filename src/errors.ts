@@ -9,6 +9,10 @@ const ERROR_TABLE = {
   not_found: { status: 404, hint: 'See GET /tools, or the README, for what this server offers.' },
   session_not_found: { status: 404, hint: 'Call again without session_id to get a session.' },
   file_not_found: { status: 404, hint: 'List the files of the session to see what is there.' },
+  execution_not_found: {
+    status: 404,
+    hint: 'It ended with its session, or was never in the background: run it again.',
+  },
   session_busy: { status: 409, hint: 'Wait for the running executions of this session to end, then call again.' },
   payload_too_large: { status: 413, hint: 'Send less in one request.' },
   capacity_exceeded: { status: 429, hint: 'Close a session that is no longer needed, or try again later.' },

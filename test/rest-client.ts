@@ -1,19 +1,32 @@
 import { createParser } from './sse.ts';
 
+/** What a result says of a stream that it does not carry whole. */
+interface CutStream {
+  bytes: number;
+  file?: string;
+  file_bytes?: number;
+}
+
 /** The answer of `execute_python`. */
 export interface Execution {
   session_id: string;
   session_created?: true;
   execution_id: string;
-  status: 'ok' | 'error' | 'timeout' | 'cancelled' | 'out_of_memory' | 'crashed';
+  status: 'running' | 'ok' | 'error' | 'timeout' | 'cancelled' | 'out_of_memory' | 'crashed';
   exit_code: number | null;
   stdout: string;
   stderr: string;
   error?: { name: string; value: string; traceback: string };
-  truncated?: { stdout?: number; stderr?: number };
+  truncated?: { stdout?: CutStream; stderr?: CutStream };
   files: { path: string; size: number }[];
-  termination?: { by: 'interrupt' | 'kill' | 'uid_kill' | 'replaced' };
-  limit?: { name: string; value: number; setting: string };
+  results?: Record<string, unknown>[];
+  context?: { name: string; created: boolean; alive: boolean };
+  contexts?: string[];
+  termination?: {
+    by: 'interrupt' | 'kill' | 'uid_kill' | 'replaced';
+    stacks?: { thread: string; frames: string[] }[];
+  };
+  limit?: { name: string; value: number | string; setting: string };
   session_reset?: { reason: string; lost: string[] };
   duration_ms: number;
   cpu_ms?: number;

@@ -125,10 +125,10 @@ describe('limits of a run', () => {
     const { stdout, stderr, truncated } = await runPython(server, code);
     expect(stdout).toMatch(/^00000\n00001\n/);
     expect(stdout).toMatch(/09998\n09999\n$/);
-    const marker = `\n… ${truncated?.stdout} bytes left out …\n`;
+    const marker = `\n… ${truncated?.stdout?.bytes} bytes left out …\n`;
     expect(stdout).toContain(marker);
-    expect(stdout.length - marker.length + (truncated?.stdout ?? 0)).toBe(60_000);
-    expect(truncated?.stderr).toBe(3000);
+    expect(stdout.length - marker.length + (truncated?.stdout?.bytes ?? 0)).toBe(60_000);
+    expect(truncated?.stderr?.bytes).toBe(3000);
     expect(stderr).toMatch(/^e{1000}\n… 3000 bytes left out …\ne{1000}$/);
   });
 
@@ -142,7 +142,7 @@ describe('limits of a run', () => {
     const { stdout, truncated } = await runPython(server, 'print("€" * 3001, end="")');
     expect(stdout).not.toContain('\uFFFD');
     const kept = Buffer.byteLength(stdout.replace(/\n….*…\n/, ''));
-    expect(kept + (truncated?.stdout ?? 0)).toBe(9003);
+    expect(kept + (truncated?.stdout?.bytes ?? 0)).toBe(9003);
   });
 });
 

@@ -17,9 +17,9 @@ START = 1
 STOP = 2
 """One byte: INTERRUPT or KILL."""
 CREDIT = 3
-"""Four bytes: how many more bytes the stream may send. On a tunnel either way."""
+"""Four bytes: how many more bytes the stream may send. Either way on a tunnel, and for standard input."""
 
-# Either way, on a tunnel's stream.
+# Either way on a tunnel's stream; to a program's standard input on an execution's.
 DATA = 4
 FIN = 5
 """No more data comes this way."""
@@ -36,6 +36,11 @@ END = 19
 
 OPEN = 20
 """A new tunnel."""
+DISPLAY = 21
+"""Rich results: bytes of a stream of JSON lines."""
+
+KEPT_NAMES = {STDOUT: "stdout", STDERR: "stderr"}
+"""The streams whose long output is kept in a file."""
 
 INTERRUPT = b"i"
 KILL = b"k"

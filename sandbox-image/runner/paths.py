@@ -5,6 +5,8 @@ import sys
 
 WORKSPACE = "/workspace"
 """The session's files, and its home directory."""
+OUTPUTS = f"{WORKSPACE}/.glovebox/outputs"
+"""Output that results do not carry whole."""
 USER_BASE = f"{WORKSPACE}/.local"
 USER_SITE = f"{USER_BASE}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 """The session's packages."""

@@ -1,5 +1,6 @@
 """The process that runs one execution's code, as `python script.py` would."""
 
+import _thread
 import atexit
 import builtins
 import json
@@ -8,93 +9,138 @@ import signal
 import sys
 import types
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import changes
 import installed
 import linux
+import results
+import stacks
+from execution import read_request
 from paths import RUNNER_DIRECTORY, USER_BASE, USER_SITE, WORKSPACE
+from script import run_script
 
-MAX_TRACEBACK = 64 * 1024
-"""Most characters of a traceback that are reported; its end says most."""
+
+class Pipes(NamedTuple):
+    """The program's ends of its pipes."""
+
+    request: int
+    stdout: int
+    stderr: int
+    display: int
 
 
 class Program:
-    """A process that waits for a request and runs it.
+    """A process that waits for a request and runs it; for a context, for the next one too.
 
     Returned up the stack of the runner that it was forked from, so that the code runs near its bottom.
     """
 
-    def __init__(self, request: int, report: int) -> None:
+    def __init__(self, request: int, display: int, report: int) -> None:
         self._request = request
+        self._display = display
         self._report = report
 
     @classmethod
-    def prepare(cls, request: int, stdout: int, stderr: int, report: int) -> "Program":
+    def prepare(cls, pipes: Pipes, report: int, post_mortem: int) -> "Program":
         """Turns a fork of the runner into a process of its own, as far as that goes without a request."""
         os.setsid()
         # The highest descriptors, out of the way of programs that count on low ones.
-        kept_report = os.dup2(report, os.sysconf("SC_OPEN_MAX") - 1, inheritable=False)
-        kept_request = os.dup2(request, kept_report - 1, inheritable=False)
+        own = (report, pipes.request, pipes.display, post_mortem)
+        highest = os.sysconf("SC_OPEN_MAX") - 1
+        kept = [os.dup2(descriptor, highest - at, inheritable=False) for at, descriptor in enumerate(own)]
         null = os.open("/dev/null", os.O_RDONLY)
-        for target, source in enumerate((null, stdout, stderr)):
+        for target, source in enumerate((null, pipes.stdout, pipes.stderr)):
             os.dup2(source, target)
-        os.closerange(3, kept_request)
+        os.closerange(3, kept[-1])
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
+        stacks.prepare(kept[3])
         os.environ.clear()
         os.environ.update(_environment())
         os.chdir(WORKSPACE)
         _open_standard_streams()
         _become_main()
         _warm_up()
-        return cls(kept_request, kept_report)
+        return cls(request=kept[1], display=kept[2], report=kept[0])
 
     def run(self) -> NoReturn:
         """Waits for the request, runs it, and ends the process as the interpreter would end it."""
-        with open(self._request, "rb") as pipe:
-            data = pipe.read()
-        if not data:
+        request = read_request(self._request)
+        if request is None:
             # Never needed: the runner is gone, or its supervisor.
             os._exit(0)
         # Not before the request is here: whatever runs beside could read or change what is to run next.
         linux.set_dumpable(True)
         linux.prefer_for_oom_kill()
-        request = json.loads(data)
+        _add_session_packages()
+        if request.get("context"):
+            import_own("context_process").serve(request, self._request, self._display, self._report)
+            os._exit(0)
+        if request.get("stdin_stream"):
+            os.dup2(self._request, 0)
+        os.close(self._request)
         source: bytes = request.get("code", "").encode()
         script = _write_script(source)
-        os.environ.update(request.get("env", {}))
-        if "stdin" in request:
-            _give_stdin(request["stdin"])
-        start = {
-            "script": script,
-            "oom_kills": linux.oom_kills(),
-            "started_ns": changes.start_stamp(request["settled_ns"]),
-        }
-        os.write(self._report, json.dumps(start).encode() + b"\n")
+        prepare_run(request, self._report, script=script)
         main = sys.modules["__main__"]
         main.__file__ = script
         sys.argv = [script]
         sys.orig_argv = [sys.executable, script]
-        _add_session_packages()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         _end_process(self._execute(request, source, script))
 
     def _execute(self, request: dict[str, Any], source: bytes, script: str) -> int:
         """Runs the code, or one of the programs that come with the runner; the exit code."""
         try:
-            if request.get("kind") == "packages":
-                installed.main()
-            elif request.get("kind") == "install":
-                _import_installer().main(request)
-            else:
-                exec(compile(source, script, "exec", dont_inherit=True), sys.modules["__main__"].__dict__)
+            match request.get("kind"):
+                case "packages":
+                    installed.main()
+                case "install":
+                    import_own("installer").main(request)
+                case "files":
+                    import_own("files").main(request["file"])
+                case _:
+                    self._run_code(request, source, script)
         except SystemExit as leave:
-            return _exit_code(leave)
+            return exit_code(leave)
         except BaseException as error:
-            _show(error, self._report)
+            show_error(error, self._report)
             return 130 if isinstance(error, KeyboardInterrupt) else 1
         return 0
+
+    def _run_code(self, request: dict[str, Any], source: bytes, script: str) -> None:
+        budget = request.get("results")
+        if budget is None:
+            exec(compile(source, script, "exec", dont_inherit=True), sys.modules["__main__"].__dict__)
+            return
+        results.open(self._display, **budget)
+        results.install()
+        try:
+            run_script(source, script, results.show)
+        finally:
+            results.finish()
+
+
+def prepare_run(request: dict[str, Any], report: int, script: str | None = None) -> None:
+    """What each run needs before its code; tells the supervisor that it starts."""
+    os.environ.update(request.get("env", {}))
+    if "stdin" in request:
+        _give_stdin(request["stdin"])
+    start = {
+        "oom_kills": linux.oom_kills(),
+        "started_ns": changes.start_stamp(request["settled_ns"]),
+        "main_thread": _thread.get_ident(),
+        **({"script": script} if script else {}),
+    }
+    tell(report, {"start": start})
+
+
+def tell(report: int, said: dict[str, Any]) -> None:
+    """One line to the supervisor."""
+    remaining = memoryview(json.dumps(said).encode() + b"\n")
+    while remaining:
+        remaining = remaining[os.write(report, remaining) :]
 
 
 def _write_script(source: bytes) -> str:
@@ -164,10 +210,9 @@ def _become_main() -> None:
     module.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = module
     sys.path[:] = [WORKSPACE, *(path for path in sys.path if path != RUNNER_DIRECTORY)]
-    for name, loaded in list(sys.modules.items()):
+    for name in OWN_NAMES:
         # The code may have modules of the same names.
-        if (getattr(loaded, "__file__", None) or "").startswith(RUNNER_DIRECTORY + os.sep):
-            del sys.modules[name]
+        sys.modules.pop(name, None)
 
 
 def _warm_up() -> None:
@@ -192,15 +237,26 @@ def _add_session_packages() -> None:
     sys.path[:] = [before[0], *added, *before[1:]]
 
 
-def _import_installer() -> types.ModuleType:
-    """Imported only here: what it needs is too much for every sandbox's memory."""
-    sys.path.append(RUNNER_DIRECTORY)
-    import installer
-
-    return installer
+OWN_NAMES = [name[:-3] for name in os.listdir(RUNNER_DIRECTORY) if name.endswith(".py") and name != "__main__.py"]
 
 
-def _exit_code(leave: SystemExit) -> int:
+def import_own(name: str) -> types.ModuleType:
+    """A module of the runner that few need, imported late: it would cost every sandbox memory.
+
+    It leaves no trace and meets none: the code may have modules of the same names.
+    """
+    theirs = {own: sys.modules.pop(own) for own in OWN_NAMES if own in sys.modules}
+    sys.path.insert(0, RUNNER_DIRECTORY)
+    try:
+        return __import__(name)
+    finally:
+        sys.path.remove(RUNNER_DIRECTORY)
+        for own in OWN_NAMES:
+            sys.modules.pop(own, None)
+        sys.modules.update(theirs)
+
+
+def exit_code(leave: SystemExit) -> int:
     """The exit code that `sys.exit` with such an argument gives."""
     if leave.code is None:
         return 0
@@ -230,19 +286,17 @@ def _end_process(code: int) -> NoReturn:
         os._exit(code)
 
 
-def _show(error: BaseException, report: int) -> None:
+def show_error(error: BaseException, report: int) -> None:
     """Shows an uncaught exception as the interpreter would, and reports it."""
     _drop_own_frames(error)
     hook: Callable[..., Any] = sys.excepthook
     hook(type(error), error, error.__traceback__)
-    try:
-        import traceback
+    report_error(error, report)
 
-        text = "".join(traceback.format_exception(error))
-        value = _text_of(error)
-        body = {"name": type(error).__name__, "value": value[:4096], "traceback": text[-MAX_TRACEBACK:]}
-        with open(report, "wb", closefd=False) as pipe:
-            pipe.write(json.dumps(body).encode())
+
+def report_error(error: BaseException, report: int) -> None:
+    try:
+        import_own("failure").report(error, lambda body: tell(report, {"error": body}))
     except Exception:  # noqa: BLE001 - the report is a courtesy; the code's own stderr already has the traceback
         pass
 
@@ -252,10 +306,3 @@ def _drop_own_frames(error: BaseException) -> None:
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(RUNNER_DIRECTORY + os.sep):
         trace = trace.tb_next
     error.__traceback__ = trace
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - __str__ is the program's own
-        return "<exception str() failed>"

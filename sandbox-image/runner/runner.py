@@ -3,6 +3,7 @@
 It keeps nothing that matters: whatever ends it, the control plane starts another.
 """
 
+import faulthandler  # noqa: F401 - loaded here, so that the programs share it
 import gc
 import json
 import os
@@ -16,43 +17,31 @@ from typing import Any
 
 import frames
 import linux
-from program import Program
+from execution import Execution
+from feed import Feed
+from program import Pipes, Program
 from supervisor import supervise
 from tunnels import FIRST_STREAM, Tunnels
 
 CONTROL_PLANE_IN = 0
 CONTROL_PLANE_OUT = 1
 
-
-class Execution:
-    """One execution as the runner sees it: its supervisor's socket, where its request goes, and two pipes of output.
-
-    A spare one waits for its request.
-    """
-
-    def __init__(self, pid: int, control: socket.socket, request: int, stdout: int, stderr: int) -> None:
-        self.stream = 0
-        self.body: dict[str, Any] = {}
-        """The request that it got."""
-        self.pid = pid
-        self.control = control
-        self.request = request
-        self.outputs = {stdout: frames.STDOUT, stderr: frames.STDERR}
-        """Frame type by descriptor, for the pipes not yet at their end."""
-        self.credit = frames.INITIAL_CREDIT
-        self.report = bytearray()
-        self.ended = False
+SUPERVISOR_LOST = {"failed": "supervisor lost"}
+"""The report of an execution whose supervisor was killed, by something of the session."""
 
 
 class Runner:
     def __init__(self) -> None:
         self.poll = select.epoll()
         self.decoder = frames.Decoder()
-        self.pending: list[tuple[int, dict[str, Any]]] = []
-        """Requests, with their streams, that no process runs yet."""
+        self.pending: list[tuple[int, dict[str, Any], bool]] = []
+        """Requests that no process runs yet: stream, request, and whether they may be tried again."""
         self.spare: Execution | None = None
         """Forked ahead, so that a request need not wait for two forks."""
         self.executions: dict[int, Execution] = {}
+        """Those that run, by stream."""
+        self.contexts: dict[str, Execution] = {}
+        """The processes of contexts, at work or not."""
         self.handlers: dict[int, Callable[[int, int], None]] = {}
         """By watched descriptor: called with (descriptor, events)."""
         self.tunnels: Tunnels | None = None
@@ -96,7 +85,7 @@ class Runner:
 
     def on_frame(self, kind: int, stream: int, payload: bytes) -> None:
         if kind == frames.START:
-            self.pending.append((stream, json.loads(payload)))
+            self.pending.append((stream, json.loads(payload), True))
         elif stream >= FIRST_STREAM and self.tunnels:
             self.tunnels.on_frame(kind, stream, payload)
         elif execution := self.executions.get(stream):
@@ -104,6 +93,10 @@ class Runner:
                 self.command(execution, payload)
             elif kind == frames.CREDIT:
                 self.grant(execution, int.from_bytes(payload, "big"))
+            elif kind == frames.DATA and execution.feed:
+                execution.feed.deliver(payload)
+            elif kind == frames.FIN and execution.feed:
+                execution.feed.finish()
         # Else it has ended while the frame was on its way.
 
     def fork_spare(self) -> Program | None:
@@ -113,7 +106,7 @@ class Runner:
         """
         descriptors: list[int] = []
         try:
-            for _ in range(3):
+            for _ in range(4):
                 descriptors.extend(os.pipe())
             ours, theirs = socket.socketpair()
             pid = os.fork()
@@ -121,102 +114,151 @@ class Runner:
             for descriptor in descriptors:
                 os.close(descriptor)
             return None
-        request_out, request_in, stdout_out, stdout_in, stderr_out, stderr_in = descriptors
+        request_out, request_in, stdout_out, stdout_in, stderr_out, stderr_in, display_out, display_in = descriptors
         if pid == 0:
             # Held here too, they would hide the runner's end from the supervisor, and the end of the request.
             ours.close()
-            for descriptor in (request_in, stdout_out, stderr_out):
+            for descriptor in (request_in, stdout_out, stderr_out, display_out):
                 os.close(descriptor)
-            return self.become_supervisor(theirs, request_out, stdout_in, stderr_in)
+            return self.become_supervisor(theirs, Pipes(request_out, stdout_in, stderr_in, display_in))
         theirs.close()
-        for descriptor in (request_out, stdout_in, stderr_in):
+        for descriptor in (request_out, stdout_in, stderr_in, display_in):
             os.close(descriptor)
-        self.spare = Execution(pid, ours, request_in, stdout_out, stderr_out)
-        self.watch(ours.fileno(), select.EPOLLIN, partial(self.on_readable, self.spare))
+        outputs = {stdout_out: frames.STDOUT, stderr_out: frames.STDERR, display_out: frames.DISPLAY}
+        self.spare = Execution(pid, ours, request_in, outputs)
+        self.watch(ours.fileno(), select.EPOLLIN, partial(self.on_supervisor, self.spare))
         return None
 
-    def become_supervisor(self, control: socket.socket, request: int, stdout: int, stderr: int) -> Program | None:
+    def become_supervisor(self, control: socket.socket, pipes: Pipes) -> Program | None:
         """In the forked process: keeps only what belongs to this execution, so that siblings' pipes can end."""
         try:
             # Sockets go with their objects, which would otherwise close these numbers again later.
             self.poll.close()
             self.handlers.clear()
             self.executions.clear()
+            self.contexts.clear()
             self.tunnels = None
             null = os.open("/dev/null", os.O_RDWR)
             os.dup2(null, CONTROL_PLANE_IN)
             os.dup2(null, CONTROL_PLANE_OUT)
-            kept = sorted((2, control.fileno(), request, stdout, stderr, os.sysconf("SC_OPEN_MAX")))
+            kept = sorted((2, control.fileno(), *pipes, os.sysconf("SC_OPEN_MAX")))
             for below, above in zip(kept, kept[1:]):
                 os.closerange(below + 1, above)
-            return supervise(control, request, stdout, stderr)
+            return supervise(control, pipes)
         except BaseException as error:  # noqa: BLE001 - nothing may unwind into the runner's own code
             os.write(2, f"supervisor: {error!r}\n".encode())
             os._exit(70)
 
-    def launch(self, stream: int, request: dict[str, Any]) -> None:
-        """Hands a request to the spare."""
-        execution, self.spare = self.spare, None
-        if execution and select.select([execution.control], [], [], 0)[0]:
-            # It has ended while it waited, by something of the session.
-            self.unwatch(execution.control.fileno())
-            execution.control.close()
-            self.discard_spare(execution)
-            self.pending.insert(0, (stream, request))
-            return
+    def launch(self, stream: int, request: dict[str, Any], may_retry: bool) -> None:
+        """Hands a request to its context's process, else to the spare."""
+        name = request.get("context")
+        if "end_context" in request:
+            self.end_context(request["end_context"])
+        execution = self.alive(self.contexts.get(name)) if name else None
         if execution is None:
+            if self.spare and not self.alive(self.spare):
+                # It has ended while it waited, by something of the session.
+                self.pending.insert(0, (stream, request, may_retry))
+                return
+            execution, self.spare = self.spare, None
+            if execution:
+                execution.fresh = True
+                execution.retries = may_retry and not request.get("stdin_stream")
+        if execution is None or execution.stream:
             self.send(frames.pack_json(frames.END, stream, frames.NO_PROCESS))
             return
-        execution.stream = stream
-        execution.body = request
+        if name:
+            self.contexts[name] = execution
         self.executions[stream] = execution
-        self.watch_outputs(execution)
         try:
-            with open(execution.request, "wb") as pipe:
-                # An earlier execution may have stopped it while it waited.
-                os.kill(execution.pid, signal.SIGCONT)
-                execution.control.send(frames.WAKE)
-                pipe.write(json.dumps({**request, "settled_ns": self.settled_ns}).encode())
+            # An earlier execution may have stopped it while it waited.
+            os.kill(execution.pid, signal.SIGCONT)
+            execution.control.send(frames.WAKE)
+            execution.begin(stream, request, self.settled_ns)
         except (BrokenPipeError, ProcessLookupError):
             # Something of the session has killed it; its supervisor reports that, or its silence does.
-            pass
+            execution.stream, execution.body = stream, request
+        if request.get("stdin_stream"):
+            self.start_feed(execution)
+        elif not name:
+            execution.close_request()
+        self.watch_outputs(execution)
 
-    def on_readable(self, execution: Execution, descriptor: int, _events: int) -> None:
-        kind = execution.outputs.get(descriptor)
-        if kind is None:
-            self.on_report(execution, descriptor)
-            return
-        data = os.read(descriptor, min(frames.CHUNK, execution.credit))
+    def alive(self, execution: Execution | None) -> Execution | None:
+        """The same, unless it has ended: a process that waits for a request has nothing else to say."""
+        if execution and not execution.stream and select.select([execution.control], [], [], 0)[0]:
+            self.on_supervisor(execution, 0, 0)
+            self.forget(execution)
+            return None
+        return execution
+
+    def start_feed(self, execution: Execution) -> None:
+        stream, descriptor = execution.stream, execution.request
+        execution.request = -1
+        execution.feed = Feed(
+            descriptor,
+            grant=lambda size: self.send(frames.pack(frames.CREDIT, stream, size.to_bytes(4, "big"))),
+            watch=lambda descriptor, wanted: self.watch_feed(execution, descriptor, wanted),
+        )
+        # Only now: input that came before its process would have nowhere to wait.
+        execution.feed.invite()
+
+    def watch_feed(self, execution: Execution, descriptor: int, wanted: bool) -> None:
+        if wanted and execution.feed:
+            feed = execution.feed
+            self.watch(descriptor, select.EPOLLOUT, lambda _descriptor, _events: feed.flush())
+        elif descriptor in self.handlers:
+            self.unwatch(descriptor)
+
+    def end_context(self, name: str) -> None:
+        """Ends an idle context; what it still says interests nobody."""
+        if execution := self.contexts.pop(name, None):
+            self.command(execution, frames.KILL)
+
+    def on_output(self, execution: Execution, descriptor: int, _events: int) -> None:
+        data = execution.read_output(descriptor)
         if data:
-            self.send(frames.pack(kind, execution.stream, data))
-            execution.credit -= len(data)
+            self.send(frames.pack(execution.outputs[descriptor], execution.stream, data))
             if execution.credit == 0:
                 # Not watched at all: the end of a pipe would be told even to a watcher of nothing.
-                for output in execution.outputs:
-                    self.unwatch(output)
-            return
-        del execution.outputs[descriptor]
-        self.unwatch(descriptor)
-        os.close(descriptor)
+                self.unwatch_outputs(execution)
+        elif data is None:
+            self.unwatch(descriptor)
+        else:
+            self.unwatch(descriptor)
+            del execution.outputs[descriptor]
+            os.close(descriptor)
         self.finish_if_done(execution)
 
-    def on_report(self, execution: Execution, descriptor: int) -> None:
-        try:
-            data = execution.control.recv(1 << 16)
-        except ConnectionResetError:
-            # Its supervisor was killed before it had read all that it was sent.
-            data = b""
-        if data:
-            execution.report += data
-            return
-        execution.ended = True
-        self.unwatch(descriptor)
+    def on_supervisor(self, execution: Execution, _descriptor: int, _events: int) -> None:
+        for report in execution.read_reports():
+            self.on_report(execution, report)
+        if execution.ended:
+            self.on_end(execution)
+
+    def on_report(self, execution: Execution, report: dict[str, Any]) -> None:
+        execution.report = report
+        if report.get("alive"):
+            execution.owe_what_is_there()
+        self.finish_if_done(execution)
+
+    def on_end(self, execution: Execution) -> None:
+        """A supervisor is gone, with a report or without one."""
+        self.unwatch(execution.control.fileno())
         execution.control.close()
-        if execution is self.spare:
-            self.discard_spare(execution)
-        else:
+        if execution.stream:
             self.finish_if_done(execution)
+        if not execution.stream:
+            self.forget(execution)
         self.reap()
+
+    def forget(self, execution: Execution) -> None:
+        """Lets go of a process that has ended and has no run to report, a spare too that something has killed."""
+        if execution is self.spare:
+            self.spare = None
+        self.contexts = {name: other for name, other in self.contexts.items() if other is not execution}
+        self.unwatch_outputs(execution)
+        execution.close()
 
     def reap(self) -> None:
         """Collects supervisors of earlier executions, and what was orphaned by ones that were killed."""
@@ -226,38 +268,43 @@ class Runner:
         except ChildProcessError:
             pass
 
-    def discard_spare(self, execution: Execution) -> None:
-        """Something of the session has killed it before it got a request."""
-        self.spare = None
-        for descriptor in (execution.request, *execution.outputs):
-            os.close(descriptor)
-
     def finish_if_done(self, execution: Execution) -> None:
-        """Sends the end once the supervisor is gone and every byte of output is on its way.
+        """Sends the end of a run once it is known and every byte of output is on its way.
 
         A supervisor that was killed, or that could not end all, leaves processes that hold the pipes open:
         then the end goes out at once, and the control plane clears the sandbox.
         """
-        if not execution.ended:
+        report = execution.report or (dict(SUPERVISOR_LOST) if execution.ended else None)
+        if report is None or not execution.stream:
             return
-        report = json.loads(execution.report) if execution.report else {"failed": "supervisor lost"}
-        if execution.outputs and report.get("survivors") is False:
+        if not execution.delivered and report.get("survivors") is False:
             return
-        for descriptor in list(execution.outputs):
-            if descriptor in self.handlers:
-                self.unwatch(descriptor)
-            os.close(descriptor)
-        del self.executions[execution.stream]
-        if report.pop("started", True) is False and not execution.body.get("again"):
+        self.unwatch_outputs(execution)
+        stream, request, retries = execution.stream, execution.body, execution.retries
+        del self.executions[stream]
+        execution.stream = 0
+        execution.retries = False
+        alive = report.pop("alive", False)
+        if not alive:
+            if execution.feed:
+                execution.feed.close()
+            self.forget(execution)
+        if report.get("started") is False and retries:
             # Killed in the moment in which it got the request: nothing of that has run.
-            self.pending.append((execution.stream, {**execution.body, "again": True}))
+            self.pending.append((stream, request, False))
             return
         self.settled_ns = max(self.settled_ns, report.pop("settled_ns", 0))
-        self.send(frames.pack_json(frames.END, execution.stream, report))
+        if execution.context:
+            report["context_alive"] = alive
+            report["context_created"] = execution.fresh
+        execution.fresh = False
+        if kept := execution.finish_kept():
+            report["kept"] = kept
+        self.send(frames.pack_json(frames.END, stream, report))
 
     def command(self, execution: Execution, command: bytes) -> None:
         # From here on its end is wanted.
-        execution.body["again"] = True
+        execution.retries = False
         try:
             execution.control.send(command)
         except OSError:
@@ -271,7 +318,12 @@ class Runner:
 
     def watch_outputs(self, execution: Execution) -> None:
         for output in execution.outputs:
-            self.watch(output, select.EPOLLIN, partial(self.on_readable, execution))
+            self.watch(output, select.EPOLLIN, partial(self.on_output, execution))
+
+    def unwatch_outputs(self, execution: Execution) -> None:
+        for output in execution.outputs:
+            if output in self.handlers:
+                self.unwatch(output)
 
     def watch(self, descriptor: int, events: int, handler: Callable[[int, int], None]) -> None:
         if descriptor in self.handlers:

@@ -14,15 +14,16 @@ from typing import Any
 import changes
 import frames
 import linux
-from program import Program
+import stacks
+from program import Pipes, Program
 
 KILL_LIMIT_S = 0.8
 """How long leftovers may resist; the control plane steps in after one second."""
 MAX_REPORT = 256 * 1024
-"""Most bytes that a program may report of its uncaught exception."""
+"""Most bytes that a program may report of one run."""
 
 
-def supervise(control: socket.socket, request: int, stdout: int, stderr: int) -> Program | None:
+def supervise(control: socket.socket, pipes: Pipes) -> Program | None:
     """Forks a program, waits for its end, reports that on `control` and exits; returns only in the program's process.
 
     The program waits for its request, so both processes can be there before there is anything to run.
@@ -30,85 +31,134 @@ def supervise(control: socket.socket, request: int, stdout: int, stderr: int) ->
     linux.become_subreaper()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     report_out, report_in = os.pipe()
+    post_mortem = stacks.create()
     try:
         pid = os.fork()
     except OSError:
-        control.sendall(json.dumps(frames.NO_PROCESS).encode())
+        control.sendall(json.dumps(frames.NO_PROCESS).encode() + b"\n")
         os._exit(0)
     if pid == 0:
-        return Program.prepare(request, stdout, stderr, report_in)
-    for descriptor in (request, stdout, stderr, report_in):
+        return Program.prepare(pipes, report_in, post_mortem)
+    for descriptor in (*pipes, report_in):
         os.close(descriptor)
-    # In vain, as the program warms up: the report of a program that changed nothing.
-    json.dumps(_report(0, True, json.dumps({"started_ns": 2**62, "oom_kills": 0}).encode() + b"\n"))
-    status, reported = _wait(pid, control, report_out)
-    clean = linux.kill_descendants(KILL_LIMIT_S)
-    try:
-        control.sendall(json.dumps(_report(status, clean, bytes(reported))).encode())
-        control.shutdown(socket.SHUT_WR)
-    except BrokenPipeError:
-        # The runner is gone, and with it everyone who would want to know.
-        pass
-    os._exit(0)
+    Supervision(pid, control, report_out, post_mortem).run()
 
 
-def _wait(pid: int, control: socket.socket, report: int) -> tuple[int, bytearray]:
-    """Obeys the runner until the program ends; its wait status and all that it reported."""
-    ended = os.pidfd_open(pid)
-    poll = select.poll()
-    for descriptor in (ended, control.fileno(), report):
-        poll.register(descriptor, select.POLLIN)
-    reported = bytearray()
-    while True:
-        ready = {descriptor for descriptor, _ in poll.poll()}
-        if report in ready:
-            data = os.read(report, 65536)
-            reported += data
-            if not data or len(reported) > MAX_REPORT:
-                poll.unregister(report)
-                os.close(report)
-        elif ended in ready:
-            return os.waitpid(pid, 0)[1], reported
-        if control.fileno() in ready:
-            _obey(control.recv(1), pid)
+class Supervision:
+    def __init__(self, pid: int, control: socket.socket, report: int, post_mortem: int) -> None:
+        self._pid = pid
+        self._control = control
+        self._from_program = report
+        self._post_mortem = post_mortem
+        self._unread = bytearray()
+        self._reported = 0
+        self._said: dict[str, Any] = {}
+        """What the program has said of the run: `start`, `error`, `done`."""
+        self._interrupted = False
+        # In vain, as the program warms up: the report of a program that changed nothing.
+        self._said = {"start": {"started_ns": 2**62, "oom_kills": 0}}
+        json.dumps(self._describe())
+        self._said = {}
 
+    def run(self) -> None:
+        """Obeys the runner and passes on reports until the program ends; then ends what it left, and itself."""
+        status = self._wait()
+        clean = linux.kill_descendants(KILL_LIMIT_S)
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._send(
+            {
+                "started": "start" in self._said,
+                "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+                "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+                "survivors": not clean,
+                **self._describe(),
+                "cpu_ms": round((usage.ru_utime + usage.ru_stime) * 1000, 3),
+                "peak_memory_bytes": usage.ru_maxrss * 1024,
+            }
+        )
+        os._exit(0)
 
-def _obey(command: bytes, pid: int) -> None:
-    if command == frames.INTERRUPT:
-        # The whole process group, as Ctrl-C at a terminal does.
-        number, target = signal.SIGINT, -pid
-    elif command == frames.WAKE:
-        # An earlier execution may have stopped it while it waited.
-        number, target = signal.SIGCONT, pid
-    else:
-        # Also when the runner is gone: nobody is left to report to.
-        number, target = signal.SIGKILL, pid
-    try:
-        os.kill(target, number)
-    except ProcessLookupError:
-        pass
+    def _wait(self) -> int:
+        """The wait status of the ended program, everything that it reported being read."""
+        ended = os.pidfd_open(self._pid)
+        poll = select.poll()
+        for descriptor in (ended, self._control.fileno(), self._from_program):
+            poll.register(descriptor, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self._from_program in ready:
+                if not self._hear():
+                    poll.unregister(self._from_program)
+                    os.close(self._from_program)
+                    self._from_program = -1
+            elif ended in ready:
+                return os.waitpid(self._pid, 0)[1]
+            if self._control.fileno() in ready:
+                self._obey(self._control.recv(1))
 
+    def _hear(self) -> bool:
+        """Takes what the program reports; False when there will be no more, or too much was said of one run."""
+        data = os.read(self._from_program, 65536)
+        self._reported += len(data)
+        self._unread += data
+        *lines, rest = self._unread.split(b"\n")
+        self._unread = bytearray(rest)
+        for line in lines:
+            said = _parse(line)
+            if isinstance(said, dict):
+                self._said.update(said)
+        if "done" in self._said:
+            self._finish_run()
+        return bool(data) and self._reported <= MAX_REPORT
 
-def _report(status: int, clean: bool, reported: bytes) -> dict[str, Any]:
-    """What the control plane is told of an ended program."""
-    first_line, _, rest = reported.partition(b"\n")
-    start = _parse(first_line) or {}
-    files, settled_ns = changes.changed_files(start["started_ns"]) if start else ([], 0)
-    if "script" in start:
-        _remove_script(start["script"])
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return {
-        "started": bool(start),
-        "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
-        "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
-        "oom_killed": bool(start) and linux.oom_kills() > start["oom_kills"],
-        "survivors": not clean,
-        "error": _error(_parse(rest)),
-        "files": files,
-        "cpu_ms": round((usage.ru_utime + usage.ru_stime) * 1000, 3),
-        "peak_memory_bytes": usage.ru_maxrss * 1024,
-        "settled_ns": settled_ns,
-    }
+    def _finish_run(self) -> None:
+        """A context's: its program lives on, for the next one."""
+        done = _numbers(self._said.get("done"), ("exit_code", "cpu_ms", "peak_memory_bytes"))
+        self._send({"started": True, "signal": None, "survivors": False, "alive": True, **done, **self._describe()})
+        self._said = {}
+        self._reported = 0
+        self._interrupted = False
+
+    def _describe(self) -> dict[str, Any]:
+        """What can be said of a run while its program may still be there."""
+        start = self._said.get("start")
+        start = start if isinstance(start, dict) else {}
+        since_ns = start.get("started_ns")
+        files, settled_ns = changes.changed_files(since_ns) if isinstance(since_ns, int) else ([], 0)
+        if isinstance(start.get("script"), str):
+            _remove_script(start["script"])
+        oom_kills = start.get("oom_kills")
+        return {
+            "oom_killed": isinstance(oom_kills, int) and linux.oom_kills() > oom_kills,
+            "error": _error(self._said.get("error")),
+            "files": files,
+            "settled_ns": settled_ns,
+            "stacks": stacks.read(self._post_mortem, start.get("main_thread")) if self._interrupted else [],
+        }
+
+    def _send(self, report: dict[str, Any]) -> None:
+        try:
+            self._control.sendall(json.dumps(report).encode() + b"\n")
+        except (BrokenPipeError, ConnectionResetError):
+            # The runner is gone, and with it everyone who would want to know.
+            pass
+
+    def _obey(self, command: bytes) -> None:
+        if command == frames.INTERRUPT:
+            self._interrupted = True
+            stacks.take(self._post_mortem, self._pid)
+            # The whole process group, as Ctrl-C at a terminal does.
+            number, target = signal.SIGINT, -self._pid
+        elif command == frames.WAKE:
+            # An earlier execution may have stopped it while it waited.
+            number, target = signal.SIGCONT, self._pid
+        else:
+            # Also when the runner is gone: nobody is left to report to.
+            number, target = signal.SIGKILL, self._pid
+        try:
+            os.kill(target, number)
+        except ProcessLookupError:
+            pass
 
 
 def _parse(line: bytes) -> Any:
@@ -121,9 +171,17 @@ def _parse(line: bytes) -> Any:
 
 def _error(value: Any) -> Any:
     try:
-        return value if all(isinstance(value[key], str) for key in ("name", "value", "traceback")) else None
+        texts = {key: value[key] for key in ("name", "value", "traceback") if isinstance(value[key], str)}
     except (TypeError, KeyError):
         return None
+    denied = value.get("denied")
+    return {**texts, **({"denied": denied} if isinstance(denied, str) else {})} if len(texts) == 3 else None
+
+
+def _numbers(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Of what a program says of itself, the numbers that may be passed on; 0 for others."""
+    known = value if isinstance(value, dict) else {}
+    return {name: known[name] if isinstance(known.get(name), (int, float)) else 0 for name in names}
 
 
 def _remove_script(script: str) -> None:

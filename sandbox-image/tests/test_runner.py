@@ -1,5 +1,6 @@
 """Drives the runner over its channel, as the control plane does. Needs Linux and a writable /workspace."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -24,6 +25,10 @@ class Outcome:
     stdout: bytes = b""
     stderr: bytes = b""
     report: dict[str, Any] | None = None
+    display: bytes = b""
+    credit: int = 0
+    """Bytes of input that the runner takes in all."""
+    credited: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
     printed: threading.Event = field(default_factory=threading.Event)
 
@@ -57,10 +62,16 @@ class Client:
             outcome.report = json.loads(payload)
             outcome.ended.set()
             return
+        if kind == frames.CREDIT:
+            outcome.credit += int.from_bytes(payload, "big")
+            outcome.credited.set()
+            return
         if kind == frames.STDOUT:
             outcome.stdout += payload
-        else:
+        elif kind == frames.STDERR:
             outcome.stderr += payload
+        else:
+            outcome.display += payload
         outcome.printed.set()
         if self.grant:
             self.send(frames.CREDIT, stream, len(payload).to_bytes(4, "big"))
@@ -80,8 +91,11 @@ class Client:
         return outcome
 
     def stop(self, outcome: Outcome, how: bytes) -> None:
+        self.tell(frames.STOP, outcome, how)
+
+    def tell(self, kind: int, outcome: Outcome, payload: bytes = b"") -> None:
         stream = next(key for key, value in self.outcomes.items() if value is outcome)
-        self.send(frames.STOP, stream, how)
+        self.send(kind, stream, payload)
 
     def run(self, code: str, **request: Any) -> Outcome:
         outcome = self.start(code, **request)
@@ -291,7 +305,9 @@ class RunnerTest(unittest.TestCase):
             "for name in filter(str.isdigit, os.listdir('/proc')):\n"
             "    try: parent = int(open(f'/proc/{name}/stat').read().rpartition(')')[2].split()[1])\n"
             "    except OSError: continue\n"
-            "    if parent == runner and int(name) != os.getppid(): os.kill(int(name), 9); print('killed')\n"
+            "    if parent == runner and int(name) != os.getppid():\n"
+            "        os.kill(int(name), 9); print('killed')\n"
+            "        while ') Z ' not in open(f'/proc/{name}/stat').read(): pass\n"
         )
         self.assertIn(b"killed\n", outcome.stdout)
         self.assertEqual(self.client.run("print(1)").stdout, b"1\n")
@@ -319,6 +335,142 @@ class RunnerTest(unittest.TestCase):
         client = Client()
         self.assertTrue(client.ready.wait(5))
         client.close()
+
+
+class StreamsTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.client = Client()
+        self.addCleanup(lambda: self.client.process.poll() is None and self.client.close())
+
+    def test_streamed_input_arrives_whole_and_in_order(self) -> None:
+        outcome = self.client.start(
+            "import sys, hashlib\ndata = sys.stdin.buffer.read()\nprint(len(data), hashlib.md5(data).hexdigest())",
+            stdin_stream=True,
+        )
+        data = os.urandom(3_000_000)
+        sent = 0
+        while sent < len(data):
+            self.assertTrue(outcome.credited.wait(10))
+            outcome.credited.clear()
+            part = data[sent : outcome.credit]
+            for at in range(0, len(part), 60_000):
+                self.client.tell(frames.DATA, outcome, part[at : at + 60_000])
+            sent += len(part)
+        self.client.tell(frames.FIN, outcome)
+        self.assertTrue(outcome.ended.wait(10))
+        self.assertEqual(outcome.stdout.decode(), f"{len(data)} {hashlib.md5(data).hexdigest()}\n")
+
+    def test_input_that_the_program_does_not_read_is_taken_all_the_same(self) -> None:
+        outcome = self.client.start("import os, time\nos.close(0)\nprint('closed')\ntime.sleep(0.5)", stdin_stream=True)
+        self.assertTrue(outcome.printed.wait(10))
+        self.assertTrue(outcome.credited.wait(10))
+        self.client.tell(frames.DATA, outcome, b"x" * 200_000)
+        self.assertTrue(outcome.ended.wait(10))
+        self.assertEqual(report_of(outcome)["exit_code"], 0)
+        self.assertEqual(outcome.credit, frames.INITIAL_CREDIT + 200_000)
+
+    def test_output_beyond_the_inline_limit_is_kept_in_a_file_up_to_its_limit(self) -> None:
+        keep = {"id": "exe_1", "inline": 1000, "limit": 50_000, "total": 120_000}
+        outcome = self.client.run("for i in range(20_000): print(i)", keep=keep)
+        kept = report_of(outcome)["kept"]
+        self.assertEqual(kept, {"stdout": {"path": ".glovebox/outputs/exe_1.stdout", "bytes": 50_000}})
+        with open(f"/workspace/{kept['stdout']['path']}", "rb") as file:
+            self.assertEqual(file.read(), outcome.stdout[:50_000])
+
+    def test_short_output_is_kept_nowhere(self) -> None:
+        keep = {"id": "exe_2", "inline": 1000, "limit": 50_000, "total": 120_000}
+        self.assertNotIn("kept", report_of(self.client.run("print('x' * 900)", keep=keep)))
+
+    def test_the_oldest_kept_output_makes_room_for_the_newest(self) -> None:
+        for number in range(4):
+            keep = {"id": f"room_{number}", "inline": 0, "limit": 50_000, "total": 100_000}
+            self.client.run("print('x' * 60_000)", keep=keep)
+        there = [number for number in range(4) if os.path.exists(f"/workspace/.glovebox/outputs/room_{number}.stdout")]
+        self.assertEqual(there, [2, 3])
+
+    def test_an_interrupted_program_leaves_the_stack_of_every_thread(self) -> None:
+        outcome = self.client.start(
+            "import threading, time\n"
+            "def waits(): print('ready'); time.sleep(60)\n"
+            "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+            "waits()\n"
+        )
+        self.assertTrue(outcome.printed.wait(10))
+        self.client.stop(outcome, frames.INTERRUPT)
+        self.assertTrue(outcome.ended.wait(10))
+        main, other = report_of(outcome)["stacks"]
+        self.assertEqual(main["thread"], "MainThread")
+        self.assertRegex(main["frames"][-1], r'^File ".*/main.py", line 2, in waits$')
+        self.assertRegex(main["frames"][0], r'^File ".*/main.py", line 4, in <module>$')
+        self.assertIn("in run", other["frames"][-1])
+
+
+BUDGET = {"results": {"limit": 10_000, "total": 50_000}}
+
+
+class ContextTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.client = Client()
+        self.addCleanup(lambda: self.client.process.poll() is None and self.client.close())
+
+    def run_cell(self, code: str, context: str = "a", **request: Any) -> Outcome:
+        return self.client.run(code, context=context, **BUDGET, **request)
+
+    def test_variables_live_on_in_their_context_alone(self) -> None:
+        self.assertEqual(report_of(self.run_cell("x = 1"))["context_alive"], True)
+        self.assertEqual(self.run_cell("print(x)").stdout, b"1\n")
+        self.assertIn(b"NameError", self.run_cell("print(x)", "b").stderr)
+        self.assertIn(b"NameError", self.run_cell("print(x)", end_context="a").stderr)
+
+    def test_an_error_ends_the_cell_and_not_the_context(self) -> None:
+        self.run_cell("x = 5")
+        report = report_of(self.run_cell("1/0"))
+        self.assertEqual((report["exit_code"], report["error"]["name"]), (1, "ZeroDivisionError"))
+        self.assertEqual(self.run_cell("print(x)").stdout, b"5\n")
+
+    def test_an_interrupt_keeps_the_state(self) -> None:
+        self.run_cell("x = 5")
+        outcome = self.client.start("import time; print('ready'); time.sleep(60)", context="a", **BUDGET)
+        self.assertTrue(outcome.printed.wait(10))
+        self.client.stop(outcome, frames.INTERRUPT)
+        self.assertTrue(outcome.ended.wait(10))
+        self.assertEqual(report_of(outcome)["exit_code"], 130)
+        self.assertEqual(report_of(outcome)["context_alive"], True)
+        self.assertIn("<module>", report_of(outcome)["stacks"][0]["frames"][0])
+        self.assertEqual(self.run_cell("print(x)").stdout, b"5\n")
+
+    def test_a_context_that_dies_says_so_and_the_next_is_a_new_one(self) -> None:
+        self.run_cell("x = 5")
+        report = report_of(self.run_cell("import os; print(x, flush=True); os._exit(3)"))
+        self.assertEqual((report["exit_code"], report["context_alive"]), (3, False))
+        self.assertIn(b"NameError", self.run_cell("print(x)").stderr)
+
+    def test_a_context_that_dies_between_its_cells_is_replaced(self) -> None:
+        self.run_cell("import threading, os; threading.Timer(0.2, os._exit, (0,)).start()")
+        self.client.run("import time; time.sleep(0.5)")
+        self.assertEqual(self.run_cell("print('here')").stdout, b"here\n")
+
+    def test_all_output_of_a_cell_comes_before_its_end(self) -> None:
+        self.run_cell("1")
+        for _ in range(20):
+            outcome = self.run_cell("print('x' * 300_000)")
+            self.assertEqual(len(outcome.stdout), 300_001)
+
+    def test_a_thread_that_goes_on_printing_does_not_hold_up_the_end(self) -> None:
+        self.run_cell("import threading\ndef spam():\n    while True: print('spam')\nthreading.Thread(target=spam, daemon=True).start()")
+        self.assertIn(b"done", self.run_cell("print('done')").stdout)
+
+    def test_each_cell_has_its_own_input(self) -> None:
+        self.assertEqual(self.run_cell("print(input())", stdin="one\ntwo\n").stdout, b"one\n")
+        self.assertIn(b"EOFError", self.run_cell("print(input())").stderr)
+
+    def test_a_killed_context_takes_its_processes_along(self) -> None:
+        self.run_cell("import subprocess; p = subprocess.Popen(['sleep', '99']); print(p.pid)")
+        outcome = self.client.start("print('ready'); import time; time.sleep(60)", context="a", **BUDGET)
+        self.assertTrue(outcome.printed.wait(10))
+        self.client.stop(outcome, frames.KILL)
+        self.assertTrue(outcome.ended.wait(10))
+        self.assertEqual(self.client.run("import os; print(sum(b'sleep' in open(f'/proc/{p}/cmdline','rb').read() for p in os.listdir('/proc') if p.isdigit()))").stdout, b"0\n")
 
 
 class InstalledTest(unittest.TestCase):

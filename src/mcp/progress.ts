@@ -78,7 +78,7 @@ export class ProgressFeed {
 
 function toText(event: ToolEvent, pending: string): string {
   if ('text' in event) return event.text;
-  const line = event.type === 'session' ? `session ${event.session_id}` : event.message;
+  const line = toLine(event);
   return pending === '' || pending.endsWith('\n') ? `${line}\n` : `\n${line}\n`;
 }
 
@@ -86,4 +86,9 @@ function toText(event: ToolEvent, pending: string): string {
 function newest(text: string): string {
   if (text.length <= MESSAGE_LIMIT) return text;
   return `…${text.slice(1 - MESSAGE_LIMIT).replace(/^[\uDC00-\uDFFF]/, '')}`;
+}
+
+function toLine(event: Exclude<ToolEvent, { text: string }>): string {
+  if (event.type === 'display') return `[result] ${Object.keys(event.result).join(', ')}`;
+  return event.type === 'session' ? `session ${event.session_id}` : event.message;
 }

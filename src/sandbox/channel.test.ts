@@ -12,11 +12,17 @@ const REPORT = {
   files: [],
   cpu_ms: 1,
   peak_memory_bytes: 1,
+  stacks: [],
 };
 const ready = encodeFrame(FrameType.ready, 0, Buffer.from('{}'));
 const end = (stream: number, report: unknown = REPORT) =>
   encodeFrame(FrameType.end, stream, Buffer.from(JSON.stringify(report)));
 const output = (stream: number, text: string) => encodeFrame(FrameType.stdout, stream, Buffer.from(text));
+const credit = (stream: number, bytes: number) => {
+  const payload = Buffer.alloc(4);
+  payload.writeUInt32BE(bytes);
+  return encodeFrame(FrameType.credit, stream, payload);
+};
 
 async function openChannel(): Promise<{ channel: Channel; runner: Duplex }> {
   const [ours, runner] = duplexPair();
@@ -127,5 +133,53 @@ describe('a channel', () => {
     const [ours, runner] = duplexPair();
     runner.end();
     await expect(Channel.open(ours)).rejects.toMatchObject({ code: 'sandbox_lost' });
+  });
+});
+
+describe('streamed input', () => {
+  const chunks = async function* (...parts: string[]) {
+    for (const part of parts) yield Buffer.from(part);
+  };
+
+  it('is sent only as far as the runner grants, and its end after it', async () => {
+    const { channel, runner } = await openChannel();
+    const frames: [number, string][] = [];
+    const decoder = new FrameDecoder();
+    const finished = Promise.withResolvers<void>();
+    runner.on('data', (chunk: Buffer) => {
+      for (const { type, payload } of decoder.decode(chunk)) {
+        if (type === FrameType.start) continue;
+        frames.push([type, payload.toString()]);
+        if (type === FrameType.data) runner.write(credit(1, payload.length));
+        if (type === FrameType.fin) finished.resolve();
+      }
+    });
+    const pumped = channel.execute({ stdin_stream: true }, () => {}).input.pump(chunks('abcde', 'fg'));
+    expect(frames).toEqual([]);
+    runner.write(credit(1, 3));
+    await Promise.all([pumped, finished.promise]);
+    expect(frames).toEqual([
+      [FrameType.data, 'abc'],
+      [FrameType.data, 'de'],
+      [FrameType.data, 'fg'],
+      [FrameType.fin, ''],
+    ]);
+  });
+
+  it('is no longer asked of its source when the program has ended', async () => {
+    const { channel, runner } = await openChannel();
+    let closed = false;
+    const endless = async function* () {
+      try {
+        for (;;) yield Buffer.from('x');
+      } finally {
+        closed = true;
+      }
+    };
+    const execution = channel.execute({ stdin_stream: true }, () => {});
+    const pumped = execution.input.pump(endless());
+    runner.write(Buffer.concat([credit(1, 10), end(1)]));
+    await pumped;
+    expect(closed).toBe(true);
   });
 });

@@ -1,24 +1,10 @@
 import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../errors.ts';
-import { encodeFrame, FIRST_TUNNEL, type Frame, FrameDecoder, FrameType, INITIAL_CREDIT } from './frames.ts';
-import { parseReport, type Report } from './report.ts';
+import { ChannelExecution } from './channel-execution.ts';
+import type { ExecutionRequest, OutputSink } from './execution.ts';
+import { encodeFrame, FIRST_TUNNEL, type Frame, FrameDecoder, FrameType } from './frames.ts';
+import { parseReport } from './report.ts';
 import { Tunnel } from './tunnel.ts';
-
-/** What the runner is asked to run. */
-export interface ExecutionRequest {
-  /** `code` unless it says otherwise. */
-  readonly kind?: 'packages' | 'install';
-  readonly code?: string;
-  /** The program's whole standard input; an empty one when left out. */
-  readonly stdin?: string;
-  /** For `install`. */
-  readonly packages?: readonly { readonly name: string; readonly requirement: string }[];
-  /** Added to the program's environment. */
-  readonly env?: Readonly<Record<string, string>>;
-}
-
-/** Takes output as it comes; a promise holds the program back until it settles. */
-export type OutputSink = (stream: 'stdout' | 'stderr', chunk: Buffer) => void | Promise<void>;
 
 /** Takes each connection that code in the sandbox makes to its package index. */
 export type OnTunnel = (tunnel: Duplex) => void;
@@ -27,8 +13,6 @@ export type OnTunnel = (tunnel: Duplex) => void;
 const READY_LIMIT_MS = 10_000;
 /** More than the runner opens at once: a tunnel that was reset there may still be open here. */
 const MAX_TUNNELS = 256;
-/** Output taken before credit for it is granted anew: fewer frames than one grant for each chunk. */
-const GRANT_BYTES = INITIAL_CREDIT / 4;
 
 /**
  * Frames over a runner's stdin and stdout: any number of executions at once, each with its own credit,
@@ -116,6 +100,8 @@ export class Channel {
     if (!execution) throw new Error(`frame of type ${type} for unknown stream ${stream}`);
     if (type === FrameType.stdout) execution.take('stdout', payload);
     else if (type === FrameType.stderr) execution.take('stderr', payload);
+    else if (type === FrameType.display) execution.take('display', payload);
+    else if (type === FrameType.credit && payload.length === 4) execution.input.grant(payload.readUInt32BE());
     else if (type === FrameType.end) {
       this.#executions.delete(stream);
       execution.end(parseReport(payload));
@@ -149,82 +135,5 @@ export class Channel {
     tunnel.on('error', () => {}); // Whoever uses the tunnel learns of its end by its close.
     this.#tunnels.set(stream, tunnel);
     this.#onTunnel(tunnel);
-  }
-}
-
-/** One execution's end of the channel. */
-export class ChannelExecution {
-  /** The runner's report, as soon as it comes. Never settles if the channel closes first. */
-  readonly ended: Promise<Report>;
-  readonly #sink: OutputSink;
-  readonly #send: (type: number, payload: Buffer) => void;
-  #end: (report: Report) => void = () => {};
-  #credit = INITIAL_CREDIT;
-  #consumed = 0;
-  /** Bytes that a slow sink still holds. */
-  #held = 0;
-  #waiting = true;
-  #released: () => void = () => {};
-
-  constructor(sink: OutputSink, send: (type: number, payload: Buffer) => void) {
-    this.#sink = sink;
-    this.#send = send;
-    this.ended = new Promise((resolve) => {
-      this.#end = resolve;
-    });
-  }
-
-  interrupt(): void {
-    this.#send(FrameType.stop, Buffer.from('i'));
-  }
-
-  kill(): void {
-    this.#send(FrameType.stop, Buffer.from('k'));
-  }
-
-  /** Settles when the sink has let go of all output that has come. */
-  delivered(): Promise<void> {
-    if (this.#held === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#released = resolve;
-    });
-  }
-
-  /** From now on the sink may be as slow as it likes: it holds nobody back. */
-  stopWaiting(): void {
-    this.#waiting = false;
-    this.#release(this.#held);
-  }
-
-  /** @throws Error when the stream sends more than it was granted. */
-  take(stream: 'stdout' | 'stderr', chunk: Buffer): void {
-    this.#credit -= chunk.length;
-    if (this.#credit < 0) throw new Error('output beyond its credit');
-    this.#held += chunk.length;
-    const pressure = this.#sink(stream, chunk);
-    if (!pressure || !this.#waiting) {
-      this.#release(chunk.length);
-      return;
-    }
-    const release = () => {
-      if (this.#waiting) this.#release(chunk.length);
-    };
-    void pressure.then(release, release);
-  }
-
-  end(report: Report): void {
-    this.#end(report);
-  }
-
-  #release(bytes: number): void {
-    this.#held -= bytes;
-    if (this.#held === 0) this.#released();
-    this.#consumed += bytes;
-    if (this.#consumed < GRANT_BYTES) return;
-    const grant = Buffer.allocUnsafe(4);
-    grant.writeUInt32BE(this.#consumed);
-    this.#credit += this.#consumed;
-    this.#consumed = 0;
-    this.#send(FrameType.credit, grant);
   }
 }

@@ -7,9 +7,9 @@ export const FrameType = {
   start: 1,
   /** To the runner: one byte, `i` to interrupt or `k` to kill. */
   stop: 2,
-  /** Four bytes: how many more bytes the stream may send. From the runner too, on a tunnel's stream. */
+  /** Four bytes: how many more bytes the stream may send. From the runner too, for a tunnel and for standard input. */
   credit: 3,
-  /** Either way, on a tunnel's stream. */
+  /** Either way on a tunnel's stream; to a program's standard input on an execution's. */
   data: 4,
   /** No more data comes this way. */
   fin: 5,
@@ -23,6 +23,8 @@ export const FrameType = {
   end: 19,
   /** From the runner: a new tunnel. */
   open: 20,
+  /** Rich results: bytes of a stream of JSON lines. */
+  display: 21,
 } as const;
 
 /** Streams from here on are tunnels, which the runner opens; those below are executions. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 const text = z.string().max(1_000_000);
+const keptFile = z.object({ path: z.string().max(200), bytes: z.number().int().nonnegative() });
 
 /** The runner's report of an ended execution, checked like any hostile input. */
 const reportSchema = z.union([
@@ -12,10 +13,18 @@ const reportSchema = z.union([
     oom_killed: z.boolean(),
     /** Whether processes of the execution may still run. */
     survivors: z.boolean(),
-    error: z.object({ name: text, value: text, traceback: text }).nullable(),
+    error: z.object({ name: text, value: text, traceback: text, denied: z.string().max(64).optional() }).nullable(),
     files: z.array(z.object({ path: z.string().max(8192), size: z.number().int().nonnegative() })).max(1000),
     cpu_ms: z.number().nonnegative(),
     peak_memory_bytes: z.number().int().nonnegative(),
+    /** Of each thread when it was interrupted; the innermost frame last. */
+    stacks: z.array(z.object({ thread: z.string().max(200), frames: z.array(z.string().max(1000)).max(100) })).max(100),
+    /** Whether the context that it ran in lives on. */
+    context_alive: z.boolean().optional(),
+    /** Whether it was the first to run in that context. */
+    context_created: z.boolean().optional(),
+    /** The files that long output is in, whole. */
+    kept: z.object({ stdout: keptFile.optional(), stderr: keptFile.optional() }).optional(),
   }),
   /** The program could not be started; nothing of it has run. */
   z.object({ refused: z.string().max(4096) }),

@@ -1,40 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
-import { Channel, type ChannelExecution, type ExecutionRequest, type OnTunnel, type OutputSink } from './channel.ts';
+import { Channel, type OnTunnel } from './channel.ts';
+import type { ChannelExecution } from './channel-execution.ts';
 import type { Engine } from './engine.ts';
-import type { FullReport, Report } from './report.ts';
-
-/** What was lost besides the execution when a sandbox had to be cleared. */
-export interface SandboxReset {
-  readonly reason: 'runner_lost' | 'would_not_end' | 'sandbox_lost';
-  readonly lost: readonly ('files' | 'packages' | 'background')[];
-}
-
-/** How an execution that had to be ended was ended, from the gentlest means to the last. */
-export type TerminationMeans = 'interrupt' | 'kill' | 'uid_kill' | 'replaced';
-
-export type ExecutionStatus = 'ok' | 'error' | 'timeout' | 'cancelled' | 'out_of_memory' | 'crashed';
-
-/** The one end of an execution. */
-export interface ExecutionEnd {
-  readonly status: ExecutionStatus;
-  /** Null when the program did not end by itself. */
-  readonly exitCode: number | null;
-  readonly report?: FullReport;
-  /** Why the program could not run, where the report does not say. */
-  readonly failure?: string;
-  readonly termination?: TerminationMeans;
-  readonly reset?: SandboxReset;
-}
-
-export interface ExecutionOptions {
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal;
-  readonly onOutput: OutputSink;
-}
+import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset, TerminationMeans } from './execution.ts';
+import type { Report } from './report.ts';
 
 /** Between the interrupt and the kill: time for `finally` blocks. */
 const INTERRUPT_GRACE_MS = 500;
+/** A context has a state to keep, and a call into a library may take a while to hear the interrupt. */
+const CONTEXT_GRACE_MS = 2000;
 /** For the runner to confirm a kill; then the engine kills from outside. */
 const KILL_CONFIRM_MS = 1000;
 /** For the kill from outside: one in a fork bomb was measured to take 1.4 s. */
@@ -43,8 +18,8 @@ const UID_KILL_MS = 3000;
 const EMPTY_LOOKS = 8;
 const EMPTY_LOOK_EVERY_MS = 50;
 
-const BACKGROUND_LOST: SandboxReset['lost'] = ['background'];
-const ALL_LOST: SandboxReset['lost'] = ['files', 'packages', 'background'];
+const PROCESSES_LOST: SandboxReset['lost'] = ['contexts', 'background'];
+const ALL_LOST: SandboxReset['lost'] = ['files', 'contexts', 'packages', 'background'];
 
 /** One running container with its runner. Never shared between sessions. */
 export class Sandbox {
@@ -86,15 +61,16 @@ export class Sandbox {
    * Bad ends of the program are statuses, not errors.
    * @throws GloveboxError `sandbox_lost` or `engine_unavailable` when nothing was run.
    */
-  async execute(request: ExecutionRequest, { timeoutMs, signal, onOutput }: ExecutionOptions): Promise<ExecutionEnd> {
+  async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
     const channel = await this.#connected();
-    if (signal.aborted) return { status: 'cancelled', exitCode: null };
-    const execution = channel.execute(request, onOutput);
-    using stop = stopSignal(timeoutMs, signal);
+    if (options.signal.aborted) return { status: 'cancelled', exitCode: null };
+    const execution = channel.execute(request, options.onOutput);
+    using stop = stopSignal(options.timeoutMs, options.signal);
+    if (options.stdin) execution.input.pump(options.stdin).catch(stop.cancel);
     const first = await Promise.race([execution.ended, channel.closed.then(() => 'closed' as const), stop.reason]);
     if (first === 'closed') return this.#endOfLostRunner(channel);
     if (typeof first === 'string')
-      return { ...(await this.#terminate(channel, execution)), status: first, exitCode: null };
+      return { ...(await this.#terminate(channel, execution, graceFor(request))), status: first, exitCode: null };
     await Promise.race([execution.delivered(), stop.reason]);
     execution.stopWaiting();
     return this.#endOf(first);
@@ -145,10 +121,11 @@ export class Sandbox {
   async #terminate(
     channel: Channel,
     execution: ChannelExecution,
+    graceMs: number,
   ): Promise<Pick<ExecutionEnd, 'termination' | 'reset' | 'report'>> {
     const ended = Promise.race([execution.ended, channel.closed.then(() => undefined)]);
     execution.interrupt();
-    let report = await within(INTERRUPT_GRACE_MS, ended);
+    let report = await within(graceMs, ended);
     let termination: TerminationMeans = 'interrupt';
     if (!report) {
       execution.stopWaiting();
@@ -161,7 +138,7 @@ export class Sandbox {
     if (report && !('failed' in report) && !report.survivors) return { termination, report };
     const cleared = await this.#clear();
     return cleared
-      ? { termination: 'uid_kill', reset: { reason: 'would_not_end', lost: BACKGROUND_LOST } }
+      ? { termination: 'uid_kill', reset: { reason: 'would_not_end', lost: PROCESSES_LOST } }
       : { termination: 'replaced', reset: { reason: 'would_not_end', lost: ALL_LOST } };
   }
 
@@ -193,7 +170,7 @@ export class Sandbox {
   async #endAfterClearing(): Promise<ExecutionEnd> {
     const cleared = !this.#lost && (await this.#clear());
     const reset: SandboxReset = cleared
-      ? { reason: 'runner_lost', lost: BACKGROUND_LOST }
+      ? { reason: 'runner_lost', lost: PROCESSES_LOST }
       : { reason: 'sandbox_lost', lost: ALL_LOST };
     return { status: 'crashed', exitCode: null, reset };
   }
@@ -243,14 +220,25 @@ export class Sandbox {
   }
 }
 
-/** Resolves with why an execution must stop, when it must. Disposing it stops the clock. */
-function stopSignal(timeoutMs: number, signal: AbortSignal): Disposable & { reason: Promise<'timeout' | 'cancelled'> } {
+function graceFor({ context }: ExecutionRequest): number {
+  return context === undefined ? INTERRUPT_GRACE_MS : CONTEXT_GRACE_MS;
+}
+
+interface StopSignal extends Disposable {
+  /** Resolves with why an execution must stop, when it must. */
+  readonly reason: Promise<'timeout' | 'cancelled'>;
+  readonly cancel: () => void;
+}
+
+/** Disposing it stops the clock. */
+function stopSignal(timeoutMs: number, signal: AbortSignal): StopSignal {
   const { promise, resolve } = Promise.withResolvers<'timeout' | 'cancelled'>();
   const timer = setTimeout(resolve, timeoutMs, 'timeout');
   const onAbort = () => resolve('cancelled');
   signal.addEventListener('abort', onAbort, { once: true });
   return {
     reason: promise,
+    cancel: onAbort,
     [Symbol.dispose]() {
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);

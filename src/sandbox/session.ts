@@ -1,10 +1,14 @@
 import { GloveboxError } from '../errors.ts';
-import type { ExecutionRequest } from './channel.ts';
+import { Contexts } from './contexts.ts';
+import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from './execution.ts';
+import { Jobs } from './jobs.ts';
 import { Limiter } from './limiter.ts';
-import type { ExecutionEnd, ExecutionOptions, Sandbox, SandboxReset } from './sandbox.ts';
+import type { Sandbox } from './sandbox.ts';
 
 /** Calls of one session that may wait for a place. */
 const QUEUE_LIMIT = 32;
+/** Reads and writes of a session's files at once. */
+const FILE_OPERATIONS = 4;
 
 /** Hears what the package gateway does for a session. */
 export interface DownloadListener {
@@ -29,6 +33,8 @@ export interface SessionSummary {
   expires_at: string;
   /** Executions under way. */
   running: number;
+  /** Names of its live contexts. */
+  contexts: string[];
 }
 
 export interface SessionIdentity {
@@ -58,9 +64,13 @@ export class Session implements SessionIdentity {
   uses = 0;
   /** Packages are installed by one call at a time. */
   readonly installs = new Limiter(1, QUEUE_LIMIT);
+  readonly contexts = new Contexts();
+  readonly jobs = new Jobs();
   readonly #downloadListeners = new Set<DownloadListener>();
   readonly #host: SessionHost;
   readonly #limiter: Limiter;
+  /** Apart, so that files can be read while all places are taken. */
+  readonly #fileOperations = new Limiter(FILE_OPERATIONS, QUEUE_LIMIT);
   #sandbox: Promise<Sandbox> | undefined;
   #closed = false;
   /** What a replaced sandbox lost, for the next result to tell. */
@@ -87,20 +97,21 @@ export class Session implements SessionIdentity {
    * @throws GloveboxError when it cannot be run at all; `session_busy` when too many wait before it.
    */
   async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
-    const place = await this.#limiter.enter(options.signal).catch((error: unknown) => {
+    const places = await this.#enter(request, options.signal).catch((error: unknown) => {
       if (options.signal.aborted) return undefined;
       throw error;
     });
-    if (!place) return { status: 'cancelled', exitCode: null };
-    using _place = place;
+    if (!places) return { status: 'cancelled', exitCode: null };
+    using _places = places;
     const end = await this.#executeOnce(request, options).catch((error: unknown) => {
       if (!(error instanceof GloveboxError) || error.code !== 'sandbox_lost') throw error;
       // Nothing of this program has run, so it may run in the sandbox's successor.
       return this.#executeOnce(request, options);
     });
-    const reset = end.reset ?? this.#reset;
+    const settled = this.contexts.settle(request, end);
+    const reset = end.reset ? settled.reset : (this.#reset ?? settled.reset);
     this.#reset = undefined;
-    return reset ? { ...end, reset } : end;
+    return reset ? { ...settled, reset } : settled;
   }
 
   /** Lets a listener hear what is downloaded for this session, until disposed of. */
@@ -122,6 +133,7 @@ export class Session implements SessionIdentity {
   /** Removes the sandbox and all that is in it. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.jobs.cancelAll();
     const sandbox = await this.#sandbox?.catch(() => undefined);
     if (!sandbox) return;
     await sandbox.remove();
@@ -142,12 +154,21 @@ export class Session implements SessionIdentity {
       last_used_at: this.lastUsedAt.toISOString(),
       expires_at: this.expiresAt.toISOString(),
       running: this.#limiter.running,
+      contexts: this.contexts.names,
     };
   }
 
   /** The key of the sandbox that the session has, if it has one now. */
   async sandboxKey(): Promise<string | undefined> {
     return (await this.#sandbox?.catch(() => undefined))?.key;
+  }
+
+  /** First the context's turn, then one of the session's places: who waits for the one does not hold the other. */
+  async #enter({ kind, context }: ExecutionRequest, signal: AbortSignal): Promise<Disposable> {
+    using stack = new DisposableStack();
+    if (context !== undefined) stack.use(await this.contexts.enter(context, signal));
+    stack.use(await (kind === 'files' ? this.#fileOperations : this.#limiter).enter(signal));
+    return stack.move();
   }
 
   async #executeOnce(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
@@ -174,7 +195,8 @@ export class Session implements SessionIdentity {
 
   #forget(sandbox: Sandbox): void {
     this.#sandbox = undefined;
-    this.#reset = { reason: 'sandbox_lost', lost: ['files', 'packages', 'background'] };
+    const lost = this.contexts.loseAll() ? (['contexts'] as const) : [];
+    this.#reset = { reason: 'sandbox_lost', lost: ['files', ...lost, 'packages', 'background'] };
     this.#host.disown(sandbox);
   }
 }

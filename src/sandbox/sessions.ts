@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Caller } from './caller.ts';
+import type { Job } from './jobs.ts';
 import type { Manifest, Manifests } from './manifests.ts';
 import type { Waiting } from './once.ts';
 import type { Pool } from './pool.ts';
@@ -101,6 +102,18 @@ export class Sessions {
           : this.#lease(caller.owner, mintHandle(), { ...waiting, mint: true }));
     if (caller.binding && (bound === undefined || named === undefined)) caller.binding.sessionId = lease.session.id;
     return lease;
+  }
+
+  /**
+   * A background execution of one of the owner's sessions.
+   * @throws GloveboxError `execution_not_found` for an unknown, forgotten or another's one alike.
+   */
+  findJob(owner: string, id: string): { readonly session: Session; readonly job: Job } {
+    for (const session of this.#sessions.values()) {
+      const job = session.owner === owner ? session.jobs.get(id) : undefined;
+      if (job) return { session, job };
+    }
+    throw new GloveboxError('execution_not_found', `Unknown background execution ${JSON.stringify(id.slice(0, 64))}.`);
   }
 
   /** Says that the connection which used a session has ended: its idle time is cut short, unless it is used again. */

@@ -1,30 +1,31 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { OutputCapture } from '../sandbox/output.ts';
-import type { ExecutionEnd } from '../sandbox/sandbox.ts';
-import {
-  identify,
-  programText,
-  sessionCreatedOutput,
-  sessionIdInput,
-  sessionIdOutput,
-  sessionResetOutput,
-  tellReset,
-} from './fields.ts';
+import type { ExecutionEnd, ExecutionRequest } from '../sandbox/execution.ts';
+import type { Lease } from '../sandbox/sessions.ts';
+import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
+import { identify, programText, sessionIdInput, tellReset } from './fields.ts';
+import { type ExecutionLimits, metLimit } from './limits.ts';
+import { OutputStreams } from './output-streams.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
-export interface ExecutePythonLimits {
-  readonly execTimeoutS: number;
-  readonly maxTimeoutS: number;
-  readonly memoryMb: number;
+export interface ExecutePythonLimits extends ExecutionLimits {
   /** Bytes of code, and of stdin. */
   readonly codeLimit: number;
   /** Bytes of each output stream in a result. */
   readonly outputLimit: number;
+  /** Bytes of each longer stream that the session keeps in a file. */
+  readonly outputKeepLimit: number;
+  /** Bytes of one rich result. */
+  readonly resultLimit: number;
 }
 
 const MAX_VARIABLES = 256;
 const ENV_LIMIT = 65_536;
+/** Rich results of one execution, in times the limit of one. */
+const RESULTS_IN_ALL = 4;
+/** Of the session's disk, that kept output may take. */
+const KEPT_PART = 1 / 4;
+const MIB = 1024 * 1024;
 
 function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimits) {
   return z.strictObject({
@@ -32,12 +33,19 @@ function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimi
       .refine((code) => code.trim() !== '', 'there is no code in it; send at least one statement')
       .describe('Python source, run as a script would be. Print what you want to see.'),
     session_id: sessionIdInput,
+    context: z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,64}$/, 'a name of 1 to 64 letters, digits, "_" or "-"')
+      .optional()
+      .describe('Name of an interpreter that keeps its variables for later calls, as a notebook does.'),
+    reset_context: z.boolean().optional().describe('Start that context anew.'),
     timeout_s: z
       .number()
       .positive()
       .max(maxTimeoutS)
       .optional()
-      .describe(`Seconds until it is ended, at most ${maxTimeoutS}; ${execTimeoutS} by default.`),
+      .describe(`Seconds until it is ended, at most ${maxTimeoutS}; ${execTimeoutS} by default, all in background.`),
+    background: z.boolean().optional().describe('Answer at once; get_execution tells the rest.'),
     stdin: programText(codeLimit, 'stdin').optional().describe('Standard input, whole; empty by default.'),
     env: z
       .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/), programText(ENV_LIMIT, 'a value'))
@@ -47,178 +55,119 @@ function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimi
   });
 }
 
-const outputSchema = z.object({
-  session_id: sessionIdOutput,
-  session_created: sessionCreatedOutput,
-  execution_id: z.string(),
-  status: z
-    .enum(['ok', 'error', 'timeout', 'cancelled', 'out_of_memory', 'crashed'])
-    .describe(
-      '"error": it ended by itself with an exit code other than 0; "crashed": a signal or a lost sandbox ended it.',
-    ),
-  exit_code: z.number().int().nullable().describe('Null when it did not end by itself.'),
-  stdout: z.string(),
-  stderr: z.string(),
-  error: z
-    .object({ name: z.string(), value: z.string(), traceback: z.string() })
-    .optional()
-    .describe('The uncaught Python exception.'),
-  truncated: z
-    .object({ stdout: z.number().int().optional(), stderr: z.number().int().optional() })
-    .optional()
-    .describe('Bytes left out of the middle of a stream.'),
-  files: z
-    .array(z.object({ path: z.string(), size: z.number().int() }))
-    .describe('Files in /workspace that it made or changed.'),
-  termination: z
-    .object({ by: z.enum(['interrupt', 'kill', 'uid_kill', 'replaced']) })
-    .optional()
-    .describe('How it was ended.'),
-  limit: z
-    .object({ name: z.string(), value: z.number(), setting: z.string() })
-    .optional()
-    .describe('The limit that ended it, and what raises it.'),
-  session_reset: sessionResetOutput,
-  duration_ms: z.number(),
-  cpu_ms: z.number().optional(),
-  peak_memory_bytes: z.number().int().optional(),
-});
-
 type Input = z.infer<ReturnType<typeof inputSchema>>;
-type Output = z.infer<typeof outputSchema>;
 
-export function createExecutePython(limits: ExecutePythonLimits): Tool<Input, Output> {
+export function createExecutePython(limits: ExecutePythonLimits): Tool<Input, ExecutionOutput> {
   return {
     name: 'execute_python',
     title: 'Run Python',
     description: describe(limits),
     effect: 'changes',
-    input: inputSchema(limits),
-    output: outputSchema,
+    input: inputSchema(limits).refine(({ context, reset_context }) => context !== undefined || !reset_context, {
+      path: ['reset_context'],
+      error: 'there is no context named; say which in "context"',
+    }),
+    output: executionOutput,
     handle: (input, context) => executePython(input, context, limits),
-    summarize,
+    summarize: summarizeExecution,
   };
 }
 
 function describe({ execTimeoutS, maxTimeoutS, memoryMb }: ExecutePythonLimits): string {
   return [
     'Run Python code in an isolated sandbox and get its output.',
-    'Each call is a new process, as by `python script.py`: variables do not persist; print() what you want to see.',
-    "Files in /workspace (the working directory) persist within the session: pass the result's session_id to later calls.",
-    `There is no network. Limits: ${execTimeoutS} s (timeout_s: up to ${maxTimeoutS}), ${memoryMb} MB of memory.`,
+    'Without context each call is a new process, as by `python script.py`; with context: "name", variables persist between calls.',
+    'Files in /workspace (the working directory) persist within the session: pass session_id to later calls.',
+    'Besides what is printed, the last expression, display(), DataFrames, plots and images come back as results.',
+    `There is no network. Limits: ${execTimeoutS} s (timeout_s: up to ${maxTimeoutS}), ${memoryMb} MB of memory; long jobs: background.`,
     'status "ok" means exit code 0. On "error" read `error`, correct the code and call again; on "timeout" do less or raise timeout_s;',
-    'on "out_of_memory" use less memory; on "crashed" look at stderr. Output that came before the end is always returned.',
+    'on "out_of_memory" use less memory; on "crashed" look at stderr.',
   ].join(' ');
 }
 
-async function executePython(input: Input, context: ToolContext, limits: ExecutePythonLimits): Promise<Output> {
-  using lease = await context.sessions.lease(context.caller, input.session_id, {
-    onProgress: (message) => void context.emit({ type: 'progress', message }),
-    signal: context.signal,
+async function executePython(
+  input: Input,
+  context: ToolContext,
+  limits: ExecutePythonLimits,
+): Promise<ExecutionOutput> {
+  using stack = new DisposableStack();
+  const lease = stack.use(
+    await context.sessions.lease(context.caller, input.session_id, {
+      onProgress: (message) => void context.emit({ type: 'progress', message }),
+      signal: context.signal,
+    }),
+  );
+  const id = `exe_${randomBytes(9).toString('base64url')}`;
+  await context.emit({ type: 'session', ...identify(lease) });
+  if (!input.background) return await run(input, id, lease, context, limits);
+  lease.session.jobs.start(id, (signal) => {
+    // The lease is the job's from now on: while it runs, the session does not expire.
+    const held = stack.move();
+    return run(input, id, lease, { signal, emit: () => undefined }, limits).finally(() => held.dispose());
   });
-  const identity = identify(lease);
-  await context.emit({ type: 'session', ...identity });
-  const timeoutS = input.timeout_s ?? limits.execTimeoutS;
-  const output = createOutput(context, limits.outputLimit);
+  const nothingYet = { exit_code: null, stdout: '', stderr: '', files: [], duration_ms: 0 };
+  return { ...identify(lease), execution_id: id, status: 'running', ...nothingYet };
+}
+
+async function run(
+  input: Input,
+  id: string,
+  lease: Lease,
+  { signal, emit }: Pick<ToolContext, 'signal' | 'emit'>,
+  limits: ExecutePythonLimits,
+): Promise<ExecutionOutput> {
+  const { session } = lease;
+  const timeoutS = input.timeout_s ?? (input.background ? limits.maxTimeoutS : limits.execTimeoutS);
+  const results = { limit: limits.resultLimit, total: limits.resultLimit * RESULTS_IN_ALL };
+  const output = new OutputStreams(emit, { outputLimit: limits.outputLimit, results });
   const started = performance.now();
-  const end = await lease.session.execute(
-    {
-      code: input.code,
-      ...(input.stdin === undefined ? {} : { stdin: input.stdin }),
-      ...(input.env ? { env: input.env } : {}),
-    },
-    { timeoutMs: timeoutS * 1000, signal: context.signal, onOutput: output.take },
+  const end = await session.execute(
+    { ...toRequest(input), results, keep: keepPolicy(id, input, limits) },
+    { timeoutMs: timeoutS * 1000, signal, onOutput: output.take },
   );
   const durationMs = performance.now() - started;
   await output.finish();
   return {
-    ...identity,
-    execution_id: `exe_${randomBytes(9).toString('base64url')}`,
-    ...toOutcome(end, timeoutS, limits),
-    ...output.result(end.failure),
+    ...identify(lease),
+    execution_id: id,
+    ...(end.context ? { context: end.context, contexts: session.contexts.names } : {}),
+    ...toOutcome(end, metLimit(end, timeoutS, limits)),
+    ...output.fold(end),
     duration_ms: round(durationMs),
   };
 }
 
-/** Both streams of an execution: folded into the result, and told to the caller as they come. */
-function createOutput(context: ToolContext, limit: number) {
-  const streams = {
-    stdout: { capture: new OutputCapture(limit), decoder: new TextDecoder() },
-    stderr: { capture: new OutputCapture(limit), decoder: new TextDecoder() },
-  };
-  type Name = keyof typeof streams;
-  const tell = (type: Name, text: string) => (text === '' ? undefined : context.emit({ type, text }));
+function toRequest({ code, context, reset_context, stdin, env }: Input): ExecutionRequest {
   return {
-    take(name: Name, chunk: Buffer): void | Promise<void> {
-      const { capture, decoder } = streams[name];
-      capture.add(chunk);
-      return tell(name, decoder.decode(chunk, { stream: true }));
-    },
-    /** Tells what is left of a character that never became whole. */
-    async finish(): Promise<void> {
-      for (const name of ['stdout', 'stderr'] as const) await tell(name, streams[name].decoder.decode());
-    },
-    result(failure: string | undefined): Pick<Output, 'stdout' | 'stderr' | 'truncated'> {
-      const stdout = streams.stdout.capture.result();
-      const stderr = streams.stderr.capture.result();
-      const truncated = {
-        ...(stdout.leftOut > 0 ? { stdout: stdout.leftOut } : {}),
-        ...(stderr.leftOut > 0 ? { stderr: stderr.leftOut } : {}),
-      };
-      return {
-        stdout: stdout.text,
-        stderr: failure === undefined ? stderr.text : `${stderr.text}${failure}\n`,
-        ...(stdout.leftOut + stderr.leftOut > 0 ? { truncated } : {}),
-      };
-    },
+    code,
+    ...(context === undefined ? {} : { context }),
+    ...(context !== undefined && reset_context ? { end_context: context } : {}),
+    ...(stdin === undefined ? {} : { stdin }),
+    ...(env ? { env } : {}),
   };
 }
 
-function toOutcome(end: ExecutionEnd, timeoutS: number, { memoryMb }: ExecutePythonLimits) {
+/** A background execution's output is read from its file while it runs, so that begins at once. */
+function keepPolicy(id: string, { background }: Input, limits: ExecutePythonLimits) {
+  const total = Math.floor(limits.diskMb * MIB * KEPT_PART);
+  const limit = Math.min(limits.outputKeepLimit, Math.floor(total / 2));
+  return { id, inline: background ? 0 : limits.outputLimit, limit, total };
+}
+
+function toOutcome(end: ExecutionEnd, limit: ExecutionOutput['limit']) {
   const { report } = end;
-  const limit =
-    end.status === 'timeout'
-      ? { name: 'timeout_s', value: timeoutS, setting: 'the argument timeout_s' }
-      : end.status === 'out_of_memory'
-        ? { name: 'memory_mb', value: memoryMb, setting: 'GLOVEBOX_MEMORY_MB' }
-        : undefined;
+  const { denied: _, ...error } = report?.error ?? {};
+  const stacks = end.status === 'timeout' && report?.stacks.length ? { stacks: report.stacks } : {};
   return {
     status: end.status,
     exit_code: end.exitCode,
-    ...(report?.error && end.status !== 'ok' ? { error: report.error } : {}),
+    ...(report?.error && end.status !== 'ok' ? { error: error as NonNullable<ExecutionOutput['error']> } : {}),
     files: report?.files ?? [],
-    ...(end.termination ? { termination: { by: end.termination } } : {}),
+    ...(end.termination ? { termination: { by: end.termination, ...stacks } } : {}),
     ...(limit ? { limit } : {}),
     ...tellReset(end),
     ...(report ? { cpu_ms: report.cpu_ms, peak_memory_bytes: report.peak_memory_bytes } : {}),
   };
-}
-
-function summarize(output: Output): string {
-  const parts = [
-    output.stdout,
-    output.stderr && `[stderr]\n${output.stderr}`,
-    output.files.length > 0 && `[files] ${output.files.map((file) => `${file.path} (${file.size} bytes)`).join(', ')}`,
-    `[${output.status}] ${describeEnd(output)}`,
-    output.session_reset &&
-      `[session_reset] ${output.session_reset.reason}: lost ${output.session_reset.lost.join(', ')}`,
-    `[session_id] ${output.session_id}${output.session_created ? ' (new)' : ''}`,
-  ];
-  return parts
-    .filter(Boolean)
-    .map((part) => String(part).replace(/\n$/, ''))
-    .join('\n');
-}
-
-function describeEnd({ exit_code, duration_ms, limit, termination, error }: Output): string {
-  const facts = [
-    exit_code === null ? 'it did not end by itself' : `exit code ${exit_code}`,
-    error && `${error.name}: ${error.value.split('\n', 1)[0]}`,
-    limit && `limit ${limit.name} = ${limit.value}, raised by ${limit.setting}`,
-    termination && `ended by ${termination.by}`,
-    `${duration_ms} ms`,
-  ];
-  return facts.filter(Boolean).join('; ');
 }
 
 function round(ms: number): number {

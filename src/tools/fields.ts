@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ExecutionEnd } from '../sandbox/sandbox.ts';
+import type { ExecutionEnd } from '../sandbox/execution.ts';
 import type { Lease } from '../sandbox/sessions.ts';
 
 /** Fields that tools have in common. */
@@ -21,8 +21,8 @@ export const sessionCreatedOutput = z
 
 export const sessionResetOutput = z
   .object({
-    reason: z.enum(['runner_lost', 'would_not_end', 'sandbox_lost']),
-    lost: z.array(z.enum(['files', 'packages', 'background'])),
+    reason: z.enum(['runner_lost', 'would_not_end', 'sandbox_lost', 'context_ended']),
+    lost: z.array(z.enum(['files', 'contexts', 'packages', 'background'])),
   })
   .optional()
   .describe('The sandbox had to be cleared or replaced; what was lost with it.');

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
-import type { ExecutionEnd } from '../sandbox/sandbox.ts';
+import type { ExecutionEnd } from '../sandbox/execution.ts';
 import type { Session } from '../sandbox/sessions.ts';
 import {
   identify,

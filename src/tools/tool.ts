@@ -1,11 +1,13 @@
 import type { z } from 'zod';
 import type { Caller } from '../sandbox/caller.ts';
+import type { RichResult } from '../sandbox/results.ts';
 import type { Sessions } from '../sandbox/sessions.ts';
 
 /** What a call says while it runs. Texts are whole characters of valid Unicode. */
 export type ToolEvent =
   | { type: 'session'; session_id: string; session_created?: true }
   | { type: 'stdout' | 'stderr'; text: string }
+  | { type: 'display'; result: RichResult }
   | { type: 'progress'; message: string };
 
 /** All that a tool may use of the world. Only add what a tool uses. */

@@ -1,0 +1,66 @@
+"""The process of a context: runs one cell after the other in an interpreter that stays. Imported only there."""
+
+import os
+import resource
+import signal
+from typing import Any
+
+import results
+from context import Context
+from execution import read_request
+from program import exit_code, prepare_run, report_error, tell
+
+
+def serve(request: dict[str, Any] | None, requests: int, display: int, report: int) -> None:
+    """Runs that request and those that follow, until there are no more."""
+    results.install()
+    context = Context()
+    while request is not None:
+        before = _cpu_ms()
+        _give_no_input()
+        prepare_run(request, report)
+        results.open(display, **request["results"])
+        error = _run(context, request["code"], request["context"])
+        results.finish()
+        if error is not None and not isinstance(error, SystemExit):
+            report_error(error, report)
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        done = {
+            "exit_code": _code_of(error),
+            "cpu_ms": round(_cpu_ms() - before, 3),
+            "peak_memory_bytes": usage.ru_maxrss * 1024,
+        }
+        tell(report, {"done": done})
+        request = read_request(requests)
+
+
+def _run(context: Context, source: str, name: str) -> BaseException | None:
+    """Between cells an interrupt means nothing: the one that it was meant for has ended."""
+    try:
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            return context.run(source, name)
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt as interrupt:
+        return interrupt
+
+
+def _code_of(error: BaseException | None) -> int:
+    if error is None:
+        return 0
+    if isinstance(error, SystemExit):
+        return exit_code(error)
+    return 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _give_no_input() -> None:
+    """Not what an earlier cell left unread."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+
+def _cpu_ms() -> float:
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return (own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime) * 1000

@@ -1,0 +1,65 @@
+"""Standard input that the control plane streams to a program."""
+
+import os
+import select
+from collections.abc import Callable
+
+import frames
+
+
+class Feed:
+    """Writes to a pipe as fast as the program reads, and lets the control plane send as much again."""
+
+    def __init__(self, descriptor: int, grant: Callable[[int], None], watch: Callable[[int, bool], None]) -> None:
+        """`grant` gets the bytes that may be sent; `watch` whether to call `flush` when the pipe takes more."""
+        os.set_blocking(descriptor, False)
+        self.descriptor = descriptor
+        self._grant = grant
+        self._watch = watch
+        self._waiting = bytearray()
+        """Not taken yet by the pipe; bounded by the credit given."""
+        self._finishing = False
+
+    def invite(self) -> None:
+        self._grant(frames.INITIAL_CREDIT)
+
+    def deliver(self, data: bytes) -> None:
+        if self.descriptor < 0:
+            # The program reads no more: what it is sent is gone, as into a closed pipe.
+            self._grant(len(data))
+            return
+        self._waiting += data
+        self.flush()
+
+    def finish(self) -> None:
+        """No more comes after what was delivered."""
+        self._finishing = True
+        if self.descriptor >= 0:
+            self.flush()
+
+    def flush(self) -> None:
+        taken = 0
+        try:
+            while self._waiting:
+                written = os.write(self.descriptor, self._waiting[: frames.CHUNK])
+                del self._waiting[:written]
+                taken += written
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            taken += len(self._waiting)
+            self._waiting.clear()
+            self.close()
+        if taken:
+            self._grant(taken)
+        if self.descriptor >= 0:
+            if self._finishing and not self._waiting:
+                self.close()
+            else:
+                self._watch(self.descriptor, bool(self._waiting))
+
+    def close(self) -> None:
+        if self.descriptor >= 0:
+            self._watch(self.descriptor, False)
+            os.close(self.descriptor)
+            self.descriptor = -1

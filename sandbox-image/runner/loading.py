@@ -1,0 +1,64 @@
+"""Modules that are loaded late: the runner's own, and the libraries that are patched when the code imports them."""
+
+import sys
+import types
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec, PathFinder
+from typing import Any
+
+from paths import RUNNER_DIRECTORY
+
+Patch = Callable[[Any], None]
+
+
+def load_package(name: str, parts: tuple[str, ...]) -> types.ModuleType:
+    """A package beside this file with these modules, under a name that no module of the code has."""
+    import importlib
+    import importlib.util
+
+    folder = f"{RUNNER_DIRECTORY}/{name}"
+    private = f"_glovebox_{name}"
+    spec = importlib.util.spec_from_file_location(
+        private, f"{folder}/__init__.py", submodule_search_locations=[folder]
+    )
+    assert spec and spec.loader
+    package = importlib.util.module_from_spec(spec)
+    sys.modules[private] = package
+    spec.loader.exec_module(package)
+    for part in parts:
+        importlib.import_module(f"{private}.{part}")
+    return package
+
+
+def patch_on_import(patches: dict[str, Patch]) -> None:
+    """Patches these modules now, if they are imported, or as soon as they are."""
+    for name, patch in patches.items():
+        if module := sys.modules.get(name):
+            patch(module)
+    sys.meta_path.insert(0, _PatchFinder(patches))
+
+
+class _PatchFinder:
+    """Finds modules as the interpreter does, and patches some once they have run."""
+
+    def __init__(self, patches: dict[str, Patch]) -> None:
+        self._patches = patches
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        patch = self._patches.get(name)
+        spec = patch and PathFinder.find_spec(name, path, target)
+        loader: Any = spec and spec.loader
+        if not patch or not spec or not loader:
+            return None
+        run = loader.exec_module
+
+        def run_and_patch(module: types.ModuleType) -> None:
+            run(module)
+            try:
+                patch(module)
+            except Exception:  # noqa: BLE001 - another version of the library: it shows as it ever did
+                pass
+
+        # On this loader alone: a loader of another class would lack what the library may ask of it.
+        loader.exec_module = run_and_patch
+        return spec

@@ -1,0 +1,1 @@
+"""How results are made: `formats` describes objects as mime bundles, `fitting` fits bundles into the budget."""

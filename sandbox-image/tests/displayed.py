@@ -1,0 +1,70 @@
+"""Runs code whose results go to a pipe, in a process of its own, as the program would run it."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+RUNNER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "runner")
+_PROGRAM = """
+import os, sys
+sys.path.insert(0, {runner!r})
+import results
+for name in ("results", "result_pipe", "loading", "paths"):
+    sys.modules.pop(name)
+sys.path[0] = os.getcwd()
+results.open({descriptor}, {limit}, {total})
+results.install()
+try:
+    exec(compile(sys.stdin.read(), "main.py", "exec"), {{"__name__": "__main__", "results": results}})
+finally:
+    results.finish()
+"""
+
+
+@dataclass
+class Displayed:
+    """What came of some code: its results, the bytes of each as a line, and its output."""
+
+    results: list[dict[str, Any]] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    stdout: str = ""
+    stderr: str = ""
+    code: int = 0
+
+    @property
+    def only(self) -> dict[str, Any]:
+        assert len(self.results) == 1, (self.results, self.stderr)
+        return self.results[0]
+
+
+def run(code: str, *, limit: int = 1_000_000, total: int = 4_000_000) -> Displayed:
+    reading, writing = os.pipe()
+    lines: list[bytes] = []
+
+    def read() -> None:
+        with open(reading, "rb") as pipe:
+            lines.extend(pipe)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    program = _PROGRAM.format(runner=RUNNER, descriptor=writing, limit=limit, total=total)
+    try:
+        process = subprocess.run(
+            [sys.executable, "-c", program],
+            input=code,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            pass_fds=[writing],
+            env={**os.environ, "MPLBACKEND": "Agg", "MPLCONFIGDIR": "/tmp/matplotlib"},
+        )
+    finally:
+        os.close(writing)
+        reader.join(10)
+    results = [json.loads(line) for line in lines]
+    sizes = [len(line) for line in lines]
+    return Displayed(results, sizes, process.stdout, process.stderr, process.returncode)

@@ -1,0 +1,239 @@
+"""Rich results of libraries: each test needs its library, those of the image "data" or one that users install."""
+
+import base64
+import importlib.util
+import io
+import unittest
+from collections.abc import Callable
+from typing import Any
+
+from displayed import run
+
+
+def needs(library: str) -> Callable[[Any], Any]:
+    return unittest.skipUnless(importlib.util.find_spec(library), f"needs {library}")
+
+
+def size_of(encoded: str) -> tuple[int, int]:
+    """Width and height of a png or jpeg in base64, fully decoded."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    image.load()
+    return image.size
+
+
+@needs("pandas")
+class PandasTest(unittest.TestCase):
+    def test_a_table_is_text_html_and_json(self) -> None:
+        result = run(
+            "import pandas as pd\n"
+            "display(pd.DataFrame({'n': [1, float('nan')], 'x': [float('inf'), 2.5], 's': ['é', None],\n"
+            "                      't': pd.to_datetime(['2024-02-29 12:00', None])}, index=['a', 'b']))\n"
+        ).only
+        self.assertIn("2024-02-29", result["text"])
+        self.assertIn("<table", result["html"])
+        self.assertEqual(
+            result["json"],
+            {
+                "columns": ["n", "x", "s", "t"],
+                "index": ["a", "b"],
+                "data": [[1, None, "é", "2024-02-29T12:00:00"], [None, 2.5, None, None]],
+                "rows": 2,
+                "total_columns": 4,
+            },
+        )
+
+    def test_a_large_table_is_bounded_whatever_the_options(self) -> None:
+        for option in ("60", "None"):
+            with self.subTest(max_rows=option):
+                displayed = run(
+                    "import numpy as np, pandas as pd\n"
+                    f"pd.set_option('display.max_rows', {option})\n"
+                    "display(pd.DataFrame(np.zeros((100_000, 300))))\n"
+                )
+                table = displayed.only["json"]
+                self.assertEqual((table["rows"], table["total_columns"]), (100_000, 300))
+                self.assertEqual((len(table["data"]), len(table["data"][0]), len(table["index"])), (100, 50, 100))
+                self.assertIn("100000 rows x 300 columns", displayed.only["text"])
+                self.assertLess(displayed.sizes[0], 500_000)
+
+    def test_a_series_and_labels_of_several_levels_are_json(self) -> None:
+        displayed = run(
+            "import pandas as pd\n"
+            "display(pd.Series([1, 2], name='n'))\n"
+            "display(pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([('a', 1)])))\n"
+            "display(pd.DataFrame())\n"
+        )
+        self.assertEqual(displayed.results[0]["json"], {"name": "n", "index": [0, 1], "data": [1, 2], "rows": 2})
+        self.assertEqual(displayed.results[1]["json"]["columns"], [["a", 1]])
+        self.assertEqual(displayed.results[2]["json"]["rows"], 0)
+
+    def test_cells_of_any_kind_are_json(self) -> None:
+        result = run(
+            "import datetime, decimal, numpy as np, pandas as pd\n"
+            "class Broken:\n"
+            "    def __str__(self): raise ValueError\n"
+            "    __repr__ = lambda self: 'broken'\n"
+            "values = [decimal.Decimal('1.5'), datetime.date(2024, 1, 2), pd.NA, np.arange(2), {'a': np.int8(1)},\n"
+            "          pd.Timedelta(1, 's'), 'x' * 5000, list(range(9999)), Broken()]\n"
+            "results.show(pd.Series(values, dtype=object))\n"
+        ).only
+        cells = result["json"]["data"]
+        self.assertEqual(cells[:6], ["1.5", "2024-01-02", None, [0, 1], {"a": 1}, "P0DT0H0M1S"])
+        self.assertEqual([len(cells[6]), len(cells[7]), cells[8]], [1001, 1001, None])
+
+
+@needs("matplotlib")
+class MatplotlibTest(unittest.TestCase):
+    def test_show_publishes_every_open_figure_and_closes_it(self) -> None:
+        displayed = run(
+            "import matplotlib.pyplot as plt\n"
+            "plt.plot([1, 2]); plt.figure(); plt.plot([2, 1]); plt.show(); print(plt.get_fignums())\n"
+        )
+        self.assertEqual([result["text"] for result in displayed.results], ["<Figure size 640x480 with 1 Axes>"] * 2)
+        self.assertTrue(all(size_of(result["png"])[0] > 400 for result in displayed.results))
+        self.assertEqual((displayed.stdout, displayed.stderr), ("[]\n", ""))
+
+    def test_a_figure_left_open_is_published_after_an_exception_too(self) -> None:
+        displayed = run("import matplotlib.pyplot as plt\nplt.plot([1, 2])\n1 / 0\n")
+        self.assertIn("png", displayed.only)
+        self.assertIn("ZeroDivisionError", displayed.stderr)
+
+    def test_a_figure_is_published_again_only_when_it_has_changed(self) -> None:
+        displayed = run(
+            "import matplotlib.pyplot as plt\n"
+            "figure, axes = plt.subplots(); axes.plot([1, 2]); display(figure); figure.show(); plt.show(block=False)\n"
+        )
+        self.assertEqual(len(displayed.results), 2)
+        displayed = run(
+            "import matplotlib.pyplot as plt\n"
+            "figure, axes = plt.subplots(); axes.plot([1, 2]); display(figure); axes.set_title('new')\n"
+        )
+        self.assertEqual(len(displayed.results), 2)
+        self.assertNotEqual(displayed.results[0]["png"], displayed.results[1]["png"])
+
+    def test_a_giant_figure_is_drawn_small_and_takes_little_memory(self) -> None:
+        displayed = run(
+            "import resource, matplotlib.pyplot as plt\n"
+            "plt.figure(figsize=(1000, 1000)); plt.plot([1, 2]); plt.title('x'); plt.show()\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+        )
+        width, height = size_of(displayed.only["png"])
+        self.assertTrue(1_000_000 < width * height <= 4_200_000, (width, height))
+        self.assertEqual(displayed.only["truncated"], ["png"])
+        self.assertNotIn("original", displayed.only)
+        self.assertLess(int(displayed.stdout), 300)
+
+    def test_a_large_figure_has_an_original(self) -> None:
+        displayed = run(
+            "import matplotlib.pyplot as plt\n"
+            "figure = plt.figure(figsize=(40, 30)); plt.plot([1, 2]); display(figure)\n"
+            "print(figure.dpi, *figure.get_size_inches())\n"
+        )
+        self.assertEqual(displayed.stdout, "100.0 40.0 30.0\n")
+        with open(f"/workspace/{displayed.only['original']['path']}", "rb") as file:
+            self.assertEqual(size_of(base64.b64encode(file.read()).decode()), (4000, 3000))
+
+    def test_a_legend_beside_the_figure_is_in_the_picture_and_a_far_away_text_is_not(self) -> None:
+        displayed = run(
+            "import matplotlib.pyplot as plt\n"
+            "plt.plot([1, 2], label='x' * 40); plt.legend(bbox_to_anchor=(1.05, 1)); plt.show()\n"
+            "plt.plot([1, 2]); plt.text(5000, 1, 'far'); plt.show()\n"
+        )
+        self.assertGreater(size_of(displayed.results[0]["png"])[0], 800)
+        self.assertEqual(size_of(displayed.results[1]["png"]), (640, 480))
+
+    def test_a_figure_that_cannot_be_drawn_says_so(self) -> None:
+        displayed = run("import matplotlib.pyplot as plt\nplt.title(r'$\\frac{$')\nplt.show()\nplt.plot([1])\n")
+        self.assertIn("could not be drawn: ValueError", displayed.results[0]["text"])
+        self.assertIn("png", displayed.results[1])
+        self.assertEqual((displayed.stderr, displayed.code), ("", 0))
+
+    def test_a_picture_over_the_budget_is_scaled_down(self) -> None:
+        displayed = run(
+            "import numpy as np, matplotlib.pyplot as plt\n"
+            "plt.imshow(np.random.rand(400, 400), interpolation='nearest'); plt.show()\n",
+            limit=60_000,
+        )
+        self.assertEqual(displayed.only["truncated"], ["png"])
+        self.assertGreater(displayed.only["original"]["size"], 60_000)
+        self.assertGreater(size_of(displayed.only["png"])[0], 50)
+        self.assertLessEqual(displayed.sizes[0], 60_000)
+
+
+@needs("PIL")
+class PillowTest(unittest.TestCase):
+    def test_pictures_of_every_mode_are_shown(self) -> None:
+        modes = ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16"]
+        for size, most in ((10, 100), (2100, 4_000_000)):
+            displayed = run(
+                "from PIL import Image\n" f"for mode in {modes}: Image.new(mode, ({size}, {size})).show()\n"
+            )
+            self.assertEqual(displayed.stderr, "")
+            for mode, result in zip(modes, displayed.results, strict=True):
+                with self.subTest(mode=mode, size=size):
+                    width, height = size_of(result["png"])
+                    self.assertTrue(most * 0.9 <= width * height <= most, (width, height))
+
+    def test_a_photo_is_a_jpeg_and_a_drawing_a_png(self) -> None:
+        displayed = run(
+            "from PIL import Image\n"
+            "display(Image.linear_gradient('L').resize((1000, 1000)))\n"
+            "display(Image.effect_noise((1200, 1000), 20).convert('RGB'))\n"
+        )
+        self.assertEqual([sorted(result)[0] for result in displayed.results], ["png", "jpeg"])
+
+    def test_a_png_of_giant_pixels_and_few_bytes_is_scaled_down(self) -> None:
+        displayed = run(
+            "import io\n"
+            "from PIL import Image\n"
+            "file = io.BytesIO(); Image.new('1', (7000, 7000)).save(file, 'PNG')\n"
+            "display({'text/plain': 'p', 'image/png': file.getvalue()}, raw=True)\n"
+        )
+        self.assertLessEqual(size_of(displayed.only["png"])[0], 2000)
+
+
+@needs("IPython")
+class IPythonTest(unittest.TestCase):
+    def test_its_display_publishes_without_a_shell(self) -> None:
+        displayed = run(
+            "from IPython.display import display, HTML, Markdown, JSON, SVG, Latex, display_html\n"
+            "display(HTML('<b>'), Markdown('# m'), JSON({'a': 1}), Latex('$x$'))\n"
+            "display(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"/>')); display_html('<i>', raw=True)\n"
+            "handle = display(1, display_id=True); handle.update(2)\n"
+        )
+        formats = [sorted(set(result) - {"text"}) for result in displayed.results]
+        self.assertEqual(formats, [["html"], ["markdown"], ["json"], ["latex"], ["svg"], ["html"], [], []])
+        self.assertEqual((displayed.stdout, displayed.stderr), ("", ""))
+
+
+@needs("plotly")
+class PlotlyTest(unittest.TestCase):
+    def test_a_figure_is_json_and_html_that_loads_its_library(self) -> None:
+        displayed = run(
+            "import plotly.graph_objects as go\n"
+            "figure = go.Figure(go.Bar(x=[1], y=[2])); figure.show(); display(figure)\n"
+        )
+        self.assertEqual(len(displayed.results), 2)
+        for result in displayed.results:
+            self.assertEqual(result["json"]["data"][0]["type"], "bar")
+            self.assertIn("<div", result["html"])
+            self.assertLess(len(result["html"]), 50_000)
+
+
+@needs("altair")
+class AltairTest(unittest.TestCase):
+    def test_a_chart_is_its_specification_and_html(self) -> None:
+        displayed = run(
+            "import altair as alt\n"
+            "chart = alt.Chart(alt.Data(values=[{'a': 1}])).mark_bar().encode(x='a:Q'); chart.show(); display(chart)\n"
+        )
+        self.assertEqual(len(displayed.results), 2)
+        for result in displayed.results:
+            self.assertIn("vega-lite", result["json"]["$schema"])
+            self.assertIn("<script", result["html"])
+
+
+if __name__ == "__main__":
+    unittest.main()

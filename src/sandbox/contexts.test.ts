@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest';
+import { Contexts } from './contexts.ts';
+import type { ExecutionEnd } from './execution.ts';
+
+const signal = new AbortController().signal;
+
+function ended(created: boolean, alive: boolean): ExecutionEnd {
+  const report = {
+    exit_code: 0,
+    signal: null,
+    oom_killed: false,
+    survivors: false,
+    error: null,
+    files: [],
+    cpu_ms: 1,
+    peak_memory_bytes: 1,
+    stacks: [],
+    context_created: created,
+    context_alive: alive,
+  };
+  return { status: 'ok', exitCode: 0, report };
+}
+
+async function run(contexts: Contexts, name: string, end: ExecutionEnd, anew = false): Promise<ExecutionEnd> {
+  using _turn = await contexts.enter(name, signal);
+  return contexts.settle({ context: name, ...(anew ? { end_context: name } : {}) }, end);
+}
+
+const LOST = { reason: 'context_ended', lost: ['contexts'] };
+
+describe('the contexts of a session', () => {
+  it('are listed while they live', async () => {
+    const contexts = new Contexts();
+    await run(contexts, 'a', ended(true, true));
+    await run(contexts, 'b', ended(true, false));
+    expect(contexts.names).toEqual(['a']);
+  });
+
+  it('tell of a death in the call that died and in the next one', async () => {
+    const contexts = new Contexts();
+    expect((await run(contexts, 'a', ended(true, false))).reset).toEqual(LOST);
+    expect((await run(contexts, 'a', ended(true, true))).reset).toEqual(LOST);
+    expect((await run(contexts, 'a', ended(false, true))).reset).toBeUndefined();
+  });
+
+  it('tell of a death between two calls', async () => {
+    const contexts = new Contexts();
+    await run(contexts, 'a', ended(true, true));
+    expect(await run(contexts, 'a', ended(true, true))).toMatchObject({
+      context: { name: 'a', created: true, alive: true },
+      reset: LOST,
+    });
+  });
+
+  it('say nothing of a loss that was asked for', async () => {
+    const contexts = new Contexts();
+    await run(contexts, 'a', ended(true, true));
+    expect((await run(contexts, 'a', ended(true, true), true)).reset).toBeUndefined();
+  });
+
+  it('are lost with the processes of the sandbox, and named only if there were any', async () => {
+    const contexts = new Contexts();
+    const cleared: ExecutionEnd = {
+      status: 'crashed',
+      exitCode: null,
+      reset: { reason: 'runner_lost', lost: ['contexts', 'background'] },
+    };
+    expect(contexts.settle({}, cleared).reset?.lost).toEqual(['background']);
+    await run(contexts, 'a', ended(true, true));
+    expect(contexts.settle({}, cleared).reset?.lost).toEqual(['contexts', 'background']);
+    expect((await run(contexts, 'a', ended(true, true))).reset).toEqual(LOST);
+  });
+
+  it('run one call at a time, in order', async () => {
+    const contexts = new Contexts();
+    const order: string[] = [];
+    const first = await contexts.enter('a', signal);
+    const second = contexts.enter('a', signal).then((turn) => {
+      order.push('second');
+      turn[Symbol.dispose]();
+    });
+    using _other = await contexts.enter('b', signal);
+    order.push('first');
+    first[Symbol.dispose]();
+    await second;
+    expect(order).toEqual(['first', 'second']);
+  });
+
+  it('are limited in number, the dead ones not counted', async () => {
+    const contexts = new Contexts();
+    for (let made = 0; made < 20; made += 1) await run(contexts, `dead-${made}`, ended(true, false));
+    for (let made = 0; made < 16; made += 1) await run(contexts, `c${made}`, ended(true, true));
+    await expect(contexts.enter('one-more', signal)).rejects.toMatchObject({ code: 'capacity_exceeded' });
+  });
+});

@@ -1,0 +1,92 @@
+import { GloveboxError } from '../errors.ts';
+import type { ExecutionEnd, ExecutionRequest, SandboxReset } from './execution.ts';
+import { Limiter } from './limiter.ts';
+
+/** Interpreters that one session may keep; each holds memory. */
+const MAX_CONTEXTS = 16;
+/** Calls of one context that may wait for it. */
+const QUEUE_LIMIT = 32;
+const CONTEXT_LOST: SandboxReset = { reason: 'context_ended', lost: ['contexts'] };
+
+/** A named interpreter, as far as the control plane knows. */
+interface Context {
+  /** One call at a time, in order. */
+  readonly turns: Limiter;
+  alive: boolean;
+  /** Whether its variables went in a way that no call to it has been told of. */
+  lost: boolean;
+}
+
+/** The interpreters of a session that live on between executions. */
+export class Contexts {
+  readonly #contexts = new Map<string, Context>();
+
+  /** Those alive. */
+  get names(): string[] {
+    return [...this.#contexts].filter(([, { alive }]) => alive).map(([name]) => name);
+  }
+
+  /**
+   * Waits for a call's turn; dispose of it to let the next one in.
+   * @throws GloveboxError `session_busy` when too many wait; `capacity_exceeded` when there are too many contexts.
+   */
+  async enter(name: string, signal: AbortSignal): Promise<Disposable> {
+    return await this.#open(name).turns.enter(signal);
+  }
+
+  /** Takes note of how a run in a context ended, and adds what is to be told of it. */
+  settle(request: ExecutionRequest, end: ExecutionEnd): ExecutionEnd {
+    const { context: name, end_context: ended } = request;
+    if (ended !== undefined) this.#forget(ended);
+    if (end.reset) return { ...end, reset: this.#settleReset(end.reset) };
+    const context = name === undefined ? undefined : this.#contexts.get(name);
+    if (name === undefined || !context || !end.report) return end;
+    const created = end.report.context_created ?? false;
+    // One that died between two calls was alive for all that was known.
+    const wasLost = context.lost || (context.alive && created);
+    context.alive = end.report.context_alive ?? false;
+    context.lost = !context.alive;
+    return {
+      ...end,
+      context: { name, created, alive: context.alive },
+      ...(wasLost || context.lost ? { reset: CONTEXT_LOST } : {}),
+    };
+  }
+
+  /** All of them ended with the sandbox's processes; each tells it with its next call. True if any was lost so. */
+  loseAll(): boolean {
+    const contexts = [...this.#contexts.values()];
+    for (const context of contexts) {
+      context.lost ||= context.alive;
+      context.alive = false;
+    }
+    return contexts.some(({ lost }) => lost);
+  }
+
+  #settleReset({ reason, lost }: SandboxReset): SandboxReset {
+    const any = lost.includes('contexts') && this.loseAll();
+    return { reason, lost: lost.filter((what) => what !== 'contexts' || any) };
+  }
+
+  #forget(name: string): void {
+    const context = this.#contexts.get(name);
+    if (context) Object.assign(context, { alive: false, lost: false });
+  }
+
+  #open(name: string): Context {
+    const known = this.#contexts.get(name);
+    if (known) return known;
+    for (const [other, { alive, turns }] of this.#contexts) {
+      if (this.#contexts.size < MAX_CONTEXTS) break;
+      if (!alive && turns.running === 0) this.#contexts.delete(other);
+    }
+    if (this.#contexts.size >= MAX_CONTEXTS) {
+      throw new GloveboxError('capacity_exceeded', `This session has ${MAX_CONTEXTS} contexts.`, {
+        hint: `Use one of them (${this.names.join(', ')}), or reset one and continue in it.`,
+      });
+    }
+    const context: Context = { turns: new Limiter(1, QUEUE_LIMIT), alive: false, lost: false };
+    this.#contexts.set(name, context);
+    return context;
+  }
+}

@@ -1,0 +1,51 @@
+import { FrameType } from './frames.ts';
+
+/** Bytes of one frame. */
+const CHUNK = 64 * 1024;
+
+/** Standard input on its way to a program, as fast as that reads: the runner says how many bytes it takes. */
+export class InputFeed {
+  readonly #send: (type: number, payload: Buffer) => void;
+  #credit = 0;
+  #closed = false;
+  #wake: () => void = () => {};
+
+  constructor(send: (type: number, payload: Buffer) => void) {
+    this.#send = send;
+  }
+
+  /** Takes what the runner grants. */
+  grant(bytes: number): void {
+    this.#credit += bytes;
+    this.#wake();
+  }
+
+  /** The program has ended: what is still to be sent goes nowhere. */
+  close(): void {
+    this.#closed = true;
+    this.#wake();
+  }
+
+  /** Sends all of it, then the end of the input. Settles early when the program ends first. */
+  async pump(source: AsyncIterable<Buffer>): Promise<void> {
+    for await (const chunk of source) {
+      for (let sent = 0; sent < chunk.length; ) {
+        if (!(await this.#mayFill())) return;
+        const part = chunk.subarray(sent, sent + Math.min(CHUNK, this.#credit));
+        this.#credit -= part.length;
+        sent += part.length;
+        this.#send(FrameType.data, part);
+      }
+    }
+    if (await this.#mayFill()) this.#send(FrameType.fin, Buffer.alloc(0));
+  }
+
+  async #mayFill(): Promise<boolean> {
+    while (this.#credit === 0 && !this.#closed) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return !this.#closed;
+  }
+}
