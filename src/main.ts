@@ -65,6 +65,7 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
   const app = createApp({
     tools,
     sessions: core.sessions,
+    diskMb: config.diskMb,
     version,
     log,
     fallback: config.defaultSession ?? 'owner',

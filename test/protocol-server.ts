@@ -102,6 +102,7 @@ export async function startProtocolServer(options: ProtocolServerOptions = {}) {
   const app = createApp({
     ...shared,
     fallback: 'owner',
+    diskMb: 1,
     health: async (deep) => ({ ok: true, body: { status: 'ok', deep } }),
     authenticate: createAuthenticator('none'),
     allowedHosts: [],

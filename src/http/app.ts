@@ -111,5 +111,10 @@ function unknownRoute(c: Context<Env>, routes: readonly Route[]): Response {
 
 function matches(pattern: string, path: string): boolean {
   const [expected, found] = [pattern.split('/'), path.split('/')];
+  if (expected.at(-1) === '*') {
+    expected.pop();
+    if (found.length <= expected.length) return false;
+    found.length = expected.length;
+  }
   return expected.length === found.length && expected.every((part, at) => part.startsWith(':') || part === found[at]);
 }

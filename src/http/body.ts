@@ -49,7 +49,7 @@ async function readCounting(request: Request, maxBytes: number): Promise<Uint8Ar
 }
 
 /** Reads on for a while, because a client that is cut off while it sends never sees the answer. */
-async function discardRest(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+export async function discardRest(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
   const deadline = Date.now() + DISCARD_MS;
   try {
     while (Date.now() < deadline && !(await reader.read()).done);

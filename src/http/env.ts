@@ -11,7 +11,7 @@ export type Handler = (c: Context<Env>) => Response | Promise<Response>;
 /** One line of the API: routing, `Allow`, the index and OpenAPI derive from it. */
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** In Hono's form, `/sessions/:id`. */
+  /** In Hono's form, `/sessions/:id`; `/*` at its end stands for any path. */
   readonly path: string;
   readonly summary: string;
   /** An OpenAPI operation; protocols that OpenAPI cannot describe leave it out. */

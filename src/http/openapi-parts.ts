@@ -19,6 +19,47 @@ export const sessionParameter: Schema = {
   schema: { type: 'string' },
 };
 
+export const filePathParameter: Schema = {
+  name: 'path',
+  in: 'path',
+  required: true,
+  description: 'From the workspace on; its slashes may stand as they are.',
+  schema: { type: 'string' },
+};
+
+const fileEntry: Schema = {
+  type: 'object',
+  properties: {
+    path: { type: 'string' },
+    type: { enum: ['file', 'directory', 'link', 'other'] },
+    size: { type: 'integer' },
+    modified: { type: 'string', format: 'date-time' },
+  },
+  required: ['path', 'type', 'size', 'modified'],
+};
+
+export const fileSchemas = {
+  list: {
+    type: 'object',
+    properties: {
+      session_id: { type: 'string' },
+      files: { type: 'array', items: fileEntry },
+      truncated: { type: 'boolean', description: 'Whether there are more.' },
+    },
+    required: ['session_id', 'files'],
+  },
+  written: {
+    type: 'object',
+    properties: {
+      session_id: { type: 'string' },
+      path: { type: 'string' },
+      size: { type: 'integer', description: 'Bytes written.' },
+      files: { type: 'integer', description: 'Files that were in the tar.' },
+    },
+    required: ['session_id', 'path', 'size'],
+  },
+} as const satisfies Record<string, Schema>;
+
 /** Schemas that belong to no tool. */
 export const sharedSchemas: Readonly<Record<string, Schema>> = {
   Error: {

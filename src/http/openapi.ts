@@ -11,7 +11,7 @@ export function describeApi(routes: readonly Route[], tools: readonly AnyTool[],
       ...(operation['responses'] as object | undefined),
       default: { description: 'A failure.', content: { 'application/json': { schema: schemaRef('Error') } } },
     };
-    const template = path.replace(/:(\w+)/g, '{$1}');
+    const template = path.replace(/:(\w+)/g, '{$1}').replace(/\*$/, '{path}');
     paths[template] = { ...paths[template], [method.toLowerCase()]: { summary, ...operation, responses } };
   }
   const schemas: Record<string, unknown> = { ...sharedSchemas };

@@ -2,6 +2,7 @@ import { describeTool } from '../tools/description.ts';
 import type { Route } from './env.ts';
 import { createExecute, createExecuteStream, type ExecuteOptions } from './execute.ts';
 import { executionRoutes } from './executions.ts';
+import { type FilesOptions, fileRoutes } from './files.ts';
 import { describeApi, describeCall } from './openapi.ts';
 import { jsonResponse } from './openapi-parts.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -9,7 +10,7 @@ import { sessionRoutes } from './sessions.ts';
 /** Whether the server can do its job, and what there is to say about it; `deep` runs code in a sandbox. */
 export type Health = (deep: boolean) => Promise<{ ok: boolean; body: object }>;
 
-export interface RestOptions extends ExecuteOptions {
+export interface RestOptions extends ExecuteOptions, FilesOptions {
   readonly version: string;
   readonly health: Health;
 }
@@ -45,6 +46,7 @@ export function restRoutes(options: RestOptions): Route[] {
     },
     ...sessionRoutes(sessions),
     ...executionRoutes(tools, sessions),
+    ...fileRoutes(options),
   ];
   const api = describeApi(routes, tools, version);
   routes.push({

@@ -2,14 +2,23 @@ import type { AnyTool } from './description.ts';
 import { createExecutePython, type ExecutePythonLimits } from './execute-python.ts';
 import { createCancelExecution, createGetExecution } from './get-execution.ts';
 import { createInstallDependencies, type InstallLimits, type ParseRequirement } from './install-dependencies.ts';
+import { listFiles } from './list-files.ts';
 import { listInstalledPackages } from './list-installed-packages.ts';
+import { readFile } from './read-file.ts';
+import { createWriteFile, type WriteFileLimits } from './write-file.ts';
 
 /** Every tool, in the order that clients see. */
-export function createTools(limits: ExecutePythonLimits & InstallLimits, parse: ParseRequirement): readonly AnyTool[] {
+export function createTools(
+  limits: ExecutePythonLimits & InstallLimits & WriteFileLimits,
+  parse: ParseRequirement,
+): readonly AnyTool[] {
   return [
     createExecutePython(limits),
     createInstallDependencies(limits, parse),
     listInstalledPackages,
+    createWriteFile(limits),
+    readFile,
+    listFiles,
     createGetExecution(limits),
     createCancelExecution(limits),
   ];

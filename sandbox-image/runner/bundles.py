@@ -1,0 +1,153 @@
+"""Many files as one stream: for each entry a line of JSON, then the bytes of a file; at the end a line that says so.
+
+The control plane makes a tar of it, or makes it from one, so no archive is ever parsed in here.
+"""
+
+import json
+import os
+import stat
+import sys
+from typing import Any
+
+from file_stream import CHUNK, Input, answer, send
+from file_tree import LONGEST_PATH, Refused, Tree, describe, quote, refusal_of, split_path, stays_inside
+from incoming import Incoming
+
+HIDDEN = (".glovebox", ".local")
+"""In the workspace for the product's and the packages' sake: left out unless asked for by path."""
+
+
+def pack(tree: Tree, top: list[str], max_entries: int, max_bytes: int) -> None:
+    """Sends a folder's files, folders and the links that stay inside; anything else is counted and left out."""
+    entries, skipped = _collect(tree, top, max_entries)
+    total = sum(status.st_size for _, status in entries if stat.S_ISREG(status.st_mode))
+    if total > max_bytes:
+        raise Refused("too_large", f"The folder holds {total} bytes, more than the {max_bytes} that are packed.")
+    answer({"ok": True, "entries": len(entries), "size": total, "skipped": skipped})
+    for names, status in entries:
+        max_bytes -= _send_entry(tree, top, names, status, max_bytes)
+    answer({"end": True})
+
+
+def _collect(tree: Tree, top: list[str], most: int) -> tuple[list[tuple[list[str], os.stat_result]], int]:
+    found: list[tuple[list[str], os.stat_result]] = []
+    skipped = 0
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        below: list[list[str]] = []
+        try:
+            with tree.folder(folder) as descriptor, os.scandir(descriptor) as entries:
+                for entry in entries:
+                    names = [*folder, entry.name]
+                    status = entry.stat(follow_symlinks=False)
+                    kind = stat.S_IFMT(status.st_mode)
+                    if names[0] in HIDDEN and not top:
+                        continue
+                    too_long = len(os.fsencode("/".join(names))) > LONGEST_PATH
+                    if too_long or kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
+                        skipped += 1
+                        continue
+                    found.append((names, status))
+                    if kind == stat.S_IFDIR:
+                        below.append(names)
+                    if len(found) > most:
+                        raise Refused("too_large", f"The folder holds more than the {most} entries that are packed.")
+        except OSError:
+            # Not readable, or gone meanwhile.
+            skipped += 1
+        except Refused as refused:
+            if refused.code == "too_large" or folder is top:
+                raise
+            skipped += 1
+        folders.extend(below)
+    found.sort(key=lambda item: item[0])
+    return found, skipped
+
+
+def _send_entry(tree: Tree, top: list[str], names: list[str], status: os.stat_result, room: int) -> int:
+    """Its size. What has changed its kind meanwhile is left out; what has shrunk ends everything with code 1."""
+    described = describe("/".join(names[len(top) :]), status)
+    described["mode"] = stat.S_IMODE(status.st_mode) & 0o777
+    try:
+        if described["type"] == "link":
+            with tree.folder(names[:-1]) as parent:
+                described["target"] = os.readlink(names[-1], dir_fd=parent)
+            if not stays_inside(described["target"], len(names) - len(top) - 1):
+                return 0
+        if described["type"] != "file":
+            answer(described)
+            return 0
+        descriptor = tree.open_file(names)
+    except (OSError, Refused):
+        return 0
+    try:
+        described["size"] = size = os.fstat(descriptor).st_size
+        if size > room:
+            sys.exit(1)
+        answer(described)
+        sent = 0
+        while sent < size:
+            data = os.read(descriptor, min(CHUNK, size - sent))
+            if not data:
+                sys.exit(1)
+            send(data)
+            sent += len(data)
+        return size
+    finally:
+        os.close(descriptor)
+
+
+def unpack(tree: Tree, top: list[str]) -> None:
+    """Puts the entries that come into a folder, each file once it is whole; those before a failure stay."""
+    source = Input(0)
+    files, size = 0, 0
+    with tree.folder(top, make=True):
+        pass
+    while (line := source.line()) is not None:
+        entry = _parse(line)
+        names = [*top, *split_path(entry["path"], tree.root)]
+        try:
+            if entry["type"] == "file":
+                with Incoming(tree) as incoming:
+                    source.copy_to(incoming, entry["size"])
+                    incoming.put(names, replace=True, mode=entry["mode"] & 0o777, modified_ms=entry["modified_ms"])
+                files, size = files + 1, size + incoming.size
+            elif entry["type"] == "directory":
+                with tree.folder(names, make=True):
+                    pass
+            else:
+                _make_link(tree, names, entry["target"], len(names) - len(top) - 1)
+        except OSError as error:
+            raise refusal_of(error, "/".join(names)) from None
+    answer({"ok": True, "files": files, "size": size})
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """The control plane has checked it; a second look costs little."""
+    try:
+        entry = json.loads(line)
+        if entry["type"] == "file":
+            whole = isinstance(entry["size"], int) and isinstance(entry["mode"], int)
+            valid = whole and entry["size"] >= 0 and isinstance(entry["modified_ms"], int)
+        elif entry["type"] == "link":
+            valid = isinstance(entry["target"], str)
+        else:
+            valid = entry["type"] == "directory"
+        if valid and isinstance(entry["path"], str) and not entry["path"].startswith("/"):
+            return entry
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise Refused("invalid_input", "An entry is not described as it should be.")
+
+
+def _make_link(tree: Tree, names: list[str], target: str, depth: int) -> None:
+    if not stays_inside(target, depth):
+        raise Refused("invalid_input", f"{quote('/'.join(names))} is a link that leads out of the folder.")
+    with tree.folder(names[:-1], make=True) as parent:
+        try:
+            if stat.S_ISLNK(os.stat(names[-1], dir_fd=parent, follow_symlinks=False).st_mode):
+                os.unlink(names[-1], dir_fd=parent)
+        except FileNotFoundError:
+            pass
+        os.symlink(target, names[-1], dir_fd=parent)

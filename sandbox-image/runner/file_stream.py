@@ -1,0 +1,79 @@
+"""How bytes of files travel between this process and the control plane.
+
+The answer is a line of JSON, `{"ok": true, …}` or `{"error": {code, message}}`, then bytes if there are any.
+What is sent comes on stdin in chunks: their length in four bytes, big-endian, then that many bytes. A chunk of length 0
+says that all has come; an input that just ends was cut off, and nothing is made of it.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from file_tree import Refused
+from incoming import Incoming
+
+LONGEST_LINE = 64 * 1024
+CHUNK = 64 * 1024
+
+
+class Input:
+    """What the control plane sends, cut into chunks."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._file = open(descriptor, "rb", buffering=CHUNK, closefd=False)
+        self._held = bytearray()
+        self._ended = False
+
+    def chunks(self) -> Iterator[bytes]:
+        while length := int.from_bytes(self._whole(4), "big"):
+            yield self._whole(length)
+
+    def line(self) -> bytes | None:
+        """The next line; None when everything has come."""
+        while (end := self._held.find(b"\n")) < 0:
+            if not self._more():
+                if self._held:
+                    raise Refused("invalid_input", "The stream of entries ends in the midst of one.")
+                return None
+            if len(self._held) > LONGEST_LINE:
+                raise Refused("invalid_input", "An entry is described at too great length.")
+        line = bytes(self._held[:end])
+        del self._held[: end + 1]
+        return line
+
+    def copy_to(self, incoming: Incoming, size: int) -> None:
+        while size > 0:
+            if not self._held and not self._more():
+                raise Refused("invalid_input", "The stream of entries ends in the midst of one.")
+            data = bytes(self._held[:size])
+            del self._held[:size]
+            incoming.write(data)
+            size -= len(data)
+
+    def _more(self) -> bool:
+        """Holds one chunk more; False when there is none."""
+        if not self._ended:
+            length = int.from_bytes(self._whole(4), "big")
+            self._ended = length == 0
+            self._held += self._whole(length)
+        return not self._ended
+
+    def _whole(self, length: int) -> bytes:
+        data = self._file.read(length)
+        if len(data) < length:
+            # Cut off. Whoever sent it is gone, and so is what came of it, with this process.
+            sys.exit(1)
+        return data
+
+
+def send(data: bytes) -> None:
+    remaining = memoryview(data)
+    while remaining:
+        remaining = remaining[os.write(1, remaining) :]
+
+
+def answer(value: dict[str, Any]) -> None:
+    # ASCII only: a name that is no UTF-8 has escapes for the bytes that are none.
+    send(json.dumps(value, separators=(",", ":")).encode() + b"\n")

@@ -1,0 +1,193 @@
+"""What the control plane does with a session's files, in a process of the session's own user.
+
+See file_stream.py for the form of what is sent and answered.
+"""
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import bundles
+from bundles import HIDDEN
+from file_stream import CHUNK, Input, answer, send
+from file_tree import Refused, Tree, describe, quote, refusal_of, split_path
+from incoming import Incoming
+from paths import WORKSPACE
+
+MAX_ENTRIES = 1000
+MAX_PATH_CHARACTERS = 256 * 1024
+"""Of all paths of a listing together."""
+MAX_SCANNED = 50_000
+
+
+def main(request: dict[str, Any], root: str = WORKSPACE) -> None:
+    """Does what is asked and answers on stdout. Ends with code 1 when it breaks off in the midst of an answer."""
+    tree = Tree(root)
+    path = request.get("path", "")
+    try:
+        operation = OPERATIONS.get(request.get("op", ""))
+        if operation is None:
+            raise Refused("invalid_input", "There is no such operation.")
+        operation(tree, split_path(path, root), request)
+    except Refused as refused:
+        answer({"error": {"code": refused.code, "message": refused.message}})
+    except BrokenPipeError:
+        sys.exit(1)
+    except OSError as error:
+        refused = refusal_of(error, path)
+        answer({"error": {"code": refused.code, "message": refused.message}})
+
+
+def show_status(tree: Tree, names: list[str], _request: dict[str, Any]) -> None:
+    answer({"ok": True, "entry": describe("/".join(names), tree.status(names))})
+
+
+def list_folder(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
+    """Entries of a folder, or with `recursive` of all below it, nearest first where they are too many."""
+    limit = min(request.get("limit", MAX_ENTRIES), MAX_ENTRIES)
+    recursive = bool(request.get("recursive"))
+    status = tree.status(names)
+    if not stat.S_ISDIR(status.st_mode):
+        answer({"ok": True, "entries": [describe("/".join(names), status)], "truncated": False})
+        return
+    found: list[dict[str, Any]] = []
+    room, scanned = MAX_PATH_CHARACTERS, 0
+    folders = [names]
+    for folder in folders:
+        for entry in _entries(tree, folder, must_exist=folder is names, most=MAX_SCANNED - scanned):
+            scanned += 1
+            inside = [*folder, entry["path"]]
+            entry["path"] = "/".join(inside)
+            room -= len(entry["path"])
+            if len(found) >= limit or room < 0 or scanned >= MAX_SCANNED:
+                answer({"ok": True, "entries": sorted(found, key=_by_path), "truncated": True})
+                return
+            if recursive and not folder and inside[0] in HIDDEN:
+                continue
+            found.append(entry)
+            if recursive and entry["type"] == "directory":
+                folders.append(inside)
+    answer({"ok": True, "entries": sorted(found, key=_by_path), "truncated": False})
+
+
+def _by_path(entry: dict[str, Any]) -> str:
+    return entry["path"]
+
+
+def _entries(tree: Tree, folder: list[str], *, must_exist: bool, most: int) -> list[dict[str, Any]]:
+    found = []
+    try:
+        with tree.folder(folder) as descriptor, os.scandir(descriptor) as entries:
+            for _, entry in zip(range(most), entries):
+                try:
+                    found.append(describe(entry.name, entry.stat(follow_symlinks=False)))
+                except FileNotFoundError:
+                    # Deleted in this moment.
+                    continue
+    except (OSError, Refused):
+        if must_exist:
+            raise
+    return sorted(found, key=_by_path)
+
+
+def read_file(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
+    """A regular file or a range of it: `offset` and `length`, or the last `suffix` bytes."""
+    descriptor = tree.open_file(names)
+    status = os.fstat(descriptor)
+    size = status.st_size
+    offset = max(0, size - request["suffix"]) if "suffix" in request else min(request.get("offset", 0), size)
+    length = min(request.get("length", size), size - offset)
+    answer({"ok": True, "entry": describe("/".join(names), status), "offset": offset, "length": length})
+    if send_range(descriptor, offset, length) < length:
+        # It has become shorter: less came than was announced.
+        sys.exit(1)
+
+
+def send_range(descriptor: int, offset: int, length: int) -> int:
+    """How many bytes there were to send."""
+    sent = 0
+    while sent < length:
+        data = os.pread(descriptor, min(CHUNK, length - sent), offset + sent)
+        if not data:
+            break
+        send(data)
+        sent += len(data)
+    return sent
+
+
+def write_file(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
+    """Puts what comes under its name once all of it has come; `mode` create refuses to replace a file."""
+    replace = request.get("mode", "replace") == "replace"
+    # Looked at first, because who sends much wants to know early.
+    Incoming.check(tree, names, replace)
+    with Incoming(tree) as incoming:
+        for chunk in Input(0).chunks():
+            incoming.write(chunk)
+        if incoming.size != request.get("size", incoming.size):
+            raise Refused("invalid_input", f"{request['size']} bytes were announced, and {incoming.size} came.")
+        created = incoming.put(names, replace=replace)
+    answer({"ok": True, "size": incoming.size, "created": created})
+
+
+def delete(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
+    """A file, a link itself, an empty folder, or with `recursive` any folder but the workspace."""
+    if not names:
+        raise Refused("invalid_input", "The workspace itself cannot be deleted: name what is in it.")
+    if not stat.S_ISDIR(tree.status(names).st_mode):
+        with tree.folder(names[:-1]) as parent:
+            os.unlink(names[-1], dir_fd=parent)
+    elif request.get("recursive"):
+        _delete_folder(tree, names)
+    else:
+        with tree.folder(names[:-1]) as parent:
+            os.rmdir(names[-1], dir_fd=parent)
+    answer({"ok": True})
+
+
+def _delete_folder(tree: Tree, names: list[str]) -> None:
+    """Folders are moved up before they are emptied: a tree may be deeper than descriptors or the stack reach."""
+    with tree.folder(names) as top:
+        folders = _empty(top, top, 0)
+        for folder in folders:
+            with tree.folder_in(top, folder) as descriptor:
+                folders.extend(_empty(descriptor, top, len(folders)))
+            os.rmdir(folder, dir_fd=top)
+    with tree.folder(names[:-1]) as parent:
+        os.rmdir(names[-1], dir_fd=parent)
+
+
+def _empty(folder: int, top: int, moved: int) -> list[str]:
+    """Deletes what is in a folder and moves the folders in it to `top`; their names there."""
+    found = []
+    with os.scandir(folder) as entries:
+        inside = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_folder in inside:
+        if not is_folder:
+            os.unlink(name, dir_fd=folder)
+            continue
+        found.append(f".glovebox-{os.getpid()}-{moved + len(found)}.deleted")
+        os.rename(name, found[-1], src_dir_fd=folder, dst_dir_fd=top)
+    return found
+
+
+def pack(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
+    if not stat.S_ISDIR(tree.status(names).st_mode):
+        raise Refused("invalid_input", f"{quote('/'.join(names))} is not a folder.")
+    bundles.pack(tree, names, request["max_entries"], request["max_bytes"])
+
+
+def unpack(tree: Tree, names: list[str], _request: dict[str, Any]) -> None:
+    bundles.unpack(tree, names)
+
+
+OPERATIONS: dict[str, Callable[[Tree, list[str], dict[str, Any]], None]] = {
+    "stat": show_status,
+    "list": list_folder,
+    "read": read_file,
+    "write": write_file,
+    "delete": delete,
+    "pack": pack,
+    "unpack": unpack,
+}

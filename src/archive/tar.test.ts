@@ -1,0 +1,173 @@
+import { execFileSync } from 'node:child_process';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { type Headers, pack } from 'tar-stream';
+import { describe, expect, test } from 'vitest';
+import type { ArchivedEntry, ArchiveEntry } from './entry.ts';
+import { readTar } from './tar-reader.ts';
+import { writeTar } from './tar-writer.ts';
+
+const LIMITS = { maxEntries: 100, maxBytes: 10_000_000 };
+
+/** What a tar is read as, in pieces of a size that no block has. */
+async function read(tar: Buffer, limits = LIMITS, pieceBytes = 777) {
+  const pieces = function* () {
+    for (let at = 0; at < tar.length; at += pieceBytes) yield tar.subarray(at, at + pieceBytes);
+  };
+  const found: (Partial<ArchiveEntry> & { content: string })[] = [];
+  for await (const { entry, body } of readTar(Readable.from(pieces()), limits)) {
+    found.push({ ...entry, content: (await buffer(body)).toString() });
+  }
+  return found;
+}
+
+async function tarOf(...entries: (Headers & { content?: string })[]): Promise<Buffer> {
+  const archive = pack();
+  for (const { content = '', ...headers } of entries) archive.entry(headers, content);
+  archive.finalize();
+  return await buffer(Readable.from(archive));
+}
+
+async function written(...entries: [ArchiveEntry, string][]): Promise<Buffer> {
+  async function* all(): AsyncGenerator<ArchivedEntry> {
+    for (const [entry, content] of entries) yield { entry, body: Readable.from([Buffer.from(content)]) };
+  }
+  return await buffer(writeTar(all()));
+}
+
+const file = (path: string, content: string): [ArchiveEntry, string] => [
+  { path, type: 'file', size: Buffer.byteLength(content), mode: 0o640, modifiedMs: 1_700_000_000_000 },
+  content,
+];
+
+describe('a tar', () => {
+  test.each([['ustar'], ['gnu'], ['pax'], ['v7']])('as GNU tar makes it (%s) is read whole', async (format) => {
+    const script =
+      'cd "$(mktemp -d)"; mkdir -p a/b; printf 1234 > a/b/c; chmod 750 a/b/c; ln -s b/c a/l; touch -d @1700000000 a/b/c; tar -c --format="$0" .';
+    const tar = execFileSync('sh', ['-c', script, format]);
+    const found = await read(tar);
+    expect(found.map(({ path }) => path).sort()).toEqual(['a', 'a/b', 'a/b/c', 'a/l']);
+    expect(found.find(({ path }) => path === 'a/b/c')).toMatchObject({
+      type: 'file',
+      size: 4,
+      mode: 0o750,
+      modifiedMs: 1_700_000_000_000,
+      content: '1234',
+    });
+    expect(found.find(({ path }) => path === 'a/l')).toMatchObject({ type: 'link', target: 'b/c' });
+  });
+
+  test.each([['gnu'], ['pax']])('has long names (%s)', async (format) => {
+    const script =
+      'cd "$(mktemp -d)"; d=$(printf "x%.0s" $(seq 250)); mkdir "$d"; printf 1 > "$d/$d"; ln -s "$d" l; tar -c --format="$0" "$d" l';
+    const name = 'x'.repeat(250);
+    const found = await read(execFileSync('sh', ['-c', script, format]));
+    expect(found.map(({ path }) => path)).toEqual([name, `${name}/${name}`, 'l']);
+    expect(found[2]?.target).toBe(name);
+  });
+
+  test('that was written is read as it was, by GNU tar as well', async () => {
+    const entries = [
+      file('a/é 😀\n', 'one'),
+      file(`${'y'.repeat(255)}/${'z'.repeat(255)}`, ''),
+      file('large', 'x'.repeat(100_000)),
+    ];
+    const link: ArchiveEntry = { path: 'a/l', type: 'link', size: 0, mode: 0o777, modifiedMs: 0, target: '../large' };
+    const folder: ArchiveEntry = { path: 'a', type: 'directory', size: 0, mode: 0o755, modifiedMs: 0 };
+    const tar = await written([folder, ''], ...entries, [link, '']);
+    const found = await read(tar);
+    expect(found).toEqual([
+      { ...folder, content: '' },
+      ...entries.map(([entry, content]) => ({ ...entry, content })),
+      { ...link, content: '' },
+    ]);
+    const listed = execFileSync('tar', ['-t', '--quoting-style=literal'], { input: tar }).toString();
+    expect(listed).toBe(`a/\na/é 😀\n\n${'y'.repeat(255)}/${'z'.repeat(255)}\nlarge\na/l\n`);
+  });
+
+  test('is read without taking a file at all', async () => {
+    const tar = await tarOf({ name: 'a', content: 'x'.repeat(2000) }, { name: 'b', content: 'y' });
+    const paths: string[] = [];
+    for await (const { entry } of readTar(Readable.from([tar]), LIMITS)) paths.push(entry.path);
+    expect(paths).toEqual(['a', 'b']);
+  });
+});
+
+describe('an archive is refused', () => {
+  test.each<[string, Headers]>([
+    ['".." in its path', { name: '../x' }],
+    ['".." in its path', { name: 'a/../../x' }],
+    ['an absolute path', { name: '/etc/passwd' }],
+    ['too long a name', { name: 'x'.repeat(256) }],
+    ['too long a path', { name: 'x/'.repeat(2500) }],
+    ['folders deep', { name: `${'x/'.repeat(100)}x` }],
+    ['hard link', { name: 'x', type: 'link', linkname: '/etc/passwd' }],
+    ['device', { name: 'x', type: 'character-device', devmajor: 1, devminor: 3 }],
+    ['device', { name: 'x', type: 'block-device' }],
+    ['FIFO', { name: 'x', type: 'fifo' }],
+    ['leads out', { name: 'x', type: 'symlink', linkname: '/' }],
+    ['leads out', { name: 'x', type: 'symlink', linkname: '..' }],
+    ['leads out', { name: 'a/x', type: 'symlink', linkname: '../..' }],
+    ['leads out', { name: 'a/x', type: 'symlink', linkname: 'b/../../..' }],
+  ])('for %s', async (why, headers) => {
+    await expect(read(await tarOf({ name: 'before' }, headers))).rejects.toThrow(why);
+  });
+
+  test('for a file below what is a link', async () => {
+    const link = { name: 'a', type: 'symlink', linkname: 'b' } as const;
+    await expect(read(await tarOf({ name: 'b', type: 'directory' }, link, { name: 'a/x' }))).rejects.toThrow(
+      '"a" is a link and a directory',
+    );
+    await expect(read(await tarOf({ name: 'a/x' }, link))).rejects.toThrow('"a" is a directory and a link');
+  });
+
+  test('for more than it may hold', async () => {
+    const tar = await tarOf({ name: 'a', content: '1234' }, { name: 'b', content: '5' });
+    await expect(read(tar, { maxEntries: 1, maxBytes: 100 })).rejects.toMatchObject({ code: 'payload_too_large' });
+    await expect(read(tar, { maxEntries: 2, maxBytes: 4 })).rejects.toMatchObject({ code: 'payload_too_large' });
+    expect(await read(tar, { maxEntries: 2, maxBytes: 5 })).toHaveLength(2);
+  });
+
+  test('wherever it breaks off', async () => {
+    const tar = await tarOf({ name: 'x'.repeat(200), content: 'y'.repeat(600) });
+    for (let end = 0; end < tar.length - 1024; end += 100) {
+      await expect(read(tar.subarray(0, end))).rejects.toThrow('ends too early');
+    }
+  });
+
+  test('whatever byte of its header is not what it was', async () => {
+    const tar = await tarOf({ name: 'a', content: '1' });
+    for (let at = 0; at < 512; at += 1) {
+      const bent = Buffer.from(tar);
+      bent[at] = (bent[at] ?? 0) ^ 0x80;
+      await expect(read(bent)).rejects.toMatchObject({ code: 'invalid_input' });
+    }
+  });
+
+  test('without holding a name that is as long as the disk', async () => {
+    const tar = await tarOf({ name: 'a', content: '1' });
+    tar.write('L', 156);
+    tar.write('77777777777', 124);
+    let sum = 8 * 32;
+    for (let at = 0; at < 512; at += 1) if (at < 148 || at >= 156) sum += tar[at] ?? 0;
+    tar.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+    let taken = 0;
+    const endless = function* () {
+      yield tar.subarray(0, 512);
+      for (;;) {
+        taken += 1;
+        yield Buffer.alloc(65_536);
+      }
+    };
+    const reading = readTar(Readable.from(endless(), { highWaterMark: 1 }), LIMITS).next();
+    await expect(reading).rejects.toThrow('too great length');
+    expect(taken).toBeLessThan(5);
+  });
+
+  test('when it is something else', async () => {
+    await expect(read(Buffer.from('PK\u0003\u0004'.padEnd(2000, 'x')))).rejects.toMatchObject({
+      code: 'invalid_input',
+    });
+    await expect(read(Buffer.alloc(0))).rejects.toThrow('ends too early');
+  });
+});

@@ -1,0 +1,176 @@
+import { z } from 'zod';
+import type { ArchiveLimits } from '../archive/entry.ts';
+import { readTar } from '../archive/tar-reader.ts';
+import { writeTar } from '../archive/tar-writer.ts';
+import { GloveboxError } from '../errors.ts';
+import type { ExecutionEnd } from './execution.ts';
+import { decodeBundle, encodeBundle } from './file-bundle.ts';
+import { FileCall, type FileCallOptions, type FileRequest } from './file-call.ts';
+import type { Session } from './session.ts';
+
+/** A file, folder, link or something else, as it was a moment ago. */
+export interface FileEntry {
+  /** From the workspace on; `.` for the workspace itself. */
+  readonly path: string;
+  readonly type: 'file' | 'directory' | 'link' | 'other';
+  /** Bytes; 0 for what is no regular file. */
+  readonly size: number;
+  readonly modified: Date;
+}
+
+/** The part of a file that is wanted: from an offset on, or its last bytes. */
+export type FileRange = { readonly offset?: number; readonly length?: number } | { readonly suffix: number };
+
+/** Bytes that come as they are taken; whoever has it takes or closes it. */
+export interface FileStream {
+  readonly bytes: AsyncIterable<Buffer>;
+  /** Ends what sends them. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** A file that is being read. */
+export interface OpenFile extends FileStream {
+  readonly entry: FileEntry;
+  readonly offset: number;
+  /** Bytes that come. */
+  readonly length: number;
+}
+
+export interface Written {
+  readonly size: number;
+  /** Whether there was no such file before. */
+  readonly created: boolean;
+  readonly end: ExecutionEnd;
+}
+
+/** Of archives that go in or out; their bytes are limited by the caller. */
+export const MAX_ARCHIVE_ENTRIES = 50_000;
+
+const count = z.number().int().nonnegative();
+const entrySchema = z
+  .object({
+    path: z.string().max(8192),
+    type: z.enum(['file', 'directory', 'link', 'other']),
+    size: count,
+    modified_ms: z.number().int().min(0).max(8.64e15),
+  })
+  .transform(({ modified_ms, ...entry }): FileEntry => ({ ...entry, modified: new Date(modified_ms) }));
+const ok = z.object({ ok: z.literal(true) });
+const statSchema = ok.extend({ entry: entrySchema });
+const listSchema = ok.extend({ entries: z.array(entrySchema).max(1000), truncated: z.boolean() });
+const readSchema = ok.extend({ entry: entrySchema, offset: count, length: count });
+const writeSchema = ok.extend({ size: count, created: z.boolean() });
+const packSchema = ok.extend({ entries: count, size: count, skipped: count });
+const unpackSchema = ok.extend({ files: count, size: count });
+
+/**
+ * The files of a session, by paths from its workspace on; every call is a process of the session's own user in there.
+ * All throw GloveboxError: `file_not_found`, `invalid_input`, `payload_too_large`, `capacity_exceeded` for a full disk,
+ * `session_busy`, or what a sandbox that is lost makes of it.
+ */
+export class SessionFiles {
+  readonly #session: Pick<Session, 'execute'>;
+  readonly #signal: AbortSignal;
+
+  /** @param signal ends what is under way */
+  constructor(session: Pick<Session, 'execute'>, signal: AbortSignal) {
+    this.#session = session;
+    this.#signal = signal;
+  }
+
+  async stat(path: string): Promise<FileEntry> {
+    return (await this.#ask({ op: 'stat', path }, statSchema)).entry;
+  }
+
+  /** What is in a folder, by path; those nearest to it where there are more than `limit`, which is at most 1000. */
+  async list(
+    path: string,
+    options: { readonly recursive?: boolean; readonly limit?: number } = {},
+  ): Promise<{ entries: FileEntry[]; truncated: boolean; end: ExecutionEnd }> {
+    return await this.#ask({ op: 'list', path, ...options }, listSchema);
+  }
+
+  /** Opens a regular file: what comes of it is exactly as long as the answer says. */
+  async open(path: string, range: FileRange = {}): Promise<OpenFile> {
+    const { call, answer } = await this.#start({ op: 'read', path, ...range }, readSchema, { streams: true });
+    const { entry, offset, length } = answer;
+    return { entry, offset, length, bytes: call.bytes(length), close: () => call.close() };
+  }
+
+  /** Reads a part of a file that fits in memory. @throws GloveboxError `payload_too_large` if there is more than `most`. */
+  async read(
+    path: string,
+    range: FileRange,
+    most: number,
+  ): Promise<Omit<OpenFile, keyof FileStream> & { content: Buffer }> {
+    const { bytes, close, ...file } = await this.open(path, range);
+    try {
+      if (file.length > most)
+        throw new GloveboxError(
+          'payload_too_large',
+          `The file has ${file.entry.size} bytes, of which ${most} can be read at once.`,
+          {
+            hint: 'Read it in parts, or fetch it over REST: GET /sessions/{id}/files/{path}.',
+          },
+        );
+      const chunks: Buffer[] = [];
+      for await (const chunk of bytes) chunks.push(chunk);
+      return { ...file, content: Buffer.concat(chunks) };
+    } finally {
+      await close();
+    }
+  }
+
+  /** Puts a file under its name once all of it has come; an input that throws leaves what was there before. */
+  async write(
+    path: string,
+    content: AsyncIterable<Uint8Array>,
+    options: { readonly size?: number; readonly mode?: 'create' | 'replace' } = {},
+  ): Promise<Written> {
+    const { size, created, end } = await this.#ask({ op: 'write', path, ...options }, writeSchema, { input: content });
+    return { size, created, end };
+  }
+
+  /** Deletes a file, a link itself, an empty folder or, if `recursive`, any folder below the workspace. */
+  async delete(path: string, options: { readonly recursive?: boolean } = {}): Promise<void> {
+    await this.#ask({ op: 'delete', path, ...options }, ok);
+  }
+
+  /** A folder as a tar, without what no tar should hold: links that leave it, devices and the like. */
+  async pack(path: string, maxBytes: number): Promise<FileStream> {
+    const limits: ArchiveLimits = { maxEntries: MAX_ARCHIVE_ENTRIES, maxBytes };
+    const request: FileRequest = { op: 'pack', path, max_entries: limits.maxEntries, max_bytes: maxBytes };
+    const { call } = await this.#start(request, packSchema, { streams: true });
+    return { bytes: writeTar(decodeBundle(call.bytes(), limits)), close: () => call.close() };
+  }
+
+  /** Unpacks a tar into a folder; if it is refused half-way, the files before that stay. */
+  async unpack(
+    path: string,
+    tar: AsyncIterable<Uint8Array>,
+    maxBytes: number,
+  ): Promise<{ files: number; size: number; end: ExecutionEnd }> {
+    const entries = readTar(tar, { maxEntries: MAX_ARCHIVE_ENTRIES, maxBytes });
+    const { files, size, end } = await this.#ask({ op: 'unpack', path }, unpackSchema, {
+      input: encodeBundle(entries),
+    });
+    return { files, size, end };
+  }
+
+  async #ask<T extends object>(
+    file: FileRequest,
+    schema: z.ZodType<T>,
+    options: Omit<FileCallOptions, 'signal'> = {},
+  ): Promise<T & { end: ExecutionEnd }> {
+    const { call, answer } = await this.#start(file, schema, options);
+    try {
+      return { ...answer, end: await call.finish() };
+    } finally {
+      await call.close();
+    }
+  }
+
+  #start<T>(file: FileRequest, schema: z.ZodType<T>, options: Omit<FileCallOptions, 'signal'>) {
+    return FileCall.start(this.#session, file, schema, { ...options, signal: this.#signal });
+  }
+}

@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { SessionFiles } from '../sandbox/files.ts';
+import {
+  identify,
+  sessionCreatedOutput,
+  sessionIdInput,
+  sessionIdOutput,
+  sessionResetOutput,
+  tellReset,
+} from './fields.ts';
+import { filePathInput } from './file-fields.ts';
+import type { Tool, ToolContext } from './tool.ts';
+
+/** What a model still reads with profit. */
+const MOST_ENTRIES = 500;
+
+const inputSchema = z.strictObject({
+  path: filePathInput.optional().describe('Folder in /workspace; all of it by default.'),
+  session_id: sessionIdInput,
+});
+
+const outputSchema = z.object({
+  session_id: sessionIdOutput,
+  session_created: sessionCreatedOutput,
+  files: z.array(
+    z.object({
+      path: z.string(),
+      size: z.number().int(),
+      type: z.enum(['file', 'directory', 'link', 'other']),
+      modified: z.string().describe('ISO 8601.'),
+    }),
+  ),
+  truncated: z.literal(true).optional().describe('There are more: list a folder in it.'),
+  session_reset: sessionResetOutput,
+});
+
+type Input = z.infer<typeof inputSchema>;
+type Output = z.infer<typeof outputSchema>;
+
+export const listFiles: Tool<Input, Output> = {
+  name: 'list_files',
+  title: 'List files',
+  description: 'List the files of the session, those in folders too, with their sizes.',
+  effect: 'reads',
+  input: inputSchema,
+  output: outputSchema,
+  handle: listAll,
+  summarize,
+};
+
+async function listAll({ path = '.', session_id }: Input, context: ToolContext): Promise<Output> {
+  using lease = await context.sessions.lease(context.caller, session_id, {
+    onProgress: (message) => void context.emit({ type: 'progress', message }),
+    signal: context.signal,
+  });
+  const files = new SessionFiles(lease.session, context.signal);
+  const { entries, truncated, end } = await files.list(path, { recursive: true, limit: MOST_ENTRIES });
+  return {
+    ...identify(lease),
+    files: entries.map(({ modified, ...entry }) => ({ ...entry, modified: modified.toISOString() })),
+    ...(truncated ? { truncated } : {}),
+    ...tellReset(end),
+  };
+}
+
+function summarize({ files, truncated, session_id, session_created }: Output): string {
+  const lines = files.map(({ path, size, type }) => {
+    const shown = JSON.stringify(path).slice(1, -1);
+    return type === 'file' ? `${shown} (${size} bytes)` : type === 'directory' ? `${shown}/` : `${shown} (${type})`;
+  });
+  return [
+    ...(lines.length > 0 ? lines : ['There are no files.']),
+    ...(truncated ? ['[truncated] There are more: list a folder.'] : []),
+    `[session_id] ${session_id}${session_created ? ' (new)' : ''}`,
+  ].join('\n');
+}

@@ -1,0 +1,118 @@
+import { z } from 'zod';
+import { GloveboxError } from '../errors.ts';
+import { SessionFiles } from '../sandbox/files.ts';
+import { identify, sessionCreatedOutput, sessionIdInput, sessionIdOutput } from './fields.ts';
+import { filePathInput } from './file-fields.ts';
+import type { Tool, ToolContext } from './tool.ts';
+
+const DEFAULT_LENGTH = 65_536;
+const LARGEST_LENGTH = 1_048_576;
+/** Of one UTF-8 character: a shorter range could hold none. */
+const LONGEST_CHARACTER = 4;
+
+const inputSchema = z.strictObject({
+  path: filePathInput,
+  session_id: sessionIdInput,
+  encoding: z.enum(['text', 'base64']).optional().describe('"base64" for what is not UTF-8 text.'),
+  offset: z.number().int().nonnegative().optional().describe('Byte to begin with.'),
+  length: z
+    .number()
+    .int()
+    .positive()
+    .max(LARGEST_LENGTH)
+    .optional()
+    .describe(`Most bytes to read; ${DEFAULT_LENGTH} by default.`),
+});
+
+const outputSchema = z.object({
+  session_id: sessionIdOutput,
+  session_created: sessionCreatedOutput,
+  path: z.string(),
+  size: z.number().int().describe('Bytes of the whole file.'),
+  offset: z.number().int().describe('Byte that content begins with.'),
+  encoding: z.enum(['text', 'base64']),
+  content: z.string(),
+  next_offset: z.number().int().optional().describe('Where to go on reading; absent at the end of the file.'),
+});
+
+type Input = z.infer<typeof inputSchema>;
+type Output = z.infer<typeof outputSchema>;
+
+export const readFile: Tool<Input, Output> = {
+  name: 'read_file',
+  title: 'Read a file',
+  description: `Read a file of the session, or a part of it (${DEFAULT_LENGTH / 1024} KiB by default; go on at next_offset). To work with large or binary data, use code instead.`,
+  effect: 'reads',
+  input: inputSchema,
+  output: outputSchema,
+  handle: readPart,
+  summarize,
+};
+
+async function readPart(input: Input, context: ToolContext): Promise<Output> {
+  const { path, session_id, encoding = 'text' } = input;
+  using lease = await context.sessions.lease(context.caller, session_id, {
+    onProgress: (message) => void context.emit({ type: 'progress', message }),
+    signal: context.signal,
+  });
+  const length = Math.max(LONGEST_CHARACTER, input.length ?? DEFAULT_LENGTH);
+  const files = new SessionFiles(lease.session, context.signal);
+  const read = await files.read(path, { offset: input.offset ?? 0, length }, length);
+  const isEnd = read.offset + read.length >= read.entry.size;
+  const whole =
+    encoding === 'text' ? wholeCharacters(read.content, read.offset > 0, isEnd) : { start: 0, end: read.length };
+  const bytes = read.content.subarray(whole.start, whole.end);
+  const next = read.offset + whole.end;
+  return {
+    ...identify(lease),
+    path,
+    size: read.entry.size,
+    offset: read.offset + whole.start,
+    encoding,
+    content: encoding === 'text' ? decodeText(bytes, path) : bytes.toString('base64'),
+    ...(next < read.entry.size ? { next_offset: next } : {}),
+  };
+}
+
+/** The part of a range without the characters that are cut by its ends. */
+function wholeCharacters(bytes: Buffer, isInside: boolean, isEnd: boolean): { start: number; end: number } {
+  let start = 0;
+  while (isInside && start < LONGEST_CHARACTER - 1 && isContinuation(bytes[start])) start += 1;
+  if (isEnd) return { start, end: bytes.length };
+  let last = bytes.length - 1;
+  while (last > bytes.length - LONGEST_CHARACTER && isContinuation(bytes[last])) last -= 1;
+  const lead = bytes[last] ?? 0;
+  const length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+  return { start, end: last >= start && last + length > bytes.length ? last : bytes.length };
+}
+
+const isContinuation = (byte: number | undefined): boolean => byte !== undefined && (byte & 0xc0) === 0x80;
+
+function decodeText(bytes: Buffer, path: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new GloveboxError('invalid_input', `${JSON.stringify(path.slice(0, 200))} is not UTF-8 text.`, {
+      hint: 'Call again with encoding "base64", or have execute_python look into it.',
+      cause,
+    });
+  }
+}
+
+function summarize({
+  content,
+  encoding,
+  path,
+  size,
+  offset,
+  next_offset,
+  session_id,
+  session_created,
+}: Output): string {
+  const more = next_offset === undefined ? '' : `; go on at offset ${next_offset}`;
+  return [
+    content,
+    `[file] ${path} (${size} bytes), ${encoding} from byte ${offset}${more}`,
+    `[session_id] ${session_id}${session_created ? ' (new)' : ''}`,
+  ].join('\n');
+}

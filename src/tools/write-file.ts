@@ -1,0 +1,84 @@
+import { z } from 'zod';
+import { SessionFiles } from '../sandbox/files.ts';
+import {
+  identify,
+  sessionCreatedOutput,
+  sessionIdInput,
+  sessionIdOutput,
+  sessionResetOutput,
+  tellReset,
+} from './fields.ts';
+import { filePathInput } from './file-fields.ts';
+import type { Tool, ToolContext } from './tool.ts';
+
+export interface WriteFileLimits {
+  /** Bytes that a call may carry. */
+  readonly codeLimit: number;
+}
+
+function inputSchema({ codeLimit }: WriteFileLimits) {
+  return z
+    .strictObject({
+      path: filePathInput,
+      content: z.string().describe('What the file is to hold.'),
+      encoding: z.enum(['text', 'base64']).optional().describe('How content is written: "text" (UTF-8) by default.'),
+      session_id: sessionIdInput,
+    })
+    .superRefine(({ content, encoding }, context) => {
+      const problem = contentProblem(content, encoding, codeLimit);
+      if (problem) context.addIssue({ code: 'custom', path: ['content'], message: problem });
+    });
+}
+
+function contentProblem(content: string, encoding: 'text' | 'base64' | undefined, limit: number): string | undefined {
+  if (encoding === 'base64') {
+    const plain = content.replace(/\s/g, '');
+    if (!/^[A-Za-z0-9+/]*={0,2}$/.test(plain) || plain.length % 4 !== 0) return 'it is not base64 with its padding';
+  } else if (!content.isWellFormed()) return 'it holds a lone surrogate, which UTF-8 cannot carry; send it as base64';
+  if (decode(content, encoding).length <= limit) return undefined;
+  return `it has more than ${limit} bytes; have code write it, or send it over REST: PUT /sessions/{id}/files/{path}`;
+}
+
+const outputSchema = z.object({
+  session_id: sessionIdOutput,
+  session_created: sessionCreatedOutput,
+  path: z.string(),
+  size: z.number().int().describe('Bytes.'),
+  session_reset: sessionResetOutput,
+});
+
+type Input = z.infer<ReturnType<typeof inputSchema>>;
+type Output = z.infer<typeof outputSchema>;
+
+export function createWriteFile(limits: WriteFileLimits): Tool<Input, Output> {
+  return {
+    name: 'write_file',
+    title: 'Write a file',
+    description:
+      'Put a file into the session for code to use; an existing one is replaced, missing folders are made. For text and small binary (base64).',
+    effect: 'changes',
+    input: inputSchema(limits),
+    output: outputSchema,
+    handle: writeFile,
+    summarize: ({ path, size, session_id, session_created }) =>
+      `[written] ${path} (${size} bytes)\n[session_id] ${session_id}${session_created ? ' (new)' : ''}`,
+  };
+}
+
+async function writeFile({ path, content, encoding, session_id }: Input, context: ToolContext): Promise<Output> {
+  using lease = await context.sessions.lease(context.caller, session_id, {
+    onProgress: (message) => void context.emit({ type: 'progress', message }),
+    signal: context.signal,
+  });
+  const bytes = decode(content, encoding);
+  async function* once(): AsyncGenerator<Buffer> {
+    yield bytes;
+  }
+  const files = new SessionFiles(lease.session, context.signal);
+  const { size, end } = await files.write(path, once(), { size: bytes.length });
+  return { ...identify(lease), path, size, ...tellReset(end) };
+}
+
+function decode(content: string, encoding: 'text' | 'base64' | undefined): Buffer {
+  return Buffer.from(content, encoding === 'base64' ? 'base64' : 'utf8');
+}
