@@ -29,7 +29,7 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 };
 
 /** Open MCP sessions of the older protocol versions, which clients tend to leave behind. */
-const MAX_CONNECTIONS = 1000;
+const CONNECTIONS = { maxSessionsPerOwner: 1000, maxSessions: 2000 };
 /** What one byte of code can take in JSON, as `\\u0001` does; code and stdin may both be at their limit. */
 const ESCAPED_BYTES = 6;
 /** For the rest of a request. */
@@ -60,8 +60,8 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
 
   const tools = createTools(config, parseRequirement);
   const mcp = createMcp(config, log, tools, core.sessions, hooks.extendMcp);
-  const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, maxSessions: MAX_CONNECTIONS });
-  const sse = createHttpSse(mcp, { maxSessions: MAX_CONNECTIONS, messagesPath: '/messages' });
+  const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, ...CONNECTIONS });
+  const sse = createHttpSse(mcp, { ...CONNECTIONS, messagesPath: '/messages' });
   const app = createApp({
     tools,
     sessions: core.sessions,
