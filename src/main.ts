@@ -9,6 +9,7 @@ import { toGloveboxError } from './errors.ts';
 import { LazyGateway } from './gateway.ts';
 import { createApp } from './http/app.ts';
 import { createAuthenticator, LOCAL_OWNER } from './http/auth.ts';
+import { KeyRing } from './http/key-ring.ts';
 import { listen } from './http/listen.ts';
 import { writeInstructions } from './instructions.ts';
 import type { Log } from './log.ts';
@@ -53,6 +54,7 @@ export interface ServeHooks {
 
 /** Serves REST and MCP over HTTP until the signal aborts; everything made is then removed, or kept if so configured. */
 export async function serve(config: Config, log: Log, hooks: ServeHooks): Promise<void> {
+  using keys = config.auth === 'keys' ? KeyRing.open(config.apiKeysFile, log) : undefined;
   using instance = Instance.acquire(config.stateDir, config.instance ?? nameOfPort(config.port));
   await using gateway = new LazyGateway(config, log, () => core);
   await using core = createCore(config, log, instance, gateway, { install: config.setup === 'auto' });
@@ -69,7 +71,7 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
     log,
     fallback: config.defaultSession ?? 'owner',
     health: (deep) => checkHealth(core, deep),
-    authenticate: createAuthenticator(config.auth),
+    authenticate: createAuthenticator(keys),
     allowedHosts: config.allowedHosts,
     allowedOrigins: config.allowedOrigins,
     maxBodyBytes: config.codeLimit * ESCAPED_BYTES * 2 + OTHER_BYTES,
@@ -82,7 +84,10 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
   await Promise.all([streamable.close(), sse.close(), listening.close(SHUTDOWN_GRACE_MS)]);
 }
 
-/** Serves MCP on stdin and stdout until the client hangs up. Nothing is made before the first call. */
+/**
+ * Serves MCP on stdin and stdout until the client hangs up. Nothing is made before the first call.
+ * No key is asked for: whoever starts the process is who calls.
+ */
 export async function serveStdio(config: Config, log: Log, signal: AbortSignal): Promise<void> {
   using instance = Instance.acquire(config.stateDir, config.instance ?? ephemeralName('stdio'));
   await using gateway = new LazyGateway(config, log, () => core);

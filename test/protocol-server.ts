@@ -108,7 +108,7 @@ export async function startProtocolServer(options: ProtocolServerOptions = {}) {
     ...shared,
     fallback: 'owner',
     health: async (deep) => ({ ok: true, body: { status: 'ok', deep } }),
-    authenticate: createAuthenticator('none'),
+    authenticate: createAuthenticator(),
     allowedHosts: [],
     allowedOrigins: [],
     maxBodyBytes: 1_000_000,
