@@ -56,6 +56,8 @@ function protect(app: Hono<Env>, options: AppOptions): void {
     }
     await next();
     for (const [name, value] of cors) c.res.headers.set(name, value);
+    // A cache on the way may know nothing of X-API-Key, and hand one owner's answer to another.
+    if (!c.res.headers.has('cache-control')) c.res.headers.set('Cache-Control', 'no-store');
     return undefined;
   });
   const answerWhetherAlive = createLiveness(options.health);

@@ -113,6 +113,13 @@ describe('a key', () => {
     expect(foreign.json().error).toEqual(unknown.json().error);
   });
 
+  test('gives no answer that a cache could hand to another', async () => {
+    for (const route of ['/sessions', '/tools', '/nowhere', '/health']) {
+      const { headers } = await send(route, { headers: { 'x-api-key': alice } });
+      expect(headers['cache-control']).toBe('no-store');
+    }
+  });
+
   test('is asked for by no authorization server', async () => {
     for (const route of ['/.well-known/oauth-protected-resource', '/.well-known/oauth-protected-resource/mcp']) {
       expect((await send(route)).status).toBe(404);

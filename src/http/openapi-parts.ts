@@ -19,6 +19,12 @@ export const sessionParameter: Schema = {
   schema: { type: 'string' },
 };
 
+/** How a key is sent, to servers that ask for one. */
+export const securitySchemes: Readonly<Record<string, Schema>> = {
+  bearer: { type: 'http', scheme: 'bearer' },
+  apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+};
+
 /** Schemas that belong to no tool. */
 export const sharedSchemas: Readonly<Record<string, Schema>> = {
   Error: {
