@@ -83,6 +83,11 @@ describe('routes', () => {
       '/execute/stream',
       '/sessions',
       '/sessions/{id}',
+      '/executions/{id}',
+      '/sessions/{id}/executions',
+      '/sessions/{id}/contexts/{name}',
+      '/sessions/{id}/files',
+      '/sessions/{id}/files/{path}',
     ]);
     for (const [, name] of JSON.stringify(api).matchAll(/#\/components\/schemas\/(\w+)/g)) {
       expect(api.components.schemas).toHaveProperty(String(name));

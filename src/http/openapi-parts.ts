@@ -60,6 +60,12 @@ export const fileSchemas = {
   },
 } as const satisfies Record<string, Schema>;
 
+/** How a key is sent, to servers that ask for one. */
+export const securitySchemes: Readonly<Record<string, Schema>> = {
+  bearer: { type: 'http', scheme: 'bearer' },
+  apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+};
+
 /** Schemas that belong to no tool. */
 export const sharedSchemas: Readonly<Record<string, Schema>> = {
   Error: {

@@ -70,7 +70,8 @@ function makeServer(options: McpOptions, tools: readonly McpTool[], connection: 
     if (!tool) throw unknownTool(params.name, all);
     return tool.call(params.arguments, context, connection, server.server.getNegotiatedProtocolVersion());
   });
-  server.server.onerror = (error) => options.log.debug('MCP protocol error.', { cause: error });
+  server.server.onerror = (error) =>
+    options.log.debug('MCP protocol error.', { owner: connection.owner, cause: error });
   return server;
 }
 

@@ -50,7 +50,7 @@ export function toMcpTool(tool: AnyTool, world: CallWorld): McpTool {
         if (error.code === 'internal_error') {
           // A call may fail in any way once its client has gone: no defect of ours.
           const level = context.mcpReq.signal.aborted ? 'debug' : 'error';
-          world.log[level]('A tool call failed.', { tool: tool.name, cause: error.cause });
+          world.log[level]('A tool call failed.', { owner: connection.owner, tool: tool.name, cause: error.cause });
         }
         return failure(error);
       }

@@ -255,7 +255,7 @@ export class Sessions {
   #closeInBackground(session: Session, why: string): void {
     this.#options.log.info('closing a session', { session: session.id, owner: session.owner, why });
     this.#close(session).catch((error: unknown) =>
-      this.#options.log.warn('a session could not be removed', { session: session.id, error }),
+      this.#options.log.warn('a session could not be removed', { session: session.id, owner: session.owner, error }),
     );
   }
 
