@@ -14,7 +14,7 @@ function readSources(): Record<string, string> {
   return Object.fromEntries(paths.map((path) => [path, readFileSync(new URL(path, SOURCE), 'utf8')]));
 }
 
-it('the runner passes its own tests inside a sealed container', async () => {
+it('the runner and its contexts pass their own tests inside a sealed container', async () => {
   await using canary = await startCanary({ pids: 128 });
   const { exitCode, stderr } = await canary.python(`
 import json, os, subprocess, sys
