@@ -29,11 +29,28 @@ export interface CallAnswer {
   readonly _meta?: Record<string, unknown>;
 }
 
+export interface ListedResource {
+  readonly uri: string;
+  readonly name: string;
+  readonly mimeType?: string | undefined;
+  readonly size?: number | undefined;
+}
+
+export interface ResourceContents {
+  readonly uri: string;
+  readonly mimeType?: string | undefined;
+  readonly text?: string;
+  readonly blob?: string;
+}
+
 /** What the tests need of a stock client, whichever it is; disposing of it closes it as its user would. */
 export interface StockClient extends AsyncDisposable {
   list(): Promise<readonly ListedTool[]>;
   call(name: string, args: Record<string, unknown>, options?: CallOptions): Promise<CallAnswer>;
   instructions(): string | undefined;
+  resources(): Promise<readonly ListedResource[]>;
+  templates(): Promise<readonly string[]>;
+  read(uri: string): Promise<readonly ResourceContents[]>;
 }
 
 export interface ConnectOptions {
@@ -43,6 +60,16 @@ export interface ConnectOptions {
 
 const info = { name: 'stock-client', version: '1' };
 
+/** What both generations of clients have in common of resources. */
+function resourcesOf(client: OldClient | Client): Pick<StockClient, 'resources' | 'templates' | 'read'> {
+  return {
+    resources: async () => (await client.listResources()).resources,
+    templates: async () =>
+      (await client.listResourceTemplates()).resourceTemplates.map(({ uriTemplate }) => uriTemplate),
+    read: async (uri) => (await client.readResource({ uri })).contents,
+  };
+}
+
 async function connectOld(transport: OldTransport): Promise<StockClient> {
   const client = new OldClient(info);
   await client.connect(transport);
@@ -51,6 +78,7 @@ async function connectOld(transport: OldTransport): Promise<StockClient> {
     call: async (name, args, options) =>
       (await client.callTool({ name, arguments: args }, undefined, options)) as CallAnswer,
     instructions: () => client.getInstructions(),
+    ...resourcesOf(client),
     [Symbol.asyncDispose]: () => client.close(),
   };
 }
@@ -65,6 +93,7 @@ async function connectNew(transport: NewTransport, mode?: Mode): Promise<StockCl
     list: async () => (await client.listTools()).tools,
     call: async (name, args, options) => (await client.callTool({ name, arguments: args }, options)) as CallAnswer,
     instructions: () => client.getInstructions(),
+    ...resourcesOf(client),
     [Symbol.asyncDispose]: () => client.close(),
   };
 }

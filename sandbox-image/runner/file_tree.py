@@ -3,8 +3,6 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 LONGEST_PATH = 4096
@@ -89,35 +87,45 @@ def describe(path: str, status: os.stat_result) -> dict[str, Any]:
     }
 
 
+class Folder:
+    """A descriptor for as long as a `with` lasts.
+
+    Not by contextlib: what is imported here must be loaded already, since the workspace may have modules of any name.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __enter__(self) -> int:
+        return self._descriptor
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def folder_in(parent: int, name: str) -> Folder:
+    return Folder(os.open(name, _FOLDER, dir_fd=parent))
+
+
 class Tree:
     """Walks by descriptors of folders, so that no link put in the way meanwhile leads anywhere else."""
 
     def __init__(self, root: str) -> None:
         self.root = root
 
-    @contextmanager
-    def folder(self, names: list[str], *, make: bool = False) -> Iterator[int]:
-        """A descriptor of the folder; missing ones on the way are made if so wanted."""
+    def folder(self, names: list[str], *, make: bool = False) -> "Folder":
+        """A descriptor of the folder, to be closed; missing ones on the way are made if so wanted."""
         descriptor = os.open(self.root, _FOLDER)
-        try:
-            for at, name in enumerate(names):
-                try:
-                    below = self._open(name, descriptor, make)
-                except OSError as error:
-                    raise self._blocked(error, "/".join(names[: at + 1]), name, descriptor) from None
+        for at, name in enumerate(names):
+            try:
+                below = self._open(name, descriptor, make)
+            except OSError as error:
+                blocked = self._blocked(error, "/".join(names[: at + 1]), name, descriptor)
                 os.close(descriptor)
-                descriptor = below
-            yield descriptor
-        finally:
+                raise blocked from None
             os.close(descriptor)
-
-    @contextmanager
-    def folder_in(self, parent: int, name: str) -> Iterator[int]:
-        descriptor = os.open(name, _FOLDER, dir_fd=parent)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+            descriptor = below
+        return Folder(descriptor)
 
     def status(self, names: list[str]) -> os.stat_result:
         """Of the entry itself, also if that is a link."""

@@ -12,7 +12,7 @@ from typing import Any
 import bundles
 from bundles import HIDDEN
 from file_stream import CHUNK, Input, answer, send
-from file_tree import Refused, Tree, describe, quote, refusal_of, split_path
+from file_tree import Refused, Tree, describe, folder_in, quote, refusal_of, split_path
 from incoming import Incoming
 from paths import WORKSPACE
 
@@ -151,7 +151,7 @@ def _delete_folder(tree: Tree, names: list[str]) -> None:
     with tree.folder(names) as top:
         folders = _empty(top, top, 0)
         for folder in folders:
-            with tree.folder_in(top, folder) as descriptor:
+            with folder_in(top, folder) as descriptor:
                 folders.extend(_empty(descriptor, top, len(folders)))
             os.rmdir(folder, dir_fd=top)
     with tree.folder(names[:-1]) as parent:

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { type Headers, pack } from 'tar-stream';
+import { type Header, pack } from 'tar-stream';
 import { describe, expect, test } from 'vitest';
 import type { ArchivedEntry, ArchiveEntry } from './entry.ts';
 import { readTar } from './tar-reader.ts';
@@ -21,7 +21,7 @@ async function read(tar: Buffer, limits = LIMITS, pieceBytes = 777) {
   return found;
 }
 
-async function tarOf(...entries: (Headers & { content?: string })[]): Promise<Buffer> {
+async function tarOf(...entries: (Partial<Header> & { name: string; content?: string })[]): Promise<Buffer> {
   const archive = pack();
   for (const { content = '', ...headers } of entries) archive.entry(headers, content);
   archive.finalize();
@@ -94,7 +94,7 @@ describe('a tar', () => {
 });
 
 describe('an archive is refused', () => {
-  test.each<[string, Headers]>([
+  test.each<[string, Partial<Header> & { name: string }]>([
     ['".." in its path', { name: '../x' }],
     ['".." in its path', { name: 'a/../../x' }],
     ['an absolute path', { name: '/etc/passwd' }],

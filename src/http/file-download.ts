@@ -1,10 +1,10 @@
 import { basename } from 'node:path/posix';
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
+import { mediaTypeOf } from '../media-types.ts';
 import type { FileStream, SessionFiles } from '../sandbox/files.ts';
 import type { Env } from './env.ts';
 import { isOutside, parseRange } from './file-range.ts';
-import { contentTypeOf } from './file-types.ts';
 
 /** Whatever a file holds, no browser is to run it as a page of this server. */
 const NEVER_A_PAGE = {
@@ -23,10 +23,11 @@ export async function sendFile(
   const isHead = c.req.raw.method === 'HEAD';
   const range = isHead ? undefined : parseRange(c.req.header('range'));
   const file = await files.open(path, range ?? (isHead ? { length: 0 } : {}));
+  const type = mediaTypeOf(path);
   const modified = file.entry.modified.toUTCString();
   const headers = new Headers({
     ...NEVER_A_PAGE,
-    'Content-Type': contentTypeOf(path),
+    'Content-Type': type.startsWith('text/') ? `${type}; charset=utf-8` : type,
     'Content-Disposition': attachment(basename(path)),
     'Accept-Ranges': 'bytes',
     'Last-Modified': modified,

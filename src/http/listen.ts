@@ -4,6 +4,9 @@ import type { Hono } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import type { Env } from './env.ts';
 
+/** As long as a transfer may take in the sandbox. */
+const LONGEST_REQUEST_MS = 3_600_000;
+
 export interface Listening {
   readonly url: string;
   readonly port: number;
@@ -16,6 +19,8 @@ export async function listen(app: Hono<Env>, { host, port }: { host: string; por
   const server = createAdaptorServer({ fetch: app.fetch });
   // Longer than a proxy's or a client's pool keeps a connection: whoever closes first must not be us.
   if ('keepAliveTimeout' in server) server.keepAliveTimeout = 75_000;
+  // Files of any size come over slow lines too; Node's own limit for a whole request is 5 minutes.
+  if ('requestTimeout' in server) server.requestTimeout = LONGEST_REQUEST_MS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(cannotListen(host, port, cause)));
     server.listen(port, host, resolve);

@@ -4,6 +4,7 @@ import { nearest } from '../nearest.ts';
 import type { Sessions } from '../sandbox/sessions.ts';
 import type { AnyTool } from '../tools/description.ts';
 import type { Connection } from './connection.ts';
+import { addFileResources, FILES_HINT } from './resources.ts';
 import { type McpTool, toMcpTool } from './tool.ts';
 
 export interface McpOptions {
@@ -56,11 +57,18 @@ function makeServer(options: McpOptions, tools: readonly McpTool[], connection: 
   const server = new McpServer(
     { name: 'glovebox', title: 'Glovebox', version: options.version },
     {
-      capabilities: { tools: { listChanged: false } },
+      capabilities: { tools: { listChanged: false }, resources: { listChanged: false } },
       instructions: options.instructions,
-      cacheHints: { 'tools/list': LIST_HINT, 'server/discover': LIST_HINT },
+      cacheHints: {
+        'tools/list': LIST_HINT,
+        'server/discover': LIST_HINT,
+        'resources/templates/list': LIST_HINT,
+        'resources/list': FILES_HINT,
+        'resources/read': FILES_HINT,
+      },
     },
   );
+  addFileResources(server, options.sessions, connection);
   const all = options.extend ? [...tools, ...options.extend(server)] : tools;
   // Not `registerTool`: it converts every schema again for every server, checks input in words of
   // its own, and does not say which tools there are when one is unknown.

@@ -44,7 +44,7 @@ export interface Written {
 }
 
 /** Of archives that go in or out; their bytes are limited by the caller. */
-export const MAX_ARCHIVE_ENTRIES = 50_000;
+const MAX_ARCHIVE_ENTRIES = 50_000;
 
 const count = z.number().int().nonnegative();
 const entrySchema = z

@@ -1,0 +1,129 @@
+import {
+  type McpServer,
+  ProtocolError,
+  ProtocolErrorCode,
+  type ReadResourceResult,
+  type Resource,
+  ResourceNotFoundError,
+  ResourceTemplate,
+  type ServerContext,
+} from '@modelcontextprotocol/server';
+import { type GloveboxError, toGloveboxError } from '../errors.ts';
+import { mediaTypeOf } from '../media-types.ts';
+import { SessionFiles } from '../sandbox/files.ts';
+import type { Lease, Sessions } from '../sandbox/sessions.ts';
+import { followSignal } from '../tools/call-signal.ts';
+import type { Connection } from './connection.ts';
+
+const TEMPLATE = 'glovebox://sessions/{session_id}/files/{+path}';
+const PATTERN = /^glovebox:\/\/sessions\/([^/?#]+)\/files\/([^?#]+)$/;
+const MOST_RESOURCES = 200;
+/** Each that is listed is a process in it. */
+const MOST_SESSIONS = 10;
+const MOST_BYTES = 2 ** 20;
+/** Files change whenever code runs, and are their owner's. */
+export const FILES_HINT = { ttlMs: 0, cacheScope: 'private' } as const;
+
+/** Where a file of a session is found. */
+export function resourceUri(sessionId: string, path: string): string {
+  // A name that is no UTF-8 has no address.
+  return `glovebox://sessions/${sessionId}/files/${path.toWellFormed().split('/').map(encodeURIComponent).join('/')}`;
+}
+
+/** Offers the files of the caller's sessions as resources; looking at them makes no session. */
+export function addFileResources(server: McpServer, sessions: Sessions, connection: Connection): void {
+  server.registerResource(
+    'session-files',
+    new ResourceTemplate(TEMPLATE, {
+      list: async (context) => ({ resources: await listResources(sessions, connection, context) }),
+    }),
+    {
+      title: 'Files of a session',
+      description: 'What code of the session wrote, or was given; path is relative to /workspace.',
+      cacheHint: FILES_HINT,
+    },
+    (uri, _variables, context) => readResource(sessions, connection, uri.href, context),
+  );
+}
+
+async function listResources(sessions: Sessions, connection: Connection, context: ServerContext): Promise<Resource[]> {
+  const found: Resource[] = [];
+  using call = followSignal(context.mcpReq.signal);
+  for (const id of listedSessions(sessions, connection, context)) {
+    const limit = MOST_RESOURCES - found.length;
+    if (limit <= 0) break;
+    try {
+      using lease = await leaseExisting(sessions, connection.owner, id);
+      const { entries } = await new SessionFiles(lease.session, call.signal).list('.', { recursive: true });
+      const files = entries.filter(({ type, path }) => type === 'file' && path.isWellFormed());
+      for (const { path, size, modified } of files.slice(0, limit)) {
+        found.push({
+          uri: resourceUri(id, path),
+          name: path,
+          mimeType: mediaTypeOf(path),
+          size,
+          annotations: { lastModified: modified.toISOString() },
+        });
+      }
+    } catch {
+      // One that has just ended, or is in trouble, hides no others.
+    }
+  }
+  return found;
+}
+
+/** The session that calls continue in, if the client has said so; else all that the owner has, the latest used first. */
+function listedSessions(sessions: Sessions, { owner, binding }: Connection, { http }: ServerContext): string[] {
+  const all = sessions.list(owner);
+  const own = http?.req?.headers.get('x-session-id') ?? binding?.sessionId;
+  if (own !== undefined && all.some(({ session_id }) => session_id === own)) return [own];
+  return all
+    .sort((a, b) => b.last_used_at.localeCompare(a.last_used_at))
+    .slice(0, MOST_SESSIONS)
+    .map(({ session_id }) => session_id);
+}
+
+async function readResource(
+  sessions: Sessions,
+  connection: Connection,
+  uri: string,
+  context: ServerContext,
+): Promise<ReadResourceResult> {
+  const [, id, encoded] = PATTERN.exec(uri) ?? [];
+  if (id === undefined || encoded === undefined) throw new ResourceNotFoundError(uri);
+  using call = followSignal(context.mcpReq.signal);
+  connection.running += 1;
+  try {
+    const path = decodeURIComponent(encoded);
+    using lease = await leaseExisting(sessions, connection.owner, decodeURIComponent(id));
+    const { content } = await new SessionFiles(lease.session, call.signal).read(path, {}, MOST_BYTES);
+    return { contents: [toContents(uri, path, content)] };
+  } catch (thrown) {
+    throw toProtocolError(uri, thrown);
+  } finally {
+    connection.running -= 1;
+  }
+}
+
+/** @throws GloveboxError `session_not_found`, for another's session too */
+async function leaseExisting(sessions: Sessions, owner: string, id: string): Promise<Lease> {
+  sessions.describe(owner, id);
+  return await sessions.lease({ owner, fallback: 'owner' }, id);
+}
+
+function toContents(uri: string, path: string, content: Buffer) {
+  const mimeType = mediaTypeOf(path);
+  try {
+    return { uri, mimeType, text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content) };
+  } catch {
+    return { uri, mimeType, blob: content.toString('base64') };
+  }
+}
+
+function toProtocolError(uri: string, thrown: unknown): ProtocolError {
+  if (thrown instanceof URIError) return new ResourceNotFoundError(uri);
+  const error: GloveboxError = toGloveboxError(thrown);
+  if (error.status === 404) return new ResourceNotFoundError(uri);
+  const code = error.status < 500 ? ProtocolErrorCode.InvalidParams : ProtocolErrorCode.InternalError;
+  return new ProtocolError(code, `${error.message} ${error.hint}`);
+}
