@@ -25,6 +25,8 @@ def open(descriptor: int, limit: int, total: int) -> None:
     """From now on this process's results go there: `limit` bytes of JSON text each, `total` bytes in all."""
     global _pipe
     _pipe = ResultPipe(descriptor, limit, total, lambda bundle, room: _rich().fitting.fit(bundle, room))
+    if _loaded is not None:
+        _loaded.pictures.begin()
 
 
 def install() -> None:

@@ -153,6 +153,20 @@ class ResultsTest(unittest.TestCase):
             self.assertEqual(file.read(), picture)
         self.assertEqual(displayed.only["truncated"], ["png"])
 
+    def test_each_execution_of_a_context_keeps_originals_and_none_keeps_too_many(self) -> None:
+        displayed = run(
+            "import os\n"
+            "reading, writing = os.pipe()\n"
+            "for _ in range(2):\n"
+            "    results.open(writing, 400, 100_000)\n"
+            f"    for _ in range(25): display({{'image/png': {png(30, 30)!r}}}, raw=True)\n"
+            "os.close(writing)\n"
+            "import json\n"
+            "paths = [json.loads(line).get('original', {}).get('path') for line in open(reading)]\n"
+            "print(len(paths), len(set(paths)), paths.count(None))\n"
+        )
+        self.assertEqual(displayed.stdout, "50 41 10\n")
+
     def test_a_disk_without_room_costs_only_the_original(self) -> None:
         displayed = run(
             "import resource\n"

@@ -1,6 +1,7 @@
 """Pictures in a size that can be looked at, and the originals of those that are larger."""
 
 import io
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ MAX_SIDE = 8000
 """Of a picture in a result: readers refuse larger ones."""
 MAX_ORIGINAL_PIXELS = 64_000_000
 MAX_ORIGINALS = 20
-"""That one program leaves behind."""
+"""That one execution leaves behind."""
 _WORTHWHILE_JPEG = 200_000
 """Bytes of a png from which a jpeg is tried."""
 _SCALABLE_MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "F", "I")
@@ -23,7 +24,14 @@ _MEMORY_FILES = (
 
 workspace = ""
 _kept = 0
+_names = itertools.count(1)
 _token = ""
+
+
+def begin() -> None:
+    """Begins an execution: as many originals as ever may be kept of it."""
+    global _kept
+    _kept = 0
 
 
 def scale_of(width: float, height: float) -> float:
@@ -96,7 +104,7 @@ def keep(write: Callable[[Any], Any], extension: str) -> dict[str, Any] | None:
         return None
     _kept += 1
     _token = _token or os.urandom(4).hex()
-    relative = f".glovebox/results/{os.getpid()}-{_token}-{_kept}.{extension}"
+    relative = f".glovebox/results/{os.getpid()}-{_token}-{next(_names)}.{extension}"
     path = f"{workspace}/{relative}"
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
