@@ -53,7 +53,7 @@ const COMMANDS: Record<string, Command> = {
 const stop = new AbortController();
 
 async function main([name, ...flags]: string[]): Promise<void> {
-  const command = name === undefined ? undefined : COMMANDS[name];
+  const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (name === undefined || ['help', '--help', '-h'].includes(name) || flags.includes('--help')) {
     process.stdout.write(command?.help?.() ?? writeHelp());
     return;
