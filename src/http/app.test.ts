@@ -55,6 +55,8 @@ describe('routes', () => {
     ['/tools', 'POST', 'GET, HEAD'],
     ['/sessions/x', 'PATCH', 'GET, HEAD, DELETE'],
     ['/sessions', 'DELETE', 'POST, GET, HEAD'],
+    ['/sessions/x/files', 'POST', 'GET, HEAD, PUT, DELETE'],
+    ['/sessions/x/files/a/b', 'POST', 'GET, HEAD, PUT, DELETE'],
   ])('%s does not do %s', async (path, method, allow) => {
     const { status, headers, json } = await send(path, { method });
     expect(status).toBe(405);
@@ -83,6 +85,8 @@ describe('routes', () => {
       '/execute/stream',
       '/sessions',
       '/sessions/{id}',
+      '/sessions/{id}/files',
+      '/sessions/{id}/files/{path}',
     ]);
     for (const [, name] of JSON.stringify(api).matchAll(/#\/components\/schemas\/(\w+)/g)) {
       expect(api.components.schemas).toHaveProperty(String(name));

@@ -102,6 +102,7 @@ async function download(c: Context<Env>, { sessions, diskMb }: FilesOptions): Pr
   const path = readPath(c);
   const lease = await leaseExisting(c, sessions);
   const release = onlyOnce(() => lease[Symbol.dispose]());
+  c.req.raw.signal.addEventListener('abort', release, { once: true });
   try {
     const files = new SessionFiles(lease.session, c.req.raw.signal);
     if (wantsTar(c)) return await sendFolder(c, files, path, SEEMING_SIZE * diskMb * MIB, release);
