@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { describeSettings, loadConfig } from './config.ts';
 import { toGloveboxError } from './errors.ts';
+import { keyHelp, runKey } from './key-command.ts';
 import { createLog } from './log.ts';
 import { prepareImage, serve, serveStdio } from './main.ts';
 import { nearest } from './nearest.ts';
@@ -10,7 +11,14 @@ const SHUTDOWN_LIMIT_MS = 15_000;
 
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
-const COMMANDS: Record<string, { summary: string; run(flags: string[], signal: AbortSignal): Promise<void> }> = {
+interface Command {
+  readonly summary: string;
+  /** What `--help` after it prints, if that is not the help for all. */
+  readonly help?: () => string;
+  run(flags: string[], signal: AbortSignal): Promise<void>;
+}
+
+const COMMANDS: Record<string, Command> = {
   serve: {
     summary: 'Serve REST and MCP over HTTP.',
     run: async (flags, signal) => {
@@ -33,16 +41,23 @@ const COMMANDS: Record<string, { summary: string; run(flags: string[], signal: A
       process.stdout.write(`${await prepareImage(config, createLog(config.logLevel), say)}\n`);
     },
   },
+  key: {
+    summary: 'Make, list and revoke the keys that GLOVEBOX_AUTH=keys asks callers for.',
+    help: keyHelp,
+    run: async (args) => {
+      process.exitCode = runKey(args, say);
+    },
+  },
 };
 
 const stop = new AbortController();
 
 async function main([name, ...flags]: string[]): Promise<void> {
+  const command = name === undefined ? undefined : COMMANDS[name];
   if (name === undefined || ['help', '--help', '-h'].includes(name) || flags.includes('--help')) {
-    process.stdout.write(writeHelp());
+    process.stdout.write(command?.help?.() ?? writeHelp());
     return;
   }
-  const command = COMMANDS[name];
   if (!command) {
     const meant = nearest(name, Object.keys(COMMANDS));
     say(`glovebox: "${name}" is not a command.${meant ? ` Did you mean ${meant}?` : ''} See glovebox --help.`);

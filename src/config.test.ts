@@ -14,6 +14,7 @@ describe('the configuration', () => {
       execTimeoutS: 30,
       memoryMb: 1024,
       stateDir: '/home/someone/.local/state/glovebox',
+      apiKeysFile: '/home/someone/.local/state/glovebox/keys.json',
       allowedHosts: [],
     });
   });
@@ -66,7 +67,8 @@ describe('the configuration', () => {
   it('refuses to listen beyond loopback unless authentication was decided on', () => {
     for (const host of ['0.0.0.0', '::', '192.168.1.2', 'example.com']) {
       expect(() => loadConfig({ ...HOME, GLOVEBOX_HOST: host })).toThrow('anyone who reaches that address');
-      expect(loadConfig({ ...HOME, GLOVEBOX_HOST: host, GLOVEBOX_AUTH: 'none' }).host).toBe(host);
+      for (const auth of ['none', 'keys'])
+        expect(loadConfig({ ...HOME, GLOVEBOX_HOST: host, GLOVEBOX_AUTH: auth }).host).toBe(host);
     }
     for (const host of ['127.0.0.1', '127.1.2.3', '::1', 'localhost'])
       expect(loadConfig({ ...HOME, GLOVEBOX_HOST: host }).host).toBe(host);

@@ -79,7 +79,11 @@ const settings = z.strictObject({
     .enum(['remove', 'keep'])
     .default('remove')
     .describe('Whether a stopping server removes its sessions or leaves them for the next.'),
-  auth: z.enum(['none']).optional().describe('Who may call; "none" must be said to listen beyond loopback.'),
+  auth: z
+    .enum(['none', 'keys'])
+    .optional()
+    .describe('Who may call over HTTP: anyone, or holders of a key; "none" must be said to listen beyond loopback.'),
+  api_keys_file: z.string().min(1).optional().describe('Where keys are kept; by default keys.json in state_dir.'),
   allowed_hosts: list.default([]).describe('Host names, besides loopback ones, that requests may be addressed to.'),
   allowed_origins: list.default([]).describe('Browser origins, besides loopback ones, that may call.'),
   state_dir: z.string().min(1).optional().describe('Where manifests and locks are kept.'),
@@ -126,6 +130,7 @@ export interface HostEnvironment {
 export type Config = Readonly<
   { [K in keyof Settings as CamelCase<K>]: Exclude<Settings[K], undefined> } & {
     diskMb: number;
+    apiKeysFile: string;
     cacheDir: string;
     stateDir: string;
     hostEnvironment: HostEnvironment;
@@ -162,10 +167,12 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, flags: readonly
   const parsed = settings.safeParse(values);
   if (!parsed.success) throw invalidSetting(parsed.error, values, spelled);
   checkListening(parsed.data);
+  const stateDir = stateDirectory(parsed.data, env);
   return Object.freeze({
     ...camelCased(parsed.data),
     diskMb: parsed.data.disk_mb ?? Math.min(512, Math.floor(parsed.data.memory_mb / 2)),
-    stateDir: stateDirectory(parsed.data, env),
+    stateDir,
+    apiKeysFile: resolve(parsed.data.api_keys_file ?? join(stateDir, 'keys.json')),
     cacheDir: cacheDirectory(parsed.data, env),
     hostEnvironment: hostEnvironment(env),
   }) as Config;
@@ -270,7 +277,7 @@ function checkListening({ host, auth }: Settings): void {
     'invalid_input',
     `GLOVEBOX_HOST is ${host}: anyone who reaches that address could run code here.`,
     {
-      hint: 'Listen on 127.0.0.1, or say GLOVEBOX_AUTH=none if the network before it decides who may call.',
+      hint: 'Listen on 127.0.0.1, ask for keys with GLOVEBOX_AUTH=keys, or say GLOVEBOX_AUTH=none if the network before it decides who may call.',
     },
   );
 }

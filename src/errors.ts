@@ -4,7 +4,10 @@
  */
 const ERROR_TABLE = {
   invalid_input: { status: 400, hint: 'Correct the input and call again.' },
-  unauthorized: { status: 401, hint: 'Send a valid key as "Authorization: Bearer <key>".' },
+  unauthorized: {
+    status: 401,
+    hint: 'Send one as "Authorization: Bearer <key>" or "X-API-Key: <key>". The operator makes keys with: glovebox key new <name>',
+  },
   forbidden: { status: 403, hint: 'This server only answers callers and origins that its configuration allows.' },
   not_found: { status: 404, hint: 'See GET /tools, or the README, for what this server offers.' },
   session_not_found: { status: 404, hint: 'Call again without session_id to get a session.' },

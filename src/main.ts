@@ -9,6 +9,7 @@ import { toGloveboxError } from './errors.ts';
 import { LazyGateway } from './gateway.ts';
 import { createApp } from './http/app.ts';
 import { createAuthenticator, LOCAL_OWNER } from './http/auth.ts';
+import { KeyRing } from './http/key-ring.ts';
 import { listen } from './http/listen.ts';
 import { writeInstructions } from './instructions.ts';
 import type { Log } from './log.ts';
@@ -29,7 +30,7 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 };
 
 /** Open MCP sessions of the older protocol versions, which clients tend to leave behind. */
-const MAX_CONNECTIONS = 1000;
+const CONNECTIONS = { maxSessionsPerOwner: 1000, maxSessions: 2000 };
 /** What one byte of code can take in JSON, as `\\u0001` does; code and stdin may both be at their limit. */
 const ESCAPED_BYTES = 6;
 /** For the rest of a request. */
@@ -53,6 +54,7 @@ export interface ServeHooks {
 
 /** Serves REST and MCP over HTTP until the signal aborts; everything made is then removed, or kept if so configured. */
 export async function serve(config: Config, log: Log, hooks: ServeHooks): Promise<void> {
+  using keys = config.auth === 'keys' ? KeyRing.open(config.apiKeysFile, log) : undefined;
   using instance = Instance.acquire(config.stateDir, config.instance ?? nameOfPort(config.port));
   await using gateway = new LazyGateway(config, log, () => core);
   await using core = createCore(config, log, instance, gateway, { install: config.setup === 'auto' });
@@ -60,8 +62,8 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
 
   const tools = createTools(config, parseRequirement);
   const mcp = createMcp(config, log, tools, core.sessions, hooks.extendMcp);
-  const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, maxSessions: MAX_CONNECTIONS });
-  const sse = createHttpSse(mcp, { maxSessions: MAX_CONNECTIONS, messagesPath: '/messages' });
+  const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, ...CONNECTIONS });
+  const sse = createHttpSse(mcp, { ...CONNECTIONS, messagesPath: '/messages' });
   const app = createApp({
     tools,
     sessions: core.sessions,
@@ -70,7 +72,7 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
     log,
     fallback: config.defaultSession ?? 'owner',
     health: (deep) => checkHealth(core, deep),
-    authenticate: createAuthenticator(config.auth),
+    authenticate: createAuthenticator(keys),
     allowedHosts: config.allowedHosts,
     allowedOrigins: config.allowedOrigins,
     maxBodyBytes: config.codeLimit * ESCAPED_BYTES * 2 + OTHER_BYTES,
@@ -83,7 +85,10 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
   await Promise.all([streamable.close(), sse.close(), listening.close(SHUTDOWN_GRACE_MS)]);
 }
 
-/** Serves MCP on stdin and stdout until the client hangs up. Nothing is made before the first call. */
+/**
+ * Serves MCP on stdin and stdout until the client hangs up. Nothing is made before the first call.
+ * No key is asked for: whoever starts the process is who calls.
+ */
 export async function serveStdio(config: Config, log: Log, signal: AbortSignal): Promise<void> {
   using instance = Instance.acquire(config.stateDir, config.instance ?? ephemeralName('stdio'));
   await using gateway = new LazyGateway(config, log, () => core);

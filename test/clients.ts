@@ -10,6 +10,8 @@ import { CLI, environment, newStateDir } from './server.ts';
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
+  /** How long to wait for the answer, in ms. */
+  readonly timeout?: number;
   readonly onprogress?: (progress: { progress: number; message?: string | undefined }) => void;
 }
 

@@ -88,7 +88,7 @@ export interface ProtocolServerOptions {
   tools?: McpOptions['tools'];
   extend?: McpOptions['extend'];
   app?: Partial<AppOptions>;
-  legacy?: { idleTtlMs?: number; maxSessions?: number };
+  legacy?: { idleTtlMs?: number; maxSessionsPerOwner?: number; maxSessions?: number };
   log?: Log;
 }
 
@@ -97,14 +97,19 @@ export async function startProtocolServer(options: ProtocolServerOptions = {}) {
   const { tools = [echoTool()], log = createLog('error'), extend } = options;
   const shared = { tools, sessions: fakeSessions(), version: '0.0.0', log };
   const servers = createMcpServers({ ...shared, instructions: 'Say something.', ...(extend ? { extend } : {}) });
-  const streamable = createStreamableHttp(servers, { idleTtlMs: 60_000, maxSessions: 100, ...options.legacy });
-  const sse = createHttpSse(servers, { maxSessions: 10, messagesPath: '/messages' });
+  const streamable = createStreamableHttp(servers, {
+    idleTtlMs: 60_000,
+    maxSessionsPerOwner: 100,
+    maxSessions: 100,
+    ...options.legacy,
+  });
+  const sse = createHttpSse(servers, { maxSessionsPerOwner: 10, maxSessions: 15, messagesPath: '/messages' });
   const app = createApp({
     ...shared,
     fallback: 'owner',
     diskMb: 1,
     health: async (deep) => ({ ok: true, body: { status: 'ok', deep } }),
-    authenticate: createAuthenticator('none'),
+    authenticate: createAuthenticator(),
     allowedHosts: [],
     allowedOrigins: [],
     maxBodyBytes: 1_000_000,

@@ -1,29 +1,53 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { startCanary } from './canary.ts';
+import { loadConfig } from '../src/config.ts';
+import { ensureImage } from '../src/docker/image.ts';
+import { type Canary, startCanary } from './canary.ts';
+import { engine } from './engine.ts';
 
 const SOURCE = new URL('../sandbox-image/', import.meta.url);
 
 /** The runner and its tests, by path. */
 function readSources(): Record<string, string> {
   const paths = ['runner', 'tests'].flatMap((folder) =>
-    readdirSync(new URL(folder, SOURCE))
+    readdirSync(new URL(folder, SOURCE), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.py'))
       .map((name) => `${folder}/${name}`),
   );
   return Object.fromEntries(paths.map((path) => [path, readFileSync(new URL(path, SOURCE), 'utf8')]));
 }
 
-it('the runner passes its own tests inside a sealed container', async () => {
-  await using canary = await startCanary({ pids: 128 });
-  const { exitCode, stderr } = await canary.python(`
+/** Runs modules of the runner's tests in the container. */
+async function runTests(canary: Canary, ...modules: string[]) {
+  return await canary.python(`
 import json, os, subprocess, sys
 for path, text in json.loads(${JSON.stringify(JSON.stringify(readSources()))}).items():
     os.makedirs(os.path.dirname('/tmp/source/' + path), exist_ok=True)
     open('/tmp/source/' + path, 'w').write(text)
-sys.exit(subprocess.run([sys.executable, '-m', 'unittest', 'discover', '-s', '/tmp/source/tests']).returncode)
+command = [sys.executable, '-m', 'unittest', '-v', *${JSON.stringify(modules)}]
+sys.exit(subprocess.run(command, cwd='/tmp/source/tests').returncode)
 `);
+}
+
+it('the runner passes its own tests inside a sealed container', { timeout: 120_000 }, async () => {
+  await using canary = await startCanary({ pids: 128 });
+  const { exitCode, stderr } = await runTests(canary, 'test_runner', 'test_results', 'test_context', 'test_files');
   expect(stderr).toContain('\nOK');
   expect(stderr).not.toContain('skipped');
+  expect(exitCode).toBe(0);
+});
+
+it('tables, figures and pictures are shown as results in the image with data packages', {
+  timeout: 240_000,
+}, async () => {
+  const { docker } = await engine();
+  const image = await ensureImage(docker, { ...loadConfig(), image: 'data' }, (line) =>
+    process.stderr.write(`${line}\n`),
+  );
+  await using canary = await startCanary({ image, memoryMb: 1024, pids: 128 });
+  const { exitCode, stderr } = await runTests(canary, 'test_libraries');
+  expect(stderr).toContain('\nOK');
+  // What users install is tested where it is installed.
+  expect(stderr).not.toMatch(/skipped '(?!needs (IPython|plotly|altair)')/);
   expect(exitCode).toBe(0);
 });

@@ -4,7 +4,8 @@ import sys
 from typing import Any
 
 from magics import add_session_packages
-from shell import Shell, write_error
+from shell import Shell
+from tracebacks import write_error
 
 MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
@@ -24,7 +25,7 @@ class Context:
         _repair_streams()
         add_session_packages()
         shell.compile.context = name
-        shell.uncaught = None
+        shell.uncaught = shell.shown = None
         try:
             result = shell.run_cell(source, store_history=True)
             error = result.error_before_exec or result.error_in_exec or shell.uncaught

@@ -1,13 +1,18 @@
-"""The magics that a session's context answers in its own way, and the packages that it finds."""
+"""Commands and magics that a context answers in its own way, and the session's packages."""
 
+import contextlib
 import importlib
 import os
 import shlex
+import signal
 import site
 import sys
 from typing import Any
 
 from paths import USER_BASE, USER_SITE
+
+INTERRUPT_GRACE_S = 0.2
+"""For a command to end by itself when its cell is interrupted: less than what the cell itself is given."""
 
 _seen = 0
 
@@ -44,8 +49,30 @@ def add_magics(shell: Any) -> None:
     def matplotlib(line: str) -> None:
         """Nothing to choose: figures are results without it."""
 
+    def bash(line: str, cell: str) -> None:
+        """Runs the cell in bash."""
+        _run_script(shell, "bash", line, cell)
+
+    def sh(line: str, cell: str) -> None:
+        """Runs the cell in sh."""
+        _run_script(shell, "sh", line, cell)
+
     for magic in (pip, uv, matplotlib):
         shell.register_magic_function(magic, "line", magic.__name__)
+    for magic in (bash, sh):
+        shell.register_magic_function(magic, "cell", magic.__name__)
+
+
+def _run_script(shell: Any, program: str, line: str, cell: str) -> None:
+    """IPython's own way leaves a thread, with which code that forks afterwards is warned of deadlocks."""
+    if line.strip():
+        shell.run_cell_magic("script", f"{program} {line}", cell)
+        return
+    code = run_command([program], cell)
+    if code:
+        from subprocess import CalledProcessError
+
+        raise CalledProcessError(code, program)
 
 
 def _install(shell: Any, program: str, line: str) -> None:
@@ -77,3 +104,53 @@ def _modules_of(folders: set[str]) -> set[str]:
         except OSError:
             continue
     return modules
+
+
+def run_command(command: str | list[str], stdin: str | None = None) -> int:
+    """Runs a command in the user's shell, with the context's own descriptors; its code, of a signal the negative."""
+    import subprocess
+
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    options: dict[str, Any] = {"process_group": 0}
+    if isinstance(command, str):
+        options |= {"shell": True, "executable": os.environ.get("SHELL") or None}
+    if sys.stdout is not sys.__stdout__:
+        # What a cell has put in the place of stdout, as `%%capture` does, has no descriptor to give.
+        options |= {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with _file_of(stdin) as file:
+        child = subprocess.Popen(command, stdin=file, **options)
+    try:
+        for line in child.stdout or ():
+            sys.stdout.write(line.decode(errors="replace"))
+        code = child.wait()
+    except BaseException:
+        _end_group(child)
+        raise
+    return code if code <= 128 else 128 - code
+
+
+def _file_of(text: str | None) -> Any:
+    if text is None:
+        return contextlib.nullcontext()
+    file = open(os.memfd_create("stdin"), "w+", encoding="utf-8")
+    file.write(text)
+    file.seek(0)
+    return file
+
+
+def _end_group(child: Any) -> None:
+    import subprocess
+
+    for number in (signal.SIGINT, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, number)
+            child.wait(INTERRUPT_GRACE_S)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+
+
+def print_page(shell: Any, data: Any, start: int = 0, screen_lines: int = 0) -> None:
+    """In the place of a pager."""
+    text = data.get("text/plain", "") if isinstance(data, dict) else data
+    print("\n".join(text.split("\n")[start:]))

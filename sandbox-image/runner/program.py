@@ -246,11 +246,13 @@ def import_own(name: str) -> types.ModuleType:
     It leaves no trace and meets none: the code may have modules of the same names.
     """
     theirs = {own: sys.modules.pop(own) for own in OWN_NAMES if own in sys.modules}
-    sys.path.insert(0, RUNNER_DIRECTORY)
+    path = sys.path[:]
+    # Without the session's folders: a planted module is the code's affair, not ours.
+    sys.path[:] = [RUNNER_DIRECTORY, *(entry for entry in path if not entry.startswith(WORKSPACE))]
     try:
         return __import__(name)
     finally:
-        sys.path.remove(RUNNER_DIRECTORY)
+        sys.path[:] = path
         for own in OWN_NAMES:
             sys.modules.pop(own, None)
         sys.modules.update(theirs)

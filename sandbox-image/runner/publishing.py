@@ -113,10 +113,10 @@ def _size(value: Any) -> int:
     if isinstance(value, PLAIN):
         return sys.getsizeof(value)
     try:
-        return int(getattr(value, "nbytes", 0) if hasattr(type(value), "nbytes") else 8 * _cells(value))
+        return int(getattr(value, "nbytes", 0) if hasattr(type(value), "nbytes") else 8 * _elements(value))
     except Exception:  # noqa: BLE001 - the value's class is the code's own
         return 0
 
 
-def _cells(value: Any) -> int:
+def _elements(value: Any) -> int:
     return value.size if hasattr(type(value), "size") else 0

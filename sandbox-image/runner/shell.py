@@ -1,34 +1,27 @@
 """IPython's shell without a terminal, without files of its own, and without a memory that grows."""
 
-import linecache
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
-from IPython.core.autocall import ExitAutocall
 from IPython.core.async_helpers import get_asyncio_loop
-from IPython.core.error import UsageError
+from IPython.core.autocall import ExitAutocall
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.profiledir import ProfileDir
 from traitlets import Type, default
 from traitlets.config import Config
 
-from cells import CELL, Compiler, History
+from cells import Compiler, History
+from magics import add_magics, print_page, run_command
 from publishing import DisplayHook, DisplayPublisher, Formatter, InlineBackend
-from magics import add_magics
+from tracebacks import show
 
-MAX_TRACEBACK = 64 * 1024
-"""Most characters of a traceback that are shown; its end says most."""
-OWN = ("IPython.", "shell", "context")
-"""Modules whose frames are of no interest to those who wrote the cell."""
-INTERRUPT_GRACE_S = 0.2
-"""For a command to end by itself when its cell is interrupted: less than what the cell itself is given."""
-
+LOOP = ("selectors", "asyncio.base_events", "asyncio.events")
+"""Modules in which an event loop waits: an interrupt that meets one of them meets no code of the cell."""
 CONFIG = Config(
     InteractiveShell={
         "autocall": 0,
@@ -115,7 +108,7 @@ class Shell(InteractiveShell):
 
     def init_hooks(self) -> None:
         super().init_hooks()
-        self.set_hook("show_in_pager", _print_page, 0)
+        self.set_hook("show_in_pager", print_page, 0)
 
     def init_completer(self) -> None:
         """Nobody completes here; made when something asks for it all the same."""
@@ -153,16 +146,18 @@ class Shell(InteractiveShell):
         """Runs a cell with `await` in it; an interrupt ends this cell's task, not only the waiting for it."""
         loop = get_asyncio_loop()
         task = loop.create_task(coroutine)
-        self._interrupted = False
 
         def interrupt(number: int, frame: FrameType | None) -> None:
-            if frame is not None and frame.f_globals.get("__name__") != "selectors":
+            if frame is not None and frame.f_globals.get("__name__") not in LOOP:
                 raise KeyboardInterrupt
             self._interrupted = True
             task.cancel()
             loop.call_soon_threadsafe(lambda: None)
 
-        before = signal.signal(signal.SIGINT, interrupt)
+        before = signal.getsignal(signal.SIGINT)
+        own = before is signal.default_int_handler
+        if own:
+            signal.signal(signal.SIGINT, interrupt)
         try:
             return loop.run_until_complete(task)
         except KeyboardInterrupt:
@@ -170,20 +165,22 @@ class Shell(InteractiveShell):
             task.cancel()
             return loop.run_until_complete(task)
         finally:
-            signal.signal(signal.SIGINT, before)
+            self._interrupted = False
+            if own and signal.getsignal(signal.SIGINT) is interrupt:
+                signal.signal(signal.SIGINT, before)
 
     def showtraceback(self, exc_tuple: Any = None, *_: Any, **__: Any) -> None:
         """Shows an exception as the interpreter would: to stderr, from the cell's own frames on."""
-        _, error, _ = self._get_exc_info(exc_tuple)
-        self.shown = error
-        if exc_tuple is None:
-            # A magic that shows an exception and goes on, as `%time` does: the cell has failed all the same.
-            self.uncaught = error
-        if isinstance(error, SystemExit):
+        try:
+            _, self.shown, _ = self._get_exc_info(exc_tuple)
+        except ValueError:
+            print("No traceback available to show.", file=sys.stderr)
             return
-        _trim(error)
-        sys.last_traceback = error.__traceback__
-        write_error(f"UsageError: {error}\n" if isinstance(error, UsageError) else _format(error))
+        if exc_tuple is None and sys.exc_info()[1]:
+            # A magic that shows an exception and goes on, as `%run` does: the cell has failed all the same.
+            self.uncaught = self.shown
+        if not isinstance(self.shown, SystemExit):
+            show(self.shown)
 
     def showsyntaxerror(self, *_: Any, **__: Any) -> None:
         self.showtraceback()
@@ -195,103 +192,10 @@ class Shell(InteractiveShell):
 
     def system(self, cmd: str) -> None:
         """Runs a command in the user's shell, with the context's own descriptors; its end is in `_exit_code`."""
-        import subprocess
-
-        command = self.var_expand(cmd, depth=1)
-        # What a cell has put in the place of stdout, as `%%capture` does, has no descriptor to give.
-        captured = sys.stdout is not sys.__stdout__
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        child = subprocess.Popen(
-            command,
-            shell=True,
-            executable=os.environ.get("SHELL") or None,
-            process_group=0,
-            **({"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if captured else {}),
-        )
-        try:
-            for line in child.stdout or ():
-                sys.stdout.write(line.decode(errors="replace"))
-            code = child.wait()
-        except BaseException:
-            _end_group(child)
-            raise
-        self.user_ns["_exit_code"] = code if code <= 128 else 128 - code
+        self.user_ns["_exit_code"] = code = run_command(self.var_expand(cmd, depth=1))
         if code and self.system_raise_on_error:
-            raise subprocess.CalledProcessError(code, cmd)
+            from subprocess import CalledProcessError
+
+            raise CalledProcessError(code, cmd)
 
     system_raw = system_piped = system
-
-
-def write_error(text: str) -> None:
-    """Writes to stderr, or to what it was before the code replaced it by something that fails."""
-    try:
-        sys.stdout.flush()
-    except Exception:  # noqa: BLE001 - closed, or replaced
-        pass
-    for name in ("stderr", "__stderr__"):
-        try:
-            stream = getattr(sys, name)
-            stream.write(text)
-            stream.flush()
-            return
-        except Exception:  # noqa: BLE001 - closed, or replaced
-            continue
-
-
-def _trim(error: BaseException) -> None:
-    """Leaves out, here and in what led to it, the frames before the cell and those of IPython's magics."""
-    remaining: list[BaseException | None] = [error]
-    seen = set()
-    while remaining:
-        each = remaining.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        remaining += [each.__context__, each.__cause__]
-        each.__traceback__ = _own_part(each)
-        if isinstance(each, SyntaxError) and each.text is None and each.filename and each.lineno:
-            each.text = linecache.getline(each.filename, each.lineno) or None
-
-
-def _own_part(error: BaseException) -> TracebackType | None:
-    whole = list(_each(error.__traceback__))
-    # What does not compile has no frame of its own, only those of the compiler's callers.
-    none = len(whole) if isinstance(error, SyntaxError) else 0
-    start = next((at for at, each in enumerate(whole) if CELL.match(each.tb_frame.f_code.co_filename)), none)
-    part: TracebackType | None = None
-    for each in reversed(whole[start:]):
-        if not each.tb_frame.f_globals.get("__name__", "").startswith(OWN):
-            part = TracebackType(part, each.tb_frame, each.tb_lasti, each.tb_lineno)
-    return part
-
-
-def _each(trace: TracebackType | None) -> Iterator[TracebackType]:
-    while trace is not None:
-        yield trace
-        trace = trace.tb_next
-
-
-def _format(error: BaseException) -> str:
-    try:
-        text = "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001 - the exception's class is the code's own
-        text = f"{type(error).__name__}\n"
-    left_out = len(text) - MAX_TRACEBACK
-    return text if left_out <= 0 else f"… {left_out} characters left out …\n{text[-MAX_TRACEBACK:]}"
-
-
-def _print_page(shell: Shell, data: Any, start: int = 0, screen_lines: int = 0) -> None:
-    text = data.get("text/plain", "") if isinstance(data, dict) else data
-    print("\n".join(text.split("\n")[start:]))
-
-
-def _end_group(child: Any) -> None:
-    import subprocess
-
-    for number in (signal.SIGINT, signal.SIGKILL):
-        try:
-            os.killpg(child.pid, number)
-            child.wait(INTERRUPT_GRACE_S)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue

@@ -457,7 +457,12 @@ class ContextTest(unittest.TestCase):
             self.assertEqual(len(outcome.stdout), 300_001)
 
     def test_a_thread_that_goes_on_printing_does_not_hold_up_the_end(self) -> None:
-        self.run_cell("import threading\ndef spam():\n    while True: print('spam')\nthreading.Thread(target=spam, daemon=True).start()")
+        self.run_cell(
+            "import threading\n"
+            "def spam():\n"
+            "    while True: print('spam')\n"
+            "threading.Thread(target=spam, daemon=True).start()\n"
+        )
         self.assertIn(b"done", self.run_cell("print('done')").stdout)
 
     def test_each_cell_has_its_own_input(self) -> None:
@@ -465,12 +470,17 @@ class ContextTest(unittest.TestCase):
         self.assertIn(b"EOFError", self.run_cell("print(input())").stderr)
 
     def test_a_killed_context_takes_its_processes_along(self) -> None:
-        self.run_cell("import subprocess; p = subprocess.Popen(['sleep', '99']); print(p.pid)")
+        self.run_cell("import subprocess; p = subprocess.Popen(['sleep', '98765']); print(p.pid)")
         outcome = self.client.start("print('ready'); import time; time.sleep(60)", context="a", **BUDGET)
         self.assertTrue(outcome.printed.wait(10))
         self.client.stop(outcome, frames.KILL)
         self.assertTrue(outcome.ended.wait(10))
-        self.assertEqual(self.client.run("import os; print(sum(b'sleep' in open(f'/proc/{p}/cmdline','rb').read() for p in os.listdir('/proc') if p.isdigit()))").stdout, b"0\n")
+        seen = self.client.run(
+            "import os\n"
+            "lines = (open(f'/proc/{p}/cmdline', 'rb').read() for p in os.listdir('/proc') if p.isdigit())\n"
+            "print(sum(b'98765' in line for line in lines))\n"
+        )
+        self.assertEqual(seen.stdout, b"0\n")
 
 
 class InstalledTest(unittest.TestCase):

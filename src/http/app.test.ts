@@ -85,6 +85,9 @@ describe('routes', () => {
       '/execute/stream',
       '/sessions',
       '/sessions/{id}',
+      '/executions/{id}',
+      '/sessions/{id}/executions',
+      '/sessions/{id}/contexts/{name}',
       '/sessions/{id}/files',
       '/sessions/{id}/files/{path}',
     ]);

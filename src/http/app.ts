@@ -1,10 +1,11 @@
 import { type Context, Hono } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
-import type { Authenticate } from './auth.ts';
+import { type Authenticate, unauthorized } from './auth.ts';
 import { readBody } from './body.ts';
 import type { Env, Handler, Route } from './env.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
+import { createLiveness } from './health.ts';
 import { errorResponse, reportError } from './respond.ts';
 import { type RestOptions, restRoutes } from './rest.ts';
 
@@ -55,13 +56,28 @@ function protect(app: Hono<Env>, options: AppOptions): void {
     }
     await next();
     for (const [name, value] of cors) c.res.headers.set(name, value);
+    // A cache on the way may know nothing of X-API-Key, and hand one owner's answer to another.
+    if (!c.res.headers.has('cache-control')) c.res.headers.set('Cache-Control', 'no-store');
     return undefined;
   });
+  const answerWhetherAlive = createLiveness(options.health);
   app.use(async (c, next) => {
-    c.set('owner', await options.authenticate(c.req.raw));
+    const owner = await options.authenticate(c.req.raw, c.env.outgoing);
+    if (owner === undefined) {
+      if (c.req.path === '/health' && isReading(c.req.method)) return await answerWhetherAlive(c);
+      // Where clients look for an authorization server there is none, which is not the same as no access.
+      if (c.req.path.startsWith('/.well-known/')) return unknownRoute(c, []);
+      throw unauthorized();
+    }
+    c.set('owner', owner);
     if (c.req.method === 'POST') c.set('body', await readBody(c.req.raw, options.maxBodyBytes));
     await next();
+    return undefined;
   });
+}
+
+function isReading(method: string): boolean {
+  return method === 'GET' || method === 'HEAD';
 }
 
 function mcpRoutes(mcp: AppOptions['mcp']): Route[] {

@@ -1,8 +1,9 @@
 import type { Context } from 'hono';
+import type { Answer } from './auth.ts';
 
 /** What the app finds out about a request before its route runs. */
 export interface Env {
-  Bindings: { outgoing?: { readonly writableNeedDrain: boolean } };
+  Bindings: { outgoing?: Answer & { readonly writableNeedDrain: boolean } };
   Variables: { owner: string; body: string };
 }
 

@@ -60,6 +60,12 @@ export const fileSchemas = {
   },
 } as const satisfies Record<string, Schema>;
 
+/** How a key is sent, to servers that ask for one. */
+export const securitySchemes: Readonly<Record<string, Schema>> = {
+  bearer: { type: 'http', scheme: 'bearer' },
+  apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+};
+
 /** Schemas that belong to no tool. */
 export const sharedSchemas: Readonly<Record<string, Schema>> = {
   Error: {
@@ -81,7 +87,8 @@ export const sharedSchemas: Readonly<Record<string, Schema>> = {
       last_used_at: { type: 'string', format: 'date-time' },
       expires_at: { type: 'string', format: 'date-time' },
       running: { type: 'integer', description: 'Executions under way.' },
+      contexts: { type: 'array', items: { type: 'string' }, description: 'Names of its live contexts.' },
     },
-    required: ['session_id', 'created_at', 'last_used_at', 'expires_at', 'running'],
+    required: ['session_id', 'created_at', 'last_used_at', 'expires_at', 'running', 'contexts'],
   },
 };

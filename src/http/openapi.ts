@@ -1,6 +1,6 @@
 import { type AnyTool, describeTool } from '../tools/description.ts';
 import type { Route } from './env.ts';
-import { jsonBody, jsonResponse, schemaRef, sharedSchemas } from './openapi-parts.ts';
+import { jsonBody, jsonResponse, schemaRef, securitySchemes, sharedSchemas } from './openapi-parts.ts';
 
 /** The description of the routes that have one; each failure is an `Error` with the table's status. */
 export function describeApi(routes: readonly Route[], tools: readonly AnyTool[], version: string): object {
@@ -23,8 +23,9 @@ export function describeApi(routes: readonly Route[], tools: readonly AnyTool[],
   return {
     openapi: '3.1.0',
     info: { title: 'Glovebox', version, description: 'Untrusted Python, each session in its own sealed container.' },
+    security: [{}, ...Object.keys(securitySchemes).map((name) => ({ [name]: [] }))],
     paths,
-    components: { schemas },
+    components: { schemas, securitySchemes },
   };
 }
 

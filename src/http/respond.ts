@@ -3,9 +3,16 @@ import { type GloveboxError, toGloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Env } from './env.ts';
 
+/**
+ * Without `error`, which would tell a wrong key from none, and without `resource_metadata` (RFC 9728):
+ * there is no authorization server to ask for a key.
+ */
+const CHALLENGE = 'Bearer realm="glovebox"';
+
 /** `{error: {code, message, hint}}` with the table's status. */
 export function errorResponse(error: GloveboxError): Response {
-  return Response.json({ error: error.toBody() }, { status: error.status });
+  const headers = error.status === 401 ? { 'WWW-Authenticate': CHALLENGE } : {};
+  return Response.json({ error: error.toBody() }, { status: error.status, headers });
 }
 
 /** What callers may know of a thrown value; what they may not goes to the log. */
@@ -14,7 +21,12 @@ export function reportError(thrown: unknown, c: Context<Env>, log: Log): Glovebo
   if (error.code === 'internal_error') {
     // A call may fail in any way once its client has gone: no defect of ours.
     const level = c.req.raw.signal.aborted ? 'debug' : 'error';
-    log[level]('A request failed.', { method: c.req.method, path: c.req.path, cause: error.cause });
+    log[level]('A request failed.', {
+      owner: c.var.owner,
+      method: c.req.method,
+      path: c.req.path,
+      cause: error.cause,
+    });
   }
   return error;
 }

@@ -1,13 +1,12 @@
 import { describeTool } from '../tools/description.ts';
 import type { Route } from './env.ts';
 import { createExecute, createExecuteStream, type ExecuteOptions } from './execute.ts';
+import { executionRoutes } from './executions.ts';
 import { type FilesOptions, fileRoutes } from './files.ts';
+import { type Health, healthRoute } from './health.ts';
 import { describeApi, describeCall } from './openapi.ts';
 import { jsonResponse } from './openapi-parts.ts';
 import { sessionRoutes } from './sessions.ts';
-
-/** Whether the server can do its job, and what there is to say about it; `deep` runs code in a sandbox. */
-export type Health = (deep: boolean) => Promise<{ ok: boolean; body: object }>;
 
 export interface RestOptions extends ExecuteOptions, FilesOptions {
   readonly version: string;
@@ -44,6 +43,7 @@ export function restRoutes(options: RestOptions): Route[] {
       handle: createExecuteStream(options),
     },
     ...sessionRoutes(sessions),
+    ...executionRoutes(tools, sessions),
     ...fileRoutes(options),
   ];
   const api = describeApi(routes, tools, version);
@@ -54,21 +54,4 @@ export function restRoutes(options: RestOptions): Route[] {
     handle: (c) => c.json(api),
   });
   return routes;
-}
-
-function healthRoute(health: Health): Route {
-  return {
-    method: 'GET',
-    path: '/health',
-    summary: 'Whether code can run here; ?deep=1 runs some.',
-    operation: {
-      parameters: [{ name: 'deep', in: 'query', required: false, schema: { enum: ['1'] } }],
-      responses: { ...jsonResponse(200, 'It can.', ANY_OBJECT), ...jsonResponse(503, 'It cannot.', ANY_OBJECT) },
-    },
-    handle: async (c) => {
-      const deep = c.req.query('deep');
-      const { ok, body } = await health(deep !== undefined && !['', '0', 'false'].includes(deep));
-      return c.json(body, ok ? 200 : 503, { 'Cache-Control': 'no-store' });
-    },
-  };
 }

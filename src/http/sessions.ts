@@ -71,7 +71,7 @@ function readName(c: Context<Env>): string | undefined {
   });
 }
 
-/** @throws GloveboxError `session_not_found` */
+/** @throws GloveboxError `session_not_found` for what is too long to be an id. */
 export function readId(c: Context<Env>): string {
   const id = c.req.param('id') ?? '';
   if (id.length <= LONGEST_ID) return id;

@@ -100,6 +100,21 @@ describe.each([...BOUND, ...UNBOUND])('a stock client (%s)', (_name, connect) =>
     await client.close();
   });
 
+  test('gets pictures as images and files as links', async () => {
+    const output = { results: [{ text: 'f', png: 'AAAA' }], files: [{ path: 'plot.png', size: 3 }] };
+    const tool = echoTool(async ({ text }) => ({ session_id: 's', text, ...output }));
+    await using server = await startProtocolServer({ tools: [tool] });
+    const client = await connect(server.url);
+    const answer = await client.call('echo', { text: 'hi' });
+    expect(answer.content).toMatchObject([
+      { type: 'text', text: 'hi\nsession s' },
+      { type: 'image', data: 'AAAA', mimeType: 'image/png' },
+      { type: 'resource_link', uri: 'glovebox://sessions/s/files/plot.png', mimeType: 'application/octet-stream' },
+    ]);
+    expect(answer.structuredContent?.['results']).toEqual([{ text: 'f', attached: ['png'] }]);
+    await client.close();
+  });
+
   test('gets progress in order, several texts in one message', async () => {
     const heard: [number, string | undefined][] = [];
     const arrivals = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];

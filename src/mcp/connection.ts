@@ -9,9 +9,16 @@ export interface Connection {
   running: number;
 }
 
+/** The answer as the HTTP server has it. */
+interface Outgoing {
+  readonly writableNeedDrain: boolean;
+  destroy(): unknown;
+  once(event: 'close', listener: () => void): unknown;
+}
+
 /** What the HTTP layer has found out before an MCP handler runs: who calls, and the text of a POST. */
 interface McpEnv {
-  Bindings: { outgoing?: { readonly writableNeedDrain: boolean } };
+  Bindings: { outgoing?: Outgoing };
   Variables: { owner: string; body: string };
 }
 

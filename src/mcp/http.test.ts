@@ -148,6 +148,21 @@ describe('sessions of the older protocols', () => {
     expect(await answer.text()).toContain('"structuredContent"');
   });
 
+  test('of one owner never make room for those of another', async () => {
+    const authenticate = async (request: Request) => request.headers.get('x-user') ?? 'nobody';
+    await using server = await startProtocolServer({
+      app: { authenticate },
+      legacy: { maxSessionsPerOwner: 2, maxSessions: 3 },
+    });
+    const mine = await openSession(server, { 'x-user': 'me' });
+    const theirs = [];
+    for (let n = 0; n < 3; n += 1) theirs.push(await openSession(server, { 'x-user': 'other' }));
+    const statuses = [];
+    for (const session of [mine, ...theirs]) statuses.push((await post(server, toolCall, session)).status);
+    expect(statuses).toEqual([200, 404, 200, 200]);
+    expect((await post(server, initialize, { 'x-user': 'third' })).status).toBe(503);
+  });
+
   test('end when idle, but not while a call runs or a stream is open', async () => {
     const { tool, begun, release } = waitingTool();
     await using server = await startProtocolServer({ tools: [tool], legacy: { idleTtlMs: 40 } });

@@ -6,7 +6,9 @@ import type { McpServers } from './server.ts';
 export interface LegacySessionLimits {
   /** A session with no call under way and no open stream ends after so long: JS clients' `close()` sends no DELETE. */
   readonly idleTtlMs: number;
-  /** Above it the session longest unused makes room, as long as it is idle. */
+  /** Of one owner: above it the one longest unused makes room, as long as it is idle. */
+  readonly maxSessionsPerOwner: number;
+  /** Of all owners. Above it, too, an owner's own sessions make room: never another's. */
   readonly maxSessions: number;
 }
 
@@ -47,8 +49,12 @@ export class LegacySessions {
 
   /** Serves an `initialize`: a session of its own. */
   async open(owner: string, request: Request, parsedBody: unknown): Promise<Response> {
-    if (!this.#makeRoom()) {
-      return rpcError(503, -32_000, 'Every MCP session is busy: close one with DELETE, or try again later.');
+    if (!this.#makeRoom(owner)) {
+      return rpcError(
+        503,
+        -32_000,
+        'There is no room for another MCP session, and none of yours is idle: close one with DELETE, or try again later.',
+      );
     }
     const id = randomUUID();
     const transport = new WebStandardStreamableHTTPServerTransport({
@@ -108,10 +114,12 @@ export class LegacySessions {
     }
   }
 
-  #makeRoom(): boolean {
-    if (this.#sessions.size < this.#limits.maxSessions) return true;
-    const all = [...this.#sessions.values()].filter((session) => session.running === 0);
-    const idle = all.find((session) => session.streams === 0) ?? all[0];
+  #makeRoom(owner: string): boolean {
+    const { maxSessions, maxSessionsPerOwner } = this.#limits;
+    const own = [...this.#sessions.values()].filter((session) => session.owner === owner);
+    if (own.length < maxSessionsPerOwner && this.#sessions.size < maxSessions) return true;
+    const unused = own.filter((session) => session.running === 0);
+    const idle = unused.find((session) => session.streams === 0) ?? unused[0];
     void idle?.transport.close();
     return idle !== undefined;
   }

@@ -93,3 +93,15 @@ test('puts messages of its own on lines of their own', async () => {
   await feed.flush();
   expect(sent.map(([, text]) => text)).toEqual(['session gbx_1\n', 'x\nInstalling\ny']);
 });
+
+test('says in a line what was displayed', async () => {
+  const { feed, sent } = openFeed();
+  feed.emit({ type: 'display', result: { png: 'iVBORw0KGgo=', text: '<Figure>' } });
+  feed.emit({ type: 'display', result: { text: '   a\n0  1' } });
+  feed.emit({ type: 'display', result: { text: 'x'.repeat(5000) } });
+  feed.emit({ type: 'display', result: { html: '<b>' } });
+  await feed.flush();
+  expect(sent.map(([, text]) => text).join('')).toBe(
+    `[result] image/png\n[result]    a …\n[result] ${'x'.repeat(200)} …\n[result] html\n`,
+  );
+});

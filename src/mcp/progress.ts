@@ -1,3 +1,4 @@
+import type { RichResult } from '../sandbox/results.ts';
 import type { ToolEvent } from '../tools/tool.ts';
 
 /** Sends one `notifications/progress`; settles when the transport can take more. */
@@ -12,6 +13,7 @@ export interface ProgressOptions {
 
 const INTERVAL_MS = 100;
 const MESSAGE_LIMIT = 4096;
+const LINE_LIMIT = 200;
 
 /**
  * A call's output as progress notifications: the first at once, then one per interval that carries
@@ -82,13 +84,28 @@ function toText(event: ToolEvent, pending: string): string {
   return pending === '' || pending.endsWith('\n') ? `${line}\n` : `\n${line}\n`;
 }
 
+function toLine(event: Exclude<ToolEvent, { text: string }>): string {
+  switch (event.type) {
+    case 'session':
+      return `session ${event.session_id}`;
+    case 'display':
+      return `[result] ${describeFormats(event.result)}`;
+    case 'progress':
+      return event.message;
+  }
+}
+
+/** A result's picture by its type, else the beginning of its text: the call's result has all of it. */
+function describeFormats({ png, jpeg, text, ...others }: RichResult): string {
+  if (png !== undefined) return 'image/png';
+  if (jpeg !== undefined) return 'image/jpeg';
+  if (text === undefined) return Object.keys(others).join(', ');
+  const line = text.split('\n', 1)[0] ?? '';
+  return line.length > LINE_LIMIT || line !== text ? `${line.slice(0, LINE_LIMIT).toWellFormed()} …` : line;
+}
+
 /** The end of a text, within the limit and never beginning with half a character. */
 function newest(text: string): string {
   if (text.length <= MESSAGE_LIMIT) return text;
   return `…${text.slice(1 - MESSAGE_LIMIT).replace(/^[\uDC00-\uDFFF]/, '')}`;
-}
-
-function toLine(event: Exclude<ToolEvent, { text: string }>): string {
-  if (event.type === 'display') return `[result] ${Object.keys(event.result).join(', ')}`;
-  return event.type === 'session' ? `session ${event.session_id}` : event.message;
 }

@@ -76,9 +76,10 @@ function makeServer(options: McpOptions, tools: readonly McpTool[], connection: 
   server.server.setRequestHandler('tools/call', ({ params }, context) => {
     const tool = all.find(({ listed }) => listed.name === params.name);
     if (!tool) throw unknownTool(params.name, all);
-    return tool.call(params.arguments, context, connection);
+    return tool.call(params.arguments, context, connection, server.server.getNegotiatedProtocolVersion());
   });
-  server.server.onerror = (error) => options.log.debug('MCP protocol error.', { cause: error });
+  server.server.onerror = (error) =>
+    options.log.debug('MCP protocol error.', { owner: connection.owner, cause: error });
   return server;
 }
 

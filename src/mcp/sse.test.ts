@@ -69,3 +69,11 @@ test('too many streams are refused, and a closed one makes room', async () => {
   await expect.poll(async () => (await post?.(initialize))?.status).toBe(404);
   expect((await openSse(server)).endpoint).toContain('/messages?sessionId=');
 });
+
+test('streams of one owner leave room for those of another', async () => {
+  const authenticate = async (request: Request) => request.headers.get('x-user') ?? 'nobody';
+  await using server = await startProtocolServer({ app: { authenticate } });
+  await Promise.all(Array.from({ length: 10 }, () => openSse(server, { 'x-user': 'me' })));
+  expect((await fetch(`${server.url}/sse`, { headers: { 'x-user': 'me' } })).status).toBe(503);
+  expect((await openSse(server, { 'x-user': 'other' })).endpoint).toContain('/messages?sessionId=');
+});

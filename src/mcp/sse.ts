@@ -19,6 +19,8 @@ export interface HttpSse {
 }
 
 export interface HttpSseOptions {
+  /** Open streams: of one owner, and of all. */
+  readonly maxSessionsPerOwner: number;
   readonly maxSessions: number;
   /** Where messages are posted; the path that `post` is mounted on. */
   readonly messagesPath: string;
@@ -57,11 +59,15 @@ interface SseSession extends Connection {
 
 export function createHttpSse(servers: McpServers, options: HttpSseOptions): HttpSse {
   const sessions = new Map<string, SseSession>();
+  const isFull = (owner: string) => {
+    if (sessions.size >= options.maxSessions) return true;
+    return [...sessions.values()].filter((session) => session.owner === owner).length >= options.maxSessionsPerOwner;
+  };
   const open: McpHandler = (c) => {
     // A HEAD has no body to stream, so nothing would ever end the session.
     if (c.req.method !== 'GET') return rpcError(405, -32_000, 'Method not allowed.', { Allow: 'GET' });
-    if (sessions.size >= options.maxSessions) return rpcError(503, -32_000, 'Too many SSE streams: try again later.');
     const { owner } = c.var;
+    if (isFull(owner)) return rpcError(503, -32_000, 'Too many SSE streams: close one, or try again later.');
     return streamSSE(c, async (stream) => {
       const transport = new SseTransport(stream);
       const session: SseSession = { owner, transport, binding: {}, running: 0 };

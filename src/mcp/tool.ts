@@ -11,6 +11,7 @@ import { followSignal } from '../tools/call-signal.ts';
 import { type AnyTool, describeTool } from '../tools/description.ts';
 import { validateInput } from '../tools/validate.ts';
 import type { Connection } from './connection.ts';
+import { toAnswer } from './content.ts';
 import { ProgressFeed } from './progress.ts';
 
 /** A tool as MCP lists and calls it. */
@@ -20,6 +21,7 @@ export interface McpTool {
     args: Record<string, unknown> | undefined,
     context: ServerContext,
     connection: Connection,
+    protocolVersion?: string,
   ): Promise<CallToolResult | InputRequiredResult>;
 }
 
@@ -39,15 +41,16 @@ const ERROR_META_KEY = 'glovebox/error';
 export function toMcpTool(tool: AnyTool, world: CallWorld): McpTool {
   return {
     listed: describeTool(tool) as ListedTool,
-    call: async (args, context, connection) => {
+    call: async (args, context, connection, protocolVersion) => {
       try {
-        return await callTool(tool, args, context, connection, world);
+        const output = await callTool(tool, args, context, connection, world);
+        return toAnswer({ ...output }, tool.summarize(output), protocolVersion);
       } catch (thrown) {
         const error = toGloveboxError(thrown);
         if (error.code === 'internal_error') {
           // A call may fail in any way once its client has gone: no defect of ours.
           const level = context.mcpReq.signal.aborted ? 'debug' : 'error';
-          world.log[level]('A tool call failed.', { tool: tool.name, cause: error.cause });
+          world.log[level]('A tool call failed.', { owner: connection.owner, tool: tool.name, cause: error.cause });
         }
         return failure(error);
       }
@@ -61,7 +64,7 @@ async function callTool(
   { mcpReq, http }: ServerContext,
   connection: Connection,
   world: CallWorld,
-): Promise<CallToolResult> {
+): Promise<{ session_id: string }> {
   const input = validateInput(tool, args);
   const sessionHeader = http?.req?.headers.get('x-session-id') ?? undefined;
   const progress = openProgress(mcpReq, () => world.isSlow(http?.req));
@@ -80,7 +83,7 @@ async function callTool(
       emit: (event) => progress?.emit(event),
     });
     if (!following.signal.aborted) await progress?.flush();
-    return { content: [{ type: 'text', text: tool.summarize(output) }], structuredContent: { ...output } };
+    return output;
   } finally {
     connection.running -= 1;
     progress?.stop();

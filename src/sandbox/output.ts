@@ -68,7 +68,8 @@ function withoutPartialStart(bytes: Buffer): Buffer {
   return bytes.subarray(start);
 }
 
-function withoutPartialEnd(bytes: Buffer): Buffer {
+/** Bytes without a character at their end that is not whole. */
+export function withoutPartialEnd(bytes: Buffer): Buffer {
   let lead = bytes.length - 1;
   while (lead > bytes.length - 4 && isContinuation(bytes[lead])) lead -= 1;
   const first = bytes[lead] ?? 0;

@@ -49,7 +49,7 @@ async function recoverOwn(sandboxes: SandboxInfo[], options: RecoveryOptions): P
         log.info('adopted a session', { session: manifest.session_id, owner: manifest.owner });
         continue;
       } catch (error) {
-        log.warn('a session could not be adopted', { session: manifest.session_id, error });
+        log.warn('a session could not be adopted', { session: manifest.session_id, owner: manifest.owner, error });
       }
     }
     manifests.remove(manifest.key);

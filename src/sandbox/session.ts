@@ -7,6 +7,7 @@ import type { Sandbox } from './sandbox.ts';
 
 /** Calls of one session that may wait for a place. */
 const QUEUE_LIMIT = 32;
+const END_CONTEXT_MS = 10_000;
 /** Reads and writes of a session's files at once. */
 const FILE_OPERATIONS = 4;
 
@@ -35,6 +36,12 @@ export interface SessionSummary {
   running: number;
   /** Names of its live contexts. */
   contexts: string[];
+}
+
+export interface JobSummary {
+  execution_id: string;
+  started_at: string;
+  running: boolean;
 }
 
 export interface SessionIdentity {
@@ -112,6 +119,22 @@ export class Session implements SessionIdentity {
     const reset = end.reset ? settled.reset : (this.#reset ?? settled.reset);
     this.#reset = undefined;
     return reset ? { ...settled, reset } : settled;
+  }
+
+  /** Ends a context after the calls that wait for it; one that is not there is a success. */
+  async endContext(name: string, signal: AbortSignal): Promise<void> {
+    if (!this.contexts.names.includes(name)) return;
+    using _turn = await this.contexts.enter(name, signal);
+    await this.execute({ code: '', end_context: name }, { timeoutMs: END_CONTEXT_MS, signal, onOutput: () => {} });
+  }
+
+  /** Its background executions, the newest last. */
+  listJobs(): JobSummary[] {
+    return this.jobs.list().map(({ id, startedAt, outcome }) => ({
+      execution_id: id,
+      started_at: startedAt.toISOString(),
+      running: !outcome,
+    }));
   }
 
   /** Lets a listener hear what is downloaded for this session, until disposed of. */

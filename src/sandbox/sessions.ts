@@ -76,13 +76,20 @@ export class Sessions {
   }
 
   /** @throws GloveboxError `session_not_found` for an unknown, expired or another's session alike. */
-  describe(owner: string, id: string): SessionSummary {
-    return this.#find(owner, id).summarize();
+  get(owner: string, id: string): Session {
+    const session = this.#sessions.get(keyOf(owner, id));
+    if (!session) throw unknownSession(id);
+    return session;
   }
 
-  /** Closes a session and removes all that is in it. @throws GloveboxError `session_not_found` as `describe` does. */
+  /** @throws GloveboxError `session_not_found` as `get` does. */
+  describe(owner: string, id: string): SessionSummary {
+    return this.get(owner, id).summarize();
+  }
+
+  /** Closes a session and removes all that is in it. @throws GloveboxError `session_not_found` as `get` does. */
   async close(owner: string, id: string): Promise<void> {
-    await this.#close(this.#find(owner, id));
+    await this.#close(this.get(owner, id));
   }
 
   /**
@@ -230,12 +237,6 @@ export class Sessions {
     this.#closeInBackground(oldest, 'made room for a new session');
   }
 
-  #find(owner: string, id: string): Session {
-    const session = this.#sessions.get(keyOf(owner, id));
-    if (!session) throw unknownSession(id);
-    return session;
-  }
-
   #touch(session: Session, at = new Date()): void {
     const { idleTtlS, maxLifetimeS } = this.#options.limits;
     session.lastUsedAt = at;
@@ -254,7 +255,7 @@ export class Sessions {
   #closeInBackground(session: Session, why: string): void {
     this.#options.log.info('closing a session', { session: session.id, owner: session.owner, why });
     this.#close(session).catch((error: unknown) =>
-      this.#options.log.warn('a session could not be removed', { session: session.id, error }),
+      this.#options.log.warn('a session could not be removed', { session: session.id, owner: session.owner, error }),
     );
   }
 

@@ -1,5 +1,6 @@
 import type { AnyTool } from './description.ts';
 import { createExecutePython, type ExecutePythonLimits } from './execute-python.ts';
+import { createCancelExecution, createGetExecution } from './get-execution.ts';
 import { createInstallDependencies, type InstallLimits, type ParseRequirement } from './install-dependencies.ts';
 import { listFiles } from './list-files.ts';
 import { listInstalledPackages } from './list-installed-packages.ts';
@@ -18,5 +19,7 @@ export function createTools(
     createWriteFile(limits),
     readFile,
     listFiles,
+    createGetExecution(limits),
+    createCancelExecution(limits),
   ];
 }

@@ -55,7 +55,8 @@ export class OutputStreams {
   }
 
   async #display(chunk: Buffer): Promise<void> {
-    for (const result of this.#results.add(chunk)) await this.#emit({ type: 'display', result });
+    // All of them begun now: the next chunk's must not come in between.
+    await Promise.all(this.#results.add(chunk).map((result) => this.#emit({ type: 'display', result })));
   }
 
   #tell(type: TextStream, text: string): void | Promise<void> {

@@ -1,5 +1,70 @@
 import { z } from 'zod';
-export const resultsOutput = z.array(z.record(z.string(), z.unknown())).optional();
-export function summarizeResults(_results: unknown): string {
-  return '';
+import type { RichResult } from '../sandbox/results.ts';
+
+const base64 = z.string().optional().describe('Base64.');
+
+const resultOutput = z.object({
+  text: z.string().optional(),
+  html: z.string().optional(),
+  markdown: z.string().optional(),
+  svg: z.string().optional(),
+  png: base64,
+  jpeg: base64,
+  json: z.unknown().optional(),
+  latex: z.string().optional(),
+  truncated: z
+    .array(z.string())
+    .optional()
+    .describe('Formats that were cut, scaled down or left out because they were too large.'),
+  original: z
+    .object({ path: z.string(), size: z.number().int() })
+    .optional()
+    .describe('The picture in full size: a file in /workspace.'),
+  attached: z.array(z.string()).optional().describe('Formats that come as image content beside this object.'),
+});
+
+/** The field `results`. */
+export const resultsOutput = z
+  .array(resultOutput)
+  .optional()
+  .describe('What the code displayed: display(object), figures, each in the formats that it has.');
+
+/** One result as callers get it. */
+export type ResultOutput = z.infer<typeof resultOutput>;
+
+/** Characters of one result in a summary; the structured output has all of it. */
+const SUMMARY_LIMIT = 10_000;
+
+/** A result as lines of text: its picture's format and size, and the text that says most to a reader of text. */
+function summarizeResult(result: RichResult | ResultOutput): string {
+  const pictures = (['png', 'jpeg'] as const).flatMap((format) => {
+    const data = result[format];
+    return data === undefined ? [] : [`[image ${format}, ${tellSize(Math.floor((data.length * 3) / 4))}]`];
+  });
+  const facts = [
+    ...pictures,
+    result.original && `[original ${result.original.path}, ${tellSize(result.original.size)}]`,
+    bestText(result),
+    result.truncated?.length && `[shortened: ${result.truncated.join(', ')}]`,
+  ];
+  return `[result] ${facts.filter(Boolean).join(' ')}`;
+}
+
+/** Results as text, each on lines of its own; empty without any. */
+export function summarizeResults(results: readonly (RichResult | ResultOutput)[] | undefined): string {
+  return (results ?? []).map(summarizeResult).join('\n');
+}
+
+function bestText({ text, markdown, latex, json, html, svg }: RichResult | ResultOutput): string {
+  // An object of IPython that stands for its content has no telling repr.
+  const own = text === undefined || /^<IPython\.core\.display\.\w+ object>$/.test(text) ? undefined : text;
+  const best = own ?? markdown ?? latex ?? (json === undefined ? undefined : JSON.stringify(json)) ?? html ?? svg;
+  const told = best ?? text ?? '';
+  const shown = told.length > SUMMARY_LIMIT ? `${told.slice(0, SUMMARY_LIMIT).toWellFormed()} …` : told;
+  return shown.includes('\n') ? `\n${shown}` : shown;
+}
+
+function tellSize(bytes: number): string {
+  if (bytes < 1000) return `${bytes} bytes`;
+  return bytes < 1_000_000 ? `${Math.round(bytes / 1000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }

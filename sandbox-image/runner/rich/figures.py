@@ -12,8 +12,8 @@ _PADDING_INCHES = 0.1
 _MAX_GROWTH = 2.0
 """How many times its own area a picture may have to show what a figure holds outside of its frame."""
 
-_LEAST_DPI = 24.0
-"""At which letters can still be drawn."""
+_LEAST_DPI = 50.0
+"""At which letters can still be read."""
 
 _shown: "weakref.WeakSet[Any]" = weakref.WeakSet()
 

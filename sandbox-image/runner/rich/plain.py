@@ -53,8 +53,7 @@ class _Converter:
         return self._convert_other(value, depth)
 
     def _convert_other(self, value: Any, depth: int) -> Any:
-        if value != value and getattr(value, "shape", ()) == ():
-            # NaT and others that are not even equal to themselves.
+        if _is_missing(value):
             return None
         if callable(isoformat := getattr(value, "isoformat", None)):
             return self._as_text(isoformat())
@@ -77,3 +76,13 @@ class _Converter:
         self._room -= amount
         if self._room < 0:
             raise TooLarge
+
+
+def _is_missing(value: Any) -> bool:
+    """NaT and others that are not even equal to themselves, or will not say so: pandas' NA."""
+    if getattr(value, "shape", ()) != ():
+        return False
+    try:
+        return bool(value != value)
+    except TypeError:
+        return True

@@ -1,0 +1,84 @@
+import type { Context } from 'hono';
+import { GloveboxError } from '../errors.ts';
+import type { Sessions } from '../sandbox/sessions.ts';
+import { followSignal } from '../tools/call-signal.ts';
+import type { AnyTool } from '../tools/description.ts';
+import { validateInput } from '../tools/validate.ts';
+import type { Env, Route } from './env.ts';
+import { jsonResponse, sessionParameter } from './openapi-parts.ts';
+import { readId } from './sessions.ts';
+
+const NUMBERS = ['wait_s', 'stdout_offset', 'stderr_offset'];
+const idParameter = { name: 'id', in: 'path', required: true, schema: { type: 'string' } };
+
+/** Following and cancelling background executions, and ending contexts. */
+export function executionRoutes(tools: readonly AnyTool[], sessions: Sessions): Route[] {
+  const call = (name: string, read: (c: Context<Env>) => Record<string, unknown>) => {
+    const tool = tools.find((candidate) => candidate.name === name);
+    return async (c: Context<Env>) => {
+      if (!tool) throw new GloveboxError('not_found', `There is no tool ${name}.`);
+      const input = validateInput(tool, { execution_id: c.req.param('id'), ...read(c) });
+      using following = followSignal(c.req.raw.signal);
+      const caller = { owner: c.var.owner, fallback: 'new' } as const;
+      return c.json(await tool.handle(input, { sessions, caller, signal: following.signal, emit: () => undefined }));
+    };
+  };
+  return [
+    {
+      method: 'GET',
+      path: '/executions/:id',
+      summary: 'A background execution: ?wait_s=, ?stdout_offset=, ?stderr_offset=.',
+      operation: {
+        parameters: [
+          idParameter,
+          ...NUMBERS.map((name) => ({ name, in: 'query', required: false, schema: { type: 'number' } })),
+        ],
+        responses: jsonResponse(200, 'How it is, its new output, and its result once it ended.', { type: 'object' }),
+      },
+      handle: call('get_execution', readNumbers),
+    },
+    {
+      method: 'DELETE',
+      path: '/executions/:id',
+      summary: 'Cancel a background execution.',
+      operation: {
+        parameters: [idParameter],
+        responses: jsonResponse(200, 'Its result.', { type: 'object' }),
+      },
+      handle: call('cancel_execution', () => ({})),
+    },
+    {
+      method: 'GET',
+      path: '/sessions/:id/executions',
+      summary: 'The background executions of a session.',
+      operation: {
+        parameters: [sessionParameter],
+        responses: jsonResponse(200, 'The newest last.', { type: 'object' }),
+      },
+      handle: (c) => c.json({ executions: sessions.get(c.var.owner, readId(c)).listJobs() }),
+    },
+    {
+      method: 'DELETE',
+      path: '/sessions/:id/contexts/:name',
+      summary: 'End a context: its variables are gone, its name is free.',
+      operation: {
+        parameters: [sessionParameter, { ...idParameter, name: 'name' }],
+        responses: { 204: { description: 'Ended.' } },
+      },
+      handle: async (c) => {
+        await sessions.get(c.var.owner, readId(c)).endContext(c.req.param('name') ?? '', c.req.raw.signal);
+        return c.body(null, 204);
+      },
+    },
+  ];
+}
+
+/** Texts that are no numbers are left for the schema to refuse. */
+function readNumbers(c: Context<Env>): Record<string, unknown> {
+  const given = NUMBERS.flatMap((name) => {
+    const text = c.req.query(name);
+    const number = Number(text);
+    return text === undefined ? [] : [[name, text.trim() === '' || Number.isNaN(number) ? text : number] as const];
+  });
+  return Object.fromEntries(given);
+}

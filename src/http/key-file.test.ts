@@ -1,0 +1,108 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { addKey, hashKey, isExpired, readKeys, revokeKeys } from './key-file.ts';
+
+let directory: string;
+let path: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'glovebox-keys-'));
+  path = join(directory, 'state', 'keys.json');
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+describe('the key file', () => {
+  test('holds the hash of a key and never the key, for its user alone', () => {
+    const { key, stored } = addKey(path, 'alice');
+    expect(key).toMatch(/^gbk_[A-Za-z0-9_-]{43}$/);
+    expect(stored.sha256).toBe(hashKey(key).toString('hex'));
+    expect(readKeys(path)).toEqual([stored]);
+    for (const name of readdirSync(join(directory, 'state'))) {
+      expect(readFileSync(join(directory, 'state', name), 'latin1')).not.toContain(key.slice(4));
+    }
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(statSync(join(directory, 'state')).mode & 0o777).toBe(0o700);
+  });
+
+  test('takes a second key of an owner, and loses one by its id or all by name', () => {
+    const [first, second, other] = [addKey(path, 'alice'), addKey(path, 'alice'), addKey(path, 'bob')];
+    expect(revokeKeys(path, first.stored.id)).toEqual([first.stored]);
+    expect(readKeys(path)).toEqual([second.stored, other.stored]);
+    addKey(path, 'alice');
+    expect(revokeKeys(path, 'alice')).toHaveLength(2);
+    expect(readKeys(path)).toEqual([other.stored]);
+  });
+
+  test('says when a key ends', () => {
+    const { stored } = addKey(path, 'alice', 2);
+    const end = Date.parse(stored.created_at) + 2 * 86_400_000;
+    expect(isExpired(stored, end - 1)).toBe(false);
+    expect(isExpired(stored, end)).toBe(true);
+    expect(isExpired(addKey(path, 'alice').stored, Number.MAX_SAFE_INTEGER)).toBe(false);
+  });
+
+  test('loses nothing when many processes change it at once', async () => {
+    const module = new URL('./key-file.ts', import.meta.url).href;
+    const code = (name: string) =>
+      `import { addKey } from ${JSON.stringify(module)}; for (let n = 0; n < 5; n += 1) addKey(${JSON.stringify(path)}, '${name}');`;
+    const names = ['a', 'b', 'c', 'd'];
+    const run = promisify(execFile);
+    await Promise.all(names.map((name) => run(process.execPath, ['--input-type=module', '-e', code(name)])));
+    const found = readKeys(path).map(({ name }) => name);
+    expect(found.toSorted().join('')).toBe(names.map((name) => name.repeat(5)).join(''));
+  });
+
+  test('stays where a symbolic link to it leads', () => {
+    addKey(path, 'alice');
+    const link = join(directory, 'link.json');
+    symlinkSync(path, link);
+    addKey(link, 'bob');
+    expect(readKeys(path).map(({ name }) => name)).toEqual(['alice', 'bob']);
+  });
+
+  test.each(['', 'a b', '-x', 'ä', 'a.b', '../x', 'x'.repeat(65), 'a\n'])('has no key named %j', (name) => {
+    expect(() => addKey(path, name)).toThrow(expect.objectContaining({ code: 'invalid_input' }));
+  });
+
+  test('has no key for the owner of what was made without one', () => {
+    expect(() => addKey(path, 'local')).toThrow('made without a key');
+  });
+
+  test('an unknown key is not revoked, and the nearest is named', () => {
+    addKey(path, 'alice');
+    expect(() => revokeKeys(path, 'alcie')).toThrow(
+      expect.objectContaining({ code: 'not_found', hint: expect.stringContaining('alice') }),
+    );
+  });
+});
+
+describe('a key file that is wrong', () => {
+  const key = {
+    id: 'alice.01234567',
+    name: 'alice',
+    sha256: 'a'.repeat(64),
+    created_at: '2026-01-01T00:00:00.000Z',
+  };
+
+  test.each([
+    ['no JSON', '{"keys": [', /is not JSON/],
+    ['another shape', '[]', /is wrong/],
+    ['a mistyped end', JSON.stringify({ keys: [{ ...key, expire_at: key.created_at }] }), /keys\.0.*expire_at/],
+    ['a time that is none', JSON.stringify({ keys: [{ ...key, expires_at: 'tomorrow' }] }), /keys\.0\.expires_at/],
+    ['a key itself', JSON.stringify({ keys: [{ ...key, sha256: 'gbk_secret' }] }), /keys\.0\.sha256/],
+    ['one key twice', JSON.stringify({ keys: [key, { ...key, id: 'bob.01234567', name: 'bob' }] }), /twice/],
+    ['one id twice', JSON.stringify({ keys: [key, { ...key, sha256: 'b'.repeat(64) }] }), /same id/],
+  ])('by %s is refused with its place, shows no secret, and is not written over', (_how, text, message) => {
+    const file = join(directory, 'keys.json');
+    writeFileSync(file, text);
+    for (const use of [() => readKeys(file), () => addKey(file, 'bob'), () => revokeKeys(file, 'alice')]) {
+      expect(use).toThrow(expect.objectContaining({ code: 'invalid_input', message: expect.stringMatching(message) }));
+      expect(use).not.toThrow(/gbk_/);
+    }
+    expect(readFileSync(file, 'utf8')).toBe(text);
+  });
+});

@@ -1,0 +1,124 @@
+import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createLog } from '../log.ts';
+import { addKey, revokeKeys } from './key-file.ts';
+import { KeyRing } from './key-ring.ts';
+
+let directory: string;
+let path: string;
+let lines: string[];
+const log = createLog('info', (line) => lines.push(line));
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'glovebox-ring-'));
+  path = join(directory, 'keys.json');
+  lines = [];
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+class FakeAnswer extends EventEmitter {
+  destroy(): void {
+    this.emit('close');
+  }
+}
+
+/** Rewrites when the keys of a name end. */
+function setExpiry(name: string, at: Date): void {
+  const { keys } = JSON.parse(readFileSync(path, 'utf8'));
+  for (const key of keys) if (key.name === name) key.expires_at = at.toISOString();
+  writeFileSync(`${path}.other`, JSON.stringify({ keys }));
+  renameSync(`${path}.other`, path);
+}
+
+test('finds the owner of each key, and nobody for anything else', () => {
+  const [first, second, other] = [addKey(path, 'alice').key, addKey(path, 'alice').key, addKey(path, 'bob').key];
+  using ring = KeyRing.open(path, log);
+  expect([first, second, other].map((key) => ring.ownerOf(key))).toEqual(['alice', 'alice', 'bob']);
+  for (const wrong of ['', first.slice(0, -1), `${first}x`, first.toUpperCase(), 'alice', 'x'.repeat(10_000)]) {
+    expect(ring.ownerOf(wrong)).toBeUndefined();
+  }
+});
+
+test('knows a new key and refuses a revoked one from the next request on', () => {
+  const alice = addKey(path, 'alice').key;
+  using ring = KeyRing.open(path, log);
+  const bob = addKey(path, 'bob').key;
+  expect(ring.ownerOf(bob)).toBe('bob');
+  revokeKeys(path, 'alice');
+  expect(ring.ownerOf(alice)).toBeUndefined();
+  expect(ring.ownerOf(bob)).toBe('bob');
+});
+
+test('refuses a key from its end on', () => {
+  const alice = addKey(path, 'alice', 1).key;
+  using ring = KeyRing.open(path, log);
+  expect(ring.ownerOf(alice)).toBe('alice');
+  setExpiry('alice', new Date());
+  expect(ring.ownerOf(alice)).toBeUndefined();
+});
+
+test.each([
+  ['broken', () => writeFileSync(path, '{"keys": [')],
+  ['gone', () => rmSync(path)],
+])('keeps the keys it has while the file is %s, says so once, and follows it again', (_how, spoil) => {
+  const alice = addKey(path, 'alice').key;
+  using ring = KeyRing.open(path, log);
+  const good = readFileSync(path);
+  spoil();
+  expect([ring.ownerOf(alice), ring.ownerOf(alice)]).toEqual(['alice', 'alice']);
+  expect(lines.filter((line) => line.includes(' error '))).toHaveLength(1);
+  expect(lines.join('')).toContain(path);
+  writeFileSync(path, good);
+  const bob = addKey(path, 'bob').key;
+  expect(ring.ownerOf(bob)).toBe('bob');
+});
+
+test('cuts off the answers to a revoked key, and no others', async () => {
+  const [alice, alices, bob] = [addKey(path, 'alice'), addKey(path, 'alice'), addKey(path, 'bob')];
+  using ring = KeyRing.open(path, log);
+  const [cut, kept, others, done] = [new FakeAnswer(), new FakeAnswer(), new FakeAnswer(), new FakeAnswer()];
+  ring.ownerOf(alice.key, cut);
+  ring.ownerOf(alices.key, kept);
+  ring.ownerOf(bob.key, others);
+  ring.ownerOf(alice.key, done);
+  done.emit('close');
+  const closed: string[] = [];
+  for (const [name, answer] of Object.entries({ cut, kept, others, done })) {
+    answer.once('close', () => closed.push(name));
+  }
+  const ended = once(cut, 'close');
+  revokeKeys(path, alice.stored.id);
+  await ended;
+  expect(closed).toEqual(['cut']);
+});
+
+test('cuts off the answers to a key that expires', async () => {
+  const { key } = addKey(path, 'alice', 1);
+  setExpiry('alice', new Date(Date.now() + 300));
+  using ring = KeyRing.open(path, log);
+  const answer = new FakeAnswer();
+  const ended = once(answer, 'close');
+  expect(ring.ownerOf(key, answer)).toBe('alice');
+  await ended;
+  expect(ring.ownerOf(key)).toBeUndefined();
+});
+
+test('does not open where nobody could call, and says how to make a key', () => {
+  const refusal = expect.objectContaining({
+    code: 'invalid_input',
+    message: expect.stringContaining(path),
+    hint: expect.stringContaining('glovebox key new <name>'),
+  });
+  const open = () => KeyRing.open(path, log);
+  expect(open).toThrow(refusal);
+  addKey(path, 'alice');
+  setExpiry('alice', new Date());
+  expect(open).toThrow(refusal);
+  revokeKeys(path, 'alice');
+  expect(open).toThrow(refusal);
+  writeFileSync(path, 'x');
+  expect(open).toThrow('is not JSON');
+});

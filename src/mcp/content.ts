@@ -1,0 +1,106 @@
+import type { CallToolResult } from '@modelcontextprotocol/server';
+import { z } from 'zod';
+
+type Content = CallToolResult['content'];
+
+/** Characters of base64 in all image content of an answer. */
+const IMAGE_BUDGET = 4 * 1024 * 1024;
+const MAX_LINKS = 20;
+/** Clients of an earlier protocol version refuse an answer with a link. */
+const LINKS_SINCE = '2025-06-18';
+
+const resultSchema = z.looseObject({ png: z.string().optional(), jpeg: z.string().optional() });
+type Result = z.infer<typeof resultSchema>;
+
+/** The parts of a tool's output that become content of their own. */
+const outputSchema = z.object({
+  session_id: z.string(),
+  results: z.array(resultSchema).optional(),
+  files: z.array(z.object({ path: z.string() })).optional(),
+});
+
+/**
+ * A tool's output as an answer: its summary, its pictures as images, its files as links. The structured form names the
+ * pictures in `attached` instead of holding them: clients show it to the model as text.
+ */
+export function toAnswer(
+  output: Record<string, unknown>,
+  summary: string,
+  protocolVersion = LINKS_SINCE,
+): { content: Content; structuredContent: Record<string, unknown> } {
+  const parsed = outputSchema.safeParse(output);
+  if (!parsed.success) return { content: [{ type: 'text', text: summary }], structuredContent: output };
+  const { session_id, results = [], files = [] } = parsed.data;
+  const { images, shown, note } = attachImages(results);
+  const linked = protocolVersion >= LINKS_SINCE ? files.slice(0, MAX_LINKS) : [];
+  return {
+    content: [
+      { type: 'text', text: `${summary}${note}` },
+      ...images,
+      ...linked.map(({ path }) => toLink(session_id, path)),
+    ],
+    structuredContent: results.length > 0 ? { ...output, results: shown } : output,
+  };
+}
+
+/** The pictures that the budget has room for, the results without pictures, and a note on what had no room. */
+function attachImages(results: readonly Result[]) {
+  const images: Content = [];
+  const left: string[] = [];
+  let room = IMAGE_BUDGET;
+  const shown = results.map(({ png, jpeg, ...result }, index) => {
+    const attached: string[] = [];
+    for (const [format, data] of Object.entries({ png, jpeg })) {
+      if (data === undefined) continue;
+      if (data.length > room) {
+        left.push(`${format} of result ${index + 1}`);
+        continue;
+      }
+      room -= data.length;
+      images.push({ type: 'image', data, mimeType: `image/${format}` });
+      attached.push(format);
+    }
+    return attached.length > 0 ? { ...result, attached } : result;
+  });
+  const note = left.length > 0 ? `\n[images] too large to attach: ${left.join(', ')}; save them to files instead` : '';
+  return { images, shown, note };
+}
+
+function toLink(sessionId: string, path: string): Content[number] {
+  const encoded = path.toWellFormed().split('/').map(encodeURIComponent).join('/');
+  return {
+    type: 'resource_link',
+    uri: `glovebox://sessions/${encodeURIComponent(sessionId)}/files/${encoded}`,
+    name: path,
+    mimeType: mimeTypeOf(path),
+  };
+}
+
+const MIME_TYPES: Readonly<Record<string, string>> = {
+  csv: 'text/csv',
+  css: 'text/css',
+  docx: 'application/vnd.openxmlformats-officedocument.wordprocessingml.document',
+  gz: 'application/gzip',
+  html: 'text/html',
+  ipynb: 'application/x-ipynb+json',
+  js: 'text/javascript',
+  json: 'application/json',
+  log: 'text/plain',
+  md: 'text/markdown',
+  pdf: 'application/pdf',
+  pptx: 'application/vnd.openxmlformats-officedocument.presentationml.presentation',
+  py: 'text/x-python',
+  tsv: 'text/tab-separated-values',
+  txt: 'text/plain',
+  xlsx: 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet',
+  xml: 'application/xml',
+  yaml: 'application/yaml',
+  yml: 'application/yaml',
+  zip: 'application/zip',
+};
+
+/** By the extension, and never that of an image: some clients would hand the link to a model as an image's address. */
+function mimeTypeOf(path: string): string {
+  const extension = /\.(\w+)$/.exec(path)?.[1]?.toLowerCase() ?? '';
+  return Object.hasOwn(MIME_TYPES, extension) ? (MIME_TYPES[extension] ?? '') : 'application/octet-stream';
+}

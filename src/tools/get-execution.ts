@@ -1,0 +1,157 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { GloveboxError } from '../errors.ts';
+import { SessionFiles } from '../sandbox/files.ts';
+import type { Job } from '../sandbox/jobs.ts';
+import { keptPath } from '../sandbox/kept.ts';
+import { withoutPartialEnd } from '../sandbox/output.ts';
+import type { Session } from '../sandbox/session.ts';
+import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
+import type { Tool, ToolContext } from './tool.ts';
+
+export interface GetExecutionLimits {
+  /** Bytes of each output stream in a result. */
+  readonly outputLimit: number;
+}
+
+/** Clients tend to give up on a call after a minute. */
+const LONGEST_WAIT_S = 50;
+
+const executionId = z.string().min(1).max(256).describe('As execute_python gave it.');
+const offset = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional();
+const getInput = z.strictObject({
+  execution_id: executionId,
+  session_id: z.string().optional().describe('Not needed.'),
+  wait_s: z
+    .number()
+    .min(0)
+    .max(LONGEST_WAIT_S)
+    .optional()
+    .describe(`Seconds to wait for its end, at most ${LONGEST_WAIT_S}; 0 by default.`),
+  stdout_offset: offset.describe('Bytes of stdout that you have already; 0 by default.'),
+  stderr_offset: offset.describe('The same of stderr.'),
+});
+const cancelInput = z.strictObject({
+  execution_id: executionId,
+  session_id: z.string().optional().describe('Not needed.'),
+});
+const outputSchema = executionOutput.extend({
+  started_at: z.string(),
+  next: z
+    .object({ stdout_offset: z.number().int(), stderr_offset: z.number().int() })
+    .describe('Pass these to the next call to get only what is new.'),
+});
+
+type GetInput = z.infer<typeof getInput>;
+type Output = z.infer<typeof outputSchema>;
+
+export function createGetExecution(limits: GetExecutionLimits): Tool<GetInput, Output> {
+  return {
+    name: 'get_execution',
+    title: 'Follow a background execution',
+    description: 'Wait for a background execution of execute_python and read its new output; its result once it ended.',
+    effect: 'reads',
+    input: getInput,
+    output: outputSchema,
+    handle: (input, context) => getExecution(input, context, limits),
+    summarize,
+  };
+}
+
+export function createCancelExecution(limits: GetExecutionLimits): Tool<z.infer<typeof cancelInput>, Output> {
+  return {
+    name: 'cancel_execution',
+    title: 'Cancel a background execution',
+    description: 'End a background execution of execute_python; its result, with the output that came before.',
+    effect: 'changes',
+    input: cancelInput,
+    output: outputSchema,
+    handle: async (input, context) => {
+      const { session, job } = context.sessions.findJob(context.caller.owner, input.execution_id);
+      job.cancel();
+      await job.ended;
+      return await describe(session, job, {}, context, limits);
+    },
+    summarize,
+  };
+}
+
+async function getExecution(input: GetInput, context: ToolContext, limits: GetExecutionLimits): Promise<Output> {
+  const { session, job } = context.sessions.findJob(context.caller.owner, input.execution_id);
+  if (input.wait_s && !job.outcome) {
+    using patience = new Patience(context.signal);
+    await Promise.race([job.ended, patience.wait(input.wait_s * 1000)]);
+  }
+  return await describe(session, job, input, context, limits);
+}
+
+async function describe(
+  session: Session,
+  job: Job,
+  offsets: { readonly stdout_offset?: number | undefined; readonly stderr_offset?: number | undefined },
+  { signal }: ToolContext,
+  { outputLimit }: GetExecutionLimits,
+): Promise<Output> {
+  if (job.outcome && 'error' in job.outcome) throw job.outcome.error;
+  const ended = job.outcome?.result as ExecutionOutput | undefined;
+  const files = new SessionFiles(session, signal);
+  const read = (name: 'stdout' | 'stderr', from = 0) => readPart(files, keptPath(job.id, name), from, outputLimit);
+  const stdout = await read('stdout', offsets.stdout_offset);
+  const stderr = await read('stderr', offsets.stderr_offset);
+  return {
+    ...(ended ?? describeRunning(session, job)),
+    stdout: stdout.text,
+    stderr: stderr.text,
+    started_at: job.startedAt.toISOString(),
+    next: { stdout_offset: stdout.next, stderr_offset: stderr.next },
+  };
+}
+
+function describeRunning(session: Session, job: Job): ExecutionOutput {
+  return {
+    session_id: session.id,
+    execution_id: job.id,
+    status: 'running',
+    exit_code: null,
+    stdout: '',
+    stderr: '',
+    files: [],
+    duration_ms: Date.now() - job.startedAt.getTime(),
+  };
+}
+
+/** Whole characters of a stream from an offset on. Without a file there is nothing yet, or no longer. */
+async function readPart(files: SessionFiles, path: string, from: number, most: number) {
+  try {
+    const { content } = await files.read(path, { offset: from, length: most }, most);
+    const whole = content.length === most ? withoutPartialEnd(content) : content;
+    return { text: whole.toString('utf8'), next: from + whole.length };
+  } catch (error) {
+    if (error instanceof GloveboxError && ['file_not_found', 'invalid_input'].includes(error.code))
+      return { text: '', next: from };
+    throw error;
+  }
+}
+
+function summarize(output: Output): string {
+  const { stdout_offset, stderr_offset } = output.next;
+  return `${summarizeExecution(output)}\n[next] stdout_offset ${stdout_offset}, stderr_offset ${stderr_offset}`;
+}
+
+/** A wait that can be given up, and ends with the call. */
+class Patience implements Disposable {
+  readonly #given = new AbortController();
+  readonly #signal: AbortSignal;
+
+  constructor(signal: AbortSignal) {
+    this.#signal = AbortSignal.any([signal, this.#given.signal]);
+  }
+
+  async wait(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#signal }).catch(() => {});
+  }
+
+  [Symbol.dispose](): void {
+    this.#given.abort();
+  }
+}
