@@ -171,6 +171,18 @@ describe('nothing is there of an upload', () => {
     if (name === 'there-before') expect(await (await get(name)).text()).toBe('old');
   });
 
+  test('that is refused while its client keeps it waiting', async () => {
+    const path = `/sessions/${session}/files/..%2Fx`;
+    const headers = { 'content-length': '1000' };
+    const request = httpRequest({ host: '127.0.0.1', port: server.port, path, method: 'PUT', headers });
+    const answered = new Promise((resolve, reject) => {
+      request.once('response', ({ statusCode }) => resolve(statusCode)).once('error', reject);
+    });
+    request.write('some');
+    expect(await answered).toBe(400);
+    request.destroy();
+  });
+
   test('that fills the disk, and the answer says so', async () => {
     const before = await everything();
     const refused = await refusal(put('too-large', randomBytes(80 * MIB)));

@@ -5,19 +5,58 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
+import traceback
 import unittest
+from collections.abc import Callable
 from typing import Any
 
 RUNNER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "runner")
-PROGRAM = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-import files
-files.main(json.loads(sys.argv[2]), sys.argv[3])
-"""
+sys.path.insert(0, RUNNER)
+
+import files  # noqa: E402
+
+
+class Process:
+    """The program on pipes of its own, forked as the runner forks it."""
+
+    def __init__(self, request: dict[str, Any], root: str, before: Callable[[], None]) -> None:
+        their_stdin, stdin = os.pipe()
+        stdout, their_stdout = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = 70
+            try:
+                os.dup2(their_stdin, 0)
+                os.dup2(their_stdout, 1)
+                os.closerange(3, 100)
+                before()
+                files.main(request, root)
+                code = 0
+            except SystemExit as leave:
+                code = leave.code if isinstance(leave.code, int) else 70
+            except BaseException:  # noqa: BLE001 - nothing may unwind into the tests
+                traceback.print_exc()
+            os._exit(code)
+        os.close(their_stdin)
+        os.close(their_stdout)
+        self.stdin = open(stdin, "wb", buffering=0)
+        self.stdout = open(stdout, "rb")
+        self.code: int | None = None
+
+    def finish(self, stdin: bytes = b"") -> bytes:
+        """Sends the rest, and waits for the end and all that comes before it."""
+        try:
+            self.stdin.write(stdin)
+        except BrokenPipeError:
+            # Refused before all was read.
+            pass
+        self.stdin.close()
+        with self.stdout:
+            out = self.stdout.read()
+        self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return out
 
 
 def chunk(data: bytes) -> bytes:
@@ -57,22 +96,13 @@ class FilesTest(unittest.TestCase):
         with open(self.path(path), "rb") as file:
             return file.read()
 
-    def start(self, op: str, path: str, before: Any = None, **request: Any) -> "subprocess.Popen[bytes]":
-        arguments = [RUNNER, json.dumps({"op": op, "path": path, **request}), self.root]
-        return subprocess.Popen(
-            [sys.executable, "-I", "-c", PROGRAM, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            preexec_fn=before,
-        )
+    def start(self, op: str, path: str, before: Callable[[], None] = lambda: None, **request: Any) -> Process:
+        return Process({"op": op, "path": path, **request}, self.root, before)
 
-    def ask(self, op: str, path: str, stdin: bytes = b"", before: Any = None, **request: Any) -> tuple[Any, bytes, int]:
-        process = self.start(op, path, before, **request)
-        out, err = process.communicate(stdin, timeout=20)
-        header, _, rest = out.partition(b"\n")
-        self.assertEqual(err, b"")
-        return json.loads(header) if header else None, rest, process.returncode
+    def ask(self, op: str, path: str, stdin: bytes = b"", **request: Any) -> tuple[Any, bytes, int | None]:
+        process = self.start(op, path, **request)
+        header, _, rest = process.finish(stdin).partition(b"\n")
+        return json.loads(header) if header else None, rest, process.code
 
     def refusal(self, op: str, path: str, stdin: bytes = b"", **request: Any) -> dict[str, str]:
         header, rest, code = self.ask(op, path, stdin, **request)
@@ -159,23 +189,21 @@ class Reading(FilesTest):
     def test_a_file_that_grows_is_cut_at_the_announced_size(self) -> None:
         self.make("file", b"x" * 1_000_000)
         process = self.start("read", "file")
-        assert process.stdout
         header = json.loads(process.stdout.readline())
         with open(self.path("file"), "ab") as file:
             file.write(b"y" * 1_000_000)
-        out, _ = process.communicate(timeout=20)
+        out = process.finish()
         self.assertEqual((header["length"], out), (1_000_000, b"x" * 1_000_000))
-        self.assertEqual(process.returncode, 0)
+        self.assertEqual(process.code, 0)
 
     def test_a_file_that_shrinks_ends_short_and_with_a_code(self) -> None:
         self.make("file", b"x" * 1_000_000)
         process = self.start("read", "file")
-        assert process.stdout
         process.stdout.readline()
         os.truncate(self.path("file"), 0)
-        out, _ = process.communicate(timeout=20)
+        out = process.finish()
         self.assertLess(len(out), 1_000_000)
-        self.assertEqual(process.returncode, 1)
+        self.assertEqual(process.code, 1)
 
 
 class Writing(FilesTest):
@@ -183,16 +211,13 @@ class Writing(FilesTest):
         self.make("old", b"old")
         for path in ("old", "deep/new"):
             process = self.start("write", path)
-            assert process.stdin and process.stdout
             process.stdin.write(chunk(b"x" * 100_000))
-            process.stdin.flush()
             # A second chunk that is read shows that the first one has been written.
             process.stdin.write(chunk(b"y" * 200_000))
-            process.stdin.flush()
             self.assertEqual(os.listdir(self.root), ["old"])
             self.assertEqual(self.contents("old"), b"old")
             process.stdin.write(chunk(b""))
-            process.communicate(timeout=20)
+            process.finish()
             self.assertEqual(len(self.contents(path)), 300_000)
             self.make("old", b"old")
             shutil.rmtree(self.path("deep"), ignore_errors=True)
@@ -205,11 +230,9 @@ class Writing(FilesTest):
 
     def test_a_killed_writer_leaves_nothing(self) -> None:
         process = self.start("write", "file")
-        assert process.stdin
         process.stdin.write(chunk(b"x" * 200_000) * 2)
-        process.stdin.flush()
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=20)
+        os.kill(process.pid, signal.SIGKILL)
+        process.finish()
         self.assertEqual(os.listdir(self.root), [])
 
     def test_a_size_that_was_announced_must_come(self) -> None:

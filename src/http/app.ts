@@ -111,7 +111,7 @@ function unknownRoute(c: Context<Env>, routes: readonly Route[]): Response {
   const here = routes.filter((route) => matches(route.path, path));
   if (here.length > 0) {
     const methods = here.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
-    const allow = methods.join(', ');
+    const allow = [...new Set(methods)].join(', ');
     const error = new GloveboxError('invalid_input', `${c.req.method} is not served on ${path.slice(0, 100)}.`, {
       hint: `Use ${allow}.`,
     });
@@ -129,8 +129,7 @@ function matches(pattern: string, path: string): boolean {
   const [expected, found] = [pattern.split('/'), path.split('/')];
   if (expected.at(-1) === '*') {
     expected.pop();
-    if (found.length <= expected.length) return false;
-    found.length = expected.length;
+    found.splice(expected.length);
   }
   return expected.length === found.length && expected.every((part, at) => part.startsWith(':') || part === found[at]);
 }

@@ -21,7 +21,8 @@ export async function sendFile(
   release: () => void,
 ): Promise<Response> {
   const isHead = c.req.raw.method === 'HEAD';
-  const range = isHead ? undefined : parseRange(c.req.header('range'));
+  // A part of a file that may be another by now is no use: then all of it is sent.
+  const range = isHead || c.req.header('if-range') !== undefined ? undefined : parseRange(c.req.header('range'));
   const file = await files.open(path, range ?? (isHead ? { length: 0 } : {}));
   const type = mediaTypeOf(path);
   const modified = file.entry.modified.toUTCString();

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import type { SessionFiles } from '../sandbox/files.ts';
@@ -5,33 +6,39 @@ import { tellReset } from '../tools/fields.ts';
 import { discardRest } from './body.ts';
 import type { Env } from './env.ts';
 
+/** A client may send nothing more, and wait. */
+const WAIT_FOR_REST_MS = 2000;
+
 export interface Upload {
   readonly sessionId: string;
   readonly path: string;
   readonly maxBytes: number;
 }
 
-/** Puts the request's body into the session as it comes, as a file or, from a tar, as what is in it. */
-export async function receive(c: Context<Env>, files: SessionFiles, upload: Upload): Promise<Response> {
+/**
+ * Puts a request's body into the session as it comes, as a file or, from a tar, as what is in it.
+ * @throws GloveboxError when nothing, or not all, of it is taken; the body may then be unread.
+ */
+export async function receive(
+  c: Context<Env>,
+  files: SessionFiles,
+  body: RequestBody,
+  upload: Upload,
+): Promise<Response> {
   const { sessionId, path, maxBytes } = upload;
   const declared = c.req.header('content-length');
   const size = declared === undefined ? undefined : Number(declared);
   if (size !== undefined && size > maxBytes) throw tooLarge(maxBytes);
-  const body = new RequestBody(c.req.raw, maxBytes);
-  try {
-    if (isArchive(c)) {
-      const { end, ...unpacked } = await files.unpack(path, body.chunks(), maxBytes);
-      return c.json({ session_id: sessionId, path: path || '.', ...unpacked, ...tellReset(end) }, 201);
-    }
-    if (path === '' || path.endsWith('/')) throw isFolder();
-    const mode = c.req.header('if-none-match') === '*' ? 'create' : 'replace';
-    const written = await files.write(path, body.chunks(), { mode, ...(size === undefined ? {} : { size }) });
-    const answer = { session_id: sessionId, path, size: written.size, ...tellReset(written.end) };
-    return c.json(answer, written.created ? 201 : 200);
-  } catch (error) {
-    await body.discard();
-    throw error;
+  if (isArchive(c)) {
+    const { end, ...unpacked } = await files.unpack(path, body.chunks(maxBytes), maxBytes);
+    return c.json({ session_id: sessionId, path: path || '.', ...unpacked, ...tellReset(end) }, 201);
   }
+  if (path === '' || path.endsWith('/')) throw isFolder();
+  const mode = c.req.header('if-none-match') === '*' ? 'create' : 'replace';
+  const options = { mode, ...(size === undefined ? {} : { size }) } as const;
+  const written = await files.write(path, body.chunks(maxBytes), options);
+  const answer = { session_id: sessionId, path, size: written.size, ...tellReset(written.end) };
+  return c.json(answer, written.created ? 201 : 200);
 }
 
 /** Whether a folder is to be made of the body rather than a file. */
@@ -46,30 +53,28 @@ function isArchive(c: Context<Env>): boolean {
 }
 
 /** A body that is never held: what takes it is as fast as what sends it. */
-class RequestBody {
+export class RequestBody {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  readonly #maxBytes: number;
 
-  constructor(request: Request, maxBytes: number) {
+  constructor(request: Request) {
     this.#reader = request.body?.getReader();
-    this.#maxBytes = maxBytes;
   }
 
   /** @throws GloveboxError when the client goes away before the end, or sends more than there is room for. */
-  async *chunks(): AsyncGenerator<Uint8Array, void, undefined> {
+  async *chunks(maxBytes: number): AsyncGenerator<Uint8Array, void, undefined> {
     let size = 0;
     while (this.#reader) {
       const { done, value } = await this.#reader.read().catch(brokenOff);
       if (done) return;
       size += value.byteLength;
-      if (size > this.#maxBytes) throw tooLarge(this.#maxBytes);
+      if (size > maxBytes) throw tooLarge(maxBytes);
       yield value;
     }
   }
 
-  /** Reads on for a moment after a refusal, for the client to see the answer. */
+  /** Reads on for a moment after a refusal: a client that is cut off while it sends never sees the answer. */
   async discard(): Promise<void> {
-    if (this.#reader) await discardRest(this.#reader);
+    if (this.#reader) await Promise.race([discardRest(this.#reader), sleep(WAIT_FOR_REST_MS)]);
   }
 }
 

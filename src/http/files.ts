@@ -5,7 +5,7 @@ import type { Lease, Sessions } from '../sandbox/sessions.ts';
 import { followSignal } from '../tools/call-signal.ts';
 import type { Env, Route } from './env.ts';
 import { sendFile, sendFolder } from './file-download.ts';
-import { receive } from './file-upload.ts';
+import { RequestBody, receive } from './file-upload.ts';
 import { filePathParameter, fileSchemas, jsonResponse, sessionParameter } from './openapi-parts.ts';
 import { readId } from './sessions.ts';
 
@@ -102,6 +102,7 @@ async function download(c: Context<Env>, { sessions, diskMb }: FilesOptions): Pr
   const path = readPath(c);
   const lease = await leaseExisting(c, sessions);
   const release = onlyOnce(() => lease[Symbol.dispose]());
+  c.req.raw.signal.addEventListener('abort', release, { once: true });
   try {
     const files = new SessionFiles(lease.session, c.req.raw.signal);
     if (wantsTar(c)) return await sendFolder(c, files, path, SEEMING_SIZE * diskMb * MIB, release);
@@ -113,12 +114,18 @@ async function download(c: Context<Env>, { sessions, diskMb }: FilesOptions): Pr
 }
 
 async function upload(c: Context<Env>, { sessions, diskMb }: FilesOptions): Promise<Response> {
-  const path = readPath(c);
-  const caller = { owner: c.var.owner, fallback: 'owner' } as const;
-  using lease = await sessions.lease(caller, readId(c), { signal: c.req.raw.signal });
-  using call = followSignal(c.req.raw.signal);
-  const files = new SessionFiles(lease.session, call.signal);
-  return await receive(c, files, { sessionId: lease.session.id, path, maxBytes: diskMb * MIB });
+  const body = new RequestBody(c.req.raw);
+  try {
+    const path = readPath(c);
+    const caller = { owner: c.var.owner, fallback: 'owner' } as const;
+    using lease = await sessions.lease(caller, readId(c), { signal: c.req.raw.signal });
+    using call = followSignal(c.req.raw.signal);
+    const files = new SessionFiles(lease.session, call.signal);
+    return await receive(c, files, body, { sessionId: lease.session.id, path, maxBytes: diskMb * MIB });
+  } catch (error) {
+    await body.discard();
+    throw error;
+  }
 }
 
 async function deleteFile(c: Context<Env>, { sessions }: FilesOptions): Promise<Response> {

@@ -25,7 +25,7 @@ const MOST_BYTES = 2 ** 20;
 export const FILES_HINT = { ttlMs: 0, cacheScope: 'private' } as const;
 
 /** Where a file of a session is found. */
-export function resourceUri(sessionId: string, path: string): string {
+function resourceUri(sessionId: string, path: string): string {
   // A name that is no UTF-8 has no address.
   return `glovebox://sessions/${sessionId}/files/${path.toWellFormed().split('/').map(encodeURIComponent).join('/')}`;
 }

@@ -4,10 +4,8 @@ import type { ExecutionEnd, ExecutionOptions, ExecutionRequest } from './executi
 import { SessionFiles } from './files.ts';
 
 type Say = (text: string | Buffer) => Promise<void>;
-type Program = (
-  say: Say,
-  asked: { request: ExecutionRequest; options: ExecutionOptions },
-) => Promise<Partial<ExecutionEnd> | void>;
+/** Ends as it says, or well. */
+type Program = (say: Say, asked: { request: ExecutionRequest; options: ExecutionOptions }) => Promise<unknown>;
 
 /** Files over a sandbox that says whatever a test wants of it, as hostile code could. */
 function filesOf(program: Program, signal = new AbortController().signal): SessionFiles {
@@ -19,7 +17,7 @@ function filesOf(program: Program, signal = new AbortController().signal): Sessi
         );
         const say: Say = async (text) => await options.onOutput('stdout', Buffer.from(text));
         const end = await Promise.race([program(say, { request, options }), aborted]);
-        return { status: 'ok', exitCode: 0, ...end };
+        return { status: 'ok', exitCode: 0, ...(end as Partial<ExecutionEnd> | undefined) };
       },
     },
     signal,
