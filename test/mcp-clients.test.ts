@@ -33,6 +33,11 @@ describe.each([...HTTP, ...BY_STDIO])('a stock client (%s)', (_name, connect) =>
       'execute_python',
       'install_dependencies',
       'list_installed_packages',
+      'write_file',
+      'read_file',
+      'list_files',
+      'get_execution',
+      'cancel_execution',
     ]);
     const { tools } = (await (await fetch(`${server.url}/tools`)).json()) as { tools: object[] };
     expect(listed).toMatchObject(tools);

@@ -32,6 +32,11 @@ describe('the curl lines of the README', () => {
       'execute_python',
       'install_dependencies',
       'list_installed_packages',
+      'write_file',
+      'read_file',
+      'list_files',
+      'get_execution',
+      'cancel_execution',
     ]);
   });
 
@@ -89,7 +94,16 @@ describe('what the server says of itself', () => {
       expect(tool['outputSchema']).toMatchObject({ type: 'object', required: expect.arrayContaining(['session_id']) });
     }
     const properties = tools[0]?.['inputSchema']?.['properties'] as object;
-    expect(Object.keys(properties)).toEqual(['code', 'session_id', 'timeout_s', 'stdin', 'env']);
+    expect(Object.keys(properties)).toEqual([
+      'code',
+      'session_id',
+      'context',
+      'reset_context',
+      'timeout_s',
+      'background',
+      'stdin',
+      'env',
+    ]);
   });
 });
 
