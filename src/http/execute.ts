@@ -7,7 +7,7 @@ import type { Caller } from '../sandbox/caller.ts';
 import type { Sessions } from '../sandbox/sessions.ts';
 import { followSignal } from '../tools/call-signal.ts';
 import type { AnyTool } from '../tools/description.ts';
-import type { ToolEvent } from '../tools/tool.ts';
+import { ignoreEvents, type ToolEvent } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
 import type { Env, Handler } from './env.ts';
 import { parseJsonObject, requireJson } from './json.ts';
@@ -32,7 +32,7 @@ const EXAMPLE = '{"name": "execute_python", "arguments": {"code": "print(1)"}}';
 
 /** `POST /execute`: the tool's output as one JSON answer. A client that goes away cancels the call. */
 export function createExecute(options: ExecuteOptions): Handler {
-  return async (c) => c.json(await prepare(c, options).run(() => undefined));
+  return async (c) => c.json(await prepare(c, options).run(ignoreEvents));
 }
 
 /**

@@ -3,6 +3,7 @@ import { GloveboxError } from '../errors.ts';
 import type { Sessions } from '../sandbox/sessions.ts';
 import { followSignal } from '../tools/call-signal.ts';
 import type { AnyTool } from '../tools/description.ts';
+import { ignoreEvents } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
 import type { Env, Route } from './env.ts';
 import { jsonResponse, sessionParameter } from './openapi-parts.ts';
@@ -20,7 +21,7 @@ export function executionRoutes(tools: readonly AnyTool[], sessions: Sessions): 
       const input = validateInput(tool, { execution_id: c.req.param('id'), ...read(c) });
       using following = followSignal(c.req.raw.signal);
       const caller = { owner: c.var.owner, fallback: 'new' } as const;
-      return c.json(await tool.handle(input, { sessions, caller, signal: following.signal, emit: () => undefined }));
+      return c.json(await tool.handle(input, { sessions, caller, signal: following.signal, emit: ignoreEvents }));
     };
   };
   return [

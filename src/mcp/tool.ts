@@ -9,6 +9,7 @@ import type { Log } from '../log.ts';
 import type { Sessions } from '../sandbox/sessions.ts';
 import { followSignal } from '../tools/call-signal.ts';
 import { type AnyTool, describeTool } from '../tools/description.ts';
+import { ignoreEvents } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
 import type { Connection } from './connection.ts';
 import { toAnswer } from './content.ts';
@@ -80,7 +81,7 @@ async function callTool(
         ...(connection.binding ? { binding: connection.binding } : {}),
       },
       signal: following.signal,
-      emit: (event) => progress?.emit(event),
+      emit: progress ? (event) => progress.emit(event) : ignoreEvents,
     });
     if (!following.signal.aborted) await progress?.flush();
     return output;

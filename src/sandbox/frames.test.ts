@@ -6,6 +6,17 @@ const decodeAll = (decoder: FrameDecoder, ...chunks: Buffer[]) =>
     [...decoder.decode(chunk)].map((frame) => ({ ...frame, payload: frame.payload.toString() })),
   );
 
+/** Pieces of one stream put together again. */
+function join(frames: ReturnType<typeof decodeAll>): ReturnType<typeof decodeAll> {
+  const joined: ReturnType<typeof decodeAll> = [];
+  for (const frame of frames) {
+    const before = joined.at(-1);
+    if (before?.type === frame.type && before.stream === frame.stream) before.payload += frame.payload;
+    else joined.push({ ...frame });
+  }
+  return joined;
+}
+
 describe('frames', () => {
   const bytes = Buffer.concat([
     encodeFrame(FrameType.stdout, 1, Buffer.from('hello')),
@@ -22,8 +33,18 @@ describe('frames', () => {
     for (const size of [1, 2, 8, 9, 10, 14, 100, bytes.length]) {
       const chunks: Buffer[] = [];
       for (let at = 0; at < bytes.length; at += size) chunks.push(bytes.subarray(at, at + size));
-      expect(decodeAll(new FrameDecoder(), ...chunks)).toEqual(frames);
+      expect(join(decodeAll(new FrameDecoder(), ...chunks))).toEqual(frames);
     }
+  });
+
+  it('of a report are handed on whole, those of output as their bytes come', () => {
+    const decoder = new FrameDecoder();
+    const report = encodeFrame(FrameType.end, 1, Buffer.from('{}'));
+    expect(decodeAll(decoder, report.subarray(0, 10))).toEqual([]);
+    expect(decodeAll(decoder, report.subarray(10))).toEqual([{ type: 19, stream: 1, payload: '{}' }]);
+    const output = encodeFrame(FrameType.stdout, 1, Buffer.from('hello'));
+    expect(decodeAll(decoder, output.subarray(0, 11))).toEqual([{ type: 17, stream: 1, payload: 'he' }]);
+    expect(decodeAll(decoder, output.subarray(11))).toEqual([{ type: 17, stream: 1, payload: 'llo' }]);
   });
 
   it('over the limit are refused from the header alone', () => {

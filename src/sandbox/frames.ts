@@ -52,38 +52,56 @@ export function encodeFrame(type: number, stream: number, payload: Buffer): Buff
   return frame;
 }
 
-/** Cuts a hostile byte stream into frames, holding at most one frame's bytes. */
-export class FrameDecoder {
-  #chunks: Buffer[] = [];
-  #held = 0;
-  /** Bytes of the frame under way, header included; 0 while the header is incomplete. */
-  #needed = 0;
+/** Payloads that are bytes of a stream: they may come in pieces, each of which is a frame as good as any. */
+const STREAMED: ReadonlySet<number> = new Set([
+  FrameType.stdout,
+  FrameType.stderr,
+  FrameType.display,
+  FrameType.data,
+]);
 
-  /** Yields the frames that `chunk` completes. Payloads may share the chunk's memory. @throws Error on a length over the limit. */
+/** Cuts a hostile byte stream into frames. Gathers only those that must be whole, and at most one of them. */
+export class FrameDecoder {
+  readonly #header = Buffer.alloc(HEADER_BYTES);
+  #headerBytes = 0;
+  /** Payload bytes of the frame under way that are still to come. */
+  #missing = 0;
+  #pieces: Buffer[] = [];
+
+  /** Yields the frames that `chunk` completes. Payloads share the chunk's memory. @throws Error on a length over the limit. */
   *decode(chunk: Buffer): Generator<Frame> {
-    this.#chunks.push(chunk);
-    this.#held += chunk.length;
-    while (this.#held >= Math.max(HEADER_BYTES, this.#needed)) {
-      const bytes = this.#join();
-      const length = bytes.readUInt32BE(0);
-      if (length > MAX_PAYLOAD) throw new Error(`frame of ${length} bytes`);
-      this.#needed = HEADER_BYTES + length;
-      if (bytes.length < this.#needed) return;
-      yield {
-        type: bytes.readUInt8(4),
-        stream: bytes.readUInt32BE(5),
-        payload: bytes.subarray(HEADER_BYTES, this.#needed),
-      };
-      this.#chunks = [bytes.subarray(this.#needed)];
-      this.#held = bytes.length - this.#needed;
-      this.#needed = 0;
+    let offset = 0;
+    for (;;) {
+      if (this.#headerBytes < HEADER_BYTES) {
+        const copied = chunk.copy(this.#header, this.#headerBytes, offset);
+        offset += copied;
+        this.#headerBytes += copied;
+        if (this.#headerBytes < HEADER_BYTES) return;
+        this.#missing = this.#header.readUInt32BE(0);
+        if (this.#missing > MAX_PAYLOAD) throw new Error(`frame of ${this.#missing} bytes`);
+      }
+      const piece = chunk.subarray(offset, offset + this.#missing);
+      offset += piece.length;
+      this.#missing -= piece.length;
+      const frame = this.#take(piece);
+      if (frame) yield frame;
+      if (this.#missing > 0) return;
+      this.#headerBytes = 0;
     }
   }
 
-  #join(): Buffer {
-    const [first] = this.#chunks;
-    const bytes = this.#chunks.length === 1 && first ? first : Buffer.concat(this.#chunks);
-    this.#chunks = [bytes];
-    return bytes;
+  /** The frame that a piece completes; of a streamed one each piece is a frame. */
+  #take(piece: Buffer): Frame | undefined {
+    const type = this.#header.readUInt8(4);
+    const stream = this.#header.readUInt32BE(5);
+    if (STREAMED.has(type)) {
+      // An empty frame is one all the same.
+      return piece.length > 0 || this.#header.readUInt32BE(0) === 0 ? { type, stream, payload: piece } : undefined;
+    }
+    this.#pieces.push(piece);
+    if (this.#missing > 0) return undefined;
+    const payload = this.#pieces.length === 1 ? piece : Buffer.concat(this.#pieces);
+    this.#pieces = [];
+    return { type, stream, payload };
   }
 }

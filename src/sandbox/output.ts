@@ -11,9 +11,10 @@ export class OutputCapture {
   readonly #tailLimit: number;
   readonly #head: Buffer[] = [];
   #headBytes = 0;
-  #tail: Buffer[] = [];
+  /** A ring: the byte that comes next goes where the oldest is. */
+  #tail: Buffer | undefined;
+  /** Bytes that went to the ring in all. */
   #tailBytes = 0;
-  #dropped = 0;
 
   /** @param limit bytes to keep in all */
   constructor(limit: number) {
@@ -33,25 +34,29 @@ export class OutputCapture {
   }
 
   result(): Captured {
-    if (this.#dropped + this.#tailBytes <= this.#tailLimit) {
-      return { text: decode(Buffer.concat([...this.#head, ...this.#tail])), leftOut: 0 };
+    if (this.#tailBytes <= this.#tailLimit) {
+      return { text: decode(Buffer.concat([...this.#head, this.#readTail()])), leftOut: 0 };
     }
     const head = withoutPartialEnd(Buffer.concat(this.#head));
-    const tail = withoutPartialStart(Buffer.concat(this.#tail).subarray(-this.#tailLimit));
-    const leftOut = this.#headBytes + this.#dropped + this.#tailBytes - head.length - tail.length;
+    const tail = withoutPartialStart(this.#readTail());
+    const leftOut = this.#headBytes + this.#tailBytes - head.length - tail.length;
     return { text: `${decode(head)}\n… ${leftOut} bytes left out …\n${decode(tail)}`, leftOut };
   }
 
   #addToTail(chunk: Buffer): void {
-    this.#tail.push(Buffer.from(chunk.subarray(-this.#tailLimit)));
-    this.#dropped += Math.max(0, chunk.length - this.#tailLimit);
-    this.#tailBytes += Math.min(chunk.length, this.#tailLimit);
-    // At twice the limit, so that each byte is moved at most once on average.
-    if (this.#tailBytes < 2 * this.#tailLimit) return;
-    const joined = Buffer.concat(this.#tail);
-    this.#tail = [Buffer.from(joined.subarray(-this.#tailLimit))];
-    this.#dropped += joined.length - this.#tailLimit;
-    this.#tailBytes = this.#tailLimit;
+    this.#tail ??= Buffer.alloc(this.#tailLimit);
+    const kept = chunk.subarray(-this.#tailLimit);
+    const at = (this.#tailBytes + chunk.length - kept.length) % this.#tailLimit;
+    const copied = kept.copy(this.#tail, at);
+    kept.copy(this.#tail, 0, copied);
+    this.#tailBytes += chunk.length;
+  }
+
+  #readTail(): Buffer {
+    if (!this.#tail || this.#tailBytes <= this.#tailLimit)
+      return this.#tail?.subarray(0, this.#tailBytes) ?? Buffer.alloc(0);
+    const oldest = this.#tailBytes % this.#tailLimit;
+    return Buffer.concat([this.#tail.subarray(oldest), this.#tail.subarray(0, oldest)]);
   }
 }
 

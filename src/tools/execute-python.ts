@@ -6,7 +6,7 @@ import { type ExecutionOutput, executionOutput, summarizeExecution } from './exe
 import { identify, programText, sessionIdInput, tellReset } from './fields.ts';
 import { type ExecutionLimits, metLimit } from './limits.ts';
 import { OutputStreams } from './output-streams.ts';
-import type { Tool, ToolContext } from './tool.ts';
+import { ignoreEvents, type Tool, type ToolContext } from './tool.ts';
 
 export interface ExecutePythonLimits extends ExecutionLimits {
   /** Bytes of code, and of stdin. */
@@ -103,7 +103,7 @@ async function executePython(
   lease.session.jobs.start(id, (signal) => {
     // The lease is the job's from now on: while it runs, the session does not expire.
     const held = stack.move();
-    return run(input, id, lease, { signal, emit: () => undefined }, limits).finally(() => held.dispose());
+    return run(input, id, lease, { signal, emit: ignoreEvents }, limits).finally(() => held.dispose());
   });
   const nothingYet = { exit_code: null, stdout: '', stderr: '', files: [], duration_ms: 0 };
   return { ...identify(lease), execution_id: id, status: 'running', ...nothingYet };

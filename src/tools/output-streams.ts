@@ -2,7 +2,7 @@ import type { ExecutionEnd, OutputSink } from '../sandbox/execution.ts';
 import { OutputCapture } from '../sandbox/output.ts';
 import { ResultCollector } from '../sandbox/results.ts';
 import type { ExecutionOutput } from './execution-output.ts';
-import type { ToolContext } from './tool.ts';
+import { ignoreEvents, type ToolContext } from './tool.ts';
 
 export interface OutputLimits {
   /** Bytes of each text stream in a result. */
@@ -30,6 +30,7 @@ export class OutputStreams {
     if (name === 'display') return this.#display(chunk);
     const { capture, decoder } = this.#texts[name];
     capture.add(chunk);
+    if (this.#emit === ignoreEvents) return undefined;
     return this.#tell(name, decoder.decode(chunk, { stream: true }));
   };
 

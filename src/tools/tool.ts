@@ -20,6 +20,9 @@ export interface ToolContext {
   emit(event: ToolEvent): void | Promise<void>;
 }
 
+/** For calls that nobody follows: spares the work of telling. */
+export const ignoreEvents = (): void => {};
+
 /** What a call does to the session: MCP's annotations derive from it. */
 export type ToolEffect = 'reads' | 'changes';
 
