@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { prepareCompose } from './compose.ts';
 import { describeSettings, loadConfig } from './config.ts';
 import { toGloveboxError } from './errors.ts';
 import { createLog } from './log.ts';
@@ -27,8 +28,9 @@ const COMMANDS: Record<string, { summary: string; run(flags: string[], signal: A
     },
   },
   image: {
-    summary: 'Build the sandbox image if it is missing, and print its reference.',
+    summary: 'Build the sandbox image if it is missing, and print its reference; --control-plane: for compose.',
     run: async (flags) => {
+      if (flags[0] === '--control-plane') return await prepareCompose(loadConfig(undefined, flags.slice(1)), say);
       const config = loadConfig(undefined, flags);
       process.stdout.write(`${await prepareImage(config, createLog(config.logLevel), say)}\n`);
     },
