@@ -9,21 +9,24 @@ WORKDIR /build
 COPY package.json package-lock.json tsconfig.json tsconfig.build.json ./
 COPY scripts/setup.mjs scripts/
 COPY package.json acces[s] access/
-ENV NPM_CONFIG_IGNORE_SCRIPTS=true NPM_CONFIG_UPDATE_NOTIFIER=false
+ENV NPM_CONFIG_IGNORE_SCRIPTS=true NPM_CONFIG_UPDATE_NOTIFIER=false \
+    NPM_CONFIG_USERCONFIG=/build/access/npmrc NODE_EXTRA_CA_CERTS=/build/access/ca.crt
 RUN set -eu; \
     touch access/npmrc access/ca.crt; \
-    export NPM_CONFIG_USERCONFIG=/build/access/npmrc; \
-    [ ! -s access/ca.crt ] || export NODE_EXTRA_CA_CERTS=/build/access/ca.crt; \
-    node scripts/setup.mjs --no-build
+    node scripts/setup.mjs --no-build; \
+    cp -R node_modules all_modules; \
+    npm prune --omit=dev --no-audit --no-fund --loglevel=error; \
+    mv node_modules production_modules; \
+    mv all_modules node_modules
 COPY src src
 COPY sandbox-image sandbox-image
 # One time for all files, so that two builds of the same sources are the same.
 RUN set -eu; \
     node_modules/.bin/tsc -p tsconfig.build.json; \
-    npm prune --omit=dev --no-audit --no-fund --loglevel=error; \
-    rm -rf sandbox-image/tests node_modules/.package-lock.json; \
+    rm -rf sandbox-image/tests production_modules/.package-lock.json; \
     mkdir /app; \
-    mv package.json dist node_modules sandbox-image /app/; \
+    mv package.json dist sandbox-image /app/; \
+    mv production_modules /app/node_modules; \
     chmod -R a+rX,go-w /app; \
     find /app -exec touch --no-dereference --date=@0 {} +
 

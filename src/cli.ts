@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { prepareCompose } from './compose.ts';
+import { prepareCompose, serveSocket } from './compose.ts';
 import { describeSettings, loadConfig } from './config.ts';
 import { toGloveboxError } from './errors.ts';
 import { createLog } from './log.ts';
@@ -35,6 +35,13 @@ const COMMANDS: Record<string, { summary: string; run(flags: string[], signal: A
       process.stdout.write(`${await prepareImage(config, createLog(config.logLevel), say)}\n`);
     },
   },
+  'socket-proxy': {
+    summary: "Give a control plane the engine's socket, less what it does not need.",
+    run: async (flags, signal) => {
+      const config = loadConfig(undefined, flags);
+      await serveSocket(config, createLog(config.logLevel), signal);
+    },
+  },
 };
 
 const stop = new AbortController();
@@ -62,7 +69,7 @@ async function main([name, ...flags]: string[]): Promise<void> {
 }
 
 function writeHelp(): string {
-  const commands = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`);
+  const commands = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`);
   const settings = describeSettings().map(
     ({ variable, meaning, default: value }) => `  ${variable.padEnd(32)} ${meaning}${value ? ` [${value}]` : ''}`,
   );

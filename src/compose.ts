@@ -4,7 +4,10 @@ import type { Config } from './config.ts';
 import { connectEngine } from './docker/connect.ts';
 import { buildControlImage } from './docker/control-image.ts';
 import { ensureImage } from './docker/image.ts';
-import { version } from './main.ts';
+import { SocketProxy } from './docker/socket-proxy.ts';
+import { GloveboxError } from './errors.ts';
+import type { Log } from './log.ts';
+import { aborted, version } from './main.ts';
 
 /** Where Compose looks for what `compose.yaml` leaves open. */
 const ENVIRONMENT_FILE = '.env';
@@ -28,6 +31,21 @@ export async function prepareCompose(config: Config, say: (line: string) => void
     say(`What compose.yaml must know of this machine is in ${resolve(ENVIRONMENT_FILE)}.`);
   }
   say('Now run: docker compose --profile http up -d');
+}
+
+/** Stands between a control plane and the engine's socket until the signal aborts. */
+export async function serveSocket(config: Config, log: Log, signal: AbortSignal): Promise<void> {
+  const { address } = await connectEngine(config);
+  const engine = /^unix:\/\/(.+)$/.exec(address)?.[1];
+  if (engine === undefined) {
+    throw new GloveboxError('invalid_input', `The socket proxy stands before a socket, and ${address} is none.`, {
+      hint: 'Set DOCKER_HOST to unix:///path/to/engine.sock.',
+    });
+  }
+  const { proxySocket: socket, image, keepWhile } = config;
+  await using _proxy = await SocketProxy.listen({ engine, socket, image, keepWhile, log });
+  log.info('the socket proxy listens', { socket, engine });
+  await aborted(signal);
 }
 
 /** The text of a `.env` file with those of the values that it does not set already. */

@@ -83,6 +83,11 @@ const settings = z.strictObject({
     .min(1)
     .optional()
     .describe('A container on the same engine; sessions are kept at a shutdown only if it runs then.'),
+  proxy_socket: z
+    .string()
+    .min(1)
+    .default('/run/glovebox/engine.sock')
+    .describe('Where the socket proxy listens for the control plane.'),
   auth: z.enum(['none']).optional().describe('Who may call; "none" must be said to listen beyond loopback.'),
   allowed_hosts: list.default([]).describe('Host names, besides loopback ones, that requests may be addressed to.'),
   allowed_origins: list.default([]).describe('Browser origins, besides loopback ones, that may call.'),

@@ -160,7 +160,7 @@ function nameOfPort(port: number): string {
   return port === 0 ? ephemeralName('http') : `http-${port}`;
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+export function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
