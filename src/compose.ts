@@ -1,8 +1,8 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Config } from './config.ts';
 import { connectEngine } from './docker/connect.ts';
-import { buildControlImage } from './docker/control-image.ts';
+import { buildControlImage, readRegistryAccess } from './docker/control-image.ts';
 import { ensureImage } from './docker/image.ts';
 import { SocketProxy } from './docker/socket-proxy.ts';
 import { GloveboxError } from './errors.ts';
@@ -29,6 +29,11 @@ export async function prepareCompose(config: Config, say: (line: string) => void
   if (after !== before) {
     writeFileSync(ENVIRONMENT_FILE, after);
     say(`What compose.yaml must know of this machine is in ${resolve(ENVIRONMENT_FILE)}.`);
+  }
+  if (hostEnvironment.caFile && !existsSync('access')) {
+    mkdirSync('access', { mode: 0o700 });
+    for (const { name, content } of await readRegistryAccess(config)) writeFileSync(name, content, { mode: 0o600 });
+    say('What a build by Compose needs to reach the package registry is in access/; it does not stay in the image.');
   }
   say('Now run: docker compose --profile http up -d');
 }

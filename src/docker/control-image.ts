@@ -94,8 +94,8 @@ async function nameLatest(docker: Dockerode, reference: string): Promise<void> {
 }
 
 /** What npm needs to reach its registry from a build, as files of `access/`: they may hold credentials. */
-async function readRegistryAccess(
-  { hostEnvironment }: ControlImageOptions,
+export async function readRegistryAccess(
+  { hostEnvironment }: Pick<IndexOptions, 'hostEnvironment'>,
   signal?: AbortSignal,
 ): Promise<ContextFile[]> {
   const authorities = findAuthorities(hostEnvironment.caFile);

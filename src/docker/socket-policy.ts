@@ -125,26 +125,26 @@ function passCreation({ body }: EngineRequest, { image }: PolicyOptions): Passag
 
 /** The sizes that a sandbox was asked for with; whatever is no sandbox yields sizes that are refused, or compared. */
 function readSpec(body: unknown): SandboxSpec {
-  const { Image, Cmd, Labels, HostConfig = {} } = (body ?? {}) as Record<string, unknown> & CreationBody;
-  const workspace = /,size=(\d+)m,.*,uid=(\d+),/.exec(String(HostConfig.Tmpfs?.['/workspace']));
+  const { Image, Cmd, Labels, HostConfig } = (body ?? {}) as Record<string, unknown> & CreationBody;
+  const workspace = /,size=(\d+)m,.*,uid=(\d+),/.exec(String(HostConfig?.Tmpfs?.['/workspace']));
   return {
     image: String(Image),
     instance: String(Labels?.[LABELS.instance]),
     key: String(Labels?.[LABELS.key]),
     uid: Number(workspace?.[2]),
-    memoryMb: Number(HostConfig.Memory) / MIB,
-    cpus: Number(HostConfig.NanoCpus) / 1e9,
-    pids: Number(HostConfig.PidsLimit),
+    memoryMb: Number(HostConfig?.Memory) / MIB,
+    cpus: Number(HostConfig?.NanoCpus) / 1e9,
+    pids: Number(HostConfig?.PidsLimit),
     diskMb: Number(workspace?.[1]),
     maxLifetimeS: Number(Cmd?.[0]),
-    ...(HostConfig.Runtime === undefined ? {} : { runtime: String(HostConfig.Runtime) }),
+    ...(HostConfig?.Runtime === undefined ? {} : { runtime: String(HostConfig?.Runtime) }),
   };
 }
 
 interface CreationBody {
   readonly Cmd?: readonly unknown[];
   readonly Labels?: Readonly<Record<string, unknown>>;
-  readonly HostConfig?: {
+  readonly HostConfig?: null | {
     readonly Tmpfs?: Readonly<Record<string, unknown>>;
     readonly Memory?: unknown;
     readonly NanoCpus?: unknown;
