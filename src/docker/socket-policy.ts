@@ -95,9 +95,6 @@ const RULES: readonly Rule[] = [
   },
 ];
 
-/** The calls that pass, for the documentation: method and path. */
-export const ALLOWED_CALLS: readonly string[] = RULES.map(({ method, path }) => `${method} ${path.source}`);
-
 /**
  * What becomes of a request to the engine.
  * @throws GloveboxError `forbidden` for all that a control plane does not need.
