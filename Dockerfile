@@ -24,6 +24,7 @@ COPY sandbox-image sandbox-image
 RUN set -eu; \
     node_modules/.bin/tsc -p tsconfig.build.json; \
     rm -rf sandbox-image/tests production_modules/.package-lock.json; \
+    find production_modules -type d -empty -delete; \
     mkdir /app; \
     mv package.json dist sandbox-image /app/; \
     mv production_modules /app/node_modules; \
