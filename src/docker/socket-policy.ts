@@ -115,9 +115,20 @@ export function judge(request: EngineRequest, options: PolicyOptions): Passage {
 function passCreation({ body }: EngineRequest, { image }: PolicyOptions): Passage {
   const spec = readSpec(body);
   if (!BUILT_IMAGE.test(spec.image) && spec.image !== image) throw refused('its image is none of ours');
-  const expected: unknown = JSON.parse(JSON.stringify(containerOptions(spec)));
-  if (!isDeepStrictEqual(body, expected)) throw refused('the container is not hardened as a sandbox is');
+  const expected = writeAnew(spec);
+  if (expected === undefined || !isDeepStrictEqual(body, expected)) {
+    throw refused('the container is not hardened as a sandbox is');
+  }
   return { path: `/containers/create?name=glovebox-${spec.key}`, body: expected };
+}
+
+/** What the hardening makes of these sizes, as it comes over the wire; undefined where they are impossible. */
+function writeAnew(spec: SandboxSpec): unknown {
+  try {
+    return JSON.parse(JSON.stringify(containerOptions(spec)));
+  } catch {
+    return undefined;
+  }
 }
 
 /** The sizes that a sandbox was asked for with; whatever is no sandbox yields sizes that are refused, or compared. */
