@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { prepareCompose, serveSocket } from './compose.ts';
 import { describeSettings, loadConfig } from './config.ts';
 import { toGloveboxError } from './errors.ts';
 import { keyHelp, runKey } from './key-command.ts';
@@ -35,8 +36,9 @@ const COMMANDS: Record<string, Command> = {
     },
   },
   image: {
-    summary: 'Build the sandbox image if it is missing, and print its reference.',
+    summary: 'Build the sandbox image if it is missing, and print its reference; --control-plane: for compose.',
     run: async (flags) => {
+      if (flags[0] === '--control-plane') return await prepareCompose(loadConfig(undefined, flags.slice(1)), say);
       const config = loadConfig(undefined, flags);
       process.stdout.write(`${await prepareImage(config, createLog(config.logLevel), say)}\n`);
     },
@@ -46,6 +48,13 @@ const COMMANDS: Record<string, Command> = {
     help: keyHelp,
     run: async (args) => {
       process.exitCode = runKey(args, say);
+    },
+  },
+  'socket-proxy': {
+    summary: "Give a control plane the engine's socket, less what it does not need.",
+    run: async (flags, signal) => {
+      const config = loadConfig(undefined, flags);
+      await serveSocket(config, createLog(config.logLevel), signal);
     },
   },
 };
@@ -75,7 +84,7 @@ async function main([name, ...flags]: string[]): Promise<void> {
 }
 
 function writeHelp(): string {
-  const commands = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`);
+  const commands = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`);
   const settings = describeSettings().map(
     ({ variable, meaning, default: value }) => `  ${variable.padEnd(32)} ${meaning}${value ? ` [${value}]` : ''}`,
   );

@@ -32,6 +32,11 @@ const settings = z.strictObject({
     .default('data')
     .describe('Sandbox image: "data", "slim", or the reference of an image built from sandbox-image/.'),
   base: z.string().min(1).default('python:3.13-slim').describe('Image that the sandbox image is built from.'),
+  control_base: z
+    .string()
+    .min(1)
+    .default('node:24-slim')
+    .describe('Image that the image of the control plane is built from.'),
   runtime: z.string().min(1).optional().describe("The engine's OCI runtime, for example runsc."),
   setup: z.enum(['auto', 'never']).default('auto').describe('Whether a missing engine or base image may be installed.'),
   exec_timeout_s: z.coerce
@@ -79,6 +84,16 @@ const settings = z.strictObject({
     .enum(['remove', 'keep'])
     .default('remove')
     .describe('Whether a stopping server removes its sessions or leaves them for the next.'),
+  keep_while: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('A container on the same engine; sessions are kept at a shutdown only if it runs then.'),
+  proxy_socket: z
+    .string()
+    .min(1)
+    .default('/run/glovebox/engine.sock')
+    .describe('Where the socket proxy listens for the control plane.'),
   auth: z
     .enum(['none', 'keys'])
     .optional()

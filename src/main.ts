@@ -25,7 +25,7 @@ import type { Sessions } from './sandbox/sessions.ts';
 import type { AnyTool } from './tools/description.ts';
 import { createTools } from './tools/index.ts';
 
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+export const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
 
@@ -82,7 +82,7 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
   hooks.onListening(listening.url);
 
   await aborted(hooks.signal);
-  await Promise.all([streamable.close(), sse.close(), listening.close(SHUTDOWN_GRACE_MS)]);
+  await Promise.all([core.decideShutdown(), streamable.close(), sse.close(), listening.close(SHUTDOWN_GRACE_MS)]);
 }
 
 /**
@@ -115,6 +115,7 @@ function createCore(
     limits: config,
     poolSize: config.poolSize,
     onShutdown: config.onShutdown,
+    ...(config.keepWhile === undefined ? {} : { keepWhile: config.keepWhile }),
     log,
     setUp: (report) => setUp(config, log, install, instance.label, report),
     onTunnel: (tunnel, session) => gateway.connect(tunnel, session),
@@ -165,7 +166,7 @@ function nameOfPort(port: number): string {
   return port === 0 ? ephemeralName('http') : `http-${port}`;
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+export function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

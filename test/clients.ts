@@ -145,6 +145,12 @@ const newStdio =
     return Object.assign(await connectNew(transport, mode), { pid: transport.pid ?? 0 });
   };
 
+/** A client that starts any command that speaks MCP. */
+export async function connectCommand([command, ...args]: readonly [string, ...string[]]): Promise<StockClient> {
+  const env = Object.fromEntries(Object.entries(process.env).filter((entry): entry is [string, string] => !!entry[1]));
+  return await connectNew(new StdioClientTransport({ command, args, env, stderr: 'pipe' }));
+}
+
 /** Clients that start `glovebox stdio` themselves. */
 export const STDIO: readonly [string, ConnectStdio][] = [
   ['v1', oldStdio],

@@ -2,13 +2,22 @@ import type Dockerode from 'dockerode';
 import { GloveboxError } from '../errors.ts';
 import { findInstallableHost, installPackages } from './apt.ts';
 import { runCommand } from './child.ts';
-import { buildDebianBase, debianBaseTag, RECIPE_HASH, readPackageSource } from './debian-base.ts';
+import {
+  type BaseRecipe,
+  buildDebianBase,
+  debianBaseTag,
+  hashRecipe,
+  PYTHON_BASE,
+  readPackageSource,
+} from './debian-base.ts';
 import { hasImage } from './inspect.ts';
+import { NODE_BASE } from './node-base.ts';
+import { adviseOnImage } from './own-container.ts';
 import type { Report } from './progress.ts';
 import { pullImage } from './pull.ts';
 
-/** The one base that can be made from distribution packages where no registry answers. */
-const DEFAULT_BASE = 'python:3.13-slim';
+/** The bases that can be made from distribution packages where no registry answers. */
+const RECIPES: readonly BaseRecipe[] = [PYTHON_BASE, NODE_BASE];
 
 export interface BaseOptions {
   /** The image to build on. */
@@ -19,11 +28,12 @@ export interface BaseOptions {
 
 /** What decides which base is used, known before any registry was asked. */
 export function identifyBase(base: string): string {
-  return base === DEFAULT_BASE ? `${base} or ${RECIPE_HASH}` : base;
+  const recipe = findRecipe(base);
+  return recipe ? `${base} or ${hashRecipe(recipe)}` : base;
 }
 
 /**
- * The reference of a base image that the engine has: there already, pulled, or, for the default base
+ * The reference of a base image that the engine has: there already, pulled, or, for a default base
  * where no registry answers, made from this host's distribution packages.
  * @throws GloveboxError `engine_unavailable` that says what was tried and what to do.
  */
@@ -35,7 +45,8 @@ export async function ensureBase(
 ): Promise<string> {
   const { base } = options;
   if (await hasImage(docker, base)) return base;
-  const made = base === DEFAULT_BASE ? await findMadeBase(docker) : undefined;
+  const recipe = findRecipe(base);
+  const made = recipe ? await findMadeBase(docker, recipe) : undefined;
   if (made) return made;
   try {
     await pullImage(docker, base, report, signal);
@@ -43,38 +54,40 @@ export async function ensureBase(
   } catch (error) {
     signal?.throwIfAborted();
     report(`${base} cannot be pulled: ${describe(error)}`);
-    if (base !== DEFAULT_BASE) throw unavailable(`The base image ${base} cannot be pulled: ${describe(error)}`, error);
-    return await makeBase(docker, options, error, report, signal);
+    if (!recipe) throw unavailable(`The base image ${base} cannot be pulled: ${describe(error)}`, error);
+    return await makeBase(docker, recipe, options.setup, error, report, signal);
   }
 }
 
-async function findMadeBase(docker: Dockerode): Promise<string | undefined> {
-  const images = await docker.listImages({ filters: { reference: [debianBaseTag('*')] } });
-  return images[0]?.RepoTags?.find((tag) => tag.endsWith(RECIPE_HASH));
+function findRecipe(base: string): BaseRecipe | undefined {
+  return RECIPES.find(({ replaces }) => replaces === base);
+}
+
+async function findMadeBase(docker: Dockerode, recipe: BaseRecipe): Promise<string | undefined> {
+  const images = await docker.listImages({ filters: { reference: [debianBaseTag(recipe, '*')] } });
+  return images[0]?.RepoTags?.find((tag) => tag.endsWith(hashRecipe(recipe)));
 }
 
 async function makeBase(
   docker: Dockerode,
-  { base, setup }: BaseOptions,
+  recipe: BaseRecipe,
+  setup: BaseOptions['setup'],
   pullError: unknown,
   report: Report,
   signal?: AbortSignal,
 ): Promise<string> {
-  const pulled = `The base image ${base} cannot be pulled (${describe(pullError)})`;
+  const pulled = `The base image ${recipe.replaces} cannot be pulled (${describe(pullError)})`;
+  const refuse = (why: string, cause: unknown) => unavailable(`${pulled}, ${why}`, cause, recipe);
   const host = await findInstallableHost();
-  if (!host) {
-    throw unavailable(`${pulled}, and only as root on Debian or Ubuntu can one be made from packages.`, pullError);
-  }
+  if (!host) throw refuse('and only as root on Debian or Ubuntu can one be made from packages.', pullError);
   const source = await readPackageSource(host, signal);
-  if (!source) throw unavailable(`${pulled}, and apt on ${host.name} has no Python 3.12 or newer to offer.`, pullError);
+  if (!source) throw refuse(`and apt on ${host.name} has no new enough packages to offer.`, pullError);
   try {
     await ensureMmdebstrap(setup, report, signal);
-    const tag = debianBaseTag(source.release);
-    await buildDebianBase(docker, source, tag, report, signal);
-    return tag;
+    return await buildDebianBase(docker, source, recipe, report, signal);
   } catch (cause) {
     signal?.throwIfAborted();
-    throw unavailable(`${pulled}, nor can one be made from packages: ${describe(cause)}`, cause);
+    throw refuse(`nor can one be made from packages: ${describe(cause)}`, cause);
   }
 }
 
@@ -90,11 +103,11 @@ function describe(error: unknown): string {
   return error instanceof Error ? error.message.trim() : String(error);
 }
 
-function unavailable(message: string, cause: unknown): GloveboxError {
+function unavailable(message: string, cause: unknown, { instead }: BaseRecipe = PYTHON_BASE): GloveboxError {
   return new GloveboxError('engine_unavailable', message, {
     hint:
       'Bring the image to the engine (docker pull, or docker load of a file saved elsewhere), ' +
-      'or name one that it can reach or has, with Python 3.12 or newer: GLOVEBOX_BASE=registry.example/python:3.13-slim.',
+      `or name one that it can reach or has, ${instead}.${adviseOnImage()}`,
     cause,
   });
 }

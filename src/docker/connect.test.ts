@@ -69,6 +69,22 @@ test('never takes another engine than the one that DOCKER_HOST names', async () 
   });
 });
 
+test('refuses an engine that is too old, and says which would do', async () => {
+  const answer =
+    (api: string): RequestListener =>
+    (_, response) =>
+      response.setHeader('Content-Type', 'application/json').end(JSON.stringify({ Version: '19.03', ApiVersion: api }));
+  const old = await listen('old.sock', answer('1.40'));
+  await expect(findEngine(environment({ host: old.address }))).rejects.toMatchObject({
+    code: 'engine_unavailable',
+    message: `The container engine at ${old.address} is too old: 19.03, with API 1.40.`,
+    hint: expect.stringContaining('Docker 20.10'),
+  });
+  await expect(findEngine(environment(), { endpoints: [old] })).rejects.toThrow('too old');
+  const recent = await listen('recent.sock', answer('1.41'));
+  expect(await findEngine(environment({ host: recent.address }))).toMatchObject({ address: recent.address });
+});
+
 test('gives up on an engine that accepts and says nothing', async () => {
   const silent = await listen('silent.sock', () => {});
   const started = performance.now();

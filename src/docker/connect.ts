@@ -4,11 +4,15 @@ import Dockerode from 'dockerode';
 import { GloveboxError } from '../errors.ts';
 import { type EngineEndpoint, type EngineEnvironment, listDefaultEndpoints, readNamedEndpoint } from './endpoints.ts';
 import { describeInstallation } from './guide.ts';
+import { adviseOnGroup, adviseOnMount } from './own-container.ts';
 import { SshAgent, sshCommand } from './ssh.ts';
 
 const ANSWER_DEADLINE_MS = 5000;
 /** A connection through SSH takes a few round trips and a login. */
 const REMOTE_DEADLINE_MS = 20_000;
+
+/** Of Docker 20.10 and Podman 4. */
+const OLDEST_API = [1, 41] as const;
 
 export interface ConnectOptions {
   readonly hostEnvironment: EngineEnvironment;
@@ -35,7 +39,7 @@ export async function connectEngine(options: ConnectOptions, search: EngineSearc
   const found = await findEngine(options, search);
   if (found) return found;
   throw new GloveboxError('engine_unavailable', 'No container engine answers on this machine.', {
-    hint: await describeInstallation(),
+    hint: adviseOnMount() ?? (await describeInstallation()),
   });
 }
 
@@ -50,13 +54,13 @@ export async function findEngine(
   const named = await readNamedEndpoint(hostEnvironment);
   if (named) {
     const attempt = await tryEndpoint(named, deadlineMs);
-    if ('docker' in attempt) return attempt;
+    if ('docker' in attempt) return await supported(attempt);
     throw refused(named, attempt);
   }
   const denied: (() => GloveboxError)[] = [];
   for (const endpoint of endpoints ?? listDefaultEndpoints(hostEnvironment)) {
     const attempt = await tryEndpoint(endpoint, deadlineMs);
-    if ('docker' in attempt) return attempt;
+    if ('docker' in attempt) return await supported(attempt);
     if (isDenied(attempt)) denied.push(() => refused(endpoint, attempt));
   }
   if (denied[0]) throw denied[0]();
@@ -73,6 +77,18 @@ async function tryEndpoint(endpoint: EngineEndpoint, deadlineMs?: number): Promi
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
   }
+}
+
+/** The connection, if its engine knows what a sandbox needs. */
+async function supported(connection: EngineConnection): Promise<EngineConnection> {
+  const { Version: version, ApiVersion: api } = await connection.docker.version();
+  const [major = 0, minor = 0] = typeof api === 'string' ? api.split('.').map(Number) : OLDEST_API;
+  if (major > OLDEST_API[0] || (major === OLDEST_API[0] && minor >= OLDEST_API[1])) return connection;
+  throw new GloveboxError(
+    'engine_unavailable',
+    `The container engine at ${connection.address} is too old: ${version}, with API ${api}.`,
+    { hint: 'Upgrade it: Docker 20.10 or newer, or Podman 4 or newer. Or set DOCKER_HOST to one elsewhere.' },
+  );
 }
 
 /** Rejects when the engine does not answer within `deadlineMs`. */
@@ -127,7 +143,9 @@ function isDenied(error: Error): boolean {
 function refused({ address, source }: EngineEndpoint, cause: Error): GloveboxError {
   if (isDenied(cause)) {
     return new GloveboxError('engine_unavailable', `This user may not use the container engine at ${address}.`, {
-      hint: 'Run "sudo usermod -aG docker $USER", then log out and in again (or "newgrp docker"), and start again.',
+      hint:
+        adviseOnGroup(address) ??
+        'Run "sudo usermod -aG docker $USER", then log out and in again (or "newgrp docker"), and start again.',
       cause,
     });
   }
@@ -136,7 +154,7 @@ function refused({ address, source }: EngineEndpoint, cause: Error): GloveboxErr
     'engine_unavailable',
     `The container engine at ${place} does not answer: ${reasonOf(cause)}`,
     {
-      hint: `Start that engine, or correct ${source}; unset it to use an engine of this machine.`,
+      hint: adviseOnMount() ?? `Start that engine, or correct ${source}; unset it to use an engine of this machine.`,
       cause,
     },
   );

@@ -1,13 +1,36 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type Dockerode from 'dockerode';
 import { collect, runCommand, waitForExit } from './child.ts';
 import type { OsRelease } from './os-release.ts';
 import { lastLines, type Report, readProgress, withoutRepeats } from './progress.ts';
 
+/** How an image is made of distribution packages. */
+export interface BaseRecipe {
+  /** The image of a registry that it stands in for. */
+  readonly replaces: string;
+  /** What to say when neither can be had: which other images would do. */
+  readonly instead: string;
+  readonly repository: string;
+  readonly packages: readonly string[];
+  /** What else goes in, in words that change with it. */
+  readonly facts?: readonly string[];
+  /** Fills a folder, laid out as `/usr/local` is to be. @throws Error when it cannot be had. */
+  readonly addLocal?: (directory: string, signal?: AbortSignal) => Promise<void>;
+}
+
 /** What python:3.13-slim has besides a minimal Debian, and no more. */
-const PACKAGES = ['python3', 'python3-pip', 'python3-venv', 'ca-certificates', 'netbase', 'tzdata'];
+export const PYTHON_BASE: BaseRecipe = {
+  replaces: 'python:3.13-slim',
+  instead: 'one with Python 3.12 or newer: GLOVEBOX_BASE=registry.example/python:3.13-slim',
+  repository: 'glovebox-base',
+  packages: ['python3', 'python3-pip', 'python3-venv', 'ca-certificates', 'netbase', 'tzdata'],
+};
+
 /** Left out while unpacking: half of the bytes, none of which a program reads. */
 const EXCLUDED = ['/usr/share/man/*', '/usr/share/doc/*', '/usr/share/info/*', '/usr/share/locale/*'];
 const DEBIAN_RELEASE = 'trixie';
@@ -19,15 +42,17 @@ export interface PackageSource {
   readonly sources: readonly string[];
 }
 
-/** The hash of the recipe: a changed one makes a new base. */
-export const RECIPE_HASH = createHash('sha256')
-  .update(JSON.stringify([PACKAGES, EXCLUDED, DEBIAN_RELEASE]))
-  .digest('hex')
-  .slice(0, 12);
+/** Changes with the recipe, so that a changed one makes a new base. */
+export function hashRecipe({ packages, facts = [] }: BaseRecipe): string {
+  return createHash('sha256')
+    .update(JSON.stringify([packages, EXCLUDED, DEBIAN_RELEASE, ...facts]))
+    .digest('hex')
+    .slice(0, 12);
+}
 
 /** The name that a base made by {@link buildDebianBase} has. */
-export function debianBaseTag(release: string): string {
-  return `glovebox-base:${release}-${RECIPE_HASH}`;
+export function debianBaseTag(recipe: BaseRecipe, release: string): string {
+  return `${recipe.repository}:${release}-${hashRecipe(recipe)}`;
 }
 
 /**
@@ -61,18 +86,38 @@ export async function readPackageSource(os: OsRelease, signal?: AbortSignal): Pr
 }
 
 /**
- * Makes a base image of distribution packages and imports it under `tag`.
+ * Makes a base image of distribution packages and imports it; its tag.
  * Needs `mmdebstrap` and root. @throws Error with the last lines of its output.
  */
 export async function buildDebianBase(
   docker: Dockerode,
   source: PackageSource,
+  recipe: BaseRecipe,
+  report: Report,
+  signal?: AbortSignal,
+): Promise<string> {
+  const local = mkdtempSync(join(tmpdir(), 'glovebox-base-'));
+  try {
+    await recipe.addLocal?.(local, signal);
+    const tag = debianBaseTag(recipe, source.release);
+    const args = await mmdebstrapArguments(source, recipe, local, signal);
+    await importBase(docker, source, args, tag, report, signal);
+    return tag;
+  } finally {
+    rmSync(local, { recursive: true, force: true });
+  }
+}
+
+async function importBase(
+  docker: Dockerode,
+  source: PackageSource,
+  args: readonly string[],
   tag: string,
   report: Report,
   signal?: AbortSignal,
 ): Promise<void> {
   const told = withoutRepeats(report);
-  const child = spawn('mmdebstrap', await mmdebstrapArguments(source, signal), {
+  const child = spawn('mmdebstrap', args, {
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(signal ? { signal } : {}),
   });
@@ -114,15 +159,21 @@ async function importArchive(
   }
 }
 
-async function mmdebstrapArguments({ release }: PackageSource, signal?: AbortSignal): Promise<string[]> {
+async function mmdebstrapArguments(
+  { release }: PackageSource,
+  { packages, addLocal }: BaseRecipe,
+  local: string,
+  signal?: AbortSignal,
+): Promise<string[]> {
   const clean = 'rm -rf "$1"/etc/apt/sources.list* "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/var/log/*';
   return [
     '--variant=minbase',
     '--mode=root',
-    `--include=${PACKAGES.join(',')}`,
+    `--include=${packages.join(',')}`,
     ...EXCLUDED.map((path) => `--dpkgopt=path-exclude=${path}`),
     '--dpkgopt=path-include=/usr/share/doc/*/copyright',
     ...(await readAptSettings(signal)).map((setting) => `--aptopt=${setting}`),
+    ...(addLocal ? [`--customize-hook=sync-in ${local} /usr/local`] : []),
     // Mirrors and proxies may have credentials in them.
     `--customize-hook=${clean}`,
     '--format=tar',

@@ -4,7 +4,7 @@ import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Engine, EngineInfo, SandboxInfo, SandboxSpec } from '../sandbox/engine.ts';
 import { demultiplex } from './demux.ts';
-import { containerOptions, killExecOptions, LABELS, runnerExecOptions } from './spec.ts';
+import { containerOptions, killExecOptions, LABELS, PROCESS_COLUMNS, runnerExecOptions } from './spec.ts';
 
 /** Most that a runner's stderr adds to the log: it says something only when it is broken, or in hostile hands. */
 const STDERR_LIMIT = 2048;
@@ -58,7 +58,7 @@ export class DockerEngine implements Engine {
   }
 
   async hasProcesses(id: string, uid: number): Promise<boolean> {
-    const top = await explain(this.#docker.getContainer(id).top({ ps_args: '-eo pid,uid,stat' }));
+    const top = await explain(this.#docker.getContainer(id).top({ ps_args: PROCESS_COLUMNS }));
     const processes: string[][] = top.Processes ?? [];
     return processes.some(([, owner, state]) => Number(owner) === uid && !state?.startsWith('Z'));
   }
@@ -81,6 +81,15 @@ export class DockerEngine implements Engine {
       uid: Number(Labels[LABELS.uid]),
       running: State === 'running',
     }));
+  }
+
+  async isRunning(name: string): Promise<boolean> {
+    try {
+      return (await explain(this.#docker.getContainer(name).inspect())).State.Running;
+    } catch (error) {
+      if (error instanceof GloveboxError && error.code === 'sandbox_lost') return false;
+      throw error;
+    }
   }
 
   async info(): Promise<EngineInfo> {

@@ -13,6 +13,9 @@ export const LABELS = {
   profile: 'glovebox.profile',
 } as const;
 
+/** Arguments of `ps` for what the engine tells about processes in a sandbox. */
+export const PROCESS_COLUMNS = '-eo pid,uid,stat';
+
 /** Who the main process runs as: neither root nor the code, so that code can neither end nor read it. */
 export const MAIN_UID = 65_532;
 

@@ -1,6 +1,6 @@
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { EngineInfo } from './engine.ts';
+import type { Engine, EngineInfo } from './engine.ts';
 import type { Backend } from './factory.ts';
 import type { Instance } from './instance.ts';
 import { Manifests } from './manifests.ts';
@@ -8,6 +8,8 @@ import { once, type Waiting } from './once.ts';
 import { Pool } from './pool.ts';
 import { recover } from './recovery.ts';
 import { type SessionLimits, Sessions, type SessionsOptions } from './sessions.ts';
+
+type OnShutdown = 'remove' | 'keep';
 
 export interface CoreOptions {
   readonly instance: Instance;
@@ -17,7 +19,9 @@ export interface CoreOptions {
   readonly patienceMs?: number;
   readonly limits: SessionLimits;
   readonly poolSize: number;
-  readonly onShutdown: 'remove' | 'keep';
+  readonly onShutdown: OnShutdown;
+  /** A container without which sessions are not kept: it runs as long as there will be a next run to keep them for. */
+  readonly keepWhile?: string;
   readonly onTunnel?: SessionsOptions['onTunnel'];
   readonly log: Log;
 }
@@ -37,6 +41,7 @@ export class Core implements AsyncDisposable {
   readonly prepare: (waiting?: Waiting) => Promise<{ backend: Backend; pool: Pool }>;
   readonly #options: CoreOptions;
   #pool: Pool | undefined;
+  #engine: Engine | undefined;
 
   constructor(options: CoreOptions) {
     const { instance, limits, log, patienceMs } = options;
@@ -44,6 +49,7 @@ export class Core implements AsyncDisposable {
     const manifests = new Manifests(instance.directory);
     this.prepare = once(async (report) => {
       const backend = await options.setUp(report);
+      this.#engine = backend.engine;
       const adopt = this.sessions.adopt.bind(this.sessions);
       await recover({ engine: backend.engine, instance, manifests, idleTtlS: limits.idleTtlS, adopt, log });
       this.#pool = new Pool(backend, options.poolSize, log);
@@ -71,9 +77,21 @@ export class Core implements AsyncDisposable {
     return { engine, image: backend.profile.image, sessions: this.sessions.count, pool: pool.status };
   }
 
+  /** What becomes of the sessions; to be asked as soon as the end is called for, while the others of ours still run. */
+  readonly decideShutdown: () => Promise<OnShutdown> = once(async () => {
+    const { onShutdown, keepWhile, log } = this.#options;
+    if (onShutdown === 'remove' || keepWhile === undefined || this.#engine === undefined) return onShutdown;
+    try {
+      return (await this.#engine.isRunning(keepWhile)) ? 'keep' : 'remove';
+    } catch (error) {
+      log.warn('sessions are kept, for the engine does not say whether to', { error });
+      return 'keep';
+    }
+  });
+
   /** Removes all that this run made; sessions only if they are not to be kept for the next. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.sessions.shutdown(this.#options.onShutdown);
+    await this.sessions.shutdown(await this.decideShutdown());
     await this.#pool?.close();
   }
 }

@@ -54,5 +54,7 @@ export interface Engine {
   remove(id: string): Promise<void>;
   /** All sandboxes of every Glovebox on this engine. */
   list(): Promise<SandboxInfo[]>;
+  /** Whether a container of that name runs, whoever made it. */
+  isRunning(name: string): Promise<boolean>;
   info(): Promise<EngineInfo>;
 }

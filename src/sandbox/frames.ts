@@ -53,12 +53,7 @@ export function encodeFrame(type: number, stream: number, payload: Buffer): Buff
 }
 
 /** Payloads that are bytes of a stream: they may come in pieces, each of which is a frame as good as any. */
-const STREAMED: ReadonlySet<number> = new Set([
-  FrameType.stdout,
-  FrameType.stderr,
-  FrameType.display,
-  FrameType.data,
-]);
+const STREAMED: ReadonlySet<number> = new Set([FrameType.stdout, FrameType.stderr, FrameType.display, FrameType.data]);
 
 /** Cuts a hostile byte stream into frames. Gathers only those that must be whole, and at most one of them. */
 export class FrameDecoder {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -32,6 +32,14 @@ describe('an instance', () => {
     holder.kill('SIGKILL');
     await once(holder, 'exit');
     Instance.acquire(stateDir, 'killed')[Symbol.dispose]();
+  });
+
+  it('says that its directory cannot be written, rather than that another one runs', () => {
+    Instance.acquire(stateDir, 'http-8000')[Symbol.dispose]();
+    // As of a volume that has been mounted read-only since: there, but nothing can be locked in it.
+    rmSync(join(stateDir, 'instances', 'http-8000.lock'));
+    mkdirSync(join(stateDir, 'instances', 'http-8000.lock'));
+    expect(() => Instance.acquire(stateDir, 'http-8000')).toThrow(`The state directory ${stateDir} cannot be written.`);
   });
 
   it('knows its own label and those of its state directory, and no others', () => {

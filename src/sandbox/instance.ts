@@ -7,6 +7,9 @@ import { GloveboxError } from '../errors.ts';
 /** An ephemeral instance ends with a random part, so none of that name ever comes back. */
 const EPHEMERAL = /\.[0-9a-f]{8}$/;
 
+/** The code with which SQLite says that another process holds the lock. */
+const SQLITE_BUSY = 5;
+
 /** A name that no other instance has had or will have. */
 export function ephemeralName(kind: string): string {
   return `${kind}.${randomBytes(4).toString('hex')}`;
@@ -35,15 +38,10 @@ export class Instance implements Disposable {
 
   /** @throws GloveboxError `invalid_input` when an instance of that name runs, or the directory cannot be written. */
   static acquire(stateDir: string, name: string): Instance {
-    try {
+    const lock = writing(stateDir, () => {
       mkdirSync(instanceDirectory(stateDir, name), { recursive: true, mode: 0o700 });
-    } catch (cause) {
-      throw new GloveboxError('invalid_input', `The state directory ${stateDir} cannot be written.`, {
-        hint: 'Name one that can with GLOVEBOX_STATE_DIR.',
-        cause,
-      });
-    }
-    const lock = tryLock(stateDir, name);
+      return tryLock(stateDir, name);
+    });
     if (lock) return new Instance(stateDir, name, lock);
     throw new GloveboxError('invalid_input', `A Glovebox named ${name} is running already.`, {
       hint: 'Stop it, choose another port, or give this one a name of its own with GLOVEBOX_INSTANCE.',
@@ -98,14 +96,28 @@ function stateId(stateDir: string): string {
   return readFileSync(path, 'utf8');
 }
 
+/** Undefined while another process holds it. */
 function tryLock(stateDir: string, name: string): DatabaseSync | undefined {
   const lock = new DatabaseSync(lockPath(stateDir, name));
   try {
     lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
     return lock;
-  } catch {
+  } catch (error) {
     lock.close();
-    return undefined;
+    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return undefined;
+    throw error;
+  }
+}
+
+/** @throws GloveboxError `invalid_input` when what is to be written cannot be. */
+function writing<T>(stateDir: string, write: () => T): T {
+  try {
+    return write();
+  } catch (cause) {
+    throw new GloveboxError('invalid_input', `The state directory ${stateDir} cannot be written.`, {
+      hint: 'Name one that can with GLOVEBOX_STATE_DIR; of a volume, neither mount it read-only nor as another user.',
+      cause,
+    });
   }
 }
 

@@ -1,0 +1,73 @@
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Config } from './config.ts';
+import { connectEngine } from './docker/connect.ts';
+import { buildControlImage, readRegistryAccess } from './docker/control-image.ts';
+import { ensureImage } from './docker/image.ts';
+import { SocketProxy } from './docker/socket-proxy.ts';
+import { GloveboxError } from './errors.ts';
+import type { Log } from './log.ts';
+import { aborted, version } from './main.ts';
+
+/** Where Compose looks for what `compose.yaml` leaves open. */
+const ENVIRONMENT_FILE = '.env';
+
+/** Builds all images that `compose.yaml` needs, and writes down in `.env` what it must know of this machine. */
+export async function prepareCompose(config: Config, say: (line: string) => void): Promise<void> {
+  const { docker, address } = await connectEngine(config);
+  const { setup, controlBase, hostEnvironment } = config;
+  const image = await buildControlImage(docker, { base: controlBase, setup, hostEnvironment, version }, say);
+  say(`The image of the control plane is ${image.reference}; it is built on ${image.base}.`);
+  await ensureImage(docker, config, say);
+  const values = {
+    ...(image.base === controlBase ? {} : { GLOVEBOX_CONTROL_BASE: image.base }),
+    ...describeSocket(address),
+    ...(hostEnvironment.caFile ? { CA_FILE: resolve(hostEnvironment.caFile) } : {}),
+  };
+  const before = existsSync(ENVIRONMENT_FILE) ? readFileSync(ENVIRONMENT_FILE, 'utf8') : '';
+  const after = addVariables(before, values);
+  if (after !== before) {
+    writeFileSync(ENVIRONMENT_FILE, after);
+    say(`What compose.yaml must know of this machine is in ${resolve(ENVIRONMENT_FILE)}.`);
+  }
+  if (hostEnvironment.caFile && !existsSync('access')) {
+    mkdirSync('access', { mode: 0o700 });
+    for (const { name, content } of await readRegistryAccess(config)) writeFileSync(name, content, { mode: 0o600 });
+    say('What a build by Compose needs to reach the package registry is in access/; it does not stay in the image.');
+  }
+  say('Now run: docker compose --profile http up -d');
+}
+
+/** Stands between a control plane and the engine's socket until the signal aborts. */
+export async function serveSocket(config: Config, log: Log, signal: AbortSignal): Promise<void> {
+  const { address } = await connectEngine(config);
+  const engine = /^unix:\/\/(.+)$/.exec(address)?.[1];
+  if (engine === undefined) {
+    throw new GloveboxError('invalid_input', `The socket proxy stands before a socket, and ${address} is none.`, {
+      hint: 'Set DOCKER_HOST to unix:///path/to/engine.sock.',
+    });
+  }
+  const { proxySocket: socket, image, keepWhile } = config;
+  await using _proxy = await SocketProxy.listen({ engine, socket, image, keepWhile, log });
+  log.info('the socket proxy listens', { socket, engine });
+  await aborted(signal);
+}
+
+/** The text of a `.env` file with those of the values that it does not set already. */
+export function addVariables(text: string, values: Readonly<Record<string, string>>): string {
+  const lines = Object.entries(values)
+    .filter(([name]) => !new RegExp(`^\\s*(export\\s+)?${name}\\s*=`, 'm').test(text))
+    .map(([name, value]) => `${name}=${value}\n`);
+  const ended = text === '' || text.endsWith('\n') ? text : `${text}\n`;
+  return lines.length === 0 ? text : ended + lines.join('');
+}
+
+/** Where the socket is and which group may use it; of an engine elsewhere, Compose is told nothing. */
+function describeSocket(address: string): Record<string, string> {
+  const path = /^unix:\/\/(.+)$/.exec(address)?.[1];
+  if (path === undefined || process.platform !== 'linux') return {};
+  return {
+    DOCKER_GID: String(statSync(path).gid),
+    ...(path === '/var/run/docker.sock' ? {} : { DOCKER_SOCKET: path }),
+  };
+}
