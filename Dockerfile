@@ -58,5 +58,5 @@ STOPSIGNAL SIGTERM
 # A server that asks who is calling is alive as well.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=300s --retries=3 \
     CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.GLOVEBOX_PORT||8000}/health`).then(({status})=>process.exit(status<500?0:1),()=>process.exit(1))"]
-ENTRYPOINT ["node", "/app/dist/cli.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=4", "/app/dist/cli.js"]
 CMD ["serve"]
