@@ -58,7 +58,7 @@ class Program:
         stacks.prepare(kept[3])
         os.environ.clear()
         os.environ.update(_environment())
-        os.chdir(WORKSPACE)
+        _enter_workspace()
         _open_standard_streams()
         _become_main()
         _warm_up()
@@ -202,6 +202,15 @@ def _open_standard_streams() -> None:
             stream.reconfigure(line_buffering=True)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+
+
+def _enter_workspace() -> None:
+    """Even if an earlier execution has closed it to itself: it is this user's."""
+    try:
+        os.chdir(WORKSPACE)
+    except PermissionError:
+        os.chmod(WORKSPACE, 0o700)
+        os.chdir(WORKSPACE)
 
 
 def _become_main() -> None:

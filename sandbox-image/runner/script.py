@@ -28,12 +28,32 @@ def run_script(source: bytes, path: str, show: Callable[..., None]) -> None:
 def _compile(source: bytes, path: str) -> tuple[CodeType, CodeType | None]:
     if len(source) > MAX_BYTES:
         return compile(source, path, "exec", dont_inherit=True), None
-    tree = compile(source, path, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True)
+    tree = _parse(source, path)
     last = tree.body[-1] if tree.body else None
-    # A single string is the script's docstring.
-    if not isinstance(last, _ast.Expr) or (len(tree.body) == 1 and isinstance(last.value, _ast.Constant)):
+    # As in a notebook, a semicolon says that the value is of no interest.
+    if not isinstance(last, _ast.Expr) or source.rstrip().endswith(b";"):
         return compile(tree, path, "exec", dont_inherit=True), None
     tree.body.pop()
     body = compile(tree, path, "exec", dont_inherit=True)
     flags = body.co_flags & _FUTURE_FLAGS
     return body, compile(_ast.Expression(last.value), path, "eval", flags, dont_inherit=True)
+
+
+def _parse(source: bytes, path: str) -> Any:
+    """The syntax tree; also of source that is indented as a whole, as it is when it comes from a program's literal."""
+    try:
+        return compile(source, path, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True)
+    except IndentationError as error:
+        indented = _dedent(source)
+        if indented == source:
+            raise
+        try:
+            return compile(indented, path, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True)
+        except SyntaxError:
+            raise error from None
+
+
+def _dedent(source: bytes) -> bytes:
+    import textwrap
+
+    return textwrap.dedent(source.decode()).encode()

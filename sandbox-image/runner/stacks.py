@@ -26,7 +26,8 @@ def create() -> int:
 
 
 def prepare(descriptor: int) -> None:
-    """In the program: has its stacks written there at the signal."""
+    """In the program: has its stacks written there at the signal, and to stderr when it crashes."""
+    faulthandler.enable(file=2, all_threads=False)
     faulthandler.register(SIGNAL, file=descriptor, all_threads=True, chain=False)
 
 
