@@ -5,10 +5,11 @@ import resource
 import signal
 from typing import Any
 
+import linux
 import results
 from context import Context
 from execution import read_request
-from program import exit_code, prepare_run, report_error, tell
+from program import OWN_DESCRIPTORS, exit_code, prepare_run, report_error, tell
 
 
 def serve(request: dict[str, Any] | None, requests: int, display: int, report: int) -> None:
@@ -39,9 +40,11 @@ def _run(context: Context, source: str, name: str) -> BaseException | None:
     try:
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            linux.spare_descriptors(OWN_DESCRIPTORS)
             return context.run(source, name)
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            linux.spare_descriptors(0)
     except KeyboardInterrupt as interrupt:
         return interrupt
 
