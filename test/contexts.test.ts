@@ -159,6 +159,12 @@ describe('a context that runs out of time', () => {
     expect(resultsOf(await cell('kept'))).toEqual(['7']);
   });
 
+  test('before it has begun is interrupted all the same, and is there for the next call', async () => {
+    const early = await cell('import time\ntime.sleep(60)', { context: 'early', timeout_s: 0.05 });
+    expect(early).toMatchObject({ status: 'timeout', termination: { by: 'interrupt' }, context: { alive: true } });
+    expect(await cell('1', { context: 'early' })).not.toHaveProperty('session_reset');
+  });
+
   test('is killed if its code ignores that; this result and the next say what is lost, and that one works', async () => {
     const code = 'while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass';
     const killed = await cell(code, { timeout_s: 0.5 });

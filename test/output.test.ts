@@ -181,7 +181,7 @@ describe('what the sandbox denies is named with its setting', () => {
     const { status, limit, error } = await runPython(server, code, { session_id: other, timeout_s: 20, ...args });
     expect({ status, limit: limit?.name }, error?.traceback).toEqual({ status: 'error', limit: name });
     expect(limit?.setting).toContain(settings[name as keyof typeof settings]);
-    expect((await runPython(server, 'print(1)', { session_id: other })).stdout).toBe('1\n');
+    expect((await runPython(server, 'print(1)', { session_id: other, ...args })).stdout).toBe('1\n');
     await closeSession(server, other);
   });
 

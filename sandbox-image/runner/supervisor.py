@@ -55,6 +55,8 @@ class Supervision:
         self._said: dict[str, Any] = {}
         """What the program has said of the run: `start`, `error`, `done`."""
         self._interrupted = False
+        self._held_interrupt = False
+        """Whether one came before the run had begun: the program would not hear it, or hear it in its own preparations."""
         # In vain, as the program warms up: the report of a program that changed nothing.
         self._said = {"start": {"started_ns": 2**62, "oom_kills": 0}}
         json.dumps(self._describe())
@@ -107,6 +109,8 @@ class Supervision:
             said = _parse(line)
             if isinstance(said, dict):
                 self._said.update(said)
+        if self._held_interrupt and "start" in self._said:
+            self._interrupt()
         if "done" in self._said:
             self._finish_run()
         return bool(data) and self._reported <= MAX_REPORT
@@ -145,20 +149,32 @@ class Supervision:
 
     def _obey(self, command: bytes) -> None:
         if command == frames.INTERRUPT:
-            self._interrupted = True
-            stacks.take(self._post_mortem, self._pid)
-            # The whole process group, as Ctrl-C at a terminal does.
-            number, target = signal.SIGINT, -self._pid
+            if "start" in self._said:
+                self._interrupt()
+            else:
+                self._held_interrupt = True
         elif command == frames.WAKE:
+            # One that came too late for the run before is not this run's.
+            self._held_interrupt = False
             # An earlier execution may have stopped it while it waited.
-            number, target = signal.SIGCONT, self._pid
+            _signal(self._pid, signal.SIGCONT)
         else:
             # Also when the runner is gone: nobody is left to report to.
-            number, target = signal.SIGKILL, self._pid
-        try:
-            os.kill(target, number)
-        except ProcessLookupError:
-            pass
+            _signal(self._pid, signal.SIGKILL)
+
+    def _interrupt(self) -> None:
+        self._held_interrupt = False
+        self._interrupted = True
+        stacks.take(self._post_mortem, self._pid)
+        # The whole process group, as Ctrl-C at a terminal does.
+        _signal(-self._pid, signal.SIGINT)
+
+
+def _signal(target: int, number: int) -> None:
+    try:
+        os.kill(target, number)
+    except ProcessLookupError:
+        pass
 
 
 def _parse(line: bytes) -> Any:
