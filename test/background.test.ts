@@ -63,7 +63,7 @@ describe('a background execution', () => {
     client.abort();
     expect(begun).toMatchObject({ session_id, status: 'running', exit_code: null, stdout: '' });
     const id = begun.execution_id;
-    await expect.poll(async () => (await follow(id)).stdout).toBe('begun\n');
+    await expect.poll(async () => (await follow(id)).stdout, { timeout: 5000 }).toBe('begun\n');
     const waiting = waitFor(id);
     await makeFile(session_id, 'go');
     const ended = await waiting;
@@ -100,7 +100,7 @@ describe('a background execution', () => {
     await makeFile(session_id, 'one');
     await until(5000);
     await makeFile(session_id, 'two');
-    await expect.poll(async () => (await read()) === 'ok' && errors).toBe('err');
+    await expect.poll(async () => (await read()) === 'ok' && errors, { timeout: 5000 }).toBe('err');
     expect(text).toBe('añ日🎉'.repeat(500));
   });
 
@@ -260,7 +260,7 @@ test.each([...LEGACY_HTTP.slice(0, 1), ...MODERN_HTTP.slice(0, 1)])(
     const id = (begun.structuredContent as unknown as Execution).execution_id;
     expect(textOf(begun)).toContain(`[running] in the background as ${id}`);
     const get = (args = {}) => client.call('get_execution', { execution_id: id, ...args });
-    await expect.poll(async () => textOf(await get())).toMatch(/^on\n/);
+    await expect.poll(async () => textOf(await get()), { timeout: 5000 }).toMatch(/^on\n/);
     const later = await get({ stdout_offset: 3, wait_s: 0.1 });
     expect(textOf(later)).not.toMatch(/^on/);
     expect(textOf(later)).toContain('[next] stdout_offset 3, stderr_offset 0');

@@ -87,7 +87,7 @@ describe('a context', () => {
   test('ends by DELETE, after a call that is under way in it', async () => {
     const first = cell('import time\nmarked = 1\nopen("begun", "w")\ntime.sleep(0.5)', { context: 'brief' });
     await expect
-      .poll(async () => (await victim.run('import os; print(os.path.exists("begun"))')).stdout)
+      .poll(async () => (await victim.run('import os; print(os.path.exists("begun"))')).stdout, { timeout: 10_000 })
       .toBe('True\n');
     const gone = await fetch(`${server.url}/sessions/${victim.id}/contexts/brief`, { method: 'DELETE' });
     expect([gone.status, (await first).status]).toEqual([204, 'ok']);
@@ -160,7 +160,7 @@ describe('a context that runs out of time', () => {
   });
 
   test('before it has begun is interrupted all the same, and is there for the next call', async () => {
-    const early = await cell('import time\ntime.sleep(60)', { context: 'early', timeout_s: 0.05 });
+    const early = await cell('import time\ntime.sleep(60)', { context: 'early', timeout_s: 0.2 });
     expect(early).toMatchObject({ status: 'timeout', termination: { by: 'interrupt' }, context: { alive: true } });
     expect(await cell('1', { context: 'early' })).not.toHaveProperty('session_reset');
   });
@@ -188,7 +188,7 @@ describe('code that ends its context', () => {
       { status: 'out_of_memory', limit: { name: 'memory_mb' } },
     ],
     ['a kill of its supervisor', 'import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(60)', { status: 'crashed' }],
-    ['a kill of all', 'import os, time\nos.kill(-1, 9)\ntime.sleep(60)', { status: 'crashed' }],
+    ['a kill of all', 'import os, time\ntime.sleep(0.5)\nos.kill(-1, 9)\ntime.sleep(60)', { status: 'crashed' }],
   ])('by %s says so, and the next call begins a new one', async (_means, code, end) => {
     await cell('kept = 1');
     const ended = await cell(`print("before")\n${code}`);
@@ -197,7 +197,7 @@ describe('code that ends its context', () => {
     const next = await cell('"kept" in dir()');
     expect(next).toMatchObject({ status: 'ok', context: { created: true }, results: [{ text: 'False' }] });
     expect(next.session_reset).toEqual(LOST);
-    await expect.poll(victim.leftovers).toEqual([]);
+    await expect.poll(victim.leftovers, { timeout: 5000 }).toEqual([]);
     await expectUsable(victim);
   });
 
