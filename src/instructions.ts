@@ -4,7 +4,7 @@ export function writeInstructions({ idleTtlS, diskMb }: { idleTtlS: number; disk
     'Glovebox runs untrusted Python in sealed containers.',
     `A session is one container of your own: files in /workspace (${diskMb} MB) and installed packages last until it is unused for ${describeDuration(idleTtlS)}.`,
     'Every result names its session_id; pass that to continue in the same session. Without it you may get a new, empty one.',
-    'There is no network: no downloads, no web requests. Each execute_python call is a new process: keep state in files.',
+    'There is no network: no downloads, no web requests. Each execute_python call is a new process, unless you name a context: that keeps variables. Files come and go by write_file and read_file.',
     'A Python error is a normal result with status "error". A tool error says what to do next.',
     'If a result has session_reset, what it lists as lost is gone: make it again.',
     'After session_not_found, call again without session_id.',

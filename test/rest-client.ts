@@ -3,6 +3,7 @@ import { createParser } from './sse.ts';
 /** What a result says of a stream that it does not carry whole. */
 interface CutStream {
   bytes: number;
+  total_bytes: number;
   file?: string;
   file_bytes?: number;
 }
@@ -14,6 +15,7 @@ export interface Execution {
   execution_id: string;
   status: 'running' | 'ok' | 'error' | 'timeout' | 'cancelled' | 'out_of_memory' | 'crashed';
   exit_code: number | null;
+  signal?: string;
   stdout: string;
   stderr: string;
   error?: { name: string; value: string; traceback: string };

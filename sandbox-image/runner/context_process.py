@@ -5,10 +5,11 @@ import resource
 import signal
 from typing import Any
 
+import linux
 import results
 from context import Context
 from execution import read_request
-from program import exit_code, prepare_run, report_error, tell
+from program import OWN_DESCRIPTORS, exit_code, prepare_run, report_error, tell
 
 
 def serve(request: dict[str, Any] | None, requests: int, display: int, report: int) -> None:
@@ -18,9 +19,9 @@ def serve(request: dict[str, Any] | None, requests: int, display: int, report: i
     while request is not None:
         before = _cpu_ms()
         _give_no_input()
-        prepare_run(request, report)
         results.open(display, **request["results"])
-        error = _run(context, request["code"], request["context"])
+        error = _run(context, request, report)
+        linux.spare_descriptors(0)
         results.finish()
         if error is not None and not isinstance(error, SystemExit):
             report_error(error, report)
@@ -34,12 +35,15 @@ def serve(request: dict[str, Any] | None, requests: int, display: int, report: i
         request = read_request(requests)
 
 
-def _run(context: Context, source: str, name: str) -> BaseException | None:
+def _run(context: Context, request: dict[str, Any], report: int) -> BaseException | None:
     """Between cells an interrupt means nothing: the one that it was meant for has ended."""
     try:
         try:
+            # Before the supervisor hears of the start: from then on it may interrupt.
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            return context.run(source, name)
+            prepare_run(request, report)
+            linux.spare_descriptors(OWN_DESCRIPTORS)
+            return context.run(request["code"], request["context"])
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt as interrupt:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import time
 
@@ -36,6 +37,12 @@ def prefer_for_oom_kill() -> None:
     """Makes this process and its children the first that a full memory limit ends."""
     with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
         file.write(b"1000")
+
+
+def spare_descriptors(number: int) -> None:
+    """Lets this process and its children open that many fewer descriptors than they could; 0 lifts it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(0, most - number), most))
 
 
 def oom_kills() -> int:

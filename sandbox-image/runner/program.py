@@ -21,6 +21,10 @@ from paths import RUNNER_DIRECTORY, USER_BASE, USER_SITE, WORKSPACE
 from script import run_script
 
 
+OWN_DESCRIPTORS = 8
+"""Kept from the code, so that it can be told of an error even when it has used up all others."""
+
+
 class Pipes(NamedTuple):
     """The program's ends of its pipes."""
 
@@ -88,6 +92,7 @@ class Program:
         sys.argv = [script]
         sys.orig_argv = [sys.executable, script]
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        linux.spare_descriptors(OWN_DESCRIPTORS)
         _end_process(self._execute(request, source, script))
 
     def _execute(self, request: dict[str, Any], source: bytes, script: str) -> int:
@@ -306,6 +311,7 @@ def show_error(error: BaseException, report: int) -> None:
 
 
 def report_error(error: BaseException, report: int) -> None:
+    linux.spare_descriptors(0)
     try:
         import_own("failure").report(error, lambda body: tell(report, {"error": body}))
     except Exception:  # noqa: BLE001 - the report is a courtesy; the code's own stderr already has the traceback

@@ -24,13 +24,14 @@ class InlineBackend(Configurable):
 
 
 class Formatter(formatters.DisplayFormatter):
-    """IPython knows no picture of a figure unless its own drawing of plots is on; `results` always does."""
+    """`results` knows more of tables and pictures than IPython, which draws figures only when asked to."""
 
     def format(self, obj: Any, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        if not is_plot(obj):
-            return super().format(obj, include, exclude)
-        results.show(obj)
-        return {}, {}
+        if is_plot(obj):
+            results.show(obj)
+            return {}, {}
+        bundle = results.describe_known(obj)
+        return super().format(obj, include, exclude) if bundle is None else (bundle, {})
 
 
 class DisplayHook(displayhook.DisplayHook):

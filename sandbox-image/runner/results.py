@@ -56,6 +56,12 @@ def show(value: Any, *, last: bool = False) -> None:
         publish(bundle)
 
 
+def describe_known(value: Any) -> dict[str, Any] | None:
+    """The mime bundle of a table or a picture, which is more than its own methods give; None for other objects."""
+    names = {each.__module__.partition(".")[0] for each in type(value).__mro__}
+    return _rich().formats.describe_known(value) if names & _KNOWN else None
+
+
 def publish(bundle: dict[str, Any]) -> None:
     """Publishes a mime bundle, `{"text/html": "…", "image/png": bytes or base64 text, …}`; other types are ignored."""
     if _pipe is not None and _pipe.is_own() and isinstance(bundle, dict):
@@ -153,6 +159,8 @@ def _patch_plotly(renderers: Any) -> None:
 def _patch_altair(altair: Any) -> None:
     altair.TopLevelMixin.show = lambda chart: show(chart)
 
+
+_KNOWN = {"PIL", "altair", "pandas", "plotly"}
 
 _PATCHES: dict[str, loading.Patch] = {
     "IPython.core.display_functions": _patch_ipython,

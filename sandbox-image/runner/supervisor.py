@@ -14,6 +14,7 @@ from typing import Any
 import changes
 import frames
 import linux
+import said
 import stacks
 from program import Pipes, Program
 
@@ -55,6 +56,8 @@ class Supervision:
         self._said: dict[str, Any] = {}
         """What the program has said of the run: `start`, `error`, `done`."""
         self._interrupted = False
+        self._held_interrupt = False
+        """Whether one came before the run had begun: the program would not hear it, or hear it in its own preparations."""
         # In vain, as the program warms up: the report of a program that changed nothing.
         self._said = {"start": {"started_ns": 2**62, "oom_kills": 0}}
         json.dumps(self._describe())
@@ -104,16 +107,18 @@ class Supervision:
         *lines, rest = self._unread.split(b"\n")
         self._unread = bytearray(rest)
         for line in lines:
-            said = _parse(line)
-            if isinstance(said, dict):
-                self._said.update(said)
+            heard = said.parse(line)
+            if isinstance(heard, dict):
+                self._said.update(heard)
+        if self._held_interrupt and "start" in self._said:
+            self._interrupt()
         if "done" in self._said:
             self._finish_run()
         return bool(data) and self._reported <= MAX_REPORT
 
     def _finish_run(self) -> None:
         """A context's: its program lives on, for the next one."""
-        done = _numbers(self._said.get("done"), ("exit_code", "cpu_ms", "peak_memory_bytes"))
+        done = said.numbers(self._said.get("done"), ("exit_code", "cpu_ms", "peak_memory_bytes"))
         self._send({"started": True, "signal": None, "survivors": False, "alive": True, **done, **self._describe()})
         self._said = {}
         self._reported = 0
@@ -130,7 +135,7 @@ class Supervision:
         oom_kills = start.get("oom_kills")
         return {
             "oom_killed": isinstance(oom_kills, int) and linux.oom_kills() > oom_kills,
-            "error": _error(self._said.get("error")),
+            "error": said.error(self._said.get("error")),
             "files": files,
             "settled_ns": settled_ns,
             "stacks": stacks.read(self._post_mortem, start.get("main_thread")) if self._interrupted else [],
@@ -145,43 +150,32 @@ class Supervision:
 
     def _obey(self, command: bytes) -> None:
         if command == frames.INTERRUPT:
-            self._interrupted = True
-            stacks.take(self._post_mortem, self._pid)
-            # The whole process group, as Ctrl-C at a terminal does.
-            number, target = signal.SIGINT, -self._pid
+            if "start" in self._said:
+                self._interrupt()
+            else:
+                self._held_interrupt = True
         elif command == frames.WAKE:
+            # One that came too late for the run before is not this run's.
+            self._held_interrupt = False
             # An earlier execution may have stopped it while it waited.
-            number, target = signal.SIGCONT, self._pid
+            _signal(self._pid, signal.SIGCONT)
         else:
             # Also when the runner is gone: nobody is left to report to.
-            number, target = signal.SIGKILL, self._pid
-        try:
-            os.kill(target, number)
-        except ProcessLookupError:
-            pass
+            _signal(self._pid, signal.SIGKILL)
+
+    def _interrupt(self) -> None:
+        self._held_interrupt = False
+        self._interrupted = True
+        stacks.take(self._post_mortem, self._pid)
+        # The whole process group, as Ctrl-C at a terminal does.
+        _signal(-self._pid, signal.SIGINT)
 
 
-def _parse(line: bytes) -> Any:
-    """One JSON value of the report; None for nonsense, which a program may well write there."""
+def _signal(target: int, number: int) -> None:
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _error(value: Any) -> Any:
-    try:
-        texts = {key: value[key] for key in ("name", "value", "traceback") if isinstance(value[key], str)}
-    except (TypeError, KeyError):
-        return None
-    denied = value.get("denied")
-    return {**texts, **({"denied": denied} if isinstance(denied, str) else {})} if len(texts) == 3 else None
-
-
-def _numbers(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """Of what a program says of itself, the numbers that may be passed on; 0 for others."""
-    known = value if isinstance(value, dict) else {}
-    return {name: known[name] if isinstance(known.get(name), (int, float)) else 0 for name in names}
+        os.kill(target, number)
+    except ProcessLookupError:
+        pass
 
 
 def _remove_script(script: str) -> None:

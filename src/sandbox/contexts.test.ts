@@ -71,6 +71,27 @@ describe('the contexts of a session', () => {
     expect((await run(contexts, 'a', ended(true, true))).reset).toEqual(LOST);
   });
 
+  it('end in a call that ends with all processes, its own first one too', async () => {
+    const contexts = new Contexts();
+    const cleared: ExecutionEnd = {
+      status: 'timeout',
+      exitCode: null,
+      reset: { reason: 'would_not_end', lost: ['contexts', 'background'] },
+    };
+    const { context, reset } = await run(contexts, 'a', cleared);
+    expect(context).toEqual({ name: 'a', created: true, alive: false });
+    expect(reset?.lost).toEqual(['contexts', 'background']);
+    expect((await run(contexts, 'a', ended(true, true))).reset).toEqual(LOST);
+  });
+
+  it('are there while their first call is under way', async () => {
+    const contexts = new Contexts();
+    const turn = await contexts.enter('a', signal);
+    expect([contexts.has('a'), contexts.has('b')]).toEqual([true, false]);
+    turn[Symbol.dispose]();
+    expect(contexts.has('a')).toBe(false);
+  });
+
   it('run one call at a time, in order', async () => {
     const contexts = new Contexts();
     const order: string[] = [];

@@ -26,6 +26,12 @@ export class Contexts {
     return [...this.#contexts].filter(([, { alive }]) => alive).map(([name]) => name);
   }
 
+  /** Whether there is one, or may be one soon: a call to it is under way. */
+  has(name: string): boolean {
+    const context = this.#contexts.get(name);
+    return context !== undefined && (context.alive || context.turns.running > 0);
+  }
+
   /**
    * Waits for a call's turn; dispose of it to let the next one in.
    * @throws GloveboxError `session_busy` when too many wait; `capacity_exceeded` when there are too many contexts.
@@ -38,8 +44,18 @@ export class Contexts {
   settle(request: ExecutionRequest, end: ExecutionEnd): ExecutionEnd {
     const { context: name, end_context: ended } = request;
     if (ended !== undefined) this.#forget(ended);
-    if (end.reset) return { ...end, reset: this.#settleReset(end.reset) };
     const context = name === undefined ? undefined : this.#contexts.get(name);
+    if (end.reset) {
+      const created = context?.alive === false;
+      // Whatever it had until then is lost with the others.
+      if (context) context.alive = true;
+      const reset = this.#settleReset(end.reset);
+      return {
+        ...end,
+        ...(name !== undefined && context ? { context: { name, created, alive: context.alive } } : {}),
+        reset,
+      };
+    }
     if (name === undefined || !context || !end.report) return end;
     const created = end.report.context_created ?? false;
     // One that died between two calls was alive for all that was known.
@@ -85,7 +101,7 @@ export class Contexts {
         hint: `Use one of them (${this.names.join(', ')}), or reset one and continue in it.`,
       });
     }
-    const context: Context = { turns: new Limiter(1, QUEUE_LIMIT), alive: false, lost: false };
+    const context: Context = { turns: new Limiter(1, QUEUE_LIMIT, `context ${name}`), alive: false, lost: false };
     this.#contexts.set(name, context);
     return context;
   }

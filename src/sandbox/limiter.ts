@@ -4,12 +4,15 @@ import { GloveboxError } from '../errors.ts';
 export class Limiter {
   readonly #limit: number;
   readonly #queueLimit: number;
+  readonly #place: string;
   readonly #waiting: (() => void)[] = [];
   #running = 0;
 
-  constructor(limit: number, queueLimit: number) {
+  /** @param place what the places are of, for people */
+  constructor(limit: number, queueLimit: number, place = 'this session') {
     this.#limit = limit;
     this.#queueLimit = queueLimit;
+    this.#place = place;
   }
 
   get running(): number {
@@ -36,7 +39,7 @@ export class Limiter {
     if (this.#waiting.length >= this.#queueLimit) {
       throw new GloveboxError(
         'session_busy',
-        `${this.#limit} executions run in this session and ${this.#queueLimit} wait.`,
+        `Too many executions at once in ${this.#place}: ${this.#limit} running and ${this.#queueLimit} waiting.`,
       );
     }
     return new Promise((resolve, reject) => {

@@ -9,14 +9,14 @@ function capture(limit: number, ...chunks: (string | Buffer)[]) {
 
 describe('captured output', () => {
   it('is whole up to the limit', () => {
-    expect(capture(10, '01234', '56789')).toEqual({ text: '0123456789', leftOut: 0 });
-    expect(capture(10)).toEqual({ text: '', leftOut: 0 });
+    expect(capture(10, '01234', '56789')).toEqual({ text: '0123456789', leftOut: 0, total: 10 });
+    expect(capture(10)).toEqual({ text: '', leftOut: 0, total: 0 });
   });
 
   it('keeps head and tail beyond it, and says how much is missing', () => {
-    expect(capture(10, 'abcdefghijk')).toEqual({ text: 'abcde\n… 1 bytes left out …\nghijk', leftOut: 1 });
+    expect(capture(10, 'abcdefghijk')).toEqual({ text: 'abcde\n… 1 bytes left out …\nghijk', leftOut: 1, total: 11 });
     const many = capture(10, 'head-', ...Array(10_000).fill('filler'), '-tail');
-    expect(many).toEqual({ text: 'head-\n… 60000 bytes left out …\n-tail', leftOut: 60_000 });
+    expect(many).toEqual({ text: 'head-\n… 60000 bytes left out …\n-tail', leftOut: 60_000, total: 60_010 });
   });
 
   it('is the same however the bytes are cut', () => {

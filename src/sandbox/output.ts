@@ -3,6 +3,8 @@ export interface Captured {
   readonly text: string;
   /** Bytes between the text's head and its tail that were left out. */
   readonly leftOut: number;
+  /** Bytes of the whole stream. */
+  readonly total: number;
 }
 
 /** Keeps the first and the last bytes of a stream of any length within a budget. */
@@ -34,13 +36,14 @@ export class OutputCapture {
   }
 
   result(): Captured {
+    const total = this.#headBytes + this.#tailBytes;
     if (this.#tailBytes <= this.#tailLimit) {
-      return { text: decode(Buffer.concat([...this.#head, this.#readTail()])), leftOut: 0 };
+      return { text: decode(Buffer.concat([...this.#head, this.#readTail()])), leftOut: 0, total };
     }
     const head = withoutPartialEnd(Buffer.concat(this.#head));
     const tail = withoutPartialStart(this.#readTail());
-    const leftOut = this.#headBytes + this.#tailBytes - head.length - tail.length;
-    return { text: `${decode(head)}\n… ${leftOut} bytes left out …\n${decode(tail)}`, leftOut };
+    const leftOut = total - head.length - tail.length;
+    return { text: `${decode(head)}${leftOutMark(leftOut)}${decode(tail)}`, leftOut, total };
   }
 
   #addToTail(chunk: Buffer): void {
@@ -58,6 +61,11 @@ export class OutputCapture {
     const oldest = this.#tailBytes % this.#tailLimit;
     return Buffer.concat([this.#tail.subarray(oldest), this.#tail.subarray(0, oldest)]);
   }
+}
+
+/** Stands between head and tail. */
+export function leftOutMark(bytes: number): string {
+  return `\n… ${bytes} bytes left out …\n`;
 }
 
 /** UTF-8 with a replacement character for each invalid part. */

@@ -123,7 +123,7 @@ export class Session implements SessionIdentity {
 
   /** Ends a context after the calls that wait for it; one that is not there is a success. */
   async endContext(name: string, signal: AbortSignal): Promise<void> {
-    if (!this.contexts.names.includes(name)) return;
+    if (!this.contexts.has(name)) return;
     using _turn = await this.contexts.enter(name, signal);
     await this.execute({ code: '', end_context: name }, { timeoutMs: END_CONTEXT_MS, signal, onOutput: () => {} });
   }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { constants } from 'node:os';
 import { z } from 'zod';
 import type { ExecutionEnd, ExecutionRequest } from '../sandbox/execution.ts';
 import type { Lease } from '../sandbox/sessions.ts';
@@ -161,6 +162,7 @@ function toOutcome(end: ExecutionEnd, limit: ExecutionOutput['limit']) {
   return {
     status: end.status,
     exit_code: end.exitCode,
+    ...(end.status === 'crashed' && report?.signal ? { signal: nameOfSignal(report.signal) } : {}),
     ...(report?.error && end.status !== 'ok' ? { error: error as NonNullable<ExecutionOutput['error']> } : {}),
     files: report?.files ?? [],
     ...(end.termination ? { termination: { by: end.termination, ...stacks } } : {}),
@@ -168,6 +170,10 @@ function toOutcome(end: ExecutionEnd, limit: ExecutionOutput['limit']) {
     ...tellReset(end),
     ...(report ? { cpu_ms: report.cpu_ms, peak_memory_bytes: report.peak_memory_bytes } : {}),
   };
+}
+
+function nameOfSignal(number: number): string {
+  return Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`;
 }
 
 function round(ms: number): number {

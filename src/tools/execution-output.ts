@@ -4,9 +4,10 @@ import { resultsOutput, summarizeResults } from './results.ts';
 
 const leftOut = z
   .object({
-    bytes: z.number().int().describe('Left out between head and tail.'),
-    file: z.string().optional().describe('Where the stream is whole: read_file reads it, and so does code.'),
-    file_bytes: z.number().int().optional(),
+    bytes: z.number().int().describe('Left out of this answer.'),
+    total_bytes: z.number().int().describe('Of the whole stream.'),
+    file: z.string().optional().describe('Holds the stream from its beginning: read_file reads it, and so does code.'),
+    file_bytes: z.number().int().optional().describe('Of the file; less than total_bytes if not all could be kept.'),
   })
   .optional();
 
@@ -26,6 +27,7 @@ export const executionOutput = z.object({
       '"error": it ended by itself with an exit code other than 0; "crashed": a signal or a lost sandbox ended it.',
     ),
   exit_code: z.number().int().nullable().describe('Null when it did not end by itself.'),
+  signal: z.string().optional().describe('The signal that ended it, if it crashed.'),
   stdout: z.string(),
   stderr: z.string(),
   results: resultsOutput,
@@ -70,8 +72,7 @@ export function summarizeExecution(output: ExecutionOutput): string {
     describeStacks(output.termination),
     `[${output.status}] ${describeEnd(output)}`,
     output.context && describeContext(output),
-    output.session_reset &&
-      `[session_reset] ${output.session_reset.reason}: lost ${output.session_reset.lost.join(', ')}`,
+    output.session_reset && describeReset(output.session_reset, output.context?.name),
     `[session_id] ${output.session_id}${output.session_created ? ' (new)' : ''}`,
   ];
   return parts
@@ -82,9 +83,10 @@ export function summarizeExecution(output: ExecutionOutput): string {
 
 function describeEnd({ execution_id, status, ...output }: ExecutionOutput): string {
   if (status === 'running') return `in the background as ${execution_id}`;
-  const { exit_code, error, limit, termination, peak_memory_bytes: peak, duration_ms } = output;
+  const { exit_code, signal, error, limit, termination, peak_memory_bytes: peak, duration_ms } = output;
   const facts = [
     exit_code === null ? 'it did not end by itself' : `exit code ${exit_code}`,
+    signal && `a crash: ${signal}`,
     error && `${error.name}: ${error.value.split('\n', 1)[0]}`,
     limit && `limit ${limit.name} = ${limit.value}; to change it: ${limit.setting}`,
     termination && `ended by ${termination.by}`,
@@ -95,19 +97,25 @@ function describeEnd({ execution_id, status, ...output }: ExecutionOutput): stri
 }
 
 function describeLeftOut(truncated: ExecutionOutput['truncated']): string[] {
-  return Object.entries(truncated ?? {}).flatMap(([name, stream]) =>
-    stream
-      ? [
-          `[truncated] ${stream.bytes} bytes of ${name}${stream.file ? `; ${stream.file_bytes} bytes in ${stream.file}` : ''}`,
-        ]
-      : [],
-  );
+  return Object.entries(truncated ?? {}).flatMap(([name, stream]) => {
+    if (!stream) return [];
+    const { bytes, total_bytes: total, file, file_bytes: kept } = stream;
+    const where = file && (kept === total ? `all of it is in ${file}` : `its first ${kept} bytes are in ${file}`);
+    return [`[truncated] ${bytes} of ${total} bytes of ${name} are not shown here${where ? `; ${where}` : ''}`];
+  });
 }
 
 function describeStacks(termination: ExecutionOutput['termination']): string | undefined {
   return termination?.stacks
     ?.map(({ thread, frames }) => `[stack of ${thread}]\n${frames.map((frame) => `  ${frame}`).join('\n')}`)
     .join('\n');
+}
+
+/** Of a context that ended alone, a plain "contexts" would say too much. */
+function describeReset({ reason, lost }: NonNullable<ExecutionOutput['session_reset']>, context?: string): string {
+  const what =
+    reason === 'context_ended' && context ? `what context ${context} had; all else is kept` : lost.join(', ');
+  return `[session_reset] ${reason}: lost ${what}`;
 }
 
 function describeContext({ context, contexts = [] }: ExecutionOutput): string {

@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { GloveboxError } from '../errors.ts';
 import { SessionFiles } from '../sandbox/files.ts';
 import type { Job } from '../sandbox/jobs.ts';
-import { keptPath } from '../sandbox/kept.ts';
-import { withoutPartialEnd } from '../sandbox/output.ts';
 import type { Session } from '../sandbox/session.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
+import { describeRest, readStream, type TextStream } from './output-parts.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 export interface GetExecutionLimits {
@@ -93,15 +91,18 @@ async function describe(
   { outputLimit }: GetExecutionLimits,
 ): Promise<Output> {
   if (job.outcome && 'error' in job.outcome) throw job.outcome.error;
-  const ended = job.outcome?.result as ExecutionOutput | undefined;
+  // That the session was new was so when it began.
+  const { session_created: _, ...ended } = (job.outcome?.result ?? describeRunning(session, job)) as ExecutionOutput;
   const files = new SessionFiles(session, signal);
-  const read = (name: 'stdout' | 'stderr', from = 0) => readPart(files, keptPath(job.id, name), from, outputLimit);
+  const read = (name: TextStream, from = 0) => readStream(files, { name, from, most: outputLimit }, ended);
   const stdout = await read('stdout', offsets.stdout_offset);
   const stderr = await read('stderr', offsets.stderr_offset);
+  const truncated = { ...describeRest('stdout', stdout.next, ended), ...describeRest('stderr', stderr.next, ended) };
   return {
-    ...(ended ?? describeRunning(session, job)),
+    ...ended,
     stdout: stdout.text,
     stderr: stderr.text,
+    truncated: Object.keys(truncated).length > 0 ? truncated : undefined,
     started_at: job.startedAt.toISOString(),
     next: { stdout_offset: stdout.next, stderr_offset: stderr.next },
   };
@@ -118,19 +119,6 @@ function describeRunning(session: Session, job: Job): ExecutionOutput {
     files: [],
     duration_ms: Date.now() - job.startedAt.getTime(),
   };
-}
-
-/** Whole characters of a stream from an offset on. Without a file there is nothing yet, or no longer. */
-async function readPart(files: SessionFiles, path: string, from: number, most: number) {
-  try {
-    const { content } = await files.read(path, { offset: from, length: most }, most);
-    const whole = content.length === most ? withoutPartialEnd(content) : content;
-    return { text: whole.toString('utf8'), next: from + whole.length };
-  } catch (error) {
-    if (error instanceof GloveboxError && ['file_not_found', 'invalid_input'].includes(error.code))
-      return { text: '', next: from };
-    throw error;
-  }
 }
 
 function summarize(output: Output): string {

@@ -21,9 +21,17 @@ export function metLimit(end: ExecutionEnd, timeoutS: number, limits: ExecutionL
     case 'memory':
       return memory(limits);
     case 'disk':
-      return { name: 'disk_mb', value: limits.diskMb, setting: 'GLOVEBOX_DISK_MB, or remove files from /workspace' };
+      return {
+        name: 'disk_mb',
+        value: limits.diskMb,
+        setting: 'remove files from /workspace, or GLOVEBOX_DISK_MB where the server is set up',
+      };
     case 'pids':
-      return { name: 'pids', value: limits.pids, setting: 'GLOVEBOX_PIDS, or start fewer processes and threads' };
+      return {
+        name: 'pids',
+        value: limits.pids,
+        setting: 'start fewer processes and threads, or GLOVEBOX_PIDS where the server is set up',
+      };
     case 'network':
       return {
         name: 'network',
@@ -43,6 +51,6 @@ function memory({ memoryMb }: ExecutionLimits): Limit {
   return {
     name: 'memory_mb',
     value: memoryMb,
-    setting: 'GLOVEBOX_MEMORY_MB, or use less: files in /workspace and /tmp count too',
+    setting: 'use less (files in /workspace and /tmp count too), or GLOVEBOX_MEMORY_MB where the server is set up',
   };
 }

@@ -1,5 +1,5 @@
 import type { ExecutionEnd, OutputSink } from '../sandbox/execution.ts';
-import { OutputCapture } from '../sandbox/output.ts';
+import { type Captured, OutputCapture } from '../sandbox/output.ts';
 import { ResultCollector } from '../sandbox/results.ts';
 import type { ExecutionOutput } from './execution-output.ts';
 import { ignoreEvents, type ToolContext } from './tool.ts';
@@ -43,8 +43,8 @@ export class OutputStreams {
     const stdout = this.#texts.stdout.capture.result();
     const stderr = this.#texts.stderr.capture.result();
     const truncated = {
-      ...describeCut(stdout.leftOut, report?.kept?.stdout, 'stdout'),
-      ...describeCut(stderr.leftOut, report?.kept?.stderr, 'stderr'),
+      ...describeCut(stdout, report?.kept?.stdout, 'stdout'),
+      ...describeCut(stderr, report?.kept?.stderr, 'stderr'),
     };
     const results = this.#results.results;
     return {
@@ -65,7 +65,13 @@ export class OutputStreams {
   }
 }
 
-function describeCut(bytes: number, kept: { path: string; bytes: number } | undefined, name: TextStream) {
-  if (bytes === 0) return {};
-  return { [name]: { bytes, ...(kept ? { file: kept.path, file_bytes: kept.bytes } : {}) } };
+function describeCut(
+  { leftOut, total }: Captured,
+  kept: { path: string; bytes: number } | undefined,
+  name: TextStream,
+): ExecutionOutput['truncated'] {
+  if (leftOut === 0) return {};
+  return {
+    [name]: { bytes: leftOut, total_bytes: total, ...(kept ? { file: kept.path, file_bytes: kept.bytes } : {}) },
+  };
 }

@@ -23,13 +23,18 @@ def describe(value: Any) -> dict[str, Any] | None:
 
     Runs the object's methods: what one of them raises leaves that format out.
     """
-    try:
-        bundle = _describe_known(value)
-    except Exception:  # noqa: BLE001 - an object that only claims to be of a known type, or is broken
-        bundle = None
+    bundle = describe_known(value)
     if bundle is None:
         bundle = _describe_by_shell(value) if shell() else _describe_by_methods(value)
     return bundle
+
+
+def describe_known(value: Any) -> dict[str, Any] | None:
+    """The mime bundle of an object for which more can be done than it does itself; None for others."""
+    try:
+        return _describe_known(value)
+    except Exception:  # noqa: BLE001 - an object that only claims to be of a known type, or is broken
+        return None
 
 
 def shell() -> Any:

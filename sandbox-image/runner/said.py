@@ -1,0 +1,27 @@
+"""Reads what a program says of its own run: its code may have written that."""
+
+import json
+from typing import Any
+
+
+def parse(line: bytes) -> Any:
+    """One JSON value of the report; None for nonsense, which a program may well write there."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def error(value: Any) -> Any:
+    try:
+        texts = {key: value[key] for key in ("name", "value", "traceback") if isinstance(value[key], str)}
+    except (TypeError, KeyError):
+        return None
+    denied = value.get("denied")
+    return {**texts, **({"denied": denied} if isinstance(denied, str) else {})} if len(texts) == 3 else None
+
+
+def numbers(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Of what a program says of itself, the numbers that may be passed on; 0 for others."""
+    known = value if isinstance(value, dict) else {}
+    return {name: known[name] if isinstance(known.get(name), (int, float)) else 0 for name in names}

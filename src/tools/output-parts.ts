@@ -1,0 +1,61 @@
+import { GloveboxError } from '../errors.ts';
+import type { SessionFiles } from '../sandbox/files.ts';
+import { keptPath } from '../sandbox/kept.ts';
+import { leftOutMark, withoutPartialEnd } from '../sandbox/output.ts';
+import type { ExecutionOutput } from './execution-output.ts';
+
+export type TextStream = 'stdout' | 'stderr';
+type Cut = NonNullable<ExecutionOutput['truncated']>[TextStream];
+
+/** Of a stream. */
+interface Part {
+  readonly text: string;
+  /** Where the next part begins. */
+  readonly next: number;
+}
+
+/** A stream from an offset on: whole characters of its file, and what came when that could take no more. */
+export async function readStream(
+  files: SessionFiles,
+  { name, from, most }: { readonly name: TextStream; readonly from: number; readonly most: number },
+  execution: Omit<ExecutionOutput, 'session_created'>,
+): Promise<Part> {
+  const bytes = await readFile(files, keptPath(execution.execution_id, name), from, most);
+  const isLast = execution.status !== 'running' && bytes.length < most;
+  const whole = isLast ? bytes : withoutPartialEnd(bytes);
+  const part = { text: whole.toString('utf8'), next: from + whole.length };
+  if (!isLast) return part;
+  const rest = afterFile(execution[name], execution.truncated?.[name], part.next);
+  return { text: `${part.text}${rest.text}`, next: rest.next };
+}
+
+/** Empty without a file, or where none can be read now. */
+async function readFile(files: SessionFiles, path: string, offset: number, length: number): Promise<Buffer> {
+  try {
+    return (await files.read(path, { offset, length }, length)).content;
+  } catch (error) {
+    if (error instanceof GloveboxError) return Buffer.alloc(0);
+    throw error;
+  }
+}
+
+/** What is known of a stream beyond its file, by the head and the tail that the control plane has of it. */
+function afterFile(text: string, cut: Cut, from: number): Part {
+  const mark = cut ? leftOutMark(cut.bytes) : '';
+  const at = cut ? text.indexOf(mark) : text.length;
+  const head = Buffer.from(text.slice(0, at));
+  const tail = Buffer.from(text.slice(at + mark.length));
+  const total = cut?.total_bytes ?? head.length;
+  // Replaced bytes have another length than what they were: only with the file is an offset among them sure.
+  if (from >= total || (!cut && from > 0 && text.includes('\uFFFD'))) return { text: '', next: from };
+  const start = total - tail.length;
+  if (!cut || from < head.length) return { text: `${head.subarray(from)}${mark}${tail}`, next: total };
+  if (from < start) return { text: `${leftOutMark(start - from)}${tail}`, next: total };
+  return { text: tail.subarray(from - start).toString('utf8'), next: total };
+}
+
+/** What there is of a stream beyond the part that was read. */
+export function describeRest(name: TextStream, next: number, { truncated }: Pick<ExecutionOutput, 'truncated'>) {
+  const cut = truncated?.[name];
+  return cut && next < cut.total_bytes ? { [name]: { ...cut, bytes: cut.total_bytes - next } } : {};
+}
