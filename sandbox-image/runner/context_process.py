@@ -18,11 +18,13 @@ def serve(request: dict[str, Any] | None, requests: int, display: int, report: i
     context = Context()
     while request is not None:
         before = _cpu_ms()
+        environment = {name: os.environ.get(name) for name in request.get("env", {})}
         _give_no_input()
         results.open(display, **request["results"])
         error = _run(context, request, report)
         linux.spare_descriptors(0)
         results.finish()
+        _restore(environment)
         if error is not None and not isinstance(error, SystemExit):
             report_error(error, report)
         usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -56,6 +58,15 @@ def _code_of(error: BaseException | None) -> int:
     if isinstance(error, SystemExit):
         return exit_code(error)
     return 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _restore(environment: dict[str, str | None]) -> None:
+    """What was set for one cell is not there in the next."""
+    for name, value in environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _give_no_input() -> None:

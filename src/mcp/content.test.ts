@@ -74,3 +74,12 @@ test('at most 20 files are links, and none for a client whose protocol has no li
   expect(toAnswer(output, 'sum', '2025-06-18').content).toHaveLength(21);
   expect(toAnswer(output, 'sum', '2025-03-26').content).toHaveLength(1);
 });
+
+test('what would flood a model is cut or left out of the structured form, and named', () => {
+  const results = [{ text: 'x'.repeat(50_000), html: 'y'.repeat(50_000), markdown: 'short' }];
+  const { structuredContent } = toAnswer({ session_id: 's', results }, '');
+  const [result] = structuredContent['results'] as Record<string, unknown>[];
+  expect(result).toMatchObject({ markdown: 'short', truncated: ['text', 'html'] });
+  expect(result).not.toHaveProperty('html');
+  expect(result?.['text']).toMatch(/^x{20000} … 30000 characters left out$/);
+});

@@ -5,6 +5,8 @@ type Content = CallToolResult['content'];
 
 /** Characters of base64 in all image content of an answer. */
 const IMAGE_BUDGET = 4 * 1024 * 1024;
+/** Characters of one format of a result in the structured form, which clients show to the model. */
+const LONGEST_FORMAT = 20_000;
 const MAX_LINKS = 20;
 /** Clients of an earlier protocol version refuse an answer with a link. */
 const LINKS_SINCE = '2025-06-18';
@@ -48,7 +50,8 @@ function attachImages(results: readonly Result[]) {
   const images: Content = [];
   const left: string[] = [];
   let room = IMAGE_BUDGET;
-  const shown = results.map(({ png, jpeg, ...result }, index) => {
+  const shown = results.map(({ png, jpeg, ...rest }, index) => {
+    const result = shorten(rest);
     const attached: string[] = [];
     for (const [format, data] of Object.entries({ png, jpeg })) {
       if (data === undefined) continue;
@@ -64,6 +67,25 @@ function attachImages(results: readonly Result[]) {
   });
   const note = left.length > 0 ? `\n[images] too large to attach: ${left.join(', ')}; save them to files instead` : '';
   return { images, shown, note };
+}
+
+/** A result without what would flood a model: its text is cut, other long formats are left out and named. */
+function shorten(result: Result): Result {
+  const long = Object.entries(result).filter(([, value]) => (JSON.stringify(value)?.length ?? 0) > LONGEST_FORMAT);
+  if (long.length === 0) return result;
+  const formats = long.map(([format]) => format);
+  const { text, truncated = [] } = z
+    .object({ text: z.string(), truncated: z.array(z.string()) })
+    .partial()
+    .parse(result);
+  const kept = Object.fromEntries(Object.entries(result).filter(([format]) => !formats.includes(format)));
+  const cut =
+    text !== undefined && formats.includes('text')
+      ? {
+          text: `${text.slice(0, LONGEST_FORMAT).toWellFormed()} … ${text.length - LONGEST_FORMAT} characters left out`,
+        }
+      : {};
+  return { ...kept, ...cut, truncated: [...new Set([...truncated, ...formats])] };
 }
 
 function toLink(sessionId: string, path: string): Content[number] {

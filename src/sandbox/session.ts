@@ -117,7 +117,8 @@ export class Session implements SessionIdentity {
     });
     const settled = this.contexts.settle(request, end);
     const reset = end.reset ? settled.reset : (this.#reset ?? settled.reset);
-    this.#reset = undefined;
+    // Not every caller of a file operation tells it: the next execution does.
+    if (request.kind !== 'files') this.#reset = undefined;
     return reset ? { ...settled, reset } : settled;
   }
 

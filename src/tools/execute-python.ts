@@ -45,7 +45,9 @@ function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimi
       .positive()
       .max(maxTimeoutS)
       .optional()
-      .describe(`Seconds until it is ended, at most ${maxTimeoutS}; ${execTimeoutS} by default, all in background.`),
+      .describe(
+        `Seconds until it is ended, at most ${maxTimeoutS}; by default ${execTimeoutS}, and ${maxTimeoutS} in the background.`,
+      ),
     background: z.boolean().optional().describe('Answer at once; get_execution tells the rest.'),
     stdin: programText(codeLimit, 'stdin').optional().describe('Standard input, whole; empty by default.'),
     env: z
