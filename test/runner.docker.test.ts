@@ -29,9 +29,14 @@ sys.exit(subprocess.run(command, cwd='/tmp/source/tests').returncode)
 `);
 }
 
-it('the runner passes its own tests inside a sealed container', { timeout: 120_000 }, async () => {
+it.each([
+  ['the runner', 'test_runner'],
+  ['rich results', 'test_results'],
+  ['contexts', 'test_context'],
+  ['file operations', 'test_files'],
+])('the tests of %s pass inside a sealed container', { timeout: 240_000 }, async (_what, module) => {
   await using canary = await startCanary({ pids: 128 });
-  const { exitCode, stderr } = await runTests(canary, 'test_runner', 'test_results', 'test_context', 'test_files');
+  const { exitCode, stderr } = await runTests(canary, module);
   expect(stderr).toContain('\nOK');
   expect(stderr).not.toContain('skipped');
   expect(exitCode).toBe(0);
