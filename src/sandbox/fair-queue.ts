@@ -55,7 +55,7 @@ export class FairQueue {
   }
 
   get waiting(): number {
-    return this.#turns.values().reduce((sum, { waiting }) => sum + waiting.size, 0);
+    return [...this.#turns.values()].reduce((sum, { waiting }) => sum + waiting.size, 0);
   }
 
   /**
