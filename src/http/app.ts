@@ -73,7 +73,8 @@ function protect(app: Hono<Env>, options: AppOptions): void {
       throw unauthorized();
     }
     c.set('owner', owner);
-    if (c.req.path !== '/health') options.requestRate?.take(owner);
+    // Whether the server works may be asked at any time; a look that runs code is a request like others.
+    if (c.req.path !== '/health' || c.req.query('deep') !== undefined) options.requestRate?.take(owner);
     if (c.req.method === 'POST') c.set('body', await readBody(c.req.raw, options.maxBodyBytes));
     await next();
     return undefined;

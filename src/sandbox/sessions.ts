@@ -281,13 +281,10 @@ export class Sessions {
       .sort((a, b) => a.lastUsedAt.getTime() - b.lastUsedAt.getTime())[0];
   }
 
-  /** When one of the owner's calls is likely to have ended; for one who has no sessions, when another's expires. */
+  /** When one of the owner's calls is likely to have ended; for one who has no sandbox, when another's may be gone. */
   #retryAfterS(owner: string): number {
-    const sessions = [...this.#sessions.values()];
-    if (sessions.some((session) => session.owner === owner && session.uses > 0)) {
-      return this.#options.load.retryAfterS(owner);
-    }
-    const soonest = Math.min(...sessions.map(({ expiresAt }) => expiresAt.getTime()));
+    if ([...this.#claims.values()].includes(owner)) return this.#options.load.retryAfterS(owner);
+    const soonest = Math.min(...[...this.#sessions.values()].map(({ expiresAt }) => expiresAt.getTime()));
     return Math.min(MOST_RETRY_AFTER_S, Math.max(1, Math.ceil((soonest - Date.now()) / 1000)));
   }
 
