@@ -6,6 +6,7 @@ import { type Row, toRow } from './table.ts';
 
 const SESSIONS = 10;
 const CALLS = 40;
+const ROUNDS = 10;
 /** Of one owner's p50 alone: what it may be while another floods the server. */
 const TARGET = 2;
 const ALONE = 'print(1) of one owner: alone';
@@ -29,14 +30,13 @@ export async function measureFairness(setting: Setting): Promise<Row[]> {
   for (let at = 0; at < SESSIONS; at += 1) await flood('pass', `flood-${at}`);
   await print(CODE, 'one');
   const samples: Record<string, number[]> = {};
-  const rounds = quick ? 10 : 25;
   const measure = async (name: string) => {
     const subject = { name, run: async () => assertOutput(await print(CODE, 'one'), name) };
-    const measured = await interleave([subject], { rounds, warmUp: 3, signal });
+    const measured = await interleave([subject], { rounds: ROUNDS, warmUp: 2, signal });
     samples[name] = [...(samples[name] ?? []), ...(measured[name] ?? [])];
   };
-  // In turn, so that whatever else the machine does meets all alike.
-  for (let block = 0; block < (quick ? 1 : 4); block += 1) {
+  // In short turns, so that whatever else the machine does meets all alike.
+  for (let turn = 0; turn < (quick ? 4 : 12); turn += 1) {
     await measure(ALONE);
     for (const [name, code] of FLOODS) {
       await using _flood = await startFlood(flood, code);

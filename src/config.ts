@@ -75,7 +75,7 @@ const settings = z.strictObject({
   max_sessions_per_owner: whole(1, 100_000).default(50).describe('Sessions of one owner.'),
   max_executions: whole(1, 100_000)
     .optional()
-    .describe('Executions at once in all; by default 16 for each processor of this machine.'),
+    .describe('Executions at once in all; by default 8 for each processor of this machine.'),
   max_executions_per_owner: whole(1, 100_000)
     .optional()
     .describe('Executions at once of one owner; by default a quarter of max_executions where keys are asked for.'),
@@ -154,7 +154,7 @@ export type Config = Readonly<
 >;
 
 /** Many executions wait for something, but when all of them compute, each should still get on. */
-const EXECUTIONS_PER_PROCESSOR = 16;
+const EXECUTIONS_PER_PROCESSOR = 8;
 /** So many owners may have all that one may have, before another waits for a place. */
 const OWNERS_AT_FULL_LOAD = 4;
 
