@@ -19,6 +19,26 @@ describe('the configuration', () => {
     });
   });
 
+  it('lets one owner have all places, and a quarter of them where keys are asked for', () => {
+    const limitsOf = (env: Record<string, string>) => {
+      const { maxExecutions, maxExecutionsPerOwner } = loadConfig({ ...HOME, ...env });
+      return [maxExecutions, maxExecutionsPerOwner];
+    };
+    const [all = 0, own] = limitsOf({});
+    expect(all).toBeGreaterThanOrEqual(8);
+    expect(own).toBe(all);
+    expect(limitsOf({ GLOVEBOX_AUTH: 'keys' })).toEqual([all, all / 4]);
+    expect(limitsOf({ GLOVEBOX_AUTH: 'keys', GLOVEBOX_MAX_EXECUTIONS: '6' })).toEqual([6, 2]);
+    expect(limitsOf({ GLOVEBOX_MAX_EXECUTIONS: '6', GLOVEBOX_MAX_EXECUTIONS_PER_OWNER: '5' })).toEqual([6, 5]);
+  });
+
+  it('refuses a memory limit that not one sandbox would fit', () => {
+    for (const name of ['GLOVEBOX_MAX_MEMORY_MB', 'GLOVEBOX_MAX_MEMORY_MB_PER_OWNER']) {
+      expect(() => loadConfig({ ...HOME, [name]: '1023' })).toThrow(`${name} is 1023`);
+      loadConfig({ ...HOME, [name]: '1024' });
+    }
+  });
+
   it('takes the environment, then the file, then the flags', () => {
     const directory = mkdtempSync(join(tmpdir(), 'glovebox-config-'));
     const file = join(directory, 'glovebox.json');

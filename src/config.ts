@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { cpus, homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { GloveboxError } from './errors.ts';
@@ -78,6 +78,20 @@ const settings = z.strictObject({
   max_lifetime_s: whole(10, 31_536_000).default(86_400).describe('A session older than this is closed.'),
   max_sessions: whole(1, 100_000).default(100).describe('Sessions in all.'),
   max_sessions_per_owner: whole(1, 100_000).default(50).describe('Sessions of one owner.'),
+  max_executions: whole(1, 100_000)
+    .optional()
+    .describe('Executions at once in all; by default 8 for each processor of this machine.'),
+  max_executions_per_owner: whole(1, 100_000)
+    .optional()
+    .describe('Executions at once of one owner; by default a quarter of max_executions where keys are asked for.'),
+  max_waiting_per_owner: whole(0, 100_000).default(100).describe('Executions of one owner that may wait for a place.'),
+  max_memory_mb: whole(64, 1_073_741_824)
+    .optional()
+    .describe('Memory of all sandboxes together, pooled ones included; unlimited by default.'),
+  max_memory_mb_per_owner: whole(64, 1_073_741_824)
+    .optional()
+    .describe('Memory of all sandboxes of one owner; unlimited by default.'),
+  requests_per_minute: whole(0, 1_000_000).default(0).describe('HTTP requests of one owner; 0 sets no limit.'),
   pool_size: whole(0, 1000).default(2).describe('Sandboxes kept ready for new sessions.'),
   default_session: z.enum(['new', 'owner']).optional().describe('What a call that names no session gets.'),
   on_shutdown: z
@@ -145,12 +159,19 @@ export interface HostEnvironment {
 export type Config = Readonly<
   { [K in keyof Settings as CamelCase<K>]: Exclude<Settings[K], undefined> } & {
     diskMb: number;
+    maxExecutions: number;
+    maxExecutionsPerOwner: number;
     apiKeysFile: string;
     cacheDir: string;
     stateDir: string;
     hostEnvironment: HostEnvironment;
   }
 >;
+
+/** Many executions wait for something, but when all of them compute, each should still get on. */
+const EXECUTIONS_PER_PROCESSOR = 8;
+/** So many owners may have all that one may have, before another waits for a place. */
+const OWNERS_AT_FULL_LOAD = 4;
 
 const PREFIX = 'GLOVEBOX_';
 /** Read before the settings are: it says where they are. */
@@ -182,10 +203,12 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, flags: readonly
   const parsed = settings.safeParse(values);
   if (!parsed.success) throw invalidSetting(parsed.error, values, spelled);
   checkListening(parsed.data);
+  checkMemory(parsed.data);
   const stateDir = stateDirectory(parsed.data, env);
   return Object.freeze({
     ...camelCased(parsed.data),
     diskMb: parsed.data.disk_mb ?? Math.min(512, Math.floor(parsed.data.memory_mb / 2)),
+    ...executionLimits(parsed.data),
     stateDir,
     apiKeysFile: resolve(parsed.data.api_keys_file ?? join(stateDir, 'keys.json')),
     cacheDir: cacheDirectory(parsed.data, env),
@@ -295,6 +318,26 @@ function checkListening({ host, auth }: Settings): void {
       hint: 'Listen on 127.0.0.1, ask for keys with GLOVEBOX_AUTH=keys, or say GLOVEBOX_AUTH=none if the network before it decides who may call.',
     },
   );
+}
+
+/** @throws GloveboxError `invalid_input` for limits that not even one sandbox would fit. */
+function checkMemory(parsed: Settings): void {
+  for (const name of ['max_memory_mb', 'max_memory_mb_per_owner'] as const) {
+    const value = parsed[name];
+    if (value === undefined || value >= parsed.memory_mb) continue;
+    throw new GloveboxError(
+      'invalid_input',
+      `${PREFIX}${name.toUpperCase()} is ${value}, and one sandbox may take ${parsed.memory_mb} MiB.`,
+      { hint: 'Raise it, or lower GLOVEBOX_MEMORY_MB.' },
+    );
+  }
+}
+
+/** Without keys there is one owner, who may have all places. */
+function executionLimits({ auth, max_executions, max_executions_per_owner }: Settings) {
+  const maxExecutions = max_executions ?? Math.max(1, cpus().length) * EXECUTIONS_PER_PROCESSOR;
+  const share = auth === 'keys' ? Math.ceil(maxExecutions / OWNERS_AT_FULL_LOAD) : maxExecutions;
+  return { maxExecutions, maxExecutionsPerOwner: max_executions_per_owner ?? share };
 }
 
 function stateDirectory(parsed: Settings, env: NodeJS.ProcessEnv): string {

@@ -26,23 +26,31 @@ const ERROR_TABLE = {
 
 export type ErrorCode = keyof typeof ERROR_TABLE;
 
-/** What REST and MCP callers are told: `{code, message, hint}`. */
+/** What REST and MCP callers are told: `{code, message, hint}`, and when to try again where that is known. */
 export interface ErrorBody {
   code: ErrorCode;
   message: string;
   hint: string;
+  /** Seconds; REST says it in `Retry-After` as well. */
+  retry_after_s?: number;
 }
 
 /** The one error type that crosses a module's border on purpose; anything else is a defect. */
 export class GloveboxError extends Error {
   readonly code: ErrorCode;
   readonly hint: string;
+  readonly retryAfterS: number | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string; cause?: unknown; retryAfterS?: number } = {},
+  ) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
     this.name = 'GloveboxError';
     this.code = code;
     this.hint = options.hint ?? ERROR_TABLE[code].hint;
+    this.retryAfterS = options.retryAfterS;
   }
 
   get status(): (typeof ERROR_TABLE)[ErrorCode]['status'] {
@@ -50,8 +58,15 @@ export class GloveboxError extends Error {
   }
 
   toBody(): ErrorBody {
-    return { code: this.code, message: this.message, hint: this.hint };
+    const body: ErrorBody = { code: this.code, message: this.message, hint: this.hint };
+    return this.retryAfterS === undefined ? body : { ...body, retry_after_s: this.retryAfterS };
   }
+}
+
+/** `capacity_exceeded` that passes by itself: whoever tries again after so many whole seconds may find room. */
+export function capacityExceeded(message: string, retryAfterS: number, hint = ''): GloveboxError {
+  const again = `Try again in ${retryAfterS} second${retryAfterS === 1 ? '' : 's'}.`;
+  return new GloveboxError('capacity_exceeded', message, { hint: `${hint} ${again}`.trim(), retryAfterS });
 }
 
 /**

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import type { Config } from './config.ts';
 import { connectEngine, findEngine } from './docker/connect.ts';
 import { DockerEngine } from './docker/engine.ts';
@@ -11,6 +12,7 @@ import { createApp } from './http/app.ts';
 import { createAuthenticator, LOCAL_OWNER } from './http/auth.ts';
 import { KeyRing } from './http/key-ring.ts';
 import { listen } from './http/listen.ts';
+import { RequestRate } from './http/request-rate.ts';
 import { writeInstructions } from './instructions.ts';
 import type { Log } from './log.ts';
 import { createStreamableHttp } from './mcp/http.ts';
@@ -39,6 +41,9 @@ const OTHER_BYTES = 1024 * 1024;
 const SHUTDOWN_GRACE_MS = 2000;
 /** A model's client gives up after a minute or so: better an answer that says what is going on. */
 const STDIO_PATIENCE_MS = 20_000;
+
+/** More at once only make each take longer. */
+const STARTS_PER_PROCESSOR = 2;
 
 type Report = (message: string) => void;
 
@@ -72,7 +77,9 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
     log,
     fallback: config.defaultSession ?? 'owner',
     health: (deep) => checkHealth(core, deep),
+    figures: () => core.figures,
     authenticate: createAuthenticator(keys),
+    ...(config.requestsPerMinute > 0 ? { requestRate: new RequestRate(config.requestsPerMinute) } : {}),
     allowedHosts: config.allowedHosts,
     allowedOrigins: config.allowedOrigins,
     maxBodyBytes: config.codeLimit * ESCAPED_BYTES * 2 + OTHER_BYTES,
@@ -113,6 +120,12 @@ function createCore(
   return new Core({
     instance,
     limits: config,
+    executions: {
+      places: config.maxExecutions,
+      placesPerOwner: config.maxExecutionsPerOwner,
+      waitingPerOwner: config.maxWaitingPerOwner,
+    },
+    startsAtOnce: Math.max(1, cpus().length) * STARTS_PER_PROCESSOR,
     poolSize: config.poolSize,
     onShutdown: config.onShutdown,
     ...(config.keepWhile === undefined ? {} : { keepWhile: config.keepWhile }),

@@ -77,6 +77,7 @@ describe('what the server says of itself', () => {
       image: expect.stringMatching(/^glovebox-sandbox:slim-/),
       sessions: expect.any(Number),
       pool: { size: 2, ready: expect.any(Number) },
+      executions: { running: 0, waiting: 0, places: expect.any(Number) },
       version: expect.stringMatching(/^\d+\.\d+\.\d+/),
     });
   });

@@ -6,11 +6,14 @@ import { readBody } from './body.ts';
 import type { Env, Handler, Route } from './env.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { createLiveness } from './health.ts';
+import type { RequestRate } from './request-rate.ts';
 import { errorResponse, reportError } from './respond.ts';
 import { type RestOptions, restRoutes } from './rest.ts';
 
 export interface AppOptions extends GuardOptions, Omit<RestOptions, 'keepAliveMs'> {
   readonly authenticate: Authenticate;
+  /** Of each owner; no limit if left out. */
+  readonly requestRate?: RequestRate;
   /** Longest request, for every route that takes a body. */
   readonly maxBodyBytes: number;
   /** MCP as its layer serves it. */
@@ -70,6 +73,8 @@ function protect(app: Hono<Env>, options: AppOptions): void {
       throw unauthorized();
     }
     c.set('owner', owner);
+    // Whether the server works may be asked at any time; a look that runs code is a request like others.
+    if (c.req.path !== '/health' || c.req.query('deep') !== undefined) options.requestRate?.take(owner);
     if (c.req.method === 'POST') c.set('body', await readBody(c.req.raw, options.maxBodyBytes));
     await next();
     return undefined;

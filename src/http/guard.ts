@@ -19,7 +19,7 @@ export interface Guard {
 
 const LOOPBACK = /^(localhost|\[::1\]|127(\.\d{1,3}){3})$/;
 const ALLOWED_METHODS = 'GET, POST, PUT, DELETE';
-const EXPOSED_HEADERS = 'Mcp-Session-Id, WWW-Authenticate, Location';
+const EXPOSED_HEADERS = 'Mcp-Session-Id, WWW-Authenticate, Location, Retry-After';
 
 export function createGuard(options: GuardOptions): Guard {
   const hosts = new Set(options.allowedHosts.map((host) => host.toLowerCase()));

@@ -73,7 +73,12 @@ export const sharedSchemas: Readonly<Record<string, Schema>> = {
     properties: {
       error: {
         type: 'object',
-        properties: { code: { type: 'string' }, message: { type: 'string' }, hint: { type: 'string' } },
+        properties: {
+          code: { type: 'string' },
+          message: { type: 'string' },
+          hint: { type: 'string' },
+          retry_after_s: { type: 'integer', description: 'Seconds, as in Retry-After.' },
+        },
         required: ['code', 'message', 'hint'],
       },
     },

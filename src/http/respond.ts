@@ -9,9 +9,12 @@ import type { Env } from './env.ts';
  */
 const CHALLENGE = 'Bearer realm="glovebox"';
 
-/** `{error: {code, message, hint}}` with the table's status. */
+/** `{error: {code, message, hint}}` with the table's status, and `Retry-After` where it is known. */
 export function errorResponse(error: GloveboxError): Response {
-  const headers = error.status === 401 ? { 'WWW-Authenticate': CHALLENGE } : {};
+  const headers = {
+    ...(error.status === 401 ? { 'WWW-Authenticate': CHALLENGE } : {}),
+    ...(error.retryAfterS === undefined ? {} : { 'Retry-After': String(error.retryAfterS) }),
+  };
   return Response.json({ error: error.toBody() }, { status: error.status, headers });
 }
 

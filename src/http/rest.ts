@@ -4,6 +4,7 @@ import { createExecute, createExecuteStream, type ExecuteOptions } from './execu
 import { executionRoutes } from './executions.ts';
 import { type FilesOptions, fileRoutes } from './files.ts';
 import { type Health, healthRoute } from './health.ts';
+import { type Figures, metricsRoute } from './metrics.ts';
 import { describeApi, describeCall } from './openapi.ts';
 import { jsonResponse } from './openapi-parts.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -11,6 +12,8 @@ import { sessionRoutes } from './sessions.ts';
 export interface RestOptions extends ExecuteOptions, FilesOptions {
   readonly version: string;
   readonly health: Health;
+  /** What `GET /metrics` tells; without it there is no such route. */
+  readonly figures?: () => Figures;
 }
 
 const ANY_OBJECT = { type: 'object' } as const;
@@ -21,6 +24,7 @@ export function restRoutes(options: RestOptions): Route[] {
   const call = describeCall(tools);
   const routes: Route[] = [
     healthRoute(options.health),
+    ...(options.figures ? [metricsRoute(options.figures)] : []),
     {
       method: 'GET',
       path: '/tools',

@@ -2,8 +2,11 @@ import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Engine, EngineInfo } from './engine.ts';
 import type { Backend } from './factory.ts';
+import type { FairLimits } from './fair-queue.ts';
 import type { Instance } from './instance.ts';
+import { Load, type LoadFigures } from './load.ts';
 import { Manifests } from './manifests.ts';
+import { type MemoryLimits, MemoryQuota } from './memory-quota.ts';
 import { once, type Waiting } from './once.ts';
 import { Pool } from './pool.ts';
 import { recover } from './recovery.ts';
@@ -17,8 +20,12 @@ export interface CoreOptions {
   readonly setUp: (report: (message: string) => void) => Promise<Backend>;
   /** How long a call waits for the set-up; without end if left out. */
   readonly patienceMs?: number;
-  readonly limits: SessionLimits;
+  readonly limits: SessionLimits & MemoryLimits;
+  /** Of executions at once. */
+  readonly executions: FairLimits;
   readonly poolSize: number;
+  /** Sandboxes that may be started at once. */
+  readonly startsAtOnce: number;
   readonly onShutdown: OnShutdown;
   /** A container without which sessions are not kept: it runs as long as there will be a next run to keep them for. */
   readonly keepWhile?: string;
@@ -32,32 +39,47 @@ export interface CoreHealth {
   readonly image: string;
   readonly sessions: number;
   readonly pool: { readonly size: number; readonly ready: number };
+  readonly executions: LoadFigures;
+}
+
+/** What the server has to do just now, and has done so far. */
+export interface CoreFigures extends Pick<CoreHealth, 'sessions' | 'pool' | 'executions'> {
+  readonly ended: Load['ended'];
+  /** The sum of what sandboxes may take. */
+  readonly claimedMb: number;
 }
 
 /** Sessions over an engine: what both protocols stand on. */
 export class Core implements AsyncDisposable {
   readonly sessions: Sessions;
+  readonly load: Load;
   /** Gets the engine, the image and the pool ready, and brings earlier sessions back. */
   readonly prepare: (waiting?: Waiting) => Promise<{ backend: Backend; pool: Pool }>;
   readonly #options: CoreOptions;
+  readonly #memory: MemoryQuota;
   #pool: Pool | undefined;
   #engine: Engine | undefined;
 
   constructor(options: CoreOptions) {
     const { instance, limits, log, patienceMs } = options;
     this.#options = options;
+    this.load = new Load(options.executions);
+    this.#memory = new MemoryQuota(limits);
     const manifests = new Manifests(instance.directory);
     this.prepare = once(async (report) => {
       const backend = await options.setUp(report);
       this.#engine = backend.engine;
       const adopt = this.sessions.adopt.bind(this.sessions);
       await recover({ engine: backend.engine, instance, manifests, idleTtlS: limits.idleTtlS, adopt, log });
-      this.#pool = new Pool(backend, options.poolSize, log);
+      const { poolSize: size, startsAtOnce } = options;
+      this.#pool = new Pool(backend, { size, startsAtOnce, memory: this.#memory, log });
       return { backend, pool: this.#pool };
     }, patienceMs);
     this.sessions = new Sessions({
       limits,
       manifests,
+      load: this.load,
+      memory: this.#memory,
       log,
       prepare: async (waiting) => (await this.prepare(waiting)).pool,
       ...(options.onTunnel ? { onTunnel: options.onTunnel } : {}),
@@ -74,7 +96,21 @@ export class Core implements AsyncDisposable {
     if (deep && (await pool.ask('print(6 * 7)')) !== '42\n') {
       throw new GloveboxError('sandbox_lost', 'A new sandbox does not compute.');
     }
-    return { engine, image: backend.profile.image, sessions: this.sessions.count, pool: pool.status };
+    const { image } = backend.profile;
+    return { engine, image, sessions: this.sessions.count, pool: pool.status, executions: this.load.figures };
+  }
+
+  /** What `GET /metrics` says; asks the engine nothing. */
+  get figures(): CoreFigures {
+    const pool = this.#pool?.status ?? { size: this.#options.poolSize, ready: 0 };
+    const { sessions, load } = this;
+    return {
+      sessions: sessions.count,
+      pool,
+      executions: load.figures,
+      ended: load.ended,
+      claimedMb: this.#memory.claimedMb,
+    };
   }
 
   /** What becomes of the sessions; to be asked as soon as the end is called for, while the others of ours still run. */

@@ -68,6 +68,8 @@ export interface ExecutionOptions {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   readonly onOutput: OutputSink;
+  /** Hears what it waits for, before it runs. */
+  readonly onProgress?: (message: string) => void;
   /** Standard input, streamed as fast as the program reads; if it fails, the execution is cancelled. */
   readonly stdin?: AsyncIterable<Buffer>;
 }

@@ -1,26 +1,48 @@
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { type Backend, startSandbox } from './factory.ts';
+import { FairQueue } from './fair-queue.ts';
+import type { MemoryQuota } from './memory-quota.ts';
 import type { Sandbox } from './sandbox.ts';
 
 const REFILL_DELAY_MS = 100;
 const ASK_LIMIT_MS = 10_000;
+/** The server itself, as one of those that wait for a start: no owner has this name. */
+const NOBODY = '';
+
+export interface PoolOptions {
+  readonly size: number;
+  /** Sandboxes that may be started at once; of one owner all but one. */
+  readonly startsAtOnce: number;
+  readonly memory: MemoryQuota;
+  readonly log: Log;
+}
 
 /** Keeps started sandboxes ready, so that a new session need not wait for one. */
 export class Pool {
   readonly #backend: Backend;
   readonly #size: number;
+  readonly #memory: MemoryQuota;
   readonly #log: Log;
+  readonly #starts: FairQueue;
   readonly #ready: Sandbox[] = [];
   #starting = 0;
   #refilling: Promise<void> | undefined;
   #refillTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(backend: Backend, size: number, log: Log) {
+  constructor(backend: Backend, { size, startsAtOnce, memory, log }: PoolOptions) {
     this.#backend = backend;
     this.#size = size;
+    this.#memory = memory;
     this.#log = log;
+    this.#starts = new FairQueue({
+      places: startsAtOnce,
+      placesPerOwner: Math.max(1, startsAtOnce - 1),
+      // There are as many as sessions may be.
+      waitingPerOwner: Number.POSITIVE_INFINITY,
+    });
+    memory.onRoom = () => this.#refillLater();
     this.#refill();
   }
 
@@ -28,19 +50,26 @@ export class Pool {
     return { size: this.#size, ready: this.#ready.length };
   }
 
-  /** A sandbox that is the caller's from now on: a ready one, or one started now. */
-  async take(): Promise<Sandbox> {
-    for (let sandbox = this.#ready.shift(); sandbox; sandbox = this.#ready.shift()) {
-      if (sandbox.lost) continue;
-      this.#refillLater();
-      return sandbox;
-    }
-    this.#starting += 1;
+  /**
+   * A sandbox that is the owner's from now on, and counted as such: a ready one, or one started when it is their turn.
+   * @throws GloveboxError `capacity_exceeded` when their memory does not suffice.
+   */
+  async take(owner: string): Promise<Sandbox> {
+    // What is being made for the pool may be all that there is room for.
+    if (this.#ready.length === 0 && !this.#memory.fitsAnother()) await this.#refilling;
+    const ready = this.#takeReady();
     try {
-      return await startSandbox(this.#backend);
-    } finally {
-      this.#starting -= 1;
-      this.#refillLater();
+      this.#memory.claim(owner, ready ? 'pool' : 'new');
+    } catch (error) {
+      if (ready) this.#ready.push(ready);
+      throw error;
+    }
+    if (ready) return ready;
+    try {
+      return await this.#start(owner);
+    } catch (error) {
+      this.#memory.release(owner);
+      throw error;
     }
   }
 
@@ -49,7 +78,8 @@ export class Pool {
    * @throws GloveboxError `sandbox_lost` when it does not end well.
    */
   async ask(code: string): Promise<string> {
-    const sandbox = await this.take();
+    const ready = this.#takeReady();
+    const sandbox = ready ?? (await this.#start(NOBODY));
     const output: Buffer[] = [];
     try {
       const end = await sandbox.execute(
@@ -64,6 +94,7 @@ export class Pool {
       throw new GloveboxError('sandbox_lost', `Code in a new sandbox ended with status ${end.status}.`);
     } finally {
       await sandbox.remove();
+      if (ready) this.#memory.leavePool();
     }
   }
 
@@ -73,6 +104,24 @@ export class Pool {
     clearTimeout(this.#refillTimer);
     await this.#refilling;
     await Promise.all(this.#ready.splice(0).map((sandbox) => sandbox.remove().catch(() => {})));
+  }
+
+  #takeReady(): Sandbox | undefined {
+    let sandbox = this.#ready.shift();
+    for (; sandbox?.lost; sandbox = this.#ready.shift()) this.#memory.leavePool();
+    if (sandbox) this.#refillLater();
+    return sandbox;
+  }
+
+  async #start(owner: string): Promise<Sandbox> {
+    this.#starting += 1;
+    try {
+      using _turn = await this.#starts.enter(owner);
+      return await startSandbox(this.#backend);
+    } finally {
+      this.#starting -= 1;
+      this.#refillLater();
+    }
   }
 
   /** Not at once: the start of a container takes a processor from the first execution in the one just taken. */
@@ -90,10 +139,11 @@ export class Pool {
   }
 
   async #fill(): Promise<void> {
-    while (!this.#closed && this.#starting === 0 && this.#ready.length < this.#size) {
+    while (!this.#closed && this.#starting === 0 && this.#ready.length < this.#size && this.#memory.enterPool()) {
       try {
         this.#ready.push(await startSandbox(this.#backend));
       } catch (error) {
+        this.#memory.leavePool();
         // The next take starts its own and reports what is wrong to someone who can act on it.
         this.#log.warn('the pool could not start a sandbox', { error });
         return;

@@ -3,13 +3,14 @@ import { Contexts } from './contexts.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from './execution.ts';
 import { Jobs } from './jobs.ts';
 import { Limiter } from './limiter.ts';
+import type { Load } from './load.ts';
 import type { Sandbox } from './sandbox.ts';
 
 /** Calls of one session that may wait for a place. */
 const QUEUE_LIMIT = 32;
 const END_CONTEXT_MS = 10_000;
-/** Reads and writes of a session's files at once. */
-const FILE_OPERATIONS = 4;
+/** Reads and writes of a session's files at once, and lists of its packages. */
+const LOOKUPS = 4;
 
 /** Hears what the package gateway does for a session. */
 export interface DownloadListener {
@@ -56,6 +57,10 @@ export interface SessionHost {
   claim(session: Session): Promise<Sandbox>;
   /** Forgets a sandbox that is gone. */
   disown(sandbox: Sandbox): void;
+  /** Waits for a place among the executions of all sessions. */
+  enter: Load['enter'];
+  /** Takes note of an execution that has ended. */
+  count: Load['count'];
 }
 
 /** A handle that its owner holds: one sandbox at a time, and the files in it. */
@@ -76,9 +81,10 @@ export class Session implements SessionIdentity {
   readonly #downloadListeners = new Set<DownloadListener>();
   readonly #host: SessionHost;
   readonly #limiter: Limiter;
-  /** Apart, so that files can be read while all places are taken. */
-  readonly #fileOperations = new Limiter(FILE_OPERATIONS, QUEUE_LIMIT);
+  /** Apart, so that a session can be looked at while all places are taken. */
+  readonly #lookups = new Limiter(LOOKUPS, QUEUE_LIMIT);
   #sandbox: Promise<Sandbox> | undefined;
+  readonly #forgotten = new WeakSet<Sandbox>();
   #closed = false;
   /** What a replaced sandbox lost, for the next result to tell. */
   #reset: SandboxReset | undefined;
@@ -104,17 +110,19 @@ export class Session implements SessionIdentity {
    * @throws GloveboxError when it cannot be run at all; `session_busy` when too many wait before it.
    */
   async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
-    const places = await this.#enter(request, options.signal).catch((error: unknown) => {
+    const places = await this.#enter(request, options).catch((error: unknown) => {
       if (options.signal.aborted) return undefined;
       throw error;
     });
     if (!places) return { status: 'cancelled', exitCode: null };
     using _places = places;
+    const started = performance.now();
     const end = await this.#executeOnce(request, options).catch((error: unknown) => {
       if (!(error instanceof GloveboxError) || error.code !== 'sandbox_lost') throw error;
       // Nothing of this program has run, so it may run in the sandbox's successor.
       return this.#executeOnce(request, options);
     });
+    this.#host.count(request, end, performance.now() - started);
     const settled = this.contexts.settle(request, end);
     const reset = end.reset ? settled.reset : (this.#reset ?? settled.reset);
     // Not every caller of a file operation tells it: the next execution does.
@@ -187,11 +195,17 @@ export class Session implements SessionIdentity {
     return (await this.#sandbox?.catch(() => undefined))?.key;
   }
 
-  /** First the context's turn, then one of the session's places: who waits for the one does not hold the other. */
-  async #enter({ kind, context }: ExecutionRequest, signal: AbortSignal): Promise<Disposable> {
+  /**
+   * First the context's turn, then one of the session's places, then one that all sessions share:
+   * who waits for the one does not hold those after it.
+   */
+  async #enter(request: ExecutionRequest, options: ExecutionOptions): Promise<Disposable> {
+    const { kind, context } = request;
+    const limiter = kind === 'files' || kind === 'packages' ? this.#lookups : this.#limiter;
     using stack = new DisposableStack();
-    if (context !== undefined) stack.use(await this.contexts.enter(context, signal));
-    stack.use(await (kind === 'files' ? this.#fileOperations : this.#limiter).enter(signal));
+    if (context !== undefined) stack.use(await this.contexts.enter(context, options.signal));
+    stack.use(await limiter.enter(options.signal));
+    stack.use(await this.#host.enter(this.owner, request, options));
     return stack.move();
   }
 
@@ -218,6 +232,9 @@ export class Session implements SessionIdentity {
   }
 
   #forget(sandbox: Sandbox): void {
+    // Several executions may lose one sandbox; by the time of the last there may be a new one.
+    if (this.#forgotten.has(sandbox)) return;
+    this.#forgotten.add(sandbox);
     this.#sandbox = undefined;
     const lost = this.contexts.loseAll() ? (['contexts'] as const) : [];
     this.#reset = { reason: 'sandbox_lost', lost: ['files', ...lost, 'packages', 'background'] };

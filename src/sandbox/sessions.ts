@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import { GloveboxError } from '../errors.ts';
+import { capacityExceeded, GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Caller } from './caller.ts';
 import type { Job } from './jobs.ts';
+import type { Load } from './load.ts';
 import type { Manifest, Manifests } from './manifests.ts';
+import type { MemoryQuota } from './memory-quota.ts';
 import type { Waiting } from './once.ts';
 import type { Pool } from './pool.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -21,6 +23,8 @@ const SWEEP_MS = 1000;
 const RECORD_EVERY_MS = 10_000;
 /** After its caller's connection ended, an unused session lives for at most this part of its idle time. */
 const DISCONNECTED_PART = 1 / 6;
+/** Where it is others who must make room, nobody knows when they do. */
+const MOST_RETRY_AFTER_S = 600;
 
 export interface SessionLimits {
   readonly idleTtlS: number;
@@ -33,6 +37,10 @@ export interface SessionLimits {
 export interface SessionsOptions {
   readonly limits: SessionLimits;
   readonly manifests: Manifests;
+  /** The executions of all sessions. */
+  readonly load: Load;
+  /** Of all sandboxes. */
+  readonly memory: MemoryQuota;
   /** Gets the engine ready, once, and answers with the pool of its sandboxes. */
   readonly prepare: (waiting?: Waiting) => Promise<Pool>;
   /** Takes each connection that code of a session makes to its package index. */
@@ -50,6 +58,9 @@ export interface Lease extends Disposable {
 export class Sessions {
   readonly #options: SessionsOptions;
   readonly #sessions = new Map<string, Session>();
+  /** Whose memory each sandbox counts against, by its key. */
+  readonly #claims = new Map<string, string>();
+  readonly #closing = new Map<Promise<void>, Session>();
   readonly #sweep: NodeJS.Timeout;
 
   constructor(options: SessionsOptions) {
@@ -135,6 +146,8 @@ export class Sessions {
   adopt(manifest: Manifest, sandbox: Sandbox): void {
     const identity = { id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) };
     const session = new Session(identity, this.#host, this.#options.limits.concurrency, sandbox);
+    this.#options.memory.claimAnyway(session.owner);
+    this.#claims.set(sandbox.key, session.owner);
     this.#connectTunnels(session, sandbox);
     this.#touch(session, new Date(manifest.last_used_at));
     this.#sessions.set(keyOf(session.owner, session.id), session);
@@ -158,18 +171,31 @@ export class Sessions {
   readonly #host = {
     claim: async (session: Session): Promise<Sandbox> => {
       const pool = await this.#options.prepare();
-      const sandbox = await pool.take();
+      await this.#makeMemory(session.owner);
+      const sandbox = await pool.take(session.owner);
+      this.#claims.set(sandbox.key, session.owner);
       this.#connectTunnels(session, sandbox);
       try {
         this.#write(session, sandbox.key);
       } catch (error) {
         await sandbox.remove().catch(() => {});
+        this.#release(sandbox);
         throw error;
       }
       return sandbox;
     },
-    disown: (sandbox: Sandbox): void => this.#options.manifests.remove(sandbox.key),
+    disown: (sandbox: Sandbox): void => {
+      this.#options.manifests.remove(sandbox.key);
+      this.#release(sandbox);
+    },
+    enter: (...call: Parameters<Load['enter']>) => this.#options.load.enter(...call),
+    count: (...call: Parameters<Load['count']>) => this.#options.load.count(...call),
   };
+
+  #release({ key }: Sandbox): void {
+    const owner = this.#claims.get(key);
+    if (this.#claims.delete(key) && owner !== undefined) this.#options.memory.release(owner);
+  }
 
   async #lease(owner: string, id: string, options: Waiting & { readonly mint?: boolean }): Promise<Lease> {
     let session = this.#sessions.get(keyOf(owner, id));
@@ -221,20 +247,45 @@ export class Sessions {
 
   /** Closes the owner's least recently used idle session when a cap is reached; never another owner's. */
   #makeRoom(owner: string): void {
-    const own = [...this.#sessions.values()].filter((session) => session.owner === owner);
+    const own = this.list(owner).length;
     const { maxSessions, maxSessionsPerOwner } = this.#options.limits;
-    if (own.length < maxSessionsPerOwner && this.#sessions.size < maxSessions) return;
-    const [oldest] = own
-      .filter((session) => session.uses === 0)
-      .sort((a, b) => a.lastUsedAt.getTime() - b.lastUsedAt.getTime());
+    if (own < maxSessionsPerOwner && this.#sessions.size < maxSessions) return;
+    const oldest = this.#oldestIdle(owner);
     if (!oldest) {
       const limit =
-        own.length >= maxSessionsPerOwner
-          ? `${maxSessionsPerOwner} sessions for one owner`
-          : `${maxSessions} sessions in all`;
-      throw new GloveboxError('capacity_exceeded', `This server allows ${limit}, and none of yours is idle.`);
+        own >= maxSessionsPerOwner ? `${maxSessionsPerOwner} sessions for one owner` : `${maxSessions} sessions in all`;
+      throw capacityExceeded(
+        `This server allows ${limit}, and none of yours is idle.`,
+        this.#retryAfterS(owner),
+        'Close a session that is no longer needed.',
+      );
     }
     this.#closeInBackground(oldest, 'made room for a new session');
+  }
+
+  /** Closes the owner's idle sessions, the least recently used first, until there is memory for one more sandbox. */
+  async #makeMemory(owner: string): Promise<void> {
+    const { memory } = this.#options;
+    while (!memory.fits(owner)) {
+      const closing = [...this.#closing].filter(([, session]) => session.owner === owner);
+      const oldest = this.#oldestIdle(owner);
+      if (closing.length === 0 && !oldest) throw memory.exceeded(owner, this.#retryAfterS(owner));
+      if (closing.length === 0 && oldest) this.#closeInBackground(oldest, 'made room for a new session');
+      else await Promise.race(closing.map(([closed]) => closed));
+    }
+  }
+
+  #oldestIdle(owner: string): Session | undefined {
+    return [...this.#sessions.values()]
+      .filter((session) => session.owner === owner && session.uses === 0)
+      .sort((a, b) => a.lastUsedAt.getTime() - b.lastUsedAt.getTime())[0];
+  }
+
+  /** When one of the owner's calls is likely to have ended; for one who has no sandbox, when another's may be gone. */
+  #retryAfterS(owner: string): number {
+    if ([...this.#claims.values()].includes(owner)) return this.#options.load.retryAfterS(owner);
+    const soonest = Math.min(...[...this.#sessions.values()].map(({ expiresAt }) => expiresAt.getTime()));
+    return Math.min(MOST_RETRY_AFTER_S, Math.max(1, Math.ceil((soonest - Date.now()) / 1000)));
   }
 
   #touch(session: Session, at = new Date()): void {
@@ -254,9 +305,11 @@ export class Sessions {
 
   #closeInBackground(session: Session, why: string): void {
     this.#options.log.info('closing a session', { session: session.id, owner: session.owner, why });
-    this.#close(session).catch((error: unknown) =>
+    const closed = this.#close(session).catch((error: unknown) =>
       this.#options.log.warn('a session could not be removed', { session: session.id, owner: session.owner, error }),
     );
+    this.#closing.set(closed, session);
+    void closed.finally(() => this.#closing.delete(closed));
   }
 
   async #close(session: Session): Promise<void> {

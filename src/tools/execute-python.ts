@@ -126,7 +126,12 @@ async function run(
   const started = performance.now();
   const end = await session.execute(
     { ...toRequest(input), results, keep: keepPolicy(id, input, limits) },
-    { timeoutMs: timeoutS * 1000, signal, onOutput: output.take },
+    {
+      timeoutMs: timeoutS * 1000,
+      signal,
+      onOutput: output.take,
+      onProgress: (message) => void emit({ type: 'progress', message }),
+    },
   );
   const durationMs = performance.now() - started;
   await output.finish();

@@ -112,6 +112,7 @@ async function installDependencies(
       timeoutMs: (input.timeout_s ?? limits.installTimeoutS) * 1000,
       signal: context.signal,
       onOutput: (_stream, chunk) => log.take(chunk),
+      onProgress: (message) => void context.emit({ type: 'progress', message }),
     },
   );
   if (end.exitCode !== 0) await clearUp(session);

@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest';
+import { Load } from '../sandbox/load.ts';
+import { renderMetrics } from './metrics.ts';
+
+test('metrics tell what runs, how executions ended, and in cumulative buckets how long they took', () => {
+  const load = new Load({ places: 8, placesPerOwner: 2, waitingPerOwner: 1 });
+  load.count({ code: '1' }, { status: 'ok', exitCode: 0 }, 4);
+  load.count({ code: '1' }, { status: 'ok', exitCode: 0 }, 200);
+  load.count({ code: '1' }, { status: 'timeout', exitCode: null }, 4_000_000);
+  load.count({ kind: 'install' }, { status: 'error', exitCode: 1 }, 2000);
+  const text = renderMetrics({
+    sessions: 3,
+    pool: { size: 2, ready: 1 },
+    executions: load.figures,
+    ended: load.ended,
+    claimedMb: 1,
+  });
+  expect(text.split('\n')).toEqual(
+    expect.arrayContaining([
+      '# TYPE glovebox_sessions gauge',
+      'glovebox_sessions 3',
+      'glovebox_pool_ready 1',
+      'glovebox_memory_limit_bytes 1048576',
+      'glovebox_executions_places 8',
+      'glovebox_executions_total{kind="code",status="ok"} 2',
+      'glovebox_executions_total{kind="install",status="error"} 1',
+      'glovebox_execution_seconds_bucket{kind="code",le="0.005"} 1',
+      'glovebox_execution_seconds_bucket{kind="code",le="0.1"} 1',
+      'glovebox_execution_seconds_bucket{kind="code",le="3600"} 2',
+      'glovebox_execution_seconds_bucket{kind="code",le="+Inf"} 3',
+      'glovebox_execution_seconds_sum{kind="code"} 4000.204',
+      'glovebox_execution_seconds_count{kind="code"} 3',
+    ]),
+  );
+  expect(text.endsWith('\n')).toBe(true);
+});

@@ -1,0 +1,162 @@
+import { describe, expect, it } from 'vitest';
+import { FairQueue } from './fair-queue.ts';
+
+const GENEROUS = { places: 4, placesPerOwner: 4, waitingPerOwner: 100 };
+
+/** Lets everything go on that can. */
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+/** A queue whose places are given back by hand, and who got one, in order. */
+function open(limits: Partial<typeof GENEROUS>) {
+  const queue = new FairQueue({ ...GENEROUS, ...limits });
+  const admitted: string[] = [];
+  const places: { readonly owner: string; readonly place: Disposable }[] = [];
+  const enter = (owner: string, options = {}) =>
+    queue.enter(owner, options).then((place) => {
+      admitted.push(owner);
+      places.push({ owner, place });
+    });
+  const giveBack = (at = 0) => places.splice(at, 1)[0]?.place[Symbol.dispose]();
+  return { queue, admitted, places, enter, giveBack };
+}
+
+/** The same numbers for the same seed, from 0 up to 1. */
+function randomFrom(seed: number): () => number {
+  let state = (seed + 1) * 2_654_435_761;
+  return () => {
+    state = (state * 1_664_525 + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+describe('a fair queue', () => {
+  it('gives free places to each owner in turn, however many calls one of them has waiting', async () => {
+    const { admitted, enter, giveBack } = open({ places: 1, placesPerOwner: 1 });
+    for (let call = 0; call < 5; call += 1) void enter('flood');
+    void enter('one');
+    void enter('other');
+    for (let turn = 0; turn < 7; turn += 1) {
+      await settle();
+      giveBack();
+    }
+    expect(admitted).toEqual(['flood', 'flood', 'one', 'other', 'flood', 'flood', 'flood']);
+  });
+
+  it('lets calls of one owner in by their order', async () => {
+    const queue = new FairQueue({ ...GENEROUS, places: 1 });
+    const order: number[] = [];
+    const first = await queue.enter('a');
+    const others = [1, 2, 3].map(async (call) => {
+      using _place = await queue.enter('a');
+      order.push(call);
+    });
+    first[Symbol.dispose]();
+    await Promise.all(others);
+    expect(order).toEqual([1, 2, 3]);
+    expect([queue.running, queue.waiting]).toEqual([0, 0]);
+  });
+
+  it('keeps its last place for owners who have none', async () => {
+    const { queue, admitted, enter } = open({ places: 3, placesPerOwner: 2 });
+    for (const owner of ['a', 'b', 'a', 'b']) void enter(owner);
+    await settle();
+    expect(admitted).toEqual(['a', 'b']);
+    await enter('c');
+    expect(queue.running).toBe(3);
+  });
+
+  it('lets one owner have all places where that is allowed', async () => {
+    const { queue, enter } = open({ places: 3, placesPerOwner: 3 });
+    for (let call = 0; call < 4; call += 1) void enter('a');
+    await settle();
+    expect([queue.running, queue.waiting]).toEqual([3, 1]);
+  });
+
+  it('holds an owner to its own limit while others enter', async () => {
+    const { queue, admitted, enter } = open({ places: 8, placesPerOwner: 2 });
+    for (const owner of ['a', 'a', 'a', 'b']) void enter(owner);
+    await settle();
+    expect(admitted).toEqual(['a', 'a', 'b']);
+    expect(queue.waiting).toBe(1);
+  });
+
+  it('refuses at once when too many of an owner wait, and says when to come again', async () => {
+    const { enter } = open({ places: 1, placesPerOwner: 1, waitingPerOwner: 1 });
+    await enter('a');
+    void enter('a');
+    await expect(enter('a')).rejects.toMatchObject({ code: 'capacity_exceeded', retryAfterS: 1 });
+    const b = enter('b');
+    await expect(enter('b')).rejects.toMatchObject({ message: expect.stringContaining('1 execution') });
+    void b;
+  });
+
+  it('ends a wait with its signal or its patience, and the place goes to the next', async () => {
+    const { queue, admitted, enter, giveBack } = open({ places: 1 });
+    await enter('a');
+    const gone = new AbortController();
+    const leaving = enter('b', { signal: gone.signal });
+    const impatient = enter('c', { patienceMs: 1 });
+    void enter('d');
+    gone.abort(new Error('gone'));
+    await expect(leaving).rejects.toThrow('gone');
+    await expect(impatient).rejects.toMatchObject({ code: 'capacity_exceeded' });
+    giveBack();
+    await settle();
+    expect(admitted).toEqual(['a', 'd']);
+    expect(queue.waiting).toBe(0);
+    await expect(enter('e', { signal: gone.signal })).rejects.toThrow('gone');
+  });
+
+  it('tells who waits how many of theirs are ahead, and nothing to who need not', async () => {
+    const { enter } = open({ places: 1 });
+    const heard: number[] = [];
+    const onWait = (ahead: number) => void heard.push(ahead);
+    await enter('a', { onWait });
+    void enter('a', { onWait });
+    void enter('a', { onWait });
+    void enter('b', { onWait });
+    expect(heard).toEqual([0, 1, 0]);
+  });
+
+  it.each(Array.from({ length: 40 }, (_, seed) => seed))(
+    'lets no owner without a place wait for more than one turn of another, or for nothing (interleaving %i)',
+    async (seed) => {
+      const random = randomFrom(seed);
+      const pick = (count: number) => Math.floor(random() * count);
+      const limits = { places: 1 + pick(4), placesPerOwner: 1 + pick(4) };
+      const { queue, admitted, places, enter, giveBack } = open(limits);
+      const owners = ['a', 'b', 'c', 'd'].slice(0, 2 + pick(3));
+      const calls = new Map(owners.map((owner) => [owner, 0]));
+      const holds = (owner: string) => places.filter((held) => held.owner === owner).length;
+      const got = (owner: string) => admitted.filter((each) => each === owner).length;
+      /** Of each owner who waits and has no place: who was let in meanwhile. */
+      const overtakers = new Map<string, string[]>();
+      for (let step = 0; step < 150; step += 1) {
+        const seen = admitted.length;
+        if (random() < 0.55) {
+          const owner = owners[pick(owners.length)] ?? '';
+          calls.set(owner, (calls.get(owner) ?? 0) + 1);
+          void enter(owner);
+        } else giveBack(pick(places.length));
+        await settle();
+        for (const owner of owners) {
+          const waits = holds(owner) === 0 && got(owner) < (calls.get(owner) ?? 0);
+          if (!waits || admitted.indexOf(owner, seen) >= 0) overtakers.delete(owner);
+          if (!waits) continue;
+          const before = overtakers.get(owner);
+          overtakers.set(owner, before ? [...before, ...admitted.slice(seen)] : []);
+        }
+        for (const others of overtakers.values()) expect(new Set(others).size).toBe(others.length);
+        if (overtakers.size > 0) expect(queue.running).toBe(limits.places);
+        expect(queue.running).toBe(places.length);
+        expect(places.length).toBeLessThanOrEqual(limits.places);
+        for (const owner of owners) expect(holds(owner)).toBeLessThanOrEqual(limits.placesPerOwner);
+      }
+      while (places.length > 0) {
+        giveBack();
+        await settle();
+      }
+      expect([queue.running, queue.waiting]).toEqual([0, 0]);
+    },
+  );
+});

@@ -1,0 +1,88 @@
+import { capacityExceeded } from '../errors.ts';
+
+export interface MemoryLimits {
+  /** What one sandbox may take, in MiB. */
+  readonly memoryMb: number;
+  /** What all sandboxes may take together, pooled ones included; without end if left out. */
+  readonly maxMemoryMb?: number;
+  /** What the sandboxes of one owner may take together. */
+  readonly maxMemoryMbPerOwner?: number;
+}
+
+/** Memory as sandboxes may come to use it: the sum of their limits, not what they use now. */
+export class MemoryQuota {
+  /** Hears that there is room again. */
+  onRoom: () => void = () => {};
+  readonly #limits: MemoryLimits;
+  readonly #owned = new Map<string, number>();
+  #sandboxes = 0;
+  #pooled = 0;
+
+  constructor(limits: MemoryLimits) {
+    this.#limits = limits;
+  }
+
+  /** Of sandboxes that exist or are being made, in MiB. */
+  get claimedMb(): number {
+    return this.#sandboxes * this.#limits.memoryMb;
+  }
+
+  /** Whether the owner may have one more sandbox, which may be a pooled one. */
+  fits(owner: string): boolean {
+    return this.#fitsOwner(owner) && (this.#pooled > 0 || this.fitsAnother());
+  }
+
+  /** Whether there may be one more sandbox besides those that there are. */
+  fitsAnother(): boolean {
+    return (this.#sandboxes + 1) * this.#limits.memoryMb <= (this.#limits.maxMemoryMb ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** Counts an owner's sandbox, a pooled or a new one. @throws GloveboxError `capacity_exceeded` */
+  claim(owner: string, from: 'pool' | 'new'): void {
+    if (!this.#fitsOwner(owner) || (from === 'new' && !this.fitsAnother())) throw this.exceeded(owner, 1);
+    this.claimAnyway(owner);
+    if (from === 'pool') this.leavePool();
+  }
+
+  /** Counts one that exists already, whatever the limits are now. */
+  claimAnyway(owner: string): void {
+    this.#sandboxes += 1;
+    this.#owned.set(owner, (this.#owned.get(owner) ?? 0) + 1);
+  }
+
+  release(owner: string): void {
+    const left = (this.#owned.get(owner) ?? 0) - 1;
+    if (left > 0) this.#owned.set(owner, left);
+    else this.#owned.delete(owner);
+    this.#sandboxes -= 1;
+    this.onRoom();
+  }
+
+  /** Counts one more in the pool, if there is room for it. */
+  enterPool(): boolean {
+    if (!this.fitsAnother()) return false;
+    this.#pooled += 1;
+    this.#sandboxes += 1;
+    return true;
+  }
+
+  leavePool(): void {
+    this.#pooled -= 1;
+    this.#sandboxes -= 1;
+  }
+
+  exceeded(owner: string, retryAfterS: number) {
+    const { memoryMb, maxMemoryMb, maxMemoryMbPerOwner } = this.#limits;
+    const limit = this.#fitsOwner(owner) ? `${maxMemoryMb} MiB in all` : `${maxMemoryMbPerOwner} MiB for one owner`;
+    return capacityExceeded(
+      `A session takes ${memoryMb} MiB, this server allows ${limit}, and none of yours is idle.`,
+      retryAfterS,
+      'Close a session that is no longer needed.',
+    );
+  }
+
+  #fitsOwner(owner: string): boolean {
+    const { memoryMb, maxMemoryMbPerOwner = Number.POSITIVE_INFINITY } = this.#limits;
+    return ((this.#owned.get(owner) ?? 0) + 1) * memoryMb <= maxMemoryMbPerOwner;
+  }
+}
