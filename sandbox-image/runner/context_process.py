@@ -8,13 +8,15 @@ from typing import Any
 import results
 from context import Context
 from execution import read_request
-from program import exit_code, prepare_run, report_error, tell
+from imported import Imported
+from program import exit_code, prepare_run, report_error, tell, tell_imported
 
 
 def serve(request: dict[str, Any] | None, requests: int, display: int, report: int) -> None:
     """Runs that request and those that follow, until there are no more."""
     results.install()
     context = Context()
+    imported = Imported()
     while request is not None:
         before = _cpu_ms()
         _give_no_input()
@@ -24,6 +26,7 @@ def serve(request: dict[str, Any] | None, requests: int, display: int, report: i
         results.finish()
         if error is not None and not isinstance(error, SystemExit):
             report_error(error, report)
+        tell_imported(report, imported)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         done = {
             "exit_code": _code_of(error),
