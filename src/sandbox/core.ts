@@ -45,7 +45,7 @@ export class Core implements AsyncDisposable {
     this.prepare = once(async (report) => {
       const backend = await options.setUp(report);
       const adopt = this.sessions.adopt.bind(this.sessions);
-      await recover({ engine: backend.engine, instance, manifests, idleTtlS: limits.idleTtlS, adopt, log });
+      await recover({ backend, instance, manifests, idleTtlS: limits.idleTtlS, adopt, log });
       this.#pool = new Pool(backend, options.poolSize, log);
       return { backend, pool: this.#pool };
     }, patienceMs);
