@@ -147,9 +147,12 @@ class Preload:
         if self._ready:
             self._order(self._ready, {}, [])
 
-    def grow(self, become: Become) -> Program | None:
-        """Starts to import what is missing, if there is memory; for when nothing runs. Returns as `become` does."""
-        if self._growing or not self._missing or self._attempts >= MAX_ATTEMPTS or not _has_room(LEAST_ROOM_TO_GROW):
+    def grow(self, become: Become, idle: bool) -> Program | None:
+        """Starts to import what is missing, if there is memory, while nothing runs. Returns as `become` does."""
+        first_of_list = not self._adaptive and self._attempts == 0
+        if self._growing or not self._missing or not (idle or first_of_list):
+            return None
+        if self._attempts >= MAX_ATTEMPTS or not _has_room(LEAST_ROOM_TO_GROW):
             return None
         self._attempts += 1
         try:

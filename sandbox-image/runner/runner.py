@@ -60,7 +60,7 @@ class Runner:
         self.tunnels = Tunnels(self.send, self.watch, self.unwatch)
         self.send(frames.pack_json(frames.READY, 0, {"python": ".".join(map(str, sys.version_info[:3]))}))
         while True:
-            if not self.pending and not self.executions and (program := self.preload.grow(self.become_zygote)):
+            if program := self.preload.grow(self.become_zygote, idle=not self.pending and not self.executions):
                 return program
             at = self.next_pending()
             self.drop_unfit_spare(at)
