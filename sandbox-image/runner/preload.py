@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import frames
 import linux
 from execution import Execution
-from imported import is_name
 from program import Pipes, Program
 from shadows import Shadows
+from wanted import Wanted
 from zygote_end import ZygoteEnd
 
 FORK_LIMIT_S = 1.0
@@ -28,13 +27,10 @@ LEAST_ROOM_TO_GROW = 1 / 2
 LEAST_ROOM_TO_STAY = 1 / 8
 MOST_MEMORY = 1 / 4
 """Parts of the memory limit: what must be free, and what loaded modules may take."""
-MAX_WANTED = 3000
 MAX_ORDER = 500
 """Names in one message."""
 MAX_ATTEMPTS = 100
 """In all: each module that cannot be had costs one."""
-MAX_NOTES = 16
-"""The control plane takes a few more."""
 
 Become = Callable[[socket.socket, dict[str, Any]], Program | None]
 """Turns a fork of the runner into a zygote."""
@@ -47,45 +43,31 @@ class Preload:
         watch: Callable[[int, int, Callable[[int, int], None]], None],
         unwatch: Callable[[int], None],
     ) -> None:
-        self._send = send
         self._watch = watch
         self._unwatch = unwatch
-        self._adaptive = False
-        self._wanted: list[str] = []
-        self._missing: list[str] = []
-        """Of these, what no zygote has and what is still to be tried."""
-        self._refused: set[str] = set()
+        self._wanted = Wanted(send)
         self._ready: ZygoteEnd | None = None
         self._growing: ZygoteEnd | None = None
-        self._has: set[str] = set()
-        """The names that the ready zygote was asked for."""
         self._looked_up: set[str] = set()
         """Top-level names that its imports asked for: a module of the session by such a name retires it."""
         self._coming: tuple[Execution, Callable[[Execution], None], float] | None = None
         """The process that it is about to fork, who gets it, and by when."""
         self._shadows = Shadows()
         self._attempts = 0
-        self._notes = 0
 
     def configure(self, setting: Any) -> None:
         """`adaptive`, `none`, or names of modules."""
-        self._adaptive = setting == "adaptive"
-        self._wanted = [name for name in setting if is_name(name)] if isinstance(setting, list) else []
-        self._find_missing()
+        self._wanted.configure(setting)
 
     def learn(self, names: Any, oom_killed: bool) -> None:
         """Takes what an execution has imported, and looks whether there still is memory."""
-        if self._adaptive and isinstance(names, list):
-            known = {*self._wanted}
-            self._wanted += [name for name in names if is_name(name) and name not in known]
-            del self._wanted[MAX_WANTED:]
-        if oom_killed and self._adaptive:
+        self._wanted.add(names)
+        if oom_killed and self._wanted.adaptive:
             # There was no memory for it after all; what is imported from now on counts anew.
-            self._wanted = []
+            self._wanted.forget()
             self._retire()
         elif self._ready and not _has_room(LEAST_ROOM_TO_STAY):
             self._retire()
-        self._find_missing()
 
     @property
     def forking(self) -> bool:
@@ -149,8 +131,8 @@ class Preload:
 
     def grow(self, become: Become, idle: bool) -> Program | None:
         """Starts to import what is missing, if there is memory, while nothing runs. Returns as `become` does."""
-        first_of_list = not self._adaptive and self._attempts == 0
-        if self._growing or not self._missing or not (idle or first_of_list):
+        first_of_list = not self._wanted.adaptive and self._attempts == 0
+        if self._growing or not self._wanted.missing or not (idle or first_of_list):
             return None
         if self._attempts >= MAX_ATTEMPTS or not _has_room(LEAST_ROOM_TO_GROW):
             return None
@@ -159,8 +141,8 @@ class Preload:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         except OSError:
             return None
-        names = self._missing[:MAX_ORDER]
-        order = {"import": names, "any": not self._adaptive}
+        names = self._wanted.missing[:MAX_ORDER]
+        order = {"import": names, "any": not self._wanted.adaptive}
         if self._ready:
             # The new one has all that this one has.
             started = self._order(self._ready, order, [theirs.fileno()])
@@ -183,7 +165,7 @@ class Preload:
         if message is None:
             self._lose(zygote)
         elif isinstance(message.get("failed"), str):
-            self._refuse(message["failed"], str(message.get("reason")))
+            self._wanted.refuse([message["failed"]], str(message.get("reason")))
             self._drop(zygote)
         elif isinstance(message.get("loaded"), list) and zygote is self._growing:
             self._switch_to(zygote, message)
@@ -200,21 +182,20 @@ class Preload:
     def _switch_to(self, zygote: ZygoteEnd, message: dict[str, Any]) -> None:
         memory = linux.memory()
         if memory and int(message["bytes"]) > memory[0] * MOST_MEMORY:
-            self._refused.update(zygote.names)
-            self._note(zygote.names[0], "with what was imported beside it, it takes more than a quarter of the memory")
+            self._wanted.refuse(zygote.names, "with what it comes with, it takes more than a quarter of the memory")
             self._drop(zygote)
             return
         self._growing = None
-        has = {*self._has, *zygote.names}
+        had = self._wanted.had
         if self._ready:
             self._drop(self._ready)
-        self._ready, self._has, self._looked_up = zygote, has, {str(name) for name in message["loaded"]}
-        self._find_missing()
+        self._ready, self._looked_up = zygote, {str(name) for name in message["loaded"]}
+        self._wanted.have(had | set(zygote.names))
 
     def _lose(self, zygote: ZygoteEnd) -> None:
         """It has ended, hangs or talks nonsense; a module that it imported did that, or something of the session."""
         if zygote is self._growing and zygote.began:
-            self._refuse(zygote.began, "its import crashed or took too long")
+            self._wanted.refuse([zygote.began], "its import crashed or took too long")
         self._drop(zygote)
 
     def _retire(self) -> None:
@@ -230,18 +211,12 @@ class Preload:
             self._growing = None
         if zygote is self._ready:
             self._ready = None
-            self._has = set()
+            self._wanted.have(set())
             if self._coming:
                 execution = self._coming[0]
                 self._coming = None
                 execution.control.close()
                 execution.close()
-        self._find_missing()
-
-    def _find_missing(self) -> None:
-        self._missing = [
-            name for name in self._wanted if name not in self._has and self._refused.isdisjoint(_with_parents(name))
-        ]
 
     def _order(self, zygote: ZygoteEnd, order: dict[str, Any], descriptors: list[int]) -> bool:
         try:
@@ -250,21 +225,6 @@ class Preload:
             self._lose(zygote)
             return False
         return True
-
-    def _refuse(self, name: str, reason: str) -> None:
-        self._refused.add(name)
-        if reason:
-            self._note(name, reason)
-
-    def _note(self, name: str, reason: str) -> None:
-        if self._notes < MAX_NOTES:
-            self._notes += 1
-            self._send(frames.pack_json(frames.NOTE, 0, {"preload_failed": {"module": name, "reason": reason[:500]}}))
-
-
-def _with_parents(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def _has_room(part: float) -> bool:
