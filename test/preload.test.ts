@@ -78,6 +78,13 @@ describe('by default', () => {
     expect(await use(server)).toBeLessThan((await use(plain)) * 1.1);
   });
 
+  test('where the modules would take a quarter of the memory, they are not kept, and the log says so', async () => {
+    await using small = await startData({ GLOVEBOX_MEMORY_MB: '128', GLOVEBOX_POOL_SIZE: '0' });
+    const session_id = await openSession(small);
+    for (let run = 0; run < 3; run += 1) expect(await importPandas(session_id, small)).toMatchObject({ found: false });
+    await expect.poll(() => small.stderr()).toMatch(/could not be preloaded .*more than a quarter of the memory/);
+  });
+
   test('random numbers differ between executions', async () => {
     const session_id = await openSession(server);
     await importPandas(session_id);

@@ -194,6 +194,20 @@ class PreloadTest(unittest.TestCase):
             self.assertEqual(self.printed(client.run("print(1)")), "1\n")
         self.assertTrue(client.find_soon("yaml"))
 
+    def test_the_process_with_the_modules_cannot_be_read_by_the_code(self) -> None:
+        client = self.start(["yaml"])
+        self.assertTrue(client.find_soon("yaml"))
+        outcome = client.run(
+            "import os\n"
+            "zygote = int(open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].split()[1])\n"
+            "runner = int(open(f'/proc/{zygote}/stat').read().rpartition(')')[2].split()[1])\n"
+            "print(b'runner' in open(f'/proc/{runner}/cmdline', 'rb').read())\n"
+            "for name in ('mem', 'environ', 'fd/1'):\n"
+            "    try: open(f'/proc/{zygote}/{name}', 'rb'); print('open', name)\n"
+            "    except PermissionError: pass\n"
+        )
+        self.assertEqual(self.printed(outcome), "True\n")
+
     def test_a_request_that_is_stopped_while_it_waits_ends_at_once(self) -> None:
         client = self.start(["sklearn.linear_model"])
         outcome = client.start("import sklearn.linear_model\nimport time; time.sleep(30)")
