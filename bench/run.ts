@@ -3,6 +3,7 @@ import { measureFairness } from './fairness.ts';
 import { measureInstalls } from './install.ts';
 import { measureMemory } from './memory.ts';
 import { measureNewSessions } from './new-session.ts';
+import { measurePreload } from './preload.ts';
 import { measurePrints } from './print.ts';
 import { save } from './results.ts';
 import { openSetting, type Setting } from './setting.ts';
@@ -19,6 +20,7 @@ Measures Glovebox against what the machine and the engine alone take for the sam
 
 const PARTS: readonly [name: string, measure: (setting: Setting) => Promise<Row[]>][] = [
   ['print(1) by every way in', measurePrints],
+  ['imports', measurePreload],
   ['new sessions', measureNewSessions],
   ['fairness', measureFairness],
   ['memory', measureMemory],

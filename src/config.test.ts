@@ -58,6 +58,21 @@ describe('the configuration', () => {
     expect(loadConfig(env).packagesDeny).toEqual(['demo>=2,<3', 'other', 'third!=1.0']);
   });
 
+  it.each([
+    [undefined, 'adaptive'],
+    ['none', 'none'],
+    ['pandas, matplotlib.pyplot', ['pandas', 'matplotlib.pyplot']],
+  ])('takes %j for what code finds loaded', (value, expected) => {
+    expect(loadConfig({ ...HOME, GLOVEBOX_PRELOAD: value }).preload).toEqual(expected);
+  });
+
+  it.each(['pandas;os', 'a b', '../x', 'none,pandas', 'adaptive,none', '1a', 'a..b'])(
+    'refuses %j as modules by the name of the setting',
+    (value) => {
+      expect(() => loadConfig({ ...HOME, GLOVEBOX_PRELOAD: value })).toThrow(/^GLOVEBOX_PRELOAD is /);
+    },
+  );
+
   it('gives the workspace half of the memory when that is less than its default', () => {
     expect(loadConfig(HOME).diskMb).toBe(512);
     expect(loadConfig({ ...HOME, GLOVEBOX_MEMORY_MB: '256' }).diskMb).toBe(128);

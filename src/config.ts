@@ -19,6 +19,20 @@ const requirements = z
   .transform((value) => (typeof value === 'string' ? value.split(/,(?=\s*[A-Za-z0-9])/) : value))
   .transform((items) => items.map((item) => item.trim()).filter(Boolean));
 
+/** Dotted names of Python modules; the words alone are no names of modules. */
+const preload = list
+  .refine((names) => names.every((name) => /^[A-Za-z_]\w{0,99}(\.[A-Za-z_]\w{0,99})*$/.test(name)), {
+    message: 'not "adaptive", "none" or names of modules such as pandas,matplotlib.pyplot',
+  })
+  .refine((names) => names.length <= 100, { message: 'more than 100 names' })
+  .refine((names) => names.length === 1 || !names.some((name) => name === 'adaptive' || name === 'none'), {
+    message: '"adaptive" and "none" stand alone',
+  })
+  .transform((names) => {
+    const [first] = names;
+    return first === 'adaptive' || first === 'none' ? first : first === undefined ? 'none' : names;
+  });
+
 /**
  * Every setting, once. `exec_timeout_s` is `GLOVEBOX_EXEC_TIMEOUT_S` in the environment,
  * `--exec-timeout-s` as a flag and `exec_timeout_s` in the configuration file.
@@ -93,6 +107,11 @@ const settings = z.strictObject({
     .describe('Memory of all sandboxes of one owner; unlimited by default.'),
   requests_per_minute: whole(0, 1_000_000).default(0).describe('HTTP requests of one owner; 0 sets no limit.'),
   pool_size: whole(0, 1000).default(2).describe('Sandboxes kept ready for new sessions.'),
+  preload: preload
+    .default('adaptive')
+    .describe(
+      'Modules of the image that code finds loaded: names, "none", or "adaptive", those that the session has imported.',
+    ),
   default_session: z.enum(['new', 'owner']).optional().describe('What a call that names no session gets.'),
   on_shutdown: z
     .enum(['remove', 'keep'])

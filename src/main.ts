@@ -143,9 +143,9 @@ async function setUp(config: Config, log: Log, install: boolean, label: string, 
   const found = install ? await findEngine(config) : await connectEngine(config);
   const { docker } = found ?? (await installEngine(config, report));
   const image = await ensureImage(docker, config, report);
-  const { memoryMb, cpus, pids, diskMb, maxLifetimeS, runtime } = config;
+  const { memoryMb, cpus, pids, diskMb, maxLifetimeS, runtime, preload } = config;
   const sizes = { memoryMb, cpus, pids, diskMb, maxLifetimeS, ...(runtime ? { runtime } : {}) };
-  return { engine: new DockerEngine(docker, log), profile: { ...sizes, instance: label, image } };
+  return { engine: new DockerEngine(docker, log), profile: { ...sizes, instance: label, image, preload }, log };
 }
 
 function createMcp(

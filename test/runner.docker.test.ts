@@ -42,7 +42,7 @@ it.each([
   expect(exitCode).toBe(0);
 });
 
-it('tables, figures and pictures are shown as results in the image with data packages', {
+it('tables and pictures are shown as results, and loaded modules are shared, in the image with data packages', {
   timeout: 240_000,
 }, async () => {
   const { docker } = await engine();
@@ -50,7 +50,7 @@ it('tables, figures and pictures are shown as results in the image with data pac
     process.stderr.write(`${line}\n`),
   );
   await using canary = await startCanary({ image, memoryMb: 1024, pids: 128 });
-  const { exitCode, stderr } = await runTests(canary, 'test_libraries');
+  const { exitCode, stderr } = await runTests(canary, 'test_libraries', 'test_preload');
   expect(stderr).toContain('\nOK');
   // What users install is tested where it is installed.
   expect(stderr).not.toMatch(/skipped '(?!needs (IPython|plotly|altair)')/);

@@ -9,13 +9,15 @@ import linux
 import results
 from context import Context
 from execution import read_request
-from program import OWN_DESCRIPTORS, exit_code, prepare_run, report_error, tell
+from imported import Imported
+from program import OWN_DESCRIPTORS, exit_code, prepare_run, report_error, tell, tell_imported
 
 
 def serve(request: dict[str, Any] | None, requests: int, display: int, report: int) -> None:
     """Runs that request and those that follow, until there are no more."""
     results.install()
     context = Context()
+    imported = Imported()
     while request is not None:
         before = _cpu_ms()
         environment = {name: os.environ.get(name) for name in request.get("env", {})}
@@ -27,6 +29,7 @@ def serve(request: dict[str, Any] | None, requests: int, display: int, report: i
         _restore(environment)
         if error is not None and not isinstance(error, SystemExit):
             report_error(error, report)
+        tell_imported(report, imported)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         done = {
             "exit_code": _code_of(error),

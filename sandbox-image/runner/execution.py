@@ -26,6 +26,8 @@ class Execution:
         """Descriptor of the pipe for requests; -1 when it is closed or a feed's."""
         self.outputs = outputs
         """Frame type by descriptor, for the pipes not yet at their end."""
+        self.origin = 0
+        """The generation of loaded modules that it was forked with; 0 for the runner's own."""
         self.feed: Feed | None = None
         """Carries the program's standard input while that is streamed."""
         self.stream = 0

@@ -26,6 +26,9 @@ FIN = 5
 RESET = 6
 """The tunnel is gone, both ways."""
 
+CONFIGURE = 7
+"""From the control plane, on stream 0: JSON of settings, before anything else."""
+
 # From the runner.
 READY = 16
 """JSON about the interpreter, once, on stream 0."""
@@ -38,6 +41,8 @@ OPEN = 20
 """A new tunnel."""
 DISPLAY = 21
 """Rich results: bytes of a stream of JSON lines."""
+NOTE = 22
+"""JSON about the sandbox for the log, on stream 0."""
 
 KEPT_NAMES = {STDOUT: "stdout", STDERR: "stderr"}
 """The streams whose long output is kept in a file."""
@@ -49,6 +54,8 @@ WAKE = b"w"
 
 NO_PROCESS = {"refused": "no process could be started: the sandbox is at its limit of processes or memory"}
 """The report of an execution that never began."""
+STOPPED = {"refused": "stopped before it began"}
+"""The same, of one that was stopped while it waited for its process."""
 
 INITIAL_CREDIT = 256 * 1024
 """Bytes of output that a stream may send before it is granted more."""

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import time
@@ -15,6 +16,15 @@ _OOM_COUNTERS = (
     "/sys/fs/cgroup/memory/memory.oom_control",
 )
 """Where cgroup v2 and v1 keep the line `oom_kill N`."""
+_V1 = "/sys/fs/cgroup/memory/memory"
+_V2 = "/sys/fs/cgroup/memory"
+_MEMORY = (
+    (f"{_V2}.max", f"{_V2}.current", f"{_V2}.stat", "inactive_file"),
+    (f"{_V1}.limit_in_bytes", f"{_V1}.usage_in_bytes", f"{_V1}.stat", "total_inactive_file"),
+)
+"""The files of the limit, of the use and of its parts, and the part that can be dropped at any time; v2 and v1."""
+_NO_LIMIT = 1 << 60
+"""v1 says a number of about this size where there is no limit."""
 
 
 def _prctl(option: int, value: int) -> None:
@@ -56,6 +66,30 @@ def oom_kills() -> int:
         except OSError:
             continue
     return 0
+
+
+def memory() -> tuple[int, int] | None:
+    """Bytes that this container may use, and those that it uses without what can be dropped; None without a limit."""
+    for limit, use, statistics, droppable in _MEMORY:
+        try:
+            most, used = int(_read(limit)), int(_read(use))
+        except (OSError, ValueError):
+            # Of the other version of control groups; v2 says `max` where there is no limit.
+            continue
+        found = re.search(rf"^{droppable} (\d+)$".encode(), _read(statistics), re.MULTILINE)
+        return (most, used - int(found[1] if found else 0)) if most < _NO_LIMIT else None
+    return None
+
+
+def anonymous_memory() -> int:
+    """Bytes of this process's own memory, that of files left out; 0 where it cannot be known."""
+    found = re.search(rb"^RssAnon:\s*(\d+) kB$", _read("/proc/self/status"), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.read(16_384)
 
 
 def descendants(root: int) -> list[int]:

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple, NoReturn
 import changes
 import installed
 import linux
+import renewal
 import results
 import stacks
 from execution import read_request
+from imported import Imported
 from paths import RUNNER_DIRECTORY, USER_BASE, USER_SITE, WORKSPACE
 from script import run_script
 
@@ -61,10 +63,12 @@ class Program:
             signal.signal(number, signal.SIG_DFL)
         stacks.prepare(kept[3])
         os.environ.clear()
-        os.environ.update(_environment())
+        os.environ.update(environment())
         _enter_workspace()
-        _open_standard_streams()
+        if not _streams_are_open:
+            open_standard_streams()
         _become_main()
+        renewal.renew()
         _warm_up()
         return cls(request=kept[1], display=kept[2], report=kept[0])
 
@@ -93,7 +97,10 @@ class Program:
         sys.orig_argv = [sys.executable, script]
         signal.signal(signal.SIGINT, signal.default_int_handler)
         linux.spare_descriptors(OWN_DESCRIPTORS)
-        _end_process(self._execute(request, source, script))
+        imported = Imported()
+        code = self._execute(request, source, script)
+        tell_imported(self._report, imported)
+        _end_process(code)
 
     def _execute(self, request: dict[str, Any], source: bytes, script: str) -> int:
         """Runs the code, or one of the programs that come with the runner; the exit code."""
@@ -148,6 +155,12 @@ def tell(report: int, said: dict[str, Any]) -> None:
         remaining = remaining[os.write(report, remaining) :]
 
 
+def tell_imported(report: int, imported: Imported) -> None:
+    """Tells the supervisor what later programs may want to find loaded."""
+    if names := imported.take():
+        tell(report, {"imported": names})
+
+
 def _write_script(source: bytes) -> str:
     """A real file for tracebacks, `inspect` and spawned workers; the code runs without it if /tmp is full."""
     directory = f"/tmp/execution-{os.getpid()}"
@@ -174,7 +187,7 @@ def _give_stdin(text: str) -> None:
     os.close(descriptor)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     uid = os.getuid()
     return {
         **INHERITED,
@@ -191,8 +204,14 @@ def _environment() -> dict[str, str]:
 INHERITED = {name: value for name, value in os.environ.items() if name not in ("HOME", "HOSTNAME", "PWD")}
 
 
-def _open_standard_streams() -> None:
+_streams_are_open = False
+"""A preloaded module may hold the streams that were there when it was imported: they stay."""
+
+
+def open_standard_streams() -> None:
     """Text over the new descriptors 0, 1 and 2, with a terminal's buffering."""
+    global _streams_are_open
+    _streams_are_open = True
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = open(
             ("stdin", "stdout", "stderr").index(name),

@@ -11,7 +11,7 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ import frames
 import linux
 from execution import Execution
 from feed import Feed
+from preload import Preload
 from program import Pipes, Program
 from supervisor import supervise
 from tunnels import FIRST_STREAM, Tunnels
@@ -45,6 +46,7 @@ class Runner:
         self.handlers: dict[int, Callable[[int, int], None]] = {}
         """By watched descriptor: called with (descriptor, events)."""
         self.tunnels: Tunnels | None = None
+        self.preload = Preload(self.send, self.watch, self.unwatch)
         self.settled_ns = 0
         """The newest time stamp that an execution left on a file."""
 
@@ -58,16 +60,36 @@ class Runner:
         self.tunnels = Tunnels(self.send, self.watch, self.unwatch)
         self.send(frames.pack_json(frames.READY, 0, {"python": ".".join(map(str, sys.version_info[:3]))}))
         while True:
-            # At once after a launch, so that it is done beside the program just launched.
-            if self.spare is None and (program := self.fork_spare()):
+            if program := self.preload.grow(self.become_zygote, idle=not self.pending and not self.executions):
                 return program
-            if self.pending:
-                self.launch(*self.pending.pop(0))
+            at = self.next_pending()
+            self.drop_unfit_spare(at)
+            # At once after a launch, so that it is done beside the program just launched.
+            if self.spare is None and not self.preload.forking and (program := self.fork_spare(at)):
+                return program
+            if at is not None and not self.preload.forking:
+                self.launch(*self.pending.pop(at))
             else:
                 self.serve_events()
 
+    def next_pending(self) -> int | None:
+        """The place of the first request that need not wait for modules."""
+        return next((at for at, (_, request, _) in enumerate(self.pending) if not self.preload.delays(request)), None)
+
+    def origin_for(self, at: int | None) -> int:
+        """What the next process is to be forked with, for that request if there is one."""
+        request = self.pending[at][1] if at is not None else None
+        return self.preload.origin_for(None if request and request.get("context") in self.contexts else request)
+
+    def drop_unfit_spare(self, at: int | None) -> None:
+        if self.spare and self.spare.origin != self.origin_for(at):
+            self.command(self.spare, frames.KILL)
+            self.spare = None
+
     def serve_events(self) -> None:
-        for descriptor, events in self.poll.poll():
+        ready = self.poll.poll(self.preload.patience_s())
+        self.preload.check()
+        for descriptor, events in ready:
             # An earlier event of the same round may have closed it.
             if handler := self.handlers.get(descriptor):
                 handler(descriptor, events)
@@ -86,6 +108,8 @@ class Runner:
     def on_frame(self, kind: int, stream: int, payload: bytes) -> None:
         if kind == frames.START:
             self.pending.append((stream, json.loads(payload), True))
+        elif kind == frames.CONFIGURE:
+            self.preload.configure(json.loads(payload).get("preload"))
         elif stream >= FIRST_STREAM and self.tunnels:
             self.tunnels.on_frame(kind, stream, payload)
         elif execution := self.executions.get(stream):
@@ -97,57 +121,92 @@ class Runner:
                 execution.feed.deliver(payload)
             elif kind == frames.FIN and execution.feed:
                 execution.feed.finish()
+        elif kind == frames.STOP:
+            self.give_up(stream)
         # Else it has ended while the frame was on its way.
 
-    def fork_spare(self) -> Program | None:
+    def give_up(self, stream: int) -> None:
+        """Ends a request that waits for its process."""
+        waiting = [request for request in self.pending if request[0] != stream]
+        if len(waiting) < len(self.pending):
+            self.pending = waiting
+            self.send(frames.pack_json(frames.END, stream, frames.STOPPED))
+
+    def fork_spare(self, at: int | None) -> Program | None:
         """Forks a supervisor, which forks a program; returns only in the process of the program, or not at all.
 
-        Without memory or processes for that there is no spare afterwards.
+        Without memory or processes for that there is no spare afterwards; with loaded modules it comes a little later.
         """
         descriptors: list[int] = []
         try:
             for _ in range(4):
                 descriptors.extend(os.pipe())
             ours, theirs = socket.socketpair()
-            pid = os.fork()
         except OSError:
-            for descriptor in descriptors:
-                os.close(descriptor)
+            close_all(descriptors)
             return None
         request_out, request_in, stdout_out, stdout_in, stderr_out, stderr_in, display_out, display_in = descriptors
-        if pid == 0:
-            # Held here too, they would hide the runner's end from the supervisor, and the end of the request.
-            ours.close()
-            for descriptor in (request_in, stdout_out, stderr_out, display_out):
-                os.close(descriptor)
-            return self.become_supervisor(theirs, Pipes(request_out, stdout_in, stderr_in, display_in))
-        theirs.close()
-        for descriptor in (request_out, stdout_in, stderr_in, display_in):
-            os.close(descriptor)
         outputs = {stdout_out: frames.STDOUT, stderr_out: frames.STDERR, display_out: frames.DISPLAY}
-        self.spare = Execution(pid, ours, request_in, outputs)
-        self.watch(ours.fileno(), select.EPOLLIN, partial(self.on_supervisor, self.spare))
+        pipes = Pipes(request_out, stdout_in, stderr_in, display_in)
+        spare = Execution(0, ours, request_in, outputs)
+        if not (self.origin_for(at) and self.preload.fork(theirs, pipes, spare, self.take_spare)):
+            try:
+                spare.pid = os.fork()
+            except OSError:
+                close_all(descriptors)
+                return None
+            if spare.pid == 0:
+                # Held here too, they would hide the runner's end from the supervisor, and the end of the request.
+                ours.close()
+                close_all((request_in, *outputs))
+                return self.become_supervisor(theirs, pipes)
+            self.take_spare(spare)
+        theirs.close()
+        close_all(pipes)
         return None
 
+    def take_spare(self, spare: Execution) -> None:
+        self.spare = spare
+        self.watch(spare.control.fileno(), select.EPOLLIN, partial(self.on_supervisor, spare))
+
     def become_supervisor(self, control: socket.socket, pipes: Pipes) -> Program | None:
-        """In the forked process: keeps only what belongs to this execution, so that siblings' pipes can end."""
+        """In the forked process."""
         try:
-            # Sockets go with their objects, which would otherwise close these numbers again later.
-            self.poll.close()
-            self.handlers.clear()
-            self.executions.clear()
-            self.contexts.clear()
-            self.tunnels = None
-            null = os.open("/dev/null", os.O_RDWR)
-            os.dup2(null, CONTROL_PLANE_IN)
-            os.dup2(null, CONTROL_PLANE_OUT)
-            kept = sorted((2, control.fileno(), *pipes, os.sysconf("SC_OPEN_MAX")))
-            for below, above in zip(kept, kept[1:]):
-                os.closerange(below + 1, above)
+            self.let_go((control.fileno(), *pipes))
             return supervise(control, pipes)
         except BaseException as error:  # noqa: BLE001 - nothing may unwind into the runner's own code
             os.write(2, f"supervisor: {error!r}\n".encode())
             os._exit(70)
+
+    def become_zygote(self, control: socket.socket, order: dict[str, Any]) -> Program | None:
+        """In the forked process; returns only in that of a program, which this one has forked."""
+        try:
+            self.let_go((control.fileno(),))
+            # Here, so that a runner without one need not have its memory.
+            from zygote import Zygote
+
+            return Zygote(control, self.become_supervisor).serve(order)
+        except BaseException as error:  # noqa: BLE001 - as above
+            os.write(2, f"zygote: {error!r}\n".encode())
+            os._exit(70)
+
+    def let_go(self, kept: Iterable[int]) -> None:
+        """Keeps only what belongs to this process, so that siblings' pipes can end."""
+        # Sockets go with their objects, which would otherwise close these numbers again later.
+        self.poll.close()
+        self.handlers.clear()
+        self.executions.clear()
+        self.contexts.clear()
+        self.pending.clear()
+        self.spare = None
+        self.tunnels = None
+        self.preload = Preload(self.send, self.watch, self.unwatch)
+        null = os.open("/dev/null", os.O_RDWR)
+        os.dup2(null, CONTROL_PLANE_IN)
+        os.dup2(null, CONTROL_PLANE_OUT)
+        bounds = sorted((2, *kept, os.sysconf("SC_OPEN_MAX")))
+        for below, above in zip(bounds, bounds[1:]):
+            os.closerange(below + 1, above)
 
     def launch(self, stream: int, request: dict[str, Any], may_retry: bool) -> None:
         """Hands a request to its context's process, else to the spare."""
@@ -267,6 +326,7 @@ class Runner:
                 pass
         except ChildProcessError:
             pass
+        self.preload.reap()
 
     def finish_if_done(self, execution: Execution) -> None:
         """Sends the end of a run once it is known and every byte of output is on its way.
@@ -293,6 +353,7 @@ class Runner:
             # Killed in the moment in which it got the request: nothing of that has run.
             self.pending.append((stream, request, False))
             return
+        imported = report.pop("imported", None)
         self.settled_ns = max(self.settled_ns, report.pop("settled_ns", 0))
         if execution.context:
             report["context_alive"] = alive
@@ -301,6 +362,7 @@ class Runner:
         if kept := execution.finish_kept():
             report["kept"] = kept
         self.send(frames.pack_json(frames.END, stream, report))
+        self.preload.learn(imported, bool(report.get("oom_killed")))
 
     def command(self, execution: Execution, command: bytes) -> None:
         # From here on its end is wanted.
@@ -341,3 +403,8 @@ class Runner:
         remaining = memoryview(frame)
         while remaining:
             remaining = remaining[os.write(CONTROL_PLANE_OUT, remaining) :]
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

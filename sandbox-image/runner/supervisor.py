@@ -139,6 +139,7 @@ class Supervision:
             "files": files,
             "settled_ns": settled_ns,
             "stacks": stacks.read(self._post_mortem, start.get("main_thread")) if self._interrupted else [],
+            **({"imported": self._said["imported"]} if "imported" in self._said else {}),
         }
 
     def _send(self, report: dict[str, Any]) -> None:

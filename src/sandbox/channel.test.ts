@@ -44,6 +44,35 @@ async function nextFrame(runner: Duplex, type: number): Promise<Buffer> {
 }
 
 describe('a channel', () => {
+  it('tells the runner its configuration before anything else', async () => {
+    const [ours, runner] = duplexPair();
+    runner.write(ready);
+    const channel = await Channel.open(ours, { configuration: { preload: ['numpy'] } });
+    channel.execute({ code: '' }, () => {});
+    const [first] = new FrameDecoder().decode(runner.read() as Buffer);
+    expect(first).toMatchObject({ type: FrameType.configure, stream: 0 });
+    expect(JSON.parse(String(first?.payload))).toEqual({ preload: ['numpy'] });
+  });
+
+  it('passes on what the runner notes, and takes no end of notes for hostile', async () => {
+    const [ours, runner] = duplexPair();
+    runner.write(ready);
+    const notes: unknown[] = [];
+    const channel = await Channel.open(ours, { onNote: (note) => notes.push(note) });
+    const note = { preload_failed: { module: 'numpy', reason: 'ImportError: no' } };
+    const frame = encodeFrame(FrameType.note, 0, Buffer.from(JSON.stringify(note)));
+    runner.write(Buffer.concat(Array.from({ length: 100 }, () => frame)));
+    expect(await channel.closed).toEqual({ violation: 'too many notes' });
+    expect(notes[0]).toEqual(note);
+    expect(notes.length).toBeLessThan(50);
+  });
+
+  it('takes a note that is none for hostile', async () => {
+    const { channel, runner } = await openChannel();
+    runner.write(encodeFrame(FrameType.note, 0, Buffer.from('{"preload_failed":{"module":7}}')));
+    expect(await channel.closed).toHaveProperty('violation');
+  });
+
   it('gives each execution its own output and its own end', async () => {
     const { channel, runner } = await openChannel();
     const seen: string[] = [];

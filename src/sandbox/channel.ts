@@ -3,16 +3,32 @@ import { GloveboxError } from '../errors.ts';
 import { ChannelExecution } from './channel-execution.ts';
 import type { ExecutionRequest, OutputSink } from './execution.ts';
 import { encodeFrame, FIRST_TUNNEL, type Frame, FrameDecoder, FrameType } from './frames.ts';
+import { type Note, parseNote } from './note.ts';
 import { parseReport } from './report.ts';
 import { Tunnel } from './tunnel.ts';
 
 /** Takes each connection that code in the sandbox makes to its package index. */
 export type OnTunnel = (tunnel: Duplex) => void;
 
+export interface ChannelOptions {
+  /** What the runner is told before anything else. */
+  readonly configuration?: RunnerConfiguration;
+  readonly onTunnel?: OnTunnel;
+  /** Hears what the runner says of the sandbox. */
+  readonly onNote?: (note: Note) => void;
+}
+
+export interface RunnerConfiguration {
+  /** Modules that programs are to find loaded; `adaptive`: those that earlier ones have imported. */
+  readonly preload: 'adaptive' | 'none' | readonly string[];
+}
+
 /** Time for a started runner to say that it is ready. */
 const READY_LIMIT_MS = 10_000;
 /** More than the runner opens at once: a tunnel that was reset there may still be open here. */
 const MAX_TUNNELS = 256;
+/** More than the runner sends: what is logged must have an end. */
+const MAX_NOTES = 32;
 
 /**
  * Frames over a runner's stdin and stdout: any number of executions at once, each with its own credit,
@@ -26,14 +42,17 @@ export class Channel {
   readonly #executions = new Map<number, ChannelExecution>();
   readonly #tunnels = new Map<number, Tunnel>();
   readonly #onTunnel: OnTunnel;
+  readonly #onNote: (note: Note) => void;
+  #notes = 0;
   #lastStream = 0;
   #lastTunnel = FIRST_TUNNEL;
   #close: (reason: { violation?: string }) => void = () => {};
   #ready: () => void = () => {};
 
-  private constructor(stream: Duplex, onTunnel: OnTunnel) {
+  private constructor(stream: Duplex, { onTunnel, onNote }: ChannelOptions) {
     this.#stream = stream;
-    this.#onTunnel = onTunnel;
+    this.#onTunnel = onTunnel ?? ((tunnel) => tunnel.destroy());
+    this.#onNote = onNote ?? (() => {});
     this.closed = new Promise((resolve) => {
       this.#close = resolve;
     });
@@ -45,8 +64,10 @@ export class Channel {
   }
 
   /** Opens a channel to a runner that has just been started. @throws GloveboxError `sandbox_lost` if it does not answer. */
-  static async open(stream: Duplex, onTunnel: OnTunnel = (tunnel) => tunnel.destroy()): Promise<Channel> {
-    const channel = new Channel(stream, onTunnel);
+  static async open(stream: Duplex, options: ChannelOptions = {}): Promise<Channel> {
+    const channel = new Channel(stream, options);
+    if (options.configuration)
+      channel.#send(FrameType.configure, 0, Buffer.from(JSON.stringify(options.configuration)));
     const ready = new Promise<true>((resolve) => {
       channel.#ready = () => resolve(true);
     });
@@ -90,6 +111,12 @@ export class Channel {
   #dispatch({ type, stream, payload }: Frame): void {
     if (type === FrameType.ready) {
       this.#ready();
+      return;
+    }
+    if (type === FrameType.note) {
+      this.#notes += 1;
+      if (this.#notes > MAX_NOTES) throw new Error('too many notes');
+      this.#onNote(parseNote(payload));
       return;
     }
     if (stream >= FIRST_TUNNEL) {

@@ -70,7 +70,7 @@ export class Core implements AsyncDisposable {
       const backend = await options.setUp(report);
       this.#engine = backend.engine;
       const adopt = this.sessions.adopt.bind(this.sessions);
-      await recover({ engine: backend.engine, instance, manifests, idleTtlS: limits.idleTtlS, adopt, log });
+      await recover({ backend, instance, manifests, idleTtlS: limits.idleTtlS, adopt, log });
       const { poolSize: size, startsAtOnce } = options;
       this.#pool = new Pool(backend, { size, startsAtOnce, memory: this.#memory, log });
       return { backend, pool: this.#pool };

@@ -1,26 +1,38 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { GloveboxError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { RunnerConfiguration } from './channel.ts';
 import { type Engine, type SandboxSpec, SESSION_UIDS } from './engine.ts';
 import { Sandbox } from './sandbox.ts';
 
 const ATTEMPTS = 5;
 
 /** What all sandboxes of one control plane have in common. */
-export type SandboxProfile = Omit<SandboxSpec, 'key' | 'uid'>;
+export type SandboxProfile = Omit<SandboxSpec, 'key' | 'uid'> & RunnerConfiguration;
 
 /** An engine that is ready to make sandboxes, and what they are to be. */
 export interface Backend {
   readonly engine: Engine;
   readonly profile: SandboxProfile;
+  readonly log: Log;
+}
+
+/** A sandbox of that profile, which is there. */
+export function openSandbox(
+  { engine, profile: { preload }, log }: Backend,
+  info: { readonly id: string; readonly key: string; readonly uid: number },
+): Sandbox {
+  return new Sandbox(engine, info, { configuration: { preload }, log });
 }
 
 /** Starts a sandbox with a user of its own and its runner ready. Leaves nothing behind when it fails. */
-export async function startSandbox({ engine, profile }: Backend): Promise<Sandbox> {
+export async function startSandbox(backend: Backend): Promise<Sandbox> {
+  const { engine, profile } = backend;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const key = randomBytes(10).toString('hex');
     const uid = await pickUid(engine);
     const id = await engine.start({ ...profile, key, uid });
-    const sandbox = new Sandbox(engine, { id, key, uid });
+    const sandbox = openSandbox(backend, { id, key, uid });
     try {
       if (await isOnlyUserOf(engine, uid, key)) {
         await sandbox.connect();

@@ -15,6 +15,8 @@ export const FrameType = {
   fin: 5,
   /** The tunnel is gone, both ways. */
   reset: 6,
+  /** To the runner, on stream 0, before anything else: JSON of settings. */
+  configure: 7,
   /** From the runner, once, on stream 0: JSON about the interpreter. */
   ready: 16,
   stdout: 17,
@@ -25,6 +27,8 @@ export const FrameType = {
   open: 20,
   /** Rich results: bytes of a stream of JSON lines. */
   display: 21,
+  /** From the runner, on stream 0: JSON about the sandbox for the log. */
+  note: 22,
 } as const;
 
 /** Streams from here on are tunnels, which the runner opens; those below are executions. */

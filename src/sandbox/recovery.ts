@@ -1,11 +1,12 @@
 import type { Log } from '../log.ts';
-import type { Engine, SandboxInfo } from './engine.ts';
+import type { SandboxInfo } from './engine.ts';
+import { type Backend, openSandbox } from './factory.ts';
 import type { Instance } from './instance.ts';
 import { type Manifest, Manifests } from './manifests.ts';
-import { Sandbox } from './sandbox.ts';
+import type { Sandbox } from './sandbox.ts';
 
 export interface RecoveryOptions {
-  readonly engine: Engine;
+  readonly backend: Backend;
   readonly instance: Instance;
   readonly manifests: Manifests;
   readonly idleTtlS: number;
@@ -20,7 +21,9 @@ export interface RecoveryOptions {
  * Sandboxes of live instances, and those of other state directories, are left alone.
  */
 export async function recover(options: RecoveryOptions): Promise<void> {
-  const byInstance = Map.groupBy(await options.engine.list(), (sandbox) => options.instance.nameOf(sandbox.instance));
+  const byInstance = Map.groupBy(await options.backend.engine.list(), (sandbox) =>
+    options.instance.nameOf(sandbox.instance),
+  );
   await recoverOwn(byInstance.get(options.instance.name) ?? [], options);
   for (const [name, sandboxes] of byInstance) {
     if (name === undefined || name === options.instance.name) continue;
@@ -35,12 +38,12 @@ export async function recover(options: RecoveryOptions): Promise<void> {
 }
 
 async function recoverOwn(sandboxes: SandboxInfo[], options: RecoveryOptions): Promise<void> {
-  const { engine, manifests, adopt, log } = options;
+  const { backend, manifests, adopt, log } = options;
   const byKey = new Map(sandboxes.map((sandbox) => [sandbox.key, sandbox]));
   for (const manifest of manifests.readAll()) {
     const info = byKey.get(manifest.key);
     if (info?.running && !isExpired(manifest, options.idleTtlS)) {
-      const sandbox = new Sandbox(engine, info);
+      const sandbox = openSandbox(backend, info);
       try {
         // The earlier run's executions report to nobody.
         await sandbox.clear();
@@ -57,7 +60,7 @@ async function recoverOwn(sandboxes: SandboxInfo[], options: RecoveryOptions): P
   await removeAll([...byKey.values()], options);
 }
 
-async function removeAll(sandboxes: SandboxInfo[], { engine, log }: RecoveryOptions): Promise<void> {
+async function removeAll(sandboxes: SandboxInfo[], { backend: { engine }, log }: RecoveryOptions): Promise<void> {
   for (const { id, instance } of sandboxes) {
     log.info('removing an orphaned sandbox', { sandbox: id.slice(0, 12), instance });
     await engine.remove(id);

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
-import { Channel, type OnTunnel } from './channel.ts';
+import type { Log } from '../log.ts';
+import { Channel, type OnTunnel, type RunnerConfiguration } from './channel.ts';
 import type { ChannelExecution } from './channel-execution.ts';
 import type { Engine } from './engine.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset, TerminationMeans } from './execution.ts';
@@ -21,6 +22,12 @@ const EMPTY_LOOK_EVERY_MS = 50;
 const PROCESSES_LOST: SandboxReset['lost'] = ['contexts', 'background'];
 const ALL_LOST: SandboxReset['lost'] = ['files', 'contexts', 'packages', 'background'];
 
+export interface SandboxOptions {
+  /** What its runners are told. */
+  readonly configuration?: RunnerConfiguration;
+  readonly log?: Log;
+}
+
 /** One running container with its runner. Never shared between sessions. */
 export class Sandbox {
   readonly id: string;
@@ -29,12 +36,18 @@ export class Sandbox {
   /** Takes the connections that code makes to its package index; refused while there is none. */
   onTunnel: OnTunnel | undefined;
   readonly #engine: Engine;
+  readonly #options: SandboxOptions;
   #channel: Promise<Channel> | undefined;
   #clearing: Promise<boolean> | undefined;
   #lost = false;
 
-  constructor(engine: Engine, { id, key, uid }: { id: string; key: string; uid: number }) {
+  constructor(
+    engine: Engine,
+    { id, key, uid }: { id: string; key: string; uid: number },
+    options: SandboxOptions = {},
+  ) {
     this.#engine = engine;
+    this.#options = options;
     this.id = id;
     this.key = key;
     this.uid = uid;
@@ -103,7 +116,13 @@ export class Sandbox {
 
   async #open(): Promise<Channel> {
     const stream = await this.#engine.connect(this.id, this.uid);
-    const channel = await Channel.open(stream, (tunnel) => (this.onTunnel ? this.onTunnel(tunnel) : tunnel.destroy()));
+    const { configuration, log } = this.#options;
+    const channel = await Channel.open(stream, {
+      ...(configuration ? { configuration } : {}),
+      onTunnel: (tunnel) => (this.onTunnel ? this.onTunnel(tunnel) : tunnel.destroy()),
+      onNote: ({ preload_failed }) =>
+        log?.warn('a module could not be preloaded', { sandbox: this.id.slice(0, 12), ...preload_failed }),
+    });
     void channel.closed.then(async ({ violation }) => {
       this.#channel = undefined;
       // A runner that breaks the protocol is in hostile hands, and so is all that it could reach.

@@ -1,0 +1,14 @@
+import { z } from 'zod';
+
+/** What the runner has to say of the sandbox besides its executions, checked like any hostile input. */
+const noteSchema = z.object({
+  /** A module that programs will not find loaded, and why. */
+  preload_failed: z.object({ module: z.string().max(200), reason: z.string().max(1000) }),
+});
+
+export type Note = z.infer<typeof noteSchema>;
+
+/** @throws Error when the payload is not a note. */
+export function parseNote(payload: Buffer): Note {
+  return noteSchema.parse(JSON.parse(payload.toString('utf8')));
+}
