@@ -3,12 +3,15 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import unittest
 from typing import Any
 
-from test_runner import Client, Outcome, report_of
+from test_runner import RUNNER, Client, Outcome, report_of
 
 import frames
 
@@ -213,3 +216,58 @@ class PreloadTest(unittest.TestCase):
         outcome = client.start("import sklearn.linear_model\nimport time; time.sleep(30)")
         client.stop(outcome, frames.INTERRUPT)
         self.assertTrue(outcome.ended.wait(5))
+
+
+ZYGOTE = """
+import json, os, socket, sys
+sys.path[:0] = [{runner!r}]
+sys.path.append({site!r})
+from zygote import Zygote
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+if os.fork() == 0:
+    ours.close()
+    Zygote(theirs, None).serve({{"import": [{module!r}]}})
+theirs.close()
+while message := ours.recv(100_000):
+    print(message.decode(), flush=True)
+    if b"loaded" in message: break
+"""
+"""Has a zygote import one module of a folder of packages; prints what it says."""
+
+MODULES = {
+    "threads": "import threading, time; threading.Thread(target=time.sleep, args=(9,), daemon=True).start()",
+    "files": "file = open('/dev/zero')",
+    "leaves": "raise SystemExit(3)",
+    "crashes": "import os; os.abort()",
+    "prints": "print('hello'); import sys; print('there', file=sys.stderr)",
+}
+
+
+class ZygoteTest(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        self.site = f"{folder}/site-packages"
+        os.mkdir(self.site)
+        for name, text in MODULES.items():
+            with open(f"{self.site}/{name}_module.py", "w") as file:
+                file.write(text)
+
+    def import_one(self, name: str) -> dict[str, Any]:
+        """The last of what the zygote says."""
+        code = ZYGOTE.format(runner=RUNNER, site=self.site, module=f"{name}_module")
+        run = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, timeout=30, check=True)
+        return json.loads(run.stdout.splitlines()[-1])
+
+    def test_a_module_that_cannot_be_shared_ends_the_process_and_is_named(self) -> None:
+        for name, reason in (("threads", "starts threads"), ("files", "keeps files open"), ("leaves", "SystemExit: 3")):
+            with self.subTest(name):
+                said = self.import_one(name)
+                self.assertEqual(said["failed"], f"{name}_module")
+                self.assertIn(reason, said["reason"])
+
+    def test_a_module_that_crashes_takes_only_that_process_along(self) -> None:
+        self.assertEqual(self.import_one("crashes"), {"began": "crashes_module"})
+
+    def test_what_a_module_prints_goes_nowhere(self) -> None:
+        self.assertIn("prints_module", self.import_one("prints")["loaded"])
