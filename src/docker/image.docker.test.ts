@@ -54,8 +54,11 @@ function removeLater(...references: string[]): void {
   });
 }
 
+/** Of this file's builds: others may be building beside them. */
+const STAGE_LABEL = `glovebox.test=${process.pid}`;
+
 async function listStages(): Promise<string[]> {
-  const images = await docker.listImages({ all: true, filters: { label: ['glovebox.build'] } });
+  const images = await docker.listImages({ all: true, filters: { label: ['glovebox.build', STAGE_LABEL] } });
   return images.map(({ Id }) => Id);
 }
 
@@ -63,7 +66,7 @@ const DOCKERFILE = ['ARG BASE', 'FROM $BASE', 'USER 0', 'COPY runner /opt/test',
   '\n',
 );
 const FETCH_STAGE = [
-  ...['ARG BASE', 'FROM $BASE AS fetch', 'LABEL glovebox.build=$BUILD'],
+  ...['ARG BASE', 'FROM $BASE AS fetch', `LABEL glovebox.build=$BUILD ${STAGE_LABEL}`],
   ...['USER 0', 'COPY access /access', 'RUN mkdir /packages'],
 ].join('\n');
 
