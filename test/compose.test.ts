@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ import { buildControlImage } from '../src/docker/control-image.ts';
 import { version } from '../src/main.ts';
 import { connectCommand, runPythonBy } from './clients.ts';
 import { runPython } from './rest-client.ts';
-import { engine, freePort } from './server.ts';
+import { engine, freePort, runShell } from './server.ts';
 import { type ComposeCommand, findCompose } from './setup/compose.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -117,6 +117,19 @@ class Project {
   }
 }
 
+/** What the README has people try, against this server. */
+async function runReadmeLines(url: string): Promise<void> {
+  const lines = readFileSync(`${ROOT}README.md`, 'utf8').match(
+    /^curl .*(health|tools|Hello from MCP|Count|installed_packages).*$/gm,
+  );
+  expect(lines).toHaveLength(5);
+  for (const line of lines ?? []) {
+    const { code, stdout } = await runShell(`${line.replace('http://localhost:8000', url)} -sS --fail`);
+    expect({ line, code }).toEqual({ line, code: 0 });
+    expect(stdout).toMatch(/"status":"ok"|"tools":|Count: 4|"packages":/);
+  }
+}
+
 async function freePorts(): Promise<[number, number]> {
   return [await freePort(), await freePort()];
 }
@@ -134,6 +147,7 @@ describe.skipIf(commands.length === 0).each(cases)('%s with %s', (_name, _files,
       await project.expect('--profile', 'http', 'up', '-d');
       await project.untilUp();
       const [one = { url: '' }, two = { url: '' }] = project.servers;
+      for (const { url } of project.servers) await runReadmeLines(url);
       await runPython(one, 'open("kept.txt", "w").write("still here")');
       const read = async () => (await runPython(two, 'print(open("kept.txt").read())')).stdout;
       expect(await read()).toBe('still here\n');

@@ -47,9 +47,9 @@ export async function teardown(): Promise<void> {
 
 /** Every server of the run has ended: a sandbox of any of them is a leak. */
 async function assertNothingLeft(docker: Docker, stateRoot: string): Promise<void> {
-  const ids = new Set(readdirSync(stateRoot).map((name) => readId(join(stateRoot, name, 'id'))));
+  const ids = new Set(readdirSync(stateRoot).flatMap((name) => readId(join(stateRoot, name, 'id')) ?? []));
   const containers = await docker.listContainers({ all: true, filters: { label: ['glovebox.instance'] } });
-  const left = containers.filter(({ Labels }) => ids.has(Labels['glovebox.instance']?.split('@')[1]));
+  const left = containers.filter(({ Labels }) => ids.has(Labels['glovebox.instance']?.split('@')[1] ?? ''));
   await Promise.all(left.map(({ Id }) => docker.getContainer(Id).remove({ force: true })));
   if (left.length === 0) return;
   const names = left.map(({ Names, Labels }) => `${Names[0]} of ${Labels['glovebox.instance']}`);
