@@ -119,6 +119,12 @@ describe('two owners', () => {
       post(server, '/execute', { ...call, arguments: { code: '1', session_id: id } }, other),
       post(server, '/execute', call, { headers: { ...other.headers, 'x-session-id': id } }),
       post(server, '/execute', { name: 'list_installed_packages', arguments: { session_id: id } }, other),
+      get(`/sessions/${id}/files`, other),
+      get(`/sessions/${id}/files/whose`, other),
+      fetch(`${server.url}/sessions/${id}/files/whose`, { method: 'DELETE', ...other }),
+      fetch(`${server.url}/sessions/${id}/files/whose`, { method: 'PUT', body: 'theirs', ...other }),
+      get(`/sessions/${id}/executions`, other),
+      fetch(`${server.url}/sessions/${id}/contexts/c`, { method: 'DELETE', ...other }),
       post(server, '/execute', { name: 'install_dependencies', arguments: { packages: ['x'], session_id: id } }, other),
     ];
     const say = async (id: string) =>
@@ -130,6 +136,16 @@ describe('two owners', () => {
       expect(await refusal(response)).toEqual([404, 'session_not_found']);
     }
     expect((await runPython(server, WHOSE, { session_id: handle }, mine)).stdout).toBe('mine\n');
+  });
+
+  test('do not reach a background execution of the other', async () => {
+    const { execution_id: id } = await runPython(server, 'print("mine")', { background: true }, alice);
+    const asks = [get(`/executions/${id}`, bob), fetch(`${server.url}/executions/${id}`, { method: 'DELETE', ...bob })];
+    for (const response of await Promise.all(asks)) {
+      expect(await refusal(response)).toEqual([404, 'execution_not_found']);
+    }
+    const { stdout } = (await (await get(`/executions/${id}?wait_s=20`, alice)).json()) as { stdout: string };
+    expect(stdout).toBe('mine\n');
   });
 
   test.each(CLIENTS)('do not reach each other by handle or header over MCP (%s)', async (_name, connect) => {
