@@ -110,6 +110,21 @@ describe('an installation', () => {
     expect(await runPython(server, 'import plain_thing', { session_id: 'mixed' })).toMatchObject({ status: 'ok' });
   });
 
+  test('of 300 packages says for each what became of it', async () => {
+    const there = Array.from({ length: 150 }, (_, number) => `many-${number}`);
+    const missing = Array.from({ length: 150 }, (_, number) => `missing-${number}`);
+    for (const name of there) index.add(makeWheel(name, '1.0'));
+    const { status, packages } = await install([...there, ...missing], { session_id: 'many' });
+    expect(status).toBe('error');
+    expect(packages).toHaveLength(300);
+    expect(new Set(packages.slice(0, 150).map((each) => each.status))).toEqual(new Set(['installed']));
+    for (const { status: failed, error } of packages.slice(150)) {
+      expect([failed, error]).toEqual(['failed', expect.stringContaining('There is no package named missing-')]);
+    }
+    const run = await runPython(server, 'import many_0, many_149; print(many_149.__version__)', { session_id: 'many' });
+    expect(run.stdout).toBe('1.0\n');
+  });
+
   test('tells its progress', async () => {
     const body = { name: 'install_dependencies', session_id: 'told', arguments: { packages: ['plain-thing'] } };
     const events = await (await post(server, '/execute/stream', body)).text();

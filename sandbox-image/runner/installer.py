@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import installed
-from paths import INDEX_URL, USER_BASE, USER_SITE
+from paths import INDEX_ADDRESS, INDEX_URL, USER_BASE, USER_SITE
 
 VERSIONS = os.path.join(os.path.dirname(USER_SITE), ".versions")
 """Folders of packages; all but the one that counts are being made, or left over."""
@@ -52,16 +52,48 @@ def main(request: dict[str, Any]) -> None:
         installer = _Installer(scratch)
         try:
             installer.install(outcomes)
-        except Failure:
-            # Together they cannot be: as many as can, in the order that they were asked for.
-            for outcome in outcomes:
-                try:
-                    installer.install([outcome])
-                except Failure as failure:
-                    outcome.status, outcome.error = "failed", failure.reason
-                _say(packages=[asdict(outcome) for outcome in outcomes], final=False)
+        except Failure as failure:
+            _install_what_can_be(installer, outcomes, failure)
     _remove_leftovers()
     _say(packages=[asdict(outcome) for outcome in outcomes], final=True)
+
+
+def _install_what_can_be(installer: "_Installer", outcomes: list[Outcome], failure: Failure) -> None:
+    """Of requirements that cannot be had together: as many as can, earlier ones first, by halves."""
+    if len(outcomes) == 1:
+        outcomes[0].status, outcomes[0].error = "failed", failure.reason
+        return
+    known = _without_unknown(outcomes)
+    middle = (len(known) + 1) // 2
+    # All anew where some have turned out to be what was wrong.
+    for part in [known] if len(known) < len(outcomes) else [known[:middle], known[middle:]]:
+        try:
+            if part:
+                installer.install(part)
+        except Failure as partial:
+            _install_what_can_be(installer, part, partial)
+        _say(packages=[asdict(outcome) for outcome in part], final=False)
+
+
+def _without_unknown(outcomes: list[Outcome]) -> list[Outcome]:
+    """Those that the index has; what it says of the others is noted in them. The installer tells of one at a time."""
+    import http.client
+
+    host, port = INDEX_ADDRESS
+    connection = http.client.HTTPConnection(host, port, timeout=30)
+    try:
+        for outcome in outcomes:
+            connection.request("HEAD", f"/simple/{_key(outcome.name)}/")
+            response = connection.getresponse()
+            response.read()
+            if response.status in (403, 404):
+                outcome.status, outcome.error = "failed", response.reason
+    except OSError:
+        # An index that fails is one more thing that the installer itself says best.
+        pass
+    finally:
+        connection.close()
+    return [outcome for outcome in outcomes if outcome.status != "failed"]
 
 
 class _Installer:
@@ -100,7 +132,11 @@ class _Installer:
                 shutil.copytree(USER_SITE, target, symlinks=True, copy_function=os.link, dirs_exist_ok=True)
             pins = [f"{name}=={version}" for name, version in packages.items()]
             self._uv("install", "--no-deps", "--target", target, *pins)
+            replaced = os.path.realpath(USER_SITE)
             _switch_to(target)
+            if os.path.dirname(replaced) == os.path.realpath(VERSIONS):
+                # A step of several, which together would need as many copies of the folder.
+                shutil.rmtree(replaced, ignore_errors=True)
         except BaseException as error:
             shutil.rmtree(target, ignore_errors=True)
             if isinstance(error, OSError):
