@@ -1,6 +1,6 @@
 """The resident program of a sandbox: starts a supervised process for each execution and carries its output.
 
-It keeps nothing that matters: whatever ends it, the control plane starts another.
+Whatever ends it, the control plane starts another; contexts and background executions end with it.
 """
 
 import faulthandler  # noqa: F401 - loaded here, so that the programs share it
@@ -10,15 +10,16 @@ import os
 import select
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import frames
 import linux
+from door import Door
 from execution import Execution
 from feed import Feed
+from keeper import Keeper
 from program import Pipes, Program
 from supervisor import supervise
 from tunnels import FIRST_STREAM, Tunnels
@@ -31,7 +32,7 @@ SUPERVISOR_LOST = {"failed": "supervisor lost"}
 
 
 class Runner:
-    def __init__(self) -> None:
+    def __init__(self, door: Door | None) -> None:
         self.poll = select.epoll()
         self.decoder = frames.Decoder()
         self.pending: list[tuple[int, dict[str, Any], bool]] = []
@@ -47,16 +48,16 @@ class Runner:
         self.tunnels: Tunnels | None = None
         self.settled_ns = 0
         """The newest time stamp that an execution left on a file."""
+        self.keeper = Keeper(self, door)
 
     def serve(self) -> Program | None:
-        """Serves the control plane until it is gone. Returns a program only in the process that is to run it."""
-        linux.set_dumpable(False)
+        """Serves one control plane after the other. Returns a program only in the process that is to run it."""
         linux.become_subreaper()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         gc.freeze()
         self.watch(CONTROL_PLANE_IN, select.EPOLLIN, self.on_control_plane)
         self.tunnels = Tunnels(self.send, self.watch, self.unwatch)
-        self.send(frames.pack_json(frames.READY, 0, {"python": ".".join(map(str, sys.version_info[:3]))}))
+        self.keeper.greet({})
         while True:
             # At once after a launch, so that it is done beside the program just launched.
             if self.spare is None and (program := self.fork_spare()):
@@ -67,21 +68,18 @@ class Runner:
                 self.serve_events()
 
     def serve_events(self) -> None:
-        for descriptor, events in self.poll.poll():
+        for descriptor, events in self.poll.poll(self.keeper.wait_s()):
             # An earlier event of the same round may have closed it.
             if handler := self.handlers.get(descriptor):
                 handler(descriptor, events)
+        self.keeper.tick()
 
     def on_control_plane(self, descriptor: int, _events: int) -> None:
         data = os.read(descriptor, 1 << 16)
         if not data:
-            self.on_disconnect()
+            self.keeper.detach()
         for kind, stream, payload in self.decoder.feed(data):
             self.on_frame(kind, stream, payload)
-
-    def on_disconnect(self) -> None:
-        """The control plane is gone. Supervisors see their sockets close, end their programs and exit."""
-        os._exit(0)
 
     def on_frame(self, kind: int, stream: int, payload: bytes) -> None:
         if kind == frames.START:
@@ -138,9 +136,12 @@ class Runner:
             self.executions.clear()
             self.contexts.clear()
             self.tunnels = None
+            del self.keeper
             null = os.open("/dev/null", os.O_RDWR)
             os.dup2(null, CONTROL_PLANE_IN)
             os.dup2(null, CONTROL_PLANE_OUT)
+            # It may outlive the exec that this one belongs to.
+            os.dup2(null, 2)
             kept = sorted((2, control.fileno(), *pipes, os.sysconf("SC_OPEN_MAX")))
             for below, above in zip(kept, kept[1:]):
                 os.closerange(below + 1, above)
@@ -165,7 +166,7 @@ class Runner:
                 execution.fresh = True
                 execution.retries = may_retry and not request.get("stdin_stream")
         if execution is None or execution.stream:
-            self.send(frames.pack_json(frames.END, stream, frames.NO_PROCESS))
+            self.keeper.end(None, stream, request, dict(frames.NO_PROCESS))
             return
         if name:
             self.contexts[name] = execution
@@ -183,6 +184,7 @@ class Runner:
         elif not name:
             execution.close_request()
         self.watch_outputs(execution)
+        self.keeper.keep(execution)
 
     def alive(self, execution: Execution | None) -> Execution | None:
         """The same, unless it has ended: a process that waits for a request has nothing else to say."""
@@ -291,6 +293,7 @@ class Runner:
             self.forget(execution)
         if report.get("started") is False and retries:
             # Killed in the moment in which it got the request: nothing of that has run.
+            self.keeper.release(execution)
             self.pending.append((stream, request, False))
             return
         self.settled_ns = max(self.settled_ns, report.pop("settled_ns", 0))
@@ -300,7 +303,7 @@ class Runner:
         execution.fresh = False
         if kept := execution.finish_kept():
             report["kept"] = kept
-        self.send(frames.pack_json(frames.END, stream, report))
+        self.keeper.end(execution, stream, request, report)
 
     def command(self, execution: Execution, command: bytes) -> None:
         # From here on its end is wanted.
@@ -339,5 +342,8 @@ class Runner:
     def send(self, frame: bytes) -> None:
         """Writes a whole frame. Blocks only while the control plane does not read, which it always does."""
         remaining = memoryview(frame)
-        while remaining:
-            remaining = remaining[os.write(CONTROL_PLANE_OUT, remaining) :]
+        try:
+            while remaining and self.keeper.attached:
+                remaining = remaining[os.write(CONTROL_PLANE_OUT, remaining) :]
+        except OSError:
+            self.keeper.lose()

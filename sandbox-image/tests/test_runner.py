@@ -36,13 +36,15 @@ class Outcome:
 class Client:
     """The control plane's half of a channel, on threads."""
 
-    def __init__(self, grant: bool = True) -> None:
+    def __init__(self, grant: bool = True, door: str | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-I", RUNNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            [sys.executable, "-I", RUNNER, *([door] if door else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
         self.grant = grant
         self.outcomes: dict[int, Outcome] = {}
         self.ready = threading.Event()
+        self.adopted: dict[str, Any] | None = None
+        """What the runner says that an earlier control plane left."""
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
@@ -55,6 +57,9 @@ class Client:
 
     def _take(self, kind: int, stream: int, payload: bytes) -> None:
         if kind == frames.READY:
+            self.adopted = json.loads(payload).get("adopted")
+            for execution in (self.adopted or {}).get("executions", ()):
+                self.outcomes[execution["stream"]] = Outcome()
             self.ready.set()
             return
         outcome = self.outcomes[stream]
