@@ -31,7 +31,14 @@ sys.exit(subprocess.run(command, cwd='/tmp/source/tests').returncode)
 
 it('the runner passes its own tests inside a sealed container', { timeout: 120_000 }, async () => {
   await using canary = await startCanary({ pids: 128 });
-  const { exitCode, stderr } = await runTests(canary, 'test_runner', 'test_attach', 'test_results', 'test_context', 'test_files');
+  const { exitCode, stderr } = await runTests(
+    canary,
+    'test_runner',
+    'test_attach',
+    'test_results',
+    'test_context',
+    'test_files',
+  );
   expect(stderr).toContain('\nOK');
   expect(stderr).not.toContain('skipped');
   expect(exitCode).toBe(0);

@@ -192,7 +192,7 @@ class Keeper:
         self.attached = True
         runner = self.runner
         runner.watch(0, select.EPOLLIN, runner.on_control_plane)
-        ended = [({**about, "stream": self.new_stream()}, report) for about, report in self.ended]
+        ended = [({**about, "ended": True, "stream": self.new_stream()}, report) for about, report in self.ended]
         running = [self.take_up(execution) for execution in runner.executions.values()]
         running += [{"id": body["keep"]["id"], "ran_ms": 0, "stream": stream} for stream, body, _ in runner.pending]
         contexts = [name for name, execution in runner.contexts.items() if not execution.ended]

@@ -3,6 +3,7 @@ import type { Log } from '../log.ts';
 import type { EngineInfo } from './engine.ts';
 import type { Backend } from './factory.ts';
 import type { Instance } from './instance.ts';
+import { JobRecords } from './job-records.ts';
 import { Manifests } from './manifests.ts';
 import { once, type Waiting } from './once.ts';
 import { Pool } from './pool.ts';
@@ -19,6 +20,7 @@ export interface CoreOptions {
   readonly poolSize: number;
   readonly onShutdown: 'remove' | 'keep';
   readonly onTunnel?: SessionsOptions['onTunnel'];
+  readonly finishJob: SessionsOptions['finishJob'];
   readonly log: Log;
 }
 
@@ -53,6 +55,8 @@ export class Core implements AsyncDisposable {
       limits,
       manifests,
       log,
+      finishJob: options.finishJob,
+      recordsOf: ({ owner, id }) => new JobRecords(instance.directory, owner, id),
       prepare: async (waiting) => (await this.prepare(waiting)).pool,
       ...(options.onTunnel ? { onTunnel: options.onTunnel } : {}),
     });

@@ -1,8 +1,11 @@
 import { GloveboxError } from '../errors.ts';
+import type { AdoptedExecution } from './adopted.ts';
 import { Contexts } from './contexts.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from './execution.ts';
+import type { JobRecords } from './job-records.ts';
 import { Jobs } from './jobs.ts';
 import { Limiter } from './limiter.ts';
+import { type FinishJob, type Remains, restoreSession } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
 
 /** Calls of one session that may wait for a place. */
@@ -56,6 +59,10 @@ export interface SessionHost {
   claim(session: Session): Promise<Sandbox>;
   /** Forgets a sandbox that is gone. */
   disown(sandbox: Sandbox): void;
+  /** Notes what has changed of a session, for the next control plane. */
+  note(session: Session): void;
+  /** Where the background executions of a session are noted. */
+  recordsOf(session: SessionIdentity): JobRecords;
 }
 
 /** A handle that its owner holds: one sandbox at a time, and the files in it. */
@@ -67,12 +74,15 @@ export class Session implements SessionIdentity {
   expiresAt: Date;
   /** When the manifest was last written. */
   recordedAt = 0;
+  /** Names the manifest of a sandbox that was gone when this control plane started. */
+  formerKey: string | undefined;
   /** Calls that hold the session open. */
   uses = 0;
   /** Packages are installed by one call at a time. */
   readonly installs = new Limiter(1, QUEUE_LIMIT);
   readonly contexts = new Contexts();
-  readonly jobs = new Jobs();
+  readonly jobs: Jobs;
+  readonly records: JobRecords;
   readonly #downloadListeners = new Set<DownloadListener>();
   readonly #host: SessionHost;
   readonly #limiter: Limiter;
@@ -90,8 +100,15 @@ export class Session implements SessionIdentity {
     this.lastUsedAt = identity.createdAt;
     this.expiresAt = identity.createdAt;
     this.#host = host;
+    this.records = host.recordsOf(identity);
+    this.jobs = new Jobs({ records: this.records, onChange: () => host.note(this) });
     this.#limiter = new Limiter(concurrency, QUEUE_LIMIT);
     this.#sandbox = sandbox && Promise.resolve(sandbox);
+  }
+
+  /** Takes over what an earlier control plane left; the next result tells what was lost of it. */
+  restore(remains: Remains, finish: FinishJob): void {
+    this.#reset = restoreSession(this, remains, finish);
   }
 
   /** Gets the sandbox ready. @throws GloveboxError when there can be none now. */
@@ -110,15 +127,31 @@ export class Session implements SessionIdentity {
     });
     if (!places) return { status: 'cancelled', exitCode: null };
     using _places = places;
+    options.onBegin?.();
     const end = await this.#executeOnce(request, options).catch((error: unknown) => {
       if (!(error instanceof GloveboxError) || error.code !== 'sandbox_lost') throw error;
       // Nothing of this program has run, so it may run in the sandbox's successor.
       return this.#executeOnce(request, options);
     });
-    const settled = this.contexts.settle(request, end);
-    const reset = end.reset ? settled.reset : (this.#reset ?? settled.reset);
-    this.#reset = undefined;
-    return reset ? { ...settled, reset } : settled;
+    return this.#settle(request, end);
+  }
+
+  /** Follows a background execution of an earlier control plane to its end. It has its places already. */
+  async resume(
+    execution: AdoptedExecution,
+    request: ExecutionRequest,
+    options: Pick<ExecutionOptions, 'timeoutMs' | 'signal'>,
+  ): Promise<ExecutionEnd> {
+    const places = this.#enter(request, options.signal);
+    try {
+      const end = await this.#inSandbox((sandbox) => sandbox.resume(execution, request, options));
+      return end.reset ? this.#settle(request, end) : this.contexts.settle(request, end);
+    } finally {
+      places.then(
+        (entered) => entered[Symbol.dispose](),
+        () => {},
+      );
+    }
   }
 
   /** Ends a context after the calls that wait for it; one that is not there is a success. */
@@ -156,7 +189,9 @@ export class Session implements SessionIdentity {
   /** Removes the sandbox and all that is in it. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.jobs.abandon();
     this.jobs.cancelAll();
+    this.records.removeAll();
     const sandbox = await this.#sandbox?.catch(() => undefined);
     if (!sandbox) return;
     await sandbox.remove();
@@ -166,6 +201,7 @@ export class Session implements SessionIdentity {
   /** Lets go of the sandbox without removing it, for the next control plane to adopt. */
   async abandon(): Promise<void> {
     this.#closed = true;
+    this.jobs.abandon();
     const sandbox = await this.#sandbox?.catch(() => undefined);
     await sandbox?.abandon();
   }
@@ -194,11 +230,26 @@ export class Session implements SessionIdentity {
     return stack.move();
   }
 
+  /** Adds what is to be told of the session to the end of an execution. */
+  #settle(request: ExecutionRequest, end: ExecutionEnd): ExecutionEnd {
+    const before = this.contexts.names.join();
+    const settled = this.contexts.settle(request, end);
+    if (this.contexts.names.join() !== before) this.#host.note(this);
+    // The bytes of a file tell nothing besides: what was lost is for the next result.
+    if (!end.reset && request.kind === 'files' && request.file?.op === 'read') return settled;
+    const reset = end.reset ? settled.reset : (this.#reset ?? settled.reset);
+    this.#reset = undefined;
+    return reset ? { ...settled, reset } : settled;
+  }
+
   async #executeOnce(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
+    return await this.#inSandbox((sandbox) => sandbox.execute(request, options));
+  }
+
+  async #inSandbox(use: (sandbox: Sandbox) => Promise<ExecutionEnd>): Promise<ExecutionEnd> {
     const sandbox = await this.#current();
     try {
-      const end = await sandbox.execute(request, options);
-      return end;
+      return await use(sandbox);
     } finally {
       if (sandbox.lost) this.#forget(sandbox);
     }

@@ -3,12 +3,14 @@ import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Caller } from './caller.ts';
+import type { JobRecords } from './job-records.ts';
 import type { Job } from './jobs.ts';
 import type { Manifest, Manifests } from './manifests.ts';
 import type { Waiting } from './once.ts';
 import type { Pool } from './pool.ts';
+import type { FinishJob, Remains } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
-import { Session, type SessionSummary } from './session.ts';
+import { Session, type SessionHost, type SessionIdentity, type SessionSummary } from './session.ts';
 
 export type { Session, SessionSummary } from './session.ts';
 
@@ -37,6 +39,10 @@ export interface SessionsOptions {
   readonly prepare: (waiting?: Waiting) => Promise<Pool>;
   /** Takes each connection that code of a session makes to its package index. */
   readonly onTunnel?: (tunnel: Duplex, session: Session) => void;
+  /** Where the background executions of a session are noted. */
+  readonly recordsOf: (session: SessionIdentity) => JobRecords;
+  /** Makes the output of a background execution that an earlier run began. */
+  readonly finishJob: FinishJob;
   readonly log: Log;
 }
 
@@ -131,13 +137,21 @@ export class Sessions {
     session.expiresAt = new Date(Math.min(session.expiresAt.getTime(), cut));
   }
 
-  /** Takes over a session of an earlier run of this instance, whose sandbox still runs. */
-  adopt(manifest: Manifest, sandbox: Sandbox): void {
+  /** Takes over a session of an earlier run of this instance, with its sandbox if that still runs. */
+  adopt(manifest: Manifest, sandbox: Sandbox | undefined, remains: Remains): void {
     const identity = { id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) };
     const session = new Session(identity, this.#host, this.#options.limits.concurrency, sandbox);
-    this.#connectTunnels(session, sandbox);
-    this.#touch(session, new Date(manifest.last_used_at));
+    if (sandbox) this.#connectTunnels(session, sandbox);
+    else session.formerKey = manifest.key;
     this.#sessions.set(keyOf(session.owner, session.id), session);
+    session.restore(remains, this.#options.finishJob);
+    this.#touch(session, new Date(manifest.last_used_at));
+    for (const { outcome, ended } of session.jobs.list()) {
+      if (outcome) continue;
+      const held = this.#hold(session, false);
+      session.uses += 1;
+      void ended.then(() => held[Symbol.dispose]());
+    }
   }
 
   /** Ends all sessions: removes them, or leaves their sandboxes for the next run to adopt. */
@@ -155,13 +169,14 @@ export class Sessions {
     );
   }
 
-  readonly #host = {
+  readonly #host: SessionHost = {
     claim: async (session: Session): Promise<Sandbox> => {
       const pool = await this.#options.prepare();
       const sandbox = await pool.take();
       this.#connectTunnels(session, sandbox);
       try {
         this.#write(session, sandbox.key);
+        this.#forgetFormer(session);
       } catch (error) {
         await sandbox.remove().catch(() => {});
         throw error;
@@ -169,6 +184,8 @@ export class Sessions {
       return sandbox;
     },
     disown: (sandbox: Sandbox): void => this.#options.manifests.remove(sandbox.key),
+    note: (session: Session): void => void this.#record(session),
+    recordsOf: (session: SessionIdentity): JobRecords => this.#options.recordsOf(session),
   };
 
   async #lease(owner: string, id: string, options: Waiting & { readonly mint?: boolean }): Promise<Lease> {
@@ -261,7 +278,14 @@ export class Sessions {
 
   async #close(session: Session): Promise<void> {
     this.#sessions.delete(keyOf(session.owner, session.id));
+    this.#forgetFormer(session);
     await session.close();
+  }
+
+  /** The manifest of a sandbox that was gone at the start is needed only until there is another. */
+  #forgetFormer(session: Session): void {
+    if (session.formerKey !== undefined) this.#options.manifests.remove(session.formerKey);
+    session.formerKey = undefined;
   }
 
   async #record(session: Session): Promise<void> {
@@ -271,12 +295,15 @@ export class Sessions {
 
   #write(session: Session, key: string): void {
     session.recordedAt = Date.now();
+    const { busyUntil } = session.jobs;
     this.#options.manifests.write({
       key,
       session_id: session.id,
       owner: session.owner,
       created_at: session.createdAt.toISOString(),
       last_used_at: session.lastUsedAt.toISOString(),
+      contexts: session.contexts.names,
+      ...(busyUntil ? { busy_until: busyUntil.toISOString() } : {}),
     });
   }
 }
