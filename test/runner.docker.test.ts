@@ -29,7 +29,7 @@ sys.exit(subprocess.run(command, cwd='/tmp/source/tests').returncode)
 `);
 }
 
-it('the runner passes its own tests inside a sealed container', { timeout: 120_000 }, async () => {
+it('the runner passes its own tests inside a sealed container', { timeout: 240_000 }, async () => {
   await using canary = await startCanary({ pids: 128 });
   const { exitCode, stderr } = await runTests(
     canary,
