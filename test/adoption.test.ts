@@ -324,3 +324,26 @@ describe('a session whose container is gone at the start', () => {
     expect((await post(third, '/sessions', { name: 'more' })).status).toBe(201);
   });
 });
+
+describe('a container that goes in the midst of several executions', () => {
+  test('is told of once to calls, by the one under way, and to none by what runs in the background', async () => {
+    await using server = await startServer({ env: ENV });
+    const [busy, quiet] = [await openSession(server), await openSession(server)];
+    const wait = (name: string) => `open("${name}", "w")\nimport time\ntime.sleep(60)`;
+    for (const id of [busy, quiet]) await startInBackground(server, id, wait('job'));
+    const call = runPython(server, wait('call'), { session_id: busy });
+    for (const [id, path] of [
+      [busy, 'job'],
+      [busy, 'call'],
+      [quiet, 'job'],
+    ] as const)
+      await expect.poll(() => hasFile(server, id, path), { timeout: 10_000 }).toBe('True\n');
+    for (const id of [busy, quiet]) await (await containerOf(server, id)).container.remove({ force: true });
+    const LOST = { session_reset: { reason: 'sandbox_lost', lost: ['files', 'packages', 'background'] } };
+    expect(await call).toMatchObject({ status: 'crashed', ...LOST });
+    expect(await runPython(server, 'print(1)', { session_id: busy })).not.toHaveProperty('session_reset');
+    expect(await runPython(server, 'print(1)', { session_id: quiet })).toMatchObject({ stdout: '1\n', ...LOST });
+    expect(await runPython(server, 'print(1)', { session_id: quiet })).not.toHaveProperty('session_reset');
+    expect(await containersOf(server)).toHaveLength(2);
+  });
+});

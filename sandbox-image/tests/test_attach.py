@@ -226,7 +226,7 @@ class AttachTest(unittest.TestCase):
         # A runner's descriptors cannot be listed, but they can be made few.
         self.door += "-few"
         usual = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, usual[1]))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (48, usual[1]))
         try:
             self.connect().run("x = 1", context="c", results=RESULTS)
         finally:

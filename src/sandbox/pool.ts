@@ -31,7 +31,11 @@ export class Pool {
   /** A sandbox that is the caller's from now on: a ready one, or one started now. */
   async take(): Promise<Sandbox> {
     for (let sandbox = this.#ready.shift(); sandbox; sandbox = this.#ready.shift()) {
-      if (sandbox.lost) continue;
+      if (!sandbox.connected) {
+        // Something has ended its runner, or the engine was restarted: whoever got it would be told of a loss.
+        void sandbox.remove().catch(() => {});
+        continue;
+      }
       this.#refillLater();
       return sandbox;
     }

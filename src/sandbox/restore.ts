@@ -63,7 +63,8 @@ function follower(
     }
     const adoptedAt = Date.now();
     const timeoutMs = Math.max(execution.ended ? REPORT_LIMIT_MS : 0, begun + record.timeout_s * 1000 - adoptedAt);
-    const request = record.context === undefined ? {} : { context: record.context };
+    const background = { timeout_s: record.timeout_s };
+    const request = { background, ...(record.context === undefined ? {} : { context: record.context }) };
     const resumed = performance.now();
     const end = await session.resume(execution, request, { timeoutMs, signal });
     // Its own clock knows how long it ran while nobody was here, but is not believed beyond what is possible.

@@ -32,6 +32,7 @@ export class Sandbox {
   readonly #engine: Engine;
   #channel: Promise<Channel> | undefined;
   #clearing: Promise<boolean> | undefined;
+  #connections = 0;
   #lost = false;
   /** It belongs to the next control plane: nothing in it is ended any more. */
   #abandoned = false;
@@ -48,6 +49,11 @@ export class Sandbox {
   /** Whether the container is gone; such a sandbox runs nothing any more. */
   get lost(): boolean {
     return this.#lost;
+  }
+
+  /** Whether a runner is there, as far as is known without asking. */
+  get connected(): boolean {
+    return !this.#lost && this.#connections > 0;
   }
 
   /** Starts the runner if none is there. @throws GloveboxError `sandbox_lost` or `engine_unavailable`. */
@@ -155,7 +161,9 @@ export class Sandbox {
   async #openOnce(): Promise<Channel> {
     const stream = await this.#engine.connect(this.id, this.uid);
     const channel = await Channel.open(stream, (tunnel) => (this.onTunnel ? this.onTunnel(tunnel) : tunnel.destroy()));
+    this.#connections += 1;
     void channel.closed.then(async ({ violation }) => {
+      this.#connections -= 1;
       this.#channel = undefined;
       // A runner that breaks the protocol is in hostile hands, and so is all that it could reach.
       if (violation) await this.#discard();

@@ -89,6 +89,7 @@ export class Session implements SessionIdentity {
   /** Apart, so that files can be read while all places are taken. */
   readonly #fileOperations = new Limiter(FILE_OPERATIONS, QUEUE_LIMIT);
   #sandbox: Promise<Sandbox> | undefined;
+  readonly #forgotten = new WeakSet<Sandbox>();
   #closed = false;
   /** What a replaced sandbox lost, for the next result to tell. */
   #reset: SandboxReset | undefined;
@@ -145,7 +146,7 @@ export class Session implements SessionIdentity {
     const places = this.#enter(request, options.signal);
     try {
       const end = await this.#inSandbox((sandbox) => sandbox.resume(execution, request, options));
-      return end.reset ? this.#settle(request, end) : this.contexts.settle(request, end);
+      return this.#settle(request, end);
     } finally {
       places.then(
         (entered) => entered[Symbol.dispose](),
@@ -235,8 +236,8 @@ export class Session implements SessionIdentity {
     const before = this.contexts.names.join();
     const settled = this.contexts.settle(request, end);
     if (this.contexts.names.join() !== before) this.#host.note(this);
-    // The bytes of a file tell nothing besides: what was lost is for the next result.
-    if (!end.reset && request.kind === 'files' && request.file?.op === 'read') return settled;
+    // Neither is what a caller sees next: what was lost is for that to tell.
+    if (request.background || (request.kind === 'files' && request.file?.op === 'read')) return settled;
     const reset = end.reset ? settled.reset : (this.#reset ?? settled.reset);
     this.#reset = undefined;
     return reset ? { ...settled, reset } : settled;
@@ -268,6 +269,9 @@ export class Session implements SessionIdentity {
   }
 
   #forget(sandbox: Sandbox): void {
+    // Of several executions that were under way in it, only the first: there may be another sandbox since.
+    if (this.#forgotten.has(sandbox)) return;
+    this.#forgotten.add(sandbox);
     this.#sandbox = undefined;
     const lost = this.contexts.loseAll() ? (['contexts'] as const) : [];
     this.#reset = { reason: 'sandbox_lost', lost: ['files', ...lost, 'packages', 'background'] };
