@@ -18,6 +18,8 @@ import { IndexServer } from './support/index-server.ts';
 
 type Followed = Execution & { next: { stdout_offset: number }; started_at: string };
 
+/** Each look takes an engine under load a while. */
+const PATIENCE = { timeout: 20_000 };
 const ENV = { GLOVEBOX_POOL_SIZE: '0' };
 
 /** A state directory and a port, so that one server after the other is the same instance. */
@@ -106,7 +108,7 @@ describe('after kill -9 of the server a session goes on', () => {
     const before = await follow(first, ended, { wait_s: 20 });
     const code = 'import time\nfor n in range(1500):\n  print(n, flush=True)\n  time.sleep(0.003)\ndisplay({"n": n})';
     const running = await startInBackground(first, id, code);
-    await expect.poll(async () => (await follow(first, running)).stdout).toContain('9\n');
+    await expect.poll(async () => (await follow(first, running)).stdout, PATIENCE).toContain('9\n');
     await first.kill();
 
     await using second = await startServer(place);
@@ -145,7 +147,7 @@ describe('after kill -9 of the server a session goes on', () => {
     await first.kill();
     await execAs(container, uid, ['touch', '/tmp/go']);
     const made = async () => (await execAs(container, uid, ['ls', '/workspace'])).includes('made');
-    await expect.poll(made, { timeout: 20_000 }).toBe(true);
+    await expect.poll(made, PATIENCE).toBe(true);
 
     await using second = await startServer(place);
     expect(await follow(second, job, { wait_s: 20 })).toMatchObject({
@@ -162,12 +164,12 @@ describe('after kill -9 of the server a session goes on', () => {
     await using first = await startServer(place);
     const id = await openSession(first);
     const code = 'import subprocess\nprint("began", flush=True)\nsubprocess.run(["sleep", "4322"])';
-    const job = await startInBackground(first, id, code, { timeout_s: 3 });
+    const job = await startInBackground(first, id, code, { timeout_s: 6 });
     const { container, uid } = await containerOf(first, id);
     const sleepers = async () => (await processesOf(container, uid)).filter((args) => args === 'sleep 4322');
-    await expect.poll(sleepers).toHaveLength(1);
+    await expect.poll(sleepers, PATIENCE).toHaveLength(1);
     await first.kill();
-    await expect.poll(sleepers, { timeout: 10_000 }).toEqual([]);
+    await expect.poll(sleepers, PATIENCE).toEqual([]);
 
     await using second = await startServer(place);
     expect(await follow(second, job, { wait_s: 10 })).toMatchObject({
@@ -175,7 +177,7 @@ describe('after kill -9 of the server a session goes on', () => {
       exit_code: null,
       stdout: 'began\n',
       termination: { by: 'interrupt' },
-      limit: { name: 'timeout_s', value: 3 },
+      limit: { name: 'timeout_s', value: 6 },
     });
   });
 
@@ -186,7 +188,7 @@ describe('after kill -9 of the server a session goes on', () => {
     const limited = await startInBackground(first, id, 'import time; time.sleep(60)', { timeout_s: 8 });
     const cancelled = await startInBackground(first, id, 'import time; time.sleep(60)');
     await expect
-      .poll(async () => (await (await fetch(`${first.url}/sessions/${id}`)).json()) as object)
+      .poll(async () => (await (await fetch(`${first.url}/sessions/${id}`)).json()) as object, PATIENCE)
       .toMatchObject({
         running: 2,
       });
@@ -197,7 +199,7 @@ describe('after kill -9 of the server a session goes on', () => {
     const { status, duration_ms } = await follow(second, limited, { wait_s: 20 });
     expect(status).toBe('timeout');
     expect(duration_ms).toBeGreaterThan(7500);
-    expect(duration_ms).toBeLessThan(12_000);
+    expect(duration_ms).toBeLessThan(20_000);
   });
 
   test('and of the calls that were under way nothing runs on', async () => {
@@ -212,17 +214,17 @@ describe('after kill -9 of the server a session goes on', () => {
       runPython(first, stubborn, { session_id: id }).catch(() => 'cut'),
       runPython(first, inContext, { session_id: id, context: 'c' }).catch(() => 'cut'),
     ];
-    await expect.poll(() => hasFile(first, id, 'begun'), { timeout: 10_000 }).toBe('True\n');
-    await expect.poll(() => hasFile(first, id, 'begun-too'), { timeout: 10_000 }).toBe('True\n');
+    await expect.poll(() => hasFile(first, id, 'begun'), PATIENCE).toBe('True\n');
+    await expect.poll(() => hasFile(first, id, 'begun-too'), PATIENCE).toBe('True\n');
     const { container, uid } = await containerOf(first, id);
     await first.kill();
     expect(await Promise.all(calls)).toEqual(['cut', 'cut']);
     await using second = await startServer(place);
     const left = await processesOf(container, uid);
     expect(left.filter((args) => args.includes('4323'))).toEqual([]);
-    const cpu = await runPython(second, 'print(x)', { session_id: id, context: 'c' });
-    expect(cpu).toMatchObject({ stdout: '1\n' });
-    expect(cpu).not.toHaveProperty('session_reset');
+    const next = await runPython(second, 'print(x)', { session_id: id, context: 'c' });
+    expect(next).toMatchObject({ stdout: '1\n' });
+    expect(next).not.toHaveProperty('session_reset');
   });
 
   test('many times over, and leaves no process, exec or container behind', async () => {
@@ -238,7 +240,7 @@ describe('after kill -9 of the server a session goes on', () => {
       const { stdout } = await runPython(server, 'n += 1; print(n)', { session_id: id, context: 'c' });
       expect(stdout).toBe(`${n}\n`);
       await expect
-        .poll(async () => (await processesOf(container, uid)).filter((args) => args === 'cat'))
+        .poll(async () => (await processesOf(container, uid)).filter((args) => args === 'cat'), PATIENCE)
         .toHaveLength(1);
       counts.push((await processesOf(container, uid)).length);
     }
@@ -279,7 +281,7 @@ describe('hostile code', () => {
     await first.kill();
     await execAs(container, uid, ['touch', '/tmp/go']);
     const bound = async () => await execAs(container, uid, ['cat', '/tmp/bound']);
-    await expect.poll(bound, { timeout: 10_000 }).toContain('bound');
+    await expect.poll(bound, PATIENCE).toContain('bound');
 
     await using second = await startServer(place);
     const next = await runPython(second, 'import os; print(os.listdir())', { session_id: id });
@@ -337,7 +339,7 @@ describe('a container that goes in the midst of several executions', () => {
       [busy, 'call'],
       [quiet, 'job'],
     ] as const)
-      await expect.poll(() => hasFile(server, id, path), { timeout: 10_000 }).toBe('True\n');
+      await expect.poll(() => hasFile(server, id, path), PATIENCE).toBe('True\n');
     for (const id of [busy, quiet]) await (await containerOf(server, id)).container.remove({ force: true });
     const LOST = { session_reset: { reason: 'sandbox_lost', lost: ['files', 'packages', 'background'] } };
     expect(await call).toMatchObject({ status: 'crashed', ...LOST });

@@ -4,7 +4,7 @@ import type { EngineInfo } from './engine.ts';
 import type { Backend } from './factory.ts';
 import type { Instance } from './instance.ts';
 import { JobRecords } from './job-records.ts';
-import { Manifests } from './manifests.ts';
+import { type Manifest, Manifests } from './manifests.ts';
 import { once, type Waiting } from './once.ts';
 import { Pool } from './pool.ts';
 import { recover } from './recovery.ts';
@@ -47,7 +47,9 @@ export class Core implements AsyncDisposable {
     this.prepare = once(async (report) => {
       const backend = await options.setUp(report);
       const adopt = this.sessions.adopt.bind(this.sessions);
-      await recover({ engine: backend.engine, instance, manifests, idleTtlS: limits.idleTtlS, adopt, log });
+      const isAdopted = ({ owner, session_id: id }: Manifest) => this.sessions.has(owner, id);
+      const { engine } = backend;
+      await recover({ engine, instance, manifests, idleTtlS: limits.idleTtlS, adopt, isAdopted, log });
       this.#pool = new Pool(backend, options.poolSize, log);
       return { backend, pool: this.#pool };
     }, patienceMs);

@@ -1,3 +1,4 @@
+import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Engine, SandboxInfo } from './engine.ts';
 import type { Instance } from './instance.ts';
@@ -16,6 +17,8 @@ export interface RecoveryOptions {
   readonly idleTtlS: number;
   /** Takes over a session of an earlier run; one whose sandbox is gone begins anew in another. */
   readonly adopt: (manifest: Manifest, sandbox: Sandbox | undefined, remains: Remains) => void;
+  /** Whether an attempt that failed has taken a session over already. */
+  readonly isAdopted: (manifest: Manifest) => boolean;
   readonly log: Log;
 }
 
@@ -49,13 +52,19 @@ async function recoverOwn(sandboxes: SandboxInfo[], options: RecoveryOptions): P
   const waiting = live.values();
   const work = async () => {
     for (const manifest of waiting) {
+      if (options.isAdopted(manifest)) {
+        byKey.delete(manifest.key);
+        continue;
+      }
       const isKept = await recoverSession(manifest, byKey.get(manifest.key), options);
       if (isKept) byKey.delete(manifest.key);
       const facts = { session: manifest.session_id, owner: manifest.owner };
       log.info(isKept ? 'adopted a session' : 'adopted a session without its sandbox', facts);
     }
   };
-  await Promise.all(Array.from({ length: ADOPTIONS_AT_ONCE }, work));
+  const workers = await Promise.allSettled(Array.from({ length: ADOPTIONS_AT_ONCE }, work));
+  // An engine that does not answer now loses nobody's sandbox: the next attempt takes it over.
+  for (const worker of workers) if (worker.status === 'rejected') throw worker.reason;
   await removeAll([...byKey.values()], options);
 }
 
@@ -73,6 +82,7 @@ async function recoverSession(
       return true;
     }
   } catch (error) {
+    if (!(error instanceof GloveboxError && error.code === 'sandbox_lost')) throw error;
     log.warn('a sandbox could not be adopted', { session: manifest.session_id, owner: manifest.owner, error });
   }
   adopt(manifest, undefined, { contexts, sandboxLost: true });

@@ -137,6 +137,10 @@ export class Sessions {
     session.expiresAt = new Date(Math.min(session.expiresAt.getTime(), cut));
   }
 
+  has(owner: string, id: string): boolean {
+    return this.#sessions.has(keyOf(owner, id));
+  }
+
   /** Takes over a session of an earlier run of this instance, with its sandbox if that still runs. */
   adopt(manifest: Manifest, sandbox: Sandbox | undefined, remains: Remains): void {
     const identity = { id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) };
