@@ -236,10 +236,11 @@ export class Session implements SessionIdentity {
     const before = this.contexts.names.join();
     const settled = this.contexts.settle(request, end);
     if (this.contexts.names.join() !== before) this.#host.note(this);
-    // Neither is what a caller sees next: what was lost is for that to tell.
-    if (request.background || (request.kind === 'files' && request.file?.op === 'read')) return settled;
+    // Its result is not what a caller sees next: what was lost is for that to tell.
+    if (request.background) return settled;
     const reset = end.reset ? settled.reset : (this.#reset ?? settled.reset);
-    this.#reset = undefined;
+    // Not every caller of a file operation tells it: the next execution does.
+    if (request.kind !== 'files') this.#reset = undefined;
     return reset ? { ...settled, reset } : settled;
   }
 
