@@ -26,6 +26,8 @@ const ERROR_TABLE = {
 
 export type ErrorCode = keyof typeof ERROR_TABLE;
 
+export const ERROR_CODES = Object.keys(ERROR_TABLE) as readonly ErrorCode[];
+
 /** What REST and MCP callers are told: `{code, message, hint}`, and when to try again where that is known. */
 export interface ErrorBody {
   code: ErrorCode;

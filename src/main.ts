@@ -26,6 +26,7 @@ import { ephemeralName, Instance } from './sandbox/instance.ts';
 import type { Sessions } from './sandbox/sessions.ts';
 import type { AnyTool } from './tools/description.ts';
 import { createTools } from './tools/index.ts';
+import { finishLeftExecution } from './tools/left-execution.ts';
 
 export const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -132,6 +133,7 @@ function createCore(
     log,
     setUp: (report) => setUp(config, log, install, instance.label, report),
     onTunnel: (tunnel, session) => gateway.connect(tunnel, session),
+    finishJob: finishLeftExecution(config),
     ...(patienceMs === undefined ? {} : { patienceMs }),
   });
 }

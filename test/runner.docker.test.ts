@@ -31,6 +31,7 @@ sys.exit(subprocess.run(command, cwd='/tmp/source/tests').returncode)
 
 it.each([
   ['the runner', 'test_runner'],
+  ['attaching', 'test_attach'],
   ['rich results', 'test_results'],
   ['contexts', 'test_context'],
   ['file operations', 'test_files'],

@@ -1,7 +1,22 @@
-"""Run as `python3 -I /opt/glovebox/runner`, with the channel on stdin and stdout."""
+"""Run as `python3 -I /opt/glovebox/runner [door]`, with the channel on stdin and stdout.
 
-from runner import Runner
+With the name of a door it outlives its control plane, and the next one comes in there. Without it ends with the first.
+"""
 
-program = Runner().serve()
+import sys
+
+import linux
+from door import open_door
+
+linux.set_dumpable(False)
+door = open_door(sys.argv[1]) if len(sys.argv) > 1 else None
+
+from runner import Runner  # noqa: E402 - a process that only hands its streams over needs nothing of it
+
+runner = Runner(door)
+# Programs are forked from here: what they would hold of the runner, they could not let go of.
+del door
+program = runner.serve()
+del runner
 if program is not None:
     program.run()

@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import termios
+import time
 from typing import Any
 
 import frames
@@ -38,6 +39,8 @@ class Execution:
         """Whether the request under way is its first."""
         self.retries = False
         """Whether its request may run in another process, should this one turn out to be dead already."""
+        self.began = 0.0
+        """When the request under way came, by the monotonic clock."""
         self.credit = frames.INITIAL_CREDIT
         self.kept: dict[int, KeptOutput] = {}
         """By frame type."""
@@ -56,10 +59,13 @@ class Execution:
         """Hands over a request. Raises BrokenPipeError when its process is dead."""
         self.stream = stream
         self.body = request
+        self.began = time.monotonic()
         self.credit = frames.INITIAL_CREDIT
         self.report = self.owed = None
         keep = request.get("keep")
-        self.kept = {kind: KeptOutput(keep, name) for kind, name in frames.KEPT_NAMES.items()} if keep else {}
+        # Nobody may be there to gather what a background execution displays.
+        names = {**frames.KEPT_NAMES, **({frames.DISPLAY: "display"} if "background" in request else {})}
+        self.kept = {kind: KeptOutput(keep, name) for kind, name in names.items()} if keep else {}
         data = json.dumps({**request, "settled_ns": settled_ns}).encode()
         with open(self.request, "wb", buffering=0, closefd=False) as pipe:
             remaining = memoryview(_SIZE.pack(len(data)) + data)
@@ -113,9 +119,9 @@ class Execution:
 
     def finish_kept(self) -> dict[str, Any]:
         """Where the whole of a long output is, for the report."""
-        kept = {frames.KEPT_NAMES[kind]: kept.finish() for kind, kept in self.kept.items()}
+        finished = {kind: kept.finish() for kind, kept in self.kept.items()}
         self.kept = {}
-        return {name: facts for name, facts in kept.items() if facts}
+        return {name: facts for kind, name in frames.KEPT_NAMES.items() if (facts := finished.get(kind))}
 
     def close(self) -> None:
         self.close_request()

@@ -31,7 +31,7 @@ CONFIGURE = 7
 
 # From the runner.
 READY = 16
-"""JSON about the interpreter, once, on stream 0."""
+"""JSON about the interpreter, and what an earlier control plane left, once, on stream 0."""
 STDOUT = 17
 STDERR = 18
 END = 19

@@ -38,14 +38,15 @@ class KeptOutput:
         self._write(data[: self._limit - self._written])
 
     def finish(self) -> dict[str, Any] | None:
-        """Path in the workspace and bytes there, if there is a file."""
+        """Path in the workspace, bytes there and bytes of the whole stream, if there is a file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
         self._closed = True
         if self._written == 0:
             return None
-        return {"path": os.path.relpath(self._path, os.path.dirname(os.path.dirname(OUTPUTS))), "bytes": self._written}
+        path = os.path.relpath(self._path, os.path.dirname(os.path.dirname(OUTPUTS)))
+        return {"path": path, "bytes": self._written, "total": self._seen}
 
     def _open(self) -> bool:
         try:

@@ -46,6 +46,7 @@ class Preload:
         self._watch = watch
         self._unwatch = unwatch
         self._wanted = Wanted(send)
+        self._setting: Any = None
         self._ready: ZygoteEnd | None = None
         self._growing: ZygoteEnd | None = None
         self._looked_up: set[str] = set()
@@ -56,8 +57,11 @@ class Preload:
         self._attempts = 0
 
     def configure(self, setting: Any) -> None:
-        """`adaptive`, `none`, or names of modules."""
-        self._wanted.configure(setting)
+        """`adaptive`, `none`, or names of modules: each control plane says it, most often the same."""
+        if setting != self._setting:
+            self._setting = setting
+            self._wanted.configure(setting)
+            self._retire()
 
     def learn(self, names: Any, oom_killed: bool) -> None:
         """Takes what an execution has imported, and looks whether there still is memory."""

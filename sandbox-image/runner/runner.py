@@ -1,6 +1,6 @@
 """The resident program of a sandbox: starts a supervised process for each execution and carries its output.
 
-It keeps nothing that matters: whatever ends it, the control plane starts another.
+Whatever ends it, the control plane starts another; contexts and background executions end with it.
 """
 
 import faulthandler  # noqa: F401 - loaded here, so that the programs share it
@@ -9,19 +9,19 @@ import json
 import os
 import select
 import signal
-import socket
-import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import frames
 import linux
+from door import STANDARD_STREAMS, Door
 from execution import Execution
 from feed import Feed
+from keeper import Keeper
 from preload import Preload
-from program import Pipes, Program
-from supervisor import supervise
+from program import Program
+from spares import Spares
 from tunnels import FIRST_STREAM, Tunnels
 
 CONTROL_PLANE_IN = 0
@@ -32,13 +32,11 @@ SUPERVISOR_LOST = {"failed": "supervisor lost"}
 
 
 class Runner:
-    def __init__(self) -> None:
+    def __init__(self, door: Door | None) -> None:
         self.poll = select.epoll()
         self.decoder = frames.Decoder()
         self.pending: list[tuple[int, dict[str, Any], bool]] = []
         """Requests that no process runs yet: stream, request, and whether they may be tried again."""
-        self.spare: Execution | None = None
-        """Forked ahead, so that a request need not wait for two forks."""
         self.executions: dict[int, Execution] = {}
         """Those that run, by stream."""
         self.contexts: dict[str, Execution] = {}
@@ -47,25 +45,25 @@ class Runner:
         """By watched descriptor: called with (descriptor, events)."""
         self.tunnels: Tunnels | None = None
         self.preload = Preload(self.send, self.watch, self.unwatch)
+        self.spares = Spares(self)
         self.settled_ns = 0
         """The newest time stamp that an execution left on a file."""
+        self.keeper = Keeper(self, door)
 
     def serve(self) -> Program | None:
-        """Serves the control plane until it is gone. Returns a program only in the process that is to run it."""
-        linux.set_dumpable(False)
+        """Serves one control plane after the other. Returns a program only in the process that is to run it."""
         linux.become_subreaper()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         gc.freeze()
         self.watch(CONTROL_PLANE_IN, select.EPOLLIN, self.on_control_plane)
         self.tunnels = Tunnels(self.send, self.watch, self.unwatch)
-        self.send(frames.pack_json(frames.READY, 0, {"python": ".".join(map(str, sys.version_info[:3]))}))
+        self.keeper.greet({})
         while True:
-            if program := self.preload.grow(self.become_zygote, idle=not self.pending and not self.executions):
+            if program := self.preload.grow(self.spares.become_zygote, idle=not self.pending and not self.executions):
                 return program
             at = self.next_pending()
-            self.drop_unfit_spare(at)
             # At once after a launch, so that it is done beside the program just launched.
-            if self.spare is None and not self.preload.forking and (program := self.fork_spare(at)):
+            if program := self.spares.prepare(self.pending[at][1] if at is not None else None):
                 return program
             if at is not None and not self.preload.forking:
                 self.launch(*self.pending.pop(at))
@@ -76,34 +74,21 @@ class Runner:
         """The place of the first request that need not wait for modules."""
         return next((at for at, (_, request, _) in enumerate(self.pending) if not self.preload.delays(request)), None)
 
-    def origin_for(self, at: int | None) -> int:
-        """What the next process is to be forked with, for that request if there is one."""
-        request = self.pending[at][1] if at is not None else None
-        return self.preload.origin_for(None if request and request.get("context") in self.contexts else request)
-
-    def drop_unfit_spare(self, at: int | None) -> None:
-        if self.spare and self.spare.origin != self.origin_for(at):
-            self.command(self.spare, frames.KILL)
-            self.spare = None
-
     def serve_events(self) -> None:
-        ready = self.poll.poll(self.preload.patience_s())
+        ready = self.poll.poll(nearer(self.preload.patience_s(), self.keeper.wait_s()))
         self.preload.check()
         for descriptor, events in ready:
             # An earlier event of the same round may have closed it.
             if handler := self.handlers.get(descriptor):
                 handler(descriptor, events)
+        self.keeper.tick()
 
     def on_control_plane(self, descriptor: int, _events: int) -> None:
         data = os.read(descriptor, 1 << 16)
         if not data:
-            self.on_disconnect()
+            self.keeper.detach()
         for kind, stream, payload in self.decoder.feed(data):
             self.on_frame(kind, stream, payload)
-
-    def on_disconnect(self) -> None:
-        """The control plane is gone. Supervisors see their sockets close, end their programs and exit."""
-        os._exit(0)
 
     def on_frame(self, kind: int, stream: int, payload: bytes) -> None:
         if kind == frames.START:
@@ -127,68 +112,11 @@ class Runner:
 
     def give_up(self, stream: int) -> None:
         """Ends a request that waits for its process."""
-        waiting = [request for request in self.pending if request[0] != stream]
-        if len(waiting) < len(self.pending):
-            self.pending = waiting
-            self.send(frames.pack_json(frames.END, stream, frames.STOPPED))
-
-    def fork_spare(self, at: int | None) -> Program | None:
-        """Forks a supervisor, which forks a program; returns only in the process of the program, or not at all.
-
-        Without memory or processes for that there is no spare afterwards; with loaded modules it comes a little later.
-        """
-        descriptors: list[int] = []
-        try:
-            for _ in range(4):
-                descriptors.extend(os.pipe())
-            ours, theirs = socket.socketpair()
-        except OSError:
-            close_all(descriptors)
-            return None
-        request_out, request_in, stdout_out, stdout_in, stderr_out, stderr_in, display_out, display_in = descriptors
-        outputs = {stdout_out: frames.STDOUT, stderr_out: frames.STDERR, display_out: frames.DISPLAY}
-        pipes = Pipes(request_out, stdout_in, stderr_in, display_in)
-        spare = Execution(0, ours, request_in, outputs)
-        if not (self.origin_for(at) and self.preload.fork(theirs, pipes, spare, self.take_spare)):
-            try:
-                spare.pid = os.fork()
-            except OSError:
-                close_all(descriptors)
-                return None
-            if spare.pid == 0:
-                # Held here too, they would hide the runner's end from the supervisor, and the end of the request.
-                ours.close()
-                close_all((request_in, *outputs))
-                return self.become_supervisor(theirs, pipes)
-            self.take_spare(spare)
-        theirs.close()
-        close_all(pipes)
-        return None
-
-    def take_spare(self, spare: Execution) -> None:
-        self.spare = spare
-        self.watch(spare.control.fileno(), select.EPOLLIN, partial(self.on_supervisor, spare))
-
-    def become_supervisor(self, control: socket.socket, pipes: Pipes) -> Program | None:
-        """In the forked process."""
-        try:
-            self.let_go((control.fileno(), *pipes))
-            return supervise(control, pipes)
-        except BaseException as error:  # noqa: BLE001 - nothing may unwind into the runner's own code
-            os.write(2, f"supervisor: {error!r}\n".encode())
-            os._exit(70)
-
-    def become_zygote(self, control: socket.socket, order: dict[str, Any]) -> Program | None:
-        """In the forked process; returns only in that of a program, which this one has forked."""
-        try:
-            self.let_go((control.fileno(),))
-            # Here, so that a runner without one need not have its memory.
-            from zygote import Zygote
-
-            return Zygote(control, self.become_supervisor).serve(order)
-        except BaseException as error:  # noqa: BLE001 - as above
-            os.write(2, f"zygote: {error!r}\n".encode())
-            os._exit(70)
+        for at, (waiting, request, _) in enumerate(self.pending):
+            if waiting == stream:
+                del self.pending[at]
+                self.keeper.end(None, stream, request, dict(frames.STOPPED))
+                return
 
     def let_go(self, kept: Iterable[int]) -> None:
         """Keeps only what belongs to this process, so that siblings' pipes can end."""
@@ -198,12 +126,14 @@ class Runner:
         self.executions.clear()
         self.contexts.clear()
         self.pending.clear()
-        self.spare = None
         self.tunnels = None
         self.preload = Preload(self.send, self.watch, self.unwatch)
-        null = os.open("/dev/null", os.O_RDWR)
-        os.dup2(null, CONTROL_PLANE_IN)
-        os.dup2(null, CONTROL_PLANE_OUT)
+        self.spares.ready = None
+        self.keeper = Keeper(self, None)
+        null = os.open(os.devnull, os.O_RDWR)
+        # It may outlive the exec that these belong to.
+        for stream in STANDARD_STREAMS:
+            os.dup2(null, stream)
         bounds = sorted((2, *kept, os.sysconf("SC_OPEN_MAX")))
         for below, above in zip(bounds, bounds[1:]):
             os.closerange(below + 1, above)
@@ -215,16 +145,16 @@ class Runner:
             self.end_context(request["end_context"])
         execution = self.alive(self.contexts.get(name)) if name else None
         if execution is None:
-            if self.spare and not self.alive(self.spare):
+            if self.spares.ready and not self.alive(self.spares.ready):
                 # It has ended while it waited, by something of the session.
                 self.pending.insert(0, (stream, request, may_retry))
                 return
-            execution, self.spare = self.spare, None
+            execution, self.spares.ready = self.spares.ready, None
             if execution:
                 execution.fresh = True
                 execution.retries = may_retry and not request.get("stdin_stream")
         if execution is None or execution.stream:
-            self.send(frames.pack_json(frames.END, stream, frames.NO_PROCESS))
+            self.keeper.end(None, stream, request, dict(frames.NO_PROCESS))
             return
         if name:
             self.contexts[name] = execution
@@ -242,6 +172,7 @@ class Runner:
         elif not name:
             execution.close_request()
         self.watch_outputs(execution)
+        self.keeper.keep(execution)
 
     def alive(self, execution: Execution | None) -> Execution | None:
         """The same, unless it has ended: a process that waits for a request has nothing else to say."""
@@ -313,8 +244,8 @@ class Runner:
 
     def forget(self, execution: Execution) -> None:
         """Lets go of a process that has ended and has no run to report, a spare too that something has killed."""
-        if execution is self.spare:
-            self.spare = None
+        if execution is self.spares.ready:
+            self.spares.ready = None
         self.contexts = {name: other for name, other in self.contexts.items() if other is not execution}
         self.unwatch_outputs(execution)
         execution.close()
@@ -351,6 +282,7 @@ class Runner:
             self.forget(execution)
         if report.get("started") is False and retries:
             # Killed in the moment in which it got the request: nothing of that has run.
+            self.keeper.release(execution)
             self.pending.append((stream, request, False))
             return
         imported = report.pop("imported", None)
@@ -361,7 +293,7 @@ class Runner:
         execution.fresh = False
         if kept := execution.finish_kept():
             report["kept"] = kept
-        self.send(frames.pack_json(frames.END, stream, report))
+        self.keeper.end(execution, stream, request, report)
         self.preload.learn(imported, bool(report.get("oom_killed")))
 
     def command(self, execution: Execution, command: bytes) -> None:
@@ -401,10 +333,13 @@ class Runner:
     def send(self, frame: bytes) -> None:
         """Writes a whole frame. Blocks only while the control plane does not read, which it always does."""
         remaining = memoryview(frame)
-        while remaining:
-            remaining = remaining[os.write(CONTROL_PLANE_OUT, remaining) :]
+        try:
+            while remaining and self.keeper.attached:
+                remaining = remaining[os.write(CONTROL_PLANE_OUT, remaining) :]
+        except OSError:
+            self.keeper.lose()
 
 
-def close_all(descriptors: Iterable[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
+def nearer(*limits_s: float | None) -> float | None:
+    """The least, in seconds; None is without end."""
+    return min((limit for limit in limits_s if limit is not None), default=None)

@@ -112,16 +112,31 @@ class Tunnels:
         self.watch = watch
         self.unwatch = unwatch
         self.open: dict[int, Tunnel] = {}
+        self.listener: socket.socket | None
         self.last_stream = FIRST_STREAM
         try:
             self.listener = socket.create_server(INDEX_ADDRESS, backlog=16)
         except OSError:
             # Something of the session holds the address. Code runs all the same; installs say what is wrong.
+            self.listener = None
             return
         self.listener.setblocking(False)
-        watch(self.listener.fileno(), select.EPOLLIN, self.on_connection)
+        self.resume()
+
+    def suspend(self) -> None:
+        """Without a control plane there is nothing to reach: open connections end, new ones wait for the next one."""
+        if self.listener:
+            self.unwatch(self.listener.fileno())
+        for tunnel in list(self.open.values()):
+            tunnel.close()
+
+    def resume(self) -> None:
+        if self.listener:
+            self.watch(self.listener.fileno(), select.EPOLLIN, self.on_connection)
 
     def on_connection(self, _descriptor: int, _events: int) -> None:
+        if self.listener is None:
+            return
         try:
             connection, _ = self.listener.accept()
         except OSError:

@@ -22,10 +22,10 @@ FIND = "import sys; found = {0!r} in sys.modules; import {0}; print(found)"
 class Preloading(Client):
     """With a preload setting; keeps the notes."""
 
-    def __init__(self, setting: Any) -> None:
+    def __init__(self, setting: Any, door: str | None = None) -> None:
         self.notes: list[dict[str, str]] = []
         self.noted = threading.Event()
-        super().__init__()
+        super().__init__(door=door)
         self.send(frames.CONFIGURE, 0, json.dumps({"preload": setting}).encode())
 
     def _take(self, kind: int, stream: int, payload: bytes) -> None:
@@ -85,6 +85,26 @@ class PreloadTest(unittest.TestCase):
         client = self.start("adaptive")
         for _ in range(3):
             self.assertFalse(client.finds("yaml"))
+
+    def test_the_next_control_plane_finds_loaded_what_was_unless_it_wants_none(self) -> None:
+        door = f"test-{os.urandom(6).hex()}"
+        clients: list[Preloading] = []
+
+        def connect(setting: Any) -> Preloading:
+            if clients:
+                assert clients[-1].process.stdin
+                clients[-1].process.stdin.close()
+            client = Preloading(setting, door)
+            clients.append(client)
+            self.addCleanup(client.process.wait, 5)
+            self.addCleanup(client.process.kill)
+            self.assertTrue(client.ready.wait(15))
+            return client
+
+        self.assertFalse(connect("adaptive").finds("numpy"))
+        self.assertTrue(clients[0].find_soon("numpy"))
+        self.assertTrue(connect("adaptive").finds("numpy"))
+        self.assertFalse(connect("none").finds("numpy"))
 
     def test_none_loads_nothing(self) -> None:
         client = self.start("none")

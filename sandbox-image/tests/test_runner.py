@@ -36,13 +36,15 @@ class Outcome:
 class Client:
     """The control plane's half of a channel, on threads."""
 
-    def __init__(self, grant: bool = True) -> None:
+    def __init__(self, grant: bool = True, door: str | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-I", RUNNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            [sys.executable, "-I", RUNNER, *([door] if door else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
         self.grant = grant
         self.outcomes: dict[int, Outcome] = {}
         self.ready = threading.Event()
+        self.adopted: dict[str, Any] | None = None
+        """What the runner says that an earlier control plane left."""
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
@@ -55,6 +57,9 @@ class Client:
 
     def _take(self, kind: int, stream: int, payload: bytes) -> None:
         if kind == frames.READY:
+            self.adopted = json.loads(payload).get("adopted")
+            for execution in (self.adopted or {}).get("executions", ()):
+                self.outcomes[execution["stream"]] = Outcome()
             self.ready.set()
             return
         outcome = self.outcomes[stream]
@@ -373,7 +378,8 @@ class StreamsTest(unittest.TestCase):
         keep = {"id": "exe_1", "inline": 1000, "limit": 50_000, "total": 120_000}
         outcome = self.client.run("for i in range(20_000): print(i)", keep=keep)
         kept = report_of(outcome)["kept"]
-        self.assertEqual(kept, {"stdout": {"path": ".glovebox/outputs/exe_1.stdout", "bytes": 50_000}})
+        facts = {"path": ".glovebox/outputs/exe_1.stdout", "bytes": 50_000, "total": len(outcome.stdout)}
+        self.assertEqual(kept, {"stdout": facts})
         with open(f"/workspace/{kept['stdout']['path']}", "rb") as file:
             self.assertEqual(file.read(), outcome.stdout[:50_000])
 

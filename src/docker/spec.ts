@@ -74,7 +74,8 @@ export function containerOptions(spec: SandboxSpec): Docker.ContainerCreateOptio
 export function runnerExecOptions(uid: number): Docker.ExecCreateOptions {
   return {
     // Isolated mode: nothing that a session writes, and none of its variables, is read by the runner's interpreter.
-    Cmd: ['python3', '-I', '/opt/glovebox/runner'],
+    // The last is the name of the door where the next control plane finds it.
+    Cmd: ['python3', '-I', '/opt/glovebox/runner', 'glovebox-runner'],
     User: `${uid}:${uid}`,
     WorkingDir: '/',
     Env: ['HOME=/workspace'],

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../errors.ts';
+import { type Adopted, parseGreeting } from './adopted.ts';
 import { ChannelExecution } from './channel-execution.ts';
 import type { ExecutionRequest, OutputSink } from './execution.ts';
 import { encodeFrame, FIRST_TUNNEL, type Frame, FrameDecoder, FrameType } from './frames.ts';
@@ -38,6 +39,8 @@ const MAX_NOTES = 32;
 export class Channel {
   /** Settles, never rejects, when the channel is no more: the runner ended, or broke the protocol. */
   readonly closed: Promise<{ violation?: string }>;
+  /** What an earlier control plane left in the runner; undefined when the runner is new. */
+  adopted: Adopted | undefined;
   readonly #stream: Duplex;
   readonly #executions = new Map<number, ChannelExecution>();
   readonly #tunnels = new Map<number, Tunnel>();
@@ -48,6 +51,7 @@ export class Channel {
   #lastTunnel = FIRST_TUNNEL;
   #close: (reason: { violation?: string }) => void = () => {};
   #ready: () => void = () => {};
+  #greeted = false;
 
   private constructor(stream: Duplex, { onTunnel, onNote }: ChannelOptions) {
     this.#stream = stream;
@@ -110,7 +114,7 @@ export class Channel {
 
   #dispatch({ type, stream, payload }: Frame): void {
     if (type === FrameType.ready) {
-      this.#ready();
+      this.#greet(payload);
       return;
     }
     if (type === FrameType.note) {
@@ -133,6 +137,25 @@ export class Channel {
       this.#executions.delete(stream);
       execution.end(parseReport(payload));
     } else throw new Error(`frame of unknown type ${type}`);
+  }
+
+  #greet(payload: Buffer): void {
+    if (this.#greeted) throw new Error('a second greeting');
+    this.#greeted = true;
+    const { adopted } = parseGreeting(payload);
+    if (adopted) {
+      const executions = adopted.executions.map(({ id, stream, ran_ms: ranMs, ended, ended_by: endedBy }) => {
+        // Its output is read from the files that the runner keeps it in.
+        const channel = new ChannelExecution(
+          () => undefined,
+          (type, bytes) => this.#send(type, stream, bytes),
+        );
+        this.#executions.set(stream, channel);
+        return [id, { channel, ranMs, ended, endedBy }] as const;
+      });
+      this.adopted = { contexts: adopted.contexts, executions: new Map(executions) };
+    }
+    this.#ready();
   }
 
   #dispatchTunnel({ type, stream, payload }: Frame): void {

@@ -69,6 +69,15 @@ export class Contexts {
     };
   }
 
+  /** Takes over those of an earlier control plane: who was there, and who of them lives. True if any was lost. */
+  restore(names: readonly string[], alive: readonly string[]): boolean {
+    for (const name of new Set([...alive, ...names])) {
+      const isAlive = alive.includes(name);
+      this.#contexts.set(name, { turns: new Limiter(1, QUEUE_LIMIT), alive: isAlive, lost: !isAlive });
+    }
+    return names.some((name) => !alive.includes(name));
+  }
+
   /** All of them ended with the sandbox's processes; each tells it with its next call. True if any was lost so. */
   loseAll(): boolean {
     const contexts = [...this.#contexts.values()];

@@ -4,8 +4,9 @@ import type { Engine, EngineInfo } from './engine.ts';
 import type { Backend } from './factory.ts';
 import type { FairLimits } from './fair-queue.ts';
 import type { Instance } from './instance.ts';
+import { JobRecords } from './job-records.ts';
 import { Load, type LoadFigures } from './load.ts';
-import { Manifests } from './manifests.ts';
+import { type Manifest, Manifests } from './manifests.ts';
 import { type MemoryLimits, MemoryQuota } from './memory-quota.ts';
 import { once, type Waiting } from './once.ts';
 import { Pool } from './pool.ts';
@@ -30,6 +31,7 @@ export interface CoreOptions {
   /** A container without which sessions are not kept: it runs as long as there will be a next run to keep them for. */
   readonly keepWhile?: string;
   readonly onTunnel?: SessionsOptions['onTunnel'];
+  readonly finishJob: SessionsOptions['finishJob'];
   readonly log: Log;
 }
 
@@ -70,7 +72,8 @@ export class Core implements AsyncDisposable {
       const backend = await options.setUp(report);
       this.#engine = backend.engine;
       const adopt = this.sessions.adopt.bind(this.sessions);
-      await recover({ backend, instance, manifests, idleTtlS: limits.idleTtlS, adopt, log });
+      const isAdopted = ({ owner, session_id: id }: Manifest) => this.sessions.has(owner, id);
+      await recover({ backend, instance, manifests, idleTtlS: limits.idleTtlS, adopt, isAdopted, log });
       const { poolSize: size, startsAtOnce } = options;
       this.#pool = new Pool(backend, { size, startsAtOnce, memory: this.#memory, log });
       return { backend, pool: this.#pool };
@@ -81,6 +84,8 @@ export class Core implements AsyncDisposable {
       load: this.load,
       memory: this.#memory,
       log,
+      finishJob: options.finishJob,
+      recordsOf: ({ owner, id }) => new JobRecords(instance.directory, owner, id),
       prepare: async (waiting) => (await this.prepare(waiting)).pool,
       ...(options.onTunnel ? { onTunnel: options.onTunnel } : {}),
     });

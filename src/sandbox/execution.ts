@@ -17,6 +17,8 @@ export interface ExecutionRequest {
   readonly results?: { readonly limit: number; readonly total: number };
   /** Output beyond `inline` bytes goes to a file named after `id`: `limit` bytes of it, `total` of all such files. */
   readonly keep?: KeepPolicy;
+  /** It outlives this control plane, for so long in all; `keep` names it to the next one. */
+  readonly background?: { readonly timeout_s: number };
   /** For `files`: an operation of files.py. */
   readonly file?: Readonly<Record<string, unknown>>;
   /** For `install`. */
@@ -70,6 +72,8 @@ export interface ExecutionOptions {
   readonly onOutput: OutputSink;
   /** Hears what it waits for, before it runs. */
   readonly onProgress?: (message: string) => void;
+  /** Hears that it begins, having waited for its turn. */
+  readonly onBegin?: () => void;
   /** Standard input, streamed as fast as the program reads; if it fails, the execution is cancelled. */
   readonly stdin?: AsyncIterable<Buffer>;
 }

@@ -17,7 +17,7 @@ export const FrameType = {
   reset: 6,
   /** To the runner, on stream 0, before anything else: JSON of settings. */
   configure: 7,
-  /** From the runner, once, on stream 0: JSON about the interpreter. */
+  /** From the runner, once, on stream 0: JSON about the interpreter, and what an earlier control plane left. */
   ready: 16,
   stdout: 17,
   stderr: 18,
@@ -33,6 +33,9 @@ export const FrameType = {
 
 /** Streams from here on are tunnels, which the runner opens; those below are executions. */
 export const FIRST_TUNNEL = 2 ** 31;
+
+/** Streams from here on are executions that an earlier control plane began; the runner gives them their numbers. */
+export const FIRST_KEPT = 2 ** 30;
 
 /** Bytes of output that a stream may send before it is granted more. */
 export const INITIAL_CREDIT = 256 * 1024;

@@ -1,4 +1,5 @@
 import { GloveboxError } from '../errors.ts';
+import { fromRecord, type JobRecord, type JobRecords, toRecord } from './job-records.ts';
 
 /** Ended jobs of a session whose results are kept. */
 const MAX_ENDED = 50;
@@ -9,6 +10,11 @@ const MAX_RUNNING = 32;
 export interface Job {
   readonly id: string;
   readonly startedAt: Date;
+  /** Seconds that it may run, if that is known. */
+  readonly timeoutS: number;
+  readonly context?: string | undefined;
+  /** When its program was started, having waited for its turn. */
+  readonly begunAt: Date | undefined;
   /** Settles, never rejects, when it has ended. */
   readonly ended: Promise<void>;
   readonly outcome: JobOutcome | undefined;
@@ -18,9 +24,33 @@ export interface Job {
 /** What came of it: the tool's output, or why it could not be run. */
 export type JobOutcome = { readonly result: Record<string, unknown> } | { readonly error: unknown };
 
+/** How to run a job; `onBegin` is called when its program is started. */
+type Run = (signal: AbortSignal, onBegin: () => void) => Promise<Record<string, unknown>>;
+
+export interface JobsOptions {
+  /** Where they are noted for the next control plane. */
+  readonly records?: JobRecords;
+  /** Hears of each change. */
+  readonly onChange?: () => void;
+}
+
 /** The background executions of one session; its end ends them. */
 export class Jobs {
   readonly #jobs = new Map<string, Job>();
+  readonly #options: JobsOptions;
+  #abandoned = false;
+
+  constructor(options: JobsOptions = {}) {
+    this.#options = options;
+  }
+
+  /** Until when one of them may run; undefined when none does. */
+  get busyUntil(): Date | undefined {
+    const ends = this.list()
+      .filter(({ outcome }) => !outcome)
+      .map(({ begunAt, startedAt, timeoutS }) => (begunAt ?? startedAt).getTime() + timeoutS * 1000);
+    return ends.length > 0 ? new Date(Math.max(...ends)) : undefined;
+  }
 
   get(id: string): Job | undefined {
     return this.#jobs.get(id);
@@ -31,7 +61,7 @@ export class Jobs {
   }
 
   /** @throws GloveboxError `session_busy` when too many run. */
-  start(id: string, run: (signal: AbortSignal) => Promise<Record<string, unknown>>): Job {
+  start(id: string, run: Run, about: { readonly timeoutS?: number; readonly context?: string | undefined } = {}): Job {
     const running = this.list().filter(({ outcome }) => !outcome);
     if (running.length >= MAX_RUNNING) {
       throw new GloveboxError('session_busy', `${MAX_RUNNING} background executions run in this session.`, {
@@ -39,27 +69,63 @@ export class Jobs {
       });
     }
     this.#forgetOldest();
+    return this.#follow({ id, startedAt: new Date(), timeoutS: about.timeoutS ?? 0, context: about.context }, run);
+  }
+
+  /** Takes over one that an earlier control plane began; `run` follows one that has not ended. */
+  restore(record: JobRecord, run: Run): Job {
+    const { begunAt, outcome, ...about } = fromRecord(record);
+    if (!outcome) return this.#follow(about, run, begunAt);
+    const job: Job = { ...about, begunAt, outcome, ended: Promise.resolve(), cancel: () => {} };
+    this.#jobs.set(job.id, job);
+    return job;
+  }
+
+  #follow(about: Pick<Job, 'id' | 'startedAt' | 'timeoutS' | 'context'>, run: Run, begunAt?: Date): Job {
     const controller = new AbortController();
-    let outcome: JobOutcome | undefined;
-    const ended = run(controller.signal).then(
-      (result) => {
-        outcome = { result };
-      },
-      (error: unknown) => {
-        outcome = { error };
-      },
-    );
+    const state: { outcome?: JobOutcome; begunAt?: Date } = begunAt ? { begunAt } : {};
+    const settle = (outcome: JobOutcome) => {
+      state.outcome = outcome;
+      this.#note(job);
+    };
+    const work = Promise.withResolvers<void>();
     const job: Job = {
-      id,
-      startedAt: new Date(),
-      ended,
+      ...about,
+      ended: work.promise,
+      get begunAt() {
+        return state.begunAt;
+      },
       get outcome() {
-        return outcome;
+        return state.outcome;
       },
       cancel: () => controller.abort(),
     };
-    this.#jobs.set(id, job);
+    this.#jobs.set(job.id, job);
+    const begin = () => {
+      state.begunAt = new Date();
+      this.#note(job);
+    };
+    this.#note(job);
+    void run(controller.signal, begin)
+      .then((result) => settle({ result }))
+      .catch((error: unknown) => settle({ error }))
+      .then(work.resolve);
     return job;
+  }
+
+  /** Notes nothing any more: what they come to is for the next control plane to see. */
+  abandon(): void {
+    this.#abandoned = true;
+  }
+
+  #note(job: Job): void {
+    if (this.#abandoned) return;
+    try {
+      this.#options.records?.write(toRecord(job));
+    } catch {
+      // A full disk costs the next control plane this note; the job itself goes on.
+    }
+    this.#options.onChange?.();
   }
 
   cancelAll(): void {
@@ -68,6 +134,9 @@ export class Jobs {
 
   #forgetOldest(): void {
     const ended = this.list().filter(({ outcome }) => outcome);
-    for (const { id } of ended.slice(0, Math.max(0, ended.length - MAX_ENDED + 1))) this.#jobs.delete(id);
+    for (const { id } of ended.slice(0, Math.max(0, ended.length - MAX_ENDED + 1))) {
+      this.#jobs.delete(id);
+      this.#options.records?.remove(id);
+    }
   }
 }

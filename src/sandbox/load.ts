@@ -22,6 +22,9 @@ export interface LoadFigures {
   readonly places: number;
 }
 
+/** For how long one waits for a place, and who hears of it. */
+export type Entering = Pick<ExecutionOptions, 'timeoutMs' | 'signal' | 'onProgress'>;
+
 interface Tally {
   readonly byStatus: Map<ExecutionEnd['status'], number>;
   secondsInAll: number;
@@ -51,7 +54,7 @@ export class Load {
    * Waits for one of the places that all sessions share. Work with files and lists of packages needs none.
    * @throws GloveboxError `capacity_exceeded`; the signal's reason when it aborts.
    */
-  async enter(owner: string, request: ExecutionRequest, options: ExecutionOptions): Promise<Disposable> {
+  async enter(owner: string, request: ExecutionRequest, options: Entering): Promise<Disposable> {
     if (!takesPlace(request)) return { [Symbol.dispose]: () => {} };
     return await this.#queue.enter(owner, {
       signal: options.signal,

@@ -9,6 +9,10 @@ const manifestSchema = z.object({
   owner: z.string().min(1),
   created_at: z.iso.datetime(),
   last_used_at: z.iso.datetime(),
+  /** Its contexts, for it to be known which of them did not outlive the control plane. */
+  contexts: z.array(z.string().max(64)).max(64).optional(),
+  /** Until when a background execution may run: the session does not expire before. */
+  busy_until: z.iso.datetime().optional(),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -35,7 +39,8 @@ export class Manifests {
 
   /** All that can be read; what cannot is no claim to anything, and is removed. */
   readAll(): Manifest[] {
-    return readdirSync(this.#directory).flatMap((name) => {
+    const files = readdirSync(this.#directory, { withFileTypes: true }).filter((entry) => entry.isFile());
+    return files.flatMap(({ name }) => {
       const path = join(this.#directory, name);
       try {
         return [manifestSchema.parse(JSON.parse(readFileSync(path, 'utf8')))];

@@ -108,7 +108,11 @@ export class Pool {
 
   #takeReady(): Sandbox | undefined {
     let sandbox = this.#ready.shift();
-    for (; sandbox?.lost; sandbox = this.#ready.shift()) this.#memory.leavePool();
+    for (; sandbox && !sandbox.connected; sandbox = this.#ready.shift()) {
+      // Something has ended its runner, or the engine was restarted: whoever got it would be told of a loss.
+      void sandbox.remove().catch(() => {});
+      this.#memory.leavePool();
+    }
     if (sandbox) this.#refillLater();
     return sandbox;
   }

@@ -1,23 +1,31 @@
+import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { SandboxInfo } from './engine.ts';
 import { type Backend, openSandbox } from './factory.ts';
 import type { Instance } from './instance.ts';
+import { JobRecords } from './job-records.ts';
 import { type Manifest, Manifests } from './manifests.ts';
+import type { Remains } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
+
+/** Each takes the engine some 100 ms, and a program that will not end a few seconds. */
+const ADOPTIONS_AT_ONCE = 8;
 
 export interface RecoveryOptions {
   readonly backend: Backend;
   readonly instance: Instance;
   readonly manifests: Manifests;
   readonly idleTtlS: number;
-  /** Takes over a session of an earlier run. */
-  readonly adopt: (manifest: Manifest, sandbox: Sandbox) => void;
+  /** Takes over a session of an earlier run; one whose sandbox is gone begins anew in another. */
+  readonly adopt: (manifest: Manifest, sandbox: Sandbox | undefined, remains: Remains) => void;
+  /** Whether an attempt that failed has taken a session over already. */
+  readonly isAdopted: (manifest: Manifest) => boolean;
   readonly log: Log;
 }
 
 /**
- * Puts in order what earlier runs left on the engine. Sessions of this instance whose sandboxes still run come back;
- * all else of this instance, and what dead instances of this state directory cannot come back to, is removed.
+ * Puts in order what earlier runs left on the engine. Sessions of this instance come back, those whose sandboxes still run with all
+ * that is in these; all else of this instance, and what dead instances of this state directory cannot come back to, is removed.
  * Sandboxes of live instances, and those of other state directories, are left alone.
  */
 export async function recover(options: RecoveryOptions): Promise<void> {
@@ -38,26 +46,50 @@ export async function recover(options: RecoveryOptions): Promise<void> {
 }
 
 async function recoverOwn(sandboxes: SandboxInfo[], options: RecoveryOptions): Promise<void> {
-  const { backend, manifests, adopt, log } = options;
+  const { instance, manifests, log } = options;
   const byKey = new Map(sandboxes.map((sandbox) => [sandbox.key, sandbox]));
-  for (const manifest of manifests.readAll()) {
-    const info = byKey.get(manifest.key);
-    if (info?.running && !isExpired(manifest, options.idleTtlS)) {
-      const sandbox = openSandbox(backend, info);
-      try {
-        // The earlier run's executions report to nobody.
-        await sandbox.clear();
-        adopt(manifest, sandbox);
+  const all = manifests.readAll();
+  const live = all.filter((manifest) => !isExpired(manifest, options.idleTtlS));
+  for (const { key } of all.filter((manifest) => !live.includes(manifest))) manifests.remove(key);
+  JobRecords.sweep(instance.directory, live);
+  const waiting = live.values();
+  const work = async () => {
+    for (const manifest of waiting) {
+      if (options.isAdopted(manifest)) {
         byKey.delete(manifest.key);
-        log.info('adopted a session', { session: manifest.session_id, owner: manifest.owner });
         continue;
-      } catch (error) {
-        log.warn('a session could not be adopted', { session: manifest.session_id, owner: manifest.owner, error });
       }
+      const isKept = await recoverSession(manifest, byKey.get(manifest.key), options);
+      if (isKept) byKey.delete(manifest.key);
+      const facts = { session: manifest.session_id, owner: manifest.owner };
+      log.info(isKept ? 'adopted a session' : 'adopted a session without its sandbox', facts);
     }
-    manifests.remove(manifest.key);
-  }
+  };
+  const workers = await Promise.allSettled(Array.from({ length: ADOPTIONS_AT_ONCE }, work));
+  // An engine that does not answer now loses nobody's sandbox: the next attempt takes it over.
+  for (const worker of workers) if (worker.status === 'rejected') throw worker.reason;
   await removeAll([...byKey.values()], options);
+}
+
+/** Whether its sandbox goes on; the session does in any case. */
+async function recoverSession(
+  manifest: Manifest,
+  info: SandboxInfo | undefined,
+  { backend, adopt, log }: RecoveryOptions,
+): Promise<boolean> {
+  const contexts = manifest.contexts ?? [];
+  const sandbox = info?.running ? openSandbox(backend, info) : undefined;
+  try {
+    if (sandbox) {
+      adopt(manifest, sandbox, { contexts, adopted: await sandbox.adopt(), sandboxLost: false });
+      return true;
+    }
+  } catch (error) {
+    if (!(error instanceof GloveboxError && error.code === 'sandbox_lost')) throw error;
+    log.warn('a sandbox could not be adopted', { session: manifest.session_id, owner: manifest.owner, error });
+  }
+  adopt(manifest, undefined, { contexts, sandboxLost: true });
+  return false;
 }
 
 async function removeAll(sandboxes: SandboxInfo[], { backend: { engine }, log }: RecoveryOptions): Promise<void> {
@@ -76,6 +108,6 @@ function liveKeys(manifests: Manifests, idleTtlS: number): Set<string> {
   );
 }
 
-function isExpired(manifest: Manifest, idleTtlS: number): boolean {
-  return Date.parse(manifest.last_used_at) + idleTtlS * 1000 <= Date.now();
+function isExpired({ last_used_at: lastUsed, busy_until: busy = lastUsed }: Manifest, idleTtlS: number): boolean {
+  return Math.max(Date.parse(lastUsed), Date.parse(busy)) + idleTtlS * 1000 <= Date.now();
 }

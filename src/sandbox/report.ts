@@ -1,7 +1,12 @@
 import { z } from 'zod';
 
 const text = z.string().max(1_000_000);
-const keptFile = z.object({ path: z.string().max(200), bytes: z.number().int().nonnegative() });
+const keptFile = z.object({
+  path: z.string().max(200),
+  bytes: z.number().int().nonnegative(),
+  /** Of the whole stream. */
+  total: z.number().int().nonnegative().optional(),
+});
 
 /** The runner's report of an ended execution, checked like any hostile input. */
 const reportSchema = z.union([
@@ -32,6 +37,7 @@ const reportSchema = z.union([
   z.object({ failed: z.string().max(4096) }),
 ]);
 
+export type KeptFile = z.infer<typeof keptFile>;
 export type Report = z.infer<typeof reportSchema>;
 /** That of a program which has run and ended. */
 export type FullReport = Exclude<Report, { failed: string } | { refused: string }>;

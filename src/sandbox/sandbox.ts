@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { Adopted, AdoptedExecution } from './adopted.ts';
 import { Channel, type OnTunnel, type RunnerConfiguration } from './channel.ts';
 import type { ChannelExecution } from './channel-execution.ts';
 import type { Engine } from './engine.ts';
@@ -39,7 +40,12 @@ export class Sandbox {
   readonly #options: SandboxOptions;
   #channel: Promise<Channel> | undefined;
   #clearing: Promise<boolean> | undefined;
+  #connections = 0;
   #lost = false;
+  /** It belongs to the next control plane: nothing in it is ended any more. */
+  #abandoned = false;
+  /** What was lost before an execution, for its result to tell. */
+  #untold: SandboxReset | undefined;
 
   constructor(
     engine: Engine,
@@ -58,15 +64,29 @@ export class Sandbox {
     return this.#lost;
   }
 
+  /** Whether a runner is there, as far as is known without asking. */
+  get connected(): boolean {
+    return !this.#lost && this.#connections > 0;
+  }
+
   /** Starts the runner if none is there. @throws GloveboxError `sandbox_lost` or `engine_unavailable`. */
   async connect(): Promise<void> {
     await this.#connected();
+    this.#untold = undefined;
   }
 
-  /** Ends whatever runs in the sandbox, for one whose earlier control plane is gone. */
-  async clear(): Promise<void> {
+  /**
+   * Takes over what an earlier control plane left running; undefined when there is no telling what that is, and
+   * every process was ended. @throws GloveboxError `sandbox_lost` or `engine_unavailable`.
+   */
+  async adopt(): Promise<Adopted | undefined> {
+    const { adopted } = await this.#connected();
+    this.#untold = undefined;
+    if (adopted) return adopted;
+    // The runner is new: what the last one left is without a supervisor, if anything is.
     if (!(await this.#clear()))
       throw new GloveboxError('sandbox_lost', 'The sandbox could not be cleared and was removed.');
+    return undefined;
   }
 
   /**
@@ -77,7 +97,31 @@ export class Sandbox {
   async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
     const channel = await this.#connected();
     if (options.signal.aborted) return { status: 'cancelled', exitCode: null };
-    const execution = channel.execute(request, options.onOutput);
+    const reset = this.#untold;
+    this.#untold = undefined;
+    const end = await this.#follow(channel, channel.execute(request, options.onOutput), request, options);
+    return reset && !end.reset ? { ...end, reset } : end;
+  }
+
+  /** Follows a background execution of an earlier control plane to its end, as `execute` does. */
+  async resume(
+    { channel: execution, endedBy }: AdoptedExecution,
+    request: ExecutionRequest,
+    options: Pick<ExecutionOptions, 'timeoutMs' | 'signal'>,
+  ): Promise<ExecutionEnd> {
+    const channel = await this.#connected();
+    const isOurs = [...(channel.adopted?.executions.values() ?? [])].some((other) => other.channel === execution);
+    if (!isOurs) return await this.#endAfterClearing();
+    const end = await this.#follow(channel, execution, request, options);
+    return endedBy && end.report ? { ...end, status: 'timeout', exitCode: null, termination: endedBy } : end;
+  }
+
+  async #follow(
+    channel: Channel,
+    execution: ChannelExecution,
+    request: ExecutionRequest,
+    options: Pick<ExecutionOptions, 'timeoutMs' | 'signal' | 'stdin'>,
+  ): Promise<ExecutionEnd> {
     using stop = stopSignal(options.timeoutMs, options.signal);
     if (options.stdin) execution.input.pump(options.stdin).catch(stop.cancel);
     const first = await Promise.race([execution.ended, channel.closed.then(() => 'closed' as const), stop.reason]);
@@ -96,8 +140,9 @@ export class Sandbox {
     await this.#engine.remove(this.id);
   }
 
-  /** Leaves the container as it is and lets go of its runner. */
+  /** Leaves the container as it is and lets go of its runner, for the next control plane to adopt. */
   async abandon(): Promise<void> {
+    this.#abandoned = true;
     await this.#dropChannel();
   }
 
@@ -115,6 +160,18 @@ export class Sandbox {
   }
 
   async #open(): Promise<Channel> {
+    try {
+      return await this.#openOnce();
+    } catch (error) {
+      const isLost = error instanceof GloveboxError && error.code === 'sandbox_lost';
+      // Something of the session may stand in the way, for one by having taken the runner's name.
+      if (!isLost || !(await this.#killAll().catch(() => false))) throw error;
+      this.#untold = { reason: 'runner_lost', lost: PROCESSES_LOST };
+      return await this.#openOnce();
+    }
+  }
+
+  async #openOnce(): Promise<Channel> {
     const stream = await this.#engine.connect(this.id, this.uid);
     const { configuration, log } = this.#options;
     const channel = await Channel.open(stream, {
@@ -123,7 +180,9 @@ export class Sandbox {
       onNote: ({ preload_failed }) =>
         log?.warn('a module could not be preloaded', { sandbox: this.id.slice(0, 12), ...preload_failed }),
     });
+    this.#connections += 1;
     void channel.closed.then(async ({ violation }) => {
+      this.#connections -= 1;
       this.#channel = undefined;
       // A runner that breaks the protocol is in hostile hands, and so is all that it could reach.
       if (violation) await this.#discard();
@@ -187,6 +246,7 @@ export class Sandbox {
 
   /** For an execution whose supervisor or runner was ended by someone: nothing of it may go on. */
   async #endAfterClearing(): Promise<ExecutionEnd> {
+    if (this.#abandoned) return { status: 'cancelled', exitCode: null };
     const cleared = !this.#lost && (await this.#clear());
     const reset: SandboxReset = cleared
       ? { reason: 'runner_lost', lost: PROCESSES_LOST }
@@ -203,19 +263,24 @@ export class Sandbox {
   }
 
   async #clearOnce(): Promise<boolean> {
-    if (this.#lost) return false;
+    if (this.#lost || this.#abandoned) return false;
     try {
       await this.#dropChannel();
-      const killed = await within(
-        UID_KILL_MS,
-        this.#engine.killUser(this.id, this.uid).then(() => true),
-      );
-      if (killed && (await this.#isEmpty())) return true;
+      if (await this.#killAll()) return true;
     } catch {
       // An engine that cannot say how things are leaves one safe way.
     }
     await this.#discard();
     return false;
+  }
+
+  /** True when no process of the session's user is left. */
+  async #killAll(): Promise<boolean> {
+    const killed = await within(
+      UID_KILL_MS,
+      this.#engine.killUser(this.id, this.uid).then(() => true),
+    );
+    return killed === true && (await this.#isEmpty());
   }
 
   /**
@@ -233,6 +298,7 @@ export class Sandbox {
   }
 
   async #discard(): Promise<void> {
+    if (this.#abandoned) return;
     this.#lost = true;
     // Boot and the hard lifetime catch what cannot be removed now.
     await this.#engine.remove(this.id).catch(() => {});

@@ -1,9 +1,12 @@
 import { GloveboxError } from '../errors.ts';
+import type { AdoptedExecution } from './adopted.ts';
 import { Contexts } from './contexts.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from './execution.ts';
+import type { JobRecords } from './job-records.ts';
 import { Jobs } from './jobs.ts';
 import { Limiter } from './limiter.ts';
-import type { Load } from './load.ts';
+import type { Entering, Load } from './load.ts';
+import { type FinishJob, type Remains, restoreSession } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
 
 /** Calls of one session that may wait for a place. */
@@ -61,6 +64,10 @@ export interface SessionHost {
   enter: Load['enter'];
   /** Takes note of an execution that has ended. */
   count: Load['count'];
+  /** Notes what has changed of a session, for the next control plane. */
+  note(session: Session): void;
+  /** Where the background executions of a session are noted. */
+  recordsOf(session: SessionIdentity): JobRecords;
 }
 
 /** A handle that its owner holds: one sandbox at a time, and the files in it. */
@@ -72,12 +79,15 @@ export class Session implements SessionIdentity {
   expiresAt: Date;
   /** When the manifest was last written. */
   recordedAt = 0;
+  /** Names the manifest of a sandbox that was gone when this control plane started. */
+  formerKey: string | undefined;
   /** Calls that hold the session open. */
   uses = 0;
   /** Packages are installed by one call at a time. */
   readonly installs = new Limiter(1, QUEUE_LIMIT);
   readonly contexts = new Contexts();
-  readonly jobs = new Jobs();
+  readonly jobs: Jobs;
+  readonly records: JobRecords;
   readonly #downloadListeners = new Set<DownloadListener>();
   readonly #host: SessionHost;
   readonly #limiter: Limiter;
@@ -96,8 +106,15 @@ export class Session implements SessionIdentity {
     this.lastUsedAt = identity.createdAt;
     this.expiresAt = identity.createdAt;
     this.#host = host;
+    this.records = host.recordsOf(identity);
+    this.jobs = new Jobs({ records: this.records, onChange: () => host.note(this) });
     this.#limiter = new Limiter(concurrency, QUEUE_LIMIT);
     this.#sandbox = sandbox && Promise.resolve(sandbox);
+  }
+
+  /** Takes over what an earlier control plane left; the next result tells what was lost of it. */
+  restore(remains: Remains, finish: FinishJob): void {
+    this.#reset = restoreSession(this, remains, finish);
   }
 
   /** Gets the sandbox ready. @throws GloveboxError when there can be none now. */
@@ -116,6 +133,7 @@ export class Session implements SessionIdentity {
     });
     if (!places) return { status: 'cancelled', exitCode: null };
     using _places = places;
+    options.onBegin?.();
     const started = performance.now();
     const end = await this.#executeOnce(request, options).catch((error: unknown) => {
       if (!(error instanceof GloveboxError) || error.code !== 'sandbox_lost') throw error;
@@ -123,11 +141,24 @@ export class Session implements SessionIdentity {
       return this.#executeOnce(request, options);
     });
     this.#host.count(request, end, performance.now() - started);
-    const settled = this.contexts.settle(request, end);
-    const reset = end.reset ? settled.reset : (this.#reset ?? settled.reset);
-    // Not every caller of a file operation tells it: the next execution does.
-    if (request.kind !== 'files') this.#reset = undefined;
-    return reset ? { ...settled, reset } : settled;
+    return this.#settle(request, end);
+  }
+
+  /** Follows a background execution of an earlier control plane to its end. It runs already, so it waits for no place. */
+  async resume(
+    execution: AdoptedExecution,
+    request: ExecutionRequest,
+    options: Pick<ExecutionOptions, 'timeoutMs' | 'signal'>,
+  ): Promise<ExecutionEnd> {
+    const places = this.#enter(request, options).catch(() => undefined);
+    const started = performance.now();
+    try {
+      const end = await this.#inSandbox((sandbox) => sandbox.resume(execution, request, options));
+      this.#host.count(request, end, performance.now() - started);
+      return this.#settle(request, end);
+    } finally {
+      void places.then((entered) => entered?.[Symbol.dispose]());
+    }
   }
 
   /** Ends a context after the calls that wait for it; one that is not there is a success. */
@@ -165,7 +196,9 @@ export class Session implements SessionIdentity {
   /** Removes the sandbox and all that is in it. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.jobs.abandon();
     this.jobs.cancelAll();
+    this.records.removeAll();
     const sandbox = await this.#sandbox?.catch(() => undefined);
     if (!sandbox) return;
     await sandbox.remove();
@@ -175,6 +208,7 @@ export class Session implements SessionIdentity {
   /** Lets go of the sandbox without removing it, for the next control plane to adopt. */
   async abandon(): Promise<void> {
     this.#closed = true;
+    this.jobs.abandon();
     const sandbox = await this.#sandbox?.catch(() => undefined);
     await sandbox?.abandon();
   }
@@ -199,7 +233,7 @@ export class Session implements SessionIdentity {
    * First the context's turn, then one of the session's places, then one that all sessions share:
    * who waits for the one does not hold those after it.
    */
-  async #enter(request: ExecutionRequest, options: ExecutionOptions): Promise<Disposable> {
+  async #enter(request: ExecutionRequest, options: Entering): Promise<Disposable> {
     const { kind, context } = request;
     const limiter = kind === 'files' || kind === 'packages' ? this.#lookups : this.#limiter;
     using stack = new DisposableStack();
@@ -209,11 +243,27 @@ export class Session implements SessionIdentity {
     return stack.move();
   }
 
+  /** Adds what is to be told of the session to the end of an execution. */
+  #settle(request: ExecutionRequest, end: ExecutionEnd): ExecutionEnd {
+    const before = this.contexts.names.join();
+    const settled = this.contexts.settle(request, end);
+    if (this.contexts.names.join() !== before) this.#host.note(this);
+    // Its result is not what a caller sees next: what was lost is for that to tell.
+    if (request.background) return settled;
+    const reset = end.reset ? settled.reset : (this.#reset ?? settled.reset);
+    // Not every caller of a file operation tells it: the next execution does.
+    if (request.kind !== 'files') this.#reset = undefined;
+    return reset ? { ...settled, reset } : settled;
+  }
+
   async #executeOnce(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
+    return await this.#inSandbox((sandbox) => sandbox.execute(request, options));
+  }
+
+  async #inSandbox(use: (sandbox: Sandbox) => Promise<ExecutionEnd>): Promise<ExecutionEnd> {
     const sandbox = await this.#current();
     try {
-      const end = await sandbox.execute(request, options);
-      return end;
+      return await use(sandbox);
     } finally {
       if (sandbox.lost) this.#forget(sandbox);
     }

@@ -3,14 +3,16 @@ import type { Duplex } from 'node:stream';
 import { capacityExceeded, GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Caller } from './caller.ts';
+import type { JobRecords } from './job-records.ts';
 import type { Job } from './jobs.ts';
 import type { Load } from './load.ts';
 import type { Manifest, Manifests } from './manifests.ts';
 import type { MemoryQuota } from './memory-quota.ts';
 import type { Waiting } from './once.ts';
 import type { Pool } from './pool.ts';
+import type { FinishJob, Remains } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
-import { Session, type SessionSummary } from './session.ts';
+import { Session, type SessionHost, type SessionIdentity, type SessionSummary } from './session.ts';
 
 export type { Session, SessionSummary } from './session.ts';
 
@@ -45,6 +47,10 @@ export interface SessionsOptions {
   readonly prepare: (waiting?: Waiting) => Promise<Pool>;
   /** Takes each connection that code of a session makes to its package index. */
   readonly onTunnel?: (tunnel: Duplex, session: Session) => void;
+  /** Where the background executions of a session are noted. */
+  readonly recordsOf: (session: SessionIdentity) => JobRecords;
+  /** Makes the output of a background execution that an earlier run began. */
+  readonly finishJob: FinishJob;
   readonly log: Log;
 }
 
@@ -142,15 +148,28 @@ export class Sessions {
     session.expiresAt = new Date(Math.min(session.expiresAt.getTime(), cut));
   }
 
-  /** Takes over a session of an earlier run of this instance, whose sandbox still runs. */
-  adopt(manifest: Manifest, sandbox: Sandbox): void {
+  has(owner: string, id: string): boolean {
+    return this.#sessions.has(keyOf(owner, id));
+  }
+
+  /** Takes over a session of an earlier run of this instance, with its sandbox if that still runs. */
+  adopt(manifest: Manifest, sandbox: Sandbox | undefined, remains: Remains): void {
     const identity = { id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) };
     const session = new Session(identity, this.#host, this.#options.limits.concurrency, sandbox);
-    this.#options.memory.claimAnyway(session.owner);
-    this.#claims.set(sandbox.key, session.owner);
-    this.#connectTunnels(session, sandbox);
-    this.#touch(session, new Date(manifest.last_used_at));
+    if (sandbox) {
+      this.#options.memory.claimAnyway(session.owner);
+      this.#claims.set(sandbox.key, session.owner);
+      this.#connectTunnels(session, sandbox);
+    } else session.formerKey = manifest.key;
     this.#sessions.set(keyOf(session.owner, session.id), session);
+    session.restore(remains, this.#options.finishJob);
+    this.#touch(session, new Date(manifest.last_used_at));
+    for (const { outcome, ended } of session.jobs.list()) {
+      if (outcome) continue;
+      const held = this.#hold(session, false);
+      session.uses += 1;
+      void ended.then(() => held[Symbol.dispose]());
+    }
   }
 
   /** Ends all sessions: removes them, or leaves their sandboxes for the next run to adopt. */
@@ -168,7 +187,7 @@ export class Sessions {
     );
   }
 
-  readonly #host = {
+  readonly #host: SessionHost = {
     claim: async (session: Session): Promise<Sandbox> => {
       const pool = await this.#options.prepare();
       await this.#makeMemory(session.owner);
@@ -177,6 +196,7 @@ export class Sessions {
       this.#connectTunnels(session, sandbox);
       try {
         this.#write(session, sandbox.key);
+        this.#forgetFormer(session);
       } catch (error) {
         await sandbox.remove().catch(() => {});
         this.#release(sandbox);
@@ -190,6 +210,8 @@ export class Sessions {
     },
     enter: (...call: Parameters<Load['enter']>) => this.#options.load.enter(...call),
     count: (...call: Parameters<Load['count']>) => this.#options.load.count(...call),
+    note: (session: Session): void => void this.#record(session),
+    recordsOf: (session: SessionIdentity): JobRecords => this.#options.recordsOf(session),
   };
 
   #release({ key }: Sandbox): void {
@@ -314,7 +336,14 @@ export class Sessions {
 
   async #close(session: Session): Promise<void> {
     this.#sessions.delete(keyOf(session.owner, session.id));
+    this.#forgetFormer(session);
     await session.close();
+  }
+
+  /** The manifest of a sandbox that was gone at the start is needed only until there is another. */
+  #forgetFormer(session: Session): void {
+    if (session.formerKey !== undefined) this.#options.manifests.remove(session.formerKey);
+    session.formerKey = undefined;
   }
 
   async #record(session: Session): Promise<void> {
@@ -324,12 +353,15 @@ export class Sessions {
 
   #write(session: Session, key: string): void {
     session.recordedAt = Date.now();
+    const { busyUntil } = session.jobs;
     this.#options.manifests.write({
       key,
       session_id: session.id,
       owner: session.owner,
       created_at: session.createdAt.toISOString(),
       last_used_at: session.lastUsedAt.toISOString(),
+      contexts: session.contexts.names,
+      ...(busyUntil ? { busy_until: busyUntil.toISOString() } : {}),
     });
   }
 }

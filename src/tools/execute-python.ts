@@ -103,11 +103,13 @@ async function executePython(
   const id = `exe_${randomBytes(9).toString('base64url')}`;
   await context.emit({ type: 'session', ...identify(lease) });
   if (!input.background) return await run(input, id, lease, context, limits);
-  lease.session.jobs.start(id, (signal) => {
+  const about = { timeoutS: timeoutOf(input, limits), context: input.context };
+  const work = (signal: AbortSignal, onBegin: () => void) => {
     // The lease is the job's from now on: while it runs, the session does not expire.
     const held = stack.move();
-    return run(input, id, lease, { signal, emit: ignoreEvents }, limits).finally(() => held.dispose());
-  });
+    return run(input, id, lease, { signal, emit: ignoreEvents, onBegin }, limits).finally(() => held.dispose());
+  };
+  lease.session.jobs.start(id, work, about);
   const nothingYet = { exit_code: null, stdout: '', stderr: '', files: [], duration_ms: 0 };
   return { ...identify(lease), execution_id: id, status: 'running', ...nothingYet };
 }
@@ -116,21 +118,27 @@ async function run(
   input: Input,
   id: string,
   lease: Lease,
-  { signal, emit }: Pick<ToolContext, 'signal' | 'emit'>,
+  { signal, emit, onBegin }: Pick<ToolContext, 'signal' | 'emit'> & { readonly onBegin?: () => void },
   limits: ExecutePythonLimits,
 ): Promise<ExecutionOutput> {
   const { session } = lease;
-  const timeoutS = input.timeout_s ?? (input.background ? limits.maxTimeoutS : limits.execTimeoutS);
-  const results = { limit: limits.resultLimit, total: limits.resultLimit * RESULTS_IN_ALL };
+  const timeoutS = timeoutOf(input, limits);
+  const results = resultsPolicy(limits);
   const output = new OutputStreams(emit, { outputLimit: limits.outputLimit, results });
   const started = performance.now();
   const end = await session.execute(
-    { ...toRequest(input), results, keep: keepPolicy(id, input, limits) },
+    {
+      ...toRequest(input),
+      results,
+      keep: keepPolicy(id, input, limits),
+      ...(input.background ? { background: { timeout_s: timeoutS } } : {}),
+    },
     {
       timeoutMs: timeoutS * 1000,
       signal,
       onOutput: output.take,
       onProgress: (message) => void emit({ type: 'progress', message }),
+      ...(onBegin ? { onBegin } : {}),
     },
   );
   const durationMs = performance.now() - started;
@@ -143,6 +151,14 @@ async function run(
     ...output.fold(end),
     duration_ms: round(durationMs),
   };
+}
+
+function timeoutOf(input: Input, limits: ExecutePythonLimits): number {
+  return input.timeout_s ?? (input.background ? limits.maxTimeoutS : limits.execTimeoutS);
+}
+
+export function resultsPolicy({ resultLimit }: ExecutePythonLimits): { limit: number; total: number } {
+  return { limit: resultLimit, total: resultLimit * RESULTS_IN_ALL };
 }
 
 function toRequest({ code, context, reset_context, stdin, env }: Input): ExecutionRequest {
@@ -162,7 +178,7 @@ function keepPolicy(id: string, { background }: Input, limits: ExecutePythonLimi
   return { id, inline: background ? 0 : limits.outputLimit, limit, total };
 }
 
-function toOutcome(end: ExecutionEnd, limit: ExecutionOutput['limit']) {
+export function toOutcome(end: ExecutionEnd, limit: ExecutionOutput['limit']) {
   const { report } = end;
   const { denied: _, ...error } = report?.error ?? {};
   const stacks = end.status === 'timeout' && report?.stacks.length ? { stacks: report.stacks } : {};
@@ -183,6 +199,6 @@ function nameOfSignal(number: number): string {
   return Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`;
 }
 
-function round(ms: number): number {
+export function round(ms: number): number {
   return Math.round(ms * 1000) / 1000;
 }

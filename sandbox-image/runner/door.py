@@ -1,0 +1,92 @@
+"""How the next control plane gets to a runner that is there: a fresh exec hands its stdin, stdout and stderr over.
+
+Both ends are started from outside, by the engine, so both have the same parent, which no process of the session's code
+has: that tells a control plane from code that calls at the door, and a runner from code that has taken its name.
+"""
+
+import os
+import socket
+import struct
+import sys
+from typing import NoReturn
+
+STANDARD_STREAMS = (0, 1, 2)
+ANSWER_LIMIT_S = 5.0
+_ATTEMPTS = 50
+_CREDENTIALS = struct.Struct("=iII")
+"""Pid, uid and gid of the process that connected, or began to listen."""
+
+
+class Door:
+    """A runner's: it has its name for life, so code can take it only after it has ended the runner."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        listener.setblocking(False)
+        self.listener = listener
+
+    def admit(self) -> tuple[list[int], socket.socket] | None:
+        """Three descriptors and the connection that they came over; None when nobody with a right to it is there."""
+        try:
+            caller, _ = self.listener.accept()
+        except OSError:
+            return None
+        descriptors: list[int] = []
+        if _has_our_parent(caller):
+            caller.settimeout(ANSWER_LIMIT_S)
+            try:
+                descriptors = socket.recv_fds(caller, 1, len(STANDARD_STREAMS))[1]
+            except OSError:
+                pass
+        if len(descriptors) == len(STANDARD_STREAMS):
+            return descriptors, caller
+        for descriptor in descriptors:
+            os.close(descriptor)
+        caller.close()
+        return None
+
+
+def open_door(name: str) -> Door:
+    """The door of that name, for a process that becomes the runner. Never returns where a runner has it already."""
+    address = f"\0{name}"
+    for _ in range(_ATTEMPTS):
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            listener.bind(address)
+            listener.listen(4)
+            return Door(listener)
+        except OSError:
+            listener.close()
+        call = socket.socket(socket.AF_UNIX)
+        call.settimeout(ANSWER_LIMIT_S)
+        try:
+            call.connect(address)
+        except OSError:
+            # Its owner has just ended, or does not listen yet.
+            call.close()
+            continue
+        _hand_over(call)
+    sys.exit("the door cannot be had")
+
+
+def _hand_over(call: socket.socket) -> NoReturn:
+    """Gives the standard streams to the runner, and stays until it lets go: the exec lasts as long as its process."""
+    if not _has_our_parent(call):
+        sys.exit("something of the session has taken the door's name")
+    call.settimeout(None)
+    socket.send_fds(call, [b"\0"], STANDARD_STREAMS)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(call.fileno(), 0)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    # It reads until the connection ends, in a tenth of an interpreter's memory.
+    os.execv("/bin/cat", ["cat"])
+
+
+def _has_our_parent(peer: socket.socket) -> bool:
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, _, _ = _CREDENTIALS.unpack(credentials)
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            return int(file.read(1024).rpartition(b")")[2].split()[1]) == os.getppid()
+    except OSError:
+        return False

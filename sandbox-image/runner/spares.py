@@ -1,0 +1,98 @@
+"""The process forked ahead for the next request, so that it need not wait for two forks."""
+
+import os
+import select
+import socket
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import frames
+from execution import Execution
+from program import Pipes, Program
+from supervisor import supervise
+
+if TYPE_CHECKING:
+    from runner import Runner
+
+
+class Spares:
+    def __init__(self, runner: "Runner") -> None:
+        self._runner = runner
+        self.ready: Execution | None = None
+
+    def prepare(self, request: dict[str, Any] | None) -> Program | None:
+        """Has one ready, if it can be had, that fits the request if there is one; returns as `_fork` does."""
+        origin = self._origin_for(request)
+        if self.ready and self.ready.origin != origin:
+            self._runner.command(self.ready, frames.KILL)
+            self.ready = None
+        return self._fork(origin) if self.ready is None and not self._runner.preload.forking else None
+
+    def _origin_for(self, request: dict[str, Any] | None) -> int:
+        """What the next process is to be forked with."""
+        runner = self._runner
+        return runner.preload.origin_for(None if request and request.get("context") in runner.contexts else request)
+
+    def _fork(self, origin: int) -> Program | None:
+        """Forks a supervisor, which forks a program; returns only in the process of the program, or not at all.
+
+        Without memory or processes for that there is no spare afterwards; with loaded modules it comes a little later.
+        """
+        descriptors: list[int] = []
+        try:
+            for _ in range(4):
+                descriptors.extend(os.pipe())
+            ours, theirs = socket.socketpair()
+        except OSError:
+            close_all(descriptors)
+            return None
+        request_out, request_in, stdout_out, stdout_in, stderr_out, stderr_in, display_out, display_in = descriptors
+        outputs = {stdout_out: frames.STDOUT, stderr_out: frames.STDERR, display_out: frames.DISPLAY}
+        pipes = Pipes(request_out, stdout_in, stderr_in, display_in)
+        spare = Execution(0, ours, request_in, outputs)
+        if not (origin and self._runner.preload.fork(theirs, pipes, spare, self._take)):
+            try:
+                spare.pid = os.fork()
+            except OSError:
+                close_all(descriptors)
+                return None
+            if spare.pid == 0:
+                # Held here too, they would hide the runner's end from the supervisor, and the end of the request.
+                ours.close()
+                close_all((request_in, *outputs))
+                return self.become_supervisor(theirs, pipes)
+            self._take(spare)
+        theirs.close()
+        close_all(pipes)
+        return None
+
+    def _take(self, spare: Execution) -> None:
+        self.ready = spare
+        self._runner.watch(spare.control.fileno(), select.EPOLLIN, partial(self._runner.on_supervisor, spare))
+
+    def become_supervisor(self, control: socket.socket, pipes: Pipes) -> Program | None:
+        """In the forked process."""
+        try:
+            self._runner.let_go((control.fileno(), *pipes))
+            return supervise(control, pipes)
+        except BaseException as error:  # noqa: BLE001 - nothing may unwind into the runner's own code
+            os.write(2, f"supervisor: {error!r}\n".encode())
+            os._exit(70)
+
+    def become_zygote(self, control: socket.socket, order: dict[str, Any]) -> Program | None:
+        """In the forked process; returns only in that of a program, which this one has forked."""
+        try:
+            self._runner.let_go((control.fileno(),))
+            # Here, so that a runner without one need not have its memory.
+            from zygote import Zygote
+
+            return Zygote(control, self.become_supervisor).serve(order)
+        except BaseException as error:  # noqa: BLE001 - as above
+            os.write(2, f"zygote: {error!r}\n".encode())
+            os._exit(70)
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,0 +1,253 @@
+"""Lets one control plane after the other take a runner. Needs Linux and a writable /workspace."""
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+import unittest
+from collections.abc import Callable
+from typing import Any
+
+from test_runner import RUNNER, Client, Outcome, report_of
+
+import frames
+from tunnels import FIRST_STREAM
+
+KEEP = {"inline": 0, "limit": 1_000_000, "total": 10_000_000}
+RESULTS = {"limit": 100_000, "total": 400_000}
+
+
+def wait_for(what: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 10
+    while not (value := what()):
+        if time.monotonic() > deadline:
+            raise AssertionError("it did not come about")
+        time.sleep(0.005)
+    return value
+
+
+def runs(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def read(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+class AttachTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.door = f"test-{os.urandom(6).hex()}"
+        self.clients: list[Client] = []
+        self.addCleanup(self.end_all)
+        self.first = self.connect()
+
+    def end_all(self) -> None:
+        # The first is the runner itself; the others end when it lets go of them.
+        for client in self.clients:
+            client.process.kill()
+            client.process.wait(5)
+            for pipe in (client.process.stdin, client.process.stdout):
+                assert pipe
+                client.reader.join(5)
+                pipe.close()
+
+    def connect(self) -> Client:
+        client = Client(door=self.door)
+        self.clients.append(client)
+        self.assertTrue(client.ready.wait(15))
+        return client
+
+    def leave(self, client: Client) -> None:
+        """As the engine shows a control plane's end to the runner: no more input, and output goes nowhere."""
+        assert client.process.stdin
+        client.process.stdin.close()
+
+    def go_on(self) -> Client:
+        """A new control plane, in the place of the first."""
+        self.leave(self.clients[-1])
+        return self.connect()
+
+    def start_background(self, client: Client, code: str, timeout_s: float = 60, **request: Any) -> tuple[str, Outcome]:
+        id = f"exe_{os.urandom(6).hex()}"
+        background = {"timeout_s": timeout_s}
+        return id, client.start(code, keep={"id": id, **KEEP}, background=background, results=RESULTS, **request)
+
+    def kept(self, id: str, name: str = "stdout") -> str:
+        return read(f"/workspace/.glovebox/outputs/{id}.{name}")
+
+    def adopted(self, client: Client, id: str) -> tuple[dict[str, Any], Outcome]:
+        assert client.adopted
+        about = next(about for about in client.adopted["executions"] if about["id"] == id)
+        return about, client.outcomes[about["stream"]]
+
+    def test_a_new_runner_says_nothing_of_an_earlier_one(self) -> None:
+        self.assertIsNone(self.first.adopted)
+
+    def test_the_next_control_plane_finds_an_idle_runner_and_works_with_it(self) -> None:
+        second = self.go_on()
+        self.assertEqual(second.adopted, {"contexts": [], "executions": []})
+        self.assertEqual(second.run("print(1)").stdout, b"1\n")
+        third = self.go_on()
+        self.assertEqual(third.run("print(2)").stdout, b"2\n")
+        wait_for(lambda: second.process.poll() is not None)
+        self.assertIsNone(self.first.process.poll())
+
+    def test_a_context_keeps_its_variables(self) -> None:
+        self.first.run("x = 41", context="c", results=RESULTS)
+        second = self.go_on()
+        assert second.adopted
+        self.assertEqual(second.adopted["contexts"], ["c"])
+        outcome = second.run("print(x + 1)", context="c", results=RESULTS)
+        self.assertEqual(outcome.stdout, b"42\n")
+        self.assertIs(report_of(outcome)["context_created"], False)
+
+    def test_calls_under_way_are_ended_before_the_next_control_plane_is_let_in(self) -> None:
+        stubborn = self.first.start(
+            "import os, signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint(os.getpid())\ntime.sleep(60)"
+        )
+        flood = self.first.start("import os\nprint(os.getpid())\nwhile True: print('x' * 1000)")
+        for outcome in (stubborn, flood):
+            wait_for(lambda outcome=outcome: b"\n" in outcome.stdout)
+        second = self.go_on()
+        for outcome in (stubborn, flood):
+            self.assertFalse(runs(int(outcome.stdout.split()[0])))
+        assert second.adopted
+        self.assertEqual(second.adopted["executions"], [])
+
+    def test_a_call_in_a_context_is_interrupted_and_the_context_lives(self) -> None:
+        self.first.run("x = 1", context="c", results=RESULTS)
+        outcome = self.first.start("print(1)\nimport time\ntime.sleep(60)", context="c", results=RESULTS)
+        self.assertTrue(outcome.printed.wait(5))
+        second = self.go_on()
+        self.assertEqual(second.run("print(x)", context="c", results=RESULTS).stdout, b"1\n")
+
+    def test_a_background_execution_goes_on_and_its_output_is_whole(self) -> None:
+        code = "import time\nfor n in range(400):\n  print(n, flush=True)\n  time.sleep(0.002)\ndisplay({'n': n})"
+        id, outcome = self.start_background(self.first, code)
+        self.assertTrue(outcome.printed.wait(5))
+        second = self.go_on()
+        about, rest = self.adopted(second, id)
+        self.assertGreater(about["ran_ms"], 0)
+        self.assertTrue(rest.ended.wait(10))
+        self.assertEqual(report_of(rest)["exit_code"], 0)
+        self.assertEqual(self.kept(id), "".join(f"{n}\n" for n in range(400)))
+        self.assertIn('"n"', self.kept(id, "display").replace("'", '"'))
+
+    def test_a_background_execution_that_ended_meanwhile_is_told_of(self) -> None:
+        code = (
+            "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nprint('x' * 500_000)\nraise SystemExit(3)"
+        )
+        id, _ = self.start_background(self.first, code)
+        self.leave(self.first)
+        with open("/workspace/go", "w"):
+            pass
+        self.addCleanup(os.unlink, "/workspace/go")
+        wait_for(lambda: len(self.kept(id)) == 500_001)
+        _, outcome = self.adopted(self.connect(), id)
+        self.assertTrue(outcome.ended.wait(5))
+        self.assertEqual(report_of(outcome)["exit_code"], 3)
+        self.assertEqual(report_of(outcome)["kept"]["stdout"]["bytes"], 500_001)
+
+    def test_an_end_that_was_told_is_told_again_to_the_next_control_plane(self) -> None:
+        id, outcome = self.start_background(self.first, "print(1)")
+        self.assertTrue(outcome.ended.wait(5))
+        _, again = self.adopted(self.go_on(), id)
+        self.assertTrue(again.ended.wait(5))
+        self.assertEqual(report_of(again), report_of(outcome))
+
+    def test_a_background_execution_past_its_time_is_ended_while_nobody_is_there(self) -> None:
+        code = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)"
+        id, outcome = self.start_background(self.first, code, timeout_s=0.5)
+        self.assertTrue(outcome.printed.wait(5))
+        pid = int(outcome.stdout)
+        self.assertTrue(runs(pid))
+        self.leave(self.first)
+        wait_for(lambda: not runs(pid))
+        about, outcome = self.adopted(self.connect(), id)
+        self.assertEqual(about["ended_by"], "interrupt")
+        self.assertTrue(outcome.ended.wait(5))
+
+    def test_the_newest_control_plane_wins_over_one_whose_end_was_not_seen(self) -> None:
+        self.first.run("x = 1", context="c", results=RESULTS)
+        second = self.connect()
+        self.assertEqual(second.run("print(x)", context="c", results=RESULTS).stdout, b"1\n")
+
+    def test_code_that_calls_at_the_door_is_not_let_in(self) -> None:
+        code = (
+            "import socket, os\ncall = socket.socket(socket.AF_UNIX)\n"
+            f"call.connect('\\0{self.door}')\nsocket.send_fds(call, [b'x'], [0, 1, 2])\nprint(call.recv(1))\n"
+        )
+        outcome = self.first.run(code)
+        self.assertIn(outcome.stdout, (b"b''\n", b""), outcome.stderr)
+        self.assertEqual(self.first.run("print(1)").stdout, b"1\n")
+
+    def test_a_name_that_code_has_taken_is_not_handed_the_channel(self) -> None:
+        taken = f"taken-{os.urandom(6).hex()}"
+        code = (
+            "import socket, time\nlistener = socket.socket(socket.AF_UNIX)\n"
+            f"listener.bind('\\0{taken}')\nlistener.listen()\nprint(1, flush=True)\ntime.sleep(60)"
+        )
+        squatter = self.first.start(code)
+        self.assertTrue(squatter.printed.wait(5))
+        attempt = subprocess.run([sys.executable, "-I", RUNNER, taken], capture_output=True, timeout=10, check=False)
+        self.assertNotEqual(attempt.returncode, 0)
+        self.assertEqual(attempt.stdout, b"")
+        self.first.stop(squatter, frames.KILL)
+
+    def test_connections_to_the_index_end_and_new_ones_wait_for_the_next_control_plane(self) -> None:
+        opened: list[int] = []
+        self.first._take = lambda kind, stream, payload: opened.append(stream)  # type: ignore[method-assign]
+        with socket.create_connection(("127.0.0.1", 3141)) as connection:
+            wait_for(lambda: opened)
+            self.leave(self.first)
+            self.assertEqual(connection.recv(1), b"")
+        with socket.create_connection(("127.0.0.1", 3141)):
+            second = Client(door=self.door)
+            self.clients.append(second)
+            take, reopened = second._take, []
+            second._take = lambda kind, stream, payload: (  # type: ignore[method-assign]
+                reopened.append(stream) if stream >= FIRST_STREAM else take(kind, stream, payload)
+            )
+            wait_for(lambda: reopened)
+            self.assertGreater(reopened[0], opened[0])
+
+    def test_no_descriptor_is_left_of_earlier_channels(self) -> None:
+        # A runner's descriptors cannot be listed, but they can be made few.
+        self.door += "-few"
+        usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (48, usual[1]))
+        try:
+            self.connect().run("x = 1", context="c", results=RESULTS)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+        for _ in range(25):
+            self.assertEqual(self.go_on().run("print(1)").stdout, b"1\n")
+        wait_for(lambda: all(client.process.poll() is not None for client in self.clients[2:-1]))
+
+    def test_no_descriptor_of_a_channel_is_seen_by_programs(self) -> None:
+        code = "import os\nprint(sorted(int(n) for n in os.listdir('/proc/self/fd') if int(n) < 900))"
+        before = self.first.run(code).stdout
+        self.assertEqual(self.go_on().run(code).stdout, before)
+
+    def test_a_runner_that_is_killed_is_followed_by_a_new_one(self) -> None:
+        self.first.run("x = 1", context="c", results=RESULTS)
+        os.kill(self.first.process.pid, signal.SIGKILL)
+        self.first.process.wait(5)
+        second = self.connect()
+        self.assertIsNone(second.adopted)
+        self.assertIs(report_of(second.run("pass", context="c", results=RESULTS))["context_created"], True)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import type { ChannelExecution } from './channel-execution.ts';
+import { FIRST_KEPT, FIRST_TUNNEL } from './frames.ts';
+
+/** What an earlier control plane has left in a runner. */
+export interface Adopted {
+  /** Names of the contexts that live. */
+  readonly contexts: readonly string[];
+  /** Background executions by id, those that have ended included. */
+  readonly executions: ReadonlyMap<string, AdoptedExecution>;
+}
+
+export interface AdoptedExecution {
+  readonly channel: ChannelExecution;
+  /** How long it had run when this was told, or ran in all; by the runner's clock. */
+  readonly ranMs: number;
+  /** Whether it has ended: then its report is on its way. */
+  readonly ended: boolean;
+  /** How the runner ended it, alone and at its time limit. */
+  readonly endedBy?: 'interrupt' | 'kill' | undefined;
+}
+
+const greetingSchema = z.object({
+  adopted: z
+    .object({
+      contexts: z.array(z.string().regex(/^[A-Za-z0-9_-]{1,64}$/)).max(64),
+      executions: z
+        .array(
+          z.object({
+            id: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
+            stream: z
+              .number()
+              .int()
+              .min(FIRST_KEPT)
+              .max(FIRST_TUNNEL - 1),
+            ran_ms: z.number().nonnegative(),
+            ended: z.boolean().default(false),
+            ended_by: z.enum(['interrupt', 'kill']).optional(),
+          }),
+        )
+        .max(200)
+        .refine((all) => new Set(all.map(({ stream }) => stream)).size === all.length, 'a stream of two executions'),
+    })
+    .optional(),
+});
+
+/** @throws Error when the payload is not what a runner says first. */
+export function parseGreeting(payload: Buffer): z.infer<typeof greetingSchema> {
+  return greetingSchema.parse(JSON.parse(payload.toString('utf8')));
+}

@@ -1,0 +1,61 @@
+import { GloveboxError } from '../errors.ts';
+import { SessionFiles } from '../sandbox/files.ts';
+import { keptPath } from '../sandbox/kept.ts';
+import type { FullReport, KeptFile } from '../sandbox/report.ts';
+import type { FinishJob } from '../sandbox/restore.ts';
+import { ResultCollector } from '../sandbox/results.ts';
+import type { Session } from '../sandbox/session.ts';
+import { type ExecutePythonLimits, resultsPolicy, round, toOutcome } from './execute-python.ts';
+import type { ExecutionOutput } from './execution-output.ts';
+import { metLimit } from './limits.ts';
+
+/**
+ * What `execute_python` answers for a background execution that an earlier control plane began.
+ * Of its output it has the sizes and the rich results; the text is read from its files by whoever asks.
+ */
+export function finishLeftExecution(limits: ExecutePythonLimits): FinishJob {
+  return async (session, { id, timeoutS, follow }, signal) => {
+    const { end, durationMs } = await follow(signal);
+    const results = end.report ? await readResults(session, id, limits) : [];
+    const truncated = describeCut(end.report?.kept);
+    return {
+      session_id: session.id,
+      execution_id: id,
+      ...(end.context ? { context: end.context, contexts: session.contexts.names } : {}),
+      ...toOutcome(end, metLimit(end, timeoutS, limits)),
+      stdout: '',
+      stderr: end.failure === undefined ? '' : `${end.failure}\n`,
+      ...(results.length > 0 ? { results } : {}),
+      ...(truncated ? { truncated } : {}),
+      duration_ms: round(durationMs),
+    };
+  };
+}
+
+async function readResults(session: Session, id: string, limits: ExecutePythonLimits) {
+  const policy = resultsPolicy(limits);
+  const collector = new ResultCollector(policy);
+  try {
+    // Also of one that was cancelled meanwhile: what it displayed before is there.
+    const files = new SessionFiles(session, new AbortController().signal);
+    const { content } = await files.read(keptPath(id, 'display'), { length: policy.total }, policy.total);
+    collector.add(content);
+  } catch (error) {
+    // Without a file nothing was displayed, or it is gone since.
+    if (!(error instanceof GloveboxError)) throw error;
+  }
+  return collector.results;
+}
+
+/** As if all of it had been left out: of each stream there are the file, and how long it was. */
+function describeCut(kept: FullReport['kept']): ExecutionOutput['truncated'] {
+  const { stdout, stderr } = kept ?? {};
+  return stdout || stderr
+    ? { ...(stdout ? { stdout: cutOf(stdout) } : {}), ...(stderr ? { stderr: cutOf(stderr) } : {}) }
+    : undefined;
+}
+
+function cutOf({ path, bytes, total = bytes }: KeptFile) {
+  const inAll = Math.max(bytes, total);
+  return { bytes: inAll, total_bytes: inAll, file: path, file_bytes: bytes };
+}
