@@ -9,13 +9,18 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from file_tree import Refused
-from incoming import Incoming
 
 LONGEST_LINE = 64 * 1024
 CHUNK = 64 * 1024
+
+
+class Sink(Protocol):
+    """Takes bytes: a file that is being written."""
+
+    def write(self, data: bytes) -> object: ...
 
 
 class Input:
@@ -43,7 +48,7 @@ class Input:
         del self._held[: end + 1]
         return line
 
-    def copy_to(self, incoming: Incoming, size: int) -> None:
+    def copy_to(self, incoming: Sink, size: int) -> None:
         while size > 0:
             if not self._held and not self._more():
                 raise Refused("invalid_input", "The stream of entries ends in the midst of one.")

@@ -2,7 +2,7 @@ import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import type { SessionFiles } from '../sandbox/files.ts';
 import { tellReset } from '../tools/fields.ts';
-import { discardRest } from './body.ts';
+import { discardRest, isTar } from './body.ts';
 import type { Env } from './env.ts';
 
 export interface Upload {
@@ -36,17 +36,16 @@ export async function receive(c: Context<Env>, files: SessionFiles, upload: Uplo
 
 /** Whether a folder is to be made of the body rather than a file. */
 function isArchive(c: Context<Env>): boolean {
-  const isTar = c.req.header('content-type')?.split(';', 1)[0]?.trim().toLowerCase() === 'application/x-tar';
   const asked = !['', '0', 'false'].includes(c.req.query('unpack') ?? '');
-  if (asked && !isTar)
+  if (asked && !isTar(c))
     throw new GloveboxError('invalid_input', 'Only a tar can be unpacked.', {
       hint: 'Send it uncompressed, with the header "Content-Type: application/x-tar".',
     });
-  return isTar && (asked || new URL(c.req.url).pathname.endsWith('/'));
+  return isTar(c) && (asked || new URL(c.req.url).pathname.endsWith('/'));
 }
 
 /** A body that is never held: what takes it is as fast as what sends it. */
-class RequestBody {
+export class RequestBody {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   readonly #maxBytes: number;
 

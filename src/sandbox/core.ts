@@ -1,5 +1,6 @@
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { Archives, type ArchivesLimits } from './archives.ts';
 import type { EngineInfo } from './engine.ts';
 import type { Backend } from './factory.ts';
 import type { Instance } from './instance.ts';
@@ -15,7 +16,7 @@ export interface CoreOptions {
   readonly setUp: (report: (message: string) => void) => Promise<Backend>;
   /** How long a call waits for the set-up; without end if left out. */
   readonly patienceMs?: number;
-  readonly limits: SessionLimits;
+  readonly limits: SessionLimits & ArchivesLimits;
   readonly poolSize: number;
   readonly onShutdown: 'remove' | 'keep';
   readonly onTunnel?: SessionsOptions['onTunnel'];
@@ -46,12 +47,14 @@ export class Core implements AsyncDisposable {
       const backend = await options.setUp(report);
       const adopt = this.sessions.adopt.bind(this.sessions);
       await recover({ engine: backend.engine, instance, manifests, idleTtlS: limits.idleTtlS, adopt, log });
+      await this.sessions.adoptArchives();
       this.#pool = new Pool(backend, options.poolSize, log);
       return { backend, pool: this.#pool };
     }, patienceMs);
     this.sessions = new Sessions({
       limits,
       manifests,
+      archives: new Archives(instance.directory, limits, log),
       log,
       prepare: async (waiting) => (await this.prepare(waiting)).pool,
       ...(options.onTunnel ? { onTunnel: options.onTunnel } : {}),

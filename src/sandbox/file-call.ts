@@ -30,7 +30,7 @@ const refusalSchema = z.object({ error: z.object({ code: z.string().max(64), mes
 
 /** An operation of sandbox-image/runner/files.py with what it is to be done to. */
 export interface FileRequest extends Readonly<Record<string, unknown>> {
-  readonly op: 'stat' | 'list' | 'read' | 'write' | 'delete' | 'pack' | 'unpack';
+  readonly op: 'stat' | 'list' | 'read' | 'write' | 'delete' | 'pack' | 'unpack' | 'save' | 'restore';
   readonly path: string;
 }
 

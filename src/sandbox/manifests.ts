@@ -35,7 +35,8 @@ export class Manifests {
 
   /** All that can be read; what cannot is no claim to anything, and is removed. */
   readAll(): Manifest[] {
-    return readdirSync(this.#directory).flatMap((name) => {
+    const files = readdirSync(this.#directory, { withFileTypes: true }).filter((entry) => entry.isFile());
+    return files.flatMap(({ name }) => {
       const path = join(this.#directory, name);
       try {
         return [manifestSchema.parse(JSON.parse(readFileSync(path, 'utf8')))];

@@ -1,9 +1,12 @@
 import { GloveboxError } from '../errors.ts';
+import type { ArchiveIdentity, ArchiveRecord } from './archive-record.ts';
+import type { Archives } from './archives.ts';
 import { Contexts } from './contexts.ts';
-import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from './execution.ts';
+import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, Losable, SandboxReset } from './execution.ts';
 import { Jobs } from './jobs.ts';
 import { Limiter } from './limiter.ts';
 import type { Sandbox } from './sandbox.ts';
+import { changedBy, SessionArchive } from './session-archive.ts';
 
 /** Calls of one session that may wait for a place. */
 const QUEUE_LIMIT = 32;
@@ -29,6 +32,8 @@ export interface Download {
 /** A session as its owner sees it. Times are ISO 8601. */
 export interface SessionSummary {
   session_id: string;
+  /** A hibernated one has no sandbox until it is used again. */
+  state: 'active' | 'hibernated';
   created_at: string;
   last_used_at: string;
   expires_at: string;
@@ -52,6 +57,7 @@ export interface SessionIdentity {
 
 /** What a session needs of those that keep sandboxes and manifests. */
 export interface SessionHost {
+  archives(): Archives;
   /** A sandbox that is this session's from now on; its manifest is written. */
   claim(session: Session): Promise<Sandbox>;
   /** Forgets a sandbox that is gone. */
@@ -65,6 +71,8 @@ export class Session implements SessionIdentity {
   readonly createdAt: Date;
   lastUsedAt: Date;
   expiresAt: Date;
+  /** From when on its lifetime counts: it begins anew when the session comes back from its archive. */
+  wokenAt: Date;
   /** When the manifest was last written. */
   recordedAt = 0;
   /** Calls that hold the session open. */
@@ -73,6 +81,7 @@ export class Session implements SessionIdentity {
   readonly installs = new Limiter(1, QUEUE_LIMIT);
   readonly contexts = new Contexts();
   readonly jobs = new Jobs();
+  readonly #archive: SessionArchive;
   readonly #downloadListeners = new Set<DownloadListener>();
   readonly #host: SessionHost;
   readonly #limiter: Limiter;
@@ -82,16 +91,42 @@ export class Session implements SessionIdentity {
   #closed = false;
   /** What a replaced sandbox lost, for the next result to tell. */
   #reset: SandboxReset | undefined;
+  /** What was lost with each that is gone. */
+  readonly #losses = new WeakMap<Sandbox, Pick<SandboxReset, 'lost' | 'restored_from'>>();
 
-  constructor(identity: SessionIdentity, host: SessionHost, concurrency: number, sandbox?: Sandbox) {
+  /** @param from what there is of it already */
+  constructor(
+    identity: SessionIdentity,
+    host: SessionHost,
+    concurrency: number,
+    { sandbox, record }: { readonly sandbox?: Sandbox; readonly record?: ArchiveRecord | undefined } = {},
+  ) {
     this.id = identity.id;
     this.owner = identity.owner;
     this.createdAt = identity.createdAt;
     this.lastUsedAt = identity.createdAt;
     this.expiresAt = identity.createdAt;
+    this.wokenAt = identity.createdAt;
     this.#host = host;
     this.#limiter = new Limiter(concurrency, QUEUE_LIMIT);
     this.#sandbox = sandbox && Promise.resolve(sandbox);
+    this.#archive = new SessionArchive(this, host.archives(), record);
+    if (sandbox) this.#archive.watch(sandbox);
+  }
+
+  /** Whether its archive is all there is of it. */
+  get atRest(): boolean {
+    return !this.#sandbox && this.#archive.record?.at_rest === true;
+  }
+
+  /** Whether executions are under way. */
+  get isBusy(): boolean {
+    return this.#limiter.running > 0;
+  }
+
+  /** Its archive as it is now. */
+  get record(): ArchiveRecord | undefined {
+    return this.#archive.record;
   }
 
   /** Gets the sandbox ready. @throws GloveboxError when there can be none now. */
@@ -153,11 +188,59 @@ export class Session implements SessionIdentity {
     },
   };
 
-  /** Removes the sandbox and all that is in it. Idempotent. */
+  /** Has the next result say what was lost. */
+  tell(reset: SandboxReset): void {
+    this.#reset = reset;
+  }
+
+  /** Fills a sandbox that is new to it with what was kept. @throws GloveboxError when that cannot be done now */
+  async restore(sandbox: Sandbox): Promise<void> {
+    const reset = await this.#archive.restore(sandbox);
+    if (reset) this.#reset = reset;
+  }
+
+  /**
+   * Archives it and removes its sandbox, unless it is used meanwhile.
+   * @param force even if something is lost by that, of which its next result will tell
+   * @returns whether it is at rest
+   * @throws GloveboxError when it cannot be archived; it stays awake
+   */
+  async hibernate({ force }: { readonly force: boolean }): Promise<boolean> {
+    const claim = this.#sandbox;
+    const sandbox = await claim?.catch(() => undefined);
+    if (!sandbox || sandbox.lost) return this.atRest;
+    const { lastUsedAt } = this;
+    const { unreadable } = await this.#archive.saveWhole(sandbox);
+    const wasUsed = this.#closed || this.uses > 0 || this.lastUsedAt !== lastUsedAt || this.#sandbox !== claim;
+    if (wasUsed || (unreadable > 0 && !force)) return false;
+    this.#sandbox = undefined;
+    const losses: [Losable, boolean][] = [
+      ['files', unreadable > 0],
+      ['contexts', this.contexts.loseAll()],
+    ];
+    this.#archive.rest(losses.flatMap(([what, isLost]) => (isLost ? [what] : [])));
+    await sandbox.remove();
+    this.#host.disown(sandbox);
+    return true;
+  }
+
+  /** Makes another archive of what it is now, without waking it. */
+  async copyTo(identity: ArchiveIdentity, signal: AbortSignal): Promise<ArchiveRecord> {
+    this.uses += 1;
+    try {
+      const sandbox = await this.#sandbox?.catch(() => undefined);
+      return await this.#archive.copyTo(identity, sandbox?.lost ? undefined : sandbox, signal);
+    } finally {
+      this.uses -= 1;
+    }
+  }
+
+  /** Removes the sandbox and all that is in it, and what was kept. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
     this.jobs.cancelAll();
     const sandbox = await this.#sandbox?.catch(() => undefined);
+    await this.#archive.discard();
     if (!sandbox) return;
     await sandbox.remove();
     this.#host.disown(sandbox);
@@ -167,12 +250,14 @@ export class Session implements SessionIdentity {
   async abandon(): Promise<void> {
     this.#closed = true;
     const sandbox = await this.#sandbox?.catch(() => undefined);
+    await this.#archive.abandon();
     await sandbox?.abandon();
   }
 
   summarize(): SessionSummary {
     return {
       session_id: this.id,
+      state: this.atRest ? 'hibernated' : 'active',
       created_at: this.createdAt.toISOString(),
       last_used_at: this.lastUsedAt.toISOString(),
       expires_at: this.expiresAt.toISOString(),
@@ -196,12 +281,27 @@ export class Session implements SessionIdentity {
 
   async #executeOnce(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
     const sandbox = await this.#current();
+    let end: ExecutionEnd | undefined;
     try {
-      const end = await sandbox.execute(request, options);
-      return end;
+      this.#archive.note(sandbox, request);
+      end = await sandbox.execute(request, options);
+      return end.reset && sandbox.lost ? { ...end, reset: this.#lossOf(sandbox, request, end, end.reset) } : end;
     } finally {
       if (sandbox.lost) this.#forget(sandbox);
+      else this.#archive.note(sandbox, request, end);
     }
+  }
+
+  /** What an execution that ended with its sandbox is to tell: the last checkpoint comes back, what it did itself is gone. */
+  #lossOf(
+    sandbox: Sandbox,
+    request: ExecutionRequest,
+    end: ExecutionEnd,
+    { reason, lost }: SandboxReset,
+  ): SandboxReset {
+    const loss = this.#forget(sandbox);
+    const own = changedBy(request, end);
+    return { reason, ...loss, lost: lost.filter((what) => loss.lost.includes(what) || own.includes(what)) };
   }
 
   async #current(): Promise<Sandbox> {
@@ -216,10 +316,16 @@ export class Session implements SessionIdentity {
     }
   }
 
-  #forget(sandbox: Sandbox): void {
+  /** Once for each that is gone: several executions may find out. */
+  #forget(sandbox: Sandbox): Pick<SandboxReset, 'lost' | 'restored_from'> {
+    const known = this.#losses.get(sandbox);
+    if (known) return known;
     this.#sandbox = undefined;
-    const lost = this.contexts.loseAll() ? (['contexts'] as const) : [];
-    this.#reset = { reason: 'sandbox_lost', lost: ['files', ...lost, 'packages', 'background'] };
+    const lost: readonly Losable[] = this.contexts.loseAll() ? ['contexts'] : [];
+    const loss = this.#archive.settleLoss(['files', ...lost, 'packages', 'background']);
+    this.#losses.set(sandbox, loss);
+    this.#reset = { reason: 'sandbox_lost', ...loss };
     this.#host.disown(sandbox);
+    return loss;
   }
 }

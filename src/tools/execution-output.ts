@@ -70,14 +70,18 @@ export function summarizeExecution(output: ExecutionOutput): string {
     describeStacks(output.termination),
     `[${output.status}] ${describeEnd(output)}`,
     output.context && describeContext(output),
-    output.session_reset &&
-      `[session_reset] ${output.session_reset.reason}: lost ${output.session_reset.lost.join(', ')}`,
+    output.session_reset && describeReset(output.session_reset),
     `[session_id] ${output.session_id}${output.session_created ? ' (new)' : ''}`,
   ];
   return parts
     .filter(Boolean)
     .map((part) => String(part).replace(/\n$/, ''))
     .join('\n');
+}
+
+function describeReset({ reason, lost, restored_from }: NonNullable<ExecutionOutput['session_reset']>): string {
+  const since = restored_from === undefined ? '' : `; files are those of ${restored_from}`;
+  return `[session_reset] ${reason}: lost ${lost.join(', ')}${since}`;
 }
 
 function describeEnd({ execution_id, status, ...output }: ExecutionOutput): string {
