@@ -179,7 +179,7 @@ def restore(tree: Tree, _names: list[str], _request: dict[str, Any]) -> None:
     for names, entry in reversed(folders):
         # Last, because a folder may be one that nothing can be put into.
         with tree.folder(names) as descriptor:
-            os.utime(descriptor, ns=(entry["modified_ms"] * 1_000_000,) * 2)
+            os.utime(descriptor, ns=_times(entry))
             os.fchmod(descriptor, entry["mode"] & 0o777)
     answer({"ok": True, "entries": entries})
 
@@ -190,6 +190,7 @@ def _make(tree: Tree, names: list[str], entry: dict[str, Any], source: Input) ->
             _write_file(names[-1], parent, entry, source)
         elif entry["type"] == "link":
             os.symlink(entry["target"], names[-1], dir_fd=parent)
+            os.utime(names[-1], ns=_times(entry), dir_fd=parent, follow_symlinks=False)
         else:
             other = split_path(entry["target"], tree.root)
             with tree.folder(other[:-1]) as folder:
@@ -202,9 +203,13 @@ def _write_file(name: str, parent: int, entry: dict[str, Any], source: Input) ->
         source.copy_to(_Sparse(descriptor), entry["size"])
         os.ftruncate(descriptor, entry["size"])
         os.fchmod(descriptor, entry["mode"] & 0o777)
-        os.utime(descriptor, ns=(entry["modified_ms"] * 1_000_000,) * 2)
+        os.utime(descriptor, ns=_times(entry))
     finally:
         os.close(descriptor)
+
+
+def _times(entry: dict[str, Any]) -> tuple[int, int]:
+    return (entry["modified_ms"] * 1_000_000,) * 2
 
 
 class _Sparse:

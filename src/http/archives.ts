@@ -1,35 +1,17 @@
 import type { Context } from 'hono';
-import type { SessionSummary, Sessions } from '../sandbox/sessions.ts';
+import type { Sessions } from '../sandbox/sessions.ts';
 import { followSignal } from '../tools/call-signal.ts';
 import type { Env, Route } from './env.ts';
 import { attachment, NEVER_A_PAGE, toBody } from './file-download.ts';
-import { RequestBody } from './file-upload.ts';
 import { jsonBody, jsonResponse, schemaRef, sessionParameter } from './openapi-parts.ts';
+import { TAR } from './session-import.ts';
 import { readFields, readId } from './sessions.ts';
 
-export interface ArchiveOptions {
-  readonly sessions: Sessions;
-  /** Size of a session's disk. */
-  readonly diskMb: number;
-}
-
-const MIB = 2 ** 20;
-/** Of a tar to what is in it: each entry has a header, and more if its name is long. */
-const TAR_SIZE = 2;
-
-export const TAR = { 'application/x-tar': { schema: { type: 'string', format: 'binary' } } };
-export const nameParameter = {
-  name: 'name',
-  in: 'query',
-  required: false,
-  description: 'The name of a session that is sent as a tar.',
-  schema: { type: 'string' },
-};
 const snapshotParameter = { name: 'id', in: 'path', required: true, schema: { type: 'string' } };
 const forkBody = { type: 'object', properties: { name: { type: 'string' } } };
 
 /** Snapshots, forks, and sessions as files. */
-export function archiveRoutes({ sessions }: ArchiveOptions): Route[] {
+export function archiveRoutes(sessions: Sessions): Route[] {
   return [
     {
       method: 'POST',
@@ -96,17 +78,6 @@ export function archiveRoutes({ sessions }: ArchiveOptions): Route[] {
       },
     },
   ];
-}
-
-/** Makes a session of the tar that the request carries, as it comes. */
-export async function importSession(c: Context<Env>, { sessions, diskMb }: ArchiveOptions): Promise<SessionSummary> {
-  const body = new RequestBody(c.req.raw, diskMb * MIB * TAR_SIZE);
-  try {
-    return await sessions.snapshots.import(c.var.owner, c.req.query('name'), body.chunks(), diskMb * MIB);
-  } catch (error) {
-    await body.discard();
-    throw error;
-  }
 }
 
 async function exportSession(c: Context<Env>, sessions: Sessions): Promise<Response> {

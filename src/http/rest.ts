@@ -44,7 +44,7 @@ export function restRoutes(options: RestOptions): Route[] {
       handle: createExecuteStream(options),
     },
     ...sessionRoutes(options),
-    ...archiveRoutes(options),
+    ...archiveRoutes(sessions),
     ...executionRoutes(tools, sessions),
     ...fileRoutes(options),
   ];

@@ -1,11 +1,11 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import type { SessionSummary, Sessions } from '../sandbox/sessions.ts';
-import { type ArchiveOptions, importSession, nameParameter, TAR } from './archives.ts';
 import { isTar } from './body.ts';
 import type { Env, Route } from './env.ts';
 import { parseJsonObject, requireJson } from './json.ts';
-import { jsonBody, jsonResponse, schemaRef, sessionParameter } from './openapi-parts.ts';
+import { jsonResponse, schemaRef, sessionParameter } from './openapi-parts.ts';
+import { type ImportOptions, importSession, nameParameter, TAR } from './session-import.ts';
 
 /** Longer than any handle or name is: not worth a look. */
 const LONGEST_ID = 256;
@@ -19,7 +19,7 @@ const newSession = {
 };
 
 /** Making, listing, inspecting and closing sessions. */
-export function sessionRoutes(options: ArchiveOptions): Route[] {
+export function sessionRoutes(options: ImportOptions): Route[] {
   const { sessions } = options;
   return [
     {
@@ -28,7 +28,7 @@ export function sessionRoutes(options: ArchiveOptions): Route[] {
       summary: 'Make a session: with a name or without, empty, from a snapshot, or from a tar (?name=).',
       operation: {
         parameters: [nameParameter],
-        requestBody: { content: { ...jsonBody(newSession)['content'], ...TAR } },
+        requestBody: { content: { 'application/json': { schema: newSession }, ...TAR } },
         responses: jsonResponse(201, 'The session.', schemaRef('Session')),
       },
       handle: async (c) => {

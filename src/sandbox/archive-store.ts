@@ -251,7 +251,7 @@ function namesOf({ index, segments }: ArchiveRecord): string[] {
 }
 
 /** Bytes that it counts for; contents that it shares with others count for each. */
-export function sizeOf({ index, segments }: ArchiveRecord): number {
+function sizeOf({ index, segments }: ArchiveRecord): number {
   return segments.reduce((sum, { bytes }) => sum + bytes, Math.max(LEAST_BYTES, index.bytes));
 }
 

@@ -38,18 +38,19 @@ export class Hibernation {
   async #putToRest(session: Session, force: boolean): Promise<void> {
     this.#notBefore.set(session, Number.POSITIVE_INFINITY);
     const about = { session: session.id, owner: session.owner };
-    let rests = false;
+    let outcome: Awaited<ReturnType<Session['hibernate']>> | 'failed' = 'used';
     try {
       using _place = await this.#archives.resting.enter(new AbortController().signal);
-      rests = session.uses === 0 && (await session.hibernate({ force }));
+      if (session.uses === 0) outcome = await session.hibernate({ force });
     } catch (error) {
+      outcome = 'failed';
       this.#log.warn('a session could not be put to rest', { ...about, error });
     }
     const { record } = session;
-    if (rests && record) {
+    if (outcome === 'rests' && record) {
       session.expiresAt = this.#archives.expiryOf(record);
       this.#log.info('put a session to rest', { ...about, bytes: record.bytes });
     }
-    this.#notBefore.set(session, rests ? 0 : Date.now() + RETRY_MS);
+    this.#notBefore.set(session, outcome === 'rests' || outcome === 'used' ? 0 : Date.now() + RETRY_MS);
   }
 }

@@ -202,17 +202,18 @@ export class Session implements SessionIdentity {
   /**
    * Archives it and removes its sandbox, unless it is used meanwhile.
    * @param force even if something is lost by that, of which its next result will tell
-   * @returns whether it is at rest
+   * @returns whether it rests now, was used meanwhile, or has what could not be read and is not to be lost
    * @throws GloveboxError when it cannot be archived; it stays awake
    */
-  async hibernate({ force }: { readonly force: boolean }): Promise<boolean> {
+  async hibernate({ force }: { readonly force: boolean }): Promise<'rests' | 'used' | 'unreadable'> {
     const claim = this.#sandbox;
     const sandbox = await claim?.catch(() => undefined);
-    if (!sandbox || sandbox.lost) return this.atRest;
+    if (!sandbox || sandbox.lost) return this.atRest ? 'rests' : 'used';
     const { lastUsedAt } = this;
     const { unreadable } = await this.#archive.saveWhole(sandbox);
     const wasUsed = this.#closed || this.uses > 0 || this.lastUsedAt !== lastUsedAt || this.#sandbox !== claim;
-    if (wasUsed || (unreadable > 0 && !force)) return false;
+    if (wasUsed) return 'used';
+    if (unreadable > 0 && !force) return 'unreadable';
     this.#sandbox = undefined;
     const losses: [Losable, boolean][] = [
       ['files', unreadable > 0],
@@ -221,7 +222,7 @@ export class Session implements SessionIdentity {
     this.#archive.rest(losses.flatMap(([what, isLost]) => (isLost ? [what] : [])));
     await sandbox.remove();
     this.#host.disown(sandbox);
-    return true;
+    return 'rests';
   }
 
   /** Makes another archive of what it is now, without waking it. */
