@@ -31,7 +31,7 @@ interface Snapshot {
 const summaryOf = async ({ url }: Server, id: string) =>
   (await (await fetch(`${url}/sessions/${id}`)).json()) as Summary;
 const untilAsleep = async (server: Server, id: string) =>
-  await expect.poll(async () => (await summaryOf(server, id)).state, { timeout: 20_000 }).toBe('hibernated');
+  await expect.poll(async () => (await summaryOf(server, id)).state, { timeout: 40_000 }).toBe('hibernated');
 const run = async (server: Server, session_id: string, code: string) => {
   const result = await runPython(server, code, { session_id });
   expect(result).toMatchObject({ status: 'ok', stderr: '' });
@@ -85,7 +85,7 @@ open("zero", "w"); open("data", "wb").write(bytes(range(256)) * 4096 * 20)
 open("run", "w").write("x"); os.chmod("run", 0o750); open("secret", "w").write("s"); os.chmod("secret", 0)
 os.symlink("../data", "deep/link"); os.symlink("/usr/bin/env", "out"); os.link("data", "hard")
 open("deep/er/é \\n", "w").write("name"); os.utime("run", (1e9, 1e9)); open(b"not-\\xff-utf", "w")
-open("holes", "wb").truncate(200 << 20); os.chmod("closed", 0o500); os.utime("empty", (1e9, 1e9))
+open("holes", "wb").truncate(40 << 20); os.chmod("closed", 0o500); os.utime("empty", (1e9, 1e9))
 `;
 const TELL = `
 import hashlib, os
@@ -159,7 +159,7 @@ describe('an idle session', () => {
   test('that is used while it is being put to rest is answered at once, and loses nothing', async () => {
     await using server = await startServer({ env: { ...RESTING, GLOVEBOX_CHECKPOINT_AFTER_S: '0' } });
     const id = await openSession(server);
-    await run(server, id, 'import os; open("big", "wb").write(os.urandom(100 << 20))');
+    await run(server, id, 'import os; open("big", "wb").write(os.urandom(50 << 20))');
     const isBeingSaved = () => archivesOf(server).some(({ names }) => !names.includes('archive.json'));
     await expect.poll(isBeingSaved, { timeout: 20_000, interval: 5 }).toBe(true);
     const results = await Promise.all(
