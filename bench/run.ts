@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { measureHibernation } from './hibernate.ts';
 import { measureInstalls } from './install.ts';
 import { measureMemory } from './memory.ts';
 import { measureNewSessions } from './new-session.ts';
@@ -19,6 +20,7 @@ Measures Glovebox against what the machine and the engine alone take for the sam
 const PARTS: readonly [name: string, measure: (setting: Setting) => Promise<Row[]>][] = [
   ['print(1) by every way in', measurePrints],
   ['new sessions', measureNewSessions],
+  ['hibernated sessions', measureHibernation],
   ['memory', measureMemory],
   ['throughput', measureThroughput],
   ['installations', measureInstalls],

@@ -105,7 +105,13 @@ export class ArchiveStore {
   /** Changes what a record says besides its files: at once, and so that a crash of this process cannot undo it. */
   update(id: string, changes: Pick<ArchiveRecord, 'at_rest' | 'lost'>): void {
     const record = this.#records.get(id);
-    if (record) this.#commit({ ...record, ...changes }, { flush: false });
+    if (!record) return;
+    try {
+      this.#commit({ ...record, ...changes }, { flush: false });
+    } catch {
+      // The disk is full. What is there says less good of itself than it could, and nothing that is wrong.
+      this.#enter(id, { ...record, ...changes });
+    }
   }
 
   /** Forgets an archive, then removes it. */

@@ -6,7 +6,7 @@ import { Limiter } from './limiter.ts';
 
 const MIB = 1024 * 1024;
 /** Sessions that are put to rest at once, and those that may wait: the next look finds the others. */
-const AT_ONCE = 2;
+const AT_ONCE = 4;
 const WAITING = 1000;
 
 export interface ArchivesLimits {

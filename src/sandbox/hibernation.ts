@@ -3,7 +3,7 @@ import type { Archives } from './archives.ts';
 import type { Session } from './session.ts';
 
 /** After an attempt that failed. */
-const RETRY_MS = 60_000;
+const RETRY_MS = 5 * 60_000;
 
 /** Puts sessions to rest that nobody uses, and says which have come to their end. */
 export class Hibernation {
@@ -43,7 +43,7 @@ export class Hibernation {
       using _place = await this.#archives.resting.enter(new AbortController().signal);
       if (session.uses === 0) outcome = await session.hibernate({ force });
     } catch (error) {
-      outcome = 'failed';
+      outcome = session.atRest ? 'rests' : 'failed';
       this.#log.warn('a session could not be put to rest', { ...about, error });
     }
     const { record } = session;

@@ -17,6 +17,9 @@ const LATER = 6;
 /** Of a checkpoint, in a second: the session's own work goes first. */
 const PACE = 64 * 1024 * 1024;
 const MIB = 1024 * 1024;
+/** For a save to come to its end: what the session's own code holds up is not waited for. */
+const LIMIT_MS = 60_000;
+const LIMIT_MS_PER_MB = 100;
 
 interface Saving {
   readonly done: Promise<unknown>;
@@ -68,9 +71,10 @@ export class SessionArchive {
     this.#changed.clear();
     this.#unsaved.clear();
     if (!this.#record) return { lost };
-    this.#rest();
     const comesBack = (what: Losable) => (what === 'files' || what === 'packages') && !changed.has(what);
-    return { lost: lost.filter((what) => !comesBack(what)), restored_from: this.#record.saved_at };
+    const gone = lost.filter((what) => !comesBack(what));
+    this.#rest(gone);
+    return { lost: gone, restored_from: this.#record.saved_at };
   }
 
   /**
@@ -180,7 +184,7 @@ export class SessionArchive {
       });
     } catch (error) {
       again = !sandbox.lost;
-      if (error instanceof BrokenArchive) await this.discard();
+      if (error instanceof BrokenArchive) await this.discard().catch(() => {});
       const { id: session, owner } = this.#session;
       this.#archives.log.warn('a checkpoint could not be made', { session, owner, error });
     }
@@ -207,12 +211,12 @@ export class SessionArchive {
     options: Omit<Parameters<typeof sendWorkspace>[1], 'maxBytes'>,
   ): Promise<{ readonly unreadable: number }> {
     const { store, limits } = this.#archives;
-    const { signal } = options;
+    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(LIMIT_MS + limits.diskMb * LIMIT_MS_PER_MB)]);
     const identity = this.#identify(new Date());
     this.#unsaved = this.#changed;
     this.#changed = new Set();
     try {
-      const sent = await sendWorkspace(sandbox, { ...options, maxBytes: limits.diskMb * MIB * 2 });
+      const sent = await sendWorkspace(sandbox, { ...options, signal, maxBytes: limits.diskMb * MIB * 2 });
       try {
         this.#record = await store.write(identity, sent.entries, { previous: this.#record, signal });
       } finally {

@@ -196,30 +196,33 @@ export class Session implements SessionIdentity {
   /** Fills a sandbox that is new to it with what was kept. @throws GloveboxError when that cannot be done now */
   async restore(sandbox: Sandbox): Promise<void> {
     const reset = await this.#archive.restore(sandbox);
-    if (reset) this.#reset = reset;
+    if (reset && (!this.#reset || reset.reason === 'archive_broken')) this.#reset = reset;
   }
 
   /**
    * Archives it and removes its sandbox, unless it is used meanwhile.
    * @param force even if something is lost by that, of which its next result will tell
-   * @returns whether it rests now, was used meanwhile, or has what could not be read and is not to be lost
+   * @returns whether it rests now, was used meanwhile, has what could not be read, or nothing that could be kept
    * @throws GloveboxError when it cannot be archived; it stays awake
    */
-  async hibernate({ force }: { readonly force: boolean }): Promise<'rests' | 'used' | 'unreadable'> {
+  async hibernate({ force }: { readonly force: boolean }): Promise<'rests' | 'used' | 'unreadable' | 'nothing'> {
     const claim = this.#sandbox;
     const sandbox = await claim?.catch(() => undefined);
-    if (!sandbox || sandbox.lost) return this.atRest ? 'rests' : 'used';
+    if (!sandbox) return this.atRest ? 'rests' : 'nothing';
     const { lastUsedAt } = this;
-    const { unreadable } = await this.#archive.saveWhole(sandbox);
+    const { unreadable } = await this.#archive.saveWhole(sandbox).finally(() => {
+      // Something took its container away: what there is of it is the last checkpoint.
+      if (sandbox.lost) this.#forget(sandbox);
+    });
     const wasUsed = this.#closed || this.uses > 0 || this.lastUsedAt !== lastUsedAt || this.#sandbox !== claim;
     if (wasUsed) return 'used';
     if (unreadable > 0 && !force) return 'unreadable';
-    this.#sandbox = undefined;
     const losses: [Losable, boolean][] = [
       ['files', unreadable > 0],
       ['contexts', this.contexts.loseAll()],
     ];
     this.#archive.rest(losses.flatMap(([what, isLost]) => (isLost ? [what] : [])));
+    this.#sandbox = undefined;
     await sandbox.remove();
     this.#host.disown(sandbox);
     return 'rests';
