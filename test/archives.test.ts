@@ -6,7 +6,16 @@ import { buffer } from 'node:stream/consumers';
 import { type Header, pack } from 'tar-stream';
 import { describe, expect, test } from 'vitest';
 import { callTool, type ErrorAnswer, openSession, post, runPython, userOf } from './rest-client.ts';
-import { containerOfUser, containersOf, freePort, newStateDir, type Server, startServer } from './server.ts';
+import {
+  containerOfUser,
+  containersOf,
+  environment,
+  freePort,
+  newStateDir,
+  runCli,
+  type Server,
+  startServer,
+} from './server.ts';
 import { makeWheel } from './support/distributions.ts';
 import { IndexServer } from './support/index-server.ts';
 
@@ -385,6 +394,35 @@ describe('a snapshot', () => {
     await expect(callTool(server, 'fork_session', {})).rejects.toThrow('one of session_id and snapshot_id');
     await expect(callTool(server, 'snapshot_session', { session_id: 'gbx_none' })).rejects.toThrow('session_not_found');
   });
+});
+
+test('one owner’s snapshots and archives do not exist for another', async () => {
+  const stateDir = newStateDir();
+  const keyOf = async (name: string) => {
+    const { stdout } = await runCli(['key', 'new', name], environment(stateDir));
+    return { headers: { authorization: `Bearer ${stdout.trim()}` } };
+  };
+  const [alice, bob] = [await keyOf('alice'), await keyOf('bob')];
+  await using server = await startServer({ stateDir, env: { GLOVEBOX_AUTH: 'keys', GLOVEBOX_POOL_SIZE: '1' } });
+  const { session_id } = await runPython(server, 'open("a", "w").write("a")', {}, alice);
+  const made = await answer<Snapshot>(post(server, `/sessions/${session_id}/snapshots`, '', alice));
+  const listed = async (who: typeof alice) =>
+    await answer<{ snapshots: Snapshot[] }>(fetch(`${server.url}/snapshots`, who));
+  expect([await listed(alice), await listed(bob)]).toEqual([{ snapshots: [made] }, { snapshots: [] }]);
+
+  const withId = async (id: string) => {
+    const removed = await refusal(fetch(`${server.url}/snapshots/${id}`, { ...bob, method: 'DELETE' }));
+    const opened = await refusal(post(server, '/sessions', { from_snapshot: id }, bob));
+    return [removed, opened].map(({ message, ...told }) => ({ ...told, message: message.replace(id, 'ID') }));
+  };
+  const unknown = `snp_${'0'.repeat(24)}`;
+  expect(await withId(made.snapshot_id)).toEqual(await withId(unknown));
+  expect((await withId(unknown)).map(({ status }) => status)).toEqual([404, 404]);
+  const handle = (await answer<Summary>(post(server, '/sessions', '', alice))).session_id;
+  for (const path of ['fork', 'snapshots'])
+    expect(await refusal(post(server, `/sessions/${handle}/${path}`, '', bob))).toMatchObject({ status: 404 });
+  expect((await fetch(`${server.url}/sessions/${handle}/archive`, bob)).status).toBe(404);
+  expect((await listed(alice)).snapshots).toEqual([made]);
 });
 
 describe('a session as a file', () => {
