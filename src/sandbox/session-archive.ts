@@ -6,7 +6,7 @@ import type { Archives } from './archives.ts';
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from './execution.ts';
 import type { Sandbox } from './sandbox.ts';
 import type { SessionIdentity } from './session.ts';
-import { fillWorkspace, sendWorkspace } from './workspace-stream.ts';
+import { fillWorkspace, type SaveOptions, sendWorkspace } from './workspace-stream.ts';
 
 /** Of the time that a checkpoint may take to come: the rest is for making it. */
 const BEGIN_AFTER = 1 / 2;
@@ -85,7 +85,7 @@ export class SessionArchive {
   async saveWhole(sandbox: Sandbox): Promise<{ readonly unreadable: number }> {
     this.#stop();
     await this.#saving?.done.catch(() => {});
-    return await this.#run((signal) => this.#save(sandbox, { signal, known: [] }));
+    return await this.#run((signal) => this.#save(sandbox, { signal, known: [], evenIfEmpty: true }));
   }
 
   /** From now on, the archive is all there is of the session. */
@@ -180,7 +180,7 @@ export class SessionArchive {
     try {
       await this.#run(async (signal) => {
         const known = this.#record ? await this.#archives.store.marks(this.#record) : [];
-        await this.#save(sandbox, { signal, known, pace: PACE });
+        await this.#save(sandbox, { signal, known, pace: PACE, evenIfEmpty: false });
       });
     } catch (error) {
       again = !sandbox.lost;
@@ -208,7 +208,7 @@ export class SessionArchive {
 
   async #save(
     sandbox: Sandbox,
-    options: Omit<Parameters<typeof sendWorkspace>[1], 'maxBytes'>,
+    options: Omit<SaveOptions, 'maxBytes'> & { readonly evenIfEmpty: boolean },
   ): Promise<{ readonly unreadable: number }> {
     const { store, limits } = this.#archives;
     const signal = AbortSignal.any([options.signal, AbortSignal.timeout(LIMIT_MS + limits.diskMb * LIMIT_MS_PER_MB)]);
@@ -218,7 +218,8 @@ export class SessionArchive {
     try {
       const sent = await sendWorkspace(sandbox, { ...options, signal, maxBytes: limits.diskMb * MIB * 2 });
       try {
-        this.#record = await store.write(identity, sent.entries, { previous: this.#record, signal });
+        if (sent.count > 0 || this.#record || options.evenIfEmpty)
+          this.#record = await store.write(identity, sent.entries, { previous: this.#record, signal });
       } finally {
         await sent.close();
       }

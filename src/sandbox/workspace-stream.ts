@@ -32,6 +32,8 @@ export interface SaveOptions {
 /** A workspace that is being sent. */
 export interface SentWorkspace {
   readonly entries: AsyncIterable<SavedEntry>;
+  /** How many there were a moment ago. */
+  readonly count: number;
   /** Files and folders that could not be read; known once all entries have come. */
   readonly unreadable: () => number;
   close(): Promise<void>;
@@ -41,7 +43,7 @@ export interface SentWorkspace {
 export async function sendWorkspace(sandbox: Runs, options: SaveOptions): Promise<SentWorkspace> {
   const { signal, maxBytes, known, pace } = options;
   const request = { op: 'save', path: '', max_entries: MAX_ENTRIES, max_bytes: maxBytes } as const;
-  const { call } = await FileCall.start(sandbox, request, savedSchema, {
+  const { call, answer } = await FileCall.start(sandbox, request, savedSchema, {
     signal,
     streams: true,
     input: asLines(known),
@@ -51,7 +53,7 @@ export async function sendWorkspace(sandbox: Runs, options: SaveOptions): Promis
   const entries = decode(bytes, maxBytes, (count) => {
     unreadable = count;
   });
-  return { entries, unreadable: () => unreadable, close: () => call.close() };
+  return { entries, count: answer.entries, unreadable: () => unreadable, close: () => call.close() };
 }
 
 /** Fills the workspace of a sandbox that nobody has used. @throws GloveboxError when it cannot be filled to the end */
