@@ -8,11 +8,13 @@ A file that the control plane knows already, by its `mark`, is sent as a line th
 import json
 import os
 import stat
+import sys
 import time
 from typing import Any
 
 from file_stream import CHUNK, Input, answer, send
 from file_tree import LONGEST_PATH, Refused, Tree, describe, refusal_of, split_path
+from paths import WORKSPACE
 
 _FILE_CLOCK = 5
 """CLOCK_REALTIME_COARSE, which the kernel stamps files with."""
@@ -24,7 +26,24 @@ _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 Entry = tuple[list[str], os.stat_result]
 
 
-def save(tree: Tree, _names: list[str], request: dict[str, Any]) -> None:
+def main(request: dict[str, Any], root: str = WORKSPACE) -> None:
+    """Does what is asked and answers on stdout. Ends with code 1 when it breaks off in the midst of an answer."""
+    tree = Tree(root)
+    try:
+        if request["op"] == "restore":
+            restore(tree)
+        else:
+            save(tree, request)
+    except Refused as refused:
+        answer({"error": {"code": refused.code, "message": refused.message}})
+    except BrokenPipeError:
+        sys.exit(1)
+    except OSError as error:
+        refused = refusal_of(error, root)
+        answer({"error": {"code": refused.code, "message": refused.message}})
+
+
+def save(tree: Tree, request: dict[str, Any]) -> None:
     """Takes lines `{path, mark}` of the files that are known; sends all there is.
 
     The answer counts what could not be read, or is nothing that lasts, as `unreadable` and `passing`.
@@ -159,7 +178,7 @@ def _open(tree: Tree, names: list[str]) -> int:
                 os.chmod(names[-1], mode, dir_fd=parent)
 
 
-def restore(tree: Tree, _names: list[str], _request: dict[str, Any]) -> None:
+def restore(tree: Tree) -> None:
     """Makes what comes in a workspace that is empty; whoever sent it drops the sandbox if that fails."""
     source = Input(0)
     folders: list[tuple[list[str], dict[str, Any]]] = []

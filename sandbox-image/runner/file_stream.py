@@ -9,18 +9,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from file_tree import Refused
 
 LONGEST_LINE = 64 * 1024
 CHUNK = 64 * 1024
-
-
-class Sink(Protocol):
-    """Takes bytes: a file that is being written."""
-
-    def write(self, data: bytes) -> object: ...
 
 
 class Input:
@@ -48,7 +42,8 @@ class Input:
         del self._held[: end + 1]
         return line
 
-    def copy_to(self, incoming: Sink, size: int) -> None:
+    def copy_to(self, incoming: Any, size: int) -> None:
+        """Gives `incoming.write` the next bytes as they come."""
         while size > 0:
             if not self._held and not self._more():
                 raise Refused("invalid_input", "The stream of entries ends in the midst of one.")

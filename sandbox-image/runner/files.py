@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import archives
 import bundles
 from bundles import HIDDEN
 from file_stream import CHUNK, Input, answer, send
@@ -191,6 +190,4 @@ OPERATIONS: dict[str, Callable[[Tree, list[str], dict[str, Any]], None]] = {
     "delete": delete,
     "pack": pack,
     "unpack": unpack,
-    "save": archives.save,
-    "restore": archives.restore,
 }

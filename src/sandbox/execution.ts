@@ -3,7 +3,7 @@ import type { FullReport } from './report.ts';
 /** What the runner is asked to run. */
 export interface ExecutionRequest {
   /** `code` unless it says otherwise. */
-  readonly kind?: 'packages' | 'install' | 'files';
+  readonly kind?: 'packages' | 'install' | 'files' | 'archive';
   readonly code?: string;
   /** The interpreter that the code runs in and that lives on; a process of its own when left out. */
   readonly context?: string;
@@ -17,7 +17,7 @@ export interface ExecutionRequest {
   readonly results?: { readonly limit: number; readonly total: number };
   /** Output beyond `inline` bytes goes to a file named after `id`: `limit` bytes of it, `total` of all such files. */
   readonly keep?: KeepPolicy;
-  /** For `files`: an operation of files.py. */
+  /** For `files` an operation of files.py, for `archive` one of archives.py. */
   readonly file?: Readonly<Record<string, unknown>>;
   /** For `install`. */
   readonly packages?: readonly { readonly name: string; readonly requirement: string }[];
