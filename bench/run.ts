@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { measureFairness } from './fairness.ts';
+import { measureHibernation } from './hibernate.ts';
 import { measureInstalls } from './install.ts';
 import { measureMemory } from './memory.ts';
 import { measureNewSessions } from './new-session.ts';
@@ -23,6 +24,7 @@ const PARTS: readonly [name: string, measure: (setting: Setting) => Promise<Row[
   ['imports', measurePreload],
   ['new sessions', measureNewSessions],
   ['fairness', measureFairness],
+  ['hibernated sessions', measureHibernation],
   ['memory', measureMemory],
   ['throughput', measureThroughput],
   ['installations', measureInstalls],

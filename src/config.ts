@@ -88,7 +88,32 @@ const settings = z.strictObject({
     .default(1_048_576)
     .describe('Bytes of one rich result, such as a plot; four times as many in one execution.'),
   code_limit: whole(1024, 67_108_864).default(1_048_576).describe('Bytes of code, and of stdin, that a call may send.'),
-  idle_ttl_s: z.coerce.number().positive().default(1800).describe('A session unused for so long is closed.'),
+  idle_ttl_s: z.coerce
+    .number()
+    .positive()
+    .default(1800)
+    .describe('A session unused for so long is closed, or hibernated if it may be.'),
+  hibernate_after_s: z.coerce
+    .number()
+    .min(0)
+    .default(300)
+    .describe('A session unused for so long becomes an archive without a container; 0, or idle_ttl_s or more: never.'),
+  archive_ttl_s: z.coerce
+    .number()
+    .positive()
+    .default(604_800)
+    .describe('The archive of a session that is not used again is removed after so long.'),
+  archive_mb: whole(1, 1_048_576 * 64)
+    .default(10_240)
+    .describe('Disk of the control plane for all archives, checkpoints and snapshots.'),
+  checkpoint_after_s: z.coerce
+    .number()
+    .min(0)
+    .max(3600)
+    .default(5)
+    .describe(
+      'What an execution changed is in a checkpoint, which a lost container comes back from, within so long; 0: never.',
+    ),
   max_lifetime_s: whole(10, 31_536_000).default(86_400).describe('A session older than this is closed.'),
   max_sessions: whole(1, 100_000).default(100).describe('Sessions in all.'),
   max_sessions_per_owner: whole(1, 100_000).default(50).describe('Sessions of one owner.'),

@@ -20,7 +20,7 @@ type Followed = Execution & { next: { stdout_offset: number }; started_at: strin
 
 /** Each look takes an engine under load a while. */
 const PATIENCE = { timeout: 20_000 };
-const ENV = { GLOVEBOX_POOL_SIZE: '0' };
+const ENV = { GLOVEBOX_POOL_SIZE: '0', GLOVEBOX_CHECKPOINT_AFTER_S: '0' };
 
 /** A state directory and a port, so that one server after the other is the same instance. */
 async function newPlace(env: Record<string, string> = {}) {

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from file_tree import Refused
-from incoming import Incoming
 
 LONGEST_LINE = 64 * 1024
 CHUNK = 64 * 1024
@@ -43,7 +42,8 @@ class Input:
         del self._held[: end + 1]
         return line
 
-    def copy_to(self, incoming: Incoming, size: int) -> None:
+    def copy_to(self, incoming: Any, size: int) -> None:
+        """Gives `incoming.write` the next bytes as they come."""
         while size > 0:
             if not self._held and not self._more():
                 raise Refused("invalid_input", "The stream of entries ends in the midst of one.")

@@ -112,6 +112,8 @@ class Program:
                     import_own("installer").main(request)
                 case "files":
                     import_own("files").main(request["file"])
+                case "archive":
+                    import_own("archives").main(request["file"])
                 case _:
                     self._run_code(request, source, script)
         except SystemExit as leave:

@@ -2,7 +2,7 @@ import { type Context, Hono } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
 import { type Authenticate, unauthorized } from './auth.ts';
-import { readBody } from './body.ts';
+import { isTar, readBody } from './body.ts';
 import type { Env, Handler, Route } from './env.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { createLiveness } from './health.ts';
@@ -75,10 +75,15 @@ function protect(app: Hono<Env>, options: AppOptions): void {
     c.set('owner', owner);
     // Whether the server works may be asked at any time; a look that runs code is a request like others.
     if (c.req.path !== '/health' || c.req.query('deep') !== undefined) options.requestRate?.take(owner);
-    if (c.req.method === 'POST') c.set('body', await readBody(c.req.raw, options.maxBodyBytes));
+    if (c.req.method === 'POST' && !carriesArchive(c)) c.set('body', await readBody(c.req.raw, options.maxBodyBytes));
     await next();
     return undefined;
   });
+}
+
+/** A session that is sent as a file: its body is no text, and is never held. */
+function carriesArchive(c: Context<Env>): boolean {
+  return c.req.path === '/sessions' && isTar(c);
 }
 
 function isReading(method: string): boolean {

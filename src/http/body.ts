@@ -33,6 +33,11 @@ export async function readBody(request: Request, maxBytes: number): Promise<stri
   }
 }
 
+/** Whether a tar is sent. */
+export function isTar(c: { readonly req: { header(name: string): string | undefined } }): boolean {
+  return c.req.header('content-type')?.split(';', 1)[0]?.trim().toLowerCase() === 'application/x-tar';
+}
+
 async function readCounting(request: Request, maxBytes: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;

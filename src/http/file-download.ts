@@ -7,7 +7,7 @@ import type { Env } from './env.ts';
 import { isOutside, parseRange } from './file-range.ts';
 
 /** Whatever a file holds, no browser is to run it as a page of this server. */
-const NEVER_A_PAGE = {
+export const NEVER_A_PAGE = {
   'X-Content-Type-Options': 'nosniff',
   'Content-Security-Policy': "sandbox; default-src 'none'",
   'Cache-Control': 'private, no-cache',
@@ -76,7 +76,7 @@ export async function sendFolder(
 }
 
 /** Pulled by the client; when that goes away, what sends in the sandbox ends. */
-function toBody({ bytes, close }: FileStream, release: () => void): ReadableStream<Uint8Array> {
+export function toBody({ bytes, close }: FileStream, release: () => void): ReadableStream<Uint8Array> {
   const iterator = bytes[Symbol.asyncIterator]();
   const end = async () => {
     await close();
@@ -99,7 +99,7 @@ function toBody({ bytes, close }: FileStream, release: () => void): ReadableStre
 }
 
 /** Of names in any script; those that old clients cannot read are spelled for them as well as can be. */
-function attachment(name: string): string {
+export function attachment(name: string): string {
   const plain = name.replace(/[^\x20-\x7e]|["\\%]/g, '_');
   const encoded = encodeURIComponent(name).replace(
     /['()*]/g,

@@ -3,7 +3,7 @@ import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import type { SessionFiles } from '../sandbox/files.ts';
 import { tellReset } from '../tools/fields.ts';
-import { discardRest } from './body.ts';
+import { discardRest, isTar } from './body.ts';
 import type { Env } from './env.ts';
 
 /** A client may send nothing more, and wait. */
@@ -43,13 +43,12 @@ export async function receive(
 
 /** Whether a folder is to be made of the body rather than a file. */
 function isArchive(c: Context<Env>): boolean {
-  const isTar = c.req.header('content-type')?.split(';', 1)[0]?.trim().toLowerCase() === 'application/x-tar';
   const asked = !['', '0', 'false'].includes(c.req.query('unpack') ?? '');
-  if (asked && !isTar)
+  if (asked && !isTar(c))
     throw new GloveboxError('invalid_input', 'Only a tar can be unpacked.', {
       hint: 'Send it uncompressed, with the header "Content-Type: application/x-tar".',
     });
-  return isTar && (asked || new URL(c.req.url).pathname.endsWith('/'));
+  return isTar(c) && (asked || new URL(c.req.url).pathname.endsWith('/'));
 }
 
 /** A body that is never held: what takes it is as fast as what sends it. */

@@ -84,16 +84,27 @@ export const sharedSchemas: Readonly<Record<string, Schema>> = {
     },
     required: ['error'],
   },
+  Snapshot: {
+    type: 'object',
+    properties: {
+      snapshot_id: { type: 'string' },
+      session_id: { type: 'string', description: 'The session that it was made of.' },
+      size: { type: 'integer', description: 'Bytes of all files in it.' },
+      created_at: { type: 'string', format: 'date-time' },
+    },
+    required: ['snapshot_id', 'session_id', 'size', 'created_at'],
+  },
   Session: {
     type: 'object',
     properties: {
       session_id: { type: 'string' },
+      state: { enum: ['active', 'hibernated'], description: 'A hibernated one wakes up when it is used.' },
       created_at: { type: 'string', format: 'date-time' },
       last_used_at: { type: 'string', format: 'date-time' },
       expires_at: { type: 'string', format: 'date-time' },
       running: { type: 'integer', description: 'Executions under way.' },
       contexts: { type: 'array', items: { type: 'string' }, description: 'Names of its live contexts.' },
     },
-    required: ['session_id', 'created_at', 'last_used_at', 'expires_at', 'running', 'contexts'],
+    required: ['session_id', 'state', 'created_at', 'last_used_at', 'expires_at', 'running', 'contexts'],
   },
 };

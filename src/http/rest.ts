@@ -1,4 +1,5 @@
 import { describeTool } from '../tools/description.ts';
+import { archiveRoutes } from './archives.ts';
 import type { Route } from './env.ts';
 import { createExecute, createExecuteStream, type ExecuteOptions } from './execute.ts';
 import { executionRoutes } from './executions.ts';
@@ -46,7 +47,8 @@ export function restRoutes(options: RestOptions): Route[] {
       operation: call.stream,
       handle: createExecuteStream(options),
     },
-    ...sessionRoutes(sessions),
+    ...sessionRoutes(options),
+    ...archiveRoutes(sessions),
     ...executionRoutes(tools, sessions),
     ...fileRoutes(options),
   ];

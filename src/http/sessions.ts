@@ -1,27 +1,38 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
-import type { Sessions } from '../sandbox/sessions.ts';
+import type { SessionSummary, Sessions } from '../sandbox/sessions.ts';
+import { isTar } from './body.ts';
 import type { Env, Route } from './env.ts';
 import { parseJsonObject, requireJson } from './json.ts';
-import { jsonBody, jsonResponse, schemaRef, sessionParameter } from './openapi-parts.ts';
+import { jsonResponse, schemaRef, sessionParameter } from './openapi-parts.ts';
+import { type ImportOptions, importSession, nameParameter, TAR } from './session-import.ts';
 
 /** Longer than any handle or name is: not worth a look. */
 const LONGEST_ID = 256;
 
+const newSession = {
+  type: 'object',
+  properties: {
+    name: { type: 'string' },
+    from_snapshot: { type: 'string', description: 'A snapshot of yours, which the session begins as.' },
+  },
+};
+
 /** Making, listing, inspecting and closing sessions. */
-export function sessionRoutes(sessions: Sessions): Route[] {
+export function sessionRoutes(options: ImportOptions): Route[] {
+  const { sessions } = options;
   return [
     {
       method: 'POST',
       path: '/sessions',
-      summary: 'Make a session, with a name of your own or without.',
+      summary: 'Make a session: with a name or without, empty, from a snapshot, or from a tar (?name=).',
       operation: {
-        requestBody: jsonBody({ type: 'object', properties: { name: { type: 'string' } } }, false),
+        parameters: [nameParameter],
+        requestBody: { content: { 'application/json': { schema: newSession }, ...TAR } },
         responses: jsonResponse(201, 'The session.', schemaRef('Session')),
       },
       handle: async (c) => {
-        const name = readName(c);
-        const made = await sessions.create(c.var.owner, name);
+        const made = isTar(c) ? await importSession(c, options) : await makeSession(c, sessions);
         return c.json(made, 201, { Location: `/sessions/${encodeURIComponent(made.session_id)}` });
       },
     },
@@ -61,14 +72,28 @@ export function sessionRoutes(sessions: Sessions): Route[] {
   ];
 }
 
-function readName(c: Context<Env>): string | undefined {
-  if (c.var.body.trim() === '') return undefined;
+async function makeSession(c: Context<Env>, sessions: Sessions): Promise<SessionSummary> {
+  const { name, from_snapshot: snapshot } = readFields(c, ['name', 'from_snapshot'], '{"name": "my-session"}');
+  if (snapshot === undefined) return await sessions.create(c.var.owner, name);
+  return await sessions.snapshots.open(c.var.owner, snapshot, name);
+}
+
+/** Optional texts of a body that may be left out. */
+export function readFields<K extends string>(
+  c: Context<Env>,
+  known: readonly K[],
+  example: string,
+): Partial<Record<K, string>> {
+  if (c.var.body.trim() === '') return {};
   requireJson(c.req.raw);
-  const { name } = parseJsonObject(c.var.body, ['name'], '{"name": "my-session"}');
-  if (name === undefined || typeof name === 'string') return name;
-  throw new GloveboxError('invalid_input', 'The field "name" must be a string.', {
-    hint: 'Leave it out to get a handle.',
-  });
+  const fields = parseJsonObject(c.var.body, known, example);
+  for (const [name, value] of Object.entries(fields)) {
+    if (typeof value === 'string') continue;
+    throw new GloveboxError('invalid_input', `The field "${name}" must be a string.`, {
+      hint: name === 'name' ? 'Leave it out to get a handle.' : 'Leave it out if you do not mean any.',
+    });
+  }
+  return fields as Partial<Record<K, string>>;
 }
 
 /** @throws GloveboxError `session_not_found` for what is too long to be an id. */

@@ -88,9 +88,9 @@ export class Contexts {
     return contexts.some(({ lost }) => lost);
   }
 
-  #settleReset({ reason, lost }: SandboxReset): SandboxReset {
+  #settleReset({ lost, ...reset }: SandboxReset): SandboxReset {
     const any = lost.includes('contexts') && this.loseAll();
-    return { reason, lost: lost.filter((what) => what !== 'contexts' || any) };
+    return { ...reset, lost: lost.filter((what) => what !== 'contexts' || any) };
   }
 
   #forget(name: string): void {

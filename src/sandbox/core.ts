@@ -1,5 +1,6 @@
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { Archives, type ArchivesLimits } from './archives.ts';
 import type { Engine, EngineInfo } from './engine.ts';
 import type { Backend } from './factory.ts';
 import type { FairLimits } from './fair-queue.ts';
@@ -21,7 +22,7 @@ export interface CoreOptions {
   readonly setUp: (report: (message: string) => void) => Promise<Backend>;
   /** How long a call waits for the set-up; without end if left out. */
   readonly patienceMs?: number;
-  readonly limits: SessionLimits & MemoryLimits;
+  readonly limits: SessionLimits & MemoryLimits & ArchivesLimits;
   /** Of executions at once. */
   readonly executions: FairLimits;
   readonly poolSize: number;
@@ -68,12 +69,15 @@ export class Core implements AsyncDisposable {
     this.load = new Load(options.executions);
     this.#memory = new MemoryQuota(limits);
     const manifests = new Manifests(instance.directory);
+    const archives = new Archives(instance.directory, limits, log);
     this.prepare = once(async (report) => {
       const backend = await options.setUp(report);
       this.#engine = backend.engine;
       const adopt = this.sessions.adopt.bind(this.sessions);
       const isAdopted = ({ owner, session_id: id }: Manifest) => this.sessions.has(owner, id);
-      await recover({ backend, instance, manifests, idleTtlS: limits.idleTtlS, adopt, isAdopted, log });
+      const archived = archives.store.records.filter(({ kind }) => kind === 'session');
+      await recover({ backend, instance, manifests, archived, idleTtlS: limits.idleTtlS, adopt, isAdopted, log });
+      await this.sessions.adoptArchives();
       const { poolSize: size, startsAtOnce } = options;
       this.#pool = new Pool(backend, { size, startsAtOnce, memory: this.#memory, log });
       return { backend, pool: this.#pool };
@@ -81,6 +85,7 @@ export class Core implements AsyncDisposable {
     this.sessions = new Sessions({
       limits,
       manifests,
+      archives,
       load: this.load,
       memory: this.#memory,
       log,

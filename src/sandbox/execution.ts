@@ -3,7 +3,7 @@ import type { FullReport } from './report.ts';
 /** What the runner is asked to run. */
 export interface ExecutionRequest {
   /** `code` unless it says otherwise. */
-  readonly kind?: 'packages' | 'install' | 'files';
+  readonly kind?: 'packages' | 'install' | 'files' | 'archive';
   readonly code?: string;
   /** The interpreter that the code runs in and that lives on; a process of its own when left out. */
   readonly context?: string;
@@ -19,7 +19,7 @@ export interface ExecutionRequest {
   readonly keep?: KeepPolicy;
   /** It outlives this control plane, for so long in all; `keep` names it to the next one. */
   readonly background?: { readonly timeout_s: number };
-  /** For `files`: an operation of files.py. */
+  /** For `files` an operation of files.py, for `archive` one of archives.py. */
   readonly file?: Readonly<Record<string, unknown>>;
   /** For `install`. */
   readonly packages?: readonly { readonly name: string; readonly requirement: string }[];
@@ -43,8 +43,10 @@ export type Losable = 'files' | 'contexts' | 'packages' | 'background';
 
 /** What was lost besides the execution when a process, or the whole sandbox, had to be ended. */
 export interface SandboxReset {
-  readonly reason: 'runner_lost' | 'would_not_end' | 'sandbox_lost' | 'context_ended';
+  readonly reason: 'runner_lost' | 'would_not_end' | 'sandbox_lost' | 'context_ended' | 'hibernated' | 'archive_broken';
   readonly lost: readonly Losable[];
+  /** The time of the checkpoint that files came back from, ISO 8601: files that are lost are newer. */
+  readonly restored_from?: string;
 }
 
 /** How an execution that had to be ended was ended, from the gentlest means to the last. */

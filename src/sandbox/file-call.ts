@@ -28,9 +28,9 @@ const CODES: Readonly<Record<string, { code: ErrorCode; hint?: string }>> = {
 
 const refusalSchema = z.object({ error: z.object({ code: z.string().max(64), message: z.string().max(20_000) }) });
 
-/** An operation of sandbox-image/runner/files.py with what it is to be done to. */
+/** An operation of sandbox-image/runner/files.py, or archives.py, with what it is to be done to. */
 export interface FileRequest extends Readonly<Record<string, unknown>> {
-  readonly op: 'stat' | 'list' | 'read' | 'write' | 'delete' | 'pack' | 'unpack';
+  readonly op: 'stat' | 'list' | 'read' | 'write' | 'delete' | 'pack' | 'unpack' | 'save' | 'restore';
   readonly path: string;
 }
 
@@ -53,7 +53,11 @@ export class FileCall {
   private constructor(session: Pick<Session, 'execute'>, file: FileRequest, options: FileCallOptions) {
     const { input, streams } = options;
     const execution = session.execute(
-      { kind: 'files', file, ...(input ? { stdin_stream: true } : {}) },
+      {
+        kind: file.op === 'save' || file.op === 'restore' ? 'archive' : 'files',
+        file,
+        ...(input ? { stdin_stream: true } : {}),
+      },
       {
         timeoutMs: input || streams ? TRANSFER_LIMIT_MS : ASK_LIMIT_MS,
         signal: AbortSignal.any([options.signal, this.#cancel.signal]),

@@ -9,6 +9,8 @@ const manifestSchema = z.object({
   owner: z.string().min(1),
   created_at: z.iso.datetime(),
   last_used_at: z.iso.datetime(),
+  /** When its sandbox was filled from an archive: its lifetime counts from then. */
+  woken_at: z.iso.datetime().optional(),
   /** Its contexts, for it to be known which of them did not outlive the control plane. */
   contexts: z.array(z.string().max(64)).max(64).optional(),
   /** Until when a background execution may run: the session does not expire before. */

@@ -1,5 +1,6 @@
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { ArchiveRecord } from './archive-record.ts';
 import type { SandboxInfo } from './engine.ts';
 import { type Backend, openSandbox } from './factory.ts';
 import type { Instance } from './instance.ts';
@@ -16,6 +17,8 @@ export interface RecoveryOptions {
   readonly instance: Instance;
   readonly manifests: Manifests;
   readonly idleTtlS: number;
+  /** The sessions that there are archives of. At rest, an archive is all there is, whatever else is found. */
+  readonly archived: readonly Pick<ArchiveRecord, 'owner' | 'session_id' | 'at_rest'>[];
   /** Takes over a session of an earlier run; one whose sandbox is gone begins anew in another. */
   readonly adopt: (manifest: Manifest, sandbox: Sandbox | undefined, remains: Remains) => void;
   /** Whether an attempt that failed has taken a session over already. */
@@ -46,12 +49,15 @@ export async function recover(options: RecoveryOptions): Promise<void> {
 }
 
 async function recoverOwn(sandboxes: SandboxInfo[], options: RecoveryOptions): Promise<void> {
-  const { instance, manifests, log } = options;
+  const { instance, manifests, archived, log } = options;
   const byKey = new Map(sandboxes.map((sandbox) => [sandbox.key, sandbox]));
   const all = manifests.readAll();
-  const live = all.filter((manifest) => !isExpired(manifest, options.idleTtlS));
+  const rests = ({ owner, session_id: id }: Manifest) =>
+    archived.some((record) => record.at_rest && record.owner === owner && record.session_id === id);
+  // The sandbox of a session at rest was not filled to the end, or was about to be removed.
+  const live = all.filter((manifest) => !rests(manifest) && !isExpired(manifest, options.idleTtlS));
   for (const { key } of all.filter((manifest) => !live.includes(manifest))) manifests.remove(key);
-  JobRecords.sweep(instance.directory, live);
+  JobRecords.sweep(instance.directory, [...live, ...archived]);
   const waiting = live.values();
   const work = async () => {
     for (const manifest of waiting) {

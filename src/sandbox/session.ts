@@ -1,13 +1,16 @@
 import { GloveboxError } from '../errors.ts';
 import type { AdoptedExecution } from './adopted.ts';
+import type { ArchiveIdentity, ArchiveRecord } from './archive-record.ts';
+import type { Archives } from './archives.ts';
 import { Contexts } from './contexts.ts';
-import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from './execution.ts';
+import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, Losable, SandboxReset } from './execution.ts';
 import type { JobRecords } from './job-records.ts';
 import { Jobs } from './jobs.ts';
 import { Limiter } from './limiter.ts';
 import type { Entering, Load } from './load.ts';
 import { type FinishJob, type Remains, restoreSession } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
+import { changedBy, SessionArchive } from './session-archive.ts';
 
 /** Calls of one session that may wait for a place. */
 const QUEUE_LIMIT = 32;
@@ -33,6 +36,8 @@ export interface Download {
 /** A session as its owner sees it. Times are ISO 8601. */
 export interface SessionSummary {
   session_id: string;
+  /** A hibernated one has no sandbox until it is used again. */
+  state: 'active' | 'hibernated';
   created_at: string;
   last_used_at: string;
   expires_at: string;
@@ -56,6 +61,7 @@ export interface SessionIdentity {
 
 /** What a session needs of those that keep sandboxes and manifests. */
 export interface SessionHost {
+  archives(): Archives;
   /** A sandbox that is this session's from now on; its manifest is written. */
   claim(session: Session): Promise<Sandbox>;
   /** Forgets a sandbox that is gone. */
@@ -77,6 +83,8 @@ export class Session implements SessionIdentity {
   readonly createdAt: Date;
   lastUsedAt: Date;
   expiresAt: Date;
+  /** From when on its lifetime counts: it begins anew when the session comes back from its archive. */
+  wokenAt: Date;
   /** When the manifest was last written. */
   recordedAt = 0;
   /** Names the manifest of a sandbox that was gone when this control plane started. */
@@ -88,33 +96,60 @@ export class Session implements SessionIdentity {
   readonly contexts = new Contexts();
   readonly jobs: Jobs;
   readonly records: JobRecords;
+  readonly #archive: SessionArchive;
   readonly #downloadListeners = new Set<DownloadListener>();
   readonly #host: SessionHost;
   readonly #limiter: Limiter;
   /** Apart, so that a session can be looked at while all places are taken. */
   readonly #lookups = new Limiter(LOOKUPS, QUEUE_LIMIT);
   #sandbox: Promise<Sandbox> | undefined;
-  readonly #forgotten = new WeakSet<Sandbox>();
   #closed = false;
   /** What a replaced sandbox lost, for the next result to tell. */
   #reset: SandboxReset | undefined;
+  /** What was lost with each that is gone. */
+  readonly #losses = new WeakMap<Sandbox, Pick<SandboxReset, 'lost' | 'restored_from'>>();
 
-  constructor(identity: SessionIdentity, host: SessionHost, concurrency: number, sandbox?: Sandbox) {
+  /** @param from what there is of it already */
+  constructor(
+    identity: SessionIdentity,
+    host: SessionHost,
+    concurrency: number,
+    { sandbox, record }: { readonly sandbox?: Sandbox; readonly record?: ArchiveRecord | undefined } = {},
+  ) {
     this.id = identity.id;
     this.owner = identity.owner;
     this.createdAt = identity.createdAt;
     this.lastUsedAt = identity.createdAt;
     this.expiresAt = identity.createdAt;
+    this.wokenAt = identity.createdAt;
     this.#host = host;
     this.records = host.recordsOf(identity);
     this.jobs = new Jobs({ records: this.records, onChange: () => host.note(this) });
     this.#limiter = new Limiter(concurrency, QUEUE_LIMIT);
     this.#sandbox = sandbox && Promise.resolve(sandbox);
+    this.#archive = new SessionArchive(this, host.archives(), record);
+    if (sandbox) this.#archive.watch(sandbox);
+  }
+
+  /** Whether its archive is all there is of it. */
+  get atRest(): boolean {
+    return !this.#sandbox && this.#archive.record?.at_rest === true;
+  }
+
+  /** Whether executions are under way. */
+  get isBusy(): boolean {
+    return this.#limiter.running > 0;
+  }
+
+  /** Its archive as it is now. */
+  get record(): ArchiveRecord | undefined {
+    return this.#archive.record;
   }
 
   /** Takes over what an earlier control plane left; the next result tells what was lost of it. */
   restore(remains: Remains, finish: FinishJob): void {
-    this.#reset = restoreSession(this, remains, finish);
+    const reset = restoreSession(this, remains, finish);
+    this.#reset = reset && remains.sandboxLost ? { ...reset, ...this.#archive.settleLoss(reset.lost) } : reset;
   }
 
   /** Gets the sandbox ready. @throws GloveboxError when there can be none now. */
@@ -153,7 +188,7 @@ export class Session implements SessionIdentity {
     const places = this.#enter(request, options).catch(() => undefined);
     const started = performance.now();
     try {
-      const end = await this.#inSandbox((sandbox) => sandbox.resume(execution, request, options));
+      const end = await this.#inSandbox(request, (sandbox) => sandbox.resume(execution, request, options));
       this.#host.count(request, end, performance.now() - started);
       return this.#settle(request, end);
     } finally {
@@ -193,13 +228,65 @@ export class Session implements SessionIdentity {
     },
   };
 
-  /** Removes the sandbox and all that is in it. Idempotent. */
+  /** Has the next result say what was lost. */
+  tell(reset: SandboxReset): void {
+    this.#reset = reset;
+  }
+
+  /** Fills a sandbox that is new to it with what was kept. @throws GloveboxError when that cannot be done now */
+  async fill(sandbox: Sandbox): Promise<void> {
+    const reset = await this.#archive.restore(sandbox);
+    if (reset && (!this.#reset || reset.reason === 'archive_broken')) this.#reset = reset;
+  }
+
+  /**
+   * Archives it and removes its sandbox, unless it is used meanwhile.
+   * @param force even if something is lost by that, of which its next result will tell
+   * @returns whether it rests now, was used meanwhile, has what could not be read, or nothing that could be kept
+   * @throws GloveboxError when it cannot be archived; it stays awake
+   */
+  async hibernate({ force }: { readonly force: boolean }): Promise<'rests' | 'used' | 'unreadable' | 'nothing'> {
+    const claim = this.#sandbox;
+    const sandbox = await claim?.catch(() => undefined);
+    if (!sandbox) return this.atRest ? 'rests' : 'nothing';
+    const { lastUsedAt } = this;
+    const { unreadable } = await this.#archive.saveWhole(sandbox).finally(() => {
+      // Something took its container away: what there is of it is the last checkpoint.
+      if (sandbox.lost) this.#forget(sandbox);
+    });
+    const wasUsed = this.#closed || this.uses > 0 || this.lastUsedAt !== lastUsedAt || this.#sandbox !== claim;
+    if (wasUsed) return 'used';
+    if (unreadable > 0 && !force) return 'unreadable';
+    const losses: [Losable, boolean][] = [
+      ['files', unreadable > 0],
+      ['contexts', this.contexts.loseAll()],
+    ];
+    this.#archive.rest(losses.flatMap(([what, isLost]) => (isLost ? [what] : [])));
+    this.#sandbox = undefined;
+    await sandbox.remove();
+    this.#host.disown(sandbox);
+    return 'rests';
+  }
+
+  /** Makes another archive of what it is now, without waking it. */
+  async copyTo(identity: ArchiveIdentity, signal: AbortSignal): Promise<ArchiveRecord> {
+    this.uses += 1;
+    try {
+      const sandbox = await this.#sandbox?.catch(() => undefined);
+      return await this.#archive.copyTo(identity, sandbox?.lost ? undefined : sandbox, signal);
+    } finally {
+      this.uses -= 1;
+    }
+  }
+
+  /** Removes the sandbox and all that is in it, and what was kept. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
     this.jobs.abandon();
     this.jobs.cancelAll();
     this.records.removeAll();
     const sandbox = await this.#sandbox?.catch(() => undefined);
+    await this.#archive.discard();
     if (!sandbox) return;
     await sandbox.remove();
     this.#host.disown(sandbox);
@@ -210,12 +297,14 @@ export class Session implements SessionIdentity {
     this.#closed = true;
     this.jobs.abandon();
     const sandbox = await this.#sandbox?.catch(() => undefined);
+    await this.#archive.abandon();
     await sandbox?.abandon();
   }
 
   summarize(): SessionSummary {
     return {
       session_id: this.id,
+      state: this.atRest ? 'hibernated' : 'active',
       created_at: this.createdAt.toISOString(),
       last_used_at: this.lastUsedAt.toISOString(),
       expires_at: this.expiresAt.toISOString(),
@@ -257,16 +346,32 @@ export class Session implements SessionIdentity {
   }
 
   async #executeOnce(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
-    return await this.#inSandbox((sandbox) => sandbox.execute(request, options));
+    return await this.#inSandbox(request, (sandbox) => sandbox.execute(request, options));
   }
 
-  async #inSandbox(use: (sandbox: Sandbox) => Promise<ExecutionEnd>): Promise<ExecutionEnd> {
+  async #inSandbox(request: ExecutionRequest, use: (sandbox: Sandbox) => Promise<ExecutionEnd>): Promise<ExecutionEnd> {
     const sandbox = await this.#current();
+    let end: ExecutionEnd | undefined;
     try {
-      return await use(sandbox);
+      this.#archive.note(sandbox, request);
+      end = await use(sandbox);
+      return end.reset && sandbox.lost ? { ...end, reset: this.#lossOf(sandbox, request, end, end.reset) } : end;
     } finally {
       if (sandbox.lost) this.#forget(sandbox);
+      else if (!this.#closed) this.#archive.note(sandbox, request, end);
     }
+  }
+
+  /** What an execution that ended with its sandbox is to tell: the last checkpoint comes back, what it did itself is gone. */
+  #lossOf(
+    sandbox: Sandbox,
+    request: ExecutionRequest,
+    end: ExecutionEnd,
+    { reason, lost }: SandboxReset,
+  ): SandboxReset {
+    const loss = this.#forget(sandbox);
+    const own = changedBy(request, end);
+    return { reason, ...loss, lost: lost.filter((what) => loss.lost.includes(what) || own.includes(what)) };
   }
 
   async #current(): Promise<Sandbox> {
@@ -281,13 +386,16 @@ export class Session implements SessionIdentity {
     }
   }
 
-  #forget(sandbox: Sandbox): void {
-    // Several executions may lose one sandbox; by the time of the last there may be a new one.
-    if (this.#forgotten.has(sandbox)) return;
-    this.#forgotten.add(sandbox);
+  /** Once for each that is gone: several executions may find out. */
+  #forget(sandbox: Sandbox): Pick<SandboxReset, 'lost' | 'restored_from'> {
+    const known = this.#losses.get(sandbox);
+    if (known) return known;
     this.#sandbox = undefined;
-    const lost = this.contexts.loseAll() ? (['contexts'] as const) : [];
-    this.#reset = { reason: 'sandbox_lost', lost: ['files', ...lost, 'packages', 'background'] };
+    const lost: readonly Losable[] = this.contexts.loseAll() ? ['contexts'] : [];
+    const loss = this.#archive.settleLoss(['files', ...lost, 'packages', 'background']);
+    this.#losses.set(sandbox, loss);
+    this.#reset = { reason: 'sandbox_lost', ...loss };
     this.#host.disown(sandbox);
+    return loss;
   }
 }

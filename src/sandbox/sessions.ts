@@ -2,7 +2,10 @@ import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { capacityExceeded, GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { ArchiveRecord } from './archive-record.ts';
+import type { Archives } from './archives.ts';
 import type { Caller } from './caller.ts';
+import { Hibernation } from './hibernation.ts';
 import type { JobRecords } from './job-records.ts';
 import type { Job } from './jobs.ts';
 import type { Load } from './load.ts';
@@ -13,6 +16,7 @@ import type { Pool } from './pool.ts';
 import type { FinishJob, Remains } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
 import { Session, type SessionHost, type SessionIdentity, type SessionSummary } from './session.ts';
+import { Snapshots } from './snapshots.ts';
 
 export type { Session, SessionSummary } from './session.ts';
 
@@ -39,6 +43,7 @@ export interface SessionLimits {
 export interface SessionsOptions {
   readonly limits: SessionLimits;
   readonly manifests: Manifests;
+  readonly archives: Archives;
   /** The executions of all sessions. */
   readonly load: Load;
   /** Of all sandboxes. */
@@ -62,7 +67,9 @@ export interface Lease extends Disposable {
 
 /** Opens, finds, owns, expires, limits and closes sessions. */
 export class Sessions {
+  readonly snapshots: Snapshots;
   readonly #options: SessionsOptions;
+  readonly #hibernation: Hibernation;
   readonly #sessions = new Map<string, Session>();
   /** Whose memory each sandbox counts against, by its key. */
   readonly #claims = new Map<string, string>();
@@ -71,6 +78,8 @@ export class Sessions {
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+    this.#hibernation = new Hibernation(options.archives, options.log);
+    this.snapshots = new Snapshots(this, options.archives.store);
     this.#sweep = setInterval(() => this.#expire(), SWEEP_MS);
     this.#sweep.unref();
   }
@@ -143,7 +152,7 @@ export class Sessions {
   /** Says that the connection which used a session has ended: its idle time is cut short, unless it is used again. */
   disconnected(owner: string, id: string): void {
     const session = this.#sessions.get(keyOf(owner, id));
-    if (!session || session.uses > 0) return;
+    if (!session || session.uses > 0 || session.atRest) return;
     const cut = Date.now() + this.#options.limits.idleTtlS * 1000 * DISCONNECTED_PART;
     session.expiresAt = new Date(Math.min(session.expiresAt.getTime(), cut));
   }
@@ -155,12 +164,15 @@ export class Sessions {
   /** Takes over a session of an earlier run of this instance, with its sandbox if that still runs. */
   adopt(manifest: Manifest, sandbox: Sandbox | undefined, remains: Remains): void {
     const identity = { id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) };
-    const session = new Session(identity, this.#host, this.#options.limits.concurrency, sandbox);
+    const record = this.#options.archives.find(identity.owner, identity.id);
+    const from = { record, ...(sandbox ? { sandbox } : {}) };
+    const session = new Session(identity, this.#host, this.#options.limits.concurrency, from);
     if (sandbox) {
       this.#options.memory.claimAnyway(session.owner);
       this.#claims.set(sandbox.key, session.owner);
       this.#connectTunnels(session, sandbox);
     } else session.formerKey = manifest.key;
+    session.wokenAt = new Date(manifest.woken_at ?? manifest.created_at);
     this.#sessions.set(keyOf(session.owner, session.id), session);
     session.restore(remains, this.#options.finishJob);
     this.#touch(session, new Date(manifest.last_used_at));
@@ -172,14 +184,63 @@ export class Sessions {
     }
   }
 
-  /** Ends all sessions: removes them, or leaves their sandboxes for the next run to adopt. */
+  /** Enters a session in the books that is nothing but an archive. @throws GloveboxError when there is one of that id */
+  adoptArchive(record: ArchiveRecord): SessionSummary {
+    const identity = { id: record.session_id, owner: record.owner, createdAt: new Date(record.created_at) };
+    this.checkFree(identity.owner, identity.id);
+    const session = new Session(identity, this.#host, this.#options.limits.concurrency, { record });
+    session.lastUsedAt = new Date(record.saved_at);
+    session.expiresAt = this.#options.archives.expiryOf(record);
+    this.#sessions.set(keyOf(session.owner, session.id), session);
+    return session.summarize();
+  }
+
+  /** Brings back what is left of sessions of an earlier run that have no sandbox any more. */
+  async adoptArchives(): Promise<void> {
+    const { archives, log } = this.#options;
+    for (const record of archives.store.records) {
+      if (record.kind !== 'session' || this.#sessions.has(keyOf(record.owner, record.session_id))) continue;
+      const { session_id: session, owner, saved_at } = record;
+      const ended = Date.parse(saved_at) + this.#options.limits.idleTtlS * 1000 <= Date.now();
+      if (!record.at_rest && !archives.hibernates && ended) {
+        await archives.store.remove(record.id);
+        continue;
+      }
+      if (!record.at_rest) archives.store.update(record.id, { at_rest: true });
+      this.adoptArchive(archives.store.get(record.id) ?? record);
+      // Of those that ended before it came to rest, the results are still there.
+      this.#sessions.get(keyOf(owner, session))?.restore({ contexts: [], sandboxLost: false }, this.#options.finishJob);
+      log.info('a session came back as an archive', { session, owner });
+      if (record.at_rest) continue;
+      const lost = ['files', 'contexts', 'background'] as const;
+      this.#sessions.get(keyOf(owner, session))?.tell({ reason: 'sandbox_lost', lost, restored_from: saved_at });
+    }
+  }
+
+  /** The id of a session that is to be made. @throws GloveboxError `invalid_input` for no name, or one that is taken */
+  nameNew(owner: string, name: string | undefined): string {
+    if (name === undefined) return mintHandle();
+    if (!NAME.test(name)) throw invalidName(name);
+    this.checkFree(owner, name);
+    return name;
+  }
+
+  /** @throws GloveboxError `invalid_input` when the owner has such a session */
+  checkFree(owner: string, id: string): void {
+    if (!this.#sessions.has(keyOf(owner, id))) return;
+    throw new GloveboxError('invalid_input', `There is a session ${JSON.stringify(id)} already.`, {
+      hint: 'Choose another name, or close that session first.',
+    });
+  }
+
+  /** Ends all sessions: removes them, or leaves their sandboxes for the next run to adopt. Archives stay. */
   async shutdown(mode: 'remove' | 'keep'): Promise<void> {
     clearInterval(this.#sweep);
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
     await Promise.all(
       sessions.map(async (session) => {
-        if (mode === 'remove') return session.close().catch(() => {});
+        if (mode === 'remove' && !session.atRest) return session.close().catch(() => {});
         const key = await session.sandboxKey();
         if (key) this.#write(session, key);
         return session.abandon();
@@ -188,6 +249,7 @@ export class Sessions {
   }
 
   readonly #host: SessionHost = {
+    archives: () => this.#options.archives,
     claim: async (session: Session): Promise<Sandbox> => {
       const pool = await this.#options.prepare();
       await this.#makeMemory(session.owner);
@@ -195,10 +257,13 @@ export class Sessions {
       this.#claims.set(sandbox.key, session.owner);
       this.#connectTunnels(session, sandbox);
       try {
+        if (session.record) session.wokenAt = new Date();
         this.#write(session, sandbox.key);
         this.#forgetFormer(session);
+        await session.fill(sandbox);
       } catch (error) {
         await sandbox.remove().catch(() => {});
+        this.#options.manifests.remove(sandbox.key);
         this.#release(sandbox);
         throw error;
       }
@@ -228,6 +293,7 @@ export class Sessions {
     }
     session.uses += 1;
     try {
+      if (session.atRest) this.#makeRoom(owner);
       await session.open();
     } catch (error) {
       session.uses -= 1;
@@ -269,9 +335,10 @@ export class Sessions {
 
   /** Closes the owner's least recently used idle session when a cap is reached; never another owner's. */
   #makeRoom(owner: string): void {
-    const own = this.list(owner).length;
+    const awake = [...this.#sessions.values()].filter((session) => !session.atRest);
+    const own = awake.filter((session) => session.owner === owner).length;
     const { maxSessions, maxSessionsPerOwner } = this.#options.limits;
-    if (own < maxSessionsPerOwner && this.#sessions.size < maxSessions) return;
+    if (own < maxSessionsPerOwner && awake.length < maxSessions) return;
     const oldest = this.#oldestIdle(owner);
     if (!oldest) {
       const limit =
@@ -299,7 +366,7 @@ export class Sessions {
 
   #oldestIdle(owner: string): Session | undefined {
     return [...this.#sessions.values()]
-      .filter((session) => session.owner === owner && session.uses === 0)
+      .filter((session) => session.owner === owner && session.uses === 0 && !session.atRest)
       .sort((a, b) => a.lastUsedAt.getTime() - b.lastUsedAt.getTime())[0];
   }
 
@@ -313,15 +380,17 @@ export class Sessions {
   #touch(session: Session, at = new Date()): void {
     const { idleTtlS, maxLifetimeS } = this.#options.limits;
     session.lastUsedAt = at;
-    session.expiresAt = new Date(
-      Math.min(at.getTime() + idleTtlS * 1000, session.createdAt.getTime() + maxLifetimeS * 1000),
-    );
+    session.expiresAt =
+      session.atRest && session.record
+        ? this.#options.archives.expiryOf(session.record)
+        : new Date(Math.min(at.getTime() + idleTtlS * 1000, session.wokenAt.getTime() + maxLifetimeS * 1000));
   }
 
   #expire(): void {
-    const now = Date.now();
+    const lifetimeMs = this.#options.limits.maxLifetimeS * 1000;
     for (const session of this.#sessions.values()) {
-      if (session.uses === 0 && session.expiresAt.getTime() <= now) this.#closeInBackground(session, 'expired');
+      const isOld = !session.atRest && session.wokenAt.getTime() + lifetimeMs <= Date.now();
+      if (this.#hibernation.look(session, isOld) === 'ended') this.#closeInBackground(session, 'expired');
     }
   }
 
@@ -360,6 +429,7 @@ export class Sessions {
       owner: session.owner,
       created_at: session.createdAt.toISOString(),
       last_used_at: session.lastUsedAt.toISOString(),
+      woken_at: session.wokenAt.toISOString(),
       contexts: session.contexts.names,
       ...(busyUntil ? { busy_until: busyUntil.toISOString() } : {}),
     });

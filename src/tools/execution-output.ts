@@ -112,10 +112,14 @@ function describeStacks(termination: ExecutionOutput['termination']): string | u
 }
 
 /** Of a context that ended alone, a plain "contexts" would say too much. */
-function describeReset({ reason, lost }: NonNullable<ExecutionOutput['session_reset']>, context?: string): string {
+function describeReset(
+  { reason, lost, restored_from }: NonNullable<ExecutionOutput['session_reset']>,
+  context?: string,
+): string {
   const what =
     reason === 'context_ended' && context ? `what context ${context} had; all else is kept` : lost.join(', ');
-  return `[session_reset] ${reason}: lost ${what}`;
+  const since = restored_from === undefined ? '' : `; files are those of ${restored_from}`;
+  return `[session_reset] ${reason}: lost ${what}${since}`;
 }
 
 function describeContext({ context, contexts = [] }: ExecutionOutput): string {

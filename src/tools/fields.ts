@@ -21,8 +21,9 @@ export const sessionCreatedOutput = z
 
 export const sessionResetOutput = z
   .object({
-    reason: z.enum(['runner_lost', 'would_not_end', 'sandbox_lost', 'context_ended']),
+    reason: z.enum(['runner_lost', 'would_not_end', 'sandbox_lost', 'context_ended', 'hibernated', 'archive_broken']),
     lost: z.array(z.enum(['files', 'contexts', 'packages', 'background'])),
+    restored_from: z.string().optional().describe('Files are those of this time; lost ones are newer.'),
   })
   .optional()
   .describe('The sandbox had to be cleared or replaced; what was lost with it.');
@@ -34,7 +35,7 @@ export function identify({ session, created }: Lease): { session_id: string; ses
 
 /** The field that says what was lost with a sandbox, when something was. */
 export function tellReset({ reset }: ExecutionEnd): { session_reset?: z.infer<typeof sessionResetOutput> } {
-  return reset ? { session_reset: { reason: reset.reason, lost: [...reset.lost] } } : {};
+  return reset ? { session_reset: { ...reset, lost: [...reset.lost] } } : {};
 }
 
 /** Text that can be sent to a program as UTF-8. */

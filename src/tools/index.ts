@@ -5,6 +5,7 @@ import { createInstallDependencies, type InstallLimits, type ParseRequirement } 
 import { listFiles } from './list-files.ts';
 import { listInstalledPackages } from './list-installed-packages.ts';
 import { readFile } from './read-file.ts';
+import { forkSession, snapshotSession } from './snapshot-session.ts';
 import { createWriteFile, type WriteFileLimits } from './write-file.ts';
 
 /** Every tool, in the order that clients see. */
@@ -21,5 +22,7 @@ export function createTools(
     listFiles,
     createGetExecution(limits),
     createCancelExecution(limits),
+    snapshotSession,
+    forkSession,
   ];
 }

@@ -1,0 +1,70 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { closeSession, openRest } from './doors.ts';
+import { interleave, median, type Samples, type Subject } from './measure.ts';
+import { type Server, startServer } from './server.ts';
+import type { Setting } from './setting.ts';
+import { type Row, toRow } from './table.ts';
+
+const POOLED = 'new session, first result: pool ready, beside hibernated ones';
+const SIZES_MB = [1, 50, 200];
+/** A hibernated session with 1 MB of files, of a pooled first result. */
+const TARGET = { sizeMb: 1, ratio: 2 };
+const LOOK_AGAIN_MS = 50;
+
+const nameOf = (sizeMb: number) => `first result of a hibernated session with ${sizeMb} MB of files`;
+
+/** The first result of sessions that come back from their archives, against that of a new session from the pool. */
+export async function measureHibernation({ flags, signal, quick }: Setting): Promise<Row[]> {
+  const settings = ['--hibernate-after-s', '1', '--checkpoint-after-s', '0', '--memory-mb', '1024', '--disk-mb', '400'];
+  await using server = await startServer([...flags, ...settings], signal);
+  const subjects: Subject[] = [pooled(server)];
+  for (const sizeMb of SIZES_MB) subjects.push(await hibernated(server, sizeMb));
+  const samples = await interleave(subjects, { rounds: quick ? 3 : 11, warmUp: 1, signal });
+  return toRows(samples);
+}
+
+function pooled(server: Server): Subject {
+  const { print } = openRest(server.url);
+  let made = 0;
+  return {
+    name: POOLED,
+    before: () => server.settled(),
+    run: () => {
+      made += 1;
+      return print(`awake-${made}`);
+    },
+    after: () => closeSession(server.url, `awake-${made}`),
+  };
+}
+
+async function hibernated(server: Server, sizeMb: number): Promise<Subject> {
+  const session = `rested-${sizeMb}`;
+  const body = new Uint8Array(sizeMb * 1024 * 1024).fill(7);
+  const sent = await fetch(`${server.url}/sessions/${session}/files/data`, { method: 'PUT', body });
+  if (!sent.ok) throw new Error(`${sizeMb} MB were answered with ${sent.status}.`);
+  const { print } = openRest(server.url);
+  return {
+    name: nameOf(sizeMb),
+    before: async () => {
+      while ((await stateOf(server, session)) !== 'hibernated') await sleep(LOOK_AGAIN_MS);
+      await server.settled();
+    },
+    run: () => print(session),
+  };
+}
+
+async function stateOf({ url }: Server, session: string): Promise<string> {
+  return ((await (await fetch(`${url}/sessions/${session}`)).json()) as { state: string }).state;
+}
+
+function toRows(samples: Samples): Row[] {
+  const of = (name: string) => samples[name] ?? [];
+  const floor = { floor: 'pooled', of: median(of(POOLED)) };
+  return [
+    toRow(POOLED, 'ms', of(POOLED)),
+    ...SIZES_MB.map((sizeMb) => {
+      const comparison = sizeMb === TARGET.sizeMb ? { ...floor, target: TARGET.ratio } : floor;
+      return toRow(nameOf(sizeMb), 'ms', of(nameOf(sizeMb)), [comparison]);
+    }),
+  ];
+}

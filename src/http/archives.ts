@@ -1,0 +1,100 @@
+import type { Context } from 'hono';
+import type { Sessions } from '../sandbox/sessions.ts';
+import { followSignal } from '../tools/call-signal.ts';
+import type { Env, Route } from './env.ts';
+import { attachment, NEVER_A_PAGE, toBody } from './file-download.ts';
+import { jsonBody, jsonResponse, schemaRef, sessionParameter } from './openapi-parts.ts';
+import { TAR } from './session-import.ts';
+import { readFields, readId } from './sessions.ts';
+
+const snapshotParameter = { name: 'id', in: 'path', required: true, schema: { type: 'string' } };
+const forkBody = { type: 'object', properties: { name: { type: 'string' } } };
+
+/** Snapshots, forks, and sessions as files. */
+export function archiveRoutes(sessions: Sessions): Route[] {
+  return [
+    {
+      method: 'POST',
+      path: '/sessions/:id/snapshots',
+      summary: 'Keep a session as it is now.',
+      operation: {
+        parameters: [sessionParameter],
+        responses: jsonResponse(201, 'The snapshot.', schemaRef('Snapshot')),
+      },
+      handle: async (c) => {
+        readFields(c, [], '{}');
+        using call = followSignal(c.req.raw.signal);
+        const made = await sessions.snapshots.make(c.var.owner, readId(c), call.signal);
+        return c.json(made, 201, { Location: `/snapshots/${made.snapshot_id}` });
+      },
+    },
+    {
+      method: 'POST',
+      path: '/sessions/:id/fork',
+      summary: 'Make a session that begins as this one is now.',
+      operation: {
+        parameters: [sessionParameter],
+        requestBody: jsonBody(forkBody, false),
+        responses: jsonResponse(201, 'The new session.', schemaRef('Session')),
+      },
+      handle: async (c) => {
+        const { name } = readFields(c, ['name'], '{"name": "my-copy"}');
+        using call = followSignal(c.req.raw.signal);
+        const made = await sessions.snapshots.fork(c.var.owner, readId(c), name, call.signal);
+        return c.json(made, 201, { Location: `/sessions/${encodeURIComponent(made.session_id)}` });
+      },
+    },
+    {
+      method: 'GET',
+      path: '/sessions/:id/archive',
+      summary: 'A session as one tar, which POST /sessions makes a session of.',
+      operation: {
+        parameters: [sessionParameter],
+        responses: { 200: { description: 'All its files and packages.', content: TAR } },
+      },
+      handle: async (c) => await exportSession(c, sessions),
+    },
+    {
+      method: 'GET',
+      path: '/snapshots',
+      summary: 'Your snapshots.',
+      operation: {
+        responses: jsonResponse(200, 'The oldest first.', {
+          type: 'object',
+          properties: { snapshots: { type: 'array', items: schemaRef('Snapshot') } },
+          required: ['snapshots'],
+        }),
+      },
+      handle: (c) => c.json({ snapshots: sessions.snapshots.list(c.var.owner) }),
+    },
+    {
+      method: 'DELETE',
+      path: '/snapshots/:id',
+      summary: 'Delete a snapshot.',
+      operation: { parameters: [snapshotParameter], responses: { 204: { description: 'Deleted.' } } },
+      handle: async (c) => {
+        await sessions.snapshots.delete(c.var.owner, readId(c));
+        return c.body(null, 204);
+      },
+    },
+  ];
+}
+
+async function exportSession(c: Context<Env>, sessions: Sessions): Promise<Response> {
+  const id = readId(c);
+  const { owner } = c.var;
+  const headers = {
+    ...NEVER_A_PAGE,
+    'Content-Type': 'application/x-tar',
+    'Content-Disposition': attachment(`${id}.tar`),
+  };
+  if (c.req.raw.method === 'HEAD') {
+    sessions.get(owner, id);
+    return new Response(null, { headers });
+  }
+  const tar = await sessions.snapshots.export(owner, id, c.req.raw.signal);
+  return new Response(
+    toBody(tar, () => {}),
+    { headers },
+  );
+}

@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+
+const BUFFER_BYTES = 256 * 1024;
+
+/** A file's name, length and checksum, as a record has them. */
+export interface SummedFile {
+  readonly number: number;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** What is on disk is not what was written there. */
+export class BrokenArchive extends Error {}
+
+/** Writes a new file in large pieces and sums it up. */
+export class SummingWriter implements AsyncDisposable {
+  readonly #file: FileHandle;
+  readonly #reserve: (bytes: number) => void;
+  readonly #hash = createHash('sha256');
+  readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  #held = 0;
+  #bytes = 0;
+
+  private constructor(file: FileHandle, reserve: (bytes: number) => void) {
+    this.#file = file;
+    this.#reserve = reserve;
+  }
+
+  /** @param reserve hears of bytes before they are written, and throws if there is no room for them */
+  static async create(path: string, reserve: (bytes: number) => void): Promise<SummingWriter> {
+    return new SummingWriter(await open(path, 'wx', 0o600), reserve);
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  async write(data: Uint8Array): Promise<void> {
+    this.#reserve(data.byteLength);
+    this.#bytes += data.byteLength;
+    for (let at = 0; at < data.byteLength; ) {
+      const piece = data.subarray(at, at + BUFFER_BYTES - this.#held);
+      this.#buffer.set(piece, this.#held);
+      this.#held += piece.byteLength;
+      at += piece.byteLength;
+      if (this.#held === BUFFER_BYTES) await this.#flush();
+    }
+  }
+
+  async finish(number: number): Promise<SummedFile> {
+    await this.#flush();
+    return { number, bytes: this.#bytes, sha256: this.#hash.digest('hex') };
+  }
+
+  /** Returns when all is on the disk. */
+  async sync(): Promise<void> {
+    await this.#file.datasync();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close();
+  }
+
+  async #flush(): Promise<void> {
+    const piece = this.#buffer.subarray(0, this.#held);
+    this.#held = 0;
+    this.#hash.update(piece);
+    await this.#file.writeFile(piece);
+  }
+}
+
+/** @throws BrokenArchive when the file is not the one that was summed up */
+export async function verify(path: string, { bytes, sha256 }: SummedFile): Promise<void> {
+  const hash = createHash('sha256');
+  let read = 0;
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: BUFFER_BYTES })) {
+      hash.update(chunk as Buffer);
+      read += (chunk as Buffer).length;
+    }
+  } catch (cause) {
+    throw new BrokenArchive(`${path} cannot be read`, { cause });
+  }
+  if (read !== bytes || hash.digest('hex') !== sha256) throw new BrokenArchive(`${path} is not as it was written`);
+}
+
+/** Reads parts of a file; those that lie one after the other cost few reads, however small they are. */
+export class PartReader implements AsyncDisposable {
+  readonly #file: FileHandle;
+  #window: Buffer = Buffer.alloc(0);
+  #start = 0;
+
+  private constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  static async open(path: string): Promise<PartReader> {
+    return new PartReader(await open(path, 'r'));
+  }
+
+  async *read(offset: number, length: number): AsyncGenerator<Buffer, void, undefined> {
+    for (let at = offset; at < offset + length; ) {
+      if (at < this.#start || at >= this.#start + this.#window.length) await this.#fill(at);
+      const piece = this.#window.subarray(at - this.#start, offset + length - this.#start);
+      at += piece.length;
+      yield piece;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close();
+  }
+
+  /** Into new memory: pieces of the last window may still be on their way. */
+  async #fill(at: number): Promise<void> {
+    const { bytesRead, buffer } = await this.#file.read(Buffer.allocUnsafe(BUFFER_BYTES), 0, BUFFER_BYTES, at);
+    if (bytesRead === 0) throw new BrokenArchive('an archive ends too early');
+    this.#window = buffer.subarray(0, bytesRead);
+    this.#start = at;
+  }
+}

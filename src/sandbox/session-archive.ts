@@ -1,0 +1,281 @@
+import { GloveboxError } from '../errors.ts';
+import { BrokenArchive } from './archive-files.ts';
+import type { ArchiveIdentity, ArchiveRecord, SavedEntry } from './archive-record.ts';
+import { ArchiveStore } from './archive-store.ts';
+import type { Archives } from './archives.ts';
+import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from './execution.ts';
+import type { Sandbox } from './sandbox.ts';
+import type { SessionIdentity } from './session.ts';
+import { fillWorkspace, type SaveOptions, sendWorkspace } from './workspace-stream.ts';
+
+/** Of the time that a checkpoint may take to come: the rest is for making it. */
+const BEGIN_AFTER = 1 / 2;
+/** Between two checkpoints of a session: so many times what the last one took. */
+const PAUSE = 10;
+/** After one that failed, or while an execution goes on: in times of the setting. */
+const LATER = 6;
+/** Of a checkpoint, in a second: the session's own work goes first. */
+const PACE = 64 * 1024 * 1024;
+const MIB = 1024 * 1024;
+/** For a save to come to its end: what the session's own code holds up is not waited for. */
+const LIMIT_MS = 60_000;
+const LIMIT_MS_PER_MB = 100;
+
+interface Saving {
+  readonly done: Promise<unknown>;
+  readonly cancel: AbortController;
+}
+
+/** What the control plane keeps of one session on its own disk: a checkpoint of it, or all that there is of it. */
+export class SessionArchive {
+  readonly #session: SessionIdentity & { readonly isBusy: boolean };
+  readonly #archives: Archives;
+  #record: ArchiveRecord | undefined;
+  /** What executions changed, or may have, since the record was begun. */
+  #changed = new Set<Losable>();
+  /** The same of what is being saved now. */
+  #unsaved = new Set<Losable>();
+  #timer: NodeJS.Timeout | undefined;
+  /** When the timer ends, as `performance.now` tells it. */
+  #due = 0;
+  #notBefore = 0;
+  #saving: Saving | undefined;
+
+  constructor(session: SessionIdentity & { readonly isBusy: boolean }, archives: Archives, record?: ArchiveRecord) {
+    this.#session = session;
+    this.#archives = archives;
+    this.#record = record;
+    // Whatever ran since is not known.
+    if (record && !record.at_rest) this.#changed.add('files');
+  }
+
+  get record(): ArchiveRecord | undefined {
+    return this.#record;
+  }
+
+  /** Takes note of an execution that begins, or has ended: a checkpoint of what it changes follows. */
+  note(sandbox: Sandbox, request: ExecutionRequest, end?: ExecutionEnd): void {
+    if (!mayChange(request)) return;
+    if (end) for (const what of changedBy(request, end)) this.#changed.add(what);
+    this.watch(sandbox);
+  }
+
+  /** Makes a checkpoint soon. */
+  watch(sandbox: Sandbox): void {
+    this.#schedule(sandbox, BEGIN_AFTER);
+  }
+
+  /** What of a sandbox that is gone does not come back, and from when on. The session is at rest from now on. */
+  settleLoss(lost: readonly Losable[]): Pick<SandboxReset, 'lost' | 'restored_from'> {
+    this.#stop();
+    this.#saving?.cancel.abort();
+    const changed = new Set([...this.#changed, ...this.#unsaved]);
+    this.#changed.clear();
+    this.#unsaved.clear();
+    if (!this.#record) return { lost };
+    const comesBack = (what: Losable) => (what === 'files' || what === 'packages') && !changed.has(what);
+    const gone = lost.filter((what) => !comesBack(what));
+    this.#rest(gone);
+    return { lost: gone, restored_from: this.#record.saved_at };
+  }
+
+  /**
+   * Archives the whole session, for its sandbox to be removed. Whoever asks looks whether it was used meanwhile, and
+   * calls `rest` if not.
+   * @throws GloveboxError when it cannot be archived; then all is as before
+   */
+  async saveWhole(sandbox: Sandbox): Promise<{ readonly unreadable: number }> {
+    this.#stop();
+    await this.#saving?.done.catch(() => {});
+    return await this.#run((signal) => this.#save(sandbox, { signal, known: [], evenIfEmpty: true }));
+  }
+
+  /** From now on, the archive is all there is of the session. */
+  rest(lost: readonly Losable[]): void {
+    this.#stop();
+    this.#rest(lost);
+  }
+
+  /**
+   * Fills a new sandbox with what was kept, if anything was; what is to be told of that.
+   * @throws GloveboxError when the sandbox cannot take it; the archive stays
+   */
+  async restore(sandbox: Sandbox): Promise<SandboxReset | undefined> {
+    const { store } = this.#archives;
+    await this.#saving?.done.catch(() => {});
+    const record = this.#record;
+    if (!record) return undefined;
+    try {
+      await fillWorkspace(sandbox, this.#readVerified(record), new AbortController().signal);
+    } catch (error) {
+      if (!(error instanceof BrokenArchive)) throw error;
+      this.#archives.log.error('an archive is broken', { session: record.session_id, owner: record.owner, error });
+      await this.discard();
+      return { reason: 'archive_broken', lost: ['files', 'packages'] };
+    }
+    store.update(record.id, { at_rest: false, lost: undefined });
+    this.#record = store.get(record.id);
+    return record.lost?.length ? { reason: 'hibernated', lost: record.lost } : undefined;
+  }
+
+  /**
+   * Makes another archive of what the session is now.
+   * @param sandbox none for a session at rest
+   */
+  async copyTo(identity: ArchiveIdentity, sandbox: Sandbox | undefined, signal: AbortSignal): Promise<ArchiveRecord> {
+    const { store, limits } = this.#archives;
+    if (!sandbox) {
+      if (!this.#record)
+        throw new GloveboxError('sandbox_lost', 'There is nothing of this session that could be kept.');
+      await this.#verify(this.#record);
+      return await store.copy(this.#record, identity);
+    }
+    const sent = await sendWorkspace(sandbox, { signal, known: [], maxBytes: limits.diskMb * MIB * 2 });
+    try {
+      return await store.write(identity, sent.entries);
+    } finally {
+      await sent.close();
+    }
+  }
+
+  /** Leaves everything as it is on the disk. */
+  async abandon(): Promise<void> {
+    this.#stop();
+    this.#saving?.cancel.abort();
+    await this.#saving?.done.catch(() => {});
+  }
+
+  /** Removes what was kept. */
+  async discard(): Promise<void> {
+    await this.abandon();
+    const record = this.#record;
+    this.#record = undefined;
+    if (record) await this.#archives.store.remove(record.id);
+  }
+
+  #rest(lost: readonly Losable[] = []): void {
+    if (!this.#record) return;
+    this.#archives.store.update(this.#record.id, { at_rest: true, ...(lost.length > 0 ? { lost: [...lost] } : {}) });
+    this.#record = this.#archives.store.get(this.#record.id);
+  }
+
+  #schedule(sandbox: Sandbox, times: number): void {
+    const { checkpointAfterS } = this.#archives.limits;
+    if (checkpointAfterS === 0) return;
+    const waitMs = Math.max(checkpointAfterS * 1000 * times, this.#notBefore - performance.now());
+    const due = performance.now() + waitMs;
+    if (this.#timer && this.#due <= due) return;
+    this.#stop();
+    this.#due = due;
+    this.#timer = setTimeout(() => void this.#checkpoint(sandbox), waitMs);
+    this.#timer.unref();
+  }
+
+  #stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  async #checkpoint(sandbox: Sandbox): Promise<void> {
+    this.#stop();
+    if (sandbox.lost) return;
+    if (this.#saving) return this.#schedule(sandbox, 1);
+    const started = performance.now();
+    let again = false;
+    try {
+      await this.#run(async (signal) => {
+        const known = this.#record ? await this.#archives.store.marks(this.#record) : [];
+        await this.#save(sandbox, { signal, known, pace: PACE, evenIfEmpty: false });
+      });
+    } catch (error) {
+      again = !sandbox.lost;
+      if (error instanceof BrokenArchive) await this.discard().catch(() => {});
+      const { id: session, owner } = this.#session;
+      this.#archives.log.warn('a checkpoint could not be made', { session, owner, error });
+    }
+    const wanted = this.#timer !== undefined || this.#changed.size > 0;
+    this.#stop();
+    this.#notBefore = performance.now() + (performance.now() - started) * PAUSE;
+    if (again || wanted || this.#session.isBusy) this.#schedule(sandbox, wanted ? BEGIN_AFTER : LATER);
+  }
+
+  async #run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const cancel = new AbortController();
+    const done = work(cancel.signal);
+    const saving = { done, cancel };
+    this.#saving = saving;
+    try {
+      return await done;
+    } finally {
+      if (this.#saving === saving) this.#saving = undefined;
+    }
+  }
+
+  async #save(
+    sandbox: Sandbox,
+    options: Omit<SaveOptions, 'maxBytes'> & { readonly evenIfEmpty: boolean },
+  ): Promise<{ readonly unreadable: number }> {
+    const { store, limits } = this.#archives;
+    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(LIMIT_MS + limits.diskMb * LIMIT_MS_PER_MB)]);
+    const identity = this.#identify(new Date());
+    this.#unsaved = this.#changed;
+    this.#changed = new Set();
+    try {
+      const sent = await sendWorkspace(sandbox, { ...options, signal, maxBytes: limits.diskMb * MIB * 2 });
+      try {
+        if (sent.count > 0 || this.#record || options.evenIfEmpty)
+          this.#record = await store.write(identity, sent.entries, { previous: this.#record, signal });
+      } finally {
+        await sent.close();
+      }
+      return { unreadable: sent.unreadable() };
+    } catch (error) {
+      for (const what of this.#unsaved) this.#changed.add(what);
+      throw error;
+    } finally {
+      this.#unsaved = new Set();
+    }
+  }
+
+  /** Verified while the sandbox gets ready to take it; nothing is read before that is done. */
+  #readVerified(record: ArchiveRecord): AsyncIterable<Required<SavedEntry>> {
+    const { store } = this.#archives;
+    const verified = store.verify(record);
+    verified.catch(() => {}); // Whoever reads hears of it.
+    return (async function* () {
+      await verified;
+      yield* store.read(record, { hardLinks: 'kept' });
+    })();
+  }
+
+  #identify(now: Date): ArchiveIdentity {
+    const { id, owner, createdAt } = this.#session;
+    return {
+      id: this.#record?.id ?? ArchiveStore.newId(),
+      kind: 'session',
+      owner,
+      session_id: id,
+      created_at: createdAt.toISOString(),
+      saved_at: now.toISOString(),
+      at_rest: false,
+    };
+  }
+
+  async #verify(record: ArchiveRecord): Promise<void> {
+    await this.#archives.store.verify(record).catch((cause: unknown) => {
+      throw new GloveboxError('sandbox_lost', 'The archive of this session is broken.', { cause });
+    });
+  }
+}
+
+function mayChange({ kind, file }: ExecutionRequest): boolean {
+  if (kind === 'files') return ['write', 'delete', 'unpack'].includes(String(file?.['op']));
+  return kind !== 'packages';
+}
+
+/** What an execution says that it changed, or may have changed where it says nothing. */
+export function changedBy(request: ExecutionRequest, { report }: ExecutionEnd): readonly Losable[] {
+  if (!mayChange(request)) return [];
+  if (request.kind === 'install') return ['packages'];
+  return request.kind === undefined && report?.files.length === 0 ? [] : ['files'];
+}

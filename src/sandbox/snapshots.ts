@@ -1,0 +1,180 @@
+import { type ArchivedEntry, EntryChecker } from '../archive/entry.ts';
+import { readTar } from '../archive/tar-reader.ts';
+import { writeTar } from '../archive/tar-writer.ts';
+import { GloveboxError } from '../errors.ts';
+import { BrokenArchive } from './archive-files.ts';
+import type { ArchiveIdentity, ArchiveRecord, SavedEntry } from './archive-record.ts';
+import { ArchiveStore } from './archive-store.ts';
+import type { FileStream } from './files.ts';
+import type { SessionSummary } from './session.ts';
+import type { Sessions } from './sessions.ts';
+
+/** Of one owner. */
+const MOST_SNAPSHOTS = 100;
+/** Of tars that go in or out. */
+const MAX_ENTRIES = 200_000;
+
+/** A snapshot as its owner sees it. */
+export interface SnapshotSummary {
+  snapshot_id: string;
+  /** The session that it was made of. */
+  session_id: string;
+  /** Bytes of all files in it. */
+  size: number;
+  /** ISO 8601. */
+  created_at: string;
+}
+
+/** Copies of sessions: kept as they were, going on as sessions of their own, or as files to take along. */
+export class Snapshots {
+  readonly #sessions: Sessions;
+  readonly #store: ArchiveStore;
+
+  constructor(sessions: Sessions, store: ArchiveStore) {
+    this.#sessions = sessions;
+    this.#store = store;
+  }
+
+  /** Keeps a session as it is now. @throws GloveboxError `session_not_found`, `capacity_exceeded` */
+  async make(owner: string, sessionId: string, signal: AbortSignal): Promise<SnapshotSummary> {
+    const session = this.#sessions.get(owner, sessionId);
+    if (this.#of(owner).length >= MOST_SNAPSHOTS)
+      throw new GloveboxError('capacity_exceeded', `You have ${MOST_SNAPSHOTS} snapshots.`, {
+        hint: 'Delete those that are no longer needed: DELETE /snapshots/{id}.',
+      });
+    return summarize(await session.copyTo(identify('snapshot', owner, sessionId), signal));
+  }
+
+  /** The oldest first. */
+  list(owner: string): SnapshotSummary[] {
+    return this.#of(owner)
+      .map(summarize)
+      .sort((a, b) => a.created_at.localeCompare(b.created_at));
+  }
+
+  /** @throws GloveboxError `not_found` for an unknown or another's snapshot alike */
+  async delete(owner: string, id: string): Promise<void> {
+    await this.#store.remove(this.#get(owner, id).id);
+  }
+
+  /** A session of its own that begins as another is now. @throws GloveboxError `invalid_input` for a name that is taken */
+  async fork(owner: string, sessionId: string, name: string | undefined, signal: AbortSignal): Promise<SessionSummary> {
+    const session = this.#sessions.get(owner, sessionId);
+    const id = this.#sessions.nameNew(owner, name);
+    return await this.#enter(await session.copyTo(identify('session', owner, id), signal));
+  }
+
+  /** A session that begins as a snapshot. @throws GloveboxError `not_found`, `invalid_input` */
+  async open(owner: string, snapshotId: string, name: string | undefined): Promise<SessionSummary> {
+    const snapshot = this.#get(owner, snapshotId);
+    const id = this.#sessions.nameNew(owner, name);
+    await this.#verify(snapshot);
+    return await this.#enter(await this.#store.copy(snapshot, identify('session', owner, id)));
+  }
+
+  /** A session as one tar; links that lead out of it are left out, as no tar should have them. */
+  async export(owner: string, sessionId: string, signal: AbortSignal): Promise<FileStream> {
+    const session = this.#sessions.get(owner, sessionId);
+    const record = await session.copyTo({ ...identify('snapshot', owner, sessionId), passing: true }, signal);
+    const close = async () => await this.#store.remove(record.id);
+    return { bytes: writeTar(toTar(this.#store.read(record, { hardLinks: 'copied' }))), close };
+  }
+
+  /**
+   * A session that begins as what is in a tar, which a stranger made.
+   * @throws GloveboxError `invalid_input`, `payload_too_large`; nothing is left of it then
+   */
+  async import(
+    owner: string,
+    name: string | undefined,
+    tar: AsyncIterable<Uint8Array>,
+    maxBytes: number,
+  ): Promise<SessionSummary> {
+    const id = this.#sessions.nameNew(owner, name);
+    const entries = fromTar(readTar(tar, { maxEntries: MAX_ENTRIES, maxBytes }));
+    return await this.#enter(await this.#store.write(identify('session', owner, id), entries));
+  }
+
+  /** Somebody may have taken the name meanwhile. */
+  async #enter(record: ArchiveRecord): Promise<SessionSummary> {
+    try {
+      return this.#sessions.adoptArchive(record);
+    } catch (error) {
+      await this.#store.remove(record.id);
+      throw error;
+    }
+  }
+
+  #of(owner: string): ArchiveRecord[] {
+    return this.#store.records.filter(
+      (record) => record.kind === 'snapshot' && record.owner === owner && !record.passing,
+    );
+  }
+
+  #get(owner: string, id: string): ArchiveRecord {
+    const record = this.#of(owner).find((candidate) => candidate.id === id);
+    if (record) return record;
+    throw new GloveboxError('not_found', `Unknown snapshot ${JSON.stringify(id.slice(0, 64))}.`, {
+      hint: 'See GET /snapshots for those there are.',
+    });
+  }
+
+  async #verify(record: ArchiveRecord): Promise<void> {
+    try {
+      await this.#store.verify(record);
+    } catch (cause) {
+      if (!(cause instanceof BrokenArchive)) throw cause;
+      throw new GloveboxError('not_found', 'This snapshot is broken: what is on the disk is not what was written.', {
+        hint: 'Delete it, and make another of the session if that is still there.',
+        cause,
+      });
+    }
+  }
+}
+
+function identify(kind: ArchiveIdentity['kind'], owner: string, sessionId: string): ArchiveIdentity {
+  const now = new Date().toISOString();
+  const times = { created_at: now, saved_at: now };
+  return { id: ArchiveStore.newId(), kind, owner, session_id: sessionId, ...times, at_rest: true };
+}
+
+function summarize(record: ArchiveRecord): SnapshotSummary {
+  const { id, session_id, bytes, created_at } = record;
+  return { snapshot_id: id, session_id, size: bytes, created_at };
+}
+
+async function* toTar(entries: AsyncIterable<Required<SavedEntry>>): AsyncGenerator<ArchivedEntry, void, undefined> {
+  const checker = new EntryChecker({ maxEntries: Number.POSITIVE_INFINITY, maxBytes: Number.POSITIVE_INFINITY });
+  for await (const { entry, body } of entries) {
+    const { path, type, size, mode, modified_ms, target } = entry;
+    if (type === 'hard' || !path.isWellFormed()) continue;
+    const given = {
+      path,
+      type,
+      size,
+      mode,
+      modifiedMs: modified_ms,
+      ...(type === 'link' ? { target: target ?? '' } : {}),
+    };
+    const checked = check(checker, given);
+    if (checked) yield { entry: checked, body };
+  }
+}
+
+/** Whatever no tar should have is left out. */
+function check(checker: EntryChecker, entry: ArchivedEntry['entry']): ArchivedEntry['entry'] | undefined {
+  try {
+    return checker.check(entry);
+  } catch (error) {
+    if (error instanceof GloveboxError && error.code === 'invalid_input') return undefined;
+    throw error;
+  }
+}
+
+async function* fromTar(entries: AsyncIterable<ArchivedEntry>): AsyncGenerator<SavedEntry, void, undefined> {
+  for await (const { entry, body } of entries) {
+    const { modifiedMs, ...fields } = entry;
+    const kept = { ...fields, modified_ms: modifiedMs };
+    yield entry.type === 'file' ? { entry: kept, body } : { entry: kept };
+  }
+}

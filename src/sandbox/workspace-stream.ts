@@ -1,0 +1,174 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { Bytes } from '../archive/bytes.ts';
+import { type KeptEntry, type SavedEntry, sentLineSchema } from './archive-record.ts';
+import { FileCall, garbled } from './file-call.ts';
+import type { Sandbox } from './sandbox.ts';
+
+/**
+ * All that a session keeps as one stream between here and its sandbox, run there as the session's user.
+ * The sandbox's half is sandbox-image/runner/archives.py; the two change together.
+ */
+const LONGEST_LINE = 64 * 1024;
+const MAX_ENTRIES = 200_000;
+/** Of all entries together. */
+const MAX_PATH_BYTES = 32 * 1024 * 1024;
+
+const savedSchema = z.object({ ok: z.literal(true), entries: z.number().int(), size: z.number().int() });
+const restoredSchema = z.object({ ok: z.literal(true), entries: z.number().int() });
+
+type Runs = Pick<Sandbox, 'execute'>;
+
+export interface SaveOptions {
+  readonly signal: AbortSignal;
+  /** Of all files together; files with holes in them may seem larger than the disk that they are on. */
+  readonly maxBytes: number;
+  /** Files that need not be sent again. */
+  readonly known: readonly { readonly path: string; readonly mark: string }[];
+  /** Bytes in a second, for what is not to be noticed. */
+  readonly pace?: number;
+}
+
+/** A workspace that is being sent. */
+export interface SentWorkspace {
+  readonly entries: AsyncIterable<SavedEntry>;
+  /** How many there were a moment ago. */
+  readonly count: number;
+  /** Files and folders that could not be read; known once all entries have come. */
+  readonly unreadable: () => number;
+  close(): Promise<void>;
+}
+
+/** Begins to read a workspace. @throws GloveboxError `payload_too_large`, or what a sandbox that is lost makes of it */
+export async function sendWorkspace(sandbox: Runs, options: SaveOptions): Promise<SentWorkspace> {
+  const { signal, maxBytes, known, pace } = options;
+  const request = { op: 'save', path: '', max_entries: MAX_ENTRIES, max_bytes: maxBytes } as const;
+  const { call, answer } = await FileCall.start(sandbox, request, savedSchema, {
+    signal,
+    streams: true,
+    input: asLines(known),
+  });
+  let unreadable = 0;
+  const bytes = pace === undefined ? call.bytes() : slowed(call.bytes(), pace, signal);
+  const entries = decode(bytes, maxBytes, (count) => {
+    unreadable = count;
+  });
+  return { entries, count: answer.entries, unreadable: () => unreadable, close: () => call.close() };
+}
+
+/** Fills the workspace of a sandbox that nobody has used. @throws GloveboxError when it cannot be filled to the end */
+export async function fillWorkspace(
+  sandbox: Runs,
+  entries: AsyncIterable<Required<SavedEntry>>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { call } = await FileCall.start(sandbox, { op: 'restore', path: '' }, restoredSchema, {
+    signal,
+    input: encode(entries),
+  });
+  try {
+    await call.finish();
+  } finally {
+    await call.close();
+  }
+}
+
+async function* asLines(values: readonly object[]): AsyncGenerator<Buffer, void, undefined> {
+  const PER_PIECE = 500;
+  for (let at = 0; at < values.length; at += PER_PIECE) {
+    const lines = values.slice(at, at + PER_PIECE).map((value) => `${JSON.stringify(value)}\n`);
+    yield Buffer.from(lines.join(''));
+  }
+}
+
+/** Small pieces are put together: each that is sent is a frame of its own. */
+async function* encode(entries: AsyncIterable<Required<SavedEntry>>): AsyncGenerator<Uint8Array, void, undefined> {
+  const PIECE_BYTES = 64 * 1024;
+  let held: Uint8Array[] = [];
+  let size = 0;
+  const add = (piece: Uint8Array) => {
+    held.push(piece);
+    size += piece.byteLength;
+  };
+  const take = () => {
+    const piece = held.length === 1 && held[0] ? held[0] : Buffer.concat(held);
+    held = [];
+    size = 0;
+    return piece;
+  };
+  for await (const { entry, body } of entries) {
+    const { mark: _, ...fields } = entry;
+    add(Buffer.from(`${JSON.stringify(fields)}\n`));
+    if (size >= PIECE_BYTES) yield take();
+    for await (const piece of body) {
+      add(piece);
+      if (size >= PIECE_BYTES) yield take();
+    }
+  }
+  if (size > 0) yield take();
+}
+
+async function* decode(
+  source: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  onEnd: (unreadable: number) => void,
+): AsyncGenerator<SavedEntry, void, undefined> {
+  const bytes = new Bytes(source);
+  const room = { entries: MAX_ENTRIES, bytes: maxBytes * 2, paths: MAX_PATH_BYTES };
+  try {
+    for (;;) {
+      const line = parseLine(await bytes.line(LONGEST_LINE));
+      if ('end' in line) {
+        onEnd(line.unreadable);
+        break;
+      }
+      const { same, ...sent } = line;
+      const entry: KeptEntry = { ...sent, size: line.type === 'file' ? line.size : 0 };
+      room.entries -= 1;
+      room.bytes -= entry.size;
+      room.paths -= Buffer.byteLength(entry.path) + (entry.target?.length ?? 0);
+      if (room.entries < 0 || room.bytes < 0 || room.paths < 0) throw garbled();
+      if (entry.type !== 'file' || same) yield { entry };
+      else yield* withBody(entry, bytes);
+    }
+    // Only its end is left, and whether that was a good one.
+    if ((await bytes.take(1)).length > 0) throw garbled();
+  } finally {
+    await bytes.close();
+  }
+}
+
+async function* withBody(entry: KeptEntry, bytes: Bytes): AsyncGenerator<SavedEntry, void, undefined> {
+  let left = entry.size;
+  async function* read(): AsyncGenerator<Buffer, void, undefined> {
+    for await (const piece of bytes.stream(left)) {
+      left -= piece.length;
+      yield piece;
+    }
+  }
+  yield { entry, body: read() };
+  if (left > 0) throw garbled();
+}
+
+function parseLine(line: Buffer | undefined): z.infer<typeof sentLineSchema> {
+  try {
+    return sentLineSchema.parse(JSON.parse(line?.toString('utf8') ?? ''));
+  } catch (cause) {
+    throw garbled(cause);
+  }
+}
+
+async function* slowed(
+  source: AsyncIterable<Buffer>,
+  bytesPerSecond: number,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void, undefined> {
+  const started = performance.now();
+  let sent = 0;
+  for await (const chunk of source) {
+    yield chunk;
+    sent += chunk.length;
+    const aheadMs = (sent / bytesPerSecond) * 1000 - (performance.now() - started);
+    if (aheadMs > 20) await sleep(aheadMs, undefined, { signal });
+  }
+}
