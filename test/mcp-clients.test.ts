@@ -38,6 +38,8 @@ describe.each([...HTTP, ...BY_STDIO])('a stock client (%s)', (_name, connect) =>
       'list_files',
       'get_execution',
       'cancel_execution',
+      'snapshot_session',
+      'fork_session',
     ]);
     const { tools } = (await (await fetch(`${server.url}/tools`)).json()) as { tools: object[] };
     expect(listed).toMatchObject(tools);

@@ -37,6 +37,8 @@ describe('the curl lines of the README', () => {
       'list_files',
       'get_execution',
       'cancel_execution',
+      'snapshot_session',
+      'fork_session',
     ]);
   });
 

@@ -69,7 +69,7 @@ test('without an engine the first call says what to do, and the process lives on
     expect(result.isError).toBe(true);
     expect(result.content[0]?.text).toMatch(/\/nowhere\/docker\.sock.*\n.+/s);
   }
-  expect((await process.request('tools/list')).result?.['tools']).toHaveLength(8);
+  expect((await process.request('tools/list')).result?.['tools']).toHaveLength(10);
   await process.end();
 });
 
