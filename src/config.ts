@@ -159,7 +159,11 @@ const settings = z.strictObject({
   api_keys_file: z.string().min(1).optional().describe('Where keys are kept; by default keys.json in state_dir.'),
   allowed_hosts: list.default([]).describe('Host names, besides loopback ones, that requests may be addressed to.'),
   allowed_origins: list.default([]).describe('Browser origins, besides loopback ones, that may call.'),
-  state_dir: z.string().min(1).optional().describe('Where manifests and locks are kept.'),
+  state_dir: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Where manifests, locks, archives and keys are kept; by default glovebox in the XDG state directory.'),
   instance: z
     .string()
     .regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, 'lower-case letters, digits, - and _')
@@ -176,7 +180,11 @@ const settings = z.strictObject({
     .enum(['allow', 'deny'])
     .default('deny')
     .describe('Whether source packages may be built; their code then runs in the sandbox.'),
-  cache_dir: z.string().min(1).optional().describe('Where downloaded packages are kept for all sessions.'),
+  cache_dir: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Where downloaded packages are kept for all sessions; by default glovebox in the XDG cache directory.'),
   cache_mb: whole(1, 1_048_576).default(4096).describe('Size of that folder.'),
   log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Least severe lines to log.'),
 });

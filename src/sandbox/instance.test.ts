@@ -42,6 +42,12 @@ describe('an instance', () => {
     expect(() => Instance.acquire(stateDir, 'http-8000')).toThrow(`The state directory ${stateDir} cannot be written.`);
   });
 
+  it('does not hang where a file system denies that a parent is there, as /proc does', () => {
+    expect(() => Instance.acquire('/proc/glovebox', 'http-8000')).toThrow(
+      'The state directory /proc/glovebox cannot be written.',
+    );
+  });
+
   it('knows its own label and those of its state directory, and no others', () => {
     using instance = Instance.acquire(stateDir, 'http-8000');
     expect(instance.nameOf(instance.label)).toBe('http-8000');

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { GloveboxError } from '../errors.ts';
 
@@ -39,7 +39,7 @@ export class Instance implements Disposable {
   /** @throws GloveboxError `invalid_input` when an instance of that name runs, or the directory cannot be written. */
   static acquire(stateDir: string, name: string): Instance {
     const lock = writing(stateDir, () => {
-      mkdirSync(instanceDirectory(stateDir, name), { recursive: true, mode: 0o700 });
+      makeDirectory(instanceDirectory(stateDir, name));
       return tryLock(stateDir, name);
     });
     if (lock) return new Instance(stateDir, name, lock);
@@ -69,6 +69,18 @@ export class Instance implements Disposable {
 
   [Symbol.dispose](): void {
     release(this.#lock, this.#stateDir, this.name);
+  }
+}
+
+/** One step after the other: Node's own way never returns where a file system denies that the parent is there (/proc). */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  if (dirname(path) !== path) makeDirectory(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    // Another process may have made it at the same time.
+    if (!existsSync(path)) throw error;
   }
 }
 
