@@ -5,6 +5,7 @@ import type { ExecutionEnd, ExecutionRequest } from '../sandbox/execution.ts';
 import type { Lease } from '../sandbox/sessions.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
 import { identify, programText, sessionIdInput, tellReset } from './fields.ts';
+import { leaseSession } from './lease.ts';
 import { type ExecutionLimits, metLimit } from './limits.ts';
 import { OutputStreams } from './output-streams.ts';
 import { ignoreEvents, type Tool, type ToolContext } from './tool.ts';
@@ -94,12 +95,7 @@ async function executePython(
   limits: ExecutePythonLimits,
 ): Promise<ExecutionOutput> {
   using stack = new DisposableStack();
-  const lease = stack.use(
-    await context.sessions.lease(context.caller, input.session_id, {
-      onProgress: (message) => void context.emit({ type: 'progress', message }),
-      signal: context.signal,
-    }),
-  );
+  const lease = stack.use(await leaseSession(context, input.session_id));
   const id = `exe_${randomBytes(9).toString('base64url')}`;
   await context.emit({ type: 'session', ...identify(lease) });
   if (!input.background) return await run(input, id, lease, context, limits);

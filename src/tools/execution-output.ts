@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { sessionCreatedOutput, sessionIdOutput, sessionResetOutput } from './fields.ts';
+import { sessionCreatedOutput, sessionIdOutput, sessionLine, sessionResetOutput } from './fields.ts';
 import { resultsOutput, summarizeResults } from './results.ts';
 
 const leftOut = z
@@ -73,7 +73,7 @@ export function summarizeExecution(output: ExecutionOutput): string {
     `[${output.status}] ${describeEnd(output)}`,
     output.context && describeContext(output),
     output.session_reset && describeReset(output.session_reset, output.context?.name),
-    `[session_id] ${output.session_id}${output.session_created ? ' (new)' : ''}`,
+    sessionLine(output),
   ];
   return parts
     .filter(Boolean)

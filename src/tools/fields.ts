@@ -33,6 +33,14 @@ export function identify({ session, created }: Lease): { session_id: string; ses
   return { session_id: session.id, ...(created ? { session_created: true } : {}) };
 }
 
+/** The same as text: the last line of a summary. */
+export function sessionLine(output: {
+  readonly session_id: string;
+  readonly session_created?: true | undefined;
+}): string {
+  return `[session_id] ${output.session_id}${output.session_created ? ' (new)' : ''}`;
+}
+
 /** The field that says what was lost with a sandbox, when something was. */
 export function tellReset({ reset }: ExecutionEnd): { session_reset?: z.infer<typeof sessionResetOutput> } {
   return reset ? { session_reset: { ...reset, lost: [...reset.lost] } } : {};

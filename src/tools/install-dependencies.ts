@@ -7,10 +7,12 @@ import {
   sessionCreatedOutput,
   sessionIdInput,
   sessionIdOutput,
+  sessionLine,
   sessionResetOutput,
   tellReset,
 } from './fields.ts';
 import { InstallLog } from './install-log.ts';
+import { leaseSession } from './lease.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 export interface InstallLimits {
@@ -95,10 +97,7 @@ async function installDependencies(
     const { name, text: requirement } = parse(text);
     return { name, requirement };
   });
-  using lease = await context.sessions.lease(context.caller, input.session_id, {
-    onProgress: (message) => void context.emit({ type: 'progress', message }),
-    signal: context.signal,
-  });
+  using lease = await leaseSession(context, input.session_id);
   const { session } = lease;
   const identity = identify(lease);
   await context.emit({ type: 'session', ...identity });
@@ -163,6 +162,6 @@ function summarize(output: Output): string {
     `[${output.status}] ${output.duration_ms} ms`,
     ...(reset ? [`[session_reset] ${reset.reason}: lost ${reset.lost.join(', ')}`] : []),
     ...(output.log ? [`[log]\n${output.log}`] : []),
-    `[session_id] ${output.session_id}${output.session_created ? ' (new)' : ''}`,
+    sessionLine(output),
   ].join('\n');
 }

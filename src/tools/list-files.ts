@@ -5,10 +5,12 @@ import {
   sessionCreatedOutput,
   sessionIdInput,
   sessionIdOutput,
+  sessionLine,
   sessionResetOutput,
   tellReset,
 } from './fields.ts';
 import { filePathInput } from './file-fields.ts';
+import { leaseSession } from './lease.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 /** What a model still reads with profit. */
@@ -49,10 +51,7 @@ export const listFiles: Tool<Input, Output> = {
 };
 
 async function listAll({ path = '.', session_id }: Input, context: ToolContext): Promise<Output> {
-  using lease = await context.sessions.lease(context.caller, session_id, {
-    onProgress: (message) => void context.emit({ type: 'progress', message }),
-    signal: context.signal,
-  });
+  using lease = await leaseSession(context, session_id);
   const files = new SessionFiles(lease.session, context.signal);
   const { entries, truncated, end } = await files.list(path, { recursive: true, limit: MOST_ENTRIES });
   return {
@@ -71,6 +70,6 @@ function summarize({ files, truncated, session_id, session_created }: Output): s
   return [
     ...(lines.length > 0 ? lines : ['There are no files.']),
     ...(truncated ? ['[truncated] There are more: list a folder.'] : []),
-    `[session_id] ${session_id}${session_created ? ' (new)' : ''}`,
+    sessionLine({ session_id, session_created }),
   ].join('\n');
 }

@@ -5,9 +5,11 @@ import {
   sessionCreatedOutput,
   sessionIdInput,
   sessionIdOutput,
+  sessionLine,
   sessionResetOutput,
   tellReset,
 } from './fields.ts';
+import { leaseSession } from './lease.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 const LIMIT_MS = 10_000;
@@ -47,15 +49,12 @@ export const listInstalledPackages: Tool<Input, Output> = {
       ...output.packages.map(
         ({ name, version, source }) => `${name} ${version}${source === 'session' ? ' (session)' : ''}`,
       ),
-      `[session_id] ${output.session_id}${output.session_created ? ' (new)' : ''}`,
+      sessionLine(output),
     ].join('\n'),
 };
 
 async function listPackages(input: Input, context: ToolContext): Promise<Output> {
-  using lease = await context.sessions.lease(context.caller, input.session_id, {
-    onProgress: (message) => void context.emit({ type: 'progress', message }),
-    signal: context.signal,
-  });
+  using lease = await leaseSession(context, input.session_id);
   const chunks: Buffer[] = [];
   let bytes = 0;
   const end = await lease.session.execute(

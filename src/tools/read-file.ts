@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { SessionFiles } from '../sandbox/files.ts';
-import { identify, sessionCreatedOutput, sessionIdInput, sessionIdOutput } from './fields.ts';
+import { identify, sessionCreatedOutput, sessionIdInput, sessionIdOutput, sessionLine } from './fields.ts';
 import { filePathInput } from './file-fields.ts';
+import { leaseSession } from './lease.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 const DEFAULT_LENGTH = 65_536;
@@ -51,10 +52,7 @@ export const readFile: Tool<Input, Output> = {
 
 async function readPart(input: Input, context: ToolContext): Promise<Output> {
   const { path, session_id, encoding = 'text' } = input;
-  using lease = await context.sessions.lease(context.caller, session_id, {
-    onProgress: (message) => void context.emit({ type: 'progress', message }),
-    signal: context.signal,
-  });
+  using lease = await leaseSession(context, session_id);
   const length = Math.max(LONGEST_CHARACTER, input.length ?? DEFAULT_LENGTH);
   const files = new SessionFiles(lease.session, context.signal);
   const read = await files.read(path, { offset: input.offset ?? 0, length }, length);
@@ -113,6 +111,6 @@ function summarize({
   return [
     content,
     `[file] ${path} (${size} bytes), ${encoding} from byte ${offset}${more}`,
-    `[session_id] ${session_id}${session_created ? ' (new)' : ''}`,
+    sessionLine({ session_id, session_created }),
   ].join('\n');
 }

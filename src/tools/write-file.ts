@@ -5,10 +5,12 @@ import {
   sessionCreatedOutput,
   sessionIdInput,
   sessionIdOutput,
+  sessionLine,
   sessionResetOutput,
   tellReset,
 } from './fields.ts';
 import { filePathInput } from './file-fields.ts';
+import { leaseSession } from './lease.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 export interface WriteFileLimits {
@@ -61,15 +63,12 @@ export function createWriteFile(limits: WriteFileLimits): Tool<Input, Output> {
     output: outputSchema,
     handle: writeFile,
     summarize: ({ path, size, session_id, session_created }) =>
-      `[written] ${path} (${size} bytes)\n[session_id] ${session_id}${session_created ? ' (new)' : ''}`,
+      `[written] ${path} (${size} bytes)\n${sessionLine({ session_id, session_created })}`,
   };
 }
 
 async function writeFile({ path, content, encoding, session_id }: Input, context: ToolContext): Promise<Output> {
-  using lease = await context.sessions.lease(context.caller, session_id, {
-    onProgress: (message) => void context.emit({ type: 'progress', message }),
-    signal: context.signal,
-  });
+  using lease = await leaseSession(context, session_id);
   const bytes = decode(content, encoding);
   async function* once(): AsyncGenerator<Buffer> {
     yield bytes;
