@@ -75,7 +75,8 @@ function decode(bytes: Buffer): string {
 
 const isContinuation = (byte: number | undefined): boolean => byte !== undefined && (byte & 0xc0) === 0x80;
 
-function withoutPartialStart(bytes: Buffer): Buffer {
+/** Bytes without the rest of a character at their start. */
+export function withoutPartialStart(bytes: Buffer): Buffer {
   let start = 0;
   while (start < 3 && isContinuation(bytes[start])) start += 1;
   return bytes.subarray(start);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { SessionFiles } from '../sandbox/files.ts';
+import { withoutPartialEnd, withoutPartialStart } from '../sandbox/output.ts';
 import { identify, sessionCreatedOutput, sessionIdInput, sessionIdOutput, sessionLine } from './fields.ts';
 import { filePathInput } from './file-fields.ts';
 import { leaseSession } from './lease.ts';
@@ -57,34 +58,25 @@ async function readPart(input: Input, context: ToolContext): Promise<Output> {
   const files = new SessionFiles(lease.session, context.signal);
   const read = await files.read(path, { offset: input.offset ?? 0, length }, length);
   const isEnd = read.offset + read.length >= read.entry.size;
-  const whole =
-    encoding === 'text' ? wholeCharacters(read.content, read.offset > 0, isEnd) : { start: 0, end: read.length };
-  const bytes = read.content.subarray(whole.start, whole.end);
-  const next = read.offset + whole.end;
+  const { skipped, whole: bytes } =
+    encoding === 'text' ? wholeCharacters(read.content, read.offset > 0, isEnd) : { skipped: 0, whole: read.content };
+  const next = read.offset + skipped + bytes.length;
   return {
     ...identify(lease),
     path,
     size: read.entry.size,
-    offset: read.offset + whole.start,
+    offset: read.offset + skipped,
     encoding,
     content: encoding === 'text' ? decodeText(bytes, path) : bytes.toString('base64'),
     ...(next < read.entry.size ? { next_offset: next } : {}),
   };
 }
 
-/** The part of a range without the characters that are cut by its ends. */
-function wholeCharacters(bytes: Buffer, isInside: boolean, isEnd: boolean): { start: number; end: number } {
-  let start = 0;
-  while (isInside && start < LONGEST_CHARACTER - 1 && isContinuation(bytes[start])) start += 1;
-  if (isEnd) return { start, end: bytes.length };
-  let last = bytes.length - 1;
-  while (last > bytes.length - LONGEST_CHARACTER && isContinuation(bytes[last])) last -= 1;
-  const lead = bytes[last] ?? 0;
-  const length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-  return { start, end: last >= start && last + length > bytes.length ? last : bytes.length };
+/** A range of text without the characters that are cut by its ends, and how many bytes were cut off before it. */
+function wholeCharacters(bytes: Buffer, isInside: boolean, isEnd: boolean): { skipped: number; whole: Buffer } {
+  const fromStart = isInside ? withoutPartialStart(bytes) : bytes;
+  return { skipped: bytes.length - fromStart.length, whole: isEnd ? fromStart : withoutPartialEnd(fromStart) };
 }
-
-const isContinuation = (byte: number | undefined): boolean => byte !== undefined && (byte & 0xc0) === 0x80;
 
 function decodeText(bytes: Buffer, path: string): string {
   try {
