@@ -81,6 +81,12 @@ describe('the key file', () => {
 });
 
 describe('a key file that is wrong', () => {
+  test('does not hang where a file system denies that a folder is there, as /proc does', () => {
+    expect(() => addKey('/proc/glovebox/keys.json', 'alice')).toThrow(
+      /\/proc\/glovebox\/keys\.json.*cannot be changed/,
+    );
+  });
+
   const key = {
     id: 'alice.01234567',
     name: 'alice',

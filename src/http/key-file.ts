@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
+import { makeDirectory } from '../make-directory.ts';
 import { nearest } from '../nearest.ts';
 import { LOCAL_OWNER } from './auth.ts';
 
@@ -120,7 +121,7 @@ function checkName(name: string): void {
 function changeKeys(path: string, change: (keys: StoredKey[]) => StoredKey[]): void {
   let lock: DatabaseSync | undefined;
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(path));
     lock = new DatabaseSync(`${path}.lock`);
     lock.exec(`PRAGMA busy_timeout = ${LOCK_WAIT_MS}; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE`);
     write(path, change(readKeys(path)));

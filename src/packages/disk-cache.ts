@@ -3,6 +3,7 @@ import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Log } from '../log.ts';
+import { makeDirectory } from '../make-directory.ts';
 import { listEntries, removeLeftovers } from './cache-sweep.ts';
 import { undefinedIfMissing } from './missing-file.ts';
 import { Problem } from './problem.ts';
@@ -147,7 +148,7 @@ export class DiskCache {
   }
 
   async #start(): Promise<void> {
-    for (const name of [...KINDS, 'tmp']) await mkdir(join(this.#dir, name), { recursive: true, mode: 0o700 });
+    for (const name of [...KINDS, 'tmp']) makeDirectory(join(this.#dir, name));
     await removeLeftovers(join(this.#dir, 'tmp'));
     await this.#makeRoom(true);
   }

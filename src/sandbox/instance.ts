@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { GloveboxError } from '../errors.ts';
+import { makeDirectory } from '../make-directory.ts';
 
 /** An ephemeral instance ends with a random part, so none of that name ever comes back. */
 const EPHEMERAL = /\.[0-9a-f]{8}$/;
@@ -57,7 +58,7 @@ export class Instance implements Disposable {
   /** Runs `use` if no process holds that instance, while holding it. */
   async ifDead(name: string, use: (directory: string, ephemeral: boolean) => Promise<void>): Promise<void> {
     const directory = instanceDirectory(this.#stateDir, name);
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory);
     const lock = tryLock(this.#stateDir, name);
     if (!lock) return;
     try {
@@ -69,18 +70,6 @@ export class Instance implements Disposable {
 
   [Symbol.dispose](): void {
     release(this.#lock, this.#stateDir, this.name);
-  }
-}
-
-/** One step after the other: Node's own way never returns where a file system denies that the parent is there (/proc). */
-function makeDirectory(path: string): void {
-  if (existsSync(path)) return;
-  if (dirname(path) !== path) makeDirectory(dirname(path));
-  try {
-    mkdirSync(path, { mode: 0o700 });
-  } catch (error) {
-    // Another process may have made it at the same time.
-    if (!existsSync(path)) throw error;
   }
 }
 
