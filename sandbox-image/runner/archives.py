@@ -8,11 +8,10 @@ A file that the control plane knows already, by its `mark`, is sent as a line th
 import json
 import os
 import stat
-import sys
 import time
 from typing import Any
 
-from file_stream import CHUNK, Input, answer, send
+from file_stream import CHUNK, Input, Refusing, answer, send
 from file_tree import LONGEST_PATH, Refused, Tree, describe, refusal_of, split_path
 from paths import WORKSPACE
 
@@ -29,18 +28,11 @@ Entry = tuple[list[str], os.stat_result]
 def main(request: dict[str, Any], root: str = WORKSPACE) -> None:
     """Does what is asked and answers on stdout. Ends with code 1 when it breaks off in the midst of an answer."""
     tree = Tree(root)
-    try:
+    with Refusing(root):
         if request["op"] == "restore":
             restore(tree)
         else:
             save(tree, request)
-    except Refused as refused:
-        answer({"error": {"code": refused.code, "message": refused.message}})
-    except BrokenPipeError:
-        sys.exit(1)
-    except OSError as error:
-        refused = refusal_of(error, root)
-        answer({"error": {"code": refused.code, "message": refused.message}})
 
 
 def save(tree: Tree, request: dict[str, Any]) -> None:

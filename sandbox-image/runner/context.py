@@ -5,9 +5,8 @@ from typing import Any
 
 from magics import add_session_packages
 from shell import Shell
+from streams import open_stream
 from tracebacks import write_error
-
-MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
 
 class Context:
@@ -43,11 +42,11 @@ def _repair_streams() -> None:
     stdin = getattr(sys, "stdin", None)
     if stdin is getattr(sys, "__stdin__", None) or not _works(stdin):
         # What an earlier cell has not read of its own input is not this cell's.
-        sys.stdin = sys.__stdin__ = _open_stream("stdin")
+        sys.stdin = sys.__stdin__ = open_stream("stdin")
     for name in ("stdout", "stderr"):
         original = f"__{name}__"
         if not _works(getattr(sys, original, None)):
-            setattr(sys, original, _open_stream(name))
+            setattr(sys, original, open_stream(name))
         if not _works(getattr(sys, name, None)):
             setattr(sys, name, getattr(sys, original))
 
@@ -62,18 +61,6 @@ def _works(stream: Any) -> bool:
         return True
     except Exception:  # noqa: BLE001 - the stream may be the code's own
         return False
-
-
-def _open_stream(name: str) -> Any:
-    """Text over descriptor 0, 1 or 2, as the program opens it."""
-    return open(
-        list(MODES).index(name),
-        MODES[name],
-        buffering=1 if MODES[name] == "w" else -1,
-        encoding="utf-8",
-        errors="backslashreplace" if name == "stderr" else "surrogateescape",
-        closefd=False,
-    )
 
 
 def _flush() -> None:

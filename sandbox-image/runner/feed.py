@@ -1,7 +1,6 @@
 """Standard input that the control plane streams to a program."""
 
 import os
-import select
 from collections.abc import Callable
 
 import frames

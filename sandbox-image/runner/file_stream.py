@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from file_tree import Refused
+from file_tree import Refused, refusal_of
 
 LONGEST_LINE = 64 * 1024
 CHUNK = 64 * 1024
@@ -72,6 +72,26 @@ def send(data: bytes) -> None:
     remaining = memoryview(data)
     while remaining:
         remaining = remaining[os.write(1, remaining) :]
+
+
+class Refusing:
+    """Answers with what went wrong within it, if something did; ends with code 1 where nobody reads the answer any more."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        if isinstance(error, OSError):
+            error = refusal_of(error, self._path)
+        if not isinstance(error, Refused):
+            return False
+        answer({"error": {"code": error.code, "message": error.message}})
+        return True
 
 
 def answer(value: dict[str, Any]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import bundles
 from bundles import HIDDEN
-from file_stream import CHUNK, Input, answer, send
-from file_tree import Refused, Tree, describe, folder_in, quote, refusal_of, split_path
+from file_stream import CHUNK, Input, Refusing, answer, send
+from file_tree import Refused, Tree, describe, folder_in, quote, split_path
 from incoming import Incoming
 from paths import WORKSPACE
 
@@ -26,18 +26,11 @@ def main(request: dict[str, Any], root: str = WORKSPACE) -> None:
     """Does what is asked and answers on stdout. Ends with code 1 when it breaks off in the midst of an answer."""
     tree = Tree(root)
     path = request.get("path", "")
-    try:
+    with Refusing(path):
         operation = OPERATIONS.get(request.get("op", ""))
         if operation is None:
             raise Refused("invalid_input", "There is no such operation.")
         operation(tree, split_path(path, root), request)
-    except Refused as refused:
-        answer({"error": {"code": refused.code, "message": refused.message}})
-    except BrokenPipeError:
-        sys.exit(1)
-    except OSError as error:
-        refused = refusal_of(error, path)
-        answer({"error": {"code": refused.code, "message": refused.message}})
 
 
 def show_status(tree: Tree, names: list[str], _request: dict[str, Any]) -> None:

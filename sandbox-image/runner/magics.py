@@ -5,11 +5,11 @@ import importlib
 import os
 import shlex
 import signal
-import site
 import sys
 from typing import Any
 
-from paths import USER_BASE, USER_SITE
+import session_packages
+from paths import USER_SITE
 
 INTERRUPT_GRACE_S = 0.2
 """For a command to end by itself when its cell is interrupted: less than what the cell itself is given."""
@@ -27,11 +27,7 @@ def add_session_packages() -> None:
     if changed == _seen and USER_SITE in sys.path:
         return
     _seen = changed
-    site.ENABLE_USER_SITE, site.USER_BASE, site.USER_SITE = True, USER_BASE, USER_SITE
-    before = list(sys.path)
-    site.addsitedir(USER_SITE)
-    added = [path for path in sys.path if path not in before]
-    sys.path[:] = [*before[:1], *added, *before[1:]]
+    session_packages.put_first()
     importlib.invalidate_caches()
 
 

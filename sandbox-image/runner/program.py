@@ -16,11 +16,13 @@ import installed
 import linux
 import renewal
 import results
+import session_packages
 import stacks
 from execution import read_request
 from imported import Imported
-from paths import RUNNER_DIRECTORY, USER_BASE, USER_SITE, WORKSPACE
+from paths import RUNNER_DIRECTORY, USER_BASE, WORKSPACE
 from script import run_script
+from streams import open_stream
 
 
 OWN_DESCRIPTORS = 8
@@ -81,7 +83,7 @@ class Program:
         # Not before the request is here: whatever runs beside could read or change what is to run next.
         linux.set_dumpable(True)
         linux.prefer_for_oom_kill()
-        _add_session_packages()
+        session_packages.put_first()
         if request.get("context"):
             import_own("context_process").serve(request, self._request, self._display, self._report)
             os._exit(0)
@@ -214,18 +216,8 @@ def open_standard_streams() -> None:
     """Text over the new descriptors 0, 1 and 2, with a terminal's buffering."""
     global _streams_are_open
     _streams_are_open = True
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        stream = open(
-            ("stdin", "stdout", "stderr").index(name),
-            mode,
-            buffering=-1 if name != "stderr" else 1,
-            encoding="utf-8",
-            # As CPython in a UTF-8 locale: undecodable input survives, and stderr never fails to print.
-            errors="backslashreplace" if name == "stderr" else "surrogateescape",
-            closefd=False,
-        )
-        if mode == "w":
-            stream.reconfigure(line_buffering=True)
+    for name in ("stdin", "stdout", "stderr"):
+        stream = open_stream(name)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 
@@ -257,19 +249,6 @@ def _warm_up() -> None:
         exec(compile(b"print(1, file=sink)\n", "", "exec", dont_inherit=True), {"sink": sink})
     linux.oom_kills()
     changes.start_stamp(0)
-
-
-def _add_session_packages() -> None:
-    """Puts the session's own packages before the image's, so that a newer one wins."""
-    import site
-
-    site.ENABLE_USER_SITE, site.USER_BASE, site.USER_SITE = True, USER_BASE, USER_SITE
-    if not os.path.isdir(USER_SITE):
-        return
-    before = list(sys.path)
-    site.addsitedir(USER_SITE)
-    added = [path for path in sys.path if path not in before]
-    sys.path[:] = [before[0], *added, *before[1:]]
 
 
 OWN_NAMES = [name[:-3] for name in os.listdir(RUNNER_DIRECTORY) if name.endswith(".py") and name != "__main__.py"]
