@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LEGACY_HTTP, MODERN_HTTP, runPythonBy, STDIO, type StockClient, textOf } from './clients.ts';
 import { runPython } from './rest-client.ts';
 import { runShell, type Server, startServer } from './server.ts';
+import { TOOL_NAMES } from './support/tool-names.ts';
 
 let server: Server;
 beforeAll(async () => {
@@ -29,18 +30,7 @@ describe.each([...HTTP, ...BY_STDIO])('a stock client (%s)', (_name, connect) =>
 
   test('lists the tools as REST does, with instructions beside them', async () => {
     const listed = await client.list();
-    expect(listed.map(({ name }) => name)).toEqual([
-      'execute_python',
-      'install_dependencies',
-      'list_installed_packages',
-      'write_file',
-      'read_file',
-      'list_files',
-      'get_execution',
-      'cancel_execution',
-      'snapshot_session',
-      'fork_session',
-    ]);
+    expect(listed.map(({ name }) => name)).toEqual(TOOL_NAMES);
     const { tools } = (await (await fetch(`${server.url}/tools`)).json()) as { tools: object[] };
     expect(listed).toMatchObject(tools);
     expect(client.instructions()).toContain('session_id');

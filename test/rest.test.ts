@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { callTool, closeSession, type ErrorAnswer, openSession, post, runPython, userOf } from './rest-client.ts';
 import { containersOf, runShell, type Server, startServer } from './server.ts';
+import { TOOL_NAMES } from './support/tool-names.ts';
 
 let server: Server;
 beforeAll(async () => {
@@ -28,18 +29,7 @@ describe('the curl lines of the README', () => {
 
   test('GET /tools lists the tools', async () => {
     const { tools } = JSON.parse(await curl('curl http://localhost:8000/tools'));
-    expect(tools.map(({ name }: { name: string }) => name)).toEqual([
-      'execute_python',
-      'install_dependencies',
-      'list_installed_packages',
-      'write_file',
-      'read_file',
-      'list_files',
-      'get_execution',
-      'cancel_execution',
-      'snapshot_session',
-      'fork_session',
-    ]);
+    expect(tools.map(({ name }: { name: string }) => name)).toEqual(TOOL_NAMES);
   });
 
   test('POST /execute runs Python', async () => {

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import type { Execution } from './rest-client.ts';
 import { containersOf, newStateDir, startServer } from './server.ts';
 import { type StdioProcess, startStdio } from './stdio-process.ts';
+import { TOOL_NAMES } from './support/tool-names.ts';
 
 const callPython = async (process: StdioProcess, code: string, args: object = {}) =>
   (await process.request('tools/call', { name: 'execute_python', arguments: { code, ...args } })).result as {
@@ -69,7 +70,7 @@ test('without an engine the first call says what to do, and the process lives on
     expect(result.isError).toBe(true);
     expect(result.content[0]?.text).toMatch(/\/nowhere\/docker\.sock.*\n.+/s);
   }
-  expect((await process.request('tools/list')).result?.['tools']).toHaveLength(10);
+  expect((await process.request('tools/list')).result?.['tools']).toHaveLength(TOOL_NAMES.length);
   await process.end();
 });
 

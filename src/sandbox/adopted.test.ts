@@ -1,19 +1,10 @@
 import { duplexPair } from 'node:stream';
 import { describe, expect, it } from 'vitest';
+import { REPORT as WELL } from '../../test/support/report.ts';
 import { Channel } from './channel.ts';
 import { encodeFrame, FIRST_KEPT, FrameType } from './frames.ts';
 
-const REPORT = {
-  exit_code: 3,
-  signal: null,
-  oom_killed: false,
-  survivors: false,
-  error: null,
-  files: [],
-  cpu_ms: 1,
-  peak_memory_bytes: 1,
-  stacks: [],
-};
+const REPORT = { ...WELL, exit_code: 3 };
 const json = (type: number, stream: number, value: unknown) =>
   encodeFrame(type, stream, Buffer.from(JSON.stringify(value)));
 const greeting = (adopted?: unknown) => json(FrameType.ready, 0, { python: '3.13.1', ...(adopted ? { adopted } : {}) });

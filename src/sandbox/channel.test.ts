@@ -1,19 +1,9 @@
 import { type Duplex, duplexPair } from 'node:stream';
 import { describe, expect, it } from 'vitest';
+import { REPORT } from '../../test/support/report.ts';
 import { Channel } from './channel.ts';
 import { encodeFrame, FrameDecoder, FrameType, INITIAL_CREDIT } from './frames.ts';
 
-const REPORT = {
-  exit_code: 0,
-  signal: null,
-  oom_killed: false,
-  survivors: false,
-  error: null,
-  files: [],
-  cpu_ms: 1,
-  peak_memory_bytes: 1,
-  stacks: [],
-};
 const ready = encodeFrame(FrameType.ready, 0, Buffer.from('{}'));
 const end = (stream: number, report: unknown = REPORT) =>
   encodeFrame(FrameType.end, stream, Buffer.from(JSON.stringify(report)));

@@ -1,23 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { REPORT } from '../../test/support/report.ts';
 import { Contexts } from './contexts.ts';
 import type { ExecutionEnd } from './execution.ts';
 
 const signal = new AbortController().signal;
 
 function ended(created: boolean, alive: boolean): ExecutionEnd {
-  const report = {
-    exit_code: 0,
-    signal: null,
-    oom_killed: false,
-    survivors: false,
-    error: null,
-    files: [],
-    cpu_ms: 1,
-    peak_memory_bytes: 1,
-    stacks: [],
-    context_created: created,
-    context_alive: alive,
-  };
+  const report = { ...REPORT, context_created: created, context_alive: alive };
   return { status: 'ok', exitCode: 0, report };
 }
 

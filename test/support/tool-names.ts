@@ -1,0 +1,13 @@
+/** Every tool, in the order that clients see. */
+export const TOOL_NAMES = [
+  'execute_python',
+  'install_dependencies',
+  'list_installed_packages',
+  'write_file',
+  'read_file',
+  'list_files',
+  'get_execution',
+  'cancel_execution',
+  'snapshot_session',
+  'fork_session',
+];
