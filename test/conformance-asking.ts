@@ -41,14 +41,15 @@ const question = (value: string, maxTokens: number) =>
 const answered = ({ mcpReq }: ServerContext, ...keys: string[]) =>
   keys.every((key) => mcpReq.inputResponses !== undefined && key in mcpReq.inputResponses);
 
+/** On the call's own stream: what the SDK sends without it waits for a GET stream that may not be open yet, and is lost. */
+const alongside = ({ id }: ServerContext['mcpReq']) => ({ relatedRequestId: id });
+
 const pushingTools: readonly McpTool[] = [
   fixture(
     'test_sampling',
     async ({ prompt }, { mcpReq }) => {
-      const { content } = await mcpReq.requestSampling({
-        messages: [{ role: 'user', content: { type: 'text', text: String(prompt) } }],
-        maxTokens: 100,
-      });
+      const messages = [{ role: 'user' as const, content: { type: 'text' as const, text: String(prompt) } }];
+      const { content } = await mcpReq.requestSampling({ messages, maxTokens: 100 }, alongside(mcpReq));
       return text(`LLM response: ${JSON.stringify(content)}`);
     },
     { prompt: { type: 'string' } },
@@ -56,50 +57,59 @@ const pushingTools: readonly McpTool[] = [
   fixture(
     'test_elicitation',
     async ({ message }, { mcpReq }) => {
-      const { action, content } = await mcpReq.elicitInput({
-        message: String(message),
-        requestedSchema: {
-          type: 'object',
-          properties: { username: { type: 'string' }, email: { type: 'string' } },
-          required: ['username', 'email'],
+      const { action, content } = await mcpReq.elicitInput(
+        {
+          message: String(message),
+          requestedSchema: {
+            type: 'object',
+            properties: { username: { type: 'string' }, email: { type: 'string' } },
+            required: ['username', 'email'],
+          },
         },
-      });
+        alongside(mcpReq),
+      );
       return text(`User response: action=${action}, content=${JSON.stringify(content)}`);
     },
     { message: { type: 'string' } },
   ),
   fixture('test_elicitation_sep1034_defaults', async (_args, { mcpReq }) => {
-    const { action, content } = await mcpReq.elicitInput({
-      message: 'Please review',
-      requestedSchema: {
-        type: 'object',
-        properties: {
-          name: { type: 'string', default: 'John Doe' },
-          age: { type: 'integer', default: 30 },
-          score: { type: 'number', default: 95.5 },
-          status: { type: 'string', enum: ['active', 'inactive', 'pending'], default: 'active' },
-          verified: { type: 'boolean', default: true },
+    const { action, content } = await mcpReq.elicitInput(
+      {
+        message: 'Please review',
+        requestedSchema: {
+          type: 'object',
+          properties: {
+            name: { type: 'string', default: 'John Doe' },
+            age: { type: 'integer', default: 30 },
+            score: { type: 'number', default: 95.5 },
+            status: { type: 'string', enum: ['active', 'inactive', 'pending'], default: 'active' },
+            verified: { type: 'boolean', default: true },
+          },
         },
       },
-    });
+      alongside(mcpReq),
+    );
     return text(`Elicitation completed: action=${action}, content=${JSON.stringify(content)}`);
   }),
   fixture('test_elicitation_sep1330_enums', async (_args, { mcpReq }) => {
     const options = ['option1', 'option2', 'option3'];
     const titled = ['First', 'Second', 'Third'].map((title, at) => ({ const: `value${at + 1}`, title }));
-    const { action, content } = await mcpReq.elicitInput({
-      message: 'Please choose',
-      requestedSchema: {
-        type: 'object',
-        properties: {
-          untitledSingle: { type: 'string', enum: options },
-          titledSingle: { type: 'string', oneOf: titled },
-          legacyEnum: { type: 'string', enum: ['opt1', 'opt2', 'opt3'], enumNames: ['One', 'Two', 'Three'] },
-          untitledMulti: { type: 'array', items: { type: 'string', enum: options } },
-          titledMulti: { type: 'array', items: { anyOf: titled } },
+    const { action, content } = await mcpReq.elicitInput(
+      {
+        message: 'Please choose',
+        requestedSchema: {
+          type: 'object',
+          properties: {
+            untitledSingle: { type: 'string', enum: options },
+            titledSingle: { type: 'string', oneOf: titled },
+            legacyEnum: { type: 'string', enum: ['opt1', 'opt2', 'opt3'], enumNames: ['One', 'Two', 'Three'] },
+            untitledMulti: { type: 'array', items: { type: 'string', enum: options } },
+            titledMulti: { type: 'array', items: { anyOf: titled } },
+          },
         },
       },
-    });
+      alongside(mcpReq),
+    );
     return text(`Elicitation completed: action=${action}, content=${JSON.stringify(content)}`);
   }),
 ];
