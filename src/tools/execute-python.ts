@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import { z } from 'zod';
 import type { ExecutionEnd, ExecutionRequest } from '../sandbox/execution.ts';
+import type { FullReport } from '../sandbox/report.ts';
 import type { Lease } from '../sandbox/sessions.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
 import { identify, programText, sessionIdInput, tellReset } from './fields.ts';
@@ -28,6 +29,7 @@ const RESULTS_IN_ALL = 4;
 /** Of the session's disk, that kept output may take. */
 const KEPT_PART = 1 / 4;
 const MIB = 1024 * 1024;
+const NOTEBOOK_HINT = 'This is notebook syntax: pass context: "main" to run it.';
 
 function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimits) {
   return z.strictObject({
@@ -176,19 +178,26 @@ function keepPolicy(id: string, { background }: Input, limits: ExecutePythonLimi
 
 export function toOutcome(end: ExecutionEnd, limit: ExecutionOutput['limit']) {
   const { report } = end;
-  const { denied: _, ...error } = report?.error ?? {};
   const stacks = end.status === 'timeout' && report?.stacks.length ? { stacks: report.stacks } : {};
   return {
     status: end.status,
     exit_code: end.exitCode,
     ...(end.status === 'crashed' && report?.signal ? { signal: nameOfSignal(report.signal) } : {}),
-    ...(report?.error && end.status !== 'ok' ? { error: error as NonNullable<ExecutionOutput['error']> } : {}),
+    ...(report?.error && end.status !== 'ok' ? { error: describeError(report.error) } : {}),
     files: report?.files ?? [],
     ...(end.termination ? { termination: { by: end.termination, ...stacks } } : {}),
     ...(limit ? { limit } : {}),
     ...tellReset(end),
     ...(report ? { cpu_ms: report.cpu_ms, peak_memory_bytes: report.peak_memory_bytes } : {}),
   };
+}
+
+function describeError({
+  denied: _,
+  hint,
+  ...error
+}: NonNullable<FullReport['error']>): NonNullable<ExecutionOutput['error']> {
+  return hint === 'notebook' ? { ...error, hint: NOTEBOOK_HINT } : error;
 }
 
 function nameOfSignal(number: number): string {

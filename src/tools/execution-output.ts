@@ -32,7 +32,12 @@ export const executionOutput = z.object({
   stderr: z.string(),
   results: resultsOutput,
   error: z
-    .object({ name: z.string(), value: z.string(), traceback: z.string() })
+    .object({
+      name: z.string(),
+      value: z.string(),
+      traceback: z.string(),
+      hint: z.string().optional().describe('What to do about it, where that is known.'),
+    })
     .optional()
     .describe('The uncaught Python exception.'),
   truncated: z.object({ stdout: leftOut, stderr: leftOut }).optional(),
@@ -88,6 +93,7 @@ function describeEnd({ execution_id, status, ...output }: ExecutionOutput): stri
     exit_code === null ? 'it did not end by itself' : `exit code ${exit_code}`,
     signal && `a crash: ${signal}`,
     error && `${error.name}: ${error.value.split('\n', 1)[0]}`,
+    error?.hint,
     limit && `limit ${limit.name} = ${limit.value}; to change it: ${limit.setting}`,
     termination && `ended by ${termination.by}`,
     status !== 'ok' && peak !== undefined && `peak memory ${Math.round(peak / 1024 / 1024)} MiB`,
