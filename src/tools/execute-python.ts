@@ -9,6 +9,7 @@ import { identify, programText, sessionIdInput, tellReset } from './fields.ts';
 import { leaseSession } from './lease.ts';
 import { type ExecutionLimits, metLimit } from './limits.ts';
 import { OutputStreams } from './output-streams.ts';
+import { Stopwatch } from './timings.ts';
 import { ignoreEvents, type Tool, type ToolContext } from './tool.ts';
 
 export interface ExecutePythonLimits extends ExecutionLimits {
@@ -123,7 +124,7 @@ async function run(
   const timeoutS = timeoutOf(input, limits);
   const results = resultsPolicy(limits);
   const output = new OutputStreams(emit, { outputLimit: limits.outputLimit, results });
-  const started = performance.now();
+  const stopwatch = new Stopwatch();
   const end = await session.execute(
     {
       ...toRequest(input),
@@ -135,11 +136,14 @@ async function run(
       timeoutMs: timeoutS * 1000,
       signal,
       onOutput: output.take,
-      onProgress: (message) => void emit({ type: 'progress', message }),
-      ...(onBegin ? { onBegin } : {}),
+      onWait: (message) => void emit({ type: 'progress', message, status: 'queued' }),
+      onBegin: () => {
+        stopwatch.begin();
+        onBegin?.();
+      },
     },
   );
-  const durationMs = performance.now() - started;
+  const timings = stopwatch.read();
   await output.finish();
   return {
     ...identify(lease),
@@ -147,7 +151,7 @@ async function run(
     ...(end.context ? { context: end.context, contexts: session.contexts.names } : {}),
     ...toOutcome(end, metLimit(end, timeoutS, limits)),
     ...output.fold(end),
-    duration_ms: round(durationMs),
+    ...timings,
   };
 }
 
@@ -202,8 +206,4 @@ function describeError({
 
 function nameOfSignal(number: number): string {
   return Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`;
-}
-
-export function round(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
 }
