@@ -73,6 +73,22 @@ describe('the configuration', () => {
     },
   );
 
+  it('keeps default time limits within the highest, and refuses those set above it', () => {
+    expect(loadConfig({ ...HOME, GLOVEBOX_MAX_TIMEOUT_S: '20' })).toMatchObject({
+      execTimeoutS: 20,
+      installTimeoutS: 20,
+    });
+    for (const name of ['EXEC_TIMEOUT_S', 'INSTALL_TIMEOUT_S']) {
+      const env = { ...HOME, GLOVEBOX_MAX_TIMEOUT_S: '20', [`GLOVEBOX_${name}`]: '21' };
+      expect(() => loadConfig(env)).toThrow(`GLOVEBOX_${name} is 21, above the highest, 20.`);
+    }
+  });
+
+  it('refuses times that no date can hold', () => {
+    for (const name of ['IDLE_TTL_S', 'HIBERNATE_AFTER_S', 'ARCHIVE_TTL_S'])
+      expect(() => loadConfig({ ...HOME, [`GLOVEBOX_${name}`]: '1e300' })).toThrow(`GLOVEBOX_${name} is "1e300"`);
+  });
+
   it('gives the workspace half of the memory when that is less than its default', () => {
     expect(loadConfig(HOME).diskMb).toBe(512);
     expect(loadConfig({ ...HOME, GLOVEBOX_MEMORY_MB: '256' }).diskMb).toBe(128);

@@ -5,6 +5,8 @@ import { z } from 'zod';
 import { GloveboxError } from './errors.ts';
 import { nearest } from './nearest.ts';
 
+const YEAR_S = 31_536_000;
+
 /** A whole number from text or a number; units are in the setting's name. */
 const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
 const list = z
@@ -91,16 +93,19 @@ const settings = z.strictObject({
   idle_ttl_s: z.coerce
     .number()
     .positive()
+    .max(YEAR_S)
     .default(1800)
     .describe('A session unused for so long is closed, or hibernated if it may be.'),
   hibernate_after_s: z.coerce
     .number()
     .min(0)
+    .max(YEAR_S)
     .default(300)
     .describe('A session unused for so long becomes an archive without a container; 0, or idle_ttl_s or more: never.'),
   archive_ttl_s: z.coerce
     .number()
     .positive()
+    .max(YEAR_S * 100)
     .default(604_800)
     .describe('The archive of a session that is not used again is removed after so long.'),
   archive_mb: whole(1, 1_048_576 * 64)
@@ -114,7 +119,7 @@ const settings = z.strictObject({
     .describe(
       'What an execution changed is in a checkpoint, which a lost container comes back from, within so long; 0: never.',
     ),
-  max_lifetime_s: whole(10, 31_536_000).default(86_400).describe('A session older than this is closed.'),
+  max_lifetime_s: whole(10, YEAR_S).default(86_400).describe('A session older than this is closed.'),
   max_sessions: whole(1, 100_000).default(100).describe('Sessions in all.'),
   max_sessions_per_owner: whole(1, 100_000).default(50).describe('Sessions of one owner.'),
   max_executions: whole(1, 100_000)
@@ -256,10 +261,12 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, flags: readonly
   if (!parsed.success) throw invalidSetting(parsed.error, values, spelled);
   checkListening(parsed.data);
   checkMemory(parsed.data);
+  const timeouts = timeoutsWithin(parsed.data, spelled);
   const stateDir = stateDirectory(parsed.data, env);
   return Object.freeze({
     ...camelCased(parsed.data),
     diskMb: parsed.data.disk_mb ?? Math.min(512, Math.floor(parsed.data.memory_mb / 2)),
+    ...timeouts,
     ...executionLimits(parsed.data),
     stateDir,
     apiKeysFile: resolve(parsed.data.api_keys_file ?? join(stateDir, 'keys.json')),
@@ -383,6 +390,21 @@ function checkMemory(parsed: Settings): void {
       { hint: 'Raise it, or lower GLOVEBOX_MEMORY_MB.' },
     );
   }
+}
+
+/** The default time limits, lowered to the highest that there may be; those that were set must be within it. */
+function timeoutsWithin({ exec_timeout_s, install_timeout_s, max_timeout_s }: Settings, spelled: Map<string, string>) {
+  for (const [name, value] of Object.entries({ exec_timeout_s, install_timeout_s })) {
+    const written = spelled.get(name);
+    if (!written || value <= max_timeout_s) continue;
+    throw new GloveboxError('invalid_input', `${written} is ${value}, above the highest, ${max_timeout_s}.`, {
+      hint: `Lower it, or raise ${PREFIX}MAX_TIMEOUT_S.`,
+    });
+  }
+  return {
+    execTimeoutS: Math.min(exec_timeout_s, max_timeout_s),
+    installTimeoutS: Math.min(install_timeout_s, max_timeout_s),
+  };
 }
 
 /** Without keys there is one owner, who may have all places. */

@@ -17,11 +17,13 @@ const ERROR_TABLE = {
     hint: 'It ended with its session, or was never in the background: run it again.',
   },
   session_busy: { status: 409, hint: 'Wait for the running executions of this session to end, then call again.' },
+  file_exists: { status: 412, hint: 'Use another name, or write it without asking that it be new.' },
   payload_too_large: { status: 413, hint: 'Send less in one request.' },
   capacity_exceeded: { status: 429, hint: 'Close a session that is no longer needed, or try again later.' },
   internal_error: { status: 500, hint: "Try again; if it happens again, look at the server's log." },
   sandbox_lost: { status: 502, hint: 'Call again: the session continues in a new sandbox.' },
   engine_unavailable: { status: 503, hint: 'Start the container engine, then try again.' },
+  disk_full: { status: 507, hint: 'Delete files that are no longer needed, then call again.' },
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_TABLE;

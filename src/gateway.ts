@@ -3,7 +3,7 @@ import type { Config } from './config.ts';
 import { findAuthorities, PIP_DEFAULT_INDEX, readHostIndexes } from './docker/index-access.ts';
 import { GloveboxError } from './errors.ts';
 import type { Log } from './log.ts';
-import { createGateway, type Gateway } from './packages/gateway.ts';
+import { checkGateway, createGateway, type Gateway } from './packages/gateway.ts';
 import type { Core } from './sandbox/core.ts';
 import { once } from './sandbox/once.ts';
 import type { Session } from './sandbox/sessions.ts';
@@ -14,19 +14,24 @@ export class LazyGateway implements AsyncDisposable {
   readonly #open: () => Promise<Gateway>;
   #gateway: Gateway | undefined;
 
+  /** @throws GloveboxError `invalid_input` for settings that every installation would fail by. */
   constructor(config: Config, log: Log, core: () => Core) {
+    const { hostEnvironment, packagesAllow, packagesDeny, packagesSdists, cacheDir, cacheMb } = config;
+    const sources = {
+      allow: packagesAllow,
+      deny: packagesDeny,
+      sdists: packagesSdists,
+      caFile: findAuthorities(hostEnvironment.caFile),
+      proxy: hostEnvironment.proxy,
+    };
+    checkGateway({ ...sources, indexUrls: config.indexUrl ?? [] });
     this.#log = log;
     this.#open = once(async () => {
-      const { hostEnvironment, packagesAllow, packagesDeny, packagesSdists, cacheDir, cacheMb } = config;
       this.#gateway = createGateway({
         indexUrls: config.indexUrl ?? (await findIndexes(core())),
-        allow: packagesAllow,
-        deny: packagesDeny,
-        sdists: packagesSdists,
+        ...sources,
         cacheDir,
         cacheLimitBytes: cacheMb * 2 ** 20,
-        caFile: findAuthorities(hostEnvironment.caFile),
-        proxy: hostEnvironment.proxy,
         log,
       });
       return this.#gateway;

@@ -6,6 +6,7 @@ import { DockerEngine } from './docker/engine.ts';
 import { ensureImage } from './docker/image.ts';
 import { installEngine } from './docker/install.ts';
 import { storageFor } from './docker/storage.ts';
+import { checkSuitability } from './docker/suitability.ts';
 import { toGloveboxError } from './errors.ts';
 import { LazyGateway } from './gateway.ts';
 import { createApp } from './http/app.ts';
@@ -118,6 +119,8 @@ function createCore(
   gateway: LazyGateway,
   { install, patienceMs }: { install: boolean; patienceMs?: number },
 ): Core {
+  // Sizes that do not go together are refused now, rather than at every start of a sandbox.
+  storageFor(config.memoryMb, config.diskMb);
   return new Core({
     instance,
     limits: config,
@@ -140,10 +143,9 @@ function createCore(
 
 /** An engine and a sandbox image: those that are there, else installed and built where that is allowed. */
 async function setUp(config: Config, log: Log, install: boolean, label: string, report: Report): Promise<Backend> {
-  // Sizes that do not go together are refused now, rather than at every start of a sandbox.
-  storageFor(config.memoryMb, config.diskMb);
   const found = install ? await findEngine(config) : await connectEngine(config);
   const { docker } = found ?? (await installEngine(config, report));
+  await checkSuitability(docker, config);
   const image = await ensureImage(docker, config, report);
   const { memoryMb, cpus, pids, diskMb, maxLifetimeS, runtime, preload } = config;
   const sizes = { memoryMb, cpus, pids, diskMb, maxLifetimeS, ...(runtime ? { runtime } : {}) };

@@ -9,6 +9,7 @@ import {
   openSession,
   post,
   runPython,
+  streamPython,
   userOf,
 } from './rest-client.ts';
 import { containerOfUser, processesOf, type Server, startServer } from './server.ts';
@@ -55,6 +56,32 @@ const refusal = async (response: Response) => {
 };
 
 describe('a background execution', () => {
+  test('is queued while its session has no place for it, as calls in the foreground are', async () => {
+    const session_id = await openSession(server);
+    const held = await Promise.all(Array.from({ length: 4 }, () => start(waitForFile('go'), { session_id })));
+    await expect
+      .poll(async () => Promise.all(held.map(async ({ execution_id }) => (await follow(execution_id)).status)))
+      .toEqual(['running', 'running', 'running', 'running']);
+    const { execution_id } = await start('print("at last")', { session_id });
+    expect(await follow(execution_id)).toMatchObject({ status: 'queued', duration_ms: 0, stdout: '' });
+    const told: unknown[] = [];
+    for await (const { event, data } of streamPython(server, { code: 'print(2)', session_id })) {
+      if (event === 'progress') {
+        told.push(data);
+        await fetch(`${server.url}/sessions/${session_id}/files/go`, { method: 'PUT', body: '' });
+      }
+      if (event === 'result') expect(data).toMatchObject({ result: { status: 'ok', queued_ms: expect.any(Number) } });
+    }
+    expect(told).toEqual([
+      { message: 'Waiting for a place in this session; 1 of your calls are ahead.', status: 'queued' },
+    ]);
+    expect(await waitFor(execution_id)).toMatchObject({
+      status: 'ok',
+      stdout: 'at last\n',
+      queued_ms: expect.any(Number),
+    });
+  });
+
   test('is answered at once, goes on without its caller, and tells its result to who waits for the end', async () => {
     const session_id = await openSession(server);
     const client = new AbortController();

@@ -92,7 +92,8 @@ describe('a file that is sent', () => {
     expect((await put('again', '1')).status).toBe(201);
     expect((await put('again', '2')).status).toBe(200);
     expect(await refusal(put('again', '3', { 'if-none-match': '*' }))).toMatchObject({
-      status: 400,
+      status: 412,
+      code: 'file_exists',
       message: expect.stringContaining('exists already'),
     });
     expect(await (await get('again')).text()).toBe('2');
@@ -191,8 +192,8 @@ describe('nothing is there of an upload', () => {
     expect(refused).toMatchObject({ code: 'payload_too_large', hint: expect.stringContaining('GLOVEBOX_DISK_MB') });
     await python('open("filler", "wb").write(bytes(50 << 20))');
     expect(await refusal(put('also/too-large', randomBytes(30 * MIB)))).toMatchObject({
-      status: 429,
-      code: 'capacity_exceeded',
+      status: 507,
+      code: 'disk_full',
       hint: expect.stringContaining('GLOVEBOX_DISK_MB'),
     });
     expect((await remove('filler')).status).toBe(204);
@@ -427,8 +428,8 @@ describe('a folder', () => {
   test('is not made of a tar that holds more than there is room for', async () => {
     const many = await tarOf(...Array.from({ length: 51_000 }, (_, at) => ({ name: `${at}` })));
     expect(await refusal(put('bomb', many, TAR, '?unpack=1'))).toMatchObject({
-      status: 429,
-      code: 'capacity_exceeded',
+      status: 507,
+      code: 'disk_full',
     });
     expect((await remove('bomb', '?recursive=1')).status).toBe(204);
     expect(await refusal(put('bomb', 'no tar', { 'content-type': 'text/plain' }, '?unpack=1'))).toMatchObject({

@@ -150,11 +150,12 @@ describe('executions', () => {
   test('that wait tell so, and their wait is no part of their time limit', async () => {
     const held = ['told-1', 'told-2'].map((id) => runPython(server, HELD, { session_id: id }, alice));
     await loadOf(server, alice).toEqual([2, 0]);
-    const heard: string[] = [];
+    const heard: unknown[] = [];
+    const began = performance.now();
     const stream = (async () => {
       const args = { code: CLOCK, session_id: 'told-1', timeout_s: 2 };
       for await (const { event, data } of streamPython(server, args, alice)) {
-        if (event === 'progress') heard.push((data as { message: string }).message);
+        if (event === 'progress') heard.push(data);
         if (event === 'result') return (data as { result: Execution }).result;
       }
       throw new Error('no result');
@@ -171,9 +172,12 @@ describe('executions', () => {
     // Longer than either may run.
     await new Promise((resolve) => setTimeout(resolve, 2100));
     for (const id of ['told-1', 'told-2']) await release(server, id, alice);
-    expect((await stream).status).toBe('ok');
+    const { status, duration_ms, queued_ms = 0 } = await stream;
+    expect(status).toBe('ok');
+    expect(queued_ms).toBeGreaterThanOrEqual(2000);
+    expect(duration_ms + queued_ms).toBeLessThanOrEqual(performance.now() - began);
     expect((await byMcp).structuredContent).toMatchObject({ status: 'ok' });
-    expect(heard).toEqual(['Waiting for a place to run; 0 of your calls are ahead.']);
+    expect(heard).toEqual([{ message: 'Waiting for a place to run; 0 of your calls are ahead.', status: 'queued' }]);
     for (const { status } of await Promise.all(held)) expect(status).toBe('ok');
   });
 

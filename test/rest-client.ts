@@ -31,6 +31,7 @@ export interface Execution {
   limit?: { name: string; value: number | string; setting: string };
   session_reset?: { reason: string; lost: string[] };
   duration_ms: number;
+  queued_ms?: number;
   cpu_ms?: number;
   peak_memory_bytes?: number;
 }

@@ -96,6 +96,33 @@ describe('what a result tells', () => {
     expect(status).toBe('error');
     expect(error).toMatchObject({ name: 'SyntaxError', traceback: expect.stringContaining('line 2') });
   });
+
+  test.each([
+    ['await', 'import asyncio\nawait asyncio.sleep(0)'],
+    ['async for', 'async for x in y:\n    pass'],
+    ['a command', 'x = 1\nif x:\n    !ls -l\n'],
+    ['a magic', '%timeit 1 + 1'],
+    ['a cell magic', '\n%%bash\nfor x in *; do echo $x; done'],
+    ['several', '%pip install x\n!ls\nawait f()'],
+  ])('notebook syntax, %s, is told how to run', async (_what, code) => {
+    const { status, error } = await runPython(server, code);
+    expect(status).toBe('error');
+    expect(error).toMatchObject({ name: 'SyntaxError', hint: expect.stringContaining('context: "main"') });
+  });
+
+  test.each([
+    ['another mistake', 'await f()\nx = = 1'],
+    ['a remainder over two lines', 'x = (1\n% 2\ny = 3'],
+    ['await in a function', 'def f():\n    await g()'],
+    ['await in a class', 'class C:\n    await g()'],
+    ['code of its own making', 'compile("!ls", __file__, "exec")'],
+    ['an exception of its own', 'raise SyntaxError("!ls")'],
+    ['text of a magic', 's = """\n!ls\n"""\nif:'],
+  ])('%s is no notebook syntax', async (_what, code) => {
+    const { status, error } = await runPython(server, code);
+    expect(status).toBe('error');
+    expect(error).not.toHaveProperty('hint');
+  });
 });
 
 describe('limits of a run', () => {

@@ -69,6 +69,21 @@ describe('a start that cannot be', () => {
     );
   });
 
+  test.each([
+    ['GLOVEBOX_CPUS', '1023.5', /1023\.5.* 0\.01 to \d+\.\n.*lower GLOVEBOX_CPUS/],
+    ['GLOVEBOX_RUNTIME', 'nonesuch', /"nonesuch": the engine knows .*runc.*\n.*leave GLOVEBOX_RUNTIME out/],
+    ['GLOVEBOX_DISK_MB', '1000', /1000.* 1024 MiB.*\n.*lower GLOVEBOX_DISK_MB to/],
+    ['GLOVEBOX_INDEX_URL', 'ftp://mirror.example/simple', /ftp:.*\n.*http:\/\/, https:\/\/ and file:/],
+    ['GLOVEBOX_INDEX_URL', 'https://mirror.example/simple,http://', /has http:\/\/,.*\n.*https:/],
+    ['GLOVEBOX_INDEX_URL', 'mirror.example/simple', /mirror\.example.*\n.*directories that exist/],
+    ['GLOVEBOX_PACKAGES_ALLOW', 'requests,***', /"requests,\*\*\*".*\n.*=requests,pandas>=2/],
+    ['SSL_CERT_FILE', '/nowhere/ca.pem', /\/nowhere\/ca\.pem.*\n.*SSL_CERT_FILE/],
+  ])('with %s=%s, which every call would fail by', async (name, value, said) => {
+    const text = await refusedStart({ [name]: value });
+    expect(text).toMatch(said);
+    expect(text).toContain(name);
+  });
+
   test.each(['unix:///nowhere/docker.sock', 'tcp://127.0.0.1:1', 'nonsense'])(
     'with an engine at %s',
     async (address) => {

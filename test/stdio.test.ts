@@ -37,6 +37,17 @@ test('nothing but JSON-RPC comes on stdout, whatever the code prints', async () 
   for (const line of process.lines) expect(JSON.parse(line)).toMatchObject({ jsonrpc: '2.0' });
 });
 
+test('a setting that the engine cannot meet is what the first call is told', async () => {
+  const process = startStdio(newStateDir(), { GLOVEBOX_CPUS: '1023.5' });
+  await process.initialize();
+  const result = await callPython(process, 'print(1)');
+  expect(result).toMatchObject({
+    isError: true,
+    content: [{ text: expect.stringMatching(/GLOVEBOX_CPUS is 1023\.5/) }],
+  });
+  await process.end();
+});
+
 test('an engine is not even asked before the first call', async () => {
   const stateDir = newStateDir();
   const address = join(stateDir, 'engine.sock');

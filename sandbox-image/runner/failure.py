@@ -1,14 +1,20 @@
 """What is reported of an uncaught exception. Imported only when there is one."""
 
 import errno
+import linecache
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
+
+import _ast
 
 MAX_TRACEBACK = 64 * 1024
 """Most characters of a traceback that are reported; its end says most."""
 MAX_VALUE = 4096
 _MAX_CAUSES = 20
+_LONGEST_SOURCE = 256 * 1024
+"""Most characters that are compiled anew to say what is wrong with them."""
 
 _DENIALS = {
     errno.ENOSPC: "disk",
@@ -21,7 +27,10 @@ _DENIALS = {
 
 
 def report(error: BaseException, tell: Callable[[dict[str, Any]], None]) -> None:
-    """Tells `{name, value, traceback, denied?}`; `denied` is the limit of the sandbox that stands behind it."""
+    """Tells `{name, value, traceback, denied?, hint?}`.
+
+    `denied` is the limit of the sandbox that stands behind it; `hint` is "notebook" for a script that is a cell.
+    """
     text = "".join(traceback.format_exception(error))
     body: dict[str, Any] = {
         "name": type(error).__name__,
@@ -30,7 +39,32 @@ def report(error: BaseException, tell: Callable[[dict[str, Any]], None]) -> None
     }
     if denied := next(filter(None, map(_denied, _causes(error))), None):
         body["denied"] = denied
+    if type(error) is SyntaxError and _is_cell(error):
+        body["hint"] = "notebook"
     tell(body)
+
+
+def _is_cell(error: SyntaxError) -> bool:
+    """Whether the script itself does not compile, and would but for lines and awaits that only notebooks know."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if error.__traceback__ is not None or error.filename is None or error.filename != script:
+        return False
+    lines = linecache.getlines(error.filename)
+    if next((line for line in lines if line.strip()), "").startswith("%%"):
+        return True
+    source = "".join(map(_without_magic, lines))
+    if len(source) > _LONGEST_SOURCE:
+        return False
+    try:
+        compile(source, error.filename, "exec", _ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except Exception:  # noqa: BLE001 - whatever the compiler has against it, it is no cell
+        return False
+    return True
+
+
+def _without_magic(line: str) -> str:
+    code = line.lstrip()
+    return f"{line[: -len(code)]}pass\n" if code.startswith(("!", "%")) else line
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -52,7 +52,7 @@ class Incoming:
         if not stat.S_ISREG(mode):
             raise Refused("invalid_input", f"{quote(path)} is there and not a regular file.")
         if not replace:
-            raise Refused("invalid_input", f"{quote(path)} exists already.")
+            raise Refused("file_exists", f"{quote(path)} exists already.")
         return stat.S_IMODE(mode) & 0o777
 
     def write(self, data: bytes) -> None:

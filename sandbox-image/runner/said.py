@@ -17,8 +17,8 @@ def error(value: Any) -> Any:
         texts = {key: value[key] for key in ("name", "value", "traceback") if isinstance(value[key], str)}
     except (TypeError, KeyError):
         return None
-    denied = value.get("denied")
-    return {**texts, **({"denied": denied} if isinstance(denied, str) else {})} if len(texts) == 3 else None
+    more = {key: value[key] for key in ("denied", "hint") if isinstance(value.get(key), str)}
+    return {**texts, **more} if len(texts) == 3 else None
 
 
 def numbers(value: Any, names: tuple[str, ...]) -> dict[str, Any]:

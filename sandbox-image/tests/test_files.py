@@ -253,7 +253,7 @@ class Writing(FilesTest):
 
     def test_create_replaces_nothing(self) -> None:
         self.make("file", b"old")
-        self.assertEqual(self.refusal("write", "file", whole(b"new"), mode="create")["code"], "invalid_input")
+        self.assertEqual(self.refusal("write", "file", whole(b"new"), mode="create")["code"], "file_exists")
         self.assertEqual(self.contents("file"), b"old")
 
     def test_no_file_takes_the_place_of_a_folder(self) -> None:

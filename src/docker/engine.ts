@@ -4,6 +4,7 @@ import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Engine, EngineInfo, SandboxInfo, SandboxSpec } from '../sandbox/engine.ts';
 import { demultiplex } from './demux.ts';
+import { statusOf } from './inspect.ts';
 import { containerOptions, killExecOptions, LABELS, PROCESS_COLUMNS, runnerExecOptions } from './spec.ts';
 
 /** Most that a runner's stderr adds to the log: it says something only when it is broken, or in hostile hands. */
@@ -131,11 +132,6 @@ function translate(error: unknown): GloveboxError {
     });
   }
   return new GloveboxError('engine_unavailable', 'The container engine does not answer.', { cause: error });
-}
-
-function statusOf(error: unknown): number | undefined {
-  const status = (error as { statusCode?: unknown }).statusCode;
-  return typeof status === 'number' ? status : undefined;
 }
 
 function reasonOf(error: unknown): string {

@@ -12,6 +12,6 @@ export async function hasImage(docker: Dockerode, reference: string): Promise<bo
 }
 
 /** The HTTP status that the engine refused with, if it was reached. */
-function statusOf(error: unknown): number | undefined {
+export function statusOf(error: unknown): number | undefined {
   return error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : undefined;
 }

@@ -27,9 +27,9 @@ export function storageFor(memoryMb: number, diskMb: number): Storage {
   if (diskMb > largest) {
     throw new GloveboxError(
       'invalid_input',
-      `A workspace of ${diskMb} MiB does not fit in ${memoryMb} MiB of memory.`,
+      `GLOVEBOX_DISK_MB is ${diskMb}: so large a workspace does not fit in ${memoryMb} MiB of memory.`,
       {
-        hint: `The workspace is kept in memory: lower disk_mb to ${largest} or less, or raise memory_mb.`,
+        hint: `The workspace is kept in memory: lower GLOVEBOX_DISK_MB to ${largest} or less, or raise GLOVEBOX_MEMORY_MB.`,
       },
     );
   }

@@ -3,6 +3,9 @@ import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/
 import { type Connection, rpcError } from './connection.ts';
 import type { McpServers } from './server.ts';
 
+/** Timers take no more than 24 days. */
+const LONGEST_SWEEP_MS = 60_000;
+
 export interface LegacySessionLimits {
   /** A session with no call under way and no open stream ends after so long: JS clients' `close()` sends no DELETE. */
   readonly idleTtlMs: number;
@@ -33,7 +36,10 @@ export class LegacySessions {
   constructor(servers: McpServers, limits: LegacySessionLimits) {
     this.#servers = servers;
     this.#limits = limits;
-    this.#sweeper = setInterval(() => this.#sweep(), Math.max(10, limits.idleTtlMs / 4)).unref();
+    this.#sweeper = setInterval(
+      () => this.#sweep(),
+      Math.min(LONGEST_SWEEP_MS, Math.max(10, limits.idleTtlMs / 4)),
+    ).unref();
   }
 
   get count(): number {

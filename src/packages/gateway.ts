@@ -8,7 +8,7 @@ import { type GatewayClient, type GatewayParts, handleRequest } from './gateway-
 import { Indexes, parseIndexLocation } from './indexes.ts';
 import { DEFAULT_LIMITS, type GatewayLimits } from './limits.ts';
 import { MetadataStore } from './metadata-store.ts';
-import { Policy } from './policy.ts';
+import { Policy, type PolicyOptions } from './policy.ts';
 import { noTraffic, type Traffic } from './traffic.ts';
 import { Upstream } from './upstream.ts';
 
@@ -49,15 +49,27 @@ const LARGEST_HEAD = 8192;
 /** For the last answer of a connection to arrive. */
 const LINGER_MS = 2000;
 
+type Sources = Pick<GatewayOptions, 'indexUrls' | 'caFile' | 'proxy' | 'limits'> & PolicyOptions;
+
+/** Opens nothing. @throws GloveboxError `invalid_input`, as {@link createGateway} does. */
+export function checkGateway(sources: Sources): void {
+  readSources(sources).upstream.close();
+}
+
+function readSources(sources: Sources) {
+  const { proxy, caFile } = sources;
+  const limits = { ...DEFAULT_LIMITS, ...sources.limits };
+  const locations = sources.indexUrls.map(parseIndexLocation);
+  const configured = locations.filter((location) => location instanceof URL);
+  const policy = new Policy(sources);
+  return { limits, locations, policy, upstream: new Upstream({ configured, caFile, proxy, limits }) };
+}
+
 /** @throws GloveboxError `invalid_input` for an index, policy entry, CA file or proxy that cannot be used. */
 export function createGateway(options: GatewayOptions): Gateway {
-  const { log, proxy, caFile } = options;
-  const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const locations = options.indexUrls.map(parseIndexLocation);
-  const configured = locations.filter((location) => location instanceof URL);
+  const { log } = options;
+  const { limits, locations, policy, upstream } = readSources(options);
   const traffic = noTraffic();
-  const policy = new Policy(options);
-  const upstream = new Upstream({ configured, caFile, proxy, limits });
   const cache = new DiskCache({ dir: options.cacheDir, limitBytes: options.cacheLimitBytes, log });
   const shared = { upstream, cache, limits, traffic, log };
   const indexes = new Indexes(locations, shared);

@@ -16,9 +16,13 @@ export function parseIndexLocation(text: string): IndexLocation {
   if (url?.protocol === 'http:' || url?.protocol === 'https:') return url;
   const directory = url === undefined ? resolve(text) : toPath(url);
   if (directory !== undefined && isDirectory(directory)) return directory;
-  throw new GloveboxError('invalid_input', `The package index ${text.replace(/\/\/[^/]*@/, '//')} cannot be used.`, {
-    hint: 'GLOVEBOX_INDEX_URL takes http(s):// addresses, file:/// addresses and directories that exist.',
-  });
+  throw new GloveboxError(
+    'invalid_input',
+    `GLOVEBOX_INDEX_URL has ${text.replace(/\/\/[^/]*@/, '//')}, which is no package index.`,
+    {
+      hint: 'It takes http://, https:// and file:/// addresses and directories that exist, with commas in between.',
+    },
+  );
 }
 
 function toPath(url: URL | null): string | undefined {

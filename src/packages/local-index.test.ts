@@ -56,7 +56,7 @@ test.each(['ftp://host/simple', '/no/such/directory', 'file:///no/such/directory
         proxy: {},
         log: { debug() {}, info() {}, warn() {}, error() {} },
       });
-    expect(make).toThrow('cannot be used');
+    expect(make).toThrow('which is no package index');
     expect(make).not.toThrow('secret');
   },
 );

@@ -20,8 +20,8 @@ export class Policy {
 
   /** @throws GloveboxError `invalid_input` for an entry that is no requirement. */
   constructor({ allow, deny, sdists }: PolicyOptions) {
-    this.#allow = allow.length > 0 ? byProject(allow) : undefined;
-    this.#deny = byProject(deny);
+    this.#allow = allow.length > 0 ? byProject(allow, 'GLOVEBOX_PACKAGES_ALLOW') : undefined;
+    this.#deny = byProject(deny, 'GLOVEBOX_PACKAGES_DENY');
     this.#sdists = sdists === 'allow';
   }
 
@@ -79,15 +79,22 @@ export class Policy {
   }
 }
 
-function byProject(entries: readonly string[]): Map<string, Requirement[]> {
-  return Map.groupBy(entries.map(parseEntry), ({ project }) => project);
+function byProject(entries: readonly string[], setting: string): Map<string, Requirement[]> {
+  const requirements = entries.map((entry) => parseEntry(entry, setting));
+  return Map.groupBy(requirements, ({ project }) => project);
 }
 
 /** A rule that held for some sandboxes, or some uses of a package, would be taken for one that holds. */
-function parseEntry(entry: string): Requirement {
-  const requirement = parseRequirement(entry);
-  if (requirement.marker === undefined && requirement.extras.length === 0) return requirement;
-  throw new GloveboxError('invalid_input', `"${entry}" in the package lists has a marker or extras.`, {
-    hint: 'Give names and versions only in GLOVEBOX_PACKAGES_ALLOW and GLOVEBOX_PACKAGES_DENY: "requests", "pandas>=2".',
-  });
+function parseEntry(entry: string, setting: string): Requirement {
+  try {
+    const requirement = parseRequirement(entry);
+    if (requirement.marker === undefined && requirement.extras.length === 0) return requirement;
+    throw new GloveboxError('invalid_input', `"${entry}" has a marker or extras.`);
+  } catch (cause) {
+    if (!(cause instanceof GloveboxError)) throw cause;
+    throw new GloveboxError('invalid_input', `${setting}: ${cause.message}`, {
+      hint: `Give names and versions only, with commas in between: ${setting}=requests,pandas>=2`,
+      cause,
+    });
+  }
 }

@@ -3,15 +3,13 @@ import { REPORT } from '../../test/support/report.ts';
 import { Contexts } from './contexts.ts';
 import type { ExecutionEnd } from './execution.ts';
 
-const signal = new AbortController().signal;
-
 function ended(created: boolean, alive: boolean): ExecutionEnd {
   const report = { ...REPORT, context_created: created, context_alive: alive };
   return { status: 'ok', exitCode: 0, report };
 }
 
 async function run(contexts: Contexts, name: string, end: ExecutionEnd, anew = false): Promise<ExecutionEnd> {
-  using _turn = await contexts.enter(name, signal);
+  using _turn = await contexts.enter(name);
   return contexts.settle({ context: name, ...(anew ? { end_context: name } : {}) }, end);
 }
 
@@ -75,7 +73,7 @@ describe('the contexts of a session', () => {
 
   it('are there while their first call is under way', async () => {
     const contexts = new Contexts();
-    const turn = await contexts.enter('a', signal);
+    const turn = await contexts.enter('a');
     expect([contexts.has('a'), contexts.has('b')]).toEqual([true, false]);
     turn[Symbol.dispose]();
     expect(contexts.has('a')).toBe(false);
@@ -84,12 +82,12 @@ describe('the contexts of a session', () => {
   it('run one call at a time, in order', async () => {
     const contexts = new Contexts();
     const order: string[] = [];
-    const first = await contexts.enter('a', signal);
-    const second = contexts.enter('a', signal).then((turn) => {
+    const first = await contexts.enter('a');
+    const second = contexts.enter('a').then((turn) => {
       order.push('second');
       turn[Symbol.dispose]();
     });
-    using _other = await contexts.enter('b', signal);
+    using _other = await contexts.enter('b');
     order.push('first');
     first[Symbol.dispose]();
     await second;
@@ -100,6 +98,6 @@ describe('the contexts of a session', () => {
     const contexts = new Contexts();
     for (let made = 0; made < 20; made += 1) await run(contexts, `dead-${made}`, ended(true, false));
     for (let made = 0; made < 16; made += 1) await run(contexts, `c${made}`, ended(true, true));
-    await expect(contexts.enter('one-more', signal)).rejects.toMatchObject({ code: 'capacity_exceeded' });
+    await expect(contexts.enter('one-more')).rejects.toMatchObject({ code: 'capacity_exceeded' });
   });
 });

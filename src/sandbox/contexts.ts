@@ -1,6 +1,7 @@
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd, ExecutionRequest, SandboxReset } from './execution.ts';
 import { Limiter } from './limiter.ts';
+import type { EnterOptions } from './turn.ts';
 
 /** Interpreters that one session may keep; each holds memory. */
 const MAX_CONTEXTS = 16;
@@ -34,10 +35,11 @@ export class Contexts {
 
   /**
    * Waits for a call's turn; dispose of it to let the next one in.
-   * @throws GloveboxError `session_busy` when too many wait; `capacity_exceeded` when there are too many contexts.
+   * @throws GloveboxError `session_busy` when too many wait; `capacity_exceeded` when patience ends, or there are too
+   * many contexts.
    */
-  async enter(name: string, signal: AbortSignal): Promise<Disposable> {
-    return await this.#open(name).turns.enter(signal);
+  async enter(name: string, options: EnterOptions = {}): Promise<Disposable> {
+    return await this.#open(name).turns.enter(options);
   }
 
   /** Takes note of how a run in a context ended, and adds what is to be told of it. */

@@ -73,7 +73,7 @@ export interface ExecutionOptions {
   readonly signal: AbortSignal;
   readonly onOutput: OutputSink;
   /** Hears what it waits for, before it runs. */
-  readonly onProgress?: (message: string) => void;
+  readonly onWait?: (message: string) => void;
   /** Hears that it begins, having waited for its turn. */
   readonly onBegin?: () => void;
   /** Standard input, streamed as fast as the program reads; if it fails, the execution is cancelled. */

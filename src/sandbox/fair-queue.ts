@@ -1,4 +1,6 @@
 import { capacityExceeded, type GloveboxError } from '../errors.ts';
+import { Pace } from './pace.ts';
+import { type EnterOptions, waitForTurn } from './turn.ts';
 
 export interface FairLimits {
   /** Of all owners together. */
@@ -7,26 +9,12 @@ export interface FairLimits {
   readonly waitingPerOwner: number;
 }
 
-export interface EnterOptions {
-  /** Ends the waiting. */
-  readonly signal?: AbortSignal;
-  /** How long to wait at most; without end if left out. */
-  readonly patienceMs?: number;
-  /** Hears, once, that there is a wait, and how many of the same owner are ahead. */
-  readonly onWait?: (ahead: number) => void;
-}
-
 interface Share {
   running: number;
-  /** Of late, how long a place was held; unknown before the first was given back. */
-  meanMs: number | undefined;
+  readonly pace: Pace;
   /** In order of arrival. */
   readonly waiting: Set<() => void>;
 }
-
-/** Weight of the newest of an owner's durations in their mean. */
-const NEWEST = 0.25;
-const MOST_RETRY_AFTER_S = 600;
 
 /**
  * Places that owners share: a free one goes to each owner in turn, and within an owner to the call that came first.
@@ -64,7 +52,7 @@ export class FairQueue {
    */
   async enter(owner: string, options: EnterOptions = {}): Promise<Disposable> {
     options.signal?.throwIfAborted();
-    const share = this.#shares.get(owner) ?? { running: 0, meanMs: undefined, waiting: new Set() };
+    const share = this.#shares.get(owner) ?? { running: 0, pace: new Pace(), waiting: new Set() };
     // Nobody is passed over: who waits may not enter now either.
     if (this.#mayEnter(share)) this.#admit(owner, share);
     else await this.#wait(owner, share, options);
@@ -80,9 +68,8 @@ export class FairQueue {
 
   /** Seconds after which a place of the owner's is likely to be free, by how long they were held of late. */
   retryAfterS(owner: string): number {
-    const { meanMs = 0, running = 0 } = this.#shares.get(owner) ?? {};
-    const seconds = Math.ceil(meanMs / 1000 / Math.max(1, running));
-    return Math.min(MOST_RETRY_AFTER_S, Math.max(1, seconds));
+    const { pace, running } = this.#shares.get(owner) ?? { pace: new Pace(), running: 0 };
+    return pace.retryAfterS(running);
   }
 
   #mayEnter({ running }: Share): boolean {
@@ -99,7 +86,7 @@ export class FairQueue {
   #giveBack(owner: string, share: Share, heldMs: number): void {
     share.running -= 1;
     this.#running -= 1;
-    share.meanMs = share.meanMs === undefined ? heldMs : share.meanMs + NEWEST * (heldMs - share.meanMs);
+    share.pace.note(heldMs);
     this.#forgetUnused(owner, share);
     // Two, where the one who gave back has none now and so may have the place that is kept.
     while (this.#admitNext());
@@ -119,29 +106,17 @@ export class FairQueue {
     return false;
   }
 
-  #wait(owner: string, share: Share, { signal, patienceMs, onWait }: EnterOptions): Promise<void> {
+  async #wait(owner: string, share: Share, options: EnterOptions): Promise<void> {
     if (share.waiting.size >= this.#limits.waitingPerOwner) throw this.#full(owner, share, 'as many wait as may');
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const leave = (reason: unknown) => {
-      share.waiting.delete(resolve);
-      if (share.waiting.size === 0) this.#turns.delete(owner);
-      this.#forgetUnused(owner, share);
-      reject(reason);
-    };
-    const onAbort = () => leave(signal?.reason);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    const timer =
-      patienceMs === undefined
-        ? undefined
-        : setTimeout(() => leave(this.#full(owner, share, 'none ended in time')), patienceMs);
-    share.waiting.add(resolve);
     this.#shares.set(owner, share);
     if (!this.#turns.has(owner)) this.#turns.set(owner, share);
-    onWait?.(share.waiting.size - 1);
-    return promise.finally(() => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-    });
+    try {
+      await waitForTurn(share.waiting, options, () => this.#full(owner, share, 'none ended in time'));
+    } catch (reason) {
+      if (share.waiting.size === 0) this.#turns.delete(owner);
+      this.#forgetUnused(owner, share);
+      throw reason;
+    }
   }
 
   #full(owner: string, { running }: Share, why: string): GloveboxError {

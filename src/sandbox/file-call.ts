@@ -22,7 +22,8 @@ const CODES: Readonly<Record<string, { code: ErrorCode; hint?: string }>> = {
     code: 'invalid_input',
     hint: 'List the folder and name a file in it; over REST, ?format=tar gets all of it.',
   },
-  disk_full: { code: 'capacity_exceeded', hint: DISK_HINT },
+  file_exists: { code: 'file_exists' },
+  disk_full: { code: 'disk_full', hint: DISK_HINT },
   too_large: { code: 'payload_too_large', hint: 'Fetch it in parts: single files, or smaller folders.' },
 };
 
@@ -151,7 +152,7 @@ export class FileCall {
   #failureOf(end: ExecutionEnd): unknown {
     if (this.#inputError !== undefined) return this.#inputError;
     if (end.status === 'out_of_memory')
-      return new GloveboxError('capacity_exceeded', 'The memory of the session is full.', { hint: DISK_HINT });
+      return new GloveboxError('disk_full', 'The memory of the session is full.', { hint: DISK_HINT });
     if (end.status === 'timeout') return new GloveboxError('sandbox_lost', 'It took too long and was ended.');
     if (end.failure !== undefined) return new GloveboxError('session_busy', `Not done: ${end.failure.slice(0, 500)}.`);
     return garbled();

@@ -63,7 +63,8 @@ describe('what a sandbox says of a file', () => {
     ['file_not_found', 'file_not_found'],
     ['invalid_input', 'invalid_input'],
     ['is_folder', 'invalid_input'],
-    ['disk_full', 'capacity_exceeded'],
+    ['file_exists', 'file_exists'],
+    ['disk_full', 'disk_full'],
     ['too_large', 'payload_too_large'],
   ])('that is a refusal (%s) is one (%s)', async (code, expected) => {
     const files = filesOf(async (say) => await say(line({ error: { code, message: 'Why.' } })));
@@ -156,7 +157,7 @@ describe('what is sent', () => {
       await say(line({ error: { code: 'disk_full', message: 'Full.' } }));
       for (let next = await input?.next(); next && !next.done; next = await input?.next());
     });
-    await expect(files.write('a', endless())).rejects.toMatchObject({ code: 'capacity_exceeded' });
+    await expect(files.write('a', endless())).rejects.toMatchObject({ code: 'disk_full' });
     expect(taken).toBeLessThan(5);
   });
 

@@ -65,7 +65,7 @@ const unpackSchema = ok.extend({ files: count, size: count });
 
 /**
  * The files of a session, by paths from its workspace on; every call is a process of the session's own user in there.
- * All throw GloveboxError: `file_not_found`, `invalid_input`, `payload_too_large`, `capacity_exceeded` for a full disk,
+ * All throw GloveboxError: `file_not_found`, `invalid_input`, `payload_too_large`, `file_exists`, `disk_full`,
  * `session_busy`, or what a sandbox that is lost makes of it.
  */
 export class SessionFiles {

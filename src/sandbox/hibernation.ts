@@ -40,7 +40,7 @@ export class Hibernation {
     const about = { session: session.id, owner: session.owner };
     let outcome: Awaited<ReturnType<Session['hibernate']>> | 'failed' = 'used';
     try {
-      using _place = await this.#archives.resting.enter(new AbortController().signal);
+      using _place = await this.#archives.resting.enter();
       if (session.uses === 0) outcome = await session.hibernate({ force });
     } catch (error) {
       outcome = session.atRest ? 'rests' : 'failed';

@@ -1,11 +1,14 @@
-import { GloveboxError } from '../errors.ts';
+import { capacityExceeded, GloveboxError } from '../errors.ts';
+import { Pace } from './pace.ts';
+import { type EnterOptions, waitForTurn } from './turn.ts';
 
 /** Lets so many through at once and so many more wait, in order. */
 export class Limiter {
   readonly #limit: number;
   readonly #queueLimit: number;
   readonly #place: string;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting = new Set<() => void>();
+  readonly #pace = new Pace();
   #running = 0;
 
   /** @param place what the places are of, for people */
@@ -21,39 +24,39 @@ export class Limiter {
 
   /**
    * Waits for a place; dispose of it to give it back.
-   * @throws GloveboxError `session_busy` when too many wait already; the signal's reason when it aborts first.
+   * @throws GloveboxError `session_busy` when too many wait already, `capacity_exceeded` when patience ends;
+   * the signal's reason when it aborts first.
    */
-  async enter(signal: AbortSignal): Promise<Disposable> {
+  async enter(options: EnterOptions = {}): Promise<Disposable> {
     if (this.#running < this.#limit) this.#running += 1;
-    else await this.#wait(signal);
+    else await this.#wait(options);
+    const since = performance.now();
     return {
       [Symbol.dispose]: () => {
-        const next = this.#waiting.shift();
-        if (next) next();
-        else this.#running -= 1;
+        this.#pace.note(performance.now() - since);
+        const [next] = this.#waiting;
+        if (!next) {
+          this.#running -= 1;
+          return;
+        }
+        this.#waiting.delete(next);
+        next();
       },
     };
   }
 
-  #wait(signal: AbortSignal): Promise<void> {
-    if (this.#waiting.length >= this.#queueLimit) {
+  async #wait(options: EnterOptions): Promise<void> {
+    if (this.#waiting.size >= this.#queueLimit) {
       throw new GloveboxError(
         'session_busy',
         `Too many executions at once in ${this.#place}: ${this.#limit} running and ${this.#queueLimit} waiting.`,
       );
     }
-    return new Promise((resolve, reject) => {
-      const admit = () => {
-        signal.removeEventListener('abort', leave);
-        resolve();
-      };
-      const leave = () => {
-        this.#waiting.splice(this.#waiting.indexOf(admit), 1);
-        reject(signal.reason);
-      };
-      signal.throwIfAborted();
-      signal.addEventListener('abort', leave, { once: true });
-      this.#waiting.push(admit);
-    });
+    await waitForTurn(this.#waiting, options, () =>
+      capacityExceeded(
+        `No more than ${this.#limit} may run at once in ${this.#place}, and none ended in time.`,
+        this.#pace.retryAfterS(this.#running),
+      ),
+    );
   }
 }

@@ -1,5 +1,6 @@
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest } from './execution.ts';
 import { type FairLimits, FairQueue } from './fair-queue.ts';
+import type { EnterOptions } from './turn.ts';
 
 /** A call waits for a place as long as it may run, and at least so long. */
 const LEAST_PATIENCE_MS = 60_000;
@@ -22,8 +23,10 @@ export interface LoadFigures {
   readonly places: number;
 }
 
-/** For how long one waits for a place, and who hears of it. */
-export type Entering = Pick<ExecutionOptions, 'timeoutMs' | 'signal' | 'onProgress'>;
+/** How long a call with such a time limit waits until it runs, in all. */
+export function patienceFor({ timeoutMs }: Pick<ExecutionOptions, 'timeoutMs'>): number {
+  return Math.max(LEAST_PATIENCE_MS, timeoutMs);
+}
 
 interface Tally {
   readonly byStatus: Map<ExecutionEnd['status'], number>;
@@ -54,13 +57,8 @@ export class Load {
    * Waits for one of the places that all sessions share. Work with files and lists of packages needs none.
    * @throws GloveboxError `capacity_exceeded`; the signal's reason when it aborts.
    */
-  async enter(owner: string, request: ExecutionRequest, options: Entering): Promise<Disposable> {
-    if (!takesPlace(request)) return { [Symbol.dispose]: () => {} };
-    return await this.#queue.enter(owner, {
-      signal: options.signal,
-      patienceMs: Math.max(LEAST_PATIENCE_MS, options.timeoutMs),
-      onWait: (ahead) => options.onProgress?.(`Waiting for a place to run; ${ahead} of your calls are ahead.`),
-    });
+  async enter(owner: string, request: ExecutionRequest, options: EnterOptions): Promise<Disposable> {
+    return takesPlace(request) ? await this.#queue.enter(owner, options) : { [Symbol.dispose]: () => {} };
   }
 
   /** Seconds after which a place of the owner's is likely to be free. */

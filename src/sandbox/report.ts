@@ -18,7 +18,17 @@ const reportSchema = z.union([
     oom_killed: z.boolean(),
     /** Whether processes of the execution may still run. */
     survivors: z.boolean(),
-    error: z.object({ name: text, value: text, traceback: text, denied: z.string().max(64).optional() }).nullable(),
+    error: z
+      .object({
+        name: text,
+        value: text,
+        traceback: text,
+        /** The limit of the sandbox that stands behind it. */
+        denied: z.string().max(64).optional(),
+        /** What kind of advice helps: "notebook" for a script in the syntax of notebooks. */
+        hint: z.string().max(64).optional(),
+      })
+      .nullable(),
     files: z.array(z.object({ path: z.string().max(8192), size: z.number().int().nonnegative() })).max(1000),
     cpu_ms: z.number().nonnegative(),
     peak_memory_bytes: z.number().int().nonnegative(),

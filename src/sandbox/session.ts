@@ -7,10 +7,11 @@ import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, Losable, Sandbox
 import type { JobRecords } from './job-records.ts';
 import { Jobs } from './jobs.ts';
 import { Limiter } from './limiter.ts';
-import type { Entering, Load } from './load.ts';
+import { type Load, patienceFor } from './load.ts';
 import { type FinishJob, type Remains, restoreSession } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
 import { changedBy, SessionArchive } from './session-archive.ts';
+import type { EnterOptions } from './turn.ts';
 
 /** Calls of one session that may wait for a place. */
 const QUEUE_LIMIT = 32;
@@ -159,7 +160,8 @@ export class Session implements SessionIdentity {
 
   /**
    * Runs one program in the session's sandbox, in a new one if that is gone.
-   * @throws GloveboxError when it cannot be run at all; `session_busy` when too many wait before it.
+   * @throws GloveboxError when it cannot be run at all; `session_busy` when too many wait before it,
+   * `capacity_exceeded` when its turn does not come in time.
    */
   async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
     const places = await this.#enter(request, options).catch((error: unknown) => {
@@ -199,8 +201,9 @@ export class Session implements SessionIdentity {
   /** Ends a context after the calls that wait for it; one that is not there is a success. */
   async endContext(name: string, signal: AbortSignal): Promise<void> {
     if (!this.contexts.has(name)) return;
-    using _turn = await this.contexts.enter(name, signal);
-    await this.execute({ code: '', end_context: name }, { timeoutMs: END_CONTEXT_MS, signal, onOutput: () => {} });
+    const options = { timeoutMs: END_CONTEXT_MS, signal, onOutput: () => {} };
+    using _turn = await this.contexts.enter(name, { signal, patienceMs: patienceFor(options) });
+    await this.execute({ code: '', end_context: name }, options);
   }
 
   /** Its background executions, the newest last. */
@@ -320,15 +323,24 @@ export class Session implements SessionIdentity {
 
   /**
    * First the context's turn, then one of the session's places, then one that all sessions share:
-   * who waits for the one does not hold those after it.
+   * who waits for the one does not hold those after it. Patience is for all three together.
    */
-  async #enter(request: ExecutionRequest, options: Entering): Promise<Disposable> {
+  async #enter(
+    request: ExecutionRequest,
+    options: Pick<ExecutionOptions, 'timeoutMs' | 'signal' | 'onWait'>,
+  ): Promise<Disposable> {
     const { kind, context } = request;
     const limiter = kind === 'files' || kind === 'packages' ? this.#lookups : this.#limiter;
+    const deadline = performance.now() + patienceFor(options);
+    const waiting = (what: string): EnterOptions => ({
+      signal: options.signal,
+      patienceMs: deadline - performance.now(),
+      onWait: (ahead) => options.onWait?.(`Waiting for ${what}; ${ahead} of your calls are ahead.`),
+    });
     using stack = new DisposableStack();
-    if (context !== undefined) stack.use(await this.contexts.enter(context, options.signal));
-    stack.use(await limiter.enter(options.signal));
-    stack.use(await this.#host.enter(this.owner, request, options));
+    if (context !== undefined) stack.use(await this.contexts.enter(context, waiting(`the context ${context}`)));
+    stack.use(await limiter.enter(waiting('a place in this session')));
+    stack.use(await this.#host.enter(this.owner, request, waiting('a place to run')));
     return stack.move();
   }
 

@@ -2,12 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import { z } from 'zod';
 import type { ExecutionEnd, ExecutionRequest } from '../sandbox/execution.ts';
+import type { FullReport } from '../sandbox/report.ts';
 import type { Lease } from '../sandbox/sessions.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
 import { identify, programText, sessionIdInput, tellReset } from './fields.ts';
 import { leaseSession } from './lease.ts';
 import { type ExecutionLimits, metLimit } from './limits.ts';
 import { OutputStreams } from './output-streams.ts';
+import { Stopwatch } from './timings.ts';
 import { ignoreEvents, type Tool, type ToolContext } from './tool.ts';
 
 export interface ExecutePythonLimits extends ExecutionLimits {
@@ -28,6 +30,7 @@ const RESULTS_IN_ALL = 4;
 /** Of the session's disk, that kept output may take. */
 const KEPT_PART = 1 / 4;
 const MIB = 1024 * 1024;
+const NOTEBOOK_HINT = 'This is notebook syntax: pass context: "main" to run it.';
 
 function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimits) {
   return z.strictObject({
@@ -121,7 +124,7 @@ async function run(
   const timeoutS = timeoutOf(input, limits);
   const results = resultsPolicy(limits);
   const output = new OutputStreams(emit, { outputLimit: limits.outputLimit, results });
-  const started = performance.now();
+  const stopwatch = new Stopwatch();
   const end = await session.execute(
     {
       ...toRequest(input),
@@ -133,11 +136,14 @@ async function run(
       timeoutMs: timeoutS * 1000,
       signal,
       onOutput: output.take,
-      onProgress: (message) => void emit({ type: 'progress', message }),
-      ...(onBegin ? { onBegin } : {}),
+      onWait: (message) => void emit({ type: 'progress', message, status: 'queued' }),
+      onBegin: () => {
+        stopwatch.begin();
+        onBegin?.();
+      },
     },
   );
-  const durationMs = performance.now() - started;
+  const timings = stopwatch.read();
   await output.finish();
   return {
     ...identify(lease),
@@ -145,7 +151,7 @@ async function run(
     ...(end.context ? { context: end.context, contexts: session.contexts.names } : {}),
     ...toOutcome(end, metLimit(end, timeoutS, limits)),
     ...output.fold(end),
-    duration_ms: round(durationMs),
+    ...timings,
   };
 }
 
@@ -176,13 +182,12 @@ function keepPolicy(id: string, { background }: Input, limits: ExecutePythonLimi
 
 export function toOutcome(end: ExecutionEnd, limit: ExecutionOutput['limit']) {
   const { report } = end;
-  const { denied: _, ...error } = report?.error ?? {};
   const stacks = end.status === 'timeout' && report?.stacks.length ? { stacks: report.stacks } : {};
   return {
     status: end.status,
     exit_code: end.exitCode,
     ...(end.status === 'crashed' && report?.signal ? { signal: nameOfSignal(report.signal) } : {}),
-    ...(report?.error && end.status !== 'ok' ? { error: error as NonNullable<ExecutionOutput['error']> } : {}),
+    ...(report?.error && end.status !== 'ok' ? { error: describeError(report.error) } : {}),
     files: report?.files ?? [],
     ...(end.termination ? { termination: { by: end.termination, ...stacks } } : {}),
     ...(limit ? { limit } : {}),
@@ -191,10 +196,14 @@ export function toOutcome(end: ExecutionEnd, limit: ExecutionOutput['limit']) {
   };
 }
 
-function nameOfSignal(number: number): string {
-  return Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`;
+function describeError({
+  denied: _,
+  hint,
+  ...error
+}: NonNullable<FullReport['error']>): NonNullable<ExecutionOutput['error']> {
+  return hint === 'notebook' ? { ...error, hint: NOTEBOOK_HINT } : error;
 }
 
-export function round(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
+function nameOfSignal(number: number): string {
+  return Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`;
 }

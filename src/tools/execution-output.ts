@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { sessionCreatedOutput, sessionIdOutput, sessionLine, sessionResetOutput } from './fields.ts';
 import { resultsOutput, summarizeResults } from './results.ts';
+import { timingsOutput } from './timings.ts';
 
 const leftOut = z
   .object({
@@ -22,7 +23,7 @@ export const executionOutput = z.object({
     .describe('The context that it ran in; created: it began empty.'),
   contexts: z.array(z.string()).optional().describe('The live contexts of the session.'),
   status: z
-    .enum(['running', 'ok', 'error', 'timeout', 'cancelled', 'out_of_memory', 'crashed'])
+    .enum(['queued', 'running', 'ok', 'error', 'timeout', 'cancelled', 'out_of_memory', 'crashed'])
     .describe(
       '"error": it ended by itself with an exit code other than 0; "crashed": a signal or a lost sandbox ended it.',
     ),
@@ -32,7 +33,12 @@ export const executionOutput = z.object({
   stderr: z.string(),
   results: resultsOutput,
   error: z
-    .object({ name: z.string(), value: z.string(), traceback: z.string() })
+    .object({
+      name: z.string(),
+      value: z.string(),
+      traceback: z.string(),
+      hint: z.string().optional().describe('What to do about it, where that is known.'),
+    })
     .optional()
     .describe('The uncaught Python exception.'),
   truncated: z.object({ stdout: leftOut, stderr: leftOut }).optional(),
@@ -54,7 +60,7 @@ export const executionOutput = z.object({
     .optional()
     .describe('The limit that it met, and what raises it.'),
   session_reset: sessionResetOutput,
-  duration_ms: z.number(),
+  ...timingsOutput,
   cpu_ms: z.number().optional(),
   peak_memory_bytes: z.number().int().optional(),
 });
@@ -83,15 +89,18 @@ export function summarizeExecution(output: ExecutionOutput): string {
 
 function describeEnd({ execution_id, status, ...output }: ExecutionOutput): string {
   if (status === 'running') return `in the background as ${execution_id}`;
-  const { exit_code, signal, error, limit, termination, peak_memory_bytes: peak, duration_ms } = output;
+  if (status === 'queued') return `waits for its turn in the background as ${execution_id}`;
+  const { exit_code, signal, error, limit, termination, peak_memory_bytes: peak, duration_ms, queued_ms } = output;
   const facts = [
     exit_code === null ? 'it did not end by itself' : `exit code ${exit_code}`,
     signal && `a crash: ${signal}`,
     error && `${error.name}: ${error.value.split('\n', 1)[0]}`,
+    error?.hint,
     limit && `limit ${limit.name} = ${limit.value}; to change it: ${limit.setting}`,
     termination && `ended by ${termination.by}`,
     status !== 'ok' && peak !== undefined && `peak memory ${Math.round(peak / 1024 / 1024)} MiB`,
     `${duration_ms} ms`,
+    queued_ms && `after ${queued_ms} ms of waiting`,
   ];
   return facts.filter(Boolean).join('; ');
 }

@@ -109,15 +109,19 @@ async function describe(
 }
 
 function describeRunning(session: Session, job: Job): ExecutionOutput {
+  const { startedAt, begunAt } = job;
+  const now = Date.now();
+  const queuedMs = (begunAt?.getTime() ?? now) - startedAt.getTime();
   return {
     session_id: session.id,
     execution_id: job.id,
-    status: 'running',
+    status: begunAt ? 'running' : 'queued',
     exit_code: null,
     stdout: '',
     stderr: '',
     files: [],
-    duration_ms: Date.now() - job.startedAt.getTime(),
+    duration_ms: begunAt ? now - begunAt.getTime() : 0,
+    ...(queuedMs > 0 ? { queued_ms: queuedMs } : {}),
   };
 }
 

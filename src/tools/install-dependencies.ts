@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd } from '../sandbox/execution.ts';
+import { patienceFor } from '../sandbox/load.ts';
 import type { Session } from '../sandbox/sessions.ts';
 import {
   identify,
@@ -13,6 +14,7 @@ import {
 } from './fields.ts';
 import { InstallLog } from './install-log.ts';
 import { leaseSession } from './lease.ts';
+import { Stopwatch, timingsOutput } from './timings.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 export interface InstallLimits {
@@ -63,7 +65,7 @@ const outputSchema = z.object({
   packages: z.array(packageResult),
   log: z.string().describe("The installer's own words, shortened."),
   session_reset: sessionResetOutput,
-  duration_ms: z.number(),
+  ...timingsOutput,
 });
 
 type Input = z.infer<ReturnType<typeof inputSchema>>;
@@ -101,19 +103,27 @@ async function installDependencies(
   const { session } = lease;
   const identity = identify(lease);
   await context.emit({ type: 'session', ...identity });
-  using _turn = await session.installs.enter(context.signal);
+  const timeoutMs = (input.timeout_s ?? limits.installTimeoutS) * 1000;
+  const stopwatch = new Stopwatch();
+  const onWait = (message: string) => void context.emit({ type: 'progress', message, status: 'queued' });
+  using _turn = await session.installs.enter({
+    signal: context.signal,
+    patienceMs: patienceFor({ timeoutMs }),
+    onWait: (ahead) => onWait(`Waiting for other installations; ${ahead} more are ahead.`),
+  });
   const log = new InstallLog(requirements, (message) => void context.emit({ type: 'progress', message }));
   using _listening = session.listenToDownloads(log);
-  const started = performance.now();
   const end = await session.execute(
     { kind: 'install', packages: requirements },
     {
-      timeoutMs: (input.timeout_s ?? limits.installTimeoutS) * 1000,
+      timeoutMs,
       signal: context.signal,
       onOutput: (_stream, chunk) => log.take(chunk),
-      onProgress: (message) => void context.emit({ type: 'progress', message }),
+      onWait,
+      onBegin: () => stopwatch.begin(),
     },
   );
+  const timings = stopwatch.read();
   if (end.exitCode !== 0) await clearUp(session);
   const packages = log.results(describeEnd(end));
   return {
@@ -122,7 +132,7 @@ async function installDependencies(
     packages,
     log: log.text(),
     ...tellReset(end),
-    duration_ms: Math.round(performance.now() - started),
+    ...timings,
   };
 }
 

@@ -5,9 +5,10 @@ import type { FullReport, KeptFile } from '../sandbox/report.ts';
 import type { FinishJob } from '../sandbox/restore.ts';
 import { ResultCollector } from '../sandbox/results.ts';
 import type { Session } from '../sandbox/session.ts';
-import { type ExecutePythonLimits, resultsPolicy, round, toOutcome } from './execute-python.ts';
+import { type ExecutePythonLimits, resultsPolicy, toOutcome } from './execute-python.ts';
 import type { ExecutionOutput } from './execution-output.ts';
 import { metLimit } from './limits.ts';
+import { round } from './timings.ts';
 
 /**
  * What `execute_python` answers for a background execution that an earlier control plane began.

@@ -21,7 +21,8 @@ export async function readStream(
   execution: Omit<ExecutionOutput, 'session_created'>,
 ): Promise<Part> {
   const bytes = await readFile(files, keptPath(execution.execution_id, name), from, most);
-  const isLast = execution.status !== 'running' && bytes.length < most;
+  const hasEnded = execution.status !== 'running' && execution.status !== 'queued';
+  const isLast = hasEnded && bytes.length < most;
   const whole = isLast ? bytes : withoutPartialEnd(bytes);
   const part = { text: whole.toString('utf8'), next: from + whole.length };
   if (!isLast) return part;

@@ -8,7 +8,8 @@ export type ToolEvent =
   | { type: 'session'; session_id: string; session_created?: true }
   | { type: 'stdout' | 'stderr'; text: string }
   | { type: 'display'; result: RichResult }
-  | { type: 'progress'; message: string };
+  /** `queued` while it waits for its turn. */
+  | { type: 'progress'; message: string; status?: 'queued' };
 
 /** All that a tool may use of the world. Only add what a tool uses. */
 export interface ToolContext {
