@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { prepareCompose, serveSocket } from './compose.ts';
 import { loadConfig } from './config.ts';
+import { examine } from './doctor.ts';
 import { toGloveboxError } from './errors.ts';
 import { describeCommand, describeProgram } from './help.ts';
 import { keyHelp, runKey } from './key-command.ts';
@@ -52,6 +53,14 @@ const COMMANDS: Record<string, Command> = {
     help: keyHelp,
     run: async (args) => {
       process.exitCode = runKey(args, say);
+    },
+  },
+  doctor: {
+    summary: 'Say of the engine, the image, the package index and the settings whether they are in order.',
+    run: async (flags) => {
+      const config = loadConfig(undefined, flags);
+      const print = (line: string) => void process.stdout.write(`${line}\n`);
+      if (!(await examine(config, createLog(config.logLevel), print))) process.exitCode = 1;
     },
   },
   'socket-proxy': {
