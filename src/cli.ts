@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 import { prepareCompose, serveSocket } from './compose.ts';
-import { describeSettings, loadConfig } from './config.ts';
+import { loadConfig } from './config.ts';
+import { examine } from './doctor.ts';
 import { toGloveboxError } from './errors.ts';
+import { describeCommand, describeProgram } from './help.ts';
 import { keyHelp, runKey } from './key-command.ts';
 import { createLog } from './log.ts';
-import { prepareImage, serve, serveStdio } from './main.ts';
+import { prepareImage, serve, serveStdio, version } from './main.ts';
 import { nearest } from './nearest.ts';
 
 /** Past this a shutdown that hangs is ended; the next start removes what is left. */
@@ -14,7 +16,9 @@ const say = (line: string) => process.stderr.write(`${line}\n`);
 
 interface Command {
   readonly summary: string;
-  /** What `--help` after it prints, if that is not the help for all. */
+  /** What it takes besides settings. */
+  readonly usage?: string;
+  /** What `--help` after it prints, if that is not its summary and the settings. */
   readonly help?: () => string;
   run(flags: string[], signal: AbortSignal): Promise<void>;
 }
@@ -37,6 +41,7 @@ const COMMANDS: Record<string, Command> = {
   },
   image: {
     summary: 'Build the sandbox image if it is missing, and print its reference; --control-plane: for compose.',
+    usage: '[--control-plane]',
     run: async (flags) => {
       if (flags[0] === '--control-plane') return await prepareCompose(loadConfig(undefined, flags.slice(1)), say);
       const config = loadConfig(undefined, flags);
@@ -50,6 +55,14 @@ const COMMANDS: Record<string, Command> = {
       process.exitCode = runKey(args, say);
     },
   },
+  doctor: {
+    summary: 'Say of the engine, the image, the package index and the settings whether they are in order.',
+    run: async (flags) => {
+      const config = loadConfig(undefined, flags);
+      const print = (line: string) => void process.stdout.write(`${line}\n`);
+      if (!(await examine(config, createLog(config.logLevel), print))) process.exitCode = 1;
+    },
+  },
   'socket-proxy': {
     summary: "Give a control plane the engine's socket, less what it does not need.",
     run: async (flags, signal) => {
@@ -59,12 +72,19 @@ const COMMANDS: Record<string, Command> = {
   },
 };
 
+const HELP = ['--help', '-h'];
+
 const stop = new AbortController();
 
 async function main([name, ...flags]: string[]): Promise<void> {
   const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (name === undefined || ['help', '--help', '-h'].includes(name) || flags.includes('--help')) {
-    process.stdout.write(command?.help?.() ?? writeHelp());
+  if (name === '--version') {
+    process.stdout.write(`${version}\n`);
+    return;
+  }
+  if (name === undefined || [name, ...flags].some((word) => HELP.includes(word)) || name === 'help') {
+    const own = command && (command.help?.() ?? describeCommand(String(name), command));
+    process.stdout.write(own ?? describeProgram(COMMANDS));
     return;
   }
   if (!command) {
@@ -81,22 +101,6 @@ async function main([name, ...flags]: string[]): Promise<void> {
     });
   }
   await command.run(flags, stop.signal);
-}
-
-function writeHelp(): string {
-  const commands = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`);
-  const settings = describeSettings().map(
-    ({ variable, meaning, default: value }) => `  ${variable.padEnd(32)} ${meaning}${value ? ` [${value}]` : ''}`,
-  );
-  return [
-    'Usage: glovebox COMMAND [--setting VALUE …]',
-    '',
-    ...commands,
-    '',
-    'Settings, as variables or as flags (--exec-timeout-s 60), or in the JSON file that GLOVEBOX_CONFIG names:',
-    ...settings,
-    '',
-  ].join('\n');
 }
 
 main(process.argv.slice(2)).then(

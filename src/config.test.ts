@@ -126,6 +126,12 @@ describe('the configuration', () => {
   });
 
   it('describes every setting', () => {
-    for (const setting of describeSettings()) expect(setting.meaning, setting.variable).not.toBe('');
+    const described = describeSettings();
+    for (const setting of described) expect(setting.meaning, setting.variable).not.toBe('');
+    const of = (name: string) => described.find(({ variable }) => variable === name);
+    expect(of('GLOVEBOX_CONCURRENCY')).toMatchObject({ allowed: '1 to 64', default: '4' });
+    expect(of('GLOVEBOX_EXEC_TIMEOUT_S')).toMatchObject({ allowed: 'above 0, to 86400', default: '30' });
+    expect(of('GLOVEBOX_SETUP')).toMatchObject({ allowed: 'auto|never', default: 'auto' });
+    for (const { variable, allowed } of described) expect(allowed, variable).not.toContain('undefined');
   });
 });

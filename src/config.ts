@@ -275,16 +275,33 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, flags: readonly
   }) as Config;
 }
 
-/** Names, defaults and meanings of all settings, for `glovebox --help` and the docs. */
-export function describeSettings(): { variable: string; default: string; meaning: string }[] {
+export interface SettingDescription {
+  readonly variable: string;
+  /** Such as `1 to 64`, or `auto|never`; empty where any text will do. */
+  readonly allowed: string;
+  /** Empty where there is none, or the meaning says it. */
+  readonly default: string;
+  readonly meaning: string;
+}
+
+/** All settings, for `glovebox --help`. */
+export function describeSettings(): SettingDescription[] {
+  const { properties = {} } = z.toJSONSchema(settings, { unrepresentable: 'any' });
   return Object.entries(settings.shape).map(([name, schema]) => {
     const byDefault: unknown = schema.safeParse(undefined).data;
     return {
       variable: PREFIX + name.toUpperCase(),
+      allowed: describeAllowed(properties[name] as z.core.JSONSchema.JSONSchema),
       default: byDefault === undefined ? '' : String(byDefault),
       meaning: schema.description ?? '',
     };
   });
+}
+
+function describeAllowed({ enum: words, minimum, exclusiveMinimum, maximum }: z.core.JSONSchema.JSONSchema): string {
+  if (words) return words.join('|');
+  if (exclusiveMinimum !== undefined) return `above ${exclusiveMinimum}, to ${maximum}`;
+  return minimum === undefined ? '' : `${minimum} to ${maximum}`;
 }
 
 /** Whether an address can be reached from this machine only. */

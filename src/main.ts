@@ -112,6 +112,15 @@ export async function prepareImage(config: Config, log: Log, onProgress: Report)
   return (await setUp(config, log, config.setup === 'auto', '', onProgress)).profile.image;
 }
 
+/** Runs code in a sandbox of its own; what came of it, for people. @throws GloveboxError when that cannot be done. */
+export async function runProbe(config: Config, log: Log): Promise<string> {
+  using instance = Instance.acquire(config.stateDir, ephemeralName('probe'));
+  await using gateway = new LazyGateway(config, log, () => core);
+  await using core = createCore({ ...config, poolSize: 0 }, log, instance, gateway, { install: false });
+  const { image } = await core.checkHealth(true);
+  return `${image} runs code`;
+}
+
 function createCore(
   config: Config,
   log: Log,

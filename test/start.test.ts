@@ -109,6 +109,19 @@ describe('a start that cannot be', () => {
   });
 });
 
+describe('the command line', () => {
+  test.each([
+    ['--help', /^Usage: glovebox COMMAND.*GLOVEBOX_CONCURRENCY .*\n +1 to 64; default 4\n/s],
+    ['serve --help', /^Usage: glovebox serve \[--setting.*GLOVEBOX_SETUP .*\n +auto\|never; default auto\n/s],
+    ['image -h', /^Usage: glovebox image \[--control-plane\]/],
+    ['key --help', /glovebox key revoke/],
+    ['--version', /^\d+\.\d+\.\d+\n$/],
+  ])('glovebox %s', async (args, said) => {
+    const result = await runCli(args.split(' '), environment(newStateDir()));
+    expect(result).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(said) });
+  });
+});
+
 describe('who may call, over real HTTP', () => {
   const paths = ['/health', '/tools', '/sessions', '/mcp', '/sse'];
 

@@ -64,6 +64,16 @@ export async function ensureImage(
   return plan.tag;
 }
 
+/** The reference of the image that {@link ensureImage} would give, and whether the engine has it already. */
+export async function findImage(
+  docker: Dockerode,
+  options: ImageOptions,
+): Promise<{ readonly reference: string; readonly present: boolean }> {
+  const variant = VARIANTS.find((name) => name === options.image);
+  const reference = variant ? planImage(variant, options).tag : options.image;
+  return { reference, present: await hasImage(docker, reference) };
+}
+
 interface Layer {
   readonly variant: Variant;
   readonly tag: string;

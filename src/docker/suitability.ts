@@ -7,6 +7,18 @@ export interface Wishes {
   readonly runtime?: string;
 }
 
+/** What an engine says of itself and its machine; it may leave out any of it. */
+export interface EngineFacts {
+  readonly NCPU?: number;
+  readonly Driver?: string;
+  readonly CgroupVersion?: string;
+  readonly Runtimes?: Readonly<Record<string, unknown>>;
+  readonly MemoryLimit?: boolean;
+  readonly PidsLimit?: boolean;
+  readonly CpuCfsQuota?: boolean;
+  readonly SwapLimit?: boolean;
+}
+
 /** Names that newer engines resolve themselves: shims of containerd, and paths of binaries. */
 const UNLISTED_RUNTIME = /^io\.containerd\.|\//;
 
@@ -15,7 +27,8 @@ const UNLISTED_RUNTIME = /^io\.containerd\.|\//;
  * @throws GloveboxError `engine_unavailable` that names the setting and what this engine takes.
  */
 export async function checkSuitability(docker: Dockerode, { cpus, runtime }: Wishes): Promise<void> {
-  const { processors, runtimes } = await readAbilities(docker);
+  const { NCPU: processors, Runtimes } = await readFacts(docker);
+  const runtimes = Runtimes && Object.keys(Runtimes);
   if (processors !== undefined && cpus > processors) {
     throw new GloveboxError('engine_unavailable', `GLOVEBOX_CPUS is ${cpus}: the engine takes 0.01 to ${processors}.`, {
       hint: `The engine's machine has ${processors} processors: lower GLOVEBOX_CPUS, or leave it out for the default.`,
@@ -31,11 +44,10 @@ export async function checkSuitability(docker: Dockerode, { cpus, runtime }: Wis
   );
 }
 
-/** Nothing where a proxy before the engine keeps it to itself. */
-async function readAbilities(docker: Dockerode): Promise<{ processors?: number; runtimes?: string[] }> {
+/** Empty where a proxy before the engine keeps it to itself. */
+export async function readFacts(docker: Dockerode): Promise<EngineFacts> {
   try {
-    const { NCPU, Runtimes } = (await docker.info()) as { NCPU?: number; Runtimes?: Record<string, unknown> };
-    return { ...(NCPU ? { processors: NCPU } : {}), ...(Runtimes ? { runtimes: Object.keys(Runtimes) } : {}) };
+    return (await docker.info()) as EngineFacts;
   } catch (error) {
     if (statusOf(error) === 403) return {};
     throw error;
