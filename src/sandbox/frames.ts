@@ -2,6 +2,13 @@
  * The channel's frames: a header of length (4 bytes), type (1) and stream id (4), big-endian, then the payload.
  * The runner's half is sandbox-image/runner/frames.py; the two change together.
  */
+
+/**
+ * Counts up with every change of what frames mean, requests and reports included, that the other side would misread.
+ * The header, `configure` and the `protocol` of `ready` are the same in all versions.
+ */
+export const PROTOCOL_VERSION = 1;
+
 export const FrameType = {
   /** To the runner: JSON of a request; begins the stream's execution. */
   start: 1,
@@ -17,7 +24,7 @@ export const FrameType = {
   reset: 6,
   /** To the runner, on stream 0, before anything else: JSON of settings. */
   configure: 7,
-  /** From the runner, once, on stream 0: JSON about the interpreter, and what an earlier control plane left. */
+  /** From the runner, once, on stream 0: JSON of the protocol's version, and what an earlier control plane left. */
   ready: 16,
   stdout: 17,
   stderr: 18,

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Adopted, AdoptedExecution } from './adopted.ts';
+import { type Adopted, type AdoptedExecution, IncompatibleRunner } from './adopted.ts';
 import { Channel, type OnTunnel, type RunnerConfiguration } from './channel.ts';
 import type { ChannelExecution } from './channel-execution.ts';
 import type { Engine } from './engine.ts';
@@ -163,7 +163,8 @@ export class Sandbox {
     try {
       return await this.#openOnce();
     } catch (error) {
-      const isLost = error instanceof GloveboxError && error.code === 'sandbox_lost';
+      const isLost =
+        error instanceof GloveboxError && error.code === 'sandbox_lost' && !(error instanceof IncompatibleRunner);
       // Something of the session may stand in the way, for one by having taken the runner's name.
       if (!isLost || !(await this.#killAll().catch(() => false))) throw error;
       this.#untold = { reason: 'runner_lost', lost: PROCESSES_LOST };

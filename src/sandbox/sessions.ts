@@ -209,7 +209,7 @@ export class Sessions {
       if (!record.at_rest) archives.store.update(record.id, { at_rest: true });
       this.adoptArchive(archives.store.get(record.id) ?? record);
       // Of those that ended before it came to rest, the results are still there.
-      this.#sessions.get(keyOf(owner, session))?.restore({ contexts: [], sandboxLost: false }, this.#options.finishJob);
+      this.#sessions.get(keyOf(owner, session))?.restore({ contexts: [] }, this.#options.finishJob);
       log.info('a session came back as an archive', { session, owner });
       if (record.at_rest) continue;
       const lost = ['files', 'contexts', 'background'] as const;
