@@ -3,7 +3,7 @@ import { GloveboxError } from '../errors.ts';
 import { type Adopted, IncompatibleRunner, parseGreeting } from './adopted.ts';
 import { ChannelExecution } from './channel-execution.ts';
 import type { ExecutionRequest, OutputSink } from './execution.ts';
-import { encodeFrame, FIRST_TUNNEL, type Frame, FrameDecoder, FrameType } from './frames.ts';
+import { FIRST_TUNNEL, type Frame, FrameDecoder, FrameType, writeFrame } from './frames.ts';
 import { type Note, parseNote } from './note.ts';
 import { parseReport } from './report.ts';
 import { Tunnel } from './tunnel.ts';
@@ -107,7 +107,7 @@ export class Channel {
   }
 
   #send(type: number, stream: number, payload: Buffer): void {
-    if (this.#stream.writable) this.#stream.write(encodeFrame(type, stream, payload));
+    if (this.#stream.writable) writeFrame(this.#stream, type, stream, payload);
   }
 
   #take(decoder: FrameDecoder, chunk: Buffer): void {

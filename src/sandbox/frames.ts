@@ -1,3 +1,5 @@
+import type { Writable } from 'node:stream';
+
 /**
  * The channel's frames: a header of length (4 bytes), type (1) and stream id (4), big-endian, then the payload.
  * The runner's half is sandbox-image/runner/frames.py; the two change together.
@@ -50,6 +52,8 @@ export const INITIAL_CREDIT = 256 * 1024;
 /** Longest payload that is taken from a sandbox. A report with long paths and a long traceback stays below it. */
 const MAX_PAYLOAD = 4 * 1024 * 1024;
 const HEADER_BYTES = 9;
+/** Up to here one copy costs less than a second buffer in a write. */
+const COPIED_BYTES = 4096;
 
 export interface Frame {
   readonly type: number;
@@ -58,12 +62,27 @@ export interface Frame {
 }
 
 export function encodeFrame(type: number, stream: number, payload: Buffer): Buffer {
-  const frame = Buffer.allocUnsafe(HEADER_BYTES + payload.length);
-  frame.writeUInt32BE(payload.length, 0);
-  frame.writeUInt8(type, 4);
-  frame.writeUInt32BE(stream, 5);
-  payload.copy(frame, HEADER_BYTES);
-  return frame;
+  return Buffer.concat([encodeHeader(type, stream, payload.length), payload]);
+}
+
+/** Writes a frame. A large payload goes as it is: copies of all that is sent are work for the garbage collector. */
+export function writeFrame(target: Writable, type: number, stream: number, payload: Buffer): void {
+  if (payload.length <= COPIED_BYTES) {
+    target.write(encodeFrame(type, stream, payload));
+    return;
+  }
+  target.cork();
+  target.write(encodeHeader(type, stream, payload.length));
+  target.write(payload);
+  target.uncork();
+}
+
+function encodeHeader(type: number, stream: number, length: number): Buffer {
+  const header = Buffer.allocUnsafe(HEADER_BYTES);
+  header.writeUInt32BE(length, 0);
+  header.writeUInt8(type, 4);
+  header.writeUInt32BE(stream, 5);
+  return header;
 }
 
 /** Payloads that are bytes of a stream: they may come in pieces, each of which is a frame as good as any. */

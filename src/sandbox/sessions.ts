@@ -259,6 +259,7 @@ export class Sessions {
       const sandbox = await pool.take(session.owner);
       this.#claims.set(sandbox.key, session.owner);
       this.#connectTunnels(session, sandbox);
+      using _filling = pool.holdRefill();
       try {
         if (session.record) session.wokenAt = new Date();
         this.#write(session, sandbox.key);
