@@ -12,6 +12,7 @@ export interface Adopted {
 }
 
 export interface AdoptedExecution {
+  readonly id: string;
   readonly channel: ChannelExecution;
   /** How long it had run when this was told, or ran in all; by the runner's clock. */
   readonly ranMs: number;

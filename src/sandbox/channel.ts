@@ -158,7 +158,7 @@ export class Channel {
           (type, bytes) => this.#send(type, stream, bytes),
         );
         this.#executions.set(stream, channel);
-        return [id, { channel, ranMs, ended, endedBy }] as const;
+        return [id, { id, channel, ranMs, ended, endedBy }] as const;
       });
       this.adopted = { contexts: adopted.contexts, executions: new Map(executions) };
     }

@@ -71,6 +71,8 @@ export interface ExecutionEnd {
   readonly failure?: string;
   readonly termination?: TerminationMeans;
   readonly reset?: SandboxReset;
+  /** Whether its connection broke meanwhile: what it said since is in its files alone. */
+  readonly reattached?: true;
   /** The context that it ran in. */
   readonly context?: { readonly name: string; readonly created: boolean; readonly alive: boolean };
 }
