@@ -16,7 +16,7 @@ export function demultiplex(raw: Duplex, onStderr: (chunk: Buffer) => void): Dup
     },
     writev: (chunks, done) => {
       raw.cork();
-      chunks.forEach(({ chunk }, at) => raw.write(chunk, at === chunks.length - 1 ? done : undefined));
+      for (const [at, { chunk }] of chunks.entries()) raw.write(chunk, at === chunks.length - 1 ? done : undefined);
       raw.uncork();
     },
     final: (done) => {

@@ -283,7 +283,7 @@ export class Sandbox {
     const { violation } = await channel.closed;
     if (violation) await this.#discard();
     // Who closed it on purpose knows what is lost.
-    if (this.#abandoned || this.#lost || this.#clearing) return this.#endAfterClearing();
+    if (this.#abandoned || this.#lost || this.#clearing !== undefined) return this.#endAfterClearing();
     const next = await this.#reconnect(keptAs, options);
     if (!next) return this.#endAfterClearing();
     if (!next.adopted) {
