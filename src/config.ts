@@ -108,6 +108,9 @@ const settings = z.strictObject({
     .max(YEAR_S * 100)
     .default(604_800)
     .describe('The archive of a session that is not used again is removed after so long.'),
+  max_hibernated_per_owner: whole(1, 1_000_000)
+    .default(1000)
+    .describe('Archives of unused sessions that one owner may have; the least recently used one goes first.'),
   archive_mb: whole(1, 1_048_576 * 64)
     .default(10_240)
     .describe('Disk of the control plane for all archives, checkpoints and snapshots.'),
@@ -120,8 +123,8 @@ const settings = z.strictObject({
       'What an execution changed is in a checkpoint, which a lost container comes back from, within so long; 0: never.',
     ),
   max_lifetime_s: whole(10, YEAR_S).default(86_400).describe('A session older than this is closed.'),
-  max_sessions: whole(1, 100_000).default(100).describe('Sessions in all.'),
-  max_sessions_per_owner: whole(1, 100_000).default(50).describe('Sessions of one owner.'),
+  max_sessions: whole(1, 100_000).default(100).describe('Sessions with a container in all.'),
+  max_sessions_per_owner: whole(1, 100_000).default(50).describe('Sessions with a container of one owner.'),
   max_executions: whole(1, 100_000)
     .optional()
     .describe('Executions at once in all; by default 8 for each processor of this machine.'),

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -16,6 +16,7 @@ import {
   type Server,
   startServer,
 } from './server.ts';
+import { archivesOf, untilSaved } from './support/archives.ts';
 import { makeWheel } from './support/distributions.ts';
 import { IndexServer } from './support/index-server.ts';
 
@@ -55,30 +56,6 @@ const snapshot = async (server: Server, id: string) =>
   await answer<Snapshot>(post(server, `/sessions/${id}/snapshots`, ''));
 const takeAway = async (server: Server, id: string) =>
   await (await containerOfUser(server, await userOf(server, id))).remove({ force: true });
-
-/** The archives of a server's disk: the folder of each, with what is in it. */
-function archivesOf({ stateDir }: Server): { path: string; names: string[] }[] {
-  return readdirSync(join(stateDir, 'instances'))
-    .filter((name) => !name.endsWith('.lock'))
-    .flatMap((name) => {
-      const directory = join(stateDir, 'instances', name, 'archives');
-      return readdirSync(directory).map((id) => ({
-        path: join(directory, id),
-        names: readdirSync(join(directory, id)),
-      }));
-    });
-}
-
-/** Waits until there is a checkpoint that is newer than what was done before. */
-async function untilSaved(server: Server, since = Date.now()): Promise<void> {
-  const savedAt = () =>
-    archivesOf(server).some(({ path, names }) => {
-      if (!names.includes('archive.json')) return false;
-      const { saved_at } = JSON.parse(readFileSync(join(path, 'archive.json'), 'utf8')) as { saved_at: string };
-      return Date.parse(saved_at) >= since;
-    });
-  await expect.poll(savedAt, { timeout: 15_000 }).toBe(true);
-}
 
 async function tarOf(...entries: (Partial<Header> & { name: string; content?: Buffer | string })[]): Promise<Buffer> {
   const archive = pack();

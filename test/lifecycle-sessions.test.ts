@@ -3,6 +3,10 @@ import { openSession, post, runPython, userOf } from './rest-client.ts';
 import { containerOfUser, containersOf, type Server, startServer } from './server.ts';
 
 const statusOf = async ({ url }: Server, id: string) => (await fetch(`${url}/sessions/${id}`)).status;
+const statesOf = async ({ url }: Server, ...ids: string[]) => {
+  const summaries = await Promise.all(ids.map(async (id) => (await fetch(`${url}/sessions/${id}`)).json()));
+  return (summaries as { state: string }[]).map(({ state }) => state);
+};
 const LOST = { session_reset: { reason: 'sandbox_lost', lost: ['files', 'packages', 'background'] } };
 
 /** A program that runs until the file `stop` is there, as soon as it does. */
@@ -99,16 +103,58 @@ describe('number', () => {
     return { status: response.status, body: (await response.json()) as object };
   };
 
-  test('the idle session longest unused makes room for one too many', async () => {
+  test('the idle session longest unused makes room for one too many, and comes back with its files', async () => {
     await using server = await startServer({ env: { GLOVEBOX_MAX_SESSIONS_PER_OWNER: '2', GLOVEBOX_POOL_SIZE: '0' } });
+    for (const id of ['a', 'b', 'c']) {
+      await runPython(server, 'import os; open("whose", "w").write(os.environ["ID"])', {
+        session_id: id,
+        env: { ID: id },
+      });
+      expect(await containersOf(server)).toHaveLength(id === 'a' ? 1 : 2);
+    }
+    expect(await statesOf(server, 'a', 'b', 'c')).toEqual(['hibernated', 'active', 'active']);
+    const again = await runPython(server, 'print(open("whose").read())', { session_id: 'a' });
+    expect(again).toMatchObject({ status: 'ok', stdout: 'a\n' });
+    expect(again).not.toHaveProperty('session_reset');
+    expect(again).not.toHaveProperty('session_created');
+    expect(await statesOf(server, 'a', 'b', 'c')).toEqual(['active', 'hibernated', 'active']);
+    expect(await containersOf(server)).toHaveLength(2);
+  });
+
+  test('one with live contexts makes room last, and says that it lost them', async () => {
+    await using server = await startServer({ env: { GLOVEBOX_MAX_SESSIONS_PER_OWNER: '2', GLOVEBOX_POOL_SIZE: '0' } });
+    await runPython(server, 'x = 1', { session_id: 'a', context: 'c' });
+    await openSession(server, 'b');
+    await openSession(server, 'd');
+    expect(await statesOf(server, 'a', 'b', 'd')).toEqual(['active', 'hibernated', 'active']);
+    await runPython(server, 'x = 1', { session_id: 'd', context: 'c' });
+    await openSession(server, 'e');
+    expect(await statesOf(server, 'a', 'd', 'e')).toEqual(['hibernated', 'active', 'active']);
+    expect(await runPython(server, 'print(1)', { session_id: 'a' })).toMatchObject({
+      stdout: '1\n',
+      session_reset: { reason: 'hibernated', lost: ['contexts'] },
+    });
+  });
+
+  test('it is closed where sessions do not hibernate', async () => {
+    const env = { GLOVEBOX_MAX_SESSIONS_PER_OWNER: '1', GLOVEBOX_POOL_SIZE: '0', GLOVEBOX_HIBERNATE_AFTER_S: '0' };
+    await using server = await startServer({ env });
     await openSession(server, 'a');
     await openSession(server, 'b');
-    await runPython(server, 'pass', { session_id: 'a' });
-    await openSession(server, 'c');
-    expect([await statusOf(server, 'a'), await statusOf(server, 'b'), await statusOf(server, 'c')]).toEqual([
-      200, 404, 200,
-    ]);
-    await expect.poll(async () => (await containersOf(server)).length, { timeout: 5000 }).toBe(2);
+    expect([await statusOf(server, 'a'), await statusOf(server, 'b')]).toEqual([404, 200]);
+    await expect.poll(async () => (await containersOf(server)).length, { timeout: 5000 }).toBe(1);
+  });
+
+  test('of hibernated sessions an owner has so many, and the one longest unused goes first', async () => {
+    const env = {
+      GLOVEBOX_MAX_SESSIONS_PER_OWNER: '1',
+      GLOVEBOX_MAX_HIBERNATED_PER_OWNER: '2',
+      GLOVEBOX_POOL_SIZE: '0',
+    };
+    await using server = await startServer({ env });
+    for (const id of ['a', 'b', 'c', 'd']) await openSession(server, id);
+    await expect.poll(() => statusOf(server, 'a'), { timeout: 5000 }).toBe(404);
+    expect(await statesOf(server, 'b', 'c', 'd')).toEqual(['hibernated', 'hibernated', 'active']);
   });
 
   test.each(['GLOVEBOX_MAX_SESSIONS_PER_OWNER', 'GLOVEBOX_MAX_SESSIONS'])(
@@ -134,9 +180,10 @@ describe('number', () => {
   test('many at once stay within the limit', async () => {
     await using server = await startServer({ env: { GLOVEBOX_MAX_SESSIONS_PER_OWNER: '2', GLOVEBOX_POOL_SIZE: '0' } });
     await Promise.all([1, 2, 3, 4, 5, 6].map((n) => post(server, '/sessions', { name: `many-${n}` })));
-    const { sessions } = (await (await fetch(`${server.url}/sessions`)).json()) as { sessions: unknown[] };
-    expect(sessions.length).toBeLessThanOrEqual(2);
-    await expect.poll(async () => (await containersOf(server)).length, { timeout: 10_000 }).toBe(sessions.length);
+    const { sessions } = (await (await fetch(`${server.url}/sessions`)).json()) as { sessions: { state: string }[] };
+    const awake = sessions.filter(({ state }) => state === 'active').length;
+    expect(awake).toBeLessThanOrEqual(2);
+    await expect.poll(async () => (await containersOf(server)).length, { timeout: 10_000 }).toBe(awake);
   });
 
   test('two first uses of one name at once make one session', async () => {

@@ -218,7 +218,7 @@ describe('two owners', () => {
     }
   });
 
-  test('who are at their caps close nothing of each other', async () => {
+  test('who are at their caps put nothing of each other to rest', async () => {
     const state = newStateDir();
     const [first, second] = [bearer(await keyOf(state, 'first')), bearer(await keyOf(state, 'second'))];
     const env = {
@@ -229,14 +229,15 @@ describe('two owners', () => {
     };
     await using small = await startServer({ stateDir: state, env });
     const open = async (who: Credentials, name: string) => await refusal(await post(small, '/sessions', { name }, who));
-    const statusOf = async (who: Credentials, id: string) => (await fetch(`${small.url}/sessions/${id}`, who)).status;
+    const stateOf = async (who: Credentials, id: string) =>
+      ((await (await fetch(`${small.url}/sessions/${id}`, who)).json()) as { state: string }).state;
     await open(first, 'kept');
     for (const name of ['a', 'b', 'c']) expect((await open(second, name))[0]).toBe(201);
-    expect(await statusOf(first, 'kept')).toBe(200);
-    expect([await statusOf(second, 'a'), await statusOf(second, 'c')]).toEqual([404, 200]);
+    expect(await stateOf(first, 'kept')).toBe('active');
+    expect([await stateOf(second, 'a'), await stateOf(second, 'c')]).toEqual(['hibernated', 'active']);
     const third = bearer(await keyOf(state, 'third'));
     expect(await open(third, 'none')).toEqual([429, 'capacity_exceeded']);
-    expect([await statusOf(first, 'kept'), await statusOf(second, 'b')]).toEqual([200, 200]);
+    expect([await stateOf(first, 'kept'), await stateOf(second, 'c')]).toEqual(['active', 'active']);
   });
 });
 

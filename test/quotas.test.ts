@@ -247,7 +247,7 @@ describe('one owner’s flood', () => {
 });
 
 describe('memory', () => {
-  test('of sandboxes is held to what an owner and all may have, by closing idle sessions of the same owner', async () => {
+  test('of sandboxes is held to what an owner and all may have, by putting idle sessions of the same owner to rest', async () => {
     const { server, owners } = await startFor(['alice', 'bob', 'carol'], {
       GLOVEBOX_MEMORY_MB: '128',
       GLOVEBOX_MAX_MEMORY_MB: '400',
@@ -256,12 +256,11 @@ describe('memory', () => {
     });
     await using _server = server;
     const [alice, bob, carol] = owners;
-    const statusOf = async (id: string, who: Credentials) => (await get(server, `/sessions/${id}`, who)).status;
+    const stateOf = async (id: string) =>
+      ((await (await get(server, `/sessions/${id}`, alice)).json()) as { state: string }).state;
 
     for (const name of ['a', 'b', 'c']) expect((await open(server, name, alice)).status).toBe(201);
-    expect([await statusOf('a', alice), await statusOf('b', alice), await statusOf('c', alice)]).toEqual([
-      404, 200, 200,
-    ]);
+    expect([await stateOf('a'), await stateOf('b'), await stateOf('c')]).toEqual(['hibernated', 'active', 'active']);
 
     const held = ['b', 'c'].map((id) => runPython(server, HELD, { session_id: id }, alice));
     await loadOf(server, alice).toEqual([2, 0]);

@@ -19,7 +19,7 @@ _FILE_CLOCK = 5
 """CLOCK_REALTIME_COARSE, which the kernel stamps files with."""
 _TICKS_NS = 20_000_000
 """A file changed so lately may be changed again without its stamp telling."""
-_ZEROS = bytes(CHUNK)
+_ZEROS = memoryview(bytes(CHUNK))
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Entry = tuple[list[str], os.stat_result]
@@ -149,7 +149,7 @@ def _send_file(tree: Tree, names: list[str], path: str) -> None:
         answer({**_describe(path, status), "mark": _mark(status)})
         left = status.st_size
         while left > 0:
-            data = os.read(descriptor, min(CHUNK, left)) or _ZEROS[:left]
+            data = os.read(descriptor, min(CHUNK, left)) or bytes(_ZEROS[:left])
             send(data)
             left -= len(data)
     finally:
@@ -229,10 +229,11 @@ class _Sparse:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def write(self, data: bytes) -> None:
-        if data.count(0) == len(data):
-            os.lseek(self._descriptor, len(data), os.SEEK_CUR)
-            return
-        remaining = memoryview(data)
-        while remaining:
-            remaining = remaining[os.write(self._descriptor, remaining) :]
+    def write(self, data: memoryview) -> None:
+        for at in range(0, len(data), CHUNK):
+            remaining = data[at : at + CHUNK]
+            if remaining == _ZEROS[: len(remaining)]:
+                os.lseek(self._descriptor, len(remaining), os.SEEK_CUR)
+                continue
+            while remaining:
+                remaining = remaining[os.write(self._descriptor, remaining) :]

@@ -40,7 +40,8 @@ class Feed:
         taken = 0
         try:
             while self._waiting:
-                written = os.write(self.descriptor, self._waiting[: frames.CHUNK])
+                with memoryview(self._waiting) as waiting:
+                    written = os.write(self.descriptor, waiting)
                 del self._waiting[:written]
                 taken += written
         except BlockingIOError:

@@ -22,7 +22,10 @@ class Input:
 
     def __init__(self, descriptor: int) -> None:
         self._file = open(descriptor, "rb", buffering=CHUNK, closefd=False)
-        self._held = bytearray()
+        self._held = b""
+        """The chunk under way."""
+        self._at = 0
+        """How much of it has been taken."""
         self._ended = False
 
     def chunks(self) -> Iterator[bytes]:
@@ -31,33 +34,36 @@ class Input:
 
     def line(self) -> bytes | None:
         """The next line; None when everything has come."""
-        while (end := self._held.find(b"\n")) < 0:
+        line = b""
+        while (end := self._held.find(b"\n", self._at)) < 0:
+            line += self._held[self._at :]
+            if len(line) > LONGEST_LINE:
+                raise Refused("invalid_input", "An entry is described at too great length.")
             if not self._more():
-                if self._held:
+                if line:
                     raise Refused("invalid_input", "The stream of entries ends in the midst of one.")
                 return None
-            if len(self._held) > LONGEST_LINE:
-                raise Refused("invalid_input", "An entry is described at too great length.")
-        line = bytes(self._held[:end])
-        del self._held[: end + 1]
+        line += self._held[self._at : end]
+        self._at = end + 1
         return line
 
     def copy_to(self, incoming: Any, size: int) -> None:
         """Gives `incoming.write` the next bytes as they come."""
         while size > 0:
-            if not self._held and not self._more():
+            if self._at == len(self._held) and not self._more():
                 raise Refused("invalid_input", "The stream of entries ends in the midst of one.")
-            data = bytes(self._held[:size])
-            del self._held[:size]
-            incoming.write(data)
+            data = memoryview(self._held)[self._at : self._at + size]
+            self._at += len(data)
             size -= len(data)
+            incoming.write(data)
 
     def _more(self) -> bool:
-        """Holds one chunk more; False when there is none."""
+        """Holds the next chunk instead of one that has been taken; False when there is none."""
+        self._held, self._at = b"", 0
         if not self._ended:
             length = int.from_bytes(self._whole(4), "big")
             self._ended = length == 0
-            self._held += self._whole(length)
+            self._held = self._whole(length)
         return not self._ended
 
     def _whole(self, length: int) -> bytes:

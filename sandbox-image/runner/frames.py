@@ -8,6 +8,12 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+PROTOCOL_VERSION = 1
+"""Counts up with every change of what frames mean, requests and reports included, that the other side would misread.
+
+The header, CONFIGURE and the `protocol` of READY are the same in all versions.
+"""
+
 HEADER = struct.Struct(">IBI")
 """Payload length in bytes, frame type, stream id."""
 
@@ -31,7 +37,7 @@ CONFIGURE = 7
 
 # From the runner.
 READY = 16
-"""JSON about the interpreter, and what an earlier control plane left, once, on stream 0."""
+"""JSON of the protocol's version, the interpreter, and what an earlier control plane left, once, on stream 0."""
 STDOUT = 17
 STDERR = 18
 END = 19

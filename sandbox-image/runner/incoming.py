@@ -55,7 +55,7 @@ class Incoming:
             raise Refused("file_exists", f"{quote(path)} exists already.")
         return stat.S_IMODE(mode) & 0o777
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         remaining = memoryview(data)
         while remaining:
             remaining = remaining[os.write(self._descriptor, remaining) :]

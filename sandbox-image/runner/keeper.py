@@ -211,7 +211,7 @@ class Keeper:
 
     def greet(self, state: dict[str, Any]) -> None:
         python = ".".join(map(str, sys.version_info[:3]))
-        self.runner.send(frames.pack_json(frames.READY, 0, {"python": python, **state}))
+        self.runner.send(frames.pack_json(frames.READY, 0, {"protocol": frames.PROTOCOL_VERSION, "python": python, **state}))
 
     def refuse_waiting(self) -> None:
         if self.waiting:

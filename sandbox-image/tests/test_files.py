@@ -391,6 +391,14 @@ class Bundles(FilesTest):
         self.assertEqual((status.st_mode & 0o7777, status.st_mtime), (0o755, 5))
         self.assertEqual(len(self.contents("into/a/link/😀\n")), 100_000)
 
+    def test_an_entry_cut_by_large_chunks_is_no_long_one(self) -> None:
+        stdin = bundle(*(file_entry(f"{at}", b"x" * 50_000) for at in range(20)))
+        for size in (64 * 1024, 256 * 1024):
+            pieces = [stdin[at : at + size] for at in range(0, len(stdin), size)]
+            header, _, _ = self.ask("unpack", f"by-{size}", whole(*pieces))
+            self.assertEqual(header, {"ok": True, "files": 20, "size": 1_000_000})
+        self.assertEqual(self.refusal("unpack", "", whole(b"x" * 300_000))["code"], "invalid_input")
+
     def test_entries_that_lead_out_are_refused(self) -> None:
         os.symlink(self.base, self.path("up"))
         for entry in (

@@ -14,6 +14,11 @@ export function demultiplex(raw: Duplex, onStderr: (chunk: Buffer) => void): Dup
     write: (chunk, _encoding, done) => {
       raw.write(chunk, done);
     },
+    writev: (chunks, done) => {
+      raw.cork();
+      for (const [at, { chunk }] of chunks.entries()) raw.write(chunk, at === chunks.length - 1 ? done : undefined);
+      raw.uncork();
+    },
     final: (done) => {
       raw.end(done);
     },

@@ -1,13 +1,15 @@
 import { duplexPair } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { REPORT as WELL } from '../../test/support/report.ts';
+import { IncompatibleRunner } from './adopted.ts';
 import { Channel } from './channel.ts';
-import { encodeFrame, FIRST_KEPT, FrameType } from './frames.ts';
+import { encodeFrame, FIRST_KEPT, FrameType, PROTOCOL_VERSION } from './frames.ts';
 
 const REPORT = { ...WELL, exit_code: 3 };
 const json = (type: number, stream: number, value: unknown) =>
   encodeFrame(type, stream, Buffer.from(JSON.stringify(value)));
-const greeting = (adopted?: unknown) => json(FrameType.ready, 0, { python: '3.13.1', ...(adopted ? { adopted } : {}) });
+const greeting = (adopted?: unknown) =>
+  json(FrameType.ready, 0, { protocol: PROTOCOL_VERSION, python: '3.13.1', ...(adopted ? { adopted } : {}) });
 const execution = (stream: unknown, more: object = {}) => ({ id: 'exe_a', stream, ran_ms: 5, ...more });
 
 async function open(...frames: Buffer[]): Promise<Channel> {
@@ -25,6 +27,12 @@ describe('a runner that an earlier control plane left', () => {
     const left = channel.adopted?.executions.get('exe_a');
     expect(left).toMatchObject({ ranMs: 5, ended: true, endedBy: 'kill' });
     expect(await left?.channel.ended).toMatchObject({ exit_code: 3 });
+  });
+
+  it('is refused by the version of its protocol, whatever else it says; one that names none speaks the first', async () => {
+    const other = json(FrameType.ready, 0, { protocol: PROTOCOL_VERSION + 1, adopted: 'in another form' });
+    await expect(open(other)).rejects.toThrow(IncompatibleRunner);
+    await expect(open(json(FrameType.ready, 0, {}))).resolves.toBeInstanceOf(Channel);
   });
 
   it('is told from one that is new', async () => {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { GloveboxError } from '../errors.ts';
 import type { ChannelExecution } from './channel-execution.ts';
-import { FIRST_KEPT, FIRST_TUNNEL } from './frames.ts';
+import { FIRST_KEPT, FIRST_TUNNEL, PROTOCOL_VERSION } from './frames.ts';
 
 /** What an earlier control plane has left in a runner. */
 export interface Adopted {
@@ -11,6 +12,7 @@ export interface Adopted {
 }
 
 export interface AdoptedExecution {
+  readonly id: string;
   readonly channel: ChannelExecution;
   /** How long it had run when this was told, or ran in all; by the runner's clock. */
   readonly ranMs: number;
@@ -44,7 +46,20 @@ const greetingSchema = z.object({
     .optional(),
 });
 
-/** @throws Error when the payload is not what a runner says first. */
+/** All that is to be understood of a greeting in every version of the protocol. Runners of the first named none. */
+const versionSchema = z.object({ protocol: z.number().int().default(1) });
+
+/** The runner is of an image that was made for another control plane: nothing else that it says can be relied on. */
+export class IncompatibleRunner extends GloveboxError {
+  constructor(version: number) {
+    super('sandbox_lost', `The sandbox speaks version ${version} of the runner's protocol, not ${PROTOCOL_VERSION}.`);
+  }
+}
+
+/** @throws IncompatibleRunner, or Error when the payload is not what a runner says first. */
 export function parseGreeting(payload: Buffer): z.infer<typeof greetingSchema> {
-  return greetingSchema.parse(JSON.parse(payload.toString('utf8')));
+  const greeting: unknown = JSON.parse(payload.toString('utf8'));
+  const { protocol } = versionSchema.parse(greeting);
+  if (protocol !== PROTOCOL_VERSION) throw new IncompatibleRunner(protocol);
+  return greetingSchema.parse(greeting);
 }

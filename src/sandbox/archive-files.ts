@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 
 const BUFFER_BYTES = 256 * 1024;
@@ -73,17 +72,23 @@ export class SummingWriter implements AsyncDisposable {
 
 /** @throws BrokenArchive when the file is not the one that was summed up */
 export async function verify(path: string, { bytes, sha256 }: SummedFile): Promise<void> {
-  const hash = createHash('sha256');
-  let read = 0;
-  try {
-    for await (const chunk of createReadStream(path, { highWaterMark: BUFFER_BYTES })) {
-      hash.update(chunk as Buffer);
-      read += (chunk as Buffer).length;
-    }
-  } catch (cause) {
+  const sum = await sumUp(path).catch((cause: unknown) => {
     throw new BrokenArchive(`${path} cannot be read`, { cause });
+  });
+  if (sum.bytes !== bytes || sum.sha256 !== sha256) throw new BrokenArchive(`${path} is not as it was written`);
+}
+
+/** In one buffer: new ones for all of a large file keep the garbage collector busy for longer than the sum takes. */
+async function sumUp(path: string): Promise<Omit<SummedFile, 'number'>> {
+  await using file = await open(path, 'r');
+  const hash = createHash('sha256');
+  const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  for (let bytes = 0; ; ) {
+    const { bytesRead } = await file.read(buffer, 0, BUFFER_BYTES);
+    if (bytesRead === 0) return { bytes, sha256: hash.digest('hex') };
+    hash.update(buffer.subarray(0, bytesRead));
+    bytes += bytesRead;
   }
-  if (read !== bytes || hash.digest('hex') !== sha256) throw new BrokenArchive(`${path} is not as it was written`);
 }
 
 /** Reads parts of a file; those that lie one after the other cost few reads, however small they are. */

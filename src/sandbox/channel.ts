@@ -1,9 +1,9 @@
 import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../errors.ts';
-import { type Adopted, parseGreeting } from './adopted.ts';
+import { type Adopted, IncompatibleRunner, parseGreeting } from './adopted.ts';
 import { ChannelExecution } from './channel-execution.ts';
 import type { ExecutionRequest, OutputSink } from './execution.ts';
-import { encodeFrame, FIRST_TUNNEL, type Frame, FrameDecoder, FrameType } from './frames.ts';
+import { FIRST_TUNNEL, type Frame, FrameDecoder, FrameType, writeFrame } from './frames.ts';
 import { type Note, parseNote } from './note.ts';
 import { parseReport } from './report.ts';
 import { Tunnel } from './tunnel.ts';
@@ -50,7 +50,7 @@ export class Channel {
   #lastStream = 0;
   #lastTunnel = FIRST_TUNNEL;
   #close: (reason: { violation?: string }) => void = () => {};
-  #ready: () => void = () => {};
+  readonly #greeting = Promise.withResolvers<'greeted'>();
   #greeted = false;
 
   private constructor(stream: Duplex, { onTunnel, onNote }: ChannelOptions) {
@@ -67,21 +67,27 @@ export class Channel {
     stream.on('end', () => this.close());
   }
 
-  /** Opens a channel to a runner that has just been started. @throws GloveboxError `sandbox_lost` if it does not answer. */
+  /**
+   * Opens a channel to a runner that has just been started.
+   * @throws GloveboxError `sandbox_lost` if it does not answer, an IncompatibleRunner if it speaks another version.
+   */
   static async open(stream: Duplex, options: ChannelOptions = {}): Promise<Channel> {
     const channel = new Channel(stream, options);
     if (options.configuration)
       channel.#send(FrameType.configure, 0, Buffer.from(JSON.stringify(options.configuration)));
-    const ready = new Promise<true>((resolve) => {
-      channel.#ready = () => resolve(true);
-    });
-    const late = Promise.withResolvers<false>();
-    const timer = setTimeout(late.resolve, READY_LIMIT_MS, false);
-    const opened = await Promise.race([ready, channel.closed.then(() => false), late.promise]);
-    clearTimeout(timer);
-    if (opened) return channel;
-    channel.close();
-    throw new GloveboxError('sandbox_lost', 'The runner of the sandbox did not start.');
+    const silent = () =>
+      channel.#greeting.reject(new GloveboxError('sandbox_lost', 'The runner of the sandbox did not start.'));
+    void channel.closed.then(silent);
+    const timer = setTimeout(silent, READY_LIMIT_MS);
+    try {
+      await channel.#greeting.promise;
+      return channel;
+    } catch (error) {
+      channel.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Begins an execution; its output goes to `sink` in order. */
@@ -101,13 +107,14 @@ export class Channel {
   }
 
   #send(type: number, stream: number, payload: Buffer): void {
-    if (this.#stream.writable) this.#stream.write(encodeFrame(type, stream, payload));
+    if (this.#stream.writable) writeFrame(this.#stream, type, stream, payload);
   }
 
   #take(decoder: FrameDecoder, chunk: Buffer): void {
     try {
       for (const frame of decoder.decode(chunk)) this.#dispatch(frame);
     } catch (error) {
+      if (error instanceof IncompatibleRunner) this.#greeting.reject(error);
       this.close(error instanceof Error ? error.message.slice(0, 200) : 'unreadable frame');
     }
   }
@@ -151,11 +158,11 @@ export class Channel {
           (type, bytes) => this.#send(type, stream, bytes),
         );
         this.#executions.set(stream, channel);
-        return [id, { channel, ranMs, ended, endedBy }] as const;
+        return [id, { id, channel, ranMs, ended, endedBy }] as const;
       });
       this.adopted = { contexts: adopted.contexts, executions: new Map(executions) };
     }
-    this.#ready();
+    this.#greeting.resolve('greeted');
   }
 
   #dispatchTunnel({ type, stream, payload }: Frame): void {

@@ -43,7 +43,14 @@ export type Losable = 'files' | 'contexts' | 'packages' | 'background';
 
 /** What was lost besides the execution when a process, or the whole sandbox, had to be ended. */
 export interface SandboxReset {
-  readonly reason: 'runner_lost' | 'would_not_end' | 'sandbox_lost' | 'context_ended' | 'hibernated' | 'archive_broken';
+  readonly reason:
+    | 'runner_lost'
+    | 'runner_incompatible'
+    | 'would_not_end'
+    | 'sandbox_lost'
+    | 'context_ended'
+    | 'hibernated'
+    | 'archive_broken';
   readonly lost: readonly Losable[];
   /** The time of the checkpoint that files came back from, ISO 8601: files that are lost are newer. */
   readonly restored_from?: string;
@@ -64,6 +71,8 @@ export interface ExecutionEnd {
   readonly failure?: string;
   readonly termination?: TerminationMeans;
   readonly reset?: SandboxReset;
+  /** Whether its connection broke meanwhile: what it said since is in its files alone. */
+  readonly reattached?: true;
   /** The context that it ran in. */
   readonly context?: { readonly name: string; readonly created: boolean; readonly alive: boolean };
 }

@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { encodeFrame, FrameDecoder, FrameType } from './frames.ts';
+import { encodeFrame, FrameDecoder, FrameType, PROTOCOL_VERSION } from './frames.ts';
 
 const decodeAll = (decoder: FrameDecoder, ...chunks: Buffer[]) =>
   chunks.flatMap((chunk) =>
@@ -16,6 +17,13 @@ function join(frames: ReturnType<typeof decodeAll>): ReturnType<typeof decodeAll
   }
   return joined;
 }
+
+describe('the two halves of the channel', () => {
+  it('speak the same version of the protocol', () => {
+    const runner = readFileSync(new URL('../../sandbox-image/runner/frames.py', import.meta.url), 'utf8');
+    expect(/^PROTOCOL_VERSION = (\d+)$/m.exec(runner)?.[1]).toBe(String(PROTOCOL_VERSION));
+  });
+});
 
 describe('frames', () => {
   const bytes = Buffer.concat([

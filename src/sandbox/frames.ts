@@ -1,7 +1,16 @@
+import type { Writable } from 'node:stream';
+
 /**
  * The channel's frames: a header of length (4 bytes), type (1) and stream id (4), big-endian, then the payload.
  * The runner's half is sandbox-image/runner/frames.py; the two change together.
  */
+
+/**
+ * Counts up with every change of what frames mean, requests and reports included, that the other side would misread.
+ * The header, `configure` and the `protocol` of `ready` are the same in all versions.
+ */
+export const PROTOCOL_VERSION = 1;
+
 export const FrameType = {
   /** To the runner: JSON of a request; begins the stream's execution. */
   start: 1,
@@ -17,7 +26,7 @@ export const FrameType = {
   reset: 6,
   /** To the runner, on stream 0, before anything else: JSON of settings. */
   configure: 7,
-  /** From the runner, once, on stream 0: JSON about the interpreter, and what an earlier control plane left. */
+  /** From the runner, once, on stream 0: JSON of the protocol's version, and what an earlier control plane left. */
   ready: 16,
   stdout: 17,
   stderr: 18,
@@ -43,6 +52,8 @@ export const INITIAL_CREDIT = 256 * 1024;
 /** Longest payload that is taken from a sandbox. A report with long paths and a long traceback stays below it. */
 const MAX_PAYLOAD = 4 * 1024 * 1024;
 const HEADER_BYTES = 9;
+/** Up to here one copy costs less than a second buffer in a write. */
+const COPIED_BYTES = 4096;
 
 export interface Frame {
   readonly type: number;
@@ -51,12 +62,27 @@ export interface Frame {
 }
 
 export function encodeFrame(type: number, stream: number, payload: Buffer): Buffer {
-  const frame = Buffer.allocUnsafe(HEADER_BYTES + payload.length);
-  frame.writeUInt32BE(payload.length, 0);
-  frame.writeUInt8(type, 4);
-  frame.writeUInt32BE(stream, 5);
-  payload.copy(frame, HEADER_BYTES);
-  return frame;
+  return Buffer.concat([encodeHeader(type, stream, payload.length), payload]);
+}
+
+/** Writes a frame. A large payload goes as it is: copies of all that is sent are work for the garbage collector. */
+export function writeFrame(target: Writable, type: number, stream: number, payload: Buffer): void {
+  if (payload.length <= COPIED_BYTES) {
+    target.write(encodeFrame(type, stream, payload));
+    return;
+  }
+  target.cork();
+  target.write(encodeHeader(type, stream, payload.length));
+  target.write(payload);
+  target.uncork();
+}
+
+function encodeHeader(type: number, stream: number, length: number): Buffer {
+  const header = Buffer.allocUnsafe(HEADER_BYTES);
+  header.writeUInt32BE(length, 0);
+  header.writeUInt8(type, 4);
+  header.writeUInt32BE(stream, 5);
+  return header;
 }
 
 /** Payloads that are bytes of a stream: they may come in pieces, each of which is a frame as good as any. */

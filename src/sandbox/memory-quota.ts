@@ -27,6 +27,11 @@ export class MemoryQuota {
     return this.#sandboxes * this.#limits.memoryMb;
   }
 
+  /** Whether the owner has a sandbox. */
+  has(owner: string): boolean {
+    return this.#owned.has(owner);
+  }
+
   /** Whether the owner may have one more sandbox, which may be a pooled one. */
   fits(owner: string): boolean {
     return this.#fitsOwner(owner) && (this.#pooled > 0 || this.fitsAnother());

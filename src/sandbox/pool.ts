@@ -26,7 +26,8 @@ export class Pool {
   readonly #log: Log;
   readonly #starts: FairQueue;
   readonly #ready: Sandbox[] = [];
-  #starting = 0;
+  /** What callers wait for, and should not have to share the processors with a start for the pool. */
+  #urgent = 0;
   #refilling: Promise<void> | undefined;
   #refillTimer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -98,6 +99,17 @@ export class Pool {
     }
   }
 
+  /** Starts no sandboxes that nobody waits for until it is disposed of. */
+  holdRefill(): Disposable {
+    this.#urgent += 1;
+    return {
+      [Symbol.dispose]: () => {
+        this.#urgent -= 1;
+        this.#refillLater();
+      },
+    };
+  }
+
   /** Removes the sandboxes that nobody took. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -118,14 +130,9 @@ export class Pool {
   }
 
   async #start(owner: string): Promise<Sandbox> {
-    this.#starting += 1;
-    try {
-      using _turn = await this.#starts.enter(owner);
-      return await startSandbox(this.#backend);
-    } finally {
-      this.#starting -= 1;
-      this.#refillLater();
-    }
+    using _work = this.holdRefill();
+    using _turn = await this.#starts.enter(owner);
+    return await startSandbox(this.#backend);
   }
 
   /** Not at once: the start of a container takes a processor from the first execution in the one just taken. */
@@ -135,7 +142,7 @@ export class Pool {
     this.#refillTimer.unref();
   }
 
-  /** Fills up one at a time, and only while no caller waits for a start. */
+  /** Fills up one at a time, and only while nothing is urgent. */
   #refill(): void {
     this.#refilling ??= this.#fill().finally(() => {
       this.#refilling = undefined;
@@ -143,7 +150,7 @@ export class Pool {
   }
 
   async #fill(): Promise<void> {
-    while (!this.#closed && this.#starting === 0 && this.#ready.length < this.#size && this.#memory.enterPool()) {
+    while (!this.#closed && this.#urgent === 0 && this.#ready.length < this.#size && this.#memory.enterPool()) {
       try {
         this.#ready.push(await startSandbox(this.#backend));
       } catch (error) {

@@ -1,5 +1,6 @@
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { IncompatibleRunner } from './adopted.ts';
 import type { ArchiveRecord } from './archive-record.ts';
 import type { SandboxInfo } from './engine.ts';
 import { type Backend, openSandbox } from './factory.ts';
@@ -85,16 +86,18 @@ async function recoverSession(
 ): Promise<boolean> {
   const contexts = manifest.contexts ?? [];
   const sandbox = info?.running ? openSandbox(backend, info) : undefined;
+  let sandboxLost: Remains['sandboxLost'] = 'sandbox_lost';
   try {
     if (sandbox) {
-      adopt(manifest, sandbox, { contexts, adopted: await sandbox.adopt(), sandboxLost: false });
+      adopt(manifest, sandbox, { contexts, adopted: await sandbox.adopt() });
       return true;
     }
   } catch (error) {
     if (!(error instanceof GloveboxError && error.code === 'sandbox_lost')) throw error;
+    if (error instanceof IncompatibleRunner) sandboxLost = 'runner_incompatible';
     log.warn('a sandbox could not be adopted', { session: manifest.session_id, owner: manifest.owner, error });
   }
-  adopt(manifest, undefined, { contexts, sandboxLost: true });
+  adopt(manifest, undefined, { contexts, sandboxLost });
   return false;
 }
 

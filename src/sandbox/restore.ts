@@ -9,8 +9,8 @@ export interface Remains {
   readonly contexts: readonly string[];
   /** What its runner still has; undefined when every process is gone. */
   readonly adopted?: Adopted | undefined;
-  /** Whether its sandbox is gone, with all that was in it. */
-  readonly sandboxLost: boolean;
+  /** Why its sandbox is gone, with all that was in it; left out where it is there. */
+  readonly sandboxLost?: 'sandbox_lost' | 'runner_incompatible';
 }
 
 /** A background execution that an earlier control plane began. */
@@ -27,7 +27,7 @@ export type FinishJob = (session: Session, job: LeftJob, signal: AbortSignal) =>
 /** Gives a session back its contexts and background executions; what was lost of them, for its next result to tell. */
 export function restoreSession(session: Session, remains: Remains, finish: FinishJob): SandboxReset | undefined {
   const { adopted, sandboxLost } = remains;
-  const reason = sandboxLost ? 'sandbox_lost' : 'runner_lost';
+  const reason = sandboxLost ?? 'runner_lost';
   const lost = new Set<Losable>(sandboxLost ? ['files', 'packages', 'background'] : []);
   if (session.contexts.restore(remains.contexts, adopted?.contexts ?? [])) lost.add('contexts');
   const records = session.records?.readAll() ?? [];

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Adopted, AdoptedExecution } from './adopted.ts';
+import { type Adopted, type AdoptedExecution, IncompatibleRunner } from './adopted.ts';
 import { Channel, type OnTunnel, type RunnerConfiguration } from './channel.ts';
 import type { ChannelExecution } from './channel-execution.ts';
 import type { Engine } from './engine.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset, TerminationMeans } from './execution.ts';
 import type { Report } from './report.ts';
+import { stopSignal, within } from './stop-signal.ts';
 
 /** Between the interrupt and the kill: time for `finally` blocks. */
 const INTERRUPT_GRACE_MS = 500;
@@ -22,6 +23,22 @@ const EMPTY_LOOK_EVERY_MS = 50;
 
 const PROCESSES_LOST: SandboxReset['lost'] = ['contexts', 'background'];
 const ALL_LOST: SandboxReset['lost'] = ['files', 'contexts', 'packages', 'background'];
+
+const RUNNER_LOST: SandboxReset = { reason: 'runner_lost', lost: PROCESSES_LOST };
+
+/** Between attempts to reach an engine that is away. */
+const RECONNECT_EVERY_MS = 1000;
+/** Of an engine that answers otherwise, until it is the sandbox that is to blame. */
+const MOST_REFUSALS = 1;
+
+type Following = Pick<ExecutionOptions, 'timeoutMs' | 'signal'>;
+
+/** What is to be known of an execution that is followed to its end. */
+interface Followed {
+  readonly graceMs: number;
+  /** Names it to the runner after this connection, if it outlives that. */
+  readonly keptAs?: string | undefined;
+}
 
 export interface SandboxOptions {
   /** What its runners are told. */
@@ -41,6 +58,10 @@ export class Sandbox {
   #channel: Promise<Channel> | undefined;
   #clearing: Promise<boolean> | undefined;
   #connections = 0;
+  /** Whether a runner was there, which may be there still, or have left processes behind. */
+  #hadRunner = false;
+  /** Background executions that nobody follows any more, to be ended once the engine can be reached again. */
+  readonly #givenUp = new Set<string>();
   #lost = false;
   /** It belongs to the next control plane: nothing in it is ended any more. */
   #abandoned = false;
@@ -80,13 +101,10 @@ export class Sandbox {
    * every process was ended. @throws GloveboxError `sandbox_lost` or `engine_unavailable`.
    */
   async adopt(): Promise<Adopted | undefined> {
+    this.#hadRunner = true;
     const { adopted } = await this.#connected();
     this.#untold = undefined;
-    if (adopted) return adopted;
-    // The runner is new: what the last one left is without a supervisor, if anything is.
-    if (!(await this.#clear()))
-      throw new GloveboxError('sandbox_lost', 'The sandbox could not be cleared and was removed.');
-    return undefined;
+    return adopted;
   }
 
   /**
@@ -99,35 +117,42 @@ export class Sandbox {
     if (options.signal.aborted) return { status: 'cancelled', exitCode: null };
     const reset = this.#untold;
     this.#untold = undefined;
-    const end = await this.#follow(channel, channel.execute(request, options.onOutput), request, options);
+    const about = { graceMs: graceFor(request), ...(request.background ? { keptAs: request.keep?.id } : {}) };
+    const end = await this.#follow(channel, channel.execute(request, options.onOutput), about, options);
     return reset && !end.reset ? { ...end, reset } : end;
   }
 
-  /** Follows a background execution of an earlier control plane to its end, as `execute` does. */
-  async resume(
-    { channel: execution, endedBy }: AdoptedExecution,
-    request: ExecutionRequest,
-    options: Pick<ExecutionOptions, 'timeoutMs' | 'signal'>,
-  ): Promise<ExecutionEnd> {
+  /** Follows a background execution of an earlier control plane, or connection, to its end, as `execute` does. */
+  async resume({ id }: AdoptedExecution, request: ExecutionRequest, options: Following): Promise<ExecutionEnd> {
+    return await this.#resume(id, graceFor(request), options);
+  }
+
+  async #resume(id: string, graceMs: number, options: Following): Promise<ExecutionEnd> {
     const channel = await this.#connected();
-    const isOurs = [...(channel.adopted?.executions.values() ?? [])].some((other) => other.channel === execution);
-    if (!isOurs) return await this.#endAfterClearing();
-    const end = await this.#follow(channel, execution, request, options);
+    const execution = channel.adopted?.executions.get(id);
+    if (!execution)
+      return { status: 'crashed', exitCode: null, reset: { reason: 'runner_lost', lost: ['background'] } };
+    const end = await this.#follow(channel, execution.channel, { graceMs, keptAs: id }, options);
+    const { endedBy } = execution;
     return endedBy && end.report ? { ...end, status: 'timeout', exitCode: null, termination: endedBy } : end;
   }
 
   async #follow(
     channel: Channel,
     execution: ChannelExecution,
-    request: ExecutionRequest,
-    options: Pick<ExecutionOptions, 'timeoutMs' | 'signal' | 'stdin'>,
+    { graceMs, keptAs }: Followed,
+    options: Following & Pick<ExecutionOptions, 'stdin'>,
   ): Promise<ExecutionEnd> {
+    const started = performance.now();
     using stop = stopSignal(options.timeoutMs, options.signal);
     if (options.stdin) execution.input.pump(options.stdin).catch(stop.cancel);
     const first = await Promise.race([execution.ended, channel.closed.then(() => 'closed' as const), stop.reason]);
-    if (first === 'closed') return this.#endOfLostRunner(channel);
+    if (first === 'closed') {
+      const timeoutMs = options.timeoutMs - (performance.now() - started);
+      return await this.#endOfChannel(channel, { graceMs, keptAs }, { timeoutMs, signal: options.signal });
+    }
     if (typeof first === 'string')
-      return { ...(await this.#terminate(channel, execution, graceFor(request))), status: first, exitCode: null };
+      return { ...(await this.#terminate(channel, execution, graceMs)), status: first, exitCode: null };
     await Promise.race([execution.delivered(), stop.reason]);
     execution.stopWaiting();
     return this.#endOf(first);
@@ -149,26 +174,37 @@ export class Sandbox {
   async #connected(): Promise<Channel> {
     await this.#clearing;
     if (this.#lost) throw new GloveboxError('sandbox_lost', 'The sandbox of this session is gone.');
-    this.#channel ??= this.#open();
+    this.#channel ??= this.#open().then((channel) => {
+      void channel.closed.then(() => {
+        this.#channel = undefined;
+      });
+      return channel;
+    });
     try {
       return await this.#channel;
     } catch (error) {
       this.#channel = undefined;
-      if (error instanceof GloveboxError && error.code === 'sandbox_lost') await this.#discard();
+      if (isLost(error)) await this.#discard();
       throw error;
     }
   }
 
   async #open(): Promise<Channel> {
-    try {
-      return await this.#openOnce();
-    } catch (error) {
-      const isLost = error instanceof GloveboxError && error.code === 'sandbox_lost';
-      // Something of the session may stand in the way, for one by having taken the runner's name.
-      if (!isLost || !(await this.#killAll().catch(() => false))) throw error;
-      this.#untold = { reason: 'runner_lost', lost: PROCESSES_LOST };
-      return await this.#openOnce();
+    const hadRunner = this.#hadRunner;
+    const channel = await this.#openOnce().catch((error: unknown) => {
+      if (!isLost(error) || error instanceof IncompatibleRunner) throw error;
+      return undefined;
+    });
+    if (channel && (channel.adopted || !hadRunner)) {
+      for (const id of this.#givenUp) channel.adopted?.executions.get(id)?.channel.kill();
+      this.#givenUp.clear();
+      return channel;
     }
+    // What the last runner left is without a supervisor; or something of the session stands in the way of a new one.
+    channel?.close();
+    if (!(await this.#killAll())) throw new GloveboxError('sandbox_lost', 'The sandbox could not be cleared.');
+    this.#untold = RUNNER_LOST;
+    return await this.#openOnce();
   }
 
   async #openOnce(): Promise<Channel> {
@@ -181,9 +217,9 @@ export class Sandbox {
         log?.warn('a module could not be preloaded', { sandbox: this.id.slice(0, 12), ...preload_failed }),
     });
     this.#connections += 1;
+    this.#hadRunner = true;
     void channel.closed.then(async ({ violation }) => {
       this.#connections -= 1;
-      this.#channel = undefined;
       // A runner that breaks the protocol is in hostile hands, and so is all that it could reach.
       if (violation) await this.#discard();
     });
@@ -238,19 +274,64 @@ export class Sandbox {
     return { status, exitCode: report.exit_code, report, ...(reset ? { reset } : {}) };
   }
 
-  async #endOfLostRunner(channel: Channel): Promise<ExecutionEnd> {
+  /**
+   * For an execution whose channel has closed. If only the connection broke, the session goes on: what ran in the
+   * background is followed further, and the runner has ended what belonged to calls.
+   * @throws GloveboxError `engine_unavailable` for such a call
+   */
+  async #endOfChannel(channel: Channel, { graceMs, keptAs }: Followed, options: Following): Promise<ExecutionEnd> {
     const { violation } = await channel.closed;
     if (violation) await this.#discard();
-    return this.#endAfterClearing();
+    // Who closed it on purpose knows what is lost.
+    if (this.#abandoned || this.#lost || this.#clearing !== undefined) return this.#endAfterClearing();
+    const next = await this.#reconnect(keptAs, options);
+    if (!next) return this.#endAfterClearing();
+    if (!next.adopted) {
+      if (keptAs === undefined) this.#untold = undefined;
+      return { status: 'crashed', exitCode: null, reset: RUNNER_LOST };
+    }
+    if (keptAs !== undefined) return { ...(await this.#resume(keptAs, graceMs, options)), reattached: true };
+    throw new GloveboxError('engine_unavailable', 'The connection to the container engine broke, which ended this.', {
+      hint: 'Call again: the session goes on, with its files, contexts and background executions.',
+    });
+  }
+
+  /**
+   * A channel to the same sandbox; undefined when it is the sandbox that is broken. Only what runs in the background,
+   * and needs nobody meanwhile, waits for an engine that is away.
+   * @throws GloveboxError `engine_unavailable`
+   */
+  async #reconnect(keptAs: string | undefined, { timeoutMs, signal }: Following): Promise<Channel | undefined> {
+    const until = performance.now() + timeoutMs;
+    for (let refusals = 0; !this.#abandoned && refusals <= MOST_REFUSALS; ) {
+      try {
+        return await this.#connected();
+      } catch (error) {
+        if (isLost(error)) return undefined;
+        const isThere = await this.#engineAnswers();
+        if (!isThere && (keptAs === undefined || signal.aborted || performance.now() > until)) {
+          if (keptAs !== undefined) this.#givenUp.add(keptAs);
+          throw error;
+        }
+        if (isThere) refusals += 1;
+        await sleep(RECONNECT_EVERY_MS, undefined, { signal }).catch(() => {});
+      }
+    }
+    return undefined;
+  }
+
+  async #engineAnswers(): Promise<boolean> {
+    return await this.#engine.info().then(
+      () => true,
+      () => false,
+    );
   }
 
   /** For an execution whose supervisor or runner was ended by someone: nothing of it may go on. */
   async #endAfterClearing(): Promise<ExecutionEnd> {
     if (this.#abandoned) return { status: 'cancelled', exitCode: null };
     const cleared = !this.#lost && (await this.#clear());
-    const reset: SandboxReset = cleared
-      ? { reason: 'runner_lost', lost: PROCESSES_LOST }
-      : { reason: 'sandbox_lost', lost: ALL_LOST };
+    const reset: SandboxReset = cleared ? RUNNER_LOST : { reason: 'sandbox_lost', lost: ALL_LOST };
     return { status: 'crashed', exitCode: null, reset };
   }
 
@@ -280,7 +361,9 @@ export class Sandbox {
       UID_KILL_MS,
       this.#engine.killUser(this.id, this.uid).then(() => true),
     );
-    return killed === true && (await this.#isEmpty());
+    const isEmpty = killed === true && (await this.#isEmpty());
+    if (isEmpty) this.#hadRunner = false;
+    return isEmpty;
   }
 
   /**
@@ -305,39 +388,10 @@ export class Sandbox {
   }
 }
 
+function isLost(error: unknown): boolean {
+  return error instanceof GloveboxError && error.code === 'sandbox_lost';
+}
+
 function graceFor({ context }: ExecutionRequest): number {
   return context === undefined ? INTERRUPT_GRACE_MS : CONTEXT_GRACE_MS;
-}
-
-interface StopSignal extends Disposable {
-  /** Resolves with why an execution must stop, when it must. */
-  readonly reason: Promise<'timeout' | 'cancelled'>;
-  readonly cancel: () => void;
-}
-
-/** Disposing it stops the clock. */
-function stopSignal(timeoutMs: number, signal: AbortSignal): StopSignal {
-  const { promise, resolve } = Promise.withResolvers<'timeout' | 'cancelled'>();
-  const timer = setTimeout(resolve, timeoutMs, 'timeout');
-  const onAbort = () => resolve('cancelled');
-  signal.addEventListener('abort', onAbort, { once: true });
-  return {
-    reason: promise,
-    cancel: onAbort,
-    [Symbol.dispose]() {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-    },
-  };
-}
-
-/** The promise's value, or undefined after so many milliseconds. */
-async function within<T>(limitMs: number, promise: Promise<T>): Promise<T | undefined> {
-  const { promise: late, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(resolve, limitMs, undefined);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

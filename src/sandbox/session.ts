@@ -370,7 +370,8 @@ export class Session implements SessionIdentity {
       return end.reset && sandbox.lost ? { ...end, reset: this.#lossOf(sandbox, request, end, end.reset) } : end;
     } finally {
       if (sandbox.lost) this.#forget(sandbox);
-      else if (!this.#closed) this.#archive.note(sandbox, request, end);
+      // An end that was not heard of may have changed anything.
+      else if (!this.#closed) this.#archive.note(sandbox, request, end ?? { status: 'crashed', exitCode: null });
     }
   }
 

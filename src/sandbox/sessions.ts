@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import { capacityExceeded, GloveboxError } from '../errors.ts';
+import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { ArchiveRecord } from './archive-record.ts';
 import type { Archives } from './archives.ts';
@@ -14,6 +14,7 @@ import type { MemoryQuota } from './memory-quota.ts';
 import type { Waiting } from './once.ts';
 import type { Pool } from './pool.ts';
 import type { FinishJob, Remains } from './restore.ts';
+import { Room, type RoomLimits } from './room.ts';
 import type { Sandbox } from './sandbox.ts';
 import { Session, type SessionHost, type SessionIdentity, type SessionSummary } from './session.ts';
 import { Snapshots } from './snapshots.ts';
@@ -29,14 +30,10 @@ const SWEEP_MS = 1000;
 const RECORD_EVERY_MS = 10_000;
 /** After its caller's connection ended, an unused session lives for at most this part of its idle time. */
 const DISCONNECTED_PART = 1 / 6;
-/** Where it is others who must make room, nobody knows when they do. */
-const MOST_RETRY_AFTER_S = 600;
 
-export interface SessionLimits {
+export interface SessionLimits extends RoomLimits {
   readonly idleTtlS: number;
   readonly maxLifetimeS: number;
-  readonly maxSessions: number;
-  readonly maxSessionsPerOwner: number;
   readonly concurrency: number;
 }
 
@@ -70,15 +67,21 @@ export class Sessions {
   readonly snapshots: Snapshots;
   readonly #options: SessionsOptions;
   readonly #hibernation: Hibernation;
+  readonly #room: Room;
   readonly #sessions = new Map<string, Session>();
   /** Whose memory each sandbox counts against, by its key. */
   readonly #claims = new Map<string, string>();
-  readonly #closing = new Map<Promise<void>, Session>();
   readonly #sweep: NodeJS.Timeout;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
     this.#hibernation = new Hibernation(options.archives, options.log);
+    const { limits, memory, load } = options;
+    this.#room = new Room({
+      ...{ limits, memory, load, hibernation: this.#hibernation },
+      sessions: () => this.#sessions.values(),
+      close: (session, why) => this.#closeLogged(session, why),
+    });
     this.snapshots = new Snapshots(this, options.archives.store);
     this.#sweep = setInterval(() => this.#expire(), SWEEP_MS);
     this.#sweep.unref();
@@ -209,7 +212,7 @@ export class Sessions {
       if (!record.at_rest) archives.store.update(record.id, { at_rest: true });
       this.adoptArchive(archives.store.get(record.id) ?? record);
       // Of those that ended before it came to rest, the results are still there.
-      this.#sessions.get(keyOf(owner, session))?.restore({ contexts: [], sandboxLost: false }, this.#options.finishJob);
+      this.#sessions.get(keyOf(owner, session))?.restore({ contexts: [] }, this.#options.finishJob);
       log.info('a session came back as an archive', { session, owner });
       if (record.at_rest) continue;
       const lost = ['files', 'contexts', 'background'] as const;
@@ -252,10 +255,11 @@ export class Sessions {
     archives: () => this.#options.archives,
     claim: async (session: Session): Promise<Sandbox> => {
       const pool = await this.#options.prepare();
-      await this.#makeMemory(session.owner);
+      await this.#room.forSandbox(session.owner);
       const sandbox = await pool.take(session.owner);
       this.#claims.set(sandbox.key, session.owner);
       this.#connectTunnels(session, sandbox);
+      using _filling = pool.holdRefill();
       try {
         if (session.record) session.wokenAt = new Date();
         this.#write(session, sandbox.key);
@@ -286,14 +290,15 @@ export class Sessions {
 
   async #lease(owner: string, id: string, options: Waiting & { readonly mint?: boolean }): Promise<Lease> {
     let session = this.#sessions.get(keyOf(owner, id));
-    const created = !session;
+    let created = false;
     if (!session) {
       if (!options.mint && !NAME.test(id)) throw id.startsWith('gbx_') ? unknownSession(id) : invalidName(id);
-      session = await this.#open(owner, id, options);
+      ({ session, created } = await this.#open(owner, id, options));
     }
     session.uses += 1;
     try {
-      if (session.atRest) this.#makeRoom(owner);
+      const opened = session;
+      if (opened.atRest) await this.#room.forSession(owner, () => opened.atRest);
       await session.open();
     } catch (error) {
       session.uses -= 1;
@@ -322,59 +327,15 @@ export class Sessions {
   }
 
   /** Enters a new session in the books before it has a sandbox, so that a second call of that name finds it. */
-  async #open(owner: string, id: string, waiting: Waiting): Promise<Session> {
+  async #open(owner: string, id: string, waiting: Waiting): Promise<{ session: Session; created: boolean }> {
     await this.#options.prepare(waiting);
+    await this.#room.forSession(owner, () => !this.#sessions.has(keyOf(owner, id)));
     const existing = this.#sessions.get(keyOf(owner, id));
-    if (existing) return existing;
-    this.#makeRoom(owner);
+    if (existing) return { session: existing, created: false };
     const session = new Session({ id, owner, createdAt: new Date() }, this.#host, this.#options.limits.concurrency);
     this.#touch(session);
     this.#sessions.set(keyOf(owner, id), session);
-    return session;
-  }
-
-  /** Closes the owner's least recently used idle session when a cap is reached; never another owner's. */
-  #makeRoom(owner: string): void {
-    const awake = [...this.#sessions.values()].filter((session) => !session.atRest);
-    const own = awake.filter((session) => session.owner === owner).length;
-    const { maxSessions, maxSessionsPerOwner } = this.#options.limits;
-    if (own < maxSessionsPerOwner && awake.length < maxSessions) return;
-    const oldest = this.#oldestIdle(owner);
-    if (!oldest) {
-      const limit =
-        own >= maxSessionsPerOwner ? `${maxSessionsPerOwner} sessions for one owner` : `${maxSessions} sessions in all`;
-      throw capacityExceeded(
-        `This server allows ${limit}, and none of yours is idle.`,
-        this.#retryAfterS(owner),
-        'Close a session that is no longer needed.',
-      );
-    }
-    this.#closeInBackground(oldest, 'made room for a new session');
-  }
-
-  /** Closes the owner's idle sessions, the least recently used first, until there is memory for one more sandbox. */
-  async #makeMemory(owner: string): Promise<void> {
-    const { memory } = this.#options;
-    while (!memory.fits(owner)) {
-      const closing = [...this.#closing].filter(([, session]) => session.owner === owner);
-      const oldest = this.#oldestIdle(owner);
-      if (closing.length === 0 && !oldest) throw memory.exceeded(owner, this.#retryAfterS(owner));
-      if (closing.length === 0 && oldest) this.#closeInBackground(oldest, 'made room for a new session');
-      else await Promise.race(closing.map(([closed]) => closed));
-    }
-  }
-
-  #oldestIdle(owner: string): Session | undefined {
-    return [...this.#sessions.values()]
-      .filter((session) => session.owner === owner && session.uses === 0 && !session.atRest)
-      .sort((a, b) => a.lastUsedAt.getTime() - b.lastUsedAt.getTime())[0];
-  }
-
-  /** When one of the owner's calls is likely to have ended; for one who has no sandbox, when another's may be gone. */
-  #retryAfterS(owner: string): number {
-    if ([...this.#claims.values()].includes(owner)) return this.#options.load.retryAfterS(owner);
-    const soonest = Math.min(...[...this.#sessions.values()].map(({ expiresAt }) => expiresAt.getTime()));
-    return Math.min(MOST_RETRY_AFTER_S, Math.max(1, Math.ceil((soonest - Date.now()) / 1000)));
+    return { session, created: true };
   }
 
   #touch(session: Session, at = new Date()): void {
@@ -390,17 +351,18 @@ export class Sessions {
     const lifetimeMs = this.#options.limits.maxLifetimeS * 1000;
     for (const session of this.#sessions.values()) {
       const isOld = !session.atRest && session.wokenAt.getTime() + lifetimeMs <= Date.now();
-      if (this.#hibernation.look(session, isOld) === 'ended') this.#closeInBackground(session, 'expired');
+      if (this.#hibernation.look(session, isOld) === 'ended') void this.#closeLogged(session, 'expired');
     }
+    this.#room.trim();
   }
 
-  #closeInBackground(session: Session, why: string): void {
-    this.#options.log.info('closing a session', { session: session.id, owner: session.owner, why });
-    const closed = this.#close(session).catch((error: unknown) =>
-      this.#options.log.warn('a session could not be removed', { session: session.id, owner: session.owner, error }),
+  /** For whoever only needs it gone: what cannot be removed is logged. */
+  async #closeLogged(session: Session, why: string): Promise<void> {
+    const about = { session: session.id, owner: session.owner };
+    this.#options.log.info('closing a session', { ...about, why });
+    await this.#close(session).catch((error: unknown) =>
+      this.#options.log.warn('a session could not be removed', { ...about, error }),
     );
-    this.#closing.set(closed, session);
-    void closed.finally(() => this.#closing.delete(closed));
   }
 
   async #close(session: Session): Promise<void> {

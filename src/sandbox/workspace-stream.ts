@@ -81,15 +81,16 @@ async function* asLines(values: readonly object[]): AsyncGenerator<Buffer, void,
   }
 }
 
-/** Small pieces are put together: each that is sent is a frame of its own. */
+/** Small pieces are put together, since each that is sent is a frame of its own; large ones go as they are, uncopied. */
 async function* encode(entries: AsyncIterable<Required<SavedEntry>>): AsyncGenerator<Uint8Array, void, undefined> {
-  const PIECE_BYTES = 64 * 1024;
+  const LARGE = 64 * 1024;
   let held: Uint8Array[] = [];
   let size = 0;
-  const add = (piece: Uint8Array) => {
+  function* add(piece: Uint8Array): Generator<Uint8Array, void, undefined> {
+    if (size > 0 && size + piece.byteLength > LARGE) yield take();
     held.push(piece);
     size += piece.byteLength;
-  };
+  }
   const take = () => {
     const piece = held.length === 1 && held[0] ? held[0] : Buffer.concat(held);
     held = [];
@@ -98,12 +99,8 @@ async function* encode(entries: AsyncIterable<Required<SavedEntry>>): AsyncGener
   };
   for await (const { entry, body } of entries) {
     const { mark: _, ...fields } = entry;
-    add(Buffer.from(`${JSON.stringify(fields)}\n`));
-    if (size >= PIECE_BYTES) yield take();
-    for await (const piece of body) {
-      add(piece);
-      if (size >= PIECE_BYTES) yield take();
-    }
+    yield* add(Buffer.from(`${JSON.stringify(fields)}\n`));
+    for await (const piece of body) yield* add(piece);
   }
   if (size > 0) yield take();
 }

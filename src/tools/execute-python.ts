@@ -1,36 +1,22 @@
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:os';
 import { z } from 'zod';
-import type { ExecutionEnd, ExecutionRequest } from '../sandbox/execution.ts';
-import type { FullReport } from '../sandbox/report.ts';
+import type { ExecutionRequest } from '../sandbox/execution.ts';
 import type { Lease } from '../sandbox/sessions.ts';
+import { type ExecutePythonLimits, resultsPolicy, toOutcome } from './execution-outcome.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
-import { identify, programText, sessionIdInput, tellReset } from './fields.ts';
+import { identify, programText, sessionIdInput } from './fields.ts';
 import { leaseSession } from './lease.ts';
-import { type ExecutionLimits, metLimit } from './limits.ts';
+import { finishLeftExecution } from './left-execution.ts';
+import { metLimit } from './limits.ts';
 import { OutputStreams } from './output-streams.ts';
 import { Stopwatch } from './timings.ts';
 import { ignoreEvents, type Tool, type ToolContext } from './tool.ts';
 
-export interface ExecutePythonLimits extends ExecutionLimits {
-  /** Bytes of code, and of stdin. */
-  readonly codeLimit: number;
-  /** Bytes of each output stream in a result. */
-  readonly outputLimit: number;
-  /** Bytes of each longer stream that the session keeps in a file. */
-  readonly outputKeepLimit: number;
-  /** Bytes of one rich result. */
-  readonly resultLimit: number;
-}
-
 const MAX_VARIABLES = 256;
 const ENV_LIMIT = 65_536;
-/** Rich results of one execution, in times the limit of one. */
-const RESULTS_IN_ALL = 4;
 /** Of the session's disk, that kept output may take. */
 const KEPT_PART = 1 / 4;
 const MIB = 1024 * 1024;
-const NOTEBOOK_HINT = 'This is notebook syntax: pass context: "main" to run it.';
 
 function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimits) {
   return z.strictObject({
@@ -144,6 +130,14 @@ async function run(
     },
   );
   const timings = stopwatch.read();
+  if (end.reattached) {
+    const left = { id, timeoutS, follow: async () => ({ end, durationMs: timings.duration_ms }) };
+    return {
+      ...identify(lease),
+      ...(await finishLeftExecution(limits)(session, left, signal)),
+      ...timings,
+    } as ExecutionOutput;
+  }
   await output.finish();
   return {
     ...identify(lease),
@@ -157,10 +151,6 @@ async function run(
 
 function timeoutOf(input: Input, limits: ExecutePythonLimits): number {
   return input.timeout_s ?? (input.background ? limits.maxTimeoutS : limits.execTimeoutS);
-}
-
-export function resultsPolicy({ resultLimit }: ExecutePythonLimits): { limit: number; total: number } {
-  return { limit: resultLimit, total: resultLimit * RESULTS_IN_ALL };
 }
 
 function toRequest({ code, context, reset_context, stdin, env }: Input): ExecutionRequest {
@@ -178,32 +168,4 @@ function keepPolicy(id: string, { background }: Input, limits: ExecutePythonLimi
   const total = Math.floor(limits.diskMb * MIB * KEPT_PART);
   const limit = Math.min(limits.outputKeepLimit, Math.floor(total / 2));
   return { id, inline: background ? 0 : limits.outputLimit, limit, total };
-}
-
-export function toOutcome(end: ExecutionEnd, limit: ExecutionOutput['limit']) {
-  const { report } = end;
-  const stacks = end.status === 'timeout' && report?.stacks.length ? { stacks: report.stacks } : {};
-  return {
-    status: end.status,
-    exit_code: end.exitCode,
-    ...(end.status === 'crashed' && report?.signal ? { signal: nameOfSignal(report.signal) } : {}),
-    ...(report?.error && end.status !== 'ok' ? { error: describeError(report.error) } : {}),
-    files: report?.files ?? [],
-    ...(end.termination ? { termination: { by: end.termination, ...stacks } } : {}),
-    ...(limit ? { limit } : {}),
-    ...tellReset(end),
-    ...(report ? { cpu_ms: report.cpu_ms, peak_memory_bytes: report.peak_memory_bytes } : {}),
-  };
-}
-
-function describeError({
-  denied: _,
-  hint,
-  ...error
-}: NonNullable<FullReport['error']>): NonNullable<ExecutionOutput['error']> {
-  return hint === 'notebook' ? { ...error, hint: NOTEBOOK_HINT } : error;
-}
-
-function nameOfSignal(number: number): string {
-  return Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`;
 }

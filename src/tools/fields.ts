@@ -21,7 +21,15 @@ export const sessionCreatedOutput = z
 
 export const sessionResetOutput = z
   .object({
-    reason: z.enum(['runner_lost', 'would_not_end', 'sandbox_lost', 'context_ended', 'hibernated', 'archive_broken']),
+    reason: z.enum([
+      'runner_lost',
+      'runner_incompatible',
+      'would_not_end',
+      'sandbox_lost',
+      'context_ended',
+      'hibernated',
+      'archive_broken',
+    ]),
     lost: z.array(z.enum(['files', 'contexts', 'packages', 'background'])),
     restored_from: z.string().optional().describe('Files are those of this time; lost ones are newer.'),
   })

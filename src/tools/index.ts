@@ -1,5 +1,6 @@
 import type { AnyTool } from './description.ts';
-import { createExecutePython, type ExecutePythonLimits } from './execute-python.ts';
+import { createExecutePython } from './execute-python.ts';
+import type { ExecutePythonLimits } from './execution-outcome.ts';
 import { createCancelExecution, createGetExecution } from './get-execution.ts';
 import { createInstallDependencies, type InstallLimits, type ParseRequirement } from './install-dependencies.ts';
 import { listFiles } from './list-files.ts';

@@ -5,13 +5,13 @@ import type { FullReport, KeptFile } from '../sandbox/report.ts';
 import type { FinishJob } from '../sandbox/restore.ts';
 import { ResultCollector } from '../sandbox/results.ts';
 import type { Session } from '../sandbox/session.ts';
-import { type ExecutePythonLimits, resultsPolicy, toOutcome } from './execute-python.ts';
+import { type ExecutePythonLimits, resultsPolicy, toOutcome } from './execution-outcome.ts';
 import type { ExecutionOutput } from './execution-output.ts';
 import { metLimit } from './limits.ts';
 import { round } from './timings.ts';
 
 /**
- * What `execute_python` answers for a background execution that an earlier control plane began.
+ * What `execute_python` answers for a background execution that an earlier control plane, or connection, began.
  * Of its output it has the sizes and the rich results; the text is read from its files by whoever asks.
  */
 export function finishLeftExecution(limits: ExecutePythonLimits): FinishJob {

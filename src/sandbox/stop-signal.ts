@@ -1,0 +1,33 @@
+export interface StopSignal extends Disposable {
+  /** Resolves with why an execution must stop, when it must. */
+  readonly reason: Promise<'timeout' | 'cancelled'>;
+  readonly cancel: () => void;
+}
+
+/** Disposing it stops the clock. */
+export function stopSignal(timeoutMs: number, signal: AbortSignal): StopSignal {
+  const { promise, resolve } = Promise.withResolvers<'timeout' | 'cancelled'>();
+  const timer = setTimeout(resolve, timeoutMs, 'timeout');
+  const onAbort = () => resolve('cancelled');
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  return {
+    reason: promise,
+    cancel: onAbort,
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+    },
+  };
+}
+
+/** The promise's value, or undefined after so many milliseconds. */
+export async function within<T>(limitMs: number, promise: Promise<T>): Promise<T | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, limitMs, undefined);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

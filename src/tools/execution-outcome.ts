@@ -1,0 +1,53 @@
+import { constants } from 'node:os';
+import type { ExecutionEnd } from '../sandbox/execution.ts';
+import type { FullReport } from '../sandbox/report.ts';
+import type { ExecutionOutput } from './execution-output.ts';
+import { tellReset } from './fields.ts';
+import type { ExecutionLimits } from './limits.ts';
+
+/** Rich results of one execution, in times the limit of one. */
+const RESULTS_IN_ALL = 4;
+const NOTEBOOK_HINT = 'This is notebook syntax: pass context: "main" to run it.';
+
+export interface ExecutePythonLimits extends ExecutionLimits {
+  /** Bytes of code, and of stdin. */
+  readonly codeLimit: number;
+  /** Bytes of each output stream in a result. */
+  readonly outputLimit: number;
+  /** Bytes of each longer stream that the session keeps in a file. */
+  readonly outputKeepLimit: number;
+  /** Bytes of one rich result. */
+  readonly resultLimit: number;
+}
+
+export function resultsPolicy({ resultLimit }: ExecutePythonLimits): { limit: number; total: number } {
+  return { limit: resultLimit, total: resultLimit * RESULTS_IN_ALL };
+}
+
+export function toOutcome(end: ExecutionEnd, limit: ExecutionOutput['limit']) {
+  const { report } = end;
+  const stacks = end.status === 'timeout' && report?.stacks.length ? { stacks: report.stacks } : {};
+  return {
+    status: end.status,
+    exit_code: end.exitCode,
+    ...(end.status === 'crashed' && report?.signal ? { signal: nameOfSignal(report.signal) } : {}),
+    ...(report?.error && end.status !== 'ok' ? { error: describeError(report.error) } : {}),
+    files: report?.files ?? [],
+    ...(end.termination ? { termination: { by: end.termination, ...stacks } } : {}),
+    ...(limit ? { limit } : {}),
+    ...tellReset(end),
+    ...(report ? { cpu_ms: report.cpu_ms, peak_memory_bytes: report.peak_memory_bytes } : {}),
+  };
+}
+
+function describeError({
+  denied: _,
+  hint,
+  ...error
+}: NonNullable<FullReport['error']>): NonNullable<ExecutionOutput['error']> {
+  return hint === 'notebook' ? { ...error, hint: NOTEBOOK_HINT } : error;
+}
+
+function nameOfSignal(number: number): string {
+  return Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`;
+}
