@@ -1,13 +1,13 @@
 import { median } from './measure.ts';
 import { type Row, summarize, toNumber, toRatio } from './table.ts';
 
-const WIDTH = 960;
+const WIDTH = 900;
 const MARGIN = 24;
 /** Where names end, and where bars begin and end. */
 const NAMES_END = 400;
-const BARS = { start: 412, end: 730 };
+const BARS = { start: 412, end: 750 };
 /** Where the ratios are written. */
-const RATIOS_START = 812;
+const RATIOS_END = 876;
 const LINE = 20;
 const BAR = 12;
 const GROUP_GAP = 10;
@@ -68,7 +68,7 @@ export function renderPlot(rows: readonly Row[]): string {
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">`,
     `<title>Glovebox against its floors</title><style>${STYLE}</style>`,
     `<rect class="page" width="${WIDTH}" height="${height}" rx="8"/>`,
-    text(MARGIN, 36, 'Glovebox against its floors', 'title'),
+    text(MARGIN, 36, 'Glovebox against its floors: medians of one run', 'title'),
     drawLegend(MARGIN, 58),
     ...panels,
     '</svg>\n',
@@ -103,14 +103,14 @@ function drawPanel(heading: string, groups: readonly Group[]): Drawing {
     ...rows.map(({ samples }) => median(samples)),
   ]);
   const [least, most] = [Math.min(...values), Math.max(...values)].map(Math.log10) as [number, number];
-  const decades = { first: Math.floor(least - 0.1), last: Math.ceil(most) };
+  // The least bar is still one to be seen.
+  const decades = { first: Math.floor(least - 0.1), last: Math.floor(most) };
   const scale = (value: number) =>
-    BARS.start +
-    ((BARS.end - BARS.start) * (Math.log10(value) - decades.first)) / Math.max(1, decades.last - decades.first);
+    BARS.start + ((BARS.end - BARS.start) * (Math.log10(value) - decades.first)) / (most - decades.first);
   const lines: string[] = [];
   let y = PANEL.heading;
   for (const { floors, rows } of groups) {
-    for (const [floor, of] of floors) {
+    for (const [floor, of] of [...floors].filter(([name]) => !rows.some(({ what }) => what === name))) {
       lines.push(drawBar(y, { name: floor, value: of, className: 'floor', end: scale(of) }));
       y += LINE;
     }
@@ -145,7 +145,7 @@ function drawBar(y: number, { name, value, className, end }: Bar): string {
 
 function drawRatios(y: number, row: Row): string {
   const [first] = summarize(row).comparisons;
-  return first ? text(RATIOS_START, y + BAR - 2, toRatio(first.ratio), 'ratio') : '';
+  return first ? text(RATIOS_END, y + BAR - 2, toRatio(first.ratio), 'ratio end') : '';
 }
 
 /** A line for each power of ten, behind the bars. */
@@ -165,9 +165,9 @@ function drawAxis(
 function drawLegend(x: number, y: number): string {
   return [
     `<rect class="floor" x="${x}" y="${y - 10}" width="${BAR}" height="${BAR}" rx="2"/>`,
-    text(x + 18, y, 'floor: the machine or the engine alone'),
-    `<rect class="own" x="${x + 258}" y="${y - 10}" width="${BAR}" height="${BAR}" rx="2"/>`,
-    text(x + 276, y, 'Glovebox, and its multiple of the first floor above it'),
+    text(x + 18, y, 'floor: without Glovebox, or without the load'),
+    `<rect class="own" x="${x + 300}" y="${y - 10}" width="${BAR}" height="${BAR}" rx="2"/>`,
+    text(x + 318, y, 'Glovebox, and its multiple of the first floor above it'),
   ].join('');
 }
 
