@@ -20,8 +20,8 @@ interface Filled {
   readonly live: readonly number[];
   /** Made in a second. */
   readonly speed: number;
-  /** MiB of the machine that each took. */
-  readonly each: number;
+  /** MiB of the machine that each took, if others did not free more meanwhile; one sample if any. */
+  readonly each: readonly number[];
 }
 
 /** Sessions that live at once, as many as are wanted or as there is memory for, beside sealed containers alone. */
@@ -47,8 +47,13 @@ export async function measureDensity(setting: Setting): Promise<Row[]> {
   const growth = before === undefined || after === undefined ? [] : [(after - before) / full.live.length];
   const rows = [
     toRow(`density: sessions that live at once, of ${density}`, 'count', [full.live.length + 1]),
-    toRow("density: machine's memory for each sealed container", 'MiB', [bare.each]),
-    toRow("density: machine's memory for each session", 'MiB', [full.each], [{ floor: 'container', of: bare.each }]),
+    toRow("density: machine's memory for each sealed container", 'MiB', bare.each),
+    toRow(
+      "density: machine's memory for each session",
+      'MiB',
+      full.each,
+      bare.each.map((of) => ({ floor: 'container', of })),
+    ),
     toRow('density: control plane, resident', 'MiB', after === undefined ? [] : [after]),
     toRow('density: control plane, growth for each session', 'MiB', growth),
     toRow('density: print(1) while one session lives', 'ms', alone),
@@ -84,7 +89,8 @@ async function fill(batch: Batch, count: number, signal: AbortSignal): Promise<F
   };
   const ms = await time(() => rate(count, AT_ONCE, make));
   await sleep(SETTLE_MS, undefined, { signal });
-  return { live, speed: live.length / (ms / 1000), each: (before - freemem()) / MIB / live.length };
+  const each = (before - freemem()) / MIB / live.length;
+  return { live, speed: live.length / (ms / 1000), each: each > 0 ? [each] : [] };
 }
 
 /** Removes them; how many a second. */

@@ -91,9 +91,9 @@ export async function openSetting({ quick, image, density, signal }: SettingOpti
 /** Removes every container whose label is of this run. Only those of `owner`, the floors' own, are expected here. */
 async function sweep(docker: Docker, isOurs: (label: string) => boolean, owner: string): Promise<void> {
   const all = await docker.listContainers({ all: true, filters: { label: [OWNER_LABEL] } });
-  for (const { Id, Labels, State } of all.filter(({ Labels }) => isOurs(Labels[OWNER_LABEL] ?? ''))) {
+  for (const { Id, Labels } of all.filter(({ Labels }) => isOurs(Labels[OWNER_LABEL] ?? ''))) {
     if (Labels[OWNER_LABEL] !== owner)
-      process.stderr.write(`A Glovebox left the container ${Id.slice(0, 12)}, ${State}.\n`);
+      process.stderr.write(`A Glovebox left the container ${Id.slice(0, 12)}.\n`);
     await docker
       .getContainer(Id)
       .remove({ force: true })
