@@ -92,8 +92,7 @@ export async function openSetting({ quick, image, density, signal }: SettingOpti
 async function sweep(docker: Docker, isOurs: (label: string) => boolean, owner: string): Promise<void> {
   const all = await docker.listContainers({ all: true, filters: { label: [OWNER_LABEL] } });
   for (const { Id, Labels } of all.filter(({ Labels }) => isOurs(Labels[OWNER_LABEL] ?? ''))) {
-    if (Labels[OWNER_LABEL] !== owner)
-      process.stderr.write(`A Glovebox left the container ${Id.slice(0, 12)}.\n`);
+    if (Labels[OWNER_LABEL] !== owner) process.stderr.write(`A Glovebox left the container ${Id.slice(0, 12)}.\n`);
     await docker
       .getContainer(Id)
       .remove({ force: true })
