@@ -30,9 +30,12 @@ export async function measureDensity(setting: Setting): Promise<Row[]> {
   const containers = containerBatch(floors);
   const bare = await fill(containers, CONTAINERS, signal);
   const bareRemoved = await empty(containers, bare.live);
-  // They must live all at once, and none comes to rest while others are made; all other settings are the defaults.
+  // They must live all at once, so none expires or comes to rest while others are made; the rest are the defaults.
   const caps = ['--max-sessions', '--max-sessions-per-owner'].flatMap((cap) => [cap, String(density)]);
-  await using server = await startServer([...flags, ...caps, '--hibernate-after-s', '0'], signal);
+  await using server = await startServer(
+    [...flags, ...caps, '--hibernate-after-s', '0', '--idle-ttl-s', '86400'],
+    signal,
+  );
   const sessions = sessionBatch(server.url, 'dense');
   const lone = density - 1;
   await sessions.make(lone);

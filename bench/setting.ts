@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import type Docker from 'dockerode';
 import { loadConfig } from '../src/config.ts';
 import { connectEngine } from '../src/docker/connect.ts';
+import { AT_ONCE } from './batch.ts';
 import { environment } from './environment.ts';
 import { createFloors, type Floors, OWNER_LABEL } from './floors.ts';
 import { installJupyter } from './jupyter.ts';
+import { rate } from './measure.ts';
 import { findPython } from './programs.ts';
 import { type Server, startServer } from './server.ts';
 import type { Facts } from './table.ts';
@@ -91,11 +93,13 @@ export async function openSetting({ quick, image, density, signal }: SettingOpti
 /** Removes every container whose label is of this run. Only those of `owner`, the floors' own, are expected here. */
 async function sweep(docker: Docker, isOurs: (label: string) => boolean, owner: string): Promise<void> {
   const all = await docker.listContainers({ all: true, filters: { label: [OWNER_LABEL] } });
-  for (const { Id, Labels } of all.filter(({ Labels }) => isOurs(Labels[OWNER_LABEL] ?? ''))) {
+  const ours = all.filter(({ Labels }) => isOurs(Labels[OWNER_LABEL] ?? ''));
+  await rate(ours.length, AT_ONCE, async (at) => {
+    const { Id = '', Labels = {} } = ours[at] ?? {};
     if (Labels[OWNER_LABEL] !== owner) process.stderr.write(`A Glovebox left the container ${Id.slice(0, 12)}.\n`);
     await docker
       .getContainer(Id)
       .remove({ force: true })
       .catch(() => {});
-  }
+  });
 }
