@@ -68,7 +68,7 @@ export function renderPlot(rows: readonly Row[]): string {
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">`,
     `<title>Glovebox against its floors</title><style>${STYLE}</style>`,
     `<rect class="page" width="${WIDTH}" height="${height}" rx="8"/>`,
-    text(MARGIN, 36, 'Glovebox against its floors: medians of one run', 'title'),
+    text(MARGIN, 36, 'Glovebox against its floors (medians)', 'title'),
     drawLegend(MARGIN, 58),
     ...panels,
     '</svg>\n',
@@ -167,7 +167,7 @@ function drawLegend(x: number, y: number): string {
     `<rect class="floor" x="${x}" y="${y - 10}" width="${BAR}" height="${BAR}" rx="2"/>`,
     text(x + 18, y, 'floor: without Glovebox, or without the load'),
     `<rect class="own" x="${x + 300}" y="${y - 10}" width="${BAR}" height="${BAR}" rx="2"/>`,
-    text(x + 318, y, 'Glovebox, and its multiple of the first floor above it'),
+    text(x + 318, y, 'Glovebox, with its ratio as in the table'),
   ].join('');
 }
 
