@@ -16,6 +16,16 @@ interface Result {
   readonly stdout?: unknown;
 }
 
+/** An error of the server's table. */
+export class Refusal extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
 /** Calls a tool over REST; connections are kept open. */
 export async function post(url: string, args: Record<string, unknown>): Promise<Result> {
   const response = await fetch(`${url}/execute`, {
@@ -23,9 +33,10 @@ export async function post(url: string, args: Record<string, unknown>): Promise<
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ name: 'execute_python', arguments: args }),
   });
-  const body = (await response.json()) as { result?: Result };
-  if (!body.result) throw new Error(`POST /execute answered ${response.status}: ${JSON.stringify(body).slice(0, 300)}`);
-  return body.result;
+  const body = (await response.json()) as { result?: Result; error?: { code: string; message: string } };
+  if (body.result) return body.result;
+  const { code, message } = body.error ?? {};
+  throw new Refusal(code ?? '', `POST /execute answered ${response.status}: ${message}`);
 }
 
 export async function closeSession(url: string, session: string): Promise<void> {
@@ -74,6 +85,6 @@ function toDoor(name: string, client: Client, own: string): Door {
   };
 }
 
-function check({ status, stdout }: Result): void {
+export function check({ status, stdout }: Result): void {
   assertOutput(String(stdout), `execute_python with status ${status}`);
 }

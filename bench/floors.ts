@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import type Docker from 'dockerode';
 import { containerOptions, runnerExecOptions } from '../src/docker/spec.ts';
 import { environment } from './environment.ts';
-import { assertOutput, CODE, run } from './programs.ts';
+import { assertOutput, CODE, OUTPUT, run } from './programs.ts';
 
 /** What the engine alone takes for the same: the floors that Glovebox is compared with. */
 export interface Floors {
@@ -15,6 +15,8 @@ export interface Floors {
   createAndStart(): Promise<Docker.Container>;
   /** Runs Python in a container and passes on what it prints, framed as the engine sends it. */
   execPython(container: Docker.Container, code: string, onData: (chunk: Buffer) => void): Promise<void>;
+  /** Runs `python3 -c 'print(1)'` in a container and checks what comes. */
+  execPrint(container: Docker.Container): Promise<void>;
 }
 
 export interface FloorsOptions {
@@ -40,6 +42,8 @@ export async function createFloors(options: FloorsOptions): Promise<Floors> {
     () => 'CLI' as const,
     () => 'API' as const,
   );
+  const execPython: Floors['execPython'] = (container, code, onData) =>
+    exec(container, uid, ['python3', '-c', code], onData);
   return {
     runBy,
     dockerRun: runBy === 'CLI' ? byCli : () => runByApi(options),
@@ -50,7 +54,15 @@ export async function createFloors(options: FloorsOptions): Promise<Floors> {
       await container.start();
       return container;
     },
-    execPython: (container, code, onData) => exec(container, uid, ['python3', '-c', code], onData),
+    execPython,
+    execPrint: async (container) => {
+      let bytes = 0;
+      await execPython(container, CODE, (chunk) => {
+        bytes += chunk.length;
+      });
+      // The engine puts eight bytes before each piece.
+      if (bytes !== OUTPUT.length + 8) throw new Error(`An exec of python3 sent ${bytes} bytes.`);
+    },
   };
 }
 

@@ -34,7 +34,30 @@ export async function interleave(subjects: readonly Subject[], { rounds, warmUp,
   return samples;
 }
 
-async function time(run: () => Promise<unknown>): Promise<number> {
+/**
+ * Does something for each number below `count`, so many at once; how many a second.
+ * @throws what the first that fails throws, when the others under way have ended
+ */
+export async function rate(count: number, atOnce: number, work: (index: number) => Promise<unknown>): Promise<number> {
+  let next = 0;
+  const keepWorking = async () => {
+    while (next < count) {
+      const index = next;
+      next += 1;
+      await work(index).catch((error: unknown) => {
+        next = count;
+        throw error;
+      });
+    }
+  };
+  const ms = await time(async () => {
+    const ends = await Promise.allSettled(Array.from({ length: Math.min(count, atOnce) }, keepWorking));
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  });
+  return count / (ms / 1000);
+}
+
+export async function time(run: () => Promise<unknown>): Promise<number> {
   const started = performance.now();
   await run();
   return performance.now() - started;

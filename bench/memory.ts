@@ -1,113 +1,78 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type Docker from 'dockerode';
-import { closeSession, openRest } from './doors.ts';
+import { check, closeSession, openRest, post } from './doors.ts';
+import { median } from './measure.ts';
+import { CODE } from './programs.ts';
 import type { Setting } from './setting.ts';
 import { type Row, toRow } from './table.ts';
+import { proportionalOf, residentOf, type Use, useOf } from './use.ts';
 
 const SESSIONS = 5;
 const SETTLE_MS = 1500;
-const MIB = 2 ** 20;
 const TARGET_MIB = 12;
 
-interface Use {
-  /** Of the container's memory control group, without the files that can be dropped at any time. */
-  readonly group: number;
-  /** Of the container's processes, each with its part of what is shared. */
-  readonly processes?: number;
-  /** Of the engine's own process beside the container. */
-  readonly keeper?: number;
+interface Found {
+  readonly plain: readonly Use[];
+  /** Of sessions with a context. */
+  readonly contexts: readonly Use[];
+  /** Of a Jupyter kernel, one sample if any. */
+  readonly kernel: readonly number[];
+  /** Of the control plane. */
+  readonly resident: readonly number[];
+  readonly growth: readonly number[];
 }
 
-/** What a session takes that has run something and now waits. */
-export async function measureMemory({ server, docker, stateDir, signal }: Setting): Promise<Row[]> {
+/** What a session takes that has run something and now waits, beside a Jupyter kernel that does the same. */
+export async function measureMemory(setting: Setting): Promise<Row[]> {
+  const { server, signal } = setting;
   const { print } = openRest(server.url);
-  const names = Array.from({ length: SESSIONS }, (_, index) => `memory-${index}`);
+  const namesOf = (kind: string) => Array.from({ length: SESSIONS }, (_, index) => `memory-${kind}-${index}`);
   await server.settled();
   const before = residentOf(server.pid);
-  for (const name of names) await print(name);
+  for (const name of namesOf('plain')) await print(name);
   await server.settled();
   await sleep(SETTLE_MS, undefined, { signal });
   const after = residentOf(server.pid);
-  const uses: Use[] = [];
-  for (const name of names) uses.push(await useOf(docker, containerOf(stateDir, name)));
-  for (const name of names) await closeSession(server.url, name);
-  return toRows(uses, before, after);
-}
-
-/** The container's name, from the manifest that says whose session it is. */
-function containerOf(stateDir: string, session: string): string {
-  const instances = join(stateDir, 'instances');
-  for (const path of readdirSync(instances, { recursive: true, encoding: 'utf8' })) {
-    if (!path.endsWith('.json')) continue;
-    const manifest = JSON.parse(readFileSync(join(instances, path), 'utf8')) as { key: string; session_id: string };
-    if (manifest.session_id === session) return `glovebox-${manifest.key}`;
+  for (const name of namesOf('context')) {
+    check(await post(server.url, { code: CODE, session_id: name, context: 'main' }));
   }
-  throw new Error(`No manifest names the session ${session}.`);
+  await server.settled();
+  await sleep(SETTLE_MS, undefined, { signal });
+  const [plain, contexts] = [await usesOf(namesOf('plain'), setting), await usesOf(namesOf('context'), setting)];
+  for (const name of [...namesOf('plain'), ...namesOf('context')]) await closeSession(server.url, name);
+  const resident = after === undefined ? [] : [after];
+  const growth = after === undefined || before === undefined ? [] : [(after - before) / SESSIONS];
+  return toRows({ plain, contexts, kernel: await useOfKernel(setting), resident, growth });
 }
 
-async function useOf(docker: Docker, name: string): Promise<Use> {
-  const container = docker.getContainer(name);
-  const { memory_stats: memory } = await container.stats({ stream: false, 'one-shot': true });
-  // The first is of cgroup v1, whose plain counter leaves out the groups below; the second of v2.
-  const stats = memory.stats as unknown as Record<string, number>;
-  const droppable = stats['total_inactive_file'] ?? stats['inactive_file'] ?? 0;
-  const top = await container.top({ ps_args: '-eo pid' });
-  const pids: number[] = (top.Processes as string[][]).map(([pid]) => Number(pid));
-  const { State } = await container.inspect();
-  const processes = sum(pids.map(proportionalOf));
-  const keeper = proportionalOf(parentOf(State.Pid));
-  return {
-    group: (memory.usage - droppable) / MIB,
-    ...(processes === undefined ? {} : { processes }),
-    ...(keeper === undefined ? {} : { keeper }),
-  };
+async function usesOf(names: readonly string[], { docker, stateDir }: Setting): Promise<Use[]> {
+  const uses: Use[] = [];
+  for (const name of names) uses.push(await useOf(docker, stateDir, name));
+  return uses;
 }
 
-function toRows(uses: readonly Use[], before: number | undefined, after: number | undefined): Row[] {
-  const known = (key: keyof Use) => uses.map((use) => use[key]).filter((value) => value !== undefined);
+async function useOfKernel({ jupyter, signal }: Setting): Promise<number[]> {
+  const openJupyter = await jupyter();
+  if (!openJupyter) return [];
+  await using driver = openJupyter();
+  const pid = await driver.start();
+  await sleep(SETTLE_MS, undefined, { signal });
+  const use = proportionalOf(pid);
+  return use === undefined ? [] : [use];
+}
+
+function toRows({ plain, contexts, kernel, resident, growth }: Found): Row[] {
+  const known = (uses: readonly Use[], key: keyof Use) =>
+    uses.map((use) => use[key]).filter((mib) => mib !== undefined);
+  const floors = kernel.length === 0 ? [] : [{ floor: 'Jupyter kernel', of: median(kernel) }];
   const rows = [
-    { ...toRow('idle session: memory of its container', 'MiB', known('group')), atMost: TARGET_MIB },
-    toRow('idle session: proportional set of its processes', 'MiB', known('processes')),
-    toRow("idle session: engine's own process beside it", 'MiB', known('keeper')),
-    toRow('control plane: resident', 'MiB', after === undefined ? [] : [after]),
-    toRow(
-      'control plane: growth for each session',
-      'MiB',
-      after === undefined || before === undefined ? [] : [(after - before) / SESSIONS],
-    ),
+    toRow('idle Jupyter kernel: proportional set', 'MiB', kernel),
+    { ...toRow('idle session: memory of its container', 'MiB', known(plain, 'group')), atMost: TARGET_MIB },
+    toRow('idle session: proportional set of its processes', 'MiB', known(plain, 'processes'), floors),
+    toRow('idle session with a context: proportional set', 'MiB', known(contexts, 'processes'), floors),
+    toRow("idle session: engine's own process beside it", 'MiB', known(plain, 'keeper')),
+    toRow('control plane: resident', 'MiB', resident),
+    toRow('control plane: growth for each session', 'MiB', growth),
   ];
   // Where the engine is elsewhere, its processes cannot be looked at.
   return rows.filter(({ samples }) => samples.length > 0);
-}
-
-/** MiB; undefined where the process is not of this machine, or not for this user to read. */
-function proportionalOf(pid: number): number | undefined {
-  return fieldOf(`/proc/${pid}/smaps_rollup`, 'Pss');
-}
-
-function residentOf(pid: number): number | undefined {
-  return fieldOf(`/proc/${pid}/status`, 'VmRSS');
-}
-
-function parentOf(pid: number): number {
-  try {
-    return Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
-  } catch {
-    return 0;
-  }
-}
-
-function fieldOf(path: string, name: string): number | undefined {
-  try {
-    const kilobytes = new RegExp(`^${name}:\\s*(\\d+) kB`, 'm').exec(readFileSync(path, 'utf8'))?.[1];
-    return kilobytes === undefined ? undefined : Number(kilobytes) / 1024;
-  } catch {
-    return undefined;
-  }
-}
-
-function sum(values: readonly (number | undefined)[]): number | undefined {
-  return values.reduce((total, value) => (total === undefined || value === undefined ? undefined : total + value), 0);
 }

@@ -1,34 +1,21 @@
 import { parseArgs } from 'node:util';
-import { measureFairness } from './fairness.ts';
-import { measureHibernation } from './hibernate.ts';
-import { measureInstalls } from './install.ts';
-import { measureMemory } from './memory.ts';
-import { measureNewSessions } from './new-session.ts';
-import { measurePreload } from './preload.ts';
-import { measurePrints } from './print.ts';
-import { save } from './results.ts';
-import { openSetting, type Setting } from './setting.ts';
-import type { Row } from './table.ts';
+import { writeDocument } from './document.ts';
+import { PARTS } from './parts.ts';
+import { load, type Results, save } from './results.ts';
+import { openSetting } from './setting.ts';
 import { renderTable } from './table.ts';
-import { measureThroughput } from './throughput.ts';
 
-const USAGE = `Usage: npm run bench -- [--quick] [--image slim|data]
+const USAGE = `Usage: npm run bench -- [--quick] [--image slim|data] [--only PART,…] [--density N] [--from FILE] [--document]
 
 Measures Glovebox against what the machine and the engine alone take for the same.
-  --quick   fewer samples
-  --image   sandbox image, slim by default
+  --quick     fewer samples
+  --image     sandbox image, slim by default
+  --only      some parts: ${[...PARTS.keys()].join(', ')}
+  --density   sessions that are to live at once: 300 by default, 100 where it is to be quick
+  --from      measures nothing, and shows the results of an earlier run
+  --document  writes table and plot into docs/
 `;
-
-const PARTS: readonly [name: string, measure: (setting: Setting) => Promise<Row[]>][] = [
-  ['print(1) by every way in', measurePrints],
-  ['imports', measurePreload],
-  ['new sessions', measureNewSessions],
-  ['fairness', measureFairness],
-  ['hibernated sessions', measureHibernation],
-  ['memory', measureMemory],
-  ['throughput', measureThroughput],
-  ['installations', measureInstalls],
-];
+const DENSITY = { thorough: 300, quick: 100 };
 
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -50,6 +37,10 @@ async function main(): Promise<void> {
     options: {
       quick: { type: 'boolean', default: false },
       image: { type: 'string', default: 'slim' },
+      only: { type: 'string', default: [...PARTS.keys()].join() },
+      density: { type: 'string' },
+      from: { type: 'string' },
+      document: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -57,21 +48,38 @@ async function main(): Promise<void> {
     process.stdout.write(USAGE);
     return;
   }
+  const { quick, image } = values;
+  const density = Number(values.density ?? (quick ? DENSITY.quick : DENSITY.thorough));
+  if (!Number.isInteger(density) || density < 2) throw new Error('--density is a whole number of at least 2.');
+  const results = values.from
+    ? load(values.from)
+    : await measure(values.only.split(','), { quick, image, density, signal: stop.signal });
+  process.stdout.write(`\n${renderTable(results)}\n`);
+  if (!values.from) process.stderr.write(`All samples and the plot are beside ${save(results)}.\n`);
+  if (values.document) writeDocument(results);
+}
+
+async function measure(names: readonly string[], options: Parameters<typeof openSetting>[0]): Promise<Results> {
+  const unknown = names.find((name) => !PARTS.has(name));
+  if (unknown !== undefined) throw new Error(`There is no part ${unknown}.`);
   const started = performance.now();
-  await using setting = await openSetting({ ...values, signal: stop.signal });
-  const rows: Row[] = [];
-  for (const [name, measure] of PARTS) {
-    process.stderr.write(`Measuring ${name} …\n`);
+  await using setting = await openSetting(options);
+  const rows: Results['rows'][number][] = [];
+  for (const name of names) {
+    const begun = performance.now();
     try {
-      rows.push(...(await measure(setting)));
+      rows.push(...((await PARTS.get(name)?.(setting)) ?? []));
     } catch (error) {
       // What the other parts measure is still worth having.
       stop.signal.throwIfAborted();
       process.exitCode = 1;
       process.stderr.write(`bench: ${name}: ${(error as Error).stack}\n`);
     }
+    process.stderr.write(`${name}: ${secondsSince(begun)} s\n`);
   }
-  process.stdout.write(`\n${renderTable(setting.facts, rows)}\n`);
-  const path = save(setting.facts, rows);
-  process.stderr.write(`Took ${Math.round((performance.now() - started) / 1000)} s; all samples are in ${path}.\n`);
+  return { facts: { ...setting.facts, seconds: secondsSince(started) }, rows };
+}
+
+function secondsSince(start: number): number {
+  return Math.round((performance.now() - start) / 1000);
 }

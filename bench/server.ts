@@ -4,9 +4,12 @@ import { fileURLToPath } from 'node:url';
 import { environment } from './environment.ts';
 
 export const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
+/** As `npm start` has them. */
+const NODE_FLAGS = ['--max-semi-space-size=4'];
 /** An image may have to be built first. */
 const START_LIMIT_MS = 15 * 60_000;
-const STOP_LIMIT_MS = 20_000;
+/** Hundreds of sessions take their time. */
+const STOP_LIMIT_MS = 120_000;
 const READY_LIMIT_MS = 60_000;
 const LOOK_AGAIN_MS = 10;
 
@@ -27,7 +30,7 @@ export interface Server extends AsyncDisposable {
 
 /** Starts `glovebox serve` on a free port. */
 export async function startServer(flags: readonly string[], signal: AbortSignal): Promise<Server> {
-  const args = [CLI, 'serve', '--port', '0', '--log-level', 'warn', ...flags];
+  const args = [...NODE_FLAGS, CLI, 'serve', '--port', '0', '--log-level', 'warn', ...flags];
   // In a process group of its own: Ctrl-C is for this program, which then stops it in order.
   const child = spawn(process.execPath, args, {
     env: environment(),

@@ -5,29 +5,35 @@ import { join } from 'node:path';
 import type Docker from 'dockerode';
 import { loadConfig } from '../src/config.ts';
 import { connectEngine } from '../src/docker/connect.ts';
+import { AT_ONCE } from './batch.ts';
 import { environment } from './environment.ts';
 import { createFloors, type Floors, OWNER_LABEL } from './floors.ts';
+import { installJupyter } from './jupyter.ts';
+import { rate } from './measure.ts';
 import { findPython } from './programs.ts';
 import { type Server, startServer } from './server.ts';
+import type { Facts } from './table.ts';
 
 export interface SettingOptions {
   readonly quick: boolean;
   readonly image: string;
+  /** Sessions that are to live at once. */
+  readonly density: number;
   readonly signal: AbortSignal;
 }
-
-/** What was measured, and with what. */
-export type Facts = Readonly<Record<string, string | number | boolean>>;
 
 /** What all parts of a run share. Disposing it removes everything that the run made. */
 export interface Setting extends AsyncDisposable {
   readonly facts: Facts;
   readonly quick: boolean;
+  readonly density: number;
   readonly signal: AbortSignal;
   /** The machine's own interpreter. */
   readonly python: string;
   readonly docker: Docker;
   readonly floors: Floors;
+  /** How to open Jupyter, which is installed when it is first asked for; undefined where that fails. */
+  readonly jupyter: () => ReturnType<typeof installJupyter>;
   readonly stateDir: string;
   /** Flags of every Glovebox of this run. */
   readonly flags: readonly string[];
@@ -35,7 +41,7 @@ export interface Setting extends AsyncDisposable {
   readonly server: Server;
 }
 
-export async function openSetting({ quick, image, signal }: SettingOptions): Promise<Setting> {
+export async function openSetting({ quick, image, density, signal }: SettingOptions): Promise<Setting> {
   await using stack = new AsyncDisposableStack();
   const stateDir = mkdtempSync(join(tmpdir(), 'glovebox-bench-'));
   stack.defer(() => rmSync(stateDir, { recursive: true, force: true }));
@@ -54,6 +60,8 @@ export async function openSetting({ quick, image, signal }: SettingOptions): Pro
   const health = await server.health();
   const floors = await createFloors({ docker, address, image: health.image, owner });
   const python = await findPython();
+  let installed: ReturnType<typeof installJupyter> | undefined;
+  const jupyter = () => (installed ??= installJupyter(python, join(stateDir, 'jupyter')));
   const facts = {
     at: new Date().toISOString(),
     quick,
@@ -66,17 +74,32 @@ export async function openSetting({ quick, image, signal }: SettingOptions): Pro
   };
   const owned = stack.move();
   const dispose = () => owned.disposeAsync();
-  return { facts, quick, signal, python, docker, floors, stateDir, flags, server, [Symbol.asyncDispose]: dispose };
+  return {
+    facts,
+    quick,
+    density,
+    signal,
+    python,
+    docker,
+    floors,
+    jupyter,
+    stateDir,
+    flags,
+    server,
+    [Symbol.asyncDispose]: dispose,
+  };
 }
 
 /** Removes every container whose label is of this run. Only those of `owner`, the floors' own, are expected here. */
 async function sweep(docker: Docker, isOurs: (label: string) => boolean, owner: string): Promise<void> {
   const all = await docker.listContainers({ all: true, filters: { label: [OWNER_LABEL] } });
-  for (const { Id, Labels } of all.filter(({ Labels }) => isOurs(Labels[OWNER_LABEL] ?? ''))) {
+  const ours = all.filter(({ Labels }) => isOurs(Labels[OWNER_LABEL] ?? ''));
+  await rate(ours.length, AT_ONCE, async (at) => {
+    const { Id = '', Labels = {} } = ours[at] ?? {};
     if (Labels[OWNER_LABEL] !== owner) process.stderr.write(`A Glovebox left the container ${Id.slice(0, 12)}.\n`);
     await docker
       .getContainer(Id)
       .remove({ force: true })
       .catch(() => {});
-  }
+  });
 }

@@ -1,5 +1,7 @@
 import { median, quantile } from './measure.ts';
-import type { Facts } from './setting.ts';
+
+/** What was measured, and with what. */
+export type Facts = Readonly<Record<string, string | number | boolean>>;
 
 /** Something that a measurement is a multiple of. */
 export interface Comparison {
@@ -12,16 +14,28 @@ export interface Comparison {
 
 export interface Row {
   readonly what: string;
-  readonly unit: 'ms' | 'MiB' | 'MB/s';
+  readonly unit: 'ms' | 'MiB' | 'MB/s' | '/s' | 'count';
   readonly samples: readonly number[];
   readonly comparisons: readonly Comparison[];
   /** Highest median that is wanted. */
   readonly atMost?: number;
 }
 
-const HEADINGS = ['', 'p50', 'p90', '', 'ratio', 'to', 'target', ''];
+/** A row's figures; a percentile is what that part of the samples is better than. */
+export interface Summary {
+  readonly p50: number;
+  readonly p90: number;
+  /** Only where there are samples enough for it to mean something. */
+  readonly p99?: number;
+  readonly comparisons: readonly (Comparison & { readonly ratio: number; readonly met?: boolean })[];
+  /** Whether the median is as low as is wanted. */
+  readonly met?: boolean;
+}
+
+const HEADINGS = ['', 'p50', 'p90', 'p99', '', 'ratio', 'to', 'target', ''];
 /** Columns of numbers. */
-const RIGHT = new Set([1, 2, 4]);
+const RIGHT = new Set([1, 2, 3, 5]);
+const ENOUGH_FOR_P99 = 100;
 
 export function toRow(
   what: string,
@@ -32,13 +46,24 @@ export function toRow(
   return { what, unit, samples, comparisons };
 }
 
-/** What nine samples of ten are better than; a throughput's bad end is the low one. */
-export function slowEnd(unit: Row['unit'], samples: readonly number[]): number {
-  return quantile(samples, unit === 'MB/s' ? 0.1 : 0.9);
+export function summarize({ unit, samples, comparisons, atMost }: Row): Summary {
+  const p50 = median(samples);
+  // The bad end of a rate is the low one.
+  const worst = (part: number) => quantile(samples, unit.endsWith('/s') ? 1 - part : part);
+  return {
+    p50,
+    p90: worst(0.9),
+    ...(samples.length >= ENOUGH_FOR_P99 ? { p99: worst(0.99) } : {}),
+    comparisons: comparisons.map((comparison) => {
+      const ratio = p50 / comparison.of;
+      return { ...comparison, ratio, ...(comparison.target === undefined ? {} : { met: ratio <= comparison.target }) };
+    }),
+    ...(atMost === undefined ? {} : { met: p50 <= atMost }),
+  };
 }
 
 /** One table for people: a line for each measurement, and one more for each further comparison. */
-export function renderTable(facts: Facts, rows: readonly Row[]): string {
+export function renderTable({ facts, rows }: { readonly facts: Facts; readonly rows: readonly Row[] }): string {
   const lines = [HEADINGS, ...rows.flatMap(toLines)];
   const widths = HEADINGS.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
   const pad = (cell: string, column: number) =>
@@ -48,33 +73,35 @@ export function renderTable(facts: Facts, rows: readonly Row[]): string {
   return [...about, '', headings, '-'.repeat(widths.reduce((sum, width) => sum + width + 2, -2)), ...body].join('\n');
 }
 
-function toLines({ what, unit, samples, comparisons, atMost }: Row): string[][] {
-  const p50 = median(samples);
-  const p90 = slowEnd(unit, samples);
-  const [first = ['', ''], ...others] = comparisons.map((comparison) => toCells(p50, comparison));
-  const wanted = atMost === undefined ? [] : [`<= ${atMost} ${unit}`, verdict(p50, atMost)];
+function toLines(row: Row): string[][] {
+  const { p50, p90, p99, comparisons, met } = summarize(row);
+  const [first = ['', ''], ...others] = comparisons.map(toCells);
+  const wanted = met === undefined ? [] : [`<= ${row.atMost} ${row.unit}`, verdict(met)];
+  // What there is one sample of has no end that is worse.
+  const percentiles = [p50, ...(row.samples.length > 1 ? [p90] : []), ...(p99 === undefined ? [] : [p99])];
+  const [middle = '', slow = '', slowest = ''] = percentiles.map(toNumber);
   return [
-    [what, toNumber(p50), toNumber(p90), unit, ...first, ...wanted],
-    ...others.map((cells) => ['', '', '', '', ...cells]),
+    [row.what, middle, slow, slowest, row.unit === 'count' ? '' : row.unit, ...first, ...wanted],
+    ...others.map((cells) => ['', '', '', '', '', ...cells]),
   ];
 }
 
-function toCells(p50: number, { floor, of, target }: Comparison): string[] {
-  const ratio = p50 / of;
+function toCells({ floor, target, ratio, met }: Summary['comparisons'][number]): string[] {
   const cells = [toRatio(ratio), floor];
-  return target === undefined ? cells : [...cells, `<= ${toRatio(target)}`, verdict(ratio, target)];
+  return target === undefined || met === undefined ? cells : [...cells, `<= ${toRatio(target)}`, verdict(met)];
 }
 
-function verdict(value: number, target: number): string {
-  return value <= target ? 'met' : 'missed';
+function verdict(met: boolean): string {
+  return met ? 'met' : 'missed';
 }
 
 /** `0.48 x` of a floor, or `1/15.2` of a far one. */
-function toRatio(ratio: number): string {
+export function toRatio(ratio: number): string {
   return ratio < 0.2 ? `1/${(1 / ratio).toFixed(1).replace('.0', '')}` : `${ratio.toFixed(2)} x`;
 }
 
-function toNumber(value: number): string {
+/** Three digits or so. */
+export function toNumber(value: number): string {
   const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
   return value.toFixed(digits).replace(/^-(0\.0+)$/, '$1');
 }

@@ -1,80 +1,85 @@
-import { post } from './doors.ts';
-import { interleave, median, type Samples, type Subject } from './measure.ts';
+import { openRest } from './doors.ts';
+import { median, rate } from './measure.ts';
+import { startServer } from './server.ts';
 import type { Setting } from './setting.ts';
 import { type Row, toRow } from './table.ts';
 
-const MEGABYTES = 200;
-const BYTES = MEGABYTES * 1_000_000;
-const CODE = `import sys
-lines = (b'x' * 99 + b'\\n') * 10_000
-for _ in range(${MEGABYTES}):
-    sys.stdout.buffer.write(lines)
-`;
-const ARGUMENTS = { code: CODE, session_id: 'bench-rest', timeout_s: 120 };
-const RAW = `${MEGABYTES} MB of stdout: engine's exec`;
-const FOLDED = `${MEGABYTES} MB of stdout: folded into a result`;
-const STREAMED = `${MEGABYTES} MB of stdout: as server-sent events`;
+const EXECS = [1, 8];
+const SESSIONS = [1, 8, 32, 100];
+const MOST = Math.max(...SESSIONS);
+const MADE_AT_ONCE = 8;
+/** The default is fifty; all others are as they come, so most of a hundred calls wait for a place. */
+const SETTINGS = ['--max-sessions-per-owner', String(MOST)];
 
-/** How fast the output of one execution comes through, against the engine's own stream. */
-export async function measureThroughput(setting: Setting): Promise<Row[]> {
+/** Some who each begin anew as soon as they are answered. */
+interface Load {
+  readonly name: string;
+  readonly workers: number;
+  readonly call: (worker: number) => Promise<void>;
+  readonly rates: number[];
+  readonly latencies: number[];
+}
+
+/** Executions of `print(1)` a second in so many sessions at once, against the engine's exec. */
+export async function measureThroughput({ flags, floors, signal, quick }: Setting): Promise<Row[]> {
   await using stack = new AsyncDisposableStack();
-  const { floors, server, signal, quick } = setting;
-  const container = await floors.createAndStart();
-  stack.defer(() => container.remove({ force: true }));
-  const raw = async () => {
-    let bytes = 0;
-    await floors.execPython(container, CODE, (chunk) => {
-      bytes += chunk.length;
-    });
-    assertWhole(bytes);
+  const containers = await Promise.all(
+    Array.from({ length: Math.max(...EXECS) }, async () => {
+      const container = await floors.createAndStart();
+      stack.defer(() => container.remove({ force: true }));
+      return container;
+    }),
+  );
+  const server = stack.use(await startServer([...flags, ...SETTINGS], signal));
+  const { print } = openRest(server.url);
+  const callSession = (worker: number) => print(`load-${worker}`);
+  await rate(MOST, MADE_AT_ONCE, callSession);
+  await server.settled();
+  const callExec = async (worker: number) => {
+    const container = containers[worker];
+    if (container) await floors.execPrint(container);
   };
-  const subjects: Subject[] = [
-    { name: RAW, run: raw },
-    { name: FOLDED, run: () => fold(server.url) },
-    { name: STREAMED, run: () => stream(server.url) },
-  ];
-  return toRows(await interleave(subjects, { rounds: quick ? 1 : 3, warmUp: quick ? 0 : 1, signal }));
-}
-
-async function fold(url: string): Promise<void> {
-  const { status, stdout, truncated } = (await post(url, ARGUMENTS)) as Folded;
-  if (status !== 'ok') throw new Error(`An execution that prints much ended as ${status}.`);
-  assertWhole(stdout.length + (truncated?.stdout?.bytes ?? 0));
-}
-
-interface Folded {
-  status: string;
-  stdout: string;
-  truncated?: { stdout?: { bytes: number } };
-}
-
-/** Reads as fast as it can and understands only the end, for the reader is not what is measured. */
-async function stream(url: string): Promise<void> {
-  const response = await fetch(`${url}/execute/stream`, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ name: 'execute_python', arguments: ARGUMENTS }),
-  });
-  let bytes = 0;
-  let tail = '';
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.length;
-    tail = (tail + Buffer.from(chunk).toString('latin1')).slice(-200_000);
+  const execs = EXECS.map((workers) => toLoad(`engine's exec of print(1): ${workers} at once`, workers, callExec));
+  const sessions = SESSIONS.map((workers) => toLoad(`print(1) over REST: ${nameOf(workers)}`, workers, callSession));
+  const loads = [...execs, ...sessions];
+  for (let round = 0; round < (quick ? 2 : 5); round += 1) {
+    for (const load of round % 2 === 0 ? loads : loads.toReversed()) {
+      signal.throwIfAborted();
+      await press(load, quick ? 1500 : 2500);
+    }
   }
-  if (!tail.includes('event: result')) throw new Error('A stream ended without a result.');
-  assertWhole(bytes);
+  return [...execs.map((load) => rateRow(load)), ...sessions.map((load) => rateRow(load, execs))].concat(
+    loads.map(({ name, latencies }) => toRow(`each ${name}`, 'ms', latencies)),
+  );
 }
 
-function assertWhole(bytes: number): void {
-  if (bytes < BYTES) throw new Error(`Output was lost: of ${BYTES} bytes ${bytes} came.`);
+function nameOf(workers: number): string {
+  return workers === 1 ? 'one session' : `${workers} sessions at once`;
 }
 
-function toRows(samples: Samples): Row[] {
-  const rates = (name: string) => (samples[name] ?? []).map((ms) => MEGABYTES / (ms / 1000));
-  const floor = { floor: "engine's exec", of: median(rates(RAW)) };
-  return [
-    toRow(RAW, 'MB/s', rates(RAW)),
-    toRow(FOLDED, 'MB/s', rates(FOLDED), [floor]),
-    toRow(STREAMED, 'MB/s', rates(STREAMED), [floor]),
-  ];
+function toLoad(name: string, workers: number, call: Load['call']): Load {
+  return { name, workers, call, rates: [], latencies: [] };
+}
+
+/** Lets all workers call for so long; the last calls are waited for, and their time counts. */
+async function press({ workers, call, rates, latencies }: Load, windowMs: number): Promise<void> {
+  const started = performance.now();
+  const before = latencies.length;
+  const work = async (worker: number) => {
+    for (let at = started; at - started < windowMs; ) {
+      await call(worker);
+      const now = performance.now();
+      latencies.push(now - at);
+      at = now;
+    }
+  };
+  await Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)));
+  rates.push((latencies.length - before) / ((performance.now() - started) / 1000));
+}
+
+/** One is compared with one exec after the other, more with as many at once as the engine was asked for. */
+function rateRow({ name, workers, rates }: Load, execs: readonly Load[] = []): Row {
+  const floor = execs.findLast((exec) => exec.workers <= workers);
+  const comparisons = floor ? [{ floor: `exec, ${floor.workers} at once`, of: median(floor.rates) }] : [];
+  return toRow(name, '/s', rates, comparisons);
 }

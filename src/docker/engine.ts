@@ -73,8 +73,9 @@ export class DockerEngine implements Engine {
     }
   }
 
-  async list(): Promise<SandboxInfo[]> {
-    const containers = await explain(this.#docker.listContainers({ all: true, filters: { label: [LABELS.key] } }));
+  async list(uid?: number): Promise<SandboxInfo[]> {
+    const label = [LABELS.key, ...(uid === undefined ? [] : [`${LABELS.uid}=${uid}`])];
+    const containers = await explain(this.#docker.listContainers({ all: true, filters: { label } }));
     return containers.map(({ Id, Labels, State }) => ({
       id: Id,
       key: Labels[LABELS.key] ?? '',

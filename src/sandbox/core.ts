@@ -137,7 +137,8 @@ export class Core implements AsyncDisposable {
 
   /** Removes all that this run made; sessions only if they are not to be kept for the next. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.sessions.shutdown(await this.decideShutdown());
-    await this.#pool?.close();
+    const mode = await this.decideShutdown();
+    // Side by side: the engine takes its time over many sessions, and a shutdown has a limit.
+    await Promise.all([this.sessions.shutdown(mode), this.#pool?.close()]);
   }
 }

@@ -52,8 +52,8 @@ export interface Engine {
   hasProcesses(id: string, uid: number): Promise<boolean>;
   /** Removes a sandbox with all that is in it; one already gone is a success. */
   remove(id: string): Promise<void>;
-  /** All sandboxes of every Glovebox on this engine. */
-  list(): Promise<SandboxInfo[]>;
+  /** Sandboxes of every Glovebox on this engine: all, or at least those of `uid`, which takes the engine far less. */
+  list(uid?: number): Promise<SandboxInfo[]>;
   /** Whether a container of that name runs, whoever made it. */
   isRunning(name: string): Promise<boolean>;
   info(): Promise<EngineInfo>;

@@ -6,6 +6,8 @@ import { type Engine, type SandboxSpec, SESSION_UIDS } from './engine.ts';
 import { Sandbox } from './sandbox.ts';
 
 const ATTEMPTS = 5;
+/** Of a user, before all sandboxes are looked at: where there are hundreds, the engine takes long to list them. */
+const GUESSES = 5;
 
 /** What all sandboxes of one control plane have in common. */
 export type SandboxProfile = Omit<SandboxSpec, 'key' | 'uid'> & RunnerConfiguration;
@@ -34,7 +36,8 @@ export async function startSandbox(backend: Backend): Promise<Sandbox> {
     const id = await engine.start({ ...profile, key, uid });
     const sandbox = openSandbox(backend, { id, key, uid });
     try {
-      if (await isOnlyUserOf(engine, uid, key)) {
+      // Of two control planes that picked the same user at once, at least the later one sees it now.
+      if (await isFree(engine, uid, key)) {
         await sandbox.connect();
         return sandbox;
       }
@@ -51,6 +54,10 @@ export async function startSandbox(backend: Backend): Promise<Sandbox> {
 
 /** A user that no sandbox of any control plane on this engine has; one with a name while there are any. */
 async function pickUid(engine: Engine): Promise<number> {
+  for (let guess = 1; guess <= GUESSES; guess += 1) {
+    const uid = randomInt(SESSION_UIDS.first, SESSION_UIDS.lastNamed + 1);
+    if (await isFree(engine, uid)) return uid;
+  }
   const taken = new Set((await engine.list()).map((sandbox) => sandbox.uid));
   const free = (first: number, last: number) =>
     Array.from({ length: last - first + 1 }, (_, index) => first + index).filter((uid) => !taken.has(uid));
@@ -61,7 +68,7 @@ async function pickUid(engine: Engine): Promise<number> {
   return uid;
 }
 
-/** Looks again after the start: of two control planes that picked the same user at once, at least the later one sees it. */
-async function isOnlyUserOf(engine: Engine, uid: number, key: string): Promise<boolean> {
-  return (await engine.list()).every((other) => other.uid !== uid || other.key === key);
+/** @param key of a sandbox that may have the user */
+async function isFree(engine: Engine, uid: number, key?: string): Promise<boolean> {
+  return (await engine.list(uid)).every((other) => other.uid !== uid || other.key === key);
 }

@@ -26,6 +26,8 @@ const NAME = /^(?!gbx_)[A-Za-z0-9_-]{1,64}$/;
 /** The session of an owner who names none. */
 const DEFAULT_NAME = 'default';
 const SWEEP_MS = 1000;
+/** The others wait for the next look: an engine that has hundreds to remove at once answers nobody in time. */
+const EXPIRED_AT_ONCE = 16;
 /** How far a manifest's time of last use may be behind: a write for each call would be a good part of a call. */
 const RECORD_EVERY_MS = 10_000;
 /** After its caller's connection ended, an unused session lives for at most this part of its idle time. */
@@ -72,6 +74,8 @@ export class Sessions {
   /** Whose memory each sandbox counts against, by its key. */
   readonly #claims = new Map<string, string>();
   readonly #sweep: NodeJS.Timeout;
+  /** Sessions that are being closed because their time is over. */
+  #expiring = 0;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
@@ -351,7 +355,10 @@ export class Sessions {
     const lifetimeMs = this.#options.limits.maxLifetimeS * 1000;
     for (const session of this.#sessions.values()) {
       const isOld = !session.atRest && session.wokenAt.getTime() + lifetimeMs <= Date.now();
-      if (this.#hibernation.look(session, isOld) === 'ended') void this.#closeLogged(session, 'expired');
+      const ended = this.#hibernation.look(session, isOld) === 'ended';
+      if (!ended || this.#expiring >= EXPIRED_AT_ONCE) continue;
+      this.#expiring += 1;
+      void this.#closeLogged(session, 'expired').finally(() => (this.#expiring -= 1));
     }
     this.#room.trim();
   }

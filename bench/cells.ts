@@ -1,0 +1,79 @@
+import { check, closeSession, post } from './doors.ts';
+import type { Jupyter } from './jupyter.ts';
+import { interleave, median, type Samples, type Subject } from './measure.ts';
+import { CODE } from './programs.ts';
+import type { Server } from './server.ts';
+import type { Setting } from './setting.ts';
+import { type Row, toRow } from './table.ts';
+
+const SESSION = 'cells';
+const NAMES = {
+  kernel: 'Jupyter kernel: print(1)',
+  fresh: 'print(1) over REST: a fresh process',
+  context: 'print(1) over REST: in a context',
+  start: 'Jupyter kernel: start and first cell',
+  firstFresh: 'new session, pool ready: first fresh process',
+  firstContext: 'new session, pool ready: first cell in a context',
+};
+
+/** Cells in a context, and the first one of a new session, against a Jupyter kernel on the machine itself. */
+export async function measureCells({ server, jupyter, quick, signal }: Setting): Promise<Row[]> {
+  const openJupyter = await jupyter();
+  await using driver = openJupyter?.();
+  const starts = await interleave(
+    [
+      ...(driver ? [kernelStart(driver)] : []),
+      first(NAMES.firstFresh, server),
+      first(NAMES.firstContext, server, 'main'),
+    ],
+    { rounds: quick ? 3 : 9, warmUp: 1, signal },
+  );
+  await driver?.start();
+  const prints = await interleave(
+    [
+      ...(driver ? [{ name: NAMES.kernel, run: () => driver.print() }] : []),
+      { name: NAMES.fresh, run: () => print(server, SESSION) },
+      { name: NAMES.context, run: () => print(server, SESSION, 'main') },
+    ],
+    { rounds: quick ? 100 : 300, warmUp: 20, signal },
+  );
+  await closeSession(server.url, SESSION);
+  return toRows({ ...starts, ...prints });
+}
+
+function kernelStart(driver: Jupyter): Subject {
+  return { name: NAMES.start, run: () => driver.start(), after: () => driver.stop() };
+}
+
+function first(name: string, server: Server, context?: string): Subject {
+  let made = 0;
+  const session = () => `${SESSION}-${context ?? 'fresh'}-${made}`;
+  return {
+    name,
+    before: () => server.settled(),
+    run: () => {
+      made += 1;
+      return print(server, session(), context);
+    },
+    after: () => closeSession(server.url, session()),
+  };
+}
+
+async function print({ url }: Server, session: string, context?: string): Promise<void> {
+  check(await post(url, { code: CODE, session_id: session, ...(context ? { context } : {}) }));
+}
+
+function toRows(samples: Samples): Row[] {
+  const of = (name: string) => samples[name] ?? [];
+  const against = (floor: string, name: string) => (name in samples ? [{ floor, of: median(of(name)) }] : []);
+  const [cell, start] = [against('kernel', NAMES.kernel), against('kernel', NAMES.start)];
+  const rows = [
+    toRow(NAMES.kernel, 'ms', of(NAMES.kernel)),
+    toRow(NAMES.fresh, 'ms', of(NAMES.fresh), cell),
+    toRow(NAMES.context, 'ms', of(NAMES.context), [...cell, { floor: 'fresh process', of: median(of(NAMES.fresh)) }]),
+    toRow(NAMES.start, 'ms', of(NAMES.start)),
+    toRow(NAMES.firstFresh, 'ms', of(NAMES.firstFresh), start),
+    toRow(NAMES.firstContext, 'ms', of(NAMES.firstContext), start),
+  ];
+  return rows.filter((row) => row.samples.length > 0);
+}
