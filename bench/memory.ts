@@ -1,8 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { closeSession, openRest } from './doors.ts';
+import { containerOf } from './sandboxes.ts';
 import type { Setting } from './setting.ts';
 import { type Row, toRow } from './table.ts';
 
@@ -31,19 +31,12 @@ export async function measureMemory({ server, docker, stateDir, signal }: Settin
   await sleep(SETTLE_MS, undefined, { signal });
   const after = residentOf(server.pid);
   const uses: Use[] = [];
-  for (const name of names) uses.push(await useOf(docker, containerOf(stateDir, name)));
+  for (const name of names) uses.push(await useOf(docker, containerOf(stateDir, name) ?? noManifest(name)));
   for (const name of names) await closeSession(server.url, name);
   return toRows(uses, before, after);
 }
 
-/** The container's name, from the manifest that says whose session it is. */
-function containerOf(stateDir: string, session: string): string {
-  const instances = join(stateDir, 'instances');
-  for (const path of readdirSync(instances, { recursive: true, encoding: 'utf8' })) {
-    if (!path.endsWith('.json')) continue;
-    const manifest = JSON.parse(readFileSync(join(instances, path), 'utf8')) as { key: string; session_id: string };
-    if (manifest.session_id === session) return `glovebox-${manifest.key}`;
-  }
+function noManifest(session: string): never {
   throw new Error(`No manifest names the session ${session}.`);
 }
 
