@@ -3,7 +3,7 @@ import type { Execution } from '../test/rest-client.ts';
 import { createParser } from '../test/sse.ts';
 
 /** Beyond a call's own time limit: for its turn on a machine under load, the kill ladder, and a new sandbox. */
-const ALLOWANCE_MS = 60_000;
+const ALLOWANCE_MS = 90_000;
 
 /** Something that may not be. */
 export class Violation extends Error {}

@@ -46,6 +46,8 @@ export class Load {
 
   /** Until all executions have been made, one scenario after the other in each session. */
   async run(): Promise<void> {
+    // One after the other: how fast an engine starts containers is not the question.
+    for (const tenant of this.tenants) await tenant.probe();
     await Promise.all(this.tenants.map((tenant) => this.#drive(tenant)));
     await this.#sampling;
   }
@@ -55,7 +57,8 @@ export class Load {
     while (this.executions < executions && this.violations.length < MOST_VIOLATIONS && !signal.aborted) {
       const scenario = tenant.random.weighted(SCENARIOS);
       try {
-        this.executions += await scenario.run(tenant, world);
+        const made = await scenario.run(tenant, world);
+        this.executions += made;
         this.counts.set(scenario.name, (this.counts.get(scenario.name) ?? 0) + 1);
       } catch (error) {
         if (signal.aborted) return;

@@ -1,12 +1,11 @@
-import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Execution } from '../test/rest-client.ts';
 import { type Answer, type CallOptions, Rest, Violation } from './calls.ts';
 import type { Random } from './random.ts';
+import { Tokens } from './tokens.ts';
 
 type Status = Execution['status'];
 
-const TOKEN = /tk(\d+)_(\d+)_[0-9a-f]{8}/g;
 /** By the stream instead of the plain call. */
 const STREAMED_PART = 0.4;
 /** For the longest execution that is left to itself. */
@@ -35,23 +34,19 @@ export class Tenant {
   readonly files = new Map<string, string>();
   /** How often each context has been used. */
   readonly contexts = new Map<string, number>();
-  /** Background executions that nobody waited for. */
-  readonly abandoned: string[] = [];
-  #issued = 0;
-  /** Tokens below this one were of sessions of this name that are closed. */
-  #oldest = 0;
+  readonly #tokens: Tokens;
 
   constructor({ url, index, random, onLate }: TenantOptions) {
     this.index = index;
     this.name = `soak-${index}`;
     this.random = random;
-    this.rest = new Rest({ url, onText: (text) => this.#assertOwn(text), onLate });
+    this.#tokens = new Tokens(index);
+    this.rest = new Rest({ url, onText: (text) => this.#tokens.assertOwn(text), onLate });
   }
 
   /** A text that no other execution has. */
   token(): string {
-    this.#issued += 1;
-    return `tk${this.index}_${this.#issued}_${randomBytes(4).toString('hex')}`;
+    return this.#tokens.issue();
   }
 
   /** Runs code by either way in; what came of it, after having learned what was lost. */
@@ -128,17 +123,7 @@ export class Tenant {
   forget(): void {
     this.files.clear();
     this.contexts.clear();
-    this.abandoned.length = 0;
-    this.#oldest = this.#issued + 1;
-  }
-
-  #assertOwn(text: string): void {
-    for (const [token, index, number] of text.matchAll(TOKEN)) {
-      if (Number(index) !== this.index)
-        throw new Violation(`${this.name} was told ${token}, which is another session's.`);
-      if (Number(number) < this.#oldest)
-        throw new Violation(`${this.name} was told ${token}, of a session that is closed.`);
-    }
+    this.#tokens.retire();
   }
 }
 

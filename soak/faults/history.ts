@@ -1,0 +1,42 @@
+/** What a fault may cost: the container with its files, its processes alone, or nothing but calls under way. */
+export type Reach = 'container' | 'processes' | 'calls';
+
+export interface Fault {
+  readonly kind: string;
+  readonly reach: Reach;
+  /** Milliseconds of `Date.now`. */
+  readonly at: number;
+  /** Whom it met; all of them if left out. */
+  readonly witness?: number;
+}
+
+/** What was done to the server, the engine and the containers, and when they were ready again. */
+export class History {
+  readonly faults: Fault[] = [];
+  readonly #ready: number[] = [Date.now()];
+
+  add(fault: Fault): void {
+    this.faults.push(fault);
+  }
+
+  /** Everything is up again from now on. */
+  markReady(): void {
+    this.#ready.push(Date.now());
+  }
+
+  /** The first one after a moment that reached so far. */
+  firstSince(at: number, witness: number, reach: readonly Reach[]): Fault | undefined {
+    return this.faults.find(
+      (fault) => fault.at >= at && reach.includes(fault.reach) && (fault.witness ?? witness) === witness,
+    );
+  }
+
+  /**
+   * How long a checkpoint could have been made of what was written: a server that is down makes none.
+   * @param until when it was lost
+   */
+  chanceMs(writtenAt: number, until: number): number {
+    const ready = Math.max(...this.#ready.filter((at) => at <= until));
+    return until - Math.max(writtenAt, ready);
+  }
+}
