@@ -5,7 +5,7 @@ import { filesIn, type Sample, takeSample } from './sample.ts';
 import { openSetting, type Setting } from './setting.ts';
 import { judge, renderSamples, slopeOf } from './verdict.ts';
 
-const USAGE = `Usage: npm run soak -- [--executions 20000] [--sessions 50] [--seed N]
+const USAGE = `Usage: npm run soak -- [--executions 20000] [--sessions 50] [--seed N] [--engine own|machine]
 
 Runs a mix of all that callers do, and of what they should not do, against one server. Every answer is checked, and at
 the end nothing may be left: no container, process, descriptor, file or memory.
@@ -22,6 +22,7 @@ const { values } = parseArgs({
     executions: { type: 'string', default: '20000' },
     sessions: { type: 'string', default: '50' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    engine: { type: 'string', default: 'own' },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
@@ -32,7 +33,10 @@ process.exit();
 
 /** Whether all was as it must be. */
 async function soak(executions: number, sessions: number, seed: number): Promise<boolean> {
-  await using setting = await openSetting(sessions, stop.signal);
+  await using setting = await openSetting(
+    { sessions, which: values.engine === 'machine' ? 'machine' : 'own' },
+    stop.signal,
+  );
   const { server, places, outside, cancelling, log } = setting;
   const started = performance.now();
   const sample = (done: number) => takeSample(places, done, (performance.now() - started) / 1000);

@@ -5,7 +5,6 @@ import type { Outside } from './outside.ts';
 
 const MIB = 2 ** 20;
 const PROBE_LIMIT_MS = 20_000;
-const ENGINE_PID_FILE = '/var/run/docker.pid';
 
 /** What a run takes of the machine at one moment. Sizes are MiB. */
 export interface Sample {
@@ -22,13 +21,14 @@ export interface Sample {
   readonly stateFiles: number;
   readonly stateSize: number;
   readonly tempFiles: number;
-  /** Of the engine, which others may use as well; 0 where its process cannot be seen. */
+  /** Of the engine, which others may use as well if it is the machine's own; 0 where its process cannot be seen. */
   readonly engineDescriptors: number;
   readonly engineRss: number;
 }
 
 export interface Places {
   readonly pid: number;
+  readonly enginePid: number | undefined;
   readonly stateDir: string;
   /** Where the server writes its temporary files. */
   readonly tempDir: string;
@@ -41,7 +41,7 @@ export async function takeSample(places: Places, executions: number, seconds: nu
   const { rss, heapUsed, external } = await collectGarbage(places);
   const { processes, execs } = await places.outside.look();
   const files = filesIn(places.stateDir);
-  const engine = enginePid();
+  const engine = places.enginePid;
   return {
     executions,
     seconds,
@@ -103,13 +103,4 @@ function targetOf(link: string): string {
 
 function residentOf(pid: number): number {
   return Number(/^VmRSS:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
-}
-
-function enginePid(): number | undefined {
-  try {
-    const pid = Number(readFileSync(ENGINE_PID_FILE, 'utf8'));
-    return existsSync(`/proc/${pid}/fd`) ? pid : undefined;
-  } catch {
-    return undefined;
-  }
 }

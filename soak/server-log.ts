@@ -17,7 +17,7 @@ export class ServerLog {
 
   #count(line: string): void {
     const [, level, message] = /^\S+Z (debug|info|warn|error)\s+(.+?)(?= \w+=|$)/.exec(line) ?? [];
-    const reason = /"([^"]{0,90})/.exec(line)?.[1] ?? '';
+    const reason = /"([^"(/]{0,90})/.exec(line)?.[1] ?? '';
     const name = `${level ?? 'other'}: ${message ?? line.slice(0, 120)}${reason && ` (${reason})`}`;
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
     if (level === 'error') this.errors.push(line.slice(0, 1000));

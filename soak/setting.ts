@@ -3,12 +3,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { environment } from '../bench/environment.ts';
 import { type Server, startServer } from '../bench/server.ts';
-import { loadConfig } from '../src/config.ts';
-import { connectEngine } from '../src/docker/connect.ts';
 import { type Cancelling, openCancelling } from './cancelling.ts';
 import { Outside } from './outside.ts';
+import { openRunEngine } from './own-engine.ts';
 import type { Places } from './sample.ts';
 import { ServerLog } from './server-log.ts';
 
@@ -24,7 +22,10 @@ export interface Setting extends AsyncDisposable {
   readonly log: ServerLog;
 }
 
-export async function openSetting(sessions: number, signal: AbortSignal): Promise<Setting> {
+export async function openSetting(
+  { sessions, which }: { readonly sessions: number; readonly which: 'own' | 'machine' },
+  signal: AbortSignal,
+): Promise<Setting> {
   await using stack = new AsyncDisposableStack();
   const root = mkdtempSync(join(tmpdir(), 'glovebox-soak-'));
   stack.defer(() => rmSync(root, { recursive: true, force: true }));
@@ -36,15 +37,18 @@ export async function openSetting(sessions: number, signal: AbortSignal): Promis
     ...['--memory-mb', '128', '--hibernate-after-s', '3'],
     ...['--max-sessions', String(sessions * 2), '--max-sessions-per-owner', String(sessions * 2)],
   ];
-  const env = { TMPDIR: tempDir, SOAK_PROBE: probe, NODE_OPTIONS: `--import ${PROBE}` };
   const log = new ServerLog();
-  const { docker } = await connectEngine(loadConfig(environment()));
-  const outside = new Outside(docker, stateDir);
+  const engine = stack.use(await openRunEngine(join(root, 'engine'), which));
+  const outside = new Outside(engine.docker, stateDir);
   stack.defer(() => outside.removeAll());
+  const env = {
+    ...{ DOCKER_HOST: engine.address, TMPDIR: tempDir },
+    ...{ SOAK_PROBE: probe, NODE_OPTIONS: `--import ${PROBE}` },
+  };
   const server = stack.use(await startServer(flags, signal, { env, hear: (chunk) => log.take(chunk) }));
   const cancelling = stack.use(await openCancelling(server.url));
   await server.settled();
-  const places = { pid: server.pid, stateDir, tempDir, probe, outside };
+  const places = { pid: server.pid, enginePid: engine.pid, stateDir, tempDir, probe, outside };
   const owned = stack.move();
   return { server, places, outside, cancelling, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

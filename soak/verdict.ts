@@ -6,6 +6,8 @@ const HEAP_ROOM = 8;
 const MOST_HEAP_SLOPE = 0.5;
 const MOST_RSS_SLOPE = 3;
 const DESCRIPTOR_ROOM = 4;
+/** Of fewer executions a line says nothing: what is made once is still being made. */
+const FEWEST_FOR_SLOPE = 5000;
 
 const COLUMNS: readonly (readonly [heading: string, of: keyof Sample, digits: number])[] = [
   ['executions', 'executions', 0],
@@ -64,8 +66,7 @@ export function judge(course: Course): string[] {
   least('processes', 0);
   least('stateFiles', 0);
   least('tempFiles', 0);
-  // Of few samples a line says nothing.
-  if (during.length < 10) return wrong;
+  if (after.executions < FEWEST_FOR_SLOPE) return wrong;
   const heap = slopeOf(during, 'heap');
   assert(heap <= MOST_HEAP_SLOPE, `The server's heap grows by ${heap.toFixed(2)} MiB for each 1000 executions.`);
   const rss = slopeOf(during, 'rss');

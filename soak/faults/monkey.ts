@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Outside } from '../outside.ts';
+import type { RunEngine } from '../own-engine.ts';
 import type { Random } from '../random.ts';
 import type { History, Reach } from './history.ts';
-import type { FaultyEngine } from './own-engine.ts';
 import type { Plant } from './plant.ts';
 import type { Witness } from './witness.ts';
 
@@ -14,7 +14,7 @@ const LOOK_EVERY_MS = 50;
 
 export interface MonkeyOptions {
   readonly plant: Plant;
-  readonly engine: FaultyEngine;
+  readonly engine: RunEngine;
   readonly outside: Outside;
   readonly witnesses: readonly Witness[];
   readonly history: History;

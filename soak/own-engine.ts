@@ -3,11 +3,11 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
-import { environment } from '../../bench/environment.ts';
-import { loadConfig } from '../../src/config.ts';
-import { connectEngine, openEngine, pingEngine } from '../../src/docker/connect.ts';
-import { type DaemonPaths, startDaemon } from '../../src/docker/daemon.ts';
-import { ensureImage } from '../../src/docker/image.ts';
+import { environment } from '../bench/environment.ts';
+import { loadConfig } from '../src/config.ts';
+import { connectEngine, openEngine, pingEngine } from '../src/docker/connect.ts';
+import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from '../src/docker/daemon.ts';
+import { ensureImage } from '../src/docker/image.ts';
 
 const PING_MS = 2000;
 const STOP_LIMIT_MS = 60_000;
@@ -16,9 +16,11 @@ const LOOK_EVERY_MS = 50;
 const report = (line: string) => process.stderr.write(`${line}\n`);
 
 /** The engine of a run. Disposing of it removes what was set up for it. */
-export interface FaultyEngine extends AsyncDisposable {
+export interface RunEngine extends AsyncDisposable {
   readonly docker: Docker;
   readonly address: string;
+  /** Its process; undefined where that cannot be seen. */
+  readonly pid: number | undefined;
   /** Absent where the engine is not this run's to end. */
   readonly faults?: {
     /** Ends it; what ran in it may go on until it is started again. */
@@ -27,24 +29,32 @@ export interface FaultyEngine extends AsyncDisposable {
   };
 }
 
-/** A daemon of this run alone, with the sandbox image; the machine's own engine where there can be none. */
-export async function openFaultyEngine(root: string): Promise<FaultyEngine> {
+/**
+ * A daemon of this run alone, with the sandbox image; the machine's own engine where that is asked for, or where there
+ * can be no other.
+ */
+export async function openRunEngine(root: string, which: 'own' | 'machine'): Promise<RunEngine> {
   const config = loadConfig(environment(), ['--image', 'slim']);
   const machine = await connectEngine(config);
   const image = await ensureImage(machine.docker, config, report);
-  if (process.getuid?.() !== 0 || spawnSync('dockerd', ['--version']).status !== 0) {
-    report('There is no root or no dockerd here: the engine is not ended in this run.');
-    return { docker: machine.docker, address: machine.address, [Symbol.asyncDispose]: async () => {} };
+  if (which === 'own' && process.getuid?.() === 0 && spawnSync('dockerd', ['--version']).status === 0) {
+    return await copyImage(machine.docker, image, await startOwn(root));
   }
-  const engine = await startOwn(root);
+  if (which === 'own')
+    report('There is no root or no dockerd here: the engine of this machine is used, and not ended.');
+  const pid = readPid(SYSTEM_DAEMON.pidFile);
+  return { docker: machine.docker, address: machine.address, pid, [Symbol.asyncDispose]: async () => {} };
+}
+
+async function copyImage(from: Docker, image: string, engine: RunEngine): Promise<RunEngine> {
   report('Copying the sandbox image to the engine of this run …');
-  const loading = await engine.docker.loadImage(await machine.docker.getImage(image).get());
+  const loading = await engine.docker.loadImage(await from.getImage(image).get());
   loading.resume();
   await new Promise((resolve, reject) => loading.once('end', resolve).once('error', reject));
   return engine;
 }
 
-async function startOwn(root: string): Promise<FaultyEngine> {
+async function startOwn(root: string): Promise<RunEngine> {
   mkdirSync(root, { recursive: true });
   const execRoot = join(root, 'x');
   const paths: DaemonPaths = {
@@ -69,7 +79,8 @@ async function startOwn(root: string): Promise<FaultyEngine> {
   return {
     docker,
     address,
-    faults: { start, end: (signal) => end(Number(readFileSync(paths.pidFile, 'utf8')), signal) },
+    pid: readPid(paths.pidFile),
+    faults: { start, end: (signal) => end(readPid(paths.pidFile), signal) },
     [Symbol.asyncDispose]: async () => {
       await stop?.();
       // A daemon that did not end in order leaves its data directory mounted on itself.
@@ -79,7 +90,8 @@ async function startOwn(root: string): Promise<FaultyEngine> {
   };
 }
 
-async function end(pid: number, signal: NodeJS.Signals): Promise<void> {
+async function end(pid: number | undefined, signal: NodeJS.Signals): Promise<void> {
+  if (pid === undefined) return;
   process.kill(pid, signal);
   const deadline = performance.now() + STOP_LIMIT_MS;
   while (isAlive(pid)) {
@@ -93,5 +105,13 @@ function isAlive(pid: number): boolean {
     return !/^State:\s*Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
     return false;
+  }
+}
+
+function readPid(path: string): number | undefined {
+  try {
+    return Number(readFileSync(path, 'utf8'));
+  } catch {
+    return undefined;
   }
 }
