@@ -97,10 +97,9 @@ async function run(minutes: number, seed: number): Promise<boolean> {
   await Promise.all(working);
   await Promise.all(witnesses.map((witness) => witness.close()));
   await plant.stop();
-  const containers = (await outside.containers()).map(({ Names }) => `The container ${Names[0]} is left.`);
   const designed = /\/(id|keys\.json|[^/]+\.(lock|sqlite)[^/]*)$/;
   const files = filesIn(stateDir).filter((path) => !designed.test(path));
-  violations.push(...containers, ...files.map((path) => `The file ${path} is left.`));
+  violations.push(...(await outside.leftovers()), ...files.map((path) => `The file ${path} is left.`));
   report({ seed, violations, answers, monkey, witnesses, log });
   return violations.length === 0;
 }

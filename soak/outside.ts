@@ -1,8 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { containerOf } from '../bench/sandboxes.ts';
 import { LABELS } from '../src/docker/spec.ts';
+
+const FINISH_LIMIT_MS = 10_000;
+const LOOK_EVERY_MS = 200;
 
 /** The engine as an operator reaches it: what a server has there, and blows that it does not see coming. */
 export class Outside {
@@ -54,6 +58,15 @@ export class Outside {
       stream.resume();
       await new Promise((resolve) => stream.once('close', resolve).once('end', resolve).once('error', resolve));
     });
+  }
+
+  /** What containers there still are once the engine has had a moment to finish what it was told, in sentences. */
+  async leftovers(): Promise<string[]> {
+    const deadline = performance.now() + FINISH_LIMIT_MS;
+    while ((await this.containers()).length > 0 && performance.now() < deadline) await sleep(LOOK_EVERY_MS);
+    return (await this.containers()).map(
+      ({ Id, Names, Status }) => `A container is left: ${Names[0] ?? Id}, ${Status}.`,
+    );
   }
 
   async removeAll(): Promise<void> {

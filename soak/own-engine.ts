@@ -26,6 +26,8 @@ export interface RunEngine extends AsyncDisposable {
     /** Ends it; what ran in it may go on until it is started again. */
     end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>;
     start(): Promise<void>;
+    /** Stops it where it is, or lets it go on. */
+    signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
   };
 }
 
@@ -80,7 +82,11 @@ async function startOwn(root: string): Promise<RunEngine> {
     docker,
     address,
     pid: readPid(paths.pidFile),
-    faults: { start, end: (signal) => end(readPid(paths.pidFile), signal) },
+    faults: {
+      start,
+      end: (signal) => end(pidOf(paths), signal),
+      signal: (signal) => void process.kill(pidOf(paths), signal),
+    },
     [Symbol.asyncDispose]: async () => {
       await stop?.();
       // A daemon that did not end in order leaves its data directory mounted on itself.
@@ -90,8 +96,13 @@ async function startOwn(root: string): Promise<RunEngine> {
   };
 }
 
-async function end(pid: number | undefined, signal: NodeJS.Signals): Promise<void> {
-  if (pid === undefined) return;
+function pidOf({ pidFile }: DaemonPaths): number {
+  const pid = readPid(pidFile);
+  if (pid === undefined) throw new Error('The engine of this run does not run.');
+  return pid;
+}
+
+async function end(pid: number, signal: NodeJS.Signals): Promise<void> {
   process.kill(pid, signal);
   const deadline = performance.now() + STOP_LIMIT_MS;
   while (isAlive(pid)) {

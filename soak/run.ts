@@ -90,8 +90,7 @@ async function closeAll({ server, outside }: Setting, { tenants }: Load, before:
 /** Ends the server in order; what that left behind. */
 async function end({ server, outside, places }: Setting): Promise<string[]> {
   await server[Symbol.asyncDispose]();
-  const containers = (await outside.containers()).map(({ Names }) => `The container ${Names[0]} is left.`);
   const designed = /\/(id|[^/]+\.(lock|sqlite)[^/]*)$/;
   const files = [...filesIn(places.stateDir), ...filesIn(places.tempDir)].filter((path) => !designed.test(path));
-  return [...containers, ...files.map((path) => `The file ${path} is left.`)];
+  return [...(await outside.leftovers()), ...files.map((path) => `The file ${path} is left.`)];
 }

@@ -6,6 +6,8 @@ export interface Fault {
   readonly reach: Reach;
   /** Milliseconds of `Date.now`. */
   readonly at: number;
+  /** When all was up again; undefined until it is. */
+  until?: number;
   /** Whom it met; all of them if left out. */
   readonly witness?: number;
 }
@@ -20,14 +22,16 @@ export class History {
   }
 
   /** Everything is up again from now on. */
-  markReady(): void {
-    this.#ready.push(Date.now());
+  markReady(fault: Fault): void {
+    fault.until = Date.now();
+    this.#ready.push(fault.until);
   }
 
-  /** The first one after a moment that reached so far. */
+  /** The first one that reached so far, at a moment or after it. */
   firstSince(at: number, witness: number, reach: readonly Reach[]): Fault | undefined {
     return this.faults.find(
-      (fault) => fault.at >= at && reach.includes(fault.reach) && (fault.witness ?? witness) === witness,
+      ({ until = Number.POSITIVE_INFINITY, ...fault }) =>
+        until >= at && reach.includes(fault.reach) && (fault.witness ?? witness) === witness,
     );
   }
 

@@ -2,13 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Outside } from '../outside.ts';
 import type { RunEngine } from '../own-engine.ts';
 import type { Random } from '../random.ts';
-import type { History, Reach } from './history.ts';
+import type { Fault, History, Reach } from './history.ts';
 import type { Plant } from './plant.ts';
 import type { Witness } from './witness.ts';
 
 /** Between two faults, once all has recovered from the first. */
 const PAUSE_MS = [1000, 12_000] as const;
 const DOWN_MS = [0, 3000] as const;
+/** Shorter and longer than the server waits for an answer of the engine. */
+const SHORT_HANG_MS = [500, 8000] as const;
+const LONG_HANG_MS = [31_000, 45_000] as const;
 const RECOVERY_LIMIT_MS = 120_000;
 const LOOK_EVERY_MS = 50;
 
@@ -62,9 +65,10 @@ export class Monkey {
     const witness = random.pick(witnesses);
     const at = Date.now();
     process.stderr.write(`${new Date(at).toISOString()} ${kind}${single ? ` of ${witness.name}` : ''}\n`);
-    history.add({ kind, reach, at, ...(single ? { witness: witness.index } : {}) });
+    const fault: Fault = { kind, reach, at, ...(single ? { witness: witness.index } : {}) };
+    history.add(fault);
     await act(witness);
-    history.markReady();
+    history.markReady(fault);
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
     await this.#recovered(kind, at);
   }
@@ -132,8 +136,15 @@ export class Monkey {
       await faults.start();
       if (withServer) await plant.start();
     };
+    const hang = (ms: readonly [number, number]) => async () => {
+      faults.signal('SIGSTOP');
+      await sleep(this.#options.random.whole(...ms));
+      faults.signal('SIGCONT');
+    };
     return [
       { kind: 'kill -9 of the engine', weight: 2, reach: 'container', act: restart('SIGKILL', false) },
+      { kind: 'engine hangs for a moment', weight: 2, reach: 'container', act: hang(SHORT_HANG_MS) },
+      { kind: 'engine hangs for long', weight: 1, reach: 'container', act: hang(LONG_HANG_MS) },
       { kind: 'SIGTERM of the engine', weight: 2, reach: 'container', act: restart('SIGTERM', false) },
       { kind: 'kill -9 of engine and server', weight: 1, reach: 'container', act: restart('SIGKILL', true) },
     ];

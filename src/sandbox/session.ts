@@ -263,8 +263,7 @@ export class Session implements SessionIdentity {
     ];
     this.#archive.rest(losses.flatMap(([what, isLost]) => (isLost ? [what] : [])));
     this.#sandbox = undefined;
-    await sandbox.remove();
-    this.#host.disown(sandbox);
+    await this.#giveUp(sandbox);
     return 'rests';
   }
 
@@ -288,8 +287,7 @@ export class Session implements SessionIdentity {
     const sandbox = await this.#sandbox?.catch(() => undefined);
     await this.#archive.discard();
     if (!sandbox) return;
-    await sandbox.remove();
-    this.#host.disown(sandbox);
+    await this.#giveUp(sandbox);
   }
 
   /** Lets go of the sandbox without removing it, for the next control plane to adopt. */
@@ -383,6 +381,15 @@ export class Session implements SessionIdentity {
     } catch (error) {
       if (this.#sandbox === claim) this.#sandbox = undefined;
       throw error;
+    }
+  }
+
+  /** It is this session's no more, even while an engine that is down has yet to remove it. */
+  async #giveUp(sandbox: Sandbox): Promise<void> {
+    try {
+      await sandbox.remove();
+    } finally {
+      this.#host.disown(sandbox);
     }
   }
 
