@@ -47,7 +47,7 @@ export class Load {
   /** Until all executions have been made, one scenario after the other in each session. */
   async run(): Promise<void> {
     // One after the other: how fast an engine starts containers is not the question.
-    for (const tenant of this.tenants) await tenant.probe();
+    for (const tenant of this.tenants) if (!this.#options.signal.aborted) await tenant.probe();
     await Promise.all(this.tenants.map((tenant) => this.#drive(tenant)));
     await this.#sampling;
   }
@@ -61,7 +61,6 @@ export class Load {
         this.executions += made;
         this.counts.set(scenario.name, (this.counts.get(scenario.name) ?? 0) + 1);
       } catch (error) {
-        if (signal.aborted) return;
         const what = error instanceof Violation ? error.message : (error as Error).stack;
         this.violations.push(`${new Date().toISOString()} ${tenant.name}, ${scenario.name}: ${what}`);
         process.stderr.write(`VIOLATION ${this.violations.at(-1)}\n`);

@@ -56,8 +56,8 @@ async function soak(executions: number, sessions: number, seed: number): Promise
       process.stderr.write(`${done} executions after ${Math.round((performance.now() - started) / 1000)} s\n`);
     },
   });
+  // Ended early, it has still run so many.
   await load.run();
-  stop.signal.throwIfAborted();
   const wrong = [...load.violations, ...(await closeAll(setting, load, before))];
   const after = await sample(load.executions);
   wrong.push(...judge({ before, during, after }), ...(await end(setting)), ...log.errors);

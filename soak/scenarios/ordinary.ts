@@ -6,7 +6,7 @@ import type { Scenario } from './scenario.ts';
 const MOST_FILES = 20;
 const CONTEXTS = ['a', 'b', 'c'];
 /** Longer than an idle session stays awake in a soak. */
-const REST_MS = 4500;
+const REST_MS = 18_000;
 
 /** What well-behaved callers do. */
 export const ORDINARY: readonly Scenario[] = [
@@ -20,7 +20,7 @@ export const ORDINARY: readonly Scenario[] = [
   { name: 'display', weight: 20, run: display },
   { name: 'flood', weight: 4, run: flood },
   { name: 'upload and download', weight: 15, run: transfer },
-  { name: 'rest', weight: 2, run: rest },
+  { name: 'rest', weight: 0.7, run: rest },
   { name: 'close', weight: 3, run: close },
 ];
 
