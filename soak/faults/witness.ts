@@ -184,9 +184,11 @@ open("${path}", "w").write("${token}")`;
     }
     const result = await this.#hear(answer);
     if (!result || result.status === 'running') return;
+    // What it printed cannot be read just now.
+    if (result.status === 'ok' && result.stdout === '' && result.truncated?.stdout) return;
     this.#job = undefined;
     if (result.status === 'ok' && result.stdout === `${job.token}\n`) return;
-    if (result.status === 'crashed' && this.#wasStruck(job)) return;
+    if (this.#wasStruck(job) && (result.status === 'crashed' || result.stdout.includes('left out'))) return;
     throw new Violation(`A background execution ended so: ${JSON.stringify(result).slice(0, 600)}`);
   }
 
