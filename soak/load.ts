@@ -6,6 +6,8 @@ import { Tenant } from './tenant.ts';
 
 /** Past so many a run has shown enough. */
 const MOST_VIOLATIONS = 20;
+/** Scenarios that are told of before one that went wrong. */
+const RECENT = 6;
 
 export interface LoadOptions {
   readonly url: string;
@@ -54,15 +56,19 @@ export class Load {
 
   async #drive(tenant: Tenant): Promise<void> {
     const { executions, world, signal } = this.#options;
+    const recent: string[] = [];
     while (this.executions < executions && this.violations.length < MOST_VIOLATIONS && !signal.aborted) {
       const scenario = tenant.random.weighted(SCENARIOS);
+      recent.push(`${new Date().toISOString().slice(11, 23)} ${scenario.name}`);
       try {
         const made = await scenario.run(tenant, world);
         this.executions += made;
         this.counts.set(scenario.name, (this.counts.get(scenario.name) ?? 0) + 1);
       } catch (error) {
         const what = error instanceof Violation ? error.message : (error as Error).stack;
-        this.violations.push(`${new Date().toISOString()} ${tenant.name}, ${scenario.name}: ${what}`);
+        this.violations.push(
+          `${new Date().toISOString()} ${tenant.name}: ${what}\n  after ${recent.slice(-RECENT).join(', ')}`,
+        );
         process.stderr.write(`VIOLATION ${this.violations.at(-1)}\n`);
       }
       await this.#sampling;

@@ -33,8 +33,9 @@ export async function openSetting(
   for (const directory of [stateDir, tempDir]) mkdirSync(directory);
   const flags = [
     ...['--state-dir', stateDir, '--image', 'slim', '--port', String(await freePort()), '--pool-size', String(POOL)],
-    // Small, so that running out of memory is quick, and short, so that sessions come to rest in mid-run.
-    ...['--memory-mb', '128', '--hibernate-after-s', '15'],
+    // Small, so that running out of memory is quick and nobody takes a whole processor; short, so that sessions come to
+    // rest in mid-run.
+    ...['--memory-mb', '192', '--cpus', '0.5', '--hibernate-after-s', '15'],
     ...['--max-sessions', String(sessions * 2), '--max-sessions-per-owner', String(sessions * 2)],
   ];
   const log = new ServerLog();

@@ -8,10 +8,13 @@ import { FileMemory } from './memory.ts';
 
 /** What a call may be told while something is broken. */
 const EXPECTED_REFUSALS = ['engine_unavailable', 'sandbox_lost'];
+/** How what met a fault may have ended; an engine that hangs lets time run out. */
+const CUT_SHORT = ['crashed', 'timeout'];
 const MOST_FILES = 40;
 const PAUSE_MS = [50, 500] as const;
 const RETRY_MS = 250;
 const CONTEXT = 'counter';
+const TIMEOUT_S = 30;
 
 export interface WitnessOptions {
   readonly url: string;
@@ -46,6 +49,8 @@ export class Witness {
   #count = 0;
   /** Cells that may or may not have run. */
   #unsureCells = 0;
+  /** Whether an answer was lost, and a loss that it told, since the context was last seen. */
+  #missed = false;
   #job: Job | undefined;
 
   constructor(options: WitnessOptions) {
@@ -103,18 +108,25 @@ export class Witness {
 
   /** A result; undefined for a call that met something broken, which may have run or not. */
   async #ask(code: string, args: Record<string, unknown> = {}): Promise<Execution | undefined> {
-    return await this.#hear(await this.#rest.execute({ code, session_id: this.session, timeout_s: 30, ...args }));
+    const startedAt = Date.now();
+    const answer = await this.#rest.execute({ code, session_id: this.session, timeout_s: TIMEOUT_S, ...args });
+    const result = await this.#hear(answer);
+    if (!result) {
+      this.#missed = true;
+      return undefined;
+    }
+    this.files.learn(result);
+    if (result.session_reset?.lost.includes('contexts') || result.session_created) this.#count = 0;
+    this.#checkStatus(result, startedAt);
+    return result;
   }
 
   async #hear(answer: Answer): Promise<Execution | undefined> {
     const { onAnswer } = this.#options;
     if (answer.kind === 'result') {
-      const { result } = answer;
-      onAnswer(result.status);
+      onAnswer(answer.result.status);
       this.lastResultAt = Date.now();
-      this.files.learn(result);
-      if (result.session_reset?.lost.includes('contexts') || result.session_created) this.#loseContext();
-      return result;
+      return answer.result;
     }
     onAnswer(answer.kind === 'cut' ? 'connection lost' : answer.code);
     if (answer.kind === 'refused' && !EXPECTED_REFUSALS.includes(answer.code)) {
@@ -137,12 +149,10 @@ open("${path}", "w").write("${token}")`;
     const result = await this.#ask(code);
     if (result?.status === 'ok') this.files.wrote(path, token);
     else this.files.mayHaveWritten(path, token);
-    this.#checkStatus(result);
   }
 
   async #readBack(): Promise<void> {
     const result = await this.#ask('import glob\nfor p in glob.glob("*.txt"): print(p, open(p).read())');
-    this.#checkStatus(result);
     if (result?.status !== 'ok') return;
     const lines = result.stdout.split('\n').filter(Boolean);
     this.files.check(new Map(lines.map((line) => line.split(' ') as [string, string])));
@@ -153,23 +163,19 @@ open("${path}", "w").write("${token}")`;
     const code = `n = globals().get("n", 0) + 1\nprint("${token}", n)`;
     const before = this.#count;
     const result = await this.#ask(code, { context: CONTEXT });
-    this.#checkStatus(result);
     if (result?.status !== 'ok') {
       this.#unsureCells += 1;
       return;
     }
     const [said, number] = result.stdout.trim().split(' ');
-    const wasLost = this.#count < before || (result.context?.created && this.#unsureCells > 0);
+    const wasLost = this.#count < before || (result.context?.created && this.#missed);
     const least = wasLost ? 1 : this.#count + 1;
     const most = this.#count + 1 + this.#unsureCells;
     this.#count = Number(number);
     this.#unsureCells = 0;
+    this.#missed = false;
     if (said === token && Number(number) >= least && Number(number) <= most) return;
     throw new Violation(`The context should be at ${least} to ${most}: ${JSON.stringify(result).slice(0, 600)}`);
-  }
-
-  #loseContext(): void {
-    this.#count = 0;
   }
 
   /** Starts a background execution, or waits for the end of the one that there is. */
@@ -179,7 +185,7 @@ open("${path}", "w").write("${token}")`;
     const answer = await this.#rest.follow('GET', job.id, 20);
     if (answer.kind === 'refused' && answer.code === 'execution_not_found') {
       this.#job = undefined;
-      if (!this.#wasStruck(job)) throw new Violation(`A background execution is forgotten: ${job.id}`);
+      if (!this.#wasStruck(job.startedAt)) throw new Violation(`A background execution is forgotten: ${job.id}`);
       return;
     }
     const result = await this.#hear(answer);
@@ -188,7 +194,8 @@ open("${path}", "w").write("${token}")`;
     if (result.status === 'ok' && result.stdout === '' && result.truncated?.stdout) return;
     this.#job = undefined;
     if (result.status === 'ok' && result.stdout === `${job.token}\n`) return;
-    if (this.#wasStruck(job) && (result.status === 'crashed' || result.stdout.includes('left out'))) return;
+    if (this.#wasStruck(job.startedAt) && (CUT_SHORT.includes(result.status) || result.stdout.includes('left out')))
+      return;
     throw new Violation(`A background execution ended so: ${JSON.stringify(result).slice(0, 600)}`);
   }
 
@@ -200,14 +207,16 @@ open("${path}", "w").write("${token}")`;
     if (result) this.#job = { id: result.execution_id, token, startedAt };
   }
 
-  #wasStruck({ startedAt }: Job): boolean {
+  #wasStruck(startedAt: number): boolean {
     return this.#options.history.firstSince(startedAt, this.index, ['container', 'processes']) !== undefined;
   }
 
   /** Nothing that a witness runs fails by itself. */
-  #checkStatus(result: Execution | undefined): void {
-    if (!result || result.status === 'ok') return;
-    if (result.status === 'crashed' && result.session_reset) return;
+  #checkStatus(result: Execution, startedAt: number): void {
+    const { status, session_reset: reset } = result;
+    if (status === 'ok' || status === 'running') return;
+    if (status === 'crashed' && reset) return;
+    if (CUT_SHORT.includes(status) && this.#wasStruck(startedAt)) return;
     throw new Violation(`An execution ended so: ${JSON.stringify(result).slice(0, 600)}`);
   }
 }
