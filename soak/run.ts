@@ -11,6 +11,8 @@ Runs a mix of all that callers do, and of what they should not do, against one s
 the end nothing may be left: no container, process, descriptor, file or memory.
 `;
 const SAMPLES = 20;
+/** Executions between two samples at least. */
+const LEAST_EVERY = 50;
 const IDLE_LIMIT_MS = 90_000;
 const LOOK_EVERY_MS = 1000;
 
@@ -50,7 +52,7 @@ async function soak(executions: number, sessions: number, seed: number): Promise
     seed,
     world: { outside, cancelling },
     signal: stop.signal,
-    every: Math.ceil(executions / SAMPLES),
+    every: Math.max(Math.ceil(executions / SAMPLES), LEAST_EVERY),
     onEvery: async (done) => {
       during.push(await sample(done));
       process.stderr.write(`${done} executions after ${Math.round((performance.now() - started) / 1000)} s\n`);
