@@ -23,9 +23,9 @@ export class FileMemory {
   readonly #files = new Map<string, Remembered>();
   /** Contents of files whose answer never came. */
   readonly #unsure = new Map<string, string>();
-  /** Whether a loss was told since the last look, from when the files are then, and whether an answer was lost. */
+  /** Whether a loss was told since the last look, the earliest time that files are said to be of, and whether an answer was lost. */
   #told = false;
-  #restoredFrom: number | undefined;
+  #restoredFrom = Number.POSITIVE_INFINITY;
   #deaf = false;
 
   constructor(history: History, witness: number) {
@@ -58,8 +58,8 @@ export class FileMemory {
   }: Execution & { session_reset?: { restored_from?: string } }) {
     if (!reset?.lost.includes('files') && !created) return;
     this.#told = true;
-    const from = reset?.restored_from;
-    this.#restoredFrom = from === undefined ? undefined : Date.parse(from);
+    const from = reset?.restored_from === undefined ? Number.NEGATIVE_INFINITY : Date.parse(reset.restored_from);
+    this.#restoredFrom = Math.min(this.#restoredFrom, from);
   }
 
   /** Compares what is there with what should be. @throws Violation for what may not be missing, or is another's */
@@ -77,7 +77,7 @@ export class FileMemory {
     }
     const wrong = missing.flatMap((path) => this.#judge(path));
     for (const path of missing) this.#files.delete(path);
-    [this.#told, this.#deaf, this.#restoredFrom] = [false, false, undefined];
+    [this.#told, this.#deaf, this.#restoredFrom] = [false, false, Number.POSITIVE_INFINITY];
     if (wrong.length > 0) throw new Violation(wrong.join(' '));
   }
 
@@ -85,7 +85,7 @@ export class FileMemory {
     const { writtenAt, seenAt } = this.#files.get(path) as Remembered;
     if (!this.#told && !this.#deaf) return [`${path} is gone, and nothing was told.`];
     const from = this.#restoredFrom;
-    if (from !== undefined && writtenAt < from)
+    if (!this.#deaf && writtenAt < from)
       return [`${path} of ${iso(writtenAt)} is gone, though files are said to be of ${iso(from)}.`];
     const fault = this.#history.firstSince(seenAt, this.#witness, CONTAINER);
     if (!fault) return [`${path} is gone, and nothing was done to its container.`];

@@ -8,6 +8,7 @@ import type { JobRecords } from './job-records.ts';
 import { Jobs } from './jobs.ts';
 import { Limiter } from './limiter.ts';
 import type { Entering, Load } from './load.ts';
+import { mergeResets } from './reset.ts';
 import { type FinishJob, type Remains, restoreSession } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
 import { changedBy, SessionArchive } from './session-archive.ts';
@@ -337,9 +338,9 @@ export class Session implements SessionIdentity {
     if (this.contexts.names.join() !== before) this.#host.note(this);
     // Its result is not what a caller sees next: what was lost is for that to tell.
     if (request.background) return settled;
-    const reset = end.reset ? settled.reset : (this.#reset ?? settled.reset);
-    // Not every caller of a file operation tells it: the next execution does.
-    if (request.kind !== 'files') this.#reset = undefined;
+    const reset = end.reset && settled.reset ? mergeResets(this.#reset, settled.reset) : (this.#reset ?? settled.reset);
+    // Not every caller of a file operation tells it, and who has cancelled may hear nothing: the next execution does.
+    if (request.kind !== 'files' && end.status !== 'cancelled') this.#reset = undefined;
     return reset ? { ...settled, reset } : settled;
   }
 
@@ -401,7 +402,7 @@ export class Session implements SessionIdentity {
     const lost: readonly Losable[] = this.contexts.loseAll() ? ['contexts'] : [];
     const loss = this.#archive.settleLoss(['files', ...lost, 'packages', 'background']);
     this.#losses.set(sandbox, loss);
-    this.#reset = { reason: 'sandbox_lost', ...loss };
+    this.#reset = mergeResets(this.#reset, { reason: 'sandbox_lost', ...loss });
     this.#host.disown(sandbox);
     return loss;
   }
