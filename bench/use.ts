@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import type Docker from 'dockerode';
+import { containerOf } from './sandboxes.ts';
 
 const MIB = 2 ** 20;
 
@@ -16,7 +16,9 @@ export interface Use {
 
 /** What the container of a session takes. */
 export async function useOf(docker: Docker, stateDir: string, session: string): Promise<Use> {
-  const container = docker.getContainer(containerOf(stateDir, session));
+  const name = containerOf(stateDir, session);
+  if (name === undefined) throw new Error(`No manifest names the session ${session}.`);
+  const container = docker.getContainer(name);
   const { memory_stats: memory } = await container.stats({ stream: false, 'one-shot': true });
   // The first is of cgroup v1, whose plain counter leaves out the groups below; the second of v2.
   const stats = memory.stats as unknown as Record<string, number>;
@@ -41,17 +43,6 @@ export function proportionalOf(pid: number): number | undefined {
 /** MiB, as `proportionalOf`. */
 export function residentOf(pid: number): number | undefined {
   return fieldOf(`/proc/${pid}/status`, 'VmRSS');
-}
-
-/** The container's name, from the manifest that says whose session it is. */
-function containerOf(stateDir: string, session: string): string {
-  const instances = join(stateDir, 'instances');
-  for (const path of readdirSync(instances, { recursive: true, encoding: 'utf8' })) {
-    if (!path.endsWith('.json')) continue;
-    const manifest = JSON.parse(readFileSync(join(instances, path), 'utf8')) as { key: string; session_id: string };
-    if (manifest.session_id === session) return `glovebox-${manifest.key}`;
-  }
-  throw new Error(`No manifest names the session ${session}.`);
 }
 
 function parentOf(pid: number): number {

@@ -29,7 +29,7 @@ export interface Execution {
     stacks?: { thread: string; frames: string[] }[];
   };
   limit?: { name: string; value: number | string; setting: string };
-  session_reset?: { reason: string; lost: string[] };
+  session_reset?: { reason: string; lost: string[]; restored_from?: string };
   duration_ms: number;
   queued_ms?: number;
   cpu_ms?: number;

@@ -12,11 +12,15 @@ const STDERR_LIMIT = 2048;
 
 /** A loaded engine takes seconds to start a container; one that takes longer than this hangs. */
 const ANSWER_LIMIT_MS = 30_000;
+/** Between two attempts to remove what an engine that was down, or hung, could not. */
+const REMOVE_AGAIN_MS = 5000;
 
 /** Sandboxes as containers of a Docker-compatible engine. */
 export class DockerEngine implements Engine {
   readonly #docker: Docker;
   readonly #log: Log;
+  /** What is still to be removed. */
+  readonly #doomed = new Set<string>();
 
   constructor(docker: Docker, log: Log) {
     this.#docker = docker;
@@ -25,20 +29,23 @@ export class DockerEngine implements Engine {
 
   async start(spec: SandboxSpec): Promise<string> {
     const options = containerOptions(spec);
+    const creating = this.#docker.createContainer(options);
     try {
-      const container = await explain(this.#docker.createContainer(options));
+      const container = await explain(creating);
       await explain(container.start());
       return container.id;
     } catch (error) {
-      // By name, because an engine that answered too late may have made it all the same.
+      // By name, because an engine whose answer was lost may have made it all the same.
       if (options.name) await this.remove(options.name).catch(() => {});
+      // One that answers only later may have made it after that.
+      void creating.then(({ id }) => this.remove(id)).catch(() => {});
       throw error;
     }
   }
 
   async connect(id: string, uid: number): Promise<Duplex> {
     const exec = await explain(this.#docker.getContainer(id).exec(runnerExecOptions(uid)));
-    const stream = await explain(exec.start({ hijack: true, stdin: true }));
+    const stream = await explain(exec.start({ hijack: true, stdin: true }), (late) => late.destroy());
     let logged = 0;
     return demultiplex(stream, (chunk) => {
       if (logged < STDERR_LIMIT)
@@ -52,7 +59,7 @@ export class DockerEngine implements Engine {
 
   async killUser(id: string, uid: number): Promise<void> {
     const exec = await explain(this.#docker.getContainer(id).exec(killExecOptions(uid)));
-    const stream = await explain(exec.start({ hijack: true, stdin: false }));
+    const stream = await explain(exec.start({ hijack: true, stdin: false }), (late) => late.destroy());
     stream.resume();
     // The stream ends with the shell that kills, or breaks with the engine; `hasProcesses` then says how things are.
     await new Promise((resolve) => stream.once('close', resolve).once('end', resolve).once('error', resolve));
@@ -69,7 +76,9 @@ export class DockerEngine implements Engine {
       await explain(this.#docker.getContainer(id).remove({ force: true, v: true }));
     } catch (error) {
       // Gone already, or another call is removing it.
-      if (!(error instanceof GloveboxError && error.code === 'sandbox_lost')) throw error;
+      if (error instanceof GloveboxError && error.code === 'sandbox_lost') return;
+      this.#removeLater(id);
+      throw error;
     }
   }
 
@@ -98,12 +107,29 @@ export class DockerEngine implements Engine {
     const version = await explain(this.#docker.version());
     return { name: version.Platform?.Name || 'Docker Engine', version: version.Version };
   }
+
+  /** Over and over: an engine that is down now keeps what it has, and may be back in a moment. */
+  #removeLater(id: string): void {
+    if (this.#doomed.has(id)) return;
+    this.#doomed.add(id);
+    const again = () => {
+      this.#doomed.delete(id);
+      this.remove(id).catch(() => {});
+    };
+    setTimeout(again, REMOVE_AGAIN_MS).unref();
+  }
 }
 
-/** The engine's answer, or what its error means here; no answer within the limit is one. */
-async function explain<T>(call: Promise<T>): Promise<T> {
+/**
+ * The engine's answer, or what its error means here; no answer within the limit is one.
+ * @param onLate takes an answer that comes after that
+ */
+async function explain<T>(call: Promise<T>, onLate: (answer: T) => void = () => {}): Promise<T> {
   const silence = Promise.withResolvers<never>();
-  const timer = setTimeout(() => silence.reject(new Error('no answer')), ANSWER_LIMIT_MS);
+  const timer = setTimeout(() => {
+    call.then(onLate, () => {});
+    silence.reject(new Error('no answer'));
+  }, ANSWER_LIMIT_MS);
   try {
     return await Promise.race([call, silence.promise]);
   } catch (error) {

@@ -1,6 +1,7 @@
 import type { Adopted } from './adopted.ts';
 import type { ExecutionEnd, Losable, SandboxReset } from './execution.ts';
 import type { JobRecord } from './job-records.ts';
+import { inOrder } from './reset.ts';
 import type { Session } from './session.ts';
 
 /** What there is of a session of an earlier control plane. */
@@ -40,12 +41,11 @@ export function restoreSession(session: Session, remains: Remains, finish: Finis
   // Nobody would hear of those that nothing is known of.
   const known = new Set(records.map(({ id }) => id));
   for (const [id, { channel }] of adopted?.executions ?? []) if (!known.has(id)) channel.kill();
-  return lost.size > 0 ? { reason, lost: LOSABLE.filter((what) => lost.has(what)) } : undefined;
+  return lost.size > 0 ? { reason, lost: inOrder(lost) } : undefined;
 }
 
 /** For the report of an execution that has ended, which is on its way. */
 const REPORT_LIMIT_MS = 5000;
-const LOSABLE: readonly Losable[] = ['files', 'contexts', 'packages', 'background'];
 
 function follower(
   session: Session,

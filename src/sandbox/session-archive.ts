@@ -12,6 +12,8 @@ import { fillWorkspace, type SaveOptions, sendWorkspace } from './workspace-stre
 const BEGIN_AFTER = 1 / 2;
 /** Between two checkpoints of a session: so many times what the last one took. */
 const PAUSE = 10;
+/** But no longer: it may have been the engine, not the session, that it took so long. */
+const LONGEST_PAUSE_MS = 60_000;
 /** After one that failed, or while an execution goes on: in times of the setting. */
 const LATER = 6;
 /** Of a checkpoint, in a second: the session's own work goes first. */
@@ -68,6 +70,7 @@ export class SessionArchive {
   /** What of a sandbox that is gone does not come back, and from when on. The session is at rest from now on. */
   settleLoss(lost: readonly Losable[]): Pick<SandboxReset, 'lost' | 'restored_from'> {
     this.#stop();
+    this.#notBefore = 0;
     this.#saving?.cancel.abort();
     const changed = new Set([...this.#changed, ...this.#unsaved]);
     this.#changed.clear();
@@ -181,22 +184,26 @@ export class SessionArchive {
     if (sandbox.lost) return;
     if (this.#saving) return this.#schedule(sandbox, 1);
     const started = performance.now();
-    let again = false;
+    let failed = false;
     try {
       await this.#run(async (signal) => {
         const known = this.#record ? await this.#archives.store.marks(this.#record) : [];
         await this.#save(sandbox, { signal, known, pace: PACE, evenIfEmpty: false });
       });
     } catch (error) {
-      again = !sandbox.lost;
+      failed = true;
       if (error instanceof BrokenArchive) await this.discard().catch(() => {});
       const { id: session, owner } = this.#session;
       this.#archives.log.warn('a checkpoint could not be made', { session, owner, error });
     }
     const wanted = this.#timer !== undefined || this.#changed.size > 0;
     this.#stop();
-    this.#notBefore = performance.now() + (performance.now() - started) * PAUSE;
-    if (again || wanted || this.#session.isBusy) this.#schedule(sandbox, wanted ? BEGIN_AFTER : LATER);
+    // The next sandbox does not wait for what held this one up.
+    if (sandbox.lost) return;
+    const tookMs = performance.now() - started;
+    const laterMs = this.#archives.limits.checkpointAfterS * 1000 * LATER;
+    this.#notBefore = performance.now() + (failed ? laterMs : Math.min(tookMs * PAUSE, LONGEST_PAUSE_MS));
+    if (failed || wanted || this.#session.isBusy) this.#schedule(sandbox, wanted ? BEGIN_AFTER : LATER);
   }
 
   async #run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {

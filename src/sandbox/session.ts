@@ -8,6 +8,7 @@ import type { JobRecords } from './job-records.ts';
 import { Jobs } from './jobs.ts';
 import { Limiter } from './limiter.ts';
 import { type Load, patienceFor } from './load.ts';
+import { mergeResets } from './reset.ts';
 import { type FinishJob, type Remains, restoreSession } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
 import { changedBy, SessionArchive } from './session-archive.ts';
@@ -266,8 +267,7 @@ export class Session implements SessionIdentity {
     ];
     this.#archive.rest(losses.flatMap(([what, isLost]) => (isLost ? [what] : [])));
     this.#sandbox = undefined;
-    await sandbox.remove();
-    this.#host.disown(sandbox);
+    await this.#giveUp(sandbox);
     return 'rests';
   }
 
@@ -291,8 +291,7 @@ export class Session implements SessionIdentity {
     const sandbox = await this.#sandbox?.catch(() => undefined);
     await this.#archive.discard();
     if (!sandbox) return;
-    await sandbox.remove();
-    this.#host.disown(sandbox);
+    await this.#giveUp(sandbox);
   }
 
   /** Lets go of the sandbox without removing it, for the next control plane to adopt. */
@@ -351,9 +350,9 @@ export class Session implements SessionIdentity {
     if (this.contexts.names.join() !== before) this.#host.note(this);
     // Its result is not what a caller sees next: what was lost is for that to tell.
     if (request.background) return settled;
-    const reset = end.reset ? settled.reset : (this.#reset ?? settled.reset);
-    // Not every caller of a file operation tells it: the next execution does.
-    if (request.kind !== 'files') this.#reset = undefined;
+    const reset = end.reset && settled.reset ? mergeResets(this.#reset, settled.reset) : (this.#reset ?? settled.reset);
+    // Not every caller of a file operation tells it, and who has cancelled may hear nothing: the next execution does.
+    if (request.kind !== 'files' && end.status !== 'cancelled') this.#reset = undefined;
     return reset ? { ...settled, reset } : settled;
   }
 
@@ -399,6 +398,15 @@ export class Session implements SessionIdentity {
     }
   }
 
+  /** It is this session's no more, even while an engine that is down has yet to remove it. */
+  async #giveUp(sandbox: Sandbox): Promise<void> {
+    try {
+      await sandbox.remove();
+    } finally {
+      this.#host.disown(sandbox);
+    }
+  }
+
   /** Once for each that is gone: several executions may find out. */
   #forget(sandbox: Sandbox): Pick<SandboxReset, 'lost' | 'restored_from'> {
     const known = this.#losses.get(sandbox);
@@ -407,7 +415,7 @@ export class Session implements SessionIdentity {
     const lost: readonly Losable[] = this.contexts.loseAll() ? ['contexts'] : [];
     const loss = this.#archive.settleLoss(['files', ...lost, 'packages', 'background']);
     this.#losses.set(sandbox, loss);
-    this.#reset = { reason: 'sandbox_lost', ...loss };
+    this.#reset = mergeResets(this.#reset, { reason: 'sandbox_lost', ...loss });
     this.#host.disown(sandbox);
     return loss;
   }

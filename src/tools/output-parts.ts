@@ -7,6 +7,13 @@ import type { ExecutionOutput } from './execution-output.ts';
 export type TextStream = 'stdout' | 'stderr';
 type Cut = NonNullable<ExecutionOutput['truncated']>[TextStream];
 
+/** Of a stream: at most so many bytes from an offset on. */
+interface Wanted {
+  readonly name: TextStream;
+  readonly from: number;
+  readonly most: number;
+}
+
 /** Of a stream. */
 interface Part {
   readonly text: string;
@@ -16,11 +23,21 @@ interface Part {
 
 /** A stream from an offset on: whole characters of its file, and what came when that could take no more. */
 export async function readStream(
-  files: SessionFiles,
-  { name, from, most }: { readonly name: TextStream; readonly from: number; readonly most: number },
+  files: Pick<SessionFiles, 'read'>,
+  { name, from, most }: Wanted,
   execution: Omit<ExecutionOutput, 'session_created'>,
 ): Promise<Part> {
   const bytes = await readFile(files, keptPath(execution.execution_id, name), from, most);
+  // Of one that an earlier control plane began, all is in the file: it is there for who asks again.
+  if (!bytes && execution.truncated?.[name] && execution[name] === '') return { text: '', next: from };
+  return toPart(bytes ?? Buffer.alloc(0), { name, from, most }, execution);
+}
+
+function toPart(
+  bytes: Buffer,
+  { name, from, most }: Wanted,
+  execution: Omit<ExecutionOutput, 'session_created'>,
+): Part {
   const hasEnded = execution.status !== 'running' && execution.status !== 'queued';
   const isLast = hasEnded && bytes.length < most;
   const whole = isLast ? bytes : withoutPartialEnd(bytes);
@@ -30,13 +47,18 @@ export async function readStream(
   return { text: `${part.text}${rest.text}`, next: rest.next };
 }
 
-/** Empty without a file, or where none can be read now. */
-async function readFile(files: SessionFiles, path: string, offset: number, length: number): Promise<Buffer> {
+/** Empty without a file; undefined where it cannot be read now. */
+async function readFile(
+  files: Pick<SessionFiles, 'read'>,
+  path: string,
+  offset: number,
+  length: number,
+): Promise<Buffer | undefined> {
   try {
     return (await files.read(path, { offset, length }, length)).content;
   } catch (error) {
-    if (error instanceof GloveboxError) return Buffer.alloc(0);
-    throw error;
+    if (!(error instanceof GloveboxError)) throw error;
+    return error.code === 'file_not_found' ? Buffer.alloc(0) : undefined;
   }
 }
 

@@ -1,0 +1,152 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Outside } from '../outside.ts';
+import type { RunEngine } from '../own-engine.ts';
+import type { Random } from '../random.ts';
+import type { Fault, History, Reach } from './history.ts';
+import type { Plant } from './plant.ts';
+import type { Witness } from './witness.ts';
+
+/** Between two faults, once all has recovered from the first. */
+const PAUSE_MS = [1000, 12_000] as const;
+const DOWN_MS = [0, 3000] as const;
+/** Shorter and longer than the server waits for an answer of the engine. */
+const SHORT_HANG_MS = [500, 8000] as const;
+const LONG_HANG_MS = [31_000, 45_000] as const;
+const RECOVERY_LIMIT_MS = 120_000;
+const LOOK_EVERY_MS = 50;
+
+export interface MonkeyOptions {
+  readonly plant: Plant;
+  readonly engine: RunEngine;
+  readonly outside: Outside;
+  readonly witnesses: readonly Witness[];
+  readonly history: History;
+  readonly random: Random;
+  readonly onViolation: (what: string) => void;
+}
+
+interface Kind {
+  readonly kind: string;
+  readonly weight: number;
+  readonly reach: Reach;
+  /** Whether it meets one session alone. */
+  readonly single?: boolean;
+  act(witness: Witness): Promise<void>;
+}
+
+/** Breaks one thing after the other, and waits each time until everybody is served again. */
+export class Monkey {
+  readonly counts = new Map<string, number>();
+  /** From a fault until every witness had a result again, ms, and which fault it was. */
+  longestRecovery = { ms: 0, kind: 'none' };
+  readonly #options: MonkeyOptions;
+  readonly #kinds: readonly Kind[];
+
+  constructor(options: MonkeyOptions) {
+    this.#options = options;
+    this.#kinds = [...this.#serverKinds(), ...this.#sandboxKinds(), ...this.#engineKinds()];
+  }
+
+  async rage(signal: AbortSignal): Promise<void> {
+    const { random, plant, onViolation } = this.#options;
+    while (!signal.aborted) {
+      await sleep(random.whole(...PAUSE_MS), undefined, { signal }).catch(() => {});
+      if (signal.aborted) return;
+      if (plant.hasFailed) {
+        onViolation('The server has ended by itself.');
+        await plant.start();
+      }
+      await this.#strike(random.weighted(this.#kinds));
+    }
+  }
+
+  async #strike({ kind, reach, single, act }: Kind): Promise<void> {
+    const { random, history, witnesses } = this.#options;
+    const witness = random.pick(witnesses);
+    const at = Date.now();
+    process.stderr.write(`${new Date(at).toISOString()} ${kind}${single ? ` of ${witness.name}` : ''}\n`);
+    const fault: Fault = { kind, reach, at, ...(single ? { witness: witness.index } : {}) };
+    history.add(fault);
+    await act(witness);
+    history.markReady(fault);
+    this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
+    await this.#recovered(kind, at);
+  }
+
+  async #recovered(kind: string, at: number): Promise<void> {
+    const { witnesses, onViolation } = this.#options;
+    const ready = Date.now();
+    const late = () => witnesses.filter(({ lastResultAt }) => lastResultAt < ready).map(({ name }) => name);
+    while (late().length > 0 && Date.now() < ready + RECOVERY_LIMIT_MS) await sleep(LOOK_EVERY_MS);
+    const ms = Date.now() - at;
+    if (ms > this.longestRecovery.ms) this.longestRecovery = { ms, kind };
+    if (late().length > 0) onViolation(`${late().join(', ')} had no result for ${ms} ms after: ${kind}.`);
+  }
+
+  async #down(): Promise<void> {
+    await sleep(this.#options.random.whole(...DOWN_MS));
+  }
+
+  #serverKinds(): Kind[] {
+    const { plant } = this.#options;
+    const restart = (end: () => Promise<void>) => async () => {
+      await end();
+      await this.#down();
+      await plant.start();
+    };
+    return [
+      { kind: 'kill -9 of the server', weight: 4, reach: 'calls', act: restart(() => plant.kill()) },
+      { kind: 'SIGTERM of the server', weight: 2, reach: 'calls', act: restart(() => plant.stop()) },
+    ];
+  }
+
+  #sandboxKinds(): Kind[] {
+    const { outside, plant } = this.#options;
+    const kill = ({ session, owner }: Witness) => outside.kill(session, owner);
+    const remove = ({ session, owner }: Witness) => outside.remove(session, owner);
+    const killRunner = ({ session, owner }: Witness) => outside.killRunner(session, owner);
+    const withServer = (act: (witness: Witness) => Promise<void>) => async (witness: Witness) => {
+      await plant.kill();
+      await act(witness);
+      await plant.start();
+    };
+    return [
+      { kind: 'docker kill', weight: 3, reach: 'container', single: true, act: kill },
+      { kind: 'docker rm -f', weight: 2, reach: 'container', single: true, act: remove },
+      { kind: 'kill -9 of the runner', weight: 3, reach: 'processes', single: true, act: killRunner },
+      { kind: 'kill -9 of server, docker kill', weight: 1, reach: 'container', single: true, act: withServer(kill) },
+      {
+        kind: 'kill -9 of server and runner',
+        weight: 1,
+        reach: 'processes',
+        single: true,
+        act: withServer(killRunner),
+      },
+    ];
+  }
+
+  #engineKinds(): Kind[] {
+    const { engine, plant } = this.#options;
+    const { faults } = engine;
+    if (!faults) return [];
+    const restart = (signal: 'SIGKILL' | 'SIGTERM', withServer: boolean) => async () => {
+      await faults.end(signal);
+      if (withServer) await plant.kill();
+      await this.#down();
+      await faults.start();
+      if (withServer) await plant.start();
+    };
+    const hang = (ms: readonly [number, number]) => async () => {
+      faults.signal('SIGSTOP');
+      await sleep(this.#options.random.whole(...ms));
+      faults.signal('SIGCONT');
+    };
+    return [
+      { kind: 'kill -9 of the engine', weight: 2, reach: 'container', act: restart('SIGKILL', false) },
+      { kind: 'engine hangs for a moment', weight: 2, reach: 'container', act: hang(SHORT_HANG_MS) },
+      { kind: 'engine hangs for long', weight: 1, reach: 'container', act: hang(LONG_HANG_MS) },
+      { kind: 'SIGTERM of the engine', weight: 2, reach: 'container', act: restart('SIGTERM', false) },
+      { kind: 'kill -9 of engine and server', weight: 1, reach: 'container', act: restart('SIGKILL', true) },
+    ];
+  }
+}

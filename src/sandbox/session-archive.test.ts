@@ -1,0 +1,50 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { GloveboxError } from '../errors.ts';
+import { createLog } from '../log.ts';
+import type { Archives } from './archives.ts';
+import type { Sandbox } from './sandbox.ts';
+import { SessionArchive } from './session-archive.ts';
+
+const IDENTITY = { id: 'one', owner: 'alice', createdAt: new Date(), isBusy: false };
+const HANG_MS = 30_000;
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** A session whose sandbox is behind an engine that hangs; counts the checkpoints that were begun. */
+function openArchive() {
+  const limits = { checkpointAfterS: 5, diskMb: 1 };
+  const log = createLog('error');
+  const archive = new SessionArchive(IDENTITY, { limits, log } as unknown as Archives);
+  const begun: number[] = [];
+  const sandbox = {
+    lost: false,
+    execute: async () => {
+      begun.push(Date.now());
+      await new Promise((resolve) => setTimeout(resolve, HANG_MS));
+      throw new GloveboxError('engine_unavailable', 'The container engine does not answer.');
+    },
+  };
+  return { archive, sandbox: sandbox as unknown as Sandbox, begun };
+}
+
+test('a checkpoint that an engine held up is not followed by minutes without any', async () => {
+  const { archive, sandbox, begun } = openArchive();
+  archive.watch(sandbox);
+  await vi.advanceTimersByTimeAsync(2500 + HANG_MS);
+  expect(begun).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(31_000);
+  expect(begun).toHaveLength(2);
+  void archive.abandon();
+});
+
+test('the sandbox after one that was lost does not wait for what held that up', async () => {
+  const { archive, sandbox, begun } = openArchive();
+  archive.watch(sandbox);
+  await vi.advanceTimersByTimeAsync(2500 + HANG_MS);
+  archive.settleLoss(['files']);
+  archive.watch(sandbox);
+  await vi.advanceTimersByTimeAsync(2500);
+  expect(begun).toHaveLength(2);
+  void archive.abandon();
+});

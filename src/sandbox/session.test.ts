@@ -1,0 +1,58 @@
+import { expect, test } from 'vitest';
+import { createLog } from '../log.ts';
+import type { ArchiveRecord } from './archive-record.ts';
+import type { ExecutionEnd, ExecutionRequest } from './execution.ts';
+import type { Sandbox } from './sandbox.ts';
+import { Session, type SessionHost } from './session.ts';
+
+const OPTIONS = { timeoutMs: 1000, signal: new AbortController().signal, onOutput: () => {} };
+const RECORD = { id: 'snp_1', saved_at: '2026-11-23T08:00:00.000Z', at_rest: false } as ArchiveRecord;
+const FINE: ExecutionEnd = { status: 'ok', exitCode: 0 };
+const BACKGROUND = { background: { timeout_s: 10 } };
+
+/** Ends as told with its sandbox gone. */
+const lose = (status: ExecutionEnd['status']): ExecutionEnd => ({
+  status,
+  exitCode: null,
+  reset: { reason: 'would_not_end', lost: ['files', 'contexts', 'packages', 'background'] },
+});
+
+/** A session whose executions end as told; those that lose their sandbox get another. */
+function openSession(ends: ExecutionEnd[], record?: ArchiveRecord) {
+  const claim = async (): Promise<Sandbox> => {
+    const sandbox = {
+      lost: false,
+      execute: async (): Promise<ExecutionEnd> => {
+        const end = ends.shift() ?? FINE;
+        sandbox.lost = end.reset !== undefined;
+        return end;
+      },
+    };
+    return sandbox as unknown as Sandbox;
+  };
+  const store = { update: () => {}, get: () => record };
+  const host = {
+    archives: () => ({ limits: { checkpointAfterS: 0 }, store, log: createLog('error') }),
+    claim,
+    enter: async () => ({ [Symbol.dispose]() {} }),
+    ...{ disown: () => {}, count: () => {}, note: () => {}, recordsOf: () => ({}) },
+  } as unknown as SessionHost;
+  const session = new Session({ id: 'one', owner: 'alice', createdAt: new Date() }, host, 4, { record });
+  return (request: ExecutionRequest = {}) => session.execute(request, OPTIONS);
+}
+
+test('a loss that a cancelled call met is told to the next caller', async () => {
+  const execute = openSession([lose('cancelled')]);
+  await execute();
+  expect((await execute()).reset).toMatchObject({ reason: 'sandbox_lost', lost: ['files', 'packages', 'background'] });
+  expect(await execute()).not.toHaveProperty('reset');
+});
+
+test('a second loss does not hide the first one, which nobody was told of', async () => {
+  const execute = openSession([lose('crashed'), lose('crashed')], RECORD);
+  await execute(BACKGROUND);
+  await execute(BACKGROUND);
+  const { reset } = await execute();
+  expect(reset?.lost).toContain('files');
+  expect(reset).toMatchObject({ reason: 'sandbox_lost', restored_from: RECORD.saved_at });
+});
