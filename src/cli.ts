@@ -9,8 +9,10 @@ import { createLog } from './log.ts';
 import { prepareImage, serve, serveStdio, version } from './main.ts';
 import { nearest } from './nearest.ts';
 
-/** Past this a shutdown that hangs is ended; the next start removes what is left. */
+/** Without progress for so long a shutdown is ended; the next start removes what is left. */
 const SHUTDOWN_LIMIT_MS = 15_000;
+/** Hundreds of containers take the engine a while, in which nothing else would be said. */
+const TELL_EVERY_SESSIONS = 50;
 
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
@@ -29,7 +31,7 @@ const COMMANDS: Record<string, Command> = {
     run: async (flags, signal) => {
       const config = loadConfig(undefined, flags);
       const onListening = (url: string) => say(`Glovebox serves on ${url} (MCP: ${url}/mcp); stop it with Ctrl-C.`);
-      await serve(config, createLog(config.logLevel), { onProgress: say, onListening, signal });
+      await serve(config, createLog(config.logLevel), { onProgress: say, onListening, onEnded: tellLeft, signal });
     },
   },
   stdio: {
@@ -75,6 +77,12 @@ const COMMANDS: Record<string, Command> = {
 const HELP = ['--help', '-h'];
 
 const stop = new AbortController();
+let shutdownLimit: NodeJS.Timeout | undefined;
+
+function tellLeft(sessions: number): void {
+  shutdownLimit?.refresh();
+  if (sessions > 0 && sessions % TELL_EVERY_SESSIONS === 0) say(`Stopping: ${sessions} sessions are left.`);
+}
 
 async function main([name, ...flags]: string[]): Promise<void> {
   const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
@@ -97,7 +105,7 @@ async function main([name, ...flags]: string[]): Promise<void> {
     process.on(signal, () => {
       if (stop.signal.aborted && signal === 'SIGINT') process.exit(130);
       stop.abort();
-      setTimeout(() => process.exit(1), SHUTDOWN_LIMIT_MS).unref();
+      shutdownLimit ??= setTimeout(() => process.exit(1), SHUTDOWN_LIMIT_MS).unref();
     });
   }
   await command.run(flags, stop.signal);

@@ -21,7 +21,7 @@ import { createMcpServers, type McpServers } from './mcp/server.ts';
 import { createHttpSse } from './mcp/sse.ts';
 import { runStdio } from './mcp/stdio.ts';
 import { parseRequirement } from './packages/requirement.ts';
-import { Core } from './sandbox/core.ts';
+import { Core, type CoreOptions } from './sandbox/core.ts';
 import type { Backend } from './sandbox/factory.ts';
 import { ephemeralName, Instance } from './sandbox/instance.ts';
 import type { Sessions } from './sandbox/sessions.ts';
@@ -53,6 +53,8 @@ export interface ServeHooks {
   /** Hears the steps of the set-up. */
   readonly onProgress: Report;
   readonly onListening: (url: string) => void;
+  /** Hears at the end, after each session, how many are left to be removed or let go. */
+  readonly onEnded?: (left: number) => void;
   /** Ends the server. */
   readonly signal: AbortSignal;
   /** For conformance tests. */
@@ -64,7 +66,10 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
   using keys = config.auth === 'keys' ? KeyRing.open(config.apiKeysFile, log) : undefined;
   using instance = Instance.acquire(config.stateDir, config.instance ?? nameOfPort(config.port));
   await using gateway = new LazyGateway(config, log, () => core);
-  await using core = createCore(config, log, instance, gateway, { install: config.setup === 'auto' });
+  await using core = createCore(config, log, instance, gateway, {
+    install: config.setup === 'auto',
+    ...(hooks.onEnded ? { onEnded: hooks.onEnded } : {}),
+  });
   await core.prepare({ onProgress: hooks.onProgress, signal: hooks.signal });
 
   const tools = createTools(config, parseRequirement);
@@ -126,7 +131,7 @@ function createCore(
   log: Log,
   instance: Instance,
   gateway: LazyGateway,
-  { install, patienceMs }: { install: boolean; patienceMs?: number },
+  { install, ...options }: { install: boolean } & Pick<CoreOptions, 'patienceMs' | 'onEnded'>,
 ): Core {
   // Sizes that do not go together are refused now, rather than at every start of a sandbox.
   storageFor(config.memoryMb, config.diskMb);
@@ -146,7 +151,7 @@ function createCore(
     setUp: (report) => setUp(config, log, install, instance.label, report),
     onTunnel: (tunnel, session) => gateway.connect(tunnel, session),
     finishJob: finishLeftExecution(config),
-    ...(patienceMs === undefined ? {} : { patienceMs }),
+    ...options,
   });
 }
 

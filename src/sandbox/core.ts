@@ -31,6 +31,8 @@ export interface CoreOptions {
   readonly onShutdown: OnShutdown;
   /** A container without which sessions are not kept: it runs as long as there will be a next run to keep them for. */
   readonly keepWhile?: string;
+  /** Hears while sessions are being ended, after each, how many are left. */
+  readonly onEnded?: (left: number) => void;
   readonly onTunnel?: SessionsOptions['onTunnel'];
   readonly finishJob: SessionsOptions['finishJob'];
   readonly log: Log;
@@ -139,6 +141,6 @@ export class Core implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const mode = await this.decideShutdown();
     // Side by side: the engine takes its time over many sessions, and a shutdown has a limit.
-    await Promise.all([this.sessions.shutdown(mode), this.#pool?.close()]);
+    await Promise.all([this.sessions.shutdown(mode, this.#options.onEnded), this.#pool?.close()]);
   }
 }

@@ -8,6 +8,7 @@ import type { Caller } from './caller.ts';
 import { Hibernation } from './hibernation.ts';
 import type { JobRecords } from './job-records.ts';
 import type { Job } from './jobs.ts';
+import { Limiter } from './limiter.ts';
 import type { Load } from './load.ts';
 import type { Manifest, Manifests } from './manifests.ts';
 import type { MemoryQuota } from './memory-quota.ts';
@@ -26,8 +27,8 @@ const NAME = /^(?!gbx_)[A-Za-z0-9_-]{1,64}$/;
 /** The session of an owner who names none. */
 const DEFAULT_NAME = 'default';
 const SWEEP_MS = 1000;
-/** The others wait for the next look: an engine that has hundreds to remove at once answers nobody in time. */
-const EXPIRED_AT_ONCE = 16;
+/** An engine that has hundreds to remove at once answers nobody in time. */
+const CLOSED_AT_ONCE = 16;
 /** How far a manifest's time of last use may be behind: a write for each call would be a good part of a call. */
 const RECORD_EVERY_MS = 10_000;
 /** After its caller's connection ended, an unused session lives for at most this part of its idle time. */
@@ -240,19 +241,31 @@ export class Sessions {
     });
   }
 
-  /** Ends all sessions: removes them, or leaves their sandboxes for the next run to adopt. Archives stay. */
-  async shutdown(mode: 'remove' | 'keep'): Promise<void> {
+  /**
+   * Ends all sessions: removes them, or leaves their sandboxes for the next run to adopt. Archives stay.
+   * @param onEnded hears how many are left after each one
+   */
+  async shutdown(mode: 'remove' | 'keep', onEnded: (left: number) => void = () => {}): Promise<void> {
     clearInterval(this.#sweep);
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
+    const places = new Limiter(mode === 'remove' ? CLOSED_AT_ONCE : sessions.length, Number.POSITIVE_INFINITY);
+    let left = sessions.length;
     await Promise.all(
       sessions.map(async (session) => {
-        if (mode === 'remove' && !session.atRest) return session.close().catch(() => {});
-        const key = await session.sandboxKey();
-        if (key) this.#write(session, key);
-        return session.abandon();
+        using _place = await places.enter();
+        await this.#end(session, mode);
+        left -= 1;
+        onEnded(left);
       }),
     );
+  }
+
+  async #end(session: Session, mode: 'remove' | 'keep'): Promise<void> {
+    if (mode === 'remove' && !session.atRest) return await session.close().catch(() => {});
+    const key = await session.sandboxKey();
+    if (key) this.#write(session, key);
+    await session.abandon();
   }
 
   readonly #host: SessionHost = {
@@ -356,7 +369,7 @@ export class Sessions {
     for (const session of this.#sessions.values()) {
       const isOld = !session.atRest && session.wokenAt.getTime() + lifetimeMs <= Date.now();
       const ended = this.#hibernation.look(session, isOld) === 'ended';
-      if (!ended || this.#expiring >= EXPIRED_AT_ONCE) continue;
+      if (!ended || this.#expiring >= CLOSED_AT_ONCE) continue;
       this.#expiring += 1;
       void this.#closeLogged(session, 'expired').finally(() => (this.#expiring -= 1));
     }
