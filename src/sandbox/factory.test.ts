@@ -6,7 +6,7 @@ import { type Backend, startSandbox } from './factory.ts';
 
 const { first, lastNamed } = SESSION_UIDS;
 
-/** An engine whose sandboxes have these users, and whose new ones lose their runner at once. */
+/** An engine whose sandboxes have these users, and which hangs up on its new ones at once. */
 function engineWith(taken: ReadonlySet<number>) {
   const listed: (number | undefined)[] = [];
   const started: number[] = [];
@@ -21,7 +21,7 @@ function engineWith(taken: ReadonlySet<number>) {
       return 'new';
     },
     connect: async () => {
-      throw new GloveboxError('sandbox_lost', 'The sandbox of this session is gone.');
+      throw new GloveboxError('engine_unavailable', 'The engine is gone.');
     },
     remove: async () => {},
   };
