@@ -67,7 +67,8 @@ export function executionRoutes(tools: readonly AnyTool[], sessions: Sessions): 
         responses: { 204: { description: 'Ended.' } },
       },
       handle: async (c) => {
-        await sessions.get(c.var.owner, readId(c)).endContext(c.req.param('name') ?? '', c.req.raw.signal);
+        using held = sessions.hold(c.var.owner, readId(c));
+        await held.session.endContext(c.req.param('name') ?? '', c.req.raw.signal);
         return c.body(null, 204);
       },
     },

@@ -1,5 +1,6 @@
 import type { Log } from '../log.ts';
 import type { Archives } from './archives.ts';
+import type { Departures } from './departures.ts';
 import type { Session } from './session.ts';
 
 /** After an attempt that failed. */
@@ -10,14 +11,16 @@ type Outcome = Awaited<ReturnType<Session['hibernate']>>;
 /** Puts sessions to rest, and says which have come to their end. */
 export class Hibernation {
   readonly #archives: Archives;
+  readonly #departures: Departures;
   readonly #log: Log;
   /** Sessions that are being put to rest. */
   readonly #underWay = new Map<Session, Promise<Outcome>>();
   /** Sessions that wait for their turn, or are not to be tried before a time. */
   readonly #notBefore = new WeakMap<Session, number>();
 
-  constructor(archives: Archives, log: Log) {
+  constructor(archives: Archives, departures: Departures, log: Log) {
     this.#archives = archives;
+    this.#departures = departures;
     this.#log = log;
   }
 
@@ -50,10 +53,11 @@ export class Hibernation {
    * @throws what `Session.hibernate` throws; the session stays awake
    */
   async rest(session: Session, { force }: { readonly force: boolean }): Promise<Outcome> {
-    const work =
-      this.#underWay.get(session) ?? this.#rest(session, force).finally(() => this.#underWay.delete(session));
+    const underWay = this.#underWay.get(session);
+    if (underWay !== undefined) return await underWay;
+    const work = this.#rest(session, force).finally(() => this.#underWay.delete(session));
     this.#underWay.set(session, work);
-    return await work;
+    return await this.#departures.add(session, work);
   }
 
   async #restInTurn(session: Session, force: boolean): Promise<void> {
@@ -77,7 +81,8 @@ export class Hibernation {
       throw error;
     });
     const { record } = session;
-    if (outcome === 'rests' && record) {
+    // A call may have woken it while its sandbox was being removed.
+    if (outcome === 'rests' && session.atRest && record) {
       session.expiresAt = this.#archives.expiryOf(record);
       this.#log.info('put a session to rest', { ...about, bytes: record.bytes });
     }

@@ -1,4 +1,5 @@
 import { capacityExceeded, GloveboxError } from '../errors.ts';
+import type { Departures } from './departures.ts';
 import type { Hibernation } from './hibernation.ts';
 import type { Load } from './load.ts';
 import type { MemoryQuota } from './memory-quota.ts';
@@ -20,6 +21,7 @@ export interface RoomOptions {
   readonly memory: MemoryQuota;
   readonly load: Load;
   readonly hibernation: Hibernation;
+  readonly departures: Departures;
   /** All that there are now. */
   readonly sessions: () => Iterable<Session>;
   /** Closes one; it counts no more from the moment of the call. */
@@ -32,31 +34,41 @@ export interface RoomOptions {
  */
 export class Room {
   readonly #options: RoomOptions;
-  /** Sessions that are making room, by owner. */
-  readonly #leaving = new Map<string, Map<Session, Promise<void>>>();
 
   constructor(options: RoomOptions) {
     this.#options = options;
   }
 
   /**
-   * Waits until the owner may have one more session that is awake, for the caller to enter at once.
-   * @param isWanted whether there still is to be one: another call may have entered it meanwhile
-   * @throws GloveboxError `capacity_exceeded` when none of theirs is idle
+   * Undefined when the owner may have one more session that is awake now, and is to enter it before anything else
+   * happens. Else what to wait for before asking again; it throws GloveboxError `capacity_exceeded` when none of theirs
+   * is idle.
    */
-  async forSession(owner: string, isWanted: () => boolean): Promise<void> {
-    for (let limit = this.#limitMet(owner); limit && isWanted(); limit = this.#limitMet(owner)) {
-      const message = `This server allows ${limit}, and none of yours is idle.`;
-      await this.#makeRoom(owner, () =>
-        capacityExceeded(message, this.#retryAfterS(owner), 'Close a session that is no longer needed.'),
-      );
-    }
+  forSession(owner: string): Promise<void> | undefined {
+    const limit = this.#limitMet(owner);
+    if (limit === undefined) return undefined;
+    const message = `This server allows ${limit}, and none of yours is idle.`;
+    return this.#makeRoom(owner, () =>
+      capacityExceeded(message, this.#retryAfterS(owner), 'Close a session that is no longer needed.'),
+    );
   }
 
-  /** Waits until there is memory for one more sandbox of the owner. @throws GloveboxError `capacity_exceeded` */
-  async forSandbox(owner: string): Promise<void> {
+  /**
+   * What `take` gives once there is memory for one more sandbox of the owner.
+   * @throws GloveboxError `capacity_exceeded` when none of their sessions is idle
+   */
+  async forSandbox<T>(owner: string, take: () => Promise<T>): Promise<T> {
     const { memory } = this.#options;
-    while (!memory.fits(owner)) await this.#makeRoom(owner, () => memory.exceeded(owner, this.#retryAfterS(owner)));
+    for (;;) {
+      while (!memory.fits(owner)) await this.#makeRoom(owner, () => memory.exceeded(owner, this.#retryAfterS(owner)));
+      try {
+        return await take();
+      } catch (error) {
+        // Another call may have taken it first.
+        const isFull = error instanceof GloveboxError && error.code === 'capacity_exceeded' && !memory.fits(owner);
+        if (!isFull) throw error;
+      }
+    }
   }
 
   /** Closes sessions at rest that are more than an owner may have, those unused for longest. */
@@ -81,25 +93,19 @@ export class Room {
 
   /** Returns when one session less of the owner's takes room; each who waits sends one, so no more go than must. */
   async #makeRoom(owner: string, refusal: () => GloveboxError): Promise<void> {
-    const leaving = this.#leaving.get(owner) ?? new Map<Session, Promise<void>>();
-    const oldest = leaving.size < AT_ONCE ? this.#oldestIdle(owner, leaving) : undefined;
-    if (!oldest) {
-      if (leaving.size === 0) throw refusal();
-      return await Promise.race(leaving.values());
-    }
-    const left = this.#putAway(oldest).finally(() => {
-      leaving.delete(oldest);
-      if (leaving.size === 0) this.#leaving.delete(owner);
-    });
-    leaving.set(oldest, left);
-    this.#leaving.set(owner, leaving);
-    await left;
+    const { departures } = this.#options;
+    const oldest = departures.count(owner) < AT_ONCE ? this.#oldestIdle(owner) : undefined;
+    if (oldest) return await departures.add(oldest, this.#putAway(oldest));
+    const next = departures.next(owner);
+    if (!next) throw refusal();
+    await next;
   }
 
   /** One without live contexts if there is any: it loses nothing. */
-  #oldestIdle(owner: string, leaving: ReadonlyMap<Session, unknown>): Session | undefined {
-    const idle = [...this.#options.sessions()]
-      .filter((session) => session.owner === owner && session.uses === 0 && !session.atRest && !leaving.has(session))
+  #oldestIdle(owner: string): Session | undefined {
+    const { sessions, departures } = this.#options;
+    const idle = [...sessions()]
+      .filter((session) => session.owner === owner && session.uses === 0 && !session.atRest && !departures.has(session))
       .sort(byLastUse);
     return idle.find(({ contexts }) => contexts.names.length === 0) ?? idle[0];
   }

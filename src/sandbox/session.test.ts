@@ -56,3 +56,26 @@ test('a second loss does not hide the first one, which nobody was told of', asyn
   expect(reset?.lost).toContain('files');
   expect(reset).toMatchObject({ reason: 'sandbox_lost', restored_from: RECORD.saved_at });
 });
+
+test('a session that a stopping server lets go of is closed because its archive was broken off', async () => {
+  const begun = Promise.withResolvers<void>();
+  const sandbox = {
+    lost: false,
+    execute: (_: ExecutionRequest, { signal }: { signal: AbortSignal }) => {
+      begun.resolve();
+      return new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason));
+      });
+    },
+    abandon: async () => {},
+  } as unknown as Sandbox;
+  const host = {
+    archives: () => ({ limits: { checkpointAfterS: 0, diskMb: 1 }, store: {}, log: createLog('error') }),
+    recordsOf: () => ({}),
+  } as unknown as SessionHost;
+  const session = new Session({ id: 'one', owner: 'alice', createdAt: new Date() }, host, 4, { sandbox });
+  const rested = session.hibernate({ force: true });
+  await begun.promise;
+  await session.abandon();
+  expect(await rested).toBe('used');
+});

@@ -246,18 +246,23 @@ export class Session implements SessionIdentity {
   /**
    * Archives it and removes its sandbox, unless it is used meanwhile.
    * @param force even if something is lost by that, of which its next result will tell
-   * @returns whether it rests now, was used meanwhile, has what could not be read, or nothing that could be kept
+   * @returns whether it rests now, was used or closed meanwhile, has what could not be read, or nothing that could be kept
    * @throws GloveboxError when it cannot be archived; it stays awake
    */
   async hibernate({ force }: { readonly force: boolean }): Promise<'rests' | 'used' | 'unreadable' | 'nothing'> {
     const claim = this.#sandbox;
     const sandbox = await claim?.catch(() => undefined);
+    if (this.#closed) return 'used';
     if (!sandbox) return this.atRest ? 'rests' : 'nothing';
     const { lastUsedAt } = this;
-    const { unreadable } = await this.#archive.saveWhole(sandbox).finally(() => {
+    const saved = await this.#archive.saveWhole(sandbox).catch((error: unknown) => {
       // Something took its container away: what there is of it is the last checkpoint.
       if (sandbox.lost) this.#forget(sandbox);
+      if (this.#closed) return undefined;
+      throw error;
     });
+    if (!saved) return 'used';
+    const { unreadable } = saved;
     const wasUsed = this.#closed || this.uses > 0 || this.lastUsedAt !== lastUsedAt || this.#sandbox !== claim;
     if (wasUsed) return 'used';
     if (unreadable > 0 && !force) return 'unreadable';

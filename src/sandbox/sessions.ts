@@ -1,31 +1,28 @@
-import { randomBytes } from 'node:crypto';
-import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { ArchiveRecord } from './archive-record.ts';
 import type { Archives } from './archives.ts';
 import type { Caller } from './caller.ts';
+import { Departures } from './departures.ts';
 import { Hibernation } from './hibernation.ts';
 import type { JobRecords } from './job-records.ts';
 import type { Job } from './jobs.ts';
 import { Limiter } from './limiter.ts';
 import type { Load } from './load.ts';
-import type { Manifest, Manifests } from './manifests.ts';
-import type { MemoryQuota } from './memory-quota.ts';
+import type { Manifest } from './manifests.ts';
 import type { Waiting } from './once.ts';
 import type { Pool } from './pool.ts';
 import type { FinishJob, Remains } from './restore.ts';
 import { Room, type RoomLimits } from './room.ts';
 import type { Sandbox } from './sandbox.ts';
+import { SandboxClaims, type SandboxClaimsOptions } from './sandbox-claims.ts';
 import { Session, type SessionHost, type SessionIdentity, type SessionSummary } from './session.ts';
+import { SessionBook } from './session-book.ts';
+import { checkName, checkNewId, DEFAULT_NAME, mintHandle } from './session-names.ts';
 import { Snapshots } from './snapshots.ts';
 
 export type { Session, SessionSummary } from './session.ts';
 
-/** An owner's own name for a session; handles that the server mints begin with `gbx_`. */
-const NAME = /^(?!gbx_)[A-Za-z0-9_-]{1,64}$/;
-/** The session of an owner who names none. */
-const DEFAULT_NAME = 'default';
 const SWEEP_MS = 1000;
 /** An engine that has hundreds to remove at once answers nobody in time. */
 const CLOSED_AT_ONCE = 16;
@@ -40,18 +37,13 @@ export interface SessionLimits extends RoomLimits {
   readonly concurrency: number;
 }
 
-export interface SessionsOptions {
+export interface SessionsOptions extends SandboxClaimsOptions {
   readonly limits: SessionLimits;
-  readonly manifests: Manifests;
   readonly archives: Archives;
   /** The executions of all sessions. */
   readonly load: Load;
-  /** Of all sandboxes. */
-  readonly memory: MemoryQuota;
   /** Gets the engine ready, once, and answers with the pool of its sandboxes. */
   readonly prepare: (waiting?: Waiting) => Promise<Pool>;
-  /** Takes each connection that code of a session makes to its package index. */
-  readonly onTunnel?: (tunnel: Duplex, session: Session) => void;
   /** Where the background executions of a session are noted. */
   readonly recordsOf: (session: SessionIdentity) => JobRecords;
   /** Makes the output of a background execution that an earlier run began. */
@@ -71,30 +63,36 @@ export class Sessions {
   readonly #options: SessionsOptions;
   readonly #hibernation: Hibernation;
   readonly #room: Room;
-  readonly #sessions = new Map<string, Session>();
-  /** Whose memory each sandbox counts against, by its key. */
-  readonly #claims = new Map<string, string>();
+  readonly #departures = new Departures();
+  readonly #claims: SandboxClaims;
+  readonly #book = new SessionBook();
   readonly #sweep: NodeJS.Timeout;
   /** Sessions that are being closed because their time is over. */
   #expiring = 0;
+  #ended = false;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
-    this.#hibernation = new Hibernation(options.archives, options.log);
-    const { limits, memory, load } = options;
+    const { limits, memory, load, archives, log } = options;
+    this.#claims = new SandboxClaims(options);
+    this.#hibernation = new Hibernation(archives, this.#departures, log);
     this.#room = new Room({
-      ...{ limits, memory, load, hibernation: this.#hibernation },
-      sessions: () => this.#sessions.values(),
+      limits,
+      memory,
+      load,
+      hibernation: this.#hibernation,
+      departures: this.#departures,
+      sessions: () => this.#book.all(),
       close: (session, why) => this.#closeLogged(session, why),
     });
-    this.snapshots = new Snapshots(this, options.archives.store);
+    this.snapshots = new Snapshots(this, archives.store);
     this.#sweep = setInterval(() => this.#expire(), SWEEP_MS);
     this.#sweep.unref();
   }
 
   /** Sessions there are, of all owners. */
   get count(): number {
-    return this.#sessions.size;
+    return this.#book.size;
   }
 
   /** Opens a session, of that name or with a new handle; the one of that name if it exists. */
@@ -104,16 +102,12 @@ export class Sessions {
   }
 
   list(owner: string): SessionSummary[] {
-    return [...this.#sessions.values()]
-      .filter((session) => session.owner === owner)
-      .map((session) => session.summarize());
+    return this.#book.of(owner).map((session) => session.summarize());
   }
 
   /** @throws GloveboxError `session_not_found` for an unknown, expired or another's session alike. */
   get(owner: string, id: string): Session {
-    const session = this.#sessions.get(keyOf(owner, id));
-    if (!session) throw unknownSession(id);
-    return session;
+    return this.#book.get(owner, id);
   }
 
   /** @throws GloveboxError `session_not_found` as `get` does. */
@@ -136,7 +130,7 @@ export class Sessions {
     const bound = caller.binding?.sessionId;
     const lease = await (named !== undefined
       ? this.#lease(caller.owner, named, waiting)
-      : bound !== undefined && this.#sessions.has(keyOf(caller.owner, bound))
+      : bound !== undefined && this.has(caller.owner, bound)
         ? this.#lease(caller.owner, bound, waiting)
         : caller.fallback === 'owner'
           ? this.#lease(caller.owner, DEFAULT_NAME, waiting)
@@ -146,27 +140,35 @@ export class Sessions {
   }
 
   /**
-   * A background execution of one of the owner's sessions.
-   * @throws GloveboxError `execution_not_found` for an unknown, forgotten or another's one alike.
+   * A session that is held open as it is: one at rest is not woken.
+   * @throws GloveboxError `session_not_found` as `get` does
    */
-  findJob(owner: string, id: string): { readonly session: Session; readonly job: Job } {
-    for (const session of this.#sessions.values()) {
-      const job = session.owner === owner ? session.jobs.get(id) : undefined;
-      if (job) return { session, job };
-    }
-    throw new GloveboxError('execution_not_found', `Unknown background execution ${JSON.stringify(id.slice(0, 64))}.`);
+  hold(owner: string, id: string): Lease {
+    const session = this.get(owner, id);
+    session.uses += 1;
+    return this.#hold(session, false);
+  }
+
+  /**
+   * A background execution of one of the owner's sessions, which is held open and awake.
+   * @throws GloveboxError `execution_not_found` for an unknown, forgotten or another's one alike; as `lease` does
+   */
+  async leaseJob(owner: string, id: string, waiting: Waiting = {}): Promise<Lease & { readonly job: Job }> {
+    const { session, job } = this.#book.findJob(owner, id);
+    const lease = session.atRest ? await this.#lease(owner, session.id, waiting) : this.hold(owner, session.id);
+    return { ...lease, job };
   }
 
   /** Says that the connection which used a session has ended: its idle time is cut short, unless it is used again. */
   disconnected(owner: string, id: string): void {
-    const session = this.#sessions.get(keyOf(owner, id));
+    const session = this.#book.find(owner, id);
     if (!session || session.uses > 0 || session.atRest) return;
     const cut = Date.now() + this.#options.limits.idleTtlS * 1000 * DISCONNECTED_PART;
     session.expiresAt = new Date(Math.min(session.expiresAt.getTime(), cut));
   }
 
   has(owner: string, id: string): boolean {
-    return this.#sessions.has(keyOf(owner, id));
+    return this.#book.find(owner, id) !== undefined;
   }
 
   /** Takes over a session of an earlier run of this instance, with its sandbox if that still runs. */
@@ -175,13 +177,10 @@ export class Sessions {
     const record = this.#options.archives.find(identity.owner, identity.id);
     const from = { record, ...(sandbox ? { sandbox } : {}) };
     const session = new Session(identity, this.#host, this.#options.limits.concurrency, from);
-    if (sandbox) {
-      this.#options.memory.claimAnyway(session.owner);
-      this.#claims.set(sandbox.key, session.owner);
-      this.#connectTunnels(session, sandbox);
-    } else session.formerKey = manifest.key;
+    if (sandbox) this.#claims.adopt(session, sandbox);
+    else session.formerKey = manifest.key;
     session.wokenAt = new Date(manifest.woken_at ?? manifest.created_at);
-    this.#sessions.set(keyOf(session.owner, session.id), session);
+    this.#book.enter(session);
     session.restore(remains, this.#options.finishJob);
     this.#touch(session, new Date(manifest.last_used_at));
     for (const { outcome, ended } of session.jobs.list()) {
@@ -195,11 +194,11 @@ export class Sessions {
   /** Enters a session in the books that is nothing but an archive. @throws GloveboxError when there is one of that id */
   adoptArchive(record: ArchiveRecord): SessionSummary {
     const identity = { id: record.session_id, owner: record.owner, createdAt: new Date(record.created_at) };
-    this.checkFree(identity.owner, identity.id);
+    this.#book.checkFree(identity.owner, identity.id);
     const session = new Session(identity, this.#host, this.#options.limits.concurrency, { record });
     session.lastUsedAt = new Date(record.saved_at);
     session.expiresAt = this.#options.archives.expiryOf(record);
-    this.#sessions.set(keyOf(session.owner, session.id), session);
+    this.#book.enter(session);
     return session.summarize();
   }
 
@@ -207,7 +206,7 @@ export class Sessions {
   async adoptArchives(): Promise<void> {
     const { archives, log } = this.#options;
     for (const record of archives.store.records) {
-      if (record.kind !== 'session' || this.#sessions.has(keyOf(record.owner, record.session_id))) continue;
+      if (record.kind !== 'session' || this.has(record.owner, record.session_id)) continue;
       const { session_id: session, owner, saved_at } = record;
       const ended = Date.parse(saved_at) + this.#options.limits.idleTtlS * 1000 <= Date.now();
       if (!record.at_rest && !archives.hibernates && ended) {
@@ -217,28 +216,25 @@ export class Sessions {
       if (!record.at_rest) archives.store.update(record.id, { at_rest: true });
       this.adoptArchive(archives.store.get(record.id) ?? record);
       // Of those that ended before it came to rest, the results are still there.
-      this.#sessions.get(keyOf(owner, session))?.restore({ contexts: [] }, this.#options.finishJob);
+      this.#book.find(owner, session)?.restore({ contexts: [] }, this.#options.finishJob);
       log.info('a session came back as an archive', { session, owner });
       if (record.at_rest) continue;
       const lost = ['files', 'contexts', 'background'] as const;
-      this.#sessions.get(keyOf(owner, session))?.tell({ reason: 'sandbox_lost', lost, restored_from: saved_at });
+      this.#book.find(owner, session)?.tell({ reason: 'sandbox_lost', lost, restored_from: saved_at });
     }
   }
 
   /** The id of a session that is to be made. @throws GloveboxError `invalid_input` for no name, or one that is taken */
   nameNew(owner: string, name: string | undefined): string {
     if (name === undefined) return mintHandle();
-    if (!NAME.test(name)) throw invalidName(name);
-    this.checkFree(owner, name);
+    checkName(name);
+    this.#book.checkFree(owner, name);
     return name;
   }
 
   /** @throws GloveboxError `invalid_input` when the owner has such a session */
   checkFree(owner: string, id: string): void {
-    if (!this.#sessions.has(keyOf(owner, id))) return;
-    throw new GloveboxError('invalid_input', `There is a session ${JSON.stringify(id)} already.`, {
-      hint: 'Choose another name, or close that session first.',
-    });
+    this.#book.checkFree(owner, id);
   }
 
   /**
@@ -247,8 +243,8 @@ export class Sessions {
    */
   async shutdown(mode: 'remove' | 'keep', onEnded: (left: number) => void = () => {}): Promise<void> {
     clearInterval(this.#sweep);
-    const sessions = [...this.#sessions.values()];
-    this.#sessions.clear();
+    this.#ended = true;
+    const sessions = this.#book.clear();
     const places = new Limiter(mode === 'remove' ? CLOSED_AT_ONCE : sessions.length, Number.POSITIVE_INFINITY);
     let left = sessions.length;
     await Promise.all(
@@ -264,71 +260,60 @@ export class Sessions {
   async #end(session: Session, mode: 'remove' | 'keep'): Promise<void> {
     if (mode === 'remove' && !session.atRest) return await session.close().catch(() => {});
     const key = await session.sandboxKey();
-    if (key) this.#write(session, key);
+    if (key) this.#claims.write(session, key);
     await session.abandon();
   }
 
   readonly #host: SessionHost = {
     archives: () => this.#options.archives,
-    claim: async (session: Session): Promise<Sandbox> => {
-      const pool = await this.#options.prepare();
-      await this.#room.forSandbox(session.owner);
-      const sandbox = await pool.take(session.owner);
-      this.#claims.set(sandbox.key, session.owner);
-      this.#connectTunnels(session, sandbox);
-      using _filling = pool.holdRefill();
-      try {
-        if (session.record) session.wokenAt = new Date();
-        this.#write(session, sandbox.key);
-        this.#forgetFormer(session);
-        await session.fill(sandbox);
-      } catch (error) {
-        await sandbox.remove().catch(() => {});
-        this.#options.manifests.remove(sandbox.key);
-        this.#release(sandbox);
-        throw error;
-      }
-      return sandbox;
-    },
-    disown: (sandbox: Sandbox): void => {
-      this.#options.manifests.remove(sandbox.key);
-      this.#release(sandbox);
-    },
+    claim: (session: Session) => this.#claim(session),
+    disown: (sandbox: Sandbox) => this.#claims.leave(sandbox),
     enter: (...call: Parameters<Load['enter']>) => this.#options.load.enter(...call),
     count: (...call: Parameters<Load['count']>) => this.#options.load.count(...call),
     note: (session: Session): void => void this.#record(session),
     recordsOf: (session: SessionIdentity): JobRecords => this.#options.recordsOf(session),
   };
 
-  #release({ key }: Sandbox): void {
-    const owner = this.#claims.get(key);
-    if (this.#claims.delete(key) && owner !== undefined) this.#options.memory.release(owner);
+  async #claim(session: Session): Promise<Sandbox> {
+    const pool = await this.#options.prepare();
+    const sandbox = await this.#room.forSandbox(session.owner, () => {
+      this.#checkRunning();
+      return pool.take(session.owner);
+    });
+    this.#claims.enter(session, sandbox);
+    using _filling = pool.holdRefill();
+    try {
+      if (session.record) session.wokenAt = new Date();
+      this.#claims.write(session, sandbox.key);
+      this.#claims.forgetFormer(session);
+      await session.fill(sandbox);
+    } catch (error) {
+      await sandbox.remove().catch(() => {});
+      this.#claims.leave(sandbox);
+      throw error;
+    }
+    return sandbox;
   }
 
   async #lease(owner: string, id: string, options: Waiting & { readonly mint?: boolean }): Promise<Lease> {
-    let session = this.#sessions.get(keyOf(owner, id));
-    let created = false;
-    if (!session) {
-      if (!options.mint && !NAME.test(id)) throw id.startsWith('gbx_') ? unknownSession(id) : invalidName(id);
-      ({ session, created } = await this.#open(owner, id, options));
-    }
-    session.uses += 1;
+    const found = this.#book.find(owner, id);
+    if (!found && !options.mint) checkNewId(id);
+    if (found) found.uses += 1;
+    const { session, created } = found ? { session: found, created: false } : await this.#open(owner, id, options);
     try {
-      const opened = session;
-      if (opened.atRest) await this.#room.forSession(owner, () => opened.atRest);
+      while (session.atRest) {
+        const left = this.#room.forSession(owner);
+        if (!left) break;
+        await this.#waitFor(left, options);
+      }
       await session.open();
     } catch (error) {
       session.uses -= 1;
-      if (created) this.#sessions.delete(keyOf(owner, id));
+      if (created) this.#book.remove(session);
       throw error;
     }
     this.#touch(session);
     return this.#hold(session, created);
-  }
-
-  #connectTunnels(session: Session, sandbox: Sandbox): void {
-    const { onTunnel } = this.#options;
-    if (onTunnel) sandbox.onTunnel = (tunnel) => onTunnel(tunnel, session);
   }
 
   #hold(session: Session, created: boolean): Lease {
@@ -343,16 +328,39 @@ export class Sessions {
     };
   }
 
-  /** Enters a new session in the books before it has a sandbox, so that a second call of that name finds it. */
+  /**
+   * Enters a new session in the books before it has a sandbox, so that a second call of that name finds it.
+   * The session is in use from then on.
+   */
   async #open(owner: string, id: string, waiting: Waiting): Promise<{ session: Session; created: boolean }> {
-    await this.#options.prepare(waiting);
-    await this.#room.forSession(owner, () => !this.#sessions.has(keyOf(owner, id)));
-    const existing = this.#sessions.get(keyOf(owner, id));
-    if (existing) return { session: existing, created: false };
+    await this.#waitFor(this.#options.prepare(waiting), waiting);
+    for (;;) {
+      const existing = this.#book.find(owner, id);
+      if (existing) existing.uses += 1;
+      if (existing) return { session: existing, created: false };
+      const left = this.#room.forSession(owner);
+      if (!left) break;
+      await this.#waitFor(left, waiting);
+    }
     const session = new Session({ id, owner, createdAt: new Date() }, this.#host, this.#options.limits.concurrency);
+    session.uses = 1;
     this.#touch(session);
-    this.#sessions.set(keyOf(owner, id), session);
+    this.#book.enter(session);
     return { session, created: true };
+  }
+
+  /** @throws the signal's reason, or GloveboxError `engine_unavailable` when the server ends meanwhile */
+  async #waitFor(work: Promise<unknown>, { signal }: Waiting): Promise<void> {
+    await work;
+    signal?.throwIfAborted();
+    this.#checkRunning();
+  }
+
+  #checkRunning(): void {
+    if (!this.#ended) return;
+    throw new GloveboxError('engine_unavailable', 'This server is stopping.', {
+      hint: 'Call again when it runs anew.',
+    });
   }
 
   #touch(session: Session, at = new Date()): void {
@@ -366,12 +374,14 @@ export class Sessions {
 
   #expire(): void {
     const lifetimeMs = this.#options.limits.maxLifetimeS * 1000;
-    for (const session of this.#sessions.values()) {
+    for (const session of this.#book.all()) {
       const isOld = !session.atRest && session.wokenAt.getTime() + lifetimeMs <= Date.now();
       const ended = this.#hibernation.look(session, isOld) === 'ended';
       if (!ended || this.#expiring >= CLOSED_AT_ONCE) continue;
       this.#expiring += 1;
-      void this.#closeLogged(session, 'expired').finally(() => (this.#expiring -= 1));
+      void this.#closeLogged(session, 'expired').finally(() => {
+        this.#expiring -= 1;
+      });
     }
     this.#room.trim();
   }
@@ -386,58 +396,13 @@ export class Sessions {
   }
 
   async #close(session: Session): Promise<void> {
-    this.#sessions.delete(keyOf(session.owner, session.id));
-    this.#forgetFormer(session);
-    await session.close();
-  }
-
-  /** The manifest of a sandbox that was gone at the start is needed only until there is another. */
-  #forgetFormer(session: Session): void {
-    if (session.formerKey !== undefined) this.#options.manifests.remove(session.formerKey);
-    session.formerKey = undefined;
+    this.#book.remove(session);
+    this.#claims.forgetFormer(session);
+    await this.#departures.add(session, session.close());
   }
 
   async #record(session: Session): Promise<void> {
     const key = await session.sandboxKey();
-    if (key && this.#sessions.has(keyOf(session.owner, session.id))) this.#write(session, key);
+    if (key && this.#book.has(session)) this.#claims.write(session, key);
   }
-
-  #write(session: Session, key: string): void {
-    session.recordedAt = Date.now();
-    const { busyUntil } = session.jobs;
-    this.#options.manifests.write({
-      key,
-      session_id: session.id,
-      owner: session.owner,
-      created_at: session.createdAt.toISOString(),
-      last_used_at: session.lastUsedAt.toISOString(),
-      woken_at: session.wokenAt.toISOString(),
-      contexts: session.contexts.names,
-      ...(busyUntil ? { busy_until: busyUntil.toISOString() } : {}),
-    });
-  }
-}
-
-/** 144 random bits. */
-function mintHandle(): string {
-  return `gbx_${randomBytes(18).toString('base64url')}`;
-}
-
-/** NUL is in no name, so no owner and id can be mistaken for another pair. */
-function keyOf(owner: string, id: string): string {
-  return `${owner}\0${id}`;
-}
-
-function unknownSession(id: string): GloveboxError {
-  return new GloveboxError('session_not_found', `Unknown or expired session ${JSON.stringify(id.slice(0, 64))}.`);
-}
-
-function invalidName(id: string): GloveboxError {
-  return new GloveboxError(
-    'invalid_input',
-    `${JSON.stringify(id.slice(0, 64))} is neither a session handle nor a valid name.`,
-    {
-      hint: 'Use a session_id that a result gave you, or a name of 1 to 64 letters, digits, "_" or "-" that does not begin with "gbx_".',
-    },
-  );
 }

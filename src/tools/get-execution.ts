@@ -65,27 +65,27 @@ export function createCancelExecution(limits: GetExecutionLimits): Tool<z.infer<
     input: cancelInput,
     output: outputSchema,
     handle: async (input, context) => {
-      const { session, job } = context.sessions.findJob(context.caller.owner, input.execution_id);
-      job.cancel();
-      await job.ended;
-      return await describe(session, job, {}, context, limits);
+      using held = await context.sessions.leaseJob(context.caller.owner, input.execution_id, context);
+      held.job.cancel();
+      await held.job.ended;
+      return await describe(held, {}, context, limits);
     },
     summarize,
   };
 }
 
 async function getExecution(input: GetInput, context: ToolContext, limits: GetExecutionLimits): Promise<Output> {
-  const { session, job } = context.sessions.findJob(context.caller.owner, input.execution_id);
+  using held = await context.sessions.leaseJob(context.caller.owner, input.execution_id, context);
+  const { job } = held;
   if (input.wait_s && !job.outcome) {
     using patience = new Patience(context.signal);
     await Promise.race([job.ended, patience.wait(input.wait_s * 1000)]);
   }
-  return await describe(session, job, input, context, limits);
+  return await describe(held, input, context, limits);
 }
 
 async function describe(
-  session: Session,
-  job: Job,
+  { session, job }: { readonly session: Session; readonly job: Job },
   offsets: { readonly stdout_offset?: number | undefined; readonly stderr_offset?: number | undefined },
   { signal }: ToolContext,
   { outputLimit }: GetExecutionLimits,

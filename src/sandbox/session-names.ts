@@ -1,0 +1,34 @@
+import { randomBytes } from 'node:crypto';
+import { GloveboxError } from '../errors.ts';
+
+/** An owner's own name for a session; handles that the server mints begin with `gbx_`. */
+const NAME = /^(?!gbx_)[A-Za-z0-9_-]{1,64}$/;
+/** The session of an owner who names none. */
+export const DEFAULT_NAME = 'default';
+
+/** 144 random bits. */
+export function mintHandle(): string {
+  return `gbx_${randomBytes(18).toString('base64url')}`;
+}
+
+/** @throws GloveboxError `invalid_input` for what no session may be named */
+export function checkName(name: string): void {
+  if (NAME.test(name)) return;
+  throw new GloveboxError(
+    'invalid_input',
+    `${JSON.stringify(name.slice(0, 64))} is neither a session handle nor a valid name.`,
+    {
+      hint: 'Use a session_id that a result gave you, or a name of 1 to 64 letters, digits, "_" or "-" that does not begin with "gbx_".',
+    },
+  );
+}
+
+/** @throws GloveboxError `session_not_found` for a handle that nobody has, `invalid_input` for what is no name either */
+export function checkNewId(id: string): void {
+  if (id.startsWith('gbx_')) throw unknownSession(id);
+  checkName(id);
+}
+
+export function unknownSession(id: string): GloveboxError {
+  return new GloveboxError('session_not_found', `Unknown or expired session ${JSON.stringify(id.slice(0, 64))}.`);
+}
