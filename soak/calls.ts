@@ -12,7 +12,7 @@ export class Violation extends Error {}
 export type Answer =
   | { readonly kind: 'result'; readonly result: Execution; readonly streamed?: string }
   | { readonly kind: 'refused'; readonly code: ErrorCode; readonly message: string }
-  | { readonly kind: 'cut'; readonly why: unknown };
+  | { readonly kind: 'cut'; readonly why: string };
 
 interface Reply {
   readonly status: number;
@@ -84,7 +84,7 @@ export class Rest {
     path: string,
     body?: string,
     { limitMs = 0, signal }: CallOptions = {},
-  ): Promise<Reply | { readonly cut: unknown }> {
+  ): Promise<Reply | { readonly cut: string }> {
     const { url, headers, onText, onLate } = this.#options;
     const deadline = AbortSignal.timeout(limitMs + ALLOWANCE_MS);
     const started = performance.now();
@@ -102,7 +102,7 @@ export class Rest {
       if (error instanceof Violation) throw error;
       if (deadline.aborted)
         throw new Violation(`${method} ${path.slice(0, 60)} hung for ${limitMs + ALLOWANCE_MS} ms.`);
-      return { cut: signal?.aborted ? 'hung up' : ((error as Error).cause ?? error) };
+      return { cut: signal?.aborted ? 'hung up' : String((error as Error).cause ?? error) };
     } finally {
       onLate?.(performance.now() - started - limitMs);
     }

@@ -14,6 +14,8 @@ export interface Sample {
   /** Of the server, right after a collection of its garbage. */
   readonly rss: number;
   readonly heap: number;
+  /** Outside the heap, for the most part what is on its way. */
+  readonly buffers: number;
   readonly descriptors: number;
   readonly containers: number;
   readonly processes: number;
@@ -46,7 +48,8 @@ export async function takeSample(places: Places, executions: number, seconds: nu
     executions,
     seconds,
     rss: rss / MIB,
-    heap: (heapUsed + external) / MIB,
+    heap: heapUsed / MIB,
+    buffers: external / MIB,
     descriptors: descriptorsOf(places.pid),
     containers: processes.length,
     processes: processes.reduce((sum, count) => sum + count, 0),

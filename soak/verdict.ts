@@ -5,6 +5,7 @@ const HEAP_ROOM = 8;
 /** MiB for each 1000 executions. */
 const MOST_HEAP_SLOPE = 0.5;
 const MOST_RSS_SLOPE = 3;
+const BUFFER_ROOM = 4;
 const DESCRIPTOR_ROOM = 4;
 /** Of fewer executions a line says nothing: what is made once is still being made. */
 const FEWEST_FOR_SLOPE = 5000;
@@ -14,6 +15,7 @@ const COLUMNS: readonly (readonly [heading: string, of: keyof Sample, digits: nu
   ['s', 'seconds', 0],
   ['RSS', 'rss', 1],
   ['heap', 'heap', 1],
+  ['buffers', 'buffers', 1],
   ['fds', 'descriptors', 0],
   ['containers', 'containers', 0],
   ['processes', 'processes', 0],
@@ -61,6 +63,7 @@ export function judge(course: Course): string[] {
   const least = (of: keyof Sample, room: number) =>
     assert(after[of] <= before[of] + room, `${of}: ${before[of].toFixed(1)} before, ${after[of].toFixed(1)} after.`);
   least('heap', HEAP_ROOM);
+  least('buffers', BUFFER_ROOM);
   least('descriptors', DESCRIPTOR_ROOM);
   least('containers', 0);
   // One of each sandbox may just be made ahead.

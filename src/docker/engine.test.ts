@@ -57,6 +57,19 @@ describe('an engine that hangs, or is down for a while', () => {
     expect(removed).toEqual(['one', 'one', 'one']);
   });
 
+  test('leaves no container that another call was removing, and could not', async () => {
+    const answers = [{ statusCode: 409, message: 'removal of container one is already in progress' }, undefined];
+    const { engine, removed } = openEngine({
+      remove: async () => {
+        const { message, ...error } = answers.shift() ?? {};
+        if (message) throw Object.assign(new Error(message), error);
+      },
+    });
+    await engine.remove('one');
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(removed).toEqual(['one', 'one']);
+  });
+
   test('leaves no stream open that came after nobody waited for it any more', async () => {
     const exec = Promise.withResolvers<PassThrough>();
     const { engine } = openEngine({ exec: exec.promise, remove: () => Promise.resolve() });

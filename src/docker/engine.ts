@@ -75,10 +75,10 @@ export class DockerEngine implements Engine {
     try {
       await explain(this.#docker.getContainer(id).remove({ force: true, v: true }));
     } catch (error) {
-      // Gone already, or another call is removing it.
-      if (error instanceof GloveboxError && error.code === 'sandbox_lost') return;
-      this.#removeLater(id);
-      throw error;
+      const isGone = error instanceof GloveboxError && error.code === 'sandbox_lost';
+      // Another call is removing it, and may fail.
+      if (!isGone || statusOf(error.cause) === 409) this.#removeLater(id);
+      if (!isGone) throw error;
     }
   }
 

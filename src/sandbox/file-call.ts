@@ -91,16 +91,22 @@ export class FileCall {
     }
   }
 
-  /** The bytes after the answer. @throws GloveboxError when there are not exactly `length`, if that is known. */
+  /**
+   * The bytes after the answer, the last of them when all has gone well: who has them all hears of nothing more.
+   * @throws GloveboxError when there are not exactly `length`, if that is known.
+   */
   async *bytes(length?: number): AsyncGenerator<Buffer, void, undefined> {
     let left = length;
+    let last: Buffer | undefined;
     for await (const chunk of this.#output.bytes()) {
       if (left !== undefined) left -= chunk.length;
       if (left !== undefined && left < 0) throw garbled();
-      yield chunk;
+      if (last) yield last;
+      last = chunk;
     }
     await this.finish();
     if (left) throw garbled();
+    if (last) yield last;
   }
 
   /** Waits for the end of an operation that has done what it should. What was lost on the way is in it. */

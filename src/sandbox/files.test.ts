@@ -71,6 +71,16 @@ describe('what a sandbox says of a file', () => {
     await expect(files.stat('a')).rejects.toMatchObject({ code: expected, message: 'Why.' });
   });
 
+  test('is all there before it is known whether it could be read to the end', async () => {
+    const files = filesOf(async (say) => {
+      await say(line({ ok: true, entry, offset: 0, length: 4 }));
+      await say('data');
+      return { status: 'crashed', exitCode: null };
+    });
+    const { bytes } = await files.open('a');
+    await expect(bytes[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'sandbox_lost' });
+  });
+
   test.each([
     ['more', 'data!'],
     ['less', 'dat'],
