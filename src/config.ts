@@ -54,7 +54,10 @@ const settings = z.strictObject({
     .default('node:24-slim')
     .describe('Image that the image of the control plane is built from.'),
   runtime: z.string().min(1).optional().describe("The engine's OCI runtime, for example runsc."),
-  setup: z.enum(['auto', 'never']).default('auto').describe('Whether a missing engine or base image may be installed.'),
+  setup: z
+    .enum(['auto', 'never'])
+    .default('auto')
+    .describe('Whether a missing engine, or tools to make the base image, may be installed.'),
   exec_timeout_s: z.coerce
     .number()
     .positive()
@@ -89,7 +92,9 @@ const settings = z.strictObject({
   result_limit: whole(1024, 16_777_216)
     .default(1_048_576)
     .describe('Bytes of one rich result, such as a plot; four times as many in one execution.'),
-  code_limit: whole(1024, 67_108_864).default(1_048_576).describe('Bytes of code, and of stdin, that a call may send.'),
+  code_limit: whole(1024, 67_108_864)
+    .default(1_048_576)
+    .describe('Bytes of code, of stdin, and of a file written by write_file, that a call may send.'),
   idle_ttl_s: z.coerce
     .number()
     .positive()
@@ -122,7 +127,7 @@ const settings = z.strictObject({
     .describe(
       'What an execution changed is in a checkpoint, which a lost container comes back from, within so long; 0: never.',
     ),
-  max_lifetime_s: whole(10, YEAR_S).default(86_400).describe('A session older than this is closed.'),
+  max_lifetime_s: whole(10, YEAR_S).default(86_400).describe('A session that has been awake for so long is closed.'),
   max_sessions: whole(1, 100_000).default(100).describe('Sessions with a container in all.'),
   max_sessions_per_owner: whole(1, 100_000).default(50).describe('Sessions with a container of one owner.'),
   max_executions: whole(1, 100_000)
@@ -192,7 +197,9 @@ const settings = z.strictObject({
     .string()
     .min(1)
     .optional()
-    .describe('Where downloaded packages are kept for all sessions; by default glovebox in the XDG cache directory.'),
+    .describe(
+      'Where downloaded packages are kept for all sessions; by default glovebox/packages in the XDG cache directory.',
+    ),
   cache_mb: whole(1, 1_048_576).default(4096).describe('Size of that folder.'),
   log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Least severe lines to log.'),
 });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LEGACY_HTTP, MODERN_HTTP, runPythonBy } from './clients.ts';
-import { closeSession, openSession } from './rest-client.ts';
+import { closeSession, openSession, post } from './rest-client.ts';
 import { type Server, startServer } from './server.ts';
 
 let server: Server;
@@ -73,4 +73,24 @@ test('a client that has named no session sees the files of all that are its own'
     await fetch(`${server.url}/sessions/${session}/files/x`, { method: 'PUT', body: session });
   const uris = (await client.resources()).map(({ uri }) => uri);
   expect(uris).toEqual(expect.arrayContaining(sessions.map((session) => addressOf(session, 'x'))));
+});
+
+test('listing resources woke sessions at rest', async () => {
+  const connect = MODERN_HTTP[0]?.[1];
+  if (!connect) throw new Error('There is no client.');
+  const awake = await openSession(server);
+  await fetch(`${server.url}/sessions/${awake}/files/x`, { method: 'PUT', body: 'text' });
+  // Nobody has used a fork yet, so it is at rest.
+  const fork = (await (await post(server, `/sessions/${awake}/fork`, '')).json()) as { session_id: string };
+  const rested = fork.session_id;
+  const describeRested = async () => await (await fetch(`${server.url}/sessions/${rested}`)).json();
+  await using all = await connect(server);
+  await using one = await connect(server, { headers: { 'X-Session-Id': rested } });
+  const uris = (await all.resources()).map(({ uri }) => uri);
+  expect(uris).toContain(addressOf(awake, 'x'));
+  expect(uris).not.toContain(addressOf(rested, 'x'));
+  expect(await one.resources()).toEqual([]);
+  expect(await describeRested()).toMatchObject({ state: 'hibernated' });
+  expect(await one.read(addressOf(rested, 'x'))).toMatchObject([{ text: 'text' }]);
+  expect(await one.resources()).toMatchObject([{ uri: addressOf(rested, 'x') }]);
 });

@@ -31,7 +31,7 @@ const LONGEST_LIFETIME_S = 2 ** 31 - 1;
 
 const SECCOMP_OPTION = `seccomp=${JSON.stringify(seccompProfile())}`;
 
-/** `CgroupnsMode` is part of API 1.41 and missing in the types; older engines ignore it. */
+/** `CgroupnsMode` is part of API 1.41, the oldest that an engine may have, and missing in the types. */
 interface HostConfig extends Docker.HostConfig {
   CgroupnsMode: 'private';
 }

@@ -23,7 +23,7 @@ export function metricsRoute(figures: () => Figures): Route {
 
 export function renderMetrics({ sessions, pool, executions, ended, claimedMb }: Figures): string {
   return [
-    metric('sessions', 'gauge', 'Sessions that are open.', [['', {}, sessions]]),
+    metric('sessions', 'gauge', 'Sessions, hibernated ones too.', [['', {}, sessions]]),
     metric('pool_ready', 'gauge', 'Sandboxes ready for new sessions.', [['', {}, pool.ready]]),
     metric('pool_size', 'gauge', 'Sandboxes that are to be ready.', [['', {}, pool.size]]),
     metric('memory_limit_bytes', 'gauge', 'Memory that all sandboxes may take.', [['', {}, claimedMb * BYTES_PER_MIB]]),

@@ -1,3 +1,5 @@
+import { ERROR_CODES } from '../errors.ts';
+
 type Schema = Readonly<Record<string, unknown>>;
 
 export const schemaRef = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
@@ -74,7 +76,7 @@ export const sharedSchemas: Readonly<Record<string, Schema>> = {
       error: {
         type: 'object',
         properties: {
-          code: { type: 'string' },
+          code: { enum: ERROR_CODES },
           message: { type: 'string' },
           hint: { type: 'string' },
           retry_after_s: { type: 'integer', description: 'Seconds, as in Retry-After.' },

@@ -30,7 +30,7 @@ function resourceUri(sessionId: string, path: string): string {
   return `glovebox://sessions/${sessionId}/files/${path.toWellFormed().split('/').map(encodeURIComponent).join('/')}`;
 }
 
-/** Offers the files of the caller's sessions as resources; looking at them makes no session. */
+/** Offers the files of the caller's sessions as resources; looking for them makes no session, and wakes none. */
 export function addFileResources(server: McpServer, sessions: Sessions, connection: Connection): void {
   server.registerResource(
     'session-files',
@@ -72,12 +72,16 @@ async function listResources(sessions: Sessions, connection: Connection, context
   return found;
 }
 
-/** The session that calls continue in, if the client has said so; else all that the owner has, the latest used first. */
+/**
+ * The session that calls continue in, if the client has said so; else all that the owner has, the latest used first.
+ * Those at rest are left out: clients list unasked, and each would take a container again.
+ */
 function listedSessions(sessions: Sessions, { owner, binding }: Connection, { http }: ServerContext): string[] {
   const all = sessions.list(owner);
-  const own = http?.req?.headers.get('x-session-id') ?? binding?.sessionId;
-  if (own !== undefined && all.some(({ session_id }) => session_id === own)) return [own];
-  return all
+  const named = http?.req?.headers.get('x-session-id') ?? binding?.sessionId;
+  const own = all.filter(({ session_id }) => session_id === named);
+  return (own.length > 0 ? own : all)
+    .filter(({ state }) => state === 'active')
     .sort((a, b) => b.last_used_at.localeCompare(a.last_used_at))
     .slice(0, MOST_SESSIONS)
     .map(({ session_id }) => session_id);
