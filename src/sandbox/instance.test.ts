@@ -23,7 +23,7 @@ describe('an instance', () => {
 
   it('is free as soon as a process that held it was killed', async () => {
     const code = `import { Instance } from ${JSON.stringify(new URL('./instance.ts', import.meta.url).href)};
-      Instance.acquire(${JSON.stringify(stateDir)}, 'killed'); process.stdout.write('held'); setInterval(() => {}, 1000);`;
+      globalThis.instance = Instance.acquire(${JSON.stringify(stateDir)}, 'killed'); process.stdout.write('held'); setInterval(() => {}, 1000);`;
     const holder = spawn(process.execPath, ['--input-type=module', '-e', code], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
