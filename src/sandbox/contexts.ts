@@ -51,7 +51,7 @@ export class Contexts {
       const created = context?.alive === false;
       // Whatever it had until then is lost with the others.
       if (context) context.alive = true;
-      const reset = this.#settleReset(end.reset);
+      const reset = this.settleReset(end.reset);
       return {
         ...end,
         ...(name !== undefined && context ? { context: { name, created, alive: context.alive } } : {}),
@@ -90,7 +90,8 @@ export class Contexts {
     return contexts.some(({ lost }) => lost);
   }
 
-  #settleReset({ lost, ...reset }: SandboxReset): SandboxReset {
+  /** Takes note of a loss of processes, which names contexts only if there were any. */
+  settleReset({ lost, ...reset }: SandboxReset): SandboxReset {
     const any = lost.includes('contexts') && this.loseAll();
     return { ...reset, lost: lost.filter((what) => what !== 'contexts' || any) };
   }
