@@ -46,7 +46,7 @@ def report(error: BaseException, tell: Callable[[dict[str, Any]], None]) -> None
 
 def _is_cell(error: SyntaxError) -> bool:
     """Whether the script itself does not compile, and would but for lines and awaits that only notebooks know."""
-    script = getattr(sys.modules["__main__"], "__file__", None)
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
     if error.__traceback__ is not None or error.filename is None or error.filename != script:
         return False
     lines = linecache.getlines(error.filename)

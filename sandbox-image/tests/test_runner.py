@@ -172,6 +172,11 @@ class RunnerTest(unittest.TestCase):
         self.assertEqual(outcome.stdout, b"mine\n")
         self.assertEqual(outcome.stderr, b"")
 
+    def test_a_syntax_error_after_main_was_removed_is_not_reported(self) -> None:
+        outcome = self.client.run("import sys; del sys.modules['__main__']; compile('x = = 1', 'x', 'exec')")
+        self.assertEqual(report_of(outcome)["error"]["name"], "SyntaxError")
+        self.assertEqual(report_of(outcome)["exit_code"], 1)
+
     def test_interpreter_shutdown_runs_whole(self) -> None:
         outcome = self.client.run(
             "import atexit, threading, time\n"

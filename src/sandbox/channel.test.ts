@@ -185,20 +185,36 @@ describe('streamed input', () => {
     ]);
   });
 
-  it('is no longer asked of its source when the program has ended', async () => {
-    const { channel, runner } = await openChannel();
-    let closed = false;
-    const endless = async function* () {
+  /** Chunks without end, and whether whoever takes them has let go of them. */
+  const endless = () => {
+    const source = { isReleased: false, chunks: chunksWithoutEnd() };
+    async function* chunksWithoutEnd() {
       try {
         for (;;) yield Buffer.from('x');
       } finally {
-        closed = true;
+        source.isReleased = true;
       }
-    };
+    }
+    return source;
+  };
+
+  it('is no longer asked of its source when the program has ended', async () => {
+    const { channel, runner } = await openChannel();
+    const source = endless();
     const execution = channel.execute({ stdin_stream: true }, () => {});
-    const pumped = execution.input.pump(endless());
+    const pumped = execution.input.pump(source.chunks);
     runner.write(Buffer.concat([credit(1, 10), end(1)]));
     await pumped;
-    expect(closed).toBe(true);
+    expect(source.isReleased).toBe(true);
+  });
+
+  it('that waits for credit holds its source for ever when the channel closes, or has closed', async () => {
+    const { channel, runner } = await openChannel();
+    const sources = [endless(), endless()] as const;
+    const pumped = channel.execute({ stdin_stream: true }, () => {}).input.pump(sources[0].chunks);
+    runner.end();
+    await pumped;
+    await channel.execute({ stdin_stream: true }, () => {}).input.pump(sources[1].chunks);
+    expect(sources.map(({ isReleased }) => isReleased)).toEqual([true, true]);
   });
 });

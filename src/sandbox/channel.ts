@@ -96,6 +96,7 @@ export class Channel {
     const id = this.#lastStream;
     const execution = new ChannelExecution(sink, (type, payload) => this.#send(type, id, payload));
     this.#executions.set(id, execution);
+    if (this.#stream.destroyed) execution.input.close();
     this.#send(FrameType.start, id, Buffer.from(JSON.stringify(request)));
     return execution;
   }
@@ -103,6 +104,7 @@ export class Channel {
   close(violation?: string): void {
     this.#close(violation === undefined ? {} : { violation });
     this.#stream.destroy();
+    for (const { input } of this.#executions.values()) input.close();
     for (const tunnel of [...this.#tunnels.values()]) tunnel.reset();
   }
 

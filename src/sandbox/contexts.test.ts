@@ -100,4 +100,14 @@ describe('the contexts of a session', () => {
     for (let made = 0; made < 16; made += 1) await run(contexts, `c${made}`, ended(true, true));
     await expect(contexts.enter('one-more')).rejects.toMatchObject({ code: 'capacity_exceeded' });
   });
+
+  it('are called "this session" by a refusal if an earlier control plane began them', async () => {
+    const contexts = new Contexts();
+    contexts.restore(['old'], ['old']);
+    for (const name of ['old', 'new']) {
+      using _turn = await contexts.enter(name);
+      const late = contexts.enter(name, { patienceMs: 0 });
+      await expect(late).rejects.toThrow(`in context ${name}`);
+    }
+  });
 });

@@ -51,7 +51,7 @@ export class Contexts {
       const created = context?.alive === false;
       // Whatever it had until then is lost with the others.
       if (context) context.alive = true;
-      const reset = this.#settleReset(end.reset);
+      const reset = this.settleReset(end.reset);
       return {
         ...end,
         ...(name !== undefined && context ? { context: { name, created, alive: context.alive } } : {}),
@@ -75,7 +75,7 @@ export class Contexts {
   restore(names: readonly string[], alive: readonly string[]): boolean {
     for (const name of new Set([...alive, ...names])) {
       const isAlive = alive.includes(name);
-      this.#contexts.set(name, { turns: new Limiter(1, QUEUE_LIMIT), alive: isAlive, lost: !isAlive });
+      this.#contexts.set(name, newContext(name, { alive: isAlive, lost: !isAlive }));
     }
     return names.some((name) => !alive.includes(name));
   }
@@ -90,7 +90,8 @@ export class Contexts {
     return contexts.some(({ lost }) => lost);
   }
 
-  #settleReset({ lost, ...reset }: SandboxReset): SandboxReset {
+  /** Takes note of a loss of processes, which names contexts only if there were any. */
+  settleReset({ lost, ...reset }: SandboxReset): SandboxReset {
     const any = lost.includes('contexts') && this.loseAll();
     return { ...reset, lost: lost.filter((what) => what !== 'contexts' || any) };
   }
@@ -112,8 +113,12 @@ export class Contexts {
         hint: `Use one of them (${this.names.join(', ')}), or reset one and continue in it.`,
       });
     }
-    const context: Context = { turns: new Limiter(1, QUEUE_LIMIT, `context ${name}`), alive: false, lost: false };
+    const context = newContext(name, { alive: false, lost: false });
     this.#contexts.set(name, context);
     return context;
   }
+}
+
+function newContext(name: string, state: Pick<Context, 'alive' | 'lost'>): Context {
+  return { turns: new Limiter(1, QUEUE_LIMIT, `context ${name}`), ...state };
 }

@@ -20,13 +20,13 @@ export class InputFeed {
     this.#wake();
   }
 
-  /** The program has ended: what is still to be sent goes nowhere. */
+  /** The program has ended, or the way to it: what is still to be sent goes nowhere. */
   close(): void {
     this.#closed = true;
     this.#wake();
   }
 
-  /** Sends all of it, then the end of the input. Settles early when the program ends first. */
+  /** Sends all of it, then the end of the input. Settles early when it is closed first. */
   async pump(source: AsyncIterable<Buffer>): Promise<void> {
     for await (const chunk of source) {
       for (let sent = 0; sent < chunk.length; ) {

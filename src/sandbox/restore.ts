@@ -44,9 +44,6 @@ export function restoreSession(session: Session, remains: Remains, finish: Finis
   return lost.size > 0 ? { reason, lost: inOrder(lost) } : undefined;
 }
 
-/** For the report of an execution that has ended, which is on its way. */
-const REPORT_LIMIT_MS = 5000;
-
 function follower(
   session: Session,
   record: JobRecord,
@@ -62,7 +59,7 @@ function follower(
       return { end: { status: 'crashed', exitCode: null, failure, reset }, durationMs: 0 };
     }
     const adoptedAt = Date.now();
-    const timeoutMs = Math.max(execution.ended ? REPORT_LIMIT_MS : 0, begun + record.timeout_s * 1000 - adoptedAt);
+    const timeoutMs = begun + record.timeout_s * 1000 - adoptedAt;
     const background = { timeout_s: record.timeout_s };
     const request = { background, ...(record.context === undefined ? {} : { context: record.context }) };
     const resumed = performance.now();

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
+import { REPORT } from '../../test/support/report.ts';
 import { createLog } from '../log.ts';
 import type { ArchiveRecord } from './archive-record.ts';
-import type { ExecutionEnd, ExecutionRequest } from './execution.ts';
+import type { ExecutionEnd, ExecutionRequest, SandboxReset } from './execution.ts';
 import type { Sandbox } from './sandbox.ts';
 import { Session, type SessionHost } from './session.ts';
 
@@ -17,16 +18,31 @@ const lose = (status: ExecutionEnd['status']): ExecutionEnd => ({
   reset: { reason: 'would_not_end', lost: ['files', 'contexts', 'packages', 'background'] },
 });
 
-/** A session whose executions end as told; those that lose their sandbox get another. */
-function openSession(ends: ExecutionEnd[], record?: ArchiveRecord) {
+/** Ends as told with all processes of its sandbox, which lives on. */
+const clear = (status: ExecutionEnd['status']): ExecutionEnd => ({
+  status,
+  exitCode: null,
+  termination: 'uid_kill',
+  reset: { reason: 'would_not_end', lost: ['contexts', 'background'] },
+});
+
+/**
+ * A session whose executions end as told; those that lose their sandbox get another.
+ * @param losses of processes, each known by the end of the execution in its place
+ */
+function openSession(
+  ends: ExecutionEnd[],
+  { record, losses = [] }: { record?: ArchiveRecord; losses?: (SandboxReset | undefined)[] } = {},
+) {
   const claim = async (): Promise<Sandbox> => {
     const sandbox = {
       lost: false,
       execute: async (): Promise<ExecutionEnd> => {
         const end = ends.shift() ?? FINE;
-        sandbox.lost = end.reset !== undefined;
+        sandbox.lost = end.reset?.lost.includes('files') ?? false;
         return end;
       },
+      takeLoss: () => losses.shift(),
     };
     return sandbox as unknown as Sandbox;
   };
@@ -49,7 +65,7 @@ test('a loss that a cancelled call met is told to the next caller', async () => 
 });
 
 test('a second loss does not hide the first one, which nobody was told of', async () => {
-  const execute = openSession([lose('crashed'), lose('crashed')], RECORD);
+  const execute = openSession([lose('crashed'), lose('crashed')], { record: RECORD });
   await execute(BACKGROUND);
   await execute(BACKGROUND);
   const { reset } = await execute();
@@ -78,4 +94,39 @@ test('a session that a stopping server lets go of is closed because its archive 
   await begun.promise;
   await session.abandon();
   expect(await rested).toBe('used');
+});
+
+test.each<[string, ExecutionRequest, ExecutionEnd]>([
+  ['a call that was cancelled and would not end', {}, clear('cancelled')],
+  ['a file operation that met it', { kind: 'files' }, clear('crashed')],
+  ['a file operation after it', { kind: 'files' }, FINE],
+  ['the end of a context after it', { code: '', end_context: 'c' }, FINE],
+  ['a background execution that met it', BACKGROUND, clear('timeout')],
+  ['a background execution after it', BACKGROUND, FINE],
+])('a loss of processes is told to nobody but %s', async (_what, request, end) => {
+  const loss = { reason: 'runner_lost', lost: ['contexts', 'background'] } as const;
+  const execute = openSession([end], { losses: [loss] });
+  await execute(request);
+  expect((await execute()).reset?.lost).toEqual(['background']);
+  expect(await execute()).not.toHaveProperty('reset');
+});
+
+test('a loss of processes that one call tells is told again because others met it', async () => {
+  const reset = { reason: 'would_not_end', lost: ['contexts', 'background'] } as const;
+  const execute = openSession([clear('timeout'), clear('crashed'), clear('crashed')], { losses: [reset] });
+  expect(await execute()).toHaveProperty('reset');
+  await execute(BACKGROUND);
+  await execute({ kind: 'files' });
+  expect(await execute()).not.toHaveProperty('reset');
+});
+
+test('a context that began anew after a loss is told to be lost', async () => {
+  const report = { ...REPORT, context_created: true, context_alive: true };
+  const later = { ...report, context_created: false };
+  const ends = [report, report, later].map((each): ExecutionEnd => ({ ...FINE, report: each }));
+  const loss = { reason: 'runner_lost', lost: ['contexts', 'background'] } as const;
+  const execute = openSession(ends, { losses: [undefined, loss] });
+  await execute({ context: 'c' });
+  expect(await execute({ context: 'c' })).toMatchObject({ context: { created: true, alive: true }, reset: loss });
+  expect(await execute({ context: 'c' })).not.toHaveProperty('reset');
 });

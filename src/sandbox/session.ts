@@ -179,7 +179,7 @@ export class Session implements SessionIdentity {
       return this.#executeOnce(request, options);
     });
     this.#host.count(request, end, performance.now() - started);
-    return this.#settle(request, end);
+    return end;
   }
 
   /** Follows a background execution of an earlier control plane to its end. It runs already, so it waits for no place. */
@@ -193,7 +193,7 @@ export class Session implements SessionIdentity {
     try {
       const end = await this.#inSandbox(request, (sandbox) => sandbox.resume(execution, request, options));
       this.#host.count(request, end, performance.now() - started);
-      return this.#settle(request, end);
+      return end;
     } finally {
       void places.then((entered) => entered?.[Symbol.dispose]());
     }
@@ -305,7 +305,7 @@ export class Session implements SessionIdentity {
     this.jobs.abandon();
     const sandbox = await this.#sandbox?.catch(() => undefined);
     await this.#archive.abandon();
-    await sandbox?.abandon();
+    sandbox?.abandon();
   }
 
   summarize(): SessionSummary {
@@ -348,16 +348,21 @@ export class Session implements SessionIdentity {
     return stack.move();
   }
 
-  /** Adds what is to be told of the session to the end of an execution. */
-  #settle(request: ExecutionRequest, end: ExecutionEnd): ExecutionEnd {
+  /**
+   * Adds what is to be told of the session to the end of an execution.
+   * @param loss of processes in a sandbox that lives on, by this execution or before it, that nobody was told of
+   */
+  #settle(request: ExecutionRequest, end: ExecutionEnd, loss: SandboxReset | undefined): ExecutionEnd {
     const before = this.contexts.names.join();
+    // What was lost before it began is no part of its own end: its context is a new one.
+    if (loss && !end.reset) this.#reset = mergeResets(this.#reset, this.contexts.settleReset(loss));
     const settled = this.contexts.settle(request, end);
     if (this.contexts.names.join() !== before) this.#host.note(this);
+    const reset = end.reset && settled.reset ? mergeResets(this.#reset, settled.reset) : (this.#reset ?? settled.reset);
+    if (isHeard(request, end)) this.#reset = undefined;
+    else if (loss) this.#reset = reset;
     // Its result is not what a caller sees next: what was lost is for that to tell.
     if (request.background) return settled;
-    const reset = end.reset && settled.reset ? mergeResets(this.#reset, settled.reset) : (this.#reset ?? settled.reset);
-    // Not every caller of a file operation tells it, and who has cancelled may hear nothing: the next execution does.
-    if (request.kind !== 'files' && end.status !== 'cancelled') this.#reset = undefined;
     return reset ? { ...settled, reset } : settled;
   }
 
@@ -371,12 +376,13 @@ export class Session implements SessionIdentity {
     try {
       this.#archive.note(sandbox, request);
       end = await use(sandbox);
-      return end.reset && sandbox.lost ? { ...end, reset: this.#lossOf(sandbox, request, end, end.reset) } : end;
+      if (end.reset && sandbox.lost) end = { ...end, reset: this.#lossOf(sandbox, request, end, end.reset) };
     } finally {
       if (sandbox.lost) this.#forget(sandbox);
       // An end that was not heard of may have changed anything.
       else if (!this.#closed) this.#archive.note(sandbox, request, end ?? { status: 'crashed', exitCode: null });
     }
+    return this.#settle(request, end, sandbox.lost ? undefined : sandbox.takeLoss());
   }
 
   /** What an execution that ended with its sandbox is to tell: the last checkpoint comes back, what it did itself is gone. */
@@ -424,4 +430,13 @@ export class Session implements SessionIdentity {
     this.#host.disown(sandbox);
     return loss;
   }
+}
+
+/**
+ * Whether what an end tells is surely heard: who has cancelled may hear nothing, and not every caller of a file
+ * operation tells it, nor does the end of a context; a background execution's result may be asked for much later.
+ */
+function isHeard({ kind, context, end_context: ended, background }: ExecutionRequest, end: ExecutionEnd): boolean {
+  const endsContext = ended !== undefined && context === undefined;
+  return kind !== 'files' && !endsContext && !background && end.status !== 'cancelled';
 }

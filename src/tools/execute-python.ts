@@ -6,7 +6,7 @@ import { type ExecutePythonLimits, resultsPolicy, toOutcome } from './execution-
 import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
 import { identify, programText, sessionIdInput } from './fields.ts';
 import { leaseSession } from './lease.ts';
-import { finishLeftExecution } from './left-execution.ts';
+import { describeLeft } from './left-execution.ts';
 import { metLimit } from './limits.ts';
 import { OutputStreams } from './output-streams.ts';
 import { Stopwatch } from './timings.ts';
@@ -130,14 +130,8 @@ async function run(
     },
   );
   const timings = stopwatch.read();
-  if (end.reattached) {
-    const left = { id, timeoutS, follow: async () => ({ end, durationMs: timings.duration_ms }) };
-    return {
-      ...identify(lease),
-      ...(await finishLeftExecution(limits)(session, left, signal)),
-      ...timings,
-    } as ExecutionOutput;
-  }
+  if (end.reattached)
+    return { ...identify(lease), ...(await describeLeft(session, { id, timeoutS, end }, limits)), ...timings };
   await output.finish();
   return {
     ...identify(lease),

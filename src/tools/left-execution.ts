@@ -1,4 +1,5 @@
 import { GloveboxError } from '../errors.ts';
+import type { ExecutionEnd } from '../sandbox/execution.ts';
 import { SessionFiles } from '../sandbox/files.ts';
 import { keptPath } from '../sandbox/kept.ts';
 import type { FullReport, KeptFile } from '../sandbox/report.ts';
@@ -10,26 +11,34 @@ import type { ExecutionOutput } from './execution-output.ts';
 import { metLimit } from './limits.ts';
 import { round } from './timings.ts';
 
-/**
- * What `execute_python` answers for a background execution that an earlier control plane, or connection, began.
- * Of its output it has the sizes and the rich results; the text is read from its files by whoever asks.
- */
+/** What `execute_python` answers for a background execution that an earlier control plane began. */
 export function finishLeftExecution(limits: ExecutePythonLimits): FinishJob {
   return async (session, { id, timeoutS, follow }, signal) => {
     const { end, durationMs } = await follow(signal);
-    const results = end.report ? await readResults(session, id, limits) : [];
-    const truncated = describeCut(end.report?.kept);
-    return {
-      session_id: session.id,
-      execution_id: id,
-      ...(end.context ? { context: end.context, contexts: session.contexts.names } : {}),
-      ...toOutcome(end, metLimit(end, timeoutS, limits)),
-      stdout: '',
-      stderr: end.failure === undefined ? '' : `${end.failure}\n`,
-      ...(results.length > 0 ? { results } : {}),
-      ...(truncated ? { truncated } : {}),
-      duration_ms: round(durationMs),
-    };
+    const outcome = await describeLeft(session, { id, timeoutS, end }, limits);
+    return { session_id: session.id, ...outcome, duration_ms: round(durationMs) };
+  };
+}
+
+/**
+ * What came of a background execution that an earlier control plane, or connection, began. Of its output there are
+ * the sizes and the rich results; the text is read from its files by whoever asks.
+ */
+export async function describeLeft(
+  session: Session,
+  { id, timeoutS, end }: { readonly id: string; readonly timeoutS: number; readonly end: ExecutionEnd },
+  limits: ExecutePythonLimits,
+): Promise<Omit<ExecutionOutput, 'session_id' | 'duration_ms'>> {
+  const results = end.report ? await readResults(session, id, limits) : [];
+  const truncated = describeCut(end.report?.kept);
+  return {
+    execution_id: id,
+    ...(end.context ? { context: end.context, contexts: session.contexts.names } : {}),
+    ...toOutcome(end, metLimit(end, timeoutS, limits)),
+    stdout: '',
+    stderr: end.failure === undefined ? '' : `${end.failure}\n`,
+    ...(results.length > 0 ? { results } : {}),
+    ...(truncated ? { truncated } : {}),
   };
 }
 

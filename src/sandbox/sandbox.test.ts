@@ -1,0 +1,169 @@
+import { type Duplex, duplexPair } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { REPORT } from '../../test/support/report.ts';
+import { GloveboxError } from '../errors.ts';
+import type { Engine } from './engine.ts';
+import type { ExecutionRequest } from './execution.ts';
+import { encodeFrame, FIRST_KEPT, FrameDecoder, FrameType, PROTOCOL_VERSION } from './frames.ts';
+import { Sandbox } from './sandbox.ts';
+
+const JOB: ExecutionRequest = {
+  background: { timeout_s: 10 },
+  keep: { id: 'job', inline: 0, limit: 1, total: 1 },
+};
+const LOSS = { reason: 'runner_lost', lost: ['contexts', 'background'] };
+
+const json = (type: number, stream: number, value: unknown) =>
+  encodeFrame(type, stream, Buffer.from(JSON.stringify(value)));
+const newRunner = json(FrameType.ready, 0, { protocol: PROTOCOL_VERSION });
+const adopted = { contexts: [], executions: [{ id: 'job', stream: FIRST_KEPT, ran_ms: 1 }] };
+const oldRunner = json(FrameType.ready, 0, { protocol: PROTOCOL_VERSION, adopted });
+const end = (stream: number) => json(FrameType.end, stream, REPORT);
+
+const never = () => new Promise<never>(() => {});
+const unavailable = () => Promise.reject(new GloveboxError('engine_unavailable', 'The engine is away.'));
+
+/** A runner that greets so, and what it is sent from then on. */
+function runnerThat(greets: Buffer) {
+  const [ours, stream] = duplexPair();
+  const decoder = new FrameDecoder();
+  const sent: { type: number; stream: number; text: string }[] = [];
+  stream.on('data', (chunk: Buffer) => {
+    for (const { type, stream: id, payload } of decoder.decode(chunk))
+      sent.push({ type, stream: id, text: `${payload}` });
+  });
+  stream.write(greets);
+  return { ours, stream, sent };
+}
+
+/** A sandbox that is connected so, time after time, on an engine that otherwise does what it is asked. */
+function openSandbox(connections: (() => Promise<Duplex>)[], more: Partial<Engine> = {}) {
+  const killed: number[] = [];
+  const engine = {
+    connect: () => (connections.shift() ?? never)(),
+    killUser: async (_id: string, uid: number) => void killed.push(uid),
+    hasProcesses: async () => false,
+    remove: async () => {},
+    info: async () => ({ name: '', version: '' }),
+    ...more,
+  };
+  const sandbox = new Sandbox(engine as unknown as Engine, { id: 'one', key: 'k', uid: 10_000 });
+  const execute = (request: ExecutionRequest, timeoutMs: number, signal = new AbortController().signal) =>
+    sandbox.execute(request, { timeoutMs, signal, onOutput: () => {} });
+  return { sandbox, execute, killed };
+}
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+describe('a background execution whose connection breaks', () => {
+  test('has as much more time as it takes to follow it again', async () => {
+    const [first, second] = [runnerThat(newRunner), runnerThat(oldRunner)];
+    const reached = Promise.withResolvers<Duplex>();
+    const { execute } = openSandbox([async () => first.ours, () => reached.promise]);
+    const ended = execute(JOB, 10_000);
+    await vi.advanceTimersByTimeAsync(6000);
+    first.stream.destroy();
+    await vi.advanceTimersByTimeAsync(3000);
+    reached.resolve(second.ours);
+    await vi.advanceTimersByTimeAsync(999);
+    expect(second.sent).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(second.sent).toEqual([{ type: FrameType.stop, stream: FIRST_KEPT, text: 'i' }]);
+    second.stream.write(end(FIRST_KEPT));
+    expect(await ended).toMatchObject({ status: 'timeout', termination: 'interrupt', reattached: true });
+  });
+
+  test('is said not to have run, and runs again, if its runner then breaks the protocol', async () => {
+    const first = runnerThat(newRunner);
+    const second = runnerThat(Buffer.concat([oldRunner, oldRunner]));
+    const { execute } = openSandbox([async () => first.ours, async () => second.ours]);
+    const ended = execute(JOB, 10_000);
+    await vi.advanceTimersByTimeAsync(0);
+    first.stream.destroy();
+    expect(await ended).toMatchObject({ status: 'crashed', reset: { reason: 'sandbox_lost' } });
+  });
+});
+
+describe('a call whose connection breaks', () => {
+  /** It runs in the first runner, which is gone, and is to have ended after a second. */
+  async function callWith(next: () => Promise<Duplex>, more: Partial<Engine> = {}) {
+    const first = runnerThat(newRunner);
+    const cancel = new AbortController();
+    const opened = openSandbox([async () => first.ours, next], more);
+    const ended = opened.execute({ code: '' }, 1000, cancel.signal);
+    await vi.advanceTimersByTimeAsync(0);
+    first.stream.destroy();
+    await vi.advanceTimersByTimeAsync(0);
+    return { ...opened, ended, cancel };
+  }
+
+  test('gains ten seconds by keeping the next runner from starting', async () => {
+    const { ended, killed } = await callWith(async () => duplexPair()[0]);
+    await vi.advanceTimersByTimeAsync(1999);
+    expect(killed).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await ended).toEqual({ status: 'crashed', exitCode: null, reset: LOSS });
+    expect(killed).toEqual([10_000]);
+  });
+
+  test('cannot be cancelled while the next runner does not start', async () => {
+    const { ended, cancel } = await callWith(async () => duplexPair()[0]);
+    cancel.abort();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(await ended).toMatchObject({ status: 'cancelled', reset: LOSS });
+  });
+
+  test('lasts as long as the engine hangs', async () => {
+    const { sandbox, ended, killed } = await callWith(never, { info: never });
+    const refused = ended.catch((error: GloveboxError) => error.code);
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(await refused).toBe('engine_unavailable');
+    expect([sandbox.lost, killed]).toEqual([false, []]);
+  });
+
+  test('leaves an attempt behind that kills what the session runs next', async () => {
+    const late = Promise.withResolvers<Duplex>();
+    const { sandbox, ended, killed } = await callWith(() => late.promise);
+    await vi.advanceTimersByTimeAsync(2000);
+    await ended;
+    const stream = duplexPair()[0];
+    late.resolve(stream);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(stream.destroyed).toBe(true);
+    expect([sandbox.lost, killed]).toEqual([false, [10_000]]);
+  });
+});
+
+describe('a loss of the runner that no call was told of', () => {
+  /** A sandbox whose first runner is gone, and whose second one runs something. */
+  async function loseRunner(request: ExecutionRequest) {
+    const [first, second] = [runnerThat(newRunner), runnerThat(newRunner)];
+    const spoilt = runnerThat(newRunner);
+    const { sandbox, execute } = openSandbox(
+      [async () => first.ours, async () => spoilt.ours, async () => second.ours, unavailable],
+      { info: unavailable },
+    );
+    await sandbox.connect();
+    first.stream.destroy();
+    await vi.advanceTimersByTimeAsync(0);
+    const ended = execute(request, 10_000);
+    await vi.waitFor(() => expect(second.sent).toHaveLength(1));
+    return { sandbox, second, ended };
+  }
+
+  test('is swallowed by a checkpoint', async () => {
+    const { sandbox, second, ended } = await loseRunner({ kind: 'archive' });
+    second.stream.write(end(1));
+    expect(await ended).toMatchObject({ status: 'ok' });
+    expect(sandbox.takeLoss()).toEqual(LOSS);
+    expect(sandbox.takeLoss()).toBeUndefined();
+  });
+
+  test('is swallowed by a call that the engine cannot run to its end', async () => {
+    const { sandbox, second, ended } = await loseRunner({ code: '' });
+    second.stream.destroy();
+    await expect(ended).rejects.toMatchObject({ code: 'engine_unavailable' });
+    expect(sandbox.takeLoss()).toEqual(LOSS);
+  });
+});
