@@ -106,6 +106,31 @@ describe('code that kills', () => {
     await expectUsable(victim);
   });
 
+  test('the runner, and leaves no processor time for the next: it ends in time, and files stay', async () => {
+    const victim = await openVictim(server);
+    const code = [
+      'import os',
+      'open("kept", "w").write("1")',
+      'supervisor = os.getppid()',
+      'runner = int(open(f"/proc/{supervisor}/stat").read().rpartition(")")[2].split()[1])',
+      'wait, release = os.pipe()',
+      'try:',
+      '    while os.fork() > 0: pass',
+      '    os.close(release)',
+      '    os.read(wait, 1)',
+      'except OSError:',
+      '    os.close(release)',
+      '    os.kill(supervisor, 9)',
+      '    os.kill(runner, 9)',
+      'while True: pass',
+    ].join('\n');
+    const result = await victim.run(code, { timeout_s: 2 });
+    expect(result).toMatchObject({ status: 'crashed', ...isReset(['background']) });
+    expect(result.duration_ms).toBeLessThan(2000 + LADDER_MS);
+    expect((await victim.run('print(open("kept").read())')).stdout).toBe('1\n');
+    await expectUsable(victim);
+  });
+
   test('everything again and again from many processes: the container is replaced, and what is lost is told', async () => {
     const victim = await openVictim(server);
     const code = [
