@@ -39,8 +39,10 @@ const CONNECTIONS = { maxSessionsPerOwner: 1000, maxSessions: 2000 };
 const ESCAPED_BYTES = 6;
 /** For the rest of a request. */
 const OTHER_BYTES = 1024 * 1024;
-/** For requests under way to end by themselves when the server stops. */
+/** For requests under way to end by themselves when the server stops; then they are cancelled. */
 const SHUTDOWN_GRACE_MS = 2000;
+/** For those to be answered. */
+const CANCEL_GRACE_MS = 3000;
 /** A model's client gives up after a minute or so: better an answer that says what is going on. */
 const STDIO_PATIENCE_MS = 20_000;
 
@@ -76,7 +78,9 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
   const mcp = createMcp(config, log, tools, core.sessions, hooks.extendMcp);
   const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, ...CONNECTIONS });
   const sse = createHttpSse(mcp, { ...CONNECTIONS, messagesPath: '/messages' });
+  const stopping = new AbortController();
   const app = createApp({
+    stopping: stopping.signal,
     tools,
     sessions: core.sessions,
     diskMb: config.diskMb,
@@ -96,7 +100,9 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
   hooks.onListening(listening.url);
 
   await aborted(hooks.signal);
-  await Promise.all([core.decideShutdown(), streamable.close(), sse.close(), listening.close(SHUTDOWN_GRACE_MS)]);
+  setTimeout(() => stopping.abort(), SHUTDOWN_GRACE_MS).unref();
+  const ended = listening.close(SHUTDOWN_GRACE_MS + CANCEL_GRACE_MS);
+  await Promise.all([core.decideShutdown(), streamable.close(), sse.close(), ended]);
 }
 
 /**

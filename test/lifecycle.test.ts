@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { callTool, openSession, runPython, userOf } from './rest-client.ts';
+import { openSession, runPython, userOf } from './rest-client.ts';
 import { containerOfUser, containersOf, freePort, newStateDir, processesOf, startServer } from './server.ts';
 import { startStdio } from './stdio-process.ts';
 
@@ -159,13 +159,11 @@ describe('a server that is told to stop', () => {
     },
   );
 
-  test('with executions under way ends these, and leaves no container either', async () => {
+  test('with executions under way ends these with an answer, and leaves no container either', async () => {
     await using server = await startServer();
     const id = await openSession(server);
-    const begun = 'open("begun", "w"); import time; time.sleep(60)';
-    const running = callTool(server, 'execute_python', { code: begun, session_id: id, timeout_s: 60 }).catch(
-      () => 'cut',
-    );
+    const begun = 'print("begun", flush=True); open("begun", "w"); import time; time.sleep(60)';
+    const running = runPython(server, begun, { session_id: id, timeout_s: 60 });
     const look = async () =>
       (await runPython(server, 'import os; print(os.path.exists("begun"))', { session_id: id })).stdout;
     await expect.poll(look, { timeout: 10_000 }).toBe('True\n');
@@ -173,7 +171,7 @@ describe('a server that is told to stop', () => {
     expect(await server.stop()).toEqual({ code: 0, signal: null });
     expect(performance.now() - started).toBeLessThan(10_000);
     expect(await containersOf(server)).toEqual([]);
-    await running;
+    expect(await running).toMatchObject({ status: 'cancelled', stdout: 'begun\n' });
   });
 
   test('right after its start, while its pool fills, leaves no container', async () => {

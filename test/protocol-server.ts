@@ -107,6 +107,7 @@ export async function startProtocolServer(options: ProtocolServerOptions = {}) {
   const app = createApp({
     ...shared,
     fallback: 'owner',
+    stopping: new AbortController().signal,
     diskMb: 1,
     health: async (deep) => ({ ok: true, body: { status: 'ok', deep } }),
     authenticate: createAuthenticator(),

@@ -18,6 +18,8 @@ export interface ExecuteOptions {
   readonly sessions: Sessions;
   /** What a call gets that names no session. */
   readonly fallback: Caller['fallback'];
+  /** Cancels all calls, so that they are answered before the server ends. */
+  readonly stopping: AbortSignal;
   readonly log: Log;
   readonly keepAliveMs: number;
 }
@@ -60,7 +62,7 @@ export function createExecuteStream(options: ExecuteOptions): Handler {
   };
 }
 
-function prepare(c: Context<Env>, { tools, sessions, fallback }: ExecuteOptions): Call {
+function prepare(c: Context<Env>, { tools, sessions, fallback, stopping }: ExecuteOptions): Call {
   requireJson(c.req.raw);
   const body = parseJsonObject(c.var.body, FIELDS, EXAMPLE);
   const tool = findTool(body['name'], tools);
@@ -69,7 +71,7 @@ function prepare(c: Context<Env>, { tools, sessions, fallback }: ExecuteOptions)
   const caller: Caller = { owner: c.var.owner, fallback, ...(sessionHeader ? { sessionHeader } : {}) };
   return {
     run: async (emit) => {
-      using following = followSignal(c.req.raw.signal);
+      using following = followSignal(c.req.raw.signal, stopping);
       const result = await tool.handle(input, { sessions, caller, signal: following.signal, emit });
       return { name: tool.name, session_id: result.session_id, result };
     },

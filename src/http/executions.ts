@@ -1,11 +1,10 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
-import type { Sessions } from '../sandbox/sessions.ts';
 import { followSignal } from '../tools/call-signal.ts';
-import type { AnyTool } from '../tools/description.ts';
 import { ignoreEvents } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
 import type { Env, Route } from './env.ts';
+import type { ExecuteOptions } from './execute.ts';
 import { jsonResponse, sessionParameter } from './openapi-parts.ts';
 import { readId } from './sessions.ts';
 
@@ -13,13 +12,17 @@ const NUMBERS = ['wait_s', 'stdout_offset', 'stderr_offset'];
 const idParameter = { name: 'id', in: 'path', required: true, schema: { type: 'string' } };
 
 /** Following and cancelling background executions, and ending contexts. */
-export function executionRoutes(tools: readonly AnyTool[], sessions: Sessions): Route[] {
+export function executionRoutes({
+  tools,
+  sessions,
+  stopping,
+}: Pick<ExecuteOptions, 'tools' | 'sessions' | 'stopping'>): Route[] {
   const call = (name: string, read: (c: Context<Env>) => Record<string, unknown>) => {
     const tool = tools.find((candidate) => candidate.name === name);
     return async (c: Context<Env>) => {
       if (!tool) throw new GloveboxError('not_found', `There is no tool ${name}.`);
       const input = validateInput(tool, { execution_id: c.req.param('id'), ...read(c) });
-      using following = followSignal(c.req.raw.signal);
+      using following = followSignal(c.req.raw.signal, stopping);
       const caller = { owner: c.var.owner, fallback: 'new' } as const;
       return c.json(await tool.handle(input, { sessions, caller, signal: following.signal, emit: ignoreEvents }));
     };

@@ -49,7 +49,7 @@ export function restRoutes(options: RestOptions): Route[] {
     },
     ...sessionRoutes(options),
     ...archiveRoutes(sessions),
-    ...executionRoutes(tools, sessions),
+    ...executionRoutes(options),
     ...fileRoutes(options),
   ];
   const api = describeApi(routes, tools, version);

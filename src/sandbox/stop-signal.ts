@@ -4,10 +4,10 @@ export interface StopSignal extends Disposable {
   readonly cancel: () => void;
 }
 
-/** Disposing it stops the clock. */
+/** Disposing it stops the clock. A time that is over already stops at once. */
 export function stopSignal(timeoutMs: number, signal: AbortSignal): StopSignal {
   const { promise, resolve } = Promise.withResolvers<'timeout' | 'cancelled'>();
-  const timer = setTimeout(resolve, timeoutMs, 'timeout');
+  const timer = setTimeout(resolve, Math.max(0, timeoutMs), 'timeout');
   const onAbort = () => resolve('cancelled');
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();

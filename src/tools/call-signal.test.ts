@@ -17,3 +17,11 @@ test('an abort after the call has ended aborts nothing', () => {
   source.abort();
   expect(following.signal.aborted).toBe(false);
 });
+
+test('follows whichever of several comes first', () => {
+  const [first, second] = [new AbortController(), new AbortController()];
+  using following = followSignal(first.signal, second.signal);
+  second.abort('second');
+  first.abort('first');
+  expect(following.signal.reason).toBe('second');
+});
