@@ -10,10 +10,18 @@ const INTERRUPT_GRACE_MS = 500;
 const CONTEXT_GRACE_MS = 2000;
 /** For the runner to confirm a kill; then the engine kills from outside. */
 const KILL_CONFIRM_MS = 1000;
+/** Nobody waits for the end of a program that moves files, and a busy machine is no reason to end all others with it. */
+const FILES_GRACE = { interruptMs: 2000, killMs: 5000 };
 
-/** How long an execution has between its interrupt and its kill. */
-export function graceFor({ context }: ExecutionRequest): number {
-  return context === undefined ? INTERRUPT_GRACE_MS : CONTEXT_GRACE_MS;
+/** How long each means of the ladder has. */
+export interface Grace {
+  readonly interruptMs: number;
+  readonly killMs: number;
+}
+
+export function graceFor({ kind, context }: ExecutionRequest): Grace {
+  if (kind === 'files' || kind === 'archive') return FILES_GRACE;
+  return { interruptMs: context === undefined ? INTERRUPT_GRACE_MS : CONTEXT_GRACE_MS, killMs: KILL_CONFIRM_MS };
 }
 
 /** The ladder: each means gets its time, and what survives them all ends with the container. */
@@ -21,17 +29,17 @@ export async function terminate(
   runner: Runner,
   channel: Channel,
   execution: ChannelExecution,
-  graceMs: number,
+  { interruptMs, killMs }: Grace,
 ): Promise<Pick<ExecutionEnd, 'termination' | 'reset' | 'report'>> {
   const ended = Promise.race([execution.ended, channel.closed.then(() => undefined)]);
   execution.interrupt();
-  let report = await within(graceMs, ended);
+  let report = await within(interruptMs, ended);
   let termination: TerminationMeans = 'interrupt';
   if (!report) {
     execution.stopWaiting();
     execution.kill();
     termination = 'kill';
-    report = await within(KILL_CONFIRM_MS, ended);
+    report = await within(killMs, ended);
   }
   execution.stopWaiting();
   if (report && 'refused' in report) return { termination };

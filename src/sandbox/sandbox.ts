@@ -5,7 +5,7 @@ import type { Channel, OnTunnel } from './channel.ts';
 import type { ChannelExecution } from './channel-execution.ts';
 import type { Engine } from './engine.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from './execution.ts';
-import { graceFor, terminate } from './ladder.ts';
+import { type Grace, graceFor, terminate } from './ladder.ts';
 import type { Report } from './report.ts';
 import { ALL_LOST, isLost, RUNNER_LOST, Runner, type RunnerOptions } from './runner.ts';
 import { stopSignal, within } from './stop-signal.ts';
@@ -29,7 +29,7 @@ interface Until {
 
 /** What is to be known of an execution that is followed to its end. */
 interface Followed extends Until, Pick<ExecutionOptions, 'stdin'> {
-  readonly graceMs: number;
+  readonly grace: Grace;
   /** Names it to the runner after this connection, if it outlives that. */
   readonly keptAs?: string | undefined;
 }
@@ -94,7 +94,7 @@ export class Sandbox {
     if (signal.aborted) return { status: 'cancelled', exitCode: null };
     const deadline = performance.now() + timeoutMs;
     const keptAs = request.background && request.keep?.id;
-    const followed = { deadline, signal, graceMs: graceFor(request), keptAs, ...(stdin ? { stdin } : {}) };
+    const followed = { deadline, signal, grace: graceFor(request), keptAs, ...(stdin ? { stdin } : {}) };
     return await this.#follow(channel, channel.execute(request, onOutput), followed);
   }
 
@@ -106,7 +106,7 @@ export class Sandbox {
   ): Promise<ExecutionEnd> {
     const deadline = performance.now() + timeoutMs;
     const channel = await this.#runner.reach();
-    return await this.#resume(channel, id, { deadline, signal, graceMs: graceFor(request) });
+    return await this.#resume(channel, id, { deadline, signal, grace: graceFor(request) });
   }
 
   /** Removes the container with all that is in it. */
@@ -126,7 +126,7 @@ export class Sandbox {
     if (first === 'closed') return await this.#endOfChannel(channel, followed);
     if (typeof first === 'string')
       return {
-        ...(await terminate(this.#runner, channel, execution, followed.graceMs)),
+        ...(await terminate(this.#runner, channel, execution, followed.grace)),
         status: first,
         exitCode: null,
       };

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { GloveboxError } from '../errors.ts';
 import { createLog } from '../log.ts';
 import type { Archives } from './archives.ts';
+import type { ExecutionOptions, ExecutionRequest } from './execution.ts';
 import type { Sandbox } from './sandbox.ts';
 import { SessionArchive } from './session-archive.ts';
 
@@ -46,5 +47,26 @@ test('the sandbox after one that was lost does not wait for what held that up', 
   archive.watch(sandbox);
   await vi.advanceTimersByTimeAsync(2500);
   expect(begun).toHaveLength(2);
+  void archive.abandon();
+});
+
+test('a checkpoint of nothing is ended by force', async () => {
+  const ends: string[] = [];
+  const sandbox = {
+    lost: false,
+    execute: async (_: ExecutionRequest, { signal, onOutput }: ExecutionOptions) => {
+      await onOutput('stdout', Buffer.from(`${JSON.stringify({ ok: true, entries: 0, size: 0 })}\n`));
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      if (!signal.aborted)
+        await onOutput('stdout', Buffer.from(`${JSON.stringify({ end: true, unreadable: 0, passing: 0 })}\n`));
+      ends.push(signal.aborted ? 'by force' : 'by itself');
+      return { status: signal.aborted ? 'cancelled' : 'ok', exitCode: 0 };
+    },
+  } as unknown as Sandbox;
+  const limits = { checkpointAfterS: 5, diskMb: 1 };
+  const archive = new SessionArchive(IDENTITY, { limits, store: {}, log: createLog('error') } as unknown as Archives);
+  archive.watch(sandbox);
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(ends).toEqual(['by itself']);
   void archive.abandon();
 });

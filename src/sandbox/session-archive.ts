@@ -232,6 +232,8 @@ export class SessionArchive {
       try {
         if (sent.count > 0 || this.#record || options.evenIfEmpty)
           this.#record = await store.write(identity, sent.entries, { previous: this.#record, signal });
+        // Ended by force, on a busy machine, it could take all else in the sandbox with it.
+        else await sent.skip();
       } finally {
         await sent.close();
       }

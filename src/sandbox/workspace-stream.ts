@@ -36,6 +36,8 @@ export interface SentWorkspace {
   readonly count: number;
   /** Files and folders that could not be read; known once all entries have come. */
   readonly unreadable: () => number;
+  /** Reads to the end what is not wanted. */
+  skip(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -53,7 +55,10 @@ export async function sendWorkspace(sandbox: Runs, options: SaveOptions): Promis
   const entries = decode(bytes, maxBytes, (count) => {
     unreadable = count;
   });
-  return { entries, count: answer.entries, unreadable: () => unreadable, close: () => call.close() };
+  const skip = async () => {
+    for await (const { body = [] } of entries) for await (const _ of body);
+  };
+  return { entries, count: answer.entries, unreadable: () => unreadable, skip, close: () => call.close() };
 }
 
 /** Fills the workspace of a sandbox that nobody has used. @throws GloveboxError when it cannot be filled to the end */
