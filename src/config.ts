@@ -7,8 +7,9 @@ import { nearest } from './nearest.ts';
 
 const YEAR_S = 31_536_000;
 
-/** A whole number from text or a number; units are in the setting's name. */
-const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
+/** A number from text or a number; units are in the setting's name. */
+const number = z.coerce.number({ error: 'this is not a number' });
+const whole = (least: number, most: number) => number.int().min(least).max(most);
 const list = z
   .union([z.string(), z.array(z.string())])
   .transform((value) =>
@@ -58,26 +59,15 @@ const settings = z.strictObject({
     .enum(['auto', 'never'])
     .default('auto')
     .describe('Whether a missing engine, or tools to make the base image, may be installed.'),
-  exec_timeout_s: z.coerce
-    .number()
-    .positive()
-    .max(86_400)
-    .default(30)
-    .describe('Time limit of an execution that names none.'),
-  install_timeout_s: z.coerce
-    .number()
+  exec_timeout_s: number.positive().max(86_400).default(30).describe('Time limit of an execution that names none.'),
+  install_timeout_s: number
     .positive()
     .max(86_400)
     .default(60)
     .describe('Time limit of an installation that names none.'),
-  max_timeout_s: z.coerce
-    .number()
-    .positive()
-    .max(604_800)
-    .default(3600)
-    .describe('Highest time limit that a call may ask for.'),
+  max_timeout_s: number.positive().max(604_800).default(3600).describe('Highest time limit that a call may ask for.'),
   memory_mb: whole(64, 1_048_576).default(1024).describe('Memory of a sandbox, its files included.'),
-  cpus: z.coerce.number().min(0.01).max(1024).default(1).describe('Processors of a sandbox.'),
+  cpus: number.min(0.01).max(1024).default(1).describe('Processors of a sandbox.'),
   pids: whole(16, 32_768).default(128).describe('Processes and threads of a sandbox.'),
   disk_mb: whole(1, 1_048_576)
     .optional()
@@ -95,20 +85,17 @@ const settings = z.strictObject({
   code_limit: whole(1024, 67_108_864)
     .default(1_048_576)
     .describe('Bytes of code, of stdin, and of a file written by write_file, that a call may send.'),
-  idle_ttl_s: z.coerce
-    .number()
+  idle_ttl_s: number
     .positive()
     .max(YEAR_S)
     .default(1800)
     .describe('A session unused for so long is closed, or hibernated if it may be.'),
-  hibernate_after_s: z.coerce
-    .number()
+  hibernate_after_s: number
     .min(0)
     .max(YEAR_S)
     .default(300)
     .describe('A session unused for so long becomes an archive without a container; 0, or idle_ttl_s or more: never.'),
-  archive_ttl_s: z.coerce
-    .number()
+  archive_ttl_s: number
     .positive()
     .max(YEAR_S * 100)
     .default(604_800)
@@ -119,8 +106,7 @@ const settings = z.strictObject({
   archive_mb: whole(1, 1_048_576 * 64)
     .default(10_240)
     .describe('Disk of the control plane for all archives, checkpoints and snapshots.'),
-  checkpoint_after_s: z.coerce
-    .number()
+  checkpoint_after_s: number
     .min(0)
     .max(3600)
     .default(5)
@@ -262,7 +248,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, flags: readonly
   for (const [source, entries] of sources) {
     for (const [name, value] of entries) {
       const written = spell(source, name);
-      if (!(name in settings.shape)) throw unknownSetting(source, name, written);
+      if (!isSetting(name)) throw unknownSetting(source, name, written);
       values[name] = value;
       spelled.set(name, written);
     }
@@ -347,11 +333,14 @@ function readFlags(flags: readonly string[]): Map<string, string> {
   const remaining = [...flags];
   for (let argument = remaining.shift(); argument !== undefined; argument = remaining.shift()) {
     const [flag, inline] = splitFlag(argument);
+    const name = flag.slice(2).replaceAll('-', '_');
+    // Before a value is looked for, which may be missing only because the name is wrong.
+    if (name !== 'config' && !isSetting(name)) throw unknownSetting('flags', name, flag);
     const value = inline ?? remaining.shift();
     if (value === undefined) {
       throw new GloveboxError('invalid_input', `${flag} needs a value.`, { hint: `Write it as ${flag} VALUE.` });
     }
-    found.set(flag.slice(2).replaceAll('-', '_'), value);
+    found.set(name, value);
   }
   return found;
 }
@@ -369,6 +358,10 @@ function splitFlag(argument: string): [flag: string, value: string | undefined] 
 function spell(source: string, name: string): string {
   if (source === 'environment') return PREFIX + name.toUpperCase();
   return source === 'flags' ? `--${name.replaceAll('_', '-')}` : `"${name}" in the configuration file`;
+}
+
+function isSetting(name: string): boolean {
+  return Object.hasOwn(settings.shape, name);
 }
 
 function unknownSetting(source: string, name: string, written: string): GloveboxError {

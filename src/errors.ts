@@ -10,7 +10,10 @@ const ERROR_TABLE = {
   },
   forbidden: { status: 403, hint: 'This server only answers callers and origins that its configuration allows.' },
   not_found: { status: 404, hint: 'See GET /tools, or the README, for what this server offers.' },
-  session_not_found: { status: 404, hint: 'Call again without session_id to get a session.' },
+  session_not_found: {
+    status: 404,
+    hint: 'It has ended, or never was: execute_python without session_id begins a new one.',
+  },
   file_not_found: { status: 404, hint: 'List the files of the session to see what is there.' },
   execution_not_found: {
     status: 404,

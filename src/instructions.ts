@@ -17,7 +17,7 @@ export function writeInstructions({ idleTtlS, hibernateAfterS, archiveTtlS, disk
     'There is no network: no downloads, no web requests. Each execute_python call is a new process, unless you name a context: that keeps variables. Files come and go by write_file and read_file.',
     'A Python error is a normal result with status "error". A tool error says what to do next.',
     'If a result has session_reset, what it lists as lost is gone: make it again.',
-    'After session_not_found, call again without session_id.',
+    'After session_not_found, execute_python without session_id begins a new session.',
   ].join('\n');
 }
 

@@ -5,7 +5,7 @@ import { connectEngine, findEngine } from './docker/connect.ts';
 import { DockerEngine } from './docker/engine.ts';
 import { ensureImage } from './docker/image.ts';
 import { installEngine } from './docker/install.ts';
-import { storageFor } from './docker/storage.ts';
+import { type Storage, storageFor } from './docker/storage.ts';
 import { checkSuitability } from './docker/suitability.ts';
 import { toGloveboxError } from './errors.ts';
 import { LazyGateway } from './gateway.ts';
@@ -74,7 +74,7 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
   });
   await core.prepare({ onProgress: hooks.onProgress, signal: hooks.signal });
 
-  const tools = createTools(config, parseRequirement);
+  const tools = createTools(limitsOf(config), parseRequirement);
   const mcp = createMcp(config, log, tools, core.sessions, hooks.extendMcp);
   const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, ...CONNECTIONS });
   const sse = createHttpSse(mcp, { ...CONNECTIONS, messagesPath: '/messages' });
@@ -113,7 +113,7 @@ export async function serveStdio(config: Config, log: Log, signal: AbortSignal):
   using instance = Instance.acquire(config.stateDir, config.instance ?? ephemeralName('stdio'));
   await using gateway = new LazyGateway(config, log, () => core);
   await using core = createCore(config, log, instance, gateway, { install: false, patienceMs: STDIO_PATIENCE_MS });
-  const mcp = createMcp(config, log, createTools(config, parseRequirement), core.sessions);
+  const mcp = createMcp(config, log, createTools(limitsOf(config), parseRequirement), core.sessions);
   const maxMessageBytes = config.codeLimit * ESCAPED_BYTES * 2 + OTHER_BYTES;
   await runStdio(mcp, { owner: LOCAL_OWNER, maxMessageBytes, signal });
 }
@@ -140,7 +140,7 @@ function createCore(
   { install, ...options }: { install: boolean } & Pick<CoreOptions, 'patienceMs' | 'onEnded'>,
 ): Core {
   // Sizes that do not go together are refused now, rather than at every start of a sandbox.
-  storageFor(config.memoryMb, config.diskMb);
+  const limits = limitsOf(config);
   return new Core({
     instance,
     limits: config,
@@ -156,9 +156,17 @@ function createCore(
     log,
     setUp: (report) => setUp(config, log, install, instance.label, report),
     onTunnel: (tunnel, session) => gateway.connect(tunnel, session),
-    finishJob: finishLeftExecution(config),
+    finishJob: finishLeftExecution(limits),
     ...options,
   });
+}
+
+/**
+ * What a sandbox holds its code to, the sizes of its disks included.
+ * @throws GloveboxError `invalid_input` when they do not go together
+ */
+function limitsOf(config: Config): Config & Storage {
+  return { ...config, ...storageFor(config.memoryMb, config.diskMb) };
 }
 
 /** An engine and a sandbox image: those that are there, else installed and built where that is allowed. */

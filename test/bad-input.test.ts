@@ -106,7 +106,13 @@ describe('arguments of execute_python: all doors tell what is wrong and what the
     ['a surrogate in stdin', '{"code": "1", "stdin": "\\ud800"}', /"stdin": .* lone surrogate/],
     ['env that is an array', '{"code": "1", "env": ["A=1"]}', /cannot use "env"/],
     ['a variable that is a number', '{"code": "1", "env": {"A": 1}}', /cannot use "env.A"/],
-    ['a variable with a bad name', '{"code": "1", "env": {"A=B": "1"}}', /cannot use "env/],
+    ['a variable with a bad name', '{"code": "1", "env": {"A=B": "1"}}', /cannot use "env.A=B": a name is .* letters/],
+    [
+      'a variable with NUL in its name',
+      '{"code": "1", "env": {"A\\u0000": "1"}}',
+      /cannot use "env.A\\u0000": a name is/,
+    ],
+    ['a variable without a name', '{"code": "1", "env": {"": "1"}}', /cannot use "env.": a name is/],
     ['NUL in a variable', '{"code": "1", "env": {"A": "\\u0000"}}', /"env.A": .* NUL/],
   ])('%s', async (_what, args, message) => {
     await expectRefused(args, 'invalid_input', message, fields);
@@ -188,7 +194,10 @@ describe('sessions', () => {
     );
     expect(new Set([...answers, expiredBody.replaceAll(expired, 'ID')]).size).toBe(1);
     expect(JSON.parse(answers[0] ?? '')).toMatchObject({
-      error: { code: 'session_not_found', hint: 'Call again without session_id to get a session.' },
+      error: {
+        code: 'session_not_found',
+        hint: 'It has ended, or never was: execute_python without session_id begins a new one.',
+      },
     });
   });
 
@@ -230,15 +239,15 @@ describe('sessions', () => {
   });
 
   test.each([
-    ['a path', { name: '../x' }],
-    ['a handle', { name: `gbx_${'A'.repeat(24)}` }],
-    ['a number', { name: 5 }],
-    ['an empty string', { name: '' }],
-  ])('POST /sessions with a name that is %s makes none', async (_what, body) => {
+    ['a path', { name: '../x' }, '"../x" is not a valid name.'],
+    ['a handle', { name: `gbx_${'A'.repeat(24)}` }, 'A name may not begin with "gbx_", as handles do.'],
+    ['a number', { name: 5 }, 'The field "name" must be a string.'],
+    ['an empty string', { name: '' }, '"" is not a valid name.'],
+  ])('POST /sessions with a name that is %s makes none', async (_what, body, message) => {
     const response = await post(server, '/sessions', body);
-    expect(response.status).toBeGreaterThanOrEqual(400);
-    expect(response.status).toBeLessThan(405);
-    expect(((await response.json()) as ErrorAnswer).error.hint).not.toBe('');
+    expect(response.status).toBe(400);
+    const { error } = (await response.json()) as ErrorAnswer;
+    expect(error).toMatchObject({ code: 'invalid_input', message, hint: expect.stringMatching(/handle/) });
   });
 });
 

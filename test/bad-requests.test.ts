@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sendRaw } from './raw-request.ts';
 import { runPython } from './rest-client.ts';
@@ -70,6 +71,17 @@ describe.each(['/execute', '/execute/stream'])('POST %s', (path) => {
     expect(answer.json().error).toMatchObject({
       code: 'invalid_input',
       hint: expect.stringContaining('Content-Type: application/json'),
+    });
+  });
+
+  test('compressed is invalid_input, and says that encodings are not taken', async () => {
+    const headers = { ...json, 'content-encoding': 'gzip' };
+    const answer = await sendRaw(server.port, path, { method: 'POST', headers, body: gzipSync(CALL) });
+    expect(answer.status).toBe(400);
+    expect(answer.json().error).toMatchObject({
+      code: 'invalid_input',
+      message: 'The body is encoded as "gzip".',
+      hint: expect.stringContaining('without the header Content-Encoding'),
     });
   });
 

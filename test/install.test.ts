@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { post, runPython } from './rest-client.ts';
+import { closeSession, openSession, post, runPython } from './rest-client.ts';
 import { containersOf, engine, type Server, startServer } from './server.ts';
 import { makeSdist, makeWheel } from './support/distributions.ts';
 import { IndexServer } from './support/index-server.ts';
@@ -144,6 +144,39 @@ describe('an installation', () => {
     expect(run).toMatchObject({ status: 'ok', stdout: 'True\n' });
   });
 
+  test('on a disk that is full already fails for each package, and names the limit', async () => {
+    const session_id = 'filled';
+    const fill =
+      'try:\n  with open("fill", "wb", 0) as file:\n    while file.write(bytes(65536)): pass\nexcept OSError: pass';
+    await runPython(server, fill, { session_id });
+    const result = await install(['plain-thing', 'needs-plain'], { session_id });
+    const error = "The session's disk is full.";
+    expect(result).toMatchObject({
+      status: 'error',
+      packages: [
+        { status: 'failed', error },
+        { status: 'failed', error },
+      ],
+      log: expect.not.stringContaining('Traceback'),
+      limit: { name: 'disk_mb', value: 32, setting: expect.stringContaining('GLOVEBOX_DISK_MB') },
+    });
+    await runPython(server, 'import os; os.unlink("fill")', { session_id });
+    expect(await install(['plain-thing'], { session_id })).toMatchObject({ status: 'ok' });
+  });
+
+  test.each([
+    ['a file', 'open(".local", "w")'],
+    ['a link to nowhere', 'import os; os.symlink("nowhere", ".local")'],
+  ])('whose folder is %s names what is in the way', async (_what, code) => {
+    const session_id = await openSession(server);
+    await runPython(server, code, { session_id });
+    const result = await install(['plain-thing'], { session_id });
+    expect(result).toMatchObject({ status: 'error', packages: [{ status: 'failed' }], log: '' });
+    expect(result.packages[0]?.error).toMatch(/^\/workspace\/\.local is not a folder, .* remove it\.$/);
+    expect(result).not.toHaveProperty('limit');
+    await closeSession(server, session_id);
+  });
+
   test('that takes too long leaves nothing to import, and the session usable', async () => {
     index.faults.set('/files/needs_plain', { kind: 'silent' });
     index.add(makeWheel('slow-thing', '1.0'));
@@ -154,6 +187,8 @@ describe('an installation', () => {
     expect(result).toMatchObject({
       status: 'timeout',
       packages: [{ status: 'not_attempted', error: expect.stringMatching(/time was up/) }],
+      log: expect.not.stringContaining('Traceback'),
+      limit: { name: 'timeout_s', value: 2 },
     });
     const run = await runPython(server, 'import importlib.util; print(importlib.util.find_spec("slow_thing"))', {
       session_id,

@@ -18,6 +18,17 @@ const addressOf = (session: string, path: string) =>
   `glovebox://sessions/${session}/files/${path.split('/').map(encodeURIComponent).join('/')}`;
 
 describe.each([...LEGACY_HTTP, ...MODERN_HTTP])('resources of a stock client (%s)', (_name, connect) => {
+  test('say text/plain of text whose name tells no type, and nothing of the kind of other bytes', async () => {
+    const session = await openSession(server);
+    await using client = await connect(server, { headers: { 'X-Session-Id': session } });
+    await runPythonBy(client, 'open("Makefile", "w").write("all:"); open("core", "wb").write(b"\\xff")');
+    expect(await client.read(addressOf(session, 'Makefile'))).toMatchObject([{ mimeType: 'text/plain', text: 'all:' }]);
+    expect(await client.read(addressOf(session, 'core'))).toMatchObject([
+      { mimeType: 'application/octet-stream', blob: '/w==' },
+    ]);
+    await closeSession(server, session);
+  });
+
   test('are the files of its session, as text or as what they are', async () => {
     const session = await openSession(server);
     await using client = await connect(server, { headers: { 'X-Session-Id': session } });

@@ -163,14 +163,20 @@ describe('what the sandbox denies is named with its setting', () => {
     pids: 'import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,), daemon=True).start()',
     memory_mb: 'bytearray(1 << 46)',
     open_files: 'import os\nwhile True: os.open("/dev/null", 0)',
+    tmp_mb: 'open("/tmp/fill", "wb").write(b"x" * (12 << 20))',
+    shm_mb: 'open("/dev/shm/fill", "wb").write(b"x" * (24 << 20))',
+    file_size: 'open("long", "wb").truncate(257 << 20)',
   };
-  const settings = {
-    network: 'install_dependencies',
-    disk_mb: 'GLOVEBOX_DISK_MB',
-    pids: 'GLOVEBOX_PIDS',
-    memory_mb: 'GLOVEBOX_MEMORY_MB',
-    open_files: 'close',
-  };
+  const told = {
+    network: ['none', 'install_dependencies'],
+    disk_mb: [32, 'GLOVEBOX_DISK_MB'],
+    pids: [64, 'GLOVEBOX_PIDS'],
+    memory_mb: [256, 'GLOVEBOX_MEMORY_MB'],
+    open_files: [1024, 'close'],
+    tmp_mb: [8, 'write to /workspace'],
+    shm_mb: [16, 'write to /workspace'],
+    file_size: [256 * 2 ** 20, 'GLOVEBOX_DISK_MB'],
+  } as const;
   test.each(
     Object.entries(deny).flatMap(([name, code]) => [
       [name, 'fresh', code, {}] as const,
@@ -179,8 +185,11 @@ describe('what the sandbox denies is named with its setting', () => {
   )('%s, %s', async (name, _kind, code, args) => {
     const other = await openSession(server);
     const { status, limit, error } = await runPython(server, code, { session_id: other, timeout_s: 20, ...args });
-    expect({ status, limit: limit?.name }, error?.traceback).toEqual({ status: 'error', limit: name });
-    expect(limit?.setting).toContain(settings[name as keyof typeof settings]);
+    const [value, setting] = told[name as keyof typeof told];
+    expect({ status, limit }, error?.traceback).toMatchObject({
+      status: 'error',
+      limit: { name, value, setting: expect.stringContaining(setting) },
+    });
     expect((await runPython(server, 'print(1)', { session_id: other, ...args })).stdout).toBe('1\n');
     await closeSession(server, other);
   });

@@ -114,7 +114,6 @@ describe('two owners', () => {
     const asks = (id: string): Promise<Response>[] => [
       get(`/sessions/${id}`, other),
       fetch(`${server.url}/sessions/${id}`, { method: 'DELETE', ...other }),
-      post(server, '/sessions', { name: id }, other),
       post(server, '/execute', { ...call, session_id: id }, other),
       post(server, '/execute', { ...call, arguments: { code: '1', session_id: id } }, other),
       post(server, '/execute', call, { headers: { ...other.headers, 'x-session-id': id } }),
@@ -127,14 +126,16 @@ describe('two owners', () => {
       fetch(`${server.url}/sessions/${id}/contexts/c`, { method: 'DELETE', ...other }),
       post(server, '/execute', { name: 'install_dependencies', arguments: { packages: ['x'], session_id: id } }, other),
     ];
+    const naming = (id: string) => post(server, '/sessions', { name: id }, other);
     const say = async (id: string) =>
-      (await Promise.all((await Promise.all(asks(id))).map((response) => response.text()))).map((text) =>
-        text.replaceAll(id, 'ID'),
+      (await Promise.all((await Promise.all([...asks(id), naming(id)])).map((response) => response.text()))).map(
+        (text) => text.replaceAll(id, 'ID'),
       );
     expect(await say(handle)).toEqual(await say(never));
     for (const response of await Promise.all(asks(handle))) {
       expect(await refusal(response)).toEqual([404, 'session_not_found']);
     }
+    expect(await refusal(await naming(handle))).toEqual([400, 'invalid_input']);
     expect((await runPython(server, WHOSE, { session_id: handle }, mine)).stdout).toBe('mine\n');
   });
 

@@ -2,6 +2,7 @@
 
 import errno
 import linecache
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -9,16 +10,18 @@ from typing import Any
 
 import _ast
 
+from paths import WORKSPACE
+
 MAX_TRACEBACK = 64 * 1024
 """Most characters of a traceback that are reported; its end says most."""
 MAX_VALUE = 4096
 _MAX_CAUSES = 20
+_OTHER_DISKS = {"tmp": "/tmp", "shm": "/dev/shm"}
+"""Small ones beside the workspace, by what they are reported as."""
 _LONGEST_SOURCE = 256 * 1024
 """Most characters that are compiled anew to say what is wrong with them."""
 
 _DENIALS = {
-    errno.ENOSPC: "disk",
-    errno.EDQUOT: "disk",
     errno.EFBIG: "file_size",
     errno.ENETUNREACH: "network",
     errno.EHOSTUNREACH: "network",
@@ -93,8 +96,25 @@ def _denied(error: BaseException) -> str | None:
         # What fork answers at the limit of processes.
         if isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN and error.filename is None:
             return "pids"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _full_disk()
         return _DENIALS.get(error.errno or 0)
     return None
+
+
+def _full_disk() -> str:
+    """Which disk it is that has no room. An error in writing names no file, so each is asked."""
+    if _is_full(WORKSPACE):
+        return "disk"
+    return next((name for name, path in _OTHER_DISKS.items() if _is_full(path)), "disk")
+
+
+def _is_full(path: str) -> bool:
+    try:
+        room = os.statvfs(path)
+    except OSError:
+        return False
+    return room.f_bavail == 0 or room.f_favail == 0
 
 
 def _text_of(error: BaseException) -> str:

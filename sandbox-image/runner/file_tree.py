@@ -35,7 +35,7 @@ class Refused(Exception):
 
 def refusal_of(error: OSError, path: str) -> Refused:
     code, reason = _CODES.get(error.errno or 0, ("invalid_input", (error.strerror or "it failed").lower()))
-    return Refused(code, f"{quote(path)}: {reason}.")
+    return Refused(code, f"{quote(path) if path else 'The workspace'}: {reason}.")
 
 
 def quote(path: str) -> str:

@@ -12,11 +12,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import installed
-from paths import INDEX_ADDRESS, INDEX_URL, USER_BASE, USER_SITE
+from paths import INDEX_ADDRESS, INDEX_URL, USER_BASE, USER_SITE, WORKSPACE
 
 VERSIONS = os.path.join(os.path.dirname(USER_SITE), ".versions")
 """Folders of packages; all but the one that counts are being made, or left over."""
@@ -33,13 +33,19 @@ class Outcome:
     status: str = "not_attempted"
     version: str | None = None
     error: str | None = None
+    denied: str | None = None
+    """The limit of the sandbox that stands behind the error."""
 
 
 @dataclass
 class Failure(Exception):
-    """A step of uv that did not work."""
+    """A step that did not work, in words, and the limit of the sandbox that stands behind it."""
 
-    reason: str = field(default="")
+    reason: str
+    denied: str | None = None
+
+    def note_in(self, outcome: Outcome) -> None:
+        outcome.status, outcome.error, outcome.denied = "failed", self.reason, self.denied
 
 
 def main(request: dict[str, Any]) -> None:
@@ -48,30 +54,44 @@ def main(request: dict[str, Any]) -> None:
     outcomes = [Outcome(package["name"], package["requirement"]) for package in request["packages"]]
     if not outcomes:
         return
-    with tempfile.TemporaryDirectory(prefix=".install-", dir=os.path.dirname(USER_BASE)) as scratch:
-        installer = _Installer(scratch)
-        try:
-            installer.install(outcomes)
-        except Failure as failure:
-            _install_what_can_be(installer, outcomes, failure)
+    try:
+        with _make_room() as scratch:
+            _install(_Installer(scratch), outcomes)
+    except Failure as failure:
+        for outcome in outcomes:
+            failure.note_in(outcome)
     _remove_leftovers()
     _say(packages=[asdict(outcome) for outcome in outcomes], final=True)
+
+
+def _make_room() -> tempfile.TemporaryDirectory[str]:
+    """A folder to work in. Raises Failure where no package at all could be had."""
+    if path := _obstacle():
+        raise Failure(f"{path} is not a folder, and packages need one there: remove it.")
+    try:
+        return tempfile.TemporaryDirectory(prefix=".install-", dir=WORKSPACE, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _failure_in(str(error)) from error
+
+
+def _install(installer: "_Installer", outcomes: list[Outcome]) -> None:
+    try:
+        installer.install(outcomes)
+    except Failure as failure:
+        _install_what_can_be(installer, outcomes, failure)
 
 
 def _install_what_can_be(installer: "_Installer", outcomes: list[Outcome], failure: Failure) -> None:
     """Of requirements that cannot be had together: as many as can, earlier ones first, by halves."""
     if len(outcomes) == 1:
-        outcomes[0].status, outcomes[0].error = "failed", failure.reason
+        failure.note_in(outcomes[0])
         return
     known = _without_unknown(outcomes)
     middle = (len(known) + 1) // 2
     # All anew where some have turned out to be what was wrong.
     for part in [known] if len(known) < len(outcomes) else [known[:middle], known[middle:]]:
-        try:
-            if part:
-                installer.install(part)
-        except Failure as partial:
-            _install_what_can_be(installer, part, partial)
+        if part:
+            _install(installer, part)
         _say(packages=[asdict(outcome) for outcome in part], final=False)
 
 
@@ -101,7 +121,16 @@ class _Installer:
         self.scratch = scratch
 
     def install(self, outcomes: list[Outcome]) -> None:
-        """Resolves the requirements together, installs what is missing, and notes it in the outcomes."""
+        """Resolves the requirements together, installs what is missing, and notes it in the outcomes.
+
+        Raises Failure, and then none of them is installed.
+        """
+        try:
+            self._install(outcomes)
+        except OSError as error:
+            raise _failure_in(str(error)) from error
+
+    def _install(self, outcomes: list[Outcome]) -> None:
         present = {_key(name): version for name, version, _ in installed.find_distributions()}
         _say(phase="resolving")
         resolved = self._resolve([outcome.requested for outcome in outcomes], present)
@@ -137,10 +166,8 @@ class _Installer:
             if os.path.dirname(replaced) == os.path.realpath(VERSIONS):
                 # A step of several, which together would need as many copies of the folder.
                 shutil.rmtree(replaced, ignore_errors=True)
-        except BaseException as error:
+        except BaseException:
             shutil.rmtree(target, ignore_errors=True)
-            if isinstance(error, OSError):
-                raise Failure(_explain(str(error))) from error
             raise
 
     def _uv(self, command: str, *arguments: str, stdin: str = "") -> None:
@@ -169,7 +196,7 @@ class _Installer:
         if result.stderr:
             _say(log=result.stderr[-MAX_LOG:])
         if result.returncode != 0:
-            raise Failure(_explain(result.stderr))
+            raise _failure_in(result.stderr)
 
 
 def _switch_to(target: str) -> None:
@@ -189,7 +216,7 @@ def _switch_to(target: str) -> None:
 def _remove_leftovers() -> None:
     """Removes what an installation that was cut off has left, and the folder that the last one has replaced."""
     current = os.path.realpath(USER_SITE)
-    parents = ((VERSIONS, ""), (os.path.dirname(USER_BASE), ".install-"))
+    parents = ((VERSIONS, ""), (WORKSPACE, ".install-"))
     for parent, prefix in parents:
         try:
             names = os.listdir(parent)
@@ -204,12 +231,22 @@ def _remove_leftovers() -> None:
                     shutil.rmtree(path, ignore_errors=True)
 
 
-def _explain(stderr: str) -> str:
+def _obstacle() -> str | None:
+    """What is where a folder on the way to the packages should be, a file or a link to nowhere."""
+    path = WORKSPACE
+    for name in os.path.relpath(VERSIONS, WORKSPACE).split(os.sep):
+        path = os.path.join(path, name)
+        if os.path.lexists(path) and not os.path.isdir(path):
+            return path
+    return None
+
+
+def _failure_in(stderr: str) -> Failure:
     """The reason in an installer's words, on one line."""
     if "No space left on device" in stderr or "os error 28" in stderr:
-        return "The session's disk is full."
+        return Failure("The session's disk is full.", denied="disk")
     text = re.sub(r"\s+", " ", re.sub(r"(?m)^\s*(error|cause|Caused by):\s*|^\s*[×╰─▶│├]+", " ", stderr)).strip()
-    return text[-1500:] or "The installer failed without a word."
+    return Failure(text[-1500:] or "The installer failed without a word.")
 
 
 def _key(name: str) -> str:

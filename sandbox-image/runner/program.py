@@ -120,9 +120,14 @@ class Program:
                     self._run_code(request, source, script)
         except SystemExit as leave:
             return exit_code(leave)
+        except KeyboardInterrupt as interrupt:
+            # Where one of the runner's own programs was is of no use to anybody.
+            if "kind" not in request:
+                show_error(interrupt, self._report)
+            return 130
         except BaseException as error:
             show_error(error, self._report)
-            return 130 if isinstance(error, KeyboardInterrupt) else 1
+            return 1
         return 0
 
     def _run_code(self, request: dict[str, Any], source: bytes, script: str) -> None:

@@ -9,7 +9,8 @@ const WAIT_FOR_REST_MS = 300;
 
 /**
  * The text of a request's body.
- * @throws GloveboxError `payload_too_large`, as soon as that is known; `invalid_input` when it is no UTF-8 or breaks off.
+ * @throws GloveboxError `payload_too_large`, as soon as that is known; `invalid_input` when it is compressed,
+ *   no UTF-8, or breaks off.
  */
 export async function readBody(request: Request, maxBytes: number): Promise<string> {
   const declared = request.headers.get('content-length');
@@ -26,11 +27,22 @@ export async function readBody(request: Request, maxBytes: number): Promise<stri
     if (cause instanceof GloveboxError) throw cause;
     throw new GloveboxError('invalid_input', 'The body broke off.', { hint: 'Send the whole request again.', cause });
   }
+  // Once it is read: what comes next over the connection is another request.
+  refuseEncoded(request);
   try {
     return DECODER.decode(bytes);
   } catch (cause) {
     throw new GloveboxError('invalid_input', 'The body is not valid UTF-8.', { hint: 'Send JSON in UTF-8.', cause });
   }
+}
+
+/** @throws GloveboxError `invalid_input` for a compressed body: a small one could become any size. */
+function refuseEncoded(request: Request): void {
+  const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity';
+  if (encoding === 'identity') return;
+  throw new GloveboxError('invalid_input', `The body is encoded as ${JSON.stringify(encoding.slice(0, 64))}.`, {
+    hint: 'Encodings are not taken: send it as it is, without the header Content-Encoding.',
+  });
 }
 
 /** Whether a tar is sent. */

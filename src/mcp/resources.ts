@@ -9,7 +9,7 @@ import {
   type ServerContext,
 } from '@modelcontextprotocol/server';
 import { type GloveboxError, toGloveboxError } from '../errors.ts';
-import { mediaTypeOf } from '../media-types.ts';
+import { mediaTypeOf, UNKNOWN_TYPE } from '../media-types.ts';
 import { SessionFiles } from '../sandbox/files.ts';
 import type { Lease, Sessions } from '../sandbox/sessions.ts';
 import { followSignal } from '../tools/call-signal.ts';
@@ -118,7 +118,8 @@ async function leaseExisting(sessions: Sessions, owner: string, id: string): Pro
 function toContents(uri: string, path: string, content: Buffer) {
   const mimeType = mediaTypeOf(path);
   try {
-    return { uri, mimeType, text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content) };
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
+    return { uri, mimeType: mimeType === UNKNOWN_TYPE ? 'text/plain' : mimeType, text };
   } catch {
     return { uri, mimeType, blob: content.toString('base64') };
   }

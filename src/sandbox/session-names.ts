@@ -3,6 +3,7 @@ import { GloveboxError } from '../errors.ts';
 
 /** An owner's own name for a session; handles that the server mints begin with `gbx_`. */
 const NAME = /^(?!gbx_)[A-Za-z0-9_-]{1,64}$/;
+const GOOD_NAME = 'a name of 1 to 64 letters, digits, "_" or "-" that does not begin with "gbx_"';
 /** The session of an owner who names none. */
 export const DEFAULT_NAME = 'default';
 
@@ -14,21 +15,25 @@ export function mintHandle(): string {
 /** @throws GloveboxError `invalid_input` for what no session may be named */
 export function checkName(name: string): void {
   if (NAME.test(name)) return;
-  throw new GloveboxError(
-    'invalid_input',
-    `${JSON.stringify(name.slice(0, 64))} is neither a session handle nor a valid name.`,
-    {
-      hint: 'Use a session_id that a result gave you, or a name of 1 to 64 letters, digits, "_" or "-" that does not begin with "gbx_".',
-    },
-  );
+  const fault = name.startsWith('gbx_')
+    ? 'A name may not begin with "gbx_", as handles do.'
+    : `${quote(name)} is not a valid name.`;
+  throw new GloveboxError('invalid_input', fault, { hint: `Use ${GOOD_NAME}, or leave it out to get a handle.` });
 }
 
 /** @throws GloveboxError `session_not_found` for a handle that nobody has, `invalid_input` for what is no name either */
 export function checkNewId(id: string): void {
   if (id.startsWith('gbx_')) throw unknownSession(id);
-  checkName(id);
+  if (NAME.test(id)) return;
+  throw new GloveboxError('invalid_input', `${quote(id)} is neither a session handle nor a valid name.`, {
+    hint: `Use a session_id that a result gave you, or ${GOOD_NAME}.`,
+  });
 }
 
 export function unknownSession(id: string): GloveboxError {
-  return new GloveboxError('session_not_found', `Unknown or expired session ${JSON.stringify(id.slice(0, 64))}.`);
+  return new GloveboxError('session_not_found', `Unknown or expired session ${quote(id)}.`);
+}
+
+function quote(id: string): string {
+  return JSON.stringify(id.slice(0, 64));
 }

@@ -95,8 +95,12 @@ export class Sessions {
     return this.#book.size;
   }
 
-  /** Opens a session, of that name or with a new handle; the one of that name if it exists. */
+  /**
+   * Opens a session, of that name or with a new handle; the one of that name if it exists.
+   * @throws GloveboxError `invalid_input` for no name, `capacity_exceeded`, or what the engine says
+   */
   async create(owner: string, name?: string): Promise<SessionSummary> {
+    if (name !== undefined) checkName(name);
     using lease = await this.#lease(owner, name ?? mintHandle(), { mint: name === undefined });
     return lease.session.summarize();
   }

@@ -18,6 +18,10 @@ const ENV_LIMIT = 65_536;
 const KEPT_PART = 1 / 4;
 const MIB = 1024 * 1024;
 
+const variableName = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'a name is 1 to 128 letters, digits or "_" and begins with no digit');
+
 function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimits) {
   return z.strictObject({
     code: programText(codeLimit, 'the code')
@@ -41,7 +45,7 @@ function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimi
     background: z.boolean().optional().describe('Answer at once; get_execution tells the rest.'),
     stdin: programText(codeLimit, 'stdin').optional().describe('Standard input, whole; empty by default.'),
     env: z
-      .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/), programText(ENV_LIMIT, 'a value'))
+      .record(variableName, programText(ENV_LIMIT, 'a value'))
       .refine((env) => Object.keys(env).length <= MAX_VARIABLES, `at most ${MAX_VARIABLES} variables`)
       .optional()
       .describe('Environment variables to add.'),

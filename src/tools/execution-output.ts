@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { sessionCreatedOutput, sessionIdOutput, sessionLine, sessionResetOutput } from './fields.ts';
+import { describeLimit, limitOutput } from './limits.ts';
 import { resultsOutput, summarizeResults } from './results.ts';
 import { timingsOutput } from './timings.ts';
 
@@ -55,10 +56,7 @@ export const executionOutput = z.object({
     })
     .optional()
     .describe('How it was ended.'),
-  limit: z
-    .object({ name: z.string(), value: z.union([z.number(), z.string()]), setting: z.string() })
-    .optional()
-    .describe('The limit that it met, and what raises it.'),
+  limit: limitOutput,
   session_reset: sessionResetOutput,
   ...timingsOutput,
   cpu_ms: z.number().optional(),
@@ -96,7 +94,7 @@ function describeEnd({ execution_id, status, ...output }: ExecutionOutput): stri
     signal && `a crash: ${signal}`,
     error && `${error.name}: ${error.value.split('\n', 1)[0]}`,
     error?.hint,
-    limit && `limit ${limit.name} = ${limit.value}; to change it: ${limit.setting}`,
+    limit && describeLimit(limit),
     termination && `ended by ${termination.by}`,
     status !== 'ok' && peak !== undefined && `peak memory ${Math.round(peak / 1024 / 1024)} MiB`,
     `${duration_ms} ms`,

@@ -14,12 +14,12 @@ import {
 } from './fields.ts';
 import { InstallLog } from './install-log.ts';
 import { leaseSession } from './lease.ts';
+import { deniedLimit, describeLimit, type ExecutionLimits, limitOutput, metLimit } from './limits.ts';
 import { Stopwatch, timingsOutput } from './timings.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
-export interface InstallLimits {
+export interface InstallLimits extends ExecutionLimits {
   readonly installTimeoutS: number;
-  readonly maxTimeoutS: number;
 }
 
 /** A requirement that was checked: the name it is for, and the whole of it. @throws GloveboxError `invalid_input`. */
@@ -64,6 +64,7 @@ const outputSchema = z.object({
     .describe('"ok": all are there; "error": see the error of each that failed.'),
   packages: z.array(packageResult),
   log: z.string().describe("The installer's own words, shortened."),
+  limit: limitOutput,
   session_reset: sessionResetOutput,
   ...timingsOutput,
 });
@@ -103,7 +104,8 @@ async function installDependencies(
   const { session } = lease;
   const identity = identify(lease);
   await context.emit({ type: 'session', ...identity });
-  const timeoutMs = (input.timeout_s ?? limits.installTimeoutS) * 1000;
+  const timeoutS = input.timeout_s ?? limits.installTimeoutS;
+  const timeoutMs = timeoutS * 1000;
   const stopwatch = new Stopwatch();
   const onWait = (message: string) => void context.emit({ type: 'progress', message, status: 'queued' });
   using _turn = await session.installs.enter({
@@ -126,11 +128,13 @@ async function installDependencies(
   const timings = stopwatch.read();
   if (end.exitCode !== 0) await clearUp(session);
   const packages = log.results(describeEnd(end));
+  const limit = metLimit(end, timeoutS, limits) ?? deniedLimit(log.denied, limits);
   return {
     ...identity,
     status: end.status === 'ok' && packages.some(({ error }) => error !== undefined) ? 'error' : end.status,
     packages,
     log: log.text(),
+    ...(limit ? { limit } : {}),
     ...tellReset(end),
     ...timings,
   };
@@ -166,10 +170,10 @@ function summarize(output: Output): string {
       '',
     ),
   );
-  const reset = output.session_reset;
+  const { limit, session_reset: reset } = output;
   return [
     ...lines,
-    `[${output.status}] ${output.duration_ms} ms`,
+    `[${output.status}] ${output.duration_ms} ms${limit ? `; ${describeLimit(limit)}` : ''}`,
     ...(reset ? [`[session_reset] ${reset.reason}: lost ${reset.lost.join(', ')}`] : []),
     ...(output.log ? [`[log]\n${output.log}`] : []),
     sessionLine(output),

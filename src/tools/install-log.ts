@@ -9,6 +9,11 @@ interface PackageResult {
   error?: string | undefined;
 }
 
+/** What the installer says of one requirement. */
+interface Reported extends PackageResult {
+  denied?: string | undefined;
+}
+
 const text = z.string().max(20_000);
 /** A line of the installer in the sandbox (sandbox-image/runner/installer.py), which is hostile like all of it. */
 const message = z.union([
@@ -22,6 +27,8 @@ const message = z.union([
         status: z.enum(['installed', 'already_satisfied', 'failed', 'not_attempted']),
         version: text.nullable(),
         error: text.nullable(),
+        /** The limit of the sandbox that stands behind it; the installer of an older image says none. */
+        denied: text.nullish(),
       }),
     ),
   }),
@@ -39,7 +46,7 @@ export class InstallLog implements DownloadListener {
   readonly #problems = new Map<string, string>();
   #line = '';
   #log = '';
-  #reported: readonly PackageResult[] = [];
+  #reported: readonly Reported[] = [];
 
   constructor(
     requirements: readonly { readonly name: string; readonly requirement: string }[],
@@ -74,11 +81,16 @@ export class InstallLog implements DownloadListener {
     });
   }
 
+  /** The limit of the sandbox that packages failed by, if one stands behind it. */
+  get denied(): string | undefined {
+    return this.#reported.find(({ denied }) => denied !== undefined)?.denied;
+  }
+
   text(): string {
     return this.#log.trim();
   }
 
-  #explained(said: PackageResult, name: string, requested: string): PackageResult {
+  #explained(said: Reported, name: string, requested: string): PackageResult {
     // The gateway knows more than the installer it answered: what was denied, and what the operator can do.
     const error = said.status === 'failed' ? (this.#problems.get(keyOf(name)) ?? said.error) : undefined;
     return {
@@ -100,10 +112,11 @@ export class InstallLog implements DownloadListener {
     } else if ('log' in parsed.data) {
       this.#addToLog(parsed.data.log);
     } else {
-      this.#reported = parsed.data.packages.map(({ version, error, ...rest }) => ({
+      this.#reported = parsed.data.packages.map(({ version, error, denied, ...rest }) => ({
         ...rest,
-        ...(version === null ? {} : { version }),
-        ...(error === null ? {} : { error }),
+        version: version ?? undefined,
+        error: error ?? undefined,
+        denied: denied ?? undefined,
       }));
     }
   }

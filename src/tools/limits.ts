@@ -1,5 +1,5 @@
+import { z } from 'zod';
 import type { ExecutionEnd } from '../sandbox/execution.ts';
-import type { ExecutionOutput } from './execution-output.ts';
 
 /** What executions are held to, as configured. */
 export interface ExecutionLimits {
@@ -7,17 +7,33 @@ export interface ExecutionLimits {
   readonly maxTimeoutS: number;
   readonly memoryMb: number;
   readonly diskMb: number;
+  /** Of `/tmp` and `/dev/shm`, disks of their own. */
+  readonly tmpMb: number;
+  readonly shmMb: number;
+  readonly largestFileMb: number;
   readonly pids: number;
 }
 
-type Limit = NonNullable<ExecutionOutput['limit']>;
+export const limitOutput = z
+  .object({ name: z.string(), value: z.union([z.number(), z.string()]), setting: z.string() })
+  .optional()
+  .describe('The limit that it met, and what raises it.');
+
+type Limit = NonNullable<z.infer<typeof limitOutput>>;
+
+const MIB = 2 ** 20;
 
 /** The limit that an execution met, by its end or by what the kernel refused its code, and what raises it. */
 export function metLimit(end: ExecutionEnd, timeoutS: number, limits: ExecutionLimits): Limit | undefined {
   if (end.status === 'timeout') return { name: 'timeout_s', value: timeoutS, setting: 'the argument timeout_s' };
   if (end.status === 'out_of_memory') return memory(limits);
   if (end.status !== 'error') return undefined;
-  switch (end.report?.error?.denied) {
+  return deniedLimit(end.report?.error?.denied, limits);
+}
+
+/** The limit that a program in the sandbox calls by that name; it may call anything so. */
+export function deniedLimit(denied: string | undefined, limits: ExecutionLimits): Limit | undefined {
+  switch (denied) {
     case 'memory':
       return memory(limits);
     case 'disk':
@@ -26,6 +42,10 @@ export function metLimit(end: ExecutionEnd, timeoutS: number, limits: ExecutionL
         value: limits.diskMb,
         setting: 'remove files from /workspace, or GLOVEBOX_DISK_MB where the server is set up',
       };
+    case 'tmp':
+      return smallDisk('/tmp', 'tmp_mb', limits.tmpMb);
+    case 'shm':
+      return smallDisk('/dev/shm', 'shm_mb', limits.shmMb);
     case 'pids':
       return {
         name: 'pids',
@@ -39,12 +59,25 @@ export function metLimit(end: ExecutionEnd, timeoutS: number, limits: ExecutionL
         setting: 'nothing: packages come by install_dependencies, data by files',
       };
     case 'file_size':
-      return { name: 'file_size', value: 'of one file', setting: 'nothing: write several smaller files' };
+      return {
+        name: 'file_size',
+        value: limits.largestFileMb * MIB,
+        setting: 'write less, or GLOVEBOX_DISK_MB where the server is set up: no file may be larger than the disk',
+      };
     case 'open_files':
       return { name: 'open_files', value: 1024, setting: 'nothing: close files that are no longer needed' };
     default:
       return undefined;
   }
+}
+
+/** The same as text. */
+export function describeLimit({ name, value, setting }: Limit): string {
+  return `limit ${name} = ${value}; to change it: ${setting}`;
+}
+
+function smallDisk(path: string, name: string, value: number): Limit {
+  return { name, value, setting: `nothing: remove files from ${path}, or write to /workspace` };
 }
 
 function memory({ memoryMb }: ExecutionLimits): Limit {

@@ -40,8 +40,10 @@ function describeIssue(issue: z.core.$ZodIssue, given: object): string {
   const [name, ...rest] = issue.path;
   if (name === undefined) return `cannot use these arguments: ${lowered(issue.message)}`;
   if (rest.length === 0 && !Object.hasOwn(given, name)) return `needs the argument ${quote(String(name))}`;
+  // What is wrong with the key itself is said one level deeper.
+  const message = (issue.code === 'invalid_key' ? issue.issues[0]?.message : undefined) ?? issue.message;
   const within = rest.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join('');
-  return `cannot use ${quote(String(name) + within)}: ${lowered(issue.message)}`;
+  return `cannot use ${quote(String(name) + within)}: ${lowered(message)}`;
 }
 
 function invalid(tool: AnyTool, problems: readonly string[], unknown: readonly string[] = []): GloveboxError {
