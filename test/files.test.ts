@@ -425,6 +425,23 @@ describe('a folder', () => {
     ).toBe('[]');
   });
 
+  test.each([
+    ['of a declared length', (tar: Buffer) => tar],
+    ['that comes in chunks', (tar: Buffer) => Readable.toWeb(Readable.from([tar]))],
+  ])('is not made of a tar %s that is cut off', async (_how, toBody) => {
+    const tar = await tarOf({ name: 'cut', content: randomBytes(5000) });
+    for (const end of [100, 2000, 5512, 5700]) {
+      const body = toBody(tar.subarray(0, end)) as BodyInit;
+      const sent = fetch(`${at('cut')}?unpack=1`, { method: 'PUT', body, headers: TAR, duplex: 'half' } as RequestInit);
+      expect(await refusal(sent), `${end} bytes`).toMatchObject({
+        status: 400,
+        code: 'invalid_input',
+        message: 'This is not a tar that can be taken: it ends too early.',
+      });
+    }
+    expect(await python('import os; print(os.path.lexists("cut/cut"))')).toBe('False');
+  });
+
   test('is not made of a tar that holds more than there is room for', async () => {
     const many = await tarOf(...Array.from({ length: 51_000 }, (_, at) => ({ name: `${at}` })));
     expect(await refusal(put('bomb', many, TAR, '?unpack=1'))).toMatchObject({
