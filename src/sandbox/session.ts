@@ -7,7 +7,7 @@ import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, Losable, Sandbox
 import type { JobRecords } from './job-records.ts';
 import { Jobs } from './jobs.ts';
 import { Limiter } from './limiter.ts';
-import { type Load, patienceFor } from './load.ts';
+import { type Load, outcomeOf, patienceFor } from './load.ts';
 import { mergeResets } from './reset.ts';
 import { type FinishJob, type Remains, restoreSession } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -178,7 +178,7 @@ export class Session implements SessionIdentity {
       // Nothing of this program has run, so it may run in the sandbox's successor.
       return this.#executeOnce(request, options);
     });
-    this.#host.count(request, end, performance.now() - started);
+    this.#host.count(request, { status: outcomeOf(end, options.signal) }, performance.now() - started);
     return end;
   }
 
