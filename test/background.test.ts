@@ -20,6 +20,7 @@ interface Followed extends Execution {
 }
 interface Listed {
   execution_id: string;
+  status: string;
   running: boolean;
 }
 
@@ -64,6 +65,9 @@ describe('a background execution', () => {
       .toEqual(['running', 'running', 'running', 'running']);
     const { execution_id } = await start('print("at last")', { session_id });
     expect(await follow(execution_id)).toMatchObject({ status: 'queued', duration_ms: 0, stdout: '' });
+    const statuses = async () => (await jobsOf(session_id)).map(({ status, running }) => ({ status, running }));
+    const running = { status: 'running', running: true };
+    expect(await statuses()).toEqual([running, running, running, running, { status: 'queued', running: true }]);
     const told: unknown[] = [];
     for await (const { event, data } of streamPython(server, { code: 'print(2)', session_id })) {
       if (event === 'progress') {
@@ -80,6 +84,7 @@ describe('a background execution', () => {
       stdout: 'at last\n',
       queued_ms: expect.any(Number),
     });
+    expect((await statuses()).at(-1)).toEqual({ status: 'ok', running: false });
   });
 
   test('is answered at once, goes on without its caller, and tells its result to who waits for the end', async () => {

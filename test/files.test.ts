@@ -72,6 +72,13 @@ async function untar(tar: Buffer): Promise<Record<string, string>> {
 
 const TAR = { 'content-type': 'application/x-tar' };
 
+/** Operations on files that have ended, by status. */
+async function countEnded(): Promise<Record<string, number>> {
+  const metrics = await (await fetch(`${server.url}/metrics`)).text();
+  const samples = metrics.matchAll(/^glovebox_executions_total\{kind="files",status="(\w+)"\} (\d+)$/gm);
+  return Object.fromEntries([...samples].map(([, status, count]) => [status, Number(count)]));
+}
+
 describe('a file that is sent', () => {
   test.each([0, 1, 20 * MIB])('of %d bytes comes back as it was, and code reads it', async (size) => {
     const content = randomBytes(size);
@@ -425,6 +432,23 @@ describe('a folder', () => {
     ).toBe('[]');
   });
 
+  test.each([
+    ['of a declared length', (tar: Buffer) => tar],
+    ['that comes in chunks', (tar: Buffer) => Readable.toWeb(Readable.from([tar]))],
+  ])('is not made of a tar %s that is cut off', async (_how, toBody) => {
+    const tar = await tarOf({ name: 'cut', content: randomBytes(5000) });
+    for (const end of [100, 2000, 5000]) {
+      const sending = { method: 'PUT', body: toBody(tar.subarray(0, end)), headers: TAR, duplex: 'half' };
+      const sent = fetch(`${at('cut')}?unpack=1`, sending as RequestInit);
+      expect(await refusal(sent), `${end} bytes`).toMatchObject({
+        status: 400,
+        code: 'invalid_input',
+        message: 'This is not a tar that can be taken: it ends too early.',
+      });
+    }
+    expect(await python('import os; print(os.path.lexists("cut/cut"))')).toBe('False');
+  });
+
   test('is not made of a tar that holds more than there is room for', async () => {
     const many = await tarOf(...Array.from({ length: 51_000 }, (_, at) => ({ name: `${at}` })));
     expect(await refusal(put('bomb', many, TAR, '?unpack=1'))).toMatchObject({
@@ -514,5 +538,51 @@ describe('the tools for files', () => {
     expect((await tool<Listing>('list_files', {})).files.length).toBeGreaterThan(5);
     for (const name of ['contextlib.py', 'json.py', 'errno.py', 'files.py', 'file_tree.py'])
       expect((await remove(name)).status).toBe(204);
+  });
+});
+
+describe('GET /metrics counts an operation on files', () => {
+  test.each<[string, number, () => Promise<Response>]>([
+    ['ok', 201, () => put('counted', 'data')],
+    ['ok', 200, () => get('counted')],
+    ['ok', 206, () => get('counted', { range: 'bytes=1-2' })],
+    ['ok', 416, () => get('counted', { range: 'bytes=9-' })],
+    ['ok', 200, () => fetch(at('counted'), { method: 'HEAD' })],
+    ['ok', 200, () => get('', {}, '?format=tar')],
+    ['ok', 204, () => remove('counted')],
+    ['error', 404, () => get('counted')],
+    ['error', 404, () => remove('counted')],
+    ['error', 400, () => put('counted', 'no tar', TAR, '?unpack=1')],
+    ['error', 400, () => get('')],
+  ])('as %s when it is answered with %d', async (status, code, call) => {
+    const before = await countEnded();
+    const response = await call();
+    await response.arrayBuffer();
+    expect(response.status).toBe(code);
+    expect(await countEnded()).toEqual({ ...before, [status]: (before[status] ?? 0) + 1 });
+  });
+
+  test('as cancelled when its caller leaves an upload', async () => {
+    const before = await countEnded();
+    const headers = { 'content-length': '1000' };
+    const path = new URL(at('upload')).pathname;
+    const request = httpRequest({ host: '127.0.0.1', port: server.port, path, method: 'PUT', headers });
+    const failed = new Promise((resolve) => request.once('error', resolve));
+    request.write('some');
+    await expect.poll(async () => (await openFiles()).length).toBe(1);
+    request.destroy();
+    await failed;
+    await expect.poll(countEnded).toEqual({ ...before, cancelled: (before['cancelled'] ?? 0) + 1 });
+  });
+
+  test('as cancelled when its caller leaves a download', async () => {
+    await put('large', randomBytes(8 * MIB));
+    const before = await countEnded();
+    const leaving = new AbortController();
+    const { body } = await fetch(at('large'), { signal: leaving.signal });
+    await body?.getReader().read();
+    leaving.abort();
+    await expect.poll(countEnded).toEqual({ ...before, cancelled: (before['cancelled'] ?? 0) + 1 });
+    await remove('large');
   });
 });

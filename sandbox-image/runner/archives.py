@@ -26,7 +26,7 @@ Entry = tuple[list[str], os.stat_result]
 
 
 def main(request: dict[str, Any], root: str = WORKSPACE) -> None:
-    """Does what is asked and answers on stdout. Ends with code 1 when it breaks off in the midst of an answer."""
+    """Does what is asked and answers on stdout. Ends with code 1 when that could not be done to the end."""
     tree = Tree(root)
     with Refusing(root):
         if request["op"] == "restore":

@@ -81,7 +81,7 @@ def send(data: bytes) -> None:
 
 
 class Refusing:
-    """Answers with what went wrong within it, if something did; ends with code 1 where nobody reads the answer any more."""
+    """Answers with what went wrong within it, if something did, and ends with code 1."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -89,15 +89,15 @@ class Refusing:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, BrokenPipeError):
+            # Nobody reads the answer any more.
             sys.exit(1)
         if isinstance(error, OSError):
             error = refusal_of(error, self._path)
-        if not isinstance(error, Refused):
-            return False
-        answer({"error": {"code": error.code, "message": error.message}})
-        return True
+        if isinstance(error, Refused):
+            answer({"error": {"code": error.code, "message": error.message}})
+            sys.exit(1)
 
 
 def answer(value: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ MAX_SCANNED = 50_000
 
 
 def main(request: dict[str, Any], root: str = WORKSPACE) -> None:
-    """Does what is asked and answers on stdout. Ends with code 1 when it breaks off in the midst of an answer."""
+    """Does what is asked and answers on stdout. Ends with code 1 when that could not be done to the end."""
     tree = Tree(root)
     path = request.get("path", "")
     with Refusing(path):

@@ -106,7 +106,7 @@ class FilesTest(unittest.TestCase):
 
     def refusal(self, op: str, path: str, stdin: bytes = b"", **request: Any) -> dict[str, str]:
         header, rest, code = self.ask(op, path, stdin, **request)
-        self.assertEqual((rest, code), (b"", 0))
+        self.assertEqual((rest, code), (b"", 1))
         return header["error"]
 
 
@@ -269,7 +269,7 @@ class Writing(FilesTest):
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
         header, _, code = self.ask("write", "file", whole(b"x" * 2000), before=small)
-        self.assertEqual((header["error"]["code"], code), ("disk_full", 0))
+        self.assertEqual((header["error"]["code"], code), ("disk_full", 1))
         self.assertEqual(os.listdir(self.root), [])
 
 

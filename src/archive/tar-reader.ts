@@ -26,12 +26,12 @@ export async function* readTar(
   try {
     for await (const found of tar) {
       const entry = checker.check(toEntry(found.header));
-      if (entry) yield { entry, body: found as AsyncIterable<Buffer> };
+      if (entry) yield { entry, body: whole.explain(found as AsyncIterable<Buffer>) };
       found.resume();
     }
     await feeding;
   } catch (error) {
-    throw error instanceof GloveboxError || error === whole.failure ? error : notTar('it is malformed', error);
+    throw error instanceof GloveboxError ? error : (whole.failure ?? notTar('it is malformed', error));
   } finally {
     tar.destroy();
   }
@@ -39,7 +39,7 @@ export async function* readTar(
 
 /** Passes bytes on and sees to it that they end as a tar does: the parser takes one that is cut between two entries. */
 class WholeTar {
-  /** What the source threw. */
+  /** What the source threw, or that it ended too early. */
   failure: unknown;
   readonly #source: AsyncIterable<Uint8Array>;
 
@@ -48,18 +48,28 @@ class WholeTar {
   }
 
   async *bytes(): AsyncGenerator<Uint8Array, void, undefined> {
-    let zeros = 0;
+    let [size, zeros] = [0, 0];
     try {
       for await (const chunk of this.#source) {
         const other = chunk.findLastIndex((byte) => byte !== 0);
         zeros = other < 0 ? zeros + chunk.length : chunk.length - 1 - other;
+        size += chunk.length;
         yield chunk;
       }
+      if (zeros < BLOCK || size % BLOCK > 0) throw notTar('it ends too early');
     } catch (error) {
       this.failure = error;
       throw error;
     }
-    if (zeros < BLOCK) throw notTar('it ends too early');
+  }
+
+  /** The bytes of a file in it, whose stream does not tell why it was cut off: that it was destroyed is all it says. */
+  async *explain(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+    try {
+      yield* body;
+    } catch (error) {
+      throw this.failure ?? error;
+    }
   }
 }
 

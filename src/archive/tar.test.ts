@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { setImmediate } from 'node:timers/promises';
 import { type Header, pack } from 'tar-stream';
 import { describe, expect, test } from 'vitest';
 import type { ArchivedEntry, ArchiveEntry } from './entry.ts';
@@ -9,13 +10,14 @@ import { writeTar } from './tar-writer.ts';
 
 const LIMITS = { maxEntries: 100, maxBytes: 10_000_000 };
 
-/** What a tar is read as, in pieces of a size that no block has. */
-async function read(tar: Buffer, limits = LIMITS, pieceBytes = 777) {
+/** What a tar is read as, in pieces of a size that no block has; `pause` goes before each file in it. */
+async function read(tar: Buffer, limits = LIMITS, { pieceBytes = 777, pause = async () => {} } = {}) {
   const pieces = function* () {
     for (let at = 0; at < tar.length; at += pieceBytes) yield tar.subarray(at, at + pieceBytes);
   };
   const found: (Partial<ArchiveEntry> & { content: string })[] = [];
   for await (const { entry, body } of readTar(Readable.from(pieces()), limits)) {
+    await pause();
     found.push({ ...entry, content: (await buffer(body)).toString() });
   }
   return found;
@@ -128,11 +130,36 @@ describe('an archive is refused', () => {
     expect(await read(tar, { maxEntries: 2, maxBytes: 5 })).toHaveLength(2);
   });
 
-  test('wherever it breaks off', async () => {
-    const tar = await tarOf({ name: 'x'.repeat(200), content: 'y'.repeat(600) });
-    for (let end = 0; end < tar.length - 1024; end += 100) {
-      await expect(read(tar.subarray(0, end))).rejects.toThrow('ends too early');
+  test.each([
+    ['at once', async () => {}],
+    ['later', () => setImmediate()],
+  ])('wherever it breaks off, if its files are read %s', async (_when, pause) => {
+    const tar = await tarOf(
+      { name: 'x'.repeat(200), content: 'y'.repeat(600) },
+      { name: 'b', content: 'z'.repeat(600) },
+    );
+    const message = 'This is not a tar that can be taken: it ends too early.';
+    for (let end = 0; end < tar.length; end += 50) {
+      for (const pieceBytes of [100, 777, tar.length]) {
+        const reading = read(tar.subarray(0, end), LIMITS, { pieceBytes, pause });
+        await expect(reading, `${end} bytes`).rejects.toMatchObject({ code: 'invalid_input', message });
+      }
     }
+  });
+
+  test('with what its source threw, to whoever reads a file in it', async () => {
+    const tar = await tarOf({ name: 'a', content: 'y'.repeat(2000) });
+    const failure = new Error('gone');
+    async function* broken() {
+      yield tar.subarray(0, 1000);
+      throw failure;
+    }
+    for await (const { body } of readTar(broken(), LIMITS)) {
+      await setImmediate();
+      await expect(buffer(body)).rejects.toBe(failure);
+      break;
+    }
+    expect.assertions(1);
   });
 
   test('whatever byte of its header is not what it was', async () => {

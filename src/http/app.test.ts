@@ -51,11 +51,26 @@ describe('routes', () => {
   });
 
   test.each([
+    ['GET', '/sessions/', '/sessions?'],
+    ['DELETE', '/sessions/', '/sessions?'],
+    ['GET', '/executions/', '/executions/:id?'],
+    ['GET', '/health/', '/health?'],
+    ['GET', '/tools/', '/tools?'],
+    ['POST', '/execute/', '/execute?'],
+    ['GET', '/sessions//files', '/sessions/:id/files?'],
+  ])('%s %s is an unknown one as well', async (method, path, meant) => {
+    const { status, json } = await send(path, { method });
+    expect(status).toBe(404);
+    expect(json().error).toMatchObject({ code: 'not_found', hint: expect.stringContaining(`Did you mean ${meant}`) });
+  });
+
+  test.each([
     ['/execute', 'GET', 'POST'],
     ['/tools', 'POST', 'GET, HEAD'],
     ['/sessions/x', 'PATCH', 'GET, HEAD, DELETE'],
     ['/sessions', 'DELETE', 'POST, GET, HEAD'],
     ['/sessions/x/files', 'POST', 'GET, HEAD, PUT, DELETE'],
+    ['/sessions/x/files/', 'POST', 'GET, HEAD, PUT, DELETE'],
     ['/sessions/x/files/a/b', 'POST', 'GET, HEAD, PUT, DELETE'],
   ])('%s does not do %s', async (path, method, allow) => {
     const { status, headers, json } = await send(path, { method });

@@ -141,5 +141,8 @@ function matches(pattern: string, path: string): boolean {
     expected.pop();
     found.splice(expected.length);
   }
-  return expected.length === found.length && expected.every((part, at) => part.startsWith(':') || part === found[at]);
+  return (
+    expected.length === found.length &&
+    expected.every((part, at) => (part.startsWith(':') ? found[at] !== '' : part === found[at]))
+  );
 }

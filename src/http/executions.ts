@@ -11,6 +11,20 @@ import { readId } from './sessions.ts';
 const NUMBERS = ['wait_s', 'stdout_offset', 'stderr_offset'];
 const idParameter = { name: 'id', in: 'path', required: true, schema: { type: 'string' } };
 
+const listed = {
+  type: 'object',
+  properties: {
+    execution_id: { type: 'string' },
+    started_at: { type: 'string', format: 'date-time' },
+    status: {
+      enum: ['queued', 'running', 'ok', 'error', 'timeout', 'cancelled', 'out_of_memory', 'crashed'],
+      description: 'What it ended as, once it has: `error` as well if it could not be run.',
+    },
+    running: { type: 'boolean', description: 'Whether it is queued or running.' },
+  },
+  required: ['execution_id', 'started_at', 'status', 'running'],
+};
+
 /** Following and cancelling background executions, and ending contexts. */
 export function executionRoutes({
   tools,
@@ -57,7 +71,11 @@ export function executionRoutes({
       summary: 'The background executions of a session.',
       operation: {
         parameters: [sessionParameter],
-        responses: jsonResponse(200, 'The newest last.', { type: 'object' }),
+        responses: jsonResponse(200, 'The newest last.', {
+          type: 'object',
+          properties: { executions: { type: 'array', items: listed } },
+          required: ['executions'],
+        }),
       },
       handle: (c) => c.json({ executions: sessions.get(c.var.owner, readId(c)).listJobs() }),
     },

@@ -34,7 +34,7 @@ export async function sendFile(
     'Last-Modified': modified,
   });
   if (range && isOutside(range, file)) {
-    await file.close();
+    await finish(file);
     release();
     const error = new GloveboxError(
       'invalid_input',
@@ -44,7 +44,7 @@ export async function sendFile(
   }
   headers.set('Content-Length', String(isHead ? file.entry.size : file.length));
   if (isHead) {
-    await file.close();
+    await finish(file);
     release();
     return new Response(null, { headers });
   }
@@ -75,11 +75,20 @@ export async function sendFolder(
   return new Response(toBody(tar, release), { headers });
 }
 
+/** Lets a read of no bytes end by itself: what is ended counts as one that its caller has left. */
+async function finish({ bytes, close }: FileStream): Promise<void> {
+  try {
+    for await (const _ of bytes);
+  } finally {
+    await close();
+  }
+}
+
 /** Pulled by the client; when that goes away, what sends in the sandbox ends. */
 export function toBody({ bytes, close }: FileStream, release: () => void): ReadableStream<Uint8Array> {
   const iterator = bytes[Symbol.asyncIterator]();
-  const end = async () => {
-    await close();
+  const end = async (failure?: unknown) => {
+    await close(failure);
     release();
   };
   return new ReadableStream<Uint8Array>({
@@ -90,11 +99,11 @@ export function toBody({ bytes, close }: FileStream, release: () => void): Reada
         await end();
         controller.close();
       } catch (error) {
-        await end();
+        await end(error);
         controller.error(error);
       }
     },
-    cancel: end,
+    cancel: () => end(),
   });
 }
 

@@ -86,7 +86,7 @@ export class FileCall {
     try {
       return { call, answer: await call.#answer(schema) };
     } catch (error) {
-      await call.close();
+      await call.close(error);
       throw error;
     }
   }
@@ -116,9 +116,9 @@ export class FileCall {
     return end;
   }
 
-  /** Ends the operation, wherever it is. Idempotent. */
-  async close(): Promise<void> {
-    this.#cancel.abort();
+  /** Ends the operation, wherever it is, because nobody wants more of it or for a failure. Idempotent. */
+  async close(failure?: unknown): Promise<void> {
+    this.#cancel.abort(failure);
     this.#output.discard();
     await this.#end.catch(() => {});
   }
@@ -138,7 +138,7 @@ export class FileCall {
 
   /** A program that says nothing sensible is not waited for. */
   #endOfSilence(): Promise<ExecutionEnd> {
-    this.#cancel.abort();
+    this.#cancel.abort(garbled());
     return this.#end;
   }
 

@@ -2,6 +2,7 @@ import { buffer } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest } from './execution.ts';
 import { SessionFiles } from './files.ts';
+import { outcomeOf } from './load.ts';
 
 type Say = (text: string | Buffer) => Promise<void>;
 /** Ends as it says, or well. */
@@ -94,11 +95,14 @@ describe('what a sandbox says of a file', () => {
   });
 
   test('is not held when there is too much of it to read at once', async () => {
-    const files = filesOf(async (say) => {
+    let ended: AbortSignal | undefined;
+    const files = filesOf(async (say, { options }) => {
+      ended = options.signal;
       await say(line({ ok: true, entry: { ...entry, size: 2 ** 40 }, offset: 0, length: 2 ** 40 }));
       await forever;
     });
     await expect(files.read('a', {}, 1000)).rejects.toMatchObject({ code: 'payload_too_large' });
+    expect(outcomeOf({ status: 'cancelled', exitCode: null }, ended ?? AbortSignal.abort())).toBe('error');
   });
 
   test('waits until it is taken, and ends when nobody wants more', async () => {

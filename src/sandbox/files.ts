@@ -24,8 +24,8 @@ export type FileRange = { readonly offset?: number; readonly length?: number } |
 /** Bytes that come as they are taken; whoever has it takes or closes it. */
 export interface FileStream {
   readonly bytes: AsyncIterable<Buffer>;
-  /** Ends what sends them. Idempotent. */
-  close(): Promise<void>;
+  /** Ends what sends them, because nobody wants more or for a failure. Idempotent. */
+  close(failure?: unknown): Promise<void>;
 }
 
 /** A file that is being read. */
@@ -94,7 +94,7 @@ export class SessionFiles {
   async open(path: string, range: FileRange = {}): Promise<OpenFile> {
     const { call, answer } = await this.#start({ op: 'read', path, ...range }, readSchema, { streams: true });
     const { entry, offset, length } = answer;
-    return { entry, offset, length, bytes: call.bytes(length), close: () => call.close() };
+    return { entry, offset, length, bytes: call.bytes(length), close: (failure) => call.close(failure) };
   }
 
   /** Reads a part of a file that fits in memory. @throws GloveboxError `payload_too_large` if there is more than `most`. */
@@ -116,8 +116,9 @@ export class SessionFiles {
       const chunks: Buffer[] = [];
       for await (const chunk of bytes) chunks.push(chunk);
       return { ...file, content: Buffer.concat(chunks) };
-    } finally {
-      await close();
+    } catch (error) {
+      await close(error);
+      throw error;
     }
   }
 
@@ -141,7 +142,7 @@ export class SessionFiles {
     const limits: ArchiveLimits = { maxEntries: MAX_ARCHIVE_ENTRIES, maxBytes };
     const request: FileRequest = { op: 'pack', path, max_entries: limits.maxEntries, max_bytes: maxBytes };
     const { call } = await this.#start(request, packSchema, { streams: true });
-    return { bytes: writeTar(decodeBundle(call.bytes(), limits)), close: () => call.close() };
+    return { bytes: writeTar(decodeBundle(call.bytes(), limits)), close: (failure) => call.close(failure) };
   }
 
   /** Unpacks a tar into a folder; if it is refused half-way, the files before that stay. */

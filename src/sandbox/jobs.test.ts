@@ -1,15 +1,22 @@
 import { describe, expect, it } from 'vitest';
-import { Jobs } from './jobs.ts';
+import { Jobs, statusOf } from './jobs.ts';
 
 describe('background jobs', () => {
   it('run until their end and keep what came of them', async () => {
     const jobs = new Jobs();
     const work = Promise.withResolvers<Record<string, unknown>>();
-    const job = jobs.start('a', () => work.promise);
-    expect(job.outcome).toBeUndefined();
-    work.resolve({ status: 'ok' });
+    let begin = () => {};
+    const job = jobs.start('a', (_signal, onBegin) => {
+      begin = onBegin;
+      return work.promise;
+    });
+    expect([job.outcome, statusOf(job)]).toEqual([undefined, 'queued']);
+    begin();
+    expect(statusOf(job)).toBe('running');
+    work.resolve({ status: 'timeout' });
     await job.ended;
-    expect(jobs.get('a')?.outcome).toEqual({ result: { status: 'ok' } });
+    expect(jobs.get('a')?.outcome).toEqual({ result: { status: 'timeout' } });
+    expect(statusOf(job)).toBe('timeout');
   });
 
   it('keep the error of one that could not run', async () => {
@@ -17,6 +24,7 @@ describe('background jobs', () => {
     const job = new Jobs().start('a', () => Promise.reject(error));
     await job.ended;
     expect(job.outcome).toEqual({ error });
+    expect(statusOf(job)).toBe('error');
   });
 
   it('are told to stop when they are cancelled', async () => {

@@ -1,4 +1,5 @@
 import { GloveboxError } from '../errors.ts';
+import type { ExecutionStatus } from './execution.ts';
 import { fromRecord, type JobRecord, type JobRecords, toRecord } from './job-records.ts';
 
 /** Ended jobs of a session whose results are kept. */
@@ -23,6 +24,14 @@ export interface Job {
 
 /** What came of it: the tool's output, or why it could not be run. */
 export type JobOutcome = { readonly result: Record<string, unknown> } | { readonly error: unknown };
+
+export type JobStatus = 'queued' | 'running' | ExecutionStatus;
+
+/** What it waits for or does, then what it ended as: `error` as well if it could not be run. */
+export function statusOf({ begunAt, outcome }: Pick<Job, 'begunAt' | 'outcome'>): JobStatus {
+  if (!outcome) return begunAt ? 'running' : 'queued';
+  return 'result' in outcome ? (outcome.result['status'] as ExecutionStatus) : 'error';
+}
 
 /** How to run a job; `onBegin` is called when its program is started. */
 type Run = (signal: AbortSignal, onBegin: () => void) => Promise<Record<string, unknown>>;

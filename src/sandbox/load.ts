@@ -1,3 +1,4 @@
+import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest } from './execution.ts';
 import { type FairLimits, FairQueue } from './fair-queue.ts';
 import type { EnterOptions } from './turn.ts';
@@ -26,6 +27,15 @@ export interface LoadFigures {
 /** How long a call with such a time limit waits until it runs, in all. */
 export function patienceFor({ timeoutMs }: Pick<ExecutionOptions, 'timeoutMs'>): number {
   return Math.max(LEAST_PATIENCE_MS, timeoutMs);
+}
+
+/**
+ * What an execution counts as. Only one that its caller has left is `cancelled`: what was ended because it had failed
+ * already, or what it was sent had, is an `error`.
+ */
+export function outcomeOf({ status }: ExecutionEnd, signal: AbortSignal): ExecutionEnd['status'] {
+  const isLeft = signal.aborted && !(signal.reason instanceof GloveboxError);
+  return status === 'cancelled' && !isLeft ? 'error' : status;
 }
 
 interface Tally {
@@ -66,7 +76,7 @@ export class Load {
     return this.#queue.retryAfterS(owner);
   }
 
-  count(request: ExecutionRequest, { status }: ExecutionEnd, durationMs: number): void {
+  count(request: ExecutionRequest, { status }: Pick<ExecutionEnd, 'status'>, durationMs: number): void {
     const kind = request.kind ?? 'code';
     const seconds = durationMs / 1000;
     const tally = this.#tallies.get(kind) ?? { byStatus: new Map(), secondsInAll: 0, counts: BUCKETS_S.map(() => 0) };

@@ -5,9 +5,9 @@ import type { Archives } from './archives.ts';
 import { Contexts } from './contexts.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, Losable, SandboxReset } from './execution.ts';
 import type { JobRecords } from './job-records.ts';
-import { Jobs } from './jobs.ts';
+import { type JobStatus, Jobs, statusOf } from './jobs.ts';
 import { Limiter } from './limiter.ts';
-import { type Load, patienceFor } from './load.ts';
+import { type Load, outcomeOf, patienceFor } from './load.ts';
 import { mergeResets } from './reset.ts';
 import { type FinishJob, type Remains, restoreSession } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -52,6 +52,8 @@ export interface SessionSummary {
 export interface JobSummary {
   execution_id: string;
   started_at: string;
+  status: JobStatus;
+  /** Whether it has yet to end, be it that it waits for its turn. */
   running: boolean;
 }
 
@@ -178,7 +180,7 @@ export class Session implements SessionIdentity {
       // Nothing of this program has run, so it may run in the sandbox's successor.
       return this.#executeOnce(request, options);
     });
-    this.#host.count(request, end, performance.now() - started);
+    this.#host.count(request, { status: outcomeOf(end, options.signal) }, performance.now() - started);
     return end;
   }
 
@@ -209,10 +211,11 @@ export class Session implements SessionIdentity {
 
   /** Its background executions, the newest last. */
   listJobs(): JobSummary[] {
-    return this.jobs.list().map(({ id, startedAt, outcome }) => ({
-      execution_id: id,
-      started_at: startedAt.toISOString(),
-      running: !outcome,
+    return this.jobs.list().map((job) => ({
+      execution_id: job.id,
+      started_at: job.startedAt.toISOString(),
+      status: statusOf(job),
+      running: !job.outcome,
     }));
   }
 

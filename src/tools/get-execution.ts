@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { SessionFiles } from '../sandbox/files.ts';
-import type { Job } from '../sandbox/jobs.ts';
+import { type Job, statusOf } from '../sandbox/jobs.ts';
 import type { Session } from '../sandbox/session.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
 import { describeRest, readStream, type TextStream } from './output-parts.ts';
@@ -115,7 +115,7 @@ function describeRunning(session: Session, job: Job): ExecutionOutput {
   return {
     session_id: session.id,
     execution_id: job.id,
-    status: begunAt ? 'running' : 'queued',
+    status: statusOf(job),
     exit_code: null,
     stdout: '',
     stderr: '',
