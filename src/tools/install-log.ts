@@ -15,23 +15,20 @@ interface Reported extends PackageResult {
 }
 
 const text = z.string().max(20_000);
+const packageSchema = z.object({
+  name: text,
+  requested: text,
+  status: z.enum(['installed', 'already_satisfied', 'failed', 'not_attempted']),
+  version: text.nullable(),
+  error: text.nullable(),
+  /** The limit of the sandbox that stands behind it; the installer of an older image says none. */
+  denied: text.nullish(),
+});
 /** A line of the installer in the sandbox (sandbox-image/runner/installer.py), which is hostile like all of it. */
 const message = z.union([
   z.object({ phase: z.enum(['resolving', 'installing']), count: z.number().int().optional() }),
   z.object({ log: text }),
-  z.object({
-    packages: z.array(
-      z.object({
-        name: text,
-        requested: text,
-        status: z.enum(['installed', 'already_satisfied', 'failed', 'not_attempted']),
-        version: text.nullable(),
-        error: text.nullable(),
-        /** The limit of the sandbox that stands behind it; the installer of an older image says none. */
-        denied: text.nullish(),
-      }),
-    ),
-  }),
+  z.object({ packages: z.array(packageSchema) }),
 ]);
 
 const MAX_LINE = 1024 * 1024;
@@ -46,7 +43,8 @@ export class InstallLog implements DownloadListener {
   readonly #problems = new Map<string, string>();
   #line = '';
   #log = '';
-  #reported: readonly Reported[] = [];
+  /** What was last said of each requirement, by its text: before its end the installer tells of some at a time. */
+  readonly #reported = new Map<string, Reported | undefined>();
 
   constructor(
     requirements: readonly { readonly name: string; readonly requirement: string }[],
@@ -54,6 +52,7 @@ export class InstallLog implements DownloadListener {
   ) {
     this.#requirements = requirements;
     this.#onProgress = onProgress;
+    for (const { requirement } of requirements) this.#reported.set(requirement, undefined);
   }
 
   take(chunk: Buffer): void {
@@ -73,8 +72,8 @@ export class InstallLog implements DownloadListener {
 
   /** One result for each requirement; `reason` is why those have none of which nothing was said. */
   results(reason: string | undefined): PackageResult[] {
-    return this.#requirements.map(({ name, requirement }, index) => {
-      const said = this.#reported[index];
+    return this.#requirements.map(({ name, requirement }) => {
+      const said = this.#reported.get(requirement);
       if (said && said.status !== 'not_attempted') return this.#explained(said, name, requirement);
       const error = reason ?? 'The installer said nothing of it.';
       return { name, requested: requirement, status: 'not_attempted', error };
@@ -83,7 +82,7 @@ export class InstallLog implements DownloadListener {
 
   /** The limit of the sandbox that packages failed by, if one stands behind it. */
   get denied(): string | undefined {
-    return this.#reported.find(({ denied }) => denied !== undefined)?.denied;
+    return [...this.#reported.values()].find((said) => said?.denied !== undefined)?.denied;
   }
 
   text(): string {
@@ -112,13 +111,15 @@ export class InstallLog implements DownloadListener {
     } else if ('log' in parsed.data) {
       this.#addToLog(parsed.data.log);
     } else {
-      this.#reported = parsed.data.packages.map(({ version, error, denied, ...rest }) => ({
-        ...rest,
-        version: version ?? undefined,
-        error: error ?? undefined,
-        denied: denied ?? undefined,
-      }));
+      for (const said of parsed.data.packages) this.#note(said);
     }
+  }
+
+  /** Of nothing but what was asked for: who says it may be hostile. */
+  #note({ version, error, denied, ...said }: z.infer<typeof packageSchema>): void {
+    if (!this.#reported.has(said.requested)) return;
+    const known = { version: version ?? undefined, error: error ?? undefined, denied: denied ?? undefined };
+    this.#reported.set(said.requested, { ...said, ...known });
   }
 
   #addToLog(words: string): void {
