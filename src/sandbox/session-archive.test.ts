@@ -70,3 +70,22 @@ test('a checkpoint of nothing is ended by force', async () => {
   expect(ends).toEqual(['by itself']);
   void archive.abandon();
 });
+
+test('a checkpoint that the end of its session breaks off is warned of as one that failed', async () => {
+  const said: string[] = [];
+  const log = { ...createLog('error'), warn: (message: string) => void said.push(message) };
+  const sandbox = {
+    lost: false,
+    execute: (_: ExecutionRequest, { signal }: ExecutionOptions) =>
+      new Promise((resolve) => {
+        signal.addEventListener('abort', () => resolve({ status: 'cancelled', exitCode: null }));
+      }),
+  } as unknown as Sandbox;
+  const limits = { checkpointAfterS: 5, diskMb: 1 };
+  const archive = new SessionArchive(IDENTITY, { limits, store: {}, log } as unknown as Archives);
+  archive.watch(sandbox);
+  await vi.advanceTimersByTimeAsync(5000);
+  await archive.discard();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(said).toEqual([]);
+});

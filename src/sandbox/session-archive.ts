@@ -185,12 +185,16 @@ export class SessionArchive {
     if (this.#saving) return this.#schedule(sandbox, 1);
     const started = performance.now();
     let failed = false;
+    let cancelled: AbortSignal | undefined;
     try {
       await this.#run(async (signal) => {
+        cancelled = signal;
         const known = this.#record ? await this.#archives.store.marks(this.#record) : [];
         await this.#save(sandbox, { signal, known, pace: PACE, evenIfEmpty: false });
       });
     } catch (error) {
+      // Its session was closed, or lost what it was to read: nobody wants it any more.
+      if (cancelled?.aborted) return;
       failed = true;
       if (error instanceof BrokenArchive) await this.discard().catch(() => {});
       const { id: session, owner } = this.#session;
