@@ -340,8 +340,10 @@ export class Sessions {
     await this.#waitFor(this.#options.prepare(waiting), waiting);
     for (;;) {
       const existing = this.#book.find(owner, id);
-      if (existing) existing.uses += 1;
-      if (existing) return { session: existing, created: false };
+      if (existing) {
+        existing.uses += 1;
+        return { session: existing, created: false };
+      }
       const left = this.#room.forSession(owner);
       if (!left) break;
       await this.#waitFor(left, waiting);
