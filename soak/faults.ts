@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { addKey } from '../src/http/key-file.ts';
+import { freePort } from '../test/free-port.ts';
 import { History } from './faults/history.ts';
 import { Monkey } from './faults/monkey.ts';
 import { Plant } from './faults/plant.ts';
@@ -12,7 +13,6 @@ import { openRunEngine } from './own-engine.ts';
 import { createRandom } from './random.ts';
 import { filesIn } from './sample.ts';
 import { ServerLog } from './server-log.ts';
-import { freePort } from './setting.ts';
 
 const USAGE = `Usage: npm run faults [-- --minutes 10 --seed N]
 

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { residentOf } from '../bench/use.ts';
 import type { Outside } from './outside.ts';
 
 const MIB = 2 ** 20;
@@ -58,7 +59,7 @@ export async function takeSample(places: Places, executions: number, seconds: nu
     stateSize: files.reduce((sum, path) => sum + sizeOf(path), 0) / MIB,
     tempFiles: filesIn(places.tempDir).length,
     engineDescriptors: engine === undefined ? 0 : descriptorsOf(engine),
-    engineRss: engine === undefined ? 0 : residentOf(engine),
+    engineRss: engine === undefined ? 0 : (residentOf(engine) ?? 0),
   };
 }
 
@@ -102,8 +103,4 @@ function targetOf(link: string): string {
   } catch {
     return '';
   }
-}
-
-function residentOf(pid: number): number {
-  return Number(/^VmRSS:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
 }

@@ -1,9 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Server, startServer } from '../bench/server.ts';
+import { freePort } from '../test/free-port.ts';
 import { type Cancelling, openCancelling } from './cancelling.ts';
 import { Outside } from './outside.ts';
 import { openRunEngine } from './own-engine.ts';
@@ -52,13 +52,4 @@ export async function openSetting(
   const places = { pid: server.pid, enginePid: engine.pid, stateDir, tempDir, probe, outside };
   const owned = stack.move();
   return { server, places, outside, cancelling, log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
-}
-
-/** A port that was free a moment ago: a server on it has a name, and so a state that outlives it. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address ? address.port : 0;
 }

@@ -3,16 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type Docker from 'dockerode';
 import { describe, expect, test } from 'vitest';
+import { freePort } from './free-port.ts';
 import { callTool, type Execution, openSession, post, runPython, userOf } from './rest-client.ts';
-import {
-  containerOfUser,
-  containersOf,
-  freePort,
-  newStateDir,
-  processesOf,
-  type Server,
-  startServer,
-} from './server.ts';
+import { containerOfUser, containersOf, newStateDir, processesOf, type Server, startServer } from './server.ts';
 import { makeWheel } from './support/distributions.ts';
 import { IndexServer } from './support/index-server.ts';
 

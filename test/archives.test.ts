@@ -5,17 +5,9 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { type Header, pack } from 'tar-stream';
 import { describe, expect, test } from 'vitest';
+import { freePort } from './free-port.ts';
 import { callTool, type ErrorAnswer, openSession, post, runPython, userOf } from './rest-client.ts';
-import {
-  containerOfUser,
-  containersOf,
-  environment,
-  freePort,
-  newStateDir,
-  runCli,
-  type Server,
-  startServer,
-} from './server.ts';
+import { containerOfUser, containersOf, environment, newStateDir, runCli, type Server, startServer } from './server.ts';
 import { archivesOf, untilSaved } from './support/archives.ts';
 import { makeWheel } from './support/distributions.ts';
 import { IndexServer } from './support/index-server.ts';

@@ -10,8 +10,9 @@ import { runCommand } from '../src/docker/child.ts';
 import { buildControlImage } from '../src/docker/control-image.ts';
 import { version } from '../src/main.ts';
 import { connectCommand, runPythonBy } from './clients.ts';
+import { freePort } from './free-port.ts';
 import { runPython } from './rest-client.ts';
-import { engine, freePort, runShell } from './server.ts';
+import { engine, runShell } from './server.ts';
 import { type ComposeCommand, findCompose } from './setup/compose.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { freePort } from './free-port.ts';
 import { openSession, runPython, userOf } from './rest-client.ts';
-import { containerOfUser, containersOf, freePort, newStateDir, processesOf, startServer } from './server.ts';
+import { containerOfUser, containersOf, newStateDir, processesOf, startServer } from './server.ts';
 import { startStdio } from './stdio-process.ts';
 
 const idsOf = async (server: { stateDir: string }) => (await containersOf(server)).map(({ Id }) => Id).sort();

@@ -2,8 +2,9 @@ import { existsSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { freePort } from './free-port.ts';
 import { sendRaw } from './raw-request.ts';
-import { containersOf, environment, freePort, newStateDir, runCli, startServer } from './server.ts';
+import { containersOf, environment, newStateDir, runCli, startServer } from './server.ts';
 
 /** Starts a server that is to refuse; what it said, once it is seen that nothing is left of it. */
 async function refusedStart(env: Record<string, string>): Promise<string> {

@@ -5,8 +5,9 @@ import { pack } from 'tar-stream';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../src/config.ts';
 import { ensureImage } from '../src/docker/image.ts';
+import { freePort } from './free-port.ts';
 import { openSession, runPython, userOf } from './rest-client.ts';
-import { containerOfUser, containersOf, engine, freePort, newStateDir, startServer } from './server.ts';
+import { containerOfUser, containersOf, engine, newStateDir, startServer } from './server.ts';
 import { untilSaved } from './support/archives.ts';
 
 const FRAMES = new URL('../sandbox-image/runner/frames.py', import.meta.url);
