@@ -1,0 +1,41 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { Engine } from './engine.ts';
+import { killAll } from './kill-all.ts';
+
+// Of these vitest fakes only the globals.
+vi.mock('node:timers/promises', () => ({ setTimeout: (ms: number) => new Promise((done) => setTimeout(done, ms)) }));
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** The result of `killAll` and how many kills it took, where only the kill of that number ends what runs. */
+async function kill(effective: number, killUser: () => Promise<void> = async () => {}) {
+  let kills = 0;
+  const engine: Pick<Engine, 'killUser' | 'hasProcesses'> = {
+    killUser: () => {
+      kills += 1;
+      return killUser();
+    },
+    hasProcesses: async () => kills < effective,
+  };
+  const ended = killAll(engine as Engine, 'one', 10_000);
+  await vi.runAllTimersAsync();
+  return { isEmpty: await ended, kills };
+}
+
+test('one kill ends what runs', async () => {
+  expect(await kill(1)).toEqual({ isEmpty: true, kills: 1 });
+});
+
+test('a kill that found no room for its own process was taken for one that killing does not help against', async () => {
+  expect(await kill(3)).toEqual({ isEmpty: true, kills: 3 });
+});
+
+test('what outlasts every kill is not said to be gone, nor waited for without end', async () => {
+  const start = performance.now();
+  expect((await kill(Number.POSITIVE_INFINITY)).isEmpty).toBe(false);
+  expect(performance.now() - start).toBeLessThan(3000);
+});
+
+test('a kill that does not end is not tried again', async () => {
+  expect(await kill(1, () => new Promise(() => {}))).toEqual({ isEmpty: false, kills: 1 });
+});
