@@ -227,6 +227,10 @@ class Runner:
             self.on_end(execution)
 
     def on_report(self, execution: Execution, report: dict[str, Any]) -> None:
+        if not execution.stream:
+            # It had nothing to say but that it ends, which it may not have done yet.
+            self.forget(execution)
+            return
         execution.report = report
         if report.get("alive"):
             execution.owe_what_is_there()

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import select
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +17,9 @@ RUNNER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, RUNNER)
 
 import frames  # noqa: E402
+from execution import Execution  # noqa: E402
 from installed import find_distributions  # noqa: E402
+from runner import Runner  # noqa: E402
 
 
 @dataclass
@@ -345,6 +349,20 @@ class RunnerTest(unittest.TestCase):
         client = Client()
         self.assertTrue(client.ready.wait(5))
         client.close()
+
+
+class SparesTest(unittest.TestCase):
+    def test_a_process_that_had_said_that_it_ends_was_given_a_request_before_it_had_ended(self) -> None:
+        runner = Runner(None)
+        ours, theirs = socket.socketpair()
+        request_out, request_in = os.pipe()
+        self.addCleanup(os.close, request_out)
+        spare = Execution(os.getpid(), ours, request_in, {})
+        with ours, theirs:
+            runner.spares._take(spare)
+            theirs.sendall(json.dumps(frames.NO_PROCESS).encode() + b"\n")
+            runner.on_supervisor(spare, ours.fileno(), select.EPOLLIN)
+            self.assertIsNone(runner.spares.ready)
 
 
 class StreamsTest(unittest.TestCase):
