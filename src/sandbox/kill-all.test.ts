@@ -33,7 +33,7 @@ test('a kill that found no room for its own process was taken for one that killi
 test('what outlasts every kill is not said to be gone, nor waited for without end', async () => {
   const start = performance.now();
   expect((await kill(Number.POSITIVE_INFINITY)).isEmpty).toBe(false);
-  expect(performance.now() - start).toBeLessThan(3000);
+  expect(performance.now() - start).toBeLessThan(6000);
 });
 
 test('a kill that does not end is not tried again', async () => {

@@ -2,25 +2,24 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Engine } from './engine.ts';
 import { within } from './stop-signal.ts';
 
-/** For the kill from outside: one in a fork bomb was measured to take 1.4 s. */
-const UID_KILL_MS = 3000;
-/** For kills one after the other: where no further process fits in, one ends without having killed. */
-const KILLS_MS = 2000;
+/** For kills from outside until one has ended all: docs/decisions/kill-from-outside.md. */
+const KILL_ALL_MS = 5000;
 
 const EMPTY_LOOKS = 8;
 const EMPTY_LOOK_EVERY_MS = 50;
 
 /**
  * Ends every process of that user in a sandbox; true when none is left.
+ * Kills again if need be: where no further process fits in, the one that is to kill ends without having done so.
  * @throws GloveboxError `sandbox_lost` or `engine_unavailable`
  */
 export async function killAll(engine: Engine, id: string, uid: number): Promise<boolean> {
-  const lastKill = performance.now() + KILLS_MS;
-  do {
-    const ended = engine.killUser(id, uid).then(() => true);
-    if (!(await within(UID_KILL_MS, ended))) return false;
+  const deadline = performance.now() + KILL_ALL_MS;
+  for (let left = KILL_ALL_MS; left > 0; left = deadline - performance.now()) {
+    const killed = engine.killUser(id, uid).then(() => true);
+    if (!(await within(left, killed))) return false;
     if (await isEmpty(engine, id, uid)) return true;
-  } while (performance.now() < lastKill);
+  }
   return false;
 }
 
