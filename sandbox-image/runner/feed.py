@@ -1,9 +1,15 @@
 """Standard input that the control plane streams to a program."""
 
+import fcntl
 import os
 from collections.abc import Callable
 
-import frames
+_PIPE = 1024 * 1024
+"""Bytes that a pipe may hold by the kernel's default: sent while the program is still getting ready for them."""
+_LEAST_GRANT = 256 * 1024
+"""Many small grants would be as many frames."""
+CREDIT = _PIPE + _LEAST_GRANT
+"""Bytes that may be under way."""
 
 
 class Feed:
@@ -12,20 +18,27 @@ class Feed:
     def __init__(self, descriptor: int, grant: Callable[[int], None], watch: Callable[[int, bool], None]) -> None:
         """`grant` gets the bytes that may be sent; `watch` whether to call `flush` when the pipe takes more."""
         os.set_blocking(descriptor, False)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE)
+        except OSError:
+            # More than this user's pipes may hold together: it is slower, and works as well.
+            pass
         self.descriptor = descriptor
         self._grant = grant
         self._watch = watch
         self._waiting = bytearray()
         """Not taken yet by the pipe; bounded by the credit given."""
+        self._taken = 0
+        """By the pipe or by nobody, and not granted again yet."""
         self._finishing = False
 
     def invite(self) -> None:
-        self._grant(frames.INITIAL_CREDIT)
+        self._grant(CREDIT)
 
     def deliver(self, data: bytes) -> None:
         if self.descriptor < 0:
             # The program reads no more: what it is sent is gone, as into a closed pipe.
-            self._grant(len(data))
+            self._grant_again(len(data))
             return
         self._waiting += data
         self.flush()
@@ -50,13 +63,18 @@ class Feed:
             taken += len(self._waiting)
             self._waiting.clear()
             self.close()
-        if taken:
-            self._grant(taken)
+        self._grant_again(taken)
         if self.descriptor >= 0:
             if self._finishing and not self._waiting:
                 self.close()
             else:
                 self._watch(self.descriptor, bool(self._waiting))
+
+    def _grant_again(self, taken: int) -> None:
+        self._taken += taken
+        if self._taken >= _LEAST_GRANT:
+            self._grant(self._taken)
+            self._taken = 0
 
     def close(self) -> None:
         if self.descriptor >= 0:

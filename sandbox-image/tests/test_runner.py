@@ -16,6 +16,7 @@ from typing import Any
 RUNNER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "runner")
 sys.path.insert(0, RUNNER)
 
+import feed  # noqa: E402
 import frames  # noqa: E402
 from execution import Execution  # noqa: E402
 from installed import find_distributions  # noqa: E402
@@ -392,10 +393,10 @@ class StreamsTest(unittest.TestCase):
         outcome = self.client.start("import os, time\nos.close(0)\nprint('closed')\ntime.sleep(0.5)", stdin_stream=True)
         self.assertTrue(outcome.printed.wait(10))
         self.assertTrue(outcome.credited.wait(10))
-        self.client.tell(frames.DATA, outcome, b"x" * 200_000)
+        self.client.tell(frames.DATA, outcome, b"x" * 300_000)
         self.assertTrue(outcome.ended.wait(10))
         self.assertEqual(report_of(outcome)["exit_code"], 0)
-        self.assertEqual(outcome.credit, frames.INITIAL_CREDIT + 200_000)
+        self.assertEqual(outcome.credit, feed.CREDIT + 300_000)
 
     def test_output_beyond_the_inline_limit_is_kept_in_a_file_up_to_its_limit(self) -> None:
         keep = {"id": "exe_1", "inline": 1000, "limit": 50_000, "total": 120_000}
