@@ -6,7 +6,8 @@ const HEAP_ROOM = 8;
 const MOST_HEAP_SLOPE = 0.5;
 const MOST_RSS_SLOPE = 3;
 const BUFFER_ROOM = 4;
-const DESCRIPTOR_ROOM = 4;
+/** Connections to the engine, of which as many stay open for the next calls as were needed at once. */
+const DESCRIPTOR_ROOM = 16;
 /** Of fewer executions a line says nothing: what is made once is still being made. */
 const FEWEST_FOR_SLOPE = 5000;
 
