@@ -8,14 +8,17 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 /** The result of `killAll` and how many kills it took, where only the kill of that number ends what runs. */
-async function kill(effective: number, killUser: () => Promise<void> = async () => {}) {
+async function kill(effective: number, { killUser = async () => {}, look = async () => {} } = {}) {
   let kills = 0;
   const engine: Pick<Engine, 'killUser' | 'hasProcesses'> = {
     killUser: () => {
       kills += 1;
       return killUser();
     },
-    hasProcesses: async () => kills < effective,
+    hasProcesses: async () => {
+      await look();
+      return kills < effective;
+    },
   };
   const ended = killAll(engine as Engine, 'one', 10_000);
   await vi.runAllTimersAsync();
@@ -37,5 +40,9 @@ test('what outlasts every kill is not said to be gone, nor waited for without en
 });
 
 test('a kill that does not end is not tried again', async () => {
-  expect(await kill(1, () => new Promise(() => {}))).toEqual({ isEmpty: false, kills: 1 });
+  expect(await kill(1, { killUser: () => new Promise(() => {}) })).toEqual({ isEmpty: false, kills: 1 });
+});
+
+test('an engine that a fork bomb kept from saying what runs held up the end of that', async () => {
+  expect(await kill(1, { look: () => new Promise(() => {}) })).toEqual({ isEmpty: false, kills: 1 });
 });

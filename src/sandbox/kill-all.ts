@@ -9,17 +9,21 @@ const EMPTY_LOOKS = 8;
 const EMPTY_LOOK_EVERY_MS = 50;
 
 /**
- * Ends every process of that user in a sandbox; true when none is left.
- * Kills again if need be: where no further process fits in, the one that is to kill ends without having done so.
+ * Ends every process of that user in a sandbox; true when none is left. An engine that such a sandbox holds up is
+ * waited for no longer.
  * @throws GloveboxError `sandbox_lost` or `engine_unavailable`
  */
 export async function killAll(engine: Engine, id: string, uid: number): Promise<boolean> {
   const deadline = performance.now() + KILL_ALL_MS;
-  for (let left = KILL_ALL_MS; left > 0; left = deadline - performance.now()) {
-    const killed = engine.killUser(id, uid).then(() => true);
-    if (!(await within(left, killed))) return false;
+  return (await within(KILL_ALL_MS, killUntil(deadline, engine, id, uid))) ?? false;
+}
+
+/** Kills again if need be: where no further process fits in, the one that is to kill ends without having done so. */
+async function killUntil(deadline: number, engine: Engine, id: string, uid: number): Promise<boolean> {
+  do {
+    await engine.killUser(id, uid);
     if (await isEmpty(engine, id, uid)) return true;
-  }
+  } while (performance.now() < deadline);
   return false;
 }
 

@@ -6,6 +6,7 @@ import type { Engine } from './engine.ts';
 import type { SandboxReset } from './execution.ts';
 import { killAll } from './kill-all.ts';
 import { mergeResets } from './reset.ts';
+import { within } from './stop-signal.ts';
 
 /** What ends with all processes of a sandbox. */
 export const PROCESSES_LOST: SandboxReset['lost'] = ['contexts', 'background'];
@@ -13,6 +14,9 @@ export const PROCESSES_LOST: SandboxReset['lost'] = ['contexts', 'background'];
 export const ALL_LOST: SandboxReset['lost'] = ['files', 'contexts', 'packages', 'background'];
 
 export const RUNNER_LOST: SandboxReset = { reason: 'runner_lost', lost: PROCESSES_LOST };
+
+/** For the removal of a container, before its session goes on without it. */
+const REMOVAL_MS = 2000;
 
 export interface RunnerOptions {
   /** What its runners are told. */
@@ -133,8 +137,11 @@ export class Runner {
   async discard(): Promise<void> {
     if (this.#abandoned) return;
     this.#lost = true;
-    // Boot and the hard lifetime catch what cannot be removed now.
-    await this.#engine.remove(this.#id).catch(() => {});
+    // Nobody waits for long: an engine may take half a minute to end a fork bomb. Boot and the hard lifetime catch the rest.
+    await within(
+      REMOVAL_MS,
+      this.#engine.remove(this.#id).catch(() => {}),
+    );
   }
 
   /** Removes the container with all that is in it. @throws GloveboxError `engine_unavailable` */

@@ -167,3 +167,10 @@ describe('a loss of the runner that no call was told of', () => {
     expect(sandbox.takeLoss()).toEqual(LOSS);
   });
 });
+
+test('an engine that takes long to remove a container held up the end of what ran in it', async () => {
+  const { execute } = openSandbox([async () => runnerThat(newRunner).ours], { killUser: never, remove: never });
+  const ended = execute({ code: '' }, 1000);
+  await vi.advanceTimersByTimeAsync(1000 + 10_000);
+  expect(await ended).toMatchObject({ status: 'timeout', termination: 'replaced' });
+});
