@@ -31,7 +31,7 @@ interface RestOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Looks at the whole text of every answer. */
   readonly onText?: (text: string) => void;
-  /** Hears how long each call took beyond what its own arguments allow, in ms. */
+  /** Hears how long each call took beyond what its own arguments allow and its wait for a place, in ms. */
   readonly onLate?: (ms: number) => void;
 }
 
@@ -88,6 +88,7 @@ export class Rest {
     const { url, headers, onText, onLate } = this.#options;
     const deadline = AbortSignal.timeout(limitMs + ALLOWANCE_MS);
     const started = performance.now();
+    let waitedMs = 0;
     try {
       const response = await fetch(`${url}${path}`, {
         method,
@@ -97,6 +98,7 @@ export class Rest {
       });
       const text = await response.text();
       onText?.(text);
+      waitedMs = Number(/"queued_ms":(\d+)/.exec(text)?.[1] ?? 0);
       return { status: response.status, text };
     } catch (error) {
       if (error instanceof Violation) throw error;
@@ -104,7 +106,7 @@ export class Rest {
         throw new Violation(`${method} ${path.slice(0, 60)} hung for ${limitMs + ALLOWANCE_MS} ms.`);
       return { cut: signal?.aborted ? 'hung up' : String((error as Error).cause ?? error) };
     } finally {
-      onLate?.(performance.now() - started - limitMs);
+      onLate?.(performance.now() - started - limitMs - waitedMs);
     }
   }
 }

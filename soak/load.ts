@@ -27,7 +27,7 @@ export class Load {
   readonly violations: string[] = [];
   readonly counts = new Map<string, number>();
   executions = 0;
-  /** The longest that a call took beyond what its own arguments allow, ms. */
+  /** The longest that a call took beyond what its own arguments allow and its wait for a place, ms. */
   latestMs = 0;
   readonly #options: LoadOptions;
   #next: number;
