@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { type Execution, openSession, runPython, userOf } from './rest-client.ts';
-import { containerOfUser, processesOf, type Server } from './server.ts';
+import { containerOfUser, containersOf, processesOf, type Server } from './server.ts';
 
 /** The control plane's ladder above the time limit: grace, confirmation, kill from outside, looks, removal, on a busy machine. */
 export const LADDER_MS = 12_000;
@@ -35,6 +35,14 @@ export async function expectUsable({ run }: Victim): Promise<void> {
   const next = await run('open("probe", "w").write("x"); print(1)');
   expect(next).toMatchObject({ status: 'ok', stdout: '1\n', files: [{ path: 'probe', size: 1 }] });
   expect(next).not.toHaveProperty('session_reset');
+}
+
+/** There is one sandbox for each session and one in the pool, and none besides. */
+export async function expectNoneToSpare(server: Server): Promise<void> {
+  const { sessions } = (await (await fetch(`${server.url}/sessions`)).json()) as { sessions: { session_id: string }[] };
+  // A test may have left one without a sandbox, which its next call gives it.
+  for (const { session_id } of sessions) await runPython(server, 'pass', { session_id });
+  await expect.poll(async () => (await containersOf(server)).length).toBe(sessions.length + 1);
 }
 
 /** Python: `others()` are the processes of its user but itself; ended ones have nothing left to reach. */
