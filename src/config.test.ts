@@ -19,17 +19,20 @@ describe('the configuration', () => {
     });
   });
 
-  it('lets one owner have all places, and a quarter of them where keys are asked for', () => {
+  it('lets one owner have all places, a quarter of them where keys are asked for, and one for each processor at once beside others', () => {
     const limitsOf = (env: Record<string, string>) => {
-      const { maxExecutions, maxExecutionsPerOwner } = loadConfig({ ...HOME, ...env });
-      return [maxExecutions, maxExecutionsPerOwner];
+      const { maxExecutions, maxExecutionsPerOwner, maxFreshExecutionsPerOwner } = loadConfig({ ...HOME, ...env });
+      return [maxExecutions, maxExecutionsPerOwner, maxFreshExecutionsPerOwner];
     };
-    const [all = 0, own] = limitsOf({});
+    const [all = 0, own, fresh = 0] = limitsOf({});
     expect(all).toBeGreaterThanOrEqual(8);
     expect(own).toBe(all);
-    expect(limitsOf({ GLOVEBOX_AUTH: 'keys' })).toEqual([all, all / 4]);
-    expect(limitsOf({ GLOVEBOX_AUTH: 'keys', GLOVEBOX_MAX_EXECUTIONS: '6' })).toEqual([6, 2]);
-    expect(limitsOf({ GLOVEBOX_MAX_EXECUTIONS: '6', GLOVEBOX_MAX_EXECUTIONS_PER_OWNER: '5' })).toEqual([6, 5]);
+    expect(fresh).toBe(Math.max(2, all / 8));
+    expect(limitsOf({ GLOVEBOX_AUTH: 'keys' })).toEqual([all, all / 4, fresh]);
+    expect(limitsOf({ GLOVEBOX_AUTH: 'keys', GLOVEBOX_MAX_EXECUTIONS: '6' })).toEqual([6, 2, fresh]);
+    expect(limitsOf({ GLOVEBOX_MAX_EXECUTIONS: '8192', GLOVEBOX_MAX_EXECUTIONS_PER_OWNER: '5' })).toEqual([
+      8192, 5, 1024,
+    ]);
   });
 
   it('refuses a memory limit that not one sandbox would fit', () => {

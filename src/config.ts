@@ -214,6 +214,7 @@ export type Config = Readonly<
     diskMb: number;
     maxExecutions: number;
     maxExecutionsPerOwner: number;
+    maxFreshExecutionsPerOwner: number;
     apiKeysFile: string;
     cacheDir: string;
     stateDir: string;
@@ -431,7 +432,12 @@ function timeoutsWithin({ exec_timeout_s, install_timeout_s, max_timeout_s }: Se
 function executionLimits({ auth, max_executions, max_executions_per_owner }: Settings) {
   const maxExecutions = max_executions ?? Math.max(1, cpus().length) * EXECUTIONS_PER_PROCESSOR;
   const share = auth === 'keys' ? Math.ceil(maxExecutions / OWNERS_AT_FULL_LOAD) : maxExecutions;
-  return { maxExecutions, maxExecutionsPerOwner: max_executions_per_owner ?? share };
+  return {
+    maxExecutions,
+    maxExecutionsPerOwner: max_executions_per_owner ?? share,
+    // As many as there are processors; of an engine elsewhere, all places tell how many that may be.
+    maxFreshExecutionsPerOwner: Math.max(2, cpus().length, Math.floor(maxExecutions / EXECUTIONS_PER_PROCESSOR)),
+  };
 }
 
 function stateDirectory(parsed: Settings, env: NodeJS.ProcessEnv): string {

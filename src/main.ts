@@ -147,6 +147,7 @@ function createCore(
     executions: {
       places: config.maxExecutions,
       placesPerOwner: config.maxExecutionsPerOwner,
+      freshPerOwner: config.maxFreshExecutionsPerOwner,
       waitingPerOwner: config.maxWaitingPerOwner,
     },
     startsAtOnce: Math.max(1, cpus().length) * STARTS_PER_PROCESSOR,

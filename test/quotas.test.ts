@@ -89,6 +89,25 @@ describe('executions', () => {
     await loadOf(server, alice).toEqual([0, 0]);
   });
 
+  test('begin only as many of an owner as there are processors, while another owner is about', async () => {
+    const fresh = Math.max(2, cpus().length);
+    const started = await startFor(['flood', 'one'], { GLOVEBOX_MAX_EXECUTIONS_PER_OWNER: String(fresh + 1) });
+    await using server = started.server;
+    const [flood, one] = started.owners;
+    expect((await runPython(server, CLOCK, {}, one)).status).toBe('ok');
+    const leave = new AbortController();
+    const held = Array.from({ length: fresh + 1 }, (_, at) =>
+      runPython(server, HELD, { session_id: `flood-${at}` }, { ...flood, signal: leave.signal }),
+    );
+    const ended = Promise.allSettled(held);
+    await loadOf(server, one).toEqual([fresh, 1]);
+    expect((await runPython(server, CLOCK, {}, one)).status).toBe('ok');
+    // What has run for a while is no flood.
+    await loadOf(server, one).toEqual([fresh + 1, 0]);
+    leave.abort();
+    await ended;
+  });
+
   test('beyond those that may wait are refused at once, over REST and MCP, with when to come again', async () => {
     const leave = new AbortController();
     const held = Array.from({ length: 5 }, (_, at) =>

@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest';
-import { FairQueue } from './fair-queue.ts';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { type FairLimits, FairQueue } from './fair-queue.ts';
 
 const GENEROUS = { places: 4, placesPerOwner: 4, waitingPerOwner: 100 };
 
@@ -7,7 +7,7 @@ const GENEROUS = { places: 4, placesPerOwner: 4, waitingPerOwner: 100 };
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 
 /** A queue whose places are given back by hand, and who got one, in order. */
-function open(limits: Partial<typeof GENEROUS>) {
+function open(limits: Partial<FairLimits>) {
   const queue = new FairQueue({ ...GENEROUS, ...limits });
   const admitted: string[] = [];
   const places: { readonly owner: string; readonly place: Disposable }[] = [];
@@ -159,4 +159,88 @@ describe('a fair queue', () => {
       expect([queue.running, queue.waiting]).toEqual([0, 0]);
     },
   );
+});
+
+describe('a flood in a fair queue', () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** Two of four places of an owner may be fresh while others are about. */
+  function openForFlood() {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    return open({ places: 16, placesPerOwner: 4, freshPerOwner: 2 });
+  }
+
+  it('has all places of its owner while nobody else is about', async () => {
+    const { admitted, enter } = openForFlood();
+    for (let call = 0; call < 6; call += 1) void enter('flood');
+    await settle();
+    expect(admitted).toHaveLength(4);
+  });
+
+  it('leaves places that it has to whoever comes, as its calls end', async () => {
+    const { queue, enter, giveBack } = openForFlood();
+    for (let call = 0; call < 6; call += 1) void enter('flood');
+    await settle();
+    await enter('one');
+    for (let call = 0; call < 3; call += 1) giveBack();
+    await settle();
+    expect([queue.running, queue.waiting]).toEqual([3, 1]);
+  });
+
+  it('goes on beside what has run for long', async () => {
+    const { admitted, enter } = openForFlood();
+    await enter('one');
+    for (let call = 0; call < 6; call += 1) void enter('flood');
+    await settle();
+    expect(admitted).toEqual(['one', 'flood', 'flood']);
+    vi.advanceTimersByTime(5_000);
+    await settle();
+    expect(admitted).toEqual(['one', 'flood', 'flood', 'flood', 'flood']);
+    vi.advanceTimersByTime(60_000);
+    await settle();
+    expect(admitted).toHaveLength(5);
+  });
+
+  it('has all places again when the others have done nothing for a while', async () => {
+    const { admitted, enter, giveBack } = openForFlood();
+    await enter('one');
+    giveBack();
+    vi.advanceTimersByTime(9_000);
+    await enter('one');
+    giveBack();
+    vi.advanceTimersByTime(9_000);
+    for (let call = 0; call < 6; call += 1) void enter('flood');
+    await settle();
+    expect(admitted).toEqual(['one', 'one', 'flood', 'flood']);
+    vi.advanceTimersByTime(1_000);
+    await settle();
+    expect(admitted.slice(4)).toEqual(['flood', 'flood']);
+  });
+
+  it('is told what it waits for when it has waited in vain', async () => {
+    const { enter } = openForFlood();
+    await enter('one');
+    for (let call = 0; call < 2; call += 1) await enter('flood');
+    const late = enter('flood', { patienceMs: 10 });
+    vi.advanceTimersByTime(10);
+    await expect(late).rejects.toMatchObject({
+      code: 'capacity_exceeded',
+      message: 'While others run theirs, one owner may begin 2 at once here, and none ended in time.',
+    });
+  });
+
+  it('is of nobody who was only refused', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { admitted, enter } = open({ places: 2, placesPerOwner: 2, freshPerOwner: 1, waitingPerOwner: 0 });
+    await enter('a');
+    await enter('b');
+    await expect(enter('c')).rejects.toMatchObject({ code: 'capacity_exceeded' });
+    // Two places that are to age, and one who is to be forgotten.
+    expect(vi.getTimerCount()).toBe(3);
+    vi.advanceTimersByTime(10_000);
+    expect(vi.getTimerCount()).toBe(0);
+    expect(admitted).toEqual(['a', 'b']);
+  });
 });

@@ -2,15 +2,24 @@ import { capacityExceeded, type GloveboxError } from '../errors.ts';
 import { Pace } from './pace.ts';
 import { type EnterOptions, waitForTurn } from './turn.ts';
 
+/** An execution that has run for so long is no part of a flood: its owner may begin another. */
+const FRESH_MS = 5_000;
+/** An owner who has done nothing for so long is not there. */
+const ABOUT_MS = 10_000;
+
 export interface FairLimits {
   /** Of all owners together. */
   readonly places: number;
   readonly placesPerOwner: number;
+  /** Of those, the ones taken in the last five seconds, while other owners are about; all by default. */
+  readonly freshPerOwner?: number;
   readonly waitingPerOwner: number;
 }
 
 interface Share {
   running: number;
+  fresh: number;
+  leaving?: NodeJS.Timeout;
   readonly pace: Pace;
   /** In order of arrival. */
   readonly waiting: Set<() => void>;
@@ -19,7 +28,8 @@ interface Share {
 /**
  * Places that owners share: a free one goes to each owner in turn, and within an owner to the call that came first.
  * An owner who has none waits for at most one turn of each other owner. Where no owner may have all places,
- * the last one is kept for owners who have none, so that one who fills the rest delays nobody else.
+ * the last one is kept for owners who have none, so that one who fills the rest delays nobody else. While others are
+ * about, an owner takes new ones only as long as few of theirs are fresh, so that a flood leaves processors to them.
  */
 export class FairQueue {
   readonly #limits: FairLimits;
@@ -52,18 +62,12 @@ export class FairQueue {
    */
   async enter(owner: string, options: EnterOptions = {}): Promise<Disposable> {
     options.signal?.throwIfAborted();
-    const share = this.#shares.get(owner) ?? { running: 0, pace: new Pace(), waiting: new Set() };
+    const share = this.#shares.get(owner) ?? { running: 0, fresh: 0, pace: new Pace(), waiting: new Set() };
+    this.#greet(owner, share);
     // Nobody is passed over: who waits may not enter now either.
-    if (this.#mayEnter(share)) this.#admit(owner, share);
+    if (this.#mayEnter(share)) this.#admit(share);
     else await this.#wait(owner, share, options);
-    const since = performance.now();
-    let given = true;
-    return {
-      [Symbol.dispose]: () => {
-        if (given) this.#giveBack(owner, share, performance.now() - since);
-        given = false;
-      },
-    };
+    return this.#hold(owner, share);
   }
 
   /** Seconds after which a place of the owner's is likely to be free, by how long they were held of late. */
@@ -72,23 +76,52 @@ export class FairQueue {
     return pace.retryAfterS(running);
   }
 
-  #mayEnter({ running }: Share): boolean {
+  #mayEnter(share: Share): boolean {
     const { places, placesPerOwner } = this.#limits;
-    return running < placesPerOwner && this.#running < (running === 0 ? places : places - this.#kept);
+    if (share.running >= placesPerOwner || this.#isFlood(share)) return false;
+    return this.#running < (share.running === 0 ? places : places - this.#kept);
   }
 
-  #admit(owner: string, share: Share): void {
+  #isFlood({ fresh }: Share): boolean {
+    return fresh >= (this.#limits.freshPerOwner ?? Number.POSITIVE_INFINITY) && this.#shares.size > 1;
+  }
+
+  #admit(share: Share): void {
     share.running += 1;
+    share.fresh += 1;
     this.#running += 1;
-    this.#shares.set(owner, share);
   }
 
-  #giveBack(owner: string, share: Share, heldMs: number): void {
-    share.running -= 1;
-    this.#running -= 1;
-    share.pace.note(heldMs);
-    this.#forgetUnused(owner, share);
-    // Two, where the one who gave back has none now and so may have the place that is kept.
+  /** A place that was taken; dispose of it once or more to give it back. */
+  #hold(owner: string, share: Share): Disposable {
+    const since = performance.now();
+    let [given, fresh] = [true, true];
+    const age = () => {
+      if (fresh) share.fresh -= 1;
+      fresh = false;
+    };
+    const timer = setTimeout(() => {
+      age();
+      this.#admitAll();
+    }, FRESH_MS);
+    timer.unref();
+    return {
+      [Symbol.dispose]: () => {
+        if (!given) return;
+        given = false;
+        clearTimeout(timer);
+        age();
+        share.running -= 1;
+        this.#running -= 1;
+        share.pace.note(performance.now() - since);
+        this.#dismissUnused(owner, share);
+        this.#admitAll();
+      },
+    };
+  }
+
+  /** Two at once, where one who gave back has none now and so may have the place that is kept; all who a flood held up. */
+  #admitAll(): void {
     while (this.#admitNext());
   }
 
@@ -99,7 +132,7 @@ export class FairQueue {
       share.waiting.delete(next);
       this.#turns.delete(owner);
       if (share.waiting.size > 0) this.#turns.set(owner, share);
-      this.#admit(owner, share);
+      this.#admit(share);
       next();
       return true;
     }
@@ -107,28 +140,38 @@ export class FairQueue {
   }
 
   async #wait(owner: string, share: Share, options: EnterOptions): Promise<void> {
-    if (share.waiting.size >= this.#limits.waitingPerOwner) throw this.#full(owner, share, 'as many wait as may');
-    this.#shares.set(owner, share);
-    if (!this.#turns.has(owner)) this.#turns.set(owner, share);
     try {
+      if (share.waiting.size >= this.#limits.waitingPerOwner) throw this.#full(owner, share, 'as many wait as may');
+      if (!this.#turns.has(owner)) this.#turns.set(owner, share);
       await waitForTurn(share.waiting, options, () => this.#full(owner, share, 'none ended in time'));
     } catch (reason) {
       if (share.waiting.size === 0) this.#turns.delete(owner);
-      this.#forgetUnused(owner, share);
+      this.#dismissUnused(owner, share);
       throw reason;
     }
   }
 
-  #full(owner: string, { running }: Share, why: string): GloveboxError {
-    const { places, placesPerOwner } = this.#limits;
-    const limit =
-      running >= placesPerOwner
-        ? `One owner may run ${placesPerOwner} executions at once here`
-        : `This server runs ${places} executions at once`;
+  #full(owner: string, share: Share, why: string): GloveboxError {
+    const { places, placesPerOwner, freshPerOwner } = this.#limits;
+    let limit = `This server runs ${places} executions at once`;
+    if (share.running >= placesPerOwner) limit = `One owner may run ${placesPerOwner} executions at once here`;
+    else if (this.#isFlood(share)) limit = `While others run theirs, one owner may begin ${freshPerOwner} at once here`;
     return capacityExceeded(`${limit}, and ${why}.`, this.retryAfterS(owner));
   }
 
-  #forgetUnused(owner: string, share: Share): void {
-    if (share.running === 0 && share.waiting.size === 0) this.#shares.delete(owner);
+  #greet(owner: string, share: Share): void {
+    clearTimeout(share.leaving);
+    this.#shares.set(owner, share);
+  }
+
+  /** Not at once: who calls again and again is about all the time. */
+  #dismissUnused(owner: string, share: Share): void {
+    if (share.running > 0 || share.waiting.size > 0) return;
+    clearTimeout(share.leaving);
+    share.leaving = setTimeout(() => {
+      this.#shares.delete(owner);
+      this.#admitAll();
+    }, ABOUT_MS);
+    share.leaving.unref();
   }
 }
