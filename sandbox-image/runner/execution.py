@@ -55,6 +55,11 @@ class Execution:
     def context(self) -> str | None:
         return self.body.get("context")
 
+    @property
+    def restores(self) -> bool:
+        """Whether it brings back the files of a session that was at rest."""
+        return bool(self.body.get("kind") == "archive" and self.body["file"].get("op") == "restore")
+
     def begin(self, stream: int, request: dict[str, Any], settled_ns: int) -> None:
         """Hands over a request. Raises BrokenPipeError when its process is dead."""
         self.stream = stream

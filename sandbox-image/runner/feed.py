@@ -9,7 +9,7 @@ _PIPE = 1024 * 1024
 _LEAST_GRANT = 256 * 1024
 """Many small grants would be as many frames."""
 CREDIT = _PIPE + _LEAST_GRANT
-"""Bytes that may be under way."""
+"""Bytes that may be under way, from before the program is there on."""
 
 
 class Feed:
@@ -32,8 +32,10 @@ class Feed:
         """By the pipe or by nobody, and not granted again yet."""
         self._finishing = False
 
-    def invite(self) -> None:
-        self._grant(CREDIT)
+    def invite(self, *, granted: int) -> None:
+        """Grants what the control plane did not take for granted."""
+        if granted < CREDIT:
+            self._grant(CREDIT - granted)
 
     def deliver(self, data: bytes) -> None:
         if self.descriptor < 0:

@@ -37,7 +37,8 @@ CONFIGURE = 7
 
 # From the runner.
 READY = 16
-"""JSON of the protocol's version, the interpreter, and what an earlier control plane left, once, on stream 0."""
+"""JSON, once, on stream 0: the protocol's version, the interpreter, how many bytes of an execution's standard input may
+come before they are granted (where its request says so, as `stdin_granted`), and what an earlier control plane left."""
 STDOUT = 17
 STDERR = 18
 END = 19

@@ -11,6 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import feed
 import frames
 from door import STANDARD_STREAMS, Door
 from execution import Execution
@@ -211,7 +212,8 @@ class Keeper:
 
     def greet(self, state: dict[str, Any]) -> None:
         python = ".".join(map(str, sys.version_info[:3]))
-        self.runner.send(frames.pack_json(frames.READY, 0, {"protocol": frames.PROTOCOL_VERSION, "python": python, **state}))
+        own = {"protocol": frames.PROTOCOL_VERSION, "python": python, "stdin_ahead": feed.CREDIT}
+        self.runner.send(frames.pack_json(frames.READY, 0, {**own, **state}))
 
     def refuse_waiting(self) -> None:
         if self.waiting:

@@ -11,7 +11,9 @@ import types
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
+import archives
 import changes
+import files
 import installed
 import linux
 import renewal
@@ -113,9 +115,9 @@ class Program:
                 case "install":
                     import_own("installer").main(request)
                 case "files":
-                    import_own("files").main(request["file"])
+                    files.main(request["file"])
                 case "archive":
-                    import_own("archives").main(request["file"])
+                    archives.main(request["file"])
                 case _:
                     self._run_code(request, source, script)
         except SystemExit as leave:

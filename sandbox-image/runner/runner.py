@@ -37,6 +37,8 @@ class Runner:
         self.decoder = frames.Decoder()
         self.pending: list[tuple[int, dict[str, Any], bool]] = []
         """Requests that no process runs yet: stream, request, and whether they may be tried again."""
+        self.early: dict[int, list[bytes]] = {}
+        """What has come for their standard input already; an empty piece ends it."""
         self.executions: dict[int, Execution] = {}
         """Those that run, by stream."""
         self.contexts: dict[str, Execution] = {}
@@ -71,11 +73,13 @@ class Runner:
                 self.serve_events()
 
     def next_pending(self) -> int | None:
-        """The place of the first request that need not wait for modules."""
+        """The place of the first request that need not wait for modules, or for the files that it is to find."""
+        if any(execution.restores for execution in self.executions.values()):
+            return None
         return next((at for at, (_, request, _) in enumerate(self.pending) if not self.preload.delays(request)), None)
 
     def serve_events(self) -> None:
-        ready = self.poll.poll(nearer(self.preload.patience_s(), self.keeper.wait_s()))
+        ready = self.poll.poll(nearer(self.preload.patience_s(), self.keeper.wait_s(), self.spares.patience_s()))
         self.preload.check()
         for descriptor, events in ready:
             # An earlier event of the same round may have closed it.
@@ -92,7 +96,10 @@ class Runner:
 
     def on_frame(self, kind: int, stream: int, payload: bytes) -> None:
         if kind == frames.START:
-            self.pending.append((stream, json.loads(payload), True))
+            request = json.loads(payload)
+            self.pending.append((stream, request, True))
+            if request.get("stdin_granted"):
+                self.early[stream] = []
         elif kind == frames.CONFIGURE:
             self.preload.configure(json.loads(payload).get("preload"))
         elif stream >= FIRST_STREAM and self.tunnels:
@@ -108,6 +115,8 @@ class Runner:
                 execution.feed.finish()
         elif kind == frames.STOP:
             self.give_up(stream)
+        elif kind in (frames.DATA, frames.FIN) and stream in self.early:
+            self.early[stream].append(payload)
         # Else it has ended while the frame was on its way.
 
     def give_up(self, stream: int) -> None:
@@ -115,6 +124,7 @@ class Runner:
         for at, (waiting, request, _) in enumerate(self.pending):
             if waiting == stream:
                 del self.pending[at]
+                self.early.pop(stream, None)
                 self.keeper.end(None, stream, request, dict(frames.STOPPED))
                 return
 
@@ -126,9 +136,10 @@ class Runner:
         self.executions.clear()
         self.contexts.clear()
         self.pending.clear()
+        self.early.clear()
         self.tunnels = None
         self.preload = Preload(self.send, self.watch, self.unwatch)
-        self.spares.ready = None
+        self.spares.ready = self.spares.reserve = None
         self.keeper = Keeper(self, None)
         null = os.open(os.devnull, os.O_RDWR)
         # It may outlive the exec that these belong to.
@@ -149,11 +160,12 @@ class Runner:
                 # It has ended while it waited, by something of the session.
                 self.pending.insert(0, (stream, request, may_retry))
                 return
-            execution, self.spares.ready = self.spares.ready, None
+            execution = self.spares.take()
             if execution:
                 execution.fresh = True
                 execution.retries = may_retry and not request.get("stdin_stream")
         if execution is None or execution.stream:
+            self.early.pop(stream, None)
             self.keeper.end(None, stream, request, dict(frames.NO_PROCESS))
             return
         if name:
@@ -168,7 +180,7 @@ class Runner:
             # Something of the session has killed it; its supervisor reports that, or its silence does.
             execution.stream, execution.body = stream, request
         if request.get("stdin_stream"):
-            self.start_feed(execution)
+            self.start_feed(execution, granted=request.get("stdin_granted", 0))
         elif not name:
             execution.close_request()
         self.watch_outputs(execution)
@@ -182,7 +194,7 @@ class Runner:
             return None
         return execution
 
-    def start_feed(self, execution: Execution) -> None:
+    def start_feed(self, execution: Execution, *, granted: int) -> None:
         stream, descriptor = execution.stream, execution.request
         execution.request = -1
         execution.feed = Feed(
@@ -190,8 +202,12 @@ class Runner:
             grant=lambda size: self.send(frames.pack(frames.CREDIT, stream, size.to_bytes(4, "big"))),
             watch=lambda descriptor, wanted: self.watch_feed(execution, descriptor, wanted),
         )
-        # Only now: input that came before its process would have nowhere to wait.
-        execution.feed.invite()
+        execution.feed.invite(granted=granted)
+        for data in self.early.pop(stream, ()):
+            if data:
+                execution.feed.deliver(data)
+            else:
+                execution.feed.finish()
 
     def watch_feed(self, execution: Execution, descriptor: int, wanted: bool) -> None:
         if wanted and execution.feed:
@@ -248,8 +264,7 @@ class Runner:
 
     def forget(self, execution: Execution) -> None:
         """Lets go of a process that has ended and has no run to report, a spare too that something has killed."""
-        if execution is self.spares.ready:
-            self.spares.ready = None
+        self.spares.forget(execution)
         self.contexts = {name: other for name, other in self.contexts.items() if other is not execution}
         self.unwatch_outputs(execution)
         execution.close()

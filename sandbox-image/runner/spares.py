@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+import time
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,18 +17,55 @@ if TYPE_CHECKING:
     from runner import Runner
 
 
+RESERVE_AFTER_S = 0.25
+"""So long a runner is idle before it forks the second one: a first request that comes at once has the processors."""
+
+
 class Spares:
+    """One at any time; and two before the first request, because the files of a session that was at rest come first,
+    and the call that woke it right after them."""
+
     def __init__(self, runner: "Runner") -> None:
         self._runner = runner
         self.ready: Execution | None = None
+        self.reserve: Execution | None = None
+        self._reserve_due: float | None = time.monotonic() + RESERVE_AFTER_S
 
     def prepare(self, request: dict[str, Any] | None) -> Program | None:
         """Has one ready, if it can be had, that fits the request if there is one; returns as `_fork` does."""
         origin = self._origin_for(request)
+        if self.ready is None:
+            self.ready, self.reserve = self.reserve, None
         if self.ready and self.ready.origin != origin:
-            self._runner.command(self.ready, frames.KILL)
+            for spare in (self.ready, self.reserve):
+                if spare:
+                    self._runner.command(spare, frames.KILL)
+            self.ready = self.reserve = None
+        if self._runner.preload.forking:
+            return None
+        if self.ready is None:
+            return self._fork(origin)
+        if self._reserve_due is not None and self._reserve_due <= time.monotonic():
+            self._reserve_due = None
+            return self._fork(origin)
+        return None
+
+    def take(self) -> Execution | None:
+        """The one that is ready, for a request."""
+        spare, self.ready = self.ready, None
+        self._reserve_due = None
+        return spare
+
+    def forget(self, spare: Execution) -> None:
+        """One that has ended; or something else, which is none of them."""
+        if spare is self.ready:
             self.ready = None
-        return self._fork(origin) if self.ready is None and not self._runner.preload.forking else None
+        if spare is self.reserve:
+            self.reserve = None
+
+    def patience_s(self) -> float | None:
+        """How long there is nothing to prepare, if nothing happens; None is without end."""
+        return None if self._reserve_due is None else max(0.001, self._reserve_due - time.monotonic())
 
     def _origin_for(self, request: dict[str, Any] | None) -> int:
         """What the next process is to be forked with."""
@@ -68,7 +106,10 @@ class Spares:
         return None
 
     def _take(self, spare: Execution) -> None:
-        self.ready = spare
+        if self.ready is None:
+            self.ready = spare
+        else:
+            self.reserve = spare
         self._runner.watch(spare.control.fileno(), select.EPOLLIN, partial(self._runner.on_supervisor, spare))
 
     def become_supervisor(self, control: socket.socket, pipes: Pipes) -> Program | None:

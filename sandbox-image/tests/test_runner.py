@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -365,6 +366,39 @@ class SparesTest(unittest.TestCase):
             runner.on_supervisor(spare, ours.fileno(), select.EPOLLIN)
             self.assertIsNone(runner.spares.ready)
 
+    def test_two_processes_wait_for_the_first_request_and_one_for_those_after(self) -> None:
+        client = Client()
+        self.addCleanup(client.close)
+        self.assertTrue(client.ready.wait(5))
+        self.expect_children(client, 2)
+        first, second = (client.start("import os; print(os.getpid())") for _ in range(2))
+        for outcome in (first, second):
+            self.assertTrue(outcome.ended.wait(10))
+        self.assertNotEqual(first.stdout, second.stdout)
+        self.expect_children(client, 1)
+        # Longer than it takes until there would be another.
+        time.sleep(0.5)
+        self.expect_children(client, 1)
+
+    def test_the_second_of_them_runs_a_request_when_the_first_was_killed(self) -> None:
+        client = Client()
+        self.addCleanup(client.close)
+        self.assertTrue(client.ready.wait(5))
+        self.expect_children(client, 2)
+        os.kill(self.children(client)[0], signal.SIGKILL)
+        self.assertEqual(client.run("print(1)").stdout, b"1\n")
+        self.assertEqual(client.run("print(2)").stdout, b"2\n")
+
+    def children(self, client: Client) -> list[int]:
+        with open(f"/proc/{client.process.pid}/task/{client.process.pid}/children") as file:
+            return [int(pid) for pid in file.read().split()]
+
+    def expect_children(self, client: Client, number: int) -> None:
+        deadline = time.monotonic() + 10
+        while len(self.children(client)) != number and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.assertEqual(len(self.children(client)), number)
+
 
 class StreamsTest(unittest.TestCase):
     def setUp(self) -> None:
@@ -388,6 +422,34 @@ class StreamsTest(unittest.TestCase):
         self.client.tell(frames.FIN, outcome)
         self.assertTrue(outcome.ended.wait(10))
         self.assertEqual(outcome.stdout.decode(), f"{len(data)} {hashlib.md5(data).hexdigest()}\n")
+
+    def test_input_that_comes_before_its_program_is_there_waits_for_it(self) -> None:
+        outcome = self.client.start(
+            "import sys; print(len(sys.stdin.buffer.read()))", stdin_stream=True, stdin_granted=feed.CREDIT
+        )
+        self.client.tell(frames.DATA, outcome, b"x" * 200_000)
+        self.client.tell(frames.DATA, outcome, b"x" * 100_000)
+        self.client.tell(frames.FIN, outcome)
+        self.assertTrue(outcome.ended.wait(10))
+        self.assertEqual(outcome.stdout, b"300000\n")
+        self.assertLess(outcome.credit, feed.CREDIT)
+
+    def test_what_is_to_run_in_a_restored_session_waits_for_its_files(self) -> None:
+        restore = {"op": "restore", "path": ""}
+        granted = {"stdin_stream": True, "stdin_granted": feed.CREDIT}
+        outcome = self.client.start("", kind="archive", file=restore, **granted)
+        self.addCleanup(os.unlink, "/workspace/restored")
+        after = self.client.start("import os; print(os.path.getsize('restored'))")
+        # Time enough to run it, if it did not wait.
+        self.assertFalse(after.ended.wait(0.3))
+        entry = {"path": "restored", "type": "file", "size": 5, "mode": 0o644, "modified_ms": 0}
+        lines = json.dumps(entry).encode() + b"\n" + b"hello"
+        self.client.tell(frames.DATA, outcome, len(lines).to_bytes(4, "big") + lines + bytes(4))
+        self.client.tell(frames.FIN, outcome)
+        self.assertTrue(after.ended.wait(10))
+        self.assertEqual(json.loads(outcome.stdout), {"ok": True, "entries": 1})
+        self.assertEqual(after.stdout, b"5\n")
+        self.assertEqual(report_of(after)["files"], [])
 
     def test_input_that_the_program_does_not_read_is_taken_all_the_same(self) -> None:
         outcome = self.client.start("import os, time\nos.close(0)\nprint('closed')\ntime.sleep(0.5)", stdin_stream=True)

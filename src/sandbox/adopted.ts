@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import type { ChannelExecution } from './channel-execution.ts';
 import { FIRST_KEPT, FIRST_TUNNEL, PROTOCOL_VERSION } from './frames.ts';
+import { MOST_INPUT_CREDIT } from './input-feed.ts';
 
 /** What an earlier control plane has left in a runner. */
 export interface Adopted {
@@ -23,6 +24,8 @@ export interface AdoptedExecution {
 }
 
 const greetingSchema = z.object({
+  /** Bytes of standard input that a request may say to be granted from the start. */
+  stdin_ahead: z.number().int().min(0).max(MOST_INPUT_CREDIT).default(0),
   adopted: z
     .object({
       contexts: z.array(z.string().regex(/^[A-Za-z0-9_-]{1,64}$/)).max(64),

@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, open } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
 
 const BUFFER_BYTES = 256 * 1024;
+/** A file of up to so many bytes is read once, to be verified and for what is in it. */
+const HELD_BYTES = 2 * 1024 * 1024;
 
 /** A file's name, length and checksum, as a record has them. */
 export interface SummedFile {
@@ -71,15 +74,36 @@ export class SummingWriter implements AsyncDisposable {
 }
 
 /** @throws BrokenArchive when the file is not the one that was summed up */
-export async function verify(path: string, { bytes, sha256 }: SummedFile): Promise<void> {
-  const sum = await sumUp(path).catch((cause: unknown) => {
+export async function verify(path: string, summed: SummedFile): Promise<void> {
+  check(path, summed, await sumUp(path).catch(unreadable(path)));
+}
+
+/** All that is in a file. @throws BrokenArchive as `verify` does */
+export async function readVerified(path: string, summed: SummedFile): Promise<Buffer> {
+  const content = await readAll(path, summed.bytes).catch(unreadable(path));
+  check(path, summed, { bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') });
+  return content;
+}
+
+/** What is small is read at once: on a busy machine a turn of the thread pool takes longer than that. */
+async function readAll(path: string, bytes: number): Promise<Buffer> {
+  return bytes <= HELD_BYTES ? readFileSync(path) : await readFile(path);
+}
+
+type Sum = Omit<SummedFile, 'number'>;
+
+function check(path: string, { bytes, sha256 }: SummedFile, found: Sum): void {
+  if (found.bytes !== bytes || found.sha256 !== sha256) throw new BrokenArchive(`${path} is not as it was written`);
+}
+
+function unreadable(path: string): (cause: unknown) => never {
+  return (cause) => {
     throw new BrokenArchive(`${path} cannot be read`, { cause });
-  });
-  if (sum.bytes !== bytes || sum.sha256 !== sha256) throw new BrokenArchive(`${path} is not as it was written`);
+  };
 }
 
 /** In one buffer: new ones for all of a large file keep the garbage collector busy for longer than the sum takes. */
-async function sumUp(path: string): Promise<Omit<SummedFile, 'number'>> {
+async function sumUp(path: string): Promise<Sum> {
   await using file = await open(path, 'r');
   const hash = createHash('sha256');
   const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
@@ -93,16 +117,24 @@ async function sumUp(path: string): Promise<Omit<SummedFile, 'number'>> {
 
 /** Reads parts of a file; those that lie one after the other cost few reads, however small they are. */
 export class PartReader implements AsyncDisposable {
-  readonly #file: FileHandle;
-  #window: Buffer = Buffer.alloc(0);
+  readonly #file: FileHandle | undefined;
+  #window: Buffer;
   #start = 0;
 
-  private constructor(file: FileHandle) {
+  private constructor(file: FileHandle | undefined, window: Buffer = Buffer.alloc(0)) {
     this.#file = file;
+    this.#window = window;
   }
 
   static async open(path: string): Promise<PartReader> {
     return new PartReader(await open(path, 'r'));
+  }
+
+  /** @throws BrokenArchive as `verify` does */
+  static async openVerified(path: string, summed: SummedFile): Promise<PartReader> {
+    if (summed.bytes <= HELD_BYTES) return new PartReader(undefined, await readVerified(path, summed));
+    await verify(path, summed);
+    return await PartReader.open(path);
   }
 
   async *read(offset: number, length: number): AsyncGenerator<Buffer, void, undefined> {
@@ -115,14 +147,14 @@ export class PartReader implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file.close();
+    await this.#file?.close();
   }
 
   /** Into new memory: pieces of the last window may still be on their way. */
   async #fill(at: number): Promise<void> {
-    const { bytesRead, buffer } = await this.#file.read(Buffer.allocUnsafe(BUFFER_BYTES), 0, BUFFER_BYTES, at);
-    if (bytesRead === 0) throw new BrokenArchive('an archive ends too early');
-    this.#window = buffer.subarray(0, bytesRead);
+    const read = await this.#file?.read(Buffer.allocUnsafe(BUFFER_BYTES), 0, BUFFER_BYTES, at);
+    if (!read?.bytesRead) throw new BrokenArchive('an archive ends too early');
+    this.#window = read.buffer.subarray(0, read.bytesRead);
     this.#start = at;
   }
 }

@@ -46,9 +46,13 @@ async function* once(data: Buffer) {
   yield data;
 }
 
+/** Read in both ways, which find the same. */
 async function contentsOf(store: ArchiveStore, record: ArchiveRecord): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
   for await (const { entry, body } of store.read(record, { hardLinks: 'kept' })) found[entry.path] = await text(body);
+  const verified: Record<string, string> = {};
+  for await (const { entry, body } of store.readVerified(record)) verified[entry.path] = await text(body);
+  expect(verified).toEqual(found);
   return found;
 }
 
@@ -133,21 +137,30 @@ describe('an archive', () => {
     await store.copy(copy, identity('third'));
   });
 
-  test.each(['1.data', '1.index'])('with one byte of %s changed or missing is broken', async (name) => {
-    const store = new ArchiveStore(directory, MIB);
-    const record = await store.write(identity(), entries({ a: 'a'.repeat(1000) }));
+  test.each([
+    ['1.data', 1000],
+    ['1.data', 3 * MIB],
+    ['1.index', 1000],
+  ])('with one byte of %s (of %i) changed or missing is broken', async (name, size) => {
+    const store = new ArchiveStore(directory, 4 * MIB);
+    const record = await store.write(identity(), entries({ a: 'a'.repeat(size) }));
+    const read = () => Array.fromAsync(store.readVerified(record), ({ entry }) => entry.path);
+    expect(await read()).toEqual(['a']);
     const path = join(directory, record.id, name);
     const content = readFileSync(path);
     content[50] = (content[50] ?? 0) ^ 1;
     writeFileSync(path, content);
     await expect(store.verify(record)).rejects.toThrow(BrokenArchive);
+    await expect(read()).rejects.toThrow(BrokenArchive);
     content[50] = (content[50] ?? 0) ^ 1;
     writeFileSync(path, content);
     await store.verify(record);
     truncateSync(path, content.length - 1);
     await expect(store.verify(record)).rejects.toThrow(BrokenArchive);
+    await expect(read()).rejects.toThrow(BrokenArchive);
     rmSync(path);
     await expect(store.verify(record)).rejects.toThrow(BrokenArchive);
+    await expect(read()).rejects.toThrow(BrokenArchive);
   });
 });
 

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { copyFile, link, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { copyFile, link, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GloveboxError } from '../errors.ts';
-import { BrokenArchive, PartReader, SummingWriter, verify } from './archive-files.ts';
+import { BrokenArchive, PartReader, readVerified, type SummedFile, SummingWriter, verify } from './archive-files.ts';
 import {
   type ArchiveIdentity,
   type ArchiveRecord,
@@ -20,6 +20,7 @@ const MOST_SEGMENTS = 16;
 /** What an archive counts for at least: even an empty one has files and a name. */
 const LEAST_BYTES = 16 * 1024;
 
+type Entries = AsyncGenerator<Required<SavedEntry>, void, undefined>;
 type RecordedFiles = Omit<ArchiveRecord, keyof ArchiveIdentity>;
 
 /**
@@ -128,15 +129,28 @@ export class ArchiveStore {
   }
 
   /** What is in an archive, in the order in which it can be made again. */
-  async *read(
+  read(record: ArchiveRecord, { hardLinks }: { readonly hardLinks: 'kept' | 'copied' }): Entries {
+    return this.#read(record, hardLinks, (path) => PartReader.open(path));
+  }
+
+  /** The same, hard links kept, once all of it is known to be as it was written. @throws BrokenArchive if it is not */
+  readVerified(record: ArchiveRecord): Entries {
+    return this.#read(record, 'kept', (path, segment) => PartReader.openVerified(path, segment));
+  }
+
+  async *#read(
     record: ArchiveRecord,
-    { hardLinks }: { readonly hardLinks: 'kept' | 'copied' },
-  ): AsyncGenerator<Required<SavedEntry>, void, undefined> {
+    hardLinks: 'kept' | 'copied',
+    open: (path: string, segment: SummedFile) => Promise<PartReader>,
+  ): Entries {
     const index = await this.#indexOf(record);
     await using stack = new AsyncDisposableStack();
     const readers = new Map<number, PartReader>();
-    for (const { number } of record.segments)
-      readers.set(number, stack.use(await PartReader.open(join(this.#pathOf(record.id), `${number}.data`))));
+    for (const segment of record.segments)
+      readers.set(
+        segment.number,
+        stack.use(await open(join(this.#pathOf(record.id), `${segment.number}.data`), segment)),
+      );
     for (const { path, ...own } of index.values()) {
       const linked = own.type === 'hard' && hardLinks === 'copied' ? index.get(own.target ?? '') : undefined;
       const { segment = 0, offset = 0, ...entry } = { ...own, ...linked, path };
@@ -188,8 +202,7 @@ export class ArchiveStore {
 
   async #indexOf(record: ArchiveRecord): Promise<Map<string, IndexedEntry>> {
     const path = join(this.#pathOf(record.id), `${record.index.number}.index`);
-    await verify(path, record.index);
-    const lines = (await readFile(path, 'utf8')).split('\n').filter(Boolean);
+    const lines = (await readVerified(path, record.index)).toString('utf8').split('\n').filter(Boolean);
     return new Map(lines.map((line) => JSON.parse(line) as IndexedEntry).map((entry) => [entry.path, entry]));
   }
 

@@ -22,10 +22,11 @@ export class ChannelExecution {
   #waiting = true;
   #released: () => void = () => {};
 
-  constructor(sink: OutputSink, send: (type: number, payload: Buffer) => void) {
+  /** @param granted bytes of standard input that the runner takes unasked */
+  constructor(sink: OutputSink, send: (type: number, payload: Buffer) => void, granted = 0) {
     this.#sink = sink;
     this.#send = send;
-    this.input = new InputFeed(send);
+    this.input = new InputFeed(send, granted);
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });

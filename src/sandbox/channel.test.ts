@@ -14,9 +14,9 @@ const credit = (stream: number, bytes: number) => {
   return encodeFrame(FrameType.credit, stream, payload);
 };
 
-async function openChannel(): Promise<{ channel: Channel; runner: Duplex }> {
+async function openChannel(greeting: object = {}): Promise<{ channel: Channel; runner: Duplex }> {
   const [ours, runner] = duplexPair();
-  runner.write(ready);
+  runner.write(encodeFrame(FrameType.ready, 0, Buffer.from(JSON.stringify(greeting))));
   return { channel: await Channel.open(ours), runner };
 }
 
@@ -183,6 +183,29 @@ describe('streamed input', () => {
       [FrameType.data, 'fg'],
       [FrameType.fin, ''],
     ]);
+  });
+
+  it('is sent unasked as far as the runner said that it takes it, which the request repeats', async () => {
+    const { channel, runner } = await openChannel({ stdin_ahead: 3 });
+    const plain = nextFrame(runner, FrameType.start);
+    channel.execute({ code: '' }, () => {});
+    expect(JSON.parse(String(await plain))).toEqual({ code: '' });
+    const start = nextFrame(runner, FrameType.start);
+    const data = nextFrame(runner, FrameType.data);
+    void channel.execute({ stdin_stream: true }, () => {}).input.pump(chunks('abcde'));
+    expect(JSON.parse(String(await start))).toEqual({ stdin_stream: true, stdin_granted: 3 });
+    expect(String(await data)).toBe('abc');
+    const rest = nextFrame(runner, FrameType.data);
+    runner.write(credit(2, 9));
+    expect(String(await rest)).toBe('de');
+  });
+
+  it('is asked for in amounts that would gather here by a hostile runner only', async () => {
+    const { channel, runner } = await openChannel();
+    channel.execute({ stdin_stream: true }, () => {});
+    for (let grant = 0; grant < 5; grant += 1) runner.write(credit(1, 1024 * 1024));
+    expect(await channel.closed).toEqual({ violation: 'input credit beyond its window' });
+    await expect(openChannel({ stdin_ahead: 5 * 1024 * 1024 })).rejects.toMatchObject({ code: 'sandbox_lost' });
   });
 
   /** Chunks without end, and whether whoever takes them has let go of them. */

@@ -46,6 +46,8 @@ export class Channel {
   readonly #tunnels = new Map<number, Tunnel>();
   readonly #onTunnel: OnTunnel;
   readonly #onNote: (note: Note) => void;
+  /** Bytes of an execution's standard input that the runner takes before it grants any. */
+  #stdinAhead = 0;
   #notes = 0;
   #lastStream = 0;
   #lastTunnel = FIRST_TUNNEL;
@@ -94,10 +96,12 @@ export class Channel {
   execute(request: ExecutionRequest, sink: OutputSink): ChannelExecution {
     this.#lastStream += 1;
     const id = this.#lastStream;
-    const execution = new ChannelExecution(sink, (type, payload) => this.#send(type, id, payload));
+    const granted = request.stdin_stream ? this.#stdinAhead : 0;
+    const execution = new ChannelExecution(sink, (type, payload) => this.#send(type, id, payload), granted);
     this.#executions.set(id, execution);
     if (this.#stream.destroyed) execution.input.close();
-    this.#send(FrameType.start, id, Buffer.from(JSON.stringify(request)));
+    const body = granted > 0 ? { ...request, stdin_granted: granted } : request;
+    this.#send(FrameType.start, id, Buffer.from(JSON.stringify(body)));
     return execution;
   }
 
@@ -151,7 +155,8 @@ export class Channel {
   #greet(payload: Buffer): void {
     if (this.#greeted) throw new Error('a second greeting');
     this.#greeted = true;
-    const { adopted } = parseGreeting(payload);
+    const { adopted, stdin_ahead: stdinAhead } = parseGreeting(payload);
+    this.#stdinAhead = stdinAhead;
     if (adopted) {
       const executions = adopted.executions.map(({ id, stream, ran_ms: ranMs, ended, ended_by: endedBy }) => {
         // Its output is read from the files that the runner keeps it in.

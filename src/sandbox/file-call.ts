@@ -116,6 +116,11 @@ export class FileCall {
     return end;
   }
 
+  /** Lets an operation that has answered come to its end by itself. */
+  leave(): void {
+    this.#output.discard();
+  }
+
   /** Ends the operation, wherever it is, because nobody wants more of it or for a failure. Idempotent. */
   async close(failure?: unknown): Promise<void> {
     this.#cancel.abort(failure);

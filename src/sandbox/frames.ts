@@ -26,7 +26,7 @@ export const FrameType = {
   reset: 6,
   /** To the runner, on stream 0, before anything else: JSON of settings. */
   configure: 7,
-  /** From the runner, once, on stream 0: JSON of the protocol's version, and what an earlier control plane left. */
+  /** From the runner, once, on stream 0: JSON of the protocol's version, and of what `parseGreeting` takes. */
   ready: 16,
   stdout: 17,
   stderr: 18,

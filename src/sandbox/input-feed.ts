@@ -2,6 +2,8 @@ import { FrameType } from './frames.ts';
 
 /** Bytes of one frame. */
 const CHUNK = 64 * 1024;
+/** More than a runner grants. What is sent and not taken gathers here, so what is hostile may not ask for any amount. */
+export const MOST_INPUT_CREDIT = 4 * 1024 * 1024;
 
 /** Standard input on its way to a program, as fast as that reads: the runner says how many bytes it takes. */
 export class InputFeed {
@@ -10,13 +12,16 @@ export class InputFeed {
   #closed = false;
   #wake: () => void = () => {};
 
-  constructor(send: (type: number, payload: Buffer) => void) {
+  /** @param granted bytes that the runner takes unasked */
+  constructor(send: (type: number, payload: Buffer) => void, granted: number) {
     this.#send = send;
+    this.#credit = granted;
   }
 
-  /** Takes what the runner grants. */
+  /** Takes what the runner grants. @throws Error when that is more than any runner would */
   grant(bytes: number): void {
     this.#credit += bytes;
+    if (this.#credit > MOST_INPUT_CREDIT) throw new Error('input credit beyond its window');
     this.#wake();
   }
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { GloveboxError } from '../errors.ts';
 import { createLog } from '../log.ts';
+import type { ArchiveRecord } from './archive-record.ts';
 import type { Archives } from './archives.ts';
 import type { ExecutionOptions, ExecutionRequest } from './execution.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -88,4 +89,19 @@ test('a checkpoint that the end of its session breaks off is warned of as one th
   await archive.discard();
   await vi.advanceTimersByTimeAsync(0);
   expect(said).toEqual([]);
+});
+
+test('a session is back when its files are, before the program that brought them has ended', async () => {
+  const record = { id: 'snp_1', at_rest: true };
+  const store = { readVerified: async function* () {}, update: () => {}, get: () => ({ ...record, at_rest: false }) };
+  const archives = { limits: { checkpointAfterS: 0, diskMb: 1 }, store, log: createLog('error') };
+  const archive = new SessionArchive(IDENTITY, archives as unknown as Archives, record as ArchiveRecord);
+  const sandbox = {
+    execute: async (_: ExecutionRequest, { onOutput, signal }: ExecutionOptions) => {
+      await onOutput('stdout', Buffer.from('{"ok":true,"entries":0}\n'));
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    },
+  };
+  expect(await archive.restore(sandbox as unknown as Sandbox)).toBeUndefined();
+  expect(archive.record).toMatchObject({ at_rest: false });
 });

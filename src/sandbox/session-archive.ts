@@ -1,6 +1,6 @@
 import { GloveboxError } from '../errors.ts';
 import { BrokenArchive } from './archive-files.ts';
-import type { ArchiveIdentity, ArchiveRecord, SavedEntry } from './archive-record.ts';
+import type { ArchiveIdentity, ArchiveRecord } from './archive-record.ts';
 import { ArchiveStore } from './archive-store.ts';
 import type { Archives } from './archives.ts';
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from './execution.ts';
@@ -109,7 +109,7 @@ export class SessionArchive {
     const record = this.#record;
     if (!record) return undefined;
     try {
-      await fillWorkspace(sandbox, this.#readVerified(record), new AbortController().signal);
+      await fillWorkspace(sandbox, store.readVerified(record), new AbortController().signal);
     } catch (error) {
       if (!(error instanceof BrokenArchive)) throw error;
       this.#archives.log.error('an archive is broken', { session: record.session_id, owner: record.owner, error });
@@ -248,17 +248,6 @@ export class SessionArchive {
     } finally {
       this.#unsaved = new Set();
     }
-  }
-
-  /** Verified while the sandbox gets ready to take it; nothing is read before that is done. */
-  #readVerified(record: ArchiveRecord): AsyncIterable<Required<SavedEntry>> {
-    const { store } = this.#archives;
-    const verified = store.verify(record);
-    verified.catch(() => {}); // Whoever reads hears of it.
-    return (async function* () {
-      await verified;
-      yield* store.read(record, { hardLinks: 'kept' });
-    })();
   }
 
   #identify(now: Date): ArchiveIdentity {

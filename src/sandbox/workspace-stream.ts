@@ -71,11 +71,8 @@ export async function fillWorkspace(
     signal,
     input: encode(entries),
   });
-  try {
-    await call.finish();
-  } finally {
-    await call.close();
-  }
+  // All is there. The program's own end is not waited for here: the runner has whatever comes next wait for it.
+  call.leave();
 }
 
 async function* asLines(values: readonly object[]): AsyncGenerator<Buffer, void, undefined> {
