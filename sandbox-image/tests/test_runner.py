@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import unittest
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -385,7 +386,9 @@ class SparesTest(unittest.TestCase):
         self.addCleanup(client.close)
         self.assertTrue(client.ready.wait(5))
         self.expect_children(client, 2)
-        os.kill(self.children(client)[0], signal.SIGKILL)
+        supervisor = self.children(client)[0]
+        os.kill(supervisor, signal.SIGKILL)
+        self.expect(lambda: supervisor not in self.children(client))
         self.assertEqual(client.run("print(1)").stdout, b"1\n")
         self.assertEqual(client.run("print(2)").stdout, b"2\n")
 
@@ -394,10 +397,13 @@ class SparesTest(unittest.TestCase):
             return [int(pid) for pid in file.read().split()]
 
     def expect_children(self, client: Client, number: int) -> None:
+        self.expect(lambda: len(self.children(client)) == number)
+
+    def expect(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 10
-        while len(self.children(client)) != number and time.monotonic() < deadline:
+        while not condition() and time.monotonic() < deadline:
             time.sleep(0.01)
-        self.assertEqual(len(self.children(client)), number)
+        self.assertTrue(condition())
 
 
 class StreamsTest(unittest.TestCase):
