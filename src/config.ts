@@ -131,6 +131,9 @@ const settings = z.strictObject({
     .describe('Memory of all sandboxes of one owner; unlimited by default.'),
   requests_per_minute: whole(0, 1_000_000).default(0).describe('HTTP requests of one owner; 0 sets no limit.'),
   pool_size: whole(0, 1000).default(2).describe('Sandboxes kept ready for new sessions.'),
+  pool_max: whole(0, 1000)
+    .optional()
+    .describe('The pool grows up to so many, as demand of late was; by default it does not grow.'),
   preload: preload
     .default('adaptive')
     .describe(

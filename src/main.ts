@@ -127,7 +127,7 @@ export async function prepareImage(config: Config, log: Log, onProgress: Report)
 export async function runProbe(config: Config, log: Log): Promise<string> {
   using instance = Instance.acquire(config.stateDir, ephemeralName('probe'));
   await using gateway = new LazyGateway(config, log, () => core);
-  await using core = createCore({ ...config, poolSize: 0 }, log, instance, gateway, { install: false });
+  await using core = createCore({ ...config, poolSize: 0, poolMax: 0 }, log, instance, gateway, { install: false });
   const { image } = await core.checkHealth(true);
   return `${image} runs code`;
 }
@@ -151,7 +151,7 @@ function createCore(
       waitingPerOwner: config.maxWaitingPerOwner,
     },
     startsAtOnce: Math.max(1, cpus().length) * STARTS_PER_PROCESSOR,
-    poolSize: config.poolSize,
+    poolSize: { least: config.poolSize, most: Math.max(config.poolSize, config.poolMax ?? 0) },
     onShutdown: config.onShutdown,
     ...(config.keepWhile === undefined ? {} : { keepWhile: config.keepWhile }),
     log,

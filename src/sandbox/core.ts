@@ -1,6 +1,7 @@
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { Archives, type ArchivesLimits } from './archives.ts';
+import type { DemandLimits } from './demand.ts';
 import type { Engine, EngineInfo } from './engine.ts';
 import type { Backend } from './factory.ts';
 import type { FairLimits } from './fair-queue.ts';
@@ -25,7 +26,7 @@ export interface CoreOptions {
   readonly limits: SessionLimits & MemoryLimits & ArchivesLimits;
   /** Of executions at once. */
   readonly executions: FairLimits;
-  readonly poolSize: number;
+  readonly poolSize: DemandLimits;
   /** Sandboxes that may be started at once. */
   readonly startsAtOnce: number;
   readonly onShutdown: OnShutdown;
@@ -114,7 +115,7 @@ export class Core implements AsyncDisposable {
 
   /** What `GET /metrics` says; asks the engine nothing. */
   get figures(): CoreFigures {
-    const pool = this.#pool?.status ?? { size: this.#options.poolSize, ready: 0 };
+    const pool = this.#pool?.status ?? { size: this.#options.poolSize.least, ready: 0 };
     const { sessions, load } = this;
     return {
       sessions: sessions.count,

@@ -1,5 +1,6 @@
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { Demand, type DemandLimits } from './demand.ts';
 import { type Backend, startSandbox } from './factory.ts';
 import { FairQueue } from './fair-queue.ts';
 import type { MemoryQuota } from './memory-quota.ts';
@@ -11,7 +12,7 @@ const ASK_LIMIT_MS = 10_000;
 const NOBODY = '';
 
 export interface PoolOptions {
-  readonly size: number;
+  readonly size: DemandLimits;
   /** Sandboxes that may be started at once; of one owner all but one. */
   readonly startsAtOnce: number;
   readonly memory: MemoryQuota;
@@ -21,7 +22,7 @@ export interface PoolOptions {
 /** Keeps started sandboxes ready, so that a new session need not wait for one. */
 export class Pool {
   readonly #backend: Backend;
-  readonly #size: number;
+  readonly #demand: Demand;
   readonly #memory: MemoryQuota;
   readonly #log: Log;
   readonly #starts: FairQueue;
@@ -30,11 +31,12 @@ export class Pool {
   #urgent = 0;
   #refilling: Promise<void> | undefined;
   #refillTimer: NodeJS.Timeout | undefined;
+  #trimTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(backend: Backend, { size, startsAtOnce, memory, log }: PoolOptions) {
     this.#backend = backend;
-    this.#size = size;
+    this.#demand = new Demand(size);
     this.#memory = memory;
     this.#log = log;
     this.#starts = new FairQueue({
@@ -48,7 +50,7 @@ export class Pool {
   }
 
   get status(): { size: number; ready: number } {
-    return { size: this.#size, ready: this.#ready.length };
+    return { size: this.#demand.wanted, ready: this.#ready.length };
   }
 
   /**
@@ -59,6 +61,7 @@ export class Pool {
     // What is being made for the pool may be all that there is room for.
     if (this.#ready.length === 0 && !this.#memory.fitsAnother()) await this.#refilling;
     const ready = this.#takeReady();
+    this.#demand.note();
     try {
       this.#memory.claim(owner, ready ? 'pool' : 'new');
     } catch (error) {
@@ -114,6 +117,7 @@ export class Pool {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#refillTimer);
+    clearTimeout(this.#trimTimer);
     await this.#refilling;
     await Promise.all(this.#ready.splice(0).map((sandbox) => sandbox.remove().catch(() => {})));
   }
@@ -144,13 +148,32 @@ export class Pool {
 
   /** Fills up one at a time, and only while nothing is urgent. */
   #refill(): void {
+    this.#trim();
     this.#refilling ??= this.#fill().finally(() => {
       this.#refilling = undefined;
     });
   }
 
+  /** Removes what is wanted no more, now and when that is next to be expected. */
+  #trim(): void {
+    for (const sandbox of this.#ready.splice(this.#demand.wanted)) {
+      void sandbox.remove().catch(() => {});
+      this.#memory.leavePool();
+    }
+    clearTimeout(this.#trimTimer);
+    const { changesInMs } = this.#demand;
+    if (changesInMs === undefined || this.#closed) return;
+    this.#trimTimer = setTimeout(() => this.#refill(), changesInMs);
+    this.#trimTimer.unref();
+  }
+
   async #fill(): Promise<void> {
-    while (!this.#closed && this.#urgent === 0 && this.#ready.length < this.#size && this.#memory.enterPool()) {
+    while (
+      !this.#closed &&
+      this.#urgent === 0 &&
+      this.#ready.length < this.#demand.wanted &&
+      this.#memory.enterPool()
+    ) {
       try {
         this.#ready.push(await startSandbox(this.#backend));
       } catch (error) {
