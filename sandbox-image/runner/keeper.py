@@ -95,6 +95,8 @@ class Keeper:
         if runner.tunnels:
             runner.tunnels.suspend()
         runner.decoder = frames.Decoder()
+        # The next control plane counts its streams anew: they are not to find what these were sent.
+        runner.early.clear()
         runner.pending = [(self.new_stream(), body, retry) for _, body, retry in runner.pending if "background" in body]
         running = list(runner.executions.values())
         runner.executions.clear()

@@ -124,9 +124,13 @@ class Runner:
         for at, (waiting, request, _) in enumerate(self.pending):
             if waiting == stream:
                 del self.pending[at]
-                self.early.pop(stream, None)
-                self.keeper.end(None, stream, request, dict(frames.STOPPED))
+                self.refuse(stream, request, frames.STOPPED)
                 return
+
+    def refuse(self, stream: int, request: dict[str, Any], report: dict[str, str]) -> None:
+        """Ends a request that no process has begun."""
+        self.early.pop(stream, None)
+        self.keeper.end(None, stream, request, dict(report))
 
     def let_go(self, kept: Iterable[int]) -> None:
         """Keeps only what belongs to this process, so that siblings' pipes can end."""
@@ -165,8 +169,7 @@ class Runner:
                 execution.fresh = True
                 execution.retries = may_retry and not request.get("stdin_stream")
         if execution is None or execution.stream:
-            self.early.pop(stream, None)
-            self.keeper.end(None, stream, request, dict(frames.NO_PROCESS))
+            self.refuse(stream, request, frames.NO_PROCESS)
             return
         if name:
             self.contexts[name] = execution

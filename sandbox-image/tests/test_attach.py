@@ -103,6 +103,21 @@ class AttachTest(unittest.TestCase):
         wait_for(lambda: second.process.poll() is not None)
         self.assertIsNone(self.first.process.poll())
 
+    def test_input_of_a_call_that_had_not_begun_went_to_one_of_the_next_control_plane(self) -> None:
+        # Its files never come, so whatever comes after it waits.
+        self.first.start("", kind="archive", file={"op": "restore", "path": ""}, stdin_stream=True)
+        waiting = self.first.start("", stdin_stream=True, stdin_granted=1000)
+        self.first.tell(frames.DATA, waiting, b"stale")
+        self.leave(self.first)
+        second = self.connect()
+        second.run("pass")
+        outcome = second.start("import sys; print(sys.stdin.buffer.read())", stdin_stream=True)
+        self.assertTrue(outcome.credited.wait(10))
+        second.tell(frames.DATA, outcome, b"own")
+        second.tell(frames.FIN, outcome)
+        self.assertTrue(outcome.ended.wait(10))
+        self.assertEqual(outcome.stdout, b"b'own'\n")
+
     def test_a_context_keeps_its_variables(self) -> None:
         self.first.run("x = 41", context="c", results=RESULTS)
         second = self.go_on()
