@@ -56,6 +56,7 @@ class Runner:
         """Serves one control plane after the other. Returns a program only in the process that is to run it."""
         linux.become_subreaper()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self.hear_children()
         gc.freeze()
         self.watch(CONTROL_PLANE_IN, select.EPOLLIN, self.on_control_plane)
         self.tunnels = Tunnels(self.send, self.watch, self.unwatch)
@@ -134,6 +135,8 @@ class Runner:
 
     def let_go(self, kept: Iterable[int]) -> None:
         """Keeps only what belongs to this process, so that siblings' pipes can end."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # Sockets go with their objects, which would otherwise close these numbers again later.
         self.poll.close()
         self.handlers.clear()
@@ -263,7 +266,8 @@ class Runner:
             self.finish_if_done(execution)
         if not execution.stream:
             self.forget(execution)
-        self.reap()
+        # Those of others than the runner's own.
+        self.preload.reap()
 
     def forget(self, execution: Execution) -> None:
         """Lets go of a process that has ended and has no run to report, a spare too that something has killed."""
@@ -272,14 +276,21 @@ class Runner:
         self.unwatch_outputs(execution)
         execution.close()
 
-    def reap(self) -> None:
+    def hear_children(self) -> None:
+        """Has each child's end come as an event: a supervisor closes its socket a little before it is gone."""
+        heard, told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda _signal, _frame: None)
+        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        self.watch(heard, select.EPOLLIN, self.reap)
+
+    def reap(self, heard: int, _events: int) -> None:
         """Collects supervisors of earlier executions, and what was orphaned by ones that were killed."""
+        os.read(heard, 1 << 12)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
             pass
-        self.preload.reap()
 
     def finish_if_done(self, execution: Execution) -> None:
         """Sends the end of a run once it is known and every byte of output is on its way.

@@ -381,6 +381,13 @@ class SparesTest(unittest.TestCase):
         time.sleep(0.5)
         self.expect_children(client, 1)
 
+    def test_a_supervisor_that_had_closed_its_socket_but_not_ended_stayed_until_the_next_had(self) -> None:
+        client = Client()
+        self.addCleanup(client.close)
+        for _ in range(30):
+            self.assertEqual(client.run("print(1)").stdout, b"1\n")
+            self.expect_children(client, 1)
+
     def test_the_second_of_them_runs_a_request_when_the_first_was_killed(self) -> None:
         client = Client()
         self.addCleanup(client.close)
