@@ -76,6 +76,11 @@ export function capacityExceeded(message: string, retryAfterS: number, hint = ''
   return new GloveboxError('capacity_exceeded', message, { hint: `${hint} ${again}`.trim(), retryAfterS });
 }
 
+/** `engine_unavailable` for what comes, or has not begun, when the server ends. */
+export function serverStopping(): GloveboxError {
+  return new GloveboxError('engine_unavailable', 'This server is stopping.', { hint: 'Call again when it runs anew.' });
+}
+
 /**
  * Any thrown value as a GloveboxError. What is not one already becomes `internal_error`
  * with no foreign text in it: that belongs in the log, where `cause` carries it.

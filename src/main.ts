@@ -7,7 +7,7 @@ import { ensureImage } from './docker/image.ts';
 import { installEngine } from './docker/install.ts';
 import { type Storage, storageFor } from './docker/storage.ts';
 import { checkSuitability } from './docker/suitability.ts';
-import { toGloveboxError } from './errors.ts';
+import { serverStopping, toGloveboxError } from './errors.ts';
 import { LazyGateway } from './gateway.ts';
 import { createApp } from './http/app.ts';
 import { createAuthenticator, LOCAL_OWNER } from './http/auth.ts';
@@ -80,6 +80,7 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
   const sse = createHttpSse(mcp, { ...CONNECTIONS, messagesPath: '/messages' });
   const stopping = new AbortController();
   const app = createApp({
+    closing: hooks.signal,
     stopping: stopping.signal,
     tools,
     sessions: core.sessions,
@@ -100,7 +101,7 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
   hooks.onListening(listening.url);
 
   await aborted(hooks.signal);
-  setTimeout(() => stopping.abort(), SHUTDOWN_GRACE_MS).unref();
+  setTimeout(() => stopping.abort(serverStopping()), SHUTDOWN_GRACE_MS).unref();
   const ended = listening.close(SHUTDOWN_GRACE_MS + CANCEL_GRACE_MS);
   await Promise.all([core.decideShutdown(), streamable.close(), sse.close(), ended]);
 }

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import { describe, expect, test } from 'vitest';
 import { freePort } from './free-port.ts';
 import { openSession, runPython, userOf } from './rest-client.ts';
@@ -173,6 +175,26 @@ describe('a server that is told to stop', () => {
     expect(performance.now() - started).toBeLessThan(10_000);
     expect(await containersOf(server)).toEqual([]);
     expect(await running).toMatchObject({ status: 'cancelled', stdout: 'begun\n' });
+  });
+
+  test('cancelled calls that came over open connections, though nothing of them had run', async () => {
+    await using server = await startServer();
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const post = async (path: string, code: string) => {
+      const body = JSON.stringify({ name: 'execute_python', arguments: { code, timeout_s: 60 } });
+      const headers = { 'content-type': 'application/json' };
+      const sent = request(`${server.url}${path}`, { method: 'POST', agent, headers }).end(body);
+      const [response] = (await once(sent, 'response')) as [IncomingMessage];
+      return { status: response.statusCode, text: response.setEncoding('utf8').reduce((all, part) => all + part, '') };
+    };
+    const first = await post('/execute/stream', 'import time; time.sleep(60)');
+    const stopped = server.stop();
+    expect(await first.text).toContain('"status":"cancelled"');
+    const second = await post('/execute', 'print(1)');
+    expect(second.status).toBe(503);
+    expect(await second.text).toContain('This server is stopping.');
+    expect(await stopped).toEqual({ code: 0, signal: null });
+    agent.destroy();
   });
 
   test('right after its start, while its pool fills, leaves no container', async () => {

@@ -107,6 +107,7 @@ export async function startProtocolServer(options: ProtocolServerOptions = {}) {
   const app = createApp({
     ...shared,
     fallback: 'owner',
+    closing: new AbortController().signal,
     stopping: new AbortController().signal,
     diskMb: 1,
     health: async (deep) => ({ ok: true, body: { status: 'ok', deep } }),

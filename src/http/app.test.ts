@@ -154,6 +154,24 @@ describe('bodies and errors', () => {
   });
 });
 
+describe('a server that is ending', () => {
+  test.each([
+    ['POST', '/execute', json],
+    ['POST', '/mcp', { ...json, accept: 'application/json, text/event-stream' }],
+    ['GET', '/health', {}],
+  ])('refuses %s %s and closes the connection', async (method, path, headers) => {
+    await using ending = await startProtocolServer({ app: { closing: AbortSignal.abort() } });
+    const body = method === 'POST' ? '{"name": "echo", "arguments": {"text": "too late"}}' : '';
+    const answer = await sendRaw(ending.port, path, {
+      method,
+      headers: { connection: 'keep-alive', ...headers },
+      body,
+    });
+    expect(answer).toMatchObject({ status: 503, headers: { connection: 'close' } });
+    expect(answer.json().error).toMatchObject({ code: 'engine_unavailable', hint: 'Call again when it runs anew.' });
+  });
+});
+
 describe('sessions', () => {
   test('are made, listed, inspected and closed', async () => {
     const made = await send('/sessions', { method: 'POST', headers: json, body: '{"name": "mine"}' });

@@ -1,5 +1,5 @@
 import { type Context, Hono } from 'hono';
-import { GloveboxError } from '../errors.ts';
+import { GloveboxError, serverStopping } from '../errors.ts';
 import { nearest } from '../nearest.ts';
 import { type Authenticate, unauthorized } from './auth.ts';
 import { isTar, readBody } from './body.ts';
@@ -24,6 +24,8 @@ export interface AppOptions extends GuardOptions, Omit<RestOptions, 'keepAliveMs
     readonly sse: Handler;
     readonly messages: Handler;
   };
+  /** Refuses what comes from now on over connections that are still open. */
+  readonly closing: AbortSignal;
   /** Between two comments on a silent stream. */
   readonly keepAliveMs?: number;
 }
@@ -33,6 +35,7 @@ export function createApp(options: AppOptions): Hono<Env> {
   const app = new Hono<Env>();
   const rest = restRoutes({ keepAliveMs: 15_000, ...options });
   const routes: Route[] = [indexRoute(options.version, () => routes), ...rest, ...mcpRoutes(options.mcp)];
+  endConnections(app, options.closing);
   protect(app, options);
   for (const { method, path, handle } of routes) app.on(method, path, handle);
   app.all('/mcp', options.mcp.streamable); // Answers other methods in its own words.
@@ -46,6 +49,18 @@ export function createApp(options: AppOptions): Hono<Env> {
     return response;
   });
   return app;
+}
+
+/** A server that ends is not kept by clients that go on calling over the connections they have. */
+function endConnections(app: Hono<Env>, closing: AbortSignal): void {
+  app.use(async (c, next) => {
+    await next();
+    if (closing.aborted) c.res.headers.set('Connection', 'close');
+  });
+  app.use(async (_, next) => {
+    if (closing.aborted) throw serverStopping();
+    await next();
+  });
 }
 
 function protect(app: Hono<Env>, options: AppOptions): void {

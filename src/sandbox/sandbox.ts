@@ -8,7 +8,7 @@ import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } f
 import { type Grace, graceFor, terminate } from './ladder.ts';
 import type { Report } from './report.ts';
 import { ALL_LOST, isLost, RUNNER_LOST, Runner, type RunnerOptions } from './runner.ts';
-import { stopSignal, within } from './stop-signal.ts';
+import { endUnbegun, stopSignal, within } from './stop-signal.ts';
 
 /** Between attempts to reach an engine that is away. */
 const RECONNECT_EVERY_MS = 1000;
@@ -91,7 +91,7 @@ export class Sandbox {
   async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
     const channel = await this.#runner.reach();
     const { timeoutMs, signal, stdin, onOutput } = options;
-    if (signal.aborted) return { status: 'cancelled', exitCode: null };
+    if (signal.aborted) return endUnbegun(signal);
     const deadline = performance.now() + timeoutMs;
     const keptAs = request.background && request.keep?.id;
     const followed = { deadline, signal, grace: graceFor(request), keptAs, ...(stdin ? { stdin } : {}) };

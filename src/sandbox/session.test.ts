@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { REPORT } from '../../test/support/report.ts';
+import { serverStopping } from '../errors.ts';
 import { createLog } from '../log.ts';
 import type { ArchiveRecord } from './archive-record.ts';
 import type { ExecutionEnd, ExecutionRequest, SandboxReset } from './execution.ts';
@@ -32,7 +33,11 @@ const clear = (status: ExecutionEnd['status']): ExecutionEnd => ({
  */
 function openSession(
   ends: ExecutionEnd[],
-  { record, losses = [] }: { record?: ArchiveRecord; losses?: (SandboxReset | undefined)[] } = {},
+  {
+    record,
+    losses = [],
+    enter = async () => ({ [Symbol.dispose]() {} }),
+  }: { record?: ArchiveRecord; losses?: (SandboxReset | undefined)[]; enter?: SessionHost['enter'] } = {},
 ) {
   const claim = async (): Promise<Sandbox> => {
     const sandbox = {
@@ -50,12 +55,21 @@ function openSession(
   const host = {
     archives: () => ({ limits: { checkpointAfterS: 0 }, store, log: createLog('error') }),
     claim,
-    enter: async () => ({ [Symbol.dispose]() {} }),
+    enter,
     ...{ disown: () => {}, count: () => {}, note: () => {}, recordsOf: () => ({}) },
   } as unknown as SessionHost;
   const session = new Session({ id: 'one', owner: 'alice', createdAt: new Date() }, host, 4, { record });
-  return (request: ExecutionRequest = {}) => session.execute(request, OPTIONS);
+  return (request: ExecutionRequest = {}, options = OPTIONS) => session.execute(request, options);
 }
+
+test('a call that the end of the server met before it began was told as cancelled', async () => {
+  const stopping = new AbortController();
+  const { promise: place, reject } = Promise.withResolvers<Disposable>();
+  const waiting = openSession([], { enter: () => place })({}, { ...OPTIONS, signal: stopping.signal });
+  stopping.abort(serverStopping());
+  reject(stopping.signal.reason);
+  await expect(waiting).rejects.toMatchObject({ code: 'engine_unavailable' });
+});
 
 test('a loss that a cancelled call met is told to the next caller', async () => {
   const execute = openSession([lose('cancelled')]);

@@ -12,6 +12,7 @@ import { mergeResets } from './reset.ts';
 import { type FinishJob, type Remains, restoreSession } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
 import { changedBy, SessionArchive } from './session-archive.ts';
+import { endUnbegun } from './stop-signal.ts';
 import type { EnterOptions } from './turn.ts';
 
 /** Calls of one session that may wait for a place. */
@@ -171,7 +172,7 @@ export class Session implements SessionIdentity {
       if (options.signal.aborted) return undefined;
       throw error;
     });
-    if (!places) return { status: 'cancelled', exitCode: null };
+    if (!places) return endUnbegun(options.signal);
     using _places = places;
     options.onBegin?.();
     const started = performance.now();

@@ -1,4 +1,4 @@
-import { GloveboxError } from '../errors.ts';
+import { serverStopping } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { ArchiveRecord } from './archive-record.ts';
 import type { Archives } from './archives.ts';
@@ -363,10 +363,7 @@ export class Sessions {
   }
 
   #checkRunning(): void {
-    if (!this.#ended) return;
-    throw new GloveboxError('engine_unavailable', 'This server is stopping.', {
-      hint: 'Call again when it runs anew.',
-    });
+    if (this.#ended) throw serverStopping();
   }
 
   #touch(session: Session, at = new Date()): void {

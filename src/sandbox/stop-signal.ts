@@ -1,3 +1,6 @@
+import { GloveboxError } from '../errors.ts';
+import type { ExecutionEnd } from './execution.ts';
+
 export interface StopSignal extends Disposable {
   /** Resolves with why an execution must stop, when it must. */
   readonly reason: Promise<'timeout' | 'cancelled'>;
@@ -19,6 +22,12 @@ export function stopSignal(timeoutMs: number, signal: AbortSignal): StopSignal {
       signal.removeEventListener('abort', onAbort);
     },
   };
+}
+
+/** The end of an execution that was left before it began. @throws GloveboxError where that is why it was ended */
+export function endUnbegun({ reason }: AbortSignal): ExecutionEnd {
+  if (reason instanceof GloveboxError) throw reason;
+  return { status: 'cancelled', exitCode: null };
 }
 
 /** The promise's value, or undefined after so many milliseconds. */
