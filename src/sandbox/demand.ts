@@ -25,6 +25,7 @@ export class Demand {
 
   /** Takes note of one that was taken. */
   note(): void {
+    if (this.#limits.most <= this.#limits.least) return;
     const now = this.#now();
     this.#taken = [...this.#taken, now].filter((at) => now - at < BURST_MS).slice(-this.#limits.most);
     const count = this.#taken.length;
