@@ -17,6 +17,18 @@ _SIZE = struct.Struct("=Q")
 """Before each request, its length in bytes."""
 
 
+class Pending:
+    """A request that no process runs yet."""
+
+    def __init__(self, stream: int, request: dict[str, Any], may_retry: bool = True) -> None:
+        self.stream = stream
+        self.request = request
+        self.may_retry = may_retry
+        """Whether it may be tried again, should its process turn out to be dead."""
+        self.early: list[bytes] = []
+        """What has come for its standard input already; an empty piece ends it."""
+
+
 class Execution:
     """A spare waits for its request; a context's stays for the next one, with a stream of its own for each."""
 

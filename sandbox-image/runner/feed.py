@@ -37,13 +37,15 @@ class Feed:
         if granted < CREDIT:
             self._grant(CREDIT - granted)
 
-    def deliver(self, data: bytes) -> None:
+    def deliver(self, data: bytes | memoryview) -> None:
         if self.descriptor < 0:
             # The program reads no more: what it is sent is gone, as into a closed pipe.
             self._grant_again(len(data))
             return
-        self._waiting += data
-        self.flush()
+        # Kept only as far as it must be: memory for all of it costs more than the way through.
+        taken = 0 if self._waiting else self._write(memoryview(data))
+        self._waiting += data[taken:]
+        self._go_on(taken)
 
     def finish(self) -> None:
         """No more comes after what was delivered."""
@@ -52,19 +54,25 @@ class Feed:
             self.flush()
 
     def flush(self) -> None:
+        with memoryview(self._waiting) as waiting:
+            taken = self._write(waiting)
+        del self._waiting[:taken]
+        self._go_on(taken)
+
+    def _write(self, data: memoryview) -> int:
+        """How many bytes the pipe takes now; all, when nobody reads it any more."""
         taken = 0
         try:
-            while self._waiting:
-                with memoryview(self._waiting) as waiting:
-                    written = os.write(self.descriptor, waiting)
-                del self._waiting[:written]
-                taken += written
+            while taken < len(data):
+                taken += os.write(self.descriptor, data[taken:])
         except BlockingIOError:
             pass
         except BrokenPipeError:
-            taken += len(self._waiting)
-            self._waiting.clear()
             self.close()
+            return len(data)
+        return taken
+
+    def _go_on(self, taken: int) -> None:
         self._grant_again(taken)
         if self.descriptor >= 0:
             if self._finishing and not self._waiting:

@@ -18,60 +18,78 @@ CHUNK = 64 * 1024
 
 
 class Input:
-    """What the control plane sends, cut into chunks."""
+    """What the control plane sends, through one buffer: what is new for each chunk costs more than reading it."""
 
     def __init__(self, descriptor: int) -> None:
-        self._file = open(descriptor, "rb", buffering=CHUNK, closefd=False)
-        self._held = b""
-        """The chunk under way."""
-        self._at = 0
-        """How much of it has been taken."""
+        self._descriptor = descriptor
+        self._buffer = bytearray(CHUNK)
+        self._at = self._end = 0
+        """Where in it what was read and not taken lies."""
+        self._left = 0
+        """Bytes of the chunk under way that were not taken."""
         self._ended = False
 
-    def chunks(self) -> Iterator[bytes]:
-        while length := int.from_bytes(self._whole(4), "big"):
-            yield self._whole(length)
+    def pieces(self) -> Iterator[memoryview]:
+        """All that comes; each is there until the next is asked for."""
+        while self._more():
+            yield self._take(CHUNK)
 
     def line(self) -> bytes | None:
         """The next line; None when everything has come."""
         line = b""
-        while (end := self._held.find(b"\n", self._at)) < 0:
-            line += self._held[self._at :]
+        while self._more():
+            last = min(self._end, self._at + self._left)
+            found = self._buffer.find(b"\n", self._at, last)
+            line += self._take((last if found < 0 else found + 1) - self._at)
+            if found >= 0:
+                return line[:-1]
             if len(line) > LONGEST_LINE:
                 raise Refused("invalid_input", "An entry is described at too great length.")
-            if not self._more():
-                if line:
-                    raise Refused("invalid_input", "The stream of entries ends in the midst of one.")
-                return None
-        line += self._held[self._at : end]
-        self._at = end + 1
-        return line
+        if line:
+            raise Refused("invalid_input", "The stream of entries ends in the midst of one.")
+        return None
 
     def copy_to(self, incoming: Any, size: int) -> None:
         """Gives `incoming.write` the next bytes as they come."""
         while size > 0:
-            if self._at == len(self._held) and not self._more():
+            if not self._more():
                 raise Refused("invalid_input", "The stream of entries ends in the midst of one.")
-            data = memoryview(self._held)[self._at : self._at + size]
-            self._at += len(data)
-            size -= len(data)
-            incoming.write(data)
+            piece = self._take(size)
+            size -= len(piece)
+            incoming.write(piece)
 
     def _more(self) -> bool:
-        """Holds the next chunk instead of one that has been taken; False when there is none."""
-        self._held, self._at = b"", 0
-        if not self._ended:
-            length = int.from_bytes(self._whole(4), "big")
-            self._ended = length == 0
-            self._held = self._whole(length)
-        return not self._ended
+        """Has something of a chunk at hand; False when everything has come."""
+        while self._left == 0 and not self._ended:
+            self._left = int.from_bytes(self._exactly(4), "big")
+            self._ended = self._left == 0
+        if self._left > 0:
+            self._fill()
+        return self._left > 0
 
-    def _whole(self, length: int) -> bytes:
-        data = self._file.read(length)
-        if len(data) < length:
+    def _take(self, most: int) -> memoryview:
+        size = min(most, self._left, self._end - self._at)
+        piece = memoryview(self._buffer)[self._at : self._at + size]
+        self._at += size
+        self._left -= size
+        return piece
+
+    def _exactly(self, length: int) -> bytes:
+        data = b""
+        while len(data) < length:
+            self._fill()
+            end = min(self._end, self._at + length - len(data))
+            data += self._buffer[self._at : end]
+            self._at = end
+        return data
+
+    def _fill(self) -> None:
+        if self._at < self._end:
+            return
+        self._at, self._end = 0, os.readv(self._descriptor, [self._buffer])
+        if self._end == 0:
             # Cut off. Whoever sent it is gone, and so is what came of it, with this process.
             sys.exit(1)
-        return data
 
 
 def send(data: bytes) -> None:

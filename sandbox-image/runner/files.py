@@ -116,7 +116,7 @@ def write_file(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
     # Looked at first, because who sends much wants to know early.
     Incoming.check(tree, names, replace)
     with Incoming(tree) as incoming:
-        for chunk in Input(0).chunks():
+        for chunk in Input(0).pieces():
             incoming.write(chunk)
         if incoming.size != request.get("size", incoming.size):
             raise Refused("invalid_input", f"{request['size']} bytes were announced, and {incoming.size} came.")

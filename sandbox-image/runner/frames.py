@@ -80,19 +80,44 @@ def pack_json(kind: int, stream: int, value: Any) -> bytes:
 
 
 class Decoder:
-    """Cuts a byte stream into frames."""
+    """Cuts a byte stream into frames. The contents of DATA come in the pieces in which they were read, uncopied: each is
+    a frame as good as any, until the next bytes are read into the same place."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._held = bytearray()
+        """What has come of a frame that must be whole."""
+        self._stream = 0
+        self._left = 0
+        """Of a frame of DATA that has not come to its end."""
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
-        """Takes bytes as they come and yields each complete (type, stream, payload)."""
-        self._buffer += data
-        while len(self._buffer) >= HEADER.size:
-            length, kind, stream = HEADER.unpack_from(self._buffer)
-            end = HEADER.size + length
-            if len(self._buffer) < end:
+    def feed(self, data: bytes | memoryview) -> Iterator[tuple[int, int, bytes | memoryview]]:
+        """Takes bytes as they come and yields (type, stream, payload)."""
+        data = memoryview(data)
+        while True:
+            if self._left:
+                piece, data = data[: self._left], data[self._left :]
+                self._left -= len(piece)
+                if piece:
+                    yield DATA, self._stream, piece
+                if self._left:
+                    return
+            data = self._hold(data, HEADER.size)
+            if len(self._held) < HEADER.size:
                 return
-            payload = bytes(self._buffer[HEADER.size : end])
-            del self._buffer[:end]
+            length, kind, stream = HEADER.unpack_from(self._held)
+            if kind == DATA:
+                self._held.clear()
+                self._stream, self._left = stream, length
+                continue
+            data = self._hold(data, HEADER.size + length)
+            if len(self._held) < HEADER.size + length:
+                return
+            payload = bytes(self._held[HEADER.size :])
+            self._held.clear()
             yield kind, stream, payload
+
+    def _hold(self, data: memoryview, wanted: int) -> memoryview:
+        """Adds what is wanting, as far as it has come; the rest."""
+        missing = max(0, wanted - len(self._held))
+        self._held += data[:missing]
+        return data[missing:]

@@ -95,9 +95,10 @@ class Keeper:
         if runner.tunnels:
             runner.tunnels.suspend()
         runner.decoder = frames.Decoder()
-        # The next control plane counts its streams anew: they are not to find what these were sent.
-        runner.early.clear()
-        runner.pending = [(self.new_stream(), body, retry) for _, body, retry in runner.pending if "background" in body]
+        # What the others were sent goes with them: the next control plane counts its streams anew.
+        runner.pending = [waits for waits in runner.pending if "background" in waits.request]
+        for waits in runner.pending:
+            waits.stream = self.new_stream()
         running = list(runner.executions.values())
         runner.executions.clear()
         for execution in running:
@@ -197,7 +198,7 @@ class Keeper:
         runner.watch(0, select.EPOLLIN, runner.on_control_plane)
         ended = [({**about, "ended": True, "stream": self.new_stream()}, report) for about, report in self.ended]
         running = [self.take_up(execution) for execution in runner.executions.values()]
-        running += [{"id": body["keep"]["id"], "ran_ms": 0, "stream": stream} for stream, body, _ in runner.pending]
+        running += [{"id": waits.request["keep"]["id"], "ran_ms": 0, "stream": waits.stream} for waits in runner.pending]
         contexts = [name for name, execution in runner.contexts.items() if not execution.ended]
         self.greet({"adopted": {"contexts": contexts, "executions": [about for about, _ in ended] + running}})
         for about, report in ended:

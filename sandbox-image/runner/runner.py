@@ -16,7 +16,7 @@ from typing import Any
 import frames
 import linux
 from door import STANDARD_STREAMS, Door
-from execution import Execution
+from execution import Execution, Pending
 from feed import Feed
 from keeper import Keeper
 from preload import Preload
@@ -27,6 +27,9 @@ from tunnels import FIRST_STREAM, Tunnels
 CONTROL_PLANE_IN = 0
 CONTROL_PLANE_OUT = 1
 
+RECEIVED = 64 * 1024
+"""Bytes of one reading from the control plane: as many as its pipe holds."""
+
 SUPERVISOR_LOST = {"failed": "supervisor lost"}
 """The report of an execution whose supervisor was killed, by something of the session."""
 
@@ -35,10 +38,9 @@ class Runner:
     def __init__(self, door: Door | None) -> None:
         self.poll = select.epoll()
         self.decoder = frames.Decoder()
-        self.pending: list[tuple[int, dict[str, Any], bool]] = []
-        """Requests that no process runs yet: stream, request, and whether they may be tried again."""
-        self.early: dict[int, list[bytes]] = {}
-        """What has come for their standard input already; an empty piece ends it."""
+        self.received = bytearray(RECEIVED)
+        self.pending: list[Pending] = []
+        """Requests that no process runs yet."""
         self.executions: dict[int, Execution] = {}
         """Those that run, by stream."""
         self.contexts: dict[str, Execution] = {}
@@ -66,10 +68,10 @@ class Runner:
                 return program
             at = self.next_pending()
             # At once after a launch, so that it is done beside the program just launched.
-            if program := self.spares.prepare(self.pending[at][1] if at is not None else None):
+            if program := self.spares.prepare(self.pending[at].request if at is not None else None):
                 return program
             if at is not None and not self.preload.forking:
-                self.launch(*self.pending.pop(at))
+                self.launch(self.pending.pop(at))
             else:
                 self.serve_events()
 
@@ -77,7 +79,7 @@ class Runner:
         """The place of the first request that need not wait for modules, or for the files that it is to find."""
         if any(execution.restores for execution in self.executions.values()):
             return None
-        return next((at for at, (_, request, _) in enumerate(self.pending) if not self.preload.delays(request)), None)
+        return next((at for at, waits in enumerate(self.pending) if not self.preload.delays(waits.request)), None)
 
     def serve_events(self) -> None:
         ready = self.poll.poll(nearer(self.preload.patience_s(), self.keeper.wait_s(), self.spares.patience_s()))
@@ -89,49 +91,39 @@ class Runner:
         self.keeper.tick()
 
     def on_control_plane(self, descriptor: int, _events: int) -> None:
-        data = os.read(descriptor, 1 << 16)
-        if not data:
+        size = os.readv(descriptor, [self.received])
+        if not size:
             self.keeper.detach()
-        for kind, stream, payload in self.decoder.feed(data):
+        for kind, stream, payload in self.decoder.feed(memoryview(self.received)[:size]):
             self.on_frame(kind, stream, payload)
 
-    def on_frame(self, kind: int, stream: int, payload: bytes) -> None:
+    def on_frame(self, kind: int, stream: int, payload: bytes | memoryview) -> None:
         if kind == frames.START:
-            request = json.loads(payload)
-            self.pending.append((stream, request, True))
-            if request.get("stdin_granted"):
-                self.early[stream] = []
+            self.pending.append(Pending(stream, json.loads(bytes(payload))))
         elif kind == frames.CONFIGURE:
-            self.preload.configure(json.loads(payload).get("preload"))
+            self.preload.configure(json.loads(bytes(payload)).get("preload"))
         elif stream >= FIRST_STREAM and self.tunnels:
             self.tunnels.on_frame(kind, stream, payload)
         elif execution := self.executions.get(stream):
             if kind == frames.STOP:
-                self.command(execution, payload)
+                self.command(execution, bytes(payload))
             elif kind == frames.CREDIT:
                 self.grant(execution, int.from_bytes(payload, "big"))
             elif kind == frames.DATA and execution.feed:
                 execution.feed.deliver(payload)
             elif kind == frames.FIN and execution.feed:
                 execution.feed.finish()
-        elif kind == frames.STOP:
-            self.give_up(stream)
-        elif kind in (frames.DATA, frames.FIN) and stream in self.early:
-            self.early[stream].append(payload)
+        elif waits := next((waits for waits in self.pending if waits.stream == stream), None):
+            if kind == frames.STOP:
+                self.pending.remove(waits)
+                self.refuse(waits, frames.STOPPED)
+            elif kind in (frames.DATA, frames.FIN):
+                waits.early.append(bytes(payload))
         # Else it has ended while the frame was on its way.
 
-    def give_up(self, stream: int) -> None:
-        """Ends a request that waits for its process."""
-        for at, (waiting, request, _) in enumerate(self.pending):
-            if waiting == stream:
-                del self.pending[at]
-                self.refuse(stream, request, frames.STOPPED)
-                return
-
-    def refuse(self, stream: int, request: dict[str, Any], report: dict[str, str]) -> None:
+    def refuse(self, waits: Pending, report: dict[str, str]) -> None:
         """Ends a request that no process has begun."""
-        self.early.pop(stream, None)
-        self.keeper.end(None, stream, request, dict(report))
+        self.keeper.end(None, waits.stream, waits.request, dict(report))
 
     def let_go(self, kept: Iterable[int]) -> None:
         """Keeps only what belongs to this process, so that siblings' pipes can end."""
@@ -143,7 +135,6 @@ class Runner:
         self.executions.clear()
         self.contexts.clear()
         self.pending.clear()
-        self.early.clear()
         self.tunnels = None
         self.preload = Preload(self.send, self.watch, self.unwatch)
         self.spares.ready = self.spares.reserve = None
@@ -156,8 +147,9 @@ class Runner:
         for below, above in zip(bounds, bounds[1:]):
             os.closerange(below + 1, above)
 
-    def launch(self, stream: int, request: dict[str, Any], may_retry: bool) -> None:
+    def launch(self, waits: Pending) -> None:
         """Hands a request to its context's process, else to the spare."""
+        stream, request = waits.stream, waits.request
         name = request.get("context")
         if "end_context" in request:
             self.end_context(request["end_context"])
@@ -165,14 +157,14 @@ class Runner:
         if execution is None:
             if self.spares.ready and not self.alive(self.spares.ready):
                 # It has ended while it waited, by something of the session.
-                self.pending.insert(0, (stream, request, may_retry))
+                self.pending.insert(0, waits)
                 return
             execution = self.spares.take()
             if execution:
                 execution.fresh = True
-                execution.retries = may_retry and not request.get("stdin_stream")
+                execution.retries = waits.may_retry and not request.get("stdin_stream")
         if execution is None or execution.stream:
-            self.refuse(stream, request, frames.NO_PROCESS)
+            self.refuse(waits, frames.NO_PROCESS)
             return
         if name:
             self.contexts[name] = execution
@@ -186,7 +178,7 @@ class Runner:
             # Something of the session has killed it; its supervisor reports that, or its silence does.
             execution.stream, execution.body = stream, request
         if request.get("stdin_stream"):
-            self.start_feed(execution, granted=request.get("stdin_granted", 0))
+            self.start_feed(execution, waits)
         elif not name:
             execution.close_request()
         self.watch_outputs(execution)
@@ -200,7 +192,7 @@ class Runner:
             return None
         return execution
 
-    def start_feed(self, execution: Execution, *, granted: int) -> None:
+    def start_feed(self, execution: Execution, waits: Pending) -> None:
         stream, descriptor = execution.stream, execution.request
         execution.request = -1
         execution.feed = Feed(
@@ -208,8 +200,8 @@ class Runner:
             grant=lambda size: self.send(frames.pack(frames.CREDIT, stream, size.to_bytes(4, "big"))),
             watch=lambda descriptor, wanted: self.watch_feed(execution, descriptor, wanted),
         )
-        execution.feed.invite(granted=granted)
-        for data in self.early.pop(stream, ()):
+        execution.feed.invite(granted=waits.request.get("stdin_granted", 0))
+        for data in waits.early:
             if data:
                 execution.feed.deliver(data)
             else:
@@ -316,7 +308,7 @@ class Runner:
         if report.get("started") is False and retries:
             # Killed in the moment in which it got the request: nothing of that has run.
             self.keeper.release(execution)
-            self.pending.append((stream, request, False))
+            self.pending.append(Pending(stream, request, may_retry=False))
             return
         imported = report.pop("imported", None)
         self.settled_ns = max(self.settled_ns, report.pop("settled_ns", 0))

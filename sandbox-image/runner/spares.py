@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 RESERVE_AFTER_S = 0.25
 """So long a runner is idle before it forks the second one: a first request that comes at once has the processors."""
+NEXT_AFTER_S = 0.02
+"""So long the second request, which may be the call that woke a session, has the processors before the next fork."""
 
 
 class Spares:
@@ -30,6 +32,8 @@ class Spares:
         self.ready: Execution | None = None
         self.reserve: Execution | None = None
         self._reserve_due: float | None = time.monotonic() + RESERVE_AFTER_S
+        self._next_due = 0.0
+        self._taken = 0
 
     def prepare(self, request: dict[str, Any] | None) -> Program | None:
         """Has one ready, if it can be had, that fits the request if there is one; returns as `_fork` does."""
@@ -44,7 +48,7 @@ class Spares:
         if self._runner.preload.forking:
             return None
         if self.ready is None:
-            return self._fork(origin)
+            return self._fork(origin) if request is not None or self._next_due_in_s() <= 0 else None
         if self._reserve_due is not None and self._reserve_due <= time.monotonic():
             self._reserve_due = None
             return self._fork(origin)
@@ -54,6 +58,9 @@ class Spares:
         """The one that is ready, for a request."""
         spare, self.ready = self.ready, None
         self._reserve_due = None
+        self._taken += 1
+        if self._taken == 2:
+            self._next_due = time.monotonic() + NEXT_AFTER_S
         return spare
 
     def forget(self, spare: Execution) -> None:
@@ -65,7 +72,13 @@ class Spares:
 
     def patience_s(self) -> float | None:
         """How long there is nothing to prepare, if nothing happens; None is without end."""
+        if self.ready is None:
+            return self._next_due_in_s() or None
         return None if self._reserve_due is None else max(0.001, self._reserve_due - time.monotonic())
+
+    def _next_due_in_s(self) -> float:
+        """0 as soon as nothing runs."""
+        return max(0.0, self._next_due - time.monotonic()) if self._runner.executions else 0.0
 
     def _origin_for(self, request: dict[str, Any] | None) -> int:
         """What the next process is to be forked with."""

@@ -59,7 +59,7 @@ class Tunnel:
             self.read_open = False
             self.tunnels.send(frames.pack(frames.FIN, self.stream, b""))
 
-    def deliver(self, data: bytes) -> None:
+    def deliver(self, data: bytes | memoryview) -> None:
         self.outgoing += data
         self.on_events(0, select.EPOLLOUT)
 
@@ -151,7 +151,7 @@ class Tunnels:
         self.send(frames.pack(frames.OPEN, tunnel.stream, b""))
         tunnel.update()
 
-    def on_frame(self, kind: int, stream: int, payload: bytes) -> None:
+    def on_frame(self, kind: int, stream: int, payload: bytes | memoryview) -> None:
         """Obeys the control plane. A tunnel that is no longer there was closed while the frame was on its way."""
         tunnel = self.open.get(stream)
         if tunnel is None:

@@ -354,6 +354,34 @@ class RunnerTest(unittest.TestCase):
         client.close()
 
 
+class DecoderTest(unittest.TestCase):
+    def test_frames_come_whole_and_contents_in_pieces_however_they_are_cut(self) -> None:
+        wire = b"".join(
+            frames.pack(kind, stream, payload)
+            for kind, stream, payload in (
+                (frames.START, 1, b'{"code": ""}'),
+                (frames.DATA, 1, b"abcdefgh"),
+                (frames.DATA, 1, b""),
+                (frames.CREDIT, 2, bytes(4)),
+                (frames.DATA, 2, b"ij"),
+                (frames.FIN, 1, b""),
+            )
+        )
+        for size in range(1, len(wire) + 1):
+            decoder = frames.Decoder()
+            heard: list[tuple[int, int, bytes]] = []
+            for at in range(0, len(wire), size):
+                for kind, stream, payload in decoder.feed(wire[at : at + size]):
+                    if kind == frames.DATA and heard[-1][:2] == (kind, stream):
+                        heard[-1] = (kind, stream, heard[-1][2] + payload)
+                    else:
+                        heard.append((kind, stream, bytes(payload)))
+            kinds = [frames.START, frames.DATA, frames.CREDIT, frames.DATA, frames.FIN]
+            self.assertEqual([kind for kind, _, _ in heard], kinds)
+            self.assertEqual([stream for _, stream, _ in heard], [1, 1, 2, 2, 1])
+            self.assertEqual([payload for _, _, payload in heard], [b'{"code": ""}', b"abcdefgh", bytes(4), b"ij", b""])
+
+
 class SparesTest(unittest.TestCase):
     def test_a_process_that_had_said_that_it_ends_was_given_a_request_before_it_had_ended(self) -> None:
         runner = Runner(None)

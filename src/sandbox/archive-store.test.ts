@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { BrokenArchive } from './archive-files.ts';
 import type { ArchiveIdentity, ArchiveRecord, SavedEntry } from './archive-record.ts';
@@ -162,6 +163,20 @@ describe('an archive', () => {
     await expect(store.verify(record)).rejects.toThrow(BrokenArchive);
     await expect(read()).rejects.toThrow(BrokenArchive);
   });
+});
+
+test('what is told soon is known at once, and does not undo on the disk what was told since', async () => {
+  const store = new ArchiveStore(directory, MIB);
+  const { id } = await store.write({ ...identity(), at_rest: true }, entries({ a: 'aaa' }));
+  const onDisk = () => new ArchiveStore(directory, MIB).get(id)?.at_rest;
+  store.updateSoon(id, { at_rest: false });
+  expect([store.get(id)?.at_rest, onDisk()]).toEqual([false, true]);
+  await nextTurn();
+  expect(onDisk()).toBe(false);
+  store.updateSoon(id, { at_rest: false });
+  store.update(id, { at_rest: true });
+  await nextTurn();
+  expect([store.get(id)?.at_rest, onDisk()]).toEqual([true, true]);
 });
 
 test('what a crash left is removed at the start, and what counts is kept', async () => {

@@ -107,12 +107,16 @@ export class ArchiveStore {
   update(id: string, changes: Pick<ArchiveRecord, 'at_rest' | 'lost'>): void {
     const record = this.#records.get(id);
     if (!record) return;
-    try {
-      this.#commit({ ...record, ...changes }, { flush: false });
-    } catch {
-      // The disk is full. What is there says less good of itself than it could, and nothing that is wrong.
-      this.#enter(id, { ...record, ...changes });
-    }
+    this.#enter(id, { ...record, ...changes });
+    this.#rewrite(id);
+  }
+
+  /** The same for what a crash just now may undo: the disk hears of it after what is under way. */
+  updateSoon(id: string, changes: Pick<ArchiveRecord, 'at_rest' | 'lost'>): void {
+    const record = this.#records.get(id);
+    if (!record) return;
+    this.#enter(id, { ...record, ...changes });
+    setImmediate(() => this.#rewrite(id));
   }
 
   /** Forgets an archive, then removes it. */
@@ -211,6 +215,15 @@ export class ArchiveStore {
     writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600, ...options });
     renameSync(`${path}.new`, path);
     this.#enter(record.id, record);
+  }
+
+  #rewrite(id: string): void {
+    const record = this.#records.get(id);
+    try {
+      if (record) this.#commit(record, { flush: false });
+    } catch {
+      // The disk is full. What is there says less good of itself than it could, and nothing that is wrong.
+    }
   }
 
   #enter(id: string, record?: ArchiveRecord): void {

@@ -93,7 +93,11 @@ test('a checkpoint that the end of its session breaks off is warned of as one th
 
 test('a session is back when its files are, before the program that brought them has ended', async () => {
   const record = { id: 'snp_1', at_rest: true };
-  const store = { readVerified: async function* () {}, update: () => {}, get: () => ({ ...record, at_rest: false }) };
+  const store = {
+    readVerified: async function* () {},
+    updateSoon: () => {},
+    get: () => ({ ...record, at_rest: false }),
+  };
   const archives = { limits: { checkpointAfterS: 0, diskMb: 1 }, store, log: createLog('error') };
   const archive = new SessionArchive(IDENTITY, archives as unknown as Archives, record as ArchiveRecord);
   const sandbox = {

@@ -116,7 +116,8 @@ export class SessionArchive {
       await this.discard();
       return { reason: 'archive_broken', lost: ['files', 'packages'] };
     }
-    store.update(record.id, { at_rest: false, lost: undefined });
+    // After a crash until then it rests again, and nothing of what follows has been answered.
+    store.updateSoon(record.id, { at_rest: false, lost: undefined });
     this.#record = store.get(record.id);
     return record.lost?.length ? { reason: 'hibernated', lost: record.lost } : undefined;
   }
