@@ -32,7 +32,7 @@ interface RestOptions {
   /** Looks at the whole text of every answer. */
   readonly onText?: (text: string) => void;
   /** Hears how long each call took beyond what its own arguments allow and its wait for a place, in ms. */
-  readonly onLate?: (ms: number) => void;
+  readonly onLate?: (ms: number, call: string) => void;
 }
 
 /** A client of the REST interface, none of whose calls outlasts its deadline. */
@@ -106,7 +106,7 @@ export class Rest {
         throw new Violation(`${method} ${path.slice(0, 60)} hung for ${limitMs + ALLOWANCE_MS} ms.`);
       return { cut: signal?.aborted ? 'hung up' : String((error as Error).cause ?? error) };
     } finally {
-      onLate?.(performance.now() - started - limitMs - waitedMs);
+      onLate?.(performance.now() - started - limitMs - waitedMs, `${method} ${path} ${body?.slice(0, 200) ?? ''}`);
     }
   }
 }

@@ -28,7 +28,7 @@ export class Load {
   readonly counts = new Map<string, number>();
   executions = 0;
   /** The longest that a call took beyond what its own arguments allow and its wait for a place, ms. */
-  latestMs = 0;
+  latest = { ms: 0, call: 'none' };
   readonly #options: LoadOptions;
   #next: number;
   #sampling: Promise<void> = Promise.resolve();
@@ -37,8 +37,8 @@ export class Load {
     this.#options = options;
     this.#next = options.every;
     const { url, sessions, seed } = options;
-    const onLate = (ms: number) => {
-      this.latestMs = Math.max(this.latestMs, ms);
+    const onLate = (ms: number, call: string) => {
+      if (ms > this.latest.ms) this.latest = { ms, call };
     };
     this.tenants = Array.from(
       { length: sessions },

@@ -65,7 +65,7 @@ async function soak(executions: number, sessions: number, seed: number): Promise
   wrong.push(...judge({ before, during, after }), ...(await end(setting)), ...log.errors);
   const lines = [
     ...[...load.counts].map(([name, count]) => `  ${count} x ${name}`),
-    `The longest that a call took beyond its own limit and its wait for a place: ${Math.round(load.latestMs)} ms.`,
+    `The longest that a call took beyond its own limit and its wait for a place: ${Math.round(load.latest.ms)} ms, by ${load.latest.call}`,
     `What the server said:\n${log.render()}`,
     renderSamples({ before, during, after }),
     `Growth for each 1000 executions: heap ${slopeOf(during, 'heap').toFixed(3)} MiB, RSS ${slopeOf(during, 'rss').toFixed(3)} MiB.`,

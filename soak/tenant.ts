@@ -16,7 +16,7 @@ export interface TenantOptions {
   readonly url: string;
   readonly index: number;
   readonly random: Random;
-  readonly onLate: (ms: number) => void;
+  readonly onLate: (ms: number, call: string) => void;
 }
 
 export interface Expected {

@@ -1,3 +1,5 @@
+export const SERVER_STOPPED = 'SIGTERM of the server';
+
 /** What a fault may cost: the container with its files, its processes alone, or nothing but calls under way. */
 export type Reach = 'container' | 'processes' | 'calls';
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Outside } from '../outside.ts';
 import type { RunEngine } from '../own-engine.ts';
 import type { Random } from '../random.ts';
-import type { Fault, History, Reach } from './history.ts';
+import { type Fault, type History, type Reach, SERVER_STOPPED } from './history.ts';
 import type { Plant } from './plant.ts';
 import type { Witness } from './witness.ts';
 
@@ -96,7 +96,7 @@ export class Monkey {
     };
     return [
       { kind: 'kill -9 of the server', weight: 4, reach: 'calls', act: restart(() => plant.kill()) },
-      { kind: 'SIGTERM of the server', weight: 2, reach: 'calls', act: restart(() => plant.stop()) },
+      { kind: SERVER_STOPPED, weight: 2, reach: 'calls', act: restart(() => plant.stop()) },
     ];
   }
 
