@@ -1,6 +1,4 @@
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { environment } from '../bench/environment.ts';
@@ -8,6 +6,7 @@ import { loadConfig } from '../src/config.ts';
 import { connectEngine, openEngine, pingEngine } from '../src/docker/connect.ts';
 import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from '../src/docker/daemon.ts';
 import { ensureImage } from '../src/docker/image.ts';
+import { canStartSecond, secondDaemon, unmountData } from '../test/second-daemon.ts';
 
 const PING_MS = 2000;
 const STOP_LIMIT_MS = 60_000;
@@ -39,7 +38,7 @@ export async function openRunEngine(root: string, which: 'own' | 'machine'): Pro
   const config = loadConfig(environment(), ['--image', 'slim']);
   const machine = await connectEngine(config);
   const image = await ensureImage(machine.docker, config, report);
-  if (which === 'own' && process.getuid?.() === 0 && spawnSync('dockerd', ['--version']).status === 0) {
+  if (which === 'own' && canStartSecond) {
     return await copyImage(machine.docker, image, await startOwn(root));
   }
   if (which === 'own')
@@ -58,14 +57,7 @@ async function copyImage(from: Docker, image: string, engine: RunEngine): Promis
 
 async function startOwn(root: string): Promise<RunEngine> {
   mkdirSync(root, { recursive: true });
-  const execRoot = join(root, 'x');
-  const paths: DaemonPaths = {
-    socket: join(root, 'docker.sock'),
-    pidFile: join(root, 'docker.pid'),
-    containerdDir: join(execRoot, 'containerd'),
-    logFile: join(root, 'dockerd.log'),
-    args: ['--data-root', join(root, 'data'), '--exec-root', execRoot, '--bridge=none', '--iptables=false'],
-  };
+  const paths = secondDaemon(root);
   const address = `unix://${paths.socket}`;
   const docker = openEngine({ address, source: paths.socket });
   const answers = () =>
@@ -89,8 +81,7 @@ async function startOwn(root: string): Promise<RunEngine> {
     },
     [Symbol.asyncDispose]: async () => {
       await stop?.();
-      // A daemon that did not end in order leaves its data directory mounted on itself.
-      spawnSync('umount', [join(root, 'data')]);
+      unmountData(root);
       rmSync(root, { recursive: true, force: true });
     },
   };

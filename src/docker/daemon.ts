@@ -15,6 +15,8 @@ export interface DaemonPaths {
   readonly pidFile: string;
   readonly containerdDir: string;
   readonly logFile: string;
+  /** What runs it, if not its name alone does. */
+  readonly command?: readonly [string, ...string[]];
   /** Further arguments of `dockerd`. */
   readonly args: readonly string[];
 }
@@ -58,10 +60,11 @@ export async function startDaemon(
   return () => stopDaemon(paths, child);
 }
 
-function spawnDaemon({ logFile, args, socket, pidFile }: DaemonPaths): ChildProcess {
+function spawnDaemon({ logFile, command = ['dockerd'], args, socket, pidFile }: DaemonPaths): ChildProcess {
+  const [name, ...before] = command;
   const log = openSync(logFile, 'a', 0o600);
   try {
-    const child = spawn('dockerd', ['--host', `unix://${socket}`, '--pidfile', pidFile, ...args], {
+    const child = spawn(name, [...before, '--host', `unix://${socket}`, '--pidfile', pidFile, ...args], {
       detached: true,
       stdio: ['ignore', log, log],
     });

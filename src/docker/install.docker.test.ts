@@ -1,30 +1,19 @@
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { canStartSecond, secondDaemon, unmountData } from '../../test/second-daemon.ts';
 import type { DaemonPaths } from './daemon.ts';
 import { installEngine } from './install.ts';
 
-const canStart = process.getuid?.() === 0 && spawnSync('dockerd', ['--version']).status === 0;
-
-/** A daemon beside the one that the other tests use: nothing of it is shared. */
 function makePaths(args: readonly string[] = []): DaemonPaths {
   const root = mkdtempSync(join(tmpdir(), 'gbx-dockerd-'));
   onTestFinished(() => {
-    // A daemon that did not end in order leaves its data directory mounted on itself.
-    spawnSync('umount', [join(root, 'data')]);
+    unmountData(root);
     rmSync(root, { recursive: true, force: true });
   });
-  const execRoot = join(root, 'x');
-  return {
-    socket: join(root, 'docker.sock'),
-    pidFile: join(root, 'docker.pid'),
-    containerdDir: join(execRoot, 'containerd'),
-    logFile: join(root, 'dockerd.log'),
-    args: ['--data-root', join(root, 'data'), '--exec-root', execRoot, '--bridge=none', '--iptables=false', ...args],
-  };
+  return secondDaemon(root, args);
 }
 
 function install(paths: DaemonPaths) {
@@ -44,7 +33,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-describe.skipIf(!canStart)('a daemon that is not running', { timeout: 120_000 }, () => {
+describe.skipIf(!canStartSecond)('a daemon that is not running', { timeout: 120_000 }, () => {
   test('is started, found by the next who looks, and stopped with its containerd', async () => {
     const paths = makePaths();
     const engine = await install(paths);
@@ -55,6 +44,14 @@ describe.skipIf(!canStart)('a daemon that is not running', { timeout: 120_000 },
     expect(pids.map(isAlive)).toEqual([true, true]);
     await engine.stop();
     expect(pids.map(isAlive)).toEqual([false, false]);
+  });
+
+  test("removed the bridge of the machine's own engine by its start", async () => {
+    const bridge = () => readdirSync('/sys/class/net').filter((name) => name === 'docker0');
+    const before = bridge();
+    const engine = await install(makePaths());
+    await engine.stop();
+    expect(bridge()).toEqual(before);
   });
 
   test('starts after the last one was killed and another process has got its number', async () => {

@@ -1,0 +1,27 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import type { DaemonPaths } from '../src/docker/daemon.ts';
+
+/** Whether an engine can be started here beside the machine's own. */
+export const canStartSecond = process.getuid?.() === 0 && spawnSync('dockerd', ['--version']).status === 0;
+
+/**
+ * An engine beside the machine's own, of which nothing is shared. It has a network of its own: one that is told to have no
+ * bridge removes docker0, whoever's that is.
+ */
+export function secondDaemon(root: string, args: readonly string[] = []): DaemonPaths {
+  const execRoot = join(root, 'x');
+  return {
+    socket: join(root, 'docker.sock'),
+    pidFile: join(root, 'docker.pid'),
+    containerdDir: join(execRoot, 'containerd'),
+    logFile: join(root, 'dockerd.log'),
+    command: ['unshare', '--net', 'dockerd'],
+    args: ['--data-root', join(root, 'data'), '--exec-root', execRoot, '--bridge=none', '--iptables=false', ...args],
+  };
+}
+
+/** To be called when it has been stopped: one that did not end in order leaves its data directory mounted on itself. */
+export function unmountData(root: string): void {
+  spawnSync('umount', [join(root, 'data')]);
+}
