@@ -37,10 +37,8 @@ export async function startSandbox(backend: Backend): Promise<Sandbox> {
     const sandbox = openSandbox(backend, { id, key, uid });
     try {
       // Of two control planes that picked the same user at once, at least the later one sees it now.
-      if (await isFree(engine, uid, key)) {
-        await sandbox.connect();
-        return sandbox;
-      }
+      const [isOwn] = await Promise.all([isFree(engine, uid, key), sandbox.connect()]);
+      if (isOwn) return sandbox;
     } catch (error) {
       await sandbox.remove().catch(() => {});
       throw error;
