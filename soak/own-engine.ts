@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { environment } from '../bench/environment.ts';
@@ -6,7 +6,7 @@ import { loadConfig } from '../src/config.ts';
 import { connectEngine, openEngine, pingEngine } from '../src/docker/connect.ts';
 import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from '../src/docker/daemon.ts';
 import { ensureImage } from '../src/docker/image.ts';
-import { canStartSecond, secondDaemon, unmountData } from '../test/second-daemon.ts';
+import { canStartSecond, removeSecond, secondDaemon } from '../test/second-daemon.ts';
 
 const PING_MS = 2000;
 const STOP_LIMIT_MS = 60_000;
@@ -81,8 +81,7 @@ async function startOwn(root: string): Promise<RunEngine> {
     },
     [Symbol.asyncDispose]: async () => {
       await stop?.();
-      unmountData(root);
-      rmSync(root, { recursive: true, force: true });
+      removeSecond(root);
     },
   };
 }

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DaemonPaths } from '../src/docker/daemon.ts';
 
@@ -21,7 +22,8 @@ export function secondDaemon(root: string, args: readonly string[] = []): Daemon
   };
 }
 
-/** To be called when it has been stopped: one that did not end in order leaves its data directory mounted on itself. */
-export function unmountData(root: string): void {
+/** Removes what one that has been stopped leaves; if it did not end in order, its data directory is mounted on itself. */
+export function removeSecond(root: string): void {
   spawnSync('umount', [join(root, 'data')]);
+  rmSync(root, { recursive: true, force: true });
 }

@@ -72,8 +72,8 @@ class Spares:
 
     def patience_s(self) -> float | None:
         """How long there is nothing to prepare, if nothing happens; None is without end."""
-        if self.ready is None:
-            return self._next_due_in_s() or None
+        if self.ready is None and (wait_s := self._next_due_in_s()):
+            return wait_s
         return None if self._reserve_due is None else max(0.001, self._reserve_due - time.monotonic())
 
     def _next_due_in_s(self) -> float:

@@ -31,10 +31,12 @@ export class History {
 
   /** The first one that reached so far, at a moment or after it. */
   firstSince(at: number, witness: number, reach: readonly Reach[]): Fault | undefined {
-    return this.faults.find(
-      ({ until = Number.POSITIVE_INFINITY, ...fault }) =>
-        until >= at && reach.includes(fault.reach) && (fault.witness ?? witness) === witness,
-    );
+    return this.#since(at).find((fault) => reach.includes(fault.reach) && (fault.witness ?? witness) === witness);
+  }
+
+  /** Whether the server was told to stop, at a moment or after it. */
+  wasStoppedSince(at: number): boolean {
+    return this.#since(at).some(({ kind }) => kind === SERVER_STOPPED);
   }
 
   /**
@@ -44,5 +46,8 @@ export class History {
   chanceMs(writtenAt: number, until: number): number {
     const ready = Math.max(...this.#ready.filter((at) => at <= until));
     return until - Math.max(writtenAt, ready);
+  }
+  #since(at: number): Fault[] {
+    return this.faults.filter(({ until = Number.POSITIVE_INFINITY }) => until >= at);
   }
 }

@@ -3,7 +3,7 @@ import type { Execution } from '../../test/rest-client.ts';
 import { type Answer, Rest, Violation } from '../calls.ts';
 import type { Random } from '../random.ts';
 import { Tokens } from '../tokens.ts';
-import { type History, SERVER_STOPPED } from './history.ts';
+import type { History } from './history.ts';
 import { FileMemory } from './memory.ts';
 
 /** What a call may be told while something is broken. */
@@ -211,11 +211,6 @@ open("${path}", "w").write("${token}")`;
     return this.#options.history.firstSince(startedAt, this.index, ['container', 'processes']) !== undefined;
   }
 
-  #serverEnded(startedAt: number): boolean {
-    const { faults } = this.#options.history;
-    return faults.some(({ kind, until = Number.POSITIVE_INFINITY }) => kind === SERVER_STOPPED && until >= startedAt);
-  }
-
   /** Nothing that a witness runs fails by itself. */
   #checkStatus(result: Execution, startedAt: number): void {
     const { status, session_reset: reset } = result;
@@ -223,7 +218,7 @@ open("${path}", "w").write("${token}")`;
     if (status === 'crashed' && reset) return;
     if (CUT_SHORT.includes(status) && this.#wasStruck(startedAt)) return;
     // A server that is told to stop ends what runs, and answers.
-    if (status === 'cancelled' && result.termination && this.#serverEnded(startedAt)) return;
+    if (status === 'cancelled' && result.termination && this.#options.history.wasStoppedSince(startedAt)) return;
     throw new Violation(`An execution ended so: ${JSON.stringify(result).slice(0, 600)}`);
   }
 }

@@ -1,18 +1,15 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { canStartSecond, secondDaemon, unmountData } from '../../test/second-daemon.ts';
+import { canStartSecond, removeSecond, secondDaemon } from '../../test/second-daemon.ts';
 import type { DaemonPaths } from './daemon.ts';
 import { installEngine } from './install.ts';
 
 function makePaths(args: readonly string[] = []): DaemonPaths {
   const root = mkdtempSync(join(tmpdir(), 'gbx-dockerd-'));
-  onTestFinished(() => {
-    unmountData(root);
-    rmSync(root, { recursive: true, force: true });
-  });
+  onTestFinished(() => removeSecond(root));
   return secondDaemon(root, args);
 }
 

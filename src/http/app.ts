@@ -54,12 +54,9 @@ export function createApp(options: AppOptions): Hono<Env> {
 /** A server that ends is not kept by clients that go on calling over the connections they have. */
 function endConnections(app: Hono<Env>, closing: AbortSignal): void {
   app.use(async (c, next) => {
-    await next();
+    if (closing.aborted) c.res = errorResponse(serverStopping());
+    else await next();
     if (closing.aborted) c.res.headers.set('Connection', 'close');
-  });
-  app.use(async (_, next) => {
-    if (closing.aborted) throw serverStopping();
-    await next();
   });
 }
 

@@ -105,17 +105,13 @@ export class ArchiveStore {
 
   /** Changes what a record says besides its files: at once, and so that a crash of this process cannot undo it. */
   update(id: string, changes: Pick<ArchiveRecord, 'at_rest' | 'lost'>): void {
-    const record = this.#records.get(id);
-    if (!record) return;
-    this.#enter(id, { ...record, ...changes });
+    this.#change(id, changes);
     this.#rewrite(id);
   }
 
   /** The same for what a crash just now may undo: the disk hears of it after what is under way. */
   updateSoon(id: string, changes: Pick<ArchiveRecord, 'at_rest' | 'lost'>): void {
-    const record = this.#records.get(id);
-    if (!record) return;
-    this.#enter(id, { ...record, ...changes });
+    this.#change(id, changes);
     setImmediate(() => this.#rewrite(id));
   }
 
@@ -215,6 +211,11 @@ export class ArchiveStore {
     writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600, ...options });
     renameSync(`${path}.new`, path);
     this.#enter(record.id, record);
+  }
+
+  #change(id: string, changes: Pick<ArchiveRecord, 'at_rest' | 'lost'>): void {
+    const record = this.#records.get(id);
+    if (record) this.#enter(id, { ...record, ...changes });
   }
 
   #rewrite(id: string): void {
