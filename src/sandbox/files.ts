@@ -102,22 +102,23 @@ export class SessionFiles {
     path: string,
     range: FileRange,
     most: number,
-  ): Promise<Omit<OpenFile, keyof FileStream> & { content: Buffer }> {
-    const { bytes, close, ...file } = await this.open(path, range);
+  ): Promise<Omit<OpenFile, keyof FileStream> & { content: Buffer; end: ExecutionEnd }> {
+    const { call, answer } = await this.#start({ op: 'read', path, ...range }, readSchema, { streams: true });
     try {
-      if (file.length > most)
+      const { entry, offset, length } = answer;
+      if (length > most)
         throw new GloveboxError(
           'payload_too_large',
-          `The file has ${file.entry.size} bytes, of which ${most} can be read at once.`,
+          `The file has ${entry.size} bytes, of which ${most} can be read at once.`,
           {
             hint: 'Read it in parts, or fetch it over REST: GET /sessions/{id}/files/{path}.',
           },
         );
       const chunks: Buffer[] = [];
-      for await (const chunk of bytes) chunks.push(chunk);
-      return { ...file, content: Buffer.concat(chunks) };
+      for await (const chunk of call.bytes(length)) chunks.push(chunk);
+      return { entry, offset, length, content: Buffer.concat(chunks), end: await call.finish() };
     } catch (error) {
-      await close(error);
+      await call.close(error);
       throw error;
     }
   }

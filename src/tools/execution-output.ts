@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { sessionCreatedOutput, sessionIdOutput, sessionLine, sessionResetOutput } from './fields.ts';
+import { sessionCreatedOutput, sessionIdOutput, sessionLines, sessionResetOutput } from './fields.ts';
 import { describeLimit, limitOutput } from './limits.ts';
 import { resultsOutput, summarizeResults } from './results.ts';
 import { timingsOutput } from './timings.ts';
@@ -76,8 +76,7 @@ export function summarizeExecution(output: ExecutionOutput): string {
     describeStacks(output.termination),
     `[${output.status}] ${describeEnd(output)}`,
     output.context && describeContext(output),
-    output.session_reset && describeReset(output.session_reset, output.context?.name),
-    sessionLine(output),
+    sessionLines(output),
   ];
   return parts
     .filter(Boolean)
@@ -116,17 +115,6 @@ function describeStacks(termination: ExecutionOutput['termination']): string | u
   return termination?.stacks
     ?.map(({ thread, frames }) => `[stack of ${thread}]\n${frames.map((frame) => `  ${frame}`).join('\n')}`)
     .join('\n');
-}
-
-/** Of a context that ended alone, a plain "contexts" would say too much. */
-function describeReset(
-  { reason, lost, restored_from }: NonNullable<ExecutionOutput['session_reset']>,
-  context?: string,
-): string {
-  const what =
-    reason === 'context_ended' && context ? `what context ${context} had; all else is kept` : lost.join(', ');
-  const since = restored_from === undefined ? '' : `; files are those of ${restored_from}`;
-  return `[session_reset] ${reason}: lost ${what}${since}`;
 }
 
 function describeContext({ context, contexts = [] }: ExecutionOutput): string {

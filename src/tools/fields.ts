@@ -36,21 +36,36 @@ export const sessionResetOutput = z
   .optional()
   .describe('The sandbox had to be cleared or replaced; what was lost with it.');
 
+type SessionReset = NonNullable<z.infer<typeof sessionResetOutput>>;
+
 /** The fields that say which session a result is of. */
 export function identify({ session, created }: Lease): { session_id: string; session_created?: true } {
   return { session_id: session.id, ...(created ? { session_created: true } : {}) };
 }
 
-/** The same as text: the last line of a summary. */
-export function sessionLine(output: {
+/** The same as text, after what was lost with the session's sandbox: the last lines of every summary. */
+export function sessionLines(output: {
   readonly session_id: string;
   readonly session_created?: true | undefined;
+  readonly session_reset?: SessionReset | undefined;
+  /** The context that the call ran in. */
+  readonly context?: { readonly name: string } | undefined;
 }): string {
-  return `[session_id] ${output.session_id}${output.session_created ? ' (new)' : ''}`;
+  const { session_id, session_created, session_reset, context } = output;
+  const reset = session_reset ? `${describeReset(session_reset, context?.name)}\n` : '';
+  return `${reset}[session_id] ${session_id}${session_created ? ' (new)' : ''}`;
+}
+
+/** When one context alone has ended, a plain "contexts" would say too much. */
+function describeReset({ reason, lost, restored_from }: SessionReset, context: string | undefined): string {
+  const what =
+    reason === 'context_ended' && context ? `what context ${context} had; all else is kept` : lost.join(', ');
+  const since = restored_from === undefined ? '' : `; files are those of ${restored_from}`;
+  return `[session_reset] ${reason}: lost ${what}${since}`;
 }
 
 /** The field that says what was lost with a sandbox, when something was. */
-export function tellReset({ reset }: ExecutionEnd): { session_reset?: z.infer<typeof sessionResetOutput> } {
+export function tellReset({ reset }: ExecutionEnd): { session_reset?: SessionReset } {
   return reset ? { session_reset: { ...reset, lost: [...reset.lost] } } : {};
 }
 

@@ -8,7 +8,7 @@ import {
   sessionCreatedOutput,
   sessionIdInput,
   sessionIdOutput,
-  sessionLine,
+  sessionLines,
   sessionResetOutput,
   tellReset,
 } from './fields.ts';
@@ -170,12 +170,11 @@ function summarize(output: Output): string {
       '',
     ),
   );
-  const { limit, session_reset: reset } = output;
+  const { limit } = output;
   return [
     ...lines,
     `[${output.status}] ${output.duration_ms} ms${limit ? `; ${describeLimit(limit)}` : ''}`,
-    ...(reset ? [`[session_reset] ${reset.reason}: lost ${reset.lost.join(', ')}`] : []),
     ...(output.log ? [`[log]\n${output.log}`] : []),
-    sessionLine(output),
+    sessionLines(output),
   ].join('\n');
 }

@@ -5,7 +5,7 @@ import {
   sessionCreatedOutput,
   sessionIdInput,
   sessionIdOutput,
-  sessionLine,
+  sessionLines,
   sessionResetOutput,
   tellReset,
 } from './fields.ts';
@@ -62,7 +62,7 @@ async function listAll({ path = '.', session_id }: Input, context: ToolContext):
   };
 }
 
-function summarize({ files, truncated, session_id, session_created }: Output): string {
+function summarize({ files, truncated, ...session }: Output): string {
   const lines = files.map(({ path, size, type }) => {
     const shown = JSON.stringify(path).slice(1, -1);
     return type === 'file' ? `${shown} (${size} bytes)` : type === 'directory' ? `${shown}/` : `${shown} (${type})`;
@@ -70,6 +70,6 @@ function summarize({ files, truncated, session_id, session_created }: Output): s
   return [
     ...(lines.length > 0 ? lines : ['There are no files.']),
     ...(truncated ? ['[truncated] There are more: list a folder.'] : []),
-    sessionLine({ session_id, session_created }),
+    sessionLines(session),
   ].join('\n');
 }

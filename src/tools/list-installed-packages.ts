@@ -5,7 +5,7 @@ import {
   sessionCreatedOutput,
   sessionIdInput,
   sessionIdOutput,
-  sessionLine,
+  sessionLines,
   sessionResetOutput,
   tellReset,
 } from './fields.ts';
@@ -49,7 +49,7 @@ export const listInstalledPackages: Tool<Input, Output> = {
       ...output.packages.map(
         ({ name, version, source }) => `${name} ${version}${source === 'session' ? ' (session)' : ''}`,
       ),
-      sessionLine(output),
+      sessionLines(output),
     ].join('\n'),
 };
 

@@ -2,7 +2,15 @@ import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { SessionFiles } from '../sandbox/files.ts';
 import { withoutPartialEnd, withoutPartialStart } from '../sandbox/output.ts';
-import { identify, sessionCreatedOutput, sessionIdInput, sessionIdOutput, sessionLine } from './fields.ts';
+import {
+  identify,
+  sessionCreatedOutput,
+  sessionIdInput,
+  sessionIdOutput,
+  sessionLines,
+  sessionResetOutput,
+  tellReset,
+} from './fields.ts';
 import { filePathInput } from './file-fields.ts';
 import { leaseSession } from './lease.ts';
 import type { Tool, ToolContext } from './tool.ts';
@@ -35,6 +43,7 @@ const outputSchema = z.object({
   encoding: z.enum(['text', 'base64']),
   content: z.string(),
   next_offset: z.number().int().optional().describe('Where to go on reading; absent at the end of the file.'),
+  session_reset: sessionResetOutput,
 });
 
 type Input = z.infer<typeof inputSchema>;
@@ -69,6 +78,7 @@ async function readPart(input: Input, context: ToolContext): Promise<Output> {
     encoding,
     content: encoding === 'text' ? decodeText(bytes, path) : bytes.toString('base64'),
     ...(next < read.entry.size ? { next_offset: next } : {}),
+    ...tellReset(read.end),
   };
 }
 
@@ -89,20 +99,11 @@ function decodeText(bytes: Buffer, path: string): string {
   }
 }
 
-function summarize({
-  content,
-  encoding,
-  path,
-  size,
-  offset,
-  next_offset,
-  session_id,
-  session_created,
-}: Output): string {
+function summarize({ content, encoding, path, size, offset, next_offset, ...session }: Output): string {
   const more = next_offset === undefined ? '' : `; go on at offset ${next_offset}`;
   return [
     content,
     `[file] ${path} (${size} bytes), ${encoding} from byte ${offset}${more}`,
-    sessionLine({ session_id, session_created }),
+    sessionLines(session),
   ].join('\n');
 }

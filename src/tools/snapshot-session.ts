@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { sessionIdOutput } from './fields.ts';
+import { sessionIdOutput, sessionLines } from './fields.ts';
 import type { Tool } from './tool.ts';
 
 const existingSession = z.string().min(1).describe('A session_id from an earlier result.');
@@ -22,7 +22,7 @@ export const snapshotSession: Tool<z.infer<typeof snapshotInput>, z.infer<typeof
   handle: async ({ session_id }, { sessions, caller, signal }) =>
     await sessions.snapshots.make(caller.owner, session_id, signal),
   summarize: ({ snapshot_id, size, session_id }) =>
-    `[snapshot_id] ${snapshot_id} (${size} bytes)\n[session_id] ${session_id}`,
+    `[snapshot_id] ${snapshot_id} (${size} bytes)\n${sessionLines({ session_id })}`,
 };
 
 const forkInput = z
@@ -50,5 +50,5 @@ export const forkSession: Tool<z.infer<typeof forkInput>, z.infer<typeof forkOut
         : await snapshots.open(owner, snapshot_id, name);
     return { session_id: made.session_id, session_created: true };
   },
-  summarize: ({ session_id }) => `[session_id] ${session_id} (new)`,
+  summarize: sessionLines,
 };

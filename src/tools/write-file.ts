@@ -5,7 +5,7 @@ import {
   sessionCreatedOutput,
   sessionIdInput,
   sessionIdOutput,
-  sessionLine,
+  sessionLines,
   sessionResetOutput,
   tellReset,
 } from './fields.ts';
@@ -62,8 +62,7 @@ export function createWriteFile(limits: WriteFileLimits): Tool<Input, Output> {
     input: inputSchema(limits),
     output: outputSchema,
     handle: writeFile,
-    summarize: ({ path, size, session_id, session_created }) =>
-      `[written] ${path} (${size} bytes)\n${sessionLine({ session_id, session_created })}`,
+    summarize: ({ path, size, ...session }) => `[written] ${path} (${size} bytes)\n${sessionLines(session)}`,
   };
 }
 
