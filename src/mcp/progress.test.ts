@@ -105,3 +105,22 @@ test('says in a line what was displayed', async () => {
     `[result] image/png\n[result]    a …\n[result] ${'x'.repeat(200)} …\n[result] html\n`,
   );
 });
+
+test('is heard of at least every 10 s while the call goes on in silence, and no more once it has ended', async () => {
+  const { feed, sent, say } = openFeed();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(sent).toEqual([[1, 'Still running after 8 s.\n']]);
+  say('a');
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(sent.map(([, text]) => text)).toEqual(['Still running after 8 s.\n', 'a', 'Still running after 18 s.\n']);
+  await feed.flush();
+  feed.stop();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(sent).toHaveLength(3);
+});
+
+test('adds nothing to what a client that lags behind has to read', async () => {
+  const { sent } = openFeed(() => true);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(sent).toEqual([]);
+});

@@ -9,30 +9,38 @@ export interface ProgressOptions {
   /** Whether the client lags behind: text then gathers here instead of in the transport. */
   isSlow?: () => boolean;
   intervalMs?: number;
+  /** The longest silence: many clients give up on a call that says nothing for a minute. */
+  silenceMs?: number;
 }
 
 const INTERVAL_MS = 100;
+const SILENCE_MS = 8000;
 const MESSAGE_LIMIT = 4096;
 const LINE_LIMIT = 200;
 
 /**
  * A call's output as progress notifications: the first at once, then one per interval that carries
  * what came since. A slow client costs no memory and holds nothing up: only the newest text is kept,
- * and the call's result has all of it anyway.
+ * and the call's result has all of it anyway. A call in silence is heard of from time to time.
  */
 export class ProgressFeed {
   readonly #send: SendProgress;
   readonly #isSlow: () => boolean;
   readonly #intervalMs: number;
+  readonly #silenceMs: number;
+  readonly #startedAt = Date.now();
   #pending = '';
   #count = 0;
   #sending: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #silence: NodeJS.Timeout | undefined;
 
-  constructor({ send, isSlow = () => false, intervalMs = INTERVAL_MS }: ProgressOptions) {
+  constructor({ send, isSlow = () => false, intervalMs = INTERVAL_MS, silenceMs = SILENCE_MS }: ProgressOptions) {
     this.#send = send;
     this.#isSlow = isSlow;
     this.#intervalMs = intervalMs;
+    this.#silenceMs = silenceMs;
+    this.#awaitSilence();
   }
 
   emit(event: ToolEvent): void {
@@ -52,7 +60,18 @@ export class ProgressFeed {
 
   stop(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#silence);
     this.#timer = undefined;
+  }
+
+  #awaitSilence(): void {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => {
+      this.#awaitSilence();
+      if (this.#pending !== '' || this.#sending !== undefined || this.#isSlow()) return;
+      this.#pending = `Still running after ${Math.round((Date.now() - this.#startedAt) / 1000)} s.\n`;
+      void this.#start();
+    }, this.#silenceMs);
   }
 
   #deliver(): void {
@@ -67,6 +86,7 @@ export class ProgressFeed {
     const message = this.#pending;
     this.#pending = '';
     this.#count += 1;
+    this.#awaitSilence();
     const sending = this.#send(this.#count, message)
       .catch(() => undefined) // The client is gone: the call's signal says so.
       .then(() => {
