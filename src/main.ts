@@ -20,6 +20,7 @@ import { createStreamableHttp } from './mcp/http.ts';
 import { createMcpServers, type McpServers } from './mcp/server.ts';
 import { createHttpSse } from './mcp/sse.ts';
 import { runStdio } from './mcp/stdio.ts';
+import type { Fallback } from './mcp/tool.ts';
 import { parseRequirement } from './packages/requirement.ts';
 import { Core, type CoreOptions } from './sandbox/core.ts';
 import type { Backend } from './sandbox/factory.ts';
@@ -195,9 +196,18 @@ function createMcp(
     version,
     log,
     instructions: writeInstructions(config),
-    fallback: config.defaultSession ?? 'new',
+    fallback: fallbackOf(config),
     ...(extend ? { extend } : {}),
   });
+}
+
+/**
+ * A client of the newest protocol has no connection that a session could belong to: where nobody is asked for a key,
+ * there is one user, whose calls go on in one session as they do over REST.
+ */
+function fallbackOf({ defaultSession, auth }: Config): Fallback {
+  const request = defaultSession ?? (auth === 'keys' ? 'new' : 'owner');
+  return { connection: defaultSession ?? 'new', request };
 }
 
 async function checkHealth(core: Core, deep: boolean): Promise<{ ok: boolean; body: object }> {

@@ -56,6 +56,8 @@ export interface StockClient extends AsyncDisposable {
 export interface ConnectOptions {
   /** HTTP headers of every request. */
   readonly headers?: Record<string, string>;
+  /** Of the server's address. */
+  readonly query?: string;
 }
 
 const info = { name: 'stock-client', version: '1' };
@@ -100,21 +102,24 @@ async function connectNew(transport: NewTransport, mode?: Mode): Promise<StockCl
 
 type Connect = (server: { readonly url: string }, options?: ConnectOptions) => Promise<StockClient>;
 
-const mcp = (url: string) => new URL('/mcp', url);
-const sse = (url: string) => new URL('/sse', url);
+const mcp = (url: string, { query = '' }: ConnectOptions = {}) => new URL(`/mcp${query}`, url);
+const sse = (url: string, { query = '' }: ConnectOptions = {}) => new URL(`/sse${query}`, url);
 const init = ({ headers }: ConnectOptions) => (headers ? { requestInit: { headers } } : {});
 const newHttp = (url: string, options: ConnectOptions = {}) =>
-  new StreamableHTTPClientTransport(mcp(url), init(options));
+  new StreamableHTTPClientTransport(mcp(url, options), init(options));
 
 const MODERN = '2026-07-28';
 
 /** Clients with a protocol session on the server: their calls continue in one Glovebox session. */
 export const LEGACY_HTTP: readonly [string, Connect][] = [
-  ['v1, streamable HTTP', ({ url }, options = {}) => connectOld(new OldHttp(mcp(url), init(options)) as OldTransport)],
-  ['v1, SSE', ({ url }, options = {}) => connectOld(new OldSse(sse(url), init(options)))],
+  [
+    'v1, streamable HTTP',
+    ({ url }, options = {}) => connectOld(new OldHttp(mcp(url, options), init(options)) as OldTransport),
+  ],
+  ['v1, SSE', ({ url }, options = {}) => connectOld(new OldSse(sse(url, options), init(options)))],
   ['v2, by default', ({ url }, options) => connectNew(newHttp(url, options))],
   ['v2, legacy', ({ url }, options) => connectNew(newHttp(url, options), 'legacy')],
-  ['v2, SSE', ({ url }, options = {}) => connectNew(new SSEClientTransport(sse(url), init(options)))],
+  ['v2, SSE', ({ url }, options = {}) => connectNew(new SSEClientTransport(sse(url, options), init(options)))],
 ];
 
 /** Clients of the newest protocol, which has no sessions. */

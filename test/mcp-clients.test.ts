@@ -126,11 +126,21 @@ describe.each(LEGACY_HTTP)('the session of a client of the older protocols (%s)'
 });
 
 describe.each(MODERN_HTTP)('the session of a client of the newest protocol (%s)', (_name, connect) => {
-  test('is a new one for each call that names none, and goes on by its id', async () => {
+  test('is the default one, as over REST, for calls that name none where no keys are asked for', async () => {
     await using client = await connect(server);
     const first = await runPythonBy(client, 'open("mine", "w")');
-    const second = await runPythonBy(client, 'import os; print(os.listdir())');
-    expect(second).toMatchObject({ session_created: true, stdout: '[]\n' });
+    const second = await runPythonBy(client, 'import os; print(os.path.exists("mine"))');
+    expect(second).toMatchObject({ session_id: 'default', stdout: 'True\n' });
+    expect(first.session_id).toBe('default');
+  });
+
+  test('is a new one for each call that names none, if so configured, and goes on by its id', async () => {
+    await using fresh = await startServer({ env: { GLOVEBOX_DEFAULT_SESSION: 'new' } });
+    await using client = await connect(fresh);
+    const first = await runPythonBy(client, 'open("mine", "w")');
+    const second = await runPythonBy(client, 'print(open("mine").read())');
+    expect(second).toMatchObject({ session_created: true, error: { name: 'FileNotFoundError' } });
+    expect(second.error?.hint).toMatch(/is new and empty: .* pass the session_id/);
     expect(second.session_id).not.toBe(first.session_id);
     const third = await runPythonBy(client, 'import os; print(os.listdir())', { session_id: first.session_id });
     expect(third).toMatchObject({ session_id: first.session_id, stdout: "['mine']\n" });
@@ -156,6 +166,23 @@ describe('one session', () => {
       expect(await runPythonBy(client, 'print(open("mark").read())')).toMatchObject({ session_id, stdout: 'seen\n' });
       const named = await runPythonBy(client, 'pass', { session_id: 'by-argument' });
       expect(named.session_id).toBe('by-argument');
+    },
+  );
+
+  test.each([...LEGACY_HTTP, ...MODERN_HTTP])(
+    'is pinned by the address that a client is configured with (%s)',
+    async (_name, connect) => {
+      const { session_id } = await runPython(server, 'open("mark", "w").write("seen")', { session_id: 'by-address' });
+      await using client = await connect(server, { query: '?session=by-address' });
+      for (const argument of [{}, { session_id }])
+        expect(await runPythonBy(client, 'print(open("mark").read())', argument)).toMatchObject({
+          session_id,
+          stdout: 'seen\n',
+        });
+      const refused = runPythonBy(client, 'pass', { session_id: 'by-argument' });
+      await expect(refused).rejects.toThrow(
+        /names the session "by-address", and the argument session_id "by-argument"/,
+      );
     },
   );
 

@@ -18,7 +18,7 @@ export interface Execution {
   signal?: string;
   stdout: string;
   stderr: string;
-  error?: { name: string; value: string; traceback: string };
+  error?: { name: string; value: string; traceback: string; hint?: string };
   truncated?: { stdout?: CutStream; stderr?: CutStream };
   files: { path: string; size: number }[];
   results?: Record<string, unknown>[];

@@ -5,6 +5,8 @@ export interface Connection {
   readonly owner: string;
   /** The Glovebox session that calls continue in; modern requests have none. */
   readonly binding?: { sessionId?: string };
+  /** The session in the address of a stream, whose calls come to another address. */
+  readonly addressed?: string | undefined;
   /** Tool calls under way. */
   running: number;
 }
@@ -23,6 +25,11 @@ interface McpEnv {
 }
 
 export type McpHandler = (c: Context<McpEnv>) => Response | Promise<Response>;
+
+/** The session that a client's configuration pins: `/mcp?session=NAME`. An empty one is none. */
+export function sessionInAddress(request: Request | undefined): string | undefined {
+  return (request && new URL(request.url).searchParams.get('session')) || undefined;
+}
 
 /** A JSON-RPC error that answers no particular request. */
 export function rpcError(

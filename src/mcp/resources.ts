@@ -13,7 +13,7 @@ import { mediaTypeOf, UNKNOWN_TYPE } from '../media-types.ts';
 import { SessionFiles } from '../sandbox/files.ts';
 import type { Lease, Sessions } from '../sandbox/sessions.ts';
 import { followSignal } from '../tools/call-signal.ts';
-import type { Connection } from './connection.ts';
+import { type Connection, sessionInAddress } from './connection.ts';
 
 const TEMPLATE = 'glovebox://sessions/{session_id}/files/{+path}';
 const PATTERN = /^glovebox:\/\/sessions\/([^/?#]+)\/files\/([^?#]+)$/;
@@ -76,9 +76,11 @@ async function listResources(sessions: Sessions, connection: Connection, context
  * The session that calls continue in, if the client has said so; else all that the owner has, the latest used first.
  * Those at rest are left out: clients list unasked, and each would take a container again.
  */
-function listedSessions(sessions: Sessions, { owner, binding }: Connection, { http }: ServerContext): string[] {
+function listedSessions(sessions: Sessions, connection: Connection, { http }: ServerContext): string[] {
+  const { owner, binding } = connection;
   const all = sessions.list(owner);
-  const named = http?.req?.headers.get('x-session-id') ?? binding?.sessionId;
+  const addressed = connection.addressed ?? sessionInAddress(http?.req);
+  const named = addressed ?? http?.req?.headers.get('x-session-id') ?? binding?.sessionId;
   const own = all.filter(({ session_id }) => session_id === named);
   return (own.length > 0 ? own : all)
     .filter(({ state }) => state === 'active')

@@ -5,7 +5,7 @@ import type { Sessions } from '../sandbox/sessions.ts';
 import type { AnyTool } from '../tools/description.ts';
 import type { Connection } from './connection.ts';
 import { addFileResources, FILES_HINT } from './resources.ts';
-import { type McpTool, toMcpTool } from './tool.ts';
+import { type Fallback, type McpTool, toMcpTool } from './tool.ts';
 
 export interface McpOptions {
   /** Listed in this order. */
@@ -14,8 +14,8 @@ export interface McpOptions {
   readonly version: string;
   /** How to use the server, for the model. */
   readonly instructions: string;
-  /** What a call gets that names no session and is bound to none; MCP's default is a new one. */
-  readonly fallback?: 'new' | 'owner';
+  /** Both new ones if left out. */
+  readonly fallback?: Fallback;
   readonly log: Log;
   /** For conformance tests: adds prompts, resources and the like to each server made, and more tools. */
   readonly extend?: (server: McpServer) => readonly McpTool[];
@@ -38,7 +38,7 @@ export function createMcpServers(options: McpOptions): McpServers {
   const slowness = new WeakMap<Request, () => boolean>();
   const world = {
     sessions: options.sessions,
-    fallback: options.fallback ?? ('new' as const),
+    fallback: options.fallback ?? ({ connection: 'new', request: 'new' } as const),
     log: options.log,
     isSlow: (request: Request | undefined) => (request && slowness.get(request)?.()) ?? false,
   };

@@ -6,7 +6,7 @@ import {
   type Transport,
 } from '@modelcontextprotocol/server';
 import { type SSEStreamingApi, streamSSE } from 'hono/streaming';
-import { type Connection, type McpHandler, rpcError } from './connection.ts';
+import { type Connection, type McpHandler, rpcError, sessionInAddress } from './connection.ts';
 import type { McpServers } from './server.ts';
 
 export interface HttpSse {
@@ -70,7 +70,8 @@ export function createHttpSse(servers: McpServers, options: HttpSseOptions): Htt
     if (isFull(owner)) return rpcError(503, -32_000, 'Too many SSE streams: close one, or try again later.');
     return streamSSE(c, async (stream) => {
       const transport = new SseTransport(stream);
-      const session: SseSession = { owner, transport, binding: {}, running: 0 };
+      const addressed = sessionInAddress(c.req.raw);
+      const session: SseSession = { owner, transport, binding: {}, running: 0, addressed };
       const ended = Promise.withResolvers<void>();
       stream.onAbort(() => void transport.close());
       const server = servers.make(session);

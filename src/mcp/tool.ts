@@ -4,14 +4,14 @@ import type {
   Tool as ListedTool,
   ServerContext,
 } from '@modelcontextprotocol/server';
-import { type GloveboxError, toGloveboxError } from '../errors.ts';
+import { GloveboxError, toGloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Sessions } from '../sandbox/sessions.ts';
 import { followSignal } from '../tools/call-signal.ts';
 import { type AnyTool, describeTool } from '../tools/description.ts';
 import { ignoreEvents } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
-import type { Connection } from './connection.ts';
+import { type Connection, sessionInAddress } from './connection.ts';
 import { toAnswer } from './content.ts';
 import { ProgressFeed } from './progress.ts';
 
@@ -26,11 +26,18 @@ export interface McpTool {
   ): Promise<CallToolResult | InputRequiredResult>;
 }
 
+/** What a call gets that names no session, and whose connection has none yet: a new one, or its owner's `default`. */
+export interface Fallback {
+  /** Of a connection that goes on with the session it gets. */
+  readonly connection: 'new' | 'owner';
+  /** Of a request that stands alone, as those of 2026-07-28 do. */
+  readonly request: 'new' | 'owner';
+}
+
 /** What calls need of the world around them. */
 export interface CallWorld {
   readonly sessions: Sessions;
-  /** What a call gets that names no session and is bound to none. */
-  readonly fallback: 'new' | 'owner';
+  readonly fallback: Fallback;
   readonly log: Log;
   /** Whether the client of this HTTP request reads more slowly than we write. */
   isSlow(request: Request | undefined): boolean;
@@ -67,7 +74,7 @@ async function callTool(
   world: CallWorld,
 ): Promise<{ session_id: string }> {
   const input = validateInput(tool, args);
-  const sessionHeader = http?.req?.headers.get('x-session-id') ?? undefined;
+  const sessionHeader = namedSession(connection, http?.req, input.session_id);
   const progress = openProgress(mcpReq, () => world.isSlow(http?.req));
   using following = followSignal(mcpReq.signal);
   connection.running += 1;
@@ -76,7 +83,7 @@ async function callTool(
       sessions: world.sessions,
       caller: {
         owner: connection.owner,
-        fallback: world.fallback,
+        fallback: connection.binding ? world.fallback.connection : world.fallback.request,
         ...(sessionHeader ? { sessionHeader } : {}),
         ...(connection.binding ? { binding: connection.binding } : {}),
       },
@@ -89,6 +96,32 @@ async function callTool(
     connection.running -= 1;
     progress?.stop();
   }
+}
+
+/**
+ * The session that the client's configuration names, in the address or in a header.
+ * @throws GloveboxError `invalid_input` when address, header and argument do not agree: one of them would be passed over
+ */
+function namedSession(
+  connection: Connection,
+  request: Request | undefined,
+  argument: string | undefined,
+): string | undefined {
+  const header = request?.headers.get('x-session-id') ?? undefined;
+  const address = connection.addressed ?? sessionInAddress(request);
+  if (address === undefined) return header;
+  const other = argument ?? header;
+  if (other === undefined || other === address) return address;
+  const where = argument === undefined ? 'X-Session-Id header' : 'argument session_id';
+  throw new GloveboxError(
+    'invalid_input',
+    `The address of this server names the session ${quote(address)}, and the ${where} ${quote(other)}.`,
+    { hint: 'Leave out session_id, or have the client connect without ?session= in the address.' },
+  );
+}
+
+function quote(id: string): string {
+  return JSON.stringify(id.slice(0, 80));
 }
 
 function openProgress(mcpReq: ServerContext['mcpReq'], isSlow: () => boolean): ProgressFeed | undefined {

@@ -137,14 +137,26 @@ async function run(
   if (end.reattached)
     return { ...identify(lease), ...(await describeLeft(session, { id, timeoutS, end }, limits)), ...timings };
   await output.finish();
+  const outcome = toOutcome(end, metLimit(end, timeoutS, limits));
   return {
     ...identify(lease),
     execution_id: id,
     ...(end.context ? { context: end.context, contexts: session.contexts.names } : {}),
-    ...toOutcome(end, metLimit(end, timeoutS, limits)),
+    ...outcome,
+    ...(outcome.error && lease.created ? { error: missedIn(lease.session.id, outcome.error) } : {}),
     ...output.fold(end),
     ...timings,
   };
+}
+
+/** What is missing in a session that has just been made may be in the one that the caller meant. */
+function missedIn(
+  sessionId: string,
+  error: NonNullable<ExecutionOutput['error']>,
+): NonNullable<ExecutionOutput['error']> {
+  if (error.name !== 'FileNotFoundError' && error.name !== 'ModuleNotFoundError') return error;
+  const reason = `The session ${sessionId} is new and empty: for files and packages of an earlier call, pass the session_id that it named.`;
+  return { ...error, hint: [error.hint, reason].filter(Boolean).join(' ') };
 }
 
 function timeoutOf(input: Input, limits: ExecutePythonLimits): number {

@@ -53,7 +53,7 @@ export function sessionLines(output: {
 }): string {
   const { session_id, session_created, session_reset, context } = output;
   const reset = session_reset ? `${describeReset(session_reset, context?.name)}\n` : '';
-  return `${reset}[session_id] ${session_id}${session_created ? ' (new)' : ''}`;
+  return `${reset}[session_id] ${session_id}${session_created ? ' (new and empty; pass session_id to come back)' : ''}`;
 }
 
 /** When one context alone has ended, a plain "contexts" would say too much. */

@@ -50,5 +50,5 @@ export const forkSession: Tool<z.infer<typeof forkInput>, z.infer<typeof forkOut
         : await snapshots.open(owner, snapshot_id, name);
     return { session_id: made.session_id, session_created: true };
   },
-  summarize: sessionLines,
+  summarize: ({ session_id }) => `[session_id] ${session_id} (new; pass session_id to come back)`,
 };
