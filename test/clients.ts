@@ -32,6 +32,7 @@ export interface CallAnswer {
 export interface ListedResource {
   readonly uri: string;
   readonly name: string;
+  readonly title?: string | undefined;
   readonly mimeType?: string | undefined;
   readonly size?: number | undefined;
 }

@@ -201,6 +201,24 @@ describe('one session', () => {
   });
 });
 
+test('a client lists its sessions, deletes a file and closes a session, by tools', async () => {
+  const connect = MODERN_HTTP[0]?.[1];
+  if (!connect) throw new Error('There is no client.');
+  await using client = await connect(server);
+  const session_id = 'to-close';
+  await runPythonBy(client, 'import os; os.mkdir("d"); open("d/f", "w"); open("g", "w")', { session_id });
+  const listed = await client.call('list_sessions', {});
+  expect(listed.structuredContent?.['sessions']).toContainEqual(expect.objectContaining({ session_id, running: 0 }));
+  expect(textOf(listed)).toContain('to-close (active)');
+  expect(textOf(await client.call('delete_file', { session_id, path: 'g' }))).toContain('[deleted] g');
+  expect(await client.call('delete_file', { session_id, path: 'd' })).toMatchObject({ isError: true });
+  await client.call('delete_file', { session_id, path: 'd', recursive: true });
+  expect((await runPythonBy(client, 'import os; print(os.listdir())', { session_id })).stdout).toBe('[]\n');
+  expect((await client.call('close_session', { session_id })).structuredContent).toEqual({ session_id, closed: true });
+  const again = await client.call('close_session', { session_id });
+  expect(again).toMatchObject({ isError: true, _meta: { 'glovebox/error': { code: 'session_not_found' } } });
+});
+
 describe('what a model reads before its first call', () => {
   test('the descriptions of the tools and the instructions stay under 1 000 tokens', async () => {
     const connect = LEGACY_HTTP[0]?.[1];

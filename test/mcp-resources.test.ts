@@ -82,8 +82,11 @@ test('a client that has named no session sees the files of all that are its own'
   const sessions = await Promise.all([openSession(server), openSession(server)]);
   for (const session of sessions)
     await fetch(`${server.url}/sessions/${session}/files/x`, { method: 'PUT', body: session });
-  const uris = (await client.resources()).map(({ uri }) => uri);
+  const resources = await client.resources();
+  const uris = resources.map(({ uri }) => uri);
   expect(uris).toEqual(expect.arrayContaining(sessions.map((session) => addressOf(session, 'x'))));
+  const titles = resources.map(({ title }) => title);
+  expect(titles).toEqual(expect.arrayContaining(sessions.map((session) => `x (session ${session})`)));
 });
 
 test('listing resources woke sessions at rest', async () => {

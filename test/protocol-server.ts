@@ -15,10 +15,8 @@ interface EchoInput {
   session_id?: string | undefined;
 }
 
-interface EchoOutput {
-  session_id: string;
-  text: string;
-}
+// No interface: a tool's output may have any fields.
+type EchoOutput = { session_id: string; text: string };
 
 export type EchoTool = Tool<EchoInput, EchoOutput>;
 

@@ -84,7 +84,8 @@ describe('what the server says of itself', () => {
     for (const tool of tools) {
       expect(Object.keys(tool)).toEqual(expect.arrayContaining(['name', 'description', 'inputSchema', 'outputSchema']));
       expect(tool['inputSchema']).toMatchObject({ type: 'object', additionalProperties: false });
-      expect(tool['outputSchema']).toMatchObject({ type: 'object', required: expect.arrayContaining(['session_id']) });
+      const field = String(tool['name']) === 'list_sessions' ? 'sessions' : 'session_id';
+      expect(tool['outputSchema']).toMatchObject({ type: 'object', required: expect.arrayContaining([field]) });
     }
     const properties = tools[0]?.['inputSchema']?.['properties'] as object;
     expect(Object.keys(properties)).toEqual([

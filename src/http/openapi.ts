@@ -46,7 +46,7 @@ export function describeCall(tools: readonly AnyTool[]) {
   const result = oneOf(({ name }) => ({
     type: 'object',
     properties: { name: { const: name }, session_id: { type: 'string' }, result: schemaRef(`${name}_output`) },
-    required: ['name', 'session_id', 'result'],
+    required: ['name', 'result'],
   }));
   const parameters = [
     {

@@ -1,6 +1,9 @@
 import type { CallToolResult } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 
+/** The file in /workspace that an attached picture was made from. */
+const FILE_META_KEY = 'glovebox/file';
+
 type Content = CallToolResult['content'];
 
 /** Characters of base64 in all image content of an answer. */
@@ -11,7 +14,11 @@ const MAX_LINKS = 20;
 /** Clients of an earlier protocol version refuse an answer with a link. */
 const LINKS_SINCE = '2025-06-18';
 
-const resultSchema = z.looseObject({ png: z.string().optional(), jpeg: z.string().optional() });
+const resultSchema = z.looseObject({
+  png: z.string().optional(),
+  jpeg: z.string().optional(),
+  original: z.looseObject({ path: z.string() }).optional(),
+});
 type Result = z.infer<typeof resultSchema>;
 
 /** The parts of a tool's output that become content of their own. */
@@ -60,7 +67,8 @@ function attachImages(results: readonly Result[]) {
         continue;
       }
       room -= data.length;
-      images.push({ type: 'image', data, mimeType: `image/${format}` });
+      const file = rest.original && { _meta: { [FILE_META_KEY]: rest.original.path } };
+      images.push({ type: 'image', data, mimeType: `image/${format}`, ...file });
       attached.push(format);
     }
     return attached.length > 0 ? { ...result, attached } : result;

@@ -49,7 +49,9 @@ export function addFileResources(server: McpServer, sessions: Sessions, connecti
 async function listResources(sessions: Sessions, connection: Connection, context: ServerContext): Promise<Resource[]> {
   const found: Resource[] = [];
   using call = followSignal(context.mcpReq.signal);
-  for (const id of listedSessions(sessions, connection, context)) {
+  const listed = listedSessions(sessions, connection, context);
+  const several = listed.length > 1;
+  for (const id of listed) {
     const limit = MOST_RESOURCES - found.length;
     if (limit <= 0) break;
     try {
@@ -60,6 +62,7 @@ async function listResources(sessions: Sessions, connection: Connection, context
         found.push({
           uri: resourceUri(id, path),
           name: path,
+          title: several ? `${path} (session ${id})` : path,
           mimeType: mediaTypeOf(path),
           size,
           annotations: { lastModified: modified.toISOString() },

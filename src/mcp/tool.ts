@@ -9,7 +9,7 @@ import type { Log } from '../log.ts';
 import type { Sessions } from '../sandbox/sessions.ts';
 import { followSignal } from '../tools/call-signal.ts';
 import { type AnyTool, describeTool } from '../tools/description.ts';
-import { ignoreEvents } from '../tools/tool.ts';
+import { ignoreEvents, type ToolOutput } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
 import { type Connection, sessionInAddress } from './connection.ts';
 import { toAnswer } from './content.ts';
@@ -72,7 +72,7 @@ async function callTool(
   { mcpReq, http }: ServerContext,
   connection: Connection,
   world: CallWorld,
-): Promise<{ session_id: string }> {
+): Promise<ToolOutput> {
   const input = validateInput(tool, args);
   const sessionHeader = namedSession(connection, http?.req, input.session_id);
   const progress = openProgress(mcpReq, () => world.isSlow(http?.req));

@@ -134,8 +134,8 @@ export class SessionFiles {
   }
 
   /** Deletes a file, a link itself, an empty folder or, if `recursive`, any folder below the workspace. */
-  async delete(path: string, options: { readonly recursive?: boolean } = {}): Promise<void> {
-    await this.#ask({ op: 'delete', path, ...options }, ok);
+  async delete(path: string, options: { readonly recursive?: boolean } = {}): Promise<{ end: ExecutionEnd }> {
+    return await this.#ask({ op: 'delete', path, ...options }, ok);
   }
 
   /** A folder as a tar, without what no tar should hold: links that leave it, devices and the like. */

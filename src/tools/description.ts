@@ -28,7 +28,7 @@ const described = new WeakMap<AnyTool, ToolDescription>();
 export function describeTool(tool: AnyTool): ToolDescription {
   const known = described.get(tool);
   if (known) return known;
-  const reads = tool.effect === 'reads';
+  const { effect } = tool;
   const description: ToolDescription = {
     name: tool.name,
     title: tool.title,
@@ -37,10 +37,10 @@ export function describeTool(tool: AnyTool): ToolDescription {
     outputSchema: toJsonSchema(tool.output, 'output'),
     annotations: {
       title: tool.title,
-      readOnlyHint: reads,
-      destructiveHint: !reads,
-      idempotentHint: reads,
-      openWorldHint: false,
+      readOnlyHint: effect === 'reads',
+      destructiveHint: effect === 'changes' || effect === 'ends',
+      idempotentHint: effect === 'reads' || effect === 'ends',
+      openWorldHint: tool.reachesOut ?? false,
     },
   };
   described.set(tool, description);

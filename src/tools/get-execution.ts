@@ -61,7 +61,7 @@ export function createCancelExecution(limits: GetExecutionLimits): Tool<z.infer<
     name: 'cancel_execution',
     title: 'Cancel a background execution',
     description: 'End a background execution of execute_python; its result, with the output that came before.',
-    effect: 'changes',
+    effect: 'ends',
     input: cancelInput,
     output: outputSchema,
     handle: async (input, context) => {

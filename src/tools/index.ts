@@ -1,3 +1,4 @@
+import { deleteFile } from './delete-file.ts';
 import type { AnyTool } from './description.ts';
 import { createExecutePython } from './execute-python.ts';
 import type { ExecutePythonLimits } from './execution-outcome.ts';
@@ -5,6 +6,7 @@ import { createCancelExecution, createGetExecution } from './get-execution.ts';
 import { createInstallDependencies, type InstallLimits, type ParseRequirement } from './install-dependencies.ts';
 import { listFiles } from './list-files.ts';
 import { listInstalledPackages } from './list-installed-packages.ts';
+import { closeSession, listSessions } from './list-sessions.ts';
 import { readFile } from './read-file.ts';
 import { forkSession, snapshotSession } from './snapshot-session.ts';
 import { createWriteFile, type WriteFileLimits } from './write-file.ts';
@@ -21,9 +23,12 @@ export function createTools(
     createWriteFile(limits),
     readFile,
     listFiles,
+    deleteFile,
     createGetExecution(limits),
     createCancelExecution(limits),
     snapshotSession,
     forkSession,
+    listSessions,
+    closeSession,
   ];
 }

@@ -83,6 +83,7 @@ export function createInstallDependencies(limits: InstallLimits, parse: ParseReq
       'Many common packages may be there already: list_installed_packages tells.',
     ].join(' '),
     effect: 'changes',
+    reachesOut: true,
     input: inputSchema(limits),
     output: outputSchema,
     handle: (input, context) => installDependencies(input, context, limits, parse),

@@ -16,7 +16,7 @@ export const snapshotSession: Tool<z.infer<typeof snapshotInput>, z.infer<typeof
   name: 'snapshot_session',
   title: 'Snapshot a session',
   description: 'Keep files and packages of a session as they are now; fork_session goes back to them.',
-  effect: 'changes',
+  effect: 'adds',
   input: snapshotInput,
   output: snapshotOutput,
   handle: async ({ session_id }, { sessions, caller, signal }) =>
@@ -40,7 +40,7 @@ export const forkSession: Tool<z.infer<typeof forkInput>, z.infer<typeof forkOut
   name: 'fork_session',
   title: 'Fork a session',
   description: 'Make a session that begins with the files and packages of another or of a snapshot.',
-  effect: 'changes',
+  effect: 'adds',
   input: forkInput,
   output: forkOutput,
   handle: async ({ session_id, snapshot_id, name }, { sessions: { snapshots }, caller: { owner }, signal }) => {

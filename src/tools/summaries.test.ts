@@ -37,7 +37,7 @@ const canTellALoss = (tool: AnyTool) => 'session_reset' in (describeTool(tool).o
 describe('what a session has lost', () => {
   test('is told by every tool that works in the sandbox', () => {
     const silent = tools.filter((tool) => !canTellALoss(tool)).map(({ name }) => name);
-    expect(silent).toEqual(['snapshot_session', 'fork_session']);
+    expect(silent).toEqual(['snapshot_session', 'fork_session', 'list_sessions', 'close_session']);
   });
 
   test.each(tools.filter(canTellALoss).map((tool) => [tool.name, tool] as const))(
@@ -50,4 +50,28 @@ describe('what a session has lost', () => {
       expect(tool.summarize(OUTPUT)).not.toContain('session_reset');
     },
   );
+});
+
+describe('annotations', () => {
+  const having = (hint: 'readOnlyHint' | 'destructiveHint' | 'openWorldHint') =>
+    tools.filter((tool) => describeTool(tool).annotations[hint]).map(({ name }) => name);
+
+  test('are true of what each tool does: a snapshot or a fork destroys nothing, an installation reaches out', () => {
+    expect(having('readOnlyHint')).toEqual([
+      'list_installed_packages',
+      'read_file',
+      'list_files',
+      'get_execution',
+      'list_sessions',
+    ]);
+    expect(having('destructiveHint')).toEqual([
+      'execute_python',
+      'install_dependencies',
+      'write_file',
+      'delete_file',
+      'cancel_execution',
+      'close_session',
+    ]);
+    expect(having('openWorldHint')).toEqual(['install_dependencies']);
+  });
 });

@@ -24,8 +24,17 @@ export interface ToolContext {
 /** For calls that nobody follows: spares the work of telling. */
 export const ignoreEvents = (): void => {};
 
-/** What a call does to the session: MCP's annotations derive from it. */
-export type ToolEffect = 'reads' | 'changes';
+/**
+ * What a call does to what is there: MCP's annotations derive from it. One that `adds` leaves all of that as it was;
+ * one that `ends` something does no more when it is called again.
+ */
+export type ToolEffect = 'reads' | 'adds' | 'changes' | 'ends';
+
+/** Names the session that a call was in, if it was in one. */
+export interface ToolOutput {
+  readonly session_id?: string | undefined;
+  readonly [field: string]: unknown;
+}
 
 /**
  * One tool: MCP, REST and the docs all derive from this object.
@@ -34,13 +43,15 @@ export type ToolEffect = 'reads' | 'changes';
  */
 export interface Tool<
   Input extends { session_id?: string | undefined } = { session_id?: string },
-  Output extends { session_id: string } = { session_id: string },
+  Output extends ToolOutput = ToolOutput,
 > {
   readonly name: string;
   readonly title: string;
   /** Written for a model that reads it cold. */
   readonly description: string;
   readonly effect: ToolEffect;
+  /** Whether it reaches what is beyond the sandbox, as a package index is. */
+  readonly reachesOut?: boolean;
   readonly input: z.ZodType<Input>;
   readonly output: z.ZodType<Output>;
   handle(input: Input, context: ToolContext): Promise<Output>;

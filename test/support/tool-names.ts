@@ -6,8 +6,11 @@ export const TOOL_NAMES = [
   'write_file',
   'read_file',
   'list_files',
+  'delete_file',
   'get_execution',
   'cancel_execution',
   'snapshot_session',
   'fork_session',
+  'list_sessions',
+  'close_session',
 ];
