@@ -18,6 +18,8 @@ export const recordSchema = z.object({
   at_rest: z.boolean(),
   /** What was lost of the session when it was put to rest, for its next result to tell. */
   lost: z.array(z.enum(['files', 'contexts', 'packages', 'background'])).optional(),
+  /** Why, where its sandbox was lost; else it was lost by hibernating. */
+  lost_with: z.literal('sandbox').optional(),
   /** Whether it is only there while it is sent: the next start removes it. */
   passing: z.boolean().optional(),
   entries: count,
@@ -30,6 +32,9 @@ export const recordSchema = z.object({
 });
 
 export type ArchiveRecord = z.infer<typeof recordSchema>;
+
+/** What of a record changes while its files stay. */
+export type ArchiveState = Pick<ArchiveRecord, 'at_rest' | 'lost' | 'lost_with'>;
 
 /** All of a record but what its files are. */
 export type ArchiveIdentity = Omit<ArchiveRecord, 'entries' | 'bytes' | 'index' | 'segments'>;

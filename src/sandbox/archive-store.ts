@@ -7,6 +7,7 @@ import { BrokenArchive, PartReader, readVerified, type SummedFile, SummingWriter
 import {
   type ArchiveIdentity,
   type ArchiveRecord,
+  type ArchiveState,
   type IndexedEntry,
   recordSchema,
   type SavedEntry,
@@ -104,13 +105,13 @@ export class ArchiveStore {
   }
 
   /** Changes what a record says besides its files: at once, and so that a crash of this process cannot undo it. */
-  update(id: string, changes: Pick<ArchiveRecord, 'at_rest' | 'lost'>): void {
+  update(id: string, changes: ArchiveState): void {
     this.#change(id, changes);
     this.#rewrite(id);
   }
 
   /** The same for what a crash just now may undo: the disk hears of it after what is under way. */
-  updateSoon(id: string, changes: Pick<ArchiveRecord, 'at_rest' | 'lost'>): void {
+  updateSoon(id: string, changes: ArchiveState): void {
     this.#change(id, changes);
     setImmediate(() => this.#rewrite(id));
   }
@@ -213,7 +214,7 @@ export class ArchiveStore {
     this.#enter(record.id, record);
   }
 
-  #change(id: string, changes: Pick<ArchiveRecord, 'at_rest' | 'lost'>): void {
+  #change(id: string, changes: ArchiveState): void {
     const record = this.#records.get(id);
     if (record) this.#enter(id, { ...record, ...changes });
   }

@@ -1,6 +1,6 @@
 import { GloveboxError } from '../errors.ts';
 import { BrokenArchive } from './archive-files.ts';
-import type { ArchiveIdentity, ArchiveRecord } from './archive-record.ts';
+import type { ArchiveIdentity, ArchiveRecord, ArchiveState } from './archive-record.ts';
 import { ArchiveStore } from './archive-store.ts';
 import type { Archives } from './archives.ts';
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from './execution.ts';
@@ -78,7 +78,7 @@ export class SessionArchive {
     if (!this.#record) return { lost };
     const comesBack = (what: Losable) => (what === 'files' || what === 'packages') && !changed.has(what);
     const gone = lost.filter((what) => !comesBack(what));
-    this.#rest(gone);
+    this.#rest(gone, 'sandbox');
     return { lost: gone, restored_from: this.#record.saved_at };
   }
 
@@ -99,6 +99,12 @@ export class SessionArchive {
     this.#rest(lost);
   }
 
+  /** Whoever called has heard what was lost of the session until now. */
+  forgetLoss(): void {
+    if (this.#record?.at_rest && this.#record.lost)
+      this.#update({ at_rest: true, lost: undefined, lost_with: undefined });
+  }
+
   /**
    * Fills a new sandbox with what was kept, if anything was; what is to be told of that.
    * @throws GloveboxError when the sandbox cannot take it; the archive stays
@@ -117,9 +123,12 @@ export class SessionArchive {
       return { reason: 'archive_broken', lost: ['files', 'packages'] };
     }
     // After a crash until then it rests again, and nothing of what follows has been answered.
-    store.updateSoon(record.id, { at_rest: false, lost: undefined });
+    store.updateSoon(record.id, { at_rest: false, lost: undefined, lost_with: undefined });
     this.#record = store.get(record.id);
-    return record.lost?.length ? { reason: 'hibernated', lost: record.lost } : undefined;
+    if (!record.lost?.length) return undefined;
+    return record.lost_with === 'sandbox'
+      ? { reason: 'sandbox_lost', lost: record.lost, restored_from: record.saved_at }
+      : { reason: 'hibernated', lost: record.lost };
   }
 
   /**
@@ -157,9 +166,13 @@ export class SessionArchive {
     if (record) await this.#archives.store.remove(record.id);
   }
 
-  #rest(lost: readonly Losable[] = []): void {
+  #rest(lost: readonly Losable[], lostWith?: ArchiveRecord['lost_with']): void {
+    this.#update({ at_rest: true, ...(lost.length > 0 ? { lost: [...lost], lost_with: lostWith } : {}) });
+  }
+
+  #update(state: ArchiveState): void {
     if (!this.#record) return;
-    this.#archives.store.update(this.#record.id, { at_rest: true, ...(lost.length > 0 ? { lost: [...lost] } : {}) });
+    this.#archives.store.update(this.#record.id, state);
     this.#record = this.#archives.store.get(this.#record.id);
   }
 

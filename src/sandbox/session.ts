@@ -363,8 +363,10 @@ export class Session implements SessionIdentity {
     const settled = this.contexts.settle(request, end);
     if (this.contexts.names.join() !== before) this.#host.note(this);
     const reset = end.reset && settled.reset ? mergeResets(this.#reset, settled.reset) : (this.#reset ?? settled.reset);
-    if (isHeard(request, end)) this.#reset = undefined;
-    else if (loss) this.#reset = reset;
+    if (isHeard(request, end)) {
+      this.#reset = undefined;
+      this.#archive.forgetLoss();
+    } else if (loss) this.#reset = reset;
     // Its result is not what a caller sees next: what was lost is for that to tell.
     if (request.background) return settled;
     return reset ? { ...settled, reset } : settled;
