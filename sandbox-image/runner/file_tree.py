@@ -5,6 +5,8 @@ import os
 import stat
 from typing import Any
 
+from paths import ALIASES
+
 LONGEST_PATH = 4096
 LONGEST_NAME = 255
 _LATEST_MS = 253_402_300_799_000
@@ -43,7 +45,10 @@ def quote(path: str) -> str:
 
 
 def split_path(path: Any, root: str) -> list[str]:
-    """The names on the way from `root` to a path, which is relative to it or absolute below it; none for `root` itself."""
+    """The names on the way from `root` to a path; none for `root` itself.
+
+    The path is relative to it, or absolute below it or below another of its names.
+    """
     if not isinstance(path, str) or "\0" in path:
         raise Refused("invalid_input", "A path is text without NUL characters.")
     try:
@@ -52,17 +57,23 @@ def split_path(path: Any, root: str) -> list[str]:
         raise Refused("invalid_input", "A path is valid Unicode.") from None
     if len(raw) > LONGEST_PATH:
         raise Refused("invalid_input", f"The path is longer than {LONGEST_PATH} bytes.")
+    names = _split(path)
     if path.startswith("/"):
-        if path.rstrip("/") != root and not path.startswith(root + "/"):
+        tops = [_split(top) for top in (root, *ALIASES)]
+        inside = next((names[len(top) :] for top in tops if names[: len(top)] == top), None)
+        if inside is None:
             raise Refused("invalid_input", f"{quote(path)} is outside {root}: use a path relative to it.")
-        path = path[len(root) :]
-    names = [name for name in path.split("/") if name not in ("", ".")]
+        names = inside
     for name in names:
         if name == "..":
             raise Refused("invalid_input", f'{quote(path)} has ".." in it: name the file by its path from {root}.')
         if len(os.fsencode(name)) > LONGEST_NAME:
             raise Refused("invalid_input", f"{quote(name)} is longer than the {LONGEST_NAME} bytes of a file name.")
     return names
+
+
+def _split(path: str) -> list[str]:
+    return [name for name in path.split("/") if name not in ("", ".")]
 
 
 def stays_inside(target: str, depth: int) -> bool:

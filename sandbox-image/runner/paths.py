@@ -5,6 +5,8 @@ import sys
 
 WORKSPACE = "/workspace"
 """The session's files, and its home directory."""
+ALIASES = ("/mnt/data", "/home/user", "/sandbox")
+"""Other names of it, for code that was written for other sandboxes: links that the image has."""
 OUTPUTS = f"{WORKSPACE}/.glovebox/outputs"
 """Output that results do not carry whole."""
 USER_BASE = f"{WORKSPACE}/.local"
