@@ -46,6 +46,17 @@ describe('POST /execute', () => {
     expect(await used(call)).toBe('default');
   });
 
+  test('takes null and empty text beside and among the arguments as absent', async () => {
+    await using server = await startProtocolServer();
+    const empty = { name: 'echo', session_id: null, arguments: { text: 'hi', session_id: '' } };
+    for (const body of [empty, { ...empty, arguments: JSON.stringify(empty.arguments) }]) {
+      const response = await post(`${server.url}/execute`, body);
+      expect(await response.json()).toMatchObject({ session_id: 'default', result: { text: 'hi' } });
+    }
+    const beside = await post(`${server.url}/execute`, { ...empty, session_id: 'beside' });
+    expect(await beside.json()).toMatchObject({ session_id: 'beside' });
+  });
+
   test.each([
     [{ name: 'ecko' }, 404, 'not_found', 'Did you mean "echo"? Tools: echo.'],
     [{}, 400, 'invalid_input', 'Tools: echo.'],

@@ -7,6 +7,7 @@ import type { Caller } from '../sandbox/caller.ts';
 import type { Sessions } from '../sandbox/sessions.ts';
 import { followSignal } from '../tools/call-signal.ts';
 import type { AnyTool } from '../tools/description.ts';
+import { readArguments } from '../tools/normalize-input.ts';
 import { ignoreEvents, type ToolEvent } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
 import type { Env, Handler } from './env.ts';
@@ -98,9 +99,10 @@ function findTool(name: unknown, tools: readonly AnyTool[]): AnyTool {
 }
 
 /** The arguments with the session that stands beside them; the one among them goes first. */
-function withSession({ arguments: args, session_id: beside }: Record<string, unknown>): unknown {
-  if (beside === undefined) return args;
-  if (args === undefined) return { session_id: beside };
-  if (typeof args !== 'object' || args === null || Array.isArray(args) || 'session_id' in args) return args;
-  return { ...args, session_id: beside };
+function withSession({ arguments: sent, session_id: beside }: Record<string, unknown>): unknown {
+  const args = readArguments(sent);
+  if (beside === undefined || beside === null || beside === '') return args;
+  if (typeof args !== 'object' || args === null || Array.isArray(args)) return args;
+  const { session_id: inside } = args as Record<string, unknown>;
+  return inside === undefined || inside === null || inside === '' ? { ...args, session_id: beside } : args;
 }

@@ -86,7 +86,8 @@ export function readFields<K extends string>(
 ): Partial<Record<K, string>> {
   if (c.var.body.trim() === '') return {};
   requireJson(c.req.raw);
-  const fields = parseJsonObject(c.var.body, known, example);
+  const given = Object.entries(parseJsonObject(c.var.body, known, example));
+  const fields = Object.fromEntries(given.filter(([, value]) => value !== null && value !== ''));
   for (const [name, value] of Object.entries(fields)) {
     if (typeof value === 'string') continue;
     throw new GloveboxError('invalid_input', `The field "${name}" must be a string.`, {

@@ -9,6 +9,8 @@ interface Input {
   code: string;
   timeout_s?: number | undefined;
   packages?: string[] | undefined;
+  quiet?: boolean | undefined;
+  env?: Record<string, string> | undefined;
   session_id?: string | undefined;
 }
 
@@ -21,6 +23,8 @@ const tool: Tool<Input> = {
     code: z.string(),
     timeout_s: z.number().int().max(60).optional(),
     packages: z.array(z.string()).optional(),
+    quiet: z.boolean().optional(),
+    env: z.record(z.string(), z.string()).optional(),
     session_id: z.string().optional(),
   }),
   output: z.strictObject({ session_id: z.string() }),
@@ -46,7 +50,7 @@ describe('validateInput', () => {
     const error = refusal({ code: '', timeout: 3 });
     expect(error).toMatchObject({ code: 'invalid_input', message: 'run has no argument "timeout".' });
     expect(error.hint).toBe(
-      'Did you mean "timeout_s"? Arguments of run: code (string, required), timeout_s (integer), packages (array), session_id (string).',
+      'Did you mean "timeout_s"? Arguments of run: code (string, required), timeout_s (integer), packages (array), quiet (boolean), env (object), session_id (string).',
     );
   });
 
@@ -56,7 +60,8 @@ describe('validateInput', () => {
 
   test.each([
     [undefined, 'run needs the argument "code".'],
-    [null, 'run takes an object of arguments, not null.'],
+    [null, 'run needs the argument "code".'],
+    [{ code: null }, 'run cannot use "code": invalid input: expected string, received null.'],
     [['print(1)'], 'run takes an object of arguments, not an array.'],
     ['print(1)', 'run takes an object of arguments, not a string.'],
     [{ code: 1 }, 'run cannot use "code": invalid input: expected string, received number.'],
@@ -66,6 +71,43 @@ describe('validateInput', () => {
     ],
   ])('of %j says: %s', (given, message) => {
     expect(refusal(given).message).toBe(message);
+  });
+
+  test.each([
+    [{ timeout_s: null, packages: null, session_id: null, quiet: null, env: null }, {}],
+    [{ timeout_s: '', packages: '', session_id: '', quiet: '', env: '' }, {}],
+    [{ timeout_s: ' 30 ' }, { timeout_s: 30 }],
+    [{ timeout_s: '3e1' }, { timeout_s: 30 }],
+    [{ quiet: 'True' }, { quiet: true }],
+    [{ quiet: '0' }, { quiet: false }],
+    [{ packages: 'uvicorn[standard]' }, { packages: ['uvicorn[standard]'] }],
+    [{ packages: '["a", "b"]' }, { packages: ['a', 'b'] }],
+    [{ packages: "['a', 'b',]" }, { packages: ['a', 'b'] }],
+    [{ env: { A: 5, B: -0.5, C: 'c', D: null } }, { env: { A: '5', B: '-0.5', C: 'c' } }],
+    [{ env: '{"A": 5}' }, { env: { A: '5' } }],
+    [{ env: ['A=1', 'B=x=y'] }, { env: { A: '1', B: 'x=y' } }],
+  ])(
+    'takes null and empty text of optional arguments as absent, and text where it has exactly one reading: %j',
+    (given, read) => {
+      expect(validateInput(tool, { code: 'x', ...given })).toEqual({ code: 'x', ...read });
+      expect(validateInput(tool, JSON.stringify({ code: 'x', ...given }))).toEqual({ code: 'x', ...read });
+    },
+  );
+
+  test.each([
+    [{ timeout_s: '30s' }, 'timeout_s'],
+    [{ timeout_s: '0x1e' }, 'timeout_s'],
+    [{ timeout_s: '9007199254740993' }, 'timeout_s'],
+    [{ timeout_s: true }, 'timeout_s'],
+    [{ quiet: 'yes' }, 'quiet'],
+    [{ packages: 5 }, 'packages'],
+    [{ packages: [null] }, 'packages[0]'],
+    [{ env: { A: true } }, 'env.A'],
+    [{ env: { A: 1e21 } }, 'env.A'],
+    [{ env: ['A=1', 'A=2'] }, 'env'],
+    [{ env: ['A'] }, 'env'],
+  ])('guesses nothing where there is more than one reading: %j', (given, name) => {
+    expect(refusal({ code: 'x', ...given }).message).toMatch(`cannot use "${name}"`);
   });
 
   test('treats names of object prototypes as any other', () => {

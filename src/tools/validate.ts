@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
 import { type AnyTool, describeTool } from './description.ts';
+import { normalizeInput, readArguments } from './normalize-input.ts';
 import type { Tool } from './tool.ts';
 
 /** Misspelled names are searched for only up to this length: the search takes time with the square of it. */
@@ -14,14 +15,15 @@ const MOST_PROBLEMS = 4;
  */
 export function validateInput<Input extends { session_id?: string | undefined }>(
   tool: Tool<Input>,
-  given: unknown = {},
+  sent: unknown = {},
 ): Input {
+  const given = readArguments(sent);
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    const kind = given === null ? 'null' : Array.isArray(given) ? 'an array' : `a ${typeof given}`;
+    const kind = Array.isArray(given) ? 'an array' : `a ${typeof given}`;
     throw invalid(tool, [`takes an object of arguments, not ${kind}`]);
   }
   const unknown = unknownArguments(tool, given);
-  const parsed = tool.input.safeParse(given);
+  const parsed = tool.input.safeParse(normalizeInput(given, describeTool(tool).inputSchema));
   if (parsed.success && unknown.length === 0) return parsed.data;
   const problems = unknown.map((name) => `has no argument ${quote(name)}`);
   for (const issue of parsed.error?.issues ?? []) {
