@@ -504,6 +504,26 @@ describe('the tools for files', () => {
     expect(files).toMatchObject([{ path: 'tool/a.txt', size: 12, type: 'file' }]);
   });
 
+  test('reach the workspace by the names that code knows it by, and nothing beside it', async () => {
+    const code =
+      'import os; os.makedirs("/mnt/data/named"); open("/mnt/data/named/a", "w").write("a"); os.chdir("/home/user/named"); print(os.getcwd())';
+    expect(await python(code)).toBe('/workspace/named');
+    for (const top of ['/mnt/data', '/home/user', '/sandbox', '/workspace']) {
+      const told = await callTool(server, 'read_file', { path: `${top}/named/a`, session_id: session });
+      expect(told).toMatchObject({ content: 'a' });
+      await callTool(server, 'write_file', { path: `${top}/named/b`, content: top, session_id: session });
+      expect(await bytesOf(await get(`${top}/named/b`))).toEqual(Buffer.from(top));
+      expect((await put(`${top}/named/c`, top)).status).toBeLessThan(300);
+      expect(await list(`?path=${encodeURIComponent(`${top}/named`)}`)).toMatchObject({
+        files: [{ path: 'named/a' }, { path: 'named/b' }, { path: 'named/c', size: top.length }],
+      });
+      for (const path of [`${top}/../etc/passwd`, `${top}/named/../../etc/passwd`, `${top}x/a`])
+        expect(await refusal(get(path))).toMatchObject({ status: 400, code: 'invalid_input' });
+    }
+    expect((await remove('/sandbox/named', '?recursive=1')).status).toBe(204);
+    expect(await python('import os; print(os.path.exists("named"))')).toBe('False');
+  });
+
   test('carry what is no text as base64, and say so', async () => {
     await tool('write_file', { path: 'tool/a.png', content: PNG.toString('base64'), encoding: 'base64' });
     expect(await bytesOf(await get('tool/a.png'))).toEqual(PNG);

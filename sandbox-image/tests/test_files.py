@@ -120,6 +120,18 @@ class Paths(FilesTest):
                     request = {"max_entries": 10, "max_bytes": 10}
                     self.assertEqual(self.refusal(op, path, whole(), **request)["code"], "invalid_input")
 
+    def test_the_workspace_has_the_names_that_code_knows_it_by(self) -> None:
+        for top in (self.root, "/mnt/data", "/home/user", "/sandbox", "//mnt/./data/"):
+            with self.subTest(top=top):
+                header, _, _ = self.ask("write", f"{top}/folder/file", whole(b"data"))
+                self.assertEqual(header["ok"], True)
+                self.assertEqual(self.contents("folder/file"), b"data")
+                header, _, _ = self.ask("stat", top)
+                self.assertEqual(header["entry"]["path"], ".")
+                for path in (f"{top}/..", f"{top}/../secret", f"{top}/a/../../secret", top.rstrip("/") + "x", "/mnt", "/home/other"):
+                    self.assertEqual(self.refusal("read", path)["code"], "invalid_input")
+                shutil.rmtree(self.path("folder"))
+
     def test_a_link_is_followed_nowhere(self) -> None:
         os.symlink(self.base, self.path("up"))
         os.symlink("/", self.path("slash"))
