@@ -77,3 +77,16 @@ test('streams of one owner leave room for those of another', async () => {
   expect((await fetch(`${server.url}/sse`, { headers: { 'x-user': 'me' } })).status).toBe(503);
   expect((await openSse(server, { 'x-user': 'other' })).endpoint).toContain('/messages?sessionId=');
 });
+
+test('a client that does not read is cut off, and the server keeps no more for it', async () => {
+  const tool = echoTool(async ({ text }) => ({ session_id: 's', text: text.repeat(1024 * 1024) }));
+  await using server = await startProtocolServer({ tools: [tool] });
+  const { response, post } = await openSse(server);
+  expect((await post(initialize)).status).toBe(202);
+  response.pause();
+  response.socket.pause();
+  const ended = expect.poll(async () => (await post(toolCall)).status, { timeout: 20_000, interval: 5 });
+  await ended.toBe(404);
+  // Another one is served as before.
+  expect((await openSse(server)).endpoint).toContain('/messages?sessionId=');
+}, 30_000);

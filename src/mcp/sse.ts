@@ -25,25 +25,49 @@ export interface HttpSseOptions {
   /** Where messages are posted; the path that `post` is mounted on. */
   readonly messagesPath: string;
   readonly keepAliveMs?: number;
+  /** Bytes that may wait for a client that does not read. */
+  readonly maxUnsentBytes?: number;
 }
+
+const MAX_UNSENT_BYTES = 8 * 1024 * 1024;
 
 /** The oldest transport: everything that a client sent ends when it goes away. */
 class SseTransport implements Transport {
   readonly sessionId = randomUUID();
   readonly #stream: SSEStreamingApi;
+  readonly #maxUnsentBytes: number;
+  readonly #cutOff: () => void;
+  #unsentBytes = 0;
   onclose?: () => void;
   onerror?: (error: Error) => void;
   onmessage?: (message: JSONRPCMessage, extra?: MessageExtraInfo) => void;
 
-  constructor(stream: SSEStreamingApi) {
+  /** @param cutOff ends the stream of a client that leaves more than `maxUnsentBytes` unread */
+  constructor(stream: SSEStreamingApi, maxUnsentBytes: number, cutOff: () => void) {
     this.#stream = stream;
+    this.#maxUnsentBytes = maxUnsentBytes;
+    this.#cutOff = cutOff;
+  }
+
+  /** Whether the client has yet to take what it was sent. */
+  get isBehind(): boolean {
+    return this.#unsentBytes > 0;
   }
 
   async start(): Promise<void> {}
 
   /** Settles when the client has taken it. */
   async send(message: JSONRPCMessage): Promise<void> {
-    await this.#stream.writeSSE({ event: 'message', data: JSON.stringify(message) });
+    const data = JSON.stringify(message);
+    const bytes = Buffer.byteLength(data);
+    // One message alone is sent whatever its size: the limits of a result bound it.
+    if (this.isBehind && this.#unsentBytes + bytes > this.#maxUnsentBytes) return this.#cutOff();
+    this.#unsentBytes += bytes;
+    try {
+      await this.#stream.writeSSE({ event: 'message', data });
+    } finally {
+      this.#unsentBytes -= bytes;
+    }
   }
 
   async close(): Promise<void> {
@@ -69,7 +93,11 @@ export function createHttpSse(servers: McpServers, options: HttpSseOptions): Htt
     const { owner } = c.var;
     if (isFull(owner)) return rpcError(503, -32_000, 'Too many SSE streams: close one, or try again later.');
     return streamSSE(c, async (stream) => {
-      const transport = new SseTransport(stream);
+      const transport = new SseTransport(stream, options.maxUnsentBytes ?? MAX_UNSENT_BYTES, () => {
+        servers.log.warn('An SSE stream was ended: its client does not read what it is sent.', { owner });
+        c.env.outgoing?.destroy();
+        void transport.close();
+      });
       const addressed = sessionInAddress(c.req.raw);
       const session: SseSession = { owner, transport, binding: {}, running: 0, addressed };
       const ended = Promise.withResolvers<void>();
@@ -78,7 +106,9 @@ export function createHttpSse(servers: McpServers, options: HttpSseOptions): Htt
       server.server.onclose = ended.resolve;
       await server.connect(transport);
       sessions.set(transport.sessionId, session);
-      const keepAlive = setInterval(() => void stream.write(': keepalive\n\n'), options.keepAliveMs ?? 15_000);
+      const keepAlive = setInterval(() => {
+        if (!transport.isBehind) void stream.write(': keepalive\n\n');
+      }, options.keepAliveMs ?? 15_000);
       await stream.writeSSE({ event: 'endpoint', data: `${options.messagesPath}?sessionId=${transport.sessionId}` });
       await ended.promise;
       clearInterval(keepAlive);
