@@ -21,6 +21,8 @@ const LOCK_LIMIT_MS = 15 * 60 * 1000;
 const builds = !process.argv.includes('--no-build');
 
 try {
+  // Before anything is downloaded: without an engine it would be in vain.
+  if (process.argv.includes('--engine')) checkEngine();
   if (!isInstalled() || (builds && !isBuilt())) {
     withLock(() => {
       if (!isInstalled()) install();
@@ -30,6 +32,50 @@ try {
 } catch (error) {
   process.stderr.write(`glovebox setup: ${error.message}\n`);
   process.exitCode = 1;
+}
+
+/**
+ * Whether this user may use an engine of this machine, or install one; where another is named, the start asks that.
+ * The places are those of src/docker/endpoints.ts.
+ */
+function checkEngine() {
+  // biome-ignore lint/style/noProcessEnv: configuration is not loaded yet
+  const { DOCKER_HOST, DOCKER_CONTEXT, XDG_RUNTIME_DIR, HOME = '', GLOVEBOX_SETUP } = process.env;
+  const namesOne =
+    DOCKER_HOST || DOCKER_CONTEXT || /"currentContext"/.test(readText(join(HOME, '.docker/config.json')) ?? '');
+  if (process.platform !== 'linux' || namesOne) return;
+  const atHome = [
+    '.docker/run',
+    '.docker/desktop',
+    '.orbstack/run',
+    '.colima/default',
+    '.config/colima/default',
+    '.rd',
+  ];
+  const atRuntime = XDG_RUNTIME_DIR
+    ? ['docker.sock', 'podman/podman.sock'].map((name) => join(XDG_RUNTIME_DIR, name))
+    : [];
+  const found = [
+    '/var/run/docker.sock',
+    '/run/podman/podman.sock',
+    ...atRuntime,
+    ...atHome.map((folder) => join(HOME, folder, 'docker.sock')),
+  ].filter((path) => fs.existsSync(path));
+  if (found.some(mayUse) || (process.getuid?.() === 0 && GLOVEBOX_SETUP !== 'never')) return;
+  throw new Error(
+    found[0] === undefined
+      ? 'No container engine is on this machine, and this user may not install one. Install Docker ("sudo apt-get install docker.io" on Debian and Ubuntu), or set DOCKER_HOST to one elsewhere; then run this again.'
+      : `This user may not use the container engine at ${found[0]}. Run "sudo usermod -aG docker $USER", then log out and in again, and run this again.`,
+  );
+}
+
+function mayUse(path) {
+  try {
+    fs.accessSync(path, fs.constants.R_OK | fs.constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** npm keeps a list of what it put into node_modules, written last; it must agree with the lockfile. */

@@ -8,7 +8,7 @@ import { nearest } from './nearest.ts';
 const YEAR_S = 31_536_000;
 
 /** A number from text or a number; units are in the setting's name. */
-const number = z.coerce.number({ error: 'this is not a number' });
+const number = z.coerce.number({ error: ({ code }) => (code === 'invalid_type' ? 'this is not a number' : undefined) });
 const whole = (least: number, most: number) => number.int().min(least).max(most);
 const list = z
   .union([z.string(), z.array(z.string())])
@@ -385,11 +385,20 @@ function invalidSetting(
   const written = spelled.get(name) ?? PREFIX + name.toUpperCase();
   return new GloveboxError(
     'invalid_input',
-    `${written} is ${JSON.stringify(values[name])}: ${issue?.message ?? 'not valid'}.`,
+    `${written} is ${JSON.stringify(values[name])}: ${describeProblem(name, issue)}.`,
     {
       hint: `${settings.shape[name as keyof Settings]?.description ?? ''} Correct it, or leave it out for the default.`.trim(),
     },
   );
+}
+
+/** A number that is one, but not a possible one, is told by its range. */
+function describeProblem(name: string, issue: z.core.$ZodIssue | undefined): string {
+  const { allowed } = describeSettings().find(({ variable }) => variable === PREFIX + name.toUpperCase()) ?? {};
+  if (!allowed || issue === undefined) return issue?.message ?? 'not valid';
+  if (issue.code === 'invalid_value') return `it must be ${allowed.replaceAll('|', ' or ')}`;
+  if (issue.code !== 'invalid_type') return `it must be ${allowed}`;
+  return 'format' in issue ? `it must be a whole number, ${allowed}` : `${issue.message}; it must be ${allowed}`;
 }
 
 function checkListening({ host, auth }: Settings): void {

@@ -130,7 +130,8 @@ export async function runShell(line: string): Promise<CliResult> {
   return await runToEnd('/bin/sh', ['-c', line]);
 }
 
-async function runToEnd(command: string, args: readonly string[], env?: NodeJS.ProcessEnv): Promise<CliResult> {
+/** Runs a command to its end. */
+export async function runToEnd(command: string, args: readonly string[], env?: NodeJS.ProcessEnv): Promise<CliResult> {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...(env ? { env } : {}) });
   let stdout = '';
   let stderr = '';

@@ -1,10 +1,11 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { freePort } from './free-port.ts';
 import { sendRaw } from './raw-request.ts';
-import { containersOf, environment, newStateDir, runCli, startServer } from './server.ts';
+import { CLI, containersOf, environment, newStateDir, runCli, runToEnd, startServer } from './server.ts';
 
 /** Starts a server that is to refuse; what it said, once it is seen that nothing is left of it. */
 async function refusedStart(env: Record<string, string>): Promise<string> {
@@ -54,6 +55,42 @@ describe('a start that cannot be', () => {
     ['GLOVEBOX_STATEDIR', 'GLOVEBOX_STATE_DIR'],
   ])('with %s suggests %s', async (wrong, right) => {
     expect(await refusedStart({ [wrong]: '1' })).toBe(`glovebox: ${wrong} is not a setting.\nDid you mean ${right}?\n`);
+  });
+
+  test('with a number out of its range is told the range', async () => {
+    expect(await refusedStart({ GLOVEBOX_PORT: '70000' })).toMatch(
+      /^glovebox: GLOVEBOX_PORT is "70000": it must be 0 to 65535\.\n/,
+    );
+    expect(await refusedStart({ GLOVEBOX_AUTH: 'kees' })).toMatch(/: it must be none or keys\.\n/);
+  });
+
+  test('by a Node that is too old is told so in one sentence, before anything is loaded', async () => {
+    const old = "data:text/javascript,Object.defineProperty(process, 'versions', { value: { node: '20.19.0' } })";
+    const { code, stderr } = await runToEnd(process.execPath, ['--import', old, CLI, 'serve']);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(/^glovebox needs Node 22\.13 or later, and this is v\S+: .+\.\n$/),
+    });
+  });
+
+  test('without a command shows the help, with status 2', async () => {
+    expect(await runCli([], environment(newStateDir()))).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringContaining('Usage: glovebox COMMAND'),
+    });
+  });
+
+  test('of a clone by a user who has no engine and may not install one downloads nothing', async () => {
+    const setup = fileURLToPath(new URL('../scripts/setup.mjs', import.meta.url));
+    const nobody = [
+      'data:text/javascript,import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module";',
+      'process.getuid = () => 1000; fs.existsSync = () => false; syncBuiltinESMExports()',
+    ].join('');
+    const env = { PATH: process.env['PATH'], HOME: '/nonexistent' };
+    const { code, stderr } = await runToEnd(process.execPath, ['--import', nobody, setup, '--engine'], env);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^glovebox setup: No container engine is on this machine, .*apt-get install docker\.io/);
   });
 
   test.each([
