@@ -40,9 +40,10 @@ export class LazyGateway implements AsyncDisposable {
 
   /** Serves one connection that code of a session has made to its package index. */
   connect(tunnel: Duplex, session: Session): void {
-    const { onDownload, onProblem } = session.downloads;
+    const { onDownload, onProblem, onNotice } = session.downloads;
     this.#open().then(
-      (gateway) => gateway.connect(tunnel, { owner: session.owner, session: session.id, onDownload, onProblem }),
+      (gateway) =>
+        gateway.connect(tunnel, { owner: session.owner, session: session.id, onDownload, onProblem, onNotice }),
       (error: unknown) => {
         this.#log.error('the package gateway cannot be opened', { error });
         tunnel.destroy();

@@ -10,6 +10,7 @@ import { IndexServer } from './support/index-server.ts';
 interface Installation {
   status: string;
   packages: { name: string; requested: string; status: string; version?: string; error?: string }[];
+  notes?: string[];
   log: string;
 }
 
@@ -33,6 +34,13 @@ beforeAll(async () => {
   index.add(makeWheel('large', '1.0', { padding: 40_000_000 }));
   index.add(makeSdist('from-source', '1.0', 'open("/workspace/built-by-" + str(os.getuid()), "w")'));
   index.add(makeWheel('lying', '1.0'), { hash: 'lie' });
+  index.add(makeWheel('nulls', '1.0'), { json: { size: null, hashes: null, yanked: null, 'core-metadata': null } });
+  index.add(makeWheel('old-thing', '1.0'));
+  index.mark('old-thing', { status: 'archived', reason: 'see new-thing' });
+  index.add(makeWheel('needs-old', '1.0', { requires: ['old-thing'] }));
+  index.add(makeWheel('unsafe', '1.0'));
+  index.mark('unsafe', { status: 'quarantined', reason: 'malware' });
+  index.add(makeWheel('needs-unsafe', '1.0', { requires: ['unsafe'] }));
   index.add(makeWheel('elsewhere', '1.0'), { href: 'http://169.254.169.254/elsewhere-1.0-py3-none-any.whl' });
   cacheDir = mkdtempSync(join(tmpdir(), 'glovebox-cache-'));
   server = await startServer({
@@ -110,6 +118,21 @@ describe('an installation', () => {
     expect(errors['elsewhere']).toMatch(/169\.254|address|private|internal|link-local/i);
     expect(errors['needs-new']).toMatch(/GLOVEBOX_PACKAGES_DENY/);
     expect(await runPython(server, 'import plain_thing', { session_id: 'mixed' })).toMatchObject({ status: 'ok' });
+  });
+
+  test('says what the index says of a project: quarantined ones fail, archived ones are told of', async () => {
+    const session_id = 'marked';
+    const result = await install(['nulls', 'needs-old', 'unsafe', 'needs-unsafe'], { session_id });
+    expect(result).toMatchObject({
+      status: 'error',
+      packages: [
+        { status: 'installed' },
+        { status: 'installed' },
+        { status: 'failed', error: expect.stringMatching(/^unsafe is marked quarantined .*malware/) },
+        { status: 'failed', error: expect.stringMatching(/unsafe is marked quarantined .*malware/) },
+      ],
+      notes: [expect.stringMatching(/^old-thing is marked archived .*see new-thing/)],
+    });
   });
 
   test('of 300 packages says for each what became of it', async () => {

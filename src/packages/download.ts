@@ -4,7 +4,7 @@ import { readSteadily, tooLarge } from './body.ts';
 import type { PartialFile } from './disk-cache.ts';
 import type { IndexFile } from './index-page.ts';
 import type { GatewayLimits } from './limits.ts';
-import { Problem, toProblem } from './problem.ts';
+import { HashMismatch, Problem, toProblem } from './problem.ts';
 
 export interface DownloadSource {
   readonly body: Readable;
@@ -150,14 +150,8 @@ export class Download {
     }
     const wrong = Object.entries(hashes).find(([name, value]) => digests.get(name) !== value);
     if (!wrong) return;
-    throw new Problem(
-      502,
-      `${filename} is not what the package index announced: its ${wrong[0]} differs. It was discarded.`,
-      {
-        cause: new Error(`${wrong[0]} ${digests.get(wrong[0])} instead of ${wrong[1]}`),
-        lasting: true,
-      },
-    );
+    const [name, announced] = wrong;
+    throw new HashMismatch(filename, { name, got: digests.get(name), announced });
   }
 
   #notify(): void {

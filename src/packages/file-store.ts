@@ -8,7 +8,7 @@ import { Download, type DownloadSource } from './download.ts';
 import { Failures } from './failures.ts';
 import type { IndexFile } from './index-page.ts';
 import type { GatewayLimits } from './limits.ts';
-import { Problem, toProblem } from './problem.ts';
+import { Problem, statusFor, toProblem } from './problem.ts';
 import type { Traffic } from './traffic.ts';
 import { unlessAborted } from './unless-aborted.ts';
 import type { Upstream } from './upstream.ts';
@@ -123,7 +123,7 @@ export class FileStore {
     const pinned = await this.#pinned(file);
     if (pinned && pinned !== sha256) {
       throw new Problem(
-        502,
+        422,
         `${file.filename} has changed since this server first fetched it, and the package index gives no hash to check it with.`,
         {
           cause: new Error(
@@ -171,9 +171,9 @@ function missing({ filename }: IndexFile, status: number): Problem {
   }
   if (status === 401 || status === 403) {
     return new Problem(
-      502,
+      422,
       `The package index refuses ${filename} to this server (${status}): its operator can check the credentials in GLOVEBOX_INDEX_URL.`,
     );
   }
-  return new Problem(502, `The package index answered ${status} for ${filename}.`);
+  return new Problem(statusFor(status), `The package index answered ${status} for ${filename}.`);
 }

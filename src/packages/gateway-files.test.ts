@@ -107,7 +107,7 @@ test('a file without a hash is trusted on first use', async () => {
   expect(index.count('/files/')).toBe(1);
   await rm(join(gateway.cacheDir, 'files'), { recursive: true });
   index.faults.set('/files/', { kind: 'corrupt' });
-  expect(await gateway.get(link)).toMatchObject({ status: 502, reason: expect.stringContaining('has changed') });
+  expect(await gateway.get(link)).toMatchObject({ status: 422, reason: expect.stringContaining('has changed') });
 });
 
 test.each(['sha512', 'md5'] as const)('a file with a %s comes, and is cached', async (hash) => {

@@ -7,6 +7,7 @@ import type { GatewayLimits } from './limits.ts';
 import type { MetadataStore } from './metadata-store.ts';
 import type { Policy } from './policy.ts';
 import { Problem, toProblem } from './problem.ts';
+import { describeProjectStatus } from './project-status.ts';
 import { GoneError, type Reply, sendBody, sendProblem } from './reply.ts';
 import { parseRoute, type Route } from './route.ts';
 import { serveFile } from './serve-file.ts';
@@ -22,6 +23,8 @@ export interface GatewayClient {
   onDownload?(event: { file: string; bytes: number; total?: number; cached: boolean }): void;
   /** What an installer was told: it may not pass it on. */
   onProblem?(event: { subject: string; status: number; message: string }): void;
+  /** What the index says of a project, a file of which is being sent. */
+  onNotice?(event: { subject: string; message: string }): void;
 }
 
 export interface GatewayParts {
@@ -74,14 +77,21 @@ async function answer(
   policy.checkProject(route.project);
   const page = await unlessAborted(indexes.project(route.project), reply.signal);
   if (route.to === 'page') {
-    await servePage(request, reply, { page, policy });
+    const refusal = await servePage(request, reply, { page, policy });
+    if (refusal) client.onProblem?.({ subject: route.project, status: refusal.status, message: refusal.message });
     return;
   }
+  if (page.status?.status === 'quarantined') throw new Problem(403, describeProjectStatus(route.project, page.status));
   const file = page.files.find(({ id, filename }) => id === route.id && filename === route.filename);
   if (!file) throw new Problem(404, `The package index has no such file of ${route.project}; ask for its page again.`);
   if (!policy.permits(route.project, file.filename)) policy.refuseFile(file.filename);
   if (route.to === 'metadata') await sendMetadata(parts, reply, file);
-  else await deliver(parts, client, request, reply, { project: route.project, file });
+  else {
+    if (page.status) {
+      client.onNotice?.({ subject: route.project, message: describeProjectStatus(route.project, page.status) });
+    }
+    await deliver(parts, client, request, reply, { project: route.project, file });
+  }
 }
 
 async function sendMetadata({ metadata, traffic }: GatewayParts, reply: Reply, file: IndexFile): Promise<void> {

@@ -107,12 +107,62 @@ test('denied packages, versions and source archives cannot be had by any address
     status: 403,
     reason: expect.stringContaining('GLOVEBOX_PACKAGES_DENY'),
   });
-  expect(await gateway.get('/simple/raw/')).toMatchObject({
+  expect((await gateway.get('/simple/raw/')).body.toString()).not.toContain('raw-1.0');
+  expect(gateway.problems.at(-1)).toMatchObject({
+    subject: 'raw',
     status: 403,
-    reason: expect.stringContaining('source archives'),
+    message: expect.stringContaining('source archives'),
   });
   const strict = await startGateway([index], { allow: ['demo==9'] });
   expect((await strict.get('/simple/demo/')).reason).toContain('GLOVEBOX_PACKAGES_ALLOW');
+});
+
+test.each(['both', 'html'] as const)(
+  'nothing of a project that its index has quarantined can be had (%s)',
+  async (formats) => {
+    const index = await startIndex([demo], [makeWheel('gone', '1.0')]);
+    index.formats = formats;
+    const before = await startGateway([index]);
+    const link = await before.link('demo', demo.filename);
+    for (const project of ['demo', 'gone', 'empty']) index.mark(project, { status: 'quarantined', reason: 'malware' });
+    const gateway = await startGateway([index]);
+    for (const project of ['demo', 'gone', 'empty']) {
+      const page = await gateway.get(`/simple/${project}/`, { accept: 'application/vnd.pypi.simple.v1+json' });
+      expect(JSON.parse(page.body.toString())).toMatchObject({
+        files: [],
+        'project-status': { status: 'quarantined', reason: 'malware' },
+      });
+      expect(gateway.problems.at(-1)).toMatchObject({
+        subject: project,
+        status: 403,
+        message: expect.stringMatching(/quarantined.*malware.*unsafe/),
+      });
+    }
+    for (const path of [link, `${link}.metadata`]) {
+      expect(await gateway.get(path)).toMatchObject({ status: 403, reason: expect.stringContaining('quarantined') });
+    }
+  },
+);
+
+test('a project that is archived or deprecated is installed, and told of with its file', async () => {
+  const index = await startIndex([demo], [makeWheel('old', '1.0')], [makeWheel('plain', '1.0')]);
+  index.mark('demo', { status: 'archived' });
+  index.mark('old', { status: 'deprecated', reason: 'use "new"' });
+  const gateway = await startGateway([index]);
+  for (const project of ['demo', 'old', 'plain']) {
+    await gateway.get(`/simple/${project}/`);
+    expect((await gateway.get(await gateway.link(project, `${project}-1.0-py3-none-any.whl`))).status).toBe(200);
+  }
+  expect(gateway.notices).toMatchObject([
+    { subject: 'demo', message: expect.stringContaining('demo is marked archived by its package index') },
+    { subject: 'old', message: expect.stringContaining('("use "new"")') },
+  ]);
+  expect((await gateway.get('/simple/old/')).body.toString()).toContain('content="deprecated"');
+  // And so by a page that an earlier process has stored.
+  const next = await startGateway([index], { cacheDir: gateway.cacheDir });
+  await next.get(await next.link('demo', demo.filename));
+  expect(next.notices).toHaveLength(1);
+  expect(index.count('/simple/demo/')).toBe(1);
 });
 
 test('credentials go to their index, and nowhere else', async () => {

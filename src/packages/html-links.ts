@@ -8,6 +8,8 @@ interface HtmlLinks {
   readonly links: readonly HtmlLink[];
   /** `<base href>`, which relative links start from. */
   readonly base?: string;
+  /** `<meta>` elements: their content by name. */
+  readonly metas: ReadonlyMap<string, string>;
   /** Whether anything in it looked like HTML at all. */
   readonly isHtml: boolean;
 }
@@ -25,6 +27,7 @@ const NAMED: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', qu
  */
 export function readHtmlLinks(html: string): HtmlLinks {
   const links: HtmlLink[] = [];
+  const metas = new Map<string, string>();
   let base: string | undefined;
   let isHtml = false;
   for (let at = html.indexOf('<'); at >= 0; at = html.indexOf('<', at)) {
@@ -43,9 +46,10 @@ export function readHtmlLinks(html: string): HtmlLinks {
     const href = attributes.get('href');
     if (tag === 'a' && href !== undefined) links.push({ href, attributes });
     else if (tag === 'base') base ??= href;
+    else if (tag === 'meta') metas.set(attributes.get('name') ?? '', attributes.get('content') ?? '');
     else if (tag === 'script' || tag === 'style') at = endOf(findEndTag(html, tag, at), html);
   }
-  return { links, isHtml, ...(base === undefined ? {} : { base }) };
+  return { links, metas, isHtml, ...(base === undefined ? {} : { base }) };
 }
 
 /** Attributes up to the `>` that ends their tag. */

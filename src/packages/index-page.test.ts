@@ -91,6 +91,47 @@ test('reads JSON, and leaves out what it cannot read', () => {
 });
 
 test.each([
+  ['size'],
+  ['requires-python'],
+  ['hashes'],
+  ['yanked'],
+  ['upload-time'],
+  ['core-metadata'],
+  ['dist-info-metadata'],
+  ['gpg-sig'],
+  ['filename'],
+])('a file whose %s is null is taken, as pip takes it', (key) => {
+  const file = { filename: 'demo-1.0.tar.gz', url: '../f/demo-1.0.tar.gz', hashes: { sha256: SHA }, size: 7 };
+  const body = JSON.stringify({ files: [{ ...file, [key]: null }], versions: null, 'project-status': null });
+  const { files } = parseProjectPage('demo', body, 'application/json', PAGE);
+  expect(files).toMatchObject([{ filename: file.filename, kind: 'sdist', version: '1.0' }]);
+  expect(files[0]).not.toHaveProperty('yanked');
+  expect(files[0]).not.toHaveProperty('coreMetadata');
+});
+
+test('what only informs and cannot be read is left out, not the file', () => {
+  const odd = { size: '7', 'upload-time': 5, 'core-metadata': 'yes', hashes: { sha256: null, md5: 7 }, yanked: ['x'] };
+  const body = JSON.stringify({ files: [{ filename: 'demo-1.0.tar.gz', url: 'demo-1.0.tar.gz', ...odd }] });
+  const { files } = parseProjectPage('demo', body, 'application/json', PAGE);
+  expect(files).toEqual([expect.objectContaining({ hashes: {}, yanked: true, version: '1.0' })]);
+});
+
+test.each([
+  ['application/json', (status: string, reason: string) => JSON.stringify({ 'project-status': { status, reason } })],
+  [
+    'text/html',
+    (status: string, reason: string) =>
+      `<html><meta name="pypi:project-status" content="${status}"><meta content='${reason}' name="pypi:project-status-reason">`,
+  ],
+])('reads what an index says of a project from %s', (type, page) => {
+  const read = (status: string, reason = '') => parseProjectPage('demo', page(status, reason), type, PAGE).status;
+  expect(read('archived')).toEqual({ status: 'archived' });
+  expect(read('Quarantined', 'by \u0085 hand')).toEqual({ status: 'quarantined', reason: 'by hand' });
+  expect(read('deprecated', 'x'.repeat(5000))?.reason).toHaveLength(300);
+  for (const other of ['active', 'toString', 'retired', '']) expect(read(other)).toBeUndefined();
+});
+
+test.each([
   ['text/html', 'plain words'],
   ['text/html', ''],
   ['application/json', '<html>'],

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type HtmlLink, readHtmlLinks } from './html-links.ts';
 import { parseFilename } from './names.ts';
 import { Problem } from './problem.ts';
+import { type ProjectStatus, readProjectStatus } from './project-status.ts';
 
 /** A file that an index offers. */
 export interface IndexFile {
@@ -33,6 +34,7 @@ export function isIndexFile(value: unknown): value is IndexFile {
 export interface ProjectPage {
   readonly project: string;
   readonly files: readonly IndexFile[];
+  readonly status?: ProjectStatus;
 }
 
 /** Hashes that a file can be checked with; md5 and sha1 prove nothing. */
@@ -44,37 +46,38 @@ export const ACCEPT_PAGE =
   'application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1';
 
 const text = z.string().max(4096);
-const hashes = z.record(z.string(), text);
-const metadata = z.union([z.boolean(), hashes]).optional();
+const hashes = z.record(z.string(), z.unknown());
+const metadata = z.union([z.boolean(), hashes]).nullish().catch(undefined);
+/** As forgiving as pip: a key may be null, and what only informs is left out where it cannot be read. */
 const jsonFile = z.object({
-  filename: text,
+  filename: text.nullish(),
   url: text,
-  hashes: hashes.optional(),
+  hashes: hashes.nullish(),
   'requires-python': text.nullish(),
-  yanked: z.union([z.boolean(), text]).optional(),
-  size: z.number().int().nonnegative().optional(),
-  'upload-time': text.nullish(),
+  yanked: z.unknown().optional(),
+  size: z.number().int().nonnegative().nullish().catch(undefined),
+  'upload-time': text.nullish().catch(undefined),
   'core-metadata': metadata,
   'dist-info-metadata': metadata,
 });
-const jsonPage = z.object({ files: z.array(z.unknown()) });
+const jsonStatus = z.object({ status: z.unknown(), reason: z.unknown() }).partial().nullish().catch(undefined);
+const jsonPage = z.object({ files: z.array(z.unknown()).default([]), 'project-status': jsonStatus });
 
 /**
  * Reads an index's answer, JSON (PEP 691) or HTML (PEP 503). Files that are none of the project, or that no installer
  * takes, are left out.
- * @throws Problem 502 when it is no index page.
+ * @throws Problem 422 when it is no index page.
  */
 export function parseProjectPage(project: string, body: string, contentType: string, pageUrl: string): ProjectPage {
   const type = contentType.split(';')[0]?.trim().toLowerCase() ?? '';
-  if (type === 'application/json' || type.endsWith('+json'))
-    return { project, files: fromJson(project, body, pageUrl) };
+  if (type === 'application/json' || type.endsWith('+json')) return fromJson(project, body, pageUrl);
   if (type === '' || type === 'text/html' || type.endsWith('+html') || type === 'application/xhtml+xml') {
-    return { project, files: fromHtml(project, body, pageUrl) };
+    return fromHtml(project, body, pageUrl);
   }
   throw garbage(project, `content type ${type.slice(0, 100)}`);
 }
 
-function fromJson(project: string, body: string, pageUrl: string): IndexFile[] {
+function fromJson(project: string, body: string, pageUrl: string): ProjectPage {
   let parsed: unknown;
   try {
     parsed = JSON.parse(body);
@@ -83,29 +86,49 @@ function fromJson(project: string, body: string, pageUrl: string): IndexFile[] {
   }
   const page = jsonPage.safeParse(parsed);
   if (!page.success) throw garbage(project, page.error);
-  return page.data.files.flatMap((entry) => {
-    const file = jsonFile.safeParse(entry);
-    if (!file.success) return [];
-    const { data } = file;
-    return assemble(project, {
-      filename: data.filename,
-      url: URL.parse(data.url, pageUrl),
-      hashes: data.hashes ?? {},
-      requiresPython: data['requires-python'] ?? undefined,
-      yanked: data.yanked === false ? undefined : data.yanked || (data.yanked === '' ? true : undefined),
-      size: data.size,
-      uploadTime: data['upload-time'] ?? undefined,
-      // Under its first name the key was misread by everyone (PEP 714).
-      metadata: data['core-metadata'] ?? data['dist-info-metadata'],
-    });
+  const { files, 'project-status': said } = page.data;
+  const status = readProjectStatus(said?.status, said?.reason);
+  return {
+    project,
+    files: files.flatMap((entry) => fromEntry(project, pageUrl, entry)),
+    ...(status ? { status } : {}),
+  };
+}
+
+function fromEntry(project: string, pageUrl: string, entry: unknown): IndexFile[] {
+  const file = jsonFile.safeParse(entry);
+  if (!file.success) return [];
+  const { data } = file;
+  const url = URL.parse(data.url, pageUrl);
+  return assemble(project, {
+    filename: data.filename ?? lastSegment(url),
+    url,
+    hashes: data.hashes ?? {},
+    requiresPython: data['requires-python'] ?? undefined,
+    yanked: readYanked(data.yanked),
+    size: data.size ?? undefined,
+    uploadTime: data['upload-time'] ?? undefined,
+    // Under its first name the key was misread by everyone (PEP 714).
+    metadata: data['core-metadata'] ?? data['dist-info-metadata'] ?? undefined,
   });
 }
 
-function fromHtml(project: string, body: string, pageUrl: string): IndexFile[] {
-  const { links, base, isHtml } = readHtmlLinks(body);
+/** An empty reason counts, as in HTML. */
+function readYanked(value: unknown): string | true | undefined {
+  if (typeof value === 'string') return value.slice(0, 4096) || true;
+  return value ? true : undefined;
+}
+
+function fromHtml(project: string, body: string, pageUrl: string): ProjectPage {
+  const { links, metas, base, isHtml } = readHtmlLinks(body);
   if (!isHtml) throw garbage(project, 'no HTML');
   const baseUrl = base === undefined ? pageUrl : (URL.parse(base, pageUrl)?.href ?? pageUrl);
-  return links.flatMap((link) => fromLink(project, baseUrl, link));
+  const status = readProjectStatus(metas.get('pypi:project-status'), metas.get('pypi:project-status-reason'));
+  return {
+    project,
+    files: links.flatMap((link) => fromLink(project, baseUrl, link)),
+    ...(status ? { status } : {}),
+  };
 }
 
 function fromLink(project: string, baseUrl: string, { href, attributes }: HtmlLink): IndexFile[] {
@@ -116,7 +139,7 @@ function fromLink(project: string, baseUrl: string, { href, attributes }: HtmlLi
   const metadataText = attributes.get('data-core-metadata') ?? attributes.get('data-dist-info-metadata');
   const metadataHash = /^(sha256)=([0-9a-f]{64})$/i.exec(metadataText ?? '');
   return assemble(project, {
-    filename: decode(url.pathname.slice(url.pathname.lastIndexOf('/') + 1)),
+    filename: lastSegment(url),
     url,
     hashes: fragment?.[1] && fragment[2] ? { [fragment[1]]: fragment[2] } : {},
     requiresPython: attributes.get('data-requires-python'),
@@ -130,12 +153,12 @@ function fromLink(project: string, baseUrl: string, { href, attributes }: HtmlLi
 interface RawFile {
   filename: string;
   url: URL | null;
-  hashes: Record<string, string>;
+  hashes: Record<string, unknown>;
   requiresPython: string | undefined;
   yanked: string | true | undefined;
   size: number | undefined;
   uploadTime: string | undefined;
-  metadata: boolean | Record<string, string> | undefined;
+  metadata: boolean | Record<string, unknown> | undefined;
 }
 
 function assemble(project: string, raw: RawFile): IndexFile[] {
@@ -168,10 +191,11 @@ function assemble(project: string, raw: RawFile): IndexFile[] {
   ];
 }
 
-function strongHashes(given: Record<string, string>): IndexFile['hashes'] {
+function strongHashes(given: Record<string, unknown>): IndexFile['hashes'] {
   const strong: Partial<Record<HashName, string>> = {};
   for (const [name, value] of Object.entries(given)) {
     const key = name.toLowerCase();
+    if (typeof value !== 'string') continue;
     if (isHashName(key) && value.length === HASH_LENGTHS[key] && /^[0-9a-f]+$/i.test(value))
       strong[key] = value.toLowerCase();
   }
@@ -182,7 +206,8 @@ function isHashName(name: string): name is HashName {
   return Object.hasOwn(HASH_LENGTHS, name);
 }
 
-function decode(segment: string): string {
+function lastSegment(url: URL | null): string {
+  const segment = url?.pathname.slice(url.pathname.lastIndexOf('/') + 1) ?? '';
   try {
     return decodeURIComponent(segment);
   } catch {
@@ -191,5 +216,5 @@ function decode(segment: string): string {
 }
 
 function garbage(project: string, cause: unknown): Problem {
-  return new Problem(502, `The package index answered something for ${project} that is no index page.`, { cause });
+  return new Problem(422, `The package index answered something for ${project} that is no index page.`, { cause });
 }

@@ -12,16 +12,17 @@ const run = promisify(execFile);
 const hasPip = spawnSync('python3', ['-m', 'pip', '--version']).status === 0;
 
 /** Runs pip as code in a sandbox would, with nothing of the host's configuration. */
-async function pip(origin: string, ...packages: string[]) {
+async function pip(indexUrl: string, ...packages: string[]) {
   const target = await mkdtemp(join(tmpdir(), 'glovebox-pip-'));
   onTestFinished(() => rm(target, { recursive: true }));
   const options = ['--isolated', '--disable-pip-version-check', '--no-cache-dir', '--no-input'];
-  const install = ['install', '--quiet', '--retries', '0', '--index-url', `${origin}/simple/`, '--target', target];
+  const install = ['install', '--quiet', '--index-url', indexUrl, '--target', target];
   const env = { PATH: process.env['PATH'] ?? '', HOME: target, PIP_CONFIG_FILE: '/dev/null' };
-  const { stderr } = await run('python3', ['-m', 'pip', ...options, ...install, ...packages], { env }).catch(
-    (error: { stderr: string }) => error,
+  const { stderr, code } = await run('python3', ['-m', 'pip', ...options, ...install, ...packages], { env }).then(
+    ({ stderr }) => ({ stderr, code: 0 }),
+    (error: { stderr: string; code: number }) => error,
   );
-  return { stderr, read: (path: string) => readFile(join(target, path), 'utf8') };
+  return { stderr, code, read: (path: string) => readFile(join(target, path), 'utf8') };
 }
 
 async function setUp(options: Parameters<typeof openGateway>[1] = {}) {
@@ -42,11 +43,11 @@ test.skipIf(!hasPip).each(['both', 'html'] as const)(
   async (formats) => {
     const { index, gateway } = await setUp();
     index.formats = formats;
-    const first = await pip(gateway.origin, 'app');
+    const first = await pip(`${gateway.origin}/simple/`, 'app');
     expect(await first.read('lib_a/__init__.py')).toContain('2.0');
     expect(await first.read('lib_b/__init__.py')).toContain('1.0');
     const before = index.requests.length;
-    const second = await pip(gateway.origin, 'app', 'lib-a<2');
+    const second = await pip(`${gateway.origin}/simple/`, 'app', 'lib-a<2');
     expect(await second.read('lib_a/__init__.py')).toContain('1.0');
     expect(index.requests.slice(before).filter((request) => !request.includes('lib_a-1.0'))).toEqual([]);
   },
@@ -58,8 +59,55 @@ test.skipIf(!hasPip)(
   async () => {
     const { index, gateway } = await setUp();
     index.faults.set('/files/app', { kind: 'redirect', to: 'http://169.254.169.254/' });
-    expect((await pip(gateway.origin, 'app')).stderr).toContain('private or local address');
-    expect(gateway.problems).toMatchObject([{ status: 502 }]);
+    expect((await pip(`${gateway.origin}/simple/`, 'app')).stderr).toContain('private or local address');
+    expect(gateway.problems).toMatchObject([{ status: 422 }]);
+  },
+  60_000,
+);
+
+test.skipIf(!hasPip)(
+  'through the gateway pip does as with the index itself: nulls, missing metadata, hashes that do not match',
+  async () => {
+    const { index, gateway } = await setUp();
+    const nulls = { size: null, hashes: null, yanked: null, 'core-metadata': null, 'upload-time': null };
+    index.add(makeWheel('nulls', '1.0'), { json: nulls });
+    index.add(makeWheel('no-metadata', '1.0'), { metadata: 'missing' });
+    index.add(makeWheel('lying', '1.0'), { hash: 'lie' });
+    index.add(makeWheel('lying-large', '1.0', { padding: 5 * 2 ** 20 }), { hash: 'lie' });
+    index.add(makeWheel('lying-metadata', '1.0'), { metadata: 'lie' });
+    index.faults.set('/files/closed', { kind: 'status', status: 403 });
+    index.add(makeWheel('closed', '1.0'));
+    for (const [name, words] of Object.entries({
+      nulls: /^(?!.*ERROR)/s,
+      'no-metadata': /404 Client Error/,
+      lying: /422 Client Error: .*hash mismatch/,
+      'lying-large': /DO NOT MATCH THE HASHES/,
+      'lying-metadata': /422 Client Error: .*hash mismatch/,
+      closed: /422 Client Error: .* answered 403/,
+    })) {
+      const [direct, through] = [await pip(index.url, name), await pip(`${gateway.origin}/simple/`, name)];
+      expect(through.code, name).toBe(direct.code);
+      expect(through.stderr).toMatch(words);
+    }
+    // Each was asked for once: pip asks again after a 502.
+    expect(gateway.problems.map(({ subject }) => subject.replace(/-1\.0.*/, ''))).toEqual([
+      ...['no_metadata', 'lying', 'lying_large', 'lying_metadata', 'closed'],
+    ]);
+  },
+  60_000,
+);
+
+test.skipIf(!hasPip)(
+  'pip says of a project that has only source archives what it says where it takes wheels only',
+  async () => {
+    const { index, gateway } = await setUp();
+    index.add(makeSdist('raw', '1.0'));
+    const [direct, through] = [
+      await pip(index.url, '--only-binary=:all:', 'raw'),
+      await pip(`${gateway.origin}/simple/`, 'raw'),
+    ];
+    expect(through).toMatchObject({ code: direct.code, stderr: direct.stderr });
+    expect(gateway.problems).toMatchObject([{ subject: 'raw', message: expect.stringContaining('_SDISTS=allow') }]);
   },
   60_000,
 );

@@ -42,6 +42,23 @@ test('a directory is an index: files side by side, in folders, or with pages', a
   }
 });
 
+test('metadata that a page of a directory announces is what lies beside the file, or missing', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'glovebox-index-'));
+  onTestFinished(() => rm(dir, { recursive: true }));
+  await mkdir(join(dir, 'demo'));
+  await writeFile(join(dir, 'demo', 'index.html'), `<a href="${demo.filename}" data-core-metadata="true">x</a>`);
+  await writeFile(join(dir, 'demo', demo.filename), demo.content);
+  const gateway = await startGateway([dir]);
+  const path = `${await gateway.link('demo', demo.filename)}.metadata`;
+  expect((await gateway.get(path)).status).toBe(404);
+  const beside = join(dir, 'demo', `${demo.filename}.metadata`);
+  await symlink('/etc/hostname', beside);
+  expect((await gateway.get(path)).status).toBe(404);
+  await rm(beside);
+  await writeFile(beside, demo.metadata);
+  expect((await gateway.get(path)).body.equals(demo.metadata)).toBe(true);
+});
+
 test.each(['ftp://host/simple', '/no/such/directory', 'file:///no/such/directory', 'https://', 'http://u:secret@['])(
   '%s is no index',
   (url) => {

@@ -34,7 +34,7 @@ export class LocalIndex {
     if (html === undefined) return { project, files: await listFiles(folder, names, project) };
     const page = parseProjectPage(project, html, 'text/html', `${pathToFileURL(folder)}/`);
     const files = await Promise.all(page.files.map((file) => this.#checkLink(file)));
-    return { project, files: files.flatMap((file) => file ?? []) };
+    return { ...page, files: files.flatMap((file) => file ?? []) };
   }
 
   /** A page's links stay within the index; mirrors have their files beside `simple/`. */

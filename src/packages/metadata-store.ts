@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
+import { lstat, readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { readBody } from './body.ts';
 import type { CachedFile } from './disk-cache.ts';
 import type { FileStore, FileStoreOptions } from './file-store.ts';
 import type { IndexFile } from './index-page.ts';
-import { Problem } from './problem.ts';
+import { undefinedIfMissing } from './missing-file.ts';
+import { Problem, statusFor } from './problem.ts';
 import { openRemote } from './remote-ranges.ts';
 import { type ReadAt, readWheelMetadata } from './zip-entry.ts';
 
@@ -11,7 +14,7 @@ import { type ReadAt, readWheelMetadata } from './zip-entry.ts';
 const SMALL_WHEEL_BYTES = 512 * 1024;
 
 /**
- * METADATA files (PEP 658). Where the index has none, they are read out of the wheel: the cached one, a small one that
+ * METADATA files (PEP 658). Where the index announces none, they are read out of the wheel: the cached one, a small one that
  * is fetched and checked for it, or the few ranges of a large one. The last are as unproven as when an installer reads
  * them so itself, and decide only what is asked for next: the wheel that is installed is checked as ever.
  */
@@ -49,19 +52,33 @@ export class MetadataStore {
     const known = await cache.read('metadata', key);
     // An empty one is what a crash can leave.
     if (known?.length && isAnnounced(file, known)) return known;
-    const content = (file.coreMetadata && (await this.#fetch(file))) || (await this.#extract(file));
+    const content = file.coreMetadata ? await this.#readAnnounced(file) : await this.#extract(file);
     await cache.write('metadata', key, content).catch((error: unknown) => {
       log.warn('metadata could not be cached', { file: file.filename, error });
     });
     return content;
   }
 
-  /** The index's own; undefined when it does not have what it announced. */
-  async #fetch(file: IndexFile): Promise<Buffer | undefined> {
-    const { limits, upstream, traffic } = this.#options;
+  /** The index's own. Reading it elsewhere would let pass what fails with the index itself. */
+  async #readAnnounced(file: IndexFile): Promise<Buffer> {
     const url = new URL(file.url);
     url.pathname += '.metadata';
-    if (url.protocol === 'file:') return undefined;
+    const { metadataBytes } = this.#options.limits;
+    const content = url.protocol === 'file:' ? await readBeside(file, metadataBytes) : await this.#fetch(file, url);
+    if (!content) {
+      const message = `The package index announces the metadata of ${file.filename} but does not have it.`;
+      throw new Problem(404, message, { lasting: true });
+    }
+    if (isAnnounced(file, content)) return content;
+    this.#options.log.warn('metadata has another hash than announced', { file: file.filename });
+    throw new Problem(
+      422,
+      `The metadata of ${file.filename} is not what the package index announced: its sha256 differs (hash mismatch).`,
+    );
+  }
+
+  async #fetch(file: IndexFile, url: URL): Promise<Buffer | undefined> {
+    const { limits, upstream, traffic } = this.#options;
     traffic.metadataRequests += 1;
     const headers = { accept: '*/*', 'accept-encoding': 'identity' };
     const unproven = !file.coreMetadata?.sha256;
@@ -69,24 +86,22 @@ export class MetadataStore {
     if (status !== 200) {
       message.destroy();
       if (status === 404 || status === 410) return undefined;
-      throw new Problem(502, `The package index answered ${status} for the metadata of ${file.filename}.`);
+      throw new Problem(
+        statusFor(status),
+        `The package index answered ${status} for the metadata of ${file.filename}.`,
+      );
     }
     const what = `the metadata of ${file.filename}`;
     const content = await readBody(message, { what, limitBytes: limits.metadataBytes, timeMs: limits.pageMs });
     traffic.bytesFetched += content.length;
-    if (isAnnounced(file, content)) return content;
-    this.#options.log.warn('metadata has another hash than announced', { file: file.filename });
-    throw new Problem(
-      502,
-      `The metadata of ${file.filename} is not what the package index announced: its sha256 differs.`,
-    );
+    return content;
   }
 
   async #extract(file: IndexFile): Promise<Buffer> {
     const { limits } = this.#options;
     const content = (await this.#extractRemotely(file)) ?? (await this.#extractStored(file));
-    if (content && isAnnounced(file, content)) return content;
-    throw new Problem(502, `${file.filename} has no readable metadata of at most ${limits.metadataBytes} bytes.`);
+    if (content) return content;
+    throw new Problem(422, `${file.filename} has no readable metadata of at most ${limits.metadataBytes} bytes.`);
   }
 
   /** Undefined when the wheel is better read from the cache: it is there, or small, or its server has no ranges. */
@@ -107,6 +122,13 @@ export class MetadataStore {
     await using stored = await this.#files.obtain(file, this.#closing.signal);
     return await readWheelMetadata(stored.size, readerOf(stored), this.#options.limits.metadataBytes);
   }
+}
+
+/** What lies beside a file of a directory, and nothing that a link there leads to. */
+async function readBeside({ url }: IndexFile, limitBytes: number): Promise<Buffer | undefined> {
+  const path = `${fileURLToPath(url)}.metadata`;
+  const found = await lstat(path).catch(undefinedIfMissing);
+  return found?.isFile() && found.size <= limitBytes ? await readFile(path) : undefined;
 }
 
 function isAnnounced({ coreMetadata }: IndexFile, content: Buffer): boolean {

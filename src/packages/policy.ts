@@ -1,6 +1,8 @@
 import { GloveboxError } from '../errors.ts';
+import type { ProjectPage } from './index-page.ts';
 import { parseFilename } from './names.ts';
 import { Problem } from './problem.ts';
+import { describeProjectStatus } from './project-status.ts';
 import { parseRequirement, type Requirement } from './requirement.ts';
 import { matchesSpecifiers } from './specifiers.ts';
 import { parseVersion } from './version.ts';
@@ -64,10 +66,16 @@ export class Policy {
     );
   }
 
-  /** @throws Problem 403 for a project that has files, none of which may be had. */
-  refuseEmpty(project: string, sdistsOnly: boolean): never {
-    if (sdistsOnly && !this.#sdists) {
-      throw new Problem(
+  /**
+   * Why an installer finds a project without files, as it would where it were told itself to take wheels only, or where
+   * the index offers none.
+   * @throws Problem 403 for a project that has files, all versions of which are denied.
+   */
+  refusalOf({ project, files, status }: ProjectPage): Problem | undefined {
+    if (status?.status === 'quarantined') return new Problem(403, describeProjectStatus(project, status));
+    if (files.length === 0 || files.some(({ filename }) => this.permits(project, filename))) return undefined;
+    if (!this.#sdists && files.every(({ kind }) => kind === 'sdist')) {
+      return new Problem(
         403,
         `${project} has only source archives, and this server takes wheels only: its operator can set GLOVEBOX_PACKAGES_SDISTS=allow.`,
       );

@@ -6,7 +6,8 @@ import type { DiskCache } from './disk-cache.ts';
 import { Failures } from './failures.ts';
 import { ACCEPT_PAGE, type IndexFile, isIndexFile, type ProjectPage, parseProjectPage } from './index-page.ts';
 import type { GatewayLimits } from './limits.ts';
-import { Problem, toProblem } from './problem.ts';
+import { Problem, statusFor, toProblem } from './problem.ts';
+import { PROJECT_STATUSES } from './project-status.ts';
 import { Recent } from './recent.ts';
 import type { Traffic } from './traffic.ts';
 import type { Upstream, UpstreamResponse } from './upstream.ts';
@@ -19,12 +20,19 @@ interface KnownPage {
   readonly bytes: number;
 }
 
+/** Changes with what is read of a page: one that an earlier server read would stay as it is, by its ETag. */
+const PAGE_FORMAT = 2;
+
 /** Written by us; checked as far as a torn or foreign file would show. */
 const storedPage = z.object({
   etag: z.string().exactOptional(),
   checkedMs: z.number(),
   bytes: z.number(),
-  page: z.object({ project: z.string(), files: z.array(z.custom<IndexFile>(isIndexFile)) }),
+  page: z.object({
+    project: z.string(),
+    files: z.array(z.custom<IndexFile>(isIndexFile)),
+    status: z.object({ status: z.enum(PROJECT_STATUSES), reason: z.string().exactOptional() }).exactOptional(),
+  }),
 });
 
 export interface RemoteIndexOptions {
@@ -138,7 +146,7 @@ export class RemoteIndex {
     const page = parseProjectPage(project, body.toString('utf8'), message.headers['content-type'] ?? '', url.href);
     const files = page.files.filter((file) => isWebLink(file.url, url, Object.keys(file.hashes).length > 0));
     const { etag } = message.headers;
-    return { page: { project, files }, checkedMs, bytes: body.length, ...(etag ? { etag } : {}) };
+    return { page: { ...page, files }, checkedMs, bytes: body.length, ...(etag ? { etag } : {}) };
   }
 
   #remember(project: string, known: KnownPage): KnownPage {
@@ -149,7 +157,7 @@ export class RemoteIndex {
   #key(project: string): string {
     const { origin, pathname } = this.#options.url;
     return createHash('sha256')
-      .update(JSON.stringify([origin, pathname, project]))
+      .update(JSON.stringify([PAGE_FORMAT, origin, pathname, project]))
       .digest('hex');
   }
 
@@ -174,13 +182,13 @@ export class RemoteIndex {
 function refusedBy(status: number, { responseMs }: GatewayLimits): Problem {
   if (status === 401 || status === 403) {
     return new Problem(
-      502,
+      422,
       `The package index refuses this server (${status}): its operator can check the credentials in GLOVEBOX_INDEX_URL.`,
     );
   }
   if (status === 408 || status === 504)
     return new Problem(504, `The package index gave up (${status}) within ${responseMs / 1000} s.`);
-  return new Problem(502, `The package index answered ${status}.`);
+  return new Problem(statusFor(status), `The package index answered ${status}.`);
 }
 
 /** A page on the web links to the web, and not to http from https unless a hash proves what comes. */

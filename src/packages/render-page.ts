@@ -52,12 +52,13 @@ function metadataOf(file: IndexFile): string | undefined {
   return file.coreMetadata || file.kind === 'wheel' ? 'true' : undefined;
 }
 
-function renderJson({ project, files }: ProjectPage): string {
-  // 1.1 (PEP 700) promises the size of every file.
+function renderJson({ project, files, status }: ProjectPage): string {
+  // From 1.1 (PEP 700) on, every file has a size; 1.4 has the status (PEP 792).
   const complete = files.every(({ size }) => size !== undefined);
   return JSON.stringify({
-    meta: { 'api-version': complete ? '1.1' : '1.0' },
+    meta: { 'api-version': complete ? (status ? '1.4' : '1.1') : '1.0' },
     name: project,
+    ...(status ? { 'project-status': status } : {}),
     versions: [...new Set(files.map(({ version }) => version))],
     files: files.map((file) => {
       const metadata = file.coreMetadata?.sha256 ? { sha256: file.coreMetadata.sha256 } : metadataOf(file) === 'true';
@@ -75,11 +76,16 @@ function renderJson({ project, files }: ProjectPage): string {
   });
 }
 
-function renderHtml({ project, files }: ProjectPage): string {
+function renderHtml({ project, files, status }: ProjectPage): string {
   const title = `Links for ${escapeHtml(project)}`;
+  const metas = Object.entries({
+    'pypi:repository-version': status ? '1.4' : '1.0',
+    ...(status ? { 'pypi:project-status': status.status } : {}),
+    ...(status?.reason ? { 'pypi:project-status-reason': status.reason } : {}),
+  }).map(([name, content]) => `<meta name="${name}" content="${escapeHtml(content)}">`);
   return [
     '<!DOCTYPE html>',
-    `<html><head><meta name="pypi:repository-version" content="1.0"><title>${title}</title></head><body>`,
+    `<html><head>${metas.join('')}<title>${title}</title></head><body>`,
     `<h1>${title}</h1>`,
     ...files.map((file) => renderLink(project, file)),
     '</body></html>\n',

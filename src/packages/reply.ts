@@ -52,8 +52,8 @@ async function eventWithin(response: ServerResponse, event: string, signal: Abor
 export async function sendProblem(reply: Reply, problem: Problem): Promise<void> {
   const { response } = reply;
   if (response.headersSent) {
-    // The answer has begun: only its missing end can tell that it is no good.
-    response.destroy();
+    // The answer has begun: only its missing end can tell that it is no good, unless it has come to one.
+    if (!response.writableFinished) response.destroy();
     return;
   }
   const message = problem.message.replace(/[^\x20-\x7e]+/g, ' ').slice(0, 500);

@@ -4,6 +4,7 @@ import type { CachedFile } from './disk-cache.ts';
 import type { Download } from './download.ts';
 import type { FileStore } from './file-store.ts';
 import type { IndexFile } from './index-page.ts';
+import { HashMismatch } from './problem.ts';
 import { type Reply, sendBody } from './reply.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
@@ -73,11 +74,38 @@ async function sendDownload(
   }
   reply.response.writeHead(200, { ...headersOf(file), 'content-length': total });
   let bytes = 0;
-  await sendBody(reply, download.follow(), (sent) => {
+  let mismatch: HashMismatch | undefined;
+  const content = followToEnd(download, total, (problem) => {
+    mismatch = problem;
+  });
+  await sendBody(reply, content, (sent) => {
     bytes += sent;
     options.progress({ bytes, total, cached: false });
   });
+  if (mismatch) throw mismatch;
   return { bytes, cached: false };
+}
+
+/**
+ * The file as it comes. An installer takes a missing end for a bad connection and asks again and again: of a file that
+ * proves false it gets zeros in place of the end, which is withheld, and its own check of the announced hash tells it.
+ */
+async function* followToEnd(
+  download: Download,
+  total: number,
+  onMismatch: (problem: HashMismatch) => void,
+): AsyncGenerator<Buffer, void, undefined> {
+  let bytes = 0;
+  try {
+    for await (const chunk of download.follow()) {
+      bytes += chunk.length;
+      yield chunk;
+    }
+  } catch (thrown) {
+    if (!(thrown instanceof HashMismatch)) throw thrown;
+    onMismatch(thrown);
+    for (; bytes < total; bytes += READ_BYTES) yield Buffer.alloc(Math.min(READ_BYTES, total - bytes));
+  }
 }
 
 async function sendCached(

@@ -82,16 +82,16 @@ export class Upstream {
       message.destroy();
       at = this.#next(at, location, request.unproven);
     }
-    throw new Problem(502, 'The package index redirects in circles.', { cause: new Error(`at ${at.host}`) });
+    throw new Problem(422, 'The package index redirects in circles.', { cause: new Error(`at ${at.host}`) });
   }
 
   #next(from: URL, location: string, unproven: boolean): URL {
     const to = URL.parse(location, from.href);
     if (!to || (to.protocol !== 'http:' && to.protocol !== 'https:')) {
-      throw new Problem(502, 'The package index redirects to something that is no web address.', { lasting: true });
+      throw new Problem(422, 'The package index redirects to something that is no web address.', { lasting: true });
     }
     if (unproven && from.protocol === 'https:' && to.protocol === 'http:') {
-      throw new Problem(502, 'The package index redirects from https to http, where nothing proves what comes.', {
+      throw new Problem(422, 'The package index redirects from https to http, where nothing proves what comes.', {
         cause: new Error(`to ${to.host}`),
         lasting: true,
       });
@@ -175,5 +175,5 @@ function explain(url: URL, cause: unknown): Problem {
 function refused(url: URL, cause: Error = new Error(`to ${url.host}`)): Problem {
   const message =
     'The package index points at a private or local address, which only configured indexes (GLOVEBOX_INDEX_URL) may have.';
-  return new Problem(502, message, { cause, lasting: true });
+  return new Problem(422, message, { cause, lasting: true });
 }

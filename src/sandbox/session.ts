@@ -27,6 +27,8 @@ export interface DownloadListener {
   onDownload(download: Download): void;
   /** Tells what an installer was refused or could not get, in one sentence for people. */
   onProblem(problem: { readonly subject: string; readonly message: string }): void;
+  /** Tells what an index says of a project that is being installed, in one sentence for people. */
+  onNotice(notice: { readonly subject: string; readonly message: string }): void;
 }
 
 export interface Download {
@@ -233,6 +235,9 @@ export class Session implements SessionIdentity {
     },
     onProblem: (problem) => {
       for (const listener of this.#downloadListeners) listener.onProblem(problem);
+    },
+    onNotice: (notice) => {
+      for (const listener of this.#downloadListeners) listener.onNotice(notice);
     },
   };
 

@@ -63,6 +63,10 @@ const outputSchema = z.object({
     .enum(['ok', 'error', 'timeout', 'cancelled', 'out_of_memory', 'crashed'])
     .describe('"ok": all are there; "error": see the error of each that failed.'),
   packages: z.array(packageResult),
+  notes: z
+    .array(z.string())
+    .optional()
+    .describe('What the index says of packages that were installed: archived, deprecated.'),
   log: z.string().describe("The installer's own words, shortened."),
   limit: limitOutput,
   session_reset: sessionResetOutput,
@@ -134,6 +138,7 @@ async function installDependencies(
     ...identity,
     status: end.status === 'ok' && packages.some(({ error }) => error !== undefined) ? 'error' : end.status,
     packages,
+    ...(log.notices.length > 0 ? { notes: log.notices } : {}),
     log: log.text(),
     ...(limit ? { limit } : {}),
     ...tellReset(end),
@@ -175,6 +180,7 @@ function summarize(output: Output): string {
   return [
     ...lines,
     `[${output.status}] ${output.duration_ms} ms${limit ? `; ${describeLimit(limit)}` : ''}`,
+    ...(output.notes ?? []).map((note) => `[note] ${note}`),
     ...(output.log ? [`[log]\n${output.log}`] : []),
     sessionLines(output),
   ].join('\n');

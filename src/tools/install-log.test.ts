@@ -25,3 +25,13 @@ test('what was said of one part is forgotten when the next is told', () => {
   const log = openLog({ packages: [reported('a', 'installed')] }, { packages: [reported('c', 'installed')] });
   expect(log.results(undefined).map(({ status }) => status)).toEqual(['installed', 'not_attempted', 'installed']);
 });
+
+test('what the index says of packages is told with what became of those that need them', () => {
+  const failed = { ...reported('a', 'failed'), error: 'Because raw_thing was not found and you require a, …' };
+  const log = openLog({ packages: [failed, reported('c', 'installed')] });
+  log.onProblem({ subject: 'raw-thing', message: 'raw-thing has only source archives.' });
+  log.onProblem({ subject: 'unrelated', message: 'unrelated is denied.' });
+  log.onNotice({ subject: 'c', message: 'c is marked archived.' });
+  expect(log.results(undefined)[0]?.error).toBe(`${failed.error} raw-thing has only source archives.`);
+  expect(log.notices).toEqual(['c is marked archived.']);
+});

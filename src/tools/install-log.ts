@@ -34,6 +34,7 @@ const message = z.union([
 const MAX_LINE = 1024 * 1024;
 const MAX_LOG = 8192;
 const MAX_PROBLEMS = 100;
+const MAX_NOTICES = 100;
 
 /** Makes progress and results of what the installer and the gateway say during one installation. */
 export class InstallLog implements DownloadListener {
@@ -41,6 +42,7 @@ export class InstallLog implements DownloadListener {
   readonly #onProgress: (message: string) => void;
   readonly #decoder = new TextDecoder();
   readonly #problems = new Map<string, string>();
+  readonly #notices = new Map<string, string>();
   #line = '';
   #log = '';
   /** What was last said of each requirement, by its text: before its end the installer tells of some at a time. */
@@ -70,6 +72,15 @@ export class InstallLog implements DownloadListener {
     if (this.#problems.size < MAX_PROBLEMS) this.#problems.set(keyOf(subject), message);
   }
 
+  onNotice({ subject, message }: { subject: string; message: string }): void {
+    if (this.#notices.size < MAX_NOTICES) this.#notices.set(keyOf(subject), message);
+  }
+
+  /** What the index says of projects that were installed. */
+  get notices(): string[] {
+    return [...this.#notices.values()];
+  }
+
   /** One result for each requirement; `reason` is why those have none of which nothing was said. */
   results(reason: string | undefined): PackageResult[] {
     return this.#requirements.map(({ name, requirement }) => {
@@ -91,7 +102,8 @@ export class InstallLog implements DownloadListener {
 
   #explained(said: Reported, name: string, requested: string): PackageResult {
     // The gateway knows more than the installer it answered: what was denied, and what the operator can do.
-    const error = said.status === 'failed' ? (this.#problems.get(keyOf(name)) ?? said.error) : undefined;
+    const error =
+      said.status === 'failed' ? (this.#problems.get(keyOf(name)) ?? this.#withReasons(said.error)) : undefined;
     return {
       name,
       requested,
@@ -99,6 +111,16 @@ export class InstallLog implements DownloadListener {
       ...(said.version ? { version: said.version } : {}),
       ...(error ? { error } : {}),
     };
+  }
+
+  /** The installer's words with what the gateway says of the packages in them, which others need. */
+  #withReasons(error: string | undefined): string | undefined {
+    if (error === undefined) return undefined;
+    const names = new Set(error.match(/[\w.-]+/g)?.map(keyOf));
+    const reasons = [...this.#problems].flatMap(([key, message]) =>
+      names.has(key) && !error.includes(message) ? message : [],
+    );
+    return [error, ...reasons].join(' ');
   }
 
   #takeLine(line: string): void {

@@ -27,6 +27,7 @@ export interface TestGateway extends AsyncDisposable {
   readonly lines: string[];
   readonly downloads: Parameters<NonNullable<GatewayClient['onDownload']>>[0][];
   readonly problems: Parameters<NonNullable<GatewayClient['onProblem']>>[0][];
+  readonly notices: Parameters<NonNullable<GatewayClient['onNotice']>>[0][];
   get(path: string, headers?: Record<string, string>, method?: string): Promise<Answer>;
   /** The address of a file of a project's page. */
   link(project: string, filename: string): Promise<string>;
@@ -43,6 +44,7 @@ export async function openGateway(
   const lines: string[] = [];
   const downloads: TestGateway['downloads'] = [];
   const problems: TestGateway['problems'] = [];
+  const notices: TestGateway['notices'] = [];
   const gateway = createGateway({
     indexUrls,
     allow: [],
@@ -59,6 +61,7 @@ export async function openGateway(
     session: 'gbx_1',
     onDownload: (event) => downloads.push(event),
     onProblem: (event) => problems.push(event),
+    onNotice: (event) => notices.push(event),
   };
   const server = createServer({ allowHalfOpen: true }, (socket: Socket) => gateway.connect(socket, client));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -72,6 +75,7 @@ export async function openGateway(
     lines,
     downloads,
     problems,
+    notices,
     get,
     link: async (project, filename) => {
       const { body } = await get(`/simple/${project}/`, { accept: 'application/vnd.pypi.simple.v1+json' });

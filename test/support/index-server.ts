@@ -6,11 +6,20 @@ import { noise, type TestWheel } from './distributions.ts';
 /** How an index says what a file is; `sha256` and metadata unless told otherwise. */
 export interface Offer {
   readonly hash?: 'sha256' | 'sha512' | 'md5' | 'none' | 'lie';
-  readonly metadata?: 'hashed' | 'bare' | 'none' | 'lie';
+  /** `missing`: announced, and not there. */
+  readonly metadata?: 'hashed' | 'bare' | 'none' | 'lie' | 'missing';
   readonly requiresPython?: string;
   readonly yanked?: string;
   /** Where the page says that the file is; by default at this server. */
   readonly href?: string;
+  /** Keys of its JSON in place of those that the above make. */
+  readonly json?: Readonly<Record<string, unknown>>;
+}
+
+/** What an index says of a whole project (PEP 792). */
+export interface ProjectStatus {
+  readonly status: string;
+  readonly reason?: string;
 }
 
 /** What happens to requests whose path begins with the fault's. */
@@ -38,6 +47,7 @@ export class IndexServer implements AsyncDisposable {
   ranges = true;
   readonly #server: Server;
   readonly #projects = new Map<string, Entry[]>();
+  readonly #statuses = new Map<string, ProjectStatus>();
 
   private constructor() {
     this.#server = createServer((request, response) => this.#answer(request, response));
@@ -66,6 +76,12 @@ export class IndexServer implements AsyncDisposable {
   add(file: TestFile, offer: Offer = {}): void {
     const project = file.name.toLowerCase().replace(/[-_.]+/g, '-');
     this.#projects.set(project, [...(this.#projects.get(project) ?? []), { file, offer }]);
+  }
+
+  /** Marks a project, which need not have files. */
+  mark(project: string, status: ProjectStatus): void {
+    this.#statuses.set(project, status);
+    this.#projects.set(project, this.#projects.get(project) ?? []);
   }
 
   /** How many requests had a path that begins so. */
@@ -109,7 +125,9 @@ export class IndexServer implements AsyncDisposable {
       const json = this.formats === 'both' && accept.includes(JSON_TYPE);
       return (
         entries && {
-          content: Buffer.from(json ? asJson(name, entries) : asHtml(entries)),
+          content: Buffer.from(
+            json ? asJson(name, entries, this.#statuses.get(name)) : asHtml(entries, this.#statuses.get(name)),
+          ),
           type: json ? JSON_TYPE : 'text/html',
         }
       );
@@ -118,7 +136,9 @@ export class IndexServer implements AsyncDisposable {
       [...this.#projects.values()].flat().find(({ file }) => decodeURIComponent(name).startsWith(file.filename)) ?? {};
     if (kind !== 'files' || !file) return undefined;
     if (!name.endsWith('.metadata')) return { content: file.content, type: 'application/octet-stream' };
-    return offer?.metadata === 'none' ? undefined : { content: file.metadata, type: 'text/plain' };
+    return offer?.metadata === 'none' || offer?.metadata === 'missing'
+      ? undefined
+      : { content: file.metadata, type: 'text/plain' };
   }
 }
 
@@ -175,7 +195,7 @@ function metadataOf({ file, offer }: Entry): Record<string, string> | boolean {
   return digestOf(file.metadata, metadata === 'lie' ? 'lie' : 'sha256');
 }
 
-function asJson(name: string, entries: readonly Entry[]): string {
+function asJson(name: string, entries: readonly Entry[], status: ProjectStatus | undefined): string {
   const files = entries.map((entry) => ({
     filename: entry.file.filename,
     url: entry.offer.href ?? `../../files/${entry.file.filename}`,
@@ -184,11 +204,13 @@ function asJson(name: string, entries: readonly Entry[]): string {
     'core-metadata': metadataOf(entry),
     ...(entry.offer.requiresPython ? { 'requires-python': entry.offer.requiresPython } : {}),
     yanked: entry.offer.yanked ?? false,
+    ...entry.offer.json,
   }));
-  return JSON.stringify({ meta: { 'api-version': '1.1' }, name, versions: [], files });
+  const marked = status ? { 'project-status': status } : {};
+  return JSON.stringify({ meta: { 'api-version': status ? '1.4' : '1.1' }, name, ...marked, versions: [], files });
 }
 
-function asHtml(entries: readonly Entry[]): string {
+function asHtml(entries: readonly Entry[], status: ProjectStatus | undefined): string {
   const links = entries.map((entry) => {
     const [hash] = Object.entries(digestOf(entry.file.content, entry.offer.hash));
     const metadata = metadataOf(entry);
@@ -201,5 +223,9 @@ function asHtml(entries: readonly Entry[]): string {
       `>${entry.file.filename}</a><br>`,
     ].join('');
   });
-  return `<!DOCTYPE html><html><body>\n${links.join('\n')}\n</body></html>`;
+  const marks = status
+    ? Object.entries({ 'pypi:project-status': status.status, 'pypi:project-status-reason': status.reason ?? '' })
+    : [];
+  const metas = marks.map(([name, content]) => `<meta name="${name}" content="${content}">`);
+  return `<!DOCTYPE html><html><head>${metas.join('')}</head><body>\n${links.join('\n')}\n</body></html>`;
 }
