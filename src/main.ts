@@ -11,6 +11,7 @@ import { serverStopping, toGloveboxError } from './errors.ts';
 import { LazyGateway } from './gateway.ts';
 import { createApp } from './http/app.ts';
 import { createAuthenticator, LOCAL_OWNER } from './http/auth.ts';
+import { watchEventLoop } from './http/event-loop.ts';
 import { KeyRing } from './http/key-ring.ts';
 import { listen } from './http/listen.ts';
 import { RequestRate } from './http/request-rate.ts';
@@ -80,6 +81,7 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
   const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, ...CONNECTIONS });
   const sse = createHttpSse(mcp, { ...CONNECTIONS, messagesPath: '/messages' });
   const stopping = new AbortController();
+  const delays = watchEventLoop();
   const app = createApp({
     closing: hooks.signal,
     stopping: stopping.signal,
@@ -90,7 +92,7 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
     log,
     fallback: config.defaultSession ?? 'owner',
     health: (deep) => checkHealth(core, deep),
-    figures: () => core.figures,
+    figures: () => ({ ...core.figures, eventLoop: delays() }),
     authenticate: createAuthenticator(keys),
     ...(config.requestsPerMinute > 0 ? { requestRate: new RequestRate(config.requestsPerMinute) } : {}),
     allowedHosts: config.allowedHosts,

@@ -1,4 +1,5 @@
 import { GloveboxError } from '../errors.ts';
+import { parseJson } from '../json-input.ts';
 import { nearest } from '../nearest.ts';
 
 /**
@@ -10,8 +11,9 @@ export function parseJsonObject(text: string, known: readonly string[], example:
   if (text.trim() === '') throw new GloveboxError('invalid_input', 'The request has no body.', { hint });
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    parsed = parseJson(text);
   } catch (cause) {
+    if (cause instanceof GloveboxError) throw cause;
     throw new GloveboxError('invalid_input', `The body is not valid JSON: ${whereItFails(text, cause)}.`, {
       hint,
       cause,

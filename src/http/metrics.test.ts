@@ -14,6 +14,7 @@ test('metrics tell what runs, how executions ended, and in cumulative buckets ho
     executions: load.figures,
     ended: load.ended,
     claimedMb: 1,
+    eventLoop: { maxS: 0.02, quantilesS: new Map([[0.99, 0.01]]) },
   });
   expect(text.split('\n')).toEqual(
     expect.arrayContaining([
@@ -28,6 +29,8 @@ test('metrics tell what runs, how executions ended, and in cumulative buckets ho
       'glovebox_execution_seconds_bucket{kind="code",le="0.1"} 1',
       'glovebox_execution_seconds_bucket{kind="code",le="3600"} 2',
       'glovebox_execution_seconds_bucket{kind="code",le="+Inf"} 3',
+      'glovebox_event_loop_delay_seconds{quantile="0.99"} 0.01',
+      'glovebox_event_loop_delay_seconds{quantile="1"} 0.02',
       'glovebox_execution_seconds_sum{kind="code"} 4000.204',
       'glovebox_execution_seconds_count{kind="code"} 3',
     ]),

@@ -1,7 +1,10 @@
 import type { CoreFigures } from '../sandbox/core.ts';
 import type { Route } from './env.ts';
+import type { EventLoopDelay } from './event-loop.ts';
 
-export type Figures = CoreFigures;
+export interface Figures extends CoreFigures {
+  readonly eventLoop: EventLoopDelay;
+}
 
 const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 const BYTES_PER_MIB = 2 ** 20;
@@ -21,7 +24,7 @@ export function metricsRoute(figures: () => Figures): Route {
   };
 }
 
-export function renderMetrics({ sessions, pool, executions, ended, claimedMb }: Figures): string {
+export function renderMetrics({ sessions, pool, executions, ended, claimedMb, eventLoop }: Figures): string {
   return [
     metric('sessions', 'gauge', 'Sessions, hibernated ones too.', [['', {}, sessions]]),
     metric('pool_ready', 'gauge', 'Sandboxes ready for new sessions.', [['', {}, pool.ready]]),
@@ -31,6 +34,10 @@ export function renderMetrics({ sessions, pool, executions, ended, claimedMb }: 
     metric('executions_waiting', 'gauge', 'Executions that wait for one.', [['', {}, executions.waiting]]),
     metric('executions_places', 'gauge', 'Executions that may run at once.', [['', {}, executions.places]]),
     metric('executions_total', 'counter', 'Executions that have ended.', countsOf(ended)),
+    metric('event_loop_delay_seconds', 'gauge', 'How long the server kept calls waiting, since the last look.', [
+      ...[...eventLoop.quantilesS].map(([quantile, delayS]): Sample => ['', { quantile }, delayS]),
+      ['', { quantile: 1 }, eventLoop.maxS],
+    ]),
     metric('execution_seconds', 'histogram', 'How long executions ran.', durationsOf(ended)),
   ].join('');
 }

@@ -1,4 +1,6 @@
 import { createMcpHandler, isInitializeRequest, isLegacyRequest } from '@modelcontextprotocol/server';
+import { GloveboxError } from '../errors.ts';
+import { parseJson } from '../json-input.ts';
 import { type McpHandler, rpcError } from './connection.ts';
 import { streamIfLate } from './early-stream.ts';
 import { type LegacySessionLimits, LegacySessions } from './legacy-sessions.ts';
@@ -33,8 +35,9 @@ export function createStreamableHttp(servers: McpServers, limits: LegacySessionL
     let parsedBody: unknown;
     if (request.method === 'POST') {
       try {
-        parsedBody = JSON.parse(c.var.body);
-      } catch {
+        parsedBody = parseJson(c.var.body);
+      } catch (thrown) {
+        if (thrown instanceof GloveboxError) return rpcError(400, -32_600, `${thrown.message} ${thrown.hint}`);
         return rpcError(400, -32_700, 'The body is not valid JSON.');
       }
     }

@@ -6,6 +6,7 @@ import {
   type Transport,
 } from '@modelcontextprotocol/server';
 import { type SSEStreamingApi, streamSSE } from 'hono/streaming';
+import { parseJson } from '../json-input.ts';
 import { type Connection, type McpHandler, rpcError, sessionInAddress } from './connection.ts';
 import type { McpServers } from './server.ts';
 
@@ -121,7 +122,7 @@ export function createHttpSse(servers: McpServers, options: HttpSseOptions): Htt
     if (session?.owner !== c.var.owner) return rpcError(404, -32_001, 'Session not found: open GET /sse again.');
     let message: JSONRPCMessage;
     try {
-      message = parseJSONRPCMessage(JSON.parse(c.var.body));
+      message = parseJSONRPCMessage(parseJson(c.var.body));
     } catch {
       return rpcError(400, -32_700, 'The body is not a JSON-RPC message.');
     }

@@ -1,14 +1,17 @@
+import { parseJson } from '../json-input.ts';
 import type { JsonSchema } from './description.ts';
 
 /** Text of this length at most is looked at for a number. */
 const LONGEST_NUMBER = 32;
+/** Text of a list, likewise: five hundred requirements and more. */
+const LONGEST_LIST = 65_536;
 const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 type Properties = Readonly<Record<string, JsonSchema>>;
 
 /** Arguments that came as the text of a JSON object, or as null for none, as what is meant. Anything else as it is. */
 export function readArguments(given: unknown): unknown {
   if (given === null || given === undefined || given === '') return {};
-  const parsed = typeof given === 'string' ? parseJson(given) : undefined;
+  const parsed = typeof given === 'string' ? readJson(given) : undefined;
   return isObject(parsed) ? parsed : given;
 }
 
@@ -61,7 +64,8 @@ function readBoolean(text: string): unknown {
 }
 
 function readList(text: string): unknown {
-  const parsed = parseJson(text) ?? parseJson(asJson(text));
+  if (text.length > LONGEST_LIST) return [text];
+  const parsed = readJson(text) ?? readJson(asJson(text));
   return Array.isArray(parsed) ? parsed : [text];
 }
 
@@ -72,7 +76,7 @@ function asJson(text: string): string {
 
 /** Values by name, such as variables: as text where they are numbers, left out where they are null. */
 function normalizeRecord(value: unknown): unknown {
-  const read = typeof value === 'string' ? (parseJson(value) ?? value) : value;
+  const read = typeof value === 'string' ? (readJson(value) ?? value) : value;
   const pairs = typeof read === 'string' ? [read] : read;
   if (Array.isArray(pairs)) return fromPairs(pairs) ?? value;
   if (!isObject(read)) return value;
@@ -101,10 +105,10 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** Objects and lists alone: whatever else JSON knows is not tried. */
-function parseJson(text: string): unknown {
+function readJson(text: string): unknown {
   if (!/^\s*[[{]/.test(text)) return undefined;
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return undefined;
   }

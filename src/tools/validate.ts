@@ -8,6 +8,8 @@ import type { Tool } from './tool.ts';
 /** Misspelled names are searched for only up to this length: the search takes time with the square of it. */
 const LONGEST_NAME = 64;
 const MOST_PROBLEMS = 4;
+/** Names that are looked at for a misspelling: each takes time. */
+const MOST_NAMED = 100;
 
 /**
  * What a caller sent, as the tool's input; the one place where either protocol checks it.
@@ -25,11 +27,14 @@ export function validateInput<Input extends { session_id?: string | undefined }>
   const unknown = unknownArguments(tool, given);
   const parsed = tool.input.safeParse(normalizeInput(given, describeTool(tool).inputSchema));
   if (parsed.success && unknown.length === 0) return parsed.data;
-  const problems = unknown.map((name) => `has no argument ${quote(name)}`);
-  for (const issue of parsed.error?.issues ?? []) {
-    if (issue.code !== 'unrecognized_keys' || issue.path.length > 0) problems.push(describeIssue(issue, given));
-  }
-  throw invalid(tool, problems, unknown);
+  const issues = (parsed.error?.issues ?? []).filter(
+    ({ code, path }) => code !== 'unrecognized_keys' || path.length > 0,
+  );
+  const problems = [
+    ...unknown.slice(0, MOST_PROBLEMS).map((name) => `has no argument ${quote(name)}`),
+    ...issues.slice(0, MOST_PROBLEMS).map((issue) => describeIssue(issue, given)),
+  ].slice(0, MOST_PROBLEMS);
+  throw invalid(tool, problems, unknown.length + issues.length, unknown);
 }
 
 function unknownArguments(tool: AnyTool, given: object): string[] {
@@ -48,11 +53,17 @@ function describeIssue(issue: z.core.$ZodIssue, given: object): string {
   return `cannot use ${quote(String(name) + within)}: ${lowered(message)}`;
 }
 
-function invalid(tool: AnyTool, problems: readonly string[], unknown: readonly string[] = []): GloveboxError {
-  const shown = problems.slice(0, MOST_PROBLEMS);
-  if (problems.length > shown.length) shown.push(`and ${problems.length - shown.length} more`);
+/** @param problems the first of `count` */
+function invalid(
+  tool: AnyTool,
+  problems: readonly string[],
+  count = problems.length,
+  unknown: readonly string[] = [],
+): GloveboxError {
+  const shown = count > problems.length ? [...problems, `and ${count - problems.length} more`] : problems;
   const names = Object.keys(describeTool(tool).inputSchema['properties'] ?? {});
   const meant = unknown
+    .slice(0, MOST_NAMED)
     .filter((name) => name.length <= LONGEST_NAME)
     .map((name) => nearest(name, names))
     .find((name) => name !== undefined);

@@ -33,12 +33,15 @@ function inputSchema({ codeLimit }: WriteFileLimits) {
 }
 
 function contentProblem(content: string, encoding: 'text' | 'base64' | undefined, limit: number): string | undefined {
+  const tooLarge = `it has more than ${limit} bytes; have code write it, or send it over REST: PUT /sessions/{id}/files/{path}`;
+  // Before it is worked on: base64 with its line ends has half as many characters again as bytes.
+  if (content.length > 2 * limit) return tooLarge;
   if (encoding === 'base64') {
     const plain = content.replace(/\s/g, '');
     if (!/^[A-Za-z0-9+/]*={0,2}$/.test(plain) || plain.length % 4 !== 0) return 'it is not base64 with its padding';
   } else if (!content.isWellFormed()) return 'it holds a lone surrogate, which UTF-8 cannot carry; send it as base64';
   if (decode(content, encoding).length <= limit) return undefined;
-  return `it has more than ${limit} bytes; have code write it, or send it over REST: PUT /sessions/{id}/files/{path}`;
+  return tooLarge;
 }
 
 const outputSchema = z.object({
