@@ -41,7 +41,7 @@ describe.each(['/execute', '/execute/stream'])('POST %s', (path) => {
     ['a tool that is a number', '{"name": 1}', /"name" must be the name of a tool/],
     ['arguments that are an array', '{"name": "execute_python", "arguments": []}', /not an array/],
     ['arguments that are text', `{"name": "execute_python", "arguments": "print(1)"}`, /not a string/],
-    ['arguments that are null', `{"name": "execute_python", "arguments": null}`, /not null/],
+    ['arguments that are null', `{"name": "execute_python", "arguments": null}`, /needs the argument "code"/],
     [
       'an argument __proto__',
       `{"name": "execute_python", "arguments": {"code": "1", "__proto__": {}}}`,
