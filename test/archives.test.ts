@@ -93,6 +93,30 @@ describe('an idle session', () => {
     expect(await userOf(server, id)).not.toBe(user);
   });
 
+  test('has what was in /tmp as it has its workspace, a fork of it too', async () => {
+    await using server = await startServer({ env: RESTING });
+    const id = await openSession(server);
+    const make = `
+import os, socket
+open("step1.csv", "w").write("a,b"); open("/tmp/step1.csv", "w").write("a,b")
+os.makedirs("/tmp/cache/empty"); os.symlink("/workspace/step1.csv", "/tmp/cache/link"); os.link("/tmp/step1.csv", "/tmp/hard")
+os.utime("/tmp/step1.csv", (1e9, 1e9)); os.mkfifo("/tmp/fifo"); socket.socket(socket.AF_UNIX).bind("/tmp/socket")
+open("/tmp/big", "wb").write(bytes(range(256)) * 4096 * 20)`;
+    const tell = `
+import os
+print(sorted(os.listdir("/tmp/cache")), open("/tmp/cache/link").read(), os.stat("/tmp/hard").st_nlink)
+print(os.stat("/tmp/step1.csv").st_mtime, open("/tmp/hard").read(), os.path.getsize("/tmp/big"))
+print(sorted(name for name in os.listdir("/tmp") if not name.startswith("execution-")))`;
+    const kept = "['empty', 'link'] a,b 2\n1000000000.0 a,b 20971520\n";
+    await run(server, id, make);
+    await untilAsleep(server, id);
+    const back = await run(server, id, tell);
+    expect(back.stdout).toBe(`${kept}['big', 'cache', 'hard', 'step1.csv']\n`);
+    expect(back).not.toHaveProperty('session_reset');
+    const fork = await answer<Summary>(post(server, `/sessions/${id}/fork`, ''));
+    expect((await run(server, fork.session_id, tell)).stdout).toContain(kept);
+  });
+
   test('keeps its packages', async () => {
     await using index = await IndexServer.start();
     index.add(makeWheel('plain-thing', '1.0'));
@@ -279,6 +303,18 @@ describe('a session whose container is lost', () => {
     expect(await run(server, id, 'import os; print(sorted(os.listdir()))')).toMatchObject({
       stdout: "['changed', 'renamed']\n",
       session_reset: { reason: 'sandbox_lost', lost: ['files', 'background'] },
+    });
+
+    const again = Date.now();
+    await run(server, id, 'open("/tmp/kept", "w").write("kept")');
+    await untilSaved(server, again);
+    await run(server, id, 'open("/tmp/newer", "w")');
+    await takeAway(server, id);
+    expect(
+      await run(server, id, 'import os; print(open("/tmp/kept").read(), os.path.exists("/tmp/newer"))'),
+    ).toMatchObject({
+      stdout: 'kept False\n',
+      session_reset: { lost: expect.arrayContaining(['files']) },
     });
   });
 

@@ -35,6 +35,7 @@ it.each([
   ['rich results', 'test_results'],
   ['contexts', 'test_context'],
   ['file operations', 'test_files'],
+  ['archives', 'test_archives'],
 ])('the tests of %s pass inside a sealed container', { timeout: 240_000 }, async (_what, module) => {
   await using canary = await startCanary({ pids: 128 });
   const { exitCode, stderr } = await runTests(canary, module);

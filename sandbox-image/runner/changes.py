@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from paths import WORKSPACE
+from paths import OWN_IN_TMP, TMP, WORKSPACE
 
 MAX_FILES = 200
 MAX_PATH_CHARACTERS = 64 * 1024
@@ -33,7 +33,7 @@ def changed_files(since_ns: int) -> tuple[list[dict[str, Any]], int]:
     changed: list[dict[str, Any]] = []
     newest = 0
     room = MAX_PATH_CHARACTERS
-    for entry in _walk():
+    for entry in _walk(WORKSPACE):
         try:
             stat = entry.stat(follow_symlinks=False)
         except OSError:
@@ -49,9 +49,20 @@ def changed_files(since_ns: int) -> tuple[list[dict[str, Any]], int]:
     return changed, newest
 
 
-def _walk() -> Iterator[os.DirEntry[str]]:
-    """Entries of the workspace that are no folders, up to a limit, and of no hidden folder."""
-    directories = [WORKSPACE]
+def tmp_changed(since_ns: int) -> bool:
+    """Whether files in /tmp were changed since then."""
+    for entry in _walk(TMP):
+        try:
+            if entry.stat(follow_symlinks=False).st_ctime_ns >= since_ns:
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _walk(top: str) -> Iterator[os.DirEntry[str]]:
+    """Entries below a folder that are no folders, up to a limit; none of hidden folders and of the runner's own."""
+    directories = [top]
     scanned = 0
     while directories:
         try:
@@ -62,7 +73,7 @@ def _walk() -> Iterator[os.DirEntry[str]]:
                         return
                     if not entry.is_dir(follow_symlinks=False):
                         yield entry
-                    elif not entry.name.startswith("."):
+                    elif not entry.name.startswith(".") and not (top == TMP and OWN_IN_TMP.fullmatch(entry.name)):
                         directories.append(entry.path)
         except OSError:
             continue

@@ -15,6 +15,7 @@ from file_tree import Refused, refusal_of
 
 LONGEST_LINE = 64 * 1024
 CHUNK = 64 * 1024
+_ZEROS = memoryview(bytes(CHUNK))
 
 
 class Input:
@@ -96,6 +97,17 @@ def send(data: bytes) -> None:
     remaining = memoryview(data)
     while remaining:
         remaining = remaining[os.write(1, remaining) :]
+
+
+def write_sparse(descriptor: int, data: memoryview) -> None:
+    """Writes, and leaves holes where there is nothing but zeros."""
+    for at in range(0, len(data), CHUNK):
+        remaining = data[at : at + CHUNK]
+        if remaining == _ZEROS[: len(remaining)]:
+            os.lseek(descriptor, len(remaining), os.SEEK_CUR)
+            continue
+        while remaining:
+            remaining = remaining[os.write(descriptor, remaining) :]
 
 
 class Refusing:

@@ -1,10 +1,14 @@
 """Where things are in a sandbox."""
 
 import os
+import re
 import sys
 
 WORKSPACE = "/workspace"
 """The session's files, and its home directory."""
+TMP = "/tmp"
+OWN_IN_TMP = re.compile(r"(execution|ipython)-\d+|matplotlib-\w+")
+"""Folders there of the runner and of caches, which whoever needs them makes again: no files of the session."""
 ALIASES = ("/mnt/data", "/home/user", "/sandbox")
 """Other names of it, for code that was written for other sandboxes: links that the image has."""
 OUTPUTS = f"{WORKSPACE}/.glovebox/outputs"

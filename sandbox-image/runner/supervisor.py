@@ -138,6 +138,7 @@ class Supervision:
             "error": said.error(self._said.get("error")),
             "files": files,
             "settled_ns": settled_ns,
+            "tmp_changed": isinstance(since_ns, int) and changes.tmp_changed(since_ns),
             "stacks": stacks.read(self._post_mortem, start.get("main_thread")) if self._interrupted else [],
             **({"imported": self._said["imported"]} if "imported" in self._said else {}),
         }

@@ -21,7 +21,7 @@ import files  # noqa: E402
 class Process:
     """The program on pipes of its own, forked as the runner forks it."""
 
-    def __init__(self, request: dict[str, Any], root: str, before: Callable[[], None]) -> None:
+    def __init__(self, main: Callable[[], None]) -> None:
         their_stdin, stdin = os.pipe()
         stdout, their_stdout = os.pipe()
         self.pid = os.fork()
@@ -31,8 +31,7 @@ class Process:
                 os.dup2(their_stdin, 0)
                 os.dup2(their_stdout, 1)
                 os.closerange(3, 100)
-                before()
-                files.main(request, root)
+                main()
                 code = 0
             except SystemExit as leave:
                 code = leave.code if isinstance(leave.code, int) else 70
@@ -97,7 +96,11 @@ class FilesTest(unittest.TestCase):
             return file.read()
 
     def start(self, op: str, path: str, before: Callable[[], None] = lambda: None, **request: Any) -> Process:
-        return Process({"op": op, "path": path, **request}, self.root, before)
+        def main() -> None:
+            before()
+            files.main({"op": op, "path": path, **request}, self.root)
+
+        return Process(main)
 
     def ask(self, op: str, path: str, stdin: bytes = b"", **request: Any) -> tuple[Any, bytes, int | None]:
         process = self.start(op, path, **request)

@@ -488,7 +488,7 @@ class StreamsTest(unittest.TestCase):
         self.client.tell(frames.DATA, outcome, len(lines).to_bytes(4, "big") + lines + bytes(4))
         self.client.tell(frames.FIN, outcome)
         self.assertTrue(after.ended.wait(10))
-        self.assertEqual(json.loads(outcome.stdout), {"ok": True, "entries": 1})
+        self.assertEqual(json.loads(outcome.stdout), {"ok": True, "entries": 1, "missing": 0})
         self.assertEqual(after.stdout, b"5\n")
         self.assertEqual(report_of(after)["files"], [])
 

@@ -30,6 +30,8 @@ const reportSchema = z.union([
       })
       .nullable(),
     files: z.array(z.object({ path: z.string().max(8192), size: z.number().int().nonnegative() })).max(1000),
+    /** Whether it changed files in `/tmp`, which are not among those. */
+    tmp_changed: z.boolean().optional(),
     cpu_ms: z.number().nonnegative(),
     peak_memory_bytes: z.number().int().nonnegative(),
     /** Of each thread when it was interrupted; the innermost frame last. */

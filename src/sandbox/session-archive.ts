@@ -4,6 +4,7 @@ import type { ArchiveIdentity, ArchiveRecord, ArchiveState } from './archive-rec
 import { ArchiveStore } from './archive-store.ts';
 import type { Archives } from './archives.ts';
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from './execution.ts';
+import { inOrder } from './reset.ts';
 import type { Sandbox } from './sandbox.ts';
 import type { SessionIdentity } from './session.ts';
 import { fillWorkspace, type SaveOptions, sendWorkspace } from './workspace-stream.ts';
@@ -114,8 +115,9 @@ export class SessionArchive {
     await this.#saving?.done.catch(() => {});
     const record = this.#record;
     if (!record) return undefined;
+    let missing = 0;
     try {
-      await fillWorkspace(sandbox, store.readVerified(record), new AbortController().signal);
+      ({ missing } = await fillWorkspace(sandbox, store.readVerified(record), new AbortController().signal));
     } catch (error) {
       if (!(error instanceof BrokenArchive)) throw error;
       this.#archives.log.error('an archive is broken', { session: record.session_id, owner: record.owner, error });
@@ -125,10 +127,11 @@ export class SessionArchive {
     // After a crash until then it rests again, and nothing of what follows has been answered.
     store.updateSoon(record.id, { at_rest: false, lost: undefined, lost_with: undefined });
     this.#record = store.get(record.id);
-    if (!record.lost?.length) return undefined;
+    const lost = inOrder(new Set([...(record.lost ?? []), ...(missing > 0 ? (['files'] as const) : [])]));
+    if (lost.length === 0) return undefined;
     return record.lost_with === 'sandbox'
-      ? { reason: 'sandbox_lost', lost: record.lost, restored_from: record.saved_at }
-      : { reason: 'hibernated', lost: record.lost };
+      ? { reason: 'sandbox_lost', lost, restored_from: record.saved_at }
+      : { reason: 'hibernated', lost };
   }
 
   /**
@@ -293,5 +296,6 @@ function mayChange({ kind, file }: ExecutionRequest): boolean {
 export function changedBy(request: ExecutionRequest, { report }: ExecutionEnd): readonly Losable[] {
   if (!mayChange(request)) return [];
   if (request.kind === 'install') return ['packages'];
-  return request.kind === undefined && report?.files.length === 0 ? [] : ['files'];
+  const changedNothing = report?.files.length === 0 && !report.tmp_changed;
+  return request.kind === undefined && changedNothing ? [] : ['files'];
 }

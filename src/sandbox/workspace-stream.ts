@@ -6,7 +6,7 @@ import { FileCall, garbled } from './file-call.ts';
 import type { Sandbox } from './sandbox.ts';
 
 /**
- * All that a session keeps as one stream between here and its sandbox, run there as the session's user.
+ * All that a session keeps, in its workspace and in `/tmp`, as one stream between here and its sandbox, run there as the session's user.
  * The sandbox's half is sandbox-image/runner/archives.py; the two change together.
  */
 const LONGEST_LINE = 64 * 1024;
@@ -15,7 +15,12 @@ const MAX_ENTRIES = 200_000;
 const MAX_PATH_BYTES = 32 * 1024 * 1024;
 
 const savedSchema = z.object({ ok: z.literal(true), entries: z.number().int(), size: z.number().int() });
-const restoredSchema = z.object({ ok: z.literal(true), entries: z.number().int() });
+const restoredSchema = z.object({
+  ok: z.literal(true),
+  entries: z.number().int(),
+  /** Of `/tmp`, which had no room for them. */
+  missing: z.number().int().nonnegative().default(0),
+});
 
 type Runs = Pick<Sandbox, 'execute'>;
 
@@ -61,18 +66,22 @@ export async function sendWorkspace(sandbox: Runs, options: SaveOptions): Promis
   return { entries, count: answer.entries, unreadable: () => unreadable, skip, close: () => call.close() };
 }
 
-/** Fills the workspace of a sandbox that nobody has used. @throws GloveboxError when it cannot be filled to the end */
+/**
+ * Fills the workspace, and `/tmp`, of a sandbox that nobody has used.
+ * @throws GloveboxError when the workspace cannot be filled to the end
+ */
 export async function fillWorkspace(
   sandbox: Runs,
   entries: AsyncIterable<Required<SavedEntry>>,
   signal: AbortSignal,
-): Promise<void> {
-  const { call } = await FileCall.start(sandbox, { op: 'restore', path: '' }, restoredSchema, {
+): Promise<{ readonly missing: number }> {
+  const { call, answer } = await FileCall.start(sandbox, { op: 'restore', path: '' }, restoredSchema, {
     signal,
     input: encode(entries),
   });
   // All is there. The program's own end is not waited for here: the runner has whatever comes next wait for it.
   call.leave();
+  return { missing: answer.missing };
 }
 
 async function* asLines(values: readonly object[]): AsyncGenerator<Buffer, void, undefined> {
