@@ -53,10 +53,11 @@ export class GloveboxError extends Error {
     message: string,
     options: { hint?: string; cause?: unknown; retryAfterS?: number } = {},
   ) {
-    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    // A part of what a caller sent may stand in it, cut within a character.
+    super(message.toWellFormed(), 'cause' in options ? { cause: options.cause } : undefined);
     this.name = 'GloveboxError';
     this.code = code;
-    this.hint = options.hint ?? ERROR_TABLE[code].hint;
+    this.hint = (options.hint ?? ERROR_TABLE[code].hint).toWellFormed();
     this.retryAfterS = options.retryAfterS;
   }
 

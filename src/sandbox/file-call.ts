@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type ErrorCode, GloveboxError } from '../errors.ts';
 import type { ExecutionEnd } from './execution.ts';
 import { FileOutput } from './file-output.ts';
+import { parseSandboxJson } from './sandbox-json.ts';
 import type { Session } from './session.ts';
 
 /** For what carries no contents. */
@@ -187,7 +188,7 @@ function lengthOf(bytes: number): Buffer {
 
 function parseJson(line: string): unknown {
   try {
-    return JSON.parse(line);
+    return parseSandboxJson(line);
   } catch (cause) {
     throw garbled(cause);
   }

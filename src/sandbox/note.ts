@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseSandboxJson } from './sandbox-json.ts';
 
 /** What the runner has to say of the sandbox besides its executions, checked like any hostile input. */
 const noteSchema = z.object({
@@ -10,5 +11,5 @@ export type Note = z.infer<typeof noteSchema>;
 
 /** @throws Error when the payload is not a note. */
 export function parseNote(payload: Buffer): Note {
-  return noteSchema.parse(JSON.parse(payload.toString('utf8')));
+  return noteSchema.parse(parseSandboxJson(payload));
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseSandboxJson } from './sandbox-json.ts';
 
 const text = z.string().max(1_000_000);
 const keptFile = z.object({
@@ -56,5 +57,5 @@ export type FullReport = Exclude<Report, { failed: string } | { refused: string 
 
 /** @throws Error when the payload is not a report. */
 export function parseReport(payload: Buffer): Report {
-  return reportSchema.parse(JSON.parse(payload.toString('utf8')));
+  return reportSchema.parse(parseSandboxJson(payload));
 }

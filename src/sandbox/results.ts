@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseSandboxJson } from './sandbox-json.ts';
 
 export interface ResultLimits {
   /** Bytes of one result as JSON. */
@@ -13,23 +14,22 @@ const MAX_RESULTS = 101;
 const MAX_IGNORED = 1000;
 const MAX_DEPTH = 100;
 
-const text = z.string().transform((value) => value.toWellFormed());
 /** Pictures begin as their format does, so that nothing else is handed on as one. */
 const png = z.string().refine((value) => value.startsWith('iVBORw0KGgo') && isBase64(value));
 const jpeg = z.string().refine((value) => value.startsWith('/9') && isBase64(value));
 
 const resultSchema = z.object({
-  text: text.optional(),
-  html: text.optional(),
-  markdown: text.optional(),
-  svg: text.optional(),
+  text: z.string().optional(),
+  html: z.string().optional(),
+  markdown: z.string().optional(),
+  svg: z.string().optional(),
   png: png.optional(),
   jpeg: jpeg.optional(),
   json: z
     .unknown()
     .refine((value) => isShallow(value, MAX_DEPTH))
     .optional(),
-  latex: text.optional(),
+  latex: z.string().optional(),
   /** Formats that were cut, scaled down or left out to keep the budget. */
   truncated: z
     .array(z.enum(['text', 'html', 'markdown', 'svg', 'png', 'jpeg', 'json', 'latex']))
@@ -114,7 +114,7 @@ export class ResultCollector {
 
 function parseResult(line: Buffer): RichResult | undefined {
   try {
-    const { data } = resultSchema.safeParse(JSON.parse(line.toString('utf8')));
+    const { data } = resultSchema.safeParse(parseSandboxJson(line));
     return data && Object.keys(data).length > 0 ? data : undefined;
   } catch {
     return undefined;

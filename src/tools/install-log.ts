@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseSandboxJson } from '../sandbox/sandbox-json.ts';
 import type { Download, DownloadListener } from '../sandbox/session.ts';
 
 interface PackageResult {
@@ -97,7 +98,7 @@ export class InstallLog implements DownloadListener {
   }
 
   text(): string {
-    return this.#log.trim();
+    return this.#log.trim().toWellFormed();
   }
 
   #explained(said: Reported, name: string, requested: string): PackageResult {
@@ -151,7 +152,7 @@ export class InstallLog implements DownloadListener {
 
 function parseJson(line: string): unknown {
   try {
-    return JSON.parse(line);
+    return parseSandboxJson(line);
   } catch {
     return undefined;
   }

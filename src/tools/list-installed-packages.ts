@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
+import { parseSandboxJson } from '../sandbox/sandbox-json.ts';
 import {
   identify,
   sessionCreatedOutput,
@@ -77,7 +78,7 @@ async function listPackages(input: Input, context: ToolContext): Promise<Output>
 
 function parseListing(listing: Buffer): Output['packages'] {
   try {
-    return packages.parse(JSON.parse(listing.toString('utf8')));
+    return packages.parse(parseSandboxJson(listing));
   } catch (cause) {
     throw new GloveboxError('sandbox_lost', 'The packages of this session could not be listed.', {
       hint: 'Something in the session disturbs its Python. Call again; if it stays so, continue in a new session.',
