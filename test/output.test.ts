@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runPythonBy, STDIO, textOf } from './clients.ts';
-import { callTool, closeSession, openSession, runPython, streamPython } from './rest-client.ts';
+import { callTool, closeSession, type Execution, openSession, runPython, streamPython } from './rest-client.ts';
 import { type Server, startServer } from './server.ts';
 
 let server: Server;
@@ -154,6 +154,94 @@ describe('output as it comes', () => {
       expect(texts).toEqual(['half', ' done\n']);
     },
   );
+});
+
+/** A bar as libraries draw it, over a counter that ends its states with the return, and text with line ends of Windows. */
+const BARS = [
+  'import sys',
+  'for n in range(101): print(f"\\r{n:3}%|{chr(35) * (n // 2)}", end="", file=sys.stderr)',
+  'print("\\nafter", file=sys.stderr)',
+  'for n in range(101): print(f"step {n}", end="\\r")',
+  'print("\\nfirst\\r\\nsecond\\r\\nlast")',
+].join('\n');
+const LAST_BAR = `100%|${'#'.repeat(50)}\nafter\n`;
+const LAST_STEP = 'step 100\nfirst\r\nsecond\r\nlast\n';
+
+describe('progress that is drawn with carriage returns', () => {
+  test.each([[{}], [{ context: 'main' }]])(
+    'with %j: the result has the last state of each line, the stream and the kept file have it all',
+    async (args) => {
+      let bar = '';
+      let result: Execution | undefined;
+      for await (const { event, data } of streamPython(server, { code: BARS, session_id, ...args })) {
+        if (event === 'stderr') bar += (data as { text: string }).text;
+        if (event === 'result') ({ result } = data as { result: Execution });
+      }
+      expect(result).toMatchObject({ status: 'ok', stdout: LAST_STEP, stderr: LAST_BAR });
+      expect(bar).toContain('\r  0%|\r  1%|');
+      const { file = '', bytes, total_bytes } = result?.truncated?.stderr ?? {};
+      expect((await download(file)).bytes.toString()).toBe(bar);
+      expect([total_bytes, bytes]).toEqual([bar.length, bar.length - LAST_BAR.length]);
+      expect(result?.truncated).not.toHaveProperty('stdout');
+    },
+  );
+
+  test('in the background: each part has last states, and offsets count the bytes of the stream', async () => {
+    const { execution_id } = await run(BARS, { background: true });
+    const ask = async (more: object) =>
+      (await callTool(server, 'get_execution', { execution_id, wait_s: 20, ...more })) as Execution & {
+        next: { stderr_offset: number; stdout_offset: number };
+      };
+    const whole = await ask({});
+    expect(whole).toMatchObject({ status: 'ok', stdout: LAST_STEP, stderr: LAST_BAR });
+    expect(whole.next.stderr_offset).toBe((await download(`.glovebox/outputs/${execution_id}.stderr`)).bytes.length);
+    const rest = await ask({ stderr_offset: whole.next.stderr_offset - 8, stdout_offset: whole.next.stdout_offset });
+    expect([rest.stdout, rest.stderr]).toEqual(['', '#\nafter\n']);
+    expect(rest.next).toEqual(whole.next);
+  });
+
+  test('a bar that never ends leaves its last state, whatever came before and comes after', async () => {
+    const code = [
+      'import sys, itertools',
+      'print("before")',
+      'try:',
+      '    for n in itertools.count(): sys.stdout.write(f"\\r{n} {chr(35) * 900}")',
+      'finally: print("\\nafter")',
+    ].join('\n');
+    const { status, stdout, truncated } = await run(code, { timeout_s: 1 });
+    expect(status).toBe('timeout');
+    expect(stdout).toMatch(/^before\n\d+ #{900}\nafter\n$/);
+    expect(truncated?.stdout?.total_bytes).toBeGreaterThan(1_000_000);
+  });
+
+  test('its last state is all that a model gets of it', async () => {
+    await using client = await (STDIO[0]?.[1] ?? expect.fail('There is no client.'))();
+    const answer = await client.call('execute_python', { code: BARS });
+    expect(textOf(answer)).toContain(`${LAST_STEP}[stderr]\n${LAST_BAR}`);
+    expect(answer.structuredContent).toMatchObject({ stdout: LAST_STEP, stderr: LAST_BAR });
+  });
+});
+
+describe('half a surrogate pair', () => {
+  const code = [
+    'import os, sys',
+    'half = chr(0xd83d)',
+    'display({"text/plain": half, "application/json": {half: [half]}}, raw=True)',
+    'os.write(1, half.encode("utf-8", "surrogatepass"))',
+    'open(b"na\\xffme", "w")',
+    'raise ValueError(f"half of an emoji: {half}")',
+  ].join('\n');
+  test.each([[{}], [{ context: 'main' }]])('with %j: is in no answer and no event, whatever it is in', async (args) => {
+    const events: unknown[] = [];
+    for await (const { data } of streamPython(server, { code, session_id, ...args })) events.push(data);
+    await using client = await (STDIO[0]?.[1] ?? expect.fail('There is no client.'))();
+    const answers = [await run(code, args), ...events, await client.call('execute_python', { code, ...args })];
+    for (const answer of answers) expect(JSON.stringify(answer)).not.toMatch(/(?<!\\)\\ud[89a-f]/i);
+    expect(answers[0]).toMatchObject({ error: { value: 'half of an emoji: \ufffd' } });
+    const listed = await callTool(server, 'list_files', { session_id });
+    expect(JSON.stringify(listed)).not.toMatch(/(?<!\\)\\ud[89a-f]/i);
+    await run('import os\nos.unlink(b"na\\xffme")');
+  });
 });
 
 describe('what the sandbox denies is named with its setting', () => {

@@ -37,6 +37,12 @@ describe('captured output', () => {
     }
   });
 
+  it('counts with what is left out what never came to it', () => {
+    const output = new OutputCapture(10);
+    output.add(Buffer.from('abcdefghijk'));
+    expect(output.result(1011)).toEqual({ text: 'abcde\n… 1001 bytes left out …\nghijk', leftOut: 1001, total: 1011 });
+  });
+
   it('replaces what is not UTF-8', () => {
     expect(capture(100, Buffer.from([0x61, 0xff, 0x62])).text).toBe('a\ufffdb');
   });

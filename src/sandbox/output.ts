@@ -35,8 +35,13 @@ export class OutputCapture {
     if (chunk.length > room) this.#addToTail(chunk.subarray(Math.max(0, room)));
   }
 
-  result(): Captured {
-    const total = this.#headBytes + this.#tailBytes;
+  /** Bytes that came here. */
+  get bytes(): number {
+    return this.#headBytes + this.#tailBytes;
+  }
+
+  /** @param total bytes of the whole stream, if some of it never came here: they count with what is left out between */
+  result(total = this.bytes): Captured {
     if (this.#tailBytes <= this.#tailLimit) {
       return { text: decode(Buffer.concat([...this.#head, this.#readTail()])), leftOut: 0, total };
     }

@@ -113,7 +113,11 @@ async function run(
   const { session } = lease;
   const timeoutS = timeoutOf(input, limits);
   const results = resultsPolicy(limits);
-  const output = new OutputStreams(emit, { outputLimit: limits.outputLimit, results });
+  const output = new OutputStreams(emit, {
+    outputLimit: limits.outputLimit,
+    results,
+    ...(input.background ? { verbatim: true } : {}),
+  });
   const stopwatch = new Stopwatch();
   const end = await session.execute(
     {

@@ -4,7 +4,7 @@ import { SessionFiles } from '../sandbox/files.ts';
 import { type Job, statusOf } from '../sandbox/jobs.ts';
 import type { Session } from '../sandbox/session.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
-import { describeRest, readStream, type TextStream } from './output-parts.ts';
+import { describeRest, readStates, type TextStream } from './output-parts.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 export interface GetExecutionLimits {
@@ -94,7 +94,7 @@ async function describe(
   // That the session was new was so when it began.
   const { session_created: _, ...ended } = (job.outcome?.result ?? describeRunning(session, job)) as ExecutionOutput;
   const files = new SessionFiles(session, signal);
-  const read = (name: TextStream, from = 0) => readStream(files, { name, from, most: outputLimit }, ended);
+  const read = (name: TextStream, from = 0) => readStates(files, { name, from, most: outputLimit }, ended);
   const stdout = await read('stdout', offsets.stdout_offset);
   const stderr = await read('stderr', offsets.stderr_offset);
   const truncated = { ...describeRest('stdout', stdout.next, ended), ...describeRest('stderr', stderr.next, ended) };

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { GloveboxError } from '../errors.ts';
-import { readStream } from './output-parts.ts';
+import { readStates, readStream } from './output-parts.ts';
 
 /** What is known of an execution that an earlier control plane began: its output is in its file alone. */
 const LEFT = {
@@ -28,4 +28,17 @@ test('output whose file is gone is told as left out', async () => {
   const { text, next } = await readStream(fail('file_not_found'), WANTED, LEFT);
   expect(text).toContain('6 bytes left out');
   expect(next).toBe(6);
+});
+
+test('a part goes on while little is left of what it has read, and its offset counts all of it', async () => {
+  const bytes = Buffer.from(Array.from({ length: 200 }, (_, n) => `\r${n} of 200`).join(''));
+  const files = (content: Buffer) =>
+    ({
+      read: async (_path: string, { offset = 0, length = 0 }) => ({
+        content: content.subarray(offset, offset + length),
+      }),
+    }) as unknown as Parameters<typeof readStates>[0];
+  expect(await readStates(files(bytes), WANTED, LEFT)).toEqual({ text: expect.stringMatching(/^155 $/), next: 1600 });
+  const plain = Buffer.from('line\n'.repeat(200));
+  expect(await readStates(files(plain), WANTED, LEFT)).toEqual({ text: 'line\n'.repeat(20), next: 100 });
 });

@@ -1,6 +1,7 @@
 import { GloveboxError } from '../errors.ts';
 import type { SessionFiles } from '../sandbox/files.ts';
 import { keptPath } from '../sandbox/kept.ts';
+import { LineStates } from '../sandbox/line-states.ts';
 import { leftOutMark, withoutPartialEnd } from '../sandbox/output.ts';
 import type { ExecutionOutput } from './execution-output.ts';
 
@@ -19,6 +20,31 @@ interface Part {
   readonly text: string;
   /** Where the next part begins. */
   readonly next: number;
+}
+
+/** Pieces of a stream that are read for one part, as long as little is left of them. */
+const MOST_PIECES = 16;
+
+/** A stream from an offset on, each line in its last state, so that a part may stand for more bytes than it has. */
+export async function readStates(
+  files: Pick<SessionFiles, 'read'>,
+  wanted: Wanted,
+  execution: Omit<ExecutionOutput, 'session_created'>,
+): Promise<Part> {
+  const states = new LineStates();
+  const settled: Buffer[] = [];
+  let { from } = wanted;
+  let bytes = 0;
+  for (let piece = 0; piece < MOST_PIECES; piece += 1) {
+    const { text, next } = await readStream(files, { ...wanted, from }, execution);
+    const added = states.add(Buffer.from(text));
+    settled.push(added);
+    bytes += added.length;
+    const mayBeLast = next - from < wanted.most - 3;
+    from = next;
+    if (mayBeLast || bytes + states.waiting > wanted.most / 2) break;
+  }
+  return { text: Buffer.concat([...settled, states.finish()]).toString('utf8'), next: from };
 }
 
 /** A stream from an offset on: whole characters of its file, and what came when that could take no more. */
