@@ -4,6 +4,13 @@ ARG BASE
 FROM ${BASE} AS fetch
 LABEL glovebox.build=$BUILD
 USER 0:0
+# Before anything is fetched for it: src/docker/base-python.ts tells what the base has.
+RUN set -eu; \
+    refuse() { echo "UNFIT: $1"; exit 1; }; \
+    command -v python3 || refuse 'has no python3'; \
+    python3 -Ic 'import sys; sys.exit(not (3, 12) <= sys.version_info[:2] <= (3, 15))' \
+        || refuse "has Python $(python3 -Ic 'import platform; print(platform.python_version())')"; \
+    python3 -Ic 'import pip' || refuse 'has no pip'
 WORKDIR /fetch
 COPY requirements-*.txt prepare-packages.py ./
 COPY access access

@@ -21,12 +21,14 @@ export interface BuildRequest {
   readonly proxy: Readonly<Record<string, string>>;
   /** What the progress lines begin with. */
   readonly title: string;
+  /** The error to throw when a build with this output has failed, if it says more than the output's last lines. */
+  readonly explain?: (output: string) => GloveboxError | undefined;
 }
 
 /**
  * Builds and tags an image. The Dockerfile gets the argument `BASE`, and a text for `$BUILD`:
  * stages that label themselves `glovebox.build=$BUILD` are removed afterwards, however the build ends.
- * @throws GloveboxError `engine_unavailable` with the last lines of the build's output.
+ * @throws GloveboxError `engine_unavailable` with the last lines of the build's output, or as explained.
  */
 export async function buildImage(
   docker: Dockerode,
@@ -70,6 +72,8 @@ async function runBuild(
     }
   } catch (cause) {
     signal?.throwIfAborted();
+    const explained = request.explain?.(output.join(''));
+    if (explained) throw explained;
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new GloveboxError(
       'engine_unavailable',

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type Dockerode from 'dockerode';
+import { PYTHON_VERSIONS } from './base-python.ts';
 import { collect, runCommand, waitForExit } from './child.ts';
 import type { OsRelease } from './os-release.ts';
 import { lastLines, type Report, readProgress, withoutRepeats } from './progress.ts';
@@ -26,7 +27,7 @@ export interface BaseRecipe {
 /** What python:3.13-slim has besides a minimal Debian, and no more. */
 export const PYTHON_BASE: BaseRecipe = {
   replaces: 'python:3.13-slim',
-  instead: 'one with Python 3.12 or newer: GLOVEBOX_BASE=registry.example/python:3.13-slim',
+  instead: `one with Python ${PYTHON_VERSIONS}: GLOVEBOX_BASE=registry.example/python:3.13-slim`,
   repository: 'glovebox-base',
   packages: ['python3', 'python3-pip', 'python3-venv', 'ca-certificates', 'netbase', 'tzdata'],
 };
@@ -59,20 +60,25 @@ export function debianBaseTag(recipe: BaseRecipe, release: string): string {
  * The sources to build a base from: Debian's `trixie` from the mirrors that apt uses for the host's own Debian
  * release, or the host's own release on an Ubuntu whose Python is new enough.
  * @param targets - output of `apt-get indextargets`, in the format that {@link readPackageSource} asks for
+ * @param isFrozen - whether apt takes a mirror past its time, by the entry of a sources.list that names it
  * @returns undefined when neither can be had.
  */
-export function choosePackageSource(os: OsRelease, targets: string): PackageSource | undefined {
+export function choosePackageSource(
+  os: OsRelease,
+  targets: string,
+  isFrozen: (entry: string) => boolean = () => false,
+): PackageSource | undefined {
   const isUbuntu = os.id === 'ubuntu';
   if (isUbuntu && Number.parseFloat(os.versionId) < 24.04) return undefined;
   const release = isUbuntu ? os.codename : DEBIAN_RELEASE;
   const components = isUbuntu ? ['main', 'universe'] : ['main'];
   const sources = new Map<string, Set<string>>();
   for (const line of targets.split('\n')) {
-    const [createdBy, uri, suite = '', component = ''] = line.trim().split(' ');
+    const [createdBy, uri, suite = '', component = '', entry = ''] = line.trim().split(' ');
     const pocket = /^(-updates|-security|)$/.exec(suite.slice(os.codename.length))?.[0];
     if (createdBy !== 'Packages' || !suite.startsWith(os.codename) || pocket === undefined) continue;
     if (!components.includes(component)) continue;
-    const source = `deb ${uri} ${release}${pocket}`;
+    const source = `deb ${isFrozen(entry) ? '[check-valid-until=no] ' : ''}${uri} ${release}${pocket}`;
     sources.set(source, (sources.get(source) ?? new Set()).add(component));
   }
   if (![...sources.keys()].some((source) => source.endsWith(` ${release}`))) return undefined;
@@ -80,9 +86,33 @@ export function choosePackageSource(os: OsRelease, targets: string): PackageSour
 }
 
 export async function readPackageSource(os: OsRelease, signal?: AbortSignal): Promise<PackageSource | undefined> {
-  const format = '$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT)';
+  const format = '$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT) $(SOURCESENTRY)';
   const { stdout } = await runCommand('apt-get', ['indextargets', '--format', format], { signal });
-  return choosePackageSource(os, stdout);
+  return choosePackageSource(os, stdout, isFrozenEntry);
+}
+
+/** Of `/etc/apt/sources.list.d/debian.sources:2`, as apt names entries: by line, or by stanza of a deb822 file. */
+function isFrozenEntry(entry: string): boolean {
+  const [, path = '', number = ''] = /^(\/.*):(\d+)$/.exec(entry) ?? [];
+  try {
+    return path !== '' && isTakenPastItsTime(readFileSync(path, 'utf8'), Number(number), path.endsWith('.sources'));
+  } catch {
+    // Not to be read by us: then apt's own settings decide.
+    return false;
+  }
+}
+
+/** Whether an entry of a sources.list has apt take a Release file whose Valid-Until has passed (sources.list(5)). */
+export function isTakenPastItsTime(text: string, number: number, isDeb822: boolean): boolean {
+  const entries = isDeb822
+    ? text
+        .replace(/^#.*\n?/gm, '')
+        .split(/\n\s*\n/)
+        .filter((stanza) => stanza.trim() !== '')
+    : text.split('\n');
+  const pattern = isDeb822 ? /^check-valid-until:\s*(\S+)/im : /^\s*deb\s+\[[^\]]*\bcheck-valid-until=(\w+)/i;
+  const value = pattern.exec(entries[number - 1] ?? '')?.[1]?.toLowerCase();
+  return value !== undefined && ['no', 'false', 'without', 'off', 'disable', '0'].includes(value);
 }
 
 /**
@@ -183,8 +213,17 @@ async function mmdebstrapArguments(
   ];
 }
 
-/** How apt reaches its mirrors from here: proxies and certificates, which mmdebstrap does not read by itself. */
+/**
+ * How apt reaches its mirrors from here, which mmdebstrap does not read by itself: proxies and certificates, and whether
+ * a mirror that stands still (a snapshot) is taken past the time that its Release file names.
+ */
 async function readAptSettings(signal?: AbortSignal): Promise<string[]> {
   const { stdout } = await runCommand('apt-config', ['dump', '--no-empty'], { signal });
-  return stdout.split('\n').filter((line) => /^Acquire::(https?|Retries)\b/.test(line));
+  return chooseAptSettings(stdout);
+}
+
+/** Of what `apt-config dump` prints. */
+export function chooseAptSettings(dump: string): string[] {
+  const names = /^Acquire::(https?|Retries|Check-Valid-Until|Check-Date|Max-FutureTime|(Min|Max)-ValidTime)\b/;
+  return dump.split('\n').filter((line) => names.test(line));
 }

@@ -1,10 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type Dockerode from 'dockerode';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { packContext, SANDBOX_IMAGE_DIR } from './build-context.ts';
 import { connectEngine } from './connect.ts';
 import { ensureImage, type ImageOptions } from './image.ts';
+import { readProgress } from './progress.ts';
 
 let docker: Dockerode;
 /** Any image that is there: what is built on it does not matter here. */
@@ -125,6 +127,49 @@ test('a failed build tells its last lines and leaves nothing of the stage that h
     code: 'engine_unavailable',
     message: expect.stringMatching(/the index is on fire[\s\S]*code: 3/),
     hint: expect.stringContaining('GLOVEBOX_INDEX_URL'),
+  });
+  expect(await listStages()).toEqual([]);
+});
+
+/** An image whose `python3` says that it is of this version, or that has none. */
+async function makeBase(version: string | undefined): Promise<string> {
+  const python = [
+    '#!/bin/sh',
+    // As the interpreter would answer packages.Dockerfile; whatever else is asked is a fetch.
+    `case "$2" in *sys.version_info*) exit 1;;`,
+    `*platform*) echo ${version};; *) echo fetched; exit 9;; esac`,
+  ];
+  const files = [
+    {
+      name: 'Dockerfile',
+      content: Buffer.from(
+        `FROM ${base}\nUSER 0\nRUN rm -f $(which -a python3)\nCOPY bin /usr/local/bin\nRUN chmod -R 755 /usr/local/bin\n`,
+      ),
+    },
+    { name: `bin/${version === undefined ? 'other' : 'python3'}`, content: Buffer.from(python.join('\n')) },
+  ];
+  const tag = `glovebox-test-base:${version ?? 'none'}-${process.pid}`;
+  const body = await docker.buildImage(packContext(files), { version: '1', t: tag, rm: true, forcerm: true });
+  for await (const event of readProgress(body)) void event;
+  removeLater(tag);
+  return tag;
+}
+
+test.each([
+  ['3.11.2', 'has Python 3.11.2'],
+  ['3.16.0a1', 'has Python 3.16.0a1'],
+  [undefined, 'has no python3'],
+])('a base with Python %s is refused with the reason before anything is downloaded', async (version, reason) => {
+  const packages = readFileSync(join(SANDBOX_IMAGE_DIR, 'packages.Dockerfile'), 'utf8');
+  const context = makeContext({
+    Dockerfile: DOCKERFILE,
+    'packages.Dockerfile': packages.replace('LABEL', `LABEL ${STAGE_LABEL}`),
+  });
+  const unfit = await makeBase(version);
+  await expect(build('slim', context, { base: unfit })).rejects.toMatchObject({
+    code: 'engine_unavailable',
+    message: `The base image ${unfit} ${reason}; the sandbox image is built on Python 3.12 to 3.15, with pip.`,
+    hint: expect.stringContaining('GLOVEBOX_BASE='),
   });
   expect(await listStages()).toEqual([]);
 });

@@ -1,6 +1,7 @@
 import type Dockerode from 'dockerode';
 import { GloveboxError } from '../errors.ts';
 import { type BaseOptions, ensureBase, identifyBase } from './base.ts';
+import { explainUnfitBase } from './base-python.ts';
 import { buildImage } from './build.ts';
 import { type ContextFile, hashInputs, readContext, SANDBOX_IMAGE_DIR } from './build-context.ts';
 import { type IndexOptions, readIndexAccess } from './index-access.ts';
@@ -121,6 +122,7 @@ async function ensurePackages(
       labels: { 'glovebox.packages': variant, 'glovebox.base': base },
       proxy: options.hostEnvironment.proxy,
       title: 'Installing the packages of the sandbox image',
+      explain: (output) => explainUnfitBase(base, output),
     },
     report,
     signal,

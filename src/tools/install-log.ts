@@ -117,7 +117,7 @@ export class InstallLog implements DownloadListener {
   /** The installer's words with what the gateway says of the packages in them, which others need. */
   #withReasons(error: string | undefined): string | undefined {
     if (error === undefined) return undefined;
-    const names = new Set(error.match(/[\w.-]+/g)?.map(keyOf));
+    const names = new Set(error.match(/\w(?:[\w.-]*\w)?/g)?.map(keyOf));
     const reasons = [...this.#problems].flatMap(([key, message]) =>
       names.has(key) && !error.includes(message) ? message : [],
     );
