@@ -1,4 +1,5 @@
 import { GloveboxError } from './errors.ts';
+import { repeatedField } from './json-fields.ts';
 
 /** Values that one text may hold: far more than any call needs, and few enough to be read in a moment. */
 const MOST_VALUES = 20_000;
@@ -7,7 +8,8 @@ const DEEPEST = 64;
 
 /**
  * What JSON from a caller says.
- * @throws GloveboxError `invalid_input` for what would take long to work on, before it is parsed
+ * @throws GloveboxError `invalid_input` for what would take long to work on, before it is parsed,
+ *   and for an object that has a field twice
  * @throws SyntaxError for what is no JSON
  */
 export function parseJson(text: string): unknown {
@@ -16,7 +18,12 @@ export function parseJson(text: string): unknown {
     throw new GloveboxError('invalid_input', fault, {
       hint: 'Send large data as one text, or as a file of the session.',
     });
-  return JSON.parse(text);
+  const parsed: unknown = JSON.parse(text);
+  const twice = repeatedField(text);
+  if (twice === undefined) return parsed;
+  throw new GloveboxError('invalid_input', `The field ${JSON.stringify(twice.slice(0, 64))} is there twice.`, {
+    hint: 'Send it once.',
+  });
 }
 
 /** Looks at nothing but brackets, commas and quotes: whether it is JSON is for the parser to say. */

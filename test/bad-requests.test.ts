@@ -65,21 +65,21 @@ describe.each(['/execute', '/execute/stream'])('POST %s', (path) => {
     'application/x-www-form-urlencoded',
     'multipart/form-data; boundary=x',
     'application/jsonx',
-  ])('as %s is invalid_input, and says which type to send', async (type) => {
+  ])('as %s is unsupported_media_type, and says which type to send', async (type) => {
     const answer = await sendRaw(server.port, path, { method: 'POST', headers: { 'content-type': type }, body: CALL });
-    expect(answer.status).toBe(400);
+    expect(answer.status).toBe(415);
     expect(answer.json().error).toMatchObject({
-      code: 'invalid_input',
+      code: 'unsupported_media_type',
       hint: expect.stringContaining('Content-Type: application/json'),
     });
   });
 
-  test('compressed is invalid_input, and says that encodings are not taken', async () => {
+  test('compressed is unsupported_media_type, and says that encodings are not taken', async () => {
     const headers = { ...json, 'content-encoding': 'gzip' };
     const answer = await sendRaw(server.port, path, { method: 'POST', headers, body: gzipSync(CALL) });
-    expect(answer.status).toBe(400);
+    expect(answer.status).toBe(415);
     expect(answer.json().error).toMatchObject({
-      code: 'invalid_input',
+      code: 'unsupported_media_type',
       message: 'The body is encoded as "gzip".',
       hint: expect.stringContaining('without the header Content-Encoding'),
     });

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import bundles
+import preconditions
 from bundles import HIDDEN
 from file_stream import CHUNK, Input, Refusing, answer, send
 from file_tree import Refused, Tree, describe, folder_in, quote, split_path
@@ -86,13 +87,25 @@ def _entries(tree: Tree, folder: list[str], *, must_exist: bool, most: int) -> l
 
 
 def read_file(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
-    """A regular file or a range of it: `offset` and `length`, or the last `suffix` bytes."""
+    """A regular file or a range of it: `offset` and `length`, or the last `suffix` bytes.
+
+    Nothing of it where `conditions` say so, and all of it where `if_range` names another.
+    """
     descriptor = tree.open_file(names)
     status = os.fstat(descriptor)
+    about = {"ok": True, "entry": describe("/".join(names), status), "tag": preconditions.tag_of(status)}
+    stopped = preconditions.judge(request.get("conditions", {}), status)
+    if stopped == "failed":
+        raise preconditions.changed("/".join(names))
+    if stopped == "not_modified":
+        answer({**about, "offset": 0, "length": 0, "not_modified": True})
+        return
+    if "if_range" in request and not preconditions.keeps_range(request["if_range"], status):
+        request = {"whole": True}
     size = status.st_size
     offset = max(0, size - request["suffix"]) if "suffix" in request else min(request.get("offset", 0), size)
     length = min(request.get("length", size), size - offset)
-    answer({"ok": True, "entry": describe("/".join(names), status), "offset": offset, "length": length})
+    answer({**about, "offset": offset, "length": length, "whole": request.get("whole", False)})
     if send_range(descriptor, offset, length) < length:
         # It has become shorter: less came than was announced.
         sys.exit(1)
@@ -113,15 +126,20 @@ def send_range(descriptor: int, offset: int, length: int) -> int:
 def write_file(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
     """Puts what comes under its name once all of it has come; `mode` create refuses to replace a file."""
     replace = request.get("mode", "replace") == "replace"
+    conditions = request.get("conditions")
     # Looked at first, because who sends much wants to know early.
     Incoming.check(tree, names, replace)
+    preconditions.require(tree, names, conditions)
     with Incoming(tree) as incoming:
         for chunk in Input(0).pieces():
             incoming.write(chunk)
         if incoming.size != request.get("size", incoming.size):
             raise Refused("invalid_input", f"{request['size']} bytes were announced, and {incoming.size} came.")
-        created = incoming.put(names, replace=replace)
-    answer({"ok": True, "size": incoming.size, "created": created})
+        with preconditions.Turn(tree):
+            preconditions.require(tree, names, conditions)
+            created = incoming.put(names, replace=replace)
+        tag = preconditions.tag_of(incoming.status())
+    answer({"ok": True, "size": incoming.size, "created": created, "tag": tag})
 
 
 def delete(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
@@ -129,8 +147,11 @@ def delete(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
     if not names:
         raise Refused("invalid_input", "The workspace itself cannot be deleted: name what is in it.")
     if not stat.S_ISDIR(tree.status(names).st_mode):
-        with tree.folder(names[:-1]) as parent:
+        with preconditions.Turn(tree), tree.folder(names[:-1]) as parent:
+            preconditions.require(tree, names, request.get("conditions"))
             os.unlink(names[-1], dir_fd=parent)
+    elif request.get("conditions"):
+        raise preconditions.changed("/".join(names))
     elif request.get("recursive"):
         _delete_folder(tree, names)
     else:

@@ -55,6 +55,13 @@ class Incoming:
             raise Refused("file_exists", f"{quote(path)} exists already.")
         return stat.S_IMODE(mode) & 0o777
 
+    def status(self) -> os.stat_result:
+        """What is known of it, with its name once it has one."""
+        if self._name:
+            os.unlink(self._name)
+            self._name = None
+        return os.fstat(self._descriptor)
+
     def write(self, data: bytes | memoryview) -> None:
         remaining = memoryview(data)
         while remaining:

@@ -69,9 +69,9 @@ describe('routes', () => {
     ['/tools', 'POST', 'GET, HEAD'],
     ['/sessions/x', 'PATCH', 'GET, HEAD, DELETE'],
     ['/sessions', 'DELETE', 'POST, GET, HEAD'],
-    ['/sessions/x/files', 'POST', 'GET, HEAD, PUT, DELETE'],
-    ['/sessions/x/files/', 'POST', 'GET, HEAD, PUT, DELETE'],
-    ['/sessions/x/files/a/b', 'POST', 'GET, HEAD, PUT, DELETE'],
+    ['/sessions/x/files', 'PATCH', 'GET, HEAD, PUT, POST, DELETE'],
+    ['/sessions/x/files/', 'PATCH', 'GET, HEAD, PUT, POST, DELETE'],
+    ['/sessions/x/files/a/b', 'PATCH', 'GET, HEAD, PUT, POST, DELETE'],
   ])('%s does not do %s', async (path, method, allow) => {
     const { status, headers, json } = await send(path, { method });
     expect(status).toBe(405);

@@ -1,14 +1,17 @@
 import { type Context, Hono } from 'hono';
-import { GloveboxError, serverStopping } from '../errors.ts';
-import { nearest } from '../nearest.ts';
+import { type GloveboxError, serverStopping } from '../errors.ts';
 import { type Authenticate, unauthorized } from './auth.ts';
-import { isTar, readBody } from './body.ts';
+import { answerWhileRead, discardBody, readBody } from './body.ts';
+import { howTaken } from './body-type.ts';
 import type { Env, Handler, Route } from './env.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { createLiveness } from './health.ts';
+import { indexRoute } from './index-page.ts';
+import { checkQuery } from './query.ts';
 import type { RequestRate } from './request-rate.ts';
 import { errorResponse, reportError } from './respond.ts';
 import { type RestOptions, restRoutes } from './rest.ts';
+import { allowed, routeFor, routesAt, unknownRoute } from './routing.ts';
 
 export interface AppOptions extends GuardOptions, Omit<RestOptions, 'keepAliveMs'> {
   readonly authenticate: Authenticate;
@@ -35,27 +38,37 @@ export function createApp(options: AppOptions): Hono<Env> {
   const app = new Hono<Env>();
   const rest = restRoutes({ keepAliveMs: 15_000, ...options });
   const routes: Route[] = [indexRoute(options.version, () => routes), ...rest, ...mcpRoutes(options.mcp)];
-  endConnections(app, options.closing);
+  frameAnswers(app, options.closing);
   protect(app, options);
+  lead(app, routes, options);
   for (const { method, path, handle } of routes) app.on(method, path, handle);
   app.all('/mcp', options.mcp.streamable); // Answers other methods in its own words.
   app.notFound((c) => unknownRoute(c, routes));
-  app.onError((thrown, c) => {
-    const error = reportError(thrown, c, options.log);
-    const response = errorResponse(error);
-    // A body of a declared length that is too long is never read, so nothing more can come over its connection.
-    const unread = error.code === 'payload_too_large' && c.req.header('content-length') !== undefined;
-    if (unread) response.headers.set('Connection', 'close');
-    return response;
-  });
+  app.onError((thrown, c) => refuse(c, reportError(thrown, c, options.log)));
   return app;
 }
 
-/** A server that ends is not kept by clients that go on calling over the connections they have. */
-function endConnections(app: Hono<Env>, closing: AbortSignal): void {
+async function refuse(c: Context<Env>, error: GloveboxError): Promise<Response> {
+  const response = errorResponse(error);
+  // A body of a declared length that is too long is never read, so nothing more can come over its connection.
+  const isTooLong = error.code === 'payload_too_large' && c.req.header('content-length') !== undefined;
+  if (!isTooLong && error.code !== 'request_timeout')
+    return c.var.rest ? answerWhileRead(response, c.var.rest) : response;
+  response.headers.set('Connection', 'close');
+  if (!isTooLong) return response;
+  return await answerWhileRead(response, c.var.rest ?? discardBody(c.req.raw));
+}
+
+/**
+ * How an answer comes and whether its connection stays is for Node to say, which knows the client's version and wish.
+ * A server that ends is not kept by clients that go on calling over the connections they have.
+ */
+function frameAnswers(app: Hono<Env>, closing: AbortSignal): void {
   app.use(async (c, next) => {
     if (closing.aborted) c.res = errorResponse(serverStopping());
     else await next();
+    c.res.headers.delete('transfer-encoding');
+    if (c.res.headers.get('connection') !== 'close') c.res.headers.delete('connection');
     if (closing.aborted) c.res.headers.set('Connection', 'close');
   });
 }
@@ -70,7 +83,10 @@ function protect(app: Hono<Env>, options: AppOptions): void {
       return c.body(null, 204, Object.fromEntries(cors));
     }
     await next();
-    for (const [name, value] of cors) c.res.headers.set(name, value);
+    for (const [name, value] of cors) {
+      if (name === 'Vary') c.res.headers.append(name, value);
+      else c.res.headers.set(name, value);
+    }
     // A cache on the way may know nothing of X-API-Key, and hand one owner's answer to another.
     if (!c.res.headers.has('cache-control')) c.res.headers.set('Cache-Control', 'no-store');
     return undefined;
@@ -87,15 +103,28 @@ function protect(app: Hono<Env>, options: AppOptions): void {
     c.set('owner', owner);
     // Whether the server works may be asked at any time; a look that runs code is a request like others.
     if (c.req.path !== '/health' || c.req.query('deep') !== undefined) options.requestRate?.take(owner);
-    if (c.req.method === 'POST' && !carriesArchive(c)) c.set('body', await readBody(c.req.raw, options.maxBodyBytes));
     await next();
     return undefined;
   });
 }
 
-/** A session that is sent as a file: its body is no text, and is never held. */
-function carriesArchive(c: Context<Env>): boolean {
-  return c.req.path === '/sessions' && isTar(c);
+/** Says what a request asks for in vain before its body is read: first the method, then the query, then the type. */
+function lead(app: Hono<Env>, routes: readonly Route[], { maxBodyBytes, stallMs }: AppOptions): void {
+  app.use(async (c, next) => {
+    const here = routesAt(c.req.path, routes);
+    if (c.req.method === 'OPTIONS' && here.length > 0) return c.body(null, 204, { Allow: allowed(here) });
+    const route = routeFor(c.req.method, here);
+    if (!route) {
+      if (!here.some(({ isMcp }) => isMcp)) return unknownRoute(c, routes);
+    } else if (route.isMcp) {
+      if (c.req.method === 'POST') c.set('body', await readBody(c, maxBodyBytes, stallMs));
+    } else {
+      checkQuery(c, route);
+      if (howTaken(c.req.raw, route) === 'text') c.set('body', await readBody(c, maxBodyBytes, stallMs));
+    }
+    await next();
+    return undefined;
+  });
 }
 
 function isReading(method: string): boolean {
@@ -104,57 +133,12 @@ function isReading(method: string): boolean {
 
 function mcpRoutes(mcp: AppOptions['mcp']): Route[] {
   const streamable = { path: '/mcp', handle: mcp.streamable };
-  return [
+  const routes: Route[] = [
     { method: 'POST', summary: 'MCP, streamable HTTP.', ...streamable },
     { method: 'GET', summary: 'The stream of an MCP session.', ...streamable },
     { method: 'DELETE', summary: 'End an MCP session.', ...streamable },
     { method: 'GET', path: '/sse', summary: 'MCP, the older HTTP+SSE.', handle: mcp.sse },
     { method: 'POST', path: '/messages', summary: 'Where clients of /sse post.', handle: mcp.messages },
   ];
-}
-
-function indexRoute(version: string, routes: () => readonly Route[]): Route {
-  return {
-    method: 'GET',
-    path: '/',
-    summary: 'This list.',
-    handle: (c) => {
-      const lines = routes().map(({ method, path, summary }) => `${method.padEnd(6)} ${path.padEnd(16)} ${summary}\n`);
-      return c.text(
-        `Glovebox ${version}: untrusted Python in sealed containers, over REST and MCP.\n\n${lines.join('')}`,
-      );
-    },
-  };
-}
-
-/** 405 with `Allow` for a path that there is, otherwise 404 with the nearest one. */
-function unknownRoute(c: Context<Env>, routes: readonly Route[]): Response {
-  const path = c.req.path;
-  const here = routes.filter((route) => matches(route.path, path));
-  if (here.length > 0) {
-    const methods = here.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
-    const allow = [...new Set(methods)].join(', ');
-    const error = new GloveboxError('invalid_input', `${c.req.method} is not served on ${path.slice(0, 100)}.`, {
-      hint: `Use ${allow}.`,
-    });
-    return c.json({ error: error.toBody() }, 405, { Allow: allow });
-  }
-  const meant = nearest(path.slice(0, 64), new Set(routes.map((route) => route.path)));
-  return errorResponse(
-    new GloveboxError('not_found', `There is nothing at ${c.req.method} ${JSON.stringify(path.slice(0, 100))}.`, {
-      hint: `${meant ? `Did you mean ${meant}? ` : ''}GET / lists what there is.`,
-    }),
-  );
-}
-
-function matches(pattern: string, path: string): boolean {
-  const [expected, found] = [pattern.split('/'), path.split('/')];
-  if (expected.at(-1) === '*') {
-    expected.pop();
-    found.splice(expected.length);
-  }
-  return (
-    expected.length === found.length &&
-    expected.every((part, at) => (part.startsWith(':') ? found[at] !== '' : part === found[at]))
-  );
+  return routes.map((route) => ({ ...route, isMcp: true }));
 }

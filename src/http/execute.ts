@@ -11,7 +11,7 @@ import { readArguments } from '../tools/normalize-input.ts';
 import { ignoreEvents, type ToolEvent } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
 import type { Env, Handler } from './env.ts';
-import { parseJsonObject, requireJson } from './json.ts';
+import { parseJsonObject } from './json.ts';
 import { reportError } from './respond.ts';
 
 export interface ExecuteOptions {
@@ -64,7 +64,6 @@ export function createExecuteStream(options: ExecuteOptions): Handler {
 }
 
 function prepare(c: Context<Env>, { tools, sessions, fallback, stopping }: ExecuteOptions): Call {
-  requireJson(c.req.raw);
   const body = parseJsonObject(c.var.body, FIELDS, EXAMPLE);
   const tool = findTool(body['name'], tools);
   const input = validateInput(tool, withSession(body));

@@ -2,9 +2,18 @@ import { basename } from 'node:path/posix';
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import { mediaTypeOf } from '../media-types.ts';
-import type { FileStream, SessionFiles } from '../sandbox/files.ts';
+import type { FileStream, OpenFile, SessionFiles } from '../sandbox/files.ts';
+import { STALL_MS, stalled } from './body.ts';
 import type { Env } from './env.ts';
 import { isOutside, parseRange } from './file-range.ts';
+import { conditionsToRead, rangeCondition, toETag } from './preconditions.ts';
+
+/** How a download ends. */
+export interface Sending {
+  /** Lets go of what it holds. */
+  readonly release: () => void;
+  readonly stallMs: number | undefined;
+}
 
 /** Whatever a file holds, no browser is to run it as a page of this server. */
 export const NEVER_A_PAGE = {
@@ -13,34 +22,39 @@ export const NEVER_A_PAGE = {
   'Cache-Control': 'private, no-cache',
 };
 
-/** A file, or the part of it that `Range` asks for, as it is read. `release` runs when all is sent, or nobody listens. */
+/**
+ * A file, or the part of it that `Range` asks for, as it is read; 304 where the caller has it as it is.
+ * `release` runs when all is sent, or nobody listens.
+ */
 export async function sendFile(
   c: Context<Env>,
   files: SessionFiles,
   path: string,
-  release: () => void,
+  { release, stallMs }: Sending,
 ): Promise<Response> {
   const isHead = c.req.raw.method === 'HEAD';
-  // A part of a file that may be another by now is no use: then all of it is sent.
-  const range = isHead || c.req.header('if-range') !== undefined ? undefined : parseRange(c.req.header('range'));
-  const file = await files.open(path, range ?? (isHead ? { length: 0 } : {}));
-  const type = mediaTypeOf(path);
-  const modified = file.entry.modified.toUTCString();
-  const headers = new Headers({
-    ...NEVER_A_PAGE,
-    'Content-Type': type.startsWith('text/') ? `${type}; charset=utf-8` : type,
-    'Content-Disposition': attachment(basename(path)),
-    'Accept-Ranges': 'bytes',
-    'Last-Modified': modified,
+  const condition = rangeCondition(c.req.header('if-range'));
+  const asked = isHead || condition === 'none' ? undefined : parseRange(c.req.header('range'));
+  const conditions = conditionsToRead(c.req.raw.headers);
+  const file = await files.open(path, asked ?? (isHead ? { length: 0 } : {}), {
+    ...(conditions ? { conditions } : {}),
+    ...(asked && condition && condition !== 'none' ? { if_range: condition } : {}),
   });
+  const range = file.whole ? undefined : asked;
+  const headers = new Headers({ ...NEVER_A_PAGE, ...validators(file) });
+  if (file.notModified) {
+    await finish(file);
+    release();
+    return new Response(null, { status: 304, headers });
+  }
+  const type = mediaTypeOf(path);
+  headers.set('Content-Type', type.startsWith('text/') ? `${type}; charset=utf-8` : type);
+  headers.set('Content-Disposition', attachment(basename(path)));
+  headers.set('Accept-Ranges', 'bytes');
   if (range && isOutside(range, file)) {
     await finish(file);
     release();
-    const error = new GloveboxError(
-      'invalid_input',
-      `The file has ${file.entry.size} bytes, none of them in that range.`,
-    );
-    return c.json({ error: error.toBody() }, 416, { 'Content-Range': `bytes */${file.entry.size}` });
+    return outsideRange(c, file.entry.size);
   }
   headers.set('Content-Length', String(isHead ? file.entry.size : file.length));
   if (isHead) {
@@ -49,7 +63,20 @@ export async function sendFile(
     return new Response(null, { headers });
   }
   if (range) headers.set('Content-Range', `bytes ${file.offset}-${file.offset + file.length - 1}/${file.entry.size}`);
-  return new Response(toBody(file, release), { status: range ? 206 : 200, headers });
+  return new Response(toBody(file, release, stallMs), { status: range ? 206 : 200, headers });
+}
+
+/** How a caller knows the file again. A program may date it to the future, which no answer does. */
+function validators({ tag, entry }: OpenFile): Record<string, string> {
+  const modified = new Date(Math.min(entry.modified.getTime(), Date.now()));
+  return { 'Last-Modified': modified.toUTCString(), ...(tag === undefined ? {} : { ETag: toETag(tag) }) };
+}
+
+function outsideRange(c: Context<Env>, size: number): Response {
+  const error = new GloveboxError('invalid_input', `The file has ${size} bytes, none of them in that range.`, {
+    hint: 'Ask for bytes that there are, or leave out the header Range.',
+  });
+  return c.json({ error: error.toBody() }, 416, { 'Content-Range': `bytes */${size}` });
 }
 
 /** A folder as a tar. */
@@ -57,9 +84,13 @@ export async function sendFolder(
   c: Context<Env>,
   files: SessionFiles,
   path: string,
-  maxBytes: number,
-  release: () => void,
+  { release, stallMs, maxBytes }: Sending & { readonly maxBytes: number },
 ): Promise<Response> {
+  const match = conditionsToRead(c.req.raw.headers)?.match;
+  if (match !== undefined && match !== '*')
+    throw new GloveboxError('precondition_failed', 'A folder has no ETag that could match.', {
+      hint: 'Leave out the header If-Match.',
+    });
   const headers = {
     ...NEVER_A_PAGE,
     'Content-Type': 'application/x-tar',
@@ -69,10 +100,10 @@ export async function sendFolder(
     const { type } = await files.stat(path);
     release();
     if (type === 'directory') return new Response(null, { headers });
-    throw new GloveboxError('invalid_input', 'This is not a folder.');
+    throw new GloveboxError('invalid_input', 'This is not a folder.', { hint: 'Leave out ?format=tar for a file.' });
   }
   const tar = await files.pack(path, maxBytes);
-  return new Response(toBody(tar, release), { headers });
+  return new Response(toBody(tar, release, stallMs), { headers });
 }
 
 /** Lets a read of no bytes end by itself: what is ended counts as one that its caller has left. */
@@ -84,18 +115,34 @@ async function finish({ bytes, close }: FileStream): Promise<void> {
   }
 }
 
-/** Pulled by the client; when that goes away, what sends in the sandbox ends. */
-export function toBody({ bytes, close }: FileStream, release: () => void): ReadableStream<Uint8Array> {
+/**
+ * Pulled by the client; when that goes away, or takes nothing for too long, what sends in the sandbox ends.
+ * It is cut off then: an answer that has begun can say nothing more.
+ */
+export function toBody(
+  { bytes, close }: FileStream,
+  release: () => void,
+  stallMs = STALL_MS,
+): ReadableStream<Uint8Array> {
   const iterator = bytes[Symbol.asyncIterator]();
+  let stall: NodeJS.Timeout | undefined;
   const end = async (failure?: unknown) => {
+    clearTimeout(stall);
     await close(failure);
     release();
   };
   return new ReadableStream<Uint8Array>({
     pull: async (controller) => {
+      clearTimeout(stall);
       try {
         const { done, value } = await iterator.next();
-        if (!done) return controller.enqueue(value);
+        if (!done) {
+          stall = setTimeout(() => {
+            controller.error(stalled(stallMs));
+            void end(stalled(stallMs));
+          }, stallMs);
+          return controller.enqueue(value);
+        }
         await end();
         controller.close();
       } catch (error) {

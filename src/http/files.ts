@@ -3,16 +3,22 @@ import { GloveboxError } from '../errors.ts';
 import { SessionFiles } from '../sandbox/files.ts';
 import type { Lease, Sessions } from '../sandbox/sessions.ts';
 import { followSignal } from '../tools/call-signal.ts';
+import { RequestBody } from './body.ts';
 import type { Env, Route } from './env.ts';
 import { sendFile, sendFolder } from './file-download.ts';
-import { RequestBody, receive } from './file-upload.ts';
+import { planUpload, receive, type Upload } from './file-upload.ts';
+import { checkForm, receiveForm } from './form-upload.ts';
 import { filePathParameter, fileSchemas, jsonResponse, sessionParameter } from './openapi-parts.ts';
+import { conditionsToChange } from './preconditions.ts';
+import { isSet } from './query.ts';
 import { readId } from './sessions.ts';
 
 export interface FilesOptions {
   readonly sessions: Sessions;
   /** Size of a session's disk. */
   readonly diskMb: number;
+  /** How long a transfer may bring no byte; a minute if left out. */
+  readonly stallMs?: number;
 }
 
 const MIB = 2 ** 20;
@@ -29,10 +35,15 @@ const query = (name: string, description: string, schema: object = { enum: ['1']
   schema,
 });
 
+const PATH = '/sessions/:id/files/*';
+const parameters = [sessionParameter, filePathParameter];
+
 /** Bytes in and out of sessions. */
 export function fileRoutes(options: FilesOptions): Route[] {
-  const path = '/sessions/:id/files/*';
-  const parameters = [sessionParameter, filePathParameter];
+  return [...readingRoutes(options), ...changingRoutes(options)];
+}
+
+function readingRoutes(options: FilesOptions): Route[] {
   return [
     {
       method: 'GET',
@@ -50,7 +61,7 @@ export function fileRoutes(options: FilesOptions): Route[] {
     },
     {
       method: 'GET',
-      path,
+      path: PATH,
       summary: 'A file, or with ?format=tar a folder.',
       operation: {
         parameters: [...parameters, query('format', 'A folder as an archive.', { enum: ['tar'] })],
@@ -61,9 +72,14 @@ export function fileRoutes(options: FilesOptions): Route[] {
       },
       handle: (c) => download(c, options),
     },
+  ];
+}
+
+function changingRoutes(options: FilesOptions): Route[] {
+  return [
     {
       method: 'PUT',
-      path,
+      path: PATH,
       summary: 'Write a file of any size, or with ?unpack=1 what is in a tar.',
       operation: {
         parameters: [...parameters, query('unpack', 'Whether to unpack a tar into this folder.')],
@@ -73,11 +89,27 @@ export function fileRoutes(options: FilesOptions): Route[] {
           ...jsonResponse(200, 'The file was replaced.', fileSchemas.written),
         },
       },
+      takes: ['bytes'],
       handle: (c) => upload(c, options),
     },
     {
+      method: 'POST',
+      path: PATH,
+      summary: 'Put the files of a form (multipart/form-data) into a folder.',
+      operation: {
+        parameters,
+        requestBody: { required: true, content: { 'multipart/form-data': { schema: fileSchemas.form } } },
+        responses: {
+          ...jsonResponse(201, 'At least one of the files is new.', fileSchemas.stored),
+          ...jsonResponse(200, 'All of them were replaced.', fileSchemas.stored),
+        },
+      },
+      takes: ['form'],
+      handle: (c) => uploadForm(c, options),
+    },
+    {
       method: 'DELETE',
-      path,
+      path: PATH,
       summary: 'Delete a file, or with ?recursive=1 a folder.',
       operation: {
         parameters: [...parameters, query('recursive', 'Whether to delete what is in a folder.')],
@@ -89,50 +121,74 @@ export function fileRoutes(options: FilesOptions): Route[] {
 }
 
 async function listFiles(c: Context<Env>, { sessions }: FilesOptions): Promise<Response> {
+  const recursive = isSet(c, 'recursive');
   using lease = await leaseExisting(c, sessions);
   using call = followSignal(c.req.raw.signal);
   const files = new SessionFiles(lease.session, call.signal);
-  const recursive = isSet(c, 'recursive');
   const { entries, truncated } = await files.list(c.req.query('path') ?? '', { recursive });
   const listed = entries.map(({ modified, ...entry }) => ({ ...entry, modified: modified.toISOString() }));
   return c.json({ session_id: lease.session.id, files: listed, ...(truncated ? { truncated } : {}) });
 }
 
-async function download(c: Context<Env>, { sessions, diskMb }: FilesOptions): Promise<Response> {
+async function download(c: Context<Env>, { sessions, diskMb, stallMs }: FilesOptions): Promise<Response> {
   const path = readPath(c);
   const lease = await leaseExisting(c, sessions);
   const release = onlyOnce(() => lease[Symbol.dispose]());
   c.req.raw.signal.addEventListener('abort', release, { once: true });
   try {
     const files = new SessionFiles(lease.session, c.req.raw.signal);
-    if (wantsTar(c)) return await sendFolder(c, files, path, SEEMING_SIZE * diskMb * MIB, release);
-    return await sendFile(c, files, path, release);
+    if (wantsTar(c)) {
+      return await sendFolder(c, files, path, { release, stallMs, maxBytes: SEEMING_SIZE * diskMb * MIB });
+    }
+    return await sendFile(c, files, path, { release, stallMs });
   } catch (error) {
     release();
     throw error;
   }
 }
 
-async function upload(c: Context<Env>, { sessions, diskMb }: FilesOptions): Promise<Response> {
-  const body = new RequestBody(c.req.raw);
+async function upload(c: Context<Env>, options: FilesOptions): Promise<Response> {
+  const path = readPath(c);
+  const plan = planUpload(c, path);
+  return await take(c, options, (files, body, target) => receive(c, files, body, { ...target, ...plan }));
+}
+
+async function uploadForm(c: Context<Env>, options: FilesOptions): Promise<Response> {
+  checkForm(c.req.raw.headers);
+  return await take(c, options, (files, body, target) => receiveForm(c, files, body, target));
+}
+
+/** Gives a body to the session that it is for; a session is made only for what its head does not rule out. */
+async function take(
+  c: Context<Env>,
+  { sessions, diskMb, stallMs }: FilesOptions,
+  use: (files: SessionFiles, body: RequestBody, target: Upload) => Promise<Response>,
+): Promise<Response> {
+  const body = new RequestBody(c.req.raw, stallMs);
+  const maxBytes = diskMb * MIB;
   try {
-    const path = readPath(c);
+    body.checkLength(maxBytes);
     const caller = { owner: c.var.owner, fallback: 'owner' } as const;
     using lease = await sessions.lease(caller, readId(c), { signal: c.req.raw.signal });
     using call = followSignal(c.req.raw.signal);
     const files = new SessionFiles(lease.session, call.signal);
-    return await receive(c, files, body, { sessionId: lease.session.id, path, maxBytes: diskMb * MIB });
+    return await use(files, body, { sessionId: lease.session.id, path: readPath(c), maxBytes });
   } catch (error) {
-    await body.discard();
+    c.set('rest', body.discard());
     throw error;
   }
 }
 
 async function deleteFile(c: Context<Env>, { sessions }: FilesOptions): Promise<Response> {
   const path = readPath(c);
+  const recursive = isSet(c, 'recursive');
+  const conditions = conditionsToChange(c.req.raw.headers);
   using lease = await leaseExisting(c, sessions);
   using call = followSignal(c.req.raw.signal);
-  await new SessionFiles(lease.session, call.signal).delete(path, { recursive: isSet(c, 'recursive') });
+  await new SessionFiles(lease.session, call.signal).delete(path, {
+    recursive,
+    ...(conditions ? { conditions } : {}),
+  });
   return c.body(null, 204);
 }
 
@@ -156,15 +212,13 @@ function readPath(c: Context<Env>): string {
 function wantsTar(c: Context<Env>): boolean {
   const format = c.req.query('format');
   if (format !== undefined && format !== 'tar')
-    throw new GloveboxError('invalid_input', 'The only format is "tar", for folders.');
+    throw new GloveboxError('invalid_input', 'The only format is "tar", for folders.', {
+      hint: 'Use ?format=tar for a folder, and leave it out for a file.',
+    });
   return (
     format === 'tar' ||
     (c.req.header('accept') ?? '').split(',').some((type) => type.trim().startsWith('application/x-tar'))
   );
-}
-
-function isSet(c: Context<Env>, name: string): boolean {
-  return !['', '0', 'false'].includes(c.req.query(name) ?? '');
 }
 
 function onlyOnce(action: () => void): () => void {

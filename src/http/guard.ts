@@ -18,8 +18,19 @@ export interface Guard {
 }
 
 const LOOPBACK = /^(localhost|\[::1\]|127(\.\d{1,3}){3})$/;
-const ALLOWED_METHODS = 'GET, POST, PUT, DELETE';
-const EXPOSED_HEADERS = 'Mcp-Session-Id, WWW-Authenticate, Location, Retry-After';
+const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, DELETE';
+/** What a page needs of an answer, and browsers keep from it unless it is named. */
+const EXPOSED_HEADERS = [
+  'Mcp-Session-Id',
+  'WWW-Authenticate',
+  'Location',
+  'Retry-After',
+  'Allow',
+  'ETag',
+  'Accept-Ranges',
+  'Content-Range',
+  'Content-Disposition',
+].join(', ');
 
 export function createGuard(options: GuardOptions): Guard {
   const hosts = new Set(options.allowedHosts.map((host) => host.toLowerCase()));

@@ -26,22 +26,7 @@ export function parseJsonObject(text: string, known: readonly string[], example:
   for (const name of Object.keys(parsed)) {
     if (!known.includes(name)) throw unknownField(name, known);
   }
-  const twice = repeatedField(text);
-  if (twice)
-    throw new GloveboxError('invalid_input', `The field "${twice}" is there twice.`, { hint: 'Send it once.' });
   return parsed as Record<string, unknown>;
-}
-
-/**
- * Refuses what says that it is not JSON, a form for one. A body without a type is read as JSON:
- * pages can make a browser send one across origins, but never without an `Origin`, which was checked before.
- */
-export function requireJson(request: Request): void {
-  const type = request.headers.get('content-type');
-  if (type === null || /^application\/(json|[\w.+-]+\+json)\s*(;|$)/i.test(type)) return;
-  throw new GloveboxError('invalid_input', `The body is sent as ${JSON.stringify(type.slice(0, 100))}.`, {
-    hint: 'Send JSON with the header "Content-Type: application/json".',
-  });
 }
 
 function unknownField(name: string, known: readonly string[]): GloveboxError {
@@ -50,37 +35,6 @@ function unknownField(name: string, known: readonly string[]): GloveboxError {
   return new GloveboxError('invalid_input', `There is no field ${JSON.stringify(name.slice(0, 64))} here.`, {
     hint: meant ? `Did you mean "${meant}"? ${fields}` : fields,
   });
-}
-
-/** JSON.parse keeps the last of two fields in silence; which one a reader before us kept is anyone's guess. */
-function repeatedField(text: string): string | undefined {
-  const seen = new Set<string>();
-  let depth = 0;
-  for (let at = 0; at < text.length; at += 1) {
-    const char = text[at];
-    if (char === '{' || char === '[') depth += 1;
-    else if (char === '}' || char === ']') depth -= 1;
-    else if (char === '"') {
-      const end = endOfString(text, at);
-      if (depth === 1 && /^\s*:/.test(text.slice(end + 1, end + 100))) {
-        const name = JSON.parse(text.slice(at, end + 1)) as string;
-        if (seen.has(name)) return name;
-        seen.add(name);
-      }
-      at = end;
-    }
-  }
-  return undefined;
-}
-
-function endOfString(text: string, start: number): number {
-  let end = text.indexOf('"', start + 1);
-  for (;;) {
-    let slashes = 0;
-    while (text[end - 1 - slashes] === '\\') slashes += 1;
-    if (slashes % 2 === 0) return end;
-    end = text.indexOf('"', end + 1);
-  }
 }
 
 /** Longest text whose fault is searched for: the search parses it some twenty times. */

@@ -1,3 +1,4 @@
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
 import type { Hono } from 'hono';
@@ -21,6 +22,7 @@ export async function listen(app: Hono<Env>, { host, port }: { host: string; por
   if ('keepAliveTimeout' in server) server.keepAliveTimeout = 75_000;
   // Files of any size come over slow lines too; Node's own limit for a whole request is 5 minutes.
   if ('requestTimeout' in server) server.requestTimeout = LONGEST_REQUEST_MS;
+  if ('keepAliveTimeout' in server) continueWhenRead(server as Server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(cannotListen(host, port, cause)));
     server.listen(port, host, resolve);
@@ -37,6 +39,27 @@ export async function listen(app: Hono<Env>, { host, port }: { host: string; por
     });
   const shown = address.family === 'IPv6' ? `[${address.address}]` : address.address;
   return { url: `http://${shown}:${address.port}`, port: address.port, close };
+}
+
+/**
+ * Has a client that asks for it (`Expect: 100-continue`) send its body only once somebody reads it:
+ * what is refused by its head alone never comes, and its connection is not used again.
+ */
+function continueWhenRead(server: Server): void {
+  server.on('checkContinue', (incoming, outgoing) => {
+    const { shouldKeepAlive } = outgoing;
+    outgoing.shouldKeepAlive = false;
+    const read = incoming._read;
+    incoming._read = (size) => {
+      incoming._read = read;
+      if (!outgoing.headersSent) {
+        outgoing.shouldKeepAlive = shouldKeepAlive;
+        outgoing.writeContinue();
+      }
+      read.call(incoming, size);
+    };
+    server.emit('request', incoming, outgoing);
+  });
 }
 
 function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): GloveboxError {

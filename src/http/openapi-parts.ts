@@ -50,6 +50,26 @@ export const fileSchemas = {
     },
     required: ['session_id', 'files'],
   },
+  form: {
+    type: 'object',
+    properties: { file: { type: 'array', items: { type: 'string', format: 'binary' } } },
+    additionalProperties: { type: 'string', format: 'binary' },
+  },
+  stored: {
+    type: 'object',
+    properties: {
+      session_id: { type: 'string' },
+      files: {
+        type: 'array',
+        items: {
+          type: 'object',
+          properties: { path: { type: 'string' }, size: { type: 'integer' }, created: { type: 'boolean' } },
+          required: ['path', 'size', 'created'],
+        },
+      },
+    },
+    required: ['session_id', 'files'],
+  },
   written: {
     type: 'object',
     properties: {

@@ -1,12 +1,14 @@
 import type { Context } from 'hono';
 import type { SessionSummary, Sessions } from '../sandbox/sessions.ts';
+import { RequestBody } from './body.ts';
 import type { Env } from './env.ts';
-import { RequestBody } from './file-upload.ts';
 
 export interface ImportOptions {
   readonly sessions: Sessions;
   /** Size of a session's disk. */
   readonly diskMb: number;
+  /** How long the tar may bring no byte; a minute if left out. */
+  readonly stallMs?: number;
 }
 
 const MIB = 2 ** 20;
@@ -23,9 +25,13 @@ export const nameParameter = {
 };
 
 /** Makes a session of the tar that the request carries, as it comes. */
-export async function importSession(c: Context<Env>, { sessions, diskMb }: ImportOptions): Promise<SessionSummary> {
-  const body = new RequestBody(c.req.raw);
+export async function importSession(
+  c: Context<Env>,
+  { sessions, diskMb, stallMs }: ImportOptions,
+): Promise<SessionSummary> {
+  const body = new RequestBody(c.req.raw, stallMs);
   try {
+    body.checkLength(diskMb * MIB * TAR_SIZE);
     return await sessions.snapshots.import(
       c.var.owner,
       c.req.query('name'),
@@ -33,7 +39,7 @@ export async function importSession(c: Context<Env>, { sessions, diskMb }: Impor
       diskMb * MIB,
     );
   } catch (error) {
-    await body.discard();
+    c.set('rest', body.discard());
     throw error;
   }
 }

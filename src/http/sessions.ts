@@ -3,7 +3,7 @@ import { GloveboxError } from '../errors.ts';
 import type { SessionSummary, Sessions } from '../sandbox/sessions.ts';
 import { isTar } from './body.ts';
 import type { Env, Route } from './env.ts';
-import { parseJsonObject, requireJson } from './json.ts';
+import { parseJsonObject } from './json.ts';
 import { jsonResponse, schemaRef, sessionParameter } from './openapi-parts.ts';
 import { type ImportOptions, importSession, nameParameter, TAR } from './session-import.ts';
 
@@ -31,6 +31,7 @@ export function sessionRoutes(options: ImportOptions): Route[] {
         requestBody: { content: { 'application/json': { schema: newSession }, ...TAR } },
         responses: jsonResponse(201, 'The session.', schemaRef('Session')),
       },
+      takes: ['json', 'tar'],
       handle: async (c) => {
         const made = isTar(c) ? await importSession(c, options) : await makeSession(c, sessions);
         return c.json(made, 201, { Location: `/sessions/${encodeURIComponent(made.session_id)}` });
@@ -85,7 +86,6 @@ export function readFields<K extends string>(
   example: string,
 ): Partial<Record<K, string>> {
   if (c.var.body.trim() === '') return {};
-  requireJson(c.req.raw);
   const given = Object.entries(parseJsonObject(c.var.body, known, example));
   const fields = Object.fromEntries(given.filter(([, value]) => value !== null && value !== ''));
   for (const [name, value] of Object.entries(fields)) {

@@ -6,6 +6,7 @@ import {
   type Transport,
 } from '@modelcontextprotocol/server';
 import { type SSEStreamingApi, streamSSE } from 'hono/streaming';
+import { GloveboxError } from '../errors.ts';
 import { parseJson } from '../json-input.ts';
 import { type Connection, type McpHandler, rpcError, sessionInAddress } from './connection.ts';
 import type { McpServers } from './server.ts';
@@ -123,7 +124,8 @@ export function createHttpSse(servers: McpServers, options: HttpSseOptions): Htt
     let message: JSONRPCMessage;
     try {
       message = parseJSONRPCMessage(parseJson(c.var.body));
-    } catch {
+    } catch (thrown) {
+      if (thrown instanceof GloveboxError) return rpcError(400, -32_600, `${thrown.message} ${thrown.hint}`);
       return rpcError(400, -32_700, 'The body is not a JSON-RPC message.');
     }
     session.transport.onmessage?.(message, { request: c.req.raw });

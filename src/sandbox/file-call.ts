@@ -26,6 +26,7 @@ const CODES: Readonly<Record<string, { code: ErrorCode; hint?: string }>> = {
     hint: 'List the folder and name a file in it; over REST, ?format=tar gets all of it.',
   },
   file_exists: { code: 'file_exists' },
+  precondition_failed: { code: 'precondition_failed' },
   disk_full: { code: 'disk_full', hint: DISK_HINT },
   too_large: { code: 'payload_too_large', hint: 'Fetch it in parts: single files, or smaller folders.' },
 };

@@ -21,6 +21,17 @@ export interface FileEntry {
 /** The part of a file that is wanted: from an offset on, or its last bytes. */
 export type FileRange = { readonly offset?: number; readonly length?: number } | { readonly suffix: number };
 
+/** What must hold of a file for a request to be done, as RFC 9110 has it: tags as OpenFile has them, times in whole seconds. */
+export interface Conditions {
+  readonly match?: '*' | readonly string[];
+  readonly unmodified_since?: number;
+  readonly none_match?: '*' | readonly string[];
+  readonly modified_since?: number;
+}
+
+/** Names the file that a range is wanted of. */
+export type RangeCondition = { readonly tag: string } | { readonly modified: number };
+
 /** Bytes that come as they are taken; whoever has it takes or closes it. */
 export interface FileStream {
   readonly bytes: AsyncIterable<Buffer>;
@@ -31,15 +42,22 @@ export interface FileStream {
 /** A file that is being read. */
 export interface OpenFile extends FileStream {
   readonly entry: FileEntry;
+  /** Another with each change of it. */
+  readonly tag?: string | undefined;
   readonly offset: number;
   /** Bytes that come. */
   readonly length: number;
+  /** Whether the range was passed over, since the file is not the one that it was meant for. */
+  readonly whole: boolean;
+  /** Whether the caller has it as it is, so that nothing comes. */
+  readonly notModified: boolean;
 }
 
 export interface Written {
   readonly size: number;
   /** Whether there was no such file before. */
   readonly created: boolean;
+  readonly tag?: string | undefined;
   readonly end: ExecutionEnd;
 }
 
@@ -55,17 +73,25 @@ const entrySchema = z
     modified_ms: z.number().int().min(0).max(8.64e15),
   })
   .transform(({ modified_ms, ...entry }): FileEntry => ({ ...entry, modified: new Date(modified_ms) }));
+const tag = z.string().regex(/^[\da-f-]{1,80}$/);
 const ok = z.object({ ok: z.literal(true) });
 const statSchema = ok.extend({ entry: entrySchema });
 const listSchema = ok.extend({ entries: z.array(entrySchema).max(1000), truncated: z.boolean() });
-const readSchema = ok.extend({ entry: entrySchema, offset: count, length: count });
-const writeSchema = ok.extend({ size: count, created: z.boolean() });
+const readSchema = ok.extend({
+  entry: entrySchema,
+  tag: tag.optional(), // An earlier image knows none.
+  offset: count,
+  length: count,
+  whole: z.boolean().default(false),
+  not_modified: z.boolean().default(false),
+});
+const writeSchema = ok.extend({ size: count, created: z.boolean(), tag: tag.optional() });
 const packSchema = ok.extend({ entries: count, size: count, skipped: count });
 const unpackSchema = ok.extend({ files: count, size: count });
 
 /**
  * The files of a session, by paths from its workspace on; every call is a process of the session's own user in there.
- * All throw GloveboxError: `file_not_found`, `invalid_input`, `payload_too_large`, `file_exists`, `disk_full`,
+ * All throw GloveboxError: `file_not_found`, `invalid_input`, `payload_too_large`, `file_exists`, `precondition_failed`, `disk_full`,
  * `session_busy`, or what a sandbox that is lost makes of it.
  */
 export class SessionFiles {
@@ -91,10 +117,15 @@ export class SessionFiles {
   }
 
   /** Opens a regular file: what comes of it is exactly as long as the answer says. */
-  async open(path: string, range: FileRange = {}): Promise<OpenFile> {
-    const { call, answer } = await this.#start({ op: 'read', path, ...range }, readSchema, { streams: true });
-    const { entry, offset, length } = answer;
-    return { entry, offset, length, bytes: call.bytes(length), close: (failure) => call.close(failure) };
+  async open(
+    path: string,
+    range: FileRange = {},
+    options: { readonly conditions?: Conditions; readonly if_range?: RangeCondition } = {},
+  ): Promise<OpenFile> {
+    const request: FileRequest = { op: 'read', path, ...range, ...options };
+    const { call, answer } = await this.#start(request, readSchema, { streams: true });
+    const { ok: _, not_modified: notModified, ...opened } = answer;
+    return { ...opened, notModified, bytes: call.bytes(opened.length), close: (failure) => call.close(failure) };
   }
 
   /** Reads a part of a file that fits in memory. @throws GloveboxError `payload_too_large` if there is more than `most`. */
@@ -102,7 +133,7 @@ export class SessionFiles {
     path: string,
     range: FileRange,
     most: number,
-  ): Promise<Omit<OpenFile, keyof FileStream> & { content: Buffer; end: ExecutionEnd }> {
+  ): Promise<Pick<OpenFile, 'entry' | 'offset' | 'length'> & { content: Buffer; end: ExecutionEnd }> {
     const { call, answer } = await this.#start({ op: 'read', path, ...range }, readSchema, { streams: true });
     try {
       const { entry, offset, length } = answer;
@@ -127,14 +158,21 @@ export class SessionFiles {
   async write(
     path: string,
     content: AsyncIterable<Uint8Array>,
-    options: { readonly size?: number; readonly mode?: 'create' | 'replace' } = {},
+    options: {
+      readonly size?: number;
+      readonly mode?: 'create' | 'replace';
+      readonly conditions?: Conditions;
+    } = {},
   ): Promise<Written> {
-    const { size, created, end } = await this.#ask({ op: 'write', path, ...options }, writeSchema, { input: content });
-    return { size, created, end };
+    const { ok: _, ...written } = await this.#ask({ op: 'write', path, ...options }, writeSchema, { input: content });
+    return written;
   }
 
   /** Deletes a file, a link itself, an empty folder or, if `recursive`, any folder below the workspace. */
-  async delete(path: string, options: { readonly recursive?: boolean } = {}): Promise<{ end: ExecutionEnd }> {
+  async delete(
+    path: string,
+    options: { readonly recursive?: boolean; readonly conditions?: Conditions } = {},
+  ): Promise<{ end: ExecutionEnd }> {
     return await this.#ask({ op: 'delete', path, ...options }, ok);
   }
 

@@ -1,0 +1,98 @@
+import type { Context } from 'hono';
+import { GloveboxError, toGloveboxError } from '../errors.ts';
+import type { ExecutionEnd } from '../sandbox/execution.ts';
+import type { SessionFiles } from '../sandbox/files.ts';
+import { tellReset } from '../tools/fields.ts';
+import type { RequestBody } from './body.ts';
+import type { Env } from './env.ts';
+import type { Upload } from './file-upload.ts';
+import { type FormPart, readForm } from './multipart.ts';
+import { hasConditions } from './preconditions.ts';
+
+/** Of heads and boundaries, besides the files themselves. */
+const FORM_BYTES = 1024 * 1024;
+const MOST_NAMED = 5;
+
+interface Stored {
+  readonly path: string;
+  readonly size: number;
+  readonly created: boolean;
+}
+
+/** @throws GloveboxError for a form that is refused whatever is in it */
+export function checkForm(headers: Headers): void {
+  if (!hasConditions(headers)) return;
+  throw new GloveboxError('invalid_input', 'Conditions hold of single files, and a form may have several.', {
+    hint: 'PUT the file with its If-Match or If-None-Match, or leave the conditions out.',
+  });
+}
+
+/** Puts the files of a form into a folder, each under the name that the form gives it. */
+export async function receiveForm(
+  c: Context<Env>,
+  files: SessionFiles,
+  body: RequestBody,
+  { sessionId, path, maxBytes }: Upload,
+): Promise<Response> {
+  await checkFolder(files, path);
+  const folder = path === '' || path.endsWith('/') ? path : `${path}/`;
+  const stored: Stored[] = [];
+  let end: ExecutionEnd | undefined;
+  try {
+    for await (const part of readForm(c.req.header('content-type') ?? '', body.chunks(maxBytes + FORM_BYTES))) {
+      const name = await fileName(part);
+      if (name === undefined) continue;
+      const target = folder + name;
+      if (stored.some((earlier) => earlier.path === target))
+        throw invalid(`The form has two files ${JSON.stringify(target)}.`);
+      const written = await files.write(target, part.bytes);
+      end = written.end.reset ? written.end : (end ?? written.end);
+      stored.push({ path: target, size: written.size, created: written.created });
+    }
+    if (!end) throw invalid('There is no file in the form.', 'Send one as curl -F file=@data.csv does.');
+  } catch (error) {
+    throw withStored(error, stored);
+  }
+  const answer = { session_id: sessionId, files: stored, ...tellReset(end) };
+  return c.json(answer, stored.some(({ created }) => created) ? 201 : 200);
+}
+
+/** A path that names no folder, and has no slash at its end to make one, may be meant as that of a file. */
+async function checkFolder(files: SessionFiles, path: string): Promise<void> {
+  if (path === '' || path.endsWith('/')) return;
+  const found = await files.stat(path).catch((error: unknown) => {
+    if (error instanceof GloveboxError && error.code === 'file_not_found') return undefined;
+    throw error;
+  });
+  if (found?.type === 'directory') return;
+  throw invalid(
+    `${JSON.stringify(path.slice(0, 200))} is no folder, and the files of a form go to one.`,
+    'End the path with a slash to make a folder of that name; a single file is sent by PUT, as curl -T data.csv does.',
+  );
+}
+
+/** What a file is to be called; undefined when none was chosen. @throws GloveboxError for a field that is no file */
+async function fileName({ name, filename, bytes }: FormPart): Promise<string | undefined> {
+  if (filename === undefined || filename.startsWith('/')) {
+    const what = filename === undefined ? `The field ${JSON.stringify(name.slice(0, 64))}` : 'The name of a file';
+    throw invalid(`${what} in the form ${filename === undefined ? 'is no file' : 'begins with a slash'}.`);
+  }
+  if (filename !== '') return filename;
+  for await (const piece of bytes) {
+    if (piece.length > 0) throw invalid('A file in the form has no name.', 'Give it one: curl -F "file=@-;filename=a"');
+  }
+  return undefined;
+}
+
+/** Files before the one that was refused stay: their sender is to know of them. */
+function withStored(error: unknown, stored: readonly Stored[]): unknown {
+  if (stored.length === 0) return error;
+  const { code, message, hint, cause } = toGloveboxError(error);
+  const names = stored.slice(0, MOST_NAMED).map(({ path }) => JSON.stringify(path.slice(0, 200)));
+  const more = stored.length > names.length ? ` and ${stored.length - names.length} more` : '';
+  return new GloveboxError(code, `${message} Written before that: ${names.join(', ')}${more}.`, { hint, cause });
+}
+
+function invalid(message: string, hint = 'Send only files: curl -F file=@data.csv'): GloveboxError {
+  return new GloveboxError('invalid_input', message, { hint });
+}

@@ -1,0 +1,71 @@
+import type { Context } from 'hono';
+import type { Env, Route } from './env.ts';
+
+const ABOUT = 'Untrusted Python in sealed containers, over REST and MCP.';
+const STYLE =
+  'body{font:16px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}td{padding:0 1em 0 0}';
+
+/** `GET /`: what there is, as JSON, as a page or as text, by what the caller prefers. */
+export function indexRoute(version: string, routes: () => readonly Route[]): Route {
+  return {
+    method: 'GET',
+    path: '/',
+    summary: 'This list, as text, JSON or a page, by Accept.',
+    handle: (c) => {
+      c.header('Vary', 'Accept', { append: true });
+      const preferred = prefers(c.req.header('accept') ?? '', ['text/plain', 'application/json', 'text/html']);
+      if (preferred === 'application/json') return c.json(toJson(version, routes()));
+      return preferred === 'text/html' ? toPage(c, version, routes()) : c.text(toText(version, routes()));
+    },
+  };
+}
+
+/** The type that an `Accept` header gives the most weight; the first that it names of several, the first of all for any. */
+function prefers(accept: string, types: readonly string[]): string | undefined {
+  const wanted = accept.split(',').map((range, at) => {
+    const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
+    const quality = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2);
+    return { type, weight: quality === undefined ? 1 : Number(quality) || 0, at };
+  });
+  wanted.sort((one, other) => other.weight - one.weight || one.at - other.at);
+  for (const { type, weight } of wanted) {
+    const found = types.find((offered) => type === offered || type === `${offered.split('/')[0]}/*`);
+    if (found && weight > 0) return found;
+    if (type === '*/*') return types[0];
+  }
+  return types[0];
+}
+
+function toText(version: string, routes: readonly Route[]): string {
+  const lines = routes.map(({ method, path, summary }) => `${method.padEnd(6)} ${path.padEnd(16)} ${summary}\n`);
+  return `Glovebox ${version}: untrusted Python in sealed containers, over REST and MCP.\n\n${lines.join('')}`;
+}
+
+function toJson(version: string, routes: readonly Route[]): object {
+  return {
+    name: 'glovebox',
+    version,
+    description: ABOUT,
+    openapi: '/openapi.json',
+    routes: routes.map(({ method, path, summary }) => ({ method, path, summary })),
+  };
+}
+
+function toPage(c: Context<Env>, version: string, routes: readonly Route[]): Response {
+  const rows = routes.map(({ method, path, summary }) => {
+    const shown = `<code>${escapeHtml(path)}</code>`;
+    const isPlain = method === 'GET' && !/[:*]/.test(path) && path !== '/sse' && path !== '/mcp';
+    const link = isPlain ? `<a href="${escapeHtml(path)}">${shown}</a>` : shown;
+    return `<tr><td>${method}</td><td>${link}</td><td>${escapeHtml(summary)}</td></tr>`;
+  });
+  c.header('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'");
+  c.header('X-Content-Type-Options', 'nosniff');
+  return c.html(
+    `<!doctype html><html lang="en"><meta charset="utf-8"><title>Glovebox</title><style>${STYLE}</style>` +
+      `<h1>Glovebox ${escapeHtml(version)}</h1><p>${ABOUT}</p><table>${rows.join('\n')}</table></html>`,
+  );
+}
+
+function escapeHtml(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
+}

@@ -1,0 +1,53 @@
+import type { Context } from 'hono';
+import { GloveboxError } from '../errors.ts';
+import { nearest } from '../nearest.ts';
+import type { Env, Route } from './env.ts';
+import { errorResponse } from './respond.ts';
+
+/** The routes of a path, whatever their methods. */
+export function routesAt(path: string, routes: readonly Route[]): Route[] {
+  return routes.filter((route) => matches(route.path, path));
+}
+
+/** The route of a method among those of a path; a GET is asked for its headers alone, too. */
+export function routeFor(method: string, here: readonly Route[]): Route | undefined {
+  const served = method === 'HEAD' ? 'GET' : method;
+  return here.find((route) => route.method === served);
+}
+
+/** The methods of a path, as `Allow` lists them. */
+export function allowed(here: readonly Route[]): string {
+  const methods = here.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+  return [...new Set(methods)].join(', ');
+}
+
+/** 405 with `Allow` for a path that there is, otherwise 404 with the nearest one. */
+export function unknownRoute(c: Context<Env>, routes: readonly Route[]): Response {
+  const path = c.req.path;
+  const here = routesAt(path, routes);
+  if (here.length > 0) {
+    const allow = allowed(here);
+    const error = new GloveboxError('invalid_input', `${c.req.method} is not served on ${path.slice(0, 100)}.`, {
+      hint: `Use ${allow}.`,
+    });
+    return c.json({ error: error.toBody() }, 405, { Allow: allow });
+  }
+  const meant = nearest(path.slice(0, 64), new Set(routes.map((route) => route.path)));
+  return errorResponse(
+    new GloveboxError('not_found', `There is nothing at ${c.req.method} ${JSON.stringify(path.slice(0, 100))}.`, {
+      hint: `${meant ? `Did you mean ${meant}? ` : ''}GET / lists what there is.`,
+    }),
+  );
+}
+
+function matches(pattern: string, path: string): boolean {
+  const [expected, found] = [pattern.split('/'), path.split('/')];
+  if (expected.at(-1) === '*') {
+    expected.pop();
+    found.splice(expected.length);
+  }
+  return (
+    expected.length === found.length &&
+    expected.every((part, at) => (part.startsWith(':') ? found[at] !== '' : part === found[at]))
+  );
+}
