@@ -1,7 +1,13 @@
-/**
- * Everything that can go wrong for a caller, in one table.
- * Each code has the HTTP status that REST answers with and a default hint: the next step for the reader.
- */
+interface Row {
+  /** HTTP status that REST answers with. */
+  readonly status: number;
+  /** The next step for the reader. */
+  readonly hint: string;
+  /** The next step of a REST caller, where it has routes for what others have tools for. */
+  readonly restHint?: string;
+}
+
+/** Everything that can go wrong for a caller, in one table. */
 const ERROR_TABLE = {
   invalid_input: { status: 400, hint: 'Correct the input and call again.' },
   unauthorized: {
@@ -13,24 +19,43 @@ const ERROR_TABLE = {
   session_not_found: {
     status: 404,
     hint: 'It has ended, or never was: execute_python without session_id begins a new one.',
+    restHint: 'It has ended, or never was: GET /sessions lists yours, POST /sessions makes one.',
   },
-  file_not_found: { status: 404, hint: 'List the files of the session to see what is there.' },
+  file_not_found: {
+    status: 404,
+    hint: 'List the files of the session to see what is there.',
+    restHint: 'See GET /sessions/{id}/files?recursive=1 for what is there.',
+  },
   execution_not_found: {
     status: 404,
     hint: 'It ended with its session, or was never in the background: run it again.',
+    restHint:
+      'It ended with its session, or was never in the background: GET /sessions/{id}/executions lists those of a session.',
   },
   session_busy: { status: 409, hint: 'Wait for the running executions of this session to end, then call again.' },
   request_timeout: { status: 408, hint: 'Send the whole request again, without a pause of a minute.' },
-  precondition_failed: { status: 412, hint: 'It has changed since it was looked at: look at it again, then decide.' },
-  file_exists: { status: 412, hint: 'Use another name, or write it without asking that it be new.' },
+  precondition_failed: { status: 412, hint: 'It has changed since it was looked at: GET it again, then decide.' },
+  file_exists: {
+    status: 412,
+    hint: 'Use another name, or write it without asking that it be new.',
+    restHint: 'Use another name, or leave out the header If-None-Match to replace it.',
+  },
   payload_too_large: { status: 413, hint: 'Send less in one request.' },
   unsupported_media_type: { status: 415, hint: 'Send it as a type that this route takes: see GET /openapi.json.' },
-  capacity_exceeded: { status: 429, hint: 'Close a session that is no longer needed, or try again later.' },
+  capacity_exceeded: {
+    status: 429,
+    hint: 'Close a session that is no longer needed, or try again later.',
+    restHint: 'Close a session that is no longer needed (DELETE /sessions/{id}), or try again later.',
+  },
   internal_error: { status: 500, hint: "Try again; if it happens again, look at the server's log." },
   sandbox_lost: { status: 502, hint: 'Call again: the session continues in a new sandbox.' },
   engine_unavailable: { status: 503, hint: 'Start the container engine, then try again.' },
-  disk_full: { status: 507, hint: 'Delete files that are no longer needed, then call again.' },
-} as const;
+  disk_full: {
+    status: 507,
+    hint: 'Delete files that are no longer needed, then call again.',
+    restHint: 'Delete files that are no longer needed (DELETE /sessions/{id}/files/{path}), then call again.',
+  },
+} as const satisfies Readonly<Record<string, Row>>;
 
 export type ErrorCode = keyof typeof ERROR_TABLE;
 
@@ -49,18 +74,22 @@ export interface ErrorBody {
 export class GloveboxError extends Error {
   readonly code: ErrorCode;
   readonly hint: string;
+  /** The hint to a REST caller. */
+  readonly restHint: string;
   readonly retryAfterS: number | undefined;
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { hint?: string; cause?: unknown; retryAfterS?: number } = {},
+    options: { hint?: string; restHint?: string; cause?: unknown; retryAfterS?: number } = {},
   ) {
     // A part of what a caller sent may stand in it, cut within a character.
     super(message.toWellFormed(), 'cause' in options ? { cause: options.cause } : undefined);
     this.name = 'GloveboxError';
     this.code = code;
-    this.hint = (options.hint ?? ERROR_TABLE[code].hint).toWellFormed();
+    const row: Row = ERROR_TABLE[code];
+    this.hint = (options.hint ?? row.hint).toWellFormed();
+    this.restHint = (options.restHint ?? options.hint ?? row.restHint ?? row.hint).toWellFormed();
     this.retryAfterS = options.retryAfterS;
   }
 
@@ -71,6 +100,11 @@ export class GloveboxError extends Error {
   toBody(): ErrorBody {
     const body: ErrorBody = { code: this.code, message: this.message, hint: this.hint };
     return this.retryAfterS === undefined ? body : { ...body, retry_after_s: this.retryAfterS };
+  }
+
+  /** The same for a REST caller. */
+  toRestBody(): ErrorBody {
+    return { ...this.toBody(), hint: this.restHint };
   }
 }
 

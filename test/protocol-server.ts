@@ -65,8 +65,9 @@ export function fakeSessions(): Sessions {
       return all.size;
     },
     create: async (owner: string, name = `gbx_${all.size}`) => {
+      const created = !all.has(name);
       all.set(name, owner);
-      return summary(name);
+      return { session: summary(name), created };
     },
     list: (owner: string) => [...all].filter(([, whose]) => whose === owner).map(([id]) => summary(id)),
     describe: (owner: string, id: string) => {

@@ -1,5 +1,5 @@
-import { type Context, Hono } from 'hono';
-import { type GloveboxError, serverStopping } from '../errors.ts';
+import { Hono } from 'hono';
+import { serverStopping } from '../errors.ts';
 import { type Authenticate, unauthorized } from './auth.ts';
 import { answerWhileRead, discardBody, readBody } from './body.ts';
 import { howTaken } from './body-type.ts';
@@ -44,32 +44,25 @@ export function createApp(options: AppOptions): Hono<Env> {
   for (const { method, path, handle } of routes) app.on(method, path, handle);
   app.all('/mcp', options.mcp.streamable); // Answers other methods in its own words.
   app.notFound((c) => unknownRoute(c, routes));
-  app.onError((thrown, c) => refuse(c, reportError(thrown, c, options.log)));
+  app.onError((thrown, c) => errorResponse(reportError(thrown, c, options.log)));
   return app;
-}
-
-async function refuse(c: Context<Env>, error: GloveboxError): Promise<Response> {
-  const response = errorResponse(error);
-  // A body of a declared length that is too long is never read, so nothing more can come over its connection.
-  const isTooLong = error.code === 'payload_too_large' && c.req.header('content-length') !== undefined;
-  if (!isTooLong && error.code !== 'request_timeout')
-    return c.var.rest ? answerWhileRead(response, c.var.rest) : response;
-  response.headers.set('Connection', 'close');
-  if (!isTooLong) return response;
-  return await answerWhileRead(response, c.var.rest ?? discardBody(c.req.raw));
 }
 
 /**
  * How an answer comes and whether its connection stays is for Node to say, which knows the client's version and wish.
- * A server that ends is not kept by clients that go on calling over the connections they have.
+ * A server that ends is not kept by clients that go on calling over the connections they have; nor is a connection used
+ * again over which the rest of a refused body would come.
  */
 function frameAnswers(app: Hono<Env>, closing: AbortSignal): void {
   app.use(async (c, next) => {
     if (closing.aborted) c.res = errorResponse(serverStopping());
     else await next();
-    c.res.headers.delete('transfer-encoding');
-    if (c.res.headers.get('connection') !== 'close') c.res.headers.delete('connection');
-    if (closing.aborted) c.res.headers.set('Connection', 'close');
+    const { headers } = c.res;
+    headers.delete('transfer-encoding');
+    if (headers.get('connection') !== 'close') headers.delete('connection');
+    const leavesBody = c.res.status >= 400 && !isReading(c.req.method) && c.env.incoming?.complete === false;
+    if (leavesBody && c.res.status !== 408) c.res = await answerWhileRead(c.res, c.var.rest ?? discardBody(c.req.raw));
+    if (leavesBody || closing.aborted) c.res.headers.set('Connection', 'close');
   });
 }
 

@@ -143,7 +143,7 @@ export async function answerWhileRead(answer: Response, rest: Promise<void>): Pr
 
 /** Reads a body that nobody has begun to read, and nobody wants. */
 export async function discardBody(request: Request): Promise<void> {
-  if (request.bodyUsed || waitsForWord(request)) return;
+  if (request.bodyUsed || waitsForWord(request) || request.body?.locked) return;
   const reader = request.body?.getReader();
   if (reader) await discardRest(reader);
 }

@@ -5,7 +5,7 @@ import type { Answer } from './auth.ts';
 export interface Env {
   Bindings: {
     outgoing?: Answer & { readonly writableNeedDrain: boolean };
-    incoming?: { readonly socket: { readonly bytesRead: number } };
+    incoming?: { readonly complete: boolean; readonly socket: { readonly bytesRead: number } };
   };
   Variables: {
     owner: string;

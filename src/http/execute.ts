@@ -53,7 +53,7 @@ export function createExecuteStream(options: ExecuteOptions): Handler {
         await write('result', await call.run(({ type, ...data }) => write(type, data)));
       } catch (thrown) {
         const error = reportError(thrown, c, options.log);
-        await write('error', { error: error.toBody() });
+        await write('error', { error: error.toRestBody() });
       } finally {
         clearInterval(keepAlive);
       }

@@ -76,7 +76,7 @@ function outsideRange(c: Context<Env>, size: number): Response {
   const error = new GloveboxError('invalid_input', `The file has ${size} bytes, none of them in that range.`, {
     hint: 'Ask for bytes that there are, or leave out the header Range.',
   });
-  return c.json({ error: error.toBody() }, 416, { 'Content-Range': `bytes */${size}` });
+  return c.json({ error: error.toRestBody() }, 416, { 'Content-Range': `bytes */${size}` });
 }
 
 /** A folder as a tar. */

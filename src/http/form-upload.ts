@@ -87,10 +87,14 @@ async function fileName({ name, filename, bytes }: FormPart): Promise<string | u
 /** Files before the one that was refused stay: their sender is to know of them. */
 function withStored(error: unknown, stored: readonly Stored[]): unknown {
   if (stored.length === 0) return error;
-  const { code, message, hint, cause } = toGloveboxError(error);
+  const { code, message, hint, restHint, cause } = toGloveboxError(error);
   const names = stored.slice(0, MOST_NAMED).map(({ path }) => JSON.stringify(path.slice(0, 200)));
   const more = stored.length > names.length ? ` and ${stored.length - names.length} more` : '';
-  return new GloveboxError(code, `${message} Written before that: ${names.join(', ')}${more}.`, { hint, cause });
+  return new GloveboxError(code, `${message} Written before that: ${names.join(', ')}${more}.`, {
+    hint,
+    restHint,
+    cause,
+  });
 }
 
 function invalid(message: string, hint = 'Send only files: curl -F file=@data.csv'): GloveboxError {

@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import type { Env, Handler, Route } from './env.ts';
 import { jsonResponse } from './openapi-parts.ts';
+import { isSet } from './query.ts';
 
 /** Whether the server can do its job, and what there is to say about it; `deep` runs code in a sandbox. */
 export type Health = (deep: boolean) => Promise<{ ok: boolean; body: object }>;
@@ -20,8 +21,7 @@ export function healthRoute(health: Health): Route {
       responses: { ...jsonResponse(200, 'It can.', ANY_OBJECT), ...jsonResponse(503, 'It cannot.', ANY_OBJECT) },
     },
     handle: async (c) => {
-      const deep = c.req.query('deep');
-      const { ok, body } = await health(deep !== undefined && !['', '0', 'false'].includes(deep));
+      const { ok, body } = await health(isSet(c, 'deep'));
       return answer(c, ok, body);
     },
   };

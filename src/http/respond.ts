@@ -15,7 +15,7 @@ export function errorResponse(error: GloveboxError): Response {
     ...(error.status === 401 ? { 'WWW-Authenticate': CHALLENGE } : {}),
     ...(error.retryAfterS === undefined ? {} : { 'Retry-After': String(error.retryAfterS) }),
   };
-  return Response.json({ error: error.toBody() }, { status: error.status, headers });
+  return Response.json({ error: error.toRestBody() }, { status: error.status, headers });
 }
 
 /** What callers may know of a thrown value; what they may not goes to the log. */

@@ -30,7 +30,7 @@ export function unknownRoute(c: Context<Env>, routes: readonly Route[]): Respons
     const error = new GloveboxError('invalid_input', `${c.req.method} is not served on ${path.slice(0, 100)}.`, {
       hint: `Use ${allow}.`,
     });
-    return c.json({ error: error.toBody() }, 405, { Allow: allow });
+    return c.json({ error: error.toRestBody() }, 405, { Allow: allow });
   }
   const meant = nearest(path.slice(0, 64), new Set(routes.map((route) => route.path)));
   return errorResponse(

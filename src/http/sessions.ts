@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
-import type { SessionSummary, Sessions } from '../sandbox/sessions.ts';
+import type { Sessions } from '../sandbox/sessions.ts';
 import { isTar } from './body.ts';
 import type { Env, Route } from './env.ts';
 import { parseJsonObject } from './json.ts';
@@ -29,12 +29,18 @@ export function sessionRoutes(options: ImportOptions): Route[] {
       operation: {
         parameters: [nameParameter],
         requestBody: { content: { 'application/json': { schema: newSession }, ...TAR } },
-        responses: jsonResponse(201, 'The session.', schemaRef('Session')),
+        responses: {
+          ...jsonResponse(201, 'The new session.', schemaRef('Session')),
+          ...jsonResponse(200, 'The session of that name that was there.', schemaRef('Session')),
+        },
       },
       takes: ['json', 'tar'],
       handle: async (c) => {
-        const made = isTar(c) ? await importSession(c, options) : await makeSession(c, sessions);
-        return c.json(made, 201, { Location: `/sessions/${encodeURIComponent(made.session_id)}` });
+        const { session, created } = isTar(c)
+          ? { session: await importSession(c, options), created: true }
+          : await makeSession(c, sessions);
+        const Location = `/sessions/${encodeURIComponent(session.session_id)}`;
+        return c.json(session, created ? 201 : 200, { Location });
       },
     },
     {
@@ -73,10 +79,10 @@ export function sessionRoutes(options: ImportOptions): Route[] {
   ];
 }
 
-async function makeSession(c: Context<Env>, sessions: Sessions): Promise<SessionSummary> {
+async function makeSession(c: Context<Env>, sessions: Sessions): ReturnType<Sessions['create']> {
   const { name, from_snapshot: snapshot } = readFields(c, ['name', 'from_snapshot'], '{"name": "my-session"}');
   if (snapshot === undefined) return await sessions.create(c.var.owner, name);
-  return await sessions.snapshots.open(c.var.owner, snapshot, name);
+  return { session: await sessions.snapshots.open(c.var.owner, snapshot, name), created: true };
 }
 
 /** Optional texts of a body that may be left out. */

@@ -301,6 +301,8 @@ async function* nothing(): AsyncGenerator<Buffer, void, undefined> {}
 function noRoom(): GloveboxError {
   return new GloveboxError('capacity_exceeded', 'There is no room for another archive.', {
     hint: 'Delete snapshots or close sessions that are no longer needed, or have the operator raise GLOVEBOX_ARCHIVE_MB.',
+    restHint:
+      'DELETE /snapshots/{id} or /sessions/{id} that are no longer needed, or have the operator raise GLOVEBOX_ARCHIVE_MB.',
   });
 }
 

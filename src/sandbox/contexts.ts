@@ -111,6 +111,7 @@ export class Contexts {
     if (this.#contexts.size >= MAX_CONTEXTS) {
       throw new GloveboxError('capacity_exceeded', `This session has ${MAX_CONTEXTS} contexts.`, {
         hint: `Use one of them (${this.names.join(', ')}), or reset one and continue in it.`,
+        restHint: `Use one of them (${this.names.join(', ')}), or end one: DELETE /sessions/{id}/contexts/{name}.`,
       });
     }
     const context = newContext(name, { alive: false, lost: false });

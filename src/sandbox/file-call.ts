@@ -18,12 +18,13 @@ const DISK_HINT =
   'Delete files that are no longer needed, or have the operator raise GLOVEBOX_DISK_MB; files count against GLOVEBOX_MEMORY_MB as well.';
 
 /** Codes of the program in the sandbox. */
-const CODES: Readonly<Record<string, { code: ErrorCode; hint?: string }>> = {
+const CODES: Readonly<Record<string, { code: ErrorCode; hint?: string; restHint?: string }>> = {
   file_not_found: { code: 'file_not_found' },
   invalid_input: { code: 'invalid_input' },
   is_folder: {
     code: 'invalid_input',
     hint: 'List the folder and name a file in it; over REST, ?format=tar gets all of it.',
+    restHint: 'GET /sessions/{id}/files?path=… lists the folder; ?format=tar gets all of it.',
   },
   file_exists: { code: 'file_exists' },
   precondition_failed: { code: 'precondition_failed' },
@@ -198,7 +199,8 @@ function parseJson(line: string): unknown {
 function toError({ code, message }: { code: string; message: string }): GloveboxError {
   const known = Object.hasOwn(CODES, code) ? CODES[code] : undefined;
   if (!known) return garbled();
-  return new GloveboxError(known.code, message.slice(0, 1000), known.hint === undefined ? {} : { hint: known.hint });
+  const { code: ours, ...hints } = known;
+  return new GloveboxError(ours, message.slice(0, 1000), hints);
 }
 
 export function garbled(cause?: unknown): GloveboxError {

@@ -113,7 +113,9 @@ export class SessionFiles {
     path: string,
     options: { readonly recursive?: boolean; readonly limit?: number } = {},
   ): Promise<{ entries: FileEntry[]; truncated: boolean; end: ExecutionEnd }> {
-    return await this.#ask({ op: 'list', path, ...options }, listSchema);
+    // The files of a session are all that there is to a caller of this: the top of them is the workspace.
+    const folder = /^\/+$/.test(path) ? '' : path;
+    return await this.#ask({ op: 'list', path: folder, ...options }, listSchema);
   }
 
   /** Opens a regular file: what comes of it is exactly as long as the answer says. */

@@ -75,6 +75,7 @@ export class Jobs {
     if (running.length >= MAX_RUNNING) {
       throw new GloveboxError('session_busy', `${MAX_RUNNING} background executions run in this session.`, {
         hint: 'Wait for some of them, or cancel them.',
+        restHint: 'Wait for some of them (GET /executions/{id}?wait_s=60), or cancel them (DELETE /executions/{id}).',
       });
     }
     this.#forgetOldest();

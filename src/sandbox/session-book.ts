@@ -35,6 +35,7 @@ export class SessionBook {
     if (!this.find(owner, id)) return;
     throw new GloveboxError('invalid_input', `There is a session ${JSON.stringify(id)} already.`, {
       hint: 'Choose another name, or close that session first.',
+      restHint: 'Choose another name, or close that session first: DELETE /sessions/{id}.',
     });
   }
 

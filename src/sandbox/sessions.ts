@@ -99,10 +99,10 @@ export class Sessions {
    * Opens a session, of that name or with a new handle; the one of that name if it exists.
    * @throws GloveboxError `invalid_input` for no name, `capacity_exceeded`, or what the engine says
    */
-  async create(owner: string, name?: string): Promise<SessionSummary> {
+  async create(owner: string, name?: string): Promise<{ session: SessionSummary; created: boolean }> {
     if (name !== undefined) checkName(name);
     using lease = await this.#lease(owner, name ?? mintHandle(), { mint: name === undefined });
-    return lease.session.summarize();
+    return { session: lease.session.summarize(), created: lease.created };
   }
 
   list(owner: string): SessionSummary[] {
