@@ -55,6 +55,30 @@ function waitingTool() {
   return { tool, begun: begun.promise, release: released.resolve, ended: ended.promise };
 }
 
+describe('an answer that is lost with its connection', () => {
+  test('is sent again to the client that comes back with the id of the last event it has seen', async () => {
+    const { tool, begun, release } = waitingTool();
+    await using server = await startProtocolServer({ tools: [tool] });
+    const headers = { ...(await openSession(server)), 'mcp-protocol-version': '2025-11-25' };
+    const gone = new AbortController();
+    const response = await post(server, toolCall, headers, gone.signal);
+    const first = new TextDecoder().decode((await response.body?.getReader().read())?.value);
+    const id = /^id: (\S+)$/m.exec(first)?.[1] ?? '';
+    await begun;
+    gone.abort();
+    release();
+    const come = async (last: string) =>
+      await fetch(`${server.url}/mcp`, { headers: { ...ACCEPT, ...headers, 'last-event-id': last } });
+    const again = await come(id);
+    expect(again.status).toBe(200);
+    expect(await again.text()).toContain('"result":{');
+    expect((await come('long-gone_7')).status).toBe(400);
+    const other = { ...(await openSession(server)), 'mcp-protocol-version': '2025-11-25' };
+    const stolen = await fetch(`${server.url}/mcp`, { headers: { ...ACCEPT, ...other, 'last-event-id': id } });
+    expect(stolen.status).toBe(400);
+  });
+});
+
 describe('what ends a call', () => {
   test('a client of the older protocol that disconnects does not', async () => {
     const { tool, begun, release, ended } = waitingTool();

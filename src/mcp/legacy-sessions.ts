@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/server';
 import { type Connection, rpcError } from './connection.ts';
+import { EventLog } from './event-log.ts';
 import type { McpServers } from './server.ts';
 
 /** Timers take no more than 24 days. */
@@ -66,6 +67,7 @@ export class LegacySessions {
     const transport = new WebStandardStreamableHTTPServerTransport({
       sessionIdGenerator: () => id,
       onsessioninitialized: () => void this.#sessions.set(id, session),
+      eventStore: new EventLog(),
     });
     const session: LegacySession = {
       id,
