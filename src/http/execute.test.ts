@@ -77,7 +77,7 @@ describe('POST /execute', () => {
 describe('a client that goes away', () => {
   test.each(['/execute', '/execute/stream'])('aborts the call on %s', async (path) => {
     const { tool, begun, aborted } = waitingTool();
-    await using server = await startProtocolServer({ tools: [tool] });
+    await using server = await startProtocolServer({ tools: [tool], app: { streams: { graceMs: 10 } } });
     const leave = new AbortController();
     const answer = post(server.url + path, call, { signal: leave.signal }).then((response) => response.text());
     await begun;
@@ -117,7 +117,13 @@ describe('POST /execute/stream', () => {
       text += Buffer.from(chunk).toString();
       if (text.includes('keepalive')) more.resolve();
     }
-    const events = text.split('\n\n').filter((event) => event && !event.startsWith(':'));
+    const ids = [...text.matchAll(/^id: (\S+)\.(\d+)$/gm)];
+    expect(new Set(ids.map(([, stream]) => stream)).size).toBe(1);
+    expect(ids.map(([, , number]) => Number(number))).toEqual([1, 2, 3, 4, 5]);
+    const events = text
+      .replace(/\nid: \S+/g, '')
+      .split('\n\n')
+      .filter((event) => event && !event.startsWith(':'));
     expect(events).toEqual([
       'event: session\ndata: {"session_id":"s","session_created":true}',
       'event: stdout\ndata: {"text":"a\\r\\nb"}',
@@ -134,7 +140,7 @@ describe('POST /execute/stream', () => {
       log: { debug() {}, info() {}, warn() {}, error() {} },
     });
     const text = await (await post(`${server.url}/execute/stream`, call)).text();
-    expect(text).toMatch(/^event: error\ndata: \{"error":\{"code":"internal_error",.*\}\}\n\n$/);
+    expect(text).toMatch(/^event: error\ndata: \{"error":\{"code":"internal_error",.*\}\}\nid: \S+\.1\n\n$/);
     expect(text).not.toContain('secret');
   });
 });
@@ -178,7 +184,7 @@ describe('a slow reader of POST /execute/stream', () => {
       ended.resolve();
       return { session_id: 's', text };
     });
-    await using server = await startProtocolServer({ tools: [tool] });
+    await using server = await startProtocolServer({ tools: [tool], app: { streams: { graceMs: 10 } } });
     const socket = await openStream(server.port);
     socket.pause();
     await stalled.promise;
@@ -196,3 +202,62 @@ async function openStream(port: number): Promise<Socket> {
   );
   return socket;
 }
+
+describe('a reader of POST /execute/stream that comes back', () => {
+  /** A tool that counts its runs, says one word, and goes on when it is let. */
+  function countingTool() {
+    const released = Promise.withResolvers<void>();
+    let runs = 0;
+    const tool = echoTool(async ({ text }, { emit }) => {
+      runs += 1;
+      await emit({ type: 'stdout', text: 'one' });
+      await released.promise;
+      await emit({ type: 'stdout', text: 'two' });
+      return { session_id: 's', text };
+    });
+    return { tool, release: released.resolve, runs: () => runs };
+  }
+
+  const readUntil = async (response: Response, word: string) => {
+    let text = '';
+    for await (const chunk of response.body ?? []) {
+      text += Buffer.from(chunk).toString();
+      if (text.includes(word)) break;
+    }
+    return text;
+  };
+  const lastId = (text: string) => [...text.matchAll(/^id: (\S+)$/gm)].at(-1)?.[1] ?? '';
+
+  test('gets what it missed, and the program runs once', async () => {
+    const { tool, release, runs } = countingTool();
+    await using server = await startProtocolServer({ tools: [tool] });
+    const url = `${server.url}/execute/stream`;
+    const id = lastId(await readUntil(await post(url, call), 'id: '));
+    release();
+    const comeBack = async (last: string) => await post(url, call, { headers: { 'last-event-id': last } });
+    const rest = await (await comeBack(id)).text();
+    expect(rest.replace(/\nid: \S+/g, '')).toMatch(/^event: stdout\ndata: \{"text":"two"\}\n\nevent: result\n/);
+    // As often as it likes: an event source that has it all is told to come no more.
+    expect(await (await comeBack(id)).text()).toBe(rest);
+    expect((await comeBack(lastId(rest))).status).toBe(204);
+    expect(runs()).toBe(1);
+  });
+
+  test("with the id of an event that is long gone, never was or is another's is told so, and nothing is run", async () => {
+    const { tool, release, runs } = countingTool();
+    const authenticate = async (request: Request) => request.headers.get('x-user') ?? 'nobody';
+    await using server = await startProtocolServer({
+      tools: [tool],
+      app: { authenticate, streams: { graceMs: 20, keepMs: 20 } },
+    });
+    const url = `${server.url}/execute/stream`;
+    release();
+    const comeBack = async (last: string, user = 'me') =>
+      await post(url, call, { headers: { 'last-event-id': last, 'x-user': user } });
+    const id = lastId(await (await post(url, call, { headers: { 'x-user': 'me' } })).text());
+    expect((await comeBack(id, 'other')).status).toBe(404);
+    await expect.poll(async () => (await comeBack(id)).status, { interval: 50 }).toBe(404);
+    for (const unknown of ['x', 'x.1', `${id}9`]) expect((await comeBack(unknown)).status).toBe(404);
+    expect(runs()).toBe(1);
+  });
+});

@@ -11,6 +11,8 @@ import { readArguments } from '../tools/normalize-input.ts';
 import { ignoreEvents, type ToolEvent } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
 import type { Env, Handler } from './env.ts';
+import { EventStreams, type EventStreamsOptions, type StreamedCall } from './event-streams.ts';
+import { fingerprintOf, idempotencyKey } from './idempotency.ts';
 import { parseJsonObject } from './json.ts';
 import { reportError } from './respond.ts';
 
@@ -23,37 +25,49 @@ export interface ExecuteOptions {
   readonly stopping: AbortSignal;
   readonly log: Log;
   readonly keepAliveMs: number;
+  readonly streams?: EventStreamsOptions;
 }
 
-/** A call of a tool that has been checked and can begin. */
+/** A call of a tool that has been checked and can begin; it is cancelled by any of the signals. */
 interface Call {
-  run(emit: (event: ToolEvent) => void | Promise<void>): Promise<Record<string, unknown>>;
+  run(
+    emit: (event: ToolEvent) => void | Promise<void>,
+    ...cancelled: readonly AbortSignal[]
+  ): Promise<Record<string, unknown>>;
 }
 
 const FIELDS = ['name', 'arguments', 'session_id'];
 const EXAMPLE = '{"name": "execute_python", "arguments": {"code": "print(1)"}}';
 
-/** `POST /execute`: the tool's output as one JSON answer. A client that goes away cancels the call. */
+/** `POST /execute`: the tool's output as one JSON answer. A client that goes away cancels a call without a key. */
 export function createExecute(options: ExecuteOptions): Handler {
-  return async (c) => c.json(await prepare(c, options).run(ignoreEvents));
+  return async (c) => {
+    // One that can be asked for again goes on without its client.
+    const cancelled = c.req.header('idempotency-key') === undefined ? [c.req.raw.signal] : [];
+    return c.json(await prepare(c, options).run(ignoreEvents, ...cancelled));
+  };
 }
 
 /**
- * `POST /execute/stream`: events as they happen, then one `result` or `error`.
- * A slow reader slows the program down; one that goes away cancels it.
+ * `POST /execute/stream`: events as they happen, then one `result` or `error`. A slow reader slows the program down; one
+ * that goes away cancels it, unless it comes back soon with `Last-Event-ID`: it then gets what it missed.
  */
 export function createExecuteStream(options: ExecuteOptions): Handler {
+  const streams = new EventStreams(options.streams);
   return (c) => {
-    const call = prepare(c, options);
+    const last = c.req.header('last-event-id');
+    const { call, after } = last ? streams.resume(c.var.owner, last) : { call: find(c, options, streams), after: 0 };
+    // An event source that has it all would come back for ever after any other answer.
+    if (call.events.isAtEnd(after)) return c.body(null, 204);
     c.header('X-Accel-Buffering', 'no');
+    const gone = c.req.raw.signal;
     const response = streamSSE(c, async (stream) => {
-      const write = (event: string, data: unknown) => stream.writeSSE({ event, data: JSON.stringify(data) });
+      using _held = streams.hold(call);
       const keepAlive = setInterval(() => void stream.write(': keepalive\n\n'), options.keepAliveMs);
       try {
-        await write('result', await call.run(({ type, ...data }) => write(type, data)));
-      } catch (thrown) {
-        const error = reportError(thrown, c, options.log);
-        await write('error', { error: error.toRestBody() });
+        for await (const { number, event, data } of call.events.read(after, gone)) {
+          await stream.writeSSE({ event, data, id: `${call.id}.${number}` });
+        }
       } finally {
         clearInterval(keepAlive);
       }
@@ -63,6 +77,26 @@ export function createExecuteStream(options: ExecuteOptions): Handler {
   };
 }
 
+/** The call that came with this key before, to be told from its beginning; else a new one. */
+function find(c: Context<Env>, options: ExecuteOptions, streams: EventStreams): StreamedCall {
+  const key = idempotencyKey(c);
+  if (key === undefined) return begin(c, options, streams);
+  return streams.once(c.var.owner, key, fingerprintOf(c), () => begin(c, options, streams));
+}
+
+/** Starts a call whose events are written to a stream of their own. */
+function begin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams): StreamedCall {
+  const checked = prepare(c, options);
+  const call = streams.open(c.var.owner);
+  const { events, signal } = call;
+  const emit = ({ type, ...data }: ToolEvent) => events.write(type, JSON.stringify(data), signal);
+  checked.run(emit, signal).then(
+    (result) => events.end('result', JSON.stringify(result)),
+    (thrown: unknown) => events.end('error', JSON.stringify({ error: reportError(thrown, c, options.log).toRestBody() })),
+  );
+  return call;
+}
+
 function prepare(c: Context<Env>, { tools, sessions, fallback, stopping }: ExecuteOptions): Call {
   const body = parseJsonObject(c.var.body, FIELDS, EXAMPLE);
   const tool = findTool(body['name'], tools);
@@ -70,8 +104,8 @@ function prepare(c: Context<Env>, { tools, sessions, fallback, stopping }: Execu
   const sessionHeader = c.req.header('x-session-id');
   const caller: Caller = { owner: c.var.owner, fallback, ...(sessionHeader ? { sessionHeader } : {}) };
   return {
-    run: async (emit) => {
-      using following = followSignal(c.req.raw.signal, stopping);
+    run: async (emit, ...cancelled) => {
+      using following = followSignal(stopping, ...cancelled);
       const result = await tool.handle(input, { sessions, caller, signal: following.signal, emit });
       return { name: tool.name, session_id: result.session_id, result };
     },

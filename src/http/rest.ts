@@ -5,6 +5,7 @@ import { createExecute, createExecuteStream, type ExecuteOptions } from './execu
 import { executionRoutes } from './executions.ts';
 import { type FilesOptions, fileRoutes } from './files.ts';
 import { type Health, healthRoute } from './health.ts';
+import { IdempotencyKeys, idempotent } from './idempotency.ts';
 import { type Figures, metricsRoute } from './metrics.ts';
 import { describeApi, describeCall } from './openapi.ts';
 import { jsonResponse } from './openapi-parts.ts';
@@ -17,6 +18,8 @@ export interface RestOptions extends ExecuteOptions, FilesOptions {
   readonly figures?: () => Figures;
 }
 
+/** Its events are kept by themselves. */
+const STREAM = '/execute/stream';
 const ANY_OBJECT = { type: 'object' } as const;
 
 /** The REST API, line by line. */
@@ -42,7 +45,7 @@ export function restRoutes(options: RestOptions): Route[] {
     },
     {
       method: 'POST',
-      path: '/execute/stream',
+      path: STREAM,
       summary: 'Call a tool and watch: Server-Sent Events, the last of them the result.',
       operation: call.stream,
       handle: createExecuteStream(options),
@@ -59,5 +62,8 @@ export function restRoutes(options: RestOptions): Route[] {
     summary: 'This API as OpenAPI 3.1.',
     handle: (c) => c.json(api),
   });
-  return routes;
+  const keys = new IdempotencyKeys();
+  return routes.map((route) =>
+    route.method === 'POST' && route.path !== STREAM ? { ...route, handle: idempotent(route.handle, keys) } : route,
+  );
 }
