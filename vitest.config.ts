@@ -18,6 +18,8 @@ export default defineConfig({
           globalSetup: 'test/setup/engine.ts',
           // Hostile code races the kernel, and a busy machine decides such races differently: twice is a failure.
           retry: 1,
+          // A second, the default, is not enough for a container on a busy machine.
+          expect: { poll: { timeout: 15_000 } },
           testTimeout: 60_000,
           hookTimeout: 120_000,
           // Two processors: more files at once only make each slower.

@@ -56,6 +56,38 @@ const refusal = async (response: Response) => {
   return { status: response.status, ...error };
 };
 
+describe('GET /executions/{id}/events', () => {
+  const eventsOf = async (id: string, last?: string) => {
+    const headers: Record<string, string> = last ? { 'last-event-id': last } : {};
+    const response = await fetch(`${server.url}/executions/${id}/events`, { headers });
+    return { status: response.status, text: await response.text() };
+  };
+  const words = (text: string, event: string) =>
+    [...text.matchAll(new RegExp(`^event: ${event}\\ndata: (.*)$`, 'gm'))].map(([, data]) => JSON.parse(data ?? ''));
+
+  test('tells the output as it comes and then the result; a reader that comes back goes on where it was', async () => {
+    const session_id = await openSession(server);
+    const code = `print("one", flush=True)\n${waitForFile('go')}\nimport sys\nprint("x" * 5000)\nprint("two", file=sys.stderr)`;
+    const { execution_id } = await start(code, { session_id });
+    const response = await fetch(`${server.url}/executions/${execution_id}/events`);
+    let text = '';
+    for await (const chunk of response.body ?? []) {
+      text += Buffer.from(chunk).toString();
+      if (text.includes('one')) break;
+    }
+    const last = /^id: (\S+)$/m.exec(text)?.[1];
+    expect(last).toBe('4-0');
+    await makeFile(session_id, 'go');
+    const rest = await eventsOf(execution_id, last);
+    const said = words(rest.text, 'stdout').map(({ text: piece }) => piece);
+    expect(said.join('')).toBe(`${'x'.repeat(5000)}\n`);
+    expect(words(rest.text, 'stderr')).toEqual([{ text: 'two\n' }]);
+    expect(words(rest.text, 'result')).toMatchObject([{ status: 'ok', execution_id }]);
+    expect(await eventsOf(execution_id, 'end')).toEqual({ status: 204, text: '' });
+    expect((await eventsOf('exe_unknown')).status).toBe(404);
+  });
+});
+
 describe('a background execution', () => {
   test('is queued while its session has no place for it, as calls in the foreground are', async () => {
     const session_id = await openSession(server);

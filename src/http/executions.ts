@@ -5,11 +5,11 @@ import { ignoreEvents } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
 import type { Env, Route } from './env.ts';
 import type { ExecuteOptions } from './execute.ts';
+import { executionEventsRoute, idParameter } from './execution-events.ts';
 import { jsonResponse, sessionParameter } from './openapi-parts.ts';
 import { readId } from './sessions.ts';
 
 const NUMBERS = ['wait_s', 'stdout_offset', 'stderr_offset'];
-const idParameter = { name: 'id', in: 'path', required: true, schema: { type: 'string' } };
 
 const listed = {
   type: 'object',
@@ -25,22 +25,26 @@ const listed = {
   required: ['execution_id', 'started_at', 'status', 'running'],
 };
 
-/** Following and cancelling background executions, and ending contexts. */
-export function executionRoutes({
-  tools,
-  sessions,
-  stopping,
-}: Pick<ExecuteOptions, 'tools' | 'sessions' | 'stopping'>): Route[] {
-  const call = (name: string, read: (c: Context<Env>) => Record<string, unknown>) => {
+type Options = Pick<ExecuteOptions, 'tools' | 'sessions' | 'stopping' | 'log' | 'keepAliveMs'>;
+
+/** Asks a tool of the execution that the path names. */
+function createAsk({ tools, sessions, stopping }: Options) {
+  return async (c: Context<Env>, name: string, more: object, signal: AbortSignal) => {
     const tool = tools.find((candidate) => candidate.name === name);
-    return async (c: Context<Env>) => {
-      if (!tool) throw new GloveboxError('not_found', `There is no tool ${name}.`);
-      const input = validateInput(tool, { execution_id: c.req.param('id'), ...read(c) });
-      using following = followSignal(c.req.raw.signal, stopping);
-      const caller = { owner: c.var.owner, fallback: 'new' } as const;
-      return c.json(await tool.handle(input, { sessions, caller, signal: following.signal, emit: ignoreEvents }));
-    };
+    if (!tool) throw new GloveboxError('not_found', `There is no tool ${name}.`);
+    const input = validateInput(tool, { execution_id: c.req.param('id'), ...more });
+    using following = followSignal(signal, stopping);
+    const caller = { owner: c.var.owner, fallback: 'new' } as const;
+    return await tool.handle(input, { sessions, caller, signal: following.signal, emit: ignoreEvents });
   };
+}
+
+/** Following and cancelling background executions, and ending contexts. */
+export function executionRoutes(options: Options): Route[] {
+  const { sessions, stopping, log, keepAliveMs } = options;
+  const ask = createAsk(options);
+  const call = (name: string, read: (c: Context<Env>) => object) => async (c: Context<Env>) =>
+    c.json(await ask(c, name, read(c), c.req.raw.signal));
   return [
     {
       method: 'GET',
@@ -55,6 +59,12 @@ export function executionRoutes({
       },
       handle: call('get_execution', readNumbers),
     },
+    executionEventsRoute({
+      look: (c, offsets, signal) => ask(c, 'get_execution', offsets, signal),
+      stopping,
+      log,
+      keepAliveMs,
+    }),
     {
       method: 'DELETE',
       path: '/executions/:id',

@@ -1,0 +1,112 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Context } from 'hono';
+import { streamSSE } from 'hono/streaming';
+import type { Log } from '../log.ts';
+import { followSignal } from '../tools/call-signal.ts';
+import type { Env, Route } from './env.ts';
+import { reportError } from './respond.ts';
+
+/** Between two looks at an execution: each is a process in its sandbox. */
+const LOOK_EVERY_MS = 500;
+
+/** What `get_execution` answers, as far as its events go. */
+interface Look {
+  readonly status: string;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly next: { readonly stdout_offset: number; readonly stderr_offset: number };
+}
+type Offsets = Look['next'];
+
+export interface ExecutionEventsOptions {
+  /** Looks at the execution that the path names, from these offsets on. */
+  readonly look: (c: Context<Env>, offsets: Offsets, signal: AbortSignal) => Promise<object>;
+  readonly stopping: AbortSignal;
+  readonly log: Log;
+  readonly keepAliveMs: number;
+}
+
+export const idParameter = { name: 'id', in: 'path', required: true, schema: { type: 'string' } };
+
+/**
+ * The output of a background execution as it comes, then its `result`. The id of an event says how far both streams were
+ * read, so that an event source which comes back goes on from there.
+ */
+export function executionEventsRoute(options: ExecutionEventsOptions): Route {
+  return {
+    method: 'GET',
+    path: '/executions/:id/events',
+    summary: 'Watch a background execution: Server-Sent Events, the last of them the result.',
+    operation: {
+      parameters: [idParameter],
+      responses: {
+        200: {
+          description: 'Events `stdout` and `stderr`, then one `result` or `error`.',
+          content: { 'text/event-stream': { schema: { type: 'string' } } },
+        },
+        204: { description: 'The reader with this Last-Event-ID has them all.' },
+      },
+    },
+    handle: (c) => watch(c, options),
+  };
+}
+
+async function watch(c: Context<Env>, { look, stopping, log, keepAliveMs }: ExecutionEventsOptions): Promise<Response> {
+  const last = c.req.header('last-event-id');
+  if (last === ENDED) return c.body(null, 204);
+  const from = parseId(last);
+  // Before the stream begins, so that an unknown one is told by its status.
+  const first = (await look(c, from, c.req.raw.signal)) as Look;
+  c.header('X-Accel-Buffering', 'no');
+  const response = streamSSE(c, async (stream) => {
+    using following = followSignal(c.req.raw.signal, stopping);
+    const { signal } = following;
+    const keepAlive = setInterval(() => void stream.write(': keepalive\n\n'), keepAliveMs);
+    const write = (event: string, data: unknown, id: string) =>
+      stream.writeSSE({ event, data: JSON.stringify(data), id });
+    try {
+      const again = async (offsets: Offsets) => (await look(c, offsets, signal)) as Look;
+      await write('result', await tell(first, from, again, write, signal), ENDED);
+    } catch (thrown) {
+      if (!signal.aborted) await write('error', { error: reportError(thrown, c, log).toBody() }, ENDED);
+    } finally {
+      clearInterval(keepAlive);
+    }
+  });
+  response.headers.delete('connection');
+  return response;
+}
+
+/** Tells what is new at each look until there is nothing more; the last look. */
+async function tell(
+  first: Look,
+  from: Offsets,
+  look: (offsets: Offsets) => Promise<Look>,
+  write: (event: string, data: unknown, id: string) => Promise<void>,
+  signal: AbortSignal,
+): Promise<Look> {
+  let told = from;
+  for (let seen = first; ; seen = await look(told)) {
+    const { stdout_offset, stderr_offset } = seen.next;
+    if (seen.stdout) await write('stdout', { text: seen.stdout }, `${stdout_offset}-${told.stderr_offset}`);
+    if (seen.stderr) await write('stderr', { text: seen.stderr }, `${stdout_offset}-${stderr_offset}`);
+    told = seen.next;
+    // What is long comes in parts, one after the other.
+    if (seen.stdout || seen.stderr) continue;
+    if (isEnded(seen)) return seen;
+    await sleep(LOOK_EVERY_MS, undefined, { signal });
+  }
+}
+
+/** The id of the last event. */
+const ENDED = 'end';
+
+function isEnded({ status }: Look): boolean {
+  return status !== 'queued' && status !== 'running';
+}
+
+/** An id that is none begins anew: nothing is run by that. */
+function parseId(id: string | undefined): Offsets {
+  const [, stdout = '0', stderr = '0'] = /^(\d{1,15})-(\d{1,15})$/.exec(id ?? '') ?? [];
+  return { stdout_offset: Number(stdout), stderr_offset: Number(stderr) };
+}
