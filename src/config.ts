@@ -48,7 +48,11 @@ const settings = z.strictObject({
     .min(1)
     .default('data')
     .describe('Sandbox image: "data", "slim", or the reference of an image built from sandbox-image/.'),
-  base: z.string().min(1).default('python:3.13-slim').describe('Image that the sandbox image is built from: Python 3.12 to 3.15, with pip.'),
+  base: z
+    .string()
+    .min(1)
+    .default('python:3.13-slim')
+    .describe('Image that the sandbox image is built from: Python 3.12 to 3.15, with pip.'),
   control_base: z
     .string()
     .min(1)

@@ -106,6 +106,7 @@ describe('routes', () => {
       '/snapshots',
       '/snapshots/{id}',
       '/executions/{id}',
+      '/executions/{id}/events',
       '/sessions/{id}/executions',
       '/sessions/{id}/contexts/{name}',
       '/sessions/{id}/files',

@@ -92,7 +92,8 @@ function begin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams):
   const emit = ({ type, ...data }: ToolEvent) => events.write(type, JSON.stringify(data), signal);
   checked.run(emit, signal).then(
     (result) => events.end('result', JSON.stringify(result)),
-    (thrown: unknown) => events.end('error', JSON.stringify({ error: reportError(thrown, c, options.log).toRestBody() })),
+    (thrown: unknown) =>
+      events.end('error', JSON.stringify({ error: reportError(thrown, c, options.log).toRestBody() })),
   );
   return call;
 }
