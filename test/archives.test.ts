@@ -469,7 +469,11 @@ test('one owner’s snapshots and archives do not exist for another', async () =
 describe('a session as a file', () => {
   test('comes back from it as another session', async () => {
     await using server = await startServer({ env: RESTING });
-    await run(server, 'here', `${MAKE}\nos.chmod("secret", 0o600)\nos.unlink("holes"); os.unlink(b"not-\\xff-utf")`);
+    await run(
+      server,
+      'here',
+      `${MAKE}\nos.chmod("secret", 0o600)\nos.unlink("holes"); open(b"\\xcf\\xfa", "w").write("1"); open(b"\\xca\\xdb", "w").write("2")`,
+    );
     const told = async (id: string) => {
       const { stdout } = await run(server, id, TELL.replace(/^print.*$/m, ''));
       return stdout.replace(/^'.\/out'.*\n/m, '').replaceAll(', 2)', ', 1)');
@@ -491,7 +495,7 @@ describe('a session as a file', () => {
   test.each<[string, Partial<Header> & { name: string; content?: string }]>([
     ['".." in its path', { name: '../evil', content: 'x' }],
     ['an absolute path', { name: '/workspace/evil', content: 'x' }],
-    ['a hard link', { name: 'evil', type: 'link', linkname: 'first' }],
+    ['a hard link', { name: 'evil', type: 'link', linkname: '../first' }],
     ['leads out', { name: 'evil', type: 'symlink', linkname: '/etc/passwd' }],
     ['a device', { name: 'evil', type: 'character-device' }],
   ])('is refused with %s, and nothing is left of it', async (why, entry) => {

@@ -11,7 +11,7 @@ from typing import Any
 
 from file_stream import CHUNK, Input, answer, send
 from file_tree import LONGEST_PATH, Refused, Tree, describe, quote, refusal_of, split_path, stays_inside
-from incoming import Incoming
+from incoming import Incoming, passing_name, unlink_if_there
 
 HIDDEN = (".glovebox", ".local")
 """In the workspace for the product's and the packages' sake: left out unless asked for by path."""
@@ -102,6 +102,7 @@ def unpack(tree: Tree, top: list[str]) -> None:
     """Puts the entries that come into a folder, each file once it is whole; those before a failure stay."""
     source = Input(0)
     files, size = 0, 0
+    folders: dict[tuple[str, ...], dict[str, Any]] = {}
     with tree.folder(top, make=True):
         pass
     while (line := source.line()) is not None:
@@ -109,31 +110,44 @@ def unpack(tree: Tree, top: list[str]) -> None:
         names = [*top, *split_path(entry["path"], tree.root)]
         try:
             if entry["type"] == "file":
-                with Incoming(tree) as incoming:
+                with Incoming(tree, sparse=True) as incoming:
                     source.copy_to(incoming, entry["size"])
                     incoming.put(names, replace=True, mode=entry["mode"] & 0o777, modified_ms=entry["modified_ms"])
                 files, size = files + 1, size + incoming.size
             elif entry["type"] == "directory":
                 with tree.folder(names, make=True):
-                    pass
+                    folders[tuple(names)] = entry
+            elif entry["type"] == "hard":
+                _make_hard_link(tree, names, [*top, *split_path(entry["target"], tree.root)])
+                files += 1
             else:
                 _make_link(tree, names, entry["target"], len(names) - len(top) - 1)
         except OSError as error:
             raise refusal_of(error, "/".join(names)) from None
+    _finish_folders(tree, folders)
     answer({"ok": True, "files": files, "size": size})
+
+
+def _finish_folders(tree: Tree, folders: dict[tuple[str, ...], dict[str, Any]]) -> None:
+    """Last, because putting something in changes a folder's time, and a folder may be one that takes nothing."""
+    for names, entry in sorted(folders.items(), key=lambda item: -len(item[0])):
+        try:
+            with tree.folder(list(names)) as descriptor:
+                os.utime(descriptor, ns=(entry["modified_ms"] * 1_000_000,) * 2)
+                os.fchmod(descriptor, entry["mode"] & 0o777)
+        except (OSError, Refused):
+            # Gone meanwhile.
+            continue
 
 
 def _parse(line: bytes) -> dict[str, Any]:
     """The control plane has checked it; a second look costs little."""
     try:
         entry = json.loads(line)
-        if entry["type"] == "file":
-            whole = isinstance(entry["size"], int) and isinstance(entry["mode"], int)
-            valid = whole and entry["size"] >= 0 and isinstance(entry["modified_ms"], int)
-        elif entry["type"] == "link":
-            valid = isinstance(entry["target"], str)
+        if entry["type"] in ("file", "directory"):
+            valid = all(isinstance(entry[field], int) and entry[field] >= 0 for field in ("size", "mode", "modified_ms"))
         else:
-            valid = entry["type"] == "directory"
+            valid = entry["type"] in ("link", "hard") and isinstance(entry["target"], str)
         if valid and isinstance(entry["path"], str) and not entry["path"].startswith("/"):
             return entry
     except (ValueError, KeyError, TypeError):
@@ -151,3 +165,15 @@ def _make_link(tree: Tree, names: list[str], target: str, depth: int) -> None:
         except FileNotFoundError:
             pass
         os.symlink(target, names[-1], dir_fd=parent)
+
+
+def _make_hard_link(tree: Tree, names: list[str], target: list[str]) -> None:
+    passing = passing_name()
+    with tree.folder(target[:-1]) as source, tree.folder(names[:-1], make=True) as parent:
+        os.link(target[-1], passing, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+        try:
+            Incoming.check(tree, names, replace=True)
+            os.rename(passing, names[-1], src_dir_fd=parent, dst_dir_fd=parent)
+        finally:
+            # Still there where both were the same file already.
+            unlink_if_there(passing, parent)

@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 
+from file_stream import write_sparse
 from file_tree import Refused, Tree, quote, refusal_of
 
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
@@ -12,8 +13,10 @@ _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 class Incoming:
     """A file without a name, which is gone with this process if it never gets one."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, *, sparse: bool = False) -> None:
+        """`sparse` leaves holes where there is nothing but zeros."""
         self.size = 0
+        self._sparse = sparse
         self._tree = tree
         self._name: str | None = None
         """Where the file system knows no files without names."""
@@ -22,7 +25,7 @@ class Incoming:
         except OSError as error:
             if error.errno not in _UNSUPPORTED:
                 raise
-            self._name = f"{tree.root}/{_passing_name()}"
+            self._name = f"{tree.root}/{passing_name()}"
             self._descriptor = os.open(self._name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
 
     def __enter__(self) -> "Incoming":
@@ -64,13 +67,18 @@ class Incoming:
 
     def write(self, data: bytes | memoryview) -> None:
         remaining = memoryview(data)
-        while remaining:
-            remaining = remaining[os.write(self._descriptor, remaining) :]
+        if self._sparse:
+            write_sparse(self._descriptor, remaining)
+        else:
+            while remaining:
+                remaining = remaining[os.write(self._descriptor, remaining) :]
         self.size += len(data)
 
     def put(self, names: list[str], *, replace: bool, mode: int | None = None, modified_ms: int | None = None) -> bool:
         """Gives it its name, in folders made for it; whether there was no such file before."""
         former = self.check(self._tree, names, replace)
+        if self._sparse:
+            os.ftruncate(self._descriptor, self.size)
         os.fchmod(self._descriptor, mode if mode is not None else former if former is not None else 0o644)
         if modified_ms is not None:
             os.utime(self._descriptor, ns=(modified_ms * 1_000_000,) * 2)
@@ -84,7 +92,7 @@ class Incoming:
                     if not replace:
                         raise
             # A link replaces nothing: it takes another name first, and then that of the file at once.
-            passing = _passing_name()
+            passing = passing_name()
             os.link(source, passing, dst_dir_fd=parent, follow_symlinks=True)
             try:
                 os.rename(passing, names[-1], src_dir_fd=parent, dst_dir_fd=parent)
@@ -94,5 +102,12 @@ class Incoming:
         return False
 
 
-def _passing_name() -> str:
+def passing_name() -> str:
     return f".glovebox-{os.getpid()}-{os.urandom(6).hex()}.part"
+
+
+def unlink_if_there(name: str, parent: int) -> None:
+    try:
+        os.unlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        pass

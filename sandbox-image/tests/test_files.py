@@ -75,6 +75,10 @@ def file_entry(path: str, data: bytes, **fields: Any) -> tuple[dict[str, Any], b
     return {"path": path, "type": "file", "size": len(data), "mode": 0o644, "modified_ms": 0, **fields}, data
 
 
+def folder_entry(path: str, **fields: Any) -> tuple[dict[str, Any], bytes]:
+    return file_entry(path, b"", **{"type": "directory", "mode": 0o755, **fields})
+
+
 class FilesTest(unittest.TestCase):
     def setUp(self) -> None:
         self.base = tempfile.mkdtemp(dir=os.environ.get("FILES_TEST_DIRECTORY"))
@@ -396,7 +400,7 @@ class Bundles(FilesTest):
 
     def test_what_is_packed_can_be_unpacked(self) -> None:
         stdin = bundle(
-            ({"path": "a", "type": "directory"}, b""),
+            folder_entry("a", mode=0o500, modified_ms=7000),
             file_entry("a/script", b"#!", mode=0o6755, modified_ms=5000),
             file_entry("b/😀\n", b"x" * 100_000),
             ({"path": "a/link", "type": "link", "target": "../b"}, b""),
@@ -407,6 +411,30 @@ class Bundles(FilesTest):
         status = os.stat(self.path("into/a/script"))
         self.assertEqual((status.st_mode & 0o7777, status.st_mtime), (0o755, 5))
         self.assertEqual(len(self.contents("into/a/link/😀\n")), 100_000)
+        status = os.stat(self.path("into/a"))
+        self.assertEqual((status.st_mode & 0o777, status.st_mtime), (0o500, 7))
+        os.chmod(self.path("into/a"), 0o700)
+
+    def test_hard_links_and_holes_are_unpacked(self) -> None:
+        self.make("b")
+        hard = {"type": "hard", "size": 0, "mode": 0o644, "modified_ms": 0}
+        stdin = bundle(
+            file_entry("a", b"data" + bytes(1_000_000) + b"end" + bytes(500_000)),
+            ({**hard, "path": "b", "target": "a"}, b""),
+            ({**hard, "path": "d/c", "target": "b"}, b""),
+            ({**hard, "path": "b", "target": "a"}, b""),
+        )
+        header, _, _ = self.ask("unpack", "", whole(stdin))
+        self.assertEqual(header["files"], 4)
+        self.assertEqual(sorted(os.listdir(self.root)), ["a", "b", "d"])
+        status = os.stat(self.path("d/c"))
+        self.assertEqual((status.st_nlink, status.st_size), (3, 1_500_007))
+        self.assertLess(status.st_blocks * 512, 300_000)
+        self.assertEqual(self.contents("a"), b"data" + bytes(1_000_000) + b"end" + bytes(500_000))
+        for target in ("../secret", "/etc/passwd", "none", "d"):
+            with self.subTest(target=target):
+                self.refusal("unpack", "", whole(bundle(({**hard, "path": "x", "target": target}, b""))))
+        self.assertEqual(sorted(os.listdir(self.root)), ["a", "b", "d"])
 
     def test_an_entry_cut_by_large_chunks_is_no_long_one(self) -> None:
         stdin = bundle(*(file_entry(f"{at}", b"x" * 50_000) for at in range(20)))

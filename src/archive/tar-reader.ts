@@ -1,16 +1,36 @@
-import { pipeline } from 'node:stream/promises';
-import { extract, type Header } from 'tar-stream';
-import { GloveboxError } from '../errors.ts';
+import { Bytes } from './bytes.ts';
+import { decompressed } from './compression.ts';
 import { type ArchivedEntry, type ArchiveEntry, type ArchiveLimits, EntryChecker, refused } from './entry.ts';
+import { decodeName } from './names.ts';
+import { BLOCK, notTar, parseHeader, type RawHeader, textOf } from './tar-header.ts';
+import { NO_RECORDS, type PaxRecords, parseCount, parsePax, parseTime } from './tar-pax.ts';
+import { fillHoles, isConsistent, readSparseMap, type SparseMap, sparseName } from './tar-sparse.ts';
 
-const BLOCK = 512;
 const LATEST_MS = Date.UTC(9999, 11, 31);
-/** What stands in a decoded name for bytes that are no UTF-8. */
-const REPLACEMENT = '\ufffd';
+/** Of records that describe an entry, or one long name. */
+const MAX_DESCRIPTION = 1024 * 1024;
+/** Of a tar to what is in it, once it is unzipped: each entry has a header, and more if its name is long. */
+const MAX_OVERHEAD = 64 * 1024 * 1024;
+
+/** What stands before an entry and belongs to it. */
+interface Description {
+  /** What is said of all entries from here on. */
+  common: PaxRecords;
+  pax: PaxRecords;
+  name?: Buffer;
+  link?: Buffer;
+}
+
+/** Contents of an entry as they are stored. */
+interface Stored {
+  left: number;
+  readonly padding: number;
+  readonly map: SparseMap | undefined;
+}
 
 /**
- * The entries of a tar (ustar, GNU or pax) that a stranger made; each is checked before it is handed on.
- * Of a hard link, a device, a sparse file or anything else out of the ordinary nothing is taken.
+ * The entries of a tar (v7, ustar, GNU, star or pax; as it is or in gzip) that a stranger made; each is checked before it
+ * is handed on. Of a device, a FIFO or anything else out of the ordinary nothing is taken.
  * @throws GloveboxError `invalid_input` or `payload_too_large`; what the source throws
  */
 export async function* readTar(
@@ -18,85 +38,137 @@ export async function* readTar(
   limits: ArchiveLimits,
 ): AsyncGenerator<ArchivedEntry, void, undefined> {
   const checker = new EntryChecker(limits);
-  const whole = new WholeTar(source);
-  // For tars older than POSIX; the types do not know of it.
-  const tar = extract({ allowUnknownFormat: true } as object);
-  const feeding = pipeline(whole.bytes(), tar);
-  feeding.catch(() => {}); // Whoever reads the entries hears of it.
+  const bytes = new Bytes(decompressed(source, limits.maxBytes * 2 + MAX_OVERHEAD));
+  let described: Description = { common: NO_RECORDS, pax: NO_RECORDS };
+  let ended = false;
   try {
-    for await (const found of tar) {
-      const entry = checker.check(toEntry(found.header));
-      if (entry) yield { entry, body: whole.explain(found as AsyncIterable<Buffer>) };
-      found.resume();
+    for (;;) {
+      const block = await bytes.take(BLOCK);
+      if (block.length === 0 && ended) return;
+      if (block.length < BLOCK) throw notTar('it ends too early');
+      // What follows the end is another tar: files of that must not be left out in silence.
+      ended = block.every((byte) => byte === 0);
+      if (ended) continue;
+      const header = parseHeader(block);
+      if (await describe(described, header, bytes)) continue;
+      const { entry, stored } = await readEntry(header, block, described, bytes);
+      described = { common: described.common, pax: described.common };
+      const checked = checker.check(entry);
+      if (checked) yield { entry: checked, body: contents(bytes, stored) };
+      await skip(bytes, stored.left + stored.padding);
     }
-    await feeding;
-  } catch (error) {
-    throw error instanceof GloveboxError ? error : (whole.failure ?? notTar('it is malformed', error));
   } finally {
-    tar.destroy();
+    await bytes.close();
   }
 }
 
-/** Passes bytes on and sees to it that they end as a tar does: the parser takes one that is cut between two entries. */
-class WholeTar {
-  /** What the source threw, or that it ended too early. */
-  failure: unknown;
-  readonly #source: AsyncIterable<Uint8Array>;
-
-  constructor(source: AsyncIterable<Uint8Array>) {
-    this.#source = source;
+/** Takes what tells of the next entry, or is nothing to us; false for an entry itself. */
+async function describe(described: Description, header: RawHeader, bytes: Bytes): Promise<boolean> {
+  switch (header.type) {
+    case 'g':
+      described.common = parsePax(await takeText(bytes, header), described.common);
+      described.pax = described.common;
+      return true;
+    case 'x':
+    case 'X':
+      described.pax = parsePax(await takeText(bytes, header), described.common);
+      return true;
+    case 'L':
+      described.name = textOf(await takeText(bytes, header));
+      return true;
+    case 'K':
+      described.link = textOf(await takeText(bytes, header));
+      return true;
+    // The volume's label, and Solaris' access lists.
+    case 'V':
+    case 'A':
+      await takeText(bytes, header);
+      return true;
+    default:
+      return false;
   }
+}
 
-  async *bytes(): AsyncGenerator<Uint8Array, void, undefined> {
-    let [size, zeros] = [0, 0];
-    try {
-      for await (const chunk of this.#source) {
-        const other = chunk.findLastIndex((byte) => byte !== 0);
-        zeros = other < 0 ? zeros + chunk.length : chunk.length - 1 - other;
-        size += chunk.length;
-        yield chunk;
-      }
-      if (zeros < BLOCK || size % BLOCK > 0) throw notTar('it ends too early');
-    } catch (error) {
-      this.failure = error;
-      throw error;
-    }
-  }
-
-  /** The bytes of a file in it, whose stream does not tell why it was cut off: that it was destroyed is all it says. */
-  async *explain(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
-    try {
-      yield* body;
-    } catch (error) {
-      throw this.failure ?? error;
-    }
-  }
+async function takeText(bytes: Bytes, { size }: RawHeader): Promise<Buffer> {
+  if (!(size >= 0 && size <= MAX_DESCRIPTION)) throw notTar('an entry in it is described at too great length');
+  const text = await bytes.take(size + paddingOf(size));
+  if (text.length < size) throw notTar('it ends too early');
+  return text.subarray(0, size);
 }
 
 const WHAT: Readonly<Record<string, string>> = {
-  link: 'is a hard link',
-  'character-device': 'is a device',
-  'block-device': 'is a device',
-  fifo: 'is a FIFO',
+  '3': 'is a device',
+  '4': 'is a device',
+  '6': 'is a FIFO',
+  M: 'is continued from another volume',
 };
 
-function toEntry({ name: path, type, size, mode, mtime, linkname, pax }: Header): ArchiveEntry {
-  if (path.includes(REPLACEMENT) || linkname?.includes(REPLACEMENT)) throw notTar('a name in it is not UTF-8');
-  if (Object.keys(pax ?? {}).some((key) => key.startsWith('GNU.sparse'))) throw refused(path, 'is a sparse file');
-  if (!Number.isSafeInteger(size)) throw refused(path, 'has no sensible size');
-  const time = mtime.getTime();
-  const modifiedMs = Number.isFinite(time) ? Math.min(LATEST_MS, Math.max(0, time)) : 0;
-  const common = { path, mode: mode & 0o777, modifiedMs };
-  if (type === 'file' || type === 'contiguous-file') return { ...common, type: 'file', size };
-  if (size !== 0) throw refused(path, 'has bytes that it may not have');
-  if (type === 'directory') return { ...common, type, size: 0 };
-  if (type === 'symlink') return { ...common, type: 'link', size: 0, target: linkname };
-  throw refused(path, WHAT[type] ?? 'is of a kind that is not taken');
+async function readEntry(
+  header: RawHeader,
+  block: Buffer,
+  { pax, name, link }: Description,
+  bytes: Bytes,
+): Promise<{ entry: ArchiveEntry; stored: Stored }> {
+  const { values } = pax;
+  const path = decodeName(sparseName(pax) ?? values.get('path') ?? name ?? header.name);
+  const target = decodeName(values.get('linkpath') ?? link ?? header.link);
+  const seconds = parseTime(values.get('mtime')) ?? header.modified;
+  const modifiedMs = Math.min(LATEST_MS, Math.max(0, Math.floor(seconds * 1000)));
+  const common = { path, mode: header.mode & 0o777, modifiedMs, size: 0 };
+  const type = typeOf(header, path);
+  const size = values.has('size') ? parseCount(values.get('size') ?? Buffer.alloc(0)) : header.size;
+  if (!Number.isSafeInteger(size) || size < 0) throw refused(path, 'has no sensible size');
+  const nothing: Stored = { left: 0, padding: 0, map: undefined };
+  // Whatever size these are said to have, nothing of theirs is stored.
+  if (type === 'link' || type === 'hard') return { entry: { ...common, type, target }, stored: nothing };
+  if (header.type === '5') return { entry: { ...common, type }, stored: nothing };
+  const map = type === 'file' ? await readSparseMap(header, block, pax, bytes) : undefined;
+  const left = size - (map?.taken ?? 0);
+  if (map && !isConsistent(map, left)) throw refused(path, 'is a sparse file whose parts do not go together');
+  const stored = { left, padding: paddingOf(size), map };
+  return { entry: { ...common, type, size: type === 'file' ? (map?.size ?? size) : 0 }, stored };
 }
 
-function notTar(why: string, cause?: unknown): GloveboxError {
-  return new GloveboxError('invalid_input', `This is not a tar that can be taken: ${why}.`, {
-    hint: 'Send an uncompressed tar of regular files, folders and links, such as `tar -c` makes.',
-    ...(cause === undefined ? {} : { cause }),
-  });
+function typeOf({ type }: RawHeader, path: string): ArchiveEntry['type'] {
+  switch (type) {
+    // Old programs know folders by their names alone.
+    case '0':
+    case '\0':
+    case '7':
+      return path.endsWith('/') ? 'directory' : 'file';
+    case 'S':
+      return 'file';
+    case '5':
+    case 'D':
+      return 'directory';
+    case '1':
+      return 'hard';
+    case '2':
+      return 'link';
+    default:
+      throw refused(path, WHAT[type] ?? 'is of a kind that is not taken');
+  }
+}
+
+async function* contents(bytes: Bytes, stored: Stored): AsyncGenerator<Buffer, void, undefined> {
+  const pieces = take(bytes, stored);
+  yield* stored.map ? fillHoles(stored.map, pieces) : pieces;
+}
+
+async function* take(bytes: Bytes, stored: Stored): AsyncGenerator<Buffer, void, undefined> {
+  for await (const piece of bytes.stream(stored.left)) {
+    stored.left -= piece.length;
+    yield piece;
+  }
+  if (stored.left > 0) throw notTar('it ends too early');
+}
+
+async function skip(bytes: Bytes, length: number): Promise<void> {
+  let left = length;
+  for await (const piece of bytes.stream(length)) left -= piece.length;
+  if (left > 0) throw notTar('it ends too early');
+}
+
+function paddingOf(size: number): number {
+  return -size & (BLOCK - 1);
 }

@@ -1,39 +1,108 @@
-import { type Pack, pack } from 'tar-stream';
-import type { ArchivedEntry } from './entry.ts';
+import type { ArchivedEntry, ArchiveEntry } from './entry.ts';
+import { encodeName } from './names.ts';
+import { BLOCK } from './tar-header.ts';
 
-const TYPES = { file: 'file', directory: 'directory', link: 'symlink' } as const;
+const TYPES = { file: '0', directory: '5', link: '2', hard: '1' } as const;
+/** What eleven octal digits hold. */
+const LARGEST_NUMBER = 8 ** 11 - 1;
+const LONGEST_FIELD = 100;
+/** A blank in front of it is the sum's own place in the header. */
+const CHECKSUM = { start: 148, length: 8 };
+const END = Buffer.alloc(2 * BLOCK);
+const NUL = Buffer.alloc(1);
 
-/** A tar (ustar, with pax headers where they are needed) of the entries, which have been checked. Owner and group are nobody's. */
+interface Fields {
+  readonly name: Buffer;
+  readonly link: Buffer;
+  readonly type: string;
+  readonly mode: number;
+  readonly size: number;
+  readonly modified: number;
+}
+
+/**
+ * A tar (ustar, with pax headers where they are needed) of the entries, which have been checked. Names are the bytes that
+ * they are, those too that are no UTF-8. Owner and group are nobody's.
+ */
 export async function* writeTar(entries: AsyncIterable<ArchivedEntry>): AsyncGenerator<Buffer, void, undefined> {
-  const tar = pack();
-  const feeding = feed(entries, tar).catch((error: Error) => tar.destroy(error));
-  try {
-    yield* tar as AsyncIterable<Buffer>;
-  } finally {
-    tar.destroy();
-    await feeding;
-  }
-}
-
-async function feed(entries: AsyncIterable<ArchivedEntry>, tar: Pack): Promise<void> {
-  const closed = new Promise<void>((resolve) => void tar.once('close', () => resolve()));
   for await (const { entry, body } of entries) {
-    const { path, type, size, mode, modifiedMs, target } = entry;
-    const name = type === 'directory' ? `${path}/` : path;
-    const header = { name, type: TYPES[type], size, mode, mtime: new Date(modifiedMs) };
-    const sink = tar.entry(target === undefined ? header : { ...header, linkname: target });
-    sink.on('error', () => {}); // The tar ends with the same error.
-    if (type === 'file') {
-      for await (const piece of body) {
-        if (!sink.write(piece)) await Promise.race([drained(sink), closed]);
-        if (tar.destroying) return;
-      }
+    yield headersOf(entry);
+    if (entry.type !== 'file') continue;
+    let left = entry.size;
+    for await (const piece of body) {
+      left -= piece.length;
+      yield piece;
     }
-    sink.end(null);
+    if (left !== 0) throw new Error('A file has not as many bytes as were announced.');
+    if (entry.size % BLOCK > 0) yield paddingOf(entry.size);
   }
-  tar.finalize();
+  yield END;
 }
 
-function drained(sink: ReturnType<Pack['entry']>): Promise<void> {
-  return new Promise((resolve) => void sink.once('drain', () => resolve()));
+function headersOf({ path, type, size, mode, modifiedMs, target }: ArchiveEntry): Buffer {
+  const name = encodeName(type === 'directory' ? `${path}/` : path);
+  const link = encodeName(target ?? '');
+  const modified = Math.floor(modifiedMs / 1000);
+  const records = [
+    ...(needsRecord(name) ? [record('path', name)] : []),
+    ...(needsRecord(link) ? [record('linkpath', link)] : []),
+    ...(size > LARGEST_NUMBER ? [record('size', Buffer.from(String(size)))] : []),
+    ...(modified > LARGEST_NUMBER ? [record('mtime', Buffer.from(String(modified)))] : []),
+  ];
+  return Buffer.concat([
+    ...(records.length > 0 ? described('x', Buffer.concat(records)) : []),
+    ...(isStrange(link) && link.length > LONGEST_FIELD ? described('K', Buffer.concat([link, NUL])) : []),
+    ...(isStrange(name) && name.length > LONGEST_FIELD ? described('L', Buffer.concat([name, NUL])) : []),
+    headerOf({ name, link, type: TYPES[type], mode, size: type === 'file' ? size : 0, modified }),
+  ]);
+}
+
+/** What goes before an entry to describe it. */
+function described(type: 'x' | 'K' | 'L', data: Buffer): Buffer[] {
+  const name = Buffer.from(type === 'x' ? 'PaxHeader' : '././@LongLink');
+  const header = headerOf({ name, link: Buffer.alloc(0), type, mode: 0o644, size: data.length, modified: 0 });
+  return [header, data, paddingOf(data.length)];
+}
+
+/** Text that not every program reads alike from a header's own field. */
+function needsRecord(name: Buffer): boolean {
+  return !isStrange(name) && (name.length > LONGEST_FIELD || name.some((byte) => byte >= 0x80));
+}
+
+/** No UTF-8, as which records are read; so it goes as GNU tar has it, which everyone knows: GNU tar itself ignores `hdrcharset`. */
+function isStrange(name: Buffer): boolean {
+  return !Buffer.from(name.toString('utf8')).equals(name);
+}
+
+/** `LENGTH KEY=VALUE\n`, where LENGTH counts itself. */
+function record(key: string, value: Buffer): Buffer {
+  const rest = Buffer.concat([Buffer.from(` ${key}=`), value, Buffer.from('\n')]);
+  let length = rest.length + String(rest.length).length;
+  if (String(length).length > String(rest.length).length) length += 1;
+  return Buffer.concat([Buffer.from(String(length)), rest]);
+}
+
+function headerOf({ name, link, type, mode, size, modified }: Fields): Buffer {
+  const header = Buffer.alloc(BLOCK);
+  name.copy(header, 0, 0, LONGEST_FIELD);
+  header.write(octal(mode, 7), 100);
+  header.write(octal(0, 7), 108);
+  header.write(octal(0, 7), 116);
+  header.write(octal(size > LARGEST_NUMBER ? 0 : size, 11), 124);
+  header.write(octal(Math.min(modified, LARGEST_NUMBER), 11), 136);
+  header.write(' '.repeat(CHECKSUM.length), CHECKSUM.start);
+  header.write(type, 156);
+  link.copy(header, 157, 0, LONGEST_FIELD);
+  header.write('ustar\x0000', 257);
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${octal(sum, 6)}\0 `, CHECKSUM.start);
+  return header;
+}
+
+function octal(value: number, digits: number): string {
+  return value.toString(8).padStart(digits, '0');
+}
+
+function paddingOf(size: number): Buffer {
+  return Buffer.alloc(-size & (BLOCK - 1));
 }

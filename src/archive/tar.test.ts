@@ -1,10 +1,14 @@
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import { type Header, pack } from 'tar-stream';
 import { describe, expect, test } from 'vitest';
 import type { ArchivedEntry, ArchiveEntry } from './entry.ts';
+import { decodeName } from './names.ts';
 import { readTar } from './tar-reader.ts';
 import { writeTar } from './tar-writer.ts';
 
@@ -95,6 +99,123 @@ describe('a tar', () => {
   });
 });
 
+/** What a script makes of a folder of files, links and holes, as a tar on stdout. */
+function made(script: string, cwd = mkdtempSync(join(tmpdir(), 'tar-'))): Buffer {
+  const setup = `
+mkdir -p a/b; printf 1234 > a/b/c; chmod 750 a; touch -d @1700000000 a/b/c a/b; chmod 700 a/b; ln a/b/c a/hard
+ln -s b/c a/l; ln -P a/l a/l2; truncate -s 3M holes; printf data | dd of=holes bs=1 seek=1M conv=notrunc 2>/dev/null
+printf end | dd of=holes bs=1 seek=2M conv=notrunc 2>/dev/null; : > empty; truncate -s 1M allhole`;
+  try {
+    return execFileSync('sh', ['-c', `${setup}\n${script}`], { cwd, maxBuffer: 2 ** 26 });
+  } finally {
+    rmSync(cwd, { recursive: true });
+  }
+}
+
+const HOLES = Buffer.alloc(3 * 2 ** 20);
+HOLES.write('data', 2 ** 20);
+HOLES.write('end', 2 ** 21);
+
+describe('holes, hard links and folders are taken', () => {
+  test.each([
+    ['GNU tar, gnu', 'tar -S --format=gnu -c a holes empty allhole'],
+    ['GNU tar, pax 0.0', 'tar -S --format=pax --sparse-version=0.0 -c a holes empty allhole'],
+    ['GNU tar, pax 0.1', 'tar -S --format=pax --sparse-version=0.1 -c a holes empty allhole'],
+    ['GNU tar, pax 1.0', 'tar -S --format=pax --sparse-version=1.0 -c a holes empty allhole'],
+    ['GNU tar, incremental', 'tar -S -g ../$$.list -c a holes empty allhole; rm ../$$.list'],
+    ['GNU tar, v7', 'tar --format=v7 -c a holes empty allhole'],
+    ['GNU tar, gzip', 'tar -S -cz a holes empty allhole'],
+    [
+      'GNU tar, two in one',
+      'tar -S -cf ../$$.tar a; tar -S -cf ../$$.2.tar holes empty allhole; cat ../$$.tar ../$$.2.tar; rm ../$$.*',
+    ],
+    [
+      'Python, pax',
+      `python3 -c 'import sys, tarfile; t = tarfile.open(fileobj=sys.stdout.buffer, mode="w|"); [t.add(n) for n in ("a", "holes", "empty", "allhole")]; t.close()'`,
+    ],
+    [
+      'Python, gzip',
+      `python3 -c 'import sys, tarfile; t = tarfile.open(fileobj=sys.stdout.buffer, mode="w|gz", format=tarfile.GNU_FORMAT); [t.add(n) for n in ("a", "holes", "empty", "allhole")]; t.close()'`,
+    ],
+  ])('as %s makes them', async (_tool, script) => {
+    const found = new Map((await read(made(script))).map((entry) => [entry.path, entry]));
+    expect([...found.keys()].sort()).toEqual([
+      'a',
+      'a/b',
+      'a/b/c',
+      'a/hard',
+      'a/l',
+      'a/l2',
+      'allhole',
+      'empty',
+      'holes',
+    ]);
+    expect(found.get('a')).toMatchObject({ type: 'directory', mode: 0o750 });
+    expect(found.get('a/b')).toMatchObject({ type: 'directory', mode: 0o700, modifiedMs: 1_700_000_000_000 });
+    const [first, second] = [...found.values()].filter(({ path }) => path === 'a/b/c' || path === 'a/hard');
+    expect(first).toMatchObject({ type: 'file', content: '1234' });
+    expect(second).toMatchObject({ type: 'hard', target: first?.path, size: 0 });
+    for (const path of ['a/l', 'a/l2']) expect(found.get(path)).toMatchObject({ type: 'link', target: 'b/c' });
+    expect(found.get('holes')?.size).toBe(HOLES.length);
+    expect(Buffer.from(found.get('holes')?.content ?? '').equals(HOLES)).toBe(true);
+    expect(found.get('allhole')).toMatchObject({ size: 2 ** 20, content: '\0'.repeat(2 ** 20) });
+  });
+
+  test('as old programs write them, by the slash at the end of their names', async () => {
+    const tar = await written(
+      [{ path: 'a', type: 'directory', size: 0, mode: 0o755, modifiedMs: 0 }, ''],
+      file('a/b', 'x'),
+    );
+    tar.write('0', 156);
+    tar.write(sum(tar), 148);
+    expect(await read(tar)).toMatchObject([
+      { path: 'a', type: 'directory' },
+      { path: 'a/b', type: 'file' },
+    ]);
+  });
+});
+
+/** The checksum of the first header. */
+function sum(tar: Buffer): string {
+  const header = Buffer.from(tar.subarray(0, 512)).fill(' ', 148, 156);
+  return `${header
+    .reduce((all, byte) => all + byte, 0)
+    .toString(8)
+    .padStart(6, '0')}\0 `;
+}
+
+describe('names that are not UTF-8 are kept byte for byte', () => {
+  const names = [
+    Buffer.from('cffa2e747874', 'hex'),
+    Buffer.from('cadb2e747874', 'hex'),
+    Buffer.from(`${'c3a9'.repeat(60)}ff`, 'hex'),
+  ];
+  const paths = names.map(decodeName);
+
+  test.each(['gnu', 'pax', 'v7', 'ustar'])('by GNU tar (%s)', async (format) => {
+    const short = names.slice(0, format === 'gnu' || format === 'pax' ? 3 : 2);
+    const script = short.map(
+      (name) => `: > "$(printf '${[...name].map((byte) => `\\${byte.toString(8)}`).join('')}')"`,
+    );
+    const tar = made(`mkdir d; cd d; ${script.join(';')}; tar -c --format=${format} *`);
+    expect((await read(tar)).map(({ path }) => path).sort()).toEqual(paths.slice(0, short.length).sort());
+  });
+
+  test('in what is written, too', async () => {
+    const tar = await written(...paths.map((path) => file(path, path)), [
+      { ...file('l', '')[0], type: 'link', target: paths[0] ?? '' },
+      '',
+    ]);
+    const found = await read(tar);
+    expect(found.map(({ path }) => path)).toEqual([...paths, 'l']);
+    expect(found[3]?.target).toBe(paths[0]);
+    const listed = execFileSync('tar', ['-t', '--quoting-style=literal'], { input: tar });
+    expect(listed.toString('hex')).toBe(
+      [...names, Buffer.from('l')].map((name) => `${name.toString('hex')}0a`).join(''),
+    );
+  });
+});
+
 describe('an archive is refused', () => {
   test.each<[string, Partial<Header> & { name: string }]>([
     ['".." in its path', { name: '../x' }],
@@ -104,6 +225,8 @@ describe('an archive is refused', () => {
     ['too long a path', { name: 'x/'.repeat(2500) }],
     ['folders deep', { name: `${'x/'.repeat(100)}x` }],
     ['hard link', { name: 'x', type: 'link', linkname: '/etc/passwd' }],
+    ['hard link', { name: 'x', type: 'link', linkname: '../before' }],
+    ['hard link', { name: 'x', type: 'link', linkname: 'after' }],
     ['device', { name: 'x', type: 'character-device', devmajor: 1, devminor: 3 }],
     ['device', { name: 'x', type: 'block-device' }],
     ['FIFO', { name: 'x', type: 'fifo' }],
@@ -113,6 +236,39 @@ describe('an archive is refused', () => {
     ['leads out', { name: 'a/x', type: 'symlink', linkname: 'b/../../..' }],
   ])('for %s', async (why, headers) => {
     await expect(read(await tarOf({ name: 'before' }, headers))).rejects.toThrow(why);
+  });
+
+  test.each([
+    ['compressed as xz', () => made('tar -cJ a')],
+    ['compressed as bzip2', () => Buffer.from('BZh91AY&SY')],
+    ['compressed as zip', () => Buffer.from('504b030414000000', 'hex')],
+    ['gzip is broken', () => made('tar -cz a').fill('x', 40, 60)],
+    ['gzip is broken or cut off', () => made('tar -cz a').subarray(0, 100)],
+    ['not a tar', () => Buffer.from('<html>'.repeat(200))],
+    ['ends too early', () => Buffer.alloc(0)],
+  ])('that is %s', async (why, tar) => {
+    await expect(read(tar())).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining(why) });
+  });
+
+  test('for a sparse file of 1 TiB, and for a gzip that unpacks to more than there is room for', async () => {
+    const limits = { maxEntries: 100, maxBytes: 2 ** 20 };
+    for (const form of ['gnu', 'pax --sparse-version=0.0', 'pax --sparse-version=0.1', 'pax --sparse-version=1.0']) {
+      const tar = made(`truncate -s 1T huge; tar -S --format=${form} -c huge`);
+      await expect(read(tar, limits)).rejects.toMatchObject({ code: 'payload_too_large' });
+    }
+    const bomb = made('truncate -s 200M zeros; gzip -c zeros');
+    await expect(read(bomb, limits)).rejects.toMatchObject({ code: 'payload_too_large' });
+  });
+
+  test.each([
+    ['overlap', [0, 4, 2, 2]],
+    ['lie behind its end', [4096, 4]],
+    ['are more than are stored', [0, 100]],
+    ['are fewer than are stored', [0, 1]],
+  ])('for a sparse file whose parts %s', async (_what, map) => {
+    const sparse = { 'GNU.sparse.size': '4096', 'GNU.sparse.map': map.join() };
+    const tar = await tarOf({ name: 'x', content: 'data', pax: sparse });
+    await expect(read(tar)).rejects.toThrow('parts do not go together');
   });
 
   test('for a file below what is a link', async () => {

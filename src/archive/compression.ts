@@ -1,0 +1,76 @@
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import { GloveboxError } from '../errors.ts';
+import { Bytes } from './bytes.ts';
+import { notTar } from './tar-header.ts';
+
+/** What other archives and compressed files begin with. */
+const KINDS: readonly (readonly [name: string, hex: string])[] = [
+  ['gzip', '1f8b'],
+  ['bzip2', '425a68'],
+  ['xz', 'fd377a585a00'],
+  ['zstd', '28b52ffd'],
+  ['LZ4', '04224d18'],
+  ['compress', '1f9d'],
+  ['zip', '504b0304'],
+  ['7z', '377abcaf271c'],
+  ['RAR', '526172211a'],
+];
+
+/**
+ * The bytes of a tar that may have been compressed by gzip, at most `maxBytes` of them.
+ * @throws GloveboxError `invalid_input` for another compression, `payload_too_large`; what the source throws
+ */
+export async function* decompressed(
+  source: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const bytes = new Bytes(source);
+  try {
+    const head = await bytes.take(6);
+    const kind = KINDS.find(([, hex]) => head.toString('hex').startsWith(hex))?.[0];
+    if (kind === 'gzip') yield* gunzip(head, bytes, maxBytes);
+    else if (kind !== undefined) throw notTar(`it is compressed as ${kind}, of which only gzip is taken`);
+    else {
+      yield head;
+      yield* bytes.stream(Number.POSITIVE_INFINITY);
+    }
+  } finally {
+    await bytes.close();
+  }
+}
+
+async function* gunzip(head: Buffer, bytes: Bytes, maxBytes: number): AsyncGenerator<Uint8Array, void, undefined> {
+  let failure: unknown;
+  async function* all(): AsyncGenerator<Buffer> {
+    try {
+      yield head;
+      yield* bytes.stream(Number.POSITIVE_INFINITY);
+    } catch (error) {
+      failure = error;
+      throw error;
+    }
+  }
+  const unzip = createGunzip();
+  const feeding = pipeline(all(), unzip);
+  feeding.catch(() => {}); // Whoever reads hears of it.
+  let size = 0;
+  try {
+    for await (const piece of unzip as AsyncIterable<Buffer>) {
+      size += piece.length;
+      if (size > maxBytes) throw tooLarge(maxBytes);
+      yield piece;
+    }
+  } catch (error) {
+    throw error instanceof GloveboxError ? error : (failure ?? notTar('its gzip is broken or cut off', error));
+  } finally {
+    unzip.destroy();
+    await feeding.catch(() => {});
+  }
+}
+
+function tooLarge(maxBytes: number): GloveboxError {
+  return new GloveboxError('payload_too_large', `The archive is larger than ${maxBytes} bytes once it is unpacked.`, {
+    hint: 'Send it in parts, or raise GLOVEBOX_DISK_MB.',
+  });
+}

@@ -1,0 +1,54 @@
+import { notTar } from './tar-header.ts';
+import type { Fragment } from './tar-sparse.ts';
+
+/** Extended attributes of an entry, by name. Values are bytes: a name may be any. */
+export interface PaxRecords {
+  readonly values: ReadonlyMap<string, Buffer>;
+  /** Of a sparse file whose map is in records of the same names, in their order. */
+  readonly fragments: readonly Fragment[];
+}
+
+export const NO_RECORDS: PaxRecords = { values: new Map(), fragments: [] };
+const LONGEST_KEY = 256;
+
+/** @throws GloveboxError `invalid_input` for what is no list of records */
+export function parsePax(data: Buffer, former: PaxRecords = NO_RECORDS): PaxRecords {
+  const values = new Map(former.values);
+  const fragments: Fragment[] = [];
+  let offset: number | undefined;
+  for (let at = 0; at < data.length && data[at] !== 0; ) {
+    const { key, value, end } = parseRecord(data, at);
+    at = end;
+    if (key === 'GNU.sparse.offset') offset = parseCount(value);
+    else if (key === 'GNU.sparse.numbytes') {
+      if (offset === undefined) throw notTar('it is malformed');
+      fragments.push({ offset, length: parseCount(value) });
+    } else values.set(key, value);
+  }
+  return { values, fragments };
+}
+
+/** `LENGTH KEY=VALUE\n`, where LENGTH is that of all of it. */
+function parseRecord(data: Buffer, at: number): { key: string; value: Buffer; end: number } {
+  const space = data.indexOf(32, at);
+  const length = space < 0 || space - at > 10 ? 0 : parseCount(data.subarray(at, space));
+  const end = at + length;
+  const equals = data.indexOf(61, space);
+  const isWhole = length > 0 && end <= data.length && data[end - 1] === 10;
+  if (!isWhole || equals < 0 || equals >= end || equals - space > LONGEST_KEY) throw notTar('it is malformed');
+  return { key: data.toString('latin1', space + 1, equals), value: data.subarray(equals + 1, end - 1), end };
+}
+
+/** @throws GloveboxError `invalid_input` for anything but a decimal number that is counted with */
+export function parseCount(text: Buffer): number {
+  const digits = text.toString('latin1');
+  const count = /^\d{1,16}$/.test(digits) ? Number(digits) : Number.NaN;
+  if (!Number.isSafeInteger(count)) throw notTar('it is malformed');
+  return count;
+}
+
+/** Seconds with a fraction; undefined where there are none. */
+export function parseTime(text: Buffer | undefined): number | undefined {
+  const written = text?.toString('latin1') ?? '';
+  return /^-?\d{1,15}(\.\d*)?$/.test(written) ? Number(written) : undefined;
+}
