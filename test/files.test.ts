@@ -416,10 +416,38 @@ describe('a folder', () => {
       expect((await remove(name, '?recursive=1')).status).toBe(204);
   });
 
+  test('made of a tar has the modes and times of its folders, its hard links and its holes; gzip is taken, too', async () => {
+    const make = `cd "$(mktemp -d)"; mkdir -p d/closed; printf data > d/closed/a; ln d/closed/a d/hard; truncate -s 40M d/holes
+printf end >> d/holes; touch -d @1000000000 d/closed; chmod 500 d/closed; chmod 750 d`;
+    const tell = `
+import os
+for name in ("", "/closed", "/closed/a", "/hard", "/holes"):
+    s = os.stat("TOP/d" + name); print(oct(s.st_mode), s.st_nlink, s.st_size if os.path.isfile("TOP/d" + name) else "", s.st_blocks < 1000, int(s.st_mtime) == 10**9)
+os.chmod("TOP/d/closed", 0o700)`;
+    for (const [at, options] of ['-S --format=gnu -c', '-S --format=pax -c', '-S --format=pax -cz'].entries()) {
+      const upload = `${make}; tar ${options} d | curl -sSf -T - -H 'content-type: application/x-tar' '${server.url}/sessions/${session}/files/tar${at}/'`;
+      expect(JSON.parse((await runShell(upload)).stdout)).toMatchObject({ files: 3 });
+      expect(await python(tell.replaceAll('TOP', `tar${at}`))).toBe(
+        [
+          '0o40750 3  True False',
+          '0o40500 2  True True',
+          '0o100644 2 4 True False',
+          '0o100644 2 4 True False',
+          `0o100644 1 ${40 * MIB + 3} True False`,
+        ].join('\n'),
+      );
+      expect((await remove(`tar${at}`, '?recursive=1')).status).toBe(204);
+    }
+    const broken = await refusal(put('broken', Buffer.from('1f8b0800', 'hex'), TAR, '?unpack=1'));
+    expect(broken).toMatchObject({ status: 400, message: expect.stringContaining('gzip is broken or cut off') });
+  });
+
   test.each<[string, Partial<Header> & { name: string; content?: string }]>([
     ['".." in its path', { name: '../evil', content: 'x' }],
     ['an absolute path', { name: '/workspace/evil', content: 'x' }],
-    ['a hard link', { name: 'evil', type: 'link', linkname: 'bin/run' }],
+    ['a hard link', { name: 'evil', type: 'link', linkname: '/etc/passwd' }],
+    ['a hard link', { name: 'evil', type: 'link', linkname: '../first' }],
+    ['no earlier file', { name: 'evil', type: 'link', linkname: 'last' }],
     ['leads out', { name: 'evil', type: 'symlink', linkname: '/etc/passwd' }],
     ['leads out', { name: 'evil', type: 'symlink', linkname: '../..' }],
     ['a device', { name: 'evil', type: 'character-device' }],
@@ -552,6 +580,38 @@ describe('the tools for files', () => {
       expect(skipped + read).toBe(text);
     }
     expect(await tool('read_file', { path: 'tool/long.txt', offset: 2, length: 4 })).toMatchObject({ offset: 3 });
+  });
+
+  test('know a name that is not UTF-8 by one spelling, by which it is read, written, removed and sent as a tar', async () => {
+    const made = await runPython(
+      server,
+      'import os\nos.mkdir("odd")\nfor name in (b"\\xcf\\xfa.txt", b"caf\\xe9", b"plain\\\\xff"): open(b"odd/" + name, "wb").write(name)',
+      { session_id: session },
+    );
+    const paths = ['odd/\\xcf\\xfa.txt', 'odd/caf\\xe9', 'odd/plain\\x5cxff'];
+    expect(made.files.map(({ path }) => path).sort()).toEqual([...paths].sort());
+    const listed = (await tool<Listing>('list_files', { path: 'odd' })).files.map(({ path }) => path);
+    expect(listed.sort()).toEqual([...paths].sort());
+    const names = [Buffer.from('cffa2e747874', 'hex'), Buffer.from('636166e9', 'hex'), Buffer.from('plain\\xff')];
+    for (const [number, path] of paths.entries()) {
+      const content = names[number]?.toString('base64');
+      expect(await tool('read_file', { path, encoding: 'base64' })).toMatchObject({ path, content });
+      expect(await bytesOf(await get(path))).toEqual(names[number]);
+    }
+    const raw = await fetch(`${server.url}/sessions/${session}/files/odd/caf%E9`);
+    expect([raw.status, raw.headers.get('content-disposition')]).toEqual([200, expect.stringContaining('caf%5Cxe9')]);
+    expect(await tool('read_file', { path: 'odd/caf\udce9', encoding: 'base64' })).toMatchObject({ path: paths[1] });
+    const absent = await refusal(fetch(`${server.url}/sessions/${session}/files/odd/%FE`));
+    expect(absent).toMatchObject({ status: 404, message: expect.stringContaining('"odd/\\xfe"') });
+
+    const tar = await bytesOf(await get('odd', {}, '?format=tar'));
+    expect((await put('again/', tar, TAR)).status).toBe(201);
+    await tool('write_file', { path: 'again/\\xfe', content: 'written' });
+    expect((await remove('again/caf\\xe9')).status).toBe(204);
+    expect(await python('import os; print(sorted(os.listdir(b"again")))')).toBe(
+      String.raw`[b'plain\\xff', b'\xcf\xfa.txt', b'\xfe']`,
+    );
+    for (const folder of ['odd', 'again']) expect((await remove(folder, '?recursive=1')).status).toBe(204);
   });
 
   test('work whatever the files are called', async () => {

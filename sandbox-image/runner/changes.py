@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from file_names import spell
 from paths import OWN_IN_TMP, TMP, WORKSPACE
 
 MAX_FILES = 200
@@ -44,7 +45,7 @@ def changed_files(since_ns: int) -> tuple[list[dict[str, Any]], int]:
         path = os.path.relpath(entry.path, WORKSPACE)
         room -= len(path)
         if entry.is_file(follow_symlinks=False) and room >= 0 and len(changed) < MAX_FILES:
-            changed.append({"path": path, "size": stat.st_size})
+            changed.append({"path": spell(path), "size": stat.st_size})
     changed.sort(key=lambda file: file["path"])
     return changed, newest
 

@@ -5,6 +5,7 @@ import os
 import stat
 from typing import Any
 
+from file_names import spell
 from paths import ALIASES
 
 LONGEST_PATH = 4096
@@ -41,7 +42,9 @@ def refusal_of(error: OSError, path: str) -> Refused:
 
 
 def quote(path: str) -> str:
-    return ascii(path if len(path) <= 200 else path[:200] + "…") if not path.isprintable() else f'"{path[:200]}"'
+    text = spell(path[:200])
+    shown = text if len(path) <= 200 else text + "…"
+    return f'"{shown}"' if text.isprintable() else ascii(shown)
 
 
 def split_path(path: Any, root: str) -> list[str]:

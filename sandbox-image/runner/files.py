@@ -12,6 +12,7 @@ from typing import Any
 import bundles
 import preconditions
 from bundles import HIDDEN
+from file_names import spell, unspell
 from file_stream import CHUNK, Input, Refusing, answer, send
 from file_tree import Refused, Tree, describe, folder_in, quote, split_path
 from incoming import Incoming
@@ -27,6 +28,8 @@ def main(request: dict[str, Any], root: str = WORKSPACE) -> None:
     """Does what is asked and answers on stdout. Ends with code 1 when that could not be done to the end."""
     tree = Tree(root)
     path = request.get("path", "")
+    if isinstance(path, str):
+        path = unspell(path)
     with Refusing(path):
         operation = OPERATIONS.get(request.get("op", ""))
         if operation is None:
@@ -35,7 +38,7 @@ def main(request: dict[str, Any], root: str = WORKSPACE) -> None:
 
 
 def show_status(tree: Tree, names: list[str], _request: dict[str, Any]) -> None:
-    answer({"ok": True, "entry": describe("/".join(names), tree.status(names))})
+    answer({"ok": True, "entry": _show("/".join(names), tree.status(names))})
 
 
 def list_folder(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
@@ -44,7 +47,7 @@ def list_folder(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
     recursive = bool(request.get("recursive"))
     status = tree.status(names)
     if not stat.S_ISDIR(status.st_mode):
-        answer({"ok": True, "entries": [describe("/".join(names), status)], "truncated": False})
+        answer({"ok": True, "entries": [_show("/".join(names), status)], "truncated": False})
         return
     found: list[dict[str, Any]] = []
     room, scanned = MAX_PATH_CHARACTERS, 0
@@ -56,14 +59,22 @@ def list_folder(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
             entry["path"] = "/".join(inside)
             room -= len(entry["path"])
             if len(found) >= limit or room < 0 or scanned >= MAX_SCANNED:
-                answer({"ok": True, "entries": sorted(found, key=_by_path), "truncated": True})
+                answer({"ok": True, "entries": _listing(found), "truncated": True})
                 return
             if recursive and not folder and inside[0] in HIDDEN:
                 continue
             found.append(entry)
             if recursive and entry["type"] == "directory":
                 folders.append(inside)
-    answer({"ok": True, "entries": sorted(found, key=_by_path), "truncated": False})
+    answer({"ok": True, "entries": _listing(found), "truncated": False})
+
+
+def _listing(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**entry, "path": spell(entry["path"])} for entry in sorted(found, key=_by_path)]
+
+
+def _show(path: str, status: os.stat_result) -> dict[str, Any]:
+    return describe(spell(path), status)
 
 
 def _by_path(entry: dict[str, Any]) -> str:
@@ -93,7 +104,7 @@ def read_file(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
     """
     descriptor = tree.open_file(names)
     status = os.fstat(descriptor)
-    about = {"ok": True, "entry": describe("/".join(names), status), "tag": preconditions.tag_of(status)}
+    about = {"ok": True, "entry": _show("/".join(names), status), "tag": preconditions.tag_of(status)}
     stopped = preconditions.judge(request.get("conditions", {}), status)
     if stopped == "failed":
         raise preconditions.changed("/".join(names))

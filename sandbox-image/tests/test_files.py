@@ -1,6 +1,7 @@
 """Asks for what is done with files as the control plane does. Needs Linux and a folder to write in."""
 
 import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ RUNNER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, RUNNER)
 
 import files  # noqa: E402
+from file_names import spell, unspell  # noqa: E402
 
 
 class Process:
@@ -77,6 +79,19 @@ def file_entry(path: str, data: bytes, **fields: Any) -> tuple[dict[str, Any], b
 
 def folder_entry(path: str, **fields: Any) -> tuple[dict[str, Any], bytes]:
     return file_entry(path, b"", **{"type": "directory", "mode": 0o755, **fields})
+
+
+class Names(unittest.TestCase):
+    def test_a_name_has_one_spelling_that_no_other_has(self) -> None:
+        self.assertEqual(spell(os.fsdecode("é😀\\x41".encode() + b"\xff\xcf\xfa")), "é😀\\x41\\xff\\xcf\\xfa")
+        seen = set()
+        for parts in itertools.product(b"\\x5cf\xff\xc3\xa9", repeat=5):
+            name = os.fsdecode(bytes(parts))
+            spelled = spell(name)
+            spelled.encode()
+            self.assertEqual(os.fsencode(unspell(spelled)), bytes(parts))
+            seen.add(spelled)
+        self.assertEqual(len(seen), 8**5)
 
 
 class FilesTest(unittest.TestCase):
@@ -168,7 +183,7 @@ class Paths(FilesTest):
                 header, _, _ = self.ask("write", f"folder/{name}", whole(b"data"))
                 self.assertEqual(header, {"ok": True, "size": 4, "created": True, "tag": header["tag"]})
                 header, data, _ = self.ask("read", f"folder/{name}")
-                self.assertEqual((header["entry"]["path"], data), (f"folder/{name}", b"data"))
+                self.assertEqual((header["entry"]["path"], data), (f"folder/{spell(name)}", b"data"))
         self.assertEqual(len(self.ask("list", "folder")[0]["entries"]), 8)
 
     def test_names_and_paths_that_are_too_long_are_refused(self) -> None:

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { decodeName, encodeName, spellName, unspellName } from './names.ts';
+import { decodeName, encodeName, spellName } from './names.ts';
 
-describe('a name that is not UTF-8 has one spelling', () => {
+describe('a name that is not UTF-8 has a spelling', () => {
   test.each<[string, number[], string]>([
     ['Chinese in GBK', [0xcf, 0xfa, 0x2e, 0x74], '\\xcf\\xfa.t'],
     ['Latin-1', [0x63, 0x61, 0x66, 0xe9], 'caf\\xe9'],
@@ -12,12 +12,11 @@ describe('a name that is not UTF-8 has one spelling', () => {
     ['the replacement character', [...Buffer.from('\ufffd')], '\ufffd'],
     ['a backslash', [...Buffer.from('a\\b\\x41')], 'a\\b\\x41'],
     ['what looks like the spelling', [...Buffer.from('a\\xff\\x5cx')], 'a\\x5cxff\\x5cx5cx'],
-  ])('and comes back from it: %s', (_what, bytes, spelled) => {
+  ])('and is kept as its bytes: %s', (_what, bytes, spelled) => {
     const name = decodeName(Buffer.from(bytes));
     expect([...encodeName(name)]).toEqual(bytes);
     expect(spellName(name)).toBe(spelled);
     expect(spelled.isWellFormed()).toBe(true);
-    expect([...encodeName(unspellName(spelled))]).toEqual(bytes);
   });
 
   test('of its own: no two names share it, whatever bytes they have', () => {
@@ -28,7 +27,6 @@ describe('a name that is not UTF-8 has one spelling', () => {
       const spelled = spellName(decodeName(name));
       expect(seen.get(spelled)).toBeUndefined();
       seen.set(spelled, name.toString('latin1'));
-      if (encodeName(unspellName(spelled)).compare(name) !== 0) throw new Error(spelled);
     }
   });
 });

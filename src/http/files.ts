@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
+import { spellSentPath } from '../sandbox/file-names.ts';
 import { SessionFiles } from '../sandbox/files.ts';
 import type { Lease, Sessions } from '../sandbox/sessions.ts';
 import { followSignal } from '../tools/call-signal.ts';
@@ -202,11 +203,10 @@ async function leaseExisting(c: Context<Env>, sessions: Sessions): Promise<Lease
 /** The path after `/files/`, whose names may hold anything that can be percent-encoded. */
 function readPath(c: Context<Env>): string {
   const encoded = /^\/sessions\/[^/]*\/files\/(.*)$/s.exec(new URL(c.req.url).pathname)?.[1] ?? '';
-  try {
-    return decodeURIComponent(encoded);
-  } catch (cause) {
-    throw new GloveboxError('invalid_input', 'The path is not percent-encoded UTF-8.', { cause });
-  }
+  if (/%(?![0-9a-f]{2})/i.test(encoded))
+    throw new GloveboxError('invalid_input', 'The path is not percent-encoded: a "%" is written as "%25".');
+  const bytes = encoded.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return spellSentPath(Buffer.from(bytes, 'latin1'));
 }
 
 function wantsTar(c: Context<Env>): boolean {

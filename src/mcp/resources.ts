@@ -26,8 +26,7 @@ export const FILES_HINT = { ttlMs: 0, cacheScope: 'private' } as const;
 
 /** Where a file of a session is found. */
 function resourceUri(sessionId: string, path: string): string {
-  // A name that is no UTF-8 has no address.
-  return `glovebox://sessions/${sessionId}/files/${path.toWellFormed().split('/').map(encodeURIComponent).join('/')}`;
+  return `glovebox://sessions/${sessionId}/files/${path.split('/').map(encodeURIComponent).join('/')}`;
 }
 
 /** Offers the files of the caller's sessions as resources; looking for them makes no session, and wakes none. */
@@ -57,7 +56,7 @@ async function listResources(sessions: Sessions, connection: Connection, context
     try {
       using lease = await leaseExisting(sessions, connection.owner, id);
       const { entries } = await new SessionFiles(lease.session, call.signal).list('.', { recursive: true });
-      const files = entries.filter(({ type, path }) => type === 'file' && path.isWellFormed());
+      const files = entries.filter(({ type }) => type === 'file');
       for (const { path, size, modified } of files.slice(0, limit)) {
         found.push({
           uri: resourceUri(id, path),

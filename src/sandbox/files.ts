@@ -10,7 +10,7 @@ import type { Session } from './session.ts';
 
 /** A file, folder, link or something else, as it was a moment ago. */
 export interface FileEntry {
-  /** From the workspace on; `.` for the workspace itself. */
+  /** From the workspace on, as names are spelled for callers; `.` for the workspace itself. */
   readonly path: string;
   readonly type: 'file' | 'directory' | 'link' | 'other';
   /** Bytes; 0 for what is no regular file. */
@@ -67,7 +67,7 @@ const MAX_ARCHIVE_ENTRIES = 50_000;
 const count = z.number().int().nonnegative();
 const entrySchema = z
   .object({
-    path: z.string().max(8192),
+    path: z.string().max(16_384),
     type: z.enum(['file', 'directory', 'link', 'other']),
     size: count,
     modified_ms: z.number().int().min(0).max(8.64e15),

@@ -30,7 +30,7 @@ const reportSchema = z.union([
         hint: z.string().max(64).optional(),
       })
       .nullable(),
-    files: z.array(z.object({ path: z.string().max(8192), size: z.number().int().nonnegative() })).max(1000),
+    files: z.array(z.object({ path: z.string().max(16_384), size: z.number().int().nonnegative() })).max(1000),
     /** Whether it changed files in `/tmp`, which are not among those. */
     tmp_changed: z.boolean().optional(),
     cpu_ms: z.number().nonnegative(),

@@ -147,7 +147,7 @@ async function* toTar(entries: AsyncIterable<Required<SavedEntry>>): AsyncGenera
   const checker = new EntryChecker({ maxEntries: Number.POSITIVE_INFINITY, maxBytes: Number.POSITIVE_INFINITY });
   for await (const { entry, body } of entries) {
     const { path, type, size, mode, modified_ms, target } = entry;
-    if (type === 'hard' || !path.isWellFormed()) continue;
+    if (type === 'hard') continue;
     const given = {
       path,
       type,
