@@ -22,7 +22,7 @@ import session_packages
 import stacks
 from execution import read_request
 from imported import Imported
-from paths import RUNNER_DIRECTORY, USER_BASE, WORKSPACE
+from paths import RUNNER_DIRECTORY, USER_BASE, USER_SITE, WORKSPACE
 from script import run_script
 from streams import open_stream
 
@@ -206,7 +206,8 @@ def environment() -> dict[str, str]:
         "USER": f"u{uid}",
         "LOGNAME": f"u{uid}",
         "PWD": WORKSPACE,
-        "PATH": f"{USER_BASE}/bin:{INHERITED.get('PATH', os.defpath)}",
+        # Commands of what install_dependencies installs, and of what pip does.
+        "PATH": f"{USER_SITE}/bin:{USER_BASE}/bin:{INHERITED.get('PATH', os.defpath)}",
         # A Python that the code starts shows its output as it comes, like the code itself.
         "PYTHONUNBUFFERED": "1",
     }
