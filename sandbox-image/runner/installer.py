@@ -12,10 +12,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+import tomllib
+from dataclasses import asdict
 from typing import Any
 
 import installed
+import room
+import windowless
+from module_names import explain, key
+from outcomes import Failure, Outcome
+from pip_commands import commands_of_pip
 from paths import INDEX_ADDRESS, INDEX_URL, USER_BASE, USER_SITE, WORKSPACE
 
 VERSIONS = os.path.join(os.path.dirname(USER_SITE), ".versions")
@@ -24,44 +30,34 @@ MAX_LOG = 16 * 1024
 """Most characters of the installer's own words that are passed on for one step."""
 
 
-@dataclass
-class Outcome:
-    """What became of one requirement, in the words of the tool's result."""
-
-    name: str
-    requested: str
-    status: str = "not_attempted"
-    version: str | None = None
-    error: str | None = None
-    denied: str | None = None
-    """The limit of the sandbox that stands behind the error."""
-
-
-@dataclass
-class Failure(Exception):
-    """A step that did not work, in words, and the limit of the sandbox that stands behind it."""
-
-    reason: str
-    denied: str | None = None
-
-    def note_in(self, outcome: Outcome) -> None:
-        outcome.status, outcome.error, outcome.denied = "failed", self.reason, self.denied
-
-
 def main(request: dict[str, Any]) -> None:
     """Installs `request["packages"]`, a list of `{name, requirement}`; an empty one only clears up."""
     _remove_leftovers()
     outcomes = [Outcome(package["name"], package["requirement"]) for package in request["packages"]]
     if not outcomes:
         return
+    packages = _without_modules(outcomes)
     try:
-        with _make_room() as scratch:
-            _install(_Installer(scratch), outcomes)
+        if packages:
+            with _make_room() as scratch:
+                _install(_Installer(scratch), packages)
     except Failure as failure:
-        for outcome in outcomes:
+        for outcome in packages:
             failure.note_in(outcome)
     _remove_leftovers()
     _say(packages=[asdict(outcome) for outcome in outcomes], final=True)
+
+
+def _without_modules(outcomes: list[Outcome]) -> list[Outcome]:
+    """Those that are packages; of names of modules it is noted which package they come with."""
+    for outcome in outcomes:
+        if reason := explain(outcome.name, outcome.requested):
+            outcome.status, outcome.error = "failed", reason
+    packages = [outcome for outcome in outcomes if outcome.status != "failed"]
+    if len(packages) < len(outcomes):
+        # In case that the time is up before the end.
+        _say(packages=[asdict(outcome) for outcome in outcomes if outcome not in packages], final=False)
+    return packages
 
 
 def _make_room() -> tempfile.TemporaryDirectory[str]:
@@ -103,7 +99,7 @@ def _without_unknown(outcomes: list[Outcome]) -> list[Outcome]:
     connection = http.client.HTTPConnection(host, port, timeout=30)
     try:
         for outcome in outcomes:
-            connection.request("HEAD", f"/simple/{_key(outcome.name)}/")
+            connection.request("HEAD", f"/simple/{key(outcome.name)}/")
             response = connection.getresponse()
             response.read()
             if response.status in (403, 404):
@@ -131,26 +127,52 @@ class _Installer:
             raise _failure_in(str(error)) from error
 
     def _install(self, outcomes: list[Outcome]) -> None:
-        present = {_key(name): version for name, version, _ in installed.find_distributions()}
+        present = {key(name): version for name, version, _ in installed.find_distributions()}
         _say(phase="resolving")
-        resolved = self._resolve([outcome.requested for outcome in outcomes], present)
+        requirements = [outcome.requested for outcome in outcomes]
+        locked = self._resolve(requirements, present)
+        replaced = windowless.find({package["name"] for package in locked})
+        if replaced:
+            locked = self._resolve_without_windows(requirements, present, locked, replaced)
+        resolved = {package["name"]: package["version"] for package in locked if "version" in package}
         missing = {name: version for name, version in resolved.items() if present.get(name) != version}
         if missing:
+            room.check(room.read_wheels([package for package in locked if package["name"] in missing]))
             _say(phase="installing", count=len(missing))
             self._add(missing)
         for outcome in outcomes:
-            key = _key(outcome.name)
-            outcome.version = resolved.get(key) or present.get(key)
-            outcome.status = "installed" if key in missing else "already_satisfied"
+            name = key(outcome.name)
+            if name in replaced:
+                name, outcome.note = windowless.tell(name, name in resolved)
+            outcome.version = resolved.get(name) or present.get(name)
+            outcome.status = "installed" if name in missing else "already_satisfied"
 
-    def _resolve(self, requirements: list[str], present: dict[str, str]) -> dict[str, str]:
-        """A version for each requirement and for what it needs; what is there already stays if it can."""
-        pins = os.path.join(self.scratch, "pins.txt")
-        with open(pins, "w") as file:
-            file.writelines(f"{name}=={version}\n" for name, version in present.items())
-        self._uv("compile", "--quiet", "--no-header", "--no-annotate", "-o", pins, "-", stdin="\n".join(requirements))
-        with open(pins) as file:
-            return {_key(name): version for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", file.read(), re.M)}
+    def _resolve(
+        self, requirements: list[str], present: dict[str, str], overrides: list[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """A package of a lock (PEP 751) for each requirement and for what it needs; what is there already stays if it can."""
+        lock = os.path.join(self.scratch, "pylock.toml")
+        _write(lock, 'lock-version = "1.0"\ncreated-by = "glovebox"\n', *map(_lock_entry, present.items()))
+        options = ["--quiet", "--format", "pylock.toml", "-o", lock]
+        if overrides:
+            options += ["--overrides", _write(os.path.join(self.scratch, "overrides.txt"), *overrides)]
+        self._uv("compile", *options, "-", stdin="\n".join(requirements))
+        with open(lock, "rb") as file:
+            packages: list[dict[str, Any]] = tomllib.load(file).get("packages", [])
+        for package in packages:
+            package["name"] = key(package["name"])
+        return packages
+
+    def _resolve_without_windows(
+        self, requirements: list[str], present: dict[str, str], locked: list[dict[str, Any]], names: list[str]
+    ) -> list[dict[str, Any]]:
+        """The same with packages that need no display; the given lock where the index does not have them."""
+        versions = {package["name"]: package["version"] for package in locked}
+        instead = [f"{windowless.PACKAGES[name]}=={versions[name]}" for name in names]
+        try:
+            return self._resolve([*requirements, *instead], present, [f"{name} ; python_version < '0'\n" for name in names])
+        except Failure:
+            return locked
 
     def _add(self, packages: dict[str, str]) -> None:
         """Makes the next folder of packages from the one that counts, and lets it count."""
@@ -162,7 +184,10 @@ class _Installer:
             pins = [f"{name}=={version}" for name, version in packages.items()]
             self._uv("install", "--no-deps", "--target", target, *pins)
             replaced = os.path.realpath(USER_SITE)
+            stale = commands_of_pip(packages.keys())
             _switch_to(target)
+            for path in stale:
+                os.unlink(path)
             if os.path.dirname(replaced) == os.path.realpath(VERSIONS):
                 # A step of several, which together would need as many copies of the folder.
                 shutil.rmtree(replaced, ignore_errors=True)
@@ -191,12 +216,32 @@ class _Installer:
             "RAYON_NUM_THREADS": "2",
         }
         result = subprocess.run(
-            ["uv", "pip", command, *arguments], input=stdin, env=environment, capture_output=True, text=True, errors="replace"
+            [_find_uv(), "pip", command, *arguments], input=stdin, env=environment, capture_output=True, text=True, errors="replace"
         )
         if result.stderr:
             _say(log=result.stderr[-MAX_LOG:])
         if result.returncode != 0:
             raise _failure_in(result.stderr)
+
+
+def _lock_entry(package: tuple[str, str]) -> str:
+    """Nothing for what is no name or version: it would spoil the whole lock."""
+    name, version = package
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name) or not re.fullmatch(r"[0-9][\w.+!]*", version, re.ASCII):
+        return ""
+    return f'[[packages]]\nname = "{name}"\nversion = "{version}"\n'
+
+
+def _find_uv() -> str:
+    """The image's: the session may have another."""
+    path = [folder for folder in os.environ["PATH"].split(os.pathsep) if not folder.startswith(WORKSPACE)]
+    return shutil.which("uv", path=os.pathsep.join(path)) or "uv"
+
+
+def _write(path: str, *parts: str) -> str:
+    with open(path, "w") as file:
+        file.writelines(parts)
+    return path
 
 
 def _switch_to(target: str) -> None:
@@ -208,9 +253,14 @@ def _switch_to(target: str) -> None:
     link = f"{target}.link"
     os.symlink(os.path.relpath(target, os.path.dirname(USER_SITE)), link)
     os.replace(link, USER_SITE)
+    _remove_old_link()
+
+
+def _remove_old_link() -> None:
+    """The folder of commands is on PATH itself; a link to it, as it was made before, is in the way of pip's own."""
     programs = os.path.join(USER_BASE, "bin")
-    if not os.path.lexists(programs):
-        os.symlink(os.path.relpath(os.path.join(USER_SITE, "bin"), USER_BASE), programs)
+    if os.path.islink(programs) and os.path.realpath(programs) == os.path.realpath(os.path.join(USER_SITE, "bin")):
+        os.unlink(programs)
 
 
 def _remove_leftovers() -> None:
@@ -247,10 +297,6 @@ def _failure_in(stderr: str) -> Failure:
         return Failure("The session's disk is full.", denied="disk")
     text = re.sub(r"\s+", " ", re.sub(r"(?m)^\s*(error|cause|Caused by):\s*|^\s*[×╰─▶│├]+", " ", stderr)).strip()
     return Failure(text[-1500:] or "The installer failed without a word.")
-
-
-def _key(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _say(**message: Any) -> None:

@@ -117,3 +117,25 @@ test.each(['sha512', 'md5'] as const)('a file with a %s comes, and is cached', a
   for (let i = 0; i < 2; i += 1) expect((await gateway.get(link)).body.equals(demo.content)).toBe(true);
   expect(index.count('/files/')).toBe(1);
 });
+
+test('how large a wheel is unpacked is known before it is fetched, and after', async () => {
+  const wheel = makeWheel('swelling', '1.0', { padding: 1_000_000, zeros: 5_000_000 });
+  const index = await startIndex([wheel]);
+  const gateway = await startGateway([index]);
+  const path = await gateway.link('swelling', wheel.filename);
+  const before = await gateway.get(`${path}.unpacked`);
+  expect(before.status).toBe(200);
+  expect(Number(before.body)).toBeGreaterThan(6_000_000);
+  expect(await gateway.cached('files')).toEqual([]);
+  await gateway.get(path);
+  const after = await gateway.get(`${path}.unpacked`);
+  expect(Number(after.body)).toBe(Number(before.body));
+});
+
+test('how large a wheel is unpacked is not known where the index has no byte ranges', async () => {
+  const wheel = makeWheel('swelling', '1.0', { padding: 1_000_000 });
+  const index = await startIndex([wheel]);
+  index.ranges = false;
+  const gateway = await startGateway([index]);
+  expect((await gateway.get(`${await gateway.link('swelling', wheel.filename)}.unpacked`)).status).toBe(404);
+});

@@ -85,7 +85,8 @@ async function answer(
   const file = page.files.find(({ id, filename }) => id === route.id && filename === route.filename);
   if (!file) throw new Problem(404, `The package index has no such file of ${route.project}; ask for its page again.`);
   if (!policy.permits(route.project, file.filename)) policy.refuseFile(file.filename);
-  if (route.to === 'metadata') await sendMetadata(parts, reply, file);
+  if (route.to === 'unpacked') await sendUnpackedSize(parts, reply, file);
+  else if (route.to === 'metadata') await sendMetadata(parts, reply, file);
   else {
     if (page.status) {
       client.onNotice?.({ subject: route.project, message: describeProjectStatus(route.project, page.status) });
@@ -103,6 +104,12 @@ async function sendMetadata({ metadata, traffic }: GatewayParts, reply: Reply, f
   });
   await sendBody(reply, [content]);
   traffic.bytesServed += content.length;
+}
+
+async function sendUnpackedSize({ metadata }: GatewayParts, reply: Reply, file: IndexFile): Promise<void> {
+  const content = Buffer.from(String(await unlessAborted(metadata.unpackedSize(file), reply.signal)));
+  reply.response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8', 'content-length': content.length });
+  await sendBody(reply, [content]);
 }
 
 async function deliver(

@@ -8,7 +8,7 @@ import type { IndexFile } from './index-page.ts';
 import { undefinedIfMissing } from './missing-file.ts';
 import { Problem, statusFor } from './problem.ts';
 import { openRemote } from './remote-ranges.ts';
-import { type ReadAt, readWheelMetadata } from './zip-entry.ts';
+import { type ReadAt, readUnpackedSize, readWheelMetadata } from './zip-entry.ts';
 
 /** A wheel up to this size is fetched whole for its metadata: whoever asks mostly installs it next. */
 const SMALL_WHEEL_BYTES = 512 * 1024;
@@ -45,6 +45,19 @@ export class MetadataStore {
       this.#asking.set(key, asking);
     }
     return await asking;
+  }
+
+  /**
+   * Bytes of a wheel's files once unpacked, by its own directory. As unproven as metadata that is read so.
+   * @throws Problem 404 when that cannot be known without the whole of a large wheel.
+   */
+  async unpackedSize(file: IndexFile): Promise<number> {
+    await using stored = await this.#files.open(file);
+    const size = stored
+      ? await readUnpackedSize(stored.size, readerOf(stored))
+      : await this.#readRemotely(file, readUnpackedSize);
+    if (size === undefined) throw new Problem(404, `How large ${file.filename} is unpacked is not known.`);
+    return size;
   }
 
   async #load(file: IndexFile, key: string): Promise<Buffer> {
@@ -106,16 +119,27 @@ export class MetadataStore {
 
   /** Undefined when the wheel is better read from the cache: it is there, or small, or its server has no ranges. */
   async #extractRemotely(file: IndexFile): Promise<Buffer | undefined> {
-    const { limits, upstream, traffic } = this.#options;
+    const { limits } = this.#options;
     if (!file.url.startsWith('http') || (file.size ?? Infinity) <= SMALL_WHEEL_BYTES) return undefined;
     await using cached = await this.#files.open(file);
     if (cached) return undefined;
+    return await this.#readRemotely(file, (size, read) =>
+      size <= SMALL_WHEEL_BYTES ? Promise.resolve(undefined) : readWheelMetadata(size, read, limits.metadataBytes),
+    );
+  }
+
+  /** Undefined also where the wheel's server has no ranges. */
+  async #readRemotely<T>(
+    file: IndexFile,
+    use: (size: number, read: ReadAt) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    const { limits, upstream, traffic } = this.#options;
+    if (!file.url.startsWith('http')) return undefined;
     traffic.metadataRequests += 1;
     const unproven = Object.keys(file.hashes).length === 0;
     const { url, filename: what } = file;
     const remote = await openRemote(upstream, { url, what, unproven, limits, signal: this.#closing.signal });
-    if (!remote || remote.size <= SMALL_WHEEL_BYTES) return undefined;
-    return await readWheelMetadata(remote.size, remote.read, limits.metadataBytes);
+    return remote && (await use(remote.size, remote.read));
   }
 
   async #extractStored(file: IndexFile): Promise<Buffer | undefined> {

@@ -5,10 +5,17 @@ import { Problem } from './problem.ts';
 export type Route =
   | { readonly to: 'page'; readonly project: string }
   | { readonly to: 'redirect'; readonly location: string }
-  | { readonly to: 'file' | 'metadata'; readonly project: string; readonly id: string; readonly filename: string };
+  | {
+      readonly to: 'file' | 'metadata' | 'unpacked';
+      readonly project: string;
+      readonly id: string;
+      readonly filename: string;
+    };
 
 const LONGEST_TARGET = 1024;
 const METADATA = '.metadata';
+/** Our own: bytes of a wheel's files once unpacked, as a decimal number. */
+const UNPACKED = '.unpacked';
 
 /**
  * What a request asks for. Only known shapes get through: whatever else a sandbox sends ends here.
@@ -53,6 +60,7 @@ function parseFile(project: string, [id = '', name = '', ...more]: readonly stri
   const isKnown = isProjectName(project) && /^u?[0-9a-f]{64}$/.test(id) && /^[\w.+!~-]{1,300}$/.test(name);
   if (!isKnown || more.length > 0)
     throw new Problem(404, 'There is no such file: follow the links of /simple/<name>/.');
+  if (name.endsWith(UNPACKED)) return { to: 'unpacked', project, id, filename: name.slice(0, -UNPACKED.length) };
   return name.endsWith(METADATA)
     ? { to: 'metadata', project, id, filename: name.slice(0, -METADATA.length) }
     : { to: 'file', project, id, filename: name };

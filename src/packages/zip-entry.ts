@@ -30,6 +30,18 @@ export async function readWheelMetadata(size: number, read: ReadAt, limitBytes: 
   }
 }
 
+/** What the files of a zip file take once unpacked, by its own words; undefined for what is none. */
+export async function readUnpackedSize(size: number, read: ReadAt): Promise<number | undefined> {
+  const directory = await readDirectory(size, read);
+  let total = 0;
+  for (let at = 0; directory && at + 46 <= directory.length; ) {
+    if (directory.readUInt32LE(at) !== 0x02014b50) return undefined;
+    total += directory.readUInt32LE(at + 24);
+    at += lengthOfRecord(directory, at);
+  }
+  return directory && total;
+}
+
 async function readDirectory(size: number, read: ReadAt): Promise<Buffer | undefined> {
   const tailBytes = Math.min(size, END_RECORD_BYTES + LONGEST_COMMENT);
   const tail = await read(size - tailBytes, tailBytes);
@@ -63,7 +75,11 @@ function findMetadata(directory: Buffer): Entry | undefined {
         unpacked: directory.readUInt32LE(at + 24),
       };
     }
-    at += 46 + nameLength + directory.readUInt16LE(at + 30) + directory.readUInt16LE(at + 32);
+    at += lengthOfRecord(directory, at);
   }
   return undefined;
+}
+
+function lengthOfRecord(directory: Buffer, at: number): number {
+  return 46 + directory.readUInt16LE(at + 28) + directory.readUInt16LE(at + 30) + directory.readUInt16LE(at + 32);
 }

@@ -35,6 +35,7 @@ const packageResult = z.object({
   status: z.enum(['installed', 'already_satisfied', 'failed', 'not_attempted']),
   version: z.string().optional(),
   error: z.string().optional(),
+  note: z.string().optional().describe('What to know of one that was installed.'),
 });
 
 function inputSchema({ installTimeoutS, maxTimeoutS }: InstallLimits) {
@@ -171,10 +172,12 @@ function describeEnd({ status, failure }: ExecutionEnd): string | undefined {
 }
 
 function summarize(output: Output): string {
-  const lines = output.packages.map(({ requested, status, version, error }) =>
-    [`${requested}: ${status}`, version && status !== 'failed' ? ` ${version}` : '', error ? ` (${error})` : ''].join(
-      '',
-    ),
+  const lines = output.packages.map(({ requested, status, version, error, note }) =>
+    [
+      `${requested}: ${status}`,
+      version && status !== 'failed' ? ` ${version}` : '',
+      ...[error, note].map((words) => (words ? ` (${words})` : '')),
+    ].join(''),
   );
   const { limit } = output;
   return [

@@ -8,6 +8,7 @@ interface PackageResult {
   status: 'installed' | 'already_satisfied' | 'failed' | 'not_attempted';
   version?: string | undefined;
   error?: string | undefined;
+  note?: string | undefined;
 }
 
 /** What the installer says of one requirement. */
@@ -22,6 +23,7 @@ const packageSchema = z.object({
   status: z.enum(['installed', 'already_satisfied', 'failed', 'not_attempted']),
   version: text.nullable(),
   error: text.nullable(),
+  note: text.nullish(),
   /** The limit of the sandbox that stands behind it; the installer of an older image says none. */
   denied: text.nullish(),
 });
@@ -111,6 +113,7 @@ export class InstallLog implements DownloadListener {
       status: said.status,
       ...(said.version ? { version: said.version } : {}),
       ...(error ? { error } : {}),
+      ...(said.note ? { note: said.note } : {}),
     };
   }
 
@@ -139,9 +142,12 @@ export class InstallLog implements DownloadListener {
   }
 
   /** Of nothing but what was asked for: who says it may be hostile. */
-  #note({ version, error, denied, ...said }: z.infer<typeof packageSchema>): void {
+  #note({ version, error, note, denied, ...said }: z.infer<typeof packageSchema>): void {
     if (!this.#reported.has(said.requested)) return;
-    const known = { version: version ?? undefined, error: error ?? undefined, denied: denied ?? undefined };
+    const known = {
+      ...{ version: version ?? undefined, error: error ?? undefined },
+      ...{ note: note ?? undefined, denied: denied ?? undefined },
+    };
     this.#reported.set(said.requested, { ...said, ...known });
   }
 

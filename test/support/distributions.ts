@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { crc32, gzipSync } from 'node:zlib';
+import { crc32, deflateRawSync, gzipSync } from 'node:zlib';
 
 /** A real wheel: pip and uv install it. */
 export interface TestWheel {
@@ -17,8 +17,18 @@ export function makeWheel(
   {
     requires = [],
     files = {},
+    commands = {},
     padding = 0,
-  }: { requires?: string[]; files?: Record<string, string>; padding?: number } = {},
+    zeros = 0,
+  }: {
+    requires?: string[];
+    files?: Record<string, string>;
+    /** What they print, by their names. */
+    commands?: Record<string, string>;
+    /** Bytes that cannot be packed, and bytes that take no room when they are. */
+    padding?: number;
+    zeros?: number;
+  } = {},
 ): TestWheel {
   const module = name.replace(/[-.]+/g, '_');
   const info = `${module}-${version}.dist-info`;
@@ -26,6 +36,8 @@ export function makeWheel(
   const entries: Record<string, string | Buffer> = {
     [`${module}/__init__.py`]: `__version__ = ${JSON.stringify(version)}\n`,
     ...files,
+    ...commandFiles(module, info, commands),
+    ...(zeros > 0 ? { [`${module}/zeros.bin`]: Buffer.alloc(zeros) } : {}),
     ...(padding > 0 ? { [`${module}/padding.bin`]: noise(padding) } : {}),
     [`${info}/METADATA`]: metadata,
     [`${info}/WHEEL`]: 'Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n',
@@ -39,27 +51,41 @@ export function makeWheel(
   return { name, version, filename, content: makeZip(entries), metadata: Buffer.from(metadata) };
 }
 
-/** A zip file without compression (APPNOTE.TXT 4.3). */
+function commandFiles(module: string, info: string, commands: Readonly<Record<string, string>>) {
+  const names = Object.keys(commands);
+  if (names.length === 0) return {};
+  const functions = Object.values(commands).map((text, at) => `def run_${at}(): print(${JSON.stringify(text)})\n`);
+  const points = names.map((name, at) => `${name} = ${module}.commands:run_${at}\n`);
+  return {
+    [`${module}/commands.py`]: functions.join(''),
+    [`${info}/entry_points.txt`]: `[console_scripts]\n${points.join('')}`,
+  };
+}
+
+/** A zip file (APPNOTE.TXT 4.3); only what is all zeros is compressed. */
 function makeZip(entries: Readonly<Record<string, string | Buffer>>): Buffer {
   const local: Buffer[] = [];
   const central: Buffer[] = [];
   let at = 0;
   for (const [path, text] of Object.entries(entries)) {
     const [name, content] = [Buffer.from(path), Buffer.from(text)];
+    const isPacked = path.endsWith('/zeros.bin');
+    const stored = isPacked ? deflateRawSync(content) : content;
     // Version needed, flags, method, time, date, crc, sizes, lengths of name and extra.
     const common = Buffer.alloc(26);
     common.writeUInt16LE(20, 0);
+    common.writeUInt16LE(isPacked ? 8 : 0, 4);
     common.writeUInt16LE(0x21, 8);
     common.writeUInt32LE(crc32(content), 10);
-    common.writeUInt32LE(content.length, 14);
+    common.writeUInt32LE(stored.length, 14);
     common.writeUInt32LE(content.length, 18);
     common.writeUInt16LE(name.length, 22);
-    local.push(Buffer.from('PK\x03\x04'), common, name, content);
+    local.push(Buffer.from('PK\x03\x04'), common, name, stored);
     const rest = Buffer.alloc(14);
     rest.writeUInt32LE((0o100644 << 16) >>> 0, 6);
     rest.writeUInt32LE(at, 10);
     central.push(Buffer.from('PK\x01\x02\x14\x03', 'latin1'), common, rest, name);
-    at += 30 + name.length + content.length;
+    at += 30 + name.length + stored.length;
   }
   const directory = Buffer.concat(central);
   const end = Buffer.alloc(18);

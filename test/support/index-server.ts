@@ -10,6 +10,8 @@ export interface Offer {
   readonly metadata?: 'hashed' | 'bare' | 'none' | 'lie' | 'missing';
   readonly requiresPython?: string;
   readonly yanked?: string;
+  /** Bytes that the page says it has. */
+  readonly size?: number;
   /** Where the page says that the file is; by default at this server. */
   readonly href?: string;
   /** Keys of its JSON in place of those that the above make. */
@@ -200,7 +202,7 @@ function asJson(name: string, entries: readonly Entry[], status: ProjectStatus |
     filename: entry.file.filename,
     url: entry.offer.href ?? `../../files/${entry.file.filename}`,
     hashes: digestOf(entry.file.content, entry.offer.hash),
-    size: entry.file.content.length,
+    size: entry.offer.size ?? entry.file.content.length,
     'core-metadata': metadataOf(entry),
     ...(entry.offer.requiresPython ? { 'requires-python': entry.offer.requiresPython } : {}),
     yanked: entry.offer.yanked ?? false,
