@@ -10,6 +10,7 @@ from typing import Any
 
 import _ast
 
+import missing
 from paths import WORKSPACE
 
 MAX_TRACEBACK = 64 * 1024
@@ -30,9 +31,10 @@ _DENIALS = {
 
 
 def report(error: BaseException, tell: Callable[[dict[str, Any]], None]) -> None:
-    """Tells `{name, value, traceback, denied?, hint?}`.
+    """Tells `{name, value, traceback, denied?, hint?, missing?}`.
 
-    `denied` is the limit of the sandbox that stands behind it; `hint` is "notebook" for a script that is a cell.
+    `denied` is the limit of the sandbox that stands behind it; `hint` is "notebook" for a script that is a cell;
+    `missing` names the module that was not found, and the package that brings it.
     """
     text = "".join(traceback.format_exception(error))
     body: dict[str, Any] = {
@@ -44,7 +46,16 @@ def report(error: BaseException, tell: Callable[[dict[str, Any]], None]) -> None
         body["denied"] = denied
     if type(error) is SyntaxError and _is_cell(error):
         body["hint"] = "notebook"
+    if wanted := _missing(error):
+        body["missing"] = wanted
     tell(body)
+
+
+def _missing(error: BaseException) -> dict[str, Any] | None:
+    try:
+        return missing.find(error, _causes(error))
+    except Exception:  # noqa: BLE001 - the code may have replaced anything that this takes; the rest is told without it
+        return None
 
 
 def _is_cell(error: SyntaxError) -> bool:

@@ -17,7 +17,11 @@ def error(value: Any) -> Any:
         texts = {key: value[key] for key in ("name", "value", "traceback") if isinstance(value[key], str)}
     except (TypeError, KeyError):
         return None
-    more = {key: value[key] for key in ("denied", "hint") if isinstance(value.get(key), str)}
+    more: dict[str, Any] = {key: value[key] for key in ("denied", "hint") if isinstance(value.get(key), str)}
+    missing = value.get("missing")
+    if isinstance(missing, dict) and all(isinstance(missing.get(key), str) for key in ("module", "package")):
+        names = {key: missing[key] for key in ("module", "package")}
+        more["missing"] = {**names, "known": missing.get("known") is True}
     return {**texts, **more} if len(texts) == 3 else None
 
 

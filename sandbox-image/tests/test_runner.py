@@ -20,8 +20,10 @@ sys.path.insert(0, RUNNER)
 
 import feed  # noqa: E402
 import frames  # noqa: E402
+import missing  # noqa: E402
 from execution import Execution  # noqa: E402
 from installed import find_distributions  # noqa: E402
+from module_names import explain  # noqa: E402
 from runner import Runner  # noqa: E402
 
 
@@ -631,3 +633,17 @@ class InstalledTest(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+class ModuleNamesTest(unittest.TestCase):
+    def test_a_slip_of_the_pen_is_one_letter_or_two_in_the_wrong_order(self) -> None:
+        for slip in ("pandsa", "panda", "pandass", "pamdas"):
+            self.assertTrue(missing._nearly(slip, "pandas"), slip)
+        for other in ("pandas", "pan", "polars", "geopandas", "adnpas"):
+            self.assertFalse(missing._nearly(other, "pandas"), other)
+
+    def test_a_version_asks_for_the_project_of_that_name(self) -> None:
+        self.assertIsNotNone(explain("docx", "docx>0.1"))
+        self.assertIsNotNone(explain("docx", "docx; python_version == '3.13'"))
+        self.assertIsNone(explain("docx", "docx==0.2.4"))
+        self.assertIsNone(explain("cowsay", "cowsay"))

@@ -28,6 +28,8 @@ const reportSchema = z.union([
         denied: z.string().max(64).optional(),
         /** What kind of advice helps: "notebook" for a script in the syntax of notebooks. */
         hint: z.string().max(64).optional(),
+        /** The module that an import has not found, and the package that brings it. */
+        missing: z.object({ module: text, package: text, known: z.boolean() }).optional(),
       })
       .nullable(),
     files: z.array(z.object({ path: z.string().max(16_384), size: z.number().int().nonnegative() })).max(1000),

@@ -7,7 +7,10 @@ import type { ExecutionLimits } from './limits.ts';
 
 /** Rich results of one execution, in times the limit of one. */
 const RESULTS_IN_ALL = 4;
+const NAME = /^\w[\w.-]{0,99}$/;
 const NOTEBOOK_HINT = 'This is notebook syntax: pass context: "main" to run it.';
+
+type Missing = NonNullable<NonNullable<FullReport['error']>['missing']>;
 
 export interface ExecutePythonLimits extends ExecutionLimits {
   /** Bytes of code, and of stdin. */
@@ -43,9 +46,20 @@ export function toOutcome(end: ExecutionEnd, limit: ExecutionOutput['limit']) {
 function describeError({
   denied: _,
   hint,
+  missing,
   ...error
 }: NonNullable<FullReport['error']>): NonNullable<ExecutionOutput['error']> {
-  return hint === 'notebook' ? { ...error, hint: NOTEBOOK_HINT } : error;
+  const advice = hint === 'notebook' ? NOTEBOOK_HINT : missing && describeMissing(missing);
+  return advice === undefined ? error : { ...error, hint: advice };
+}
+
+/** Undefined where the sandbox, which is hostile, says no names. */
+function describeMissing({ module, package: name, known }: Missing): string | undefined {
+  if (!NAME.test(module) || !NAME.test(name)) return undefined;
+  const call = `call install_dependencies with packages ["${name}"]`;
+  if (known && module === name) return `The package ${name} is not installed: ${call}, then run this again.`;
+  if (known) return `The module ${module} comes with the package ${name}: ${call}, then run this again.`;
+  return `If the package ${name} of the index is meant, ${call}; a module of your own has to be a file in /workspace.`;
 }
 
 function nameOfSignal(number: number): string {
