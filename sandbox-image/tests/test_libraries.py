@@ -23,6 +23,12 @@ def size_of(encoded: str) -> tuple[int, int]:
     return image.size
 
 
+def picture_of(result: dict[str, Any]) -> Any:
+    from PIL import Image
+
+    return Image.open(io.BytesIO(base64.b64decode(result.get("png") or result["jpeg"])))
+
+
 @needs("pandas")
 class PandasTest(unittest.TestCase):
     def test_a_table_is_text_html_and_json(self) -> None:
@@ -175,6 +181,35 @@ class PillowTest(unittest.TestCase):
                 with self.subTest(mode=mode, size=size):
                     width, height = size_of(result["png"])
                     self.assertTrue(most * 0.9 <= width * height <= most, (width, height))
+
+    def test_numbers_of_any_size_are_shown_from_black_to_white(self) -> None:
+        displayed = run(
+            "from PIL import Image\n"
+            "import struct\n"
+            "inf, nan = float('inf'), float('nan')\n"
+            "def floats(*values): return Image.frombytes('F', (len(values), 1), struct.pack(f'{len(values)}f', *values))\n"
+            "display(floats(0, 0.5, 1), floats(nan, 1, 3, inf, -inf), floats(-3e38, 0, 3e38), floats(nan, nan))\n"
+            "display(Image.frombytes('I', (3, 1), struct.pack('3i', -2**31, 0, 2**31 - 1)))\n"
+            "display(Image.frombytes('I;16', (3, 1), struct.pack('3H', 0, 1000, 4000)))\n"
+            "display(Image.frombytes('I;16B', (2, 1), struct.pack('>2H', 5, 6)))\n"
+            "display(Image.new('F', (2, 1), 0.25), Image.new('I', (2, 1), 70_000), Image.new('I', (2, 1), 0))\n"
+        )
+        greys = [list(picture_of(result).convert("L").tobytes()) for result in displayed.results]
+        self.assertEqual(greys[:5], [[0, 128, 255], [0, 0, 255, 255, 0], [0, 128, 255], [0, 0], [0, 128, 255]])
+        self.assertEqual(greys[5:], [[0, 64, 255], [0, 255], [128, 128], [128, 128], [0, 0]])
+        self.assertEqual(displayed.stderr, "")
+
+    def test_large_numbers_keep_their_range_when_they_are_scaled_down(self) -> None:
+        displayed = run(
+            "import numpy\n"
+            "from PIL import Image\n"
+            "values = numpy.linspace(0, 1, 9_000_000, dtype='f4').reshape(3000, 3000); values[0, 0] = numpy.nan\n"
+            "display(Image.fromarray(values), Image.fromarray((values * 4095).astype('u2')))\n"
+        )
+        for result in displayed.results:
+            low, high = picture_of(result).getextrema()
+            self.assertTrue(low <= 1 and high >= 254, (low, high))
+            self.assertEqual(size_of(result["png" if "png" in result else "jpeg"]), (2000, 2000))
 
     def test_a_photo_is_a_jpeg_and_a_drawing_a_png(self) -> None:
         displayed = run(

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from . import grey
+
 MAX_PIXELS = 4_000_000
 MAX_SIDE = 8000
 """Of a picture in a result: readers refuse larger ones."""
@@ -15,8 +17,8 @@ MAX_ORIGINALS = 20
 """That one execution leaves behind."""
 _WORTHWHILE_JPEG = 200_000
 """Bytes of a png from which a jpeg is tried."""
-_SCALABLE_MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "F", "I")
-_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+_SCALABLE_MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV")
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 _MEMORY_FILES = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
@@ -53,6 +55,7 @@ def describe(image: Any) -> dict[str, Any]:
     if width <= 0 or height <= 0:
         return bundle
     scale = scale_of(width, height)
+    image = grey.whole(image)
     small = _as_png_takes_it(image if scale == 1 else _scale(image, scale))
     name, data = _encode(small)
     bundle[f"image/{name}"] = data
@@ -137,11 +140,15 @@ def _scale(image: Any, scale: float) -> Any:
     size = [max(1, int(side * scale)) for side in image.size]
     if image.mode in _SCALABLE_MODES:
         return image.resize(size, resample=1, reducing_gap=2.0)  # LANCZOS
+    if grey.is_of_numbers(image):
+        return image.resize(size, resample=4)  # BOX: no other stays within the range
     return image.resize(size, resample=0)  # NEAREST: no other keeps a palette
 
 
 def _as_png_takes_it(image: Any) -> Any:
-    return image if image.mode in _PNG_MODES else image.convert("L" if image.mode in ("F", "I") else "RGB")
+    if grey.is_of_numbers(image):
+        return grey.of(image)
+    return image if image.mode in _PNG_MODES else image.convert("RGB")
 
 
 def _free_memory() -> int:
