@@ -12,15 +12,16 @@ RUN set -eu; \
         || refuse "has Python $(python3 -Ic 'import platform; print(platform.python_version())')"; \
     python3 -Ic 'import pip' || refuse 'has no pip'
 WORKDIR /fetch
-COPY requirements-*.txt prepare-packages.py ./
+COPY requirements-*.txt ./
+COPY prepare prepare
 COPY access access
 RUN set -eu; \
     cat /etc/ssl/certs/ca-certificates.crt access/ca.crt > ca.crt || cp access/ca.crt ca.crt; \
     [ ! -s ca.crt ] || export PIP_CERT=/fetch/ca.crt; \
     PIP_CONFIG_FILE=/fetch/access/pip.conf python3 -m pip install --root=/packages --requirement=requirements-variant.txt \
-        --only-binary=:all: --ignore-installed --break-system-packages --root-user-action=ignore \
+        --only-binary=:all: --no-binary=odfpy --ignore-installed --break-system-packages --root-user-action=ignore \
         --no-compile --no-cache-dir --no-warn-script-location --disable-pip-version-check --progress-bar=off; \
-    python3 -IB prepare-packages.py /packages
+    python3 -IB prepare /packages
 
 FROM ${BASE}
 COPY --from=fetch /packages/ /

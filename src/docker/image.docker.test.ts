@@ -29,14 +29,14 @@ afterAll(async () => {
 function makeContext(files: Record<string, string>): string {
   const directory = mkdtempSync(join(tmpdir(), 'gbx-image-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));
-  mkdirSync(join(directory, 'runner'));
+  for (const folder of ['runner', 'prepare']) mkdirSync(join(directory, folder));
   const all = {
     'runner/__main__.py': directory,
     'requirements-data.txt': '',
     'requirements-slim.txt': '',
     'pip.conf': '',
     'uv.toml': '',
-    'prepare-packages.py': directory,
+    'prepare/__main__.py': directory,
     ...files,
   };
   for (const [name, content] of Object.entries(all)) writeFileSync(join(directory, name), content);

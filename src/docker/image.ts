@@ -22,7 +22,7 @@ type Variant = (typeof VARIANTS)[number];
 const SANDBOX_FILES = ['Dockerfile', 'runner'];
 const PACKAGES_FILES = [
   'packages.Dockerfile',
-  'prepare-packages.py',
+  'prepare',
   'pip.conf',
   'uv.toml',
   'requirements-slim.txt',
