@@ -55,6 +55,20 @@ class ResultsTest(unittest.TestCase):
             },
         )
 
+    def test_integers_beyond_2_53_keep_every_digit_as_text(self) -> None:
+        most = 2**53 - 1
+        result = run(
+            "large = 2**53\n"
+            "display({'text/plain': 'n', 'application/json': [large - 1, 1 - large, large, -large, {large: [large + 1]},\n"
+            "         10**5000, True, float(large), float('inf')]}, raw=True)\n"
+        ).only
+        self.assertEqual(
+            result["json"],
+            [most, -most, str(2**53), str(-(2**53)), {str(2**53): [str(2**53 + 1)]}, "1" + "0" * 5000, True, 2.0**53, None],
+        )
+        huge = run("display({'text/plain': 'n', 'application/json': {'n': 1 << 40_000_000}}, raw=True)").only
+        self.assertEqual(huge, {"text": "n", "truncated": ["json"]})
+
     def test_a_mime_bundle_of_an_object_goes_before_its_methods(self) -> None:
         result = run(
             "class Thing:\n"

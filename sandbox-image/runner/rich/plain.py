@@ -1,8 +1,11 @@
 """JSON of any object."""
 
+import sys
 from typing import Any
 
 MAX_DEPTH = 64
+_LARGEST = (1 << 53) - 1
+"""The largest integer that every reader of JSON takes as it is; JavaScript rounds those beyond."""
 
 
 class TooLarge(Exception):
@@ -12,8 +15,8 @@ class TooLarge(Exception):
 def plain(value: Any, room: int) -> Any:
     """The value as `json.dumps` takes it and any reader understands it.
 
-    NaN and infinities become null, times ISO 8601, keys and whatever else has no JSON form their `str`. Raises
-    TooLarge when it cannot be written in `room` bytes, before it has taken much more memory than that.
+    NaN and infinities become null, integers beyond 2^53 text, times ISO 8601, keys and whatever else has no JSON form
+    their `str`. Raises TooLarge when it cannot be written in `room` bytes, before it has taken much more memory than that.
     """
     return _Converter(room).convert(value, 0)
 
@@ -42,8 +45,7 @@ class _Converter:
             self._spend(len(value))
             return exact_text(value)
         if isinstance(value, int):
-            # Beyond 64 bits a reader's float would differ or overflow.
-            return int(value) if -(1 << 63) <= value < 1 << 64 else self._as_text(value)
+            return int(value) if -_LARGEST <= value <= _LARGEST else self._as_text(int(value))
         if isinstance(value, float):
             return float(value) if value - value == 0 else None
         if isinstance(value, dict):
@@ -68,6 +70,10 @@ class _Converter:
         return self.convert(key, 0) if isinstance(key, str) else self._as_text(key)
 
     def _as_text(self, value: Any) -> str:
+        if type(value) is int:
+            # Before they are worked out, which takes long for millions.
+            self._spend(value.bit_length() * 3 // 10)
+            return _digits(value)
         text = str(value)
         self._spend(len(text))
         return exact_text(text)
@@ -84,5 +90,15 @@ def _is_missing(value: Any) -> bool:
         return False
     try:
         return bool(value != value)
-    except TypeError:
+    except (TypeError, ArithmeticError):
         return True
+
+
+def _digits(value: int) -> str:
+    """All of them, however many: the interpreter has a limit for code that reads them from strangers."""
+    most = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        return str(value)
+    finally:
+        sys.set_int_max_str_digits(most)

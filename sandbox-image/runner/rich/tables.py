@@ -23,8 +23,8 @@ def describe(pandas: Any, value: Any) -> dict[str, Any] | None:
       with the first 100 rows and 50 columns;
     - of a series `{"name": label, "index": [label], "data": [cell], "rows": n}` with the first 100 rows.
 
-    A cell or label is a JSON value: NaN, NaT and infinities are null, times are ISO 8601, the labels of a MultiIndex
-    are lists, and what has no JSON form is its `str`, cut after 1000 characters.
+    A cell or label is a JSON value: NaN, NaT and infinities are null, integers beyond 2^53 text, times ISO 8601, the
+    labels of a MultiIndex lists, and what has no JSON form is its `str`, cut after 1000 characters.
     """
     is_frame = isinstance(value, pandas.DataFrame)
     if not is_frame and not isinstance(value, pandas.Series):
@@ -75,8 +75,9 @@ def _cell(value: Any) -> Any:
     if isinstance(value, str):
         return value if len(value) <= _MAX_CELL else f"{value[:_MAX_CELL]}…"
     try:
-        return plain(value, _MAX_CELL)
-    except TooLarge:
-        return f"{str(value)[:_MAX_CELL]}…"
+        try:
+            return plain(value, _MAX_CELL)
+        except TooLarge:
+            return f"{str(value)[:_MAX_CELL]}…"
     except Exception:  # noqa: BLE001 - the code's own object
         return None
