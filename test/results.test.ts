@@ -68,6 +68,51 @@ describe.each(KINDS)('in %s', (_kind, args) => {
     expect(shown.map(({ png, text }) => (png ? 'png' : text))).toEqual(['png', "'between'", 'png']);
   });
 
+  test('a figure that was shown can still be saved, is one result, and one with nothing in it is none', async () => {
+    const look = 'from PIL import Image\nprint(min(Image.open("chart.png").convert("L").tobytes()) < 100)\n';
+    const code = `${PLOT}plt.show()\nplt.savefig("chart.png")\n${look}plt.figure()`;
+    const { status, stdout, stderr, results = [] } = await run(code);
+    expect({ status, stdout, stderr }).toEqual({ status: 'ok', stdout: 'True\n', stderr: '' });
+    expect(results.map((result) => Object.keys(result).sort())).toEqual([['png', 'text']]);
+    expect((await run('import matplotlib.pyplot as plt')).results).toBeUndefined();
+  });
+
+  test('a printed table, and the text of one, has every column up to 20', async () => {
+    const code = [
+      'import pandas as pd',
+      'table = pd.DataFrame([range(20)], columns=[f"a_long_name_{n}" for n in range(20)])',
+      'print(table.head())',
+      'table',
+    ].join('\n');
+    const { stdout, results = [] } = await run(code);
+    for (const text of [stdout, String(results[0]?.['text'])]) expect(text.match(/a_long_name_\d+/g)).toHaveLength(20);
+  });
+
+  test('integers beyond 2^53 keep every digit in json', async () => {
+    const code = 'import pandas as pd\npd.DataFrame({"id": [1234567890123456789, 5], "n": [2**53 - 1, -(2**53)]})';
+    const [table] = await show(code);
+    expect(table?.json).toMatchObject({
+      data: [
+        ['1234567890123456789', 9007199254740991],
+        [5, '-9007199254740992'],
+      ],
+    });
+    const [shown] = await show('display({"application/json": {"a": [10**30, float("nan")]}}, raw=True)');
+    expect(shown?.json).toEqual({ a: [`1${'0'.repeat(30)}`, null] });
+  });
+
+  test('bars that libraries draw for notebooks are text, in their last state', async () => {
+    const code = [
+      'from tqdm.notebook import tqdm',
+      'from tqdm.auto import trange',
+      'for _ in tqdm(range(3)): pass',
+      'for _ in trange(40, mininterval=0): pass',
+    ].join('\n');
+    const { status, stderr, results } = await run(code);
+    expect({ status, results }).toEqual({ status: 'ok', results: undefined });
+    expect(stderr).toMatch(/^100%\|█+\| 3\/3 \[.*\]\n100%\|█+\| 40\/40 \[.*\]\n$/);
+  });
+
   test('a picture of PIL, HTML, and an object that knows its HTML are what they are', async () => {
     const code = [
       'from PIL import Image',

@@ -12,6 +12,7 @@ from _thread import RLock
 from collections.abc import Iterable
 from typing import Any
 
+import defaults
 import loading
 from paths import WORKSPACE
 from result_pipe import ResultPipe
@@ -46,7 +47,7 @@ def display(*objects: Any, raw: bool = False, **_options: Any) -> None:
 
 def show(value: Any, *, last: bool = False) -> None:
     """Publishes an object; as the last expression's value only if it is one."""
-    if last and value is None:
+    if last and (value is None or _is_empty_figure(value)):
         return
     if not _is_open():
         print(repr(value))
@@ -69,12 +70,12 @@ def publish(bundle: dict[str, Any]) -> None:
 
 
 def finish() -> None:
-    """After the code: publishes and closes the figures left open, and says how many results were left out."""
+    """After the code: publishes the figures left open, and says how many results were left out."""
     if _pipe is None or not _pipe.is_own():
         return
     try:
         if "matplotlib._pylab_helpers" in sys.modules:
-            _publish_all(_rich().figures.take_open(close=True))
+            _publish_all(_rich().pyplot.take_open(ends=True))
     except BaseException:  # noqa: BLE001 - the code has ended; what is wrong with its figures is no longer its affair
         pass
     try:
@@ -87,6 +88,11 @@ def _is_open() -> bool:
     return _pipe is not None and _pipe.is_own()
 
 
+def _is_empty_figure(value: Any) -> bool:
+    figure: Any = sys.modules.get("matplotlib.figure")
+    return figure is not None and isinstance(value, figure.Figure) and _rich().figures.is_empty(value)
+
+
 def _publish_all(bundles: Iterable[dict[str, Any]]) -> None:
     for bundle in bundles:
         publish(bundle)
@@ -96,23 +102,14 @@ def _rich() -> Any:
     global _loaded
     with _loading:
         if _loaded is None:
-            package: Any = loading.load_package("rich", ("figures", "fitting", "formats", "pictures"))
+            package: Any = loading.load_package("rich", ("figures", "fitting", "formats", "pictures", "pyplot"))
             package.pictures.workspace = WORKSPACE
             _loaded = package
     return _loaded
 
 
 def _patch_pyplot(pyplot: Any) -> None:
-    original = pyplot.show
-
-    def show(*arguments: Any, **options: Any) -> Any:
-        """Publishes every open figure as a result, and closes it unless `block` is False."""
-        if not _is_open():
-            return original(*arguments, **options)
-        block = options.get("block", arguments[0] if arguments else None)
-        return _publish_all(_rich().figures.take_open(close=block is not False))
-
-    pyplot.show = show
+    _rich().pyplot.patch(pyplot, _is_open, _publish_all)
 
 
 def _patch_backend_bases(backend_bases: Any) -> None:
@@ -168,5 +165,8 @@ _PATCHES: dict[str, loading.Patch] = {
     "altair": _patch_altair,
     "matplotlib.backend_bases": _patch_backend_bases,
     "matplotlib.pyplot": _patch_pyplot,
+    "pandas": defaults.for_pandas,
     "plotly.io._renderers": _patch_plotly,
+    "polars": defaults.for_polars,
+    "tqdm.notebook": defaults.for_tqdm_notebook,
 }

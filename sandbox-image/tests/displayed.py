@@ -13,7 +13,7 @@ _PROGRAM = """
 import os, sys
 sys.path.insert(0, {runner!r})
 import results
-for name in ("results", "result_pipe", "loading", "paths"):
+for name in ("results", "result_pipe", "defaults", "loading", "paths"):
     sys.modules.pop(name)
 sys.path[0] = os.getcwd()
 results.open({descriptor}, {limit}, {total})

@@ -75,6 +75,41 @@ class PandasTest(unittest.TestCase):
         self.assertEqual(displayed.results[1]["json"]["columns"], [["a", 1]])
         self.assertEqual(displayed.results[2]["json"]["rows"], 0)
 
+    def test_a_printed_table_and_the_text_of_one_have_every_column_up_to_20(self) -> None:
+        displayed = run(
+            "import pandas as pd\n"
+            "table = pd.DataFrame([range(21)], columns=[f'a_long_name_{n}' for n in range(21)])\n"
+            "print(table.iloc[:, :20]); display(table.iloc[:, :20]); print('---'); print(table); display(table)\n"
+            "pd.set_option('display.max_columns', 4); print('---'); print(table)\n"
+        )
+        whole, cut, chosen = displayed.stdout.split("---")
+        for text in (whole, displayed.results[0]["text"], displayed.results[0]["html"]):
+            self.assertTrue(all(f"a_long_name_{n}" in text for n in range(20)), text)
+        for text in (cut, displayed.results[1]["text"]):
+            self.assertIn("...", text)
+            self.assertIn("a_long_name_20", text)
+            self.assertNotIn("a_long_name_10", text)
+        self.assertNotIn("a_long_name_2 ", chosen)
+
+    def test_integers_beyond_2_53_keep_every_digit_wherever_they_stand(self) -> None:
+        displayed = run(
+            "import numpy as np, pandas as pd\n"
+            "n = 1234567890123456789\n"
+            "display(pd.DataFrame({n: [n, n + 1], 'm': [7, -9007199254740993]}, index=[n, -n]))\n"
+            "display(pd.Series([n, None, 5], dtype='Int64', name=n))\n"
+            "display(pd.DataFrame([[{'a': [n]}, np.uint64(2**64 - 1), 10**500, 10**5000]],\n"
+            "                     index=pd.MultiIndex.from_tuples([(n, 'x')])))\n"
+        )
+        first, second, third = (result["json"] for result in displayed.results)
+        n = "1234567890123456789"
+        self.assertEqual(
+            (first["columns"], first["index"], first["data"]),
+            ([n, "m"], [n, f"-{n}"], [[n, 7], ["1234567890123456790", "-9007199254740993"]]),
+        )
+        self.assertEqual((second["name"], second["data"]), (n, [n, None, 5]))
+        self.assertEqual(third["index"], [[n, "x"]])
+        self.assertEqual(third["data"][0][:3], [{"a": [n]}, str(2**64 - 1), "1" + "0" * 500])
+
     def test_cells_of_any_kind_are_json(self) -> None:
         result = run(
             "import datetime, decimal, numpy as np, pandas as pd\n"
@@ -92,14 +127,67 @@ class PandasTest(unittest.TestCase):
 
 @needs("matplotlib")
 class MatplotlibTest(unittest.TestCase):
-    def test_show_publishes_every_open_figure_and_closes_it(self) -> None:
+    def test_show_publishes_every_open_figure(self) -> None:
         displayed = run(
             "import matplotlib.pyplot as plt\n"
-            "plt.plot([1, 2]); plt.figure(); plt.plot([2, 1]); plt.show(); print(plt.get_fignums())\n"
+            "plt.plot([1, 2]); plt.figure(); plt.plot([2, 1]); plt.show()\n"
         )
         self.assertEqual([result["text"] for result in displayed.results], ["<Figure size 640x480 with 1 Axes>"] * 2)
         self.assertTrue(all(size_of(result["png"])[0] > 400 for result in displayed.results))
-        self.assertEqual((displayed.stdout, displayed.stderr), ("[]\n", ""))
+        self.assertEqual((displayed.stdout, displayed.stderr), ("", ""))
+
+    def test_a_figure_that_was_shown_can_still_be_saved_and_is_one_result(self) -> None:
+        for save in ("plt.savefig(file)", "plt.gcf().savefig(file, dpi=30)", "plt.figure(1); plt.savefig(file)"):
+            with self.subTest(save=save):
+                displayed = run(
+                    "import io, matplotlib.pyplot as plt, numpy as np\n"
+                    "from PIL import Image\n"
+                    "plt.bar(['north', 'south'], [3, 4]); plt.show()\n"
+                    f"file = io.BytesIO(); {save}\n"
+                    "print((np.array(Image.open(file).convert('L')) < 128).mean() > 0.1)\n"
+                )
+                self.assertEqual((displayed.stdout, displayed.stderr, len(displayed.results)), ("True\n", "", 1))
+
+    def test_what_is_plotted_after_a_figure_was_shown_is_in_another(self) -> None:
+        displayed = run(
+            "import matplotlib.pyplot as plt, pandas as pd\n"
+            "def lines(): print([len(axes.lines) for axes in plt.gcf().axes], end=' ')\n"
+            "plt.plot([1, 2]); plt.show(); lines()\n"
+            "plt.plot([1, 2]); plt.title('b'); plt.show(); lines()\n"
+            "plt.clf(); plt.plot([2, 1]); plt.show(); lines()\n"
+            "pd.Series([1, 2]).plot(); plt.show(); lines()\n"
+            "plt.figure(1, figsize=(3, 3)); plt.plot([1, 2]); plt.show(); lines()\n"
+            "plt.figure(1); plt.close(); plt.cla()\n"
+        )
+        self.assertEqual(displayed.stdout, "[1] " * 5)
+        self.assertEqual((len(displayed.results), displayed.stderr), (5, ""))
+
+    def test_a_figure_of_an_earlier_cell_can_be_saved_and_is_not_shown_again(self) -> None:
+        displayed = run(
+            "import io, matplotlib.pyplot as plt\n"
+            "plt.plot([1, 2]); results.finish()\n"
+            "first, second = io.BytesIO(), io.BytesIO(); plt.savefig(first); results.finish()\n"
+            "plt.plot([1, 2]); plt.savefig(second); results.finish()\n"
+            "print(first.getvalue() == second.getvalue(), len(plt.gcf().axes)); results.finish()\n"
+        )
+        self.assertEqual((displayed.stdout, len(displayed.results)), ("True 0\n", 2))
+
+    def test_many_figures_that_were_shown_stay_few_and_give_no_warning(self) -> None:
+        displayed = run(
+            "import matplotlib.pyplot as plt\n"
+            "for number in range(25): plt.figure(figsize=(1, 1)); plt.plot([number]); plt.show()\n"
+            "print(len(plt.get_fignums()) < 15)\n"
+        )
+        self.assertEqual((displayed.stdout, displayed.stderr, len(displayed.results)), ("True\n", "", 25))
+
+    def test_a_figure_with_nothing_in_it_is_no_result(self) -> None:
+        displayed = run(
+            "import matplotlib.pyplot as plt\n"
+            "plt.figure(); plt.show(); plt.figure().add_subfigure(plt.GridSpec(1, 1)[0]); results.show(plt.figure(), last=True)\n"
+        )
+        self.assertEqual((displayed.results, displayed.stderr), ([], ""))
+        displayed = run("import matplotlib.pyplot as plt\nplt.figure().text(0.5, 0.5, 'text')\n")
+        self.assertIn("png", displayed.only)
 
     def test_a_figure_left_open_is_published_after_an_exception_too(self) -> None:
         displayed = run("import matplotlib.pyplot as plt\nplt.plot([1, 2])\n1 / 0\n")
@@ -241,6 +329,23 @@ class IPythonTest(unittest.TestCase):
         formats = [sorted(set(result) - {"text"}) for result in displayed.results]
         self.assertEqual(formats, [["html"], ["markdown"], ["json"], ["latex"], ["svg"], ["html"], [], []])
         self.assertEqual((displayed.stdout, displayed.stderr), ("", ""))
+
+
+@needs("tqdm")
+class TqdmTest(unittest.TestCase):
+    def test_bars_for_notebooks_are_text(self) -> None:
+        displayed = run(
+            "from tqdm.notebook import tqdm, trange, tqdm_notebook\n"
+            "from tqdm.auto import tqdm as automatic\n"
+            "for _ in tqdm(range(3), desc='one', display=True): pass\n"
+            "for _ in trange(4, desc='two'): pass\n"
+            "with tqdm_notebook(total=5, desc='three') as bar: bar.update(5)\n"
+            "for _ in automatic(range(6), desc='four'): pass\n"
+        )
+        for name, total in (("one", 3), ("two", 4), ("three", 5), ("four", 6)):
+            self.assertRegex(displayed.stderr, rf"{name}: 100%\|█+\| {total}/{total}")
+        self.assertNotIn("Warning", displayed.stderr)
+        self.assertEqual((displayed.code, displayed.results), (0, []))
 
 
 @needs("plotly")

@@ -1,9 +1,7 @@
 """Figures of matplotlib as png."""
 
 import io
-import sys
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 from . import pictures
@@ -15,32 +13,39 @@ _MAX_GROWTH = 2.0
 _LEAST_DPI = 50.0
 """At which letters can still be read."""
 
-_shown: "weakref.WeakSet[Any]" = weakref.WeakSet()
-
-
-def take_open(*, close: bool) -> Iterator[dict[str, Any]]:
-    """The mime bundles of pyplot's open figures, without those that were published as they are now."""
-    helpers: Any = sys.modules["matplotlib._pylab_helpers"]
-    for manager in helpers.Gcf.get_all_fig_managers():
-        figure = manager.canvas.figure
-        try:
-            if figure not in _shown or figure.stale:
-                yield describe(figure)
-        finally:
-            if close:
-                helpers.Gcf.destroy(manager)
+_published: "weakref.WeakKeyDictionary[Any, int]" = weakref.WeakKeyDictionary()
+"""Of each figure, what tells its last picture from others."""
 
 
 def describe(figure: Any) -> dict[str, Any]:
-    """The mime bundle of a figure; only text when it cannot be drawn."""
+    """The mime bundle of a figure; only text when it cannot be drawn, or holds nothing."""
     bundle: dict[str, Any] = {"text/plain": repr(figure)}
+    if is_empty(figure):
+        return bundle
     try:
         bundle |= _draw(figure)
     except Exception as error:  # noqa: BLE001 - the code's own artists, fonts and formulas
         bundle["text/plain"] += f" could not be drawn: {type(error).__name__}: {error}"
-    _shown.add(figure)
+    _published[figure] = hash((bundle["text/plain"], bundle.get("image/png")))
     figure.stale = False
     return bundle
+
+
+def describe_changed(figure: Any) -> dict[str, Any] | None:
+    """The mime bundle of a figure that looks otherwise than when it was published; None if there is nothing new."""
+    before = _published.get(figure)
+    if before is not None and (not figure.stale or not any(axes.has_data() for axes in figure.axes)):
+        # Cleared, to be drawn anew.
+        return None
+    if is_empty(figure):
+        return None
+    bundle = describe(figure)
+    return None if _published[figure] == before else bundle
+
+
+def is_empty(figure: Any) -> bool:
+    """Whether there is nothing in it: no axes, text or anything else."""
+    return all(child is figure.patch or child in figure.subfigs and is_empty(child) for child in figure.get_children())
 
 
 def _draw(figure: Any) -> dict[str, Any]:
