@@ -8,8 +8,8 @@ const TYPES: Readonly<Record<BodyType, { readonly pattern: RegExp; readonly how:
     how: 'Send JSON with the header "Content-Type: application/json".',
   },
   tar: {
-    pattern: /^application\/x-tar$/,
-    how: 'Send a tar, uncompressed, with the header "Content-Type: application/x-tar".',
+    pattern: /^application\/(tar|x-tar|x-gtar|x-tgz|x-compressed-tar|x-gtar-compressed|gzip|x-gzip)$/,
+    how: 'Send a tar, as it is or in gzip, with the header "Content-Type: application/x-tar".',
   },
   form: {
     pattern: /^multipart\/form-data$/,
@@ -43,8 +43,18 @@ export function howTaken(request: Request, { method, takes = method === 'POST' ?
   return taken === 'json' ? 'text' : 'stream';
 }
 
+/** Whether a body says that it is a tar; whether it is in gzip, it says by itself. */
+export function isTar(request: Request): boolean {
+  return TYPES.tar.pattern.test(mediaType(request) ?? '');
+}
+
+/** Whether a body does not say what it is. */
+export function isUntyped(request: Request): boolean {
+  return (mediaType(request) ?? 'application/octet-stream') === 'application/octet-stream';
+}
+
 /** The type of a body without its parameters. */
-export function mediaType(request: Request): string | undefined {
+function mediaType(request: Request): string | undefined {
   return request.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase() || undefined;
 }
 

@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
-import { mediaType, refuseEncoded } from './body-type.ts';
+import { refuseEncoded } from './body-type.ts';
 import type { Env } from './env.ts';
 
 const DECODER = new TextDecoder('utf-8', { fatal: true });
@@ -48,11 +48,6 @@ function watchForStall(c: Context<Env>, stallMs: number): Disposable & { readonl
     seen = socket?.bytesRead;
   }, stallMs);
   return { ended: promise, [Symbol.dispose]: () => clearInterval(timer) };
-}
-
-/** Whether a tar is sent. */
-export function isTar(c: Context<Env>): boolean {
-  return mediaType(c.req.raw) === 'application/x-tar';
 }
 
 async function readCounting(request: Request, maxBytes: number): Promise<Uint8Array> {

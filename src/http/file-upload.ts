@@ -2,7 +2,8 @@ import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import type { Conditions, SessionFiles } from '../sandbox/files.ts';
 import { tellReset } from '../tools/fields.ts';
-import { isTar, type RequestBody } from './body.ts';
+import type { RequestBody } from './body.ts';
+import { isTar, isUntyped } from './body-type.ts';
 import type { Env } from './env.ts';
 import { conditionsToChange, hasConditions, toETag } from './preconditions.ts';
 import { isSet } from './query.ts';
@@ -16,6 +17,8 @@ export interface Upload {
 /** What is to become of a body. */
 export interface UploadPlan {
   readonly unpacks: boolean;
+  /** Whether a body of nothing makes an empty folder. */
+  readonly makesFolder: boolean;
   readonly conditions: Conditions | undefined;
 }
 
@@ -23,13 +26,20 @@ export interface UploadPlan {
 export function planUpload(c: Context<Env>, path: string): UploadPlan {
   const { headers } = c.req.raw;
   if (headers.has('content-range')) throw isPart();
-  const unpacks = isArchive(c);
+  const asked = isSet(c, 'unpack');
+  if (asked && !isTar(c.req.raw))
+    throw new GloveboxError('unsupported_media_type', 'Only a tar can be unpacked.', {
+      hint: 'Send it, as it is or in gzip, with the header "Content-Type: application/x-tar".',
+    });
+  // A name with a slash at its end is a folder's, so that what has no other type can only be a tar.
+  const isFolder = path === '' || path.endsWith('/');
+  const unpacks = asked || (isFolder && (isTar(c.req.raw) || isUntyped(c.req.raw)));
   if (unpacks && hasConditions(headers))
     throw new GloveboxError('invalid_input', 'Conditions hold of single files, and a tar may have several.', {
       hint: 'Leave out If-Match, If-None-Match and If-Unmodified-Since.',
     });
-  if (!unpacks && (path === '' || path.endsWith('/'))) throw isFolder();
-  return { unpacks, conditions: unpacks ? undefined : conditionsToChange(headers) };
+  if (!unpacks && isFolder) throw needsName();
+  return { unpacks, makesFolder: isFolder && !asked, conditions: unpacks ? undefined : conditionsToChange(headers) };
 }
 
 /**
@@ -40,10 +50,13 @@ export async function receive(
   c: Context<Env>,
   files: SessionFiles,
   body: RequestBody,
-  { sessionId, path, maxBytes, unpacks, conditions }: Upload & UploadPlan,
+  { sessionId, path, maxBytes, unpacks, makesFolder, conditions }: Upload & UploadPlan,
 ): Promise<Response> {
   if (unpacks) {
-    const { end, ...unpacked } = await files.unpack(path, body.chunks(maxBytes), maxBytes);
+    const isEmpty = makesFolder && body.declared === 0;
+    const { end, ...unpacked } = isEmpty
+      ? await files.makeFolder(path)
+      : await files.unpack(path, body.chunks(maxBytes), maxBytes);
     return c.json({ session_id: sessionId, path: path || '.', ...unpacked, ...tellReset(end) }, 201);
   }
   const size = body.declared;
@@ -63,16 +76,6 @@ function withoutCreate({ none_match: noneMatch, ...others }: Conditions): Condit
   return noneMatch === undefined || noneMatch === '*' ? others : { ...others, none_match: noneMatch };
 }
 
-/** Whether a folder is to be made of the body rather than a file. */
-function isArchive(c: Context<Env>): boolean {
-  const asked = isSet(c, 'unpack');
-  if (asked && !isTar(c))
-    throw new GloveboxError('unsupported_media_type', 'Only a tar can be unpacked.', {
-      hint: 'Send it uncompressed, with the header "Content-Type: application/x-tar".',
-    });
-  return isTar(c) && (asked || new URL(c.req.url).pathname.endsWith('/'));
-}
-
 /** Stored as a whole file, a part would take the place of all of it. */
 function isPart(): GloveboxError {
   return new GloveboxError('invalid_input', 'A part of a file (Content-Range) is not taken.', {
@@ -80,7 +83,7 @@ function isPart(): GloveboxError {
   });
 }
 
-function isFolder(): GloveboxError {
+function needsName(): GloveboxError {
   return new GloveboxError('invalid_input', 'A file needs a name that does not end in a slash.', {
     hint: 'To fill a folder, POST a form of files, or send a tar with the header "Content-Type: application/x-tar".',
   });

@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import type { Sessions } from '../sandbox/sessions.ts';
-import { isTar } from './body.ts';
+import { isTar } from './body-type.ts';
 import type { Env, Route } from './env.ts';
 import { parseJsonObject } from './json.ts';
 import { jsonResponse, schemaRef, sessionParameter } from './openapi-parts.ts';
@@ -36,7 +36,7 @@ export function sessionRoutes(options: ImportOptions): Route[] {
       },
       takes: ['json', 'tar'],
       handle: async (c) => {
-        const { session, created } = isTar(c)
+        const { session, created } = isTar(c.req.raw)
           ? { session: await importSession(c, options), created: true }
           : await makeSession(c, sessions);
         const Location = `/sessions/${encodeURIComponent(session.session_id)}`;
