@@ -481,6 +481,7 @@ describe('a session as a file', () => {
     const expected = await told('here');
     const sent = await fetch(`${server.url}/sessions/here/archive`);
     expect([sent.status, sent.headers.get('content-type')]).toEqual([200, 'application/x-tar']);
+    expect(sent.headers.get('x-left-out')).toBe('out');
     const tar = Buffer.from(await sent.arrayBuffer());
     const made = await fetch(`${server.url}/sessions?name=there`, { method: 'POST', headers: TAR, body: tar });
     expect([made.status, await made.json()]).toMatchObject([201, { session_id: 'there' }]);

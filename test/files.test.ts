@@ -381,6 +381,7 @@ describe('a folder', () => {
     const expected = { a: '1', 'b/': '', 'b/l': '../a', 'b/é\n': '22' };
     const got = await get('packed', {}, '?format=tar');
     expect(got.headers.get('content-disposition')).toContain('packed.tar');
+    expect(got.headers.get('x-left-out')?.split(', ').sort()).toEqual(['f', 'out']);
     expect(await untar(await bytesOf(got))).toMatchObject(expected);
     expect(
       Object.keys(await untar(await bytesOf(await get('packed', { accept: 'application/x-tar' })))).sort(),
@@ -438,6 +439,22 @@ os.chmod("TOP/d/closed", 0o700)`;
       );
       expect((await remove(`tar${at}`, '?recursive=1')).status).toBe(204);
     }
+    const tar = await tarOf({ name: 'a', content: 'a' });
+    for (const type of ['', 'application/octet-stream', 'application/gzip', 'application/x-tar']) {
+      const sent = await put('by-slash/', tar, type === '' ? {} : { 'content-type': type });
+      expect([sent.status, await sent.json()]).toMatchObject([201, { path: 'by-slash/', files: 1 }]);
+    }
+    expect((await put('by-slash/empty/', Buffer.alloc(0))).status).toBe(201);
+    expect((await list('?path=by-slash')).files.map(({ path, type }) => [path, type])).toEqual([
+      ['by-slash/a', 'file'],
+      ['by-slash/empty', 'directory'],
+    ]);
+    expect((await remove('by-slash', '?recursive=1')).status).toBe(204);
+    expect(await refusal(put('no-tar/', Buffer.from('text')))).toMatchObject({
+      status: 400,
+      message: expect.stringContaining('tar'),
+    });
+    expect(await refusal(put('no-tar/', 'text', { 'content-type': 'text/plain' }))).toMatchObject({ status: 400 });
     const broken = await refusal(put('broken', Buffer.from('1f8b0800', 'hex'), TAR, '?unpack=1'));
     expect(broken).toMatchObject({ status: 400, message: expect.stringContaining('gzip is broken or cut off') });
   });

@@ -12,6 +12,7 @@ import stat
 import time
 from typing import Any
 
+from file_names import LeftOut
 from file_stream import CHUNK, Input, Refusing, answer, send, write_sparse
 from file_tree import LONGEST_PATH, Refused, Tree, describe, refusal_of, split_path
 from paths import OWN_IN_TMP, TMP, WORKSPACE
@@ -39,7 +40,12 @@ class Place:
     def names(self, path: str) -> list[str]:
         return split_path(path[len(self.prefix) :], self.tree.root)
 
-    def leaves_out(self, names: list[str], kind: int) -> bool:
+    def leave_out(self, names: list[str], left_out: LeftOut) -> None:
+        """Takes note of what is not kept of the workspace; /tmp is for passing things."""
+        if not self.prefix:
+            left_out.add(self.path(names))
+
+    def is_own(self, names: list[str], kind: int) -> bool:
         return bool(self.prefix) and len(names) == 1 and kind == stat.S_IFDIR and bool(OWN_IN_TMP.fullmatch(names[0]))
 
 
@@ -59,14 +65,15 @@ def main(request: dict[str, Any], root: str = WORKSPACE, tmp: str = TMP) -> None
 def save(places: list[Place], request: dict[str, Any]) -> None:
     """Takes lines `{path, mark}` of the files that are known; sends all there is.
 
-    The answer counts what could not be read, or is nothing that lasts, as `unreadable` and `passing`.
+    The end counts what could not be read, or is nothing that lasts, as `unreadable` and `passing`, and names it.
     """
     _yield_processor()
     known = _take_known(Input(0))
     entries: list[Entry] = []
     counts = {"unreadable": 0, "passing": 0}
+    left_out = LeftOut()
     for place in places:
-        _collect(place, request["max_entries"], entries, counts)
+        _collect(place, request["max_entries"], entries, counts, left_out)
     total = sum(status.st_size for *_, status in entries if stat.S_ISREG(status.st_mode))
     if total > request["max_bytes"]:
         raise Refused("too_large", f"The workspace holds {total} bytes, more than the {request['max_bytes']} that are kept.")
@@ -79,10 +86,11 @@ def save(places: list[Place], request: dict[str, Any]) -> None:
             raise
         except (PermissionError, Refused):
             counts["unreadable"] += 1
+            entry[0].leave_out(entry[1], left_out)
         except OSError:
             # Gone meanwhile, or something else now.
             continue
-    answer({"end": True, **counts})
+    answer({"end": True, **counts, "left_out": left_out.told()})
 
 
 def _yield_processor() -> None:
@@ -101,7 +109,7 @@ def _take_known(source: Input) -> dict[str, str]:
     return known
 
 
-def _collect(place: Place, most: int, found: list[Entry], counts: dict[str, int]) -> None:
+def _collect(place: Place, most: int, found: list[Entry], counts: dict[str, int], left_out: LeftOut) -> None:
     """Everything below a place, folders before what is in them."""
     folders: list[list[str]] = [[]]
     while folders:
@@ -112,13 +120,15 @@ def _collect(place: Place, most: int, found: list[Entry], counts: dict[str, int]
                     names = [*folder, entry.name]
                     status = entry.stat(follow_symlinks=False)
                     kind = stat.S_IFMT(status.st_mode)
-                    if place.leaves_out(names, kind):
+                    if place.is_own(names, kind):
                         continue
                     if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
                         counts["passing"] += 1
+                        place.leave_out(names, left_out)
                         continue
                     if len(os.fsencode(place.path(names))) > LONGEST_PATH:
                         counts["unreadable"] += 1
+                        place.leave_out(names, left_out)
                         continue
                     found.append((place, names, status))
                     if len(found) > most:
@@ -131,6 +141,7 @@ def _collect(place: Place, most: int, found: list[Entry], counts: dict[str, int]
             if isinstance(error, Refused) and error.code == "too_large":
                 raise
             counts["unreadable"] += 1
+            place.leave_out(folder, left_out)
 
 
 def _send_entry(entry: Entry, known: dict[str, str], first: dict[tuple[int, int], str]) -> None:
@@ -168,7 +179,7 @@ def _mark(status: os.stat_result) -> str:
 
 def _send_file(tree: Tree, names: list[str], path: str) -> None:
     """Exactly as long as announced: what a writer cuts off meanwhile is sent as zeros, and sent again the next time."""
-    descriptor = _open(tree, names)
+    descriptor = tree.open_closed_file(names)
     try:
         status = os.fstat(descriptor)
         answer({**_describe(path, status), "mark": _mark(status)})
@@ -179,20 +190,6 @@ def _send_file(tree: Tree, names: list[str], path: str) -> None:
             left -= len(data)
     finally:
         os.close(descriptor)
-
-
-def _open(tree: Tree, names: list[str]) -> int:
-    try:
-        return tree.open_file(names)
-    except PermissionError:
-        # The owner may still let themselves in, for a moment.
-        with tree.folder(names[:-1]) as parent:
-            mode = stat.S_IMODE(os.stat(names[-1], dir_fd=parent, follow_symlinks=False).st_mode)
-            os.chmod(names[-1], mode | 0o400, dir_fd=parent)
-            try:
-                return tree.open_file(names)
-            finally:
-                os.chmod(names[-1], mode, dir_fd=parent)
 
 
 def restore(workspace: Place, passing: Place) -> None:

@@ -9,29 +9,32 @@ import stat
 import sys
 from typing import Any
 
+from file_names import LeftOut
 from file_stream import CHUNK, Input, answer, send
 from file_tree import LONGEST_PATH, Refused, Tree, describe, quote, refusal_of, split_path, stays_inside
 from incoming import Incoming, passing_name, unlink_if_there
 
 HIDDEN = (".glovebox", ".local")
 """In the workspace for the product's and the packages' sake: left out unless asked for by path."""
+DEEPEST = 64
+"""Folders on the way to an entry, as src/archive/entry.ts takes them."""
 
 
 def pack(tree: Tree, top: list[str], max_entries: int, max_bytes: int) -> None:
-    """Sends a folder's files, folders and the links that stay inside; anything else is counted and left out."""
-    entries, skipped = _collect(tree, top, max_entries)
+    """Sends a folder's files, folders and the links that stay inside; anything else is named and left out."""
+    left_out = LeftOut()
+    entries = _collect(tree, top, max_entries, left_out)
     total = sum(status.st_size for _, status in entries if stat.S_ISREG(status.st_mode))
     if total > max_bytes:
         raise Refused("too_large", f"The folder holds {total} bytes, more than the {max_bytes} that are packed.")
-    answer({"ok": True, "entries": len(entries), "size": total, "skipped": skipped})
+    answer({"ok": True, "entries": len(entries), "size": total, "left_out": left_out.told()})
     for names, status in entries:
         max_bytes -= _send_entry(tree, top, names, status, max_bytes)
     answer({"end": True})
 
 
-def _collect(tree: Tree, top: list[str], most: int) -> tuple[list[tuple[list[str], os.stat_result]], int]:
+def _collect(tree: Tree, top: list[str], most: int, left_out: LeftOut) -> list[tuple[list[str], os.stat_result]]:
     found: list[tuple[list[str], os.stat_result]] = []
-    skipped = 0
     folders = [top]
     while folders:
         folder = folders.pop()
@@ -41,28 +44,33 @@ def _collect(tree: Tree, top: list[str], most: int) -> tuple[list[tuple[list[str
                 for entry in entries:
                     names = [*folder, entry.name]
                     status = entry.stat(follow_symlinks=False)
-                    kind = stat.S_IFMT(status.st_mode)
                     if names[0] in HIDDEN and not top:
                         continue
-                    too_long = len(os.fsencode("/".join(names))) > LONGEST_PATH
-                    if too_long or kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
-                        skipped += 1
+                    if not _can_be_packed(names, len(top), status, descriptor):
+                        left_out.add("/".join(names[len(top) :]))
                         continue
                     found.append((names, status))
-                    if kind == stat.S_IFDIR:
+                    if stat.S_ISDIR(status.st_mode):
                         below.append(names)
                     if len(found) > most:
                         raise Refused("too_large", f"The folder holds more than the {most} entries that are packed.")
-        except OSError:
-            # Not readable, or gone meanwhile.
-            skipped += 1
-        except Refused as refused:
-            if refused.code == "too_large" or folder is top:
+        except (OSError, Refused) as error:
+            if isinstance(error, Refused) and (error.code == "too_large" or folder is top):
                 raise
-            skipped += 1
+            # Not readable, or gone meanwhile.
+            left_out.add("/".join(folder[len(top) :]) or ".")
         folders.extend(below)
     found.sort(key=lambda item: item[0])
-    return found, skipped
+    return found
+
+
+def _can_be_packed(names: list[str], top: int, status: os.stat_result, parent: int) -> bool:
+    depth = len(names) - top
+    if depth > DEEPEST or len(os.fsencode("/".join(names))) > LONGEST_PATH:
+        return False
+    if stat.S_ISLNK(status.st_mode):
+        return stays_inside(os.readlink(names[-1], dir_fd=parent), depth - 1)
+    return stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
 
 
 def _send_entry(tree: Tree, top: list[str], names: list[str], status: os.stat_result, room: int) -> int:
@@ -78,7 +86,7 @@ def _send_entry(tree: Tree, top: list[str], names: list[str], status: os.stat_re
         if described["type"] != "file":
             answer(described)
             return 0
-        descriptor = tree.open_file(names)
+        descriptor = tree.open_closed_file(names)
     except (OSError, Refused):
         return 0
     try:

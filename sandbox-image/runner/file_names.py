@@ -5,9 +5,29 @@ it as `\\xff`, and a backslash that would be read so as `\\x5c`. The other half 
 """
 
 import re
+from typing import Any
 
 _SPELLED = re.compile(r"\\x(5c|[89a-f][0-9a-f])")
 _TO_SPELL = re.compile("[\udc80-\udcff]|\\\\(?=x(?:5c|[89a-f][0-9a-f]))")
+
+
+class LeftOut:
+    """Names of what is not kept, spelled; the first of them."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._count = 0
+        self._room = 8192
+
+    def add(self, path: str) -> None:
+        self._count += 1
+        spelled = spell(path)
+        self._room -= len(spelled)
+        if self._room >= 0:
+            self._names.append(spelled)
+
+    def told(self) -> dict[str, Any]:
+        return {"count": self._count, "names": self._names}
 
 
 def spell(name: str) -> str:

@@ -161,6 +161,19 @@ class Tree:
         os.close(descriptor)
         raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO, "")
 
+    def open_closed_file(self, names: list[str]) -> int:
+        """The same, also where its mode lets nobody read it: the owner may still let themselves in, for a moment."""
+        try:
+            return self.open_file(names)
+        except PermissionError:
+            with self.folder(names[:-1]) as parent:
+                mode = stat.S_IMODE(os.stat(names[-1], dir_fd=parent, follow_symlinks=False).st_mode)
+                os.chmod(names[-1], mode | 0o400, dir_fd=parent)
+                try:
+                    return self.open_file(names)
+                finally:
+                    os.chmod(names[-1], mode, dir_fd=parent)
+
     @staticmethod
     def _open(name: str, parent: int, make: bool) -> int:
         try:

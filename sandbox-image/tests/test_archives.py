@@ -51,6 +51,7 @@ class ArchivesTest(unittest.TestCase):
             os.mkdir(os.path.join(self.tmp, folder))
         os.link(f"{self.tmp}/file", f"{self.tmp}/hard")
         os.mkfifo(f"{self.tmp}/fifo")
+        os.mkfifo(f"{self.root}/fifo")
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(f"{self.tmp}/socket")
         first, *entries, last = self.save()
@@ -60,7 +61,7 @@ class ArchivesTest(unittest.TestCase):
         self.assertEqual(paths, [*(f"/tmp/{name}" for name in kept), "file"])
         targets = [item["target"] for item in entries if item["type"] == "hard"]
         self.assertIn(targets, (["/tmp/file"], ["/tmp/hard"]))
-        self.assertEqual(last, {"end": True, "unreadable": 0, "passing": 2})
+        self.assertEqual(last, {"end": True, "unreadable": 0, "passing": 3, "left_out": {"count": 1, "names": ["fifo"]}})
 
     def test_it_comes_back_where_it_was(self) -> None:
         answered = self.restore(

@@ -373,7 +373,8 @@ class Deleting(FilesTest):
             descriptor = below
         os.close(descriptor)
         self.assertTrue(self.ask("list", "", recursive=True)[0]["truncated"])
-        self.assertEqual(self.ask("pack", "", **Bundles.LIMITS)[0]["error"]["code"], "too_large")
+        left_out = self.ask("pack", "", **Bundles.LIMITS)[0]["left_out"]
+        self.assertEqual(left_out, {"count": 1, "names": ["d/" * 64 + "d"]})
         self.assertEqual(self.ask("delete", "d", recursive=True)[0], {"ok": True})
 
 
@@ -400,12 +401,15 @@ class Bundles(FilesTest):
         os.symlink("../a", self.path("top/b/inside"))
         for name, target in (("out", "../.."), ("absolute", "/etc"), ("over", "b/../../x"), ("here", "b")):
             os.symlink(target, self.path("top", name))
-        os.mkfifo(self.path("top/fifo"))
+        os.mkfifo(self.path(os.fsdecode(b"top/\xff")))
+        self.make("top/closed", b"333")
+        os.chmod(self.path("top/closed"), 0)
         header, found = self.pack("top")
         self.assertEqual(
-            found, {"a": b"1", "b": b"", "b/c": b"22", "b/inside": "../a", "here": "b"}
+            found, {"a": b"1", "b": b"", "b/c": b"22", "b/inside": "../a", "closed": b"333", "here": "b"}
         )
-        self.assertEqual((header["size"], header["skipped"]), (3, 1))
+        self.assertEqual((header["size"], header["left_out"]["count"]), (6, 4))
+        self.assertEqual(sorted(header["left_out"]["names"]), ["\\xff", "absolute", "out", "over"])
 
     def test_more_than_is_allowed_is_not_begun(self) -> None:
         self.make("sparse")

@@ -25,6 +25,8 @@ export interface ArchiveLimits {
   readonly maxEntries: number;
   /** Of all files together. */
   readonly maxBytes: number;
+  /** Of all names together; 8 MiB if left out. */
+  readonly maxPathBytes?: number;
 }
 
 const LONGEST_PATH = 4096;
@@ -93,11 +95,11 @@ export class EntryChecker {
   }
 
   #count({ path, size, target = '' }: ArchiveEntry): void {
-    const { maxEntries, maxBytes } = this.#limits;
+    const { maxEntries, maxBytes, maxPathBytes = MAX_PATH_BYTES } = this.#limits;
     this.#entries += 1;
     this.#bytes += size;
     this.#pathBytes += path.length + target.length;
-    if (this.#entries > maxEntries || this.#pathBytes > MAX_PATH_BYTES) throw tooMuch(`${maxEntries} entries`);
+    if (this.#entries > maxEntries || this.#pathBytes > maxPathBytes) throw tooMuch(`${maxEntries} entries`);
     if (this.#bytes > maxBytes) throw tooMuch(`${maxBytes} bytes`);
   }
 }

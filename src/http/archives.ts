@@ -3,6 +3,7 @@ import type { Sessions } from '../sandbox/sessions.ts';
 import { followSignal } from '../tools/call-signal.ts';
 import type { Env, Route } from './env.ts';
 import { attachment, NEVER_A_PAGE, toBody } from './file-download.ts';
+import { leftOutHeader } from './left-out.ts';
 import { jsonBody, jsonResponse, schemaRef, sessionParameter } from './openapi-parts.ts';
 import { TAR } from './session-import.ts';
 import { readFields, readId } from './sessions.ts';
@@ -95,6 +96,6 @@ async function exportSession(c: Context<Env>, sessions: Sessions): Promise<Respo
   const tar = await sessions.snapshots.export(owner, id, c.req.raw.signal);
   return new Response(
     toBody(tar, () => {}),
-    { headers },
+    { headers: { ...headers, ...leftOutHeader(tar.leftOut) } },
   );
 }

@@ -6,6 +6,7 @@ import type { FileStream, OpenFile, SessionFiles } from '../sandbox/files.ts';
 import { STALL_MS, stalled } from './body.ts';
 import type { Env } from './env.ts';
 import { isOutside, parseRange } from './file-range.ts';
+import { leftOutHeader } from './left-out.ts';
 import { conditionsToRead, rangeCondition, toETag } from './preconditions.ts';
 
 /** How a download ends. */
@@ -103,7 +104,7 @@ export async function sendFolder(
     throw new GloveboxError('invalid_input', 'This is not a folder.', { hint: 'Leave out ?format=tar for a file.' });
   }
   const tar = await files.pack(path, maxBytes);
-  return new Response(toBody(tar, release, stallMs), { headers });
+  return new Response(toBody(tar, release, stallMs), { headers: { ...headers, ...leftOutHeader(tar.leftOut) } });
 }
 
 /** Lets a read of no bytes end by itself: what is ended counts as one that its caller has left. */

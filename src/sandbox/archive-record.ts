@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { leftOutSchema } from './left-out.ts';
 
 const count = z.number().int().nonnegative();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -57,7 +58,7 @@ export type KeptEntry = z.infer<z.ZodObject<typeof entryShape>>;
 /** A line that a sandbox sends, as hostile as all of them. `same`: its contents are in the archive already. */
 export const sentLineSchema = z.union([
   z.object({ ...entryShape, same: z.literal(true).optional() }),
-  z.object({ end: z.literal(true), unreadable: count, passing: count }),
+  z.object({ end: z.literal(true), unreadable: count, passing: count, left_out: leftOutSchema.optional() }),
 ]);
 
 /** With the place of its contents, if it has any. */

@@ -59,6 +59,33 @@ async function contentsOf(store: ArchiveStore, record: ArchiveRecord): Promise<R
 
 const namesIn = (record: ArchiveRecord) => readdirSync(join(directory, record.id)).sort();
 
+/** As 05e987f wrote it. */
+const OLD = {
+  '1.data': 'dataodd',
+  '1.index': [
+    '{"mode":448,"modified_ms":1000,"path":"folder","type":"directory","size":0}',
+    '{"mode":420,"modified_ms":1000,"path":"folder/file","type":"file","size":4,"mark":"12.345.4","segment":1,"offset":0}',
+    '{"mode":420,"modified_ms":1000,"path":"hard","type":"hard","size":0,"target":"folder/file"}',
+    '{"mode":511,"modified_ms":1000,"path":"link","type":"link","size":0,"target":"/usr/bin/env"}',
+    '{"mode":420,"modified_ms":1000,"path":"caf\\udce9","type":"file","size":3,"mark":"","segment":1,"offset":4}',
+    '',
+  ].join('\n'),
+  'archive.json':
+    '{"id":"snp_0123456789abcdef01234567","kind":"session","owner":"alice","session_id":"old","created_at":"1970-01-01T00:00:00.000Z","saved_at":"1970-01-01T00:00:01.000Z","at_rest":true,"entries":5,"bytes":7,"index":{"number":1,"bytes":485,"sha256":"200cfb003edd500f64444da8fd0457ae7ee2ae8ccd8ba11f2da7f531db3a88a0"},"segments":[{"number":1,"bytes":7,"sha256":"15d8bed2376208849e63a4acfc047470dfe2a979b93e9a08b2fdec7f143fb1bc"}]}',
+};
+
+test('an archive of an earlier release is read as it was', async () => {
+  const folder = join(directory, 'snp_0123456789abcdef01234567');
+  mkdirSync(folder);
+  for (const [name, content] of Object.entries(OLD)) writeFileSync(join(folder, name), content);
+  const store = new ArchiveStore(directory, MIB);
+  const [record] = store.records;
+  if (!record) throw new Error('It was not taken.');
+  const contents = { folder: '', 'folder/file': 'data', hard: '', link: '', 'caf\udce9': 'odd' };
+  expect(await contentsOf(store, record)).toEqual(contents);
+  expect(await store.marks(record)).toEqual([{ path: 'folder/file', mark: '12.345.4' }]);
+});
+
 describe('an archive', () => {
   test('has what was written, also for the next process', async () => {
     const store = new ArchiveStore(directory, MIB);

@@ -9,6 +9,7 @@ import {
   type ArchiveRecord,
   type ArchiveState,
   type IndexedEntry,
+  type KeptEntry,
   recordSchema,
   type SavedEntry,
 } from './archive-record.ts';
@@ -127,6 +128,11 @@ export class ArchiveStore {
     const path = this.#pathOf(record.id);
     await verify(join(path, `${record.index.number}.index`), record.index);
     for (const segment of record.segments) await verify(join(path, `${segment.number}.data`), segment);
+  }
+
+  /** All that is in an archive, without contents. */
+  async entries(record: ArchiveRecord): Promise<Iterable<KeptEntry>> {
+    return (await this.#indexOf(record)).values();
   }
 
   /** What is in an archive, in the order in which it can be made again. */

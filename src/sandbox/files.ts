@@ -6,6 +6,7 @@ import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd } from './execution.ts';
 import { decodeBundle, encodeBundle } from './file-bundle.ts';
 import { FileCall, type FileCallOptions, type FileRequest } from './file-call.ts';
+import { type LeftOut, leftOutSchema, NOTHING_LEFT_OUT } from './left-out.ts';
 import type { Session } from './session.ts';
 
 /** A file, folder, link or something else, as it was a moment ago. */
@@ -37,6 +38,11 @@ export interface FileStream {
   readonly bytes: AsyncIterable<Buffer>;
   /** Ends what sends them, because nobody wants more or for a failure. Idempotent. */
   close(failure?: unknown): Promise<void>;
+}
+
+/** A tar that is being made. */
+export interface TarStream extends FileStream {
+  readonly leftOut: LeftOut;
 }
 
 /** A file that is being read. */
@@ -86,7 +92,7 @@ const readSchema = ok.extend({
   not_modified: z.boolean().default(false),
 });
 const writeSchema = ok.extend({ size: count, created: z.boolean(), tag: tag.optional() });
-const packSchema = ok.extend({ entries: count, size: count, skipped: count });
+const packSchema = ok.extend({ entries: count, size: count, left_out: leftOutSchema.default(NOTHING_LEFT_OUT) });
 const unpackSchema = ok.extend({ files: count, size: count });
 
 /**
@@ -179,11 +185,18 @@ export class SessionFiles {
   }
 
   /** A folder as a tar, without what no tar should hold: links that leave it, devices and the like. */
-  async pack(path: string, maxBytes: number): Promise<FileStream> {
+  async pack(path: string, maxBytes: number): Promise<TarStream> {
     const limits: ArchiveLimits = { maxEntries: MAX_ARCHIVE_ENTRIES, maxBytes };
     const request: FileRequest = { op: 'pack', path, max_entries: limits.maxEntries, max_bytes: maxBytes };
-    const { call } = await this.#start(request, packSchema, { streams: true });
-    return { bytes: writeTar(decodeBundle(call.bytes(), limits)), close: (failure) => call.close(failure) };
+    const { call, answer } = await this.#start(request, packSchema, { streams: true });
+    const leftOut = answer.left_out;
+    return { bytes: writeTar(decodeBundle(call.bytes(), limits)), close: (failure) => call.close(failure), leftOut };
+  }
+
+  /** Makes a folder, and those above it, where there is none. */
+  async makeFolder(path: string): Promise<{ files: number; size: number; end: ExecutionEnd }> {
+    const { files, size, end } = await this.#ask({ op: 'unpack', path }, unpackSchema, { input: nothing() });
+    return { files, size, end };
   }
 
   /** Unpacks a tar into a folder; if it is refused half-way, the files before that stay. */
@@ -216,3 +229,5 @@ export class SessionFiles {
     return FileCall.start(this.#session, file, schema, { ...options, signal: this.#signal });
   }
 }
+
+async function* nothing(): AsyncGenerator<Buffer, void, undefined> {}

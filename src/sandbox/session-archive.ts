@@ -4,6 +4,7 @@ import type { ArchiveIdentity, ArchiveRecord, ArchiveState } from './archive-rec
 import { ArchiveStore } from './archive-store.ts';
 import type { Archives } from './archives.ts';
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from './execution.ts';
+import { type LeftOut, NOTHING_LEFT_OUT } from './left-out.ts';
 import { inOrder } from './reset.ts';
 import type { Sandbox } from './sandbox.ts';
 import type { SessionIdentity } from './session.ts';
@@ -23,6 +24,12 @@ const MIB = 1024 * 1024;
 /** For a save to come to its end: what the session's own code holds up is not waited for. */
 const LIMIT_MS = 60_000;
 const LIMIT_MS_PER_MB = 100;
+
+/** Another archive of a session, and what of that is not in it. */
+export interface CopiedArchive {
+  readonly record: ArchiveRecord;
+  readonly leftOut: LeftOut;
+}
 
 interface Saving {
   readonly done: Promise<unknown>;
@@ -138,17 +145,17 @@ export class SessionArchive {
    * Makes another archive of what the session is now.
    * @param sandbox none for a session at rest
    */
-  async copyTo(identity: ArchiveIdentity, sandbox: Sandbox | undefined, signal: AbortSignal): Promise<ArchiveRecord> {
+  async copyTo(identity: ArchiveIdentity, sandbox: Sandbox | undefined, signal: AbortSignal): Promise<CopiedArchive> {
     const { store, limits } = this.#archives;
     if (!sandbox) {
       if (!this.#record)
         throw new GloveboxError('sandbox_lost', 'There is nothing of this session that could be kept.');
       await this.#verify(this.#record);
-      return await store.copy(this.#record, identity);
+      return { record: await store.copy(this.#record, identity), leftOut: NOTHING_LEFT_OUT };
     }
     const sent = await sendWorkspace(sandbox, { signal, known: [], maxBytes: limits.diskMb * MIB * 2 });
     try {
-      return await store.write(identity, sent.entries);
+      return { record: await store.write(identity, sent.entries), leftOut: sent.leftOut() };
     } finally {
       await sent.close();
     }

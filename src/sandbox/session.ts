@@ -11,7 +11,7 @@ import { type Load, outcomeOf, patienceFor } from './load.ts';
 import { mergeResets } from './reset.ts';
 import { type FinishJob, type Remains, restoreSession } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
-import { changedBy, SessionArchive } from './session-archive.ts';
+import { type CopiedArchive, changedBy, SessionArchive } from './session-archive.ts';
 import { endUnbegun } from './stop-signal.ts';
 import type { EnterOptions } from './turn.ts';
 
@@ -286,7 +286,7 @@ export class Session implements SessionIdentity {
   }
 
   /** Makes another archive of what it is now, without waking it. */
-  async copyTo(identity: ArchiveIdentity, signal: AbortSignal): Promise<ArchiveRecord> {
+  async copyTo(identity: ArchiveIdentity, signal: AbortSignal): Promise<CopiedArchive> {
     this.uses += 1;
     try {
       const sandbox = await this.#sandbox?.catch(() => undefined);

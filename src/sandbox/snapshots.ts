@@ -1,11 +1,12 @@
 import { type ArchivedEntry, EntryChecker } from '../archive/entry.ts';
+import { spellName } from '../archive/names.ts';
 import { readTar } from '../archive/tar-reader.ts';
 import { writeTar } from '../archive/tar-writer.ts';
 import { GloveboxError } from '../errors.ts';
 import { BrokenArchive } from './archive-files.ts';
-import type { ArchiveIdentity, ArchiveRecord, SavedEntry } from './archive-record.ts';
+import type { ArchiveIdentity, ArchiveRecord, KeptEntry, SavedEntry } from './archive-record.ts';
 import { ArchiveStore } from './archive-store.ts';
-import type { FileStream } from './files.ts';
+import type { TarStream } from './files.ts';
 import type { SessionSummary } from './session.ts';
 import type { Sessions } from './sessions.ts';
 
@@ -13,6 +14,12 @@ import type { Sessions } from './sessions.ts';
 const MOST_SNAPSHOTS = 100;
 /** Of tars that go in or out. */
 const MAX_ENTRIES = 200_000;
+
+const NO_LIMITS = {
+  maxEntries: Number.POSITIVE_INFINITY,
+  maxBytes: Number.POSITIVE_INFINITY,
+  maxPathBytes: Number.POSITIVE_INFINITY,
+};
 
 /** A snapshot as its owner sees it. */
 export interface SnapshotSummary {
@@ -42,7 +49,7 @@ export class Snapshots {
       throw new GloveboxError('capacity_exceeded', `You have ${MOST_SNAPSHOTS} snapshots.`, {
         hint: 'Delete those that are no longer needed: DELETE /snapshots/{id}.',
       });
-    return summarize(await session.copyTo(identify('snapshot', owner, sessionId), signal));
+    return summarize((await session.copyTo(identify('snapshot', owner, sessionId), signal)).record);
   }
 
   /** The oldest first. */
@@ -61,7 +68,7 @@ export class Snapshots {
   async fork(owner: string, sessionId: string, name: string | undefined, signal: AbortSignal): Promise<SessionSummary> {
     const session = this.#sessions.get(owner, sessionId);
     const id = this.#sessions.nameNew(owner, name);
-    return await this.#enter(await session.copyTo(identify('session', owner, id), signal));
+    return await this.#enter((await session.copyTo(identify('session', owner, id), signal)).record);
   }
 
   /** A session that begins as a snapshot. @throws GloveboxError `not_found`, `invalid_input` */
@@ -72,12 +79,20 @@ export class Snapshots {
     return await this.#enter(await this.#store.copy(snapshot, identify('session', owner, id)));
   }
 
-  /** A session as one tar; links that lead out of it are left out, as no tar should have them. */
-  async export(owner: string, sessionId: string, signal: AbortSignal): Promise<FileStream> {
+  /** A session's workspace as one tar, without links that lead out of it, as no tar should have them. */
+  async export(owner: string, sessionId: string, signal: AbortSignal): Promise<TarStream> {
     const session = this.#sessions.get(owner, sessionId);
-    const record = await session.copyTo({ ...identify('snapshot', owner, sessionId), passing: true }, signal);
+    const identity = { ...identify('snapshot', owner, sessionId), passing: true };
+    const { record, leftOut } = await session.copyTo(identity, signal);
     const close = async () => await this.#store.remove(record.id);
-    return { bytes: writeTar(toTar(this.#store.read(record, { hardLinks: 'copied' }))), close };
+    try {
+      const names = leftOutOf(await this.#store.entries(record));
+      const all = { count: leftOut.count + names.length, names: [...leftOut.names, ...names] };
+      return { bytes: writeTar(toTar(this.#store.read(record, { hardLinks: 'copied' }))), close, leftOut: all };
+    } catch (error) {
+      await close();
+      throw error;
+    }
   }
 
   /**
@@ -144,27 +159,32 @@ function summarize(record: ArchiveRecord): SnapshotSummary {
 }
 
 async function* toTar(entries: AsyncIterable<Required<SavedEntry>>): AsyncGenerator<ArchivedEntry, void, undefined> {
-  const checker = new EntryChecker({ maxEntries: Number.POSITIVE_INFINITY, maxBytes: Number.POSITIVE_INFINITY });
+  const checker = new EntryChecker(NO_LIMITS);
   for await (const { entry, body } of entries) {
-    const { path, type, size, mode, modified_ms, target } = entry;
-    if (type === 'hard') continue;
-    const given = {
-      path,
-      type,
-      size,
-      mode,
-      modifiedMs: modified_ms,
-      ...(type === 'link' ? { target: target ?? '' } : {}),
-    };
-    const checked = check(checker, given);
+    const checked = check(checker, entry);
     if (checked) yield { entry: checked, body };
   }
 }
 
+function leftOutOf(entries: Iterable<KeptEntry>): string[] {
+  const checker = new EntryChecker(NO_LIMITS);
+  const names: string[] = [];
+  for (const entry of entries) if (!isPassing(entry) && !check(checker, entry)) names.push(spellName(entry.path));
+  return names;
+}
+
+/** What is in `/tmp` is no part of a tar. */
+function isPassing({ path }: KeptEntry): boolean {
+  return path.startsWith('/');
+}
+
 /** Whatever no tar should have is left out. */
-function check(checker: EntryChecker, entry: ArchivedEntry['entry']): ArchivedEntry['entry'] | undefined {
+function check(checker: EntryChecker, kept: KeptEntry): ArchivedEntry['entry'] | undefined {
+  if (isPassing(kept)) return undefined;
+  const { path, type, size, mode, modified_ms: modifiedMs, target = '' } = kept;
+  const entry = { path, type: type === 'hard' ? 'file' : type, size, mode, modifiedMs } as const;
   try {
-    return checker.check(entry);
+    return checker.check(type === 'link' ? { ...entry, target } : entry);
   } catch (error) {
     if (error instanceof GloveboxError && error.code === 'invalid_input') return undefined;
     throw error;

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { Bytes } from '../archive/bytes.ts';
 import { type KeptEntry, type SavedEntry, sentLineSchema } from './archive-record.ts';
 import { FileCall, garbled } from './file-call.ts';
+import { type LeftOut, NOTHING_LEFT_OUT } from './left-out.ts';
 import type { Sandbox } from './sandbox.ts';
 
 /**
@@ -41,6 +42,8 @@ export interface SentWorkspace {
   readonly count: number;
   /** Files and folders that could not be read; known once all entries have come. */
   readonly unreadable: () => number;
+  /** Names of those, and of what lasts no longer than its process; known then, too. */
+  readonly leftOut: () => LeftOut;
   /** Reads to the end what is not wanted. */
   skip(): Promise<void>;
   close(): Promise<void>;
@@ -56,14 +59,23 @@ export async function sendWorkspace(sandbox: Runs, options: SaveOptions): Promis
     input: asLines(known),
   });
   let unreadable = 0;
+  let leftOut = NOTHING_LEFT_OUT;
   const bytes = pace === undefined ? call.bytes() : slowed(call.bytes(), pace, signal);
-  const entries = decode(bytes, maxBytes, (count) => {
-    unreadable = count;
+  const entries = decode(bytes, maxBytes, (end) => {
+    unreadable = end.unreadable;
+    leftOut = end.left_out ?? NOTHING_LEFT_OUT;
   });
   const skip = async () => {
     for await (const { body = [] } of entries) for await (const _ of body);
   };
-  return { entries, count: answer.entries, unreadable: () => unreadable, skip, close: () => call.close() };
+  return {
+    entries,
+    count: answer.entries,
+    unreadable: () => unreadable,
+    leftOut: () => leftOut,
+    skip,
+    close: () => call.close(),
+  };
 }
 
 /**
@@ -119,7 +131,7 @@ async function* encode(entries: AsyncIterable<Required<SavedEntry>>): AsyncGener
 async function* decode(
   source: AsyncIterable<Uint8Array>,
   maxBytes: number,
-  onEnd: (unreadable: number) => void,
+  onEnd: (end: Extract<z.infer<typeof sentLineSchema>, { end: true }>) => void,
 ): AsyncGenerator<SavedEntry, void, undefined> {
   const bytes = new Bytes(source);
   const room = { entries: MAX_ENTRIES, bytes: maxBytes * 2, paths: MAX_PATH_BYTES };
@@ -127,7 +139,7 @@ async function* decode(
     for (;;) {
       const line = parseLine(await bytes.line(LONGEST_LINE));
       if ('end' in line) {
-        onEnd(line.unreadable);
+        onEnd(line);
         break;
       }
       const { same, ...sent } = line;
