@@ -6,7 +6,7 @@ import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd } from './execution.ts';
 import { decodeBundle, encodeBundle } from './file-bundle.ts';
 import { FileCall, type FileCallOptions, type FileRequest } from './file-call.ts';
-import { type LeftOut, leftOutSchema, NOTHING_LEFT_OUT } from './left-out.ts';
+import { type LeftOut, leftOutSchema } from './left-out.ts';
 import type { Session } from './session.ts';
 
 /** A file, folder, link or something else, as it was a moment ago. */
@@ -92,7 +92,7 @@ const readSchema = ok.extend({
   not_modified: z.boolean().default(false),
 });
 const writeSchema = ok.extend({ size: count, created: z.boolean(), tag: tag.optional() });
-const packSchema = ok.extend({ entries: count, size: count, left_out: leftOutSchema.default(NOTHING_LEFT_OUT) });
+const packSchema = ok.extend({ entries: count, size: count, left_out: leftOutSchema.default({ count: 0, names: [] }) });
 const unpackSchema = ok.extend({ files: count, size: count });
 
 /**
