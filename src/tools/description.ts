@@ -23,6 +23,7 @@ export interface ToolDescription {
 }
 
 const described = new WeakMap<AnyTool, ToolDescription>();
+const shapes = new WeakMap<AnyTool, JsonSchema>();
 
 /** The description that MCP, REST and OpenAPI share; made once per tool, for it takes longer than a call does. */
 export function describeTool(tool: AnyTool): ToolDescription {
@@ -33,7 +34,7 @@ export function describeTool(tool: AnyTool): ToolDescription {
     name: tool.name,
     title: tool.title,
     description: tool.description,
-    inputSchema: toJsonSchema(tool.input, 'input'),
+    inputSchema: forStrictClients(toJsonSchema(tool.input, 'input')),
     outputSchema: toJsonSchema(tool.output, 'output'),
     annotations: {
       title: tool.title,
@@ -45,6 +46,31 @@ export function describeTool(tool: AnyTool): ToolDescription {
   };
   described.set(tool, description);
   return description;
+}
+
+/** The schema of a tool's input as it is checked, for whoever reads what a caller meant. */
+export function inputShape(tool: AnyTool): JsonSchema {
+  const known = shapes.get(tool);
+  if (known) return known;
+  const shape = toJsonSchema(tool.input, 'input');
+  shapes.set(tool, shape);
+  return shape;
+}
+
+/**
+ * The same without what clients with strict schemas refuse or drop: bounds of a text's length, which are told when they
+ * are not kept, and objects with names of their own, which are advertised as lists of `NAME=value`.
+ */
+function forStrictClients<T extends JsonSchema>(schema: T): T {
+  if (Array.isArray(schema)) return schema.map(forStrictClients) as unknown as T;
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const { minLength: _least, maxLength: _most, propertyNames, ...kept } = schema as Record<string, unknown>;
+  if (propertyNames !== undefined) {
+    const { additionalProperties: items, ...list } = kept;
+    return { ...list, type: 'array', items } as unknown as T;
+  }
+  const inner = Object.entries(kept).map(([key, value]) => [key, forStrictClients(value as JsonSchema)]);
+  return Object.fromEntries(inner) as T;
 }
 
 /** JSON Schema 2020-12 of an object, without what only zod needs to say. */

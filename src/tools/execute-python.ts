@@ -13,6 +13,8 @@ import { Stopwatch } from './timings.ts';
 import { ignoreEvents, type Tool, type ToolContext } from './tool.ts';
 
 const MAX_VARIABLES = 256;
+/** No exclusive bound: not every client knows them. */
+const SHORTEST_TIMEOUT_S = 0.001;
 const ENV_LIMIT = 65_536;
 /** Of the session's disk, that kept output may take. */
 const KEPT_PART = 1 / 4;
@@ -36,7 +38,7 @@ function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimi
     reset_context: z.boolean().optional().describe('Start that context anew.'),
     timeout_s: z
       .number()
-      .positive()
+      .min(SHORTEST_TIMEOUT_S)
       .max(maxTimeoutS)
       .optional()
       .describe(
@@ -48,7 +50,7 @@ function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimi
       .record(variableName, programText(ENV_LIMIT, 'a value'))
       .refine((env) => Object.keys(env).length <= MAX_VARIABLES, `at most ${MAX_VARIABLES} variables`)
       .optional()
-      .describe('Environment variables to add.'),
+      .describe('Environment variables to add, each "NAME=value"; an object of values by name is taken too.'),
   });
 }
 

@@ -50,7 +50,7 @@ function inputSchema({ installTimeoutS, maxTimeoutS }: InstallLimits) {
     session_id: sessionIdInput,
     timeout_s: z
       .number()
-      .positive()
+      .min(0.001)
       .max(maxTimeoutS)
       .optional()
       .describe(`Seconds until it is given up; ${installTimeoutS} by default.`),

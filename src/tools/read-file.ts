@@ -28,7 +28,7 @@ const inputSchema = z.strictObject({
   length: z
     .number()
     .int()
-    .positive()
+    .min(1)
     .max(LARGEST_LENGTH)
     .optional()
     .describe(`Most bytes to read; ${DEFAULT_LENGTH} by default.`),

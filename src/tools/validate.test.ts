@@ -146,4 +146,24 @@ describe('describeTool', () => {
   ] as const)('annotates a tool that %s', (effect, annotations) => {
     expect(describeTool({ ...tool, effect }).annotations).toMatchObject(annotations);
   });
+
+  test('asks strict clients for nothing that they refuse or drop', () => {
+    const strict = describeTool({
+      ...tool,
+      input: z.strictObject({
+        code: z.string().min(1).max(10),
+        variables: z.record(z.string().regex(/^[A-Z]+$/), z.string()).optional(),
+        deep: z.array(z.string().min(1)).optional(),
+      }) as never,
+    });
+    expect(strict.inputSchema).toMatchObject({
+      properties: {
+        code: { type: 'string' },
+        variables: { type: 'array', items: { type: 'string' } },
+        deep: { type: 'array', items: { type: 'string' } },
+      },
+      additionalProperties: false,
+    });
+    expect(JSON.stringify(strict)).not.toMatch(/minLength|maxLength|propertyNames|exclusive/);
+  });
 });

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
-import { type AnyTool, describeTool } from './description.ts';
+import { type AnyTool, describeTool, inputShape } from './description.ts';
 import { normalizeInput, readArguments } from './normalize-input.ts';
 import type { Tool } from './tool.ts';
 
@@ -25,7 +25,7 @@ export function validateInput<Input extends { session_id?: string | undefined }>
     throw invalid(tool, [`takes an object of arguments, not ${kind}`]);
   }
   const unknown = unknownArguments(tool, given);
-  const parsed = tool.input.safeParse(normalizeInput(given, describeTool(tool).inputSchema));
+  const parsed = tool.input.safeParse(normalizeInput(given, inputShape(tool)));
   if (parsed.success && unknown.length === 0) return parsed.data;
   const issues = (parsed.error?.issues ?? []).filter(
     ({ code, path }) => code !== 'unrecognized_keys' || path.length > 0,
@@ -72,7 +72,7 @@ function invalid(
 }
 
 function listArguments(tool: AnyTool): string {
-  const { properties, required } = describeTool(tool).inputSchema as {
+  const { properties, required } = inputShape(tool) as {
     properties?: Record<string, { type?: unknown }>;
     required?: readonly string[];
   };
