@@ -75,6 +75,7 @@ describe('what pip installs can be imported at once in the process that ran it, 
     ['an attempt before', `try: import plain_thing\nexcept ImportError: pass\n${BY_SUBPROCESS}`],
     ['a context’s command', '!pip install -q plain-thing', { context: 'a' }],
     ['a context’s magic', '%pip install -q plain-thing', { context: 'a' }],
+    ['a context’s magic for uv', '%uv pip install -q plain-thing', { context: 'a' }],
   ])('by %s', async (_way, code, args) => {
     const session_id = await openSession(server);
     const run = await runPython(server, code + USE, { session_id, ...args });

@@ -40,7 +40,7 @@ def add_magics(shell: Any) -> None:
 
     def uv(line: str) -> None:
         """Runs uv: %uv pip install NAMES. Packages can be imported at once."""
-        _install(shell, "uv", line)
+        _install(shell, "uv", _with_target(line))
 
     def matplotlib(line: str) -> None:
         """Nothing to choose: figures are results without it."""
@@ -80,6 +80,13 @@ def _install(shell: Any, program: str, line: str) -> None:
     stale = sorted(loaded & _modules_of(_installed() - before))
     if stale:
         print(f"Note: {', '.join(stale)} was imported before; a reset context imports the new version.")
+
+
+def _with_target(line: str) -> str:
+    """To where pip would install them: uv knows no user's folder, and the interpreter's own is read-only."""
+    words = line.split()
+    named = any(word.startswith(("-t", "--target", "--prefix", "-p", "--python")) for word in words)
+    return f"pip install --target {USER_SITE} {' '.join(words[2:])}" if words[:2] == ["pip", "install"] and not named else line
 
 
 def _installed() -> set[str]:
