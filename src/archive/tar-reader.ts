@@ -11,6 +11,7 @@ const LATEST_MS = Date.UTC(9999, 11, 31);
 const MAX_DESCRIPTION = 1024 * 1024;
 /** Of a tar to what is in it, once it is unzipped: each entry has a header, and more if its name is long. */
 const MAX_OVERHEAD = 64 * 1024 * 1024;
+const NOTHING = Buffer.alloc(BLOCK);
 
 /** What stands before an entry and belongs to it. */
 interface Description {
@@ -40,14 +41,16 @@ export async function* readTar(
   const checker = new EntryChecker(limits);
   const bytes = new Bytes(decompressed(source, limits.maxBytes * 2 + MAX_OVERHEAD));
   let described: Description = { common: NO_RECORDS, pax: NO_RECORDS };
-  let ended = false;
+  let [ended, empty] = [false, 0];
   try {
     for (;;) {
       const block = await bytes.take(BLOCK);
       if (block.length === 0 && ended) return;
       if (block.length < BLOCK) throw notTar('it ends too early');
       // What follows the end is another tar: files of that must not be left out in silence.
-      ended = block.every((byte) => byte === 0);
+      ended = block.equals(NOTHING);
+      empty = ended ? empty + BLOCK : 0;
+      if (empty > MAX_OVERHEAD) throw notTar('there is nothing in it for too long');
       if (ended) continue;
       const header = parseHeader(block);
       if (await describe(described, header, bytes)) continue;

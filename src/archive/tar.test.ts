@@ -256,8 +256,10 @@ describe('an archive is refused', () => {
       const tar = made(`truncate -s 1T huge; tar -S --format=${form} -c huge`);
       await expect(read(tar, limits)).rejects.toMatchObject({ code: 'payload_too_large' });
     }
-    const bomb = made('truncate -s 200M zeros; gzip -c zeros');
+    const bomb = made('truncate -s 20M x; tar -cz x');
     await expect(read(bomb, limits)).rejects.toMatchObject({ code: 'payload_too_large' });
+    const nothing = made('truncate -s 80M zeros; gzip -c zeros');
+    await expect(read(nothing, limits)).rejects.toMatchObject({ code: 'invalid_input' });
   });
 
   test.each([
