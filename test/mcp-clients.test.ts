@@ -36,6 +36,12 @@ describe.each([...HTTP, ...BY_STDIO])('a stock client (%s)', (_name, connect) =>
     expect(client.instructions()).toContain('session_id');
   });
 
+  test('may send null, empty text and numbers as text for optional arguments', async () => {
+    const nothing = { context: null, background: '', stdin: null, env: '', session_id: null };
+    const answer = await client.call('execute_python', { code: 'print(1)', timeout_s: '20', ...nothing });
+    expect(answer.structuredContent).toMatchObject({ status: 'ok', stdout: '1\n' });
+  });
+
   test('runs Python; the text says all that the structure does', async () => {
     const code = 'import sys; print("to stdout"); print("to stderr", file=sys.stderr); open("f.txt", "w").write("123")';
     const answer = await client.call('execute_python', { code });
