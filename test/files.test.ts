@@ -229,7 +229,7 @@ for path in glob.glob("/proc/[0-9]*/fd/*"):
 
 describe('a path that leads out', () => {
   test('is refused, whichever way it is written', async () => {
-    for (const path of ['..%2f..%2fetc%2fpasswd', '%2e%2e%2f%2e%2e%2fetc/passwd', '%2Fetc%2Fpasswd', 'a%00b', '%FF']) {
+    for (const path of ['..%2f..%2fetc%2fpasswd', '%2e%2e%2f%2e%2e%2fetc/passwd', '%2Fetc%2Fpasswd', 'a%00b', '%zz']) {
       const url = `/sessions/${session}/files/${path}`;
       for (const method of ['PUT', 'GET', 'DELETE']) {
         const { status, text } = await sendRaw(server.port, url, {
