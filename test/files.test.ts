@@ -622,13 +622,13 @@ describe('the tools for files', () => {
     expect(absent).toMatchObject({ status: 404, message: expect.stringContaining('"odd/\\xfe"') });
 
     const tar = await bytesOf(await get('odd', {}, '?format=tar'));
-    expect((await put('again/', tar, TAR)).status).toBe(201);
-    await tool('write_file', { path: 'again/\\xfe', content: 'written' });
-    expect((await remove('again/caf\\xe9')).status).toBe(204);
-    expect(await python('import os; print(sorted(os.listdir(b"again")))')).toBe(
+    expect((await put('odd-again/', tar, TAR)).status).toBe(201);
+    await tool('write_file', { path: 'odd-again/\\xfe', content: 'written' });
+    expect((await remove('odd-again/caf\\xe9')).status).toBe(204);
+    expect(await python('import os; print(sorted(os.listdir(b"odd-again")))')).toBe(
       String.raw`[b'plain\\xff', b'\xcf\xfa.txt', b'\xfe']`,
     );
-    for (const folder of ['odd', 'again']) expect((await remove(folder, '?recursive=1')).status).toBe(204);
+    for (const folder of ['odd', 'odd-again']) expect((await remove(folder, '?recursive=1')).status).toBe(204);
   });
 
   test('work whatever the files are called', async () => {
