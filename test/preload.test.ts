@@ -35,6 +35,7 @@ beforeAll(async () => {
   await ensureImage(engine(), { ...loadConfig(), image: 'data' }, (line) => process.stderr.write(`${line}\n`));
   index = await IndexServer.start();
   index.add(makeWheel('numpy', '99.0'));
+  index.add(makeWheel('plain-thing', '1.0'));
   cacheDir = mkdtempSync(join(tmpdir(), 'glovebox-cache-'));
   server = await startData({ GLOVEBOX_INDEX_URL: index.url, GLOVEBOX_CACHE_DIR: cacheDir });
 }, 300_000);
@@ -107,6 +108,16 @@ describe('by default', () => {
       session_id,
     });
     expect(stdout, stderr).toMatch(/^99\.0 \/workspace\//);
+  });
+
+  test('what pip installs first in a session with loaded modules can be imported at once', async () => {
+    const session_id = await openSession(server);
+    await importPandas(session_id);
+    expect(await importPandas(session_id)).toMatchObject({ found: true });
+    const code =
+      'import os; os.system("pip install -q plain-thing"); import plain_thing; print(plain_thing.__version__)';
+    const { stdout, stderr } = await runPython(server, code, { session_id });
+    expect(stdout, stderr).toBe('1.0\n');
   });
 
   test('code that kills the process with the loaded modules harms nothing', async () => {
