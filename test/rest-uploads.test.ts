@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type RawRequest, sendRaw } from './raw-request.ts';
 import { openSession, runPython } from './rest-client.ts';
@@ -112,6 +114,28 @@ describe('an upload that would not be what was sent is refused, and makes no ses
     expect((await send('PUT', `${at('a', 'never-made')}?unpack=1`, headers, 'x')).status).toBe(400);
     expect((await send('GET', '/sessions/never-made')).status).toBe(404);
   });
+});
+
+test('transfers that stall take no place of other work with the files of their session', async () => {
+  await runPython(server, 'open("large", "wb").truncate(100 << 20)', { session_id: session });
+  const stall = (method: string, path: string) => {
+    const headers = method === 'PUT' ? { 'content-length': '1000' } : {};
+    const request = httpRequest({ host: '127.0.0.1', port: server.port, path: at(path), method, headers });
+    const answered = once(request, 'response') as Promise<[IncomingMessage]>;
+    answered.catch(() => {});
+    if (method === 'PUT') request.write('x');
+    else request.end();
+    return { request, answered };
+  };
+  const uploads = Array.from({ length: 8 }, (_, index) => stall('PUT', `stalled-${index}`));
+  const downloads = Array.from({ length: 8 }, () => stall('GET', 'large'));
+  await Promise.all(downloads.map(({ answered }) => answered)); // Nobody reads on.
+  const answers = await Promise.all(['a', 'b', 'c'].map((name) => put(`moving-${name}`, 'data')));
+  expect(answers.map(({ status }) => status)).toEqual([201, 201, 201]);
+  expect((await send('GET', `/sessions/${session}/files`)).status).toBe(200);
+  const [refused] = await Promise.race(uploads.map(({ answered }) => answered));
+  expect([refused.statusCode, refused.headers.connection]).toEqual([408, 'close']);
+  for (const { request } of [...uploads, ...downloads]) request.on('error', () => {}).destroy();
 });
 
 describe('ETag and the conditions on it', () => {

@@ -4,23 +4,41 @@ import { followSignal } from '../tools/call-signal.ts';
 import type { Env, Route } from './env.ts';
 import { attachment, NEVER_A_PAGE, toBody } from './file-download.ts';
 import { leftOutHeader } from './left-out.ts';
-import { jsonBody, jsonResponse, schemaRef, sessionParameter } from './openapi-parts.ts';
+import {
+  jsonBody,
+  jsonResponse,
+  SNAPSHOT_PATTERN,
+  schemaRef,
+  sessionNameSchema,
+  sessionParameter,
+} from './openapi-parts.ts';
 import { TAR } from './session-import.ts';
 import { readFields, readId } from './sessions.ts';
 
-const snapshotParameter = { name: 'id', in: 'path', required: true, schema: { type: 'string' } };
-const forkBody = { type: 'object', properties: { name: { type: 'string' } } };
+const snapshotParameter = {
+  name: 'id',
+  in: 'path',
+  required: true,
+  schema: { type: 'string', pattern: SNAPSHOT_PATTERN },
+};
+const forkBody = { type: 'object', properties: { name: sessionNameSchema }, additionalProperties: false };
 
 /** Snapshots, forks, and sessions as files. */
 export function archiveRoutes(sessions: Sessions): Route[] {
+  return [...copyingRoutes(sessions), ...snapshotRoutes(sessions)];
+}
+
+function copyingRoutes(sessions: Sessions): Route[] {
   return [
     {
       method: 'POST',
       path: '/sessions/:id/snapshots',
+      id: 'createSnapshot',
+      tag: 'Snapshots',
       summary: 'Keep a session as it is now.',
       operation: {
         parameters: [sessionParameter],
-        responses: jsonResponse(201, 'The snapshot.', schemaRef('Snapshot')),
+        responses: jsonResponse(201, 'The snapshot.', schemaRef('Snapshot'), { Location: 'Its path.' }),
       },
       handle: async (c) => {
         readFields(c, [], '{}');
@@ -32,11 +50,13 @@ export function archiveRoutes(sessions: Sessions): Route[] {
     {
       method: 'POST',
       path: '/sessions/:id/fork',
+      id: 'forkSession',
+      tag: 'Snapshots',
       summary: 'Make a session that begins as this one is now.',
       operation: {
         parameters: [sessionParameter],
         requestBody: jsonBody(forkBody, false),
-        responses: jsonResponse(201, 'The new session.', schemaRef('Session')),
+        responses: jsonResponse(201, 'The new session.', schemaRef('Session'), { Location: 'Its path.' }),
       },
       handle: async (c) => {
         const { name } = readFields(c, ['name'], '{"name": "my-copy"}');
@@ -48,6 +68,8 @@ export function archiveRoutes(sessions: Sessions): Route[] {
     {
       method: 'GET',
       path: '/sessions/:id/archive',
+      id: 'exportSession',
+      tag: 'Snapshots',
       summary: 'A session as one tar, which POST /sessions makes a session of.',
       operation: {
         parameters: [sessionParameter],
@@ -55,9 +77,16 @@ export function archiveRoutes(sessions: Sessions): Route[] {
       },
       handle: async (c) => await exportSession(c, sessions),
     },
+  ];
+}
+
+function snapshotRoutes(sessions: Sessions): Route[] {
+  return [
     {
       method: 'GET',
       path: '/snapshots',
+      id: 'listSnapshots',
+      tag: 'Snapshots',
       summary: 'Your snapshots.',
       operation: {
         responses: jsonResponse(200, 'The oldest first.', {
@@ -71,6 +100,8 @@ export function archiveRoutes(sessions: Sessions): Route[] {
     {
       method: 'DELETE',
       path: '/snapshots/:id',
+      id: 'deleteSnapshot',
+      tag: 'Snapshots',
       summary: 'Delete a snapshot.',
       operation: { parameters: [snapshotParameter], responses: { 204: { description: 'Deleted.' } } },
       handle: async (c) => {

@@ -26,6 +26,10 @@ export interface Route {
   /** In Hono's form, `/sessions/:id`; `/*` at its end stands for any path. */
   readonly path: string;
   readonly summary: string;
+  /** The name of a method of a client that is made of the description of the API. */
+  readonly id?: string;
+  /** What it is filed under there. */
+  readonly tag?: 'Tools' | 'Sessions' | 'Files' | 'Executions' | 'Snapshots' | 'Server';
   /** An OpenAPI operation; protocols that OpenAPI cannot describe leave it out. */
   readonly operation?: Readonly<Record<string, unknown>>;
   /** What its body may be; JSON for a POST that leaves it out. All but JSON is read by the route, as it comes. */

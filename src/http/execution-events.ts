@@ -4,6 +4,7 @@ import { streamSSE } from 'hono/streaming';
 import type { Log } from '../log.ts';
 import { followSignal } from '../tools/call-signal.ts';
 import type { Env, Route } from './env.ts';
+import { oneEvent, requestHeader } from './openapi-parts.ts';
 import { reportError } from './respond.ts';
 
 /** Between two looks at an execution: each is a process in its sandbox. */
@@ -26,7 +27,12 @@ export interface ExecutionEventsOptions {
   readonly keepAliveMs: number;
 }
 
-export const idParameter = { name: 'id', in: 'path', required: true, schema: { type: 'string' } };
+export const idParameter = {
+  name: 'id',
+  in: 'path',
+  required: true,
+  schema: { type: 'string', pattern: '^exe_[A-Za-z0-9_-]{12}$' },
+};
 
 /**
  * The output of a background execution as it comes, then its `result`. The id of an event says how far both streams were
@@ -36,13 +42,15 @@ export function executionEventsRoute(options: ExecutionEventsOptions): Route {
   return {
     method: 'GET',
     path: '/executions/:id/events',
+    id: 'watchExecution',
+    tag: 'Executions',
     summary: 'Watch a background execution: Server-Sent Events, the last of them the result.',
     operation: {
-      parameters: [idParameter],
+      parameters: [idParameter, requestHeader('Last-Event-ID', 'The id of the last event that came.')],
       responses: {
         200: {
           description: 'Events `stdout` and `stderr`, then one `result` or `error`.',
-          content: { 'text/event-stream': { schema: { type: 'string' } } },
+          content: { 'text/event-stream': { schema: oneEvent } },
         },
         204: { description: 'The reader with this Last-Event-ID has them all.' },
       },

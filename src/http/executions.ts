@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import { followSignal } from '../tools/call-signal.ts';
+import { LONGEST_WAIT_S } from '../tools/get-execution.ts';
 import { ignoreEvents } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
 import type { Env, Route } from './env.ts';
@@ -9,7 +10,18 @@ import { executionEventsRoute, idParameter } from './execution-events.ts';
 import { jsonResponse, sessionParameter } from './openapi-parts.ts';
 import { readId } from './sessions.ts';
 
-const NUMBERS = ['wait_s', 'stdout_offset', 'stderr_offset'];
+const OFFSET = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
+const NUMBERS = {
+  wait_s: { type: 'number', minimum: 0, maximum: LONGEST_WAIT_S },
+  stdout_offset: OFFSET,
+  stderr_offset: OFFSET,
+};
+const contextParameter = {
+  name: 'name',
+  in: 'path',
+  required: true,
+  schema: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' },
+};
 
 const listed = {
   type: 'object',
@@ -41,7 +53,11 @@ function createAsk({ tools, sessions, stopping }: Options) {
 
 /** Following and cancelling background executions, and ending contexts. */
 export function executionRoutes(options: Options): Route[] {
-  const { sessions, stopping, log, keepAliveMs } = options;
+  return [...backgroundRoutes(options), ...ofSessions(options)];
+}
+
+function backgroundRoutes(options: Options): Route[] {
+  const { stopping, log, keepAliveMs } = options;
   const ask = createAsk(options);
   const call = (name: string, read: (c: Context<Env>) => object) => async (c: Context<Env>) =>
     c.json(await ask(c, name, read(c), c.req.raw.signal));
@@ -49,11 +65,13 @@ export function executionRoutes(options: Options): Route[] {
     {
       method: 'GET',
       path: '/executions/:id',
+      id: 'getExecution',
+      tag: 'Executions',
       summary: 'A background execution: ?wait_s=, ?stdout_offset=, ?stderr_offset=.',
       operation: {
         parameters: [
           idParameter,
-          ...NUMBERS.map((name) => ({ name, in: 'query', required: false, schema: { type: 'number' } })),
+          ...Object.entries(NUMBERS).map(([name, schema]) => ({ name, in: 'query', required: false, schema })),
         ],
         responses: jsonResponse(200, 'How it is, its new output, and its result once it ended.', { type: 'object' }),
       },
@@ -68,6 +86,8 @@ export function executionRoutes(options: Options): Route[] {
     {
       method: 'DELETE',
       path: '/executions/:id',
+      id: 'cancelExecution',
+      tag: 'Executions',
       summary: 'Cancel a background execution.',
       operation: {
         parameters: [idParameter],
@@ -75,9 +95,16 @@ export function executionRoutes(options: Options): Route[] {
       },
       handle: call('cancel_execution', () => ({})),
     },
+  ];
+}
+
+function ofSessions({ sessions }: Options): Route[] {
+  return [
     {
       method: 'GET',
       path: '/sessions/:id/executions',
+      id: 'listExecutions',
+      tag: 'Executions',
       summary: 'The background executions of a session.',
       operation: {
         parameters: [sessionParameter],
@@ -92,9 +119,11 @@ export function executionRoutes(options: Options): Route[] {
     {
       method: 'DELETE',
       path: '/sessions/:id/contexts/:name',
+      id: 'endContext',
+      tag: 'Executions',
       summary: 'End a context: its variables are gone, its name is free.',
       operation: {
-        parameters: [sessionParameter, { ...idParameter, name: 'name' }],
+        parameters: [sessionParameter, contextParameter],
         responses: { 204: { description: 'Ended.' } },
       },
       handle: async (c) => {
@@ -108,7 +137,7 @@ export function executionRoutes(options: Options): Route[] {
 
 /** Texts that are no numbers are left for the schema to refuse. */
 function readNumbers(c: Context<Env>): Record<string, unknown> {
-  const given = NUMBERS.flatMap((name) => {
+  const given = Object.keys(NUMBERS).flatMap((name) => {
     const text = c.req.query(name);
     const number = Number(text);
     return text === undefined ? [] : [[name, text.trim() === '' || Number.isNaN(number) ? text : number] as const];

@@ -9,7 +9,15 @@ import type { Env, Route } from './env.ts';
 import { sendFile, sendFolder } from './file-download.ts';
 import { planUpload, receive, type Upload } from './file-upload.ts';
 import { checkForm, receiveForm } from './form-upload.ts';
-import { filePathParameter, fileSchemas, jsonResponse, sessionParameter } from './openapi-parts.ts';
+import {
+  describeHeaders,
+  filePathParameter,
+  fileSchemas,
+  jsonResponse,
+  requestHeader,
+  SWITCH,
+  sessionParameter,
+} from './openapi-parts.ts';
 import { conditionsToChange } from './preconditions.ts';
 import { isSet } from './query.ts';
 import { readId } from './sessions.ts';
@@ -26,9 +34,25 @@ const MIB = 2 ** 20;
 /** Of a folder's contents to those of the disk that it is on: files with holes in them may seem larger than that. */
 const SEEMING_SIZE = 2;
 
-const BYTES = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } };
-const TAR = { 'application/x-tar': { schema: { type: 'string', format: 'binary' } } };
-const query = (name: string, description: string, schema: object = { enum: ['1'] }) => ({
+const BINARY = { type: 'string', format: 'binary' };
+/** Of the type that the name of the file tells. */
+const BYTES = { '*/*': { schema: BINARY } };
+const TAR = { 'application/x-tar': { schema: BINARY } };
+const TAGS = '^(\\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$';
+const conditionHeaders = [
+  requestHeader('If-Match', 'Only if the file has one of these ETags.', TAGS),
+  requestHeader('If-None-Match', 'Only if it has none of them; with *, only if there is no such file.', TAGS),
+  requestHeader('If-Unmodified-Since', 'Only if it was not modified since then.'),
+];
+const readingHeaders = [
+  ...conditionHeaders,
+  requestHeader('If-Modified-Since', 'Only if it was modified since then.'),
+  requestHeader('Range', 'The part that is wanted, as bytes=0-99, bytes=100- or bytes=-100.'),
+  requestHeader('If-Range', 'An ETag or a date: the part of that file, or else all of it.'),
+];
+const VALIDATORS = { ETag: 'Another with each change of the file.', 'Last-Modified': 'When it was modified.' };
+const WRITTEN = { ETag: VALIDATORS.ETag };
+const query = (name: string, description: string, schema: object = SWITCH) => ({
   name,
   in: 'query',
   required: false,
@@ -36,19 +60,22 @@ const query = (name: string, description: string, schema: object = { enum: ['1']
   schema,
 });
 
-const PATH = '/sessions/:id/files/*';
+const WORKSPACE = '/sessions/:id/files';
+const PATH = `${WORKSPACE}/*`;
 const parameters = [sessionParameter, filePathParameter];
 
 /** Bytes in and out of sessions. */
 export function fileRoutes(options: FilesOptions): Route[] {
-  return [...readingRoutes(options), ...changingRoutes(options)];
+  return [...readingRoutes(options), ...changingRoutes(options), ...formRoutes(options)];
 }
 
 function readingRoutes(options: FilesOptions): Route[] {
   return [
     {
       method: 'GET',
-      path: '/sessions/:id/files',
+      path: WORKSPACE,
+      id: 'listFiles',
+      tag: 'Files',
       summary: 'The files of a session: ?path= names a folder, ?recursive=1 lists what is below it too.',
       operation: {
         parameters: [
@@ -63,12 +90,27 @@ function readingRoutes(options: FilesOptions): Route[] {
     {
       method: 'GET',
       path: PATH,
+      id: 'downloadFile',
+      tag: 'Files',
       summary: 'A file, or with ?format=tar a folder.',
       operation: {
-        parameters: [...parameters, query('format', 'A folder as an archive.', { enum: ['tar'] })],
+        parameters: [
+          ...parameters,
+          query('format', 'A folder as an archive.', { type: 'string', enum: ['tar'] }),
+          ...readingHeaders,
+        ],
         responses: {
-          200: { description: 'All of it.', content: { ...BYTES, ...TAR } },
-          206: { description: 'The part that Range asks for.', content: BYTES },
+          200: {
+            description: 'All of it.',
+            headers: describeHeaders({ ...VALIDATORS, 'Content-Disposition': 'Its name.' }),
+            content: { ...BYTES, ...TAR },
+          },
+          206: {
+            description: 'The part that Range asks for.',
+            headers: describeHeaders({ ...VALIDATORS, 'Content-Range': 'Which part of how many bytes.' }),
+            content: BYTES,
+          },
+          304: { description: 'The file is as the caller knows it.', headers: describeHeaders(VALIDATORS) },
         },
       },
       handle: (c) => download(c, options),
@@ -80,43 +122,79 @@ function changingRoutes(options: FilesOptions): Route[] {
   return [
     {
       method: 'PUT',
+      path: WORKSPACE,
+      id: 'unpackWorkspace',
+      tag: 'Files',
+      summary: 'Unpack a tar into the workspace: ?unpack=1.',
+      operation: {
+        parameters: [sessionParameter, query('unpack', 'To be set.')],
+        requestBody: { required: true, content: TAR },
+        responses: jsonResponse(201, 'It is unpacked.', fileSchemas.written),
+      },
+      takes: ['tar', 'bytes'],
+      handle: (c) => upload(c, options),
+    },
+    {
+      method: 'PUT',
       path: PATH,
+      id: 'uploadFile',
+      tag: 'Files',
       summary: 'Write a file of any size, or with ?unpack=1 what is in a tar.',
       operation: {
-        parameters: [...parameters, query('unpack', 'Whether to unpack a tar into this folder.')],
+        parameters: [...parameters, query('unpack', 'Whether to unpack a tar into this folder.'), ...conditionHeaders],
         requestBody: { required: true, content: { ...BYTES, ...TAR } },
         responses: {
-          ...jsonResponse(201, 'A new file, or an unpacked tar.', fileSchemas.written),
-          ...jsonResponse(200, 'The file was replaced.', fileSchemas.written),
+          ...jsonResponse(201, 'A new file, or an unpacked tar.', fileSchemas.written, WRITTEN),
+          ...jsonResponse(200, 'The file was replaced.', fileSchemas.written, WRITTEN),
         },
       },
       takes: ['bytes'],
       handle: (c) => upload(c, options),
     },
     {
-      method: 'POST',
-      path: PATH,
-      summary: 'Put the files of a form (multipart/form-data) into a folder.',
-      operation: {
-        parameters,
-        requestBody: { required: true, content: { 'multipart/form-data': { schema: fileSchemas.form } } },
-        responses: {
-          ...jsonResponse(201, 'At least one of the files is new.', fileSchemas.stored),
-          ...jsonResponse(200, 'All of them were replaced.', fileSchemas.stored),
-        },
-      },
-      takes: ['form'],
-      handle: (c) => uploadForm(c, options),
-    },
-    {
       method: 'DELETE',
       path: PATH,
+      id: 'deleteFile',
+      tag: 'Files',
       summary: 'Delete a file, or with ?recursive=1 a folder.',
       operation: {
-        parameters: [...parameters, query('recursive', 'Whether to delete what is in a folder.')],
+        parameters: [...parameters, query('recursive', 'Whether to delete what is in a folder.'), ...conditionHeaders],
         responses: { 204: { description: 'Deleted.' } },
       },
       handle: (c) => deleteFile(c, options),
+    },
+  ];
+}
+
+/** A form goes to any folder, and the workspace is one. */
+function formRoutes(options: FilesOptions): Route[] {
+  const route = {
+    method: 'POST',
+    tag: 'Files',
+    takes: ['form'],
+    handle: (c: Context<Env>) => uploadForm(c, options),
+  } as const;
+  const operation = {
+    requestBody: { required: true, content: { 'multipart/form-data': { schema: fileSchemas.form } } },
+    responses: {
+      ...jsonResponse(201, 'At least one of the files is new.', fileSchemas.stored),
+      ...jsonResponse(200, 'All of them were replaced.', fileSchemas.stored),
+    },
+  };
+  return [
+    {
+      ...route,
+      path: WORKSPACE,
+      id: 'uploadFormToWorkspace',
+      summary: 'Put the files of a form (multipart/form-data) into the workspace.',
+      operation: { parameters: [sessionParameter], ...operation },
+    },
+    {
+      ...route,
+      path: PATH,
+      id: 'uploadForm',
+      summary: 'Put the files of a form (multipart/form-data) into a folder.',
+      operation: { parameters, ...operation },
     },
   ];
 }

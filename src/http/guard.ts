@@ -30,6 +30,8 @@ const EXPOSED_HEADERS = [
   'Accept-Ranges',
   'Content-Range',
   'Content-Disposition',
+  'X-Left-Out',
+  'Idempotency-Replayed',
 ].join(', ');
 
 export function createGuard(options: GuardOptions): Guard {

@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import type { Env, Handler, Route } from './env.ts';
-import { jsonResponse } from './openapi-parts.ts';
+import { jsonResponse, SWITCH } from './openapi-parts.ts';
 import { isSet } from './query.ts';
 
 /** Whether the server can do its job, and what there is to say about it; `deep` runs code in a sandbox. */
@@ -15,9 +15,11 @@ export function healthRoute(health: Health): Route {
   return {
     method: 'GET',
     path: '/health',
+    id: 'checkHealth',
+    tag: 'Server',
     summary: 'Whether code can run here; ?deep=1 runs some.',
     operation: {
-      parameters: [{ name: 'deep', in: 'query', required: false, schema: { enum: ['1'] } }],
+      parameters: [{ name: 'deep', in: 'query', required: false, schema: SWITCH }],
       responses: { ...jsonResponse(200, 'It can.', ANY_OBJECT), ...jsonResponse(503, 'It cannot.', ANY_OBJECT) },
     },
     handle: async (c) => {

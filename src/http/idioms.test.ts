@@ -29,7 +29,7 @@ describe('a request is looked at from its head on', () => {
   test.each([
     ['PUT', '/execute', 'POST'],
     ['DELETE', '/tools', 'GET, HEAD'],
-    ['PATCH', '/sessions/x/files/a', 'GET, HEAD, PUT, POST, DELETE'],
+    ['PATCH', '/sessions/x/files/a', 'GET, HEAD, PUT, DELETE, POST'],
     ['POST', '/sessions/x', 'GET, HEAD, DELETE'],
   ])('%s %s is 405 with Allow, however long its body is said to be', async (method, path, allow) => {
     const headers = { ...json, 'content-length': '900000000' };
@@ -49,7 +49,7 @@ describe('a request is looked at from its head on', () => {
     ['/health', 'GET, HEAD'],
     ['/sessions', 'POST, GET, HEAD'],
     ['/mcp', 'POST, GET, HEAD, DELETE'],
-    ['/sessions/x/files/a', 'GET, HEAD, PUT, POST, DELETE'],
+    ['/sessions/x/files/a', 'GET, HEAD, PUT, DELETE, POST'],
   ])('OPTIONS %s says which methods there are', async (path, allow) => {
     expect(await send(path, { method: 'OPTIONS' })).toMatchObject({ status: 204, text: '', headers: { allow } });
     expect((await send('/nothing', { method: 'OPTIONS' })).status).toBe(404);
@@ -207,5 +207,17 @@ describe('a body', () => {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     expect(await answer).toMatch(/^HTTP\/1.1 200 OK/);
+  });
+});
+
+describe('what is no request', () => {
+  test.each([
+    ['no HTTP', 'hello\r\n\r\n', 400],
+    ['a head without end', `GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+    ['a malformed length', 'POST /execute HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n', 400],
+  ])('%s is answered with an error of the usual form', async (_what, said, status) => {
+    const [head = '', body = ''] = (await converse(said)).split('\r\n\r\n');
+    expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(JSON.parse(body).error).toMatchObject({ code: 'invalid_input', hint: expect.stringMatching(/\w/) });
   });
 });

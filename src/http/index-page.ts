@@ -10,6 +10,8 @@ export function indexRoute(version: string, routes: () => readonly Route[]): Rou
   return {
     method: 'GET',
     path: '/',
+    id: 'listRoutes',
+    tag: 'Server',
     summary: 'This list, as text, JSON or a page, by Accept.',
     handle: (c) => {
       c.header('Vary', 'Accept', { append: true });

@@ -1,5 +1,6 @@
-import type { Server } from 'node:http';
+import { type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { createAdaptorServer } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { GloveboxError } from '../errors.ts';
@@ -22,7 +23,10 @@ export async function listen(app: Hono<Env>, { host, port }: { host: string; por
   if ('keepAliveTimeout' in server) server.keepAliveTimeout = 75_000;
   // Files of any size come over slow lines too; Node's own limit for a whole request is 5 minutes.
   if ('requestTimeout' in server) server.requestTimeout = LONGEST_REQUEST_MS;
-  if ('keepAliveTimeout' in server) continueWhenRead(server as Server);
+  if ('keepAliveTimeout' in server) {
+    continueWhenRead(server as Server);
+    answerUnreadable(server as Server);
+  }
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(cannotListen(host, port, cause)));
     server.listen(port, host, resolve);
@@ -59,6 +63,31 @@ function continueWhenRead(server: Server): void {
       read.call(incoming, size);
     };
     server.emit('request', incoming, outgoing);
+  });
+}
+
+/** Statuses of what is no request that a route could get, by Node's codes; 400 for any other. */
+const UNREADABLE: Readonly<Record<string, readonly [status: number, message: string]>> = {
+  HPE_HEADER_OVERFLOW: [431, 'The head of the request is too long.'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'The request did not come to its end in time.'],
+};
+
+/** Answers what is no HTTP, or too long or slow a head, as any other error is answered. */
+function answerUnreadable(server: Server): void {
+  const answers = new WeakMap<Duplex, ServerResponse>();
+  server.on('request', ({ socket }, answer) => void answers.set(socket, answer));
+  server.on('clientError', (cause: NodeJS.ErrnoException, socket) => {
+    const [status, message] = UNREADABLE[cause.code ?? ''] ?? [400, 'This is no HTTP request.'];
+    const answer = answers.get(socket);
+    const isAnswering = answer?.headersSent && !answer.writableFinished;
+    if (cause.code === 'ECONNRESET' || !socket.writable || isAnswering) {
+      socket.destroy();
+      return;
+    }
+    const code = status === 408 ? 'request_timeout' : 'invalid_input';
+    const body = JSON.stringify({ error: new GloveboxError(code, message).toRestBody() });
+    const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\n`;
+    socket.end(`${head}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
   });
 }
 

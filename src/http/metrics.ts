@@ -18,6 +18,8 @@ export function metricsRoute(figures: () => Figures): Route {
   return {
     method: 'GET',
     path: '/metrics',
+    id: 'getMetrics',
+    tag: 'Server',
     summary: 'Figures of this server for Prometheus.',
     operation: { responses: { 200: { description: 'One sample a line.', content: text } } },
     handle: (c) => c.body(renderMetrics(figures()), 200, { 'Content-Type': CONTENT_TYPE }),

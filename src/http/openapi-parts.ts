@@ -9,16 +9,54 @@ export const jsonBody = (schema: Schema, required = true): Schema => ({
   content: { 'application/json': { schema } },
 });
 
-export const jsonResponse = (status: number, description: string, schema: Schema): Schema => ({
-  [status]: { description, content: { 'application/json': { schema } } },
+export const jsonResponse = (
+  status: number,
+  description: string,
+  schema: Schema,
+  headers?: Readonly<Record<string, string>>,
+): Schema => ({
+  [status]: {
+    description,
+    ...(headers ? { headers: describeHeaders(headers) } : {}),
+    content: { 'application/json': { schema } },
+  },
 });
+
+/** A query parameter that is on or off. */
+export const SWITCH: Schema = { type: 'string', enum: ['1', 'true', '0', 'false'] };
+
+/** A header of an answer. */
+const header = (description: string): Schema => ({ description, schema: { type: 'string' } });
+
+/** Headers of an answer, by what is said of each. */
+export function describeHeaders(headers: Readonly<Record<string, string>>): Schema {
+  return Object.fromEntries(Object.entries(headers).map(([name, about]) => [name, header(about)]));
+}
+
+/** A header of a request that may be left out. */
+export const requestHeader = (name: string, description: string, pattern?: string): Schema => ({
+  name,
+  in: 'header',
+  required: false,
+  description,
+  schema: { type: 'string', ...(pattern ? { pattern } : {}) },
+});
+
+const NAME = { type: 'string', pattern: '^(?!gbx_)[A-Za-z0-9_-]{1,64}$' };
+
+export const sessionNameSchema: Schema = { ...NAME, description: 'Letters, digits, _ and -, not beginning with gbx_.' };
+
+export const SNAPSHOT_PATTERN = '^snp_[0-9a-f]{24}$';
+
+/** A handle or a name. */
+export const sessionIdSchema: Schema = { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' };
 
 export const sessionParameter: Schema = {
   name: 'id',
   in: 'path',
   required: true,
   description: 'The handle or name of a session.',
-  schema: { type: 'string' },
+  schema: sessionIdSchema,
 };
 
 export const filePathParameter: Schema = {
@@ -26,7 +64,7 @@ export const filePathParameter: Schema = {
   in: 'path',
   required: true,
   description: 'From the workspace on; its slashes may stand as they are.',
-  schema: { type: 'string' },
+  schema: { type: 'string', minLength: 1, maxLength: 4096 },
 };
 
 const fileEntry: Schema = {
@@ -130,3 +168,10 @@ export const sharedSchemas: Readonly<Record<string, Schema>> = {
     required: ['session_id', 'state', 'created_at', 'last_used_at', 'expires_at', 'running', 'contexts'],
   },
 };
+
+/** One event; its data is JSON. */
+export const oneEvent = {
+  type: 'object',
+  properties: { event: { type: 'string' }, data: { type: 'string' } },
+  required: ['event', 'data'],
+} as const;

@@ -32,6 +32,8 @@ export function restRoutes(options: RestOptions): Route[] {
     {
       method: 'GET',
       path: '/tools',
+      id: 'listTools',
+      tag: 'Tools',
       summary: 'The tools, with the JSON Schemas of what they take and answer.',
       operation: { responses: jsonResponse(200, 'The tools.', ANY_OBJECT) },
       handle: (c) => c.json({ tools: tools.map(describeTool) }),
@@ -39,6 +41,8 @@ export function restRoutes(options: RestOptions): Route[] {
     {
       method: 'POST',
       path: '/execute',
+      id: 'callTool',
+      tag: 'Tools',
       summary: 'Call a tool.',
       operation: call.answer,
       handle: createExecute(options),
@@ -46,6 +50,8 @@ export function restRoutes(options: RestOptions): Route[] {
     {
       method: 'POST',
       path: STREAM,
+      id: 'streamTool',
+      tag: 'Tools',
       summary: 'Call a tool and watch: Server-Sent Events, the last of them the result.',
       operation: call.stream,
       handle: createExecuteStream(options),
@@ -55,13 +61,16 @@ export function restRoutes(options: RestOptions): Route[] {
     ...executionRoutes(options),
     ...fileRoutes(options),
   ];
-  const api = describeApi(routes, tools, version);
   routes.push({
     method: 'GET',
     path: '/openapi.json',
+    id: 'describeApi',
+    tag: 'Server',
     summary: 'This API as OpenAPI 3.1.',
+    operation: { responses: jsonResponse(200, 'This description.', ANY_OBJECT) },
     handle: (c) => c.json(api),
   });
+  const api = describeApi(routes, tools, version);
   const keys = new IdempotencyKeys();
   return routes.map((route) =>
     route.method === 'POST' && route.path !== STREAM ? { ...route, handle: idempotent(route.handle, keys) } : route,

@@ -42,7 +42,7 @@ export function unknownRoute(c: Context<Env>, routes: readonly Route[]): Respons
 
 function matches(pattern: string, path: string): boolean {
   const [expected, found] = [pattern.split('/'), path.split('/')];
-  if (expected.at(-1) === '*') {
+  if (expected.at(-1) === '*' && found.length >= expected.length) {
     expected.pop();
     found.splice(expected.length);
   }

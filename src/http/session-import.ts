@@ -2,6 +2,7 @@ import type { Context } from 'hono';
 import type { SessionSummary, Sessions } from '../sandbox/sessions.ts';
 import { RequestBody } from './body.ts';
 import type { Env } from './env.ts';
+import { sessionNameSchema } from './openapi-parts.ts';
 
 export interface ImportOptions {
   readonly sessions: Sessions;
@@ -21,7 +22,7 @@ export const nameParameter = {
   in: 'query',
   required: false,
   description: 'The name of a session that is sent as a tar.',
-  schema: { type: 'string' },
+  schema: sessionNameSchema,
 };
 
 /** Makes a session of the tar that the request carries, as it comes. */

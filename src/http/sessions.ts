@@ -4,18 +4,24 @@ import type { Sessions } from '../sandbox/sessions.ts';
 import { isTar } from './body-type.ts';
 import type { Env, Route } from './env.ts';
 import { parseJsonObject } from './json.ts';
-import { jsonResponse, schemaRef, sessionParameter } from './openapi-parts.ts';
+import { jsonResponse, SNAPSHOT_PATTERN, schemaRef, sessionNameSchema, sessionParameter } from './openapi-parts.ts';
 import { type ImportOptions, importSession, nameParameter, TAR } from './session-import.ts';
 
 /** Longer than any handle or name is: not worth a look. */
 const LONGEST_ID = 256;
 
+const LOCATION = { Location: 'Its path.' };
 const newSession = {
   type: 'object',
   properties: {
-    name: { type: 'string' },
-    from_snapshot: { type: 'string', description: 'A snapshot of yours, which the session begins as.' },
+    name: sessionNameSchema,
+    from_snapshot: {
+      type: 'string',
+      pattern: SNAPSHOT_PATTERN,
+      description: 'A snapshot of yours, which the session begins as.',
+    },
   },
+  additionalProperties: false,
 };
 
 /** Making, listing, inspecting and closing sessions. */
@@ -25,13 +31,15 @@ export function sessionRoutes(options: ImportOptions): Route[] {
     {
       method: 'POST',
       path: '/sessions',
+      id: 'createSession',
+      tag: 'Sessions',
       summary: 'Make a session: with a name or without, empty, from a snapshot, or from a tar (?name=).',
       operation: {
         parameters: [nameParameter],
         requestBody: { content: { 'application/json': { schema: newSession }, ...TAR } },
         responses: {
-          ...jsonResponse(201, 'The new session.', schemaRef('Session')),
-          ...jsonResponse(200, 'The session of that name that was there.', schemaRef('Session')),
+          ...jsonResponse(201, 'The new session.', schemaRef('Session'), LOCATION),
+          ...jsonResponse(200, 'The session of that name that was there.', schemaRef('Session'), LOCATION),
         },
       },
       takes: ['json', 'tar'],
@@ -46,6 +54,8 @@ export function sessionRoutes(options: ImportOptions): Route[] {
     {
       method: 'GET',
       path: '/sessions',
+      id: 'listSessions',
+      tag: 'Sessions',
       summary: 'Your sessions.',
       operation: {
         responses: jsonResponse(200, 'Your sessions.', {
@@ -59,6 +69,8 @@ export function sessionRoutes(options: ImportOptions): Route[] {
     {
       method: 'GET',
       path: '/sessions/:id',
+      id: 'getSession',
+      tag: 'Sessions',
       summary: 'One session.',
       operation: {
         parameters: [sessionParameter],
@@ -69,6 +81,8 @@ export function sessionRoutes(options: ImportOptions): Route[] {
     {
       method: 'DELETE',
       path: '/sessions/:id',
+      id: 'closeSession',
+      tag: 'Sessions',
       summary: 'Close a session: what runs in it ends, what it holds is gone.',
       operation: { parameters: [sessionParameter], responses: { 204: { description: 'Closed.' } } },
       handle: async (c) => {

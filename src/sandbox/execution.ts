@@ -1,4 +1,5 @@
 import type { FullReport } from './report.ts';
+import type { Transfer } from './transfer-places.ts';
 
 /** What the runner is asked to run. */
 export interface ExecutionRequest {
@@ -85,6 +86,8 @@ export interface ExecutionOptions {
   readonly onWait?: (message: string) => void;
   /** Hears that it begins, having waited for its turn. */
   readonly onBegin?: () => void;
+  /** What the execution transfers between a file and a client, if it is that. */
+  readonly transfer?: Transfer;
   /** Standard input, streamed as fast as the program reads; if it fails, the execution is cancelled. */
   readonly stdin?: AsyncIterable<Buffer>;
 }

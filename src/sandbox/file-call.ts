@@ -4,6 +4,7 @@ import type { ExecutionEnd } from './execution.ts';
 import { FileOutput } from './file-output.ts';
 import { parseSandboxJson } from './sandbox-json.ts';
 import type { Session } from './session.ts';
+import type { Transfer } from './transfer-places.ts';
 
 /** For what carries no contents. */
 const ASK_LIMIT_MS = 30_000;
@@ -53,6 +54,8 @@ export class FileCall {
   readonly #output = new FileOutput();
   readonly #cancel = new AbortController();
   readonly #end: Promise<ExecutionEnd>;
+  /** Since when the client has given or taken nothing. */
+  #idleSince: number | undefined;
   #inputError: unknown;
   #answered = false;
 
@@ -68,6 +71,7 @@ export class FileCall {
         timeoutMs: input || streams ? TRANSFER_LIMIT_MS : ASK_LIMIT_MS,
         signal: AbortSignal.any([options.signal, this.#cancel.signal]),
         onOutput: (stream, chunk) => (stream === 'stdout' ? this.#output.take(chunk) : undefined),
+        ...(input || streams ? { transfer: this.#transfer() } : {}),
         ...(input ? { stdin: this.#frame(input) } : {}),
       },
     );
@@ -104,7 +108,11 @@ export class FileCall {
     for await (const chunk of this.#output.bytes()) {
       if (left !== undefined) left -= chunk.length;
       if (left !== undefined && left < 0) throw garbled();
-      if (last) yield last;
+      if (last) {
+        this.#idleSince = performance.now();
+        yield last;
+        this.#idleSince = undefined;
+      }
       last = chunk;
     }
     await this.finish();
@@ -153,16 +161,36 @@ export class FileCall {
   /** In chunks, the last of them empty: an input that breaks off has no such end, so nothing is made of it. */
   async *#frame(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, undefined> {
     try {
+      this.#idleSince = performance.now();
       for await (const piece of input) {
+        this.#idleSince = undefined;
         // Whatever the answer is, it was given without the rest.
         if (this.#answered) return;
         for (let at = 0; at < piece.byteLength; at += CHUNK_BYTES) yield* frame(piece.subarray(at, at + CHUNK_BYTES));
+        this.#idleSince = performance.now();
       }
+      this.#idleSince = undefined;
       yield lengthOf(0);
     } catch (error) {
       this.#inputError = error;
       throw error;
     }
+  }
+
+  #transfer(): Transfer {
+    const idleSince = () => this.#idleSince;
+    return {
+      get idleSince() {
+        return idleSince();
+      },
+      end: () => {
+        this.#inputError ??= new GloveboxError(
+          'request_timeout',
+          'No byte moved for a while, and other transfers of this session waited.',
+        );
+        this.#cancel.abort(this.#inputError);
+      },
+    };
   }
 
   #failureOf(end: ExecutionEnd): unknown {

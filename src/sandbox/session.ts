@@ -13,13 +13,16 @@ import { type FinishJob, type Remains, restoreSession } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
 import { type CopiedArchive, changedBy, SessionArchive } from './session-archive.ts';
 import { endUnbegun } from './stop-signal.ts';
+import { TransferPlaces } from './transfer-places.ts';
 import type { EnterOptions } from './turn.ts';
 
 /** Calls of one session that may wait for a place. */
 const QUEUE_LIMIT = 32;
 const END_CONTEXT_MS = 10_000;
-/** Reads and writes of a session's files at once, and lists of its packages. */
+/** Looks at a session's files at once, and lists of its packages. */
 const LOOKUPS = 4;
+/** Files that are on their way in or out of a session at once. */
+const TRANSFERS = 8;
 
 /** Hears what the package gateway does for a session. */
 export interface DownloadListener {
@@ -109,6 +112,7 @@ export class Session implements SessionIdentity {
   readonly #limiter: Limiter;
   /** Apart, so that a session can be looked at while all places are taken. */
   readonly #lookups = new Limiter(LOOKUPS, QUEUE_LIMIT);
+  readonly #transfers = new TransferPlaces(TRANSFERS, QUEUE_LIMIT);
   #sandbox: Promise<Sandbox> | undefined;
   #closed = false;
   /** What a replaced sandbox lost, for the next result to tell. */
@@ -340,9 +344,10 @@ export class Session implements SessionIdentity {
    */
   async #enter(
     request: ExecutionRequest,
-    options: Pick<ExecutionOptions, 'timeoutMs' | 'signal' | 'onWait'>,
+    options: Pick<ExecutionOptions, 'timeoutMs' | 'signal' | 'onWait' | 'transfer'>,
   ): Promise<Disposable> {
     const { kind, context } = request;
+    const { transfer } = options;
     const limiter = kind === 'files' || kind === 'packages' ? this.#lookups : this.#limiter;
     const deadline = performance.now() + patienceFor(options);
     const waiting = (what: string): EnterOptions => ({
@@ -352,7 +357,8 @@ export class Session implements SessionIdentity {
     });
     using stack = new DisposableStack();
     if (context !== undefined) stack.use(await this.contexts.enter(context, waiting(`the context ${context}`)));
-    stack.use(await limiter.enter(waiting('a place in this session')));
+    const place = waiting('a place in this session');
+    stack.use(await (transfer ? this.#transfers.enter(transfer, place) : limiter.enter(place)));
     stack.use(await this.#host.enter(this.owner, request, waiting('a place to run')));
     return stack.move();
   }

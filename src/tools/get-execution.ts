@@ -13,7 +13,7 @@ export interface GetExecutionLimits {
 }
 
 /** Clients tend to give up on a call after a minute. */
-const LONGEST_WAIT_S = 50;
+export const LONGEST_WAIT_S = 50;
 
 const executionId = z.string().min(1).max(256).describe('As execute_python gave it.');
 const offset = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional();
