@@ -9,7 +9,7 @@ import { newStateDir, type Server, startServer } from './server.ts';
 const LINTERS = ['@redocly/cli@2.77.0', '@stoplight/spectral-cli@6.16.3'];
 const FUZZER = 'schemathesis==4.32.5';
 /** Seconds that the fuzzer goes on at most. */
-const FUZZING_S = 75;
+const FUZZING_S = 45;
 /**
  * Left out: whether all that the description does not promise is refused, for arguments are read with leniency,
  * and whether all that it allows succeeds, for it cannot say which files there are.

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type RawRequest, sendRaw } from './raw-request.ts';
-import { openSession, runPython } from './rest-client.ts';
+import { callTool, openSession, runPython } from './rest-client.ts';
 import { runShell, type Server, startServer } from './server.ts';
 
 let server: Server;
@@ -93,6 +93,18 @@ describe('a form of files', () => {
     form.append('note', 'text');
     return form;
   };
+});
+
+test('the top of the files is the workspace, for the tool and over REST', async () => {
+  await put('on-top', '1');
+  const paths = (files: unknown) => (files as { path: string }[]).map(({ path }) => path);
+  for (const path of ['/', '//', '.', '/workspace', '']) {
+    const { files } = (await callTool(server, 'list_files', { path, session_id: session })) as { files: unknown };
+    expect(paths(files)).toContain('on-top');
+    const listed = await send('GET', `/sessions/${session}/files?path=${encodeURIComponent(path)}`);
+    expect(paths(listed.json().files)).toContain('on-top');
+  }
+  expect((await send('GET', `/sessions/${session}/files?path=/etc`)).status).toBe(400);
 });
 
 describe('an upload that would not be what was sent is refused, and makes no session', () => {

@@ -221,3 +221,33 @@ describe('what is no request', () => {
     expect(JSON.parse(body).error).toMatchObject({ code: 'invalid_input', hint: expect.stringMatching(/\w/) });
   });
 });
+
+describe('a message to MCP', () => {
+  const call = (args: string) =>
+    `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":${args}}}`;
+  const headers = { ...json, accept: 'application/json, text/event-stream' };
+
+  test.each([
+    ['has an argument twice', '{"text": "a", "text": "b"}', /"text\\" is there twice/],
+    ['has an argument twice, once in escapes', '{"text": "a", "t\\u0065xt": "b"}', /"text\\" is there twice/],
+    ['has a field of an argument twice', '{"text": {"a": 1, "a": 2}}', /"a\\" is there twice/],
+    ['is nested deeply', `{"text": ${'['.repeat(5000)}${']'.repeat(5000)}}`, /nested more than/],
+  ])('that %s is 400, wherever it is sent', async (_what, args, message) => {
+    const large = await startProtocolServer();
+    for (const path of ['/mcp', `/messages?sessionId=${await openSse(large.port)}`]) {
+      const { status, text } = await sendRaw(large.port, path, { method: 'POST', headers, body: call(args) });
+      expect([status, text]).toEqual([400, expect.stringMatching(message)]);
+    }
+    const body = `{"name":"echo","arguments":${args}}`;
+    const { status, text } = await sendRaw(large.port, '/execute', { method: 'POST', headers: json, body });
+    expect([status, text]).toEqual([400, expect.stringMatching(message)]);
+    await large[Symbol.asyncDispose]();
+  });
+
+  /** The id of a session whose stream stays open. */
+  async function openSse(port: number): Promise<string> {
+    const { body } = await fetch(`http://127.0.0.1:${port}/sse`);
+    const { value } = (await body?.getReader().read()) ?? {};
+    return /sessionId=([\w-]+)/.exec(Buffer.from(value ?? []).toString())?.[1] ?? '';
+  }
+});
