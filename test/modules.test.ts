@@ -72,6 +72,11 @@ describe('what pip installs can be imported at once in the process that ran it, 
     ['subprocess', BY_SUBPROCESS],
     ['os.system', 'import os; os.system("pip install -q plain-thing")'],
     ['pip.main', 'import pip; pip.main(["install", "-q", "plain-thing"])'],
+    [
+      'a Python of its own',
+      `import subprocess, sys; run = ${JSON.stringify(BY_SUBPROCESS)} + "\\nimport plain_thing"
+subprocess.run([sys.executable, '-c', 'try: import plain_thing\\nexcept ImportError: pass\\n' + run], check=True)`,
+    ],
     ['an attempt before', `try: import plain_thing\nexcept ImportError: pass\n${BY_SUBPROCESS}`],
     ['a context’s command', '!pip install -q plain-thing', { context: 'a' }],
     ['a context’s magic', '%pip install -q plain-thing', { context: 'a' }],
