@@ -107,6 +107,13 @@ test('the top of the files is the workspace, for the tool and over REST', async 
   expect((await send('GET', `/sessions/${session}/files?path=/etc`)).status).toBe(400);
 });
 
+test('a folder that is not empty is kept, and the hint says how a REST caller deletes it', async () => {
+  await put('full/a', '1');
+  const refused = await send('DELETE', at('full'));
+  expect([refused.status, refused.json().error.hint]).toEqual([400, expect.stringContaining('?recursive=1')]);
+  expect((await send('DELETE', `${at('full')}?recursive=true`)).status).toBe(204);
+});
+
 describe('an upload that would not be what was sent is refused, and makes no session', () => {
   test.each<[what: string, headers: Record<string, string>, status: number]>([
     ['a part of a file', { 'content-range': 'bytes 0-3/10' }, 400],

@@ -19,7 +19,7 @@ _CODES = {
     errno.EDQUOT: ("disk_full", "the disk of the session is full"),
     errno.EFBIG: ("disk_full", "it is larger than any file may be"),
     errno.ENOMEM: ("disk_full", "the memory that the files are kept in is full"),
-    errno.ENOTEMPTY: ("invalid_input", "the folder is not empty; delete it with recursive"),
+    errno.ENOTEMPTY: ("not_empty", "the folder is not empty"),
     errno.ELOOP: ("invalid_input", "it is a symbolic link, which is not followed"),
     errno.ENXIO: ("invalid_input", "it is not a regular file"),
     errno.ENAMETOOLONG: ("invalid_input", "the name is too long"),

@@ -354,7 +354,7 @@ class Deleting(FilesTest):
         self.make("folder/a/b")
         os.symlink(self.base, self.path("folder/up"))
         os.symlink(self.base, self.path("up"))
-        self.assertEqual(self.refusal("delete", "folder")["code"], "invalid_input")
+        self.assertEqual(self.refusal("delete", "folder")["code"], "not_empty")
         for path in ("folder/a/b", "folder/a", "up"):
             self.assertEqual(self.ask("delete", path)[0], {"ok": True})
         self.make("folder/a/b")

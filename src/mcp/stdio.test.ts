@@ -81,3 +81,20 @@ test('a message beyond the limit ends the connection', async () => {
   send({ id: 0, ...initialize, padding: 'x'.repeat(2000) });
   await done;
 });
+
+test.each([
+  ['an argument twice', '{"text": "a", "text": "b"}', '"text" is there twice'],
+  ['values nested deeply', `{"text": ${'['.repeat(5000)}${']'.repeat(5000)}}`, 'nested more than'],
+])('a message with %s is refused, and the next is served', async (_what, args, message) => {
+  const { stdin, done, send, receive } = start(echoTool());
+  send({ id: 0, ...initialize });
+  await receive();
+  const line = `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"echo","arguments":${args}}}\n`;
+  stdin.write(line.slice(0, 40));
+  stdin.write(line.slice(40));
+  expect(await receive()).toMatchObject({ id: 7, error: { code: -32_600, message: expect.stringContaining(message) } });
+  send({ id: 8, ...toolCall });
+  expect(await receive()).toMatchObject({ id: 8, result: { structuredContent: { text: 'hi' } } });
+  stdin.end();
+  await done;
+});

@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio';
 import type { Connection } from './connection.ts';
+import { MessageCheck } from './message-check.ts';
 import type { McpServers } from './server.ts';
 
 export interface StdioOptions {
@@ -31,7 +32,9 @@ class EndingTransport extends StdioServerTransport {
 export async function runStdio(servers: McpServers, options: StdioOptions): Promise<void> {
   const { stdin = process.stdin, stdout = process.stdout, owner, maxMessageBytes, signal } = options;
   const connection: Connection = { owner, binding: {}, running: 0 };
-  const transport = new EndingTransport(stdin, stdout, { maxBufferSize: maxMessageBytes });
+  const checked = new MessageCheck(maxMessageBytes, (answer) => stdout.write(answer));
+  stdin.once('error', (error) => checked.destroy(error)).pipe(checked);
+  const transport = new EndingTransport(checked, stdout, { maxBufferSize: maxMessageBytes });
   const handle = serveStdio(() => servers.make(connection), {
     transport,
     onerror: (error) => servers.log.debug('MCP protocol error.', { cause: error }),
@@ -42,4 +45,5 @@ export async function runStdio(servers: McpServers, options: StdioOptions): Prom
   await transport.ended;
   signal?.removeEventListener('abort', end);
   await handle.close();
+  stdin.unpipe(checked).pause(); // A stream that flows keeps the process.
 }

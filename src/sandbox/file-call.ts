@@ -27,6 +27,11 @@ const CODES: Readonly<Record<string, { code: ErrorCode; hint?: string; restHint?
     hint: 'List the folder and name a file in it; over REST, ?format=tar gets all of it.',
     restHint: 'GET /sessions/{id}/files?path=… lists the folder; ?format=tar gets all of it.',
   },
+  not_empty: {
+    code: 'invalid_input',
+    hint: 'Delete it with recursive, or what is in it first.',
+    restHint: 'Delete it with ?recursive=1, or what is in it first.',
+  },
   file_exists: { code: 'file_exists' },
   precondition_failed: { code: 'precondition_failed' },
   disk_full: { code: 'disk_full', hint: DISK_HINT },

@@ -64,6 +64,8 @@ describe('what a sandbox says of a file', () => {
     ['file_not_found', 'file_not_found'],
     ['invalid_input', 'invalid_input'],
     ['is_folder', 'invalid_input'],
+    ['not_empty', 'invalid_input'],
+    ['precondition_failed', 'precondition_failed'],
     ['file_exists', 'file_exists'],
     ['disk_full', 'disk_full'],
     ['too_large', 'payload_too_large'],
