@@ -1,16 +1,13 @@
 """What is reported of an uncaught exception. Imported only when there is one."""
 
 import errno
-import linecache
 import os
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import _ast
-
 import missing
+from advice import advice_for
 from paths import WORKSPACE
 
 MAX_TRACEBACK = 64 * 1024
@@ -19,8 +16,6 @@ MAX_VALUE = 4096
 _MAX_CAUSES = 20
 _OTHER_DISKS = {"tmp": "/tmp", "shm": "/dev/shm"}
 """Small ones beside the workspace, by what they are reported as."""
-_LONGEST_SOURCE = 256 * 1024
-"""Most characters that are compiled anew to say what is wrong with them."""
 
 _DENIALS = {
     errno.EFBIG: "file_size",
@@ -33,8 +28,8 @@ _DENIALS = {
 def report(error: BaseException, tell: Callable[[dict[str, Any]], None]) -> None:
     """Tells `{name, value, traceback, denied?, hint?, missing?}`.
 
-    `denied` is the limit of the sandbox that stands behind it; `hint` is "notebook" for a script that is a cell;
-    `missing` names the module that was not found, and the package that brings it.
+    `denied` is the limit of the sandbox that stands behind it; `hint` a kind of `advice.py`; `missing` names the module
+    that was not found, and the package that brings it.
     """
     text = "".join(traceback.format_exception(error))
     body: dict[str, Any] = {
@@ -44,8 +39,8 @@ def report(error: BaseException, tell: Callable[[dict[str, Any]], None]) -> None
     }
     if denied := next(filter(None, map(_denied, _causes(error))), None):
         body["denied"] = denied
-    if type(error) is SyntaxError and _is_cell(error):
-        body["hint"] = "notebook"
+    if hint := advice_for(error):
+        body["hint"] = hint
     if wanted := _missing(error):
         body["missing"] = wanted
     tell(body)
@@ -56,29 +51,6 @@ def _missing(error: BaseException) -> dict[str, Any] | None:
         return missing.find(error, _causes(error))
     except Exception:  # noqa: BLE001 - the code may have replaced anything that this takes; the rest is told without it
         return None
-
-
-def _is_cell(error: SyntaxError) -> bool:
-    """Whether the script itself does not compile, and would but for lines and awaits that only notebooks know."""
-    script = getattr(sys.modules.get("__main__"), "__file__", None)
-    if error.__traceback__ is not None or error.filename is None or error.filename != script:
-        return False
-    lines = linecache.getlines(error.filename)
-    if next((line for line in lines if line.strip()), "").startswith("%%"):
-        return True
-    source = "".join(map(_without_magic, lines))
-    if len(source) > _LONGEST_SOURCE:
-        return False
-    try:
-        compile(source, error.filename, "exec", _ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    except Exception:  # noqa: BLE001 - whatever the compiler has against it, it is no cell
-        return False
-    return True
-
-
-def _without_magic(line: str) -> str:
-    code = line.lstrip()
-    return f"{line[: -len(code)]}pass\n" if code.startswith(("!", "%")) else line
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -8,7 +8,16 @@ import type { ExecutionLimits } from './limits.ts';
 /** Rich results of one execution, in times the limit of one. */
 const RESULTS_IN_ALL = 4;
 const NAME = /^\w[\w.-]{0,99}$/;
-const NOTEBOOK_HINT = 'This is notebook syntax: pass context: "main" to run it.';
+/** By what the runner says. */
+const HINTS = new Map([
+  ['notebook', 'This is notebook syntax: pass context: "main" to run it.'],
+  [
+    'line_ends',
+    'The code has \\n, a backslash and an n, where lines should end: send real line ends, escaped once in JSON.',
+  ],
+  ['stdin', 'There is no standard input: pass what the code is to read in "stdin", a line for each input().'],
+  ['stdin_end', 'The standard input has fewer lines than the code reads: pass a line for each input() in "stdin".'],
+]);
 
 type Missing = NonNullable<NonNullable<FullReport['error']>['missing']>;
 
@@ -49,7 +58,7 @@ function describeError({
   missing,
   ...error
 }: NonNullable<FullReport['error']>): NonNullable<ExecutionOutput['error']> {
-  const advice = hint === 'notebook' ? NOTEBOOK_HINT : missing && describeMissing(missing);
+  const advice = HINTS.get(hint ?? '') ?? (missing && describeMissing(missing));
   return advice === undefined ? error : { ...error, hint: advice };
 }
 
