@@ -15,6 +15,8 @@ MAX_CHARACTERS = 4_000_000
 CELL = re.compile(r"<cell \d")
 """Matches the file names of cells."""
 BLANK = re.compile(r"(?:[^\S\n]*\n)*")
+_INTERACTIVE = 0x200 | 0x4000
+"""The compiler's flags for a line of a prompt, which another may follow: DONT_IMPLY_DEDENT, ALLOW_INCOMPLETE_INPUT."""
 
 
 class Recent[Key]:
@@ -41,6 +43,8 @@ class Compiler(CachingCompiler):
 
     def __init__(self) -> None:
         super().__init__()
+        # A cell is whole: what is not closed in it is an error, told as in a script.
+        self.flags &= ~_INTERACTIVE
         self._recent = Recent[str](lambda name: linecache.cache.pop(name, None))
         self._part = (0, 0)
         self._blank = ("", "")

@@ -3,10 +3,13 @@
 import sys
 from typing import Any
 
+import loading
+import spawning
 from magics import add_session_packages
 from shell import Shell
 from streams import open_stream
 from tracebacks import write_error
+from unseen import unseen
 
 
 class Context:
@@ -14,7 +17,10 @@ class Context:
 
     def __init__(self) -> None:
         self._shell: Shell = Shell.instance()
+        known = spawning.make_known(lambda: self._shell.history_manager.input_hist_parsed)
+        loading.patch_on_import({"multiprocessing.spawn": known})
 
+    @unseen
     def run(self, source: str, name: str) -> BaseException | None:
         """Runs one cell of the context of this name; the exception that ended it, already shown.
 

@@ -15,10 +15,12 @@ from IPython.core.profiledir import ProfileDir
 from traitlets import Type, default
 from traitlets.config import Config
 
+import cell_tasks
 from cells import Compiler, History
 from magics import add_magics, print_page, run_command
 from publishing import DisplayHook, DisplayPublisher, Formatter, InlineBackend
 from tracebacks import show
+from unseen import unseen
 
 LOOP = ("selectors", "asyncio.base_events", "asyncio.events")
 """Modules in which an event loop waits: an interrupt that meets one of them meets no code of the cell."""
@@ -59,6 +61,7 @@ class Shell(InteractiveShell):
         self._db: dict[str, Any] = {}
         super().__init__(config=CONFIG, user_module=sys.modules["__main__"])
         self.loop_runner = self._run_loop
+        cell_tasks.allow(get_asyncio_loop)
         self.configurables.append(InlineBackend(parent=self))
         add_magics(self)
 
@@ -124,6 +127,7 @@ class Shell(InteractiveShell):
         """IPython would keep all output in memory."""
         yield
 
+    @unseen
     async def run_code(self, code_obj: Any, result: Any = None, *, async_: bool = False) -> bool:
         """Runs one statement of a cell; whether it raised."""
         try:
@@ -142,6 +146,7 @@ class Shell(InteractiveShell):
             return True
         return False
 
+    @unseen
     def _run_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Runs a cell with `await` in it; an interrupt ends this cell's task, not only the waiting for it."""
         loop = get_asyncio_loop()

@@ -10,6 +10,8 @@ import signal
 import time
 from typing import Any
 
+from unseen import FILE
+
 SIGNAL = signal.SIGRTMAX - 1
 """One that programs have no use for."""
 MAX_THREADS = 20
@@ -63,7 +65,7 @@ def read(descriptor: int, main_thread: Any) -> list[dict[str, Any]]:
     return threads[:MAX_THREADS]
 
 
-_CALLERS = (f'File "{os.path.dirname(os.path.abspath(__file__))}{os.sep}', "/IPython/core/interactiveshell.py")
+_CALLERS = (f'File "{FILE}"', f'File "{os.path.dirname(os.path.abspath(__file__))}{os.sep}', "/IPython/core/interactiveshell.py")
 
 
 def _code_frames(frames: list[str]) -> list[str]:

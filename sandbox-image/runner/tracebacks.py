@@ -12,10 +12,11 @@ from IPython.core.error import UsageError
 
 from cells import CELL
 from paths import RUNNER_DIRECTORY
+from unseen import FILE
 
 MAX_TRACEBACK = 64 * 1024
 """Most characters of a traceback that are shown; its end says most."""
-OWN = (RUNNER_DIRECTORY + os.sep, os.path.dirname(IPython.__file__) + os.sep)
+OWN = (RUNNER_DIRECTORY + os.sep, FILE, os.path.dirname(IPython.__file__) + os.sep)
 """Folders of code that is of no interest to those who wrote the cell."""
 
 

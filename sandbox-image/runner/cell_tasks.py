@@ -1,0 +1,37 @@
+"""Lets a cell without `await` make tasks, as one in a notebook can: a later cell awaits them, in the same event loop."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+
+def allow(loop_of_cells: Callable[[], Any]) -> None:
+    """Where no loop runs, tasks are made in that of the cells; it runs while a cell awaits something."""
+    events: Any = asyncio.events
+    tasks: Any = asyncio.tasks
+    create, get = tasks.create_task, events.get_event_loop
+    # Else older versions make a loop of their own when they are asked for the current one.
+    asyncio.set_event_loop(None)
+
+    def is_outside() -> bool:
+        return events._get_running_loop() is None and threading.current_thread() is threading.main_thread()
+
+    @wraps(create)
+    def create_task(coro: Any, **options: Any) -> Any:
+        return loop_of_cells().create_task(coro, **options) if is_outside() else create(coro, **options)
+
+    @wraps(get)
+    def get_event_loop() -> Any:
+        try:
+            return get()
+        except RuntimeError:
+            if not is_outside():
+                raise
+            return loop_of_cells()
+
+    for module in (asyncio, events):
+        setattr(module, "get_event_loop", get_event_loop)
+    for module in (asyncio, tasks):
+        setattr(module, "create_task", create_task)
