@@ -100,7 +100,7 @@ export class Outside {
 
 /** The runner is the first process with its name, for all others were forked from it. */
 const KILL_OLDEST = `for p in /proc/[0-9]*; do
-  if tr '\\0' ' ' < $p/cmdline 2>/dev/null | grep -q '^python3 -I /opt/glovebox/runner'; then
+  if tr '\\0' ' ' < $p/cmdline 2>/dev/null | grep -q '^python3 -I -c .*/opt/glovebox/runner'; then
     echo \${p#/proc/}
   fi
 done | sort -n | head -n 1 | xargs -r kill -9`;

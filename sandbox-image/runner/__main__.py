@@ -1,14 +1,20 @@
-"""Run as `python3 -I /opt/glovebox/runner [door]`, with the channel on stdin and stdout.
+"""Run as `python3 -I /opt/glovebox/runner [door]`, or as `src/docker/spec.ts` does, with the channel on stdin and stdout.
 
 With the name of a door it outlives its control plane, and the next one comes in there. Without it ends with the first.
 """
 
 import sys
 
+import bytecode
 import linux
+import ordinary
 from door import open_door
 
 linux.set_dumpable(False)
+bytecode.keep_only_settled()
+ordinary.hide_isolation()
+# It may have the text of the command, which stacks would show.
+sys.modules.pop("linecache", None)
 door = open_door(sys.argv[1]) if len(sys.argv) > 1 else None
 
 from runner import Runner  # noqa: E402 - a process that only hands its streams over needs nothing of it

@@ -27,7 +27,7 @@ def start_stamp(settled_ns: int) -> int:
 
 
 def changed_files(since_ns: int) -> tuple[list[dict[str, Any]], int]:
-    """Files of the workspace changed since then, hidden folders left out, and the newest stamp seen.
+    """Files of the workspace changed since then, hidden folders and byte code left out, and the newest stamp seen.
 
     By change time, which programs cannot set.
     """
@@ -62,7 +62,7 @@ def tmp_changed(since_ns: int) -> bool:
 
 
 def _walk(top: str) -> Iterator[os.DirEntry[str]]:
-    """Entries below a folder that are no folders, up to a limit; none of hidden folders and of the runner's own."""
+    """Entries below a folder that are no folders, up to a limit; no byte code, none of hidden folders and of the runner's own."""
     directories = [top]
     scanned = 0
     while directories:
@@ -73,8 +73,14 @@ def _walk(top: str) -> Iterator[os.DirEntry[str]]:
                     if scanned > MAX_SCANNED_ENTRIES:
                         return
                     if not entry.is_dir(follow_symlinks=False):
-                        yield entry
-                    elif not entry.name.startswith(".") and not (top == TMP and OWN_IN_TMP.fullmatch(entry.name)):
+                        if not entry.name.endswith(".pyc"):
+                            yield entry
+                    elif _is_of_code(top, entry.name):
                         directories.append(entry.path)
         except OSError:
             continue
+
+
+def _is_of_code(top: str, name: str) -> bool:
+    """Whether a folder has files that are the code's own."""
+    return not name.startswith(".") and name != "__pycache__" and not (top == TMP and OWN_IN_TMP.fullmatch(name))

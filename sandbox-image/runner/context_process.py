@@ -3,30 +3,38 @@
 import os
 import resource
 import signal
+import sys
 from typing import Any
 
 import linux
 import results
+from cell_variables import CellVariables
 from context import Context
+from ending import exit_code
 from execution import read_request
 from imported import Imported
-from program import OWN_DESCRIPTORS, exit_code, prepare_run, report_error, tell, tell_imported
+from program import OWN_DESCRIPTORS, prepare_run, report_error, tell, tell_imported
+from unseen import unseen
 
 
+@unseen
 def serve(request: dict[str, Any] | None, requests: int, display: int, report: int) -> None:
     """Runs that request and those that follow, until there are no more."""
     results.install()
+    # As at a prompt: there is no script.
+    sys.argv = [""]
+    sys.orig_argv = [sys.executable]
     context = Context()
     imported = Imported()
     while request is not None:
         before = _cpu_ms()
-        environment = {name: os.environ.get(name) for name in request.get("env", {})}
+        variables = CellVariables(request.get("env", {}))
         _give_no_input()
         results.open(display, **request["results"])
-        error = _run(context, request, report)
+        error = _run(context, request, report, variables)
         linux.spare_descriptors(0)
         results.finish()
-        _restore(environment)
+        variables.end()
         if error is not None and not isinstance(error, SystemExit):
             report_error(error, report)
         tell_imported(report, imported)
@@ -40,7 +48,10 @@ def serve(request: dict[str, Any] | None, requests: int, display: int, report: i
         request = read_request(requests)
 
 
-def _run(context: Context, request: dict[str, Any], report: int) -> BaseException | None:
+@unseen
+def _run(
+    context: Context, request: dict[str, Any], report: int, variables: CellVariables
+) -> BaseException | None:
     """Between cells an interrupt means nothing: the one that it was meant for has ended."""
     try:
         try:
@@ -48,6 +59,7 @@ def _run(context: Context, request: dict[str, Any], report: int) -> BaseExceptio
             signal.signal(signal.SIGINT, signal.default_int_handler)
             prepare_run(request, report)
             linux.spare_descriptors(OWN_DESCRIPTORS)
+            variables.begin()
             return context.run(request["code"], request["context"])
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -61,15 +73,6 @@ def _code_of(error: BaseException | None) -> int:
     if isinstance(error, SystemExit):
         return exit_code(error)
     return 130 if isinstance(error, KeyboardInterrupt) else 1
-
-
-def _restore(environment: dict[str, str | None]) -> None:
-    """What was set for one cell is not there in the next."""
-    for name, value in environment.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
 
 
 def _give_no_input() -> None:

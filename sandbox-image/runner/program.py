@@ -1,12 +1,12 @@
 """The process that runs one execution's code, as `python script.py` would."""
 
 import _thread
-import atexit
 import builtins
 import json
 import os
 import signal
 import sys
+import time
 import types
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
@@ -20,11 +20,14 @@ import renewal
 import results
 import session_packages
 import stacks
+from ending import end_process, exit_code
 from execution import read_request
 from imported import Imported
 from paths import RUNNER_DIRECTORY, USER_BASE, USER_SITE, WORKSPACE
 from script import run_script
+from script_file import write_script
 from streams import open_stream
+from unseen import unseen
 
 
 OWN_DESCRIPTORS = 8
@@ -46,10 +49,11 @@ class Program:
     Returned up the stack of the runner that it was forked from, so that the code runs near its bottom.
     """
 
-    def __init__(self, request: int, display: int, report: int) -> None:
+    def __init__(self, request: int, display: int, report: int, post_mortem: int) -> None:
         self._request = request
         self._display = display
         self._report = report
+        self._post_mortem = post_mortem
 
     @classmethod
     def prepare(cls, pipes: Pipes, report: int, post_mortem: int) -> "Program":
@@ -74,8 +78,24 @@ class Program:
         _become_main()
         renewal.renew()
         _warm_up()
-        return cls(request=kept[1], display=kept[2], report=kept[0])
+        return cls(request=kept[1], display=kept[2], report=kept[0], post_mortem=kept[3])
 
+    @classmethod
+    @unseen
+    def go_on(cls, request: dict[str, Any], told: dict[str, Any], display: int, report: int, post_mortem: int) -> int:
+        """Runs the code in an interpreter that has taken the place of a forked process; the exit code."""
+        stacks.prepare(post_mortem)
+        tell(report, {"start": {**told, "main_thread": _thread.get_ident()}})
+        given = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+        path = list(sys.path)
+        _become_main()
+        if not sys.flags.no_user_site and USER_SITE not in path:
+            session_packages.put_first()
+        rest = [entry for entry in sys.path[1:] if entry not in given]
+        sys.path[:] = [*([] if sys.flags.safe_path else [WORKSPACE]), *given, *rest]
+        return cls(-1, display, report, post_mortem)._run(request, told["script"])
+
+    @unseen
     def run(self) -> NoReturn:
         """Waits for the request, runs it, and ends the process as the interpreter would end it."""
         request = read_request(self._request)
@@ -92,9 +112,23 @@ class Program:
         if request.get("stdin_stream"):
             os.dup2(self._request, 0)
         os.close(self._request)
-        source: bytes = request.get("code", "").encode()
-        script = _write_script(source)
-        prepare_run(request, self._report, script=script)
+        script = write_script(request.get("code", ""))
+        told = prepare_run(request, self._report, script=script)
+        if request.get("new_interpreter"):
+            self._start_interpreter(request, told)
+        end_process(self._run(request, script))
+
+    def _start_interpreter(self, request: dict[str, Any], told: dict[str, Any]) -> NoReturn:
+        try:
+            descriptors = (self._display, self._report, self._post_mortem)
+            import_own("interpreter").start(request, told, descriptors, stacks.SIGNAL)
+        except OSError as error:
+            show_error(error, self._report)
+            os._exit(1)
+
+    @unseen
+    def _run(self, request: dict[str, Any], script: str) -> int:
+        """Runs the request's code as this script; the exit code."""
         main = sys.modules["__main__"]
         main.__file__ = script
         sys.argv = [script]
@@ -102,11 +136,12 @@ class Program:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         linux.spare_descriptors(OWN_DESCRIPTORS)
         imported = Imported()
-        code = self._execute(request, source, script)
+        code = self._execute(request, script)
         tell_imported(self._report, imported)
-        _end_process(code)
+        return code
 
-    def _execute(self, request: dict[str, Any], source: bytes, script: str) -> int:
+    @unseen
+    def _execute(self, request: dict[str, Any], script: str) -> int:
         """Runs the code, or one of the programs that come with the runner; the exit code."""
         try:
             match request.get("kind"):
@@ -119,7 +154,7 @@ class Program:
                 case "archive":
                     archives.main(request["file"])
                 case _:
-                    self._run_code(request, source, script)
+                    self._run_code(request, script)
         except SystemExit as leave:
             return exit_code(leave)
         except KeyboardInterrupt as interrupt:
@@ -132,7 +167,9 @@ class Program:
             return 1
         return 0
 
-    def _run_code(self, request: dict[str, Any], source: bytes, script: str) -> None:
+    @unseen
+    def _run_code(self, request: dict[str, Any], script: str) -> None:
+        source: str = request.get("code", "")
         budget = request.get("results")
         if budget is None:
             exec(compile(source, script, "exec", dont_inherit=True), sys.modules["__main__"].__dict__)
@@ -145,9 +182,12 @@ class Program:
             results.finish()
 
 
-def prepare_run(request: dict[str, Any], report: int, script: str | None = None) -> None:
-    """What each run needs before its code; tells the supervisor that it starts."""
-    os.environ.update(request.get("env", {}))
+def prepare_run(request: dict[str, Any], report: int, script: str | None = None) -> dict[str, Any]:
+    """What each run needs before its code; tells the supervisor that it starts, and returns what that has been told."""
+    variables = request.get("env", {})
+    os.environ.update(variables)
+    if "TZ" in variables:
+        time.tzset()
     if "stdin" in request:
         _give_stdin(request["stdin"])
     start = {
@@ -157,6 +197,7 @@ def prepare_run(request: dict[str, Any], report: int, script: str | None = None)
         **({"script": script} if script else {}),
     }
     tell(report, {"start": start})
+    return start
 
 
 def tell(report: int, said: dict[str, Any]) -> None:
@@ -170,22 +211,6 @@ def tell_imported(report: int, imported: Imported) -> None:
     """Tells the supervisor what later programs may want to find loaded."""
     if names := imported.take():
         tell(report, {"imported": names})
-
-
-def _write_script(source: bytes) -> str:
-    """A real file for tracebacks, `inspect` and spawned workers; the code runs without it if /tmp is full."""
-    directory = f"/tmp/execution-{os.getpid()}"
-    script = f"{directory}/main.py"
-    try:
-        os.mkdir(directory, 0o700)
-        with open(script, "xb", buffering=0) as file:
-            file.write(source)
-    except OSError:
-        import linecache
-
-        text = source.decode()
-        linecache.cache[script] = (len(text), None, text.splitlines(keepends=True), script)
-    return script
 
 
 def _give_stdin(text: str) -> None:
@@ -210,6 +235,8 @@ def environment() -> dict[str, str]:
         "PATH": f"{USER_SITE}/bin:{USER_BASE}/bin:{INHERITED.get('PATH', os.defpath)}",
         # A Python that the code starts shows its output as it comes, like the code itself.
         "PYTHONUNBUFFERED": "1",
+        # It would take byte code for that of a module that was rewritten within a second.
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
@@ -244,6 +271,9 @@ def _become_main() -> None:
     module = types.ModuleType("__main__")
     module.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = module
+    if "__mp_main__" in sys.modules:
+        # By this name workers send back instances of the script's classes.
+        sys.modules["__mp_main__"] = module
     sys.path[:] = [WORKSPACE, *(path for path in sys.path if path != RUNNER_DIRECTORY)]
     for name in OWN_NAMES:
         # The code may have modules of the same names.
@@ -280,39 +310,12 @@ def import_own(name: str) -> types.ModuleType:
         sys.modules.update(theirs)
 
 
-def exit_code(leave: SystemExit) -> int:
-    """The exit code that `sys.exit` with such an argument gives."""
-    if leave.code is None:
-        return 0
-    if isinstance(leave.code, int):
-        return leave.code & 0xFF
-    print(leave.code, file=sys.stderr)
-    return 1
-
-
-def _end_process(code: int) -> NoReturn:
-    """Ends as the interpreter does: threads, exit handlers, the script's objects, then the streams.
-
-    The rest of its shutdown takes apart memory that is shared with the runner, page by page: three times
-    the work of everything else here, for a process that is about to end.
-    """
-    try:
-        if threading := sys.modules.get("threading"):
-            threading._shutdown()
-        atexit._run_exitfuncs()
-        sys.modules["__main__"].__dict__.clear()
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except Exception:  # noqa: BLE001 - closed, or replaced by the program with something else
-                code = code or 120
-        os._exit(code)
-
-
 def show_error(error: BaseException, report: int) -> None:
     """Shows an uncaught exception as the interpreter would, and reports it."""
-    _drop_own_frames(error)
+    try:
+        import_own("own_frames").drop_own_frames(error)
+    except Exception:  # noqa: BLE001 - out of memory, or of descriptors: then with the runner's own
+        pass
     hook: Callable[..., Any] = sys.excepthook
     hook(type(error), error, error.__traceback__)
     report_error(error, report)
@@ -324,10 +327,3 @@ def report_error(error: BaseException, report: int) -> None:
         import_own("failure").report(error, lambda body: tell(report, {"error": body}))
     except Exception:  # noqa: BLE001 - the report is a courtesy; the code's own stderr already has the traceback
         pass
-
-
-def _drop_own_frames(error: BaseException) -> None:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(RUNNER_DIRECTORY + os.sep):
-        trace = trace.tb_next
-    error.__traceback__ = trace

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 
 _COOKIE = re.compile(r"\A((?:[ \t\f]*(?:#[^\n]*)?\n)??[ \t\f]*#[^\n]*?coding[:=][ \t]*)([-\w.]+)")
 
@@ -13,7 +14,7 @@ def write_script(source: str) -> str:
     directory = f"/tmp/execution-{os.getpid()}"
     if os.path.lexists(directory):
         # An earlier program of that number has left something there.
-        directory += f"-{os.urandom(4).hex()}"
+        directory += str(time.time_ns())
     script = f"{directory}/main.py"
     try:
         os.mkdir(directory, 0o700)

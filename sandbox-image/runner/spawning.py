@@ -63,7 +63,9 @@ def make_known(cells: Callable[[], Iterable[str]]) -> Callable[[Any], None]:
 
 
 def _write(cells: Iterable[str]) -> str:
-    path = f"/tmp/context-{os.getpid()}.py"
+    directory = f"/tmp/execution-{os.getpid()}"
+    os.makedirs(directory, 0o700, exist_ok=True)
+    path = f"{directory}/cells.py"
     text = _PROGRAM.format(sources=list(_definitions(cells)))
     with open(f"{path}.new", "w", encoding="utf-8") as file:
         file.write(text)

@@ -175,7 +175,7 @@ test.each([
 describe('commands in a sandbox', () => {
   test("the runner starts isolated, as the session's user, without a terminal", () => {
     expect(runnerExecOptions(12_345)).toMatchObject({
-      Cmd: ['python3', '-I', '/opt/glovebox/runner', 'glovebox-runner'],
+      Cmd: ['python3', '-I', '-c', expect.any(String), '/opt/glovebox/runner', 'glovebox-runner'],
       User: '12345:12345',
       WorkingDir: '/',
       AttachStdin: true,

@@ -70,12 +70,19 @@ export function containerOptions(spec: SandboxSpec): Docker.ContainerCreateOptio
   };
 }
 
+/** As `python3 FOLDER`, but the stack of each program, which begins with this, has no path in it that is not the program's. */
+const RUN = [
+  'import sys',
+  'sys.path.insert(0, sys.argv.pop(1))',
+  "exec(compile(open(sys.path[0] + '/__main__.py').read(), '<importlib._bootstrap_start>', 'exec'))",
+].join('; ');
+
 /** Starts the runner; its stdin and stdout carry the channel, so there is no terminal in between. */
 export function runnerExecOptions(uid: number): Docker.ExecCreateOptions {
   return {
     // Isolated mode: nothing that a session writes, and none of its variables, is read by the runner's interpreter.
     // The last is the name of the door where the next control plane finds it.
-    Cmd: ['python3', '-I', '/opt/glovebox/runner', 'glovebox-runner'],
+    Cmd: ['python3', '-I', '-c', RUN, '/opt/glovebox/runner', 'glovebox-runner'],
     User: `${uid}:${uid}`,
     WorkingDir: '/',
     Env: ['HOME=/workspace'],

@@ -26,6 +26,8 @@ export interface ExecutionRequest {
   readonly packages?: readonly { readonly name: string; readonly requirement: string }[];
   /** Added to the program's environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Whether an interpreter is to start with that environment, instead of one that was forked from the runner. */
+  readonly new_interpreter?: boolean;
 }
 
 export interface KeepPolicy {

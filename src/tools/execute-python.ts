@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { ExecutionRequest } from '../sandbox/execution.ts';
 import type { Lease } from '../sandbox/sessions.ts';
+import { codeText } from './code-text.ts';
 import { type ExecutePythonLimits, resultsPolicy, toOutcome } from './execution-outcome.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
 import { identify, programText, sessionIdInput } from './fields.ts';
@@ -11,6 +12,7 @@ import { metLimit } from './limits.ts';
 import { OutputStreams } from './output-streams.ts';
 import { Stopwatch } from './timings.ts';
 import { ignoreEvents, type Tool, type ToolContext } from './tool.ts';
+import { needNewInterpreter, whyRefused } from './variables.ts';
 
 const MAX_VARIABLES = 256;
 /** No exclusive bound: not every client knows them. */
@@ -27,7 +29,7 @@ const variableName = z
 function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimits) {
   return z.strictObject({
     code: programText(codeLimit, 'the code')
-      .refine((code) => code.trim() !== '', 'there is no code in it; send at least one statement')
+      .refine((code) => codeText(code).trim() !== '', 'there is no code in it; send at least one statement')
       .describe('Python source, run as a script would be. Print what you want to see.'),
     session_id: sessionIdInput,
     context: z
@@ -54,6 +56,13 @@ function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimi
   });
 }
 
+function refuseVariables({ env = {}, context }: Input, { addIssue }: z.RefinementCtx): void {
+  for (const [name, value] of Object.entries(env)) {
+    const message = whyRefused(name, value, context !== undefined);
+    if (message) addIssue({ code: 'custom', path: ['env', name], message });
+  }
+}
+
 type Input = z.infer<ReturnType<typeof inputSchema>>;
 
 export function createExecutePython(limits: ExecutePythonLimits): Tool<Input, ExecutionOutput> {
@@ -62,10 +71,12 @@ export function createExecutePython(limits: ExecutePythonLimits): Tool<Input, Ex
     title: 'Run Python',
     description: describe(limits),
     effect: 'changes',
-    input: inputSchema(limits).refine(({ context, reset_context }) => context !== undefined || !reset_context, {
-      path: ['reset_context'],
-      error: 'there is no context named; say which in "context"',
-    }),
+    input: inputSchema(limits)
+      .refine(({ context, reset_context }) => context !== undefined || !reset_context, {
+        path: ['reset_context'],
+        error: 'there is no context named; say which in "context"',
+      })
+      .superRefine(refuseVariables),
     output: executionOutput,
     handle: (input, context) => executePython(input, context, limits),
     summarize: summarizeExecution,
@@ -171,11 +182,12 @@ function timeoutOf(input: Input, limits: ExecutePythonLimits): number {
 
 function toRequest({ code, context, reset_context, stdin, env }: Input): ExecutionRequest {
   return {
-    code,
+    code: codeText(code),
     ...(context === undefined ? {} : { context }),
     ...(context !== undefined && reset_context ? { end_context: context } : {}),
     ...(stdin === undefined ? {} : { stdin }),
     ...(env ? { env } : {}),
+    ...(env && context === undefined && needNewInterpreter(Object.keys(env)) ? { new_interpreter: true } : {}),
   };
 }
 

@@ -1,0 +1,33 @@
+"""Tracebacks without the runner's own frames. Imported only when there is one to show."""
+
+import os
+from types import TracebackType
+
+from paths import RUNNER_DIRECTORY
+from unseen import FILE
+
+_OWN = (RUNNER_DIRECTORY + os.sep, FILE)
+
+
+def drop_own_frames(error: BaseException) -> None:
+    """From this exception and from those that it was raised from."""
+    remaining: list[BaseException | None] = [error]
+    seen = set()
+    while remaining:
+        each = remaining.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        remaining += [each.__context__, each.__cause__]
+        each.__traceback__ = _others(each.__traceback__)
+
+
+def _others(trace: TracebackType | None) -> TracebackType | None:
+    kept = []
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(_OWN):
+            kept.append(trace)
+        trace = trace.tb_next
+    for at in reversed(range(len(kept))):
+        kept[at].tb_next = kept[at + 1] if at + 1 < len(kept) else None
+    return kept[0] if kept else None
