@@ -18,7 +18,7 @@ class Context:
     def __init__(self) -> None:
         self._shell: Shell = Shell.instance()
         known = spawning.make_known(lambda: self._shell.history_manager.input_hist_parsed)
-        loading.patch_on_import({"multiprocessing.spawn": known})
+        loading.patch_on_import({"multiprocessing.context": spawning.prefer_fork, "multiprocessing.spawn": known})
 
     @unseen
     def run(self, source: str, name: str) -> BaseException | None:

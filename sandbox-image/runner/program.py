@@ -16,9 +16,11 @@ import changes
 import files
 import installed
 import linux
+import loading
 import renewal
 import results
 import session_packages
+import spawning
 import stacks
 from ending import end_process, exit_code
 from execution import read_request
@@ -170,6 +172,9 @@ class Program:
     @unseen
     def _run_code(self, request: dict[str, Any], script: str) -> None:
         source: str = request.get("code", "")
+        if spawning.needs_no_guard(source):
+            known = spawning.make_known(lambda: [source], instead=True)
+            loading.patch_on_import({"multiprocessing.context": spawning.prefer_fork, "multiprocessing.spawn": known})
         budget = request.get("results")
         if budget is None:
             exec(compile(source, script, "exec", dont_inherit=True), sys.modules["__main__"].__dict__)

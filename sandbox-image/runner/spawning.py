@@ -1,22 +1,28 @@
-"""Processes that a context spawns: they begin as an interpreter of their own and know of the cells what defines names.
+"""Processes that code spawns: they begin as an interpreter of their own and know what the code's definitions name.
 
-Without that a worker cannot find the function that it is to call, and ends; a pool starts the next one, without end.
+Of a context they would know nothing: a worker that cannot find the function that it is to call ends, and a pool starts
+the next one, without end. A script without a guard for `__main__` they would run as a whole, and start workers again.
+From Python 3.14 on, the start method that is used unless another is named (`forkserver`) makes such processes: where that
+cannot be meant, it is `fork` as before.
 """
 
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+PREFIX = "definitions-"
+"""What the names of the files begin with that such processes read."""
 _FACTORIES = {"Enum", "IntEnum", "NamedTuple", "NewType", "TypeVar", "TypedDict", "make_dataclass", "namedtuple"}
 """Calls whose value is a definition."""
 _PROGRAM = '''\
-"""What the cells of a context define, for a process that it spawns."""
+"""What code defines, for a process that it spawns."""
 
 
 def _define(sources):
     for source in sources:
         try:
-            exec(compile(source, "<cell>", "exec", dont_inherit=True), globals())
+            exec(compile(source, "<definitions>", "exec", dont_inherit=True), globals())
         except Exception:
             pass  # It needs what only the context has; so may nothing that runs here.
 
@@ -28,8 +34,8 @@ del _define
 class _Unknown(type):
     def __call__(self, *_, **__):
         raise NameError(
-            f"{{self.__name__}} is not known in a process that was spawned: of a context's cells such a process has the"
-            " imports, functions, classes and literals; define it so, put it into a module, or use a pool of threads"
+            f"{{self.__name__}} is not known in a process that was spawned: of this code such a process has the imports,"
+            " functions, classes and literals; define it so, put it into a module, or use a pool of threads"
         )
 
 
@@ -41,15 +47,28 @@ def __getattr__(name):
 '''
 
 
-def make_known(cells: Callable[[], Iterable[str]]) -> Callable[[Any], None]:
-    """A patch of `multiprocessing.spawn`: from then on spawned processes begin with what these cells define."""
+def needs_no_guard(source: str) -> bool:
+    """Whether a script may be meant for processes that are forked: it does not tell a spawned one from itself."""
+    return "__main__" not in source and "parent_process" not in source
+
+
+def prefer_fork(context: Any) -> None:
+    """A patch of `multiprocessing.context`: what names no start method forks; a method that is set later counts."""
+    context._default_context._default_context = context._concrete_contexts["fork"]
+
+
+def make_known(cells: Callable[[], Iterable[str]], instead: bool = False) -> Callable[[Any], None]:
+    """A patch of `multiprocessing.spawn`: from then on spawned processes begin with what these cells define.
+
+    `instead` of the file of `__main__`, which they would run otherwise.
+    """
 
     def patch(spawn: Any) -> None:
         original = spawn.get_preparation_data
 
         def get_preparation_data(name: str) -> Any:
             data = original(name)
-            if "init_main_from_path" not in data and "init_main_from_name" not in data:
+            if instead or ("init_main_from_path" not in data and "init_main_from_name" not in data):
                 try:
                     data["init_main_from_path"] = _write(cells())
                 except OSError:
@@ -63,13 +82,16 @@ def make_known(cells: Callable[[], Iterable[str]]) -> Callable[[Any], None]:
 
 
 def _write(cells: Iterable[str]) -> str:
-    directory = f"/tmp/execution-{os.getpid()}"
-    os.makedirs(directory, 0o700, exist_ok=True)
-    path = f"{directory}/cells.py"
     text = _PROGRAM.format(sources=list(_definitions(cells)))
+    directory = f"/tmp/execution-{os.getpid()}"
+    # Named by what it holds: a server of forks keeps what it has once read by this name.
+    path = f"{directory}/{PREFIX}{zlib.crc32(text.encode()):08x}.py"
+    if os.path.exists(path):
+        return path
+    os.makedirs(directory, 0o700, exist_ok=True)
     with open(f"{path}.new", "w", encoding="utf-8") as file:
         file.write(text)
-    # At once: processes that were spawned before may be reading it.
+    # At once: another thread may be starting processes, too.
     os.replace(f"{path}.new", path)
     return path
 

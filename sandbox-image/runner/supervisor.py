@@ -15,6 +15,7 @@ import changes
 import frames
 import linux
 import said
+import spawning
 import stacks
 from program import Pipes, Program
 
@@ -181,9 +182,13 @@ def _signal(target: int, number: int) -> None:
 
 
 def _remove_script(script: str) -> None:
+    directory = os.path.dirname(script)
     try:
         os.unlink(script)
-        os.rmdir(os.path.dirname(script))
+        for name in os.listdir(directory):
+            if name.startswith(spawning.PREFIX):
+                os.unlink(os.path.join(directory, name))
+        os.rmdir(directory)
     except OSError:
         # The program may keep files of its own there.
         pass

@@ -89,6 +89,17 @@ class CellTest(unittest.TestCase):
         )
         self.assertEqual([outcome.stdout for outcome in outcomes[1:]], ["5 True\n", "[4, 9]\n"])
 
+    def test_a_pool_works_with_the_functions_of_this_cell_and_of_later_ones_whatever_starts_its_processes(self) -> None:
+        outcomes = run(
+            "import multiprocessing as mp\ndef pools(f): return [pool(f, m) for m in mp.get_all_start_methods()]\n"
+            "def pool(f, method):\n    with mp.get_context(method).Pool(1) as made: return made.map(f, [2, 3])",
+            "def square(x): return x * x\nprint(pools(square))\n"
+            "made = list(range(9))\ndef item(x): return made[x]\nwith mp.Pool(1) as made_by_default: print(made_by_default.map(item, [2]))",
+            "def square(x): return -x * x\ndef double(x): return 2 * x\nprint(pools(square), pools(double))",
+        )
+        self.assertEqual(outcomes[1].stdout, f"{[[4, 9]] * 3}\n[2]\n", outcomes[1])
+        self.assertEqual(outcomes[2].stdout, f"{[[-4, -9]] * 3} {[[4, 6]] * 3}\n", outcomes[2])
+
     def test_the_last_expression_is_a_result_and_underscore(self) -> None:
         outcomes = run("6 * 7", "_ + 1", "_, __, Out[1]", "7;", "x = 1", "None")
         self.assertEqual(

@@ -311,6 +311,25 @@ class RunnerTest(unittest.TestCase):
         self.assertEqual(outcome.stderr, b"")
         self.assertEqual(outcome.stdout.count(b"[4, 9]"), 3)
 
+    def test_a_pool_of_a_script_without_a_guard_works_with_every_start_method(self) -> None:
+        outcome = self.client.run(
+            "import multiprocessing as mp, os\n"
+            "from concurrent.futures import ProcessPoolExecutor\n"
+            "STEP = 10\n"
+            "steps = list(range(20))\n"
+            "def add(x): return x + STEP\n"
+            "def add_made(x): return x + steps[STEP]\n"
+            "print('once')\n"
+            "for method in mp.get_all_start_methods():\n"
+            "    with mp.get_context(method).Pool(2) as pool: print(pool.map(add, [2, 3]))\n"
+            "with ProcessPoolExecutor(2) as pool: print(list(pool.map(add_made, [2, 3])))\n"
+            "print(os.path.dirname(__file__))\n"
+        )
+        self.assertEqual(outcome.stderr, b"")
+        *lines, directory = outcome.stdout.decode().splitlines()
+        self.assertEqual(lines, ["once", *["[12, 13]"] * 4])
+        self.assertFalse(os.path.exists(directory))
+
     def test_many_at_once_keep_their_output_apart(self) -> None:
         outcomes = [self.client.start(f"for _ in range(1000): print({n})") for n in range(4)]
         for n, outcome in enumerate(outcomes):
