@@ -125,6 +125,77 @@ class PandasTest(unittest.TestCase):
         self.assertEqual([len(cells[6]), len(cells[7]), cells[8]], [1001, 1001, None])
 
 
+@needs("pandas")
+class FormatsTest(unittest.TestCase):
+    def test_parquet_ods_and_xls_are_written_and_read_as_xlsx_is(self) -> None:
+        displayed = run(
+            "import os, tempfile, pandas as pd\n"
+            "os.chdir(tempfile.mkdtemp())\n"
+            "table = pd.DataFrame({'n': [1, 2], 's': ['é', None], 'x': [0.5, None], 'b': [True, False],\n"
+            "                      't': pd.to_datetime(['2024-01-01 00:00', '2024-02-29 12:30'])})\n"
+            "for end in ('xlsx', 'xls', 'ods'):\n"
+            "    table.to_excel(f'one.{end}', index=False)\n"
+            "    print(end, pd.read_excel(f'one.{end}').equals(table))\n"
+            "    with pd.ExcelWriter(f'two.{end}') as writer:\n"
+            "        table.to_excel(writer, sheet_name='A', freeze_panes=(1, 1))\n"
+            "        table.set_index(['n', 's']).to_excel(writer, sheet_name='表', startrow=2)\n"
+            "    print(sorted(pd.read_excel(f'two.{end}', sheet_name=None)))\n"
+            "table['list'] = [[1], [2, 3]]\n"
+            "table.to_parquet('t.parquet')\n"
+            "print('parquet', [each.tolist() for each in pd.read_parquet('t.parquet')['list']])\n"
+            "pd.read_parquet('t.parquet', engine='pyarrow', columns=['n']).to_feather('t.feather')\n"
+            "table.to_parquet('folder', partition_cols=['b'], compression='zstd')\n"
+            "print(len(pd.read_parquet('folder')))\n"
+        )
+        sheets = "['A', '表']\n"
+        expected = "".join(f"{end} True\n{sheets}" for end in ("xlsx", "xls", "ods"))
+        self.assertEqual(displayed.stdout, f"{expected}parquet [[1], [2, 3]]\n2\n", displayed.stderr)
+        self.assertEqual(displayed.stderr, "")
+
+
+_LABELS = "['苹果 销售额', '繁體', '売上 ひらがな', '매출', 'ยอดขาย', 'बिक्री', 'المبيعات', 'מכירות', '$x^2$ 销售额']"
+
+
+@needs("matplotlib")
+class FontsTest(unittest.TestCase):
+    def test_labels_of_every_script_are_drawn_whatever_the_fonts_are_called(self) -> None:
+        for settings in (
+            "",
+            "plt.rcParams['font.sans-serif'] = ['SimHei']; plt.rcParams['axes.unicode_minus'] = False",
+            "plt.rcParams['font.family'] = 'Malgun Gothic'",
+            "plt.rcParams['font.family'] = ['Arial', 'Microsoft YaHei', 'Noto Sans CJK JP']",
+            "plt.rcParams.update({'font.family': 'serif', 'font.serif': ['Times New Roman']}); plt.rcdefaults()",
+            "import seaborn; seaborn.set_theme(font='Helvetica')",
+            "plt.style.use('ggplot')",
+        ):
+            with self.subTest(settings=settings):
+                displayed = run(
+                    "import matplotlib.pyplot as plt\n"
+                    f"{settings}\n"
+                    f"plt.barh({_LABELS}, range(-4, 5)); plt.title('销售额 − 売上', weight='bold'); plt.show()\n"
+                )
+                self.assertIn("png", displayed.only)
+                self.assertEqual(displayed.stderr, "")
+
+    def test_fonts_that_go_by_a_usual_name_are_found(self) -> None:
+        displayed = run(
+            "from matplotlib.font_manager import findfont\n"
+            "from PIL import ImageFont\n"
+            "for name in ('SimHei', 'MS Gothic', 'Malgun Gothic', 'Arial', 'Courier New'):\n"
+            "    path = findfont(name, fallback_to_default=False)\n"
+            "    print(path.rpartition('/')[2], path.face_index)\n"
+            "for name in ('arial.ttf', 'Arial Bold.ttf', 'DejaVuSans.ttf', 'simhei.ttf', 'C:/Windows/Fonts/msyh.ttc',\n"
+            "             '/usr/share/fonts/truetype/dejavu/DejaVuSans-Bold.ttf', 'malgun.ttf', 'NotoSansCJK-Regular.ttc'):\n"
+            "    print(ImageFont.truetype(name, 20).getname()[0])\n"
+        )
+        cjk = "NotoSansCJK-Regular.ttc"
+        self.assertEqual(displayed.stdout.split("\n")[:5], [f"{cjk} 2", f"{cjk} 0", f"{cjk} 1", "DejaVuSans.ttf 0",
+                                                           "DejaVuSansMono.ttf 0"])  # fmt: skip
+        names = displayed.stdout.split("\n")[5:-1]
+        self.assertEqual([name.partition(" CJK")[0] for name in names], [*["DejaVu Sans"] * 3, *["Noto Sans"] * 2,
+                                                                       "DejaVu Sans", *["Noto Sans"] * 2])  # fmt: skip
+
+
 @needs("matplotlib")
 class MatplotlibTest(unittest.TestCase):
     def test_show_publishes_every_open_figure(self) -> None:
