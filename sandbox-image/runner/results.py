@@ -28,6 +28,7 @@ def open(descriptor: int, limit: int, total: int) -> None:
     _pipe = ResultPipe(descriptor, limit, total, lambda bundle, room: _rich().fitting.fit(bundle, room))
     if _loaded is not None:
         _loaded.pictures.begin()
+        _loaded.warned.begin()
 
 
 def install() -> None:
@@ -102,7 +103,7 @@ def _rich() -> Any:
     global _loaded
     with _loading:
         if _loaded is None:
-            package: Any = loading.load_package("rich", ("figures", "fitting", "formats", "pictures", "pyplot"))
+            package: Any = loading.load_package("rich", _PARTS)
             package.pictures.workspace = WORKSPACE
             _loaded = package
     return _loaded
@@ -157,13 +158,18 @@ def _patch_altair(altair: Any) -> None:
     altair.TopLevelMixin.show = lambda chart: show(chart)
 
 
+_PARTS = ("figures", "fitting", "formats", "movies", "pictures", "pyplot", "warned")
 _KNOWN = {"PIL", "altair", "pandas", "plotly"}
 
 _PATCHES: dict[str, loading.Patch] = {
     "IPython.core.display_functions": _patch_ipython,
     "PIL.ImageShow": _patch_image_show,
     "altair": _patch_altair,
+    "matplotlib._api": lambda api: _rich().warned.patch_api(api),
+    "matplotlib._mathtext": lambda mathtext: _rich().warned.patch_logger(mathtext),
+    "matplotlib.animation": lambda animation: _rich().movies.patch(animation),
     "matplotlib.backend_bases": _patch_backend_bases,
+    "matplotlib.font_manager": lambda font_manager: _rich().warned.patch_logger(font_manager),
     "matplotlib.pyplot": _patch_pyplot,
     "pandas": defaults.for_pandas,
     "plotly.io._renderers": _patch_plotly,

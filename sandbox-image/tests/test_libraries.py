@@ -195,6 +195,43 @@ class FontsTest(unittest.TestCase):
         self.assertEqual([name.partition(" CJK")[0] for name in names], [*["DejaVu Sans"] * 3, *["Noto Sans"] * 2,
                                                                        "DejaVu Sans", *["Noto Sans"] * 2])  # fmt: skip
 
+    def test_the_same_warning_is_told_once_with_the_line_of_the_code(self) -> None:
+        displayed = run(
+            "import matplotlib.pyplot as plt\n"
+            "plt.rcParams['font.family'] = ['Nonesuch', 'DejaVu Sans']\n"
+            "for n in range(3):\n"
+            "    plt.plot([1, 2]); plt.title('\U00013000 \U00013001')\n"
+            "    plt.show()\n"
+        )
+        self.assertEqual([("png" in result) for result in displayed.results], [True] * 3)
+        told = [line.partition(" (")[0] for line in displayed.stderr.splitlines()]
+        self.assertEqual(told, ["main.py:5: findfont: Font family 'Nonesuch' not found.",
+                                "main.py:5: UserWarning: Glyph 77824", "main.py:5: UserWarning: Glyph 77825"])  # fmt: skip
+
+    def test_a_font_file_that_is_broken_is_told_and_the_next_figure_drawn(self) -> None:
+        displayed = run(
+            "import matplotlib.pyplot as plt\n"
+            "open('/tmp/broken.ttf', 'wb').write(b'x' * 100)\n"
+            "plt.title('a', fontproperties={'fname': '/tmp/broken.ttf'}); plt.show()\n"
+            "plt.plot([1, 2]); plt.show()\n"
+        )
+        self.assertIn("could not be drawn: RuntimeError", displayed.results[0]["text"])
+        self.assertIn("png", displayed.results[1])
+
+    def test_a_video_of_an_animation_says_what_is_missing_and_a_gif_needs_nothing(self) -> None:
+        displayed = run(
+            "import matplotlib.pyplot as plt\n"
+            "from matplotlib.animation import FFMpegWriter, FuncAnimation\n"
+            "figure, axes = plt.subplots(); line, = axes.plot([1, 2])\n"
+            "animation = FuncAnimation(figure, lambda frame: (line,), frames=2)\n"
+            "for options in ({}, {'writer': 'ffmpeg'}, {'writer': FFMpegWriter(fps=2)}):\n"
+            "    try: animation.save('/tmp/a.mp4', **options)\n"
+            "    except RuntimeError as error: print('imageio-ffmpeg' in str(error))\n"
+            "animation.save('/tmp/a.gif', writer='pillow')\n"
+            "print(open('/tmp/a.gif', 'rb').read(3))\n"
+        )
+        self.assertEqual((displayed.stdout, displayed.stderr), ("True\n" * 3 + "b'GIF'\n", ""))
+
 
 @needs("matplotlib")
 class MatplotlibTest(unittest.TestCase):
