@@ -32,6 +32,11 @@ test.each([
   ['no base64', '{"png": "iVBORw0KGgo<<<<<<<<<"}'],
   ['a picture of another format', '{"png": "PHNjcmlwdD4="}'],
   ['a path out of its folder', '{"text": "a", "original": {"path": ".glovebox/results/../../etc", "size": 1}}'],
+  [
+    'an original of a format that is none',
+    '{"text": "a", "originals": {"exe": {"path": ".glovebox/results/a.exe", "size": 1}}}',
+  ],
+  ['a long list of what is omitted', `{"text": "a", "omitted": ${JSON.stringify(Array(9).fill('x/y'))}}`],
   ['a format that is none', '{"text": "a", "truncated": ["<b>"]}'],
   ['a JSON value of thousands of levels', `{"json": ${'['.repeat(400)}${']'.repeat(400)}}`],
   ['bytes that are no text', Buffer.from([0xff, 0x00, 0xfe])],
@@ -39,6 +44,12 @@ test.each([
   const { results, ignored } = collect([line, '\n{"text": "next"}\n']);
   expect(results).toEqual([{ text: 'next' }]);
   expect(ignored).toBe(1);
+});
+
+test('a result names the files of what it leaves out, and what it cannot show', () => {
+  const file = { path: '.glovebox/results/7-ab-1.html', size: 9 };
+  const result = { original: file, originals: { html: file, json: file }, omitted: ['video/mp4'] };
+  expect(collect([`${JSON.stringify(result)}\n`]).results).toEqual([result]);
 });
 
 test('unknown keys are dropped, and half characters replaced', () => {

@@ -18,6 +18,13 @@ const MAX_DEPTH = 100;
 const png = z.string().refine((value) => value.startsWith('iVBORw0KGgo') && isBase64(value));
 const jpeg = z.string().refine((value) => value.startsWith('/9') && isBase64(value));
 
+/** A file that the sandbox keeps; its path is relative to the workspace. */
+const file = z.object({
+  path: z.string().regex(/^\.glovebox\/results\/[\w.-]{1,100}$/),
+  size: z.number().int().nonnegative(),
+});
+const format = z.enum(['text', 'html', 'markdown', 'svg', 'png', 'jpeg', 'json', 'latex']);
+
 const resultSchema = z.object({
   text: z.string().optional(),
   html: z.string().optional(),
@@ -31,17 +38,13 @@ const resultSchema = z.object({
     .optional(),
   latex: z.string().optional(),
   /** Formats that were cut, scaled down or left out to keep the budget. */
-  truncated: z
-    .array(z.enum(['text', 'html', 'markdown', 'svg', 'png', 'jpeg', 'json', 'latex']))
-    .max(8)
-    .optional(),
-  /** The unscaled picture, kept as a file; its path is relative to the workspace. */
-  original: z
-    .object({
-      path: z.string().regex(/^\.glovebox\/results\/[\w.-]{1,100}$/),
-      size: z.number().int().nonnegative(),
-    })
-    .optional(),
+  truncated: z.array(format).max(8).optional(),
+  /** The whole of what says most of the formats that were cut or are long: the unscaled picture, the html. */
+  original: file.optional(),
+  /** All that was kept, by format, if it is more than one. */
+  originals: z.partialRecord(format, file).optional(),
+  /** Mime types that no format here is for. */
+  omitted: z.array(z.string().max(200)).max(8).optional(),
 });
 
 /** One object that the code displayed, in as many formats as it has; png and jpeg are base64. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { resultsOutput, summarizeResults } from './results.ts';
 
-test('a summary says the best text of each result, and pictures by format and size', () => {
+test('a summary says the best text of each result, pictures by format and size, and the files of what is left out', () => {
   const summary = summarizeResults([
     { text: '42' },
     { text: '   a\n0  1', html: '<table>', json: { columns: ['a'] } },
@@ -14,6 +14,16 @@ test('a summary says the best text of each result, and pictures by format and si
       truncated: ['jpeg'],
       original: { path: '.glovebox/results/1-a-1.png', size: 2_400_000 },
     },
+    {
+      text: 'map',
+      truncated: ['html', 'json'],
+      original: { path: '.glovebox/results/1-a-2.html', size: 2000 },
+      originals: {
+        html: { path: '.glovebox/results/1-a-2.html', size: 2000 },
+        json: { path: '.glovebox/results/1-a-3.json', size: 12 },
+      },
+    },
+    { text: 'clip', omitted: ['video/mp4'] },
     { text: 'p', attached: ['png'] },
   ]);
   expect(summary).toBe(
@@ -24,6 +34,8 @@ test('a summary says the best text of each result, and pictures by format and si
       '[result] # Title',
       '[result] {"a":1}',
       '[result] [image jpeg, 3 bytes] [original .glovebox/results/1-a-1.png, 2.4 MB] p [shortened: jpeg]',
+      '[result] [original .glovebox/results/1-a-2.html, 2 kB] [original .glovebox/results/1-a-3.json, 12 bytes] map [shortened: html, json]',
+      '[result] clip [cannot be shown: video/mp4]',
       '[result] p',
     ].join('\n'),
   );

@@ -3,6 +3,8 @@ import type { RichResult } from '../sandbox/results.ts';
 
 const base64 = z.string().optional().describe('Base64.');
 
+const file = z.object({ path: z.string(), size: z.number().int() });
+
 const resultOutput = z.object({
   text: z.string().optional(),
   html: z.string().optional(),
@@ -16,10 +18,11 @@ const resultOutput = z.object({
     .array(z.string())
     .optional()
     .describe('Formats that were cut, scaled down or left out because they were too large.'),
-  original: z
-    .object({ path: z.string(), size: z.number().int() })
+  original: file
     .optional()
-    .describe('The picture in full size: a file in /workspace.'),
+    .describe('A file in /workspace with the whole of what was cut or left out: the picture in full size, the html.'),
+  originals: z.record(z.string(), file).optional().describe('All such files by format, if there is more than one.'),
+  omitted: z.array(z.string()).optional().describe('Mime types that cannot be shown.'),
   attached: z.array(z.string()).optional().describe('Formats that come as image content beside this object.'),
 });
 
@@ -43,9 +46,12 @@ function summarizeResult(result: RichResult | ResultOutput): string {
   });
   const facts = [
     ...pictures,
-    result.original && `[original ${result.original.path}, ${tellSize(result.original.size)}]`,
+    ...(result.originals ? Object.values(result.originals) : [result.original])
+      .filter((file) => file !== undefined)
+      .map(({ path, size }) => `[original ${path}, ${tellSize(size)}]`),
     bestText(result),
     result.truncated?.length && `[shortened: ${result.truncated.join(', ')}]`,
+    result.omitted?.length && `[cannot be shown: ${result.omitted.join(', ')}]`,
   ];
   return `[result] ${facts.filter(Boolean).join(' ')}`;
 }
