@@ -128,6 +128,47 @@ describe.each(KINDS)('in %s', (_kind, args) => {
     expect([html?.html, markdown?.markdown, own?.html]).toEqual(['<i>html</i>', '*md*', '<b>own</b>']);
   });
 
+  test('display shows, however it is imported, also where IPython is found loaded; an update shows the last state', async () => {
+    const session = { session_id: await openSession(server) };
+    await expect
+      .poll(async () => (await run('import sys\nprint("IPython" in sys.modules)\nimport IPython', session)).stdout)
+      .toBe('True\n');
+    for (const path of ['IPython.display', 'IPython.core.display_functions']) {
+      const code = `from ${path} import display\nhandle = display(1, display_id=True)\nhandle.update(2)\nhandle.update(3)`;
+      expect(await run(code, session)).toMatchObject({
+        status: 'ok',
+        stdout: '',
+        results: [{ text: '1' }, { text: '3' }],
+      });
+    }
+  });
+
+  test('a GIF is a picture of its first frame, and is kept; what cannot be shown is named', async () => {
+    const code = [
+      'import io',
+      'from PIL import Image',
+      'from IPython.display import Image as Shown',
+      'frames = [Image.new("RGB", (40, 30), (shade, 0, 0)) for shade in range(0, 250, 50)]',
+      'frames[0].save("moving.gif", save_all=True, append_images=frames[1:])',
+      'display({"video/mp4": b"film"}, raw=True)',
+      'Shown(filename="moving.gif")',
+    ].join('\n');
+    const [film, gif] = await show(code);
+    expect(film).toMatchObject({ omitted: ['video/mp4'], text: expect.stringContaining('video/mp4') });
+    expect(sizeOf(gif?.png)).toEqual([40, 30]);
+    const kept = await fetch(`${server.url}/sessions/${session_id}/files/${gif?.original?.path}`);
+    expect(Buffer.from(await kept.arrayBuffer()).toString('latin1', 0, 4)).toBe('GIF8');
+  });
+
+  test('html over the limit is a file that the result names', async () => {
+    const code =
+      'from IPython.display import HTML\nHTML("<table><tr><td>a</td><td>b</td></tr></table>" + "<p>" * 100_000)';
+    const [page] = await show(code);
+    expect(page).toMatchObject({ text: 'a  b', truncated: ['html'] });
+    const kept = await fetch(`${server.url}/sessions/${session_id}/files/${page?.original?.path}`);
+    expect([kept.status, (await kept.text()).length, page?.original?.size]).toEqual([200, 300_044, 300_044]);
+  });
+
   test('a __repr__ that raises does not hide what was printed, and its error is told', async () => {
     const { stdout, results, error } = await run(
       'class Bad:\n    def __repr__(self): raise ValueError("no repr")\nprint("before")\nBad()',

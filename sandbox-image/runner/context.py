@@ -33,9 +33,7 @@ class Context:
         shell.uncaught = shell.shown = None
         try:
             result = shell.run_cell(source, store_history=True)
-            error = result.error_before_exec or result.error_in_exec or shell.uncaught
-            shell.display_pub.finish()
-            return error
+            return result.error_before_exec or result.error_in_exec or shell.uncaught
         except BaseException as error:  # noqa: BLE001 - an interrupt between two statements of the shell's own
             write_error(f"{type(error).__name__}\n")
             return error

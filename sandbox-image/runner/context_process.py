@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import linux
+import patches
 import results
 from cell_variables import CellVariables
 from context import Context
@@ -20,7 +21,7 @@ from unseen import unseen
 @unseen
 def serve(request: dict[str, Any] | None, requests: int, display: int, report: int) -> None:
     """Runs that request and those that follow, until there are no more."""
-    results.install()
+    patches.install()
     # As at a prompt: there is no script.
     sys.argv = [""]
     sys.orig_argv = [sys.executable]

@@ -30,6 +30,30 @@ def load_package(name: str, parts: tuple[str, ...]) -> types.ModuleType:
     return package
 
 
+def replace_function(module: Any, name: str, replacement: Callable[..., Any]) -> Callable[..., Any]:
+    """Puts a function in the place of a module's; the original, to be called.
+
+    Other modules may have copied the function by now (`from module import name`, in a process that this one was forked
+    from): so the function itself stays, and its code becomes a call of the replacement.
+    """
+    function = getattr(module, name)
+    if not isinstance(function, types.FunctionType) or function.__closure__:
+        setattr(module, name, replacement)
+        return function
+    original = types.FunctionType(function.__code__, function.__globals__, name, function.__defaults__)
+    original.__kwdefaults__ = function.__kwdefaults__
+    hidden = f"_glovebox_{name}"
+    function.__globals__[hidden] = replacement
+    call = f"def {name}(*arguments, **options): return {hidden}(*arguments, **options)"
+    names: dict[str, Any] = {}
+    exec(compile(call, __file__, "exec"), names)
+    function.__code__ = names[name].__code__
+    function.__defaults__ = function.__kwdefaults__ = None
+    # For `inspect.signature`.
+    function.__wrapped__ = original
+    return original
+
+
 def patch_on_import(patches: dict[str, Patch]) -> None:
     """Patches these modules now, if they are imported, or as soon as they are."""
     for name, patch in patches.items():

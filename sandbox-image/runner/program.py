@@ -17,6 +17,7 @@ import files
 import installed
 import linux
 import loading
+import patches
 import renewal
 import results
 import session_packages
@@ -180,7 +181,7 @@ class Program:
             exec(compile(source, script, "exec", dont_inherit=True), sys.modules["__main__"].__dict__)
             return
         results.open(self._display, **budget)
-        results.install()
+        patches.install()
         try:
             run_script(source, script, results.show)
         finally:

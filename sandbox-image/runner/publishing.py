@@ -24,14 +24,11 @@ class InlineBackend(Configurable):
 
 
 class Formatter(formatters.DisplayFormatter):
-    """`results` knows more of tables and pictures than IPython, which draws figures only when asked to."""
+    """`results` knows more of tables and pictures than IPython."""
 
     def format(self, obj: Any, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        if is_plot(obj):
-            results.show(obj)
-            return {}, {}
         bundle = results.describe_known(obj)
-        return super().format(obj, include, exclude) if bundle is None else (bundle, {})
+        return super().format(obj, include, exclude) if bundle is None else (results.only(bundle, include, exclude), {})
 
 
 class DisplayHook(displayhook.DisplayHook):
@@ -41,16 +38,13 @@ class DisplayHook(displayhook.DisplayHook):
         self.check_for_underscore()
         if result is None or self.quiet():
             return
-        if is_plot(result):
-            results.show(result, last=True)
+        self.shell.shown = None
+        bundle = {} if results.is_empty_figure(result) else self.compute_format_data(result)[0]
+        if bundle:
+            results.publish(bundle)
         else:
-            self.shell.shown = None
-            bundle, _ = self.compute_format_data(result)
-            if bundle:
-                results.publish(bundle)
-            else:
-                # Not even its text could be made: IPython shows why and goes on.
-                self.shell.uncaught = self.shell.shown
+            # Not even its text could be made: IPython shows why and goes on.
+            self.shell.uncaught = self.shell.shown
         self.update_user_ns(result)
         self.fill_exec_result(result)
 
@@ -73,11 +67,7 @@ class DisplayHook(displayhook.DisplayHook):
 
 
 class DisplayPublisher(displaypub.DisplayPublisher):
-    """Publishes what `display` is given; of an updated display the first and the last state."""
-
-    def __init__(self, *arguments: Any, **traits: Any) -> None:
-        super().__init__(*arguments, **traits)
-        self._updates: dict[Any, dict[str, Any]] = {}
+    """Publishes what `display` is given."""
 
     def publish(
         self,
@@ -90,23 +80,10 @@ class DisplayPublisher(displaypub.DisplayPublisher):
         **_: Any,
     ) -> None:
         self._validate_data(data, metadata)
-        if update:
-            self._updates[(transient or {}).get("display_id")] = data
-        else:
-            results.publish(data)
-
-    def finish(self) -> None:
-        """Publishes the last states, once the cell has ended."""
-        updates, self._updates = self._updates, {}
-        for data in updates.values():
-            results.publish(data)
+        results.publish(data, display_id=(transient or {}).get("display_id"), update=update)
 
     def clear_output(self, wait: bool = False) -> None:
         """What is shown has gone out already."""
-
-
-def is_plot(value: Any) -> bool:
-    return type(value).__module__.startswith("matplotlib.")
 
 
 def _size(value: Any) -> int:

@@ -1,23 +1,25 @@
 """Rich results: what the code displays, one JSON object a line, on a pipe of its own.
 
-A result is `{text?, html?, markdown?, svg?, png?, jpeg?, json?, latex?, truncated?, original?}`: png and jpeg as base64,
-json any JSON value, `truncated` the formats that were cut, scaled down or left out for the budget, and
-`original: {path, size}` the unscaled picture, kept in the workspace. How they are made is in `rich/`, which is
-loaded with the first of them: few programs need it.
+A result is `{text?, html?, markdown?, svg?, png?, jpeg?, json?, latex?, truncated?, original?, originals?, omitted?}`:
+png and jpeg as base64, json any JSON value, `truncated` the formats that were cut, scaled down or left out for the
+budget, `original: {path, size}` the whole of what says most of those, kept in the workspace, `originals` all that was
+kept, by format, if it is more than one, and `omitted` the mime types that a result has no format for. How they are made
+is in `rich/`, which is loaded with the first of them: few programs need it.
 """
 
-import builtins
+import os
 import sys
 from _thread import RLock
 from collections.abc import Iterable
 from typing import Any
 
-import defaults
 import loading
 from paths import WORKSPACE
 from result_pipe import ResultPipe
 
 _pipe: ResultPipe | None = None
+_updates: dict[Any, dict[str, Any]] = {}
+"""The latest state of each display that was updated, by its id."""
 _loaded: Any = None
 _loading = RLock()
 
@@ -25,59 +27,95 @@ _loading = RLock()
 def open(descriptor: int, limit: int, total: int) -> None:
     """From now on this process's results go there: `limit` bytes of JSON text each, `total` bytes in all."""
     global _pipe
-    _pipe = ResultPipe(descriptor, limit, total, lambda bundle, room: _rich().fitting.fit(bundle, room))
+    _pipe = ResultPipe(descriptor, limit, total, lambda bundle, room: rich().fitting.fit(bundle, room))
+    _updates.clear()
     if _loaded is not None:
-        _loaded.pictures.begin()
+        _loaded.originals.begin()
         _loaded.warned.begin()
 
 
-def install() -> None:
-    """Makes `display` a builtin, and lets libraries show their pictures as results when they are imported."""
-    setattr(builtins, "display", display)
-    loading.patch_on_import(_PATCHES)
+class DisplayHandle:
+    """A display that can be updated, as IPython's is."""
+
+    def __init__(self, display_id: Any) -> None:
+        self.display_id = display_id
+
+    def __repr__(self) -> str:
+        return f"<DisplayHandle display_id={self.display_id}>"
+
+    def display(self, value: Any, **options: Any) -> None:
+        display(value, **{**options, "display_id": self.display_id})
+
+    def update(self, value: Any, **options: Any) -> None:
+        display(value, **{**options, "display_id": self.display_id, "update": True})
 
 
-def display(*objects: Any, raw: bool = False, **_options: Any) -> None:
-    """Publishes each object as a result; with `raw` they are mime bundles. IPython's other options change nothing."""
+def display(
+    *objects: Any,
+    include: Any = None,
+    exclude: Any = None,
+    display_id: Any = None,
+    raw: bool = False,
+    update: bool = False,
+    **_options: Any,
+) -> DisplayHandle | None:
+    """Publishes each object as a result, as IPython's does; with `raw` they are mime bundles.
+
+    Of a display that is updated, its first state is published at once and its last at the end. IPython's other options
+    change nothing.
+    """
+    if update and not display_id:
+        raise TypeError("display_id required for update_display")
+    if display_id is True:
+        display_id = os.urandom(16).hex()
     for value in objects:
-        if raw:
-            publish(value)
-        else:
-            show(value)
+        if not is_open():
+            print(repr(value))
+        elif isinstance(bundle := value if raw else rich().formats.describe(value), dict):
+            publish(only(bundle, include, exclude), display_id=display_id, update=update)
+    return DisplayHandle(display_id) if display_id else None
 
 
 def show(value: Any, *, last: bool = False) -> None:
     """Publishes an object; as the last expression's value only if it is one."""
-    if last and (value is None or _is_empty_figure(value)):
+    if last and (value is None or is_empty_figure(value)):
         return
-    if not _is_open():
-        print(repr(value))
-        return
-    bundle = _rich().formats.describe(value)
-    if bundle:
-        publish(bundle)
+    display(value)
 
 
 def describe_known(value: Any) -> dict[str, Any] | None:
     """The mime bundle of a table or a picture, which is more than its own methods give; None for other objects."""
     names = {each.__module__.partition(".")[0] for each in type(value).__mro__}
-    return _rich().formats.describe_known(value) if names & _KNOWN else None
+    return rich().formats.describe_known(value) if names & _KNOWN else None
 
 
-def publish(bundle: dict[str, Any]) -> None:
-    """Publishes a mime bundle, `{"text/html": "…", "image/png": bytes or base64 text, …}`; other types are ignored."""
-    if _pipe is not None and _pipe.is_own() and isinstance(bundle, dict):
+def publish(bundle: dict[str, Any], *, display_id: Any = None, update: bool = False) -> None:
+    """Publishes a mime bundle, `{"text/html": "…", "image/png": bytes or base64 text, …}`; an update at the end."""
+    if _pipe is None or not _pipe.is_own() or not isinstance(bundle, dict):
+        return
+    if update:
+        _updates[display_id] = dict(bundle)
+        return
+    if display_id is not None:
+        # What it is updated to from now on is its last state.
+        _updates.pop(display_id, None)
+    if bundle:
         _pipe.put(bundle)
 
 
 def finish() -> None:
-    """After the code: publishes the figures left open, and says how many results were left out."""
+    """After the code: publishes the last states of displays and the figures left open, and counts what was left out."""
     if _pipe is None or not _pipe.is_own():
         return
     try:
+        while _updates:
+            publish(_updates.pop(next(iter(_updates))))
+    except BaseException:  # noqa: BLE001 - the code has ended; what is wrong with its displays is no longer its affair
+        pass
+    try:
         if "matplotlib._pylab_helpers" in sys.modules:
-            _publish_all(_rich().pyplot.take_open(ends=True))
-    except BaseException:  # noqa: BLE001 - the code has ended; what is wrong with its figures is no longer its affair
+            publish_all(rich().pyplot.take_open(ends=True))
+    except BaseException:  # noqa: BLE001 - as above
         pass
     try:
         _pipe.note_left_out()
@@ -85,94 +123,44 @@ def finish() -> None:
         pass
 
 
-def _is_open() -> bool:
+def is_open() -> bool:
+    """Whether results of this process go anywhere."""
     return _pipe is not None and _pipe.is_own()
 
 
-def _is_empty_figure(value: Any) -> bool:
+def is_empty_figure(value: Any) -> bool:
+    """Whether it is a figure that nothing was drawn in."""
     figure: Any = sys.modules.get("matplotlib.figure")
-    return figure is not None and isinstance(value, figure.Figure) and _rich().figures.is_empty(value)
+    return figure is not None and isinstance(value, figure.Figure) and rich().figures.is_empty(value)
 
 
-def _publish_all(bundles: Iterable[dict[str, Any]]) -> None:
+def publish_all(bundles: Iterable[dict[str, Any]]) -> None:
+    """Publishes one after the other, each before the next is made."""
     for bundle in bundles:
         publish(bundle)
 
 
-def _rich() -> Any:
+def only(bundle: dict[str, Any], include: Any, exclude: Any) -> dict[str, Any]:
+    """The formats that `display` was asked for."""
+    if not include and not exclude:
+        return bundle
+    return {
+        mime: data
+        for mime, data in bundle.items()
+        if mime.startswith("glovebox/") or (not include or mime in include) and mime not in (exclude or ())
+    }
+
+
+def rich() -> Any:
+    """The package that makes results, loaded with the first of them."""
     global _loaded
     with _loading:
         if _loaded is None:
             package: Any = loading.load_package("rich", _PARTS)
-            package.pictures.workspace = WORKSPACE
+            package.originals.workspace = WORKSPACE
             _loaded = package
     return _loaded
 
 
-def _patch_pyplot(pyplot: Any) -> None:
-    _rich().pyplot.patch(pyplot, _is_open, _publish_all)
-
-
-def _patch_backend_bases(backend_bases: Any) -> None:
-    """`Figure.show`."""
-    original = backend_bases.FigureManagerBase.show
-    backend_bases.FigureManagerBase.show = lambda manager: (
-        show(manager.canvas.figure) if _is_open() else original(manager)
-    )
-
-
-def _patch_ipython(display_functions: Any) -> None:
-    """`IPython.display.display`: without a shell it would print. With one, its publisher has its say (`%%capture`)."""
-    publish_data = display_functions.publish_display_data
-
-    def send(bundle: dict[str, Any]) -> None:
-        if _rich().formats.shell() is None:
-            publish(bundle)
-        else:
-            publish_data(bundle)
-
-    def show_all(*objects: Any, raw: bool = False, display_id: Any = None, **_options: Any) -> Any:
-        for value in objects:
-            bundle = value if raw else _rich().formats.describe(value)
-            if bundle:
-                send(bundle)
-        if display_id is None:
-            return None
-        return display_functions.DisplayHandle(None if display_id is True else display_id)
-
-    display_functions.display = show_all
-    display_functions.publish_display_data = lambda data, metadata=None, **_options: send(data)
-
-
-def _patch_image_show(image_show: Any) -> None:
-    """`PIL.Image.Image.show`."""
-    image_show.show = lambda image, title=None, **_options: show(image) or True
-
-
-def _patch_plotly(renderers: Any) -> None:
-    """`Figure.show` and `plotly.io.show`."""
-    renderers.show = lambda fig, *_arguments, **_options: publish(_rich().formats.describe_plotly(fig))
-
-
-def _patch_altair(altair: Any) -> None:
-    altair.TopLevelMixin.show = lambda chart: show(chart)
-
-
-_PARTS = ("figures", "fitting", "formats", "movies", "pictures", "pyplot", "warned")
-_KNOWN = {"PIL", "altair", "pandas", "plotly"}
-
-_PATCHES: dict[str, loading.Patch] = {
-    "IPython.core.display_functions": _patch_ipython,
-    "PIL.ImageShow": _patch_image_show,
-    "altair": _patch_altair,
-    "matplotlib._api": lambda api: _rich().warned.patch_api(api),
-    "matplotlib._mathtext": lambda mathtext: _rich().warned.patch_logger(mathtext),
-    "matplotlib.animation": lambda animation: _rich().movies.patch(animation),
-    "matplotlib.backend_bases": _patch_backend_bases,
-    "matplotlib.font_manager": lambda font_manager: _rich().warned.patch_logger(font_manager),
-    "matplotlib.pyplot": _patch_pyplot,
-    "pandas": defaults.for_pandas,
-    "plotly.io._renderers": _patch_plotly,
-    "polars": defaults.for_polars,
-    "tqdm.notebook": defaults.for_tqdm_notebook,
-}
+_PARTS = ("figures", "fitting", "formats", "movies", "originals", "pyplot", "warned")
+_KNOWN = {"PIL", "altair", "bokeh", "holoviews", "matplotlib", "pandas", "plotly"}

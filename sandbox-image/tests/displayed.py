@@ -11,13 +11,14 @@ from typing import Any
 RUNNER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "runner")
 _PROGRAM = """
 import os, sys
+{before}
 sys.path.insert(0, {runner!r})
-import results
-for name in ("results", "result_pipe", "defaults", "loading", "paths"):
+import patches, results
+for name in ("patches", "results", "result_pipe", "defaults", "loading", "paths"):
     sys.modules.pop(name)
 sys.path[0] = os.getcwd()
 results.open({descriptor}, {limit}, {total})
-results.install()
+patches.install()
 try:
     exec(compile(sys.stdin.read(), "main.py", "exec"), {{"__name__": "__main__", "results": results}})
 finally:
@@ -35,13 +36,18 @@ class Displayed:
     stderr: str = ""
     code: int = 0
 
+    def of(self, name: str) -> list[Any]:
+        """That format of each result."""
+        return [result.get(name) for result in self.results]
+
     @property
     def only(self) -> dict[str, Any]:
         assert len(self.results) == 1, (self.results, self.stderr)
         return self.results[0]
 
 
-def run(code: str, *, limit: int = 1_000_000, total: int = 4_000_000) -> Displayed:
+def run(code: str, *, before: str = "", limit: int = 1_000_000, total: int = 4_000_000) -> Displayed:
+    """Runs the code; `before` is what its process has loaded already, as one that was forked for it has."""
     reading, writing = os.pipe()
     lines: list[bytes] = []
 
@@ -51,7 +57,7 @@ def run(code: str, *, limit: int = 1_000_000, total: int = 4_000_000) -> Display
 
     reader = threading.Thread(target=read)
     reader.start()
-    program = _PROGRAM.format(runner=RUNNER, descriptor=writing, limit=limit, total=total)
+    program = _PROGRAM.format(before=before, runner=RUNNER, descriptor=writing, limit=limit, total=total)
     try:
         process = subprocess.run(
             [sys.executable, "-c", program],

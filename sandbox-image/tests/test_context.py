@@ -16,9 +16,15 @@ import json, os, sys, time, types
 runner, request, answer = sys.argv[1:]
 published = []
 results = types.ModuleType("results")
-results.publish = published.append
-results.show = lambda value, last=False: published.append({"shown": repr(value)})
-results.describe_known = lambda value: None
+updates = {}
+results.publish = lambda bundle, display_id=None, update=False: (
+    updates.update({display_id: bundle}) if update else published.append(bundle)
+)
+results.describe_known = lambda value: (
+    {"shown": repr(value)} if type(value).__module__.startswith("matplotlib.") else None
+)
+results.is_empty_figure = lambda value: False
+results.only = lambda bundle, include, exclude: bundle
 sys.modules["results"] = results
 sys.modules["__main__"] = types.ModuleType("__main__")
 sys.path[:0] = ["/workspace", runner]
@@ -32,11 +38,12 @@ for source in json.load(open(request)):
     for descriptor, file in enumerate(files, 1):
         os.dup2(file, descriptor)
     published.clear()
+    updates.clear()
     started = time.monotonic()
     error = context.run(source, "test")
     outcomes.append({
         "stdout": os.pread(files[0], 1 << 24, 0).decode(), "stderr": os.pread(files[1], 1 << 24, 0).decode(),
-        "results": list(published), "error": error and repr(error)[:1000], "seconds": time.monotonic() - started,
+        "results": [*published, *updates.values()], "error": error and repr(error)[:1000], "seconds": time.monotonic() - started,
     })
     for file in files:
         os.close(file)
@@ -125,7 +132,7 @@ class CellTest(unittest.TestCase):
         self.assertEqual(updated.results, [{"text/plain": "0"}, {"text/plain": "99"}])
         self.assertEqual((cleared.stdout, cleared.results), ("1\n", []))
 
-    def test_a_plot_is_left_to_the_results(self) -> None:
+    def test_a_plot_is_described_by_the_results(self) -> None:
         *_, last, displayed = run(
             "class Figure: pass\nFigure.__module__ = 'matplotlib.figure'", "Figure()", "display(Figure())"
         )

@@ -5,7 +5,8 @@ import sys
 from typing import Any
 
 from . import figures, pictures, tables
-from .asking import ask, text_of
+from .asking import ask, tell, text_of
+from .fitting import TABLE
 
 _METHODS = {
     "text/html": "_repr_html_",
@@ -15,6 +16,8 @@ _METHODS = {
     "image/jpeg": "_repr_jpeg_",
     "text/latex": "_repr_latex_",
     "application/json": "_repr_json_",
+    "application/javascript": "_repr_javascript_",
+    "application/pdf": "_repr_pdf_",
 }
 
 
@@ -51,7 +54,7 @@ def _describe_known(value: Any) -> dict[str, Any] | None:
     modules: Any = sys.modules.get
     if pandas := modules("pandas"):
         if bundle := tables.describe(pandas, value):
-            return bundle
+            return {**bundle, TABLE: True}
     if (figure := modules("matplotlib.figure")) and isinstance(value, figure.Figure):
         return figures.describe(value)
     if (image := modules("PIL.Image")) and isinstance(value, image.Image):
@@ -59,14 +62,21 @@ def _describe_known(value: Any) -> dict[str, Any] | None:
     if (plotly := modules("plotly.basedatatypes")) and isinstance(value, plotly.BaseFigure):
         return describe_plotly(value)
     if (altair := modules("altair")) and isinstance(value, altair.TopLevelMixin):
-        return _describe_altair(value)
+        return _describe_altair(altair, value)
+    if (bokeh := modules("bokeh.models")) and isinstance(value, bokeh.LayoutDOM):
+        return describe_bokeh(value)
+    if (holoviews := modules("holoviews.core.dimension")) and isinstance(value, holoviews.Dimensioned):
+        return _describe_holoviews(value)
     return None
 
 
 def describe_plotly(figure: Any) -> dict[str, Any]:
     """The mime bundle of a figure of plotly, or of a dictionary that describes one. Its library is loaded by the reader."""
+    import plotly.graph_objects
     import plotly.io
 
+    if isinstance(figure, dict):
+        figure = plotly.graph_objects.Figure(figure, skip_invalid=True)
     return {
         "text/plain": text_of(figure),
         "text/html": plotly.io.to_html(figure, include_plotlyjs="cdn", full_html=False, validate=False),
@@ -74,9 +84,41 @@ def describe_plotly(figure: Any) -> dict[str, Any]:
     }
 
 
-def _describe_altair(chart: Any) -> dict[str, Any]:
-    specification = chart.to_dict()
-    bundle = {"text/plain": text_of(chart), "application/json": specification}
+def describe_bokeh(figure: Any) -> dict[str, Any]:
+    """The mime bundle of a figure of bokeh, or of several. Its library is loaded by the reader."""
+    from inspect import signature
+
+    from bokeh.embed import file_html
+    from bokeh.resources import CDN
+
+    options: dict[str, Any] = {"title": "Bokeh"}
+    if "_always_new" in signature(file_html).parameters:
+        # As in a notebook: otherwise a figure could not be shown alone, and then again in a layout.
+        options["_always_new"] = True
+    return {"text/plain": text_of(figure), "text/html": file_html(figure, CDN, **options)}
+
+
+def _describe_holoviews(element: Any) -> dict[str, Any] | None:
+    """As its chosen library draws it; it does so by itself only in a notebook."""
+    import holoviews
+
+    if not holoviews.Store.registry:
+        # No library was chosen.
+        return None
+    drawn = holoviews.render(element)
+    bundle = _describe_known(drawn) or (describe_plotly(drawn) if isinstance(drawn, dict) else {})
+    return {**bundle, "text/plain": text_of(element)}
+
+
+def _describe_altair(altair: Any, chart: Any) -> dict[str, Any] | None:
+    """The specification, and html unless another renderer was chosen."""
+    chosen = altair.renderers.active
+    if chosen not in ("default", "browser"):
+        bundle = ask(chart, "_repr_mimebundle_")
+        if isinstance(bundle, dict) and bundle:
+            # The renderer's own text is about notebooks that show nothing else.
+            return {"application/json": chart.to_dict(), **bundle, "text/plain": text_of(chart)}
+    bundle = {"text/plain": text_of(chart), "application/json": chart.to_dict()}
     if isinstance(html := ask(chart, "to_html"), str):
         bundle["text/html"] = html
     return bundle
@@ -97,8 +139,6 @@ def _describe_by_methods(value: Any) -> dict[str, Any] | None:
     if _shows_itself(value):
         return None
     given = ask(value, "_repr_mimebundle_", include=None, exclude=None)
-    if given is None:
-        given = ask(value, "_repr_mimebundle_")
     bundle = {mime: data for mime, data in given.items() if isinstance(mime, str)} if isinstance(given, dict) else {}
     for mime, method in _METHODS.items():
         if mime not in bundle and (data := ask(value, method)) is not None:
@@ -121,9 +161,16 @@ def _lacks_methods(value: Any) -> bool:
 def _shows_itself(value: Any) -> bool:
     try:
         method = getattr(value, "_ipython_display_", None)
-        if not callable(method):
-            return False
+    except Exception:  # noqa: BLE001 - the code's own __getattr__
+        return False
+    if not callable(method):
+        return False
+    try:
         method()
-    except Exception:  # noqa: BLE001 - the code's own method; or NotImplementedError, which asks for the other formats
+    except NotImplementedError:
+        # So it asks for the other formats.
+        return False
+    except Exception as error:  # noqa: BLE001 - the code's own method
+        tell(error)
         return False
     return True

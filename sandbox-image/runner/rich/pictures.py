@@ -1,20 +1,21 @@
 """Pictures in a size that can be looked at, and the originals of those that are larger."""
 
 import io
-import itertools
 import os
 import sys
-from collections.abc import Callable
+import warnings
 from typing import Any
 
 from . import grey
+from .asking import reason_of
+from .originals import keep
 
 MAX_PIXELS = 4_000_000
 MAX_SIDE = 8000
 """Of a picture in a result: readers refuse larger ones."""
 MAX_ORIGINAL_PIXELS = 64_000_000
-MAX_ORIGINALS = 20
-"""That one execution leaves behind."""
+MAX_FILE = 64 << 20
+"""Bytes of a file that is kept as an original."""
 _WORTHWHILE_JPEG = 200_000
 """Bytes of a png from which a jpeg is tried."""
 _SCALABLE_MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV")
@@ -23,17 +24,6 @@ _MEMORY_FILES = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
-
-workspace = ""
-_kept = 0
-_names = itertools.count(1)
-_token = ""
-
-
-def begin() -> None:
-    """Begins an execution: as many originals as ever may be kept of it."""
-    global _kept
-    _kept = 0
 
 
 def scale_of(width: float, height: float) -> float:
@@ -49,22 +39,52 @@ def may_keep(width: float, height: float) -> bool:
 
 
 def describe(image: Any) -> dict[str, Any]:
-    """The mime bundle of a PIL image: png, or jpeg where that is much smaller."""
+    """The mime bundle of a PIL image: png, or jpeg where that is much smaller.
+
+    What was read from a file of another format has that file as its original.
+    """
     width, height = image.size
     bundle: dict[str, Any] = {"text/plain": repr(image)}
     if width <= 0 or height <= 0:
         return bundle
-    scale = scale_of(width, height)
+    # Before it is drawn, which may close the file.
+    file = _file_of(image)
+    bundle |= _picture_of(image, as_jpeg=not file)
+    if file:
+        bundle["glovebox/original"] = keep(lambda target: target.write(file), image.format.lower())
+    elif "glovebox/truncated" in bundle and may_keep(width, height):
+        whole = _as_png_takes_it(grey.whole(image))
+        bundle["glovebox/original"] = keep(lambda target: whole.save(target, "PNG", compress_level=1), "png")
+    return bundle
+
+
+def _picture_of(image: Any, *, as_jpeg: bool) -> dict[str, Any]:
+    scale = scale_of(*image.size)
     image = grey.whole(image)
     small = _as_png_takes_it(image if scale == 1 else _scale(image, scale))
-    name, data = _encode(small)
-    bundle[f"image/{name}"] = data
-    if scale < 1:
-        bundle["glovebox/truncated"] = [name]
-        if may_keep(width, height):
-            whole = _as_png_takes_it(image)
-            bundle["glovebox/original"] = keep(lambda file: whole.save(file, "PNG", compress_level=1), "png")
-    return bundle
+    name, data = _encode(small, as_jpeg)
+    return {f"image/{name}": data, **({"glovebox/truncated": [name]} if scale < 1 else {})}
+
+
+def _file_of(image: Any) -> bytes | None:
+    """The bytes that an image was read from, if they are a picture of a kind that no result has."""
+    if getattr(image, "format", None) in (None, "PNG", "JPEG", "MPO"):
+        return None
+    try:
+        if path := getattr(image, "filename", ""):
+            with open(path, "rb") as file:
+                data: bytes = file.read(MAX_FILE + 1)
+        else:
+            file = getattr(image, "fp", None) or image._fp
+            position = file.tell()
+            file.seek(0)
+            try:
+                data = file.read(MAX_FILE + 1)
+            finally:
+                file.seek(position)
+    except Exception:  # noqa: BLE001 - gone, or closed
+        return None
+    return data if len(data) <= MAX_FILE else None
 
 
 def is_too_large(data: bytes) -> bool:
@@ -100,35 +120,33 @@ def shrink(data: bytes, room: int) -> bytes | None:
     return None
 
 
-def keep(write: Callable[[Any], Any], extension: str) -> dict[str, Any] | None:
-    """Has the original written to a file: `{"path": below the workspace, "size": bytes}`, or None, as when the disk is full."""
-    global _kept, _token
-    if _kept >= MAX_ORIGINALS:
-        return None
-    _kept += 1
-    _token = _token or os.urandom(4).hex()
-    relative = f".glovebox/results/{os.getpid()}-{_token}-{next(_names)}.{extension}"
-    path = f"{workspace}/{relative}"
+def first_frame(data: bytes) -> tuple[dict[str, Any] | None, str]:
+    """The mime bundle of an encoded picture of any kind, as a png of its first frame; or None, and the reason."""
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "xb") as file:
-            write(file)
-        return {"path": relative, "size": os.path.getsize(path)}
-    except BaseException as error:
-        try:
-            os.unlink(path)
-        except OSError:
-            pass
-        if not isinstance(error, Exception):
-            raise
-        return None
+        from PIL import Image
+    except ImportError:
+        return None, "that takes Pillow, which install_dependencies installs"
+    try:
+        with warnings.catch_warnings():
+            # Of many pixels, which are told below.
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data))
+        if not may_keep(*image.size):
+            return None, f"{image.width} x {image.height} pixels are too many"
+        return _picture_of(image, as_jpeg=False), ""
+    except Image.DecompressionBombError:
+        return None, "it has too many pixels"
+    except Image.UnidentifiedImageError:
+        return None, "it is of no kind that Pillow knows"
+    except Exception as error:  # noqa: BLE001 - no picture, or a broken one
+        return None, reason_of(error)
 
 
-def _encode(image: Any) -> tuple[str, bytes]:
+def _encode(image: Any, as_jpeg: bool) -> tuple[str, bytes]:
     with io.BytesIO() as file:
         image.save(file, "PNG")
         png = file.getvalue()
-    if len(png) < _WORTHWHILE_JPEG or image.mode not in ("L", "RGB"):
+    if not as_jpeg or len(png) < _WORTHWHILE_JPEG or image.mode not in ("L", "RGB"):
         return "png", png
     with io.BytesIO() as file:
         image.save(file, "JPEG", quality=88)

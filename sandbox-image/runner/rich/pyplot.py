@@ -57,12 +57,16 @@ def _close_some(open_figures: Any, needed: list[Any]) -> None:
         gc.collect()
 
 
-def patch(pyplot: Any, is_open: Callable[[], bool], publish: Callable[[Iterator[dict[str, Any]]], None]) -> None:
-    """Lets pyplot show its figures as results."""
+def patch(
+    pyplot: Any,
+    is_open: Callable[[], bool],
+    publish: Callable[[Iterator[dict[str, Any]]], None],
+    replace: Callable[[Any, str, Callable[..., Any]], Callable[..., Any]],
+) -> None:
+    """Lets pyplot show its figures as results; `replace` puts a function in the place of another, copied or not."""
     open_figures = sys.modules["matplotlib._pylab_helpers"].Gcf
-    original_show, original_gcf, original_figure = pyplot.show, pyplot.gcf, pyplot.figure
+    original_gcf, original_figure = pyplot.gcf, pyplot.figure
 
-    @functools.wraps(original_show)
     def show(*arguments: Any, **options: Any) -> Any:
         if not is_open():
             return original_show(*arguments, **options)
@@ -91,7 +95,8 @@ def patch(pyplot: Any, is_open: Callable[[], bool], publish: Callable[[Iterator[
         _avoid_warning(open_figures, pyplot.rcParams["figure.max_open_warning"])
         return original_figure(num, *arguments, **options)
 
-    pyplot.show, pyplot.gcf, pyplot.figure = show, gcf, figure
+    original_show = replace(pyplot, "show", show)
+    pyplot.gcf, pyplot.figure = gcf, figure
 
 
 def _begins_another(figure: Any, caller: Any, pyplot: Any) -> bool:
