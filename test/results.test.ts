@@ -110,7 +110,7 @@ describe.each(KINDS)('in %s', (_kind, args) => {
     ].join('\n');
     const { status, stderr, results } = await run(code);
     expect({ status, results }).toEqual({ status: 'ok', results: undefined });
-    expect(stderr).toMatch(/^100%\|█+\| 3\/3 \[.*\]\n100%\|█+\| 40\/40 \[.*\]\n$/);
+    expect(stderr).toMatch(/^100%\|█+\| 3\/3 \[.*\]\n100%\|█+\| 40\/40 \[.*\] *\n$/);
   });
 
   test('a picture of PIL, HTML, and an object that knows its HTML are what they are', async () => {
