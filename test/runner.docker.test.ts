@@ -45,7 +45,7 @@ it.each([
 });
 
 it('tables and pictures are shown as results, and loaded modules are shared, in the image with data packages', {
-  timeout: 240_000,
+  timeout: 480_000,
 }, async () => {
   const { docker } = await engine();
   const image = await ensureImage(docker, { ...loadConfig(), image: 'data' }, (line) =>
