@@ -34,7 +34,8 @@ function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimi
     session_id: sessionIdInput,
     context: z
       .string()
-      .regex(/^[A-Za-z0-9_-]{1,64}$/, 'a name of 1 to 64 letters, digits, "_" or "-"')
+      // Empty is as absent, and the only way to say so for a client with strict schemas, which makes all arguments required.
+      .regex(/^[A-Za-z0-9_-]{0,64}$/, 'a name of 1 to 64 letters, digits, "_" or "-"')
       .optional()
       .describe('Name of an interpreter that keeps its variables for later calls, as a notebook does.'),
     reset_context: z.boolean().optional().describe('Start that context anew.'),
