@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import { followSignal } from '../tools/call-signal.ts';
+import type { AnyTool } from '../tools/description.ts';
 import { LONGEST_WAIT_S } from '../tools/get-execution.ts';
 import { ignoreEvents } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
@@ -44,11 +45,22 @@ function createAsk({ tools, sessions, stopping }: Options) {
   return async (c: Context<Env>, name: string, more: object, signal: AbortSignal) => {
     const tool = tools.find((candidate) => candidate.name === name);
     if (!tool) throw new GloveboxError('not_found', `There is no tool ${name}.`);
-    const input = validateInput(tool, { execution_id: c.req.param('id'), ...more });
+    const input = validate(tool, { execution_id: c.req.param('id'), ...more });
     using following = followSignal(signal, stopping);
     const caller = { owner: c.var.owner, fallback: 'new' } as const;
     return await tool.handle(input, { sessions, caller, signal: following.signal, emit: ignoreEvents });
   };
+}
+
+/** @throws GloveboxError that speaks of query parameters, which are all that a caller of these routes has chosen */
+function validate(tool: AnyTool, given: object): ReturnType<typeof validateInput> {
+  try {
+    return validateInput(tool, given);
+  } catch (error) {
+    if (!(error instanceof GloveboxError) || error.code !== 'invalid_input') throw error;
+    const hint = `Query parameters of GET /executions/{id}: ${Object.keys(NUMBERS).join(', ')}.`;
+    throw new GloveboxError('invalid_input', error.message.replace(tool.name, 'This route'), { hint, cause: error });
+  }
 }
 
 /** Following and cancelling background executions, and ending contexts. */

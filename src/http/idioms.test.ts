@@ -117,6 +117,14 @@ test('POST /sessions is 201 for a new session, and 200 for one that is there', a
   expect((await send('/sessions', { method: 'POST' })).status).toBe(201);
 });
 
+test('the name of a session may stand in the address or in the body, and not another in each', async () => {
+  const make = (query: string, body: string) => send(`/sessions${query}`, { method: 'POST', headers: json, body });
+  expect((await make('?name=in-address', '{}')).json().session_id).toBe('in-address');
+  expect((await make('?name=both', '{"name": "both"}')).json().session_id).toBe('both');
+  expect((await make('?name=one', '{"name": "other"}')).status).toBe(400);
+  expect((await send('/sessions/one')).status).toBe(404);
+});
+
 test('a hint names what a REST caller would do', async () => {
   expect((await send('/sessions/none')).json().error.hint).toMatch(/GET \/sessions .*POST \/sessions/);
 });

@@ -94,7 +94,13 @@ export function sessionRoutes(options: ImportOptions): Route[] {
 }
 
 async function makeSession(c: Context<Env>, sessions: Sessions): ReturnType<Sessions['create']> {
-  const { name, from_snapshot: snapshot } = readFields(c, ['name', 'from_snapshot'], '{"name": "my-session"}');
+  const { name: field, from_snapshot: snapshot } = readFields(c, ['name', 'from_snapshot'], '{"name": "my-session"}');
+  const parameter = c.req.query('name') || undefined;
+  const name = field ?? parameter;
+  if (parameter !== undefined && name !== parameter)
+    throw new GloveboxError('invalid_input', 'The query parameter "name" and the field "name" are not the same.', {
+      hint: 'Send one of them.',
+    });
   if (snapshot === undefined) return await sessions.create(c.var.owner, name);
   return { session: await sessions.snapshots.open(c.var.owner, snapshot, name), created: true };
 }
