@@ -35,6 +35,7 @@ it.each([
   ['rich results', 'test_results'],
   ['contexts', 'test_context'],
   ['file operations', 'test_files'],
+  ['locales', 'test_locales'],
   ['archives', 'test_archives'],
 ])('the tests of %s pass inside a sealed container', { timeout: 240_000 }, async (_what, module) => {
   await using canary = await startCanary({ pids: 128 });
@@ -52,7 +53,7 @@ it('tables and pictures are shown as results, and loaded modules are shared, in 
     process.stderr.write(`${line}\n`),
   );
   await using canary = await startCanary({ image, memoryMb: 1024, pids: 128 });
-  const { exitCode, stderr } = await runTests(canary, 'test_libraries', 'test_preload');
+  const { exitCode, stderr } = await runTests(canary, 'test_libraries', 'test_preload', 'test_locales');
   expect(stderr).toContain('\nOK');
   // What users install is tested where it is installed.
   expect(stderr).not.toMatch(/skipped '(?!needs (IPython|altair|bokeh|great_tables|holoviews|plotly|vl_convert)')/);

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from fonts import install_fonts
+from locales import add_locales
 from slimming import remove_unused, strip_libraries
 from spreadsheets import add_formats
 
@@ -25,6 +26,7 @@ def main(root: Path) -> None:
     install_fonts(root, site)
     add_formats(site)
     compile_all(root, site)
+    add_locales(root)
 
 
 if __name__ == "__main__":
