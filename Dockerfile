@@ -29,6 +29,7 @@ RUN set -eu; \
     mv package.json dist sandbox-image /app/; \
     mv production_modules /app/node_modules; \
     chmod -R a+rX,go-w /app; \
+    chmod a+x /app/dist/cli.js; \
     find /app -exec touch --no-dereference --date=@0 {} +
 
 FROM ${BASE}
@@ -43,6 +44,7 @@ RUN set -eu; \
     echo 'glovebox:x:65532:65532::/var/lib/glovebox:/usr/sbin/nologin' >> /etc/passwd; \
     echo 'glovebox:x:65532:' >> /etc/group; \
     touch /etc/glovebox-image; \
+    ln -s /app/dist/cli.js /usr/local/bin/glovebox; \
     mkdir -p /var/lib/glovebox /var/cache/glovebox /run/glovebox; \
     chown 65532:65532 /var/lib/glovebox /var/cache/glovebox /run/glovebox
 COPY --from=build /app /app
@@ -50,13 +52,18 @@ ENV NODE_ENV=production \
     HOME=/var/lib/glovebox \
     GLOVEBOX_STATE_DIR=/var/lib/glovebox \
     GLOVEBOX_CACHE_DIR=/var/cache/glovebox \
-    GLOVEBOX_SETUP=never
-USER 65532:65532
+    GLOVEBOX_SETUP=never \
+    GLOVEBOX_HOST=0.0.0.0 \
+    GLOVEBOX_ALSO_PORTS=8055 \
+    GLOVEBOX_AUTH=keys \
+    GLOVEBOX_FIRST_KEY=default
+# It begins as root to look which group the engine's socket belongs to, and goes on as 65532: src/leave-root.ts.
+USER 0:0
 WORKDIR /app
-EXPOSE 8000
+EXPOSE 8000 8055
 STOPSIGNAL SIGTERM
-# A server that asks who is calling is alive as well.
+# Fails where nobody outside could reach the server: src/health-check.ts.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=300s --retries=3 \
-    CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.GLOVEBOX_PORT||8000}/health`).then(({status})=>process.exit(status<500?0:1),()=>process.exit(1))"]
+    CMD ["node", "/app/dist/health-check.js"]
 ENTRYPOINT ["node", "--max-semi-space-size=4", "/app/dist/cli.js"]
 CMD ["serve"]

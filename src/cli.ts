@@ -4,7 +4,15 @@ const LEAST = [22, 13] as const;
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 
 if (major > LEAST[0] || (major === LEAST[0] && minor >= LEAST[1])) {
-  await import('./commands.ts');
+  // Before all else: nothing that serves anyone is ever done as root.
+  const { leaveRoot } = await import('./leave-root.ts');
+  const refusal = leaveRoot();
+  if (refusal === undefined) {
+    await import('./commands.ts');
+  } else {
+    process.stderr.write(`glovebox: ${refusal}\n`);
+    process.exitCode = 1;
+  }
 } else {
   process.stderr.write(
     `glovebox needs Node ${LEAST.join('.')} or later, and this is ${process.version}: install a newer one, or start it with that.\n`,

@@ -1,5 +1,5 @@
 import { prepareCompose, serveSocket } from './compose.ts';
-import { loadConfig } from './config.ts';
+import { type Config, loadConfig } from './config.ts';
 import { examine } from './doctor.ts';
 import { toGloveboxError } from './errors.ts';
 import { describeCommand, describeProgram } from './help.ts';
@@ -29,14 +29,15 @@ const COMMANDS: Record<string, Command> = {
     summary: 'Serve REST and MCP over HTTP.',
     run: async (flags, signal) => {
       const config = loadConfig(undefined, flags);
-      const onListening = (url: string) => say(`Glovebox serves on ${url} (MCP: ${url}/mcp); stop it with Ctrl-C.`);
+      const onListening = (urls: readonly string[], firstKey?: string) => tellListening(config, urls, firstKey);
       await serve(config, createLog(config.logLevel), { onProgress: say, onListening, onEnded: tellLeft, signal });
     },
   },
   stdio: {
     summary: 'Serve MCP on stdin and stdout, for a client that starts it.',
     run: async (flags, signal) => {
-      const config = loadConfig(undefined, flags);
+      // No key is asked for here, so one owner may have all places.
+      const config = loadConfig(undefined, ['--auth=none', ...flags]);
       await serveStdio(config, createLog(config.logLevel), signal);
     },
   },
@@ -81,6 +82,22 @@ let shutdownLimit: NodeJS.Timeout | undefined;
 function tellLeft(sessions: number): void {
   shutdownLimit?.refresh();
   if (sessions > 0 && sessions % TELL_EVERY_SESSIONS === 0) say(`Stopping: ${sessions} sessions are left.`);
+}
+
+/** Addresses that lead nowhere by themselves, as those of a server that listens on all. */
+const WILDCARD = /\/\/(0\.0\.0\.0|\[::\])(?=:)/;
+
+function tellListening({ firstKey: owner }: Config, urls: readonly string[], key?: string): void {
+  const shown = urls.map((url) => url.replace(WILDCARD, '//localhost'));
+  // The last, as the image is told of 8055 last, and that is what its documented line publishes.
+  const url = shown.at(-1);
+  if (key !== undefined) {
+    say(`Callers need a key. This one was made for "${owner}", since there was none, and is not shown again:`);
+    say(`  ${key}`);
+    say(`  curl -H "Authorization: Bearer ${key}" ${url}/sessions`);
+    say(`MCP clients send the same header to ${url}/mcp. GLOVEBOX_AUTH=none lets anyone call.`);
+  }
+  say(`Glovebox serves on ${shown.join(' and ')} (MCP: ${url}/mcp); stop it with Ctrl-C.`);
 }
 
 async function main([name, ...flags]: string[]): Promise<void> {

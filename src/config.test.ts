@@ -56,6 +56,14 @@ describe('the configuration', () => {
     rmSync(directory, { recursive: true });
   });
 
+  it('takes more ports, and none that is no port', () => {
+    const portsOf = (value: string) => loadConfig({ ...HOME, GLOVEBOX_ALSO_PORTS: value }).alsoPorts;
+    expect(loadConfig(HOME).alsoPorts).toEqual([]);
+    expect(portsOf('8055, 9000,')).toEqual([8055, 9000]);
+    for (const wrong of ['0', '65536', '80.5', '8055;9000', 'http'])
+      expect(() => portsOf(wrong)).toThrow(`GLOVEBOX_ALSO_PORTS is "${wrong}": not numbers from 1 to 65535`);
+  });
+
   it('takes commas within the specifiers of a package policy as they are meant', () => {
     const env = { ...HOME, GLOVEBOX_PACKAGES_DENY: 'demo>=2,<3, other,third!=1.0' };
     expect(loadConfig(env).packagesDeny).toEqual(['demo>=2,<3', 'other', 'third!=1.0']);

@@ -22,6 +22,23 @@ const requirements = z
   .transform((value) => (typeof value === 'string' ? value.split(/,(?=\s*[A-Za-z0-9])/) : value))
   .transform((items) => items.map((item) => item.trim()).filter(Boolean));
 
+const HIGHEST_PORT = 65_535;
+const isPort = (port: number) => Number.isInteger(port) && port >= 1 && port <= HIGHEST_PORT;
+/** Numbers separated by commas, or a list of them. */
+const ports = z
+  .union([z.string(), z.number(), z.array(z.union([z.string(), z.number()]))])
+  .transform((value) =>
+    Array.isArray(value)
+      ? value
+      : String(value)
+          .split(',')
+          .filter((item) => item.trim() !== ''),
+  )
+  .transform((items) => items.map(Number))
+  .refine((numbers) => numbers.every(isPort), {
+    message: `not numbers from 1 to ${HIGHEST_PORT}, separated by commas`,
+  });
+
 /** Dotted names of Python modules; the words alone are no names of modules. */
 const preload = list
   .refine((names) => names.every((name) => /^[A-Za-z_]\w{0,99}(\.[A-Za-z_]\w{0,99})*$/.test(name)), {
@@ -42,7 +59,8 @@ const preload = list
  */
 const settings = z.strictObject({
   host: z.string().min(1).default('127.0.0.1').describe('Address to listen on.'),
-  port: whole(0, 65_535).default(8000).describe('Port to listen on; 0 picks a free one.'),
+  port: whole(0, HIGHEST_PORT).default(8000).describe('Port to listen on; 0 picks a free one.'),
+  also_ports: ports.default([]).describe('More ports of the same server, separated by commas.'),
   image: z
     .string()
     .min(1)
@@ -163,6 +181,11 @@ const settings = z.strictObject({
     .optional()
     .describe('Who may call over HTTP: anyone, or holders of a key; "none" must be said to listen beyond loopback.'),
   api_keys_file: z.string().min(1).optional().describe('Where keys are kept; by default keys.json in state_dir.'),
+  first_key: z
+    .string()
+    .regex(/^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/, 'letters, digits, "_" and "-", not beginning with "-"')
+    .optional()
+    .describe('Owner for whom a server that asks for keys makes the first, and prints it, when there is none.'),
   allowed_hosts: list.default([]).describe('Host names, besides loopback ones, that requests may be addressed to.'),
   allowed_origins: list.default([]).describe('Browser origins, besides loopback ones, that may call.'),
   state_dir: z
@@ -279,6 +302,15 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, flags: readonly
   }) as Config;
 }
 
+/** What must be known before the settings are: how the engine is reached, and the folders that are named. */
+export function readPlaces(env: NodeJS.ProcessEnv = process.env): {
+  directories: string[];
+  hostEnvironment: HostEnvironment;
+} {
+  const directories = [env[`${PREFIX}STATE_DIR`], env[`${PREFIX}CACHE_DIR`]].filter((path) => path !== undefined);
+  return { directories, hostEnvironment: hostEnvironment(env) };
+}
+
 export interface SettingDescription {
   readonly variable: string;
   /** Such as `1 to 64`, or `auto|never`; empty where any text will do. */
@@ -309,7 +341,7 @@ function describeAllowed({ enum: words, minimum, exclusiveMinimum, maximum }: z.
 }
 
 /** Whether an address can be reached from this machine only. */
-function isLoopback(host: string): boolean {
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 

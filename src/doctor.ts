@@ -30,7 +30,7 @@ export async function examine(config: Config, log: Log, say: (line: string) => v
     }
   };
   tell(await attempt('state directory', async () => examineState(config)));
-  tell(await examinePort(config));
+  for (const port of [config.port, ...config.alsoPorts]) tell(await examinePort(config.host, port));
   tell(await examineIndexes(config));
   tell(
     await attempt('engine', async () => {
@@ -58,7 +58,7 @@ function examineState({ stateDir }: Config): readonly Finding[] {
   return [['ok', 'state directory', `${stateDir} can be written`]];
 }
 
-async function examinePort({ host, port }: Config): Promise<readonly Finding[]> {
+async function examinePort(host: string, port: number): Promise<readonly Finding[]> {
   const server = createServer();
   const problem = await new Promise<NodeJS.ErrnoException | undefined>((resolve) => {
     server.once('error', resolve);

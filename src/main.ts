@@ -12,6 +12,7 @@ import { LazyGateway } from './gateway.ts';
 import { createApp } from './http/app.ts';
 import { createAuthenticator, LOCAL_OWNER } from './http/auth.ts';
 import { watchEventLoop } from './http/event-loop.ts';
+import { addFirstKey } from './http/key-file.ts';
 import { KeyRing } from './http/key-ring.ts';
 import { listen } from './http/listen.ts';
 import { RequestRate } from './http/request-rate.ts';
@@ -56,7 +57,8 @@ type Report = (message: string) => void;
 export interface ServeHooks {
   /** Hears the steps of the set-up. */
   readonly onProgress: Report;
-  readonly onListening: (url: string) => void;
+  /** Hears the URLs, and the key that was made because there was none. */
+  readonly onListening: (urls: readonly string[], firstKey?: string) => void;
   /** Hears at the end, after each session, how many are left to be removed or let go. */
   readonly onEnded?: (left: number) => void;
   /** Ends the server. */
@@ -67,7 +69,8 @@ export interface ServeHooks {
 
 /** Serves REST and MCP over HTTP until the signal aborts; everything made is then removed, or kept if so configured. */
 export async function serve(config: Config, log: Log, hooks: ServeHooks): Promise<void> {
-  using keys = config.auth === 'keys' ? KeyRing.open(config.apiKeysFile, log) : undefined;
+  const { auth, apiKeysFile, firstKey } = config;
+  using keys = auth === 'keys' ? KeyRing.open(apiKeysFile, log, { mayBeEmpty: firstKey !== undefined }) : undefined;
   using instance = Instance.acquire(config.stateDir, config.instance ?? nameOfPort(config.port));
   await using gateway = new LazyGateway(config, log, () => core);
   await using core = createCore(config, log, instance, gateway, {
@@ -101,7 +104,8 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
     mcp: { streamable: streamable.handle, sse: sse.open, messages: sse.post },
   });
   const listening = await listen(app, config);
-  hooks.onListening(listening.url);
+  // Last: a key that is made for a server that then does not start would be lost.
+  hooks.onListening(listening.urls, keys && firstKey !== undefined ? addFirstKey(apiKeysFile, firstKey) : undefined);
 
   await aborted(hooks.signal);
   setTimeout(() => stopping.abort(serverStopping()), SHUTDOWN_GRACE_MS).unref();

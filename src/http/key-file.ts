@@ -79,6 +79,12 @@ export function readKeys(path: string): StoredKey[] {
  */
 export function addKey(path: string, name: string, expiresDays?: number): { key: string; stored: StoredKey } {
   checkName(name);
+  const made = newKey(name, expiresDays);
+  changeKeys(path, (keys) => [...keys, made.stored]);
+  return made;
+}
+
+function newKey(name: string, expiresDays?: number): { key: string; stored: StoredKey } {
   const now = Date.now();
   const key = PREFIX + randomBytes(32).toString('base64url');
   const stored: StoredKey = {
@@ -88,8 +94,19 @@ export function addKey(path: string, name: string, expiresDays?: number): { key:
     created_at: new Date(now).toISOString(),
     ...(expiresDays === undefined ? {} : { expires_at: new Date(now + expiresDays * DAY_MS).toISOString() }),
   };
-  changeKeys(path, (keys) => [...keys, stored]);
   return { key, stored };
+}
+
+/** Makes the first key of all; nothing, and undefined, where there are keys already. */
+export function addFirstKey(path: string, name: string): string | undefined {
+  checkName(name);
+  const made = newKey(name);
+  let isFirst = false;
+  changeKeys(path, (keys) => {
+    isFirst = keys.length === 0;
+    return isFirst ? [made.stored] : keys;
+  });
+  return isFirst ? made.key : undefined;
 }
 
 /** Takes away one key by its id, or all of an owner by name; those it took. @throws GloveboxError `not_found` */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createLog } from '../log.ts';
-import { addKey, revokeKeys } from './key-file.ts';
+import { addFirstKey, addKey, revokeKeys } from './key-file.ts';
 import { KeyRing } from './key-ring.ts';
 
 let directory: string;
@@ -121,4 +121,17 @@ test('does not open where nobody could call, and says how to make a key', () => 
   expect(open).toThrow(refusal);
   writeFileSync(path, 'x');
   expect(open).toThrow('is not JSON');
+});
+
+test('opens without a key where the first is made later, which is then known, and made once', () => {
+  using ring = KeyRing.open(path, log, { mayBeEmpty: true });
+  expect(ring.ownerOf('')).toBeUndefined();
+  const first = addFirstKey(path, 'default') ?? '';
+  expect(ring.ownerOf(first)).toBe('default');
+  expect(addFirstKey(path, 'default')).toBeUndefined();
+  setExpiry('default', new Date());
+  expect(addFirstKey(path, 'default')).toBeUndefined();
+  expect(() => KeyRing.open(path, log, { mayBeEmpty: true })).toThrow('none that is valid');
+  writeFileSync(path, 'x');
+  expect(() => KeyRing.open(path, log, { mayBeEmpty: true })).toThrow('is not JSON');
 });

@@ -31,16 +31,22 @@ export class KeyRing implements Disposable {
     this.#timer = setInterval(() => this.#hangUp(), LOOK_MS).unref();
   }
 
-  /** @throws GloveboxError `invalid_input` when the file cannot be read, or nobody could call. */
-  static open(path: string, log: Log): KeyRing {
+  /**
+   * `mayBeEmpty`: the first key is made later, and found at the first request that shows it.
+   * @throws GloveboxError `invalid_input` when the file cannot be read, or nobody could call
+   */
+  static open(path: string, log: Log, { mayBeEmpty = false } = {}): KeyRing {
     const ring = new KeyRing(path, log);
     try {
       ring.#load();
-      if (!ring.#keys.every((key) => isExpired(key))) return ring;
+      const isEmpty = ring.#keys.length === 0;
+      if (isEmpty ? mayBeEmpty : !ring.#keys.every((key) => isExpired(key))) return ring;
       throw nobody(path);
     } catch (error) {
+      const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      if (isMissing && mayBeEmpty) return ring;
       ring[Symbol.dispose]();
-      throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? nobody(path) : error;
+      throw isMissing ? nobody(path) : error;
     }
   }
 

@@ -37,3 +37,20 @@ test('closing lets a request under way end, and cuts off one that does not', asy
   await closed;
   await cutOff;
 });
+
+test('one server listens on several ports, each once, or on none', async () => {
+  const free = await listen(app(), { host: '127.0.0.1', port: 0 });
+  await free.close();
+  const serving = app().get('/', (c) => c.text('here'));
+  const both = await listen(serving, { host: '127.0.0.1', port: 0, alsoPorts: [free.port, free.port] });
+  expect(both.urls).toEqual([both.url, `http://127.0.0.1:${free.port}`]);
+  for (const url of both.urls) expect(await (await fetch(url)).text()).toBe('here');
+  await both.close();
+  for (const url of both.urls) await expect(fetch(url)).rejects.toThrow();
+  const taken = await listen(app(), { host: '127.0.0.1', port: 0 });
+  await expect(listen(app(), { host: '127.0.0.1', port: free.port, alsoPorts: [taken.port] })).rejects.toThrow(
+    'the port is taken',
+  );
+  await (await listen(app(), { host: '127.0.0.1', port: free.port })).close();
+  await taken.close();
+});

@@ -11,13 +11,34 @@ const LONGEST_REQUEST_MS = 3_600_000;
 
 export interface Listening {
   readonly url: string;
+  /** Of all ports, the first one's first. */
+  readonly urls: readonly string[];
   readonly port: number;
   /** Takes no new connections, waits up to `graceMs` for the requests under way, then cuts off the rest. */
   close(graceMs?: number): Promise<void>;
 }
 
-/** @throws GloveboxError `invalid_input` when the address cannot be listened on. */
-export async function listen(app: Hono<Env>, { host, port }: { host: string; port: number }): Promise<Listening> {
+interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly alsoPorts?: readonly number[];
+}
+
+/** @throws GloveboxError `invalid_input` when the address cannot be listened on; then nothing listens. */
+export async function listen(app: Hono<Env>, { host, port, alsoPorts = [] }: Address): Promise<Listening> {
+  const first = await listenOn(app, host, port);
+  const all = [first];
+  const close = async (graceMs?: number) => void (await Promise.all(all.map((each) => each.close(graceMs))));
+  try {
+    for (const other of new Set(alsoPorts)) if (other !== first.port) all.push(await listenOn(app, host, other));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { url: first.url, urls: all.map(({ url }) => url), port: first.port, close };
+}
+
+async function listenOn(app: Hono<Env>, host: string, port: number): Promise<Omit<Listening, 'urls'>> {
   const server = createAdaptorServer({ fetch: app.fetch });
   // Longer than a proxy's or a client's pool keeps a connection: whoever closes first must not be us.
   if ('keepAliveTimeout' in server) server.keepAliveTimeout = 75_000;
