@@ -4,6 +4,13 @@ import { expectNoneToSpare, expectUsable, LADDER_MS, openVictim } from './hostil
 import { runPython, streamPython } from './rest-client.ts';
 import { residentMib, type Server, startServer } from './server.ts';
 
+const CHILD_ENDED = {
+  name: 'memory_mb',
+  value: 256,
+  ended: 'a child process',
+  setting: expect.stringContaining('GLOVEBOX_MEMORY_MB'),
+};
+
 let server: Server;
 let atStart: number;
 beforeAll(async () => {
@@ -124,8 +131,68 @@ describe('code that allocates', () => {
       'p = subprocess.run([sys.executable, "-c", "b = []\\nwhile True: b.append(bytearray(1 << 20))"])',
       'print(p.returncode)',
     ].join('\n');
-    expect(await victim.run(code, { timeout_s: 20 })).toMatchObject({ status: 'ok', stdout: '-9\n' });
-    expect((await victim.run('print(open("kept").read())')).stdout).toBe('1\n');
+    expect(await victim.run(code, { timeout_s: 20 })).toMatchObject({
+      status: 'ok',
+      stdout: '-9\n',
+      limit: CHILD_ENDED,
+    });
+    expect(await victim.run('print(open("kept").read())')).toMatchObject({ stdout: '1\n' });
+    expect(await victim.run('print(1)')).not.toHaveProperty('limit');
+  });
+
+  test('in a worker of a context: its error says that the memory limit ended a child process, and the next cell has none', async () => {
+    const victim = await openVictim(server);
+    const code = [
+      'from concurrent.futures import ProcessPoolExecutor',
+      'def fill():',
+      '    b = []',
+      '    while True: b.append(bytearray(1 << 20))',
+      'with ProcessPoolExecutor(1) as pool: pool.submit(fill).result()',
+    ].join('\n');
+    expect(await victim.run(code, { context: 'main', timeout_s: 20 })).toMatchObject({
+      status: 'error',
+      error: { name: 'BrokenProcessPool' },
+      context: { alive: true },
+      limit: CHILD_ENDED,
+    });
+    expect(await victim.run('import subprocess; subprocess.run("true")', { context: 'main' })).not.toHaveProperty(
+      'limit',
+    );
+  });
+
+  test('in a child of a background execution: its result says so, and one beside it without children is not blamed', async () => {
+    const victim = await openVictim(server);
+    const beside = victim.run(
+      'import os, time\nopen("begun", "w")\nwhile not os.path.exists("ended"): time.sleep(0.05)',
+      { timeout_s: 60 },
+    );
+    const { execution_id: id } = await victim.run(
+      [
+        'import os, subprocess, sys, time',
+        'while not os.path.exists("begun"): time.sleep(0.05)',
+        'subprocess.run([sys.executable, "-c", "b = []\\nwhile True: b.append(bytearray(1 << 20))"])',
+        'open("ended", "w")',
+      ].join('\n'),
+      { background: true, timeout_s: 60 },
+    );
+    expect(await beside).toMatchObject({ status: 'ok' });
+    expect(await beside).not.toHaveProperty('limit');
+    const get = async () => (await fetch(`${server.url}/executions/${id}`)).json();
+    await expect.poll(get, { timeout: 20_000 }).toMatchObject({ status: 'ok', limit: CHILD_ENDED });
+  });
+
+  test('until it is ended itself is not told of one beside it whose children ended as they should', async () => {
+    const victim = await openVictim(server);
+    const beside = victim.run(
+      'import os, subprocess, time\nopen("begun", "w")\nsubprocess.run("true")\nwhile not os.path.exists("ended"): time.sleep(0.05)',
+      { timeout_s: 60 },
+    );
+    const fill =
+      'import os, time\nwhile not os.path.exists("begun"): time.sleep(0.05)\nb = []\nwhile True: b.append(bytearray(1 << 20))';
+    expect(await victim.run(fill, { timeout_s: 60 })).toMatchObject({ status: 'out_of_memory' });
+    await victim.run('open("ended", "w")');
+    expect(await beside).toMatchObject({ status: 'ok' });
+    expect(await beside).not.toHaveProperty('limit');
   });
 
   test('more than there is in one go gets a MemoryError or is ended, and the next call works', async () => {

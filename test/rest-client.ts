@@ -28,7 +28,7 @@ export interface Execution {
     by: 'interrupt' | 'kill' | 'uid_kill' | 'replaced';
     stacks?: { thread: string; frames: string[] }[];
   };
-  limit?: { name: string; value: number | string; setting: string };
+  limit?: { name: string; value: number | string; setting: string; ended?: string };
   session_reset?: { reason: string; lost: string[]; restored_from?: string };
   duration_ms: number;
   queued_ms?: number;

@@ -61,6 +61,12 @@ class Execution:
         """Bytes by descriptor that a context's pipes held when its run ended: they belong to that run."""
         self.ended = False
         """Whether the supervisor is gone."""
+        self.beside = False
+        """Whether another execution ran during the one under way."""
+        self.is_killed = False
+        """Whether the runner has had the one under way killed."""
+        self.others_memory_kills = 0
+        """How many programs of those the memory limit is known to have ended meanwhile."""
         self._lines = bytearray()
 
     @property

@@ -92,24 +92,44 @@ def _read(path: str) -> bytes:
         return file.read(16_384)
 
 
-def descendants(root: int) -> list[int]:
-    """Every live process below `root`, parents before children."""
+def descendants(root: int, ended: bool = False) -> list[int]:
+    """Every live process below `root`, parents before children; also those ended and not waited for, if wanted."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
-        if not name.isdigit():
+        if not name.isdigit() or not (fields := _state(int(name))):
             continue
-        try:
-            with open(f"/proc/{name}/stat", "rb", buffering=0) as file:
-                # The command, in parentheses, may itself hold spaces and parentheses.
-                fields = file.read(1024).rpartition(b")")[2].split()
-        except OSError:
-            continue
-        if fields[0] != b"Z":
+        if ended or fields[0] != b"Z":
             children.setdefault(int(fields[1]), []).append(int(name))
     found = list(children.get(root, ()))
     for pid in found:
         found.extend(children.get(pid, ()))
     return found
+
+
+def _state(pid: int) -> list[bytes]:
+    """The fields of a process from its state on, the third in proc(5); empty when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            # The command, in parentheses, may itself hold spaces and parentheses.
+            return file.read(1024).rpartition(b")")[2].split()
+    except OSError:
+        return []
+
+
+def faults_of_ended(pid: int) -> int:
+    """Page faults of the children that a process has waited for: it rises with each of them."""
+    fields = _state(pid)
+    # `cminflt`, the eleventh.
+    return int(fields[8]) if fields else 0
+
+
+def has_ended_processes(pid: int, since: int) -> bool:
+    """Whether a process that `pid` has started, or that such a one has, may have ended since its faults were those."""
+    if faults_of_ended(pid) > since:
+        return True
+    # Its orphans are the caller's.
+    below = (other for other in descendants(os.getpid(), ended=True) if other != pid)
+    return any(_state(other)[:1] in ([b"Z"], []) or faults_of_ended(other) > 0 for other in below)
 
 
 def kill_descendants(limit_s: float) -> bool:

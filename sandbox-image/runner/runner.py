@@ -15,6 +15,7 @@ from typing import Any
 
 import frames
 import linux
+import memory_kills
 from door import STANDARD_STREAMS, Door
 from execution import Execution, Pending
 from feed import Feed
@@ -169,6 +170,7 @@ class Runner:
         if name:
             self.contexts[name] = execution
         self.executions[stream] = execution
+        memory_kills.begin(execution, self.executions.values())
         try:
             # An earlier execution may have stopped it while it waited.
             os.kill(execution.pid, signal.SIGCONT)
@@ -310,6 +312,7 @@ class Runner:
             self.keeper.release(execution)
             self.pending.append(Pending(stream, request, may_retry=False))
             return
+        memory_kills.settle(execution, report, self.executions.values())
         imported = report.pop("imported", None)
         self.settled_ns = max(self.settled_ns, report.pop("settled_ns", 0))
         if execution.context:
@@ -324,6 +327,7 @@ class Runner:
     def command(self, execution: Execution, command: bytes) -> None:
         # From here on its end is wanted.
         execution.retries = False
+        execution.is_killed |= command == frames.KILL
         try:
             execution.control.send(command)
         except OSError:

@@ -59,9 +59,13 @@ class Supervision:
         self._interrupted = False
         self._held_interrupt = False
         """Whether one came before the run had begun: the program would not hear it, or hear it in its own preparations."""
+        self._faults = 0
+        """Of the processes that a context's program had waited for when the run began."""
+        self._kills: dict[str, Any] = {}
+        """What the memory limit has ended during the run."""
         # In vain, as the program warms up: the report of a program that changed nothing.
         self._said = {"start": {"started_ns": 2**62, "oom_kills": 0}}
-        json.dumps(self._describe())
+        json.dumps({**self._describe(), **self._count_kills()})
         self._said = {}
 
     def run(self) -> None:
@@ -96,6 +100,8 @@ class Supervision:
                     os.close(self._from_program)
                     self._from_program = -1
             elif ended in ready:
+                # Before it is gone, and with it what is known of its children.
+                self._kills = self._count_kills()
                 return os.waitpid(self._pid, 0)[1]
             if self._control.fileno() in ready:
                 self._obey(self._control.recv(1))
@@ -111,6 +117,8 @@ class Supervision:
             heard = said.parse(line)
             if isinstance(heard, dict):
                 self._said.update(heard)
+                if "start" in heard:
+                    self._faults = linux.faults_of_ended(self._pid)
         if self._held_interrupt and "start" in self._said:
             self._interrupt()
         if "done" in self._said:
@@ -119,6 +127,7 @@ class Supervision:
 
     def _finish_run(self) -> None:
         """A context's: its program lives on, for the next one."""
+        self._kills = self._count_kills()
         done = said.numbers(self._said.get("done"), ("exit_code", "cpu_ms", "peak_memory_bytes"))
         self._send({"started": True, "signal": None, "survivors": False, "alive": True, **done, **self._describe()})
         self._said = {}
@@ -133,9 +142,9 @@ class Supervision:
         files, settled_ns = changes.changed_files(since_ns) if isinstance(since_ns, int) else ([], 0)
         if isinstance(start.get("script"), str):
             _remove_script(start["script"])
-        oom_kills = start.get("oom_kills")
         return {
-            "oom_killed": isinstance(oom_kills, int) and linux.oom_kills() > oom_kills,
+            "oom_killed": False,
+            **self._kills,
             "error": said.error(self._said.get("error")),
             "files": files,
             "settled_ns": settled_ns,
@@ -143,6 +152,16 @@ class Supervision:
             "stacks": stacks.read(self._post_mortem, start.get("main_thread")) if self._interrupted else [],
             **({"imported": self._said["imported"]} if "imported" in self._said else {}),
         }
+
+    def _count_kills(self) -> dict[str, Any]:
+        """How many processes of the sandbox the memory limit has ended during the run, and whether it may be its own."""
+        start = self._said.get("start")
+        before = start.get("oom_kills") if isinstance(start, dict) else None
+        kills = linux.oom_kills() - before if isinstance(before, int) else 0
+        if kills <= 0:
+            return {"oom_killed": False}
+        ended = linux.has_ended_processes(self._pid, self._faults)
+        return {"oom_killed": True, "oom_kills": kills, "processes_ended": ended}
 
     def _send(self, report: dict[str, Any]) -> None:
         try:

@@ -15,7 +15,7 @@ const reportSchema = z.union([
     /** Null when a signal ended the program. */
     exit_code: z.number().int().min(0).max(255).nullable(),
     signal: z.number().int().min(0).max(127).nullable(),
-    /** Whether the memory limit ended a process meanwhile. */
+    /** Whether the memory limit ended a process of it, as far as that can be told from those of others. */
     oom_killed: z.boolean(),
     /** Whether processes of the execution may still run. */
     survivors: z.boolean(),

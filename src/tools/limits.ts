@@ -15,7 +15,12 @@ export interface ExecutionLimits {
 }
 
 export const limitOutput = z
-  .object({ name: z.string(), value: z.union([z.number(), z.string()]), setting: z.string() })
+  .object({
+    name: z.string(),
+    value: z.union([z.number(), z.string()]),
+    setting: z.string(),
+    ended: z.literal('a child process').optional().describe('What it ended, if that is not the code itself.'),
+  })
   .optional()
   .describe('The limit that it met, and what raises it.');
 
@@ -25,10 +30,13 @@ const MIB = 2 ** 20;
 
 /** The limit that an execution met, by its end or by what the kernel refused its code, and what raises it. */
 export function metLimit(end: ExecutionEnd, timeoutS: number, limits: ExecutionLimits): Limit | undefined {
-  if (end.status === 'timeout') return { name: 'timeout_s', value: timeoutS, setting: 'the argument timeout_s' };
   if (end.status === 'out_of_memory') return memory(limits);
-  if (end.status !== 'error') return undefined;
-  return deniedLimit(end.report?.error?.denied, limits);
+  const denied = end.status === 'error' ? deniedLimit(end.report?.error?.denied, limits) : undefined;
+  if (denied) return denied;
+  // Also of what ran out of time: a pool waits without end for what a lost worker had.
+  if (end.report?.oom_killed) return { ...memory(limits), ended: 'a child process' };
+  if (end.status === 'timeout') return { name: 'timeout_s', value: timeoutS, setting: 'the argument timeout_s' };
+  return undefined;
 }
 
 /** The limit that a program in the sandbox calls by that name; it may call anything so. */
@@ -72,8 +80,8 @@ export function deniedLimit(denied: string | undefined, limits: ExecutionLimits)
 }
 
 /** The same as text. */
-export function describeLimit({ name, value, setting }: Limit): string {
-  return `limit ${name} = ${value}; to change it: ${setting}`;
+export function describeLimit({ name, value, setting, ended }: Limit): string {
+  return `limit ${name} = ${value}${ended ? `, which ended ${ended}` : ''}; to change it: ${setting}`;
 }
 
 function smallDisk(path: string, name: string, value: number): Limit {
