@@ -337,6 +337,28 @@ describe('a session whose container is lost', () => {
     expect(next).not.toHaveProperty('session_reset');
   });
 
+  test('comes back from its checkpoint after code that killed whatever came to kill it', async () => {
+    await using server = await startServer({ env: AWAKE });
+    const id = await openSession(server);
+    const started = Date.now();
+    await run(server, id, 'open("kept", "w").write("1")');
+    await untilSaved(server, started);
+    const hunt = [
+      'import os',
+      'os.kill(-1, 9)',
+      'for _ in range(2): os.fork()',
+      'me = os.getpid()',
+      'while True:',
+      '    for pid in range(me + 4, me + 60):',
+      '        try: os.kill(pid, 9)',
+      '        except OSError: pass',
+    ].join('\n');
+    const { status, session_reset } = await runPython(server, hunt, { session_id: id, timeout_s: 3 });
+    expect([status, session_reset?.lost]).toEqual(['crashed', ['files', 'background']]);
+    expect(session_reset?.restored_from).toBeDefined();
+    expect((await run(server, id, 'print(open("kept").read())')).stdout).toBe('1\n');
+  });
+
   test('has what an execution did last in a checkpoint soon, however long that ran', async () => {
     await using server = await startServer({ env: { ...AWAKE, GLOVEBOX_CHECKPOINT_AFTER_S: '5' } });
     const id = await openSession(server);

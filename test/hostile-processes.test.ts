@@ -180,6 +180,22 @@ describe('code that kills', () => {
     await expectUsable(victim);
   });
 
+  test.each([
+    ['everything again and again from one process', 'while True:\n    try: os.kill(-1, 9)\n    except OSError: pass'],
+    [
+      'all with a higher number than its own',
+      'me = os.getpid()\nwhile True:\n    for pid in range(me + 1, me + 60):\n        try: os.kill(pid, 9)\n        except OSError: pass',
+    ],
+  ])('%s: it ends, its container is cleared or replaced, and what is lost is told', async (_what, code) => {
+    const victim = await openVictim(server);
+    await victim.run('open("kept", "w").write("1")');
+    const result = await victim.run(`import os\n${code}`);
+    expect(result.status).toMatch(/^(crashed|timeout)$/);
+    expect(result.duration_ms).toBeLessThan(3000 + LADDER_MS);
+    expect(result.session_reset?.lost).toContain('background');
+    await expectUsable(victim);
+  });
+
   test('a sibling run of its session: that one crashed, this one went well', async () => {
     const victim = await openVictim(server);
     const sibling = victim.run('import os, time\nopen("pid", "w").write(str(os.getpid()))\ntime.sleep(60)', {

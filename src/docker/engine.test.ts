@@ -82,3 +82,16 @@ describe('an engine that hangs, or is down for a while', () => {
     expect(stream.destroyed).toBe(true);
   });
 });
+
+describe('the kill of all that a user runs', () => {
+  test.each([
+    ['has been done by one that says so', 'done\n', true],
+    ['has been killed itself when it ends without a word', '', false],
+  ])('%s', async (_what, word, isDone) => {
+    const stream = new PassThrough();
+    const { engine } = openEngine({ exec: Promise.resolve(stream), remove: () => Promise.resolve() });
+    const killed = engine.killUser('one', 10_000);
+    stream.end(word);
+    expect(await killed).toBe(isDone);
+  });
+});

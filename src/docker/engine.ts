@@ -57,12 +57,16 @@ export class DockerEngine implements Engine {
     });
   }
 
-  async killUser(id: string, uid: number): Promise<void> {
+  async killUser(id: string, uid: number): Promise<boolean> {
     const exec = await explain(this.#docker.getContainer(id).exec(killExecOptions(uid)));
     const stream = await explain(exec.start({ hijack: true, stdin: false }), (late) => late.destroy());
-    stream.resume();
+    let hasSpoken = false;
+    stream.on('data', () => {
+      hasSpoken = true;
+    });
     // The stream ends with the shell that kills, or breaks with the engine; `hasProcesses` then says how things are.
     await new Promise((resolve) => stream.once('close', resolve).once('end', resolve).once('error', resolve));
+    return hasSpoken;
   }
 
   async hasProcesses(id: string, uid: number): Promise<boolean> {

@@ -96,11 +96,11 @@ export function runnerExecOptions(uid: number): Docker.ExecCreateOptions {
 
 /**
  * Ends every process of `uid` at once. The kernel skips the caller of `kill(-1)` alone, and `kill` is a part of the
- * shell, so nothing is left but a shell that ends next.
+ * shell, so nothing is left but a shell that ends next. A word of it says that it was not killed itself.
  */
 export function killExecOptions(uid: number): Docker.ExecCreateOptions {
   return {
-    Cmd: ['/bin/sh', '-c', 'kill -9 -1'],
+    Cmd: ['/bin/sh', '-c', 'kill -9 -1; echo done'],
     User: `${uid}:${uid}`,
     WorkingDir: '/',
     AttachStdin: false,

@@ -46,8 +46,11 @@ export interface Engine {
   start(spec: SandboxSpec): Promise<string>;
   /** Starts a runner as `uid`. Bytes of the duplex are the runner's stdin and stdout; its end is the runner's. */
   connect(id: string, uid: number): Promise<Duplex>;
-  /** Ends every process of `uid` in the sandbox; the container and its files live on. */
-  killUser(id: string, uid: number): Promise<void>;
+  /**
+   * Ends every process of `uid` in the sandbox; the container and its files live on. False when the one that was to
+   * do so ended without a word: something has killed it.
+   */
+  killUser(id: string, uid: number): Promise<boolean>;
   /** Whether any process of `uid` runs in the sandbox, as seen from outside it. */
   hasProcesses(id: string, uid: number): Promise<boolean>;
   /** Removes a sandbox with all that is in it; one already gone is a success. */

@@ -8,7 +8,7 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 /** The result of `killAll` and how many kills it took, where only the kill of that number ends what runs. */
-async function kill(effective: number, { killUser = async () => {}, look = async () => {} } = {}) {
+async function kill(effective: number, { killUser = async () => true, look = async () => {} } = {}) {
   let kills = 0;
   const engine: Pick<Engine, 'killUser' | 'hasProcesses'> = {
     killUser: () => {
@@ -45,4 +45,14 @@ test('a kill that does not end is not tried again', async () => {
 
 test('an engine that a fork bomb kept from saying what runs held up the end of that', async () => {
   expect(await kill(1, { look: () => new Promise(() => {}) })).toEqual({ isEmpty: false, kills: 1 });
+});
+
+test('code that kills whatever comes to kill it gained five seconds by that', async () => {
+  const kills = await kill(Number.POSITIVE_INFINITY, { killUser: async () => false });
+  expect(kills).toEqual({ isEmpty: false, kills: 2 });
+});
+
+test('one stray kill of the killer cost a container that the next kill saves', async () => {
+  const killUser = vi.fn(async () => true).mockResolvedValueOnce(false);
+  expect(await kill(2, { killUser })).toEqual({ isEmpty: true, kills: 2 });
 });

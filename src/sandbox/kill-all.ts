@@ -5,7 +5,12 @@ import { within } from './stop-signal.ts';
 /** For kills from outside until one has ended all: docs/decisions/kill-from-outside.md. */
 const KILL_ALL_MS = 5000;
 
+/** Of those that are to kill, until what runs is taken for one that kills them all. */
+const MOST_KILLED = 2;
+
 const EMPTY_LOOKS = 8;
+/** Where nothing was killed, there is nothing that takes a moment to be gone. */
+const KILLED_LOOKS = 2;
 const EMPTY_LOOK_EVERY_MS = 50;
 
 /**
@@ -18,12 +23,17 @@ export async function killAll(engine: Engine, id: string, uid: number): Promise<
   return (await within(KILL_ALL_MS, killUntil(deadline, engine, id, uid))) ?? false;
 }
 
-/** Kills again if need be: where no further process fits in, the one that is to kill ends without having done so. */
+/**
+ * Kills again if need be: where no further process fits in, the one that is to kill ends without having done so.
+ * Where it is killed, again and again, more time helps nobody.
+ */
 async function killUntil(deadline: number, engine: Engine, id: string, uid: number): Promise<boolean> {
+  let killed = 0;
   do {
-    await engine.killUser(id, uid);
-    if (await isEmpty(engine, id, uid)) return true;
-  } while (performance.now() < deadline);
+    const hasSpoken = await engine.killUser(id, uid);
+    killed = hasSpoken ? 0 : killed + 1;
+    if (await isEmpty(engine, id, uid, hasSpoken ? EMPTY_LOOKS : KILLED_LOOKS)) return true;
+  } while (killed < MOST_KILLED && performance.now() < deadline);
   return false;
 }
 
@@ -31,9 +41,9 @@ async function killUntil(deadline: number, engine: Engine, id: string, uid: numb
  * Looks a few times: killed processes take a moment to be gone, many of them a longer one.
  * Only twice in a row counts, because processes that fork without end can be missed by a single look.
  */
-async function isEmpty(engine: Engine, id: string, uid: number): Promise<boolean> {
+async function isEmpty(engine: Engine, id: string, uid: number, looks: number): Promise<boolean> {
   let emptyLooks = 0;
-  for (let look = 1; look <= EMPTY_LOOKS; look += 1) {
+  for (let look = 1; look <= looks; look += 1) {
     emptyLooks = (await engine.hasProcesses(id, uid)) ? 0 : emptyLooks + 1;
     if (emptyLooks === 2) return true;
     await sleep(EMPTY_LOOK_EVERY_MS);

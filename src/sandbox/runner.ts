@@ -38,6 +38,7 @@ export class Runner {
   readonly #options: RunnerOptions & { readonly onTunnel: OnTunnel };
   #connection: Connection | undefined;
   #clearing: Promise<boolean> | undefined;
+  #killing: Promise<boolean> | undefined;
   #connections = 0;
   /** Whether a runner was there, which may be there still, or have left processes behind. */
   #hadRunner = false;
@@ -239,10 +240,15 @@ export class Runner {
   }
 
   /** True when no process of the session's user is left. */
-  async #killAll(): Promise<boolean> {
-    const isEmpty = await killAll(this.#engine, this.#id, this.#uid);
-    if (isEmpty) this.#hadRunner = false;
-    return isEmpty;
+  #killAll(): Promise<boolean> {
+    // Not two at once: they would kill each other's killers.
+    this.#killing ??= killAll(this.#engine, this.#id, this.#uid).finally(() => {
+      this.#killing = undefined;
+    });
+    return this.#killing.then((isEmpty) => {
+      if (isEmpty) this.#hadRunner = false;
+      return isEmpty;
+    });
   }
 }
 

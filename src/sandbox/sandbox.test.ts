@@ -41,7 +41,7 @@ function openSandbox(connections: (() => Promise<Duplex>)[], more: Partial<Engin
   const killed: number[] = [];
   const engine = {
     connect: () => (connections.shift() ?? never)(),
-    killUser: async (_id: string, uid: number) => void killed.push(uid),
+    killUser: async (_id: string, uid: number) => killed.push(uid) > 0,
     hasProcesses: async () => false,
     remove: async () => {},
     info: async () => ({ name: '', version: '' }),
@@ -173,4 +173,22 @@ test('an engine that takes long to remove a container held up the end of what ra
   const ended = execute({ code: '' }, 1000);
   await vi.advanceTimersByTimeAsync(1000 + 10_000);
   expect(await ended).toMatchObject({ status: 'timeout', termination: 'replaced' });
+});
+
+test('a killer from outside that met another was killed by it, and the container given up', async () => {
+  const killing = Promise.withResolvers<boolean>();
+  const started = vi.fn(() => killing.promise);
+  const first = runnerThat(newRunner);
+  const { sandbox, execute } = openSandbox(
+    [async () => first.ours, () => Promise.reject(new GloveboxError('sandbox_lost', 'Killed.'))],
+    { killUser: started },
+  );
+  const ended = execute({ code: '' }, 1000);
+  await vi.advanceTimersByTimeAsync(0);
+  first.stream.destroy();
+  await vi.advanceTimersByTimeAsync(2000);
+  killing.resolve(true);
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(await ended).toMatchObject({ status: 'crashed', reset: LOSS });
+  expect([started.mock.calls.length, sandbox.lost]).toEqual([1, false]);
 });
