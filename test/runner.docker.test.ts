@@ -32,14 +32,14 @@ sys.exit(subprocess.run(command, cwd='/tmp/source/tests').returncode)
 it.each([
   ['the runner', 'test_runner'],
   ['attaching', 'test_attach'],
-  ['rich results', 'test_results'],
+  ['rich results', 'test_results', 'test_kept_results'],
   ['contexts', 'test_context'],
   ['file operations', 'test_files'],
   ['locales', 'test_locales'],
   ['archives', 'test_archives'],
-])('the tests of %s pass inside a sealed container', { timeout: 240_000 }, async (_what, module) => {
+])('the tests of %s pass inside a sealed container', { timeout: 240_000 }, async (_what, ...modules) => {
   await using canary = await startCanary({ pids: 128 });
-  const { exitCode, stderr } = await runTests(canary, module);
+  const { exitCode, stderr } = await runTests(canary, ...modules);
   expect(stderr).toContain('\nOK');
   expect(stderr).not.toContain('skipped');
   expect(exitCode).toBe(0);
@@ -53,7 +53,14 @@ it('tables and pictures are shown as results, and loaded modules are shared, in 
     process.stderr.write(`${line}\n`),
   );
   await using canary = await startCanary({ image, memoryMb: 1024, pids: 128 });
-  const { exitCode, stderr } = await runTests(canary, 'test_libraries', 'test_preload', 'test_locales');
+  const { exitCode, stderr } = await runTests(
+    canary,
+    'test_libraries',
+    'test_figures',
+    'test_displays',
+    'test_preload',
+    'test_locales',
+  );
   expect(stderr).toContain('\nOK');
   // What users install is tested where it is installed.
   expect(stderr).not.toMatch(/skipped '(?!needs (IPython|altair|bokeh|great_tables|holoviews|plotly|vl_convert)')/);

@@ -1,7 +1,6 @@
 """Pictures in a size that can be looked at, and the originals of those that are larger."""
 
 import io
-import os
 import sys
 import warnings
 from typing import Any
