@@ -51,6 +51,15 @@ describe.each(KINDS)('in %s', (_kind, args) => {
     return results as Result[];
   };
 
+  test('labels of any script are drawn, and a glyph of no font is told once, with the line of the code', async () => {
+    const labels = "plt.rcParams['font.sans-serif'] = ['SimHei']\nplt.title('销售额 매출 ยอดขาย')\n";
+    expect(await show(`${PLOT}${labels}plt.show()`)).toMatchObject([{ png: expect.any(String) }]);
+    const { results, stderr = '' } = await run(`${PLOT}plt.title('\u{13000}\u{13000}')\nplt.xlabel('x')\nNone`);
+    expect(results).toMatchObject([{ png: expect.any(String) }]);
+    expect(stderr.match(/Glyph 77824/g)).toHaveLength(1);
+    expect(stderr).toMatch(/^(\S+main\.py|<cell .*>):3: UserWarning/);
+  });
+
   test('a DataFrame as the last expression is text, HTML and JSON', async () => {
     const [table, ...more] = await show('import pandas as pd\npd.DataFrame({"city": ["Rom", "Ulm"], "n": [1, 2]})');
     expect(more).toEqual([]);

@@ -12,7 +12,7 @@ from typing import Any
 from . import formats
 
 _RUNNER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_LIBRARIES = (_RUNNER, os.path.dirname(os.__file__) + os.sep, "<frozen ")
+_LIBRARIES = (_RUNNER, os.path.dirname(os.__file__) + os.sep, "<frozen ", "<importlib.")
 _PACKAGES = re.compile(r"/(site|dist)-packages/")
 _GLYPH = re.compile(r"Glyph (\d+) \(.*?\) missing from font\(s\) (.*)", re.DOTALL)
 _FEW = 8
@@ -20,11 +20,14 @@ _FEW = 8
 _NAMED = re.compile(r"'([^']+)'|found: (.+)$")
 
 _told: set[Any] = set()
+_registry: dict[Any, Any] = {}
+"""In the place of those that Python keeps with modules: a context's would outlast the execution."""
 
 
 def begin() -> None:
     """Begins an execution, which is to hear of what earlier ones have heard."""
     _told.clear()
+    _registry.clear()
 
 
 def patch_api(api: Any) -> None:
@@ -40,9 +43,8 @@ def patch_api(api: Any) -> None:
         key = (text, category) if glyph or not frame else (text, category, path, line)
         if (by_runner or glyph) and key in _told:
             return
-        names = frame.f_globals if frame else {}
-        registry = names.setdefault("__warningregistry__", {})
-        warnings.warn_explicit(message, category or UserWarning, path, line, names.get("__name__"), registry)
+        module = str(frame.f_globals.get("__name__")) if frame else "__main__"
+        warnings.warn_explicit(message, category or UserWarning, path, line, module, _registry)
         _told.add(key)
 
     api.warn_external = warn_external
@@ -73,7 +75,8 @@ def _find_frame() -> tuple[FrameType | None, bool]:
     by_runner = False
     while frame:
         path = frame.f_code.co_filename
-        if not path.startswith(_LIBRARIES) and not _PACKAGES.search(path):
+        # At the bottom is what has started the interpreter.
+        if frame.f_back and not path.startswith(_LIBRARIES) and not _PACKAGES.search(path):
             return frame, by_runner
         by_runner = by_runner or path.startswith(_RUNNER)
         frame = frame.f_back
