@@ -142,7 +142,7 @@ describe('finds the socket’s group by itself or ends with the one flag that is
   const mount = ['-v', `${socket}:${SOCKET}`];
   test.each([
     ['no socket', [], `-v ${SOCKET}:${SOCKET}`],
-    ['a folder in its place', ['-v', `/usr:${SOCKET}:ro`], 'is a folder'],
+    ['a folder in its place', ['-v', `/usr:${SOCKET}:ro`], 'does not answer: that is a folder'],
     ['a user out of its group', [...mount, '--user', '65532:65532'], `add --group-add ${group} to "docker run"`],
     ['a root without rights', [...mount, '--cap-drop', 'ALL', '--group-add', group], 'Add --user 65532:65532 to'],
     ['neither', [...mount, '--cap-drop', 'ALL'], `Add --user 65532:65532 --group-add ${group} to`],

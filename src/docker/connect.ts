@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import Dockerode from 'dockerode';
@@ -141,7 +142,10 @@ function isDenied(error: Error): boolean {
 }
 
 function refused({ address, source }: EngineEndpoint, cause: Error): GloveboxError {
-  if (isDenied(cause)) {
+  const path = /^unix:\/\/(.+)$/.exec(address)?.[1];
+  // Of a folder, too, the system says that it is denied.
+  const isFolder = path !== undefined && statSync(path, { throwIfNoEntry: false })?.isDirectory();
+  if (isDenied(cause) && !isFolder) {
     return new GloveboxError('engine_unavailable', `This user may not use the container engine at ${address}.`, {
       hint:
         adviseOnGroup(address) ??
@@ -152,9 +156,10 @@ function refused({ address, source }: EngineEndpoint, cause: Error): GloveboxErr
   const place = source.includes(address) || address.includes(source) ? address : `${address} (from ${source})`;
   return new GloveboxError(
     'engine_unavailable',
-    `The container engine at ${place} does not answer: ${reasonOf(cause)}`,
+    `The container engine at ${place} does not answer: ${isFolder ? 'that is a folder.' : reasonOf(cause)}`,
     {
-      hint: adviseOnMount() ?? `Start that engine, or correct ${source}; unset it to use an engine of this machine.`,
+      hint:
+        adviseOnMount(path) ?? `Start that engine, or correct ${source}; unset it to use an engine of this machine.`,
       cause,
     },
   );
