@@ -49,6 +49,18 @@ test('pictures beyond the budget are named in the text and left out of both form
   });
 });
 
+test('an answer of 2026-07-28 stays below the 1 MiB at which clients of that version end the stream', () => {
+  const png = 'A'.repeat(500 * 1024);
+  const output = { session_id: 's', results: [{ png }, { png }, { png: 'AAAA' }] };
+  const { content, structuredContent } = toAnswer(output, 'sum', '2026-07-28');
+  expect(JSON.stringify({ content, structuredContent }).length).toBeLessThan(1024 * 1024);
+  expect(content.map((part) => part.type)).toEqual(['text', 'image', 'image']);
+  expect(content[0]).toMatchObject({ text: expect.stringContaining('png of result 2') });
+  expect(toAnswer(output, 'sum', '2025-11-25').content.map((part) => part.type)).toEqual([
+    ...['text', 'image', 'image', 'image'],
+  ]);
+});
+
 test('changed files are links that no client takes for images', () => {
   const paths = ['a b/ü#?.csv', 'plot.png', 'x', 'constructor', 'half\ud800.TXT'];
   const { content } = toAnswer({ session_id: 'my session', files: paths.map((path) => ({ path, size: 1 })) }, 'sum');

@@ -8,6 +8,10 @@ type Content = CallToolResult['content'];
 
 /** Characters of base64 in all image content of an answer. */
 const IMAGE_BUDGET = 4 * 1024 * 1024;
+/** The same where an answer beyond 1 MiB would be lost: mcp 2.3 for Python and fastmcp 4.2 end the stream there. */
+const SMALL_IMAGE_BUDGET = 768 * 1024;
+/** The protocol version that those clients speak. */
+const SMALL_SINCE = '2026-07-28';
 /** Characters of one format of a result in the structured form, which clients show to the model. */
 const LONGEST_FORMAT = 20_000;
 const MAX_LINKS = 20;
@@ -40,7 +44,10 @@ export function toAnswer(
   const parsed = outputSchema.safeParse(output);
   if (!parsed.success) return { content: [{ type: 'text', text: summary }], structuredContent: output };
   const { session_id, results = [], files = [] } = parsed.data;
-  const { images, shown, note } = attachImages(results);
+  const { images, shown, note } = attachImages(
+    results,
+    protocolVersion >= SMALL_SINCE ? SMALL_IMAGE_BUDGET : IMAGE_BUDGET,
+  );
   const linked = protocolVersion >= LINKS_SINCE ? files.slice(0, MAX_LINKS) : [];
   return {
     content: [
@@ -53,10 +60,10 @@ export function toAnswer(
 }
 
 /** The pictures that the budget has room for, the results without pictures, and a note on what had no room. */
-function attachImages(results: readonly Result[]) {
+function attachImages(results: readonly Result[], budget: number) {
   const images: Content = [];
   const left: string[] = [];
-  let room = IMAGE_BUDGET;
+  let room = budget;
   const shown = results.map(({ png, jpeg, ...rest }, index) => {
     const result = shorten(rest);
     const attached: string[] = [];
