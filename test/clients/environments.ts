@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Resolves and installs; pip takes minutes for what it does in seconds. */
@@ -33,15 +33,31 @@ export async function nodeEnvironment(manifest: string): Promise<string> {
   });
 }
 
+/** A program in Go, from a folder of this one that pins what it needs. */
+export async function goProgram(sources: string): Promise<string> {
+  const folder = await environment(`${sources}/go.sum`, async () => {});
+  cpSync(clientFile(sources), folder, { recursive: true });
+  await succeed('go', ['build', '-C', folder, '-o', 'driver', '.']);
+  return join(folder, 'driver');
+}
+
+const underWay = new Map<string, Promise<string>>();
+
 /** A folder of the user's cache, named after its pins: filled once, and anew where that was broken off. */
 async function environment(pins: string, fill: (folder: string) => Promise<void>): Promise<string> {
+  const made = underWay.get(pins) ?? makeEnvironment(pins, fill);
+  underWay.set(pins, made);
+  return await made;
+}
+
+async function makeEnvironment(pins: string, fill: (folder: string) => Promise<void>): Promise<string> {
   const hash = createHash('sha256')
     .update(readFileSync(clientFile(pins)))
     .update(UV)
     .digest('hex')
     .slice(0, 12);
   const cache = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
-  const folder = join(cache, 'glovebox-clients', `${basename(pins).replace(/\.\w+$/, '')}-${hash}`);
+  const folder = join(cache, 'glovebox-clients', `${pins.replace(/\W/g, '-')}-${hash}`);
   const complete = join(folder, '.complete');
   if (existsSync(complete)) return folder;
   rmSync(folder, { recursive: true, force: true });
