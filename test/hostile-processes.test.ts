@@ -183,8 +183,8 @@ describe('code that kills', () => {
   test.each([
     ['everything again and again from one process', 'while True:\n    try: os.kill(-1, 9)\n    except OSError: pass'],
     [
-      'all with a higher number than its own',
-      'me = os.getpid()\nwhile True:\n    for pid in range(me + 1, me + 60):\n        try: os.kill(pid, 9)\n        except OSError: pass',
+      'everything, and then all with a higher number than its own',
+      'os.kill(-1, 9)\nme = os.getpid()\nwhile True:\n    for pid in range(me + 1, me + 60):\n        try: os.kill(pid, 9)\n        except OSError: pass',
     ],
   ])('%s: it ends, its container is cleared or replaced, and what is lost is told', async (_what, code) => {
     const victim = await openVictim(server);
