@@ -52,6 +52,13 @@ class KeptResultsTest(unittest.TestCase):
         self.assertLess(len(result["text"]), 16_001)
         self.assertEqual((result["truncated"], result["html"]), (["text"], "<b>"))
 
+    def test_the_text_of_a_drawn_table_has_twenty_columns_beside_the_labels_of_its_rows(self) -> None:
+        for columns, is_cut in ((20, False), (21, True)):
+            cells = "".join(f"<td>{number}</td>" for number in range(columns))
+            html = f"<table><tr><th>row</th>{cells}</tr></table>"
+            result = run(f"class Table:\n    def _repr_html_(self): return {html!r}\ndisplay(Table())\n").only
+            self.assertEqual((" 19" in result["text"], "…" in result["text"]), (True, is_cut))
+
     def test_the_text_of_an_object_that_draws_a_table_is_the_table(self) -> None:
         rows = "".join(f"<tr><th>{row}</th><td>{row * 10}</td></tr>" for row in range(100))
         html = f"<style>p {{}}</style><table><caption>Top</caption><tr><td></td><th>n</th></tr>{rows}</table><script>x</script>"
