@@ -292,5 +292,7 @@ describe('code that forks', () => {
 
 test('after all of this the control plane is as small as before, and has no sandbox to spare', async () => {
   await expectNoneToSpare(server);
-  expect(residentMib(server.pid) - atStart).toBeLessThan(120);
-});
+  // Node gives memory back when it comes to it: what is still grown by then stays.
+  const grownMib = () => residentMib(server.pid) - atStart;
+  await expect.poll(grownMib, { timeout: 60_000, interval: 500 }).toBeLessThan(120);
+}, 90_000);

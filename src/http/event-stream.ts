@@ -6,7 +6,7 @@ export interface StreamEvent {
 }
 
 /** Bytes of sent events that are kept, so that a reader who comes back gets what it missed. */
-const KEPT_BYTES = 1024 * 1024;
+const KEPT_BYTES = 256 * 1024;
 
 /**
  * The events of one call, on their way to one reader at a time. Whoever writes waits for the reader, also for one that

@@ -32,7 +32,7 @@ export interface EventStreamsOptions {
 const GRACE_MS = 5000;
 const KEEP_MS = 60_000;
 const MOST_ENDED = 200;
-const MOST_ENDED_BYTES = 64 * 1024 * 1024;
+const MOST_ENDED_BYTES = 16 * 1024 * 1024;
 
 /** The streams of calls over HTTP, each its owner's alone. */
 export class EventStreams {

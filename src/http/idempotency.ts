@@ -19,7 +19,7 @@ interface Entry {
 
 const KEEP_MS = 60 * 60 * 1000;
 const MOST_KEYS = 10_000;
-const MOST_BYTES = 64 * 1024 * 1024;
+const MOST_BYTES = 32 * 1024 * 1024;
 const LONGEST_KEY = 255;
 
 /** The answers to calls that came with a key (draft-ietf-httpapi-idempotency-key-header-07), each its owner's alone. */
