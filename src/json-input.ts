@@ -1,5 +1,4 @@
 import { GloveboxError } from './errors.ts';
-import { repeatedField } from './json-fields.ts';
 
 /** Values that one text may hold: far more than any call needs, and few enough to be read in a moment. */
 const MOST_VALUES = 20_000;
@@ -13,52 +12,92 @@ const DEEPEST = 64;
  * @throws SyntaxError for what is no JSON
  */
 export function parseJson(text: string): unknown {
-  const fault = faultOf(text);
+  const { fault, twice } = scan(text);
   if (fault)
     throw new GloveboxError('invalid_input', fault, {
       hint: 'Send large data as one text, or as a file of the session.',
     });
   const parsed: unknown = JSON.parse(text);
-  const twice = repeatedField(text);
   if (twice === undefined) return parsed;
-  throw new GloveboxError('invalid_input', `The field ${JSON.stringify(twice.slice(0, 64))} is there twice.`, {
+  // The parser keeps the last in silence, and a reader before us may have kept the first.
+  throw new GloveboxError('invalid_input', `The field ${JSON.stringify(nameOf(twice).slice(0, 64))} is there twice.`, {
     hint: 'Send it once.',
   });
 }
 
-/** Looks at nothing but brackets, commas and quotes: whether it is JSON is for the parser to say. */
-function faultOf(text: string): string | undefined {
-  let depth = 0;
+interface Scan {
+  /** Why the text is not to be parsed. */
+  readonly fault?: string;
+  /** A field that an object has twice, in its quotes. */
+  readonly twice?: string;
+}
+
+/** Looks once at brackets, commas and quotes: whether the text is JSON is for the parser to say. */
+function scan(text: string): Scan {
+  /** Names of the fields of each object under way; undefined for an array. */
+  const open: (Set<string> | undefined)[] = [];
   let values = 0;
+  let twice: string | undefined;
   for (let at = 0; at < text.length; at += 1) {
     switch (text.charCodeAt(at)) {
-      case 0x22: // "
-        at = endOfString(text, at + 1);
+      case QUOTE: {
+        const end = endOfString(text, at + 1);
+        const fields = open.at(-1);
+        if (fields && isName(text, end)) twice ??= addName(fields, text.slice(at, end + 1));
+        at = end;
         break;
+      }
       case 0x5b: // [
       case 0x7b: // {
-        depth += 1;
         values += 1;
-        if (depth > DEEPEST) return `The JSON is nested more than ${DEEPEST} levels deep.`;
+        if (open.push(text[at] === '{' ? new Set() : undefined) > DEEPEST)
+          return { fault: `The JSON is nested more than ${DEEPEST} levels deep.` };
         break;
       case 0x5d: // ]
       case 0x7d: // }
-        depth -= 1;
+        open.pop();
         break;
       case 0x2c: // ,
         values += 1;
         break;
     }
-    if (values > MOST_VALUES) return `The JSON holds more than ${MOST_VALUES} values.`;
+    if (values > MOST_VALUES) return { fault: `The JSON holds more than ${MOST_VALUES} values.` };
   }
+  return twice === undefined ? {} : { twice };
+}
+
+/** The name in its quotes, if the object has it already. */
+function addName(fields: Set<string>, quoted: string): string | undefined {
+  const name = nameOf(quoted);
+  if (fields.has(name)) return quoted;
+  fields.add(name);
   return undefined;
 }
+
+/** What two spellings of one name have in common; of what is no JSON, anything. */
+function nameOf(quoted: string): string {
+  if (!quoted.includes('\\')) return quoted.slice(1, -1);
+  try {
+    return String(JSON.parse(quoted));
+  } catch {
+    return quoted;
+  }
+}
+
+function isName(text: string, end: number): boolean {
+  let at = end + 1;
+  while (at < text.length && ' \t\r\n'.includes(text.charAt(at))) at += 1;
+  return text[at] === ':';
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 
 function endOfString(text: string, start: number): number {
   for (let at = start; at < text.length; at += 1) {
     const code = text.charCodeAt(at);
-    if (code === 0x5c) at += 1;
-    else if (code === 0x22) return at;
+    if (code === BACKSLASH) at += 1;
+    else if (code === QUOTE) return at;
   }
   return text.length;
 }

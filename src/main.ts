@@ -38,8 +38,11 @@ export const { version } = JSON.parse(readFileSync(new URL('../package.json', im
 
 /** Open MCP sessions of the older protocol versions, which clients tend to leave behind. */
 const CONNECTIONS = { maxSessionsPerOwner: 1000, maxSessions: 2000 };
-/** What one byte of code can take in JSON, as `\\u0001` does; code and stdin may both be at their limit. */
-const ESCAPED_BYTES = 6;
+/**
+ * What one byte of text takes in JSON at most, as those of `é` do in `\\u00e9`; control characters, of which no text is made,
+ * take more. Code and stdin may both be at their limit.
+ */
+const ESCAPED_BYTES = 3;
 /** For the rest of a request. */
 const OTHER_BYTES = 1024 * 1024;
 /** For requests under way to end by themselves when the server stops; then they are cancelled. */

@@ -16,9 +16,16 @@ export interface StreamableHttp {
 
 /** Most calls of a warm session are done in a tenth of it. */
 const EARLY_STREAM = { graceMs: 50, keepAliveMs: 15_000 };
+const LONGEST_METHOD = 1000;
 const ALLOW = { Allow: 'GET, POST, DELETE' };
 /** Who calls was found out before: nothing of the token is kept. */
 const authenticated = (owner: string) => ({ token: '', clientId: owner, scopes: [] });
+
+/** No method has such a name, and looking into it takes time. */
+function hasLongMethod(body: unknown): boolean {
+  const method = typeof body === 'object' && body !== null && 'method' in body ? body.method : undefined;
+  return typeof method === 'string' && method.length > LONGEST_METHOD;
+}
 
 /** MCP over HTTP, both eras on one path: 2026-07-28 without sessions, and the versions before it with them. */
 export function createStreamableHttp(servers: McpServers, limits: LegacySessionLimits): StreamableHttp {
@@ -41,6 +48,7 @@ export function createStreamableHttp(servers: McpServers, limits: LegacySessionL
         return rpcError(400, -32_700, 'The body is not valid JSON.');
       }
     }
+    if (hasLongMethod(parsedBody)) return rpcError(400, -32_600, 'The name of the method is too long.');
     servers.watch(request, () => c.env.outgoing?.writableNeedDrain ?? false);
     const { owner } = c.var;
     if (!(await isLegacyRequest(request, parsedBody))) {
