@@ -1,6 +1,7 @@
 """Tracebacks without the runner's own frames. Imported only when there is one to show."""
 
 import os
+from collections.abc import Iterator
 from types import TracebackType
 
 from paths import RUNNER_DIRECTORY
@@ -11,6 +12,12 @@ _OWN = (RUNNER_DIRECTORY + os.sep, FILE)
 
 def drop_own_frames(error: BaseException) -> None:
     """From this exception and from those that it was raised from."""
+    for each in with_causes(error):
+        each.__traceback__ = _others(each.__traceback__)
+
+
+def with_causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and those that it was raised from, each once."""
     remaining: list[BaseException | None] = [error]
     seen = set()
     while remaining:
@@ -19,7 +26,7 @@ def drop_own_frames(error: BaseException) -> None:
             continue
         seen.add(id(each))
         remaining += [each.__context__, each.__cause__]
-        each.__traceback__ = _others(each.__traceback__)
+        yield each
 
 
 def _others(trace: TracebackType | None) -> TracebackType | None:

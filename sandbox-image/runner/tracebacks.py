@@ -11,6 +11,7 @@ import IPython
 from IPython.core.error import UsageError
 
 from cells import CELL
+from own_frames import with_causes
 from paths import RUNNER_DIRECTORY
 from unseen import FILE
 
@@ -45,14 +46,7 @@ def show(error: BaseException) -> None:
 
 def _trim(error: BaseException) -> None:
     """Leaves out, here and in what led to it, the frames before the cell and those of IPython's magics."""
-    remaining: list[BaseException | None] = [error]
-    seen = set()
-    while remaining:
-        each = remaining.pop()
-        if each is None or id(each) in seen:
-            continue
-        seen.add(id(each))
-        remaining += [each.__context__, each.__cause__]
+    for each in with_causes(error):
         each.__traceback__ = _own_part(each)
         if isinstance(each, SyntaxError) and each.text is None and each.filename and each.lineno:
             each.text = linecache.getline(each.filename, each.lineno) or None
