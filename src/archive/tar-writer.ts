@@ -1,6 +1,6 @@
 import type { ArchivedEntry, ArchiveEntry } from './entry.ts';
 import { encodeName } from './names.ts';
-import { BLOCK } from './tar-header.ts';
+import { BLOCK, type RawHeader } from './tar-header.ts';
 
 const TYPES = { file: '0', directory: '5', link: '2', hard: '1' } as const;
 /** What eleven octal digits hold. */
@@ -10,15 +10,6 @@ const LONGEST_FIELD = 100;
 const CHECKSUM = { start: 148, length: 8 };
 const END = Buffer.alloc(2 * BLOCK);
 const NUL = Buffer.alloc(1);
-
-interface Fields {
-  readonly name: Buffer;
-  readonly link: Buffer;
-  readonly type: string;
-  readonly mode: number;
-  readonly size: number;
-  readonly modified: number;
-}
 
 /**
  * A tar (ustar, with pax headers where they are needed) of the entries, which have been checked. Names are the bytes that
@@ -82,7 +73,7 @@ function record(key: string, value: Buffer): Buffer {
   return Buffer.concat([Buffer.from(String(length)), rest]);
 }
 
-function headerOf({ name, link, type, mode, size, modified }: Fields): Buffer {
+function headerOf({ name, link, type, mode, size, modified }: RawHeader): Buffer {
   const header = Buffer.alloc(BLOCK);
   name.copy(header, 0, 0, LONGEST_FIELD);
   header.write(octal(mode, 7), 100);

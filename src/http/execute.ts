@@ -1,5 +1,4 @@
 import type { Context } from 'hono';
-import { streamSSE } from 'hono/streaming';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { nearest } from '../nearest.ts';
@@ -15,6 +14,7 @@ import { EventStreams, type EventStreamsOptions, type StreamedCall } from './eve
 import { fingerprintOf, idempotencyKey } from './idempotency.ts';
 import { parseJsonObject } from './json.ts';
 import { reportError } from './respond.ts';
+import { streamEvents } from './server-sent-events.ts';
 
 export interface ExecuteOptions {
   readonly tools: readonly AnyTool[];
@@ -59,21 +59,12 @@ export function createExecuteStream(options: ExecuteOptions): Handler {
     const { call, after } = last ? streams.resume(c.var.owner, last) : { call: find(c, options, streams), after: 0 };
     // An event source that has it all would come back for ever after any other answer.
     if (call.events.isAtEnd(after)) return c.body(null, 204);
-    c.header('X-Accel-Buffering', 'no');
-    const gone = c.req.raw.signal;
-    const response = streamSSE(c, async (stream) => {
+    return streamEvents(c, options.keepAliveMs, async (send) => {
       using _held = streams.hold(call);
-      const keepAlive = setInterval(() => void stream.write(': keepalive\n\n'), options.keepAliveMs);
-      try {
-        for await (const { number, event, data } of call.events.read(after, gone)) {
-          await stream.writeSSE({ event, data, id: `${call.id}.${number}` });
-        }
-      } finally {
-        clearInterval(keepAlive);
+      for await (const { number, event, data } of call.events.read(after, c.req.raw.signal)) {
+        await send(event, data, `${call.id}.${number}`);
       }
     });
-    response.headers.delete('connection'); // Hono keeps it open even for a client that waits for its end.
-    return response;
   };
 }
 

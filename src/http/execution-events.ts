@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context } from 'hono';
-import { streamSSE } from 'hono/streaming';
 import type { Log } from '../log.ts';
 import { followSignal } from '../tools/call-signal.ts';
 import type { Env, Route } from './env.ts';
 import { oneEvent, requestHeader } from './openapi-parts.ts';
 import { reportError } from './respond.ts';
+import { streamEvents } from './server-sent-events.ts';
 
 /** Between two looks at an execution: each is a process in its sandbox. */
 const LOOK_EVERY_MS = 500;
@@ -65,24 +65,17 @@ async function watch(c: Context<Env>, { look, stopping, log, keepAliveMs }: Exec
   const from = parseId(last);
   // Before the stream begins, so that an unknown one is told by its status.
   const first = (await look(c, from, c.req.raw.signal)) as Look;
-  c.header('X-Accel-Buffering', 'no');
-  const response = streamSSE(c, async (stream) => {
+  return streamEvents(c, keepAliveMs, async (send) => {
     using following = followSignal(c.req.raw.signal, stopping);
     const { signal } = following;
-    const keepAlive = setInterval(() => void stream.write(': keepalive\n\n'), keepAliveMs);
-    const write = (event: string, data: unknown, id: string) =>
-      stream.writeSSE({ event, data: JSON.stringify(data), id });
+    const write = (event: string, data: unknown, id: string) => send(event, JSON.stringify(data), id);
     try {
       const again = async (offsets: Offsets) => (await look(c, offsets, signal)) as Look;
       await write('result', await tell(first, from, again, write, signal), ENDED);
     } catch (thrown) {
       if (!signal.aborted) await write('error', { error: reportError(thrown, c, log).toBody() }, ENDED);
-    } finally {
-      clearInterval(keepAlive);
     }
   });
-  response.headers.delete('connection');
-  return response;
 }
 
 /** Tells what is new at each look until there is nothing more; the last look. */
