@@ -73,7 +73,7 @@ async function watch(c: Context<Env>, { look, stopping, log, keepAliveMs }: Exec
       const again = async (offsets: Offsets) => (await look(c, offsets, signal)) as Look;
       await write('result', await tell(first, from, again, write, signal), ENDED);
     } catch (thrown) {
-      if (!signal.aborted) await write('error', { error: reportError(thrown, c, log).toBody() }, ENDED);
+      if (!signal.aborted) await write('error', { error: reportError(thrown, c, log).toRestBody() }, ENDED);
     }
   });
 }
