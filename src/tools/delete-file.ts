@@ -1,14 +1,6 @@
 import { z } from 'zod';
 import { SessionFiles } from '../sandbox/files.ts';
-import {
-  identify,
-  sessionCreatedOutput,
-  sessionIdInput,
-  sessionIdOutput,
-  sessionLines,
-  sessionResetOutput,
-  tellReset,
-} from './fields.ts';
+import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './fields.ts';
 import { filePathInput } from './file-fields.ts';
 import { leaseSession } from './lease.ts';
 import type { Tool, ToolContext } from './tool.ts';
@@ -20,10 +12,8 @@ const inputSchema = z.strictObject({
 });
 
 const outputSchema = z.object({
-  session_id: sessionIdOutput,
-  session_created: sessionCreatedOutput,
+  ...sessionOutput,
   path: z.string(),
-  session_reset: sessionResetOutput,
 });
 
 type Input = z.infer<typeof inputSchema>;

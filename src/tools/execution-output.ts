@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { sessionCreatedOutput, sessionIdOutput, sessionLines, sessionResetOutput } from './fields.ts';
+import { sessionLines, sessionOutput } from './fields.ts';
 import { describeLimit, limitOutput } from './limits.ts';
 import { resultsOutput, summarizeResults } from './results.ts';
 import { timingsOutput } from './timings.ts';
@@ -15,8 +15,7 @@ const leftOut = z
 
 /** What `execute_python` answers. */
 export const executionOutput = z.object({
-  session_id: sessionIdOutput,
-  session_created: sessionCreatedOutput,
+  ...sessionOutput,
   execution_id: z.string(),
   context: z
     .object({ name: z.string(), created: z.boolean(), alive: z.boolean() })
@@ -57,7 +56,6 @@ export const executionOutput = z.object({
     .optional()
     .describe('How it was ended.'),
   limit: limitOutput,
-  session_reset: sessionResetOutput,
   ...timingsOutput,
   cpu_ms: z.number().optional(),
   peak_memory_bytes: z.number().int().optional(),

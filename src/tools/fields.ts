@@ -14,12 +14,12 @@ export const sessionIdOutput = z
   .string()
   .describe('Pass it to later calls to continue with the same files and packages.');
 
-export const sessionCreatedOutput = z
+const sessionCreatedOutput = z
   .literal(true)
   .optional()
   .describe('The session is new: nothing of earlier calls is in it.');
 
-export const sessionResetOutput = z
+const sessionResetOutput = z
   .object({
     reason: z.enum([
       'runner_lost',
@@ -35,6 +35,13 @@ export const sessionResetOutput = z
   })
   .optional()
   .describe('The sandbox had to be cleared or replaced; what was lost with it.');
+
+/** What every tool says of the session that it worked in. */
+export const sessionOutput = {
+  session_id: sessionIdOutput,
+  session_created: sessionCreatedOutput,
+  session_reset: sessionResetOutput,
+};
 
 type SessionReset = NonNullable<z.infer<typeof sessionResetOutput>>;
 

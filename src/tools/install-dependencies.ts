@@ -3,15 +3,7 @@ import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd } from '../sandbox/execution.ts';
 import { patienceFor } from '../sandbox/load.ts';
 import type { Session } from '../sandbox/sessions.ts';
-import {
-  identify,
-  sessionCreatedOutput,
-  sessionIdInput,
-  sessionIdOutput,
-  sessionLines,
-  sessionResetOutput,
-  tellReset,
-} from './fields.ts';
+import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './fields.ts';
 import { InstallLog } from './install-log.ts';
 import { leaseSession } from './lease.ts';
 import { deniedLimit, describeLimit, type ExecutionLimits, limitOutput, metLimit } from './limits.ts';
@@ -58,8 +50,7 @@ function inputSchema({ installTimeoutS, maxTimeoutS }: InstallLimits) {
 }
 
 const outputSchema = z.object({
-  session_id: sessionIdOutput,
-  session_created: sessionCreatedOutput,
+  ...sessionOutput,
   status: z
     .enum(['ok', 'error', 'timeout', 'cancelled', 'out_of_memory', 'crashed'])
     .describe('"ok": all are there; "error": see the error of each that failed.'),
@@ -70,7 +61,6 @@ const outputSchema = z.object({
     .describe('What the index says of packages that were installed: archived, deprecated.'),
   log: z.string().describe("The installer's own words, shortened."),
   limit: limitOutput,
-  session_reset: sessionResetOutput,
   ...timingsOutput,
 });
 

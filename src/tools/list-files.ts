@@ -1,14 +1,6 @@
 import { z } from 'zod';
 import { SessionFiles } from '../sandbox/files.ts';
-import {
-  identify,
-  sessionCreatedOutput,
-  sessionIdInput,
-  sessionIdOutput,
-  sessionLines,
-  sessionResetOutput,
-  tellReset,
-} from './fields.ts';
+import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './fields.ts';
 import { filePathInput } from './file-fields.ts';
 import { leaseSession } from './lease.ts';
 import type { Tool, ToolContext } from './tool.ts';
@@ -22,8 +14,7 @@ const inputSchema = z.strictObject({
 });
 
 const outputSchema = z.object({
-  session_id: sessionIdOutput,
-  session_created: sessionCreatedOutput,
+  ...sessionOutput,
   files: z.array(
     z.object({
       path: z.string(),
@@ -33,7 +24,6 @@ const outputSchema = z.object({
     }),
   ),
   truncated: z.literal(true).optional().describe('There are more: list a folder in it.'),
-  session_reset: sessionResetOutput,
 });
 
 type Input = z.infer<typeof inputSchema>;

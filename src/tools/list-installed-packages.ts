@@ -1,15 +1,7 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { parseSandboxJson } from '../sandbox/sandbox-json.ts';
-import {
-  identify,
-  sessionCreatedOutput,
-  sessionIdInput,
-  sessionIdOutput,
-  sessionLines,
-  sessionResetOutput,
-  tellReset,
-} from './fields.ts';
+import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './fields.ts';
 import { leaseSession } from './lease.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
@@ -27,10 +19,8 @@ const packages = z.array(
 
 const inputSchema = z.strictObject({ session_id: sessionIdInput });
 const outputSchema = z.object({
-  session_id: sessionIdOutput,
-  session_created: sessionCreatedOutput,
+  ...sessionOutput,
   packages,
-  session_reset: sessionResetOutput,
 });
 
 type Input = z.infer<typeof inputSchema>;

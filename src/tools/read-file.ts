@@ -2,15 +2,7 @@ import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { SessionFiles } from '../sandbox/files.ts';
 import { withoutPartialEnd, withoutPartialStart } from '../sandbox/output.ts';
-import {
-  identify,
-  sessionCreatedOutput,
-  sessionIdInput,
-  sessionIdOutput,
-  sessionLines,
-  sessionResetOutput,
-  tellReset,
-} from './fields.ts';
+import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './fields.ts';
 import { filePathInput } from './file-fields.ts';
 import { leaseSession } from './lease.ts';
 import type { Tool, ToolContext } from './tool.ts';
@@ -35,15 +27,13 @@ const inputSchema = z.strictObject({
 });
 
 const outputSchema = z.object({
-  session_id: sessionIdOutput,
-  session_created: sessionCreatedOutput,
+  ...sessionOutput,
   path: z.string(),
   size: z.number().int().describe('Bytes of the whole file.'),
   offset: z.number().int().describe('Byte that content begins with.'),
   encoding: z.enum(['text', 'base64']),
   content: z.string(),
   next_offset: z.number().int().optional().describe('Where to go on reading; absent at the end of the file.'),
-  session_reset: sessionResetOutput,
 });
 
 type Input = z.infer<typeof inputSchema>;
