@@ -148,6 +148,17 @@ class Tree:
         with self.folder(names[:-1]) as parent:
             return os.stat(names[-1], dir_fd=parent, follow_symlinks=False)
 
+    def find(self, names: list[str]) -> os.stat_result | None:
+        """As `status`; None where there is nothing of that name, or no folder on the way to it."""
+        try:
+            return self.status(names)
+        except FileNotFoundError:
+            return None
+        except Refused as refused:
+            if refused.code == "file_not_found":
+                return None
+            raise
+
     def open_file(self, names: list[str]) -> int:
         """A descriptor to read a regular file by; nothing else is opened, and nothing blocks."""
         if not names:

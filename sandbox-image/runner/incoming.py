@@ -42,14 +42,10 @@ class Incoming:
         if not names:
             raise Refused("invalid_input", "A file needs a name: a path of the workspace itself is not one.")
         path = "/".join(names)
-        try:
-            mode = tree.status(names).st_mode
-        except FileNotFoundError:
+        status = tree.find(names)
+        if status is None:
             return None
-        except Refused as refused:
-            if refused.code == "file_not_found":
-                return None
-            raise
+        mode = status.st_mode
         if stat.S_ISLNK(mode):
             raise refusal_of(OSError(errno.ELOOP, ""), path)
         if not stat.S_ISREG(mode):

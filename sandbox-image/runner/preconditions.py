@@ -57,15 +57,8 @@ def keeps_range(condition: dict[str, Any], status: os.stat_result) -> bool:
 
 
 def _status(tree: Tree, names: list[str]) -> os.stat_result | None:
-    try:
-        status = tree.status(names)
-    except FileNotFoundError:
-        return None
-    except Refused as refused:
-        if refused.code == "file_not_found":
-            return None
-        raise
-    return status if stat.S_ISREG(status.st_mode) else None
+    status = tree.find(names)
+    return status if status and stat.S_ISREG(status.st_mode) else None
 
 
 class Turn:
