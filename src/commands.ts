@@ -6,7 +6,7 @@ import { describeCommand, describeProgram } from './help.ts';
 import { keyHelp, runKey } from './key-command.ts';
 import { createLog } from './log.ts';
 import { prepareImage, serve, serveStdio, version } from './main.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from './lib/nearest.ts';
 
 /** Without progress for so long a shutdown is ended; the next start removes what is left. */
 const SHUTDOWN_LIMIT_MS = 15_000;

@@ -5,7 +5,7 @@ import { GloveboxError } from './errors.ts';
 import type { Log } from './log.ts';
 import { checkGateway, createGateway, type Gateway } from './packages/gateway.ts';
 import type { Core } from './sandbox/core.ts';
-import { once } from './sandbox/once.ts';
+import { once } from './lib/single-flight.ts';
 import type { Session } from './sandbox/sessions.ts';
 
 /** The package gateway, made when a sandbox first asks for something. */

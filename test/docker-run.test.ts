@@ -3,7 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import type Docker from 'dockerode';
 import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { loadConfig } from '../src/config.ts';
-import { runCommand } from '../src/docker/child.ts';
+import { runCommand } from '../src/lib/run-command.ts';
 import { buildControlImage } from '../src/docker/control-image.ts';
 import { version } from '../src/main.ts';
 import { connectCommand, runPythonBy } from './clients.ts';

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { runCommand } from '../src/docker/child.ts';
+import { runCommand } from '../src/lib/run-command.ts';
 
 const SOAK = fileURLToPath(new URL('../soak/run.ts', import.meta.url));
 const LIMIT_MS = 300_000;

@@ -1,4 +1,4 @@
-import { runCommand } from './child.ts';
+import { runCommand } from '../lib/run-command.ts';
 import { isDebianLike, type OsRelease, readOsRelease } from './os-release.ts';
 import { lastLines, type Report } from './progress.ts';
 

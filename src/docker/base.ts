@@ -1,7 +1,7 @@
 import type Dockerode from 'dockerode';
 import { GloveboxError } from '../errors.ts';
 import { findInstallableHost, installPackages } from './apt.ts';
-import { runCommand } from './child.ts';
+import { runCommand } from '../lib/run-command.ts';
 import {
   type BaseRecipe,
   buildDebianBase,

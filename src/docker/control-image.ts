@@ -7,7 +7,7 @@ import { GloveboxError } from '../errors.ts';
 import { type BaseOptions, ensureBase, identifyBase } from './base.ts';
 import { buildImage } from './build.ts';
 import { type ContextFile, hashInputs, readContext } from './build-context.ts';
-import { runCommand } from './child.ts';
+import { runCommand } from '../lib/run-command.ts';
 import { findAuthorities, type IndexOptions } from './index-access.ts';
 import { hasImage } from './inspect.ts';
 import type { Report } from './progress.ts';

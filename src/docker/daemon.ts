@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { runCommand } from './child.ts';
+import { runCommand } from '../lib/run-command.ts';
 import { lastLines } from './progress.ts';
 
 /** Restoring or killing what a crashed daemon left behind takes a while. */

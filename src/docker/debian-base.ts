@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type Dockerode from 'dockerode';
 import { PYTHON_VERSIONS } from './base-python.ts';
-import { collect, runCommand, waitForExit } from './child.ts';
+import { collect, runCommand, waitForExit } from '../lib/run-command.ts';
 import type { OsRelease } from './os-release.ts';
 import { lastLines, type Report, readProgress, withoutRepeats } from './progress.ts';
 

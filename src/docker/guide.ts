@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { runCommand } from './child.ts';
+import { runCommand } from '../lib/run-command.ts';
 import { type OsRelease, readOsRelease } from './os-release.ts';
 
 /** How a person gets an engine onto this machine: the command, and nothing that they need not know. */

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { GloveboxError } from '../errors.ts';
 import { findInstallableHost, installPackages } from './apt.ts';
-import { runCommand } from './child.ts';
+import { runCommand } from '../lib/run-command.ts';
 import { type EngineConnection, openEngine, pingEngine } from './connect.ts';
 import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from './daemon.ts';
 import { describeInstallation } from './guide.ts';

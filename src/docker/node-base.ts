@@ -1,7 +1,7 @@
 import { chmodSync, copyFileSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { runCommand } from './child.ts';
+import { runCommand } from '../lib/run-command.ts';
 import type { BaseRecipe } from './debian-base.ts';
 import { lastLines } from './progress.ts';
 

@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import type { Sessions } from '../sandbox/sessions.ts';
-import { followSignal } from '../tools/call-signal.ts';
+import { followSignal } from '../lib/follow-signal.ts';
 import type { Env, Route } from './env.ts';
 import { attachment, NEVER_A_PAGE, toBody } from './file-download.ts';
 import { leftOutHeader } from './left-out.ts';

@@ -1,10 +1,10 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { nearest } from '../nearest.ts';
+import { nearest } from '../lib/nearest.ts';
 import type { Caller } from '../sandbox/caller.ts';
 import type { Sessions } from '../sandbox/sessions.ts';
-import { followSignal } from '../tools/call-signal.ts';
+import { followSignal } from '../lib/follow-signal.ts';
 import type { AnyTool } from '../tools/description.ts';
 import { readArguments } from '../tools/normalize-input.ts';
 import { ignoreEvents, type ToolEvent } from '../tools/tool.ts';

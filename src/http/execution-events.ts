@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context } from 'hono';
 import type { Log } from '../log.ts';
-import { followSignal } from '../tools/call-signal.ts';
+import { followSignal } from '../lib/follow-signal.ts';
 import type { Env, Route } from './env.ts';
 import { oneEvent, requestHeader } from './openapi-parts.ts';
 import { reportError } from './respond.ts';

@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
-import { followSignal } from '../tools/call-signal.ts';
+import { followSignal } from '../lib/follow-signal.ts';
 import type { AnyTool } from '../tools/description.ts';
 import { LONGEST_WAIT_S } from '../tools/get-execution.ts';
 import { ignoreEvents } from '../tools/tool.ts';

@@ -1,7 +1,7 @@
 import { basename } from 'node:path/posix';
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
-import { mediaTypeOf } from '../media-types.ts';
+import { mediaTypeOf } from '../lib/media-types.ts';
 import type { FileStream, OpenFile, SessionFiles } from '../sandbox/files.ts';
 import { STALL_MS, stalled } from './body.ts';
 import type { Env } from './env.ts';

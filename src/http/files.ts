@@ -3,7 +3,7 @@ import { GloveboxError } from '../errors.ts';
 import { spellSentPath } from '../sandbox/file-names.ts';
 import { SessionFiles } from '../sandbox/files.ts';
 import type { Lease, Sessions } from '../sandbox/sessions.ts';
-import { followSignal } from '../tools/call-signal.ts';
+import { followSignal } from '../lib/follow-signal.ts';
 import { RequestBody } from './body.ts';
 import type { Env, Route } from './env.ts';
 import { sendFile, sendFolder } from './file-download.ts';

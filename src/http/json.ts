@@ -1,6 +1,6 @@
 import { GloveboxError } from '../errors.ts';
-import { parseJson } from '../json-input.ts';
-import { nearest } from '../nearest.ts';
+import { parseJson } from '../lib/json-input.ts';
+import { nearest } from '../lib/nearest.ts';
 
 /**
  * The object that a JSON body holds, with no fields but `known` ones.

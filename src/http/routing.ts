@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
-import { nearest } from '../nearest.ts';
+import { nearest } from '../lib/nearest.ts';
 import type { Env, Route } from './env.ts';
 import { errorResponse } from './respond.ts';
 

@@ -1,6 +1,6 @@
 import { createMcpHandler, isInitializeRequest, isLegacyRequest } from '@modelcontextprotocol/server';
 import { GloveboxError } from '../errors.ts';
-import { parseJson } from '../json-input.ts';
+import { parseJson } from '../lib/json-input.ts';
 import { type McpHandler, rpcError } from './connection.ts';
 import { streamIfLate } from './early-stream.ts';
 import { type LegacySessionLimits, LegacySessions } from './legacy-sessions.ts';

@@ -1,6 +1,6 @@
 import { Transform, type TransformCallback } from 'node:stream';
 import { GloveboxError } from '../errors.ts';
-import { parseJson } from '../json-input.ts';
+import { parseJson } from '../lib/json-input.ts';
 
 const LINE_END = 10;
 

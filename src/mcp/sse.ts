@@ -7,7 +7,7 @@ import {
 } from '@modelcontextprotocol/server';
 import { type SSEStreamingApi, streamSSE } from 'hono/streaming';
 import { GloveboxError } from '../errors.ts';
-import { parseJson } from '../json-input.ts';
+import { parseJson } from '../lib/json-input.ts';
 import { type Connection, type McpHandler, rpcError, sessionInAddress } from './connection.ts';
 import type { McpServers } from './server.ts';
 

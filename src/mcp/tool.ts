@@ -7,7 +7,7 @@ import type {
 import { GloveboxError, toGloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Sessions } from '../sandbox/sessions.ts';
-import { followSignal } from '../tools/call-signal.ts';
+import { followSignal } from '../lib/follow-signal.ts';
 import { type AnyTool, describeTool } from '../tools/description.ts';
 import { ignoreEvents, type ToolOutput } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';

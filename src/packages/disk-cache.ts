@@ -3,9 +3,9 @@ import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Log } from '../log.ts';
-import { makeDirectory } from '../make-directory.ts';
+import { makeDirectory } from '../lib/make-directory.ts';
 import { listEntries, removeLeftovers } from './cache-sweep.ts';
-import { undefinedIfMissing } from './missing-file.ts';
+import { undefinedIfMissing } from '../lib/read-if-present.ts';
 import { Problem } from './problem.ts';
 
 /** `pins` say which hash a file without one had when it was first fetched; they are never evicted. */

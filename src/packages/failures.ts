@@ -1,6 +1,6 @@
 import type { GatewayLimits } from './limits.ts';
 import type { Problem } from './problem.ts';
-import { Recent } from './recent.ts';
+import { Recent } from '../lib/lru-map.ts';
 
 /** Remembered failures; each is a few hundred bytes. */
 const MOST = 1000;

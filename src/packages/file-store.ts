@@ -10,7 +10,7 @@ import type { IndexFile } from './index-page.ts';
 import type { GatewayLimits } from './limits.ts';
 import { Problem, statusFor, toProblem } from './problem.ts';
 import type { Traffic } from './traffic.ts';
-import { unlessAborted } from './unless-aborted.ts';
+import { unlessAborted } from '../lib/unless-aborted.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface FileStoreOptions {

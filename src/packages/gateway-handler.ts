@@ -13,7 +13,7 @@ import { parseRoute, type Route } from './route.ts';
 import { serveFile } from './serve-file.ts';
 import { servePage } from './serve-page.ts';
 import type { Traffic } from './traffic.ts';
-import { unlessAborted } from './unless-aborted.ts';
+import { unlessAborted } from '../lib/unless-aborted.ts';
 
 /** Who is behind a connection, and who wants to hear what it does. */
 export interface GatewayClient {

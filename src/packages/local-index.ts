@@ -3,7 +3,7 @@ import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { type IndexFile, type ProjectPage, parseProjectPage } from './index-page.ts';
-import { readIfPresent, undefinedIfMissing } from './missing-file.ts';
+import { readIfPresent, undefinedIfMissing } from '../lib/read-if-present.ts';
 import { normalizeName, parseFilename } from './names.ts';
 
 /**

@@ -5,7 +5,7 @@ import { readBody } from './body.ts';
 import type { CachedFile } from './disk-cache.ts';
 import type { FileStore, FileStoreOptions } from './file-store.ts';
 import type { IndexFile } from './index-page.ts';
-import { undefinedIfMissing } from './missing-file.ts';
+import { undefinedIfMissing } from '../lib/read-if-present.ts';
 import { Problem, statusFor } from './problem.ts';
 import { openRemote } from './remote-ranges.ts';
 import { type ReadAt, readUnpackedSize, readWheelMetadata } from './zip-entry.ts';

@@ -8,7 +8,7 @@ import { ACCEPT_PAGE, type IndexFile, isIndexFile, type ProjectPage, parseProjec
 import type { GatewayLimits } from './limits.ts';
 import { Problem, statusFor, toProblem } from './problem.ts';
 import { PROJECT_STATUSES } from './project-status.ts';
-import { Recent } from './recent.ts';
+import { Recent } from '../lib/lru-map.ts';
 import type { Traffic } from './traffic.ts';
 import type { Upstream, UpstreamResponse } from './upstream.ts';
 

@@ -6,7 +6,7 @@ import type { FileStore } from './file-store.ts';
 import type { IndexFile } from './index-page.ts';
 import { HashMismatch } from './problem.ts';
 import { type Reply, sendBody } from './reply.ts';
-import { unlessAborted } from './unless-aborted.ts';
+import { unlessAborted } from '../lib/unless-aborted.ts';
 
 export interface FileDelivery {
   readonly bytes: number;

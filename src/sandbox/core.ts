@@ -10,7 +10,7 @@ import { JobRecords } from './job-records.ts';
 import { Load, type LoadFigures } from './load.ts';
 import { type Manifest, Manifests } from './manifests.ts';
 import { type MemoryLimits, MemoryQuota } from './memory-quota.ts';
-import { once, type Waiting } from './once.ts';
+import { once, type Waiting } from '../lib/single-flight.ts';
 import { Pool } from './pool.ts';
 import { recover } from './recovery.ts';
 import { type SessionLimits, Sessions, type SessionsOptions } from './sessions.ts';

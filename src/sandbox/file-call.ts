@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type ErrorCode, GloveboxError } from '../errors.ts';
 import type { ExecutionEnd } from './execution.ts';
 import { FileOutput } from './file-output.ts';
-import { parseSandboxJson } from './sandbox-json.ts';
+import { parseSandboxJson } from '../lib/sandbox-json.ts';
 import type { Session } from './session.ts';
 import type { Transfer } from './transfer-places.ts';
 

@@ -3,7 +3,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { GloveboxError } from '../errors.ts';
-import { makeDirectory } from '../make-directory.ts';
+import { makeDirectory } from '../lib/make-directory.ts';
 
 /** An ephemeral instance ends with a random part, so none of that name ever comes back. */
 const EPHEMERAL = /\.[0-9a-f]{8}$/;

@@ -2,7 +2,7 @@ import type { Channel } from './channel.ts';
 import type { ChannelExecution } from './channel-execution.ts';
 import type { ExecutionEnd, ExecutionRequest, SandboxReset, TerminationMeans } from './execution.ts';
 import { ALL_LOST, PROCESSES_LOST, type Runner } from './runner.ts';
-import { within } from './stop-signal.ts';
+import { within } from '../lib/deadline.ts';
 
 /** Between the interrupt and the kill: time for `finally` blocks. */
 const INTERRUPT_GRACE_MS = 500;

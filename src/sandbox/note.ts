@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseSandboxJson } from './sandbox-json.ts';
+import { parseSandboxJson } from '../lib/sandbox-json.ts';
 
 /** What the runner has to say of the sandbox besides its executions, checked like any hostile input. */
 const noteSchema = z.object({

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseSandboxJson } from './sandbox-json.ts';
+import { parseSandboxJson } from '../lib/sandbox-json.ts';
 
 const text = z.string().max(1_000_000);
 const keptFile = z.object({

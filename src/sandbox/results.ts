@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseSandboxJson } from './sandbox-json.ts';
+import { parseSandboxJson } from '../lib/sandbox-json.ts';
 
 export interface ResultLimits {
   /** Bytes of one result as JSON. */

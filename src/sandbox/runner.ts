@@ -6,7 +6,7 @@ import type { Engine } from './engine.ts';
 import type { SandboxReset } from './execution.ts';
 import { killAll } from './kill-all.ts';
 import { mergeResets } from './reset.ts';
-import { within } from './stop-signal.ts';
+import { within } from '../lib/deadline.ts';
 
 /** What ends with all processes of a sandbox. */
 export const PROCESSES_LOST: SandboxReset['lost'] = ['contexts', 'background'];

@@ -8,7 +8,7 @@ import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } f
 import { type Grace, graceFor, terminate } from './ladder.ts';
 import type { Report } from './report.ts';
 import { ALL_LOST, isLost, RUNNER_LOST, Runner, type RunnerOptions } from './runner.ts';
-import { endUnbegun, stopSignal, within } from './stop-signal.ts';
+import { endUnbegun, stopSignal, within } from '../lib/deadline.ts';
 
 /** Between attempts to reach an engine that is away. */
 const RECONNECT_EVERY_MS = 1000;

@@ -12,7 +12,7 @@ import { mergeResets } from './reset.ts';
 import { type FinishJob, type Remains, restoreSession } from './restore.ts';
 import type { Sandbox } from './sandbox.ts';
 import { type CopiedArchive, changedBy, SessionArchive } from './session-archive.ts';
-import { endUnbegun } from './stop-signal.ts';
+import { endUnbegun } from '../lib/deadline.ts';
 import { TransferPlaces } from './transfer-places.ts';
 import type { EnterOptions } from './turn.ts';
 

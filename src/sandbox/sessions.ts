@@ -10,7 +10,7 @@ import type { Job } from './jobs.ts';
 import { Limiter } from './limiter.ts';
 import type { Load } from './load.ts';
 import type { Manifest } from './manifests.ts';
-import type { Waiting } from './once.ts';
+import type { Waiting } from '../lib/single-flight.ts';
 import type { Pool } from './pool.ts';
 import type { FinishJob, Remains } from './restore.ts';
 import { Room, type RoomLimits } from './room.ts';

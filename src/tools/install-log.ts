@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseSandboxJson } from '../sandbox/sandbox-json.ts';
+import { parseSandboxJson } from '../lib/sandbox-json.ts';
 import type { Download, DownloadListener } from '../sandbox/session.ts';
 
 interface PackageResult {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
-import { parseSandboxJson } from '../sandbox/sandbox-json.ts';
+import { parseSandboxJson } from '../lib/sandbox-json.ts';
 import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './fields.ts';
 import { leaseSession } from './lease.ts';
 import type { Tool, ToolContext } from './tool.ts';

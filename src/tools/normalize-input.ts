@@ -1,4 +1,4 @@
-import { parseJson } from '../json-input.ts';
+import { parseJson } from '../lib/json-input.ts';
 import type { JsonSchema } from './description.ts';
 
 /** Text of this length at most is looked at for a number. */

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
-import { nearest } from '../nearest.ts';
+import { nearest } from '../lib/nearest.ts';
 import { type AnyTool, describeTool, inputShape } from './description.ts';
 import { normalizeInput, readArguments } from './normalize-input.ts';
 import type { Tool } from './tool.ts';

@@ -1,5 +1,5 @@
 import { findInstallableHost, installPackages } from '../../src/docker/apt.ts';
-import { runCommand } from '../../src/docker/child.ts';
+import { runCommand } from '../../src/lib/run-command.ts';
 
 export type ComposeCommand = readonly [command: string, ...args: string[]];
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { followSignal } from './call-signal.ts';
+import { followSignal } from './follow-signal.ts';
 
 test('follows an abort, its reason, and one that came before', () => {
   const source = new AbortController();

@@ -1,4 +1,4 @@
-import { GloveboxError } from './errors.ts';
+import { GloveboxError } from '../errors.ts';
 
 /** Values that one text may hold: far more than any call needs, and few enough to be read in a moment. */
 const MOST_VALUES = 20_000;

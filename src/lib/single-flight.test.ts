@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { once } from './once.ts';
+import { once } from './single-flight.ts';
 
 describe('work that is done once', () => {
   it('is shared by all who ask, and so is its progress', async () => {
