@@ -17,7 +17,7 @@ from incoming import Incoming, passing_name, unlink_if_there
 HIDDEN = (".glovebox", ".local")
 """In the workspace for the product's and the packages' sake: left out unless asked for by path."""
 DEEPEST = 64
-"""Folders on the way to an entry, as src/archive/entry.ts takes them."""
+"""Folders on the way to an entry, as src/tar/entry.ts takes them."""
 
 
 def pack(tree: Tree, top: list[str], max_entries: int, max_bytes: int) -> None:

@@ -1,7 +1,7 @@
 """How names of files are shown to callers, and what callers mean.
 
 A byte that is no UTF-8 is a lone surrogate in Python's text, which no strict reader of JSON takes; callers see and send
-it as `\\xff`, and a backslash that would be read so as `\\x5c`. The other half is src/archive/names.ts.
+it as `\\xff`, and a backslash that would be read so as `\\x5c`. The other half is src/tar/names.ts.
 """
 
 import re

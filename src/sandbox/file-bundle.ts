@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { Bytes } from '../archive/bytes.ts';
-import { type ArchivedEntry, type ArchiveLimits, EntryChecker } from '../archive/entry.ts';
+import { Bytes } from '../tar/byte-reader.ts';
+import { type ArchivedEntry, type ArchiveLimits, EntryChecker } from '../tar/entry.ts';
 import { garbled } from './file-call.ts';
 
 /**

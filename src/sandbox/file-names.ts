@@ -1,4 +1,4 @@
-import { decodeName, spellName } from '../archive/names.ts';
+import { decodeName, spellName } from '../tar/names.ts';
 
 /** A path that a caller sent as bytes, or with lone surrogates for what is no UTF-8, as it is spelled elsewhere. */
 export function spellSentPath(path: string | Buffer): string {

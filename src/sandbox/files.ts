@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { ArchiveLimits } from '../archive/entry.ts';
-import { readTar } from '../archive/tar-reader.ts';
-import { writeTar } from '../archive/tar-writer.ts';
+import type { ArchiveLimits } from '../tar/entry.ts';
+import { readTar } from '../tar/reader.ts';
+import { writeTar } from '../tar/writer.ts';
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd } from './execution.ts';
 import { decodeBundle, encodeBundle } from './file-bundle.ts';

@@ -1,7 +1,7 @@
-import { type ArchivedEntry, EntryChecker } from '../archive/entry.ts';
-import { spellName } from '../archive/names.ts';
-import { readTar } from '../archive/tar-reader.ts';
-import { writeTar } from '../archive/tar-writer.ts';
+import { type ArchivedEntry, EntryChecker } from '../tar/entry.ts';
+import { spellName } from '../tar/names.ts';
+import { readTar } from '../tar/reader.ts';
+import { writeTar } from '../tar/writer.ts';
 import { GloveboxError } from '../errors.ts';
 import { BrokenArchive } from './archive-files.ts';
 import type { ArchiveIdentity, ArchiveRecord, KeptEntry, SavedEntry } from './archive-record.ts';

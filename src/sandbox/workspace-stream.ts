@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { Bytes } from '../archive/bytes.ts';
+import { Bytes } from '../tar/byte-reader.ts';
 import { type KeptEntry, type SavedEntry, sentLineSchema } from './archive-record.ts';
 import { FileCall, garbled } from './file-call.ts';
 import { type LeftOut, NOTHING_LEFT_OUT } from './left-out.ts';

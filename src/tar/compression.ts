@@ -1,8 +1,8 @@
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { GloveboxError } from '../errors.ts';
-import { Bytes } from './bytes.ts';
-import { notTar } from './tar-header.ts';
+import { Bytes } from './byte-reader.ts';
+import { notTar } from './header.ts';
 
 /** What other archives and compressed files begin with. */
 const KINDS: readonly (readonly [name: string, hex: string])[] = [

@@ -9,8 +9,8 @@ import { type Header, pack } from 'tar-stream';
 import { describe, expect, test } from 'vitest';
 import type { ArchivedEntry, ArchiveEntry } from './entry.ts';
 import { decodeName } from './names.ts';
-import { readTar } from './tar-reader.ts';
-import { writeTar } from './tar-writer.ts';
+import { readTar } from './reader.ts';
+import { writeTar } from './writer.ts';
 
 const LIMITS = { maxEntries: 100, maxBytes: 10_000_000 };
 

@@ -1,6 +1,6 @@
-import type { Bytes } from './bytes.ts';
-import { BLOCK, notTar, parseNumber, type RawHeader } from './tar-header.ts';
-import { type PaxRecords, parseCount } from './tar-pax.ts';
+import type { Bytes } from './byte-reader.ts';
+import { BLOCK, notTar, parseNumber, type RawHeader } from './header.ts';
+import { type PaxRecords, parseCount } from './pax.ts';
 
 /** A part of a file that is no hole. */
 export interface Fragment {

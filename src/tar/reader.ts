@@ -1,10 +1,10 @@
-import { Bytes } from './bytes.ts';
+import { Bytes } from './byte-reader.ts';
 import { decompressed } from './compression.ts';
 import { type ArchivedEntry, type ArchiveEntry, type ArchiveLimits, EntryChecker, refused } from './entry.ts';
 import { decodeName } from './names.ts';
-import { BLOCK, notTar, parseHeader, type RawHeader, textOf } from './tar-header.ts';
-import { NO_RECORDS, type PaxRecords, parseCount, parsePax, parseTime } from './tar-pax.ts';
-import { fillHoles, isConsistent, readSparseMap, type SparseMap, sparseName } from './tar-sparse.ts';
+import { BLOCK, notTar, parseHeader, type RawHeader, textOf } from './header.ts';
+import { NO_RECORDS, type PaxRecords, parseCount, parsePax, parseTime } from './pax.ts';
+import { fillHoles, isConsistent, readSparseMap, type SparseMap, sparseName } from './sparse.ts';
 
 const LATEST_MS = Date.UTC(9999, 11, 31);
 /** Of records that describe an entry, or one long name. */

@@ -1,5 +1,5 @@
-import { notTar } from './tar-header.ts';
-import type { Fragment } from './tar-sparse.ts';
+import { notTar } from './header.ts';
+import type { Fragment } from './sparse.ts';
 
 /** Extended attributes of an entry, by name. Values are bytes: a name may be any. */
 export interface PaxRecords {
