@@ -9,7 +9,7 @@ import { GloveboxError } from './errors.ts';
 import type { Log } from './log.ts';
 import { runProbe } from './main.ts';
 import { probeIndex } from './packages/probe.ts';
-import { ephemeralName, Instance } from './sandbox/instance.ts';
+import { ephemeralName, Instance } from './sessions/instance.ts';
 
 type Level = 'ok' | 'warn' | 'fail';
 

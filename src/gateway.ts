@@ -6,7 +6,7 @@ import type { Log } from './log.ts';
 import { checkGateway, createGateway, type Gateway } from './packages/gateway.ts';
 import type { Core } from './sandbox/core.ts';
 import { once } from './lib/single-flight.ts';
-import type { Session } from './sandbox/sessions.ts';
+import type { Session } from './sessions/sessions.ts';
 
 /** The package gateway, made when a sandbox first asks for something. */
 export class LazyGateway implements AsyncDisposable {

@@ -5,7 +5,7 @@ import { connectEngine, findEngine } from './docker/connect.ts';
 import { DockerEngine } from './docker/engine.ts';
 import { ensureImage } from './docker/image.ts';
 import { installEngine } from './docker/install.ts';
-import { type Storage, storageFor } from './docker/storage.ts';
+import { type Storage, storageFor } from './sandbox/disk-sizes.ts';
 import { checkSuitability } from './docker/suitability.ts';
 import { serverStopping, toGloveboxError } from './errors.ts';
 import { LazyGateway } from './gateway.ts';
@@ -25,12 +25,12 @@ import { runStdio } from './mcp/stdio.ts';
 import type { Fallback } from './mcp/tool.ts';
 import { parseRequirement } from './packages/requirement.ts';
 import { Core, type CoreOptions } from './sandbox/core.ts';
-import type { Backend } from './sandbox/factory.ts';
-import { ephemeralName, Instance } from './sandbox/instance.ts';
-import type { Sessions } from './sandbox/sessions.ts';
+import type { Backend } from './sandbox/start-sandbox.ts';
+import { ephemeralName, Instance } from './sessions/instance.ts';
+import type { Sessions } from './sessions/sessions.ts';
 import type { AnyTool } from './tools/description.ts';
 import { createTools } from './tools/index.ts';
-import { finishLeftExecution } from './tools/left-execution.ts';
+import { finishLeftExecution } from './sessions/background-result.ts';
 
 export const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;

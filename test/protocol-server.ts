@@ -7,7 +7,7 @@ import { createLog, type Log } from '../src/log.ts';
 import { createStreamableHttp } from '../src/mcp/http.ts';
 import { createMcpServers, type McpOptions } from '../src/mcp/server.ts';
 import { createHttpSse } from '../src/mcp/sse.ts';
-import type { Sessions } from '../src/sandbox/sessions.ts';
+import type { Sessions } from '../src/sessions/sessions.ts';
 import type { Tool, ToolContext } from '../src/tools/tool.ts';
 
 interface EchoInput {

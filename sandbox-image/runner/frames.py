@@ -1,6 +1,6 @@
 """The channel's frames: a header of length, type and stream id, then the payload.
 
-The control plane's half is src/sandbox/frames.ts; the two change together.
+The control plane's half is src/protocol/frames.ts; the two change together.
 """
 
 import json

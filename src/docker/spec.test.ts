@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { GloveboxError } from '../errors.ts';
 import type { SandboxSpec } from '../sandbox/engine.ts';
 import { containerOptions, killExecOptions, runnerExecOptions } from './spec.ts';
-import { largestDiskMb } from './storage.ts';
+import { largestDiskMb } from '../sandbox/disk-sizes.ts';
 
 const MIB = 2 ** 20;
 

@@ -4,7 +4,7 @@ import { GloveboxError } from '../errors.ts';
 import { type SandboxSpec, SESSION_UIDS } from '../sandbox/engine.ts';
 import { MASKED_PATHS, READONLY_PATHS } from './paths.ts';
 import { seccompProfile } from './seccomp.ts';
-import { type Storage, storageFor } from './storage.ts';
+import { type Storage, storageFor } from '../sandbox/disk-sizes.ts';
 
 export const LABELS = {
   instance: 'glovebox.instance',

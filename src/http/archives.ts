@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import type { Sessions } from '../sandbox/sessions.ts';
+import type { Sessions } from '../sessions/sessions.ts';
 import { followSignal } from '../lib/follow-signal.ts';
 import type { Env, Route } from './env.ts';
 import { attachment, NEVER_A_PAGE, toBody } from './file-download.ts';

@@ -2,7 +2,7 @@ import { basename } from 'node:path/posix';
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import { mediaTypeOf } from '../lib/media-types.ts';
-import type { FileStream, OpenFile, SessionFiles } from '../sandbox/files.ts';
+import type { FileStream, OpenFile, SessionFiles } from '../files/session-files.ts';
 import { STALL_MS, stalled } from './body.ts';
 import type { Env } from './env.ts';
 import { isOutside, parseRange } from './file-range.ts';

@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
-import type { Conditions, SessionFiles } from '../sandbox/files.ts';
+import type { Conditions, SessionFiles } from '../files/session-files.ts';
 import { tellReset } from '../tools/fields.ts';
 import type { RequestBody } from './body.ts';
 import { isTar, isUntyped } from './body-type.ts';

@@ -1,8 +1,8 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
-import { spellSentPath } from '../sandbox/file-names.ts';
-import { SessionFiles } from '../sandbox/files.ts';
-import type { Lease, Sessions } from '../sandbox/sessions.ts';
+import { spellSentPath } from '../files/file-names.ts';
+import { SessionFiles } from '../files/session-files.ts';
+import type { Lease, Sessions } from '../sessions/sessions.ts';
 import { followSignal } from '../lib/follow-signal.ts';
 import { RequestBody } from './body.ts';
 import type { Env, Route } from './env.ts';

@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
 import { GloveboxError, toGloveboxError } from '../errors.ts';
-import type { ExecutionEnd } from '../sandbox/execution.ts';
-import type { SessionFiles } from '../sandbox/files.ts';
+import type { ExecutionEnd } from '../execution/request.ts';
+import type { SessionFiles } from '../files/session-files.ts';
 import { tellReset } from '../tools/fields.ts';
 import type { RequestBody } from './body.ts';
 import type { Env } from './env.ts';

@@ -1,4 +1,4 @@
-import type { LeftOut } from '../sandbox/left-out.ts';
+import type { LeftOut } from '../files/left-out.ts';
 
 /** Names in a header: more are counted. */
 const MOST_NAMES = 50;

@@ -1,5 +1,5 @@
 import { GloveboxError } from '../errors.ts';
-import type { Conditions, RangeCondition } from '../sandbox/files.ts';
+import type { Conditions, RangeCondition } from '../files/session-files.ts';
 
 /** An entity tag of RFC 9110, section 8.8.3. */
 const TAG = /^(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"$/;

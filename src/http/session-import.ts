@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import type { SessionSummary, Sessions } from '../sandbox/sessions.ts';
+import type { SessionSummary, Sessions } from '../sessions/sessions.ts';
 import { RequestBody } from './body.ts';
 import type { Env } from './env.ts';
 import { sessionNameSchema } from './openapi-parts.ts';

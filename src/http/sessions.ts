@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
-import type { Sessions } from '../sandbox/sessions.ts';
+import type { Sessions } from '../sessions/sessions.ts';
 import { isTar } from './body-type.ts';
 import type { Env, Route } from './env.ts';
 import { parseJsonObject } from './json.ts';

@@ -1,5 +1,5 @@
 import { GloveboxError } from '../errors.ts';
-import type { ExecutionEnd } from '../sandbox/execution.ts';
+import type { ExecutionEnd } from '../execution/request.ts';
 
 export interface StopSignal extends Disposable {
   /** Resolves with why an execution must stop, when it must. */

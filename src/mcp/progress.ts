@@ -1,4 +1,4 @@
-import type { RichResult } from '../sandbox/results.ts';
+import type { RichResult } from '../execution/displays.ts';
 import type { ToolEvent } from '../tools/tool.ts';
 
 /** Sends one `notifications/progress`; settles when the transport can take more. */

@@ -10,8 +10,8 @@ import {
 } from '@modelcontextprotocol/server';
 import { type GloveboxError, toGloveboxError } from '../errors.ts';
 import { mediaTypeOf, UNKNOWN_TYPE } from '../lib/media-types.ts';
-import { SessionFiles } from '../sandbox/files.ts';
-import type { Lease, Sessions } from '../sandbox/sessions.ts';
+import { SessionFiles } from '../files/session-files.ts';
+import type { Lease, Sessions } from '../sessions/sessions.ts';
 import { followSignal } from '../lib/follow-signal.ts';
 import { type Connection, sessionInAddress } from './connection.ts';
 

@@ -1,7 +1,7 @@
 import { McpServer, ProtocolError, ProtocolErrorCode } from '@modelcontextprotocol/server';
 import type { Log } from '../log.ts';
 import { nearest } from '../lib/nearest.ts';
-import type { Sessions } from '../sandbox/sessions.ts';
+import type { Sessions } from '../sessions/sessions.ts';
 import type { AnyTool } from '../tools/description.ts';
 import type { Connection } from './connection.ts';
 import { addFileResources, FILES_HINT } from './resources.ts';

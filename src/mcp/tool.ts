@@ -6,7 +6,7 @@ import type {
 } from '@modelcontextprotocol/server';
 import { GloveboxError, toGloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Sessions } from '../sandbox/sessions.ts';
+import type { Sessions } from '../sessions/sessions.ts';
 import { followSignal } from '../lib/follow-signal.ts';
 import { type AnyTool, describeTool } from '../tools/description.ts';
 import { ignoreEvents, type ToolOutput } from '../tools/tool.ts';

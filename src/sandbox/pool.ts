@@ -1,9 +1,9 @@
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { Demand, type DemandLimits } from './demand.ts';
-import { type Backend, startSandbox } from './factory.ts';
-import { FairQueue } from './fair-queue.ts';
-import type { MemoryQuota } from './memory-quota.ts';
+import { Demand, type DemandLimits } from './pool-size.ts';
+import { type Backend, startSandbox } from './start-sandbox.ts';
+import { FairQueue } from '../scheduling/fair-queue.ts';
+import type { MemoryQuota } from '../scheduling/memory-quota.ts';
 import type { Sandbox } from './sandbox.ts';
 
 const REFILL_DELAY_MS = 100;

@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { REPORT } from '../../test/support/report.ts';
 import { GloveboxError } from '../errors.ts';
 import type { Engine } from './engine.ts';
-import type { ExecutionRequest } from './execution.ts';
-import { encodeFrame, FIRST_KEPT, FrameDecoder, FrameType, PROTOCOL_VERSION } from './frames.ts';
+import type { ExecutionRequest } from '../execution/request.ts';
+import { encodeFrame, FIRST_KEPT, FrameDecoder, FrameType, PROTOCOL_VERSION } from '../protocol/frames.ts';
 import { Sandbox } from './sandbox.ts';
 
 const JOB: ExecutionRequest = {

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
-import type { Adopted, AdoptedExecution } from './adopted.ts';
-import type { Channel, OnTunnel } from './channel.ts';
-import type { ChannelExecution } from './channel-execution.ts';
+import type { Adopted, AdoptedExecution } from '../protocol/greeting.ts';
+import type { Channel, OnTunnel } from '../protocol/channel.ts';
+import type { ChannelExecution } from '../protocol/channel-execution.ts';
 import type { Engine } from './engine.ts';
-import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from './execution.ts';
-import { type Grace, graceFor, terminate } from './ladder.ts';
-import type { Report } from './report.ts';
-import { ALL_LOST, isLost, RUNNER_LOST, Runner, type RunnerOptions } from './runner.ts';
+import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from '../execution/request.ts';
+import { type Grace, graceFor, terminate } from './termination.ts';
+import type { Report } from '../execution/report.ts';
+import { ALL_LOST, isLost, RUNNER_LOST, Runner, type RunnerOptions } from './runner-connection.ts';
 import { endUnbegun, stopSignal, within } from '../lib/deadline.ts';
 
 /** Between attempts to reach an engine that is away. */

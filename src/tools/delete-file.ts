@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { SessionFiles } from '../sandbox/files.ts';
+import { SessionFiles } from '../files/session-files.ts';
 import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './fields.ts';
 import { filePathInput } from './file-fields.ts';
 import { leaseSession } from './lease.ts';

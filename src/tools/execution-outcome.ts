@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
-import type { ExecutionEnd } from '../sandbox/execution.ts';
-import type { FullReport } from '../sandbox/report.ts';
+import type { ExecutionEnd } from '../execution/request.ts';
+import type { FullReport } from '../execution/report.ts';
 import type { ExecutionOutput } from './execution-output.ts';
 import { tellReset } from './fields.ts';
 import type { ExecutionLimits } from './limits.ts';

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { sessionLines, sessionOutput } from './fields.ts';
 import { describeLimit, limitOutput } from './limits.ts';
 import { resultsOutput, summarizeResults } from './results.ts';
-import { timingsOutput } from './timings.ts';
+import { timingsOutput } from '../execution/stopwatch.ts';
 
 const leftOut = z
   .object({

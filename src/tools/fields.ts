@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { ExecutionEnd } from '../sandbox/execution.ts';
-import type { Lease } from '../sandbox/sessions.ts';
+import type { ExecutionEnd } from '../execution/request.ts';
+import type { Lease } from '../sessions/sessions.ts';
 
 /** Fields that tools have in common. */
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { spellSentPath } from '../sandbox/file-names.ts';
+import { spellSentPath } from '../files/file-names.ts';
 
 /** Fields that the tools for files have in common. */
 

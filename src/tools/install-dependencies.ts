@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
-import type { ExecutionEnd } from '../sandbox/execution.ts';
-import { patienceFor } from '../sandbox/load.ts';
-import type { Session } from '../sandbox/sessions.ts';
+import type { ExecutionEnd } from '../execution/request.ts';
+import { patienceFor } from '../scheduling/execution-scheduler.ts';
+import type { Session } from '../sessions/sessions.ts';
 import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './fields.ts';
-import { InstallLog } from './install-log.ts';
+import { InstallLog } from '../sessions/installation.ts';
 import { leaseSession } from './lease.ts';
 import { deniedLimit, describeLimit, type ExecutionLimits, limitOutput, metLimit } from './limits.ts';
-import { Stopwatch, timingsOutput } from './timings.ts';
+import { Stopwatch, timingsOutput } from '../execution/stopwatch.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 export interface InstallLimits extends ExecutionLimits {

@@ -1,4 +1,4 @@
-import type { Lease } from '../sandbox/sessions.ts';
+import type { Lease } from '../sessions/sessions.ts';
 import type { ToolContext } from './tool.ts';
 
 /** Holds the session that a call means open, a new one if need be; its caller hears of what that takes. */

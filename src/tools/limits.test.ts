@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { REPORT } from '../../test/support/report.ts';
-import type { ExecutionEnd } from '../sandbox/execution.ts';
+import type { ExecutionEnd } from '../execution/request.ts';
 import { describeLimit, type ExecutionLimits, metLimit } from './limits.ts';
 
 const LIMITS: ExecutionLimits = {

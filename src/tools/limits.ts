@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ExecutionEnd } from '../sandbox/execution.ts';
+import type { ExecutionEnd } from '../execution/request.ts';
 
 /** What executions are held to, as configured. */
 export interface ExecutionLimits {

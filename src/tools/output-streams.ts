@@ -1,8 +1,8 @@
-import type { ExecutionEnd, OutputSink } from '../sandbox/execution.ts';
-import { LineStates } from '../sandbox/line-states.ts';
-import { OutputCapture } from '../sandbox/output.ts';
-import type { KeptFile } from '../sandbox/report.ts';
-import { ResultCollector } from '../sandbox/results.ts';
+import type { ExecutionEnd, OutputSink } from '../execution/request.ts';
+import { LineStates } from '../execution/line-states.ts';
+import { OutputCapture } from '../execution/output-capture.ts';
+import type { KeptFile } from '../execution/report.ts';
+import { ResultCollector } from '../execution/displays.ts';
 import type { ExecutionOutput } from './execution-output.ts';
 import { ignoreEvents, type ToolContext } from './tool.ts';
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
-import { SessionFiles } from '../sandbox/files.ts';
-import { withoutPartialEnd, withoutPartialStart } from '../sandbox/output.ts';
+import { SessionFiles } from '../files/session-files.ts';
+import { withoutPartialEnd, withoutPartialStart } from '../execution/output-capture.ts';
 import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './fields.ts';
 import { filePathInput } from './file-fields.ts';
 import { leaseSession } from './lease.ts';

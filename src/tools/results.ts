@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { RichResult } from '../sandbox/results.ts';
+import type { RichResult } from '../execution/displays.ts';
 
 const base64 = z.string().optional().describe('Base64.');
 

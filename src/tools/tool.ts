@@ -1,7 +1,7 @@
 import type { z } from 'zod';
-import type { Caller } from '../sandbox/caller.ts';
-import type { RichResult } from '../sandbox/results.ts';
-import type { Sessions } from '../sandbox/sessions.ts';
+import type { Caller } from '../sessions/caller.ts';
+import type { RichResult } from '../execution/displays.ts';
+import type { Sessions } from '../sessions/sessions.ts';
 
 /** What a call says while it runs. Texts are whole characters of valid Unicode. */
 export type ToolEvent =

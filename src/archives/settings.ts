@@ -1,0 +1,57 @@
+import { join } from 'node:path';
+import type { Log } from '../log.ts';
+import type { ArchiveRecord } from './record.ts';
+import { ArchiveStore } from './store.ts';
+import { Limiter } from '../scheduling/limiter.ts';
+
+const MIB = 1024 * 1024;
+/** Sessions that are put to rest at once, and those that may wait: the next look finds the others. */
+const AT_ONCE = 4;
+const WAITING = 1000;
+
+export interface ArchivesLimits {
+  readonly diskMb: number;
+  readonly idleTtlS: number;
+  /** An unused session becomes an archive after so long; 0 for never. */
+  readonly hibernateAfterS: number;
+  /** An archive of a session that nobody uses is kept for so long. */
+  readonly archiveTtlS: number;
+  /** After an execution, its files are in a checkpoint within so long; 0 for never. */
+  readonly checkpointAfterS: number;
+  /** Of all archives together. */
+  readonly archiveMb: number;
+}
+
+/** What sessions have in common when they are archived. */
+export class Archives {
+  readonly store: ArchiveStore;
+  readonly limits: ArchivesLimits;
+  readonly log: Log;
+  /** Places for those that are put to rest. */
+  readonly resting = new Limiter(AT_ONCE, WAITING);
+
+  constructor(directory: string, limits: ArchivesLimits, log: Log) {
+    this.store = new ArchiveStore(join(directory, 'archives'), limits.archiveMb * MIB);
+    this.limits = limits;
+    this.log = log;
+  }
+
+  /** Whether idle sessions become archives at all. One that ends before it could is closed. */
+  get hibernates(): boolean {
+    const { hibernateAfterS, idleTtlS } = this.limits;
+    return hibernateAfterS > 0 && hibernateAfterS < idleTtlS;
+  }
+
+  /** When an archive of a session is removed, if nobody uses it; one of nothing is not kept for longer than a session. */
+  expiryOf({ saved_at, entries }: ArchiveRecord): Date {
+    const { archiveTtlS, idleTtlS } = this.limits;
+    return new Date(Date.parse(saved_at) + (entries === 0 ? idleTtlS : archiveTtlS) * 1000);
+  }
+
+  /** What there is of a session. */
+  find(owner: string, sessionId: string): ArchiveRecord | undefined {
+    return this.store.records.find(
+      (record) => record.kind === 'session' && record.owner === owner && record.session_id === sessionId,
+    );
+  }
+}

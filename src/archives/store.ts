@@ -1,0 +1,318 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFile, link, mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { GloveboxError } from '../errors.ts';
+import { BrokenArchive, PartReader, readVerified, type SummedFile, SummingWriter, verify } from './segments.ts';
+import {
+  type ArchiveIdentity,
+  type ArchiveRecord,
+  type ArchiveState,
+  type IndexedEntry,
+  type KeptEntry,
+  recordSchema,
+  type SavedEntry,
+} from './record.ts';
+
+const RECORD = 'archive.json';
+/** Of what is no longer wanted, before all is written anew; and of pieces. */
+const MOST_WASTE = 2;
+const WASTE_BYTES = 1024 * 1024;
+const MOST_SEGMENTS = 16;
+/** What an archive counts for at least: even an empty one has files and a name. */
+const LEAST_BYTES = 16 * 1024;
+
+type Entries = AsyncGenerator<Required<SavedEntry>, void, undefined>;
+type RecordedFiles = Omit<ArchiveRecord, keyof ArchiveIdentity>;
+
+/**
+ * Archives on the control plane's own disk, a folder each: contents of files in segments, which are never changed; an
+ * index of what is there now; and a record of both, whose replacement makes a new state count. Two archives may have
+ * segments in common, as hard links. What no record names is left over, and is removed at the start.
+ */
+export class ArchiveStore {
+  readonly #directory: string;
+  readonly #maxBytes: number;
+  readonly #records = new Map<string, ArchiveRecord>();
+  /** Bytes of all archives, and of what is being written. */
+  #used = 0;
+
+  constructor(directory: string, maxBytes: number) {
+    this.#directory = directory;
+    this.#maxBytes = maxBytes;
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    for (const id of readdirSync(directory)) this.#load(id);
+  }
+
+  get records(): ArchiveRecord[] {
+    return [...this.#records.values()];
+  }
+
+  get(id: string): ArchiveRecord | undefined {
+    return this.#records.get(id);
+  }
+
+  static newId(): string {
+    return `snp_${randomBytes(12).toString('hex')}`;
+  }
+
+  /**
+   * Writes a state of an archive, which counts from the moment that this resolves. `previous` has what entries without
+   * a body are taken from. If it fails or the signal aborts, all is as it was before.
+   * @throws GloveboxError `capacity_exceeded` when there is no room; what `entries` throws
+   */
+  async write(
+    identity: ArchiveIdentity,
+    entries: AsyncIterable<SavedEntry>,
+    { previous, signal }: { readonly previous?: ArchiveRecord | undefined; readonly signal?: AbortSignal } = {},
+  ): Promise<ArchiveRecord> {
+    const room = this.#reservation();
+    await mkdir(this.#pathOf(identity.id), { recursive: true, mode: 0o700 });
+    try {
+      const known = previous ? await this.#indexOf(previous) : new Map<string, IndexedEntry>();
+      const files = await this.#writeFiles(identity.id, entries, { known, previous, reserve: room.reserve });
+      const record = { ...identity, ...files };
+      signal?.throwIfAborted();
+      this.#commit(record, { flush: files.index !== previous?.index });
+      return record;
+    } catch (error) {
+      throw asFull(error);
+    } finally {
+      room.release();
+      await this.#tidy(identity.id);
+    }
+  }
+
+  /** Another archive with the same contents, which takes no room of its own. */
+  async copy(record: ArchiveRecord, identity: ArchiveIdentity): Promise<ArchiveRecord> {
+    const target = this.#pathOf(identity.id);
+    const room = this.#reservation();
+    room.reserve(sizeOf(record));
+    await mkdir(target, { recursive: true, mode: 0o700 });
+    try {
+      for (const name of namesOf(record)) {
+        const [from, to] = [join(this.#pathOf(record.id), name), join(target, name)];
+        await link(from, to).catch(() => copyFile(from, to));
+      }
+      const copied = { ...identity, ...filesOf(record) };
+      this.#commit(copied, { flush: true });
+      return copied;
+    } catch (error) {
+      throw asFull(error);
+    } finally {
+      room.release();
+      await this.#tidy(identity.id);
+    }
+  }
+
+  /** Changes what a record says besides its files: at once, and so that a crash of this process cannot undo it. */
+  update(id: string, changes: ArchiveState): void {
+    this.#change(id, changes);
+    this.#rewrite(id);
+  }
+
+  /** The same for what a crash just now may undo: the disk hears of it after what is under way. */
+  updateSoon(id: string, changes: ArchiveState): void {
+    this.#change(id, changes);
+    setImmediate(() => this.#rewrite(id));
+  }
+
+  /** Forgets an archive, then removes it. */
+  async remove(id: string): Promise<void> {
+    this.#enter(id);
+    await this.#tidy(id);
+  }
+
+  /** @throws BrokenArchive when any part of it is not as it was written */
+  async verify(record: ArchiveRecord): Promise<void> {
+    const path = this.#pathOf(record.id);
+    await verify(join(path, `${record.index.number}.index`), record.index);
+    for (const segment of record.segments) await verify(join(path, `${segment.number}.data`), segment);
+  }
+
+  /** All that is in an archive, without contents. */
+  async entries(record: ArchiveRecord): Promise<Iterable<KeptEntry>> {
+    return (await this.#indexOf(record)).values();
+  }
+
+  /** What is in an archive, in the order in which it can be made again. */
+  read(record: ArchiveRecord, { hardLinks }: { readonly hardLinks: 'kept' | 'copied' }): Entries {
+    return this.#read(record, hardLinks, (path) => PartReader.open(path));
+  }
+
+  /** The same, hard links kept, once all of it is known to be as it was written. @throws BrokenArchive if it is not */
+  readVerified(record: ArchiveRecord): Entries {
+    return this.#read(record, 'kept', (path, segment) => PartReader.openVerified(path, segment));
+  }
+
+  async *#read(
+    record: ArchiveRecord,
+    hardLinks: 'kept' | 'copied',
+    open: (path: string, segment: SummedFile) => Promise<PartReader>,
+  ): Entries {
+    const index = await this.#indexOf(record);
+    await using stack = new AsyncDisposableStack();
+    const readers = new Map<number, PartReader>();
+    for (const segment of record.segments)
+      readers.set(
+        segment.number,
+        stack.use(await open(join(this.#pathOf(record.id), `${segment.number}.data`), segment)),
+      );
+    for (const { path, ...own } of index.values()) {
+      const linked = own.type === 'hard' && hardLinks === 'copied' ? index.get(own.target ?? '') : undefined;
+      const { segment = 0, offset = 0, ...entry } = { ...own, ...linked, path };
+      const reader = readers.get(segment);
+      if (entry.size > 0 && !reader) throw new BrokenArchive('a segment is missing');
+      yield { entry, body: reader ? reader.read(offset, entry.size) : nothing() };
+    }
+  }
+
+  /** The files whose state a mark tells; none where the next state should not build on this one. */
+  async marks(record: ArchiveRecord): Promise<{ path: string; mark: string }[]> {
+    const stored = record.segments.reduce((sum, { bytes }) => sum + bytes, 0);
+    if (record.segments.length >= MOST_SEGMENTS || stored > record.bytes * MOST_WASTE + WASTE_BYTES) return [];
+    const index = await this.#indexOf(record);
+    return [...index.values()].flatMap(({ type, path, mark }) => (type === 'file' && mark ? [{ path, mark }] : []));
+  }
+
+  async #writeFiles(
+    id: string,
+    entries: AsyncIterable<SavedEntry>,
+    options: {
+      readonly known: ReadonlyMap<string, IndexedEntry>;
+      readonly previous: ArchiveRecord | undefined;
+      readonly reserve: (bytes: number) => void;
+    },
+  ): Promise<RecordedFiles> {
+    const { known, previous, reserve } = options;
+    const number = (previous?.index.number ?? 0) + 1;
+    const path = (name: string) => join(this.#pathOf(id), name);
+    await using segment = await SummingWriter.create(path(`${number}.data`), reserve);
+    await using index = await SummingWriter.create(path(`${number}.index`), reserve);
+    const used = new Set<number>();
+    let [count, bytes] = [0, 0];
+    for await (const { entry, body } of entries) {
+      const place = body ? { segment: number, offset: segment.bytes } : placeOf(known.get(entry.path), entry.size);
+      if (body) for await (const piece of body) await segment.write(piece);
+      if (entry.size > 0 && place.segment !== undefined) used.add(place.segment);
+      await index.write(Buffer.from(`${JSON.stringify({ ...entry, ...(entry.type === 'file' ? place : {}) })}\n`));
+      count += 1;
+      bytes += entry.size;
+    }
+    const summed = [await segment.finish(number), await index.finish(number)] as const;
+    // Nothing has changed since: what is there stays.
+    if (previous && summed[1].sha256 === previous.index.sha256) return filesOf(previous);
+    await Promise.all([segment.sync(), index.sync()]);
+    const segments = [...(previous?.segments ?? []), summed[0]].filter((file) => used.has(file.number));
+    return { entries: count, bytes, index: summed[1], segments };
+  }
+
+  async #indexOf(record: ArchiveRecord): Promise<Map<string, IndexedEntry>> {
+    const path = join(this.#pathOf(record.id), `${record.index.number}.index`);
+    const lines = (await readVerified(path, record.index)).toString('utf8').split('\n').filter(Boolean);
+    return new Map(lines.map((line) => JSON.parse(line) as IndexedEntry).map((entry) => [entry.path, entry]));
+  }
+
+  #commit(record: ArchiveRecord, options: { readonly flush: boolean }): void {
+    const path = join(this.#pathOf(record.id), RECORD);
+    writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600, ...options });
+    renameSync(`${path}.new`, path);
+    this.#enter(record.id, record);
+  }
+
+  #change(id: string, changes: ArchiveState): void {
+    const record = this.#records.get(id);
+    if (record) this.#enter(id, { ...record, ...changes });
+  }
+
+  #rewrite(id: string): void {
+    const record = this.#records.get(id);
+    try {
+      if (record) this.#commit(record, { flush: false });
+    } catch {
+      // The disk is full. What is there says less good of itself than it could, and nothing that is wrong.
+    }
+  }
+
+  #enter(id: string, record?: ArchiveRecord): void {
+    const former = this.#records.get(id);
+    this.#used += (record ? sizeOf(record) : 0) - (former ? sizeOf(former) : 0);
+    if (record) this.#records.set(id, record);
+    else this.#records.delete(id);
+  }
+
+  /** What cannot be read is no archive: nobody could be told whose it is. */
+  #load(id: string): void {
+    try {
+      const record = recordSchema.parse(JSON.parse(readFileSync(join(this.#pathOf(id), RECORD), 'utf8')));
+      if (record.id !== id || record.passing) throw new BrokenArchive('it was only passing, or has another name');
+      this.#enter(id, record);
+      const named = new Set([RECORD, ...namesOf(record)]);
+      for (const name of readdirSync(this.#pathOf(id)))
+        if (!named.has(name)) rmSync(join(this.#pathOf(id), name), { recursive: true, force: true });
+    } catch {
+      rmSync(this.#pathOf(id), { recursive: true, force: true });
+    }
+  }
+
+  /** Removes what the record does not name; everything, if there is none. */
+  async #tidy(id: string): Promise<void> {
+    const path = this.#pathOf(id);
+    const record = this.#records.get(id);
+    if (!record) return await rm(path, { recursive: true, force: true });
+    const named = new Set([RECORD, ...namesOf(record)]);
+    for (const name of await readdir(path)) if (!named.has(name)) await rm(join(path, name), { force: true });
+  }
+
+  #reservation(): { reserve(bytes: number): void; release(): void } {
+    let reserved = 0;
+    const reserve = (bytes: number) => {
+      if (this.#used + bytes > this.#maxBytes) throw noRoom();
+      reserved += bytes;
+      this.#used += bytes;
+    };
+    const release = () => {
+      this.#used -= reserved;
+    };
+    return { reserve, release };
+  }
+
+  #pathOf(id: string): string {
+    return join(this.#directory, id);
+  }
+}
+
+function filesOf({ entries, bytes, index, segments }: ArchiveRecord): RecordedFiles {
+  return { entries, bytes, index, segments };
+}
+
+function namesOf({ index, segments }: ArchiveRecord): string[] {
+  return [`${index.number}.index`, ...segments.map(({ number }) => `${number}.data`)];
+}
+
+/** Bytes that it counts for; contents that it shares with others count for each. */
+function sizeOf({ index, segments }: ArchiveRecord): number {
+  return segments.reduce((sum, { bytes }) => sum + bytes, Math.max(LEAST_BYTES, index.bytes));
+}
+
+function placeOf(known: IndexedEntry | undefined, size: number): Pick<IndexedEntry, 'segment' | 'offset'> {
+  if (size === 0) return {};
+  if (known?.segment === undefined || known.offset === undefined || known.size !== size)
+    throw new BrokenArchive('an entry has no contents');
+  return { segment: known.segment, offset: known.offset };
+}
+
+async function* nothing(): AsyncGenerator<Buffer, void, undefined> {}
+
+function noRoom(): GloveboxError {
+  return new GloveboxError('capacity_exceeded', 'There is no room for another archive.', {
+    hint: 'Delete snapshots or close sessions that are no longer needed, or have the operator raise GLOVEBOX_ARCHIVE_MB.',
+    restHint:
+      'DELETE /snapshots/{id} or /sessions/{id} that are no longer needed, or have the operator raise GLOVEBOX_ARCHIVE_MB.',
+  });
+}
+
+function asFull(error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  return code === 'ENOSPC' || code === 'EDQUOT' ? noRoom() : error;
+}

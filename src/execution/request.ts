@@ -1,0 +1,95 @@
+import type { FullReport } from './report.ts';
+import type { Transfer } from '../scheduling/transfer-limiter.ts';
+
+/** What the runner is asked to run. */
+export interface ExecutionRequest {
+  /** `code` unless it says otherwise. */
+  readonly kind?: 'packages' | 'install' | 'files' | 'archive';
+  readonly code?: string;
+  /** The interpreter that the code runs in and that lives on; a process of its own when left out. */
+  readonly context?: string;
+  /** Names a context that is ended first. */
+  readonly end_context?: string;
+  /** The program's whole standard input; an empty one when left out. */
+  readonly stdin?: string;
+  /** Whether standard input is streamed instead. */
+  readonly stdin_stream?: boolean;
+  /** Bytes of one rich result, and of all; no rich results when left out. */
+  readonly results?: { readonly limit: number; readonly total: number };
+  /** Output beyond `inline` bytes goes to a file named after `id`: `limit` bytes of it, `total` of all such files. */
+  readonly keep?: KeepPolicy;
+  /** It outlives this control plane, for so long in all; `keep` names it to the next one. */
+  readonly background?: { readonly timeout_s: number };
+  /** For `files` an operation of files.py, for `archive` one of archives.py. */
+  readonly file?: Readonly<Record<string, unknown>>;
+  /** For `install`. */
+  readonly packages?: readonly { readonly name: string; readonly requirement: string }[];
+  /** Added to the program's environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Whether an interpreter is to start with that environment, instead of one that was forked from the runner. */
+  readonly new_interpreter?: boolean;
+}
+
+export interface KeepPolicy {
+  readonly id: string;
+  readonly inline: number;
+  readonly limit: number;
+  readonly total: number;
+}
+
+export type OutputStream = 'stdout' | 'stderr' | 'display';
+
+/** Takes output as it comes; a promise holds the program back until it settles. */
+export type OutputSink = (stream: OutputStream, chunk: Buffer) => void | Promise<void>;
+
+export type Losable = 'files' | 'contexts' | 'packages' | 'background';
+
+/** What was lost besides the execution when a process, or the whole sandbox, had to be ended. */
+export interface SandboxReset {
+  readonly reason:
+    | 'runner_lost'
+    | 'runner_incompatible'
+    | 'would_not_end'
+    | 'sandbox_lost'
+    | 'context_ended'
+    | 'hibernated'
+    | 'archive_broken';
+  readonly lost: readonly Losable[];
+  /** The time of the checkpoint that files came back from, ISO 8601: files that are lost are newer. */
+  readonly restored_from?: string;
+}
+
+/** How an execution that had to be ended was ended, from the gentlest means to the last. */
+export type TerminationMeans = 'interrupt' | 'kill' | 'uid_kill' | 'replaced';
+
+export type ExecutionStatus = 'ok' | 'error' | 'timeout' | 'cancelled' | 'out_of_memory' | 'crashed';
+
+/** The one end of an execution. */
+export interface ExecutionEnd {
+  readonly status: ExecutionStatus;
+  /** Null when the program did not end by itself. */
+  readonly exitCode: number | null;
+  readonly report?: FullReport;
+  /** Why the program could not run, where the report does not say. */
+  readonly failure?: string;
+  readonly termination?: TerminationMeans;
+  readonly reset?: SandboxReset;
+  /** Whether its connection broke meanwhile: what it said since is in its files alone. */
+  readonly reattached?: true;
+  /** The context that it ran in. */
+  readonly context?: { readonly name: string; readonly created: boolean; readonly alive: boolean };
+}
+
+export interface ExecutionOptions {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  readonly onOutput: OutputSink;
+  /** Hears what it waits for, before it runs. */
+  readonly onWait?: (message: string) => void;
+  /** Hears that it begins, having waited for its turn. */
+  readonly onBegin?: () => void;
+  /** What the execution transfers between a file and a client, if it is that. */
+  readonly transfer?: Transfer;
+  /** Standard input, streamed as fast as the program reads; if it fails, the execution is cancelled. */
+  readonly stdin?: AsyncIterable<Buffer>;
+}

@@ -1,0 +1,194 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { Bytes } from '../tar/byte-reader.ts';
+import { type KeptEntry, type SavedEntry, sentLineSchema } from '../archives/record.ts';
+import { FileCall, garbled } from './file-operation.ts';
+import { type LeftOut, NOTHING_LEFT_OUT } from './left-out.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
+
+/**
+ * All that a session keeps, in its workspace and in `/tmp`, as one stream between here and its sandbox, run there as the session's user.
+ * The sandbox's half is sandbox-image/runner/archives.py; the two change together.
+ */
+const LONGEST_LINE = 64 * 1024;
+const MAX_ENTRIES = 200_000;
+/** Of all entries together. */
+const MAX_PATH_BYTES = 32 * 1024 * 1024;
+
+const savedSchema = z.object({ ok: z.literal(true), entries: z.number().int(), size: z.number().int() });
+const restoredSchema = z.object({
+  ok: z.literal(true),
+  entries: z.number().int(),
+  /** Of `/tmp`, which had no room for them. */
+  missing: z.number().int().nonnegative().default(0),
+});
+
+type Runs = Pick<Sandbox, 'execute'>;
+
+export interface SaveOptions {
+  readonly signal: AbortSignal;
+  /** Of all files together; files with holes in them may seem larger than the disk that they are on. */
+  readonly maxBytes: number;
+  /** Files that need not be sent again. */
+  readonly known: readonly { readonly path: string; readonly mark: string }[];
+  /** Bytes in a second, for what is not to be noticed. */
+  readonly pace?: number;
+}
+
+/** A workspace that is being sent. */
+export interface SentWorkspace {
+  readonly entries: AsyncIterable<SavedEntry>;
+  /** How many there were a moment ago. */
+  readonly count: number;
+  /** Files and folders that could not be read; known once all entries have come. */
+  readonly unreadable: () => number;
+  /** Names of those, and of what lasts no longer than its process; known then, too. */
+  readonly leftOut: () => LeftOut;
+  /** Reads to the end what is not wanted. */
+  skip(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Begins to read a workspace. @throws GloveboxError `payload_too_large`, or what a sandbox that is lost makes of it */
+export async function sendWorkspace(sandbox: Runs, options: SaveOptions): Promise<SentWorkspace> {
+  const { signal, maxBytes, known, pace } = options;
+  const request = { op: 'save', path: '', max_entries: MAX_ENTRIES, max_bytes: maxBytes } as const;
+  const { call, answer } = await FileCall.start(sandbox, request, savedSchema, {
+    signal,
+    streams: true,
+    input: asLines(known),
+  });
+  let unreadable = 0;
+  let leftOut = NOTHING_LEFT_OUT;
+  const bytes = pace === undefined ? call.bytes() : slowed(call.bytes(), pace, signal);
+  const entries = decode(bytes, maxBytes, (end) => {
+    unreadable = end.unreadable;
+    leftOut = end.left_out ?? NOTHING_LEFT_OUT;
+  });
+  const skip = async () => {
+    for await (const { body = [] } of entries) for await (const _ of body);
+  };
+  return {
+    entries,
+    count: answer.entries,
+    unreadable: () => unreadable,
+    leftOut: () => leftOut,
+    skip,
+    close: () => call.close(),
+  };
+}
+
+/**
+ * Fills the workspace, and `/tmp`, of a sandbox that nobody has used.
+ * @throws GloveboxError when the workspace cannot be filled to the end
+ */
+export async function fillWorkspace(
+  sandbox: Runs,
+  entries: AsyncIterable<Required<SavedEntry>>,
+  signal: AbortSignal,
+): Promise<{ readonly missing: number }> {
+  const { call, answer } = await FileCall.start(sandbox, { op: 'restore', path: '' }, restoredSchema, {
+    signal,
+    input: encode(entries),
+  });
+  // All is there. The program's own end is not waited for here: the runner has whatever comes next wait for it.
+  call.leave();
+  return { missing: answer.missing };
+}
+
+async function* asLines(values: readonly object[]): AsyncGenerator<Buffer, void, undefined> {
+  const PER_PIECE = 500;
+  for (let at = 0; at < values.length; at += PER_PIECE) {
+    const lines = values.slice(at, at + PER_PIECE).map((value) => `${JSON.stringify(value)}\n`);
+    yield Buffer.from(lines.join(''));
+  }
+}
+
+/** Small pieces are put together, since each that is sent is a frame of its own; large ones go as they are, uncopied. */
+async function* encode(entries: AsyncIterable<Required<SavedEntry>>): AsyncGenerator<Uint8Array, void, undefined> {
+  const LARGE = 64 * 1024;
+  let held: Uint8Array[] = [];
+  let size = 0;
+  function* add(piece: Uint8Array): Generator<Uint8Array, void, undefined> {
+    if (size > 0 && size + piece.byteLength > LARGE) yield take();
+    held.push(piece);
+    size += piece.byteLength;
+  }
+  const take = () => {
+    const piece = held.length === 1 && held[0] ? held[0] : Buffer.concat(held);
+    held = [];
+    size = 0;
+    return piece;
+  };
+  for await (const { entry, body } of entries) {
+    const { mark: _, ...fields } = entry;
+    yield* add(Buffer.from(`${JSON.stringify(fields)}\n`));
+    for await (const piece of body) yield* add(piece);
+  }
+  if (size > 0) yield take();
+}
+
+async function* decode(
+  source: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  onEnd: (end: Extract<z.infer<typeof sentLineSchema>, { end: true }>) => void,
+): AsyncGenerator<SavedEntry, void, undefined> {
+  const bytes = new Bytes(source);
+  const room = { entries: MAX_ENTRIES, bytes: maxBytes * 2, paths: MAX_PATH_BYTES };
+  try {
+    for (;;) {
+      const line = parseLine(await bytes.line(LONGEST_LINE));
+      if ('end' in line) {
+        onEnd(line);
+        break;
+      }
+      const { same, ...sent } = line;
+      const entry: KeptEntry = { ...sent, size: line.type === 'file' ? line.size : 0 };
+      room.entries -= 1;
+      room.bytes -= entry.size;
+      room.paths -= Buffer.byteLength(entry.path) + (entry.target?.length ?? 0);
+      if (room.entries < 0 || room.bytes < 0 || room.paths < 0) throw garbled();
+      if (entry.type !== 'file' || same) yield { entry };
+      else yield* withBody(entry, bytes);
+    }
+    // Only its end is left, and whether that was a good one.
+    if ((await bytes.take(1)).length > 0) throw garbled();
+  } finally {
+    await bytes.close();
+  }
+}
+
+async function* withBody(entry: KeptEntry, bytes: Bytes): AsyncGenerator<SavedEntry, void, undefined> {
+  let left = entry.size;
+  async function* read(): AsyncGenerator<Buffer, void, undefined> {
+    for await (const piece of bytes.stream(left)) {
+      left -= piece.length;
+      yield piece;
+    }
+  }
+  yield { entry, body: read() };
+  if (left > 0) throw garbled();
+}
+
+function parseLine(line: Buffer | undefined): z.infer<typeof sentLineSchema> {
+  try {
+    return sentLineSchema.parse(JSON.parse(line?.toString('utf8') ?? ''));
+  } catch (cause) {
+    throw garbled(cause);
+  }
+}
+
+async function* slowed(
+  source: AsyncIterable<Buffer>,
+  bytesPerSecond: number,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void, undefined> {
+  const started = performance.now();
+  let sent = 0;
+  for await (const chunk of source) {
+    yield chunk;
+    sent += chunk.length;
+    const aheadMs = (sent / bytesPerSecond) * 1000 - (performance.now() - started);
+    if (aheadMs > 20) await sleep(aheadMs, undefined, { signal });
+  }
+}

@@ -1,0 +1,203 @@
+import type { Duplex } from 'node:stream';
+import { GloveboxError } from '../errors.ts';
+import { type Adopted, IncompatibleRunner, parseGreeting } from './greeting.ts';
+import { ChannelExecution } from './channel-execution.ts';
+import type { ExecutionRequest, OutputSink } from '../execution/request.ts';
+import { FIRST_TUNNEL, type Frame, FrameDecoder, FrameType, writeFrame } from './frames.ts';
+import { type Note, parseNote } from './notice.ts';
+import { parseReport } from '../execution/report.ts';
+import { Tunnel } from './tunnel.ts';
+
+/** Takes each connection that code in the sandbox makes to its package index. */
+export type OnTunnel = (tunnel: Duplex) => void;
+
+export interface ChannelOptions {
+  /** What the runner is told before anything else. */
+  readonly configuration?: RunnerConfiguration;
+  readonly onTunnel?: OnTunnel;
+  /** Hears what the runner says of the sandbox. */
+  readonly onNote?: (note: Note) => void;
+}
+
+export interface RunnerConfiguration {
+  /** Modules that programs are to find loaded; `adaptive`: those that earlier ones have imported. */
+  readonly preload: 'adaptive' | 'none' | readonly string[];
+}
+
+/** Time for a started runner to say that it is ready. */
+const READY_LIMIT_MS = 10_000;
+/** More than the runner opens at once: a tunnel that was reset there may still be open here. */
+const MAX_TUNNELS = 256;
+/** More than the runner sends: what is logged must have an end. */
+const MAX_NOTES = 32;
+
+/**
+ * Frames over a runner's stdin and stdout: any number of executions at once, each with its own credit,
+ * so that a slow reader of one holds up no other and no output gathers here.
+ * Whatever comes from the sandbox is hostile: the first byte out of order closes the channel.
+ */
+export class Channel {
+  /** Settles, never rejects, when the channel is no more: the runner ended, or broke the protocol. */
+  readonly closed: Promise<{ violation?: string }>;
+  /** What an earlier control plane left in the runner; undefined when the runner is new. */
+  adopted: Adopted | undefined;
+  readonly #stream: Duplex;
+  readonly #executions = new Map<number, ChannelExecution>();
+  readonly #tunnels = new Map<number, Tunnel>();
+  readonly #onTunnel: OnTunnel;
+  readonly #onNote: (note: Note) => void;
+  /** Bytes of an execution's standard input that the runner takes before it grants any. */
+  #stdinAhead = 0;
+  #notes = 0;
+  #lastStream = 0;
+  #lastTunnel = FIRST_TUNNEL;
+  #close: (reason: { violation?: string }) => void = () => {};
+  readonly #greeting = Promise.withResolvers<'greeted'>();
+  #greeted = false;
+
+  private constructor(stream: Duplex, { onTunnel, onNote }: ChannelOptions) {
+    this.#stream = stream;
+    this.#onTunnel = onTunnel ?? ((tunnel) => tunnel.destroy());
+    this.#onNote = onNote ?? (() => {});
+    this.closed = new Promise((resolve) => {
+      this.#close = resolve;
+    });
+    const decoder = new FrameDecoder();
+    stream.on('data', (chunk: Buffer) => this.#take(decoder, chunk));
+    stream.on('error', () => this.close());
+    stream.on('close', () => this.close());
+    stream.on('end', () => this.close());
+  }
+
+  /**
+   * Opens a channel to a runner that has just been started.
+   * @throws GloveboxError `sandbox_lost` if it does not answer, an IncompatibleRunner if it speaks another version.
+   */
+  static async open(stream: Duplex, options: ChannelOptions = {}): Promise<Channel> {
+    const channel = new Channel(stream, options);
+    if (options.configuration)
+      channel.#send(FrameType.configure, 0, Buffer.from(JSON.stringify(options.configuration)));
+    const silent = () =>
+      channel.#greeting.reject(new GloveboxError('sandbox_lost', 'The runner of the sandbox did not start.'));
+    void channel.closed.then(silent);
+    const timer = setTimeout(silent, READY_LIMIT_MS);
+    try {
+      await channel.#greeting.promise;
+      return channel;
+    } catch (error) {
+      channel.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Begins an execution; its output goes to `sink` in order. */
+  execute(request: ExecutionRequest, sink: OutputSink): ChannelExecution {
+    this.#lastStream += 1;
+    const id = this.#lastStream;
+    const granted = request.stdin_stream ? this.#stdinAhead : 0;
+    const execution = new ChannelExecution(sink, (type, payload) => this.#send(type, id, payload), granted);
+    this.#executions.set(id, execution);
+    if (this.#stream.destroyed) execution.input.close();
+    const body = granted > 0 ? { ...request, stdin_granted: granted } : request;
+    this.#send(FrameType.start, id, Buffer.from(JSON.stringify(body)));
+    return execution;
+  }
+
+  close(violation?: string): void {
+    this.#close(violation === undefined ? {} : { violation });
+    this.#stream.destroy();
+    for (const { input } of this.#executions.values()) input.close();
+    for (const tunnel of [...this.#tunnels.values()]) tunnel.reset();
+  }
+
+  #send(type: number, stream: number, payload: Buffer): void {
+    if (this.#stream.writable) writeFrame(this.#stream, type, stream, payload);
+  }
+
+  #take(decoder: FrameDecoder, chunk: Buffer): void {
+    try {
+      for (const frame of decoder.decode(chunk)) this.#dispatch(frame);
+    } catch (error) {
+      if (error instanceof IncompatibleRunner) this.#greeting.reject(error);
+      this.close(error instanceof Error ? error.message.slice(0, 200) : 'unreadable frame');
+    }
+  }
+
+  #dispatch({ type, stream, payload }: Frame): void {
+    if (type === FrameType.ready) {
+      this.#greet(payload);
+      return;
+    }
+    if (type === FrameType.note) {
+      this.#notes += 1;
+      if (this.#notes > MAX_NOTES) throw new Error('too many notes');
+      this.#onNote(parseNote(payload));
+      return;
+    }
+    if (stream >= FIRST_TUNNEL) {
+      this.#dispatchTunnel({ type, stream, payload });
+      return;
+    }
+    const execution = this.#executions.get(stream);
+    if (!execution) throw new Error(`frame of type ${type} for unknown stream ${stream}`);
+    if (type === FrameType.stdout) execution.take('stdout', payload);
+    else if (type === FrameType.stderr) execution.take('stderr', payload);
+    else if (type === FrameType.display) execution.take('display', payload);
+    else if (type === FrameType.credit && payload.length === 4) execution.input.grant(payload.readUInt32BE());
+    else if (type === FrameType.end) {
+      this.#executions.delete(stream);
+      execution.end(parseReport(payload));
+    } else throw new Error(`frame of unknown type ${type}`);
+  }
+
+  #greet(payload: Buffer): void {
+    if (this.#greeted) throw new Error('a second greeting');
+    this.#greeted = true;
+    const { adopted, stdin_ahead: stdinAhead } = parseGreeting(payload);
+    this.#stdinAhead = stdinAhead;
+    if (adopted) {
+      const executions = adopted.executions.map(({ id, stream, ran_ms: ranMs, ended, ended_by: endedBy }) => {
+        // Its output is read from the files that the runner keeps it in.
+        const channel = new ChannelExecution(
+          () => undefined,
+          (type, bytes) => this.#send(type, stream, bytes),
+        );
+        this.#executions.set(stream, channel);
+        return [id, { id, channel, ranMs, ended, endedBy }] as const;
+      });
+      this.adopted = { contexts: adopted.contexts, executions: new Map(executions) };
+    }
+    this.#greeting.resolve('greeted');
+  }
+
+  #dispatchTunnel({ type, stream, payload }: Frame): void {
+    if (type === FrameType.open) {
+      this.#openTunnel(stream);
+      return;
+    }
+    const tunnel = this.#tunnels.get(stream);
+    if (stream > this.#lastTunnel) throw new Error(`frame of type ${type} for unknown tunnel ${stream}`);
+    // A tunnel that was closed here: the frame was on its way.
+    if (!tunnel) return;
+    if (type === FrameType.data) tunnel.deliver(payload);
+    else if (type === FrameType.credit && payload.length === 4) tunnel.credit(payload.readUInt32BE());
+    else if (type === FrameType.fin) tunnel.finish();
+    else if (type === FrameType.reset) tunnel.reset();
+    else throw new Error(`frame of type ${type} for a tunnel`);
+  }
+
+  #openTunnel(stream: number): void {
+    if (stream <= this.#lastTunnel || this.#tunnels.size >= MAX_TUNNELS)
+      throw new Error(`tunnel ${stream} out of turn`);
+    this.#lastTunnel = stream;
+    const tunnel = new Tunnel(
+      (type, payload) => this.#send(type, stream, payload),
+      () => this.#tunnels.delete(stream),
+    );
+    tunnel.on('error', () => {}); // Whoever uses the tunnel learns of its end by its close.
+    this.#tunnels.set(stream, tunnel);
+    this.#onTunnel(tunnel);
+  }
+}

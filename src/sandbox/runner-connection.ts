@@ -1,0 +1,257 @@
+import { GloveboxError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { IncompatibleRunner } from '../protocol/greeting.ts';
+import { Channel, type OnTunnel, type RunnerConfiguration } from '../protocol/channel.ts';
+import type { Engine } from './engine.ts';
+import type { SandboxReset } from '../execution/request.ts';
+import { killAll } from './kill-all.ts';
+import { mergeResets } from '../execution/losses.ts';
+import { within } from '../lib/deadline.ts';
+
+/** What ends with all processes of a sandbox. */
+export const PROCESSES_LOST: SandboxReset['lost'] = ['contexts', 'background'];
+/** What ends with its container. */
+export const ALL_LOST: SandboxReset['lost'] = ['files', 'contexts', 'packages', 'background'];
+
+export const RUNNER_LOST: SandboxReset = { reason: 'runner_lost', lost: PROCESSES_LOST };
+
+/** For the removal of a container, before its session goes on without it. */
+const REMOVAL_MS = 2000;
+
+export interface RunnerOptions {
+  /** What its runners are told. */
+  readonly configuration?: RunnerConfiguration;
+  readonly log?: Log;
+}
+
+/** A channel, or the attempt to open one; aborting `drop` ends either. */
+interface Connection {
+  readonly channel: Promise<Channel>;
+  readonly drop: AbortController;
+}
+
+/** The runner of one container: the way to it, and the certain end of all that runs there. */
+export class Runner {
+  readonly #engine: Engine;
+  readonly #id: string;
+  readonly #uid: number;
+  readonly #options: RunnerOptions & { readonly onTunnel: OnTunnel };
+  #connection: Connection | undefined;
+  #clearing: Promise<boolean> | undefined;
+  #killing: Promise<boolean> | undefined;
+  #connections = 0;
+  /** Whether a runner was there, which may be there still, or have left processes behind. */
+  #hadRunner = false;
+  /** Background executions that nobody follows any more, to be ended once the engine can be reached again. */
+  readonly #givenUp = new Set<string>();
+  #lost = false;
+  #abandoned = false;
+  #untold: SandboxReset | undefined;
+
+  constructor(
+    engine: Engine,
+    { id, uid }: { readonly id: string; readonly uid: number },
+    options: RunnerOptions & { readonly onTunnel: OnTunnel },
+  ) {
+    this.#engine = engine;
+    this.#id = id;
+    this.#uid = uid;
+    this.#options = options;
+  }
+
+  /** Whether the container is gone. */
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  /** Whether it belongs to the next control plane: nothing in it is ended any more. */
+  get abandoned(): boolean {
+    return this.#abandoned;
+  }
+
+  /** Whether it is there, as far as is known without asking. */
+  get connected(): boolean {
+    return !this.#lost && this.#connections > 0;
+  }
+
+  /** Whether everything that runs is being ended. */
+  get isClearing(): boolean {
+    return this.#clearing !== undefined;
+  }
+
+  /** Says that an earlier control plane has left one. */
+  expectOne(): void {
+    this.#hadRunner = true;
+  }
+
+  /**
+   * The channel to it; starts one if none is there.
+   * @throws GloveboxError `sandbox_lost` or `engine_unavailable`
+   */
+  async reach(): Promise<Channel> {
+    await this.#clearing;
+    if (this.#lost || this.#abandoned) throw new GloveboxError('sandbox_lost', 'The sandbox of this session is gone.');
+    this.#connection ??= this.#connect();
+    const connection = this.#connection;
+    try {
+      return await connection.channel;
+    } catch (error) {
+      // Whoever dropped it knows what became of the sandbox.
+      if (connection.drop.signal.aborted) return await this.reach();
+      if (this.#connection === connection) this.#connection = undefined;
+      if (isLost(error)) await this.discard();
+      throw error;
+    }
+  }
+
+  /** Has a background execution ended as soon as the runner is reached again. */
+  giveUp(id: string): void {
+    this.#givenUp.add(id);
+  }
+
+  /** What processes were lost since this was last asked. */
+  takeLoss(): SandboxReset | undefined {
+    const loss = this.#untold;
+    this.#untold = undefined;
+    return loss;
+  }
+
+  async engineAnswers(): Promise<boolean> {
+    return await this.#engine.info().then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /**
+   * Ends every process of the session's user; the container lives on. False when it had to be removed instead.
+   * @param loss what is to be told of it
+   */
+  clear(loss: SandboxReset): Promise<boolean> {
+    this.#clearing ??= this.#clearOnce(loss).finally(() => {
+      this.#clearing = undefined;
+    });
+    return this.#clearing;
+  }
+
+  /** Takes the container for lost, and has it removed. */
+  async discard(): Promise<void> {
+    if (this.#abandoned) return;
+    this.#lost = true;
+    // Nobody waits for long: an engine may take half a minute to end a fork bomb. Boot and the hard lifetime catch the rest.
+    await within(
+      REMOVAL_MS,
+      this.#engine.remove(this.#id).catch(() => {}),
+    );
+  }
+
+  /** Removes the container with all that is in it. @throws GloveboxError `engine_unavailable` */
+  async remove(): Promise<void> {
+    this.#lost = true;
+    this.#drop();
+    await this.#engine.remove(this.#id);
+  }
+
+  /** Leaves everything as it is, for the next control plane to adopt. */
+  abandon(): void {
+    this.#abandoned = true;
+    this.#drop();
+  }
+
+  #connect(): Connection {
+    const drop = new AbortController();
+    const connection = { drop, channel: this.#open(drop.signal) };
+    const forget = () => {
+      if (this.#connection === connection) this.#connection = undefined;
+    };
+    connection.channel.then(
+      ({ closed }) => void closed.then(forget),
+      () => {}, // Whoever waits for it hears of it.
+    );
+    return connection;
+  }
+
+  async #open(dropped: AbortSignal): Promise<Channel> {
+    const hadRunner = this.#hadRunner;
+    const channel = await this.#openOnce(dropped).catch((error: unknown) => {
+      if (!isLost(error) || error instanceof IncompatibleRunner) throw error;
+      return undefined;
+    });
+    dropped.throwIfAborted();
+    if (channel && (channel.adopted || !hadRunner)) {
+      for (const id of this.#givenUp) channel.adopted?.executions.get(id)?.channel.kill();
+      this.#givenUp.clear();
+      return channel;
+    }
+    // What the last runner left is without a supervisor; or something of the session stands in the way of a new one.
+    channel?.close();
+    const isEmpty = await this.#killAll();
+    dropped.throwIfAborted();
+    if (!isEmpty) throw new GloveboxError('sandbox_lost', 'The sandbox could not be cleared.');
+    this.#lose(RUNNER_LOST);
+    return await this.#openOnce(dropped);
+  }
+
+  async #openOnce(dropped: AbortSignal): Promise<Channel> {
+    const stream = await this.#engine.connect(this.#id, this.#uid);
+    dropped.addEventListener('abort', () => stream.destroy(), { once: true });
+    if (dropped.aborted) stream.destroy();
+    const { configuration, onTunnel, log } = this.#options;
+    const channel = await Channel.open(stream, {
+      ...(configuration ? { configuration } : {}),
+      onTunnel,
+      onNote: ({ preload_failed }) =>
+        log?.warn('a module could not be preloaded', { sandbox: this.#id.slice(0, 12), ...preload_failed }),
+    });
+    dropped.throwIfAborted();
+    this.#connections += 1;
+    this.#hadRunner = true;
+    void channel.closed.then(async ({ violation }) => {
+      this.#connections -= 1;
+      // A runner that breaks the protocol is in hostile hands, and so is all that it could reach.
+      if (violation) await this.discard();
+    });
+    return channel;
+  }
+
+  /** Not waited for: a runner that will not start would hold up the end of what keeps it from that. */
+  #drop(): void {
+    this.#connection?.drop.abort();
+    this.#connection = undefined;
+  }
+
+  async #clearOnce(loss: SandboxReset): Promise<boolean> {
+    if (this.#lost || this.#abandoned) return false;
+    this.#drop();
+    try {
+      if (await this.#killAll()) {
+        this.#lose(loss);
+        return true;
+      }
+    } catch {
+      // An engine that cannot say how things are leaves one safe way.
+    }
+    await this.discard();
+    return false;
+  }
+
+  #lose(loss: SandboxReset): void {
+    this.#untold = mergeResets(this.#untold, loss);
+  }
+
+  /** True when no process of the session's user is left. */
+  #killAll(): Promise<boolean> {
+    // Not two at once: they would kill each other's killers.
+    this.#killing ??= killAll(this.#engine, this.#id, this.#uid).finally(() => {
+      this.#killing = undefined;
+    });
+    return this.#killing.then((isEmpty) => {
+      if (isEmpty) this.#hadRunner = false;
+      return isEmpty;
+    });
+  }
+}
+
+export function isLost(error: unknown): boolean {
+  return error instanceof GloveboxError && error.code === 'sandbox_lost';
+}

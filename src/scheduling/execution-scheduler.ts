@@ -1,0 +1,99 @@
+import { GloveboxError } from '../errors.ts';
+import type { ExecutionEnd, ExecutionOptions, ExecutionRequest } from '../execution/request.ts';
+import { type FairLimits, FairQueue } from './fair-queue.ts';
+import type { EnterOptions } from './wait-for-turn.ts';
+
+/** A call waits for a place as long as it may run, and at least so long. */
+const LEAST_PATIENCE_MS = 60_000;
+/** Upper bounds of what durations are counted in, in seconds. */
+const BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600] as const;
+
+export type ExecutionKind = 'code' | NonNullable<ExecutionRequest['kind']>;
+
+/** Executions of one kind since the start. */
+export interface KindFigures {
+  readonly byStatus: ReadonlyMap<ExecutionEnd['status'], number>;
+  readonly secondsInAll: number;
+  /** How many took at most so many seconds, but longer than the bucket before allows. */
+  readonly buckets: readonly { readonly atMostS: number; readonly count: number }[];
+}
+
+export interface LoadFigures {
+  readonly running: number;
+  readonly waiting: number;
+  readonly places: number;
+}
+
+/** How long a call with such a time limit waits until it runs, in all. */
+export function patienceFor({ timeoutMs }: Pick<ExecutionOptions, 'timeoutMs'>): number {
+  return Math.max(LEAST_PATIENCE_MS, timeoutMs);
+}
+
+/**
+ * What an execution counts as. Only one that its caller has left is `cancelled`: what was ended because it had failed
+ * already, or what it was sent had, is an `error`.
+ */
+export function outcomeOf({ status }: ExecutionEnd, signal: AbortSignal): ExecutionEnd['status'] {
+  const isLeft = signal.aborted && !(signal.reason instanceof GloveboxError);
+  return status === 'cancelled' && !isLeft ? 'error' : status;
+}
+
+interface Tally {
+  readonly byStatus: Map<ExecutionEnd['status'], number>;
+  secondsInAll: number;
+  readonly counts: number[];
+}
+
+/** The executions of all sessions: which may run now, and how those before them ended. */
+export class Load {
+  readonly #queue: FairQueue;
+  readonly #tallies = new Map<ExecutionKind, Tally>();
+
+  constructor(limits: FairLimits) {
+    this.#queue = new FairQueue(limits);
+  }
+
+  get figures(): LoadFigures {
+    const { running, waiting, limits } = this.#queue;
+    return { running, waiting, places: limits.places };
+  }
+
+  /** Executions that have ended, by kind. */
+  get ended(): ReadonlyMap<ExecutionKind, KindFigures> {
+    return new Map([...this.#tallies].map(([kind, tally]) => [kind, toFigures(tally)]));
+  }
+
+  /**
+   * Waits for one of the places that all sessions share. Work with files and lists of packages needs none.
+   * @throws GloveboxError `capacity_exceeded`; the signal's reason when it aborts.
+   */
+  async enter(owner: string, request: ExecutionRequest, options: EnterOptions): Promise<Disposable> {
+    return takesPlace(request) ? await this.#queue.enter(owner, options) : { [Symbol.dispose]: () => {} };
+  }
+
+  /** Seconds after which a place of the owner's is likely to be free. */
+  retryAfterS(owner: string): number {
+    return this.#queue.retryAfterS(owner);
+  }
+
+  count(request: ExecutionRequest, { status }: Pick<ExecutionEnd, 'status'>, durationMs: number): void {
+    const kind = request.kind ?? 'code';
+    const seconds = durationMs / 1000;
+    const tally = this.#tallies.get(kind) ?? { byStatus: new Map(), secondsInAll: 0, counts: BUCKETS_S.map(() => 0) };
+    this.#tallies.set(kind, tally);
+    tally.byStatus.set(status, (tally.byStatus.get(status) ?? 0) + 1);
+    tally.secondsInAll += seconds;
+    const bucket = BUCKETS_S.findIndex((atMostS) => seconds <= atMostS);
+    if (bucket >= 0) tally.counts[bucket] = (tally.counts[bucket] ?? 0) + 1;
+  }
+}
+
+/** Short work that nobody should wait for behind programs. */
+function takesPlace({ kind, code }: ExecutionRequest): boolean {
+  return kind === 'install' || (kind === undefined && code !== '');
+}
+
+function toFigures({ byStatus, secondsInAll, counts }: Tally): KindFigures {
+  const buckets = BUCKETS_S.map((atMostS, at) => ({ atMostS, count: counts[at] ?? 0 }));
+  return { byStatus, secondsInAll, buckets };
+}

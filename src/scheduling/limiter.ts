@@ -1,0 +1,62 @@
+import { capacityExceeded, GloveboxError } from '../errors.ts';
+import { Pace } from './hold-time.ts';
+import { type EnterOptions, waitForTurn } from './wait-for-turn.ts';
+
+/** Lets so many through at once and so many more wait, in order. */
+export class Limiter {
+  readonly #limit: number;
+  readonly #queueLimit: number;
+  readonly #place: string;
+  readonly #waiting = new Set<() => void>();
+  readonly #pace = new Pace();
+  #running = 0;
+
+  /** @param place what the places are of, for people */
+  constructor(limit: number, queueLimit: number, place = 'this session') {
+    this.#limit = limit;
+    this.#queueLimit = queueLimit;
+    this.#place = place;
+  }
+
+  get running(): number {
+    return this.#running;
+  }
+
+  /**
+   * Waits for a place; dispose of it to give it back.
+   * @throws GloveboxError `session_busy` when too many wait already, `capacity_exceeded` when patience ends;
+   * the signal's reason when it aborts first.
+   */
+  async enter(options: EnterOptions = {}): Promise<Disposable> {
+    if (this.#running < this.#limit) this.#running += 1;
+    else await this.#wait(options);
+    const since = performance.now();
+    return {
+      [Symbol.dispose]: () => {
+        this.#pace.note(performance.now() - since);
+        const [next] = this.#waiting;
+        if (!next) {
+          this.#running -= 1;
+          return;
+        }
+        this.#waiting.delete(next);
+        next();
+      },
+    };
+  }
+
+  async #wait(options: EnterOptions): Promise<void> {
+    if (this.#waiting.size >= this.#queueLimit) {
+      throw new GloveboxError(
+        'session_busy',
+        `Too many executions at once in ${this.#place}: ${this.#limit} running and ${this.#queueLimit} waiting.`,
+      );
+    }
+    await waitForTurn(this.#waiting, options, () =>
+      capacityExceeded(
+        `No more than ${this.#limit} may run at once in ${this.#place}, and none ended in time.`,
+        this.#pace.retryAfterS(this.#running),
+      ),
+    );
+  }
+}

@@ -1,0 +1,110 @@
+import { GloveboxError } from '../errors.ts';
+import type { SessionFiles } from '../files/session-files.ts';
+import { keptPath } from '../execution/output-path.ts';
+import { LineStates } from '../execution/line-states.ts';
+import { leftOutMark, withoutPartialEnd } from '../execution/output-capture.ts';
+import type { ExecutionOutput } from '../tools/execution-output.ts';
+
+export type TextStream = 'stdout' | 'stderr';
+type Cut = NonNullable<ExecutionOutput['truncated']>[TextStream];
+
+/** Of a stream: at most so many bytes from an offset on. */
+interface Wanted {
+  readonly name: TextStream;
+  readonly from: number;
+  readonly most: number;
+}
+
+/** Of a stream. */
+interface Part {
+  readonly text: string;
+  /** Where the next part begins. */
+  readonly next: number;
+}
+
+/** Pieces of a stream that are read for one part, as long as little is left of them. */
+const MOST_PIECES = 16;
+
+/** A stream from an offset on, each line in its last state, so that a part may stand for more bytes than it has. */
+export async function readStates(
+  files: Pick<SessionFiles, 'read'>,
+  wanted: Wanted,
+  execution: Omit<ExecutionOutput, 'session_created'>,
+): Promise<Part> {
+  const states = new LineStates();
+  const settled: Buffer[] = [];
+  let { from } = wanted;
+  let bytes = 0;
+  for (let piece = 0; piece < MOST_PIECES; piece += 1) {
+    const { text, next } = await readStream(files, { ...wanted, from }, execution);
+    const added = states.add(Buffer.from(text));
+    settled.push(added);
+    bytes += added.length;
+    const mayBeLast = next - from < wanted.most - 3;
+    from = next;
+    if (mayBeLast || bytes + states.waiting > wanted.most / 2) break;
+  }
+  return { text: Buffer.concat([...settled, states.finish()]).toString('utf8'), next: from };
+}
+
+/** A stream from an offset on: whole characters of its file, and what came when that could take no more. */
+export async function readStream(
+  files: Pick<SessionFiles, 'read'>,
+  { name, from, most }: Wanted,
+  execution: Omit<ExecutionOutput, 'session_created'>,
+): Promise<Part> {
+  const bytes = await readFile(files, keptPath(execution.execution_id, name), from, most);
+  // Of one that an earlier control plane began, all is in the file: it is there for who asks again.
+  if (!bytes && execution.truncated?.[name] && execution[name] === '') return { text: '', next: from };
+  return toPart(bytes ?? Buffer.alloc(0), { name, from, most }, execution);
+}
+
+function toPart(
+  bytes: Buffer,
+  { name, from, most }: Wanted,
+  execution: Omit<ExecutionOutput, 'session_created'>,
+): Part {
+  const hasEnded = execution.status !== 'running' && execution.status !== 'queued';
+  const isLast = hasEnded && bytes.length < most;
+  const whole = isLast ? bytes : withoutPartialEnd(bytes);
+  const part = { text: whole.toString('utf8'), next: from + whole.length };
+  if (!isLast) return part;
+  const rest = afterFile(execution[name], execution.truncated?.[name], part.next);
+  return { text: `${part.text}${rest.text}`, next: rest.next };
+}
+
+/** Empty without a file; undefined where it cannot be read now. */
+async function readFile(
+  files: Pick<SessionFiles, 'read'>,
+  path: string,
+  offset: number,
+  length: number,
+): Promise<Buffer | undefined> {
+  try {
+    return (await files.read(path, { offset, length }, length)).content;
+  } catch (error) {
+    if (!(error instanceof GloveboxError)) throw error;
+    return error.code === 'file_not_found' ? Buffer.alloc(0) : undefined;
+  }
+}
+
+/** What is known of a stream beyond its file, by the head and the tail that the control plane has of it. */
+function afterFile(text: string, cut: Cut, from: number): Part {
+  const mark = cut ? leftOutMark(cut.bytes) : '';
+  const at = cut ? text.indexOf(mark) : text.length;
+  const head = Buffer.from(text.slice(0, at));
+  const tail = Buffer.from(text.slice(at + mark.length));
+  const total = cut?.total_bytes ?? head.length;
+  // Replaced bytes have another length than what they were: only with the file is an offset among them sure.
+  if (from >= total || (!cut && from > 0 && text.includes('\uFFFD'))) return { text: '', next: from };
+  const start = total - tail.length;
+  if (!cut || from < head.length) return { text: `${head.subarray(from)}${mark}${tail}`, next: total };
+  if (from < start) return { text: `${leftOutMark(start - from)}${tail}`, next: total };
+  return { text: tail.subarray(from - start).toString('utf8'), next: total };
+}
+
+/** What there is of a stream beyond the part that was read. */
+export function describeRest(name: TextStream, next: number, { truncated }: Pick<ExecutionOutput, 'truncated'>) {
+  const cut = truncated?.[name];
+  return cut && next < cut.total_bytes ? { [name]: { ...cut, bytes: cut.total_bytes - next } } : {};
+}

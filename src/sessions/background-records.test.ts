@@ -1,0 +1,108 @@
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { GloveboxError } from '../errors.ts';
+import { JobRecords } from './background-records.ts';
+import { Jobs } from './background-executions.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'glovebox-jobs-'));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const recordsOf = (session: string) => new JobRecords(directory, 'someone', session);
+
+/** The jobs of a next control plane; what `run` is asked to follow gets that result. */
+function restore(session: string, result: Record<string, unknown>): Jobs {
+  const jobs = new Jobs({ records: recordsOf(session) });
+  for (const record of recordsOf(session).readAll()) jobs.restore(record, async () => result);
+  return jobs;
+}
+
+describe('background jobs that are noted', () => {
+  it('come back with their outcome, their times and their limit', async () => {
+    const jobs = new Jobs({ records: recordsOf('s') });
+    const run = async (_: AbortSignal, onBegin: () => void) => {
+      onBegin();
+      return { status: 'ok' };
+    };
+    const job = jobs.start('exe_a', run, { timeoutS: 9, context: 'c' });
+    await job.ended;
+    const again = restore('s', {}).get('exe_a');
+    const { startedAt, begunAt } = job;
+    expect(again).toMatchObject({
+      id: 'exe_a',
+      startedAt,
+      begunAt,
+      timeoutS: 9,
+      context: 'c',
+      outcome: { result: { status: 'ok' } },
+    });
+  });
+
+  it('come back with the error of one that could not run', async () => {
+    const error = new GloveboxError('session_busy', 'Too many.', { hint: 'Wait.' });
+    await new Jobs({ records: recordsOf('s') }).start('exe_a', () => Promise.reject(error)).ended;
+    expect(restore('s', {}).get('exe_a')?.outcome).toEqual({ error });
+  });
+
+  it('are followed on when they have not ended, and noted again when they have', async () => {
+    new Jobs({ records: recordsOf('s') }).start('exe_a', () => new Promise(() => {}));
+    const job = restore('s', { status: 'ok' }).get('exe_a');
+    expect(job?.outcome).toBeUndefined();
+    await job?.ended;
+    expect(restore('s', {}).get('exe_a')?.outcome).toEqual({ result: { status: 'ok' } });
+  });
+
+  it('are left as they were noted once they are the next control plane’s', async () => {
+    const jobs = new Jobs({ records: recordsOf('s') });
+    const work = Promise.withResolvers<Record<string, unknown>>();
+    const job = jobs.start('exe_a', () => work.promise);
+    jobs.abandon();
+    work.resolve({ status: 'cancelled' });
+    await job.ended;
+    expect(recordsOf('s').readAll()).toMatchObject([{ id: 'exe_a' }]);
+    expect(recordsOf('s').readAll()[0]).not.toHaveProperty('result');
+  });
+
+  it('are forgotten on disk with the oldest that ended', async () => {
+    const jobs = new Jobs({ records: recordsOf('s') });
+    for (let made = 0; made < 55; made += 1) await jobs.start(`exe_${made}`, async () => ({})).ended;
+    expect(recordsOf('s').readAll()).toHaveLength(50);
+  });
+
+  it('go on without a note when nothing can be written', async () => {
+    writeFileSync(join(directory, 'jobs'), 'no folder');
+    const job = new Jobs({ records: recordsOf('s') }).start('exe_a', async () => ({ status: 'ok' }));
+    await job.ended;
+    expect(job.outcome).toEqual({ result: { status: 'ok' } });
+  });
+
+  it('say until when the session is busy', () => {
+    const jobs = new Jobs();
+    expect(jobs.busyUntil).toBeUndefined();
+    const { startedAt } = jobs.start('a', () => new Promise(() => {}), { timeoutS: 60 });
+    expect(jobs.busyUntil?.getTime()).toBe(startedAt.getTime() + 60_000);
+  });
+});
+
+describe('records', () => {
+  it('that cannot be read are no records', () => {
+    recordsOf('s').write({ id: 'exe_a', started_at: new Date().toISOString(), timeout_s: 1 });
+    const [folder = ''] = readdirSync(join(directory, 'jobs'));
+    writeFileSync(join(directory, 'jobs', folder, 'exe_b'), '{"id":');
+    writeFileSync(join(directory, 'jobs', folder, 'exe_c'), '{}');
+    expect(recordsOf('s').readAll()).toMatchObject([{ id: 'exe_a' }]);
+  });
+
+  it('go with their session, and at the start with sessions that are no more', () => {
+    const record = { id: 'exe_a', started_at: new Date().toISOString(), timeout_s: 1 };
+    for (const session of ['closed', 'gone', 'here']) recordsOf(session).write(record);
+    recordsOf('closed').removeAll();
+    JobRecords.sweep(directory, [{ owner: 'someone', session_id: 'here' }]);
+    expect(['closed', 'gone', 'here'].map((session) => recordsOf(session).readAll().length)).toEqual([0, 0, 1]);
+    expect(existsSync(join(directory, 'jobs'))).toBe(true);
+  });
+});

@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { ERROR_CODES, GloveboxError, toGloveboxError } from '../errors.ts';
+import type { Job } from './background-executions.ts';
+
+/** A background execution as the next control plane needs to know it. Times are ISO 8601. */
+const recordSchema = z.object({
+  id: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
+  started_at: z.iso.datetime(),
+  timeout_s: z.number().nonnegative(),
+  context: z.string().max(64).optional(),
+  /** When its program was started, having waited for its turn. */
+  began_at: z.iso.datetime().optional(),
+  /** What came of it: the tool's output, or why it could not be run. */
+  result: z.record(z.string(), z.unknown()).optional(),
+  error: z.object({ code: z.enum(ERROR_CODES), message: z.string(), hint: z.string() }).optional(),
+});
+
+export type JobRecord = z.infer<typeof recordSchema>;
+
+const FOLDER = 'jobs';
+
+export function toRecord({ id, startedAt, timeoutS, context, begunAt, outcome }: Job): JobRecord {
+  return {
+    id,
+    started_at: startedAt.toISOString(),
+    timeout_s: timeoutS,
+    ...(context === undefined ? {} : { context }),
+    ...(begunAt ? { began_at: begunAt.toISOString() } : {}),
+    ...(outcome && 'result' in outcome ? { result: outcome.result } : {}),
+    ...(outcome && 'error' in outcome ? { error: toGloveboxError(outcome.error).toBody() } : {}),
+  };
+}
+
+export function fromRecord(record: JobRecord): Omit<Job, 'ended' | 'cancel'> {
+  const { id, started_at, timeout_s: timeoutS, context, began_at, result, error } = record;
+  return {
+    id,
+    startedAt: new Date(started_at),
+    timeoutS,
+    context,
+    begunAt: began_at === undefined ? undefined : new Date(began_at),
+    outcome: result ? { result } : error && { error: new GloveboxError(error.code, error.message, error) },
+  };
+}
+
+/** One file for each background execution of one session, in a folder of an instance's directory. */
+export class JobRecords {
+  readonly #directory: string;
+
+  constructor(instanceDirectory: string, owner: string, sessionId: string) {
+    this.#directory = join(instanceDirectory, FOLDER, folderOf(owner, sessionId));
+  }
+
+  /** Written whole or not at all. */
+  write(record: JobRecord): void {
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    const path = join(this.#directory, record.id);
+    writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  }
+
+  remove(id: string): void {
+    rmSync(join(this.#directory, id), { force: true });
+  }
+
+  removeAll(): void {
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  /** All that can be read, the oldest first. */
+  readAll(): JobRecord[] {
+    return list(this.#directory)
+      .flatMap((name) => {
+        try {
+          const record = recordSchema.parse(JSON.parse(readFileSync(join(this.#directory, name), 'utf8')));
+          return record.id === name ? [record] : [];
+        } catch {
+          return [];
+        }
+      })
+      .sort((a, b) => Date.parse(a.started_at) - Date.parse(b.started_at));
+  }
+
+  /** Removes the records of all sessions but these. */
+  static sweep(instanceDirectory: string, kept: readonly { readonly owner: string; readonly session_id: string }[]) {
+    const names = new Set(kept.map(({ owner, session_id: id }) => folderOf(owner, id)));
+    const directory = join(instanceDirectory, FOLDER);
+    for (const name of list(directory)) {
+      if (!names.has(name)) rmSync(join(directory, name), { recursive: true, force: true });
+    }
+  }
+}
+
+/** Owners and names of sessions may hold what a file's name must not. */
+function folderOf(owner: string, sessionId: string): string {
+  return createHash('sha256').update(`${owner}\0${sessionId}`).digest('hex').slice(0, 32);
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}

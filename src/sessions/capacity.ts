@@ -1,0 +1,135 @@
+import { capacityExceeded, GloveboxError } from '../errors.ts';
+import type { Departures } from './releasing.ts';
+import type { Hibernation } from './hibernation.ts';
+import type { Load } from '../scheduling/execution-scheduler.ts';
+import type { MemoryQuota } from '../scheduling/memory-quota.ts';
+import type { Session } from './session.ts';
+
+/** Sessions of one owner that make room at once: each is a good part of a processor. */
+const AT_ONCE = 4;
+/** Where it is others who must make room, nobody knows when they do. */
+const MOST_RETRY_AFTER_S = 600;
+
+export interface RoomLimits {
+  readonly maxSessions: number;
+  readonly maxSessionsPerOwner: number;
+  readonly maxHibernatedPerOwner: number;
+}
+
+export interface RoomOptions {
+  readonly limits: RoomLimits;
+  readonly memory: MemoryQuota;
+  readonly load: Load;
+  readonly hibernation: Hibernation;
+  readonly departures: Departures;
+  /** All that there are now. */
+  readonly sessions: () => Iterable<Session>;
+  /** Closes one; it counts no more from the moment of the call. */
+  readonly close: (session: Session, why: string) => Promise<void>;
+}
+
+/**
+ * Keeps sessions and their sandboxes within the caps. Where one is reached, the owner's own idle session that was unused
+ * for longest makes room, never another owner's: it is put to rest, or closed where it cannot be.
+ */
+export class Room {
+  readonly #options: RoomOptions;
+
+  constructor(options: RoomOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Undefined when the owner may have one more session that is awake now, and is to enter it before anything else
+   * happens. Else what to wait for before asking again; it throws GloveboxError `capacity_exceeded` when none of theirs
+   * is idle.
+   */
+  forSession(owner: string): Promise<void> | undefined {
+    const limit = this.#limitMet(owner);
+    if (limit === undefined) return undefined;
+    const message = `This server allows ${limit}, and none of yours is idle.`;
+    return this.#makeRoom(owner, () =>
+      capacityExceeded(message, this.#retryAfterS(owner), 'Close a session that is no longer needed.'),
+    );
+  }
+
+  /**
+   * What `take` gives once there is memory for one more sandbox of the owner.
+   * @throws GloveboxError `capacity_exceeded` when none of their sessions is idle
+   */
+  async forSandbox<T>(owner: string, take: () => Promise<T>): Promise<T> {
+    const { memory } = this.#options;
+    for (;;) {
+      while (!memory.fits(owner)) await this.#makeRoom(owner, () => memory.exceeded(owner, this.#retryAfterS(owner)));
+      try {
+        return await take();
+      } catch (error) {
+        // Another call may have taken it first.
+        const isFull = error instanceof GloveboxError && error.code === 'capacity_exceeded' && !memory.fits(owner);
+        if (!isFull) throw error;
+      }
+    }
+  }
+
+  /** Closes sessions at rest that are more than an owner may have, those unused for longest. */
+  trim(): void {
+    const resting = [...this.#options.sessions()].filter((session) => session.atRest);
+    for (const own of Map.groupBy(resting, (session) => session.owner).values()) {
+      const excess = own.length - this.#options.limits.maxHibernatedPerOwner;
+      if (excess <= 0) continue;
+      const unused = own.filter((session) => session.uses === 0).sort(byLastUse);
+      for (const session of unused.slice(0, excess)) void this.#options.close(session, 'too many sessions at rest');
+    }
+  }
+
+  /** The limit of sessions that are awake, in words, if it is reached. */
+  #limitMet(owner: string): string | undefined {
+    const { maxSessions, maxSessionsPerOwner } = this.#options.limits;
+    const awake = [...this.#options.sessions()].filter((session) => !session.atRest);
+    const own = awake.filter((session) => session.owner === owner).length;
+    if (own >= maxSessionsPerOwner) return `${maxSessionsPerOwner} sessions for one owner`;
+    return awake.length >= maxSessions ? `${maxSessions} sessions in all` : undefined;
+  }
+
+  /** Returns when one session less of the owner's takes room; each who waits sends one, so no more go than must. */
+  async #makeRoom(owner: string, refusal: () => GloveboxError): Promise<void> {
+    const { departures } = this.#options;
+    const oldest = departures.count(owner) < AT_ONCE ? this.#oldestIdle(owner) : undefined;
+    if (oldest) return await departures.add(oldest, this.#putAway(oldest));
+    const next = departures.next(owner);
+    if (!next) throw refusal();
+    await next;
+  }
+
+  /** One without live contexts if there is any: it loses nothing. */
+  #oldestIdle(owner: string): Session | undefined {
+    const { sessions, departures } = this.#options;
+    const idle = [...sessions()]
+      .filter((session) => session.owner === owner && session.uses === 0 && !session.atRest && !departures.has(session))
+      .sort(byLastUse);
+    return idle.find(({ contexts }) => contexts.names.length === 0) ?? idle[0];
+  }
+
+  /** @throws GloveboxError `engine_unavailable`: then it is no use to close sessions */
+  async #putAway(session: Session): Promise<void> {
+    const { hibernation, close } = this.#options;
+    try {
+      const outcome = hibernation.enabled ? await hibernation.rest(session, { force: true }) : 'nothing';
+      if (outcome !== 'nothing') return;
+    } catch (error) {
+      if (error instanceof GloveboxError && error.code === 'engine_unavailable') throw error;
+    }
+    if (session.uses === 0) await close(session, 'made room for another session');
+  }
+
+  /** When one of the owner's calls is likely to have ended; for one who has no sandbox, when another's may be gone. */
+  #retryAfterS(owner: string): number {
+    if (this.#options.memory.has(owner)) return this.#options.load.retryAfterS(owner);
+    const soonest = Math.min(...[...this.#options.sessions()].map(({ expiresAt }) => expiresAt.getTime()));
+    return Math.min(MOST_RETRY_AFTER_S, Math.max(1, Math.ceil((soonest - Date.now()) / 1000)));
+  }
+}
+
+function byLastUse(a: Session, b: Session): number {
+  return a.lastUsedAt.getTime() - b.lastUsedAt.getTime();
+}

@@ -1,0 +1,173 @@
+import { z } from 'zod';
+import { parseSandboxJson } from '../lib/sandbox-json.ts';
+import type { Download, DownloadListener } from './session.ts';
+
+interface PackageResult {
+  name: string;
+  requested: string;
+  status: 'installed' | 'already_satisfied' | 'failed' | 'not_attempted';
+  version?: string | undefined;
+  error?: string | undefined;
+  note?: string | undefined;
+}
+
+/** What the installer says of one requirement. */
+interface Reported extends PackageResult {
+  denied?: string | undefined;
+}
+
+const text = z.string().max(20_000);
+const packageSchema = z.object({
+  name: text,
+  requested: text,
+  status: z.enum(['installed', 'already_satisfied', 'failed', 'not_attempted']),
+  version: text.nullable(),
+  error: text.nullable(),
+  note: text.nullish(),
+  /** The limit of the sandbox that stands behind it; the installer of an older image says none. */
+  denied: text.nullish(),
+});
+/** A line of the installer in the sandbox (sandbox-image/runner/installer.py), which is hostile like all of it. */
+const message = z.union([
+  z.object({ phase: z.enum(['resolving', 'installing']), count: z.number().int().optional() }),
+  z.object({ log: text }),
+  z.object({ packages: z.array(packageSchema) }),
+]);
+
+const MAX_LINE = 1024 * 1024;
+const MAX_LOG = 8192;
+const MAX_PROBLEMS = 100;
+const MAX_NOTICES = 100;
+
+/** Makes progress and results of what the installer and the gateway say during one installation. */
+export class InstallLog implements DownloadListener {
+  readonly #requirements: readonly { readonly name: string; readonly requirement: string }[];
+  readonly #onProgress: (message: string) => void;
+  readonly #decoder = new TextDecoder();
+  readonly #problems = new Map<string, string>();
+  readonly #notices = new Map<string, string>();
+  #line = '';
+  #log = '';
+  /** What was last said of each requirement, by its text: before its end the installer tells of some at a time. */
+  readonly #reported = new Map<string, Reported | undefined>();
+
+  constructor(
+    requirements: readonly { readonly name: string; readonly requirement: string }[],
+    onProgress: (message: string) => void,
+  ) {
+    this.#requirements = requirements;
+    this.#onProgress = onProgress;
+    for (const { requirement } of requirements) this.#reported.set(requirement, undefined);
+  }
+
+  take(chunk: Buffer): void {
+    const lines = (this.#line + this.#decoder.decode(chunk, { stream: true })).split('\n');
+    this.#line = (lines.pop() ?? '').slice(0, MAX_LINE);
+    for (const line of lines) this.#takeLine(line);
+  }
+
+  onDownload({ file, bytes, total, cached }: Download): void {
+    const size = total === undefined ? formatBytes(bytes) : `${formatBytes(bytes)} of ${formatBytes(total)}`;
+    this.#onProgress(`downloading ${file}: ${size}${cached ? ' (cached)' : ''}`);
+  }
+
+  onProblem({ subject, message }: { subject: string; message: string }): void {
+    if (this.#problems.size < MAX_PROBLEMS) this.#problems.set(keyOf(subject), message);
+  }
+
+  onNotice({ subject, message }: { subject: string; message: string }): void {
+    if (this.#notices.size < MAX_NOTICES) this.#notices.set(keyOf(subject), message);
+  }
+
+  /** What the index says of projects that were installed. */
+  get notices(): string[] {
+    return [...this.#notices.values()];
+  }
+
+  /** One result for each requirement; `reason` is why those have none of which nothing was said. */
+  results(reason: string | undefined): PackageResult[] {
+    return this.#requirements.map(({ name, requirement }) => {
+      const said = this.#reported.get(requirement);
+      if (said && said.status !== 'not_attempted') return this.#explained(said, name, requirement);
+      const error = reason ?? 'The installer said nothing of it.';
+      return { name, requested: requirement, status: 'not_attempted', error };
+    });
+  }
+
+  /** The limit of the sandbox that packages failed by, if one stands behind it. */
+  get denied(): string | undefined {
+    return [...this.#reported.values()].find((said) => said?.denied !== undefined)?.denied;
+  }
+
+  text(): string {
+    return this.#log.trim().toWellFormed();
+  }
+
+  #explained(said: Reported, name: string, requested: string): PackageResult {
+    // The gateway knows more than the installer it answered: what was denied, and what the operator can do.
+    const error =
+      said.status === 'failed' ? (this.#problems.get(keyOf(name)) ?? this.#withReasons(said.error)) : undefined;
+    return {
+      name,
+      requested,
+      status: said.status,
+      ...(said.version ? { version: said.version } : {}),
+      ...(error ? { error } : {}),
+      ...(said.note ? { note: said.note } : {}),
+    };
+  }
+
+  /** The installer's words with what the gateway says of the packages in them, which others need. */
+  #withReasons(error: string | undefined): string | undefined {
+    if (error === undefined) return undefined;
+    const names = new Set(error.match(/\w(?:[\w.-]*\w)?/g)?.map(keyOf));
+    const reasons = [...this.#problems].flatMap(([key, message]) =>
+      names.has(key) && !error.includes(message) ? message : [],
+    );
+    return [error, ...reasons].join(' ');
+  }
+
+  #takeLine(line: string): void {
+    const parsed = message.safeParse(parseJson(line));
+    if (!parsed.success) {
+      this.#addToLog(line);
+    } else if ('phase' in parsed.data) {
+      const { phase, count } = parsed.data;
+      this.#onProgress(count === undefined ? phase : `${phase} ${count} packages`);
+    } else if ('log' in parsed.data) {
+      this.#addToLog(parsed.data.log);
+    } else {
+      for (const said of parsed.data.packages) this.#note(said);
+    }
+  }
+
+  /** Of nothing but what was asked for: who says it may be hostile. */
+  #note({ version, error, note, denied, ...said }: z.infer<typeof packageSchema>): void {
+    if (!this.#reported.has(said.requested)) return;
+    const known = {
+      ...{ version: version ?? undefined, error: error ?? undefined },
+      ...{ note: note ?? undefined, denied: denied ?? undefined },
+    };
+    this.#reported.set(said.requested, { ...said, ...known });
+  }
+
+  #addToLog(words: string): void {
+    this.#log = `${this.#log}${words.trimEnd()}\n`.slice(-MAX_LOG);
+  }
+}
+
+function parseJson(line: string): unknown {
+  try {
+    return parseSandboxJson(line);
+  } catch {
+    return undefined;
+  }
+}
+
+function keyOf(name: string): string {
+  return name.replace(/[-_.]+/g, '-').toLowerCase();
+}
+
+function formatBytes(bytes: number): string {
+  return bytes < 1_000_000 ? `${Math.ceil(bytes / 1000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}

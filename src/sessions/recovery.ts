@@ -1,0 +1,122 @@
+import { GloveboxError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { IncompatibleRunner } from '../protocol/greeting.ts';
+import type { ArchiveRecord } from '../archives/record.ts';
+import type { SandboxInfo } from '../sandbox/engine.ts';
+import { type Backend, openSandbox } from '../sandbox/start-sandbox.ts';
+import type { Instance } from './instance.ts';
+import { JobRecords } from './background-records.ts';
+import { type Manifest, Manifests } from './manifests.ts';
+import type { Remains } from './recover-session.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
+
+/** Each takes the engine some 100 ms, and a program that will not end a few seconds. */
+const ADOPTIONS_AT_ONCE = 8;
+
+export interface RecoveryOptions {
+  readonly backend: Backend;
+  readonly instance: Instance;
+  readonly manifests: Manifests;
+  readonly idleTtlS: number;
+  /** The sessions that there are archives of. At rest, an archive is all there is, whatever else is found. */
+  readonly archived: readonly Pick<ArchiveRecord, 'owner' | 'session_id' | 'at_rest'>[];
+  /** Takes over a session of an earlier run; one whose sandbox is gone begins anew in another. */
+  readonly adopt: (manifest: Manifest, sandbox: Sandbox | undefined, remains: Remains) => void;
+  /** Whether an attempt that failed has taken a session over already. */
+  readonly isAdopted: (manifest: Manifest) => boolean;
+  readonly log: Log;
+}
+
+/**
+ * Puts in order what earlier runs left on the engine. Sessions of this instance come back, those whose sandboxes still run with all
+ * that is in these; all else of this instance, and what dead instances of this state directory cannot come back to, is removed.
+ * Sandboxes of live instances, and those of other state directories, are left alone.
+ */
+export async function recover(options: RecoveryOptions): Promise<void> {
+  const byInstance = Map.groupBy(await options.backend.engine.list(), (sandbox) =>
+    options.instance.nameOf(sandbox.instance),
+  );
+  await recoverOwn(byInstance.get(options.instance.name) ?? [], options);
+  for (const [name, sandboxes] of byInstance) {
+    if (name === undefined || name === options.instance.name) continue;
+    await options.instance.ifDead(name, async (directory, ephemeral) => {
+      const kept = ephemeral ? new Set<string>() : liveKeys(new Manifests(directory), options.idleTtlS);
+      await removeAll(
+        sandboxes.filter((sandbox) => !kept.has(sandbox.key)),
+        options,
+      );
+    });
+  }
+}
+
+async function recoverOwn(sandboxes: SandboxInfo[], options: RecoveryOptions): Promise<void> {
+  const { instance, manifests, archived, log } = options;
+  const byKey = new Map(sandboxes.map((sandbox) => [sandbox.key, sandbox]));
+  const all = manifests.readAll();
+  const rests = ({ owner, session_id: id }: Manifest) =>
+    archived.some((record) => record.at_rest && record.owner === owner && record.session_id === id);
+  // The sandbox of a session at rest was not filled to the end, or was about to be removed.
+  const live = all.filter((manifest) => !rests(manifest) && !isExpired(manifest, options.idleTtlS));
+  for (const { key } of all.filter((manifest) => !live.includes(manifest))) manifests.remove(key);
+  JobRecords.sweep(instance.directory, [...live, ...archived]);
+  const waiting = live.values();
+  const work = async () => {
+    for (const manifest of waiting) {
+      if (options.isAdopted(manifest)) {
+        byKey.delete(manifest.key);
+        continue;
+      }
+      const isKept = await recoverSession(manifest, byKey.get(manifest.key), options);
+      if (isKept) byKey.delete(manifest.key);
+      const facts = { session: manifest.session_id, owner: manifest.owner };
+      log.info(isKept ? 'adopted a session' : 'adopted a session without its sandbox', facts);
+    }
+  };
+  const workers = await Promise.allSettled(Array.from({ length: ADOPTIONS_AT_ONCE }, work));
+  // An engine that does not answer now loses nobody's sandbox: the next attempt takes it over.
+  for (const worker of workers) if (worker.status === 'rejected') throw worker.reason;
+  await removeAll([...byKey.values()], options);
+}
+
+/** Whether its sandbox goes on; the session does in any case. */
+async function recoverSession(
+  manifest: Manifest,
+  info: SandboxInfo | undefined,
+  { backend, adopt, log }: RecoveryOptions,
+): Promise<boolean> {
+  const contexts = manifest.contexts ?? [];
+  const sandbox = info?.running ? openSandbox(backend, info) : undefined;
+  let sandboxLost: Remains['sandboxLost'] = 'sandbox_lost';
+  try {
+    if (sandbox) {
+      adopt(manifest, sandbox, { contexts, adopted: await sandbox.adopt() });
+      return true;
+    }
+  } catch (error) {
+    if (!(error instanceof GloveboxError && error.code === 'sandbox_lost')) throw error;
+    if (error instanceof IncompatibleRunner) sandboxLost = 'runner_incompatible';
+    log.warn('a sandbox could not be adopted', { session: manifest.session_id, owner: manifest.owner, error });
+  }
+  adopt(manifest, undefined, { contexts, sandboxLost });
+  return false;
+}
+
+async function removeAll(sandboxes: SandboxInfo[], { backend: { engine }, log }: RecoveryOptions): Promise<void> {
+  for (const { id, instance } of sandboxes) {
+    log.info('removing an orphaned sandbox', { sandbox: id.slice(0, 12), instance });
+    await engine.remove(id);
+  }
+}
+
+function liveKeys(manifests: Manifests, idleTtlS: number): Set<string> {
+  return new Set(
+    manifests
+      .readAll()
+      .filter((manifest) => !isExpired(manifest, idleTtlS))
+      .map((manifest) => manifest.key),
+  );
+}
+
+function isExpired({ last_used_at: lastUsed, busy_until: busy = lastUsed }: Manifest, idleTtlS: number): boolean {
+  return Math.max(Date.parse(lastUsed), Date.parse(busy)) + idleTtlS * 1000 <= Date.now();
+}

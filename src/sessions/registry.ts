@@ -1,0 +1,75 @@
+import { GloveboxError } from '../errors.ts';
+import type { Job } from './background-executions.ts';
+import type { Session } from './session.ts';
+import { unknownSession } from './names.ts';
+
+/** All sessions, by owner and id. */
+export class SessionBook {
+  readonly #sessions = new Map<string, Session>();
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  all(): Session[] {
+    return [...this.#sessions.values()];
+  }
+
+  of(owner: string): Session[] {
+    return this.all().filter((session) => session.owner === owner);
+  }
+
+  find(owner: string, id: string): Session | undefined {
+    return this.#sessions.get(keyOf(owner, id));
+  }
+
+  /** @throws GloveboxError `session_not_found` for an unknown, expired or another's session alike. */
+  get(owner: string, id: string): Session {
+    const session = this.find(owner, id);
+    if (!session) throw unknownSession(id);
+    return session;
+  }
+
+  /** @throws GloveboxError `invalid_input` when the owner has such a session */
+  checkFree(owner: string, id: string): void {
+    if (!this.find(owner, id)) return;
+    throw new GloveboxError('invalid_input', `There is a session ${JSON.stringify(id)} already.`, {
+      hint: 'Choose another name, or close that session first.',
+      restHint: 'Choose another name, or close that session first: DELETE /sessions/{id}.',
+    });
+  }
+
+  /** @throws GloveboxError `execution_not_found` for an unknown, forgotten or another's background execution alike */
+  findJob(owner: string, id: string): { readonly session: Session; readonly job: Job } {
+    for (const session of this.of(owner)) {
+      const job = session.jobs.get(id);
+      if (job) return { session, job };
+    }
+    throw new GloveboxError('execution_not_found', `Unknown background execution ${JSON.stringify(id.slice(0, 64))}.`);
+  }
+
+  /** Whether a session is in the book still: another one of that id may have been opened since it was closed. */
+  has(session: Session): boolean {
+    return this.find(session.owner, session.id) === session;
+  }
+
+  enter(session: Session): void {
+    this.#sessions.set(keyOf(session.owner, session.id), session);
+  }
+
+  remove(session: Session): void {
+    if (this.has(session)) this.#sessions.delete(keyOf(session.owner, session.id));
+  }
+
+  /** Empties the book; what was in it. */
+  clear(): Session[] {
+    const sessions = this.all();
+    this.#sessions.clear();
+    return sessions;
+  }
+}
+
+/** NUL is in no name, so no owner and id can be mistaken for another pair. */
+function keyOf(owner: string, id: string): string {
+  return `${owner}\0${id}`;
+}

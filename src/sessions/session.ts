@@ -1,0 +1,459 @@
+import { GloveboxError } from '../errors.ts';
+import type { AdoptedExecution } from '../protocol/greeting.ts';
+import type { ArchiveIdentity, ArchiveRecord } from '../archives/record.ts';
+import type { Archives } from '../archives/settings.ts';
+import { Contexts } from './contexts.ts';
+import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, Losable, SandboxReset } from '../execution/request.ts';
+import type { JobRecords } from './background-records.ts';
+import { type JobStatus, Jobs, statusOf } from './background-executions.ts';
+import { Limiter } from '../scheduling/limiter.ts';
+import { type Load, outcomeOf, patienceFor } from '../scheduling/execution-scheduler.ts';
+import { mergeResets } from '../execution/losses.ts';
+import { type FinishJob, type Remains, restoreSession } from './recover-session.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
+import { type CopiedArchive, changedBy, SessionArchive } from '../archives/checkpoints.ts';
+import { endUnbegun } from '../lib/deadline.ts';
+import { TransferPlaces } from '../scheduling/transfer-limiter.ts';
+import type { EnterOptions } from '../scheduling/wait-for-turn.ts';
+
+/** Calls of one session that may wait for a place. */
+const QUEUE_LIMIT = 32;
+const END_CONTEXT_MS = 10_000;
+/** Looks at a session's files at once, and lists of its packages. */
+const LOOKUPS = 4;
+/** Files that are on their way in or out of a session at once. */
+const TRANSFERS = 8;
+
+/** Hears what the package gateway does for a session. */
+export interface DownloadListener {
+  /** Tells how far one file has come. */
+  onDownload(download: Download): void;
+  /** Tells what an installer was refused or could not get, in one sentence for people. */
+  onProblem(problem: { readonly subject: string; readonly message: string }): void;
+  /** Tells what an index says of a project that is being installed, in one sentence for people. */
+  onNotice(notice: { readonly subject: string; readonly message: string }): void;
+}
+
+export interface Download {
+  readonly file: string;
+  readonly bytes: number;
+  readonly total?: number;
+  readonly cached: boolean;
+}
+
+/** A session as its owner sees it. Times are ISO 8601. */
+export interface SessionSummary {
+  session_id: string;
+  /** A hibernated one has no sandbox until it is used again. */
+  state: 'active' | 'hibernated';
+  created_at: string;
+  last_used_at: string;
+  expires_at: string;
+  /** Executions under way. */
+  running: number;
+  /** Names of its live contexts. */
+  contexts: string[];
+}
+
+export interface JobSummary {
+  execution_id: string;
+  started_at: string;
+  status: JobStatus;
+  /** Whether it has yet to end, be it that it waits for its turn. */
+  running: boolean;
+}
+
+export interface SessionIdentity {
+  readonly id: string;
+  readonly owner: string;
+  readonly createdAt: Date;
+}
+
+/** What a session needs of those that keep sandboxes and manifests. */
+export interface SessionHost {
+  archives(): Archives;
+  /** A sandbox that is this session's from now on; its manifest is written. */
+  claim(session: Session): Promise<Sandbox>;
+  /** Forgets a sandbox that is gone. */
+  disown(sandbox: Sandbox): void;
+  /** Waits for a place among the executions of all sessions. */
+  enter: Load['enter'];
+  /** Takes note of an execution that has ended. */
+  count: Load['count'];
+  /** Notes what has changed of a session, for the next control plane. */
+  note(session: Session): void;
+  /** Where the background executions of a session are noted. */
+  recordsOf(session: SessionIdentity): JobRecords;
+}
+
+/** A handle that its owner holds: one sandbox at a time, and the files in it. */
+export class Session implements SessionIdentity {
+  readonly id: string;
+  readonly owner: string;
+  readonly createdAt: Date;
+  lastUsedAt: Date;
+  expiresAt: Date;
+  /** From when on its lifetime counts: it begins anew when the session comes back from its archive. */
+  wokenAt: Date;
+  /** When the manifest was last written. */
+  recordedAt = 0;
+  /** Names the manifest of a sandbox that was gone when this control plane started. */
+  formerKey: string | undefined;
+  /** Calls that hold the session open. */
+  uses = 0;
+  /** Packages are installed by one call at a time. */
+  readonly installs = new Limiter(1, QUEUE_LIMIT);
+  readonly contexts = new Contexts();
+  readonly jobs: Jobs;
+  readonly records: JobRecords;
+  readonly #archive: SessionArchive;
+  readonly #downloadListeners = new Set<DownloadListener>();
+  readonly #host: SessionHost;
+  readonly #limiter: Limiter;
+  /** Apart, so that a session can be looked at while all places are taken. */
+  readonly #lookups = new Limiter(LOOKUPS, QUEUE_LIMIT);
+  readonly #transfers = new TransferPlaces(TRANSFERS, QUEUE_LIMIT);
+  #sandbox: Promise<Sandbox> | undefined;
+  #closed = false;
+  /** What a replaced sandbox lost, for the next result to tell. */
+  #reset: SandboxReset | undefined;
+  /** What was lost with each that is gone. */
+  readonly #losses = new WeakMap<Sandbox, Pick<SandboxReset, 'lost' | 'restored_from'>>();
+
+  /** @param from what there is of it already */
+  constructor(
+    identity: SessionIdentity,
+    host: SessionHost,
+    concurrency: number,
+    { sandbox, record }: { readonly sandbox?: Sandbox; readonly record?: ArchiveRecord | undefined } = {},
+  ) {
+    this.id = identity.id;
+    this.owner = identity.owner;
+    this.createdAt = identity.createdAt;
+    this.lastUsedAt = identity.createdAt;
+    this.expiresAt = identity.createdAt;
+    this.wokenAt = identity.createdAt;
+    this.#host = host;
+    this.records = host.recordsOf(identity);
+    this.jobs = new Jobs({ records: this.records, onChange: () => host.note(this) });
+    this.#limiter = new Limiter(concurrency, QUEUE_LIMIT);
+    this.#sandbox = sandbox && Promise.resolve(sandbox);
+    this.#archive = new SessionArchive(this, host.archives(), record);
+    if (sandbox) this.#archive.watch(sandbox);
+  }
+
+  /** Whether its archive is all there is of it. */
+  get atRest(): boolean {
+    return !this.#sandbox && this.#archive.record?.at_rest === true;
+  }
+
+  /** Whether executions are under way. */
+  get isBusy(): boolean {
+    return this.#limiter.running > 0;
+  }
+
+  /** Its archive as it is now. */
+  get record(): ArchiveRecord | undefined {
+    return this.#archive.record;
+  }
+
+  /** Takes over what an earlier control plane left; the next result tells what was lost of it. */
+  restore(remains: Remains, finish: FinishJob): void {
+    const reset = restoreSession(this, remains, finish);
+    this.#reset = reset && remains.sandboxLost ? { ...reset, ...this.#archive.settleLoss(reset.lost) } : reset;
+  }
+
+  /** Gets the sandbox ready. @throws GloveboxError when there can be none now. */
+  async open(): Promise<void> {
+    await this.#current();
+  }
+
+  /**
+   * Runs one program in the session's sandbox, in a new one if that is gone.
+   * @throws GloveboxError when it cannot be run at all; `session_busy` when too many wait before it,
+   * `capacity_exceeded` when its turn does not come in time.
+   */
+  async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
+    const places = await this.#enter(request, options).catch((error: unknown) => {
+      if (options.signal.aborted) return undefined;
+      throw error;
+    });
+    if (!places) return endUnbegun(options.signal);
+    using _places = places;
+    options.onBegin?.();
+    const started = performance.now();
+    const end = await this.#executeOnce(request, options).catch((error: unknown) => {
+      if (!(error instanceof GloveboxError) || error.code !== 'sandbox_lost') throw error;
+      // Nothing of this program has run, so it may run in the sandbox's successor.
+      return this.#executeOnce(request, options);
+    });
+    this.#host.count(request, { status: outcomeOf(end, options.signal) }, performance.now() - started);
+    return end;
+  }
+
+  /** Follows a background execution of an earlier control plane to its end. It runs already, so it waits for no place. */
+  async resume(
+    execution: AdoptedExecution,
+    request: ExecutionRequest,
+    options: Pick<ExecutionOptions, 'timeoutMs' | 'signal'>,
+  ): Promise<ExecutionEnd> {
+    const places = this.#enter(request, options).catch(() => undefined);
+    const started = performance.now();
+    try {
+      const end = await this.#inSandbox(request, (sandbox) => sandbox.resume(execution, request, options));
+      this.#host.count(request, end, performance.now() - started);
+      return end;
+    } finally {
+      void places.then((entered) => entered?.[Symbol.dispose]());
+    }
+  }
+
+  /** Ends a context after the calls that wait for it; one that is not there is a success. */
+  async endContext(name: string, signal: AbortSignal): Promise<void> {
+    if (!this.contexts.has(name)) return;
+    const options = { timeoutMs: END_CONTEXT_MS, signal, onOutput: () => {} };
+    using _turn = await this.contexts.enter(name, { signal, patienceMs: patienceFor(options) });
+    await this.execute({ code: '', end_context: name }, options);
+  }
+
+  /** Its background executions, the newest last. */
+  listJobs(): JobSummary[] {
+    return this.jobs.list().map((job) => ({
+      execution_id: job.id,
+      started_at: job.startedAt.toISOString(),
+      status: statusOf(job),
+      running: !job.outcome,
+    }));
+  }
+
+  /** Lets a listener hear what is downloaded for this session, until disposed of. */
+  listenToDownloads(listener: DownloadListener): Disposable {
+    this.#downloadListeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#downloadListeners.delete(listener) };
+  }
+
+  /** Tells the listeners what the package gateway does for this session. */
+  readonly downloads: DownloadListener = {
+    onDownload: (download) => {
+      for (const listener of this.#downloadListeners) listener.onDownload(download);
+    },
+    onProblem: (problem) => {
+      for (const listener of this.#downloadListeners) listener.onProblem(problem);
+    },
+    onNotice: (notice) => {
+      for (const listener of this.#downloadListeners) listener.onNotice(notice);
+    },
+  };
+
+  /** Has the next result say what was lost. */
+  tell(reset: SandboxReset): void {
+    this.#reset = reset;
+  }
+
+  /** Fills a sandbox that is new to it with what was kept. @throws GloveboxError when that cannot be done now */
+  async fill(sandbox: Sandbox): Promise<void> {
+    const reset = await this.#archive.restore(sandbox);
+    if (reset && (!this.#reset || reset.reason === 'archive_broken')) this.#reset = reset;
+  }
+
+  /**
+   * Archives it and removes its sandbox, unless it is used meanwhile.
+   * @param force even if something is lost by that, of which its next result will tell
+   * @returns whether it rests now, was used or closed meanwhile, has what could not be read, or nothing that could be kept
+   * @throws GloveboxError when it cannot be archived; it stays awake
+   */
+  async hibernate({ force }: { readonly force: boolean }): Promise<'rests' | 'used' | 'unreadable' | 'nothing'> {
+    const claim = this.#sandbox;
+    const sandbox = await claim?.catch(() => undefined);
+    if (this.#closed) return 'used';
+    if (!sandbox) return this.atRest ? 'rests' : 'nothing';
+    const { lastUsedAt } = this;
+    const saved = await this.#archive.saveWhole(sandbox).catch((error: unknown) => {
+      // Something took its container away: what there is of it is the last checkpoint.
+      if (sandbox.lost) this.#forget(sandbox);
+      if (this.#closed) return undefined;
+      throw error;
+    });
+    if (!saved) return 'used';
+    const { unreadable } = saved;
+    const wasUsed = this.#closed || this.uses > 0 || this.lastUsedAt !== lastUsedAt || this.#sandbox !== claim;
+    if (wasUsed) return 'used';
+    if (unreadable > 0 && !force) return 'unreadable';
+    const losses: [Losable, boolean][] = [
+      ['files', unreadable > 0],
+      ['contexts', this.contexts.loseAll()],
+    ];
+    this.#archive.rest(losses.flatMap(([what, isLost]) => (isLost ? [what] : [])));
+    this.#sandbox = undefined;
+    await this.#giveUp(sandbox);
+    return 'rests';
+  }
+
+  /** Makes another archive of what it is now, without waking it. */
+  async copyTo(identity: ArchiveIdentity, signal: AbortSignal): Promise<CopiedArchive> {
+    this.uses += 1;
+    try {
+      const sandbox = await this.#sandbox?.catch(() => undefined);
+      return await this.#archive.copyTo(identity, sandbox?.lost ? undefined : sandbox, signal);
+    } finally {
+      this.uses -= 1;
+    }
+  }
+
+  /** Removes the sandbox and all that is in it, and what was kept. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.jobs.abandon();
+    this.jobs.cancelAll();
+    this.records.removeAll();
+    const sandbox = await this.#sandbox?.catch(() => undefined);
+    await this.#archive.discard();
+    if (!sandbox) return;
+    await this.#giveUp(sandbox);
+  }
+
+  /** Lets go of the sandbox without removing it, for the next control plane to adopt. */
+  async abandon(): Promise<void> {
+    this.#closed = true;
+    this.jobs.abandon();
+    const sandbox = await this.#sandbox?.catch(() => undefined);
+    await this.#archive.abandon();
+    sandbox?.abandon();
+  }
+
+  summarize(): SessionSummary {
+    return {
+      session_id: this.id,
+      state: this.atRest ? 'hibernated' : 'active',
+      created_at: this.createdAt.toISOString(),
+      last_used_at: this.lastUsedAt.toISOString(),
+      expires_at: this.expiresAt.toISOString(),
+      running: this.#limiter.running,
+      contexts: this.contexts.names,
+    };
+  }
+
+  /** The key of the sandbox that the session has, if it has one now. */
+  async sandboxKey(): Promise<string | undefined> {
+    return (await this.#sandbox?.catch(() => undefined))?.key;
+  }
+
+  /**
+   * First the context's turn, then one of the session's places, then one that all sessions share:
+   * who waits for the one does not hold those after it. Patience is for all three together.
+   */
+  async #enter(
+    request: ExecutionRequest,
+    options: Pick<ExecutionOptions, 'timeoutMs' | 'signal' | 'onWait' | 'transfer'>,
+  ): Promise<Disposable> {
+    const { kind, context } = request;
+    const { transfer } = options;
+    const limiter = kind === 'files' || kind === 'packages' ? this.#lookups : this.#limiter;
+    const deadline = performance.now() + patienceFor(options);
+    const waiting = (what: string): EnterOptions => ({
+      signal: options.signal,
+      patienceMs: deadline - performance.now(),
+      onWait: (ahead) => options.onWait?.(`Waiting for ${what}; ${ahead} of your calls are ahead.`),
+    });
+    using stack = new DisposableStack();
+    if (context !== undefined) stack.use(await this.contexts.enter(context, waiting(`the context ${context}`)));
+    const place = waiting('a place in this session');
+    stack.use(await (transfer ? this.#transfers.enter(transfer, place) : limiter.enter(place)));
+    stack.use(await this.#host.enter(this.owner, request, waiting('a place to run')));
+    return stack.move();
+  }
+
+  /**
+   * Adds what is to be told of the session to the end of an execution.
+   * @param loss of processes in a sandbox that lives on, by this execution or before it, that nobody was told of
+   */
+  #settle(request: ExecutionRequest, end: ExecutionEnd, loss: SandboxReset | undefined): ExecutionEnd {
+    const before = this.contexts.names.join();
+    // What was lost before it began is no part of its own end: its context is a new one.
+    if (loss && !end.reset) this.#reset = mergeResets(this.#reset, this.contexts.settleReset(loss));
+    const settled = this.contexts.settle(request, end);
+    if (this.contexts.names.join() !== before) this.#host.note(this);
+    const reset = end.reset && settled.reset ? mergeResets(this.#reset, settled.reset) : (this.#reset ?? settled.reset);
+    if (isHeard(request, end)) {
+      this.#reset = undefined;
+      this.#archive.forgetLoss();
+    } else if (loss) this.#reset = reset;
+    // Its result is not what a caller sees next: what was lost is for that to tell.
+    if (request.background) return settled;
+    return reset ? { ...settled, reset } : settled;
+  }
+
+  async #executeOnce(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
+    return await this.#inSandbox(request, (sandbox) => sandbox.execute(request, options));
+  }
+
+  async #inSandbox(request: ExecutionRequest, use: (sandbox: Sandbox) => Promise<ExecutionEnd>): Promise<ExecutionEnd> {
+    const sandbox = await this.#current();
+    let end: ExecutionEnd | undefined;
+    try {
+      this.#archive.note(sandbox, request);
+      end = await use(sandbox);
+      if (end.reset && sandbox.lost) end = { ...end, reset: this.#lossOf(sandbox, request, end, end.reset) };
+    } finally {
+      if (sandbox.lost) this.#forget(sandbox);
+      // An end that was not heard of may have changed anything.
+      else if (!this.#closed) this.#archive.note(sandbox, request, end ?? { status: 'crashed', exitCode: null });
+    }
+    return this.#settle(request, end, sandbox.lost ? undefined : sandbox.takeLoss());
+  }
+
+  /** What an execution that ended with its sandbox is to tell: the last checkpoint comes back, what it did itself is gone. */
+  #lossOf(
+    sandbox: Sandbox,
+    request: ExecutionRequest,
+    end: ExecutionEnd,
+    { reason, lost }: SandboxReset,
+  ): SandboxReset {
+    const loss = this.#forget(sandbox);
+    const own = changedBy(request, end);
+    return { reason, ...loss, lost: lost.filter((what) => loss.lost.includes(what) || own.includes(what)) };
+  }
+
+  async #current(): Promise<Sandbox> {
+    if (this.#closed) throw new GloveboxError('session_not_found', `The session ${this.id} was closed.`);
+    this.#sandbox ??= this.#host.claim(this);
+    const claim = this.#sandbox;
+    try {
+      return await claim;
+    } catch (error) {
+      if (this.#sandbox === claim) this.#sandbox = undefined;
+      throw error;
+    }
+  }
+
+  /** It is this session's no more, even while an engine that is down has yet to remove it. */
+  async #giveUp(sandbox: Sandbox): Promise<void> {
+    try {
+      await sandbox.remove();
+    } finally {
+      this.#host.disown(sandbox);
+    }
+  }
+
+  /** Once for each that is gone: several executions may find out. */
+  #forget(sandbox: Sandbox): Pick<SandboxReset, 'lost' | 'restored_from'> {
+    const known = this.#losses.get(sandbox);
+    if (known) return known;
+    this.#sandbox = undefined;
+    const lost: readonly Losable[] = this.contexts.loseAll() ? ['contexts'] : [];
+    const loss = this.#archive.settleLoss(['files', ...lost, 'packages', 'background']);
+    this.#losses.set(sandbox, loss);
+    this.#reset = mergeResets(this.#reset, { reason: 'sandbox_lost', ...loss });
+    this.#host.disown(sandbox);
+    return loss;
+  }
+}
+
+/**
+ * Whether what an end tells is surely heard: who has cancelled may hear nothing, and not every caller of a file
+ * operation tells it, nor does the end of a context; a background execution's result may be asked for much later.
+ */
+function isHeard({ kind, context, end_context: ended, background }: ExecutionRequest, end: ExecutionEnd): boolean {
+  const endsContext = ended !== undefined && context === undefined;
+  return kind !== 'files' && !endsContext && !background && end.status !== 'cancelled';
+}

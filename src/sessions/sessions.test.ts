@@ -1,0 +1,140 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createLog } from '../log.ts';
+import { Archives } from '../archives/settings.ts';
+import { JobRecords } from './background-records.ts';
+import { Load } from '../scheduling/execution-scheduler.ts';
+import { Manifests } from './manifests.ts';
+import { MemoryQuota } from '../scheduling/memory-quota.ts';
+import type { Pool } from '../sandbox/pool.ts';
+import { Sessions } from './sessions.ts';
+
+const CALLER = { owner: 'alice', fallback: 'new' } as const;
+const MEMORY_MB = 256;
+const FULL = { code: 'capacity_exceeded' };
+
+let directory: string;
+let sessions: Sessions;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'glovebox-sessions-'));
+});
+afterEach(async () => {
+  await sessions.shutdown('keep');
+  rmSync(directory, { recursive: true });
+});
+
+/** Sessions that never hibernate, over sandboxes of which nothing is real; those are removed when `removed` settles. */
+function openSessions({
+  maxSessionsPerOwner = 10,
+  sandboxes = 10,
+  ready = Promise.resolve(),
+  removed = Promise.resolve(),
+}: {
+  maxSessionsPerOwner?: number;
+  sandboxes?: number;
+  ready?: Promise<void>;
+  removed?: Promise<void>;
+}) {
+  const limits = {
+    ...{ maxSessions: 100, maxSessionsPerOwner, maxHibernatedPerOwner: 100, concurrency: 4, diskMb: 1, archiveMb: 1 },
+    ...{ idleTtlS: 60, maxLifetimeS: 60, hibernateAfterS: 0, archiveTtlS: 60, checkpointAfterS: 0 },
+  };
+  const log = createLog('error');
+  const memory = new MemoryQuota({ memoryMb: MEMORY_MB, maxMemoryMb: sandboxes * MEMORY_MB });
+  let taken = 0;
+  const take = async (owner: string) => {
+    memory.claim(owner, 'new');
+    taken += 1;
+    return { key: String(taken).padStart(20, '0'), lost: false, remove: () => removed, abandon: async () => {} };
+  };
+  const pool = { take, holdRefill: () => ({ [Symbol.dispose]() {} }) } as unknown as Pool;
+  sessions = new Sessions({
+    limits,
+    memory,
+    log,
+    manifests: new Manifests(join(directory, 'manifests')),
+    archives: new Archives(directory, limits, log),
+    load: new Load({ places: 10, placesPerOwner: 10, waitingPerOwner: 10 }),
+    prepare: () => ready.then(() => pool),
+    recordsOf: ({ owner, id }) => new JobRecords(directory, owner, id),
+    finishJob: async () => ({}),
+  });
+  return { taken: () => taken };
+}
+
+const open = (name: string, signal?: AbortSignal) => sessions.lease(CALLER, name, signal ? { signal } : {});
+
+describe('a cap', () => {
+  test('two calls that come at once are both let past the last place', async () => {
+    openSessions({ maxSessionsPerOwner: 1 });
+    const [first, second] = await Promise.allSettled([open('one'), open('two')]);
+    expect(first.status).toBe('fulfilled');
+    expect(second).toMatchObject({ status: 'rejected', reason: FULL });
+    expect(sessions.count).toBe(1);
+  });
+
+  test('two calls that come at once take the same memory, and the second is refused although a session is idle', async () => {
+    openSessions({ sandboxes: 3 });
+    const held = await open('busy');
+    for (const name of ['idle', 'old']) (await open(name))[Symbol.dispose]();
+    await Promise.all([open('one'), open('two')]);
+    expect(sessions.list('alice').map(({ session_id: id }) => id)).toEqual(['busy', 'one', 'two']);
+    held[Symbol.dispose]();
+  });
+
+  test('a call is refused while a session that makes room is being removed', async () => {
+    const removed = Promise.withResolvers<void>();
+    openSessions({ sandboxes: 1, removed: removed.promise });
+    (await open('one'))[Symbol.dispose]();
+    const closed = sessions.close('alice', 'one');
+    const opened = open('two');
+    removed.resolve();
+    await closed;
+    expect((await opened).session.id).toBe('two');
+  });
+
+  test('a session in use makes no room', async () => {
+    openSessions({ sandboxes: 1 });
+    (await open('one'))[Symbol.dispose]();
+    using _held = sessions.hold('alice', 'one');
+    await expect(open('two')).rejects.toMatchObject(FULL);
+  });
+});
+
+test('closing a session twice closes the one that has its name by then', async () => {
+  const removed = Promise.withResolvers<void>();
+  openSessions({ removed: removed.promise });
+  const first = await open('one');
+  const closed = sessions.close('alice', 'one');
+  const second = await open('one');
+  first[Symbol.dispose]();
+  removed.resolve();
+  await closed;
+  expect(sessions.get('alice', 'one')).toBe(second.session);
+});
+
+describe('a call that waits', () => {
+  test('starts a sandbox after the server has stopped', async () => {
+    const ready = Promise.withResolvers<void>();
+    const { taken } = openSessions({ ready: ready.promise });
+    const opened = open('one');
+    await sessions.shutdown('remove');
+    ready.resolve();
+    await expect(opened).rejects.toMatchObject({ code: 'engine_unavailable' });
+    expect(taken()).toBe(0);
+  });
+
+  test('opens a session after its caller has left', async () => {
+    const ready = Promise.withResolvers<void>();
+    openSessions({ ready: ready.promise });
+    const caller = new AbortController();
+    const opened = open('one', caller.signal);
+    caller.abort(new Error('left'));
+    ready.resolve();
+    await expect(opened).rejects.toThrow('left');
+    expect(sessions.count).toBe(0);
+  });
+});

@@ -1,0 +1,411 @@
+import { serverStopping } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { ArchiveRecord } from '../archives/record.ts';
+import type { Archives } from '../archives/settings.ts';
+import type { Caller } from './caller.ts';
+import { Departures } from './releasing.ts';
+import { Hibernation } from './hibernation.ts';
+import type { JobRecords } from './background-records.ts';
+import type { Job } from './background-executions.ts';
+import { Limiter } from '../scheduling/limiter.ts';
+import type { Load } from '../scheduling/execution-scheduler.ts';
+import type { Manifest } from './manifests.ts';
+import type { Waiting } from '../lib/single-flight.ts';
+import type { Pool } from '../sandbox/pool.ts';
+import type { FinishJob, Remains } from './recover-session.ts';
+import { Room, type RoomLimits } from './capacity.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
+import { SandboxClaims, type SandboxClaimsOptions } from './sandbox-owners.ts';
+import { Session, type SessionHost, type SessionIdentity, type SessionSummary } from './session.ts';
+import { SessionBook } from './registry.ts';
+import { checkName, checkNewId, DEFAULT_NAME, mintHandle } from './names.ts';
+import { Snapshots } from './snapshots.ts';
+
+export type { Session, SessionSummary } from './session.ts';
+
+const SWEEP_MS = 1000;
+/** An engine that has hundreds to remove at once answers nobody in time. */
+const CLOSED_AT_ONCE = 16;
+/** How far a manifest's time of last use may be behind: a write for each call would be a good part of a call. */
+const RECORD_EVERY_MS = 10_000;
+/** After its caller's connection ended, an unused session lives for at most this part of its idle time. */
+const DISCONNECTED_PART = 1 / 6;
+
+export interface SessionLimits extends RoomLimits {
+  readonly idleTtlS: number;
+  readonly maxLifetimeS: number;
+  readonly concurrency: number;
+}
+
+export interface SessionsOptions extends SandboxClaimsOptions {
+  readonly limits: SessionLimits;
+  readonly archives: Archives;
+  /** The executions of all sessions. */
+  readonly load: Load;
+  /** Gets the engine ready, once, and answers with the pool of its sandboxes. */
+  readonly prepare: (waiting?: Waiting) => Promise<Pool>;
+  /** Where the background executions of a session are noted. */
+  readonly recordsOf: (session: SessionIdentity) => JobRecords;
+  /** Makes the output of a background execution that an earlier run began. */
+  readonly finishJob: FinishJob;
+  readonly log: Log;
+}
+
+/** A session held open for one call; it does not expire before the lease is disposed of. */
+export interface Lease extends Disposable {
+  readonly session: Session;
+  readonly created: boolean;
+}
+
+/** Opens, finds, owns, expires, limits and closes sessions. */
+export class Sessions {
+  readonly snapshots: Snapshots;
+  readonly #options: SessionsOptions;
+  readonly #hibernation: Hibernation;
+  readonly #room: Room;
+  readonly #departures = new Departures();
+  readonly #claims: SandboxClaims;
+  readonly #book = new SessionBook();
+  readonly #sweep: NodeJS.Timeout;
+  /** Sessions that are being closed because their time is over. */
+  #expiring = 0;
+  #ended = false;
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+    const { limits, memory, load, archives, log } = options;
+    this.#claims = new SandboxClaims(options);
+    this.#hibernation = new Hibernation(archives, this.#departures, log);
+    this.#room = new Room({
+      limits,
+      memory,
+      load,
+      hibernation: this.#hibernation,
+      departures: this.#departures,
+      sessions: () => this.#book.all(),
+      close: (session, why) => this.#closeLogged(session, why),
+    });
+    this.snapshots = new Snapshots(this, archives.store);
+    this.#sweep = setInterval(() => this.#expire(), SWEEP_MS);
+    this.#sweep.unref();
+  }
+
+  /** Sessions there are, of all owners. */
+  get count(): number {
+    return this.#book.size;
+  }
+
+  /**
+   * Opens a session, of that name or with a new handle; the one of that name if it exists.
+   * @throws GloveboxError `invalid_input` for no name, `capacity_exceeded`, or what the engine says
+   */
+  async create(owner: string, name?: string): Promise<{ session: SessionSummary; created: boolean }> {
+    if (name !== undefined) checkName(name);
+    using lease = await this.#lease(owner, name ?? mintHandle(), { mint: name === undefined });
+    return { session: lease.session.summarize(), created: lease.created };
+  }
+
+  list(owner: string): SessionSummary[] {
+    return this.#book.of(owner).map((session) => session.summarize());
+  }
+
+  /** @throws GloveboxError `session_not_found` for an unknown, expired or another's session alike. */
+  get(owner: string, id: string): Session {
+    return this.#book.get(owner, id);
+  }
+
+  /** @throws GloveboxError `session_not_found` as `get` does. */
+  describe(owner: string, id: string): SessionSummary {
+    return this.get(owner, id).summarize();
+  }
+
+  /** Closes a session and removes all that is in it. @throws GloveboxError `session_not_found` as `get` does. */
+  async close(owner: string, id: string): Promise<void> {
+    await this.#close(this.get(owner, id));
+  }
+
+  /**
+   * The session that a call means: its argument, else the header, else the one bound to its connection,
+   * else the caller's fallback. Opens it if need be.
+   * @throws GloveboxError `session_not_found`, `invalid_input`, `capacity_exceeded`, or what the engine says.
+   */
+  async lease(caller: Caller, argument?: string, waiting: Waiting = {}): Promise<Lease> {
+    const named = argument ?? caller.sessionHeader;
+    const bound = caller.binding?.sessionId;
+    const lease = await (named !== undefined
+      ? this.#lease(caller.owner, named, waiting)
+      : bound !== undefined && this.has(caller.owner, bound)
+        ? this.#lease(caller.owner, bound, waiting)
+        : caller.fallback === 'owner'
+          ? this.#lease(caller.owner, DEFAULT_NAME, waiting)
+          : this.#lease(caller.owner, mintHandle(), { ...waiting, mint: true }));
+    if (caller.binding && (bound === undefined || named === undefined)) caller.binding.sessionId = lease.session.id;
+    return lease;
+  }
+
+  /**
+   * A session that is held open as it is: one at rest is not woken.
+   * @throws GloveboxError `session_not_found` as `get` does
+   */
+  hold(owner: string, id: string): Lease {
+    const session = this.get(owner, id);
+    session.uses += 1;
+    return this.#hold(session, false);
+  }
+
+  /**
+   * A background execution of one of the owner's sessions, which is held open and awake.
+   * @throws GloveboxError `execution_not_found` for an unknown, forgotten or another's one alike; as `lease` does
+   */
+  async leaseJob(owner: string, id: string, waiting: Waiting = {}): Promise<Lease & { readonly job: Job }> {
+    const { session, job } = this.#book.findJob(owner, id);
+    const lease = session.atRest ? await this.#lease(owner, session.id, waiting) : this.hold(owner, session.id);
+    return { ...lease, job };
+  }
+
+  /** Says that the connection which used a session has ended: its idle time is cut short, unless it is used again. */
+  disconnected(owner: string, id: string): void {
+    const session = this.#book.find(owner, id);
+    if (!session || session.uses > 0 || session.atRest) return;
+    const cut = Date.now() + this.#options.limits.idleTtlS * 1000 * DISCONNECTED_PART;
+    session.expiresAt = new Date(Math.min(session.expiresAt.getTime(), cut));
+  }
+
+  has(owner: string, id: string): boolean {
+    return this.#book.find(owner, id) !== undefined;
+  }
+
+  /** Takes over a session of an earlier run of this instance, with its sandbox if that still runs. */
+  adopt(manifest: Manifest, sandbox: Sandbox | undefined, remains: Remains): void {
+    const identity = { id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) };
+    const record = this.#options.archives.find(identity.owner, identity.id);
+    const from = { record, ...(sandbox ? { sandbox } : {}) };
+    const session = new Session(identity, this.#host, this.#options.limits.concurrency, from);
+    if (sandbox) this.#claims.adopt(session, sandbox);
+    else session.formerKey = manifest.key;
+    session.wokenAt = new Date(manifest.woken_at ?? manifest.created_at);
+    this.#book.enter(session);
+    session.restore(remains, this.#options.finishJob);
+    this.#touch(session, new Date(manifest.last_used_at));
+    for (const { outcome, ended } of session.jobs.list()) {
+      if (outcome) continue;
+      const held = this.#hold(session, false);
+      session.uses += 1;
+      void ended.then(() => held[Symbol.dispose]());
+    }
+  }
+
+  /** Enters a session in the books that is nothing but an archive. @throws GloveboxError when there is one of that id */
+  adoptArchive(record: ArchiveRecord): SessionSummary {
+    const identity = { id: record.session_id, owner: record.owner, createdAt: new Date(record.created_at) };
+    this.#book.checkFree(identity.owner, identity.id);
+    const session = new Session(identity, this.#host, this.#options.limits.concurrency, { record });
+    session.lastUsedAt = new Date(record.saved_at);
+    session.expiresAt = this.#options.archives.expiryOf(record);
+    this.#book.enter(session);
+    return session.summarize();
+  }
+
+  /** Brings back what is left of sessions of an earlier run that have no sandbox any more. */
+  async adoptArchives(): Promise<void> {
+    const { archives, log } = this.#options;
+    for (const record of archives.store.records) {
+      if (record.kind !== 'session' || this.has(record.owner, record.session_id)) continue;
+      const { session_id: session, owner, saved_at } = record;
+      const ended = Date.parse(saved_at) + this.#options.limits.idleTtlS * 1000 <= Date.now();
+      if (!record.at_rest && !archives.hibernates && ended) {
+        await archives.store.remove(record.id);
+        continue;
+      }
+      if (!record.at_rest) archives.store.update(record.id, { at_rest: true });
+      this.adoptArchive(archives.store.get(record.id) ?? record);
+      // Of those that ended before it came to rest, the results are still there.
+      this.#book.find(owner, session)?.restore({ contexts: [] }, this.#options.finishJob);
+      log.info('a session came back as an archive', { session, owner });
+      if (record.at_rest) continue;
+      const lost = ['files', 'contexts', 'background'] as const;
+      this.#book.find(owner, session)?.tell({ reason: 'sandbox_lost', lost, restored_from: saved_at });
+    }
+  }
+
+  /** The id of a session that is to be made. @throws GloveboxError `invalid_input` for no name, or one that is taken */
+  nameNew(owner: string, name: string | undefined): string {
+    if (name === undefined) return mintHandle();
+    checkName(name);
+    this.#book.checkFree(owner, name);
+    return name;
+  }
+
+  /** @throws GloveboxError `invalid_input` when the owner has such a session */
+  checkFree(owner: string, id: string): void {
+    this.#book.checkFree(owner, id);
+  }
+
+  /**
+   * Ends all sessions: removes them, or leaves their sandboxes for the next run to adopt. Archives stay.
+   * @param onEnded hears how many are left after each one
+   */
+  async shutdown(mode: 'remove' | 'keep', onEnded: (left: number) => void = () => {}): Promise<void> {
+    clearInterval(this.#sweep);
+    this.#ended = true;
+    const sessions = this.#book.clear();
+    const places = new Limiter(mode === 'remove' ? CLOSED_AT_ONCE : sessions.length, Number.POSITIVE_INFINITY);
+    let left = sessions.length;
+    await Promise.all(
+      sessions.map(async (session) => {
+        using _place = await places.enter();
+        await this.#end(session, mode);
+        left -= 1;
+        onEnded(left);
+      }),
+    );
+  }
+
+  async #end(session: Session, mode: 'remove' | 'keep'): Promise<void> {
+    if (mode === 'remove' && !session.atRest) return await session.close().catch(() => {});
+    const key = await session.sandboxKey();
+    if (key) this.#claims.write(session, key);
+    await session.abandon();
+  }
+
+  readonly #host: SessionHost = {
+    archives: () => this.#options.archives,
+    claim: (session: Session) => this.#claim(session),
+    disown: (sandbox: Sandbox) => this.#claims.leave(sandbox),
+    enter: (...call: Parameters<Load['enter']>) => this.#options.load.enter(...call),
+    count: (...call: Parameters<Load['count']>) => this.#options.load.count(...call),
+    note: (session: Session): void => void this.#record(session),
+    recordsOf: (session: SessionIdentity): JobRecords => this.#options.recordsOf(session),
+  };
+
+  async #claim(session: Session): Promise<Sandbox> {
+    const pool = await this.#options.prepare();
+    const sandbox = await this.#room.forSandbox(session.owner, () => {
+      this.#checkRunning();
+      return pool.take(session.owner);
+    });
+    this.#claims.enter(session, sandbox);
+    using _filling = pool.holdRefill();
+    try {
+      if (session.record) session.wokenAt = new Date();
+      this.#claims.write(session, sandbox.key);
+      this.#claims.forgetFormer(session);
+      await session.fill(sandbox);
+    } catch (error) {
+      await sandbox.remove().catch(() => {});
+      this.#claims.leave(sandbox);
+      throw error;
+    }
+    return sandbox;
+  }
+
+  async #lease(owner: string, id: string, options: Waiting & { readonly mint?: boolean }): Promise<Lease> {
+    const found = this.#book.find(owner, id);
+    if (!found && !options.mint) checkNewId(id);
+    if (found) found.uses += 1;
+    const { session, created } = found ? { session: found, created: false } : await this.#open(owner, id, options);
+    try {
+      while (session.atRest) {
+        const left = this.#room.forSession(owner);
+        if (!left) break;
+        await this.#waitFor(left, options);
+      }
+      await session.open();
+    } catch (error) {
+      session.uses -= 1;
+      if (created) this.#book.remove(session);
+      throw error;
+    }
+    this.#touch(session);
+    return this.#hold(session, created);
+  }
+
+  #hold(session: Session, created: boolean): Lease {
+    return {
+      session,
+      created,
+      [Symbol.dispose]: () => {
+        session.uses -= 1;
+        this.#touch(session);
+        if (session.lastUsedAt.getTime() - session.recordedAt >= RECORD_EVERY_MS) void this.#record(session);
+      },
+    };
+  }
+
+  /**
+   * Enters a new session in the books before it has a sandbox, so that a second call of that name finds it.
+   * The session is in use from then on.
+   */
+  async #open(owner: string, id: string, waiting: Waiting): Promise<{ session: Session; created: boolean }> {
+    await this.#waitFor(this.#options.prepare(waiting), waiting);
+    for (;;) {
+      const existing = this.#book.find(owner, id);
+      if (existing) {
+        existing.uses += 1;
+        return { session: existing, created: false };
+      }
+      const left = this.#room.forSession(owner);
+      if (!left) break;
+      await this.#waitFor(left, waiting);
+    }
+    const session = new Session({ id, owner, createdAt: new Date() }, this.#host, this.#options.limits.concurrency);
+    session.uses = 1;
+    this.#touch(session);
+    this.#book.enter(session);
+    return { session, created: true };
+  }
+
+  /** @throws the signal's reason, or GloveboxError `engine_unavailable` when the server ends meanwhile */
+  async #waitFor(work: Promise<unknown>, { signal }: Waiting): Promise<void> {
+    await work;
+    signal?.throwIfAborted();
+    this.#checkRunning();
+  }
+
+  #checkRunning(): void {
+    if (this.#ended) throw serverStopping();
+  }
+
+  #touch(session: Session, at = new Date()): void {
+    const { idleTtlS, maxLifetimeS } = this.#options.limits;
+    session.lastUsedAt = at;
+    session.expiresAt =
+      session.atRest && session.record
+        ? this.#options.archives.expiryOf(session.record)
+        : new Date(Math.min(at.getTime() + idleTtlS * 1000, session.wokenAt.getTime() + maxLifetimeS * 1000));
+  }
+
+  #expire(): void {
+    const lifetimeMs = this.#options.limits.maxLifetimeS * 1000;
+    for (const session of this.#book.all()) {
+      const isOld = !session.atRest && session.wokenAt.getTime() + lifetimeMs <= Date.now();
+      const ended = this.#hibernation.look(session, isOld) === 'ended';
+      if (!ended || this.#expiring >= CLOSED_AT_ONCE) continue;
+      this.#expiring += 1;
+      void this.#closeLogged(session, 'expired').finally(() => {
+        this.#expiring -= 1;
+      });
+    }
+    this.#room.trim();
+  }
+
+  /** For whoever only needs it gone: what cannot be removed is logged. */
+  async #closeLogged(session: Session, why: string): Promise<void> {
+    const about = { session: session.id, owner: session.owner };
+    this.#options.log.info('closing a session', { ...about, why });
+    await this.#close(session).catch((error: unknown) =>
+      this.#options.log.warn('a session could not be removed', { ...about, error }),
+    );
+  }
+
+  async #close(session: Session): Promise<void> {
+    this.#book.remove(session);
+    this.#claims.forgetFormer(session);
+    await this.#departures.add(session, session.close());
+  }
+
+  async #record(session: Session): Promise<void> {
+    const key = await session.sandboxKey();
+    if (key && this.#book.has(session)) this.#claims.write(session, key);
+  }
+}

@@ -1,0 +1,200 @@
+import { type ArchivedEntry, EntryChecker } from '../tar/entry.ts';
+import { spellName } from '../tar/names.ts';
+import { readTar } from '../tar/reader.ts';
+import { writeTar } from '../tar/writer.ts';
+import { GloveboxError } from '../errors.ts';
+import { BrokenArchive } from '../archives/segments.ts';
+import type { ArchiveIdentity, ArchiveRecord, KeptEntry, SavedEntry } from '../archives/record.ts';
+import { ArchiveStore } from '../archives/store.ts';
+import type { TarStream } from '../files/session-files.ts';
+import type { SessionSummary } from './session.ts';
+import type { Sessions } from './sessions.ts';
+
+/** Of one owner. */
+const MOST_SNAPSHOTS = 100;
+/** Of tars that go in or out. */
+const MAX_ENTRIES = 200_000;
+
+const NO_LIMITS = {
+  maxEntries: Number.POSITIVE_INFINITY,
+  maxBytes: Number.POSITIVE_INFINITY,
+  maxPathBytes: Number.POSITIVE_INFINITY,
+};
+
+/** A snapshot as its owner sees it. */
+export interface SnapshotSummary {
+  snapshot_id: string;
+  /** The session that it was made of. */
+  session_id: string;
+  /** Bytes of all files in it. */
+  size: number;
+  /** ISO 8601. */
+  created_at: string;
+}
+
+/** Copies of sessions: kept as they were, going on as sessions of their own, or as files to take along. */
+export class Snapshots {
+  readonly #sessions: Sessions;
+  readonly #store: ArchiveStore;
+
+  constructor(sessions: Sessions, store: ArchiveStore) {
+    this.#sessions = sessions;
+    this.#store = store;
+  }
+
+  /** Keeps a session as it is now. @throws GloveboxError `session_not_found`, `capacity_exceeded` */
+  async make(owner: string, sessionId: string, signal: AbortSignal): Promise<SnapshotSummary> {
+    const session = this.#sessions.get(owner, sessionId);
+    if (this.#of(owner).length >= MOST_SNAPSHOTS)
+      throw new GloveboxError('capacity_exceeded', `You have ${MOST_SNAPSHOTS} snapshots.`, {
+        hint: 'Delete those that are no longer needed: DELETE /snapshots/{id}.',
+      });
+    return summarize((await session.copyTo(identify('snapshot', owner, sessionId), signal)).record);
+  }
+
+  /** The oldest first. */
+  list(owner: string): SnapshotSummary[] {
+    return this.#of(owner)
+      .map(summarize)
+      .sort((a, b) => a.created_at.localeCompare(b.created_at));
+  }
+
+  /** @throws GloveboxError `not_found` for an unknown or another's snapshot alike */
+  async delete(owner: string, id: string): Promise<void> {
+    await this.#store.remove(this.#get(owner, id).id);
+  }
+
+  /** A session of its own that begins as another is now. @throws GloveboxError `invalid_input` for a name that is taken */
+  async fork(owner: string, sessionId: string, name: string | undefined, signal: AbortSignal): Promise<SessionSummary> {
+    const session = this.#sessions.get(owner, sessionId);
+    const id = this.#sessions.nameNew(owner, name);
+    return await this.#enter((await session.copyTo(identify('session', owner, id), signal)).record);
+  }
+
+  /** A session that begins as a snapshot. @throws GloveboxError `not_found`, `invalid_input` */
+  async open(owner: string, snapshotId: string, name: string | undefined): Promise<SessionSummary> {
+    const snapshot = this.#get(owner, snapshotId);
+    const id = this.#sessions.nameNew(owner, name);
+    await this.#verify(snapshot);
+    return await this.#enter(await this.#store.copy(snapshot, identify('session', owner, id)));
+  }
+
+  /** A session's workspace as one tar, without links that lead out of it, as no tar should have them. */
+  async export(owner: string, sessionId: string, signal: AbortSignal): Promise<TarStream> {
+    const session = this.#sessions.get(owner, sessionId);
+    const identity = { ...identify('snapshot', owner, sessionId), passing: true };
+    const { record, leftOut } = await session.copyTo(identity, signal);
+    const close = async () => await this.#store.remove(record.id);
+    try {
+      const names = leftOutOf(await this.#store.entries(record));
+      const all = { count: leftOut.count + names.length, names: [...leftOut.names, ...names] };
+      return { bytes: writeTar(toTar(this.#store.read(record, { hardLinks: 'copied' }))), close, leftOut: all };
+    } catch (error) {
+      await close();
+      throw error;
+    }
+  }
+
+  /**
+   * A session that begins as what is in a tar, which a stranger made.
+   * @throws GloveboxError `invalid_input`, `payload_too_large`; nothing is left of it then
+   */
+  async import(
+    owner: string,
+    name: string | undefined,
+    tar: AsyncIterable<Uint8Array>,
+    maxBytes: number,
+  ): Promise<SessionSummary> {
+    const id = this.#sessions.nameNew(owner, name);
+    const entries = fromTar(readTar(tar, { maxEntries: MAX_ENTRIES, maxBytes }));
+    return await this.#enter(await this.#store.write(identify('session', owner, id), entries));
+  }
+
+  /** Somebody may have taken the name meanwhile. */
+  async #enter(record: ArchiveRecord): Promise<SessionSummary> {
+    try {
+      return this.#sessions.adoptArchive(record);
+    } catch (error) {
+      await this.#store.remove(record.id);
+      throw error;
+    }
+  }
+
+  #of(owner: string): ArchiveRecord[] {
+    return this.#store.records.filter(
+      (record) => record.kind === 'snapshot' && record.owner === owner && !record.passing,
+    );
+  }
+
+  #get(owner: string, id: string): ArchiveRecord {
+    const record = this.#of(owner).find((candidate) => candidate.id === id);
+    if (record) return record;
+    throw new GloveboxError('not_found', `Unknown snapshot ${JSON.stringify(id.slice(0, 64))}.`, {
+      hint: 'See GET /snapshots for those there are.',
+    });
+  }
+
+  async #verify(record: ArchiveRecord): Promise<void> {
+    try {
+      await this.#store.verify(record);
+    } catch (cause) {
+      if (!(cause instanceof BrokenArchive)) throw cause;
+      throw new GloveboxError('not_found', 'This snapshot is broken: what is on the disk is not what was written.', {
+        hint: 'Delete it, and make another of the session if that is still there.',
+        cause,
+      });
+    }
+  }
+}
+
+function identify(kind: ArchiveIdentity['kind'], owner: string, sessionId: string): ArchiveIdentity {
+  const now = new Date().toISOString();
+  const times = { created_at: now, saved_at: now };
+  return { id: ArchiveStore.newId(), kind, owner, session_id: sessionId, ...times, at_rest: true };
+}
+
+function summarize(record: ArchiveRecord): SnapshotSummary {
+  const { id, session_id, bytes, created_at } = record;
+  return { snapshot_id: id, session_id, size: bytes, created_at };
+}
+
+async function* toTar(entries: AsyncIterable<Required<SavedEntry>>): AsyncGenerator<ArchivedEntry, void, undefined> {
+  const checker = new EntryChecker(NO_LIMITS);
+  for await (const { entry, body } of entries) {
+    const checked = check(checker, entry);
+    if (checked) yield { entry: checked, body };
+  }
+}
+
+function leftOutOf(entries: Iterable<KeptEntry>): string[] {
+  const checker = new EntryChecker(NO_LIMITS);
+  const names: string[] = [];
+  for (const entry of entries) if (!isPassing(entry) && !check(checker, entry)) names.push(spellName(entry.path));
+  return names;
+}
+
+/** What is in `/tmp` is no part of a tar. */
+function isPassing({ path }: KeptEntry): boolean {
+  return path.startsWith('/');
+}
+
+/** Whatever no tar should have is left out. */
+function check(checker: EntryChecker, kept: KeptEntry): ArchivedEntry['entry'] | undefined {
+  if (isPassing(kept)) return undefined;
+  const { path, type, size, mode, modified_ms: modifiedMs, target = '' } = kept;
+  const entry = { path, type: type === 'hard' ? 'file' : type, size, mode, modifiedMs } as const;
+  try {
+    return checker.check(type === 'link' ? { ...entry, target } : entry);
+  } catch (error) {
+    if (error instanceof GloveboxError && error.code === 'invalid_input') return undefined;
+    throw error;
+  }
+}
+
+async function* fromTar(entries: AsyncIterable<ArchivedEntry>): AsyncGenerator<SavedEntry, void, undefined> {
+  for await (const { entry, body } of entries) {
+    const { modifiedMs, ...fields } = entry;
+    const kept = { ...fields, modified_ms: modifiedMs };
+    yield entry.type === 'file' ? { entry: kept, body } : { entry: kept };
+  }
+}
