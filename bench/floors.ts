@@ -1,7 +1,7 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import type Docker from 'dockerode';
-import { containerOptions, runnerExecOptions } from '../src/docker/spec.ts';
+import { containerOptions, runnerExecOptions } from '../src/engines/docker/hardening/spec.ts';
 import { environment } from './environment.ts';
 import { assertOutput, CODE, OUTPUT, run } from './programs.ts';
 

@@ -4,7 +4,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type Docker from 'dockerode';
 import { loadConfig } from '../src/config.ts';
-import { connectEngine } from '../src/docker/connect.ts';
+import { connectEngine } from '../src/engines/docker/connect/connect.ts';
 import { AT_ONCE } from './batch.ts';
 import { environment } from './environment.ts';
 import { createFloors, type Floors, OWNER_LABEL } from './floors.ts';

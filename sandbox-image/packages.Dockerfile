@@ -4,7 +4,7 @@ ARG BASE
 FROM ${BASE} AS fetch
 LABEL glovebox.build=$BUILD
 USER 0:0
-# Before anything is fetched for it: src/docker/base-python.ts tells what the base has.
+# Before anything is fetched for it: src/engines/docker/images/base-python.ts tells what the base has.
 RUN set -eu; \
     refuse() { echo "UNFIT: $1"; exit 1; }; \
     command -v python3 || refuse 'has no python3'; \

@@ -36,7 +36,7 @@ try {
 
 /**
  * Whether this user may use an engine of this machine, or install one; where another is named, the start asks that.
- * The places are those of src/docker/endpoints.ts.
+ * The places are those of src/engines/docker/connect/endpoints.ts.
  */
 function checkEngine() {
   // biome-ignore lint/style/noProcessEnv: configuration is not loaded yet

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { containerOf } from '../bench/sandboxes.ts';
-import { LABELS } from '../src/docker/spec.ts';
+import { LABELS } from '../src/engines/docker/hardening/spec.ts';
 
 const FINISH_LIMIT_MS = 90_000;
 const LOOK_EVERY_MS = 200;

@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { environment } from '../bench/environment.ts';
 import { loadConfig } from '../src/config.ts';
-import { connectEngine, openEngine, pingEngine } from '../src/docker/connect.ts';
-import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from '../src/docker/daemon.ts';
-import { ensureImage } from '../src/docker/image.ts';
+import { connectEngine, openEngine, pingEngine } from '../src/engines/docker/connect/connect.ts';
+import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from '../src/engines/docker/install/daemon.ts';
+import { ensureImage } from '../src/engines/docker/images/sandbox-image.ts';
 import { canStartSecond, removeSecond, secondDaemon } from '../test/second-daemon.ts';
 
 const PING_MS = 2000;

@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Config } from './config.ts';
-import { connectEngine } from './docker/connect.ts';
-import { buildControlImage, readRegistryAccess } from './docker/control-image.ts';
-import { ensureImage } from './docker/image.ts';
-import { SocketProxy } from './docker/socket-proxy.ts';
+import { connectEngine } from './engines/docker/connect/connect.ts';
+import { buildControlImage, readRegistryAccess } from './engines/docker/images/control-image.ts';
+import { ensureImage } from './engines/docker/images/sandbox-image.ts';
+import { SocketProxy } from './engines/docker/socket-proxy/proxy.ts';
 import { GloveboxError } from './errors.ts';
 import type { Log } from './log.ts';
 import { aborted, version } from './main.ts';

@@ -1,10 +1,10 @@
 import { createServer } from 'node:net';
 import type Dockerode from 'dockerode';
 import type { Config } from './config.ts';
-import { connectEngine } from './docker/connect.ts';
-import { findImage } from './docker/image.ts';
-import { findAuthorities, readHostIndexes } from './docker/index-access.ts';
-import { checkSuitability, type EngineFacts, readFacts } from './docker/suitability.ts';
+import { connectEngine } from './engines/docker/connect/connect.ts';
+import { findImage } from './engines/docker/images/sandbox-image.ts';
+import { findAuthorities, readHostIndexes } from './engines/docker/images/index-access.ts';
+import { checkSuitability, type EngineFacts, readFacts } from './engines/docker/connect/check-engine.ts';
 import { GloveboxError } from './errors.ts';
 import type { Log } from './log.ts';
 import { runProbe } from './main.ts';

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Config } from './config.ts';
-import { findAuthorities, PIP_DEFAULT_INDEX, readHostIndexes } from './docker/index-access.ts';
+import { findAuthorities, PIP_DEFAULT_INDEX, readHostIndexes } from './engines/docker/images/index-access.ts';
 import { GloveboxError } from './errors.ts';
 import type { Log } from './log.ts';
 import { checkGateway, createGateway, type Gateway } from './packages/gateway.ts';

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import type { Config } from './config.ts';
-import { connectEngine, findEngine } from './docker/connect.ts';
-import { DockerEngine } from './docker/engine.ts';
-import { ensureImage } from './docker/image.ts';
-import { installEngine } from './docker/install.ts';
+import { connectEngine, findEngine } from './engines/docker/connect/connect.ts';
+import { DockerEngine } from './engines/docker/engine.ts';
+import { ensureImage } from './engines/docker/images/sandbox-image.ts';
+import { installEngine } from './engines/docker/install/install.ts';
 import { type Storage, storageFor } from './sandbox/disk-sizes.ts';
-import { checkSuitability } from './docker/suitability.ts';
+import { checkSuitability } from './engines/docker/connect/check-engine.ts';
 import { serverStopping, toGloveboxError } from './errors.ts';
 import { LazyGateway } from './gateway.ts';
 import { createApp } from './http/app.ts';

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type Docker from 'dockerode';
-import { containerOptions, runnerExecOptions } from '../src/docker/spec.ts';
+import { containerOptions, runnerExecOptions } from '../src/engines/docker/hardening/spec.ts';
 import type { SandboxSpec } from '../src/sandbox/engine.ts';
 import { engine } from './engine.ts';
 

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { loadConfig } from '../src/config.ts';
 import { runCommand } from '../src/lib/run-command.ts';
-import { buildControlImage } from '../src/docker/control-image.ts';
+import { buildControlImage } from '../src/engines/docker/images/control-image.ts';
 import { version } from '../src/main.ts';
 import { connectCommand, runPythonBy } from './clients.ts';
 import { freePort } from './free-port.ts';

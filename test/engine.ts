@@ -1,8 +1,8 @@
 import type Docker from 'dockerode';
 import { inject } from 'vitest';
 import { loadConfig } from '../src/config.ts';
-import { openEngine } from '../src/docker/connect.ts';
-import { ensureImage } from '../src/docker/image.ts';
+import { openEngine } from '../src/engines/docker/connect/connect.ts';
+import { ensureImage } from '../src/engines/docker/images/sandbox-image.ts';
 
 interface TestEngine {
   readonly docker: Docker;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { containerOptions, killExecOptions, MAIN_UID } from '../src/docker/spec.ts';
+import { containerOptions, killExecOptions, MAIN_UID } from '../src/engines/docker/hardening/spec.ts';
 import type { SandboxSpec } from '../src/sandbox/engine.ts';
 import { runIn, startCanary } from './canary.ts';
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { DROPPED } from '../src/docker/syscalls.ts';
+import { DROPPED } from '../src/engines/docker/hardening/syscalls.ts';
 import { ATTEMPT, type Canary, SYSCALL, startCanary } from './canary.ts';
 import { SYSCALL_NUMBERS } from './syscall-table.ts';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../src/config.ts';
-import { ensureImage } from '../src/docker/image.ts';
+import { ensureImage } from '../src/engines/docker/images/sandbox-image.ts';
 import { callTool, openSession, runPython } from './rest-client.ts';
 import { engine, environment, runCli, type Server, startServer } from './server.ts';
 import { makeWheel } from './support/distributions.ts';

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { loadConfig } from '../src/config.ts';
-import { ensureImage } from '../src/docker/image.ts';
+import { ensureImage } from '../src/engines/docker/images/sandbox-image.ts';
 import { type Canary, startCanary } from './canary.ts';
 import { engine } from './engine.ts';
 

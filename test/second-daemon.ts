@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DaemonPaths } from '../src/docker/daemon.ts';
+import type { DaemonPaths } from '../src/engines/docker/install/daemon.ts';
 
 /** Whether an engine can be started here beside the machine's own. */
 export const canStartSecond = process.getuid?.() === 0 && spawnSync('dockerd', ['--version']).status === 0;

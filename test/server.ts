@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type Docker from 'dockerode';
 import { inject } from 'vitest';
-import { openEngine } from '../src/docker/connect.ts';
+import { openEngine } from '../src/engines/docker/connect/connect.ts';
 
 export const CLI = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 /** An engine has been found and an image built before any test: a start takes a moment. */

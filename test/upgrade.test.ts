@@ -4,7 +4,7 @@ import type Docker from 'dockerode';
 import { pack } from 'tar-stream';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../src/config.ts';
-import { ensureImage } from '../src/docker/image.ts';
+import { ensureImage } from '../src/engines/docker/images/sandbox-image.ts';
 import { freePort } from './free-port.ts';
 import { openSession, runPython, userOf } from './rest-client.ts';
 import { containerOfUser, containersOf, engine, newStateDir, startServer } from './server.ts';

@@ -1,4 +1,4 @@
-"""Run as `python3 -I /opt/glovebox/runner [door]`, or as `src/docker/spec.ts` does, with the channel on stdin and stdout.
+"""Run as `python3 -I /opt/glovebox/runner [door]`, or as `src/engines/docker/hardening/spec.ts` does, with the channel on stdin and stdout.
 
 With the name of a door it outlives its control plane, and the next one comes in there. Without it ends with the first.
 """

@@ -4,7 +4,7 @@ import { IncompatibleRunner } from '../protocol/greeting.ts';
 import { Channel, type OnTunnel, type RunnerConfiguration } from '../protocol/channel.ts';
 import type { Engine } from './engine.ts';
 import type { SandboxReset } from '../execution/request.ts';
-import { killAll } from './kill-all.ts';
+import { killAll } from '../engines/docker/kill-all.ts';
 import { mergeResets } from '../execution/losses.ts';
 import { within } from '../lib/deadline.ts';
 

@@ -1,4 +1,4 @@
-import { findInstallableHost, installPackages } from '../../src/docker/apt.ts';
+import { findInstallableHost, installPackages } from '../../src/engines/docker/host/apt.ts';
 import { runCommand } from '../../src/lib/run-command.ts';
 
 export type ComposeCommand = readonly [command: string, ...args: string[]];

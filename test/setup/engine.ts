@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import type Docker from 'dockerode';
 import type { TestProject } from 'vitest/node';
 import { loadConfig } from '../../src/config.ts';
-import { findEngine } from '../../src/docker/connect.ts';
-import { ensureImage } from '../../src/docker/image.ts';
-import { installEngine } from '../../src/docker/install.ts';
+import { findEngine } from '../../src/engines/docker/connect/connect.ts';
+import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
+import { installEngine } from '../../src/engines/docker/install/install.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {

@@ -1,0 +1,126 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type Dockerode from 'dockerode';
+import { GloveboxError } from '../../../errors.ts';
+import { type BaseOptions, ensureBase, identifyBase } from './base.ts';
+import { buildImage } from './build.ts';
+import { type ContextFile, hashInputs, readContext } from './build-context.ts';
+import { runCommand } from '../../../lib/run-command.ts';
+import { findAuthorities, type IndexOptions } from './index-access.ts';
+import { hasImage } from '../inspect.ts';
+import type { Report } from '../host/progress.ts';
+
+/** The clone that this runs from: as far from `src/docker` as from `dist/docker`. */
+const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
+const FILES = [
+  'Dockerfile',
+  'package.json',
+  'package-lock.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'scripts/setup.mjs',
+  'src',
+  'sandbox-image',
+];
+/** Lines of an npmrc that mean the same in a container: registries, what they ask for, and the way to them. */
+const PORTABLE = /^\s*((@[^:=\s]+:)?registry|\/\/[^=]+|(https?-)?proxy|noproxy|strict-ssl)\s*=/;
+/** The hash of what an image was built from, so that it is built anew exactly when that changes. */
+const INPUTS_LABEL = 'glovebox.control';
+const BASE_LABEL = 'org.opencontainers.image.base.name';
+
+export interface ControlImage {
+  readonly reference: string;
+  /** What it is built on; another than was asked for where that could not be had. */
+  readonly base: string;
+}
+
+export interface ControlImageOptions extends BaseOptions, Pick<IndexOptions, 'hostEnvironment'> {
+  readonly version: string;
+}
+
+/**
+ * Builds the image of the control plane from this clone, as `docker build` would, but on a base of Debian packages
+ * where no registry answers, and with this host's certificate authorities and npm settings, which do not stay in it.
+ * @throws GloveboxError `engine_unavailable` with the reason and the next step.
+ */
+export async function buildControlImage(
+  docker: Dockerode,
+  options: ControlImageOptions,
+  report: Report,
+  signal?: AbortSignal,
+): Promise<ControlImage> {
+  if (!existsSync(join(ROOT, 'Dockerfile'))) {
+    throw new GloveboxError('invalid_input', 'The image of the control plane is built from a clone of the sources.', {
+      hint: 'Clone the repository, and run "npm run image:control-plane" there.',
+    });
+  }
+  const reference = `glovebox:${options.version}`;
+  const files = readContext(FILES, ROOT).filter(({ name }) => !/\.test\.ts$|^sandbox-image\/tests\//.test(name));
+  const inputs = hashInputs(files, [identifyBase(options.base), options.version]);
+  const made = await findMade(docker, reference, inputs);
+  if (made) return made;
+  const base = await ensureBase(docker, options, report, signal);
+  await buildImage(
+    docker,
+    {
+      tag: reference,
+      dockerfile: 'Dockerfile',
+      files: [...files, ...(await readRegistryAccess(options, signal))],
+      base,
+      labels: { [INPUTS_LABEL]: inputs, [BASE_LABEL]: base },
+      proxy: options.hostEnvironment.proxy,
+      title: 'Building the image of the control plane',
+    },
+    report,
+    signal,
+  );
+  await nameLatest(docker, reference);
+  return { reference, base };
+}
+
+async function findMade(docker: Dockerode, reference: string, inputs: string): Promise<ControlImage | undefined> {
+  if (!(await hasImage(docker, reference))) return undefined;
+  const { Labels: labels } = (await docker.getImage(reference).inspect()).Config;
+  if (labels?.[INPUTS_LABEL] !== inputs) return undefined;
+  await nameLatest(docker, reference);
+  return { reference, base: labels[BASE_LABEL] ?? '' };
+}
+
+/** The name by which compose.yaml knows it. */
+async function nameLatest(docker: Dockerode, reference: string): Promise<void> {
+  await docker.getImage(reference).tag({ repo: 'glovebox', tag: 'latest' });
+}
+
+/** What npm needs to reach its registry from a build, as files of `access/`: they may hold credentials. */
+export async function readRegistryAccess(
+  { hostEnvironment }: Pick<IndexOptions, 'hostEnvironment'>,
+  signal?: AbortSignal,
+): Promise<ContextFile[]> {
+  const authorities = findAuthorities(hostEnvironment.caFile);
+  return [
+    { name: 'access/npmrc', content: Buffer.from(await readNpmSettings(signal)) },
+    { name: 'access/ca.crt', content: authorities ? await readFile(authorities) : Buffer.alloc(0) },
+  ];
+}
+
+/** npm's own files, the later the stronger; npm tells the values of settings, but not of secrets. */
+async function readNpmSettings(signal?: AbortSignal): Promise<string> {
+  const lines: string[] = [];
+  for (const file of ['globalconfig', 'userconfig']) {
+    const { stdout } = await runCommand('npm', ['config', 'get', file], { signal });
+    lines.push(...(await readLines(stdout.trim())));
+  }
+  const { code, stdout } = await runCommand('npm', ['config', 'get', 'registry'], { signal });
+  if (code === 0) lines.push(`registry=${stdout.trim()}`);
+  return `${lines.filter((line) => PORTABLE.test(line)).join('\n')}\n`;
+}
+
+async function readLines(path: string): Promise<string[]> {
+  try {
+    return (await readFile(path, 'utf8')).split('\n');
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,155 @@
+import type Dockerode from 'dockerode';
+import { GloveboxError } from '../../../errors.ts';
+import { type BaseOptions, ensureBase, identifyBase } from './base.ts';
+import { explainUnfitBase } from './base-python.ts';
+import { buildImage } from './build.ts';
+import { type ContextFile, hashInputs, readContext, SANDBOX_IMAGE_DIR } from './build-context.ts';
+import { type IndexOptions, readIndexAccess } from './index-access.ts';
+import { hasImage } from '../inspect.ts';
+import type { Report } from '../host/progress.ts';
+import { pullImage } from './pull.ts';
+
+export interface ImageOptions extends BaseOptions, IndexOptions {
+  /** `data` or `slim`, which are built here, or the reference of an image built elsewhere. */
+  readonly image: string;
+  /** Where the Dockerfiles are, when not in this package. */
+  readonly contextDir?: string;
+}
+
+const VARIANTS = ['data', 'slim'] as const;
+type Variant = (typeof VARIANTS)[number];
+
+const SANDBOX_FILES = ['Dockerfile', 'runner'];
+const PACKAGES_FILES = [
+  'packages.Dockerfile',
+  'prepare',
+  'pip.conf',
+  'uv.toml',
+  'requirements-slim.txt',
+  'requirements-data.txt',
+];
+
+/**
+ * The reference of a sandbox image that the engine has; built, or pulled, when it has not.
+ * An image of ours is named by the hash of what goes into it, so it is built anew exactly when that changes;
+ * two processes that build at once make the same image twice, and either is good.
+ * @throws GloveboxError `engine_unavailable` with the reason and the next step.
+ */
+export async function ensureImage(
+  docker: Dockerode,
+  options: ImageOptions,
+  report: Report,
+  signal?: AbortSignal,
+): Promise<string> {
+  const variant = VARIANTS.find((name) => name === options.image);
+  if (!variant) return await ensureForeignImage(docker, options.image, report, signal);
+  const plan = planImage(variant, options);
+  if (await hasImage(docker, plan.tag)) return plan.tag;
+  const base = await ensureBase(docker, options, report, signal);
+  const parent = await ensurePackages(docker, plan.packages, base, options, report, signal);
+  await buildImage(
+    docker,
+    {
+      tag: plan.tag,
+      dockerfile: 'Dockerfile',
+      files: plan.files,
+      base: parent,
+      labels: { 'glovebox.image': variant, 'glovebox.base': base, 'glovebox.parent': parent },
+      proxy: {},
+      title: `Building the sandbox image (${variant})`,
+    },
+    report,
+    signal,
+  );
+  report(`The sandbox image is ${plan.tag}; "docker image prune" removes what it replaces.`);
+  return plan.tag;
+}
+
+/** The reference of the image that {@link ensureImage} would give, and whether the engine has it already. */
+export async function findImage(
+  docker: Dockerode,
+  options: ImageOptions,
+): Promise<{ readonly reference: string; readonly present: boolean }> {
+  const variant = VARIANTS.find((name) => name === options.image);
+  const reference = variant ? planImage(variant, options).tag : options.image;
+  return { reference, present: await hasImage(docker, reference) };
+}
+
+interface Layer {
+  readonly variant: Variant;
+  readonly tag: string;
+  readonly files: readonly ContextFile[];
+}
+
+/** What is to be built and under which names: the packages apart, so that a change of the runner leaves them be. */
+function planImage(variant: Variant, { base, contextDir }: ImageOptions): Layer & { readonly packages: Layer } {
+  const directory = contextDir ?? SANDBOX_IMAGE_DIR;
+  const identity = identifyBase(base);
+  const files = readContext(SANDBOX_FILES, directory);
+  const packageFiles = readContext(PACKAGES_FILES, directory).map((file) =>
+    file.name === `requirements-${variant}.txt` ? [file, { ...file, name: 'requirements-variant.txt' }] : file,
+  );
+  const packagesHash = hashInputs(packageFiles.flat(), [variant, identity]);
+  return {
+    variant,
+    tag: tagOf(variant, hashInputs(files, [variant, identity, packagesHash])),
+    files,
+    packages: { variant, tag: `glovebox-packages:${variant}-${packagesHash}`, files: packageFiles.flat() },
+  };
+}
+
+function tagOf(variant: Variant, hash: string): string {
+  return `glovebox-sandbox:${variant}-${hash}`;
+}
+
+async function ensurePackages(
+  docker: Dockerode,
+  { variant, tag, files }: Layer,
+  base: string,
+  options: ImageOptions,
+  report: Report,
+  signal?: AbortSignal,
+): Promise<string> {
+  if (await hasImage(docker, tag)) return tag;
+  const secrets = await readIndexAccess(options, signal);
+  await buildImage(
+    docker,
+    {
+      tag,
+      dockerfile: 'packages.Dockerfile',
+      files: [...files, ...secrets],
+      base,
+      labels: { 'glovebox.packages': variant, 'glovebox.base': base },
+      proxy: options.hostEnvironment.proxy,
+      title: 'Installing the packages of the sandbox image',
+      explain: (output) => explainUnfitBase(base, output),
+    },
+    report,
+    signal,
+  );
+  return tag;
+}
+
+async function ensureForeignImage(
+  docker: Dockerode,
+  reference: string,
+  report: Report,
+  signal?: AbortSignal,
+): Promise<string> {
+  if (await hasImage(docker, reference)) return reference;
+  try {
+    await pullImage(docker, reference, report, signal);
+    return reference;
+  } catch (cause) {
+    signal?.throwIfAborted();
+    const reason = cause instanceof Error ? cause.message.trim() : String(cause);
+    throw new GloveboxError(
+      'engine_unavailable',
+      `The image ${reference} (GLOVEBOX_IMAGE) cannot be pulled: ${reason}`,
+      {
+        hint: 'Set GLOVEBOX_IMAGE to data, to slim, or to an image that the engine has or can pull.',
+        cause,
+      },
+    );
+  }
+}

@@ -1,0 +1,86 @@
+import { existsSync } from 'node:fs';
+import { GloveboxError } from '../../../errors.ts';
+import { findInstallableHost, installPackages } from '../host/apt.ts';
+import { runCommand } from '../../../lib/run-command.ts';
+import { type EngineConnection, openEngine, pingEngine } from '../connect/connect.ts';
+import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from './daemon.ts';
+import { describeInstallation } from '../host/install-advice.ts';
+import type { Report } from '../host/progress.ts';
+
+export interface InstallOptions {
+  /** `never` makes this an error that says what to do by hand. */
+  readonly setup: 'auto' | 'never';
+}
+
+export interface InstalledEngine extends EngineConnection {
+  /** Stops the daemon if this call started it by hand; nothing else is stopped. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Gets this machine an engine when it has none that answers: installs Docker if it is missing, and starts it.
+ * Only as root on Debian or Ubuntu.
+ * @throws GloveboxError `engine_unavailable` with the command for this platform, or with what went wrong.
+ */
+export async function installEngine(
+  { setup }: InstallOptions,
+  report: Report,
+  signal?: AbortSignal,
+  paths: DaemonPaths = SYSTEM_DAEMON,
+): Promise<InstalledEngine> {
+  const host = setup === 'auto' ? await findInstallableHost() : undefined;
+  if (!host) {
+    const message = 'No container engine answers on this machine.';
+    throw new GloveboxError('engine_unavailable', message, { hint: await describeInstallation() });
+  }
+  try {
+    if (!(await hasDaemon(signal))) {
+      report(`No container engine on this ${host.name}: installing Docker`);
+      await installPackages(['docker.io'], report, signal);
+    }
+    return await startEngine(report, paths, signal);
+  } catch (cause) {
+    signal?.throwIfAborted();
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new GloveboxError('engine_unavailable', `Docker could not be set up on this machine: ${reason}`, {
+      hint: 'Set Docker up by hand and start again, or set DOCKER_HOST to an engine elsewhere.',
+      cause,
+    });
+  }
+}
+
+async function hasDaemon(signal?: AbortSignal): Promise<boolean> {
+  return (await runCommand('dockerd', ['--version'], { signal })).code === 0;
+}
+
+async function startEngine(report: Report, paths: DaemonPaths, signal?: AbortSignal): Promise<InstalledEngine> {
+  const address = `unix://${paths.socket}`;
+  const docker = openEngine({ address, source: paths.socket });
+  const answers = async () => {
+    try {
+      await pingEngine(docker, 2000);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const connection = { docker, address, source: paths.socket };
+  // Installing it may have started it.
+  if (await answers()) return { ...connection, stop: async () => {} };
+  report('Starting Docker');
+  if (paths === SYSTEM_DAEMON && existsSync('/run/systemd/system')) {
+    await startService(signal);
+    if (await answers()) return { ...connection, stop: async () => {} };
+    throw new Error(`docker.service runs, but nothing answers at ${paths.socket}`);
+  }
+  const stop = await startDaemon(paths, answers, signal);
+  return { ...connection, stop: stop ?? (async () => {}) };
+}
+
+/** Returns when the daemon says that it is ready; its log says why, when it is not. */
+async function startService(signal?: AbortSignal): Promise<void> {
+  const { code, stderr } = await runCommand('systemctl', ['start', 'docker.service'], { signal });
+  if (code === 0) return;
+  const log = await runCommand('journalctl', ['--unit=docker.service', '--lines=12', '--no-pager', '--output=cat']);
+  throw new Error(`systemctl start docker: ${stderr.trim()}\n${log.stdout.trim()}`);
+}

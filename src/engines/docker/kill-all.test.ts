@@ -1,0 +1,58 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { Engine } from '../../sandbox/engine.ts';
+import { killAll } from './kill-all.ts';
+
+// Of these vitest fakes only the globals.
+vi.mock('node:timers/promises', () => ({ setTimeout: (ms: number) => new Promise((done) => setTimeout(done, ms)) }));
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** The result of `killAll` and how many kills it took, where only the kill of that number ends what runs. */
+async function kill(effective: number, { killUser = async () => true, look = async () => {} } = {}) {
+  let kills = 0;
+  const engine: Pick<Engine, 'killUser' | 'hasProcesses'> = {
+    killUser: () => {
+      kills += 1;
+      return killUser();
+    },
+    hasProcesses: async () => {
+      await look();
+      return kills < effective;
+    },
+  };
+  const ended = killAll(engine as Engine, 'one', 10_000);
+  await vi.runAllTimersAsync();
+  return { isEmpty: await ended, kills };
+}
+
+test('one kill ends what runs', async () => {
+  expect(await kill(1)).toEqual({ isEmpty: true, kills: 1 });
+});
+
+test('a kill that found no room for its own process was taken for one that killing does not help against', async () => {
+  expect(await kill(3)).toEqual({ isEmpty: true, kills: 3 });
+});
+
+test('what outlasts every kill is not said to be gone, nor waited for without end', async () => {
+  const start = performance.now();
+  expect((await kill(Number.POSITIVE_INFINITY)).isEmpty).toBe(false);
+  expect(performance.now() - start).toBeLessThan(6000);
+});
+
+test('a kill that does not end is not tried again', async () => {
+  expect(await kill(1, { killUser: () => new Promise(() => {}) })).toEqual({ isEmpty: false, kills: 1 });
+});
+
+test('an engine that a fork bomb kept from saying what runs held up the end of that', async () => {
+  expect(await kill(1, { look: () => new Promise(() => {}) })).toEqual({ isEmpty: false, kills: 1 });
+});
+
+test('code that kills whatever comes to kill it gained five seconds by that', async () => {
+  const kills = await kill(Number.POSITIVE_INFINITY, { killUser: async () => false });
+  expect(kills).toEqual({ isEmpty: false, kills: 2 });
+});
+
+test('one stray kill of the killer cost a container that the next kill saves', async () => {
+  const killUser = vi.fn(async () => true).mockResolvedValueOnce(false);
+  expect(await kill(2, { killUser })).toEqual({ isEmpty: true, kills: 2 });
+});

@@ -1,0 +1,200 @@
+import { rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type RequestOptions, request, type ServerResponse } from 'node:http';
+import type { Duplex, Readable } from 'node:stream';
+import { pipeline } from 'node:stream';
+import { GloveboxError, toGloveboxError } from '../../../errors.ts';
+import type { Log } from '../../../log.ts';
+import { judge, type Passage, type PolicyOptions } from './policy.ts';
+import { LABELS } from '../hardening/spec.ts';
+
+/** dockerode repeats the whole of a container in the query, its seccomp profile too. */
+const MAX_HEADER_BYTES = 512 * 1024;
+const MAX_BODY_BYTES = 1024 * 1024;
+/** Execs are started at once; one that was not never will be. */
+const MAX_WAITING_EXECS = 10_000;
+
+export interface SocketProxyOptions extends PolicyOptions {
+  /** The engine's own socket. */
+  readonly engine: string;
+  /** The socket that the control plane is given; a file there is replaced. */
+  readonly socket: string;
+  readonly log: Log;
+}
+
+/** Stands between a control plane and the engine; what passes is in `socket-policy.ts`. */
+export class SocketProxy implements AsyncDisposable {
+  readonly #options: SocketProxyOptions;
+  readonly #server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, (incoming, response) => {
+    this.#answer(incoming, response).catch((error: unknown) => this.#refuse(response, incoming, error));
+  });
+  /** Execs that were made through here, and not yet started. */
+  readonly #execs = new Set<string>();
+
+  private constructor(options: SocketProxyOptions) {
+    this.#options = options;
+    this.#server.on('upgrade', (incoming, socket, head) => {
+      socket.on('error', () => socket.destroy());
+      this.#upgrade(incoming, socket, head).catch((error: unknown) => {
+        this.#log(incoming, error);
+        socket.end('HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      });
+    });
+  }
+
+  /** @throws Error when the socket cannot be made. */
+  static async listen(options: SocketProxyOptions): Promise<SocketProxy> {
+    const proxy = new SocketProxy(options);
+    rmSync(options.socket, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      proxy.#server.once('error', reject).listen(options.socket, resolve);
+    });
+    return proxy;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #answer(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+    const passage = await this.#judge(incoming, await readBody(incoming));
+    if (passage.exec !== undefined) throw new GloveboxError('forbidden', 'An exec is started with its streams only.');
+    const answer = await this.#send(incoming.method, passage);
+    if (passage.makesExec && answer.statusCode === 201) {
+      const text = (await readBody(answer)).toString();
+      this.#remember((JSON.parse(text) as { Id: string }).Id);
+      response.writeHead(201, { 'Content-Type': 'application/json' }).end(text);
+      return;
+    }
+    response.writeHead(answer.statusCode ?? 502, { 'Content-Type': answer.headers['content-type'] ?? 'text/plain' });
+    pipeline(answer, response, () => {});
+  }
+
+  /** The streams of an exec: from here on both sides speak bytes. */
+  async #upgrade(incoming: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const [body, rest] = await readUpgradeBody(incoming, socket, head);
+    const passage = await this.#judge(incoming, body);
+    if (passage.exec === undefined || !this.#execs.delete(passage.exec)) {
+      throw new GloveboxError('forbidden', 'This exec was not made through the socket proxy.');
+    }
+    const outgoing = request({ ...this.#to(incoming.method, passage), headers: UPGRADE_HEADERS });
+    outgoing.once('upgrade', (_, upstream: Duplex, first: Buffer) => {
+      socket.write('HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n');
+      socket.write(first);
+      upstream.write(rest);
+      // What one side ends the other is told; what one side breaks off, too.
+      upstream.on('error', () => socket.destroy());
+      socket.on('close', () => upstream.destroy());
+      upstream.pipe(socket);
+      socket.pipe(upstream);
+    });
+    outgoing.once('response', () => socket.destroy());
+    outgoing.once('error', () => socket.destroy());
+    outgoing.end(JSON.stringify(passage.body));
+  }
+
+  async #judge({ method = '', url = '' }: IncomingMessage, body: Buffer): Promise<Passage> {
+    const passage = judge({ method, url, ...(body.length > 0 ? { body: parse(body) } : {}) }, this.#options);
+    if (passage.sandbox !== undefined) await this.#assertOurs(passage.sandbox);
+    return passage;
+  }
+
+  /** A container that is gone passes: the engine says so itself. */
+  async #assertOurs(container: string): Promise<void> {
+    const answer = await this.#send('GET', { path: `/containers/${container}/json` });
+    const text = (await readBody(answer)).toString();
+    if (answer.statusCode === 404) return;
+    const { Config } = JSON.parse(text) as { Config?: { Labels?: Record<string, string> } };
+    if (Config?.Labels?.[LABELS.key] !== undefined) return;
+    throw new GloveboxError('forbidden', 'Refused by the socket proxy: that container is no sandbox.');
+  }
+
+  #to(method: string | undefined, { path }: Passage): RequestOptions {
+    return { socketPath: this.#options.engine, method: method ?? 'GET', path, headers: { Host: 'engine' } };
+  }
+
+  #send(method: string | undefined, passage: Passage): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const outgoing = request(this.#to(method, passage), resolve).once('error', reject);
+      if (passage.body === undefined) return outgoing.end();
+      return outgoing.setHeader('Content-Type', 'application/json').end(JSON.stringify(passage.body));
+    });
+  }
+
+  #remember(exec: string): void {
+    this.#execs.add(exec);
+    const [oldest] = this.#execs;
+    if (this.#execs.size > MAX_WAITING_EXECS && oldest !== undefined) this.#execs.delete(oldest);
+  }
+
+  #refuse(response: ServerResponse, incoming: IncomingMessage, thrown: unknown): void {
+    this.#log(incoming, thrown);
+    if (response.headersSent) return void response.destroy();
+    const error = thrown instanceof GloveboxError ? thrown : undefined;
+    const message = error?.message ?? 'The engine behind the socket proxy does not answer.';
+    response.writeHead(error?.status ?? 502, { 'Content-Type': 'application/json' }).end(JSON.stringify({ message }));
+  }
+
+  #log({ method, url }: IncomingMessage, thrown: unknown): void {
+    const request = `${method} ${url?.split('?', 1)[0]?.slice(0, 200)}`;
+    const error = toGloveboxError(thrown);
+    this.#options.log.warn('a request did not pass', { request, error });
+  }
+}
+
+const UPGRADE_HEADERS = {
+  Host: 'engine',
+  Connection: 'Upgrade',
+  Upgrade: 'tcp',
+  'Content-Type': 'application/json',
+};
+
+async function readBody(stream: Readable): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of stream) {
+    length += (chunk as Buffer).length;
+    if (length > MAX_BODY_BYTES) throw new GloveboxError('payload_too_large', 'The body is too long.');
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Node leaves the body of a request to upgrade on the socket: that many bytes are the body, what follows is not. */
+async function readUpgradeBody(
+  { headers }: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): Promise<[body: Buffer, rest: Buffer]> {
+  const length = Number(headers['content-length'] ?? 0);
+  if (headers['transfer-encoding'] !== undefined || !(length >= 0 && length <= MAX_BODY_BYTES)) {
+    throw new GloveboxError('forbidden', 'A request to upgrade says how long its body is.');
+  }
+  let read = head;
+  while (read.length < length) {
+    const chunk = await nextChunk(socket);
+    read = Buffer.concat([read, chunk]);
+  }
+  return [read.subarray(0, length), read.subarray(length)];
+}
+
+function nextChunk(socket: Duplex): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const settle = (use: () => void) => () => {
+      socket.pause().off('data', onData).off('close', onEnd).off('end', onEnd);
+      use();
+    };
+    const onData = (chunk: Buffer) => settle(() => resolve(chunk))();
+    const onEnd = settle(() => reject(new GloveboxError('invalid_input', 'The request ended early.')));
+    socket.on('data', onData).once('close', onEnd).once('end', onEnd).resume();
+  });
+}
+
+function parse(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString());
+  } catch (cause) {
+    throw new GloveboxError('invalid_input', 'The body is not JSON.', { cause });
+  }
+}
