@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { addKey } from '../src/http/key-file.ts';
+import { addKey } from '../src/http/auth/key-file.ts';
 import { freePort } from '../test/free-port.ts';
 import { History } from './faults/history.ts';
 import { Monkey } from './faults/monkey.ts';

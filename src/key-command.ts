@@ -1,6 +1,6 @@
 import { type Config, loadConfig } from './config.ts';
 import { GloveboxError } from './errors.ts';
-import { addKey, isExpired, readKeys, revokeKeys, type StoredKey } from './http/key-file.ts';
+import { addKey, isExpired, readKeys, revokeKeys, type StoredKey } from './http/auth/key-file.ts';
 import { nearest } from './lib/nearest.ts';
 
 type Say = (line: string) => void;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { GloveboxError } from '../src/errors.ts';
 import { type AppOptions, createApp } from '../src/http/app.ts';
-import { createAuthenticator } from '../src/http/auth.ts';
+import { createAuthenticator } from '../src/http/auth/auth.ts';
 import { listen } from '../src/http/listen.ts';
 import { createLog, type Log } from '../src/log.ts';
 import { createStreamableHttp } from '../src/mcp/http.ts';

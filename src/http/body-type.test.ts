@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { howTaken } from './body-type.ts';
-import type { Route } from './env.ts';
+import type { Route } from './route.ts';
 
 const route = (takes?: Route['takes']): Route => ({
   method: 'POST',

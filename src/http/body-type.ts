@@ -1,5 +1,5 @@
 import { GloveboxError } from '../errors.ts';
-import type { BodyType, Route } from './env.ts';
+import type { BodyType, Route } from './route.ts';
 
 /** What is said of each type of a body. */
 const TYPES: Readonly<Record<BodyType, { readonly pattern: RegExp; readonly how: string }>> = {

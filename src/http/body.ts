@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import { refuseEncoded } from './body-type.ts';
-import type { Env } from './env.ts';
+import type { Env } from './route.ts';
 
 const DECODER = new TextDecoder('utf-8', { fatal: true });
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
-import type { Env, Handler } from './env.ts';
+import type { Env, Handler } from './route.ts';
 
 /** A whole answer, to be sent any number of times. */
 interface Answer {

@@ -1,6 +1,6 @@
 import { Hono } from 'hono';
 import { expect, test } from 'vitest';
-import type { Env } from './env.ts';
+import type { Env } from './route.ts';
 import { listen } from './listen.ts';
 
 const app = () => new Hono<Env>();

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { createAdaptorServer } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { GloveboxError } from '../errors.ts';
-import type { Env } from './env.ts';
+import type { Env } from './route.ts';
 
 /** As long as a transfer may take in the sandbox. */
 const LONGEST_REQUEST_MS = 3_600_000;

@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import { nearest } from '../lib/nearest.ts';
-import type { Env, Route } from './env.ts';
+import type { Env, Route } from './route.ts';
 
 const LONGEST_NAME = 64;
 const SET = ['1', 'true'];

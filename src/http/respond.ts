@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
 import { type GloveboxError, toGloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Env } from './env.ts';
+import type { Env } from './route.ts';
 
 /**
  * Without `error`, which would tell a wrong key from none, and without `resource_metadata` (RFC 9728):

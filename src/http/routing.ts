@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import { nearest } from '../lib/nearest.ts';
-import type { Env, Route } from './env.ts';
+import type { Env, Route } from './route.ts';
 import { errorResponse } from './respond.ts';
 
 /** The routes of a path, whatever their methods. */

@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { streamSSE } from 'hono/streaming';
-import type { Env } from './env.ts';
+import type { Env } from './route.ts';
 
 /** Sends one event; settles when the client can take more. */
 export type SendEvent = (event: string, data: string, id: string) => Promise<void>;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { RequestBody } from './body.ts';
+import { RequestBody } from '../body.ts';
 import { toBody } from './file-download.ts';
 
 const upload = (pull: (controller: ReadableStreamDefaultController<Uint8Array>) => void | Promise<void>) => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Load } from '../scheduling/execution-scheduler.ts';
+import { Load } from '../../scheduling/execution-scheduler.ts';
 import { renderMetrics } from './metrics.ts';
 
 test('metrics tell what runs, how executions ended, and in cumulative buckets how long they took', () => {

@@ -1,4 +1,4 @@
-import type { Route } from './env.ts';
+import type { Route } from '../route.ts';
 import { describeHeaders, schemaRef } from './openapi-parts.ts';
 
 type Schema = Readonly<Record<string, unknown>>;

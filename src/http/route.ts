@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import type { Answer } from './auth.ts';
+import type { Answer } from './auth/auth.ts';
 
 /** What the app finds out about a request before its route runs. */
 export interface Env {

@@ -1,4 +1,4 @@
-import type { FileRange, OpenFile } from '../files/session-files.ts';
+import type { FileRange, OpenFile } from '../../files/session-files.ts';
 
 /**
  * The part of a file that a `Range` header asks for; undefined when the whole is to be sent,

@@ -1,11 +1,11 @@
 import type { Context } from 'hono';
-import { GloveboxError } from '../errors.ts';
-import { followSignal } from '../lib/follow-signal.ts';
-import type { AnyTool } from '../tools/description.ts';
-import { LONGEST_WAIT_S } from '../tools/get-execution.ts';
-import { ignoreEvents } from '../tools/tool.ts';
-import { validateInput } from '../tools/validate.ts';
-import type { Env, Route } from './env.ts';
+import { GloveboxError } from '../../errors.ts';
+import { followSignal } from '../../lib/follow-signal.ts';
+import type { AnyTool } from '../../tools/description.ts';
+import { LONGEST_WAIT_S } from '../../tools/get-execution.ts';
+import { ignoreEvents } from '../../tools/tool.ts';
+import { validateInput } from '../../tools/validate.ts';
+import type { Env, Route } from '../route.ts';
 import type { ExecuteOptions } from './execute.ts';
 import { executionEventsRoute, idParameter } from './execution-events.ts';
 import { jsonResponse, sessionParameter } from './openapi-parts.ts';

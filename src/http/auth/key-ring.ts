@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
-import { GloveboxError } from '../errors.ts';
-import type { Log } from '../log.ts';
+import { GloveboxError } from '../../errors.ts';
+import type { Log } from '../../log.ts';
 import type { Answer } from './auth.ts';
 import { hashKey, isExpired, parseKeys, type StoredKey } from './key-file.ts';
 

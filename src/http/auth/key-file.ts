@@ -3,9 +3,9 @@ import { readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'n
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
-import { GloveboxError } from '../errors.ts';
-import { makeDirectory } from '../lib/make-directory.ts';
-import { nearest } from '../lib/nearest.ts';
+import { GloveboxError } from '../../errors.ts';
+import { makeDirectory } from '../../lib/make-directory.ts';
+import { nearest } from '../../lib/nearest.ts';
 import { LOCAL_OWNER } from './auth.ts';
 
 /** Whose a key is. No dot is in it, so a key's id is never mistaken for a name. */

@@ -1,12 +1,12 @@
 import type { Context } from 'hono';
-import { GloveboxError } from '../errors.ts';
-import type { Conditions, SessionFiles } from '../files/session-files.ts';
-import { tellReset } from '../tools/fields.ts';
-import type { RequestBody } from './body.ts';
-import { isTar, isUntyped } from './body-type.ts';
-import type { Env } from './env.ts';
-import { conditionsToChange, hasConditions, toETag } from './preconditions.ts';
-import { isSet } from './query.ts';
+import { GloveboxError } from '../../errors.ts';
+import type { Conditions, SessionFiles } from '../../files/session-files.ts';
+import { tellReset } from '../../tools/fields.ts';
+import type { RequestBody } from '../body.ts';
+import { isTar, isUntyped } from '../body-type.ts';
+import type { Env } from '../route.ts';
+import { conditionsToChange, hasConditions, toETag } from '../preconditions.ts';
+import { isSet } from '../query.ts';
 
 export interface Upload {
   readonly sessionId: string;

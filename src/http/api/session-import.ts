@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
-import type { SessionSummary, Sessions } from '../sessions/sessions.ts';
-import { RequestBody } from './body.ts';
-import type { Env } from './env.ts';
+import type { SessionSummary, Sessions } from '../../sessions/sessions.ts';
+import { RequestBody } from '../body.ts';
+import type { Env } from '../route.ts';
 import { sessionNameSchema } from './openapi-parts.ts';
 
 export interface ImportOptions {

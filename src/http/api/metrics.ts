@@ -1,6 +1,6 @@
-import type { CoreFigures } from '../sandbox/core.ts';
-import type { Route } from './env.ts';
-import type { EventLoopDelay } from './event-loop.ts';
+import type { CoreFigures } from '../../sandbox/core.ts';
+import type { Route } from '../route.ts';
+import type { EventLoopDelay } from '../event-loop.ts';
 
 export interface Figures extends CoreFigures {
   readonly eventLoop: EventLoopDelay;

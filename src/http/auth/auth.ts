@@ -1,4 +1,4 @@
-import { GloveboxError } from '../errors.ts';
+import { GloveboxError } from '../../errors.ts';
 
 /** An answer under way, which can be cut off. */
 export interface Answer {

@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import type { Env, Route } from './env.ts';
+import type { Env, Route } from '../route.ts';
 
 const ABOUT = 'Untrusted Python in sealed containers, over REST and MCP.';
 const STYLE =

@@ -1,5 +1,5 @@
-import { type AnyTool, describeTool } from '../tools/description.ts';
-import type { Route } from './env.ts';
+import { type AnyTool, describeTool } from '../../tools/description.ts';
+import type { Route } from '../route.ts';
 import { failureResponses, failuresOf } from './openapi-failures.ts';
 import {
   jsonBody,
