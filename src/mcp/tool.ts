@@ -12,7 +12,7 @@ import { type AnyTool, describeTool } from '../tools/description.ts';
 import { ignoreEvents, type ToolOutput } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
 import { type Connection, sessionInAddress } from './connection.ts';
-import { toAnswer } from './content.ts';
+import { toAnswer } from './call-result.ts';
 import { ProgressFeed } from './progress.ts';
 
 /** A tool as MCP lists and calls it. */

@@ -8,7 +8,7 @@ import { ResultCollector } from '../execution/displays.ts';
 import type { Session } from './session.ts';
 import { type ExecutePythonLimits, resultsPolicy, toOutcome } from '../tools/execution-outcome.ts';
 import type { ExecutionOutput } from '../tools/execution-output.ts';
-import { metLimit } from '../tools/limits.ts';
+import { metLimit } from '../tools/limit-output.ts';
 import { round } from '../execution/stopwatch.ts';
 
 /** What `execute_python` answers for a background execution that an earlier control plane began. */

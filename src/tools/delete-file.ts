@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { SessionFiles } from '../files/session-files.ts';
-import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './fields.ts';
+import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './common-fields.ts';
 import { filePathInput } from './file-fields.ts';
-import { leaseSession } from './lease.ts';
+import { leaseSession } from './lease-session.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 const inputSchema = z.strictObject({

@@ -2,8 +2,8 @@ import { constants } from 'node:os';
 import type { ExecutionEnd } from '../execution/request.ts';
 import type { FullReport } from '../execution/report.ts';
 import type { ExecutionOutput } from './execution-output.ts';
-import { tellReset } from './fields.ts';
-import type { ExecutionLimits } from './limits.ts';
+import { tellReset } from './common-fields.ts';
+import type { ExecutionLimits } from './limit-output.ts';
 
 /** Rich results of one execution, in times the limit of one. */
 const RESULTS_IN_ALL = 4;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { sessionLines, sessionOutput } from './fields.ts';
-import { describeLimit, limitOutput } from './limits.ts';
-import { resultsOutput, summarizeResults } from './results.ts';
+import { sessionLines, sessionOutput } from './common-fields.ts';
+import { describeLimit, limitOutput } from './limit-output.ts';
+import { resultsOutput, summarizeResults } from './display-output.ts';
 import { timingsOutput } from '../execution/stopwatch.ts';
 
 const leftOut = z

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { parseSandboxJson } from '../lib/sandbox-json.ts';
-import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './fields.ts';
-import { leaseSession } from './lease.ts';
+import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './common-fields.ts';
+import { leaseSession } from './lease-session.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 const LIMIT_MS = 10_000;

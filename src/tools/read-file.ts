@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { SessionFiles } from '../files/session-files.ts';
 import { withoutPartialEnd, withoutPartialStart } from '../execution/output-capture.ts';
-import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './fields.ts';
+import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './common-fields.ts';
 import { filePathInput } from './file-fields.ts';
-import { leaseSession } from './lease.ts';
+import { leaseSession } from './lease-session.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 const DEFAULT_LENGTH = 65_536;

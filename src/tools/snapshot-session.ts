@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { sessionIdOutput, sessionLines } from './fields.ts';
+import { sessionIdOutput, sessionLines } from './common-fields.ts';
 import type { Tool } from './tool.ts';
 
 const existingSession = z.string().min(1).describe('A session_id from an earlier result.');

@@ -18,7 +18,7 @@ MAX_TABLE = 32_000
 MAX_KEPT = 32 << 20
 """Characters of a format that is kept as a file."""
 KEPT_FROM = 20_000
-"""Characters from which a format is kept as a file too: an answer over MCP leaves it out (`src/mcp/content.ts`)."""
+"""Characters from which a format is kept as a file too: an answer over MCP leaves it out (`src/mcp/call-result.ts`)."""
 MAX_PARTS = 4 << 20
 """Of a JSON value that is kept as a file."""
 

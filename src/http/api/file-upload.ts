@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../../errors.ts';
 import type { Conditions, SessionFiles } from '../../files/session-files.ts';
-import { tellReset } from '../../tools/fields.ts';
+import { tellReset } from '../../tools/common-fields.ts';
 import type { RequestBody } from '../body.ts';
 import { isTar, isUntyped } from '../body-type.ts';
 import type { Env } from '../route.ts';

@@ -2,7 +2,7 @@ import type { Context } from 'hono';
 import { GloveboxError, toGloveboxError } from '../../errors.ts';
 import type { ExecutionEnd } from '../../execution/request.ts';
 import type { SessionFiles } from '../../files/session-files.ts';
-import { tellReset } from '../../tools/fields.ts';
+import { tellReset } from '../../tools/common-fields.ts';
 import type { RequestBody } from '../body.ts';
 import type { Env } from '../route.ts';
 import type { Upload } from './file-upload.ts';

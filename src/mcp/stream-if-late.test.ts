@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { streamIfLate } from './early-stream.ts';
+import { streamIfLate } from './stream-if-late.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { resultsOutput, summarizeResults } from './results.ts';
+import { resultsOutput, summarizeResults } from './display-output.ts';
 
 test('a summary says the best text of each result, pictures by format and size, and the files of what is left out', () => {
   const summary = summarizeResults([

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { REPORT } from '../../test/support/report.ts';
 import type { ExecutionEnd } from '../execution/request.ts';
-import { describeLimit, type ExecutionLimits, metLimit } from './limits.ts';
+import { describeLimit, type ExecutionLimits, metLimit } from './limit-output.ts';
 
 const LIMITS: ExecutionLimits = {
   execTimeoutS: 30,

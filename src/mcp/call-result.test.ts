@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { toAnswer } from './content.ts';
+import { toAnswer } from './call-result.ts';
 
 test('an output without results and files is its summary and itself', () => {
   const output = { session_id: 's', packages: [] };
