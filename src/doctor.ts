@@ -8,7 +8,7 @@ import { checkSuitability, type EngineFacts, readFacts } from './engines/docker/
 import { GloveboxError } from './errors.ts';
 import type { Log } from './log.ts';
 import { runProbe } from './main.ts';
-import { probeIndex } from './packages/probe.ts';
+import { probeIndex } from './packages/index/check-index.ts';
 import { ephemeralName, Instance } from './sessions/instance.ts';
 
 type Level = 'ok' | 'warn' | 'fail';

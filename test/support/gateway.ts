@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { createLog } from '../../src/log.ts';
-import { createGateway, type Gateway, type GatewayOptions } from '../../src/packages/gateway.ts';
-import type { GatewayClient } from '../../src/packages/gateway-handler.ts';
+import { createGateway, type Gateway, type GatewayOptions } from '../../src/packages/gateway/gateway.ts';
+import type { GatewayClient } from '../../src/packages/gateway/handler.ts';
 import { IndexServer } from './index-server.ts';
 
 export interface Answer {

@@ -1,0 +1,179 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import type { Log } from '../../log.ts';
+import type { CachedFile, DiskCache, PartialFile } from '../cache/disk-cache.ts';
+import { Download, type DownloadSource } from './download.ts';
+import { Failures } from '../index/failure-cache.ts';
+import type { IndexFile } from '../index/index-page.ts';
+import type { GatewayLimits } from '../upstream/limits.ts';
+import { Problem, statusFor, toProblem } from '../upstream/problem.ts';
+import type { Traffic } from '../upstream/gateway-stats.ts';
+import { unlessAborted } from '../../lib/unless-aborted.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+
+export interface FileStoreOptions {
+  readonly upstream: Upstream;
+  readonly cache: DiskCache;
+  readonly limits: GatewayLimits;
+  readonly traffic: Traffic;
+  readonly log: Log;
+}
+
+/** Package files: from the cache, or fetched once for everyone who asks. */
+export class FileStore {
+  readonly #options: FileStoreOptions;
+  readonly #downloads = new Map<string, Download>();
+  /** Those that still have a partial file. */
+  readonly #open = new Set<Download>();
+  readonly #failures: Failures;
+  /** What this process has written or read through once; a crash can leave a cached file short. */
+  readonly #verified = new Set<string>();
+
+  constructor(options: FileStoreOptions) {
+    this.#options = options;
+    this.#failures = new Failures(options.limits);
+  }
+
+  /** The file if it is in the cache, whole and unchanged. */
+  async open(file: IndexFile): Promise<CachedFile | undefined> {
+    const sha256 = file.hashes.sha256 ?? (await this.#pinned(file));
+    if (!sha256) return undefined;
+    const cached = await this.#options.cache.open('files', sha256);
+    if (!cached || this.#verified.has(sha256)) return cached;
+    if ((await digest(cached)) === sha256) {
+      this.#verified.add(sha256);
+      return cached;
+    }
+    this.#options.log.warn('a damaged file was removed from the package cache', { file: file.filename });
+    await cached[Symbol.asyncDispose]();
+    await this.#options.cache.remove('files', sha256);
+    return undefined;
+  }
+
+  /** The one download of a file that is not in the cache; join it before anything else. @throws Problem */
+  download(file: IndexFile): Download {
+    // By where it comes from as well: what one index claims about a hash must not stop another that has the file.
+    const key = JSON.stringify([file.id, file.url]);
+    this.#failures.check(key);
+    const running = this.#downloads.get(key);
+    if (running?.isAlive) return running;
+    const { limits, cache } = this.#options;
+    const download = new Download(file, {
+      limits,
+      open: (signal) => this.#fetch(file, signal),
+      create: () => cache.create(),
+      accept: (partial, sha256) => this.#accept(file, partial, sha256),
+    });
+    this.#downloads.set(key, download);
+    this.#open.add(download);
+    void download.closed.then(() => this.#open.delete(download));
+    download.finished
+      .catch((problem: unknown) => this.#noteFailure(key, download, toProblem(problem)))
+      .finally(() => {
+        if (this.#downloads.get(key) === download) this.#downloads.delete(key);
+        this.#options.traffic.bytesFetched += download.received;
+      });
+    return download;
+  }
+
+  /** A file that is in the cache when this returns, whatever it takes. */
+  async obtain(file: IndexFile, signal?: AbortSignal): Promise<CachedFile> {
+    const cached = await this.open(file);
+    if (cached) return cached;
+    const download = this.download(file);
+    download.join();
+    try {
+      await (signal ? unlessAborted(download.finished, signal) : download.finished);
+    } finally {
+      download.leave();
+    }
+    const stored = await this.open(file);
+    if (!stored)
+      throw new Problem(507, `${file.filename} did not stay in this server's package cache: it is too small.`);
+    return stored;
+  }
+
+  /** Waits for what is under way, which its readers have left. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map(({ closed }) => closed));
+  }
+
+  async #fetch(file: IndexFile, signal: AbortSignal): Promise<DownloadSource> {
+    const url = new URL(file.url);
+    this.#options.traffic.fileRequests += 1;
+    if (url.protocol === 'file:') {
+      const path = fileURLToPath(url);
+      return { body: createReadStream(path, { signal }), total: (await stat(path)).size };
+    }
+    const unproven = Object.keys(file.hashes).length === 0;
+    // Installers hash what is sent, so nothing may be packed on the way.
+    const headers = { accept: '*/*', 'accept-encoding': 'identity' };
+    const { status, message } = await this.#options.upstream.request(url, { headers, signal, unproven });
+    if (status !== 200) {
+      message.destroy();
+      throw missing(file, status);
+    }
+    const length = Number(message.headers['content-length']);
+    return { body: message, total: message.headers['content-length'] && length >= 0 ? length : undefined };
+  }
+
+  async #accept(file: IndexFile, partial: PartialFile, sha256: string): Promise<void> {
+    const pinned = await this.#pinned(file);
+    if (pinned && pinned !== sha256) {
+      throw new Problem(
+        422,
+        `${file.filename} has changed since this server first fetched it, and the package index gives no hash to check it with.`,
+        {
+          cause: new Error(
+            `sha256 ${sha256} instead of ${pinned}; remove pins/${file.id.slice(0, 2)}/${file.id} from the cache to take the new file`,
+          ),
+          lasting: true,
+        },
+      );
+    }
+    await partial.commit('files', sha256);
+    this.#verified.add(sha256);
+    if (!file.hashes.sha256 && !pinned) await this.#options.cache.write('pins', file.id, sha256);
+  }
+
+  /** The sha256 that a file without one had when it was first fetched: trust on first use. */
+  async #pinned(file: IndexFile): Promise<string | undefined> {
+    if (file.hashes.sha256) return undefined;
+    const text = (await this.#options.cache.read('pins', file.id))?.toString('utf8');
+    return text && /^[0-9a-f]{64}$/.test(text) ? text : undefined;
+  }
+
+  #noteFailure(key: string, { file, isAlive }: Download, problem: Problem): void {
+    if (!isAlive) return;
+    const { host } = new URL(file.url);
+    this.#options.log.warn('package file failed', { file: file.filename, host, error: problem });
+    this.#failures.note(key, problem);
+  }
+}
+
+async function digest({ handle, size }: CachedFile): Promise<string> {
+  const hash = createHash('sha256');
+  const buffer = Buffer.allocUnsafe(262_144);
+  for (let at = 0; at < size; ) {
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
+    if (bytesRead === 0) break;
+    hash.update(buffer.subarray(0, bytesRead));
+    at += bytesRead;
+  }
+  return hash.digest('hex');
+}
+
+function missing({ filename }: IndexFile, status: number): Problem {
+  if (status === 404 || status === 410) {
+    return new Problem(404, `The package index lists ${filename} but does not have it.`, { lasting: true });
+  }
+  if (status === 401 || status === 403) {
+    return new Problem(
+      422,
+      `The package index refuses ${filename} to this server (${status}): its operator can check the credentials in GLOVEBOX_INDEX_URL.`,
+    );
+  }
+  return new Problem(statusFor(status), `The package index answered ${status} for ${filename}.`);
+}

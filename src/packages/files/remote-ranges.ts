@@ -1,0 +1,52 @@
+import { readBody } from '../upstream/read-body.ts';
+import type { GatewayLimits } from '../upstream/limits.ts';
+import { Problem } from '../upstream/problem.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+import type { ReadAt } from './zip-entry.ts';
+
+/** Read at once from the end: most wheels have their directory and METADATA in it. */
+const TAIL_BYTES = 128 * 1024;
+
+export interface RemoteFile {
+  readonly size: number;
+  readonly read: ReadAt;
+}
+
+/** Random access to a file on the web; undefined when its server has no byte ranges (RFC 9110, 14). */
+export async function openRemote(
+  upstream: Upstream,
+  options: { url: string; what: string; unproven: boolean; limits: GatewayLimits; signal: AbortSignal },
+): Promise<RemoteFile | undefined> {
+  const tail = await readRange(upstream, options, `bytes=-${TAIL_BYTES}`, TAIL_BYTES);
+  if (!tail) return undefined;
+  const { size, content, start: tailStart } = tail;
+  return {
+    size,
+    read: async (start, length) => {
+      if (start >= tailStart) return content.subarray(start - tailStart, start - tailStart + length);
+      if (length === 0) return Buffer.alloc(0);
+      const range = await readRange(upstream, options, `bytes=${start}-${start + length - 1}`, length);
+      if (range?.start !== start)
+        throw new Problem(502, `The package index does not send the part of ${options.what} that it was asked for.`);
+      return range.content;
+    },
+  };
+}
+
+async function readRange(
+  upstream: Upstream,
+  { url, what, unproven, limits, signal }: Parameters<typeof openRemote>[1],
+  range: string,
+  limitBytes: number,
+): Promise<{ size: number; start: number; content: Buffer } | undefined> {
+  const headers = { range, accept: '*/*', 'accept-encoding': 'identity' };
+  const { status, message } = await upstream.request(new URL(url), { headers, signal, unproven });
+  const described = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(message.headers['content-range'] ?? '');
+  if (status !== 206 || !described) {
+    message.destroy();
+    return undefined;
+  }
+  const content = await readBody(message, { what, limitBytes, timeMs: limits.pageMs });
+  const [start, end, size] = described.slice(1).map(Number) as [number, number, number];
+  return content.length === end - start + 1 && end < size ? { size, start, content } : undefined;
+}
