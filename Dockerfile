@@ -57,13 +57,13 @@ ENV NODE_ENV=production \
     GLOVEBOX_ALSO_PORTS=8055 \
     GLOVEBOX_AUTH=keys \
     GLOVEBOX_FIRST_KEY=default
-# It begins as root to look which group the engine's socket belongs to, and goes on as 65532: src/leave-root.ts.
+# It begins as root to look which group the engine's socket belongs to, and goes on as 65532: src/commands/leave-root.ts.
 USER 0:0
 WORKDIR /app
 EXPOSE 8000 8055
 STOPSIGNAL SIGTERM
-# Fails where nobody outside could reach the server: src/health-check.ts.
+# Fails where nobody outside could reach the server: src/commands/health-check.ts.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=300s --retries=3 \
-    CMD ["node", "/app/dist/health-check.js"]
+    CMD ["node", "/app/dist/commands/health-check.js"]
 ENTRYPOINT ["node", "--max-semi-space-size=4", "/app/dist/cli.js"]
 CMD ["serve"]

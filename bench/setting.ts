@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type Docker from 'dockerode';
-import { loadConfig } from '../src/config.ts';
+import { loadConfig } from '../src/config/load.ts';
 import { connectEngine } from '../src/engines/docker/connect/connect.ts';
 import { AT_ONCE } from './batch.ts';
 import { environment } from './environment.ts';

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { environment } from '../bench/environment.ts';
-import { loadConfig } from '../src/config.ts';
+import { loadConfig } from '../src/config/load.ts';
 import { connectEngine, openEngine, pingEngine } from '../src/engines/docker/connect/connect.ts';
 import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from '../src/engines/docker/install/daemon.ts';
 import { ensureImage } from '../src/engines/docker/images/sandbox-image.ts';

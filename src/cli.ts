@@ -5,10 +5,10 @@ const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 
 if (major > LEAST[0] || (major === LEAST[0] && minor >= LEAST[1])) {
   // Before all else: nothing that serves anyone is ever done as root.
-  const { leaveRoot } = await import('./leave-root.ts');
+  const { leaveRoot } = await import('./commands/leave-root.ts');
   const refusal = leaveRoot();
   if (refusal === undefined) {
-    await import('./commands.ts');
+    await import('./commands/index.ts');
   } else {
     process.stderr.write(`glovebox: ${refusal}\n`);
     process.exitCode = 1;

@@ -1,6 +1,6 @@
 import type Docker from 'dockerode';
 import { inject } from 'vitest';
-import { loadConfig } from '../src/config.ts';
+import { loadConfig } from '../src/config/load.ts';
 import { openEngine } from '../src/engines/docker/connect/connect.ts';
 import { ensureImage } from '../src/engines/docker/images/sandbox-image.ts';
 

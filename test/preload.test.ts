@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadConfig } from '../src/config.ts';
+import { loadConfig } from '../src/config/load.ts';
 import { ensureImage } from '../src/engines/docker/images/sandbox-image.ts';
 import { callTool, openSession, runPython } from './rest-client.ts';
 import { engine, environment, runCli, type Server, startServer } from './server.ts';

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { loadConfig } from '../src/config.ts';
+import { loadConfig } from '../src/config/load.ts';
 import { ensureImage } from '../src/engines/docker/images/sandbox-image.ts';
 import { type Canary, startCanary } from './canary.ts';
 import { engine } from './engine.ts';

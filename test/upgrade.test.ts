@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import { pack } from 'tar-stream';
 import { afterAll, describe, expect, test } from 'vitest';
-import { loadConfig } from '../src/config.ts';
+import { loadConfig } from '../src/config/load.ts';
 import { ensureImage } from '../src/engines/docker/images/sandbox-image.ts';
 import { freePort } from './free-port.ts';
 import { openSession, runPython, userOf } from './rest-client.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type Docker from 'dockerode';
 import type { TestProject } from 'vitest/node';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { findEngine } from '../../src/engines/docker/connect/connect.ts';
 import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
 import { installEngine } from '../../src/engines/docker/install/install.ts';

@@ -1,4 +1,4 @@
-import type { CoreFigures } from '../../sandbox/core.ts';
+import type { CoreFigures } from '../../glovebox.ts';
 import type { Route } from '../route.ts';
 import type { EventLoopDelay } from '../event-loop.ts';
 

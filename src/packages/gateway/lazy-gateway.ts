@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/load.ts';
 import { findAuthorities, PIP_DEFAULT_INDEX, readHostIndexes } from '../../engines/docker/images/index-access.ts';
 import { GloveboxError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { checkGateway, createGateway, type Gateway } from './gateway.ts';
-import type { Core } from '../../sandbox/core.ts';
+import type { Core } from '../../glovebox.ts';
 import { once } from '../../lib/single-flight.ts';
 import type { Session } from '../../sessions/sessions.ts';
 

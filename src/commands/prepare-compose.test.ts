@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { addVariables } from './compose.ts';
-import { describeSettings } from './config.ts';
+import { addVariables } from './prepare-compose.ts';
+import { describeSettings } from '../config/load.ts';
 
 const read = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
 

@@ -1,13 +1,13 @@
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Config } from './config.ts';
-import { connectEngine } from './engines/docker/connect/connect.ts';
-import { buildControlImage, readRegistryAccess } from './engines/docker/images/control-image.ts';
-import { ensureImage } from './engines/docker/images/sandbox-image.ts';
-import { SocketProxy } from './engines/docker/socket-proxy/proxy.ts';
-import { GloveboxError } from './errors.ts';
-import type { Log } from './log.ts';
-import { aborted, version } from './main.ts';
+import type { Config } from '../config/load.ts';
+import { connectEngine } from '../engines/docker/connect/connect.ts';
+import { buildControlImage, readRegistryAccess } from '../engines/docker/images/control-image.ts';
+import { ensureImage } from '../engines/docker/images/sandbox-image.ts';
+import { SocketProxy } from '../engines/docker/socket-proxy/proxy.ts';
+import { GloveboxError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { aborted, version } from '../server.ts';
 
 /** Where Compose looks for what `compose.yaml` leaves open. */
 const ENVIRONMENT_FILE = '.env';

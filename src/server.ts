@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import type { Config } from './config.ts';
+import type { Config } from './config/load.ts';
 import { connectEngine, findEngine } from './engines/docker/connect/connect.ts';
 import { DockerEngine } from './engines/docker/engine.ts';
 import { ensureImage } from './engines/docker/images/sandbox-image.ts';
@@ -24,7 +24,7 @@ import { createHttpSse } from './mcp/http-sse.ts';
 import { runStdio } from './mcp/stdio.ts';
 import type { Fallback } from './mcp/tool.ts';
 import { parseRequirement } from './packages/pep/requirement.ts';
-import { Core, type CoreOptions } from './sandbox/core.ts';
+import { Core, type CoreOptions } from './glovebox.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
 import { ephemeralName, Instance } from './sessions/instance.ts';
 import type { Sessions } from './sessions/sessions.ts';

@@ -1,7 +1,7 @@
-import { type Config, loadConfig } from './config.ts';
-import { GloveboxError } from './errors.ts';
-import { addKey, isExpired, readKeys, revokeKeys, type StoredKey } from './http/auth/key-file.ts';
-import { nearest } from './lib/nearest.ts';
+import { type Config, loadConfig } from '../config/load.ts';
+import { GloveboxError } from '../errors.ts';
+import { addKey, isExpired, readKeys, revokeKeys, type StoredKey } from '../http/auth/key-file.ts';
+import { nearest } from '../lib/nearest.ts';
 
 type Say = (line: string) => void;
 

@@ -1,7 +1,7 @@
 import { chownSync, statSync } from 'node:fs';
-import { readPlaces } from './config.ts';
-import { listDefaultEndpoints } from './engines/docker/connect/endpoints.ts';
-import { isOwnContainer } from './engines/docker/host/container-advice.ts';
+import { readPlaces } from '../config/load.ts';
+import { listDefaultEndpoints } from '../engines/docker/connect/endpoints.ts';
+import { isOwnContainer } from '../engines/docker/host/container-advice.ts';
 
 /** The image's own user and group, by whom everything is done. */
 const USER = 65_532;

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { cpus, homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { GloveboxError } from './errors.ts';
-import { nearest } from './lib/nearest.ts';
+import { GloveboxError } from '../errors.ts';
+import { nearest } from '../lib/nearest.ts';
 
 const YEAR_S = 31_536_000;
 
