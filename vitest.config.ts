@@ -6,7 +6,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['src/**/*.test.ts', 'test/conformance.test.ts'],
+          include: ['src/**/*.test.ts', 'test/mcp/conformance.test.ts'],
           exclude: ['**/*.docker.test.ts'],
         },
       },
@@ -14,7 +14,7 @@ export default defineConfig({
         test: {
           name: 'docker',
           include: ['src/**/*.docker.test.ts', 'test/**/*.test.ts'],
-          exclude: ['test/conformance.test.ts'],
+          exclude: ['test/mcp/conformance.test.ts'],
           globalSetup: 'test/setup/engine.ts',
           // Hostile code races the kernel, and a busy machine decides such races differently: twice is a failure.
           retry: 1,

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../src/errors.ts';
-import type { Execution } from '../test/rest-client.ts';
-import { createParser } from '../test/sse.ts';
+import type { Execution } from '../test/support/rest-client.ts';
+import { createParser } from '../test/support/sse.ts';
 
 /** Beyond a call's own time limit: for the kill ladder, and a new sandbox on a machine that is busy making others. */
 const ALLOWANCE_MS = 180_000;

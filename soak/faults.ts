@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { addKey } from '../src/http/auth/key-file.ts';
-import { freePort } from '../test/free-port.ts';
+import { freePort } from '../test/support/free-port.ts';
 import { History } from './faults/history.ts';
 import { Monkey } from './faults/monkey.ts';
 import { Plant } from './faults/plant.ts';

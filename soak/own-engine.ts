@@ -6,7 +6,7 @@ import { loadConfig } from '../src/config/load.ts';
 import { connectEngine, openEngine, pingEngine } from '../src/engines/docker/connect/connect.ts';
 import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from '../src/engines/docker/install/daemon.ts';
 import { ensureImage } from '../src/engines/docker/images/sandbox-image.ts';
-import { canStartSecond, removeSecond, secondDaemon } from '../test/second-daemon.ts';
+import { canStartSecond, removeSecond, secondDaemon } from '../test/support/second-daemon.ts';
 
 const PING_MS = 2000;
 const STOP_LIMIT_MS = 60_000;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Server, startServer } from '../bench/server.ts';
-import { freePort } from '../test/free-port.ts';
+import { freePort } from '../test/support/free-port.ts';
 import { type Cancelling, openCancelling } from './cancelling.ts';
 import { Outside } from './outside.ts';
 import { openRunEngine } from './own-engine.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Execution } from '../test/rest-client.ts';
+import type { Execution } from '../test/support/rest-client.ts';
 import { type Answer, type CallOptions, Rest, Violation } from './calls.ts';
 import type { Random } from './random.ts';
 import { Tokens } from './tokens.ts';

@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { loadConfig } from '../src/config/load.ts';
 import { ensureImage } from '../src/engines/docker/images/sandbox-image.ts';
-import { type Canary, startCanary } from './canary.ts';
-import { engine } from './engine.ts';
+import { type Canary, startCanary } from './support/canary.ts';
+import { engine } from './support/engine-access.ts';
 
 const SOURCE = new URL('../sandbox-image/', import.meta.url);
 

@@ -1,4 +1,4 @@
-import type { Execution } from '../../test/rest-client.ts';
+import type { Execution } from '../../test/support/rest-client.ts';
 import { Violation } from '../calls.ts';
 import type { History } from './history.ts';
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { echoTool, startProtocolServer } from '../../test/protocol-server.ts';
-import { type RawRequest, sendRaw } from '../../test/raw-request.ts';
+import { echoTool, startProtocolServer } from '../../test/mcp/protocol-server.ts';
+import { type RawRequest, sendRaw } from '../../test/support/raw-request.ts';
 import { GloveboxError } from '../errors.ts';
 
 const logged: string[] = [];

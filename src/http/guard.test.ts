@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { startProtocolServer } from '../../test/protocol-server.ts';
-import { type RawRequest, sendRaw } from '../../test/raw-request.ts';
+import { startProtocolServer } from '../../test/mcp/protocol-server.ts';
+import { type RawRequest, sendRaw } from '../../test/support/raw-request.ts';
 
 let server: Awaited<ReturnType<typeof startProtocolServer>>;
 

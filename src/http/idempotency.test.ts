@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { echoTool, startProtocolServer } from '../../test/protocol-server.ts';
+import { echoTool, startProtocolServer } from '../../test/mcp/protocol-server.ts';
 
 const call = { name: 'echo', arguments: { text: 'hi' } };
 

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text as readText } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startProtocolServer } from '../../test/protocol-server.ts';
-import { type RawRequest, sendRaw } from '../../test/raw-request.ts';
+import { startProtocolServer } from '../../test/mcp/protocol-server.ts';
+import { type RawRequest, sendRaw } from '../../test/support/raw-request.ts';
 
 let server: Awaited<ReturnType<typeof startProtocolServer>>;
 beforeAll(async () => {

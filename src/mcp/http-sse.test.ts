@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { expect, test } from 'vitest';
-import { echoTool, startProtocolServer } from '../../test/protocol-server.ts';
+import { echoTool, startProtocolServer } from '../../test/mcp/protocol-server.ts';
 
 type Server = Awaited<ReturnType<typeof startProtocolServer>>;
 

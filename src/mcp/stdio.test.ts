@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
-import { type EchoTool, echoTool, fakeSessions } from '../../test/protocol-server.ts';
+import { type EchoTool, echoTool, fakeSessions } from '../../test/mcp/protocol-server.ts';
 import { createLog } from '../log.ts';
 import { createMcpServers } from './server.ts';
 import { runStdio } from './stdio.ts';

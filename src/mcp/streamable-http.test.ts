@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { describe, expect, test, vi } from 'vitest';
-import { type EchoTool, echoTool, startProtocolServer } from '../../test/protocol-server.ts';
+import { type EchoTool, echoTool, startProtocolServer } from '../../test/mcp/protocol-server.ts';
 
 const ACCEPT = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
 const initialize = {

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import type { Server } from '../server.ts';
+import type { Server } from './server.ts';
 
 /** The archives of a server's disk: the folder of each, with what is in it. */
 export function archivesOf({ stateDir }: Server): { path: string; names: string[] }[] {

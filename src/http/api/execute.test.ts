@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { type EchoTool, echoTool, resolveSession, startProtocolServer } from '../../../test/protocol-server.ts';
+import { type EchoTool, echoTool, resolveSession, startProtocolServer } from '../../../test/mcp/protocol-server.ts';
 
 const headers = { 'content-type': 'application/json' };
 const post = (url: string, body: object, extra: { headers?: Record<string, string>; signal?: AbortSignal } = {}) =>

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { canStartSecond, removeSecond, secondDaemon } from '../../../../test/second-daemon.ts';
+import { canStartSecond, removeSecond, secondDaemon } from '../../../../test/support/second-daemon.ts';
 import type { DaemonPaths } from './daemon.ts';
 import { installEngine } from './install.ts';
 

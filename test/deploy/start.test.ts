@@ -1,0 +1,210 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { freePort } from '../support/free-port.ts';
+import { sendRaw } from '../support/raw-request.ts';
+import { CLI, containersOf, environment, newStateDir, runCli, runToEnd, startServer } from '../support/server.ts';
+
+/** Starts a server that is to refuse; what it said, once it is seen that nothing is left of it. */
+async function refusedStart(env: Record<string, string>): Promise<string> {
+  const stateDir = newStateDir();
+  const { code, stdout, stderr } = await runCli(['serve'], environment(stateDir, { GLOVEBOX_PORT: '0', ...env }));
+  expect(code).toBe(1);
+  expect(stdout).toBe('');
+  expect(stderr).not.toMatch(/\n {4}at /);
+  if (existsSync(join(stateDir, 'id'))) expect(await containersOf({ stateDir })).toEqual([]);
+  const instances = join(stateDir, 'instances');
+  expect(existsSync(instances) ? readdirSync(instances).filter((name) => /^http\./.test(name)) : []).toEqual([]);
+  return stderr;
+}
+
+describe('a start that cannot be', () => {
+  test('on a taken port says so, and leaves nothing', async () => {
+    const holder = createServer();
+    await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', resolve));
+    const address = holder.address();
+    const port = String(typeof address === 'object' ? address?.port : 0);
+    expect(await refusedStart({ GLOVEBOX_PORT: port })).toMatch(
+      new RegExp(`127.0.0.1:${port}: the port is taken.*\n.*--port`),
+    );
+    holder.close();
+  });
+
+  test('of a second server of the same name says so, and the first is untouched', async () => {
+    await using first = await startServer({ port: await freePort(), env: { GLOVEBOX_POOL_SIZE: '1' } });
+    await expect.poll(async () => (await containersOf(first)).length).toBe(1);
+    const env = environment(first.stateDir, { GLOVEBOX_PORT: String(first.port) });
+    const { code, stderr } = await runCli(['serve'], env);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/running already.*\n.*GLOVEBOX_INSTANCE/);
+    expect(await containersOf(first)).toHaveLength(1);
+  });
+
+  test.each(['0.0.0.0', '::', '192.168.1.7', 'example.com'])(
+    'beyond loopback, on %s, without saying who may call',
+    async (host) => {
+      expect(await refusedStart({ GLOVEBOX_HOST: host })).toMatch(/GLOVEBOX_HOST.*\n.*GLOVEBOX_AUTH/);
+    },
+  );
+
+  test.each([
+    ['GLOVEBOX_MEMROY_MB', 'GLOVEBOX_MEMORY_MB'],
+    ['GLOVEBOX_EXEC_TIMEOUT', 'GLOVEBOX_EXEC_TIMEOUT_S'],
+    ['GLOVEBOX_STATEDIR', 'GLOVEBOX_STATE_DIR'],
+  ])('with %s suggests %s', async (wrong, right) => {
+    expect(await refusedStart({ [wrong]: '1' })).toBe(`glovebox: ${wrong} is not a setting.\nDid you mean ${right}?\n`);
+  });
+
+  test('with a number out of its range is told the range', async () => {
+    expect(await refusedStart({ GLOVEBOX_PORT: '70000' })).toMatch(
+      /^glovebox: GLOVEBOX_PORT is "70000": it must be 0 to 65535\.\n/,
+    );
+    expect(await refusedStart({ GLOVEBOX_AUTH: 'kees' })).toMatch(/: it must be none or keys\.\n/);
+  });
+
+  test('by a Node that is too old is told so in one sentence, before anything is loaded', async () => {
+    const old = "data:text/javascript,Object.defineProperty(process, 'versions', { value: { node: '20.19.0' } })";
+    const { code, stderr } = await runToEnd(process.execPath, ['--import', old, CLI, 'serve']);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(/^glovebox needs Node 22\.13 or later, and this is v\S+: .+\.\n$/),
+    });
+  });
+
+  test('without a command shows the help, with status 2', async () => {
+    expect(await runCli([], environment(newStateDir()))).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringContaining('Usage: glovebox COMMAND'),
+    });
+  });
+
+  test('of a clone by a user who has no engine and may not install one downloads nothing', async () => {
+    const setup = fileURLToPath(new URL('../../scripts/setup.mjs', import.meta.url));
+    const nobody = [
+      'data:text/javascript,import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module";',
+      'process.getuid = () => 1000; fs.existsSync = () => false; syncBuiltinESMExports()',
+    ].join('');
+    const env = { PATH: process.env['PATH'], HOME: '/nonexistent' };
+    const { code, stderr } = await runToEnd(process.execPath, ['--import', nobody, setup, '--engine'], env);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^glovebox setup: No container engine is on this machine, .*apt-get install docker\.io/);
+  });
+
+  test.each([
+    ['GLOVEBOX_PORT', 'eighty'],
+    ['GLOVEBOX_PORT', '70000'],
+    ['GLOVEBOX_MEMORY_MB', '1.5'],
+    ['GLOVEBOX_EXEC_TIMEOUT_S', '-1'],
+    ['GLOVEBOX_EXEC_TIMEOUT_S', 'NaN'],
+    ['GLOVEBOX_INSTANCE', '../x'],
+    ['GLOVEBOX_ON_SHUTDOWN', 'maybe'],
+  ])('with %s=%s names the setting', async (name, value) => {
+    expect(await refusedStart({ [name]: value })).toMatch(
+      new RegExp(`^glovebox: ${name} is "${value.replace('.', '\\.')}": .+\n.+\n$`),
+    );
+  });
+
+  test.each([
+    ['GLOVEBOX_CPUS', '1023.5', /1023\.5.* 0\.01 to \d+\.\n.*lower GLOVEBOX_CPUS/],
+    ['GLOVEBOX_RUNTIME', 'nonesuch', /"nonesuch": the engine knows .*runc.*\n.*leave GLOVEBOX_RUNTIME out/],
+    ['GLOVEBOX_DISK_MB', '1000', /1000.* 1024 MiB.*\n.*lower GLOVEBOX_DISK_MB to/],
+    ['GLOVEBOX_INDEX_URL', 'ftp://mirror.example/simple', /ftp:.*\n.*http:\/\/, https:\/\/ and file:/],
+    ['GLOVEBOX_INDEX_URL', 'https://mirror.example/simple,http://', /has http:\/\/,.*\n.*https:/],
+    ['GLOVEBOX_INDEX_URL', 'mirror.example/simple', /mirror\.example.*\n.*directories that exist/],
+    ['GLOVEBOX_PACKAGES_ALLOW', 'requests,***', /"requests,\*\*\*".*\n.*=requests,pandas>=2/],
+    ['SSL_CERT_FILE', '/nowhere/ca.pem', /\/nowhere\/ca\.pem.*\n.*SSL_CERT_FILE/],
+  ])('with %s=%s, which every call would fail by', async (name, value, said) => {
+    const text = await refusedStart({ [name]: value });
+    expect(text).toMatch(said);
+    expect(text).toContain(name);
+  });
+
+  test.each(['unix:///nowhere/docker.sock', 'tcp://127.0.0.1:1', 'nonsense'])(
+    'with an engine at %s',
+    async (address) => {
+      const said = await refusedStart({ DOCKER_HOST: address });
+      expect(said).toContain(address.replace(/^\w+:\/\//, ''));
+      expect(said).toContain('DOCKER_HOST');
+    },
+  );
+
+  test('with a state directory that cannot be written', async () => {
+    const said = await refusedStart({ GLOVEBOX_STATE_DIR: '/etc/hostname/state' });
+    expect(said).toMatch(/\/etc\/hostname\/state.*\n.*GLOVEBOX_STATE_DIR/);
+  });
+
+  test.each([
+    [['serv'], /"serv" is not a command.*serve/, 2],
+    [['serve', '--prot', '1'], /--prot is not a setting.*\n.*--port/, 1],
+    [['serve', '--port'], /--port needs a value/, 1],
+    [['serve', 'now'], /"now" is not understood/, 1],
+  ])('by glovebox %j', async (args, said, code) => {
+    const result = await runCli(args, environment(newStateDir()));
+    expect(result).toMatchObject({ code, stdout: '', stderr: expect.stringMatching(said) });
+  });
+});
+
+describe('the command line', () => {
+  test.each([
+    ['--help', /^Usage: glovebox COMMAND.*GLOVEBOX_CONCURRENCY .*\n +1 to 64; default 4\n/s],
+    ['serve --help', /^Usage: glovebox serve \[--setting.*GLOVEBOX_SETUP .*\n +auto\|never; default auto\n/s],
+    ['image -h', /^Usage: glovebox image \[--control-plane\]/],
+    ['key --help', /glovebox key revoke/],
+    ['--version', /^\d+\.\d+\.\d+\n$/],
+  ])('glovebox %s', async (args, said) => {
+    const result = await runCli(args.split(' '), environment(newStateDir()));
+    expect(result).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(said) });
+  });
+});
+
+describe('who may call, over real HTTP', () => {
+  const paths = ['/health', '/tools', '/sessions', '/mcp', '/sse'];
+
+  test('a request under a foreign host name, or from a foreign page, is refused on every path', async () => {
+    await using server = await startServer({ env: { GLOVEBOX_POOL_SIZE: '0' } });
+    for (const headers of [
+      { host: 'evil.example' },
+      { host: `127.0.0.1.evil.example:${server.port}` },
+      { origin: 'https://evil.example' },
+      { origin: 'null' },
+    ]) {
+      for (const path of paths) {
+        const answer = await sendRaw(server.port, path, { headers });
+        expect(answer.status).toBe(403);
+        expect(answer.json()).toMatchObject({
+          error: { code: 'forbidden', hint: expect.stringMatching(/GLOVEBOX_ALLOWED_/) },
+        });
+      }
+      const run = { method: 'POST', headers: { ...headers, 'content-type': 'application/json' } };
+      const body = '{"name": "execute_python", "arguments": {"code": "print(1)"}}';
+      expect((await sendRaw(server.port, '/execute', { ...run, body })).status).toBe(403);
+    }
+    expect(await containersOf(server)).toEqual([]);
+  });
+
+  test('loopback names and pages are served, and those that the operator allows', async () => {
+    const env = {
+      GLOVEBOX_POOL_SIZE: '0',
+      GLOVEBOX_ALLOWED_HOSTS: 'box.example',
+      GLOVEBOX_ALLOWED_ORIGINS: 'https://chat.example',
+    };
+    await using server = await startServer({ env });
+    for (const headers of [
+      { host: `localhost:${server.port}` },
+      { host: '[::1]' },
+      { host: 'box.example' },
+      { origin: 'http://localhost:3000' },
+      { origin: 'https://chat.example' },
+    ])
+      expect((await sendRaw(server.port, '/tools', { headers })).status).toBe(200);
+  });
+
+  test('beyond loopback it listens when GLOVEBOX_AUTH=none is said', async () => {
+    const env = { GLOVEBOX_POOL_SIZE: '0', GLOVEBOX_HOST: '0.0.0.0', GLOVEBOX_AUTH: 'none' };
+    await using server = await startServer({ env });
+    expect((await sendRaw(server.port, '/health')).status).toBe(200);
+  });
+});

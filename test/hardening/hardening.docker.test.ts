@@ -1,0 +1,177 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { DROPPED } from '../../src/engines/docker/hardening/syscalls.ts';
+import { ATTEMPT, type Canary, SYSCALL, startCanary } from '../support/canary.ts';
+import { SYSCALL_NUMBERS } from './syscall-table.ts';
+
+let sandbox: Canary;
+beforeAll(async () => {
+  sandbox = await startCanary();
+});
+afterAll(async () => {
+  await sandbox[Symbol.asyncDispose]();
+});
+
+describe('who the code is', () => {
+  test('its own user, with no capability and no way to gain one', async () => {
+    const { uid } = sandbox.spec;
+    const seen = await sandbox.see(`
+status = dict(line.split(':\\t', 1) for line in open('/proc/self/status').read().splitlines() if ':\\t' in line)
+print(json.dumps([os.getresuid(), os.getresgid(), os.getgroups(),
+    [status[k] for k in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb')], status['NoNewPrivs'], status['Seccomp']]))`);
+    const none = '0'.repeat(16);
+    const groups = [sandbox.spec.uid];
+    expect(seen).toEqual([[uid, uid, uid], [uid, uid, uid], groups, [none, none, none, none, none], '1', '2']);
+  });
+
+  test('no file in the image raises its user, and setuid calls are refused', async () => {
+    const seen = await sandbox.see(`${ATTEMPT}
+import stat
+found = []
+for folder, _, names in os.walk('/'):
+    if folder.startswith(('/proc', '/sys')): continue
+    for name in names:
+        mode = os.lstat(os.path.join(folder, name)).st_mode
+        if stat.S_ISREG(mode) and mode & (stat.S_ISUID | stat.S_ISGID): found.append(os.path.join(folder, name))
+print(json.dumps([found, attempt(os.setuid, 0), attempt(os.setgroups, [0])]))`);
+    expect(seen).toEqual([[], 'EPERM', 'EPERM']);
+  });
+
+  test('the main process cannot be read, opened or killed', async () => {
+    const seen = await sandbox.see(`${ATTEMPT}
+main = [p for p in os.listdir('/proc') if p.isdigit() and os.stat('/proc/' + p).st_uid != os.getuid()]
+print(json.dumps({p: [open('/proc/%s/comm' % p).read().strip(), attempt(open, '/proc/%s/environ' % p),
+    attempt(open, '/proc/%s/mem' % p), attempt(os.listdir, '/proc/%s/fd' % p), attempt(open, '/proc/%s/fd/1' % p, 'w'),
+    attempt(os.readlink, '/proc/%s/root' % p), attempt(os.kill, int(p), 9)] for p in main}))`);
+    const refused = ['EACCES', 'EACCES', 'EACCES', 'EACCES', 'EACCES', 'EPERM'];
+    expect(Object.values(seen as object)).toEqual([
+      ['docker-init', ...refused],
+      ['sleep', ...refused],
+    ]);
+  });
+});
+
+describe('what the kernel does for it', () => {
+  test.runIf(process.arch === 'x64')('every dropped call is refused, by number', async () => {
+    const numbers = Object.fromEntries(
+      DROPPED.flatMap(({ names }) => names.map((name) => [name, SYSCALL_NUMBERS.get(name)])),
+    );
+    const seen = (await sandbox.see(`${SYSCALL}
+print(json.dumps({name: call(number, 0, 0, 0, 0, 0, 0) for name, number in json.loads('${JSON.stringify(numbers)}').items()}))`)) as Record<
+      string,
+      string
+    >;
+    // An engine whose libseccomp does not know a new call says ENOSYS for it, whichever of the two was asked for.
+    for (const [name, answer] of Object.entries(seen)) expect(['EPERM', 'ENOSYS'], name).toContain(answer);
+    expect(seen).toMatchObject({ clone3: 'ENOSYS', io_uring_setup: 'ENOSYS', ptrace: 'EPERM', keyctl: 'EPERM' });
+  });
+
+  test.runIf(process.arch === 'x64')('32-bit and x32 calls end the process that makes them', async () => {
+    const seen = await sandbox.see(`${SYSCALL}
+import mmap, signal
+def fate(action):
+    child = os.fork()
+    if child == 0:
+        action()
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else 'survived'
+code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+code.write(bytes.fromhex('b814000000' 'cd80' 'c3'))  # mov eax, 20 (getpid); int 0x80; ret
+compat = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
+print(json.dumps([fate(compat), fate(lambda: call(0x40000000 + 39))]))`);
+    expect(seen).toEqual(['SIGSYS', 'SIGSYS']);
+  });
+
+  test.runIf(process.arch === 'x64')('clone makes no namespace, with whatever else is in the flags', async () => {
+    const seen = await sandbox.see(`${SYSCALL}
+flags = [0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000]
+print(json.dumps([call(56, base | flag | 17, 0, 0, 0, 0) for flag in flags for base in (0, 1 << 32)]))`);
+    expect(seen).toEqual(Array.from({ length: 14 }, () => 'EPERM'));
+  });
+
+  test('sockets are UNIX, TCP and UDP; AF_VSOCK, netlink, raw and the rest are refused', async () => {
+    const seen = await sandbox.see(`${ATTEMPT}
+import socket
+families = [f for f in range(47) if f not in (1, 2, 10)]
+print(json.dumps([
+    sorted({attempt(socket.socket, f, t, 0) for f in families for t in (1, 2, 3, 5)}),
+    sorted({attempt(socket.socketpair, f, t, 0) for f in [*families, 2, 10] for t in (1, 2, 5)}),
+    sorted({attempt(socket.socket, f, t, p) for f in (2, 10)
+        for t, p in ((1, 132), (1, 262), (2, 1), (2, 58), (2, 136), (3, 0), (3, 255), (5, 0), (6, 0))}),
+    sorted({attempt(socket.socket, f, t, p) for f in (2, 10) for t, p in ((1, 0), (1, 6), (2, 0), (2, 17))}),
+    attempt(socket.socketpair)]))`);
+    expect(seen).toEqual([['EPERM'], ['EPERM'], ['EPERM'], ['done'], 'done']);
+  });
+
+  test.runIf(process.arch === 'x64')('typing into a terminal is refused, its other controls work', async () => {
+    const seen = await sandbox.see(`${SYSCALL}
+import pty, fcntl, termios, struct
+leader, terminal = pty.openpty()
+letter = ctypes.addressof(ctypes.create_string_buffer(b'x'))
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+print(json.dumps([[call(16, terminal, high | command, letter) for command in (0x5412, 0x541c, 0x5423)
+    for high in (0, 1 << 32)], os.get_terminal_size(terminal), termios.tcgetattr(terminal)[3] > 0]))`);
+    expect(seen).toEqual([Array.from({ length: 6 }, () => 'EPERM'), [80, 24], true]);
+  });
+
+  test("a program names itself and its children's keeper, but sets no filter of its own", async () => {
+    const seen = await sandbox.see(`${SYSCALL}
+prctl = lambda *values: 'EPERM' if libc.prctl(*values) and ctypes.get_errno() == 1 else 'done'
+print(json.dumps([prctl(4, 0, 0, 0, 0), prctl(4, 1, 0, 0, 0), prctl(36, 1, 0, 0, 0), prctl(15, b'me', 0, 0, 0),
+    prctl(1, 9, 0, 0, 0), prctl(22, 1, 0, 0, 0), prctl(67, 1, 0, 0, 0)]))`);
+    expect(seen).toEqual(['done', 'done', 'done', 'done', 'done', 'EPERM', 'EPERM']);
+  });
+});
+
+describe('what it can reach', () => {
+  test('no interface but the loopback, and no address at all: connects and look-ups fail at once', async () => {
+    const seen = await sandbox.see(`${ATTEMPT}
+import socket, time
+start = time.monotonic()
+reach = [attempt(socket.create_connection, (host, 80), 5) 
+    for host in ('1.1.1.1', '169.254.169.254', '172.17.0.1', '2606:4700::1111', 'fd00:ec2::254')]
+try: socket.getaddrinfo('example.com', 80); found = True
+except socket.gaierror: found = False
+gone = ('ENETUNREACH', 'EADDRNOTAVAIL')
+print(json.dumps([os.listdir('/sys/class/net'), [e for e in reach if e not in gone], found, time.monotonic() - start < 1]))`);
+    expect(seen).toEqual([['lo'], [], false, true]);
+  });
+
+  test('nothing is writable but the workspace, /tmp and /dev/shm', async () => {
+    const seen = await sandbox.see(`
+found = []
+for folder, folders, _ in os.walk('/'):
+    if folder.startswith('/proc/'): folders.clear()
+    elif os.access(folder, os.W_OK): found.append(folder)
+found += [p for p in ('/etc/resolv.conf', '/etc/hosts', '/etc/hostname', '/etc/passwd') if os.access(p, os.W_OK)]
+print(json.dumps(sorted(found)))`);
+    expect(seen).toEqual(['/dev/shm', '/tmp', '/workspace']);
+  });
+
+  test("the workspace is closed to every other user, the main process's too", async () => {
+    const code = `${ATTEMPT}\nprint(json.dumps([attempt(os.listdir, '/workspace'), attempt(os.listdir, '/tmp')]))`;
+    expect(await sandbox.see(code)).toEqual(['done', 'done']);
+    expect(await sandbox.see(code, 65_532)).toEqual(['EACCES', 'EACCES']);
+    expect(await sandbox.see(code, 9_999)).toEqual(['EACCES', 'EACCES']);
+  });
+
+  test('devices are the harmless ones, and none can be made', async () => {
+    const seen = await sandbox.see(`${ATTEMPT}
+import stat
+print(json.dumps([sorted(n for n in os.listdir('/dev') if stat.S_ISCHR(os.stat('/dev/' + n).st_mode) and n != 'console'
+    and not n.startswith('std')), attempt(os.mknod, '/workspace/d', 0o600 | stat.S_IFBLK, os.makedev(254, 0))]))`);
+    expect(seen).toEqual([['full', 'null', 'ptmx', 'random', 'tty', 'urandom', 'zero'], 'EPERM']);
+  });
+
+  test('what /proc and /sys tell of the host is masked, and none of it can be set', async () => {
+    const seen = await sandbox.see(`${ATTEMPT}
+def size(path):
+    try: return len(os.listdir(path)) if os.path.isdir(path) else len(open(path, 'rb').read(64))
+    except FileNotFoundError: return 0
+masked = ['/proc/kcore', '/proc/keys', '/proc/timer_list', '/proc/interrupts', '/proc/cmdline', '/proc/kallsyms',
+    '/sys/firmware', '/sys/kernel', '/sys/module', '/dev/mqueue']
+print(json.dumps([[size(path) for path in masked], attempt(open, '/proc/sys/kernel/core_pattern', 'w'),
+    attempt(open, '/proc/sys/kernel/hostname', 'w'), open('/proc/self/cgroup').read().count('docker')]))`);
+    expect(seen).toEqual([Array.from({ length: 10 }, () => 0), 'EROFS', 'EROFS', 0]);
+  });
+});

@@ -1,0 +1,24 @@
+import type Docker from 'dockerode';
+import { inject } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import { openEngine } from '../../src/engines/docker/connect/connect.ts';
+import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
+
+interface TestEngine {
+  readonly docker: Docker;
+  readonly image: string;
+}
+
+let ready: Promise<TestEngine> | undefined;
+
+/** The run's engine and the sandbox image that `GLOVEBOX_IMAGE` names, built when it is missing. */
+export function engine(): Promise<TestEngine> {
+  ready ??= prepare();
+  return ready;
+}
+
+async function prepare(): Promise<TestEngine> {
+  const docker = openEngine({ address: inject('engineAddress'), source: 'the test run' });
+  const image = await ensureImage(docker, loadConfig(), (line) => process.stderr.write(`${line}\n`));
+  return { docker, image };
+}

@@ -1,0 +1,197 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type Docker from 'dockerode';
+import { inject } from 'vitest';
+import { openEngine } from '../../src/engines/docker/connect/connect.ts';
+
+export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+/** An engine has been found and an image built before any test: a start takes a moment. */
+const START_LIMIT_MS = 30_000;
+const STOP_LIMIT_MS = 25_000;
+
+export interface ServerOptions {
+  /** Settings besides those that every test server has. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** One of an earlier server, to continue with what that left. */
+  readonly stateDir?: string;
+  readonly port?: number;
+}
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** `glovebox serve` as a process of its own, over a state directory of its own. */
+export interface Server extends AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+  readonly pid: number;
+  readonly stateDir: string;
+  readonly exited: Promise<Exit>;
+  /** All that it has said so far. */
+  stderr(): string;
+  /** Asks it to end and waits until it has. */
+  stop(signal?: NodeJS.Signals): Promise<Exit>;
+  /** Ends it as a crash does: nothing is put in order. */
+  kill(): Promise<void>;
+}
+
+let docker: Docker | undefined;
+
+export function engine(): Docker {
+  const address = inject('engineAddress');
+  docker ??= openEngine({ address, source: 'the test run' });
+  return docker;
+}
+
+/** A state directory that the end of the run looks into for what was left, and removes. */
+export function newStateDir(): string {
+  const directory = join(inject('stateRoot'), randomBytes(6).toString('hex'));
+  mkdirSync(directory, { mode: 0o700 });
+  return directory;
+}
+
+/** The environment of a product's process: this one's without its settings, and those of a test. */
+export function environment(stateDir: string, env: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('GLOVEBOX_'));
+  return {
+    ...Object.fromEntries(inherited),
+    DOCKER_HOST: inject('engineAddress'),
+    GLOVEBOX_IMAGE: 'slim',
+    GLOVEBOX_SETUP: 'never',
+    GLOVEBOX_STATE_DIR: stateDir,
+    ...env,
+  };
+}
+
+export async function startServer({
+  env = {},
+  stateDir = newStateDir(),
+  port = 0,
+}: ServerOptions = {}): Promise<Server> {
+  const settings = environment(stateDir, { GLOVEBOX_PORT: String(port), ...env });
+  const child = spawn(process.execPath, [CLI, 'serve'], { env: settings, stdio: ['ignore', 'ignore', 'pipe'] });
+  const exited = exitOf(child);
+  let said = '';
+  const url = await new Promise<string>((resolve, reject) => {
+    const refuse = (why: string) => reject(new Error(`The server ${why}:\n${said}`));
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      refuse('did not start in time');
+    }, START_LIMIT_MS);
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+      const line = /serves on (http:\/\/\S+)/.exec(said);
+      if (!line?.[1]) return;
+      clearTimeout(timer);
+      resolve(line[1]);
+    });
+    void exited.then(({ code }) => {
+      clearTimeout(timer);
+      refuse(`ended with code ${code}`);
+    });
+  });
+  const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
+    child.kill(signal);
+    return await withDeadline(exited, STOP_LIMIT_MS, () => `The server did not end at ${signal}:\n${said}`);
+  };
+  const running = () => child.exitCode === null && child.signalCode === null;
+  return {
+    url,
+    port: Number(new URL(url).port),
+    pid: child.pid ?? 0,
+    stateDir,
+    exited,
+    stderr: () => said,
+    stop,
+    kill: async () => void (await stop('SIGKILL')),
+    [Symbol.asyncDispose]: async () => {
+      if (running()) await stop();
+    },
+  };
+}
+
+export interface CliResult extends Exit {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the product to its end, with nothing on its stdin. */
+export async function runCli(args: readonly string[], env: NodeJS.ProcessEnv): Promise<CliResult> {
+  return await runToEnd(process.execPath, [CLI, ...args], env);
+}
+
+/** Runs a line of a shell to its end. */
+export async function runShell(line: string): Promise<CliResult> {
+  return await runToEnd('/bin/sh', ['-c', line]);
+}
+
+/** Runs a command to its end. */
+export async function runToEnd(command: string, args: readonly string[], env?: NodeJS.ProcessEnv): Promise<CliResult> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...(env ? { env } : {}) });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const say = () => `${command} ${args.join(' ')} did not end:\n${stderr}`;
+  const exit = await withDeadline(exitOf(child), START_LIMIT_MS, say, () => child.kill('SIGKILL'));
+  return { ...exit, stdout, stderr };
+}
+
+/** How a process ended, once all that it wrote has come. */
+export function exitOf(child: ChildProcess): Promise<Exit> {
+  return new Promise((resolve) => child.once('close', (code, signal) => resolve({ code, signal })));
+}
+
+export async function withDeadline<T>(
+  promise: Promise<T>,
+  limitMs: number,
+  say: () => string,
+  onLate: () => void = () => {},
+): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    onLate();
+    late.reject(new Error(say()));
+  }, limitMs);
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Every container that a server over this state directory made, whatever its instance. */
+export async function containersOf({ stateDir }: { readonly stateDir: string }): Promise<Docker.ContainerInfo[]> {
+  const id = readFileSync(join(stateDir, 'id'), 'utf8');
+  const all = await engine().listContainers({ all: true, filters: { label: ['glovebox.key'] } });
+  return all.filter(({ Labels }) => Labels['glovebox.instance']?.endsWith(`@${id}`));
+}
+
+/** The container whose code runs as that user. */
+export async function containerOfUser(server: { readonly stateDir: string }, uid: number): Promise<Docker.Container> {
+  const found = (await containersOf(server)).find(({ Labels }) => Labels['glovebox.uid'] === String(uid));
+  if (!found) throw new Error(`No container has the user ${uid}.`);
+  return engine().getContainer(found.Id);
+}
+
+/** Arguments of the processes that run as the sandbox's user, as the engine sees them. */
+export async function processesOf(container: Docker.Container, uid: number): Promise<string[]> {
+  const top: { Processes?: string[][] } = await container.top({ ps_args: '-eo pid,uid,stat,args' });
+  const own = (top.Processes ?? []).filter(([, user, state]) => Number(user) === uid && !state?.startsWith('Z'));
+  return own.map((columns) => columns.slice(3).join(' '));
+}
+
+/** Memory of a process that is in use now. */
+export function residentMib(pid: number): number {
+  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return Number(kib) / 1024;
+}
