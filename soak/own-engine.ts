@@ -4,8 +4,8 @@ import type Docker from 'dockerode';
 import { environment } from '../bench/environment.ts';
 import { loadConfig } from '../src/config/load.ts';
 import { connectEngine, openEngine, pingEngine } from '../src/engines/docker/connect/connect.ts';
-import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from '../src/engines/docker/install/daemon.ts';
 import { ensureImage } from '../src/engines/docker/images/sandbox-image.ts';
+import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from '../src/engines/docker/install/daemon.ts';
 import { canStartSecond, removeSecond, secondDaemon } from '../test/support/second-daemon.ts';
 
 const PING_MS = 2000;

@@ -1,17 +1,17 @@
-import { GloveboxError } from './errors.ts';
-import type { Log } from './log.ts';
 import { Archives, type ArchivesLimits } from './archives/settings.ts';
-import type { DemandLimits } from './sandbox/pool-size.ts';
-import type { Engine, EngineInfo } from './sandbox/engine.ts';
-import type { Backend } from './sandbox/start-sandbox.ts';
-import type { FairLimits } from './scheduling/fair-queue.ts';
-import type { Instance } from './sessions/instance.ts';
-import { JobRecords } from './sessions/background-records.ts';
-import { Load, type LoadFigures } from './scheduling/execution-scheduler.ts';
-import { type Manifest, Manifests } from './sessions/manifests.ts';
-import { type MemoryLimits, MemoryQuota } from './scheduling/memory-quota.ts';
+import { GloveboxError } from './errors.ts';
 import { once, type Waiting } from './lib/single-flight.ts';
+import type { Log } from './log.ts';
+import type { Engine, EngineInfo } from './sandbox/engine.ts';
 import { Pool } from './sandbox/pool.ts';
+import type { DemandLimits } from './sandbox/pool-size.ts';
+import type { Backend } from './sandbox/start-sandbox.ts';
+import { Load, type LoadFigures } from './scheduling/execution-scheduler.ts';
+import type { FairLimits } from './scheduling/fair-queue.ts';
+import { type MemoryLimits, MemoryQuota } from './scheduling/memory-quota.ts';
+import { JobRecords } from './sessions/background-records.ts';
+import type { Instance } from './sessions/instance.ts';
+import { type Manifest, Manifests } from './sessions/manifests.ts';
 import { recover } from './sessions/recovery.ts';
 import { type SessionLimits, Sessions, type SessionsOptions } from './sessions/sessions.ts';
 

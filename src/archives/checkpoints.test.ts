@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { GloveboxError } from '../errors.ts';
-import { createLog } from '../log.ts';
-import type { ArchiveRecord } from './record.ts';
-import type { Archives } from './settings.ts';
 import type { ExecutionOptions, ExecutionRequest } from '../execution/request.ts';
+import { createLog } from '../log.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { SessionArchive } from './checkpoints.ts';
+import type { ArchiveRecord } from './record.ts';
+import type { Archives } from './settings.ts';
 
 const IDENTITY = { id: 'one', owner: 'alice', createdAt: new Date(), isBusy: false };
 const HANG_MS = 30_000;

@@ -1,14 +1,14 @@
 import { GloveboxError } from '../errors.ts';
-import { BrokenArchive } from './segments.ts';
-import type { ArchiveIdentity, ArchiveRecord, ArchiveState } from './record.ts';
-import { ArchiveStore } from './store.ts';
-import type { Archives } from './settings.ts';
+import { inOrder } from '../execution/losses.ts';
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from '../execution/request.ts';
 import { type LeftOut, NOTHING_LEFT_OUT } from '../files/left-out.ts';
-import { inOrder } from '../execution/losses.ts';
+import { fillWorkspace, type SaveOptions, sendWorkspace } from '../files/workspace.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { SessionIdentity } from '../sessions/session.ts';
-import { fillWorkspace, type SaveOptions, sendWorkspace } from '../files/workspace.ts';
+import type { ArchiveIdentity, ArchiveRecord, ArchiveState } from './record.ts';
+import { BrokenArchive } from './segments.ts';
+import type { Archives } from './settings.ts';
+import { ArchiveStore } from './store.ts';
 
 /** Of the time that a checkpoint may take to come: the rest is for making it. */
 const BEGIN_AFTER = 1 / 2;

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { Log } from '../log.ts';
+import { Limiter } from '../scheduling/limiter.ts';
 import type { ArchiveRecord } from './record.ts';
 import { ArchiveStore } from './store.ts';
-import { Limiter } from '../scheduling/limiter.ts';
 
 const MIB = 1024 * 1024;
 /** Sessions that are put to rest at once, and those that may wait: the next look finds the others. */

@@ -3,7 +3,6 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { copyFile, link, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GloveboxError } from '../errors.ts';
-import { BrokenArchive, PartReader, readVerified, type SummedFile, SummingWriter, verify } from './segments.ts';
 import {
   type ArchiveIdentity,
   type ArchiveRecord,
@@ -13,6 +12,7 @@ import {
   recordSchema,
   type SavedEntry,
 } from './record.ts';
+import { BrokenArchive, PartReader, readVerified, type SummedFile, SummingWriter, verify } from './segments.ts';
 
 const RECORD = 'archive.json';
 /** Of what is no longer wanted, before all is written anew; and of pieces. */

@@ -1,14 +1,14 @@
 import { createServer } from 'node:net';
 import type Dockerode from 'dockerode';
 import type { Config } from '../config/load.ts';
-import { connectEngine } from '../engines/docker/connect/connect.ts';
-import { findImage } from '../engines/docker/images/sandbox-image.ts';
-import { findAuthorities, readHostIndexes } from '../engines/docker/images/index-access.ts';
 import { checkSuitability, type EngineFacts, readFacts } from '../engines/docker/connect/check-engine.ts';
+import { connectEngine } from '../engines/docker/connect/connect.ts';
+import { findAuthorities, readHostIndexes } from '../engines/docker/images/index-access.ts';
+import { findImage } from '../engines/docker/images/sandbox-image.ts';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { runProbe } from '../server.ts';
 import { probeIndex } from '../packages/index/check-index.ts';
+import { runProbe } from '../server.ts';
 import { ephemeralName, Instance } from '../sessions/instance.ts';
 
 type Level = 'ok' | 'warn' | 'fail';

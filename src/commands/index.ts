@@ -1,12 +1,12 @@
-import { prepareCompose, serveSocket } from './prepare-compose.ts';
 import { type Config, loadConfig } from '../config/load.ts';
-import { examine } from './doctor.ts';
 import { toGloveboxError } from '../errors.ts';
-import { describeCommand, describeProgram } from './help.ts';
-import { keyHelp, runKey } from './key.ts';
+import { nearest } from '../lib/nearest.ts';
 import { createLog } from '../log.ts';
 import { prepareImage, serve, serveStdio, version } from '../server.ts';
-import { nearest } from '../lib/nearest.ts';
+import { examine } from './doctor.ts';
+import { describeCommand, describeProgram } from './help.ts';
+import { keyHelp, runKey } from './key.ts';
+import { prepareCompose, serveSocket } from './prepare-compose.ts';
 
 /** Without progress for so long a shutdown is ended; the next start removes what is left. */
 const SHUTDOWN_LIMIT_MS = 15_000;

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { addVariables } from './prepare-compose.ts';
 import { describeSettings } from '../config/load.ts';
+import { addVariables } from './prepare-compose.ts';
 
-const read = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
+const read = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8');
 
 test('a .env file gets what it does not say, and keeps what it does', () => {
   expect(addVariables('', { DOCKER_GID: '105' })).toBe('DOCKER_GID=105\n');

@@ -1,5 +1,5 @@
-import type { FullReport } from './report.ts';
 import type { Transfer } from '../scheduling/transfer-limiter.ts';
+import type { FullReport } from './report.ts';
 
 /** What the runner is asked to run. */
 export interface ExecutionRequest {

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { type ErrorCode, GloveboxError } from '../errors.ts';
 import type { ExecutionEnd } from '../execution/request.ts';
-import { FileOutput } from './file-reply.ts';
 import { parseSandboxJson } from '../lib/sandbox-json.ts';
-import type { Session } from '../sessions/session.ts';
 import type { Transfer } from '../scheduling/transfer-limiter.ts';
+import type { Session } from '../sessions/session.ts';
+import { FileOutput } from './file-reply.ts';
 
 /** For what carries no contents. */
 const ASK_LIMIT_MS = 30_000;

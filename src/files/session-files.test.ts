@@ -1,8 +1,8 @@
 import { buffer } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest } from '../execution/request.ts';
-import { SessionFiles } from './session-files.ts';
 import { outcomeOf } from '../scheduling/execution-scheduler.ts';
+import { SessionFiles } from './session-files.ts';
 
 type Say = (text: string | Buffer) => Promise<void>;
 /** Ends as it says, or well. */

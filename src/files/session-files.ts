@@ -1,13 +1,13 @@
 import { z } from 'zod';
+import { GloveboxError } from '../errors.ts';
+import type { ExecutionEnd } from '../execution/request.ts';
+import type { Session } from '../sessions/session.ts';
 import type { ArchiveLimits } from '../tar/entry.ts';
 import { readTar } from '../tar/reader.ts';
 import { writeTar } from '../tar/writer.ts';
-import { GloveboxError } from '../errors.ts';
-import type { ExecutionEnd } from '../execution/request.ts';
 import { decodeBundle, encodeBundle } from './bundle.ts';
 import { FileCall, type FileCallOptions, type FileRequest } from './file-operation.ts';
 import { type LeftOut, leftOutSchema } from './left-out.ts';
-import type { Session } from '../sessions/session.ts';
 
 /** A file, folder, link or something else, as it was a moment ago. */
 export interface FileEntry {

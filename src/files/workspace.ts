@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { Bytes } from '../tar/byte-reader.ts';
 import { type KeptEntry, type SavedEntry, sentLineSchema } from '../archives/record.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
+import { Bytes } from '../tar/byte-reader.ts';
 import { FileCall, garbled } from './file-operation.ts';
 import { type LeftOut, NOTHING_LEFT_OUT } from './left-out.ts';
-import type { Sandbox } from '../sandbox/sandbox.ts';
 
 /**
  * All that a session keeps, in its workspace and in `/tmp`, as one stream between here and its sandbox, run there as the session's user.

@@ -1,16 +1,16 @@
 import { Hono } from 'hono';
 import { serverStopping } from '../errors.ts';
+import { createLiveness } from './api/health.ts';
+import { indexRoute } from './api/index-page.ts';
+import { type RestOptions, restRoutes } from './api/routes.ts';
 import { type Authenticate, unauthorized } from './auth/auth.ts';
 import { answerWhileRead, discardBody, readBody } from './body.ts';
 import { howTaken } from './body-type.ts';
-import type { Env, Handler, Route } from './route.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
-import { createLiveness } from './api/health.ts';
-import { indexRoute } from './api/index-page.ts';
 import { checkQuery } from './query.ts';
 import type { RequestRate } from './request-rate.ts';
 import { errorResponse, reportError } from './respond.ts';
-import { type RestOptions, restRoutes } from './api/routes.ts';
+import type { Env, Handler, Route } from './route.ts';
 import { allowed, routeFor, routesAt, unknownRoute } from './routing.ts';
 
 export interface AppOptions extends GuardOptions, Omit<RestOptions, 'keepAliveMs'> {

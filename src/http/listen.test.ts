@@ -1,7 +1,7 @@
 import { Hono } from 'hono';
 import { expect, test } from 'vitest';
-import type { Env } from './route.ts';
 import { listen } from './listen.ts';
+import type { Env } from './route.ts';
 
 const app = () => new Hono<Env>();
 

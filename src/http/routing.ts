@@ -1,8 +1,8 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import { nearest } from '../lib/nearest.ts';
-import type { Env, Route } from './route.ts';
 import { errorResponse } from './respond.ts';
+import type { Env, Route } from './route.ts';
 
 /** The routes of a path, whatever their methods. */
 export function routesAt(path: string, routes: readonly Route[]): Route[] {

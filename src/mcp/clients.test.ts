@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type CallOptions, LEGACY_HTTP, MODERN_HTTP, type StockClient } from '../../test/support/mcp-clients.ts';
 import { type EchoTool, echoTool, resolveSession, startProtocolServer } from '../../test/mcp/protocol-server.ts';
+import { type CallOptions, LEGACY_HTTP, MODERN_HTTP, type StockClient } from '../../test/support/mcp-clients.ts';
 import { GloveboxError } from '../errors.ts';
 
 describe.each([...LEGACY_HTTP, ...MODERN_HTTP])('a stock client (%s)', (_name, connect) => {

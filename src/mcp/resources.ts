@@ -9,10 +9,10 @@ import {
   type ServerContext,
 } from '@modelcontextprotocol/server';
 import { type GloveboxError, toGloveboxError } from '../errors.ts';
-import { mediaTypeOf, UNKNOWN_TYPE } from '../lib/media-types.ts';
 import { SessionFiles } from '../files/session-files.ts';
-import type { Lease, Sessions } from '../sessions/sessions.ts';
 import { followSignal } from '../lib/follow-signal.ts';
+import { mediaTypeOf, UNKNOWN_TYPE } from '../lib/media-types.ts';
+import type { Lease, Sessions } from '../sessions/sessions.ts';
 import { type Connection, sessionInAddress } from './connection.ts';
 
 const TEMPLATE = 'glovebox://sessions/{session_id}/files/{+path}';

@@ -1,6 +1,6 @@
 import { McpServer, ProtocolError, ProtocolErrorCode } from '@modelcontextprotocol/server';
-import type { Log } from '../log.ts';
 import { nearest } from '../lib/nearest.ts';
+import type { Log } from '../log.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { AnyTool } from '../tools/description.ts';
 import type { Connection } from './connection.ts';

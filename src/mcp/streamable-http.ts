@@ -2,9 +2,9 @@ import { createMcpHandler, isInitializeRequest, isLegacyRequest } from '@modelco
 import { GloveboxError } from '../errors.ts';
 import { parseJson } from '../lib/json-input.ts';
 import { type McpHandler, rpcError } from './connection.ts';
-import { streamIfLate } from './stream-if-late.ts';
 import { type LegacySessionLimits, LegacySessions } from './legacy-sessions.ts';
 import type { McpServers } from './server.ts';
+import { streamIfLate } from './stream-if-late.ts';
 
 export interface StreamableHttp {
   /** Serves every method on `/mcp`. */

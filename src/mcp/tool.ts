@@ -5,14 +5,14 @@ import type {
   ServerContext,
 } from '@modelcontextprotocol/server';
 import { GloveboxError, toGloveboxError } from '../errors.ts';
+import { followSignal } from '../lib/follow-signal.ts';
 import type { Log } from '../log.ts';
 import type { Sessions } from '../sessions/sessions.ts';
-import { followSignal } from '../lib/follow-signal.ts';
 import { type AnyTool, describeTool } from '../tools/description.ts';
 import { ignoreEvents, type ToolOutput } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
-import { type Connection, sessionInAddress } from './connection.ts';
 import { toAnswer } from './call-result.ts';
+import { type Connection, sessionInAddress } from './connection.ts';
 import { ProgressFeed } from './progress.ts';
 
 /** A tool as MCP lists and calls it. */

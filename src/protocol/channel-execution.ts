@@ -1,7 +1,7 @@
+import type { Report } from '../execution/report.ts';
 import type { OutputSink, OutputStream } from '../execution/request.ts';
 import { FrameType, INITIAL_CREDIT } from './frames.ts';
 import { InputFeed } from './stdin-stream.ts';
-import type { Report } from '../execution/report.ts';
 
 /** Output taken before credit for it is granted anew: fewer frames than one grant for each chunk. */
 const GRANT_BYTES = INITIAL_CREDIT / 4;

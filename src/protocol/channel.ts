@@ -1,11 +1,11 @@
 import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../errors.ts';
-import { type Adopted, IncompatibleRunner, parseGreeting } from './greeting.ts';
-import { ChannelExecution } from './channel-execution.ts';
-import type { ExecutionRequest, OutputSink } from '../execution/request.ts';
-import { FIRST_TUNNEL, type Frame, FrameDecoder, FrameType, writeFrame } from './frames.ts';
-import { type Note, parseNote } from './notice.ts';
 import { parseReport } from '../execution/report.ts';
+import type { ExecutionRequest, OutputSink } from '../execution/request.ts';
+import { ChannelExecution } from './channel-execution.ts';
+import { FIRST_TUNNEL, type Frame, FrameDecoder, FrameType, writeFrame } from './frames.ts';
+import { type Adopted, IncompatibleRunner, parseGreeting } from './greeting.ts';
+import { type Note, parseNote } from './notice.ts';
 import { Tunnel } from './tunnel.ts';
 
 /** Takes each connection that code in the sandbox makes to its package index. */

@@ -1,9 +1,9 @@
 import { duplexPair } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { REPORT as WELL } from '../../test/support/report.ts';
-import { IncompatibleRunner } from './greeting.ts';
 import { Channel } from './channel.ts';
 import { encodeFrame, FIRST_KEPT, FrameType, PROTOCOL_VERSION } from './frames.ts';
+import { IncompatibleRunner } from './greeting.ts';
 
 const REPORT = { ...WELL, exit_code: 3 };
 const json = (type: number, stream: number, value: unknown) =>

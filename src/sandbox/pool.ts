@@ -1,10 +1,10 @@
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { Demand, type DemandLimits } from './pool-size.ts';
-import { type Backend, startSandbox } from './start-sandbox.ts';
 import { FairQueue } from '../scheduling/fair-queue.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
+import { Demand, type DemandLimits } from './pool-size.ts';
 import type { Sandbox } from './sandbox.ts';
+import { type Backend, startSandbox } from './start-sandbox.ts';
 
 const REFILL_DELAY_MS = 100;
 const ASK_LIMIT_MS = 10_000;

@@ -1,12 +1,12 @@
-import { GloveboxError } from '../errors.ts';
-import type { Log } from '../log.ts';
-import { IncompatibleRunner } from '../protocol/greeting.ts';
-import { Channel, type OnTunnel, type RunnerConfiguration } from '../protocol/channel.ts';
-import type { Engine } from './engine.ts';
-import type { SandboxReset } from '../execution/request.ts';
 import { killAll } from '../engines/docker/kill-all.ts';
+import { GloveboxError } from '../errors.ts';
 import { mergeResets } from '../execution/losses.ts';
+import type { SandboxReset } from '../execution/request.ts';
 import { within } from '../lib/deadline.ts';
+import type { Log } from '../log.ts';
+import { Channel, type OnTunnel, type RunnerConfiguration } from '../protocol/channel.ts';
+import { IncompatibleRunner } from '../protocol/greeting.ts';
+import type { Engine } from './engine.ts';
 
 /** What ends with all processes of a sandbox. */
 export const PROCESSES_LOST: SandboxReset['lost'] = ['contexts', 'background'];

@@ -2,9 +2,9 @@ import { type Duplex, duplexPair } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { REPORT } from '../../test/support/report.ts';
 import { GloveboxError } from '../errors.ts';
-import type { Engine } from './engine.ts';
 import type { ExecutionRequest } from '../execution/request.ts';
 import { encodeFrame, FIRST_KEPT, FrameDecoder, FrameType, PROTOCOL_VERSION } from '../protocol/frames.ts';
+import type { Engine } from './engine.ts';
 import { Sandbox } from './sandbox.ts';
 
 const JOB: ExecutionRequest = {

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
-import type { Adopted, AdoptedExecution } from '../protocol/greeting.ts';
+import type { Report } from '../execution/report.ts';
+import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from '../execution/request.ts';
+import { endUnbegun, stopSignal, within } from '../lib/deadline.ts';
 import type { Channel, OnTunnel } from '../protocol/channel.ts';
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
+import type { Adopted, AdoptedExecution } from '../protocol/greeting.ts';
 import type { Engine } from './engine.ts';
-import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from '../execution/request.ts';
-import { type Grace, graceFor, terminate } from './termination.ts';
-import type { Report } from '../execution/report.ts';
 import { ALL_LOST, isLost, RUNNER_LOST, Runner, type RunnerOptions } from './runner-connection.ts';
-import { endUnbegun, stopSignal, within } from '../lib/deadline.ts';
+import { type Grace, graceFor, terminate } from './termination.ts';
 
 /** Between attempts to reach an engine that is away. */
 const RECONNECT_EVERY_MS = 1000;

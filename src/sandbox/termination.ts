@@ -1,8 +1,8 @@
+import type { ExecutionEnd, ExecutionRequest, SandboxReset, TerminationMeans } from '../execution/request.ts';
+import { within } from '../lib/deadline.ts';
 import type { Channel } from '../protocol/channel.ts';
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
-import type { ExecutionEnd, ExecutionRequest, SandboxReset, TerminationMeans } from '../execution/request.ts';
 import { ALL_LOST, PROCESSES_LOST, type Runner } from './runner-connection.ts';
-import { within } from '../lib/deadline.ts';
 
 /** Between the interrupt and the kill: time for `finally` blocks. */
 const INTERRUPT_GRACE_MS = 500;

@@ -1,8 +1,8 @@
 import { GloveboxError } from '../errors.ts';
-import type { SessionFiles } from '../files/session-files.ts';
-import { keptPath } from '../execution/output-path.ts';
 import { LineStates } from '../execution/line-states.ts';
 import { leftOutMark, withoutPartialEnd } from '../execution/output-capture.ts';
+import { keptPath } from '../execution/output-path.ts';
+import type { SessionFiles } from '../files/session-files.ts';
 import type { ExecutionOutput } from '../tools/execution-output.ts';
 
 export type TextStream = 'stdout' | 'stderr';

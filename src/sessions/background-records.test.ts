@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { GloveboxError } from '../errors.ts';
-import { JobRecords } from './background-records.ts';
 import { Jobs } from './background-executions.ts';
+import { JobRecords } from './background-records.ts';
 
 let directory: string;
 beforeEach(() => {

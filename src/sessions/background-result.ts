@@ -1,15 +1,15 @@
 import { GloveboxError } from '../errors.ts';
-import type { ExecutionEnd } from '../execution/request.ts';
-import { SessionFiles } from '../files/session-files.ts';
+import { ResultCollector } from '../execution/displays.ts';
 import { keptPath } from '../execution/output-path.ts';
 import type { FullReport, KeptFile } from '../execution/report.ts';
-import type { FinishJob } from './recover-session.ts';
-import { ResultCollector } from '../execution/displays.ts';
-import type { Session } from './session.ts';
+import type { ExecutionEnd } from '../execution/request.ts';
+import { round } from '../execution/stopwatch.ts';
+import { SessionFiles } from '../files/session-files.ts';
 import { type ExecutePythonLimits, resultsPolicy, toOutcome } from '../tools/execution-outcome.ts';
 import type { ExecutionOutput } from '../tools/execution-output.ts';
 import { metLimit } from '../tools/limit-output.ts';
-import { round } from '../execution/stopwatch.ts';
+import type { FinishJob } from './recover-session.ts';
+import type { Session } from './session.ts';
 
 /** What `execute_python` answers for a background execution that an earlier control plane began. */
 export function finishLeftExecution(limits: ExecutePythonLimits): FinishJob {

@@ -1,8 +1,8 @@
 import { capacityExceeded, GloveboxError } from '../errors.ts';
-import type { Departures } from './releasing.ts';
-import type { Hibernation } from './hibernation.ts';
 import type { Load } from '../scheduling/execution-scheduler.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
+import type { Hibernation } from './hibernation.ts';
+import type { Departures } from './releasing.ts';
 import type { Session } from './session.ts';
 
 /** Sessions of one owner that make room at once: each is a good part of a processor. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { REPORT } from '../../test/support/report.ts';
-import { Contexts } from './contexts.ts';
 import type { ExecutionEnd } from '../execution/request.ts';
+import { Contexts } from './contexts.ts';
 
 function ended(created: boolean, alive: boolean): ExecutionEnd {
   const report = { ...REPORT, context_created: created, context_alive: alive };

@@ -1,5 +1,5 @@
-import type { Log } from '../log.ts';
 import type { Archives } from '../archives/settings.ts';
+import type { Log } from '../log.ts';
 import type { Departures } from './releasing.ts';
 import type { Session } from './session.ts';
 

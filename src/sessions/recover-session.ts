@@ -1,7 +1,7 @@
-import type { Adopted } from '../protocol/greeting.ts';
-import type { ExecutionEnd, Losable, SandboxReset } from '../execution/request.ts';
-import type { JobRecord } from './background-records.ts';
 import { inOrder } from '../execution/losses.ts';
+import type { ExecutionEnd, Losable, SandboxReset } from '../execution/request.ts';
+import type { Adopted } from '../protocol/greeting.ts';
+import type { JobRecord } from './background-records.ts';
 import type { Session } from './session.ts';
 
 /** What there is of a session of an earlier control plane. */

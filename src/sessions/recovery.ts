@@ -1,14 +1,14 @@
+import type { ArchiveRecord } from '../archives/record.ts';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { IncompatibleRunner } from '../protocol/greeting.ts';
-import type { ArchiveRecord } from '../archives/record.ts';
 import type { SandboxInfo } from '../sandbox/engine.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
 import { type Backend, openSandbox } from '../sandbox/start-sandbox.ts';
-import type { Instance } from './instance.ts';
 import { JobRecords } from './background-records.ts';
+import type { Instance } from './instance.ts';
 import { type Manifest, Manifests } from './manifests.ts';
 import type { Remains } from './recover-session.ts';
-import type { Sandbox } from '../sandbox/sandbox.ts';
 
 /** Each takes the engine some 100 ms, and a program that will not end a few seconds. */
 const ADOPTIONS_AT_ONCE = 8;

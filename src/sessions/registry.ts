@@ -1,7 +1,7 @@
 import { GloveboxError } from '../errors.ts';
 import type { Job } from './background-executions.ts';
-import type { Session } from './session.ts';
 import { unknownSession } from './names.ts';
+import type { Session } from './session.ts';
 
 /** All sessions, by owner and id. */
 export class SessionBook {

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
-import type { Manifests } from './manifests.ts';
-import type { MemoryQuota } from '../scheduling/memory-quota.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { MemoryQuota } from '../scheduling/memory-quota.ts';
+import type { Manifests } from './manifests.ts';
 import type { Session } from './session.ts';
 
 export interface SandboxClaimsOptions {

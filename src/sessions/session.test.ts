@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { REPORT } from '../../test/support/report.ts';
-import { serverStopping } from '../errors.ts';
-import { createLog } from '../log.ts';
 import type { ArchiveRecord } from '../archives/record.ts';
+import { serverStopping } from '../errors.ts';
 import type { ExecutionEnd, ExecutionRequest, SandboxReset } from '../execution/request.ts';
+import { createLog } from '../log.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { Session, type SessionHost } from './session.ts';
 

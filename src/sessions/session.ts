@@ -1,20 +1,20 @@
-import { GloveboxError } from '../errors.ts';
-import type { AdoptedExecution } from '../protocol/greeting.ts';
+import { type CopiedArchive, changedBy, SessionArchive } from '../archives/checkpoints.ts';
 import type { ArchiveIdentity, ArchiveRecord } from '../archives/record.ts';
 import type { Archives } from '../archives/settings.ts';
-import { Contexts } from './contexts.ts';
-import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, Losable, SandboxReset } from '../execution/request.ts';
-import type { JobRecords } from './background-records.ts';
-import { type JobStatus, Jobs, statusOf } from './background-executions.ts';
-import { Limiter } from '../scheduling/limiter.ts';
-import { type Load, outcomeOf, patienceFor } from '../scheduling/execution-scheduler.ts';
+import { GloveboxError } from '../errors.ts';
 import { mergeResets } from '../execution/losses.ts';
-import { type FinishJob, type Remains, restoreSession } from './recover-session.ts';
-import type { Sandbox } from '../sandbox/sandbox.ts';
-import { type CopiedArchive, changedBy, SessionArchive } from '../archives/checkpoints.ts';
+import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, Losable, SandboxReset } from '../execution/request.ts';
 import { endUnbegun } from '../lib/deadline.ts';
+import type { AdoptedExecution } from '../protocol/greeting.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
+import { type Load, outcomeOf, patienceFor } from '../scheduling/execution-scheduler.ts';
+import { Limiter } from '../scheduling/limiter.ts';
 import { TransferPlaces } from '../scheduling/transfer-limiter.ts';
 import type { EnterOptions } from '../scheduling/wait-for-turn.ts';
+import { type JobStatus, Jobs, statusOf } from './background-executions.ts';
+import type { JobRecords } from './background-records.ts';
+import { Contexts } from './contexts.ts';
+import { type FinishJob, type Remains, restoreSession } from './recover-session.ts';
 
 /** Calls of one session that may wait for a place. */
 const QUEUE_LIMIT = 32;

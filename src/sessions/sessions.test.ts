@@ -2,13 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { createLog } from '../log.ts';
 import { Archives } from '../archives/settings.ts';
-import { JobRecords } from './background-records.ts';
-import { Load } from '../scheduling/execution-scheduler.ts';
-import { Manifests } from './manifests.ts';
-import { MemoryQuota } from '../scheduling/memory-quota.ts';
+import { createLog } from '../log.ts';
 import type { Pool } from '../sandbox/pool.ts';
+import { Load } from '../scheduling/execution-scheduler.ts';
+import { MemoryQuota } from '../scheduling/memory-quota.ts';
+import { JobRecords } from './background-records.ts';
+import { Manifests } from './manifests.ts';
 import { Sessions } from './sessions.ts';
 
 const CALLER = { owner: 'alice', fallback: 'new' } as const;

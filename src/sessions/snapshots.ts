@@ -1,12 +1,12 @@
+import type { ArchiveIdentity, ArchiveRecord, KeptEntry, SavedEntry } from '../archives/record.ts';
+import { BrokenArchive } from '../archives/segments.ts';
+import { ArchiveStore } from '../archives/store.ts';
+import { GloveboxError } from '../errors.ts';
+import type { TarStream } from '../files/session-files.ts';
 import { type ArchivedEntry, EntryChecker } from '../tar/entry.ts';
 import { spellName } from '../tar/names.ts';
 import { readTar } from '../tar/reader.ts';
 import { writeTar } from '../tar/writer.ts';
-import { GloveboxError } from '../errors.ts';
-import { BrokenArchive } from '../archives/segments.ts';
-import type { ArchiveIdentity, ArchiveRecord, KeptEntry, SavedEntry } from '../archives/record.ts';
-import { ArchiveStore } from '../archives/store.ts';
-import type { TarStream } from '../files/session-files.ts';
 import type { SessionSummary } from './session.ts';
 import type { Sessions } from './sessions.ts';
 

@@ -1,8 +1,8 @@
 import { Bytes } from './byte-reader.ts';
 import { decompressed } from './compression.ts';
 import { type ArchivedEntry, type ArchiveEntry, type ArchiveLimits, EntryChecker, refused } from './entry.ts';
-import { decodeName } from './names.ts';
 import { BLOCK, notTar, parseHeader, type RawHeader, textOf } from './header.ts';
+import { decodeName } from './names.ts';
 import { NO_RECORDS, type PaxRecords, parseCount, parsePax, parseTime } from './pax.ts';
 import { fillHoles, isConsistent, readSparseMap, type SparseMap, sparseName } from './sparse.ts';
 

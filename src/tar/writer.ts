@@ -1,6 +1,6 @@
 import type { ArchivedEntry, ArchiveEntry } from './entry.ts';
-import { encodeName } from './names.ts';
 import { BLOCK, type RawHeader } from './header.ts';
+import { encodeName } from './names.ts';
 
 const TYPES = { file: '0', directory: '5', link: '2', hard: '1' } as const;
 /** What eleven octal digits hold. */

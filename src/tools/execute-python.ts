@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { ExecutionRequest } from '../execution/request.ts';
+import { Stopwatch } from '../execution/stopwatch.ts';
+import { describeLeft } from '../sessions/background-result.ts';
 import type { Lease } from '../sessions/sessions.ts';
 import { codeText } from './code-text.ts';
+import { identify, programText, sessionIdInput } from './common-fields.ts';
 import { type ExecutePythonLimits, resultsPolicy, toOutcome } from './execution-outcome.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
-import { identify, programText, sessionIdInput } from './common-fields.ts';
 import { leaseSession } from './lease-session.ts';
-import { describeLeft } from '../sessions/background-result.ts';
 import { metLimit } from './limit-output.ts';
 import { OutputStreams } from './output-streams.ts';
-import { Stopwatch } from '../execution/stopwatch.ts';
 import { ignoreEvents, type Tool, type ToolContext } from './tool.ts';
 import { needNewInterpreter, whyRefused } from './variables.ts';
 

@@ -1,8 +1,8 @@
 import { constants } from 'node:os';
-import type { ExecutionEnd } from '../execution/request.ts';
 import type { FullReport } from '../execution/report.ts';
-import type { ExecutionOutput } from './execution-output.ts';
+import type { ExecutionEnd } from '../execution/request.ts';
 import { tellReset } from './common-fields.ts';
+import type { ExecutionOutput } from './execution-output.ts';
 import type { ExecutionLimits } from './limit-output.ts';
 
 /** Rich results of one execution, in times the limit of one. */

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { sessionLines, sessionOutput } from './common-fields.ts';
-import { describeLimit, limitOutput } from './limit-output.ts';
-import { resultsOutput, summarizeResults } from './display-output.ts';
 import { timingsOutput } from '../execution/stopwatch.ts';
+import { sessionLines, sessionOutput } from './common-fields.ts';
+import { resultsOutput, summarizeResults } from './display-output.ts';
+import { describeLimit, limitOutput } from './limit-output.ts';
 
 const leftOut = z
   .object({

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { SessionFiles } from '../files/session-files.ts';
 import { type Job, statusOf } from '../sessions/background-executions.ts';
+import { describeRest, readStates, type TextStream } from '../sessions/background-output.ts';
 import type { Session } from '../sessions/session.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
-import { describeRest, readStates, type TextStream } from '../sessions/background-output.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 export interface GetExecutionLimits {

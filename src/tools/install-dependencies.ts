@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd } from '../execution/request.ts';
+import { Stopwatch, timingsOutput } from '../execution/stopwatch.ts';
 import { patienceFor } from '../scheduling/execution-scheduler.ts';
+import { InstallLog } from '../sessions/installation.ts';
 import type { Session } from '../sessions/sessions.ts';
 import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './common-fields.ts';
-import { InstallLog } from '../sessions/installation.ts';
 import { leaseSession } from './lease-session.ts';
 import { deniedLimit, describeLimit, type ExecutionLimits, limitOutput, metLimit } from './limit-output.ts';
-import { Stopwatch, timingsOutput } from '../execution/stopwatch.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 export interface InstallLimits extends ExecutionLimits {

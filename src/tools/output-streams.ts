@@ -1,8 +1,8 @@
-import type { ExecutionEnd, OutputSink } from '../execution/request.ts';
+import { ResultCollector } from '../execution/displays.ts';
 import { LineStates } from '../execution/line-states.ts';
 import { OutputCapture } from '../execution/output-capture.ts';
 import type { KeptFile } from '../execution/report.ts';
-import { ResultCollector } from '../execution/displays.ts';
+import type { ExecutionEnd, OutputSink } from '../execution/request.ts';
 import type { ExecutionOutput } from './execution-output.ts';
 import { ignoreEvents, type ToolContext } from './tool.ts';
 

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import type { Caller } from '../sessions/caller.ts';
 import type { RichResult } from '../execution/displays.ts';
+import type { Caller } from '../sessions/caller.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 
 /** What a call says while it runs. Texts are whole characters of valid Unicode. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { LEGACY_HTTP, MODERN_HTTP, textOf } from '../support/mcp-clients.ts';
 import { expectUsable, openVictim } from '../hostile/setup.ts';
+import { LEGACY_HTTP, MODERN_HTTP, textOf } from '../support/mcp-clients.ts';
 import {
   callTool,
   closeSession,

@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type CallAnswer, LEGACY_HTTP, MODERN_HTTP, runPythonBy, type StockClient, textOf } from '../support/mcp-clients.ts';
+import {
+  type CallAnswer,
+  LEGACY_HTTP,
+  MODERN_HTTP,
+  runPythonBy,
+  type StockClient,
+  textOf,
+} from '../support/mcp-clients.ts';
 import { closeSession, type ErrorAnswer, openSession, post, runPython } from '../support/rest-client.ts';
 import { type Server, startServer } from '../support/server.ts';
 

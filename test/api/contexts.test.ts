@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { LEGACY_HTTP, runPythonBy, STDIO, textOf } from '../support/mcp-clients.ts';
 import { expectUsable, LADDER_MS, openVictim, type Victim } from '../hostile/setup.ts';
-import { closeSession, type ErrorAnswer, type Execution, post, streamPython } from '../support/rest-client.ts';
-import { containerOfUser, processesOf, type Server, startServer } from '../support/server.ts';
 import { makeWheel } from '../support/distributions.ts';
 import { IndexServer } from '../support/index-server.ts';
+import { LEGACY_HTTP, runPythonBy, STDIO, textOf } from '../support/mcp-clients.ts';
+import { closeSession, type ErrorAnswer, type Execution, post, streamPython } from '../support/rest-client.ts';
+import { containerOfUser, processesOf, type Server, startServer } from '../support/server.ts';
 
 const LOST = { reason: 'context_ended', lost: ['contexts'] };
 let index: IndexServer;

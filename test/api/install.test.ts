@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { closeSession, openSession, post, runPython } from '../support/rest-client.ts';
-import { containersOf, engine, type Server, startServer } from '../support/server.ts';
 import { makeSdist, makeWheel } from '../support/distributions.ts';
 import { IndexServer } from '../support/index-server.ts';
+import { closeSession, openSession, post, runPython } from '../support/rest-client.ts';
+import { containersOf, engine, type Server, startServer } from '../support/server.ts';
 
 interface Installation {
   status: string;

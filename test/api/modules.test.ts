@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { makeWheel } from '../support/distributions.ts';
+import { IndexServer } from '../support/index-server.ts';
 import { MODERN_HTTP, textOf } from '../support/mcp-clients.ts';
 import { callTool, type Execution, openSession, runPython } from '../support/rest-client.ts';
 import { type Server, startServer } from '../support/server.ts';
-import { makeWheel } from '../support/distributions.ts';
-import { IndexServer } from '../support/index-server.ts';
 
 interface Installation {
   status: string;

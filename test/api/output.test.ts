@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runPythonBy, STDIO, textOf } from '../support/mcp-clients.ts';
-import { callTool, closeSession, type Execution, openSession, runPython, streamPython } from '../support/rest-client.ts';
+import {
+  callTool,
+  closeSession,
+  type Execution,
+  openSession,
+  runPython,
+  streamPython,
+} from '../support/rest-client.ts';
 import { type Server, startServer } from '../support/server.ts';
 
 let server: Server;

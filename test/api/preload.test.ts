@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
-import { callTool, openSession, runPython } from '../support/rest-client.ts';
-import { engine, environment, runCli, type Server, startServer } from '../support/server.ts';
 import { makeWheel } from '../support/distributions.ts';
 import { IndexServer } from '../support/index-server.ts';
+import { callTool, openSession, runPython } from '../support/rest-client.ts';
+import { engine, environment, runCli, type Server, startServer } from '../support/server.ts';
 
 /** Prints whether pandas was there before its import, and the import's milliseconds. */
 const IMPORT = `

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { LEGACY_HTTP, runPythonBy } from '../support/mcp-clients.ts';
 import { openVictim, type Victim } from '../hostile/setup.ts';
+import { LEGACY_HTTP, runPythonBy } from '../support/mcp-clients.ts';
 import { type ErrorAnswer, type Execution, post } from '../support/rest-client.ts';
 import { type Server, startServer } from '../support/server.ts';
 

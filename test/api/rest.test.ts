@@ -1,6 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { callTool, closeSession, type ErrorAnswer, openSession, post, runPython, userOf } from '../support/rest-client.ts';
+import {
+  callTool,
+  closeSession,
+  type ErrorAnswer,
+  openSession,
+  post,
+  runPython,
+  userOf,
+} from '../support/rest-client.ts';
 import { containersOf, runShell, type Server, startServer } from '../support/server.ts';
 import { TOOL_NAMES } from '../support/tool-names.ts';
 

@@ -6,14 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { runCommand } from '../../src/lib/run-command.ts';
 import { buildControlImage } from '../../src/engines/docker/images/control-image.ts';
+import { runCommand } from '../../src/lib/run-command.ts';
 import { version } from '../../src/server.ts';
-import { connectCommand, runPythonBy } from '../support/mcp-clients.ts';
+import { type ComposeCommand, findCompose } from '../setup/compose.ts';
 import { freePort } from '../support/free-port.ts';
+import { connectCommand, runPythonBy } from '../support/mcp-clients.ts';
 import { runPython } from '../support/rest-client.ts';
 import { engine, runShell } from '../support/server.ts';
-import { type ComposeCommand, findCompose } from '../setup/compose.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const IMAGE = 'glovebox:latest';

@@ -3,11 +3,11 @@ import { readFileSync, statSync } from 'node:fs';
 import type Docker from 'dockerode';
 import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { runCommand } from '../../src/lib/run-command.ts';
 import { buildControlImage } from '../../src/engines/docker/images/control-image.ts';
+import { runCommand } from '../../src/lib/run-command.ts';
 import { version } from '../../src/server.ts';
-import { connectCommand, runPythonBy } from '../support/mcp-clients.ts';
 import { freePort } from '../support/free-port.ts';
+import { connectCommand, runPythonBy } from '../support/mcp-clients.ts';
 import { runPython } from '../support/rest-client.ts';
 import { engine, runShell, withDeadline } from '../support/server.ts';
 

@@ -5,10 +5,10 @@ import { pack } from 'tar-stream';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
+import { untilSaved } from '../support/archives.ts';
 import { freePort } from '../support/free-port.ts';
 import { openSession, runPython, userOf } from '../support/rest-client.ts';
 import { containerOfUser, containersOf, engine, newStateDir, startServer } from '../support/server.ts';
-import { untilSaved } from '../support/archives.ts';
 
 const FRAMES = new URL('../../sandbox-image/runner/frames.py', import.meta.url);
 const ENV = { GLOVEBOX_POOL_SIZE: '0', GLOVEBOX_CHECKPOINT_AFTER_S: '1' };

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { expectUsable, OTHERS, openVictim, type Victim } from './setup.ts';
 import { runPython } from '../support/rest-client.ts';
 import { type Server, startServer } from '../support/server.ts';
+import { expectUsable, OTHERS, openVictim, type Victim } from './setup.ts';
 
 let server: Server;
 beforeAll(async () => {

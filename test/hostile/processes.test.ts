@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { expectNoneToSpare, expectUsable, LADDER_MS, OTHERS, openVictim } from './setup.ts';
 import { type Server, startServer } from '../support/server.ts';
+import { expectNoneToSpare, expectUsable, LADDER_MS, OTHERS, openVictim } from './setup.ts';
 
 let server: Server;
 beforeAll(async () => {

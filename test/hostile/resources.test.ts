@@ -1,8 +1,8 @@
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { expectNoneToSpare, expectUsable, LADDER_MS, openVictim } from './setup.ts';
 import { runPython, streamPython } from '../support/rest-client.ts';
 import { residentMib, type Server, startServer } from '../support/server.ts';
+import { expectNoneToSpare, expectUsable, LADDER_MS, openVictim } from './setup.ts';
 
 const CHILD_ENDED = {
   name: 'memory_mb',

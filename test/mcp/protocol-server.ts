@@ -4,9 +4,9 @@ import { type AppOptions, createApp } from '../../src/http/app.ts';
 import { createAuthenticator } from '../../src/http/auth/auth.ts';
 import { listen } from '../../src/http/listen.ts';
 import { createLog, type Log } from '../../src/log.ts';
-import { createStreamableHttp } from '../../src/mcp/streamable-http.ts';
-import { createMcpServers, type McpOptions } from '../../src/mcp/server.ts';
 import { createHttpSse } from '../../src/mcp/http-sse.ts';
+import { createMcpServers, type McpOptions } from '../../src/mcp/server.ts';
+import { createStreamableHttp } from '../../src/mcp/streamable-http.ts';
 import type { Sessions } from '../../src/sessions/sessions.ts';
 import type { Tool, ToolContext } from '../../src/tools/tool.ts';
 

@@ -3,11 +3,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type Docker from 'dockerode';
 import { describe, expect, test } from 'vitest';
-import { freePort } from '../support/free-port.ts';
-import { callTool, type Execution, openSession, post, runPython, userOf } from '../support/rest-client.ts';
-import { containerOfUser, containersOf, newStateDir, processesOf, type Server, startServer } from '../support/server.ts';
 import { makeWheel } from '../support/distributions.ts';
+import { freePort } from '../support/free-port.ts';
 import { IndexServer } from '../support/index-server.ts';
+import { callTool, type Execution, openSession, post, runPython, userOf } from '../support/rest-client.ts';
+import {
+  containerOfUser,
+  containersOf,
+  newStateDir,
+  processesOf,
+  type Server,
+  startServer,
+} from '../support/server.ts';
 
 type Followed = Execution & { next: { stdout_offset: number }; started_at: string };
 

@@ -5,12 +5,20 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { type Header, pack } from 'tar-stream';
 import { describe, expect, test } from 'vitest';
-import { freePort } from '../support/free-port.ts';
-import { callTool, type ErrorAnswer, openSession, post, runPython, userOf } from '../support/rest-client.ts';
-import { containerOfUser, containersOf, environment, newStateDir, runCli, type Server, startServer } from '../support/server.ts';
 import { archivesOf, untilSaved } from '../support/archives.ts';
 import { makeWheel } from '../support/distributions.ts';
+import { freePort } from '../support/free-port.ts';
 import { IndexServer } from '../support/index-server.ts';
+import { callTool, type ErrorAnswer, openSession, post, runPython, userOf } from '../support/rest-client.ts';
+import {
+  containerOfUser,
+  containersOf,
+  environment,
+  newStateDir,
+  runCli,
+  type Server,
+  startServer,
+} from '../support/server.ts';
 
 const MIB = 2 ** 20;
 const RESTING = { GLOVEBOX_HIBERNATE_AFTER_S: '1', GLOVEBOX_POOL_SIZE: '1' };

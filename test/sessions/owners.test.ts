@@ -2,11 +2,11 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { makeWheel } from '../support/distributions.ts';
+import { IndexServer } from '../support/index-server.ts';
 import { LEGACY_HTTP, MODERN_HTTP, runPythonBy, textOf } from '../support/mcp-clients.ts';
 import { callTool, post, runPython } from '../support/rest-client.ts';
 import { environment, newStateDir, runCli, type Server, startServer } from '../support/server.ts';
-import { makeWheel } from '../support/distributions.ts';
-import { IndexServer } from '../support/index-server.ts';
 
 const CLIENTS = [...LEGACY_HTTP, ...MODERN_HTTP];
 const WHOSE = 'import os; print(open("whose").read() if os.path.exists("whose") else "nobody")';

@@ -4,8 +4,8 @@ import { GloveboxError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Engine, EngineInfo, SandboxInfo, SandboxSpec } from '../../sandbox/engine.ts';
 import { demultiplex } from './demux.ts';
-import { statusOf } from './inspect.ts';
 import { containerOptions, killExecOptions, LABELS, PROCESS_COLUMNS, runnerExecOptions } from './hardening/spec.ts';
+import { statusOf } from './inspect.ts';
 
 /** Most that a runner's stderr adds to the log: it says something only when it is broken, or in hostile hands. */
 const STDERR_LIMIT = 2048;

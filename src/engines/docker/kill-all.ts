@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Engine } from '../../sandbox/engine.ts';
 import { within } from '../../lib/deadline.ts';
+import type { Engine } from '../../sandbox/engine.ts';
 
 /** For kills from outside until one has ended all: docs/decisions/kill-from-outside.md. */
 const KILL_ALL_MS = 5000;

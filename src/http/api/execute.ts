@@ -1,19 +1,19 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../../errors.ts';
-import type { Log } from '../../log.ts';
+import { followSignal } from '../../lib/follow-signal.ts';
 import { nearest } from '../../lib/nearest.ts';
+import type { Log } from '../../log.ts';
 import type { Caller } from '../../sessions/caller.ts';
 import type { Sessions } from '../../sessions/sessions.ts';
-import { followSignal } from '../../lib/follow-signal.ts';
 import type { AnyTool } from '../../tools/description.ts';
 import { readArguments } from '../../tools/normalize-input.ts';
 import { ignoreEvents, type ToolEvent } from '../../tools/tool.ts';
 import { validateInput } from '../../tools/validate.ts';
-import type { Env, Handler } from '../route.ts';
 import { EventStreams, type EventStreamsOptions, type StreamedCall } from '../event-streams.ts';
 import { fingerprintOf, idempotencyKey } from '../idempotency.ts';
 import { parseJsonObject } from '../json.ts';
 import { reportError } from '../respond.ts';
+import type { Env, Handler } from '../route.ts';
 import { streamEvents } from '../server-sent-events.ts';
 
 export interface ExecuteOptions {

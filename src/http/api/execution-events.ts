@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context } from 'hono';
-import type { Log } from '../../log.ts';
 import { followSignal } from '../../lib/follow-signal.ts';
-import type { Env, Route } from '../route.ts';
-import { oneEvent, requestHeader } from './openapi-parts.ts';
+import type { Log } from '../../log.ts';
 import { reportError } from '../respond.ts';
+import type { Env, Route } from '../route.ts';
 import { streamEvents } from '../server-sent-events.ts';
+import { oneEvent, requestHeader } from './openapi-parts.ts';
 
 /** Between two looks at an execution: each is a process in its sandbox. */
 const LOOK_EVERY_MS = 500;

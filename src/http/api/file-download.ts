@@ -1,13 +1,13 @@
 import { basename } from 'node:path/posix';
 import type { Context } from 'hono';
 import { GloveboxError } from '../../errors.ts';
-import { mediaTypeOf } from '../../lib/media-types.ts';
 import type { FileStream, OpenFile, SessionFiles } from '../../files/session-files.ts';
+import { mediaTypeOf } from '../../lib/media-types.ts';
 import { STALL_MS, stalled } from '../body.ts';
-import type { Env } from '../route.ts';
-import { isOutside, parseRange } from './file-range.ts';
 import { leftOutHeader } from '../left-out.ts';
 import { conditionsToRead, rangeCondition, toETag } from '../preconditions.ts';
+import type { Env } from '../route.ts';
+import { isOutside, parseRange } from './file-range.ts';
 
 /** How a download ends. */
 export interface Sending {

@@ -4,9 +4,9 @@ import type { Conditions, SessionFiles } from '../../files/session-files.ts';
 import { tellReset } from '../../tools/common-fields.ts';
 import type { RequestBody } from '../body.ts';
 import { isTar, isUntyped } from '../body-type.ts';
-import type { Env } from '../route.ts';
 import { conditionsToChange, hasConditions, toETag } from '../preconditions.ts';
 import { isSet } from '../query.ts';
+import type { Env } from '../route.ts';
 
 export interface Upload {
   readonly sessionId: string;

@@ -2,9 +2,11 @@ import type { Context } from 'hono';
 import { GloveboxError } from '../../errors.ts';
 import { spellSentPath } from '../../files/file-names.ts';
 import { SessionFiles } from '../../files/session-files.ts';
-import type { Lease, Sessions } from '../../sessions/sessions.ts';
 import { followSignal } from '../../lib/follow-signal.ts';
+import type { Lease, Sessions } from '../../sessions/sessions.ts';
 import { RequestBody } from '../body.ts';
+import { conditionsToChange } from '../preconditions.ts';
+import { isSet } from '../query.ts';
 import type { Env, Route } from '../route.ts';
 import { sendFile, sendFolder } from './file-download.ts';
 import { planUpload, receive, type Upload } from './file-upload.ts';
@@ -18,8 +20,6 @@ import {
   SWITCH,
   sessionParameter,
 } from './openapi-parts.ts';
-import { conditionsToChange } from '../preconditions.ts';
-import { isSet } from '../query.ts';
 import { readId } from './sessions.ts';
 
 export interface FilesOptions {

@@ -4,10 +4,10 @@ import type { ExecutionEnd } from '../../execution/request.ts';
 import type { SessionFiles } from '../../files/session-files.ts';
 import { tellReset } from '../../tools/common-fields.ts';
 import type { RequestBody } from '../body.ts';
-import type { Env } from '../route.ts';
-import type { Upload } from './file-upload.ts';
 import { type FormPart, readForm } from '../multipart.ts';
 import { hasConditions } from '../preconditions.ts';
+import type { Env } from '../route.ts';
+import type { Upload } from './file-upload.ts';
 
 /** Of heads and boundaries, besides the files themselves. */
 const FORM_BYTES = 1024 * 1024;

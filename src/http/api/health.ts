@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
+import { isSet } from '../query.ts';
 import type { Env, Handler, Route } from '../route.ts';
 import { jsonResponse, SWITCH } from './openapi-parts.ts';
-import { isSet } from '../query.ts';
 
 /** Whether the server can do its job, and what there is to say about it; `deep` runs code in a sandbox. */
 export type Health = (deep: boolean) => Promise<{ ok: boolean; body: object }>;

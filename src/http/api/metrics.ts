@@ -1,6 +1,6 @@
 import type { CoreFigures } from '../../glovebox.ts';
-import type { Route } from '../route.ts';
 import type { EventLoopDelay } from '../event-loop.ts';
+import type { Route } from '../route.ts';
 
 export interface Figures extends CoreFigures {
   readonly eventLoop: EventLoopDelay;

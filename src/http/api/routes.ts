@@ -1,15 +1,15 @@
 import { describeTool } from '../../tools/description.ts';
-import { archiveRoutes } from './snapshots.ts';
+import { IdempotencyKeys, idempotent } from '../idempotency.ts';
 import type { Route } from '../route.ts';
 import { createExecute, createExecuteStream, type ExecuteOptions } from './execute.ts';
 import { executionRoutes } from './executions.ts';
 import { type FilesOptions, fileRoutes } from './files.ts';
 import { type Health, healthRoute } from './health.ts';
-import { IdempotencyKeys, idempotent } from '../idempotency.ts';
 import { type Figures, metricsRoute } from './metrics.ts';
 import { describeApi, describeCall } from './openapi.ts';
 import { jsonResponse } from './openapi-parts.ts';
 import { sessionRoutes } from './sessions.ts';
+import { archiveRoutes } from './snapshots.ts';
 
 export interface RestOptions extends ExecuteOptions, FilesOptions {
   readonly version: string;

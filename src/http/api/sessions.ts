@@ -2,8 +2,8 @@ import type { Context } from 'hono';
 import { GloveboxError } from '../../errors.ts';
 import type { Sessions } from '../../sessions/sessions.ts';
 import { isTar } from '../body-type.ts';
-import type { Env, Route } from '../route.ts';
 import { parseJsonObject } from '../json.ts';
+import type { Env, Route } from '../route.ts';
 import { jsonResponse, SNAPSHOT_PATTERN, schemaRef, sessionNameSchema, sessionParameter } from './openapi-parts.ts';
 import { type ImportOptions, importSession, nameParameter, TAR } from './session-import.ts';
 

@@ -1,9 +1,9 @@
 import type { Context } from 'hono';
-import type { Sessions } from '../../sessions/sessions.ts';
 import { followSignal } from '../../lib/follow-signal.ts';
+import type { Sessions } from '../../sessions/sessions.ts';
+import { leftOutHeader } from '../left-out.ts';
 import type { Env, Route } from '../route.ts';
 import { attachment, NEVER_A_PAGE, toBody } from './file-download.ts';
-import { leftOutHeader } from '../left-out.ts';
 import {
   jsonBody,
   jsonResponse,

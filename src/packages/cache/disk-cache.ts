@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Log } from '../../log.ts';
 import { makeDirectory } from '../../lib/make-directory.ts';
-import { listEntries, removeLeftovers } from './cache-sweep.ts';
 import { undefinedIfMissing } from '../../lib/read-if-present.ts';
+import type { Log } from '../../log.ts';
 import { Problem } from '../upstream/problem.ts';
+import { listEntries, removeLeftovers } from './cache-sweep.ts';
 
 /** `pins` say which hash a file without one had when it was first fetched; they are never evicted. */
 export const KINDS = ['files', 'metadata', 'pages', 'pins'] as const;

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
-import { readSteadily, tooLarge } from '../upstream/read-body.ts';
 import type { PartialFile } from '../cache/disk-cache.ts';
 import type { IndexFile } from '../index/index-page.ts';
 import type { GatewayLimits } from '../upstream/limits.ts';
 import { HashMismatch, Problem, toProblem } from '../upstream/problem.ts';
+import { readSteadily, tooLarge } from '../upstream/read-body.ts';
 
 export interface DownloadSource {
   readonly body: Readable;

@@ -2,16 +2,16 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { unlessAborted } from '../../lib/unless-aborted.ts';
 import type { Log } from '../../log.ts';
 import type { CachedFile, DiskCache, PartialFile } from '../cache/disk-cache.ts';
-import { Download, type DownloadSource } from './download.ts';
 import { Failures } from '../index/failure-cache.ts';
 import type { IndexFile } from '../index/index-page.ts';
+import type { Traffic } from '../upstream/gateway-stats.ts';
 import type { GatewayLimits } from '../upstream/limits.ts';
 import { Problem, statusFor, toProblem } from '../upstream/problem.ts';
-import type { Traffic } from '../upstream/gateway-stats.ts';
-import { unlessAborted } from '../../lib/unless-aborted.ts';
 import type { Upstream } from '../upstream/upstream.ts';
+import { Download, type DownloadSource } from './download.ts';
 
 export interface FileStoreOptions {
   readonly upstream: Upstream;

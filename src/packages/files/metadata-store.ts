@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { lstat, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { readBody } from '../upstream/read-body.ts';
-import type { CachedFile } from '../cache/disk-cache.ts';
-import type { FileStore, FileStoreOptions } from './file-store.ts';
-import type { IndexFile } from '../index/index-page.ts';
 import { undefinedIfMissing } from '../../lib/read-if-present.ts';
+import type { CachedFile } from '../cache/disk-cache.ts';
+import type { IndexFile } from '../index/index-page.ts';
 import { Problem, statusFor } from '../upstream/problem.ts';
+import { readBody } from '../upstream/read-body.ts';
+import type { FileStore, FileStoreOptions } from './file-store.ts';
 import { openRemote } from './remote-ranges.ts';
 import { type ReadAt, readUnpackedSize, readWheelMetadata } from './zip-entry.ts';
 

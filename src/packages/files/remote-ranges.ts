@@ -1,6 +1,6 @@
-import { readBody } from '../upstream/read-body.ts';
 import type { GatewayLimits } from '../upstream/limits.ts';
 import { Problem } from '../upstream/problem.ts';
+import { readBody } from '../upstream/read-body.ts';
 import type { Upstream } from '../upstream/upstream.ts';
 import type { ReadAt } from './zip-entry.ts';
 

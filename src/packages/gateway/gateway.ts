@@ -1,16 +1,16 @@
 import { createServer, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Log } from '../../log.ts';
-import { ClientStates } from './client-limits.ts';
 import { DiskCache } from '../cache/disk-cache.ts';
 import { FileStore } from '../files/file-store.ts';
-import { type GatewayClient, type GatewayParts, handleRequest } from './handler.ts';
-import { Indexes, parseIndexLocation } from '../index/indexes.ts';
-import { DEFAULT_LIMITS, type GatewayLimits } from '../upstream/limits.ts';
 import { MetadataStore } from '../files/metadata-store.ts';
-import { Policy, type PolicyOptions } from './policy.ts';
+import { Indexes, parseIndexLocation } from '../index/indexes.ts';
 import { noTraffic, type Traffic } from '../upstream/gateway-stats.ts';
+import { DEFAULT_LIMITS, type GatewayLimits } from '../upstream/limits.ts';
 import { Upstream } from '../upstream/upstream.ts';
+import { ClientStates } from './client-limits.ts';
+import { type GatewayClient, type GatewayParts, handleRequest } from './handler.ts';
+import { Policy, type PolicyOptions } from './policy.ts';
 
 export interface GatewayOptions {
   /** In order: of the indexes that have a project, the first is the one used for it. Web addresses or directories. */

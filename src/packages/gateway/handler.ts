@@ -1,19 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { unlessAborted } from '../../lib/unless-aborted.ts';
 import type { Log } from '../../log.ts';
 import type { FileStore } from '../files/file-store.ts';
+import type { MetadataStore } from '../files/metadata-store.ts';
 import type { IndexFile } from '../index/index-page.ts';
 import type { Indexes } from '../index/indexes.ts';
-import type { GatewayLimits } from '../upstream/limits.ts';
-import type { MetadataStore } from '../files/metadata-store.ts';
-import type { Policy } from './policy.ts';
-import { Problem, toProblem } from '../upstream/problem.ts';
 import { describeProjectStatus } from '../index/project-status.ts';
+import type { Traffic } from '../upstream/gateway-stats.ts';
+import type { GatewayLimits } from '../upstream/limits.ts';
+import { Problem, toProblem } from '../upstream/problem.ts';
+import type { Policy } from './policy.ts';
 import { GoneError, type Reply, sendBody, sendProblem } from './reply.ts';
 import { parseRoute, type Route } from './route.ts';
 import { serveFile } from './serve-file.ts';
 import { servePage } from './serve-page.ts';
-import type { Traffic } from '../upstream/gateway-stats.ts';
-import { unlessAborted } from '../../lib/unless-aborted.ts';
 
 /** Who is behind a connection, and who wants to hear what it does. */
 export interface GatewayClient {

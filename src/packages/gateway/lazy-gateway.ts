@@ -2,11 +2,11 @@ import type { Duplex } from 'node:stream';
 import type { Config } from '../../config/load.ts';
 import { findAuthorities, PIP_DEFAULT_INDEX, readHostIndexes } from '../../engines/docker/images/index-access.ts';
 import { GloveboxError } from '../../errors.ts';
-import type { Log } from '../../log.ts';
-import { checkGateway, createGateway, type Gateway } from './gateway.ts';
 import type { Core } from '../../glovebox.ts';
 import { once } from '../../lib/single-flight.ts';
+import type { Log } from '../../log.ts';
 import type { Session } from '../../sessions/sessions.ts';
+import { checkGateway, createGateway, type Gateway } from './gateway.ts';
 
 /** The package gateway, made when a sandbox first asks for something. */
 export class LazyGateway implements AsyncDisposable {

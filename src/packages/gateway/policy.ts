@@ -1,11 +1,11 @@
 import { GloveboxError } from '../../errors.ts';
 import type { ProjectPage } from '../index/index-page.ts';
-import { parseFilename } from '../pep/names.ts';
-import { Problem } from '../upstream/problem.ts';
 import { describeProjectStatus } from '../index/project-status.ts';
+import { parseFilename } from '../pep/names.ts';
 import { parseRequirement, type Requirement } from '../pep/requirement.ts';
 import { matchesSpecifiers } from '../pep/specifiers.ts';
 import { parseVersion } from '../pep/version.ts';
+import { Problem } from '../upstream/problem.ts';
 
 export interface PolicyOptions {
   /** PEP 508 names with specifiers; empty allows everything. */

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { ProjectPage } from '../index/index-page.ts';
-import type { Policy } from './policy.ts';
 import { Problem } from '../upstream/problem.ts';
+import type { Policy } from './policy.ts';
 import { negotiatePageType, type PageType, renderPage } from './render-page.ts';
 import { type Reply, sendBody } from './reply.ts';
 

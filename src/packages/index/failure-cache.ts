@@ -1,6 +1,6 @@
+import { Recent } from '../../lib/lru-map.ts';
 import type { GatewayLimits } from '../upstream/limits.ts';
 import type { Problem } from '../upstream/problem.ts';
-import { Recent } from '../../lib/lru-map.ts';
 
 /** Remembered failures; each is a few hundred bytes. */
 const MOST = 1000;

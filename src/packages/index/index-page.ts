@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { type HtmlLink, readHtmlLinks } from './html-links.ts';
 import { parseFilename } from '../pep/names.ts';
 import { Problem } from '../upstream/problem.ts';
+import { type HtmlLink, readHtmlLinks } from './html-links.ts';
 import { type ProjectStatus, readProjectStatus } from './project-status.ts';
 
 /** A file that an index offers. */

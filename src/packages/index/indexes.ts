@@ -2,9 +2,9 @@ import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { GloveboxError } from '../../errors.ts';
+import { Problem } from '../upstream/problem.ts';
 import type { ProjectPage } from './index-page.ts';
 import { LocalIndex } from './local-index.ts';
-import { Problem } from '../upstream/problem.ts';
 import { RemoteIndex, type RemoteIndexOptions } from './remote-index.ts';
 
 /** An index of the configuration: a web address, or a directory. */

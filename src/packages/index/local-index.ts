@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { type IndexFile, type ProjectPage, parseProjectPage } from './index-page.ts';
 import { readIfPresent, undefinedIfMissing } from '../../lib/read-if-present.ts';
 import { normalizeName, parseFilename } from '../pep/names.ts';
+import { type IndexFile, type ProjectPage, parseProjectPage } from './index-page.ts';
 
 /**
  * A directory as an index, for sites without a network: PEP 503's layout (`<project>/index.html`, or files in

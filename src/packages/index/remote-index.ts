@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { Recent } from '../../lib/lru-map.ts';
 import type { Log } from '../../log.ts';
-import { readBody } from '../upstream/read-body.ts';
 import type { DiskCache } from '../cache/disk-cache.ts';
-import { Failures } from './failure-cache.ts';
-import { ACCEPT_PAGE, type IndexFile, isIndexFile, type ProjectPage, parseProjectPage } from './index-page.ts';
+import type { Traffic } from '../upstream/gateway-stats.ts';
 import type { GatewayLimits } from '../upstream/limits.ts';
 import { Problem, statusFor, toProblem } from '../upstream/problem.ts';
-import { PROJECT_STATUSES } from './project-status.ts';
-import { Recent } from '../../lib/lru-map.ts';
-import type { Traffic } from '../upstream/gateway-stats.ts';
+import { readBody } from '../upstream/read-body.ts';
 import type { Upstream, UpstreamResponse } from '../upstream/upstream.ts';
+import { Failures } from './failure-cache.ts';
+import { ACCEPT_PAGE, type IndexFile, isIndexFile, type ProjectPage, parseProjectPage } from './index-page.ts';
+import { PROJECT_STATUSES } from './project-status.ts';
 
 /** A page as it was last fetched. `page` is missing when the index had none. */
 interface KnownPage {

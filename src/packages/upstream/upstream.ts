@@ -4,10 +4,10 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { guardLookup, InternalAddressError, isInternalHost } from './addresses.ts';
+import { createTrust } from './authorities.ts';
 import type { GatewayLimits } from './limits.ts';
 import { Problem } from './problem.ts';
 import { basicAuthorization, ConnectAgent, proxyAuthorization, proxyFor } from './proxy.ts';
-import { createTrust } from './authorities.ts';
 import { bareAddress, sameHost } from './web-address.ts';
 
 export interface UpstreamOptions {

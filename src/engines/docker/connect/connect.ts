@@ -3,9 +3,9 @@ import http from 'node:http';
 import https from 'node:https';
 import Dockerode from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
-import { type EngineEndpoint, type EngineEnvironment, listDefaultEndpoints, readNamedEndpoint } from './endpoints.ts';
-import { describeInstallation } from '../host/install-advice.ts';
 import { adviseOnGroup, adviseOnMount } from '../host/container-advice.ts';
+import { describeInstallation } from '../host/install-advice.ts';
+import { type EngineEndpoint, type EngineEnvironment, listDefaultEndpoints, readNamedEndpoint } from './endpoints.ts';
 import { SshAgent, sshCommand } from './ssh.ts';
 
 const ANSWER_DEADLINE_MS = 5000;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { GloveboxError } from '../../../errors.ts';
+import { largestDiskMb } from '../../../sandbox/disk-sizes.ts';
 import type { SandboxSpec } from '../../../sandbox/engine.ts';
 import { containerOptions, killExecOptions, runnerExecOptions } from './spec.ts';
-import { largestDiskMb } from '../../../sandbox/disk-sizes.ts';
 
 const MIB = 2 ** 20;
 

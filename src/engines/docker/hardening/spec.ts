@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type Docker from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
+import { type Storage, storageFor } from '../../../sandbox/disk-sizes.ts';
 import { type SandboxSpec, SESSION_UIDS } from '../../../sandbox/engine.ts';
 import { MASKED_PATHS, READONLY_PATHS } from './masked-paths.ts';
 import { seccompProfile } from './seccomp.ts';
-import { type Storage, storageFor } from '../../../sandbox/disk-sizes.ts';
 
 export const LABELS = {
   instance: 'glovebox.instance',

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { explainUnfitBase } from './base-python.ts';
-import { chooseAptSettings, choosePackageSource, isTakenPastItsTime } from './debian-base.ts';
 import { installCommand } from '../host/install-advice.ts';
 import { parseOsRelease } from '../host/os-release.ts';
+import { explainUnfitBase } from './base-python.ts';
+import { chooseAptSettings, choosePackageSource, isTakenPastItsTime } from './debian-base.ts';
 
 const bookworm = parseOsRelease(
   'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',

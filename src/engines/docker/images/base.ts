@@ -1,7 +1,10 @@
 import type Dockerode from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
-import { findInstallableHost, installPackages } from '../host/apt.ts';
 import { runCommand } from '../../../lib/run-command.ts';
+import { findInstallableHost, installPackages } from '../host/apt.ts';
+import { adviseOnImage } from '../host/container-advice.ts';
+import type { Report } from '../host/progress.ts';
+import { hasImage } from '../inspect.ts';
 import {
   type BaseRecipe,
   buildDebianBase,
@@ -10,10 +13,7 @@ import {
   PYTHON_BASE,
   readPackageSource,
 } from './debian-base.ts';
-import { hasImage } from '../inspect.ts';
 import { NODE_BASE } from './node-base.ts';
-import { adviseOnImage } from '../host/container-advice.ts';
-import type { Report } from '../host/progress.ts';
 import { pullImage } from './pull.ts';
 
 /** The bases that can be made from distribution packages where no registry answers. */

@@ -5,9 +5,9 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { extract } from 'tar-stream';
 import { expect, onTestFinished, test } from 'vitest';
+import { lastLines, readProgress, StallGuard } from '../host/progress.ts';
 import { describeStep } from './build.ts';
 import { hashInputs, packContext, readContext } from './build-context.ts';
-import { lastLines, readProgress, StallGuard } from '../host/progress.ts';
 import { describeDownload } from './pull.ts';
 
 function makeContext(): string {

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Dockerode from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
-import { type ContextFile, packContext } from './build-context.ts';
 import { lastLines, type ProgressEvent, type Report, readProgress, withoutRepeats } from '../host/progress.ts';
+import { type ContextFile, packContext } from './build-context.ts';
 
 /** Carried by the images of a stage that held credentials; its value is the build that made them. */
 const STAGE_LABEL = 'glovebox.build';

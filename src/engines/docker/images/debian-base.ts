@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type Dockerode from 'dockerode';
-import { PYTHON_VERSIONS } from './base-python.ts';
 import { collect, runCommand, waitForExit } from '../../../lib/run-command.ts';
 import type { OsRelease } from '../host/os-release.ts';
 import { lastLines, type Report, readProgress, withoutRepeats } from '../host/progress.ts';
+import { PYTHON_VERSIONS } from './base-python.ts';
 
 /** How an image is made of distribution packages. */
 export interface BaseRecipe {

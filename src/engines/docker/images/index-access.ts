@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import type { ContextFile } from './build-context.ts';
 import { runCommand } from '../../../lib/run-command.ts';
+import type { ContextFile } from './build-context.ts';
 
 export interface IndexOptions {
   /** Package indexes; default: what pip is configured with on this host. */

@@ -2,8 +2,8 @@ import { chmodSync, copyFileSync, mkdirSync, renameSync, rmSync, symlinkSync } f
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runCommand } from '../../../lib/run-command.ts';
-import type { BaseRecipe } from './debian-base.ts';
 import { lastLines } from '../host/progress.ts';
+import type { BaseRecipe } from './debian-base.ts';
 
 /** The Node that this package is developed with: an official binary, which runs on any glibc of its platform. */
 const NODE = fileURLToPath(new URL('../../../../node_modules/node/bin/node', import.meta.url));

@@ -3,10 +3,10 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type Dockerode from 'dockerode';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { packContext, SANDBOX_IMAGE_DIR } from './build-context.ts';
 import { connectEngine } from '../connect/connect.ts';
-import { ensureImage, type ImageOptions } from './sandbox-image.ts';
 import { readProgress } from '../host/progress.ts';
+import { packContext, SANDBOX_IMAGE_DIR } from './build-context.ts';
+import { ensureImage, type ImageOptions } from './sandbox-image.ts';
 
 let docker: Dockerode;
 /** Any image that is there: what is built on it does not matter here. */

@@ -1,12 +1,12 @@
 import type Dockerode from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
+import type { Report } from '../host/progress.ts';
+import { hasImage } from '../inspect.ts';
 import { type BaseOptions, ensureBase, identifyBase } from './base.ts';
 import { explainUnfitBase } from './base-python.ts';
 import { buildImage } from './build.ts';
 import { type ContextFile, hashInputs, readContext, SANDBOX_IMAGE_DIR } from './build-context.ts';
 import { type IndexOptions, readIndexAccess } from './index-access.ts';
-import { hasImage } from '../inspect.ts';
-import type { Report } from '../host/progress.ts';
 import { pullImage } from './pull.ts';
 
 export interface ImageOptions extends BaseOptions, IndexOptions {

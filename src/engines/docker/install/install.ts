@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { GloveboxError } from '../../../errors.ts';
-import { findInstallableHost, installPackages } from '../host/apt.ts';
 import { runCommand } from '../../../lib/run-command.ts';
 import { type EngineConnection, openEngine, pingEngine } from '../connect/connect.ts';
-import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from './daemon.ts';
+import { findInstallableHost, installPackages } from '../host/apt.ts';
 import { describeInstallation } from '../host/install-advice.ts';
 import type { Report } from '../host/progress.ts';
+import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from './daemon.ts';
 
 export interface InstallOptions {
   /** `never` makes this an error that says what to do by hand. */

@@ -1,8 +1,8 @@
 import type Docker from 'dockerode';
 import { describe, expect, test } from 'vitest';
 import type { SandboxSpec } from '../../../sandbox/engine.ts';
-import { judge } from './policy.ts';
 import { containerOptions, killExecOptions, runnerExecOptions } from '../hardening/spec.ts';
+import { judge } from './policy.ts';
 
 const IMAGE = 'glovebox-sandbox:slim-0123456789ab';
 const ID = 'a'.repeat(64);

@@ -4,8 +4,8 @@ import type { Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream';
 import { GloveboxError, toGloveboxError } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
-import { judge, type Passage, type PolicyOptions } from './policy.ts';
 import { LABELS } from '../hardening/spec.ts';
+import { judge, type Passage, type PolicyOptions } from './policy.ts';
 
 /** dockerode repeats the whole of a container in the query, its seccomp profile too. */
 const MAX_HEADER_BYTES = 512 * 1024;
