@@ -1,15 +1,15 @@
-import { Archives, type ArchivesLimits } from './archives/settings.ts';
+import { type ArchiveBounds, ArchiveSettings } from './archives/settings.ts';
 import { GloveboxError } from './errors.ts';
-import { once, type Waiting } from './lib/single-flight.ts';
+import { singleFlight, type Waiting } from './lib/single-flight.ts';
 import type { Log } from './log.ts';
 import type { Engine, EngineInfo } from './sandbox/engine.ts';
 import { Pool } from './sandbox/pool.ts';
-import type { DemandLimits } from './sandbox/pool-size.ts';
+import type { PoolSizeLimits } from './sandbox/pool-size.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
-import { Load, type LoadFigures } from './scheduling/execution-scheduler.ts';
+import { type ExecutionFigures, ExecutionScheduler } from './scheduling/execution-scheduler.ts';
 import type { FairLimits } from './scheduling/fair-queue.ts';
 import { type MemoryLimits, MemoryQuota } from './scheduling/memory-quota.ts';
-import { JobRecords } from './sessions/background-records.ts';
+import { BackgroundRecords } from './sessions/background-records.ts';
 import type { Instance } from './sessions/instance.ts';
 import { type Manifest, Manifests } from './sessions/manifests.ts';
 import { recover } from './sessions/recovery.ts';
@@ -17,16 +17,16 @@ import { type SessionLimits, Sessions, type SessionsOptions } from './sessions/s
 
 type OnShutdown = 'remove' | 'keep';
 
-export interface CoreOptions {
+export interface GloveboxOptions {
   readonly instance: Instance;
   /** Finds or makes what sandboxes need; called once, when the first of them is wanted. */
   readonly setUp: (report: (message: string) => void) => Promise<Backend>;
   /** How long a call waits for the set-up; without end if left out. */
   readonly patienceMs?: number;
-  readonly limits: SessionLimits & MemoryLimits & ArchivesLimits;
+  readonly limits: SessionLimits & MemoryLimits & ArchiveBounds;
   /** Of executions at once. */
   readonly executions: FairLimits;
-  readonly poolSize: DemandLimits;
+  readonly poolSize: PoolSizeLimits;
   /** Sandboxes that may be started at once. */
   readonly startsAtOnce: number;
   readonly onShutdown: OnShutdown;
@@ -40,40 +40,40 @@ export interface CoreOptions {
 }
 
 /** What `GET /health` says of the core. */
-export interface CoreHealth {
+export interface GloveboxHealth {
   readonly engine: EngineInfo;
   readonly image: string;
   readonly sessions: number;
   readonly pool: { readonly size: number; readonly ready: number };
-  readonly executions: LoadFigures;
+  readonly executions: ExecutionFigures;
 }
 
 /** What the server has to do just now, and has done so far. */
-export interface CoreFigures extends Pick<CoreHealth, 'sessions' | 'pool' | 'executions'> {
-  readonly ended: Load['ended'];
+export interface GloveboxFigures extends Pick<GloveboxHealth, 'sessions' | 'pool' | 'executions'> {
+  readonly ended: ExecutionScheduler['ended'];
   /** The sum of what sandboxes may take. */
   readonly claimedMb: number;
 }
 
 /** Sessions over an engine: what both protocols stand on. */
-export class Core implements AsyncDisposable {
+export class Glovebox implements AsyncDisposable {
   readonly sessions: Sessions;
-  readonly load: Load;
+  readonly scheduler: ExecutionScheduler;
   /** Gets the engine, the image and the pool ready, and brings earlier sessions back. */
   readonly prepare: (waiting?: Waiting) => Promise<{ backend: Backend; pool: Pool }>;
-  readonly #options: CoreOptions;
+  readonly #options: GloveboxOptions;
   readonly #memory: MemoryQuota;
   #pool: Pool | undefined;
   #engine: Engine | undefined;
 
-  constructor(options: CoreOptions) {
+  constructor(options: GloveboxOptions) {
     const { instance, limits, log, patienceMs } = options;
     this.#options = options;
-    this.load = new Load(options.executions);
+    this.scheduler = new ExecutionScheduler(options.executions);
     this.#memory = new MemoryQuota(limits);
     const manifests = new Manifests(instance.directory);
-    const archives = new Archives(instance.directory, limits, log);
-    this.prepare = once(async (report) => {
+    const archives = new ArchiveSettings(instance.directory, limits, log);
+    this.prepare = singleFlight(async (report) => {
       const backend = await options.setUp(report);
       this.#engine = backend.engine;
       const adopt = this.sessions.adopt.bind(this.sessions);
@@ -89,11 +89,11 @@ export class Core implements AsyncDisposable {
       limits,
       manifests,
       archives,
-      load: this.load,
+      scheduler: this.scheduler,
       memory: this.#memory,
       log,
       finishJob: options.finishJob,
-      recordsOf: ({ owner, id }) => new JobRecords(instance.directory, owner, id),
+      recordsOf: ({ owner, id }) => new BackgroundRecords(instance.directory, owner, id),
       prepare: async (waiting) => (await this.prepare(waiting)).pool,
       ...(options.onTunnel ? { onTunnel: options.onTunnel } : {}),
     });
@@ -103,20 +103,20 @@ export class Core implements AsyncDisposable {
    * Asks the engine how it is; `deep` runs code in a sandbox of its own.
    * @throws GloveboxError when code cannot run here.
    */
-  async checkHealth(deep: boolean): Promise<CoreHealth> {
+  async checkHealth(deep: boolean): Promise<GloveboxHealth> {
     const { backend, pool } = await this.prepare();
     const engine = await backend.engine.info();
     if (deep && (await pool.ask('print(6 * 7)')) !== '42\n') {
       throw new GloveboxError('sandbox_lost', 'A new sandbox does not compute.');
     }
     const { image } = backend.profile;
-    return { engine, image, sessions: this.sessions.count, pool: pool.status, executions: this.load.figures };
+    return { engine, image, sessions: this.sessions.count, pool: pool.status, executions: this.scheduler.figures };
   }
 
   /** What `GET /metrics` says; asks the engine nothing. */
-  get figures(): CoreFigures {
+  get figures(): GloveboxFigures {
     const pool = this.#pool?.status ?? { size: this.#options.poolSize.least, ready: 0 };
-    const { sessions, load } = this;
+    const { sessions, scheduler: load } = this;
     return {
       sessions: sessions.count,
       pool,
@@ -127,7 +127,7 @@ export class Core implements AsyncDisposable {
   }
 
   /** What becomes of the sessions; to be asked as soon as the end is called for, while the others of ours still run. */
-  readonly decideShutdown: () => Promise<OnShutdown> = once(async () => {
+  readonly decideShutdown: () => Promise<OnShutdown> = singleFlight(async () => {
     const { onShutdown, keepWhile, log } = this.#options;
     if (onShutdown === 'remove' || keepWhile === undefined || this.#engine === undefined) return onShutdown;
     try {

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import type { Config } from './config/load.ts';
-import { checkSuitability } from './engines/docker/connect/check-engine.ts';
+import { checkEngine } from './engines/docker/connect/check-engine.ts';
 import { connectEngine, findEngine } from './engines/docker/connect/connect.ts';
 import { DockerEngine } from './engines/docker/engine.ts';
 import { ensureImage } from './engines/docker/images/sandbox-image.ts';
 import { installEngine } from './engines/docker/install/install.ts';
 import { serverStopping, toGloveboxError } from './errors.ts';
-import { Core, type CoreOptions } from './glovebox.ts';
+import { Glovebox, type GloveboxOptions } from './glovebox.ts';
 import { createApp } from './http/app.ts';
 import { createAuthenticator, LOCAL_OWNER } from './http/auth/auth.ts';
 import { addFirstKey } from './http/auth/key-file.ts';
@@ -24,9 +24,9 @@ import { createStreamableHttp } from './mcp/streamable-http.ts';
 import type { Fallback } from './mcp/tool.ts';
 import { LazyGateway } from './packages/gateway/lazy-gateway.ts';
 import { parseRequirement } from './packages/pep/requirement.ts';
-import { type Storage, storageFor } from './sandbox/disk-sizes.ts';
+import { type DiskSizes, diskSizesFor } from './sandbox/disk-sizes.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
-import { finishLeftExecution } from './sessions/background-result.ts';
+import { finishRecoveredExecution } from './sessions/background-result.ts';
 import { ephemeralName, Instance } from './sessions/instance.ts';
 import type { Sessions } from './sessions/sessions.ts';
 import type { AnyTool } from './tools/description.ts';
@@ -75,15 +75,15 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
   const { auth, apiKeysFile, firstKey } = config;
   using keys = auth === 'keys' ? KeyRing.open(apiKeysFile, log, { mayBeEmpty: firstKey !== undefined }) : undefined;
   using instance = Instance.acquire(config.stateDir, config.instance ?? nameOfPort(config.port));
-  await using gateway = new LazyGateway(config, log, () => core);
-  await using core = createCore(config, log, instance, gateway, {
+  await using gateway = new LazyGateway(config, log, () => glovebox);
+  await using glovebox = createGlovebox(config, log, instance, gateway, {
     install: config.setup === 'auto',
     ...(hooks.onEnded ? { onEnded: hooks.onEnded } : {}),
   });
-  await core.prepare({ onProgress: hooks.onProgress, signal: hooks.signal });
+  await glovebox.prepare({ onProgress: hooks.onProgress, signal: hooks.signal });
 
   const tools = createTools(limitsOf(config), parseRequirement);
-  const mcp = createMcp(config, log, tools, core.sessions, hooks.extendMcp);
+  const mcp = createMcp(config, log, tools, glovebox.sessions, hooks.extendMcp);
   const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, ...CONNECTIONS });
   const sse = createHttpSse(mcp, { ...CONNECTIONS, messagesPath: '/messages' });
   const stopping = new AbortController();
@@ -92,13 +92,13 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
     closing: hooks.signal,
     stopping: stopping.signal,
     tools,
-    sessions: core.sessions,
+    sessions: glovebox.sessions,
     diskMb: config.diskMb,
     version,
     log,
     fallback: config.defaultSession ?? 'owner',
-    health: (deep) => checkHealth(core, deep),
-    figures: () => ({ ...core.figures, eventLoop: delays() }),
+    health: (deep) => checkHealth(glovebox, deep),
+    figures: () => ({ ...glovebox.figures, eventLoop: delays() }),
     authenticate: createAuthenticator(keys),
     ...(config.requestsPerMinute > 0 ? { requestRate: new RequestRate(config.requestsPerMinute) } : {}),
     allowedHosts: config.allowedHosts,
@@ -113,7 +113,7 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
   await aborted(hooks.signal);
   setTimeout(() => stopping.abort(serverStopping()), SHUTDOWN_GRACE_MS).unref();
   const ended = listening.close(SHUTDOWN_GRACE_MS + CANCEL_GRACE_MS);
-  await Promise.all([core.decideShutdown(), streamable.close(), sse.close(), ended]);
+  await Promise.all([glovebox.decideShutdown(), streamable.close(), sse.close(), ended]);
 }
 
 /**
@@ -122,9 +122,12 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
  */
 export async function serveStdio(config: Config, log: Log, signal: AbortSignal): Promise<void> {
   using instance = Instance.acquire(config.stateDir, config.instance ?? ephemeralName('stdio'));
-  await using gateway = new LazyGateway(config, log, () => core);
-  await using core = createCore(config, log, instance, gateway, { install: false, patienceMs: STDIO_PATIENCE_MS });
-  const mcp = createMcp(config, log, createTools(limitsOf(config), parseRequirement), core.sessions);
+  await using gateway = new LazyGateway(config, log, () => glovebox);
+  await using glovebox = createGlovebox(config, log, instance, gateway, {
+    install: false,
+    patienceMs: STDIO_PATIENCE_MS,
+  });
+  const mcp = createMcp(config, log, createTools(limitsOf(config), parseRequirement), glovebox.sessions);
   const maxMessageBytes = config.codeLimit * ESCAPED_BYTES * 2 + OTHER_BYTES;
   await runStdio(mcp, { owner: LOCAL_OWNER, maxMessageBytes, signal });
 }
@@ -137,22 +140,24 @@ export async function prepareImage(config: Config, log: Log, onProgress: Report)
 /** Runs code in a sandbox of its own; what came of it, for people. @throws GloveboxError when that cannot be done. */
 export async function runProbe(config: Config, log: Log): Promise<string> {
   using instance = Instance.acquire(config.stateDir, ephemeralName('probe'));
-  await using gateway = new LazyGateway(config, log, () => core);
-  await using core = createCore({ ...config, poolSize: 0, poolMax: 0 }, log, instance, gateway, { install: false });
-  const { image } = await core.checkHealth(true);
+  await using gateway = new LazyGateway(config, log, () => glovebox);
+  await using glovebox = createGlovebox({ ...config, poolSize: 0, poolMax: 0 }, log, instance, gateway, {
+    install: false,
+  });
+  const { image } = await glovebox.checkHealth(true);
   return `${image} runs code`;
 }
 
-function createCore(
+function createGlovebox(
   config: Config,
   log: Log,
   instance: Instance,
   gateway: LazyGateway,
-  { install, ...options }: { install: boolean } & Pick<CoreOptions, 'patienceMs' | 'onEnded'>,
-): Core {
+  { install, ...options }: { install: boolean } & Pick<GloveboxOptions, 'patienceMs' | 'onEnded'>,
+): Glovebox {
   // Sizes that do not go together are refused now, rather than at every start of a sandbox.
   const limits = limitsOf(config);
-  return new Core({
+  return new Glovebox({
     instance,
     limits: config,
     executions: {
@@ -168,7 +173,7 @@ function createCore(
     log,
     setUp: (report) => setUp(config, log, install, instance.label, report),
     onTunnel: (tunnel, session) => gateway.connect(tunnel, session),
-    finishJob: finishLeftExecution(limits),
+    finishJob: finishRecoveredExecution(limits),
     ...options,
   });
 }
@@ -177,15 +182,15 @@ function createCore(
  * What a sandbox holds its code to, the sizes of its disks included.
  * @throws GloveboxError `invalid_input` when they do not go together
  */
-function limitsOf(config: Config): Config & Storage {
-  return { ...config, ...storageFor(config.memoryMb, config.diskMb) };
+function limitsOf(config: Config): Config & DiskSizes {
+  return { ...config, ...diskSizesFor(config.memoryMb, config.diskMb) };
 }
 
 /** An engine and a sandbox image: those that are there, else installed and built where that is allowed. */
 async function setUp(config: Config, log: Log, install: boolean, label: string, report: Report): Promise<Backend> {
   const found = install ? await findEngine(config) : await connectEngine(config);
   const { docker } = found ?? (await installEngine(config, report));
-  await checkSuitability(docker, config);
+  await checkEngine(docker, config);
   const image = await ensureImage(docker, config, report);
   const { memoryMb, cpus, pids, diskMb, maxLifetimeS, runtime, preload } = config;
   const sizes = { memoryMb, cpus, pids, diskMb, maxLifetimeS, ...(runtime ? { runtime } : {}) };
@@ -219,9 +224,9 @@ function fallbackOf({ defaultSession, auth }: Config): Fallback {
   return { connection: defaultSession ?? 'new', request };
 }
 
-async function checkHealth(core: Core, deep: boolean): Promise<{ ok: boolean; body: object }> {
+async function checkHealth(glovebox: Glovebox, deep: boolean): Promise<{ ok: boolean; body: object }> {
   try {
-    return { ok: true, body: { status: 'ok', ...(await core.checkHealth(deep)), version } };
+    return { ok: true, body: { status: 'ok', ...(await glovebox.checkHealth(deep)), version } };
   } catch (thrown) {
     return { ok: false, body: { status: 'unavailable', error: toGloveboxError(thrown).toBody(), version } };
   }

@@ -3,9 +3,9 @@ import { GloveboxError } from '../errors.ts';
 import type { ExecutionOptions, ExecutionRequest } from '../execution/request.ts';
 import { createLog } from '../log.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
-import { SessionArchive } from './checkpoints.ts';
+import { Checkpoints } from './checkpoints.ts';
 import type { ArchiveRecord } from './record.ts';
-import type { Archives } from './settings.ts';
+import type { ArchiveSettings } from './settings.ts';
 
 const IDENTITY = { id: 'one', owner: 'alice', createdAt: new Date(), isBusy: false };
 const HANG_MS = 30_000;
@@ -17,7 +17,7 @@ afterEach(() => void vi.useRealTimers());
 function openArchive() {
   const limits = { checkpointAfterS: 5, diskMb: 1 };
   const log = createLog('error');
-  const archive = new SessionArchive(IDENTITY, { limits, log } as unknown as Archives);
+  const archive = new Checkpoints(IDENTITY, { limits, log } as unknown as ArchiveSettings);
   const begun: number[] = [];
   const sandbox = {
     lost: false,
@@ -65,7 +65,11 @@ test('a checkpoint of nothing is ended by force', async () => {
     },
   } as unknown as Sandbox;
   const limits = { checkpointAfterS: 5, diskMb: 1 };
-  const archive = new SessionArchive(IDENTITY, { limits, store: {}, log: createLog('error') } as unknown as Archives);
+  const archive = new Checkpoints(IDENTITY, {
+    limits,
+    store: {},
+    log: createLog('error'),
+  } as unknown as ArchiveSettings);
   archive.watch(sandbox);
   await vi.advanceTimersByTimeAsync(5000);
   expect(ends).toEqual(['by itself']);
@@ -83,7 +87,7 @@ test('a checkpoint that the end of its session breaks off is warned of as one th
       }),
   } as unknown as Sandbox;
   const limits = { checkpointAfterS: 5, diskMb: 1 };
-  const archive = new SessionArchive(IDENTITY, { limits, store: {}, log } as unknown as Archives);
+  const archive = new Checkpoints(IDENTITY, { limits, store: {}, log } as unknown as ArchiveSettings);
   archive.watch(sandbox);
   await vi.advanceTimersByTimeAsync(5000);
   await archive.discard();
@@ -99,7 +103,7 @@ test('a session is back when its files are, before the program that brought them
     get: () => ({ ...record, at_rest: false }),
   };
   const archives = { limits: { checkpointAfterS: 0, diskMb: 1 }, store, log: createLog('error') };
-  const archive = new SessionArchive(IDENTITY, archives as unknown as Archives, record as ArchiveRecord);
+  const archive = new Checkpoints(IDENTITY, archives as unknown as ArchiveSettings, record as ArchiveRecord);
   const sandbox = {
     execute: async (_: ExecutionRequest, { onOutput, signal }: ExecutionOptions) => {
       await onOutput('stdout', Buffer.from('{"ok":true,"entries":0}\n'));

@@ -7,7 +7,7 @@ import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { SessionIdentity } from '../sessions/session.ts';
 import type { ArchiveIdentity, ArchiveRecord, ArchiveState } from './record.ts';
 import { BrokenArchive } from './segments.ts';
-import type { Archives } from './settings.ts';
+import type { ArchiveSettings } from './settings.ts';
 import { ArchiveStore } from './store.ts';
 
 /** Of the time that a checkpoint may take to come: the rest is for making it. */
@@ -37,9 +37,9 @@ interface Saving {
 }
 
 /** What the control plane keeps of one session on its own disk: a checkpoint of it, or all that there is of it. */
-export class SessionArchive {
+export class Checkpoints {
   readonly #session: SessionIdentity & { readonly isBusy: boolean };
-  readonly #archives: Archives;
+  readonly #archives: ArchiveSettings;
   #record: ArchiveRecord | undefined;
   /** What executions changed, or may have, since the record was begun. */
   #changed = new Set<Losable>();
@@ -51,7 +51,11 @@ export class SessionArchive {
   #notBefore = 0;
   #saving: Saving | undefined;
 
-  constructor(session: SessionIdentity & { readonly isBusy: boolean }, archives: Archives, record?: ArchiveRecord) {
+  constructor(
+    session: SessionIdentity & { readonly isBusy: boolean },
+    archives: ArchiveSettings,
+    record?: ArchiveRecord,
+  ) {
     this.#session = session;
     this.#archives = archives;
     this.#record = record;
@@ -64,7 +68,7 @@ export class SessionArchive {
   }
 
   /** Takes note of an execution that begins, or has ended: a checkpoint of what it changes follows. */
-  note(sandbox: Sandbox, request: ExecutionRequest, end?: ExecutionEnd): void {
+  markChanged(sandbox: Sandbox, request: ExecutionRequest, end?: ExecutionEnd): void {
     if (!mayChange(request)) return;
     if (end) for (const what of changedBy(request, end)) this.#changed.add(what);
     this.watch(sandbox);

@@ -9,7 +9,7 @@ const MIB = 1024 * 1024;
 const AT_ONCE = 4;
 const WAITING = 1000;
 
-export interface ArchivesLimits {
+export interface ArchiveBounds {
   readonly diskMb: number;
   readonly idleTtlS: number;
   /** An unused session becomes an archive after so long; 0 for never. */
@@ -23,14 +23,14 @@ export interface ArchivesLimits {
 }
 
 /** What sessions have in common when they are archived. */
-export class Archives {
+export class ArchiveSettings {
   readonly store: ArchiveStore;
-  readonly limits: ArchivesLimits;
+  readonly limits: ArchiveBounds;
   readonly log: Log;
   /** Places for those that are put to rest. */
   readonly resting = new Limiter(AT_ONCE, WAITING);
 
-  constructor(directory: string, limits: ArchivesLimits, log: Log) {
+  constructor(directory: string, limits: ArchiveBounds, log: Log) {
     this.store = new ArchiveStore(join(directory, 'archives'), limits.archiveMb * MIB);
     this.limits = limits;
     this.log = log;

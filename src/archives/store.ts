@@ -41,7 +41,7 @@ export class ArchiveStore {
     this.#directory = directory;
     this.#maxBytes = maxBytes;
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    for (const id of readdirSync(directory)) this.#load(id);
+    for (const id of readdirSync(directory)) this.#scheduler(id);
   }
 
   get records(): ArchiveRecord[] {
@@ -242,7 +242,7 @@ export class ArchiveStore {
   }
 
   /** What cannot be read is no archive: nobody could be told whose it is. */
-  #load(id: string): void {
+  #scheduler(id: string): void {
     try {
       const record = recordSchema.parse(JSON.parse(readFileSync(join(this.#pathOf(id), RECORD), 'utf8')));
       if (record.id !== id || record.passing) throw new BrokenArchive('it was only passing, or has another name');

@@ -1,13 +1,13 @@
 import { createServer } from 'node:net';
 import type Dockerode from 'dockerode';
 import type { Config } from '../config/load.ts';
-import { checkSuitability, type EngineFacts, readFacts } from '../engines/docker/connect/check-engine.ts';
+import { checkEngine, type EngineFacts, readFacts } from '../engines/docker/connect/check-engine.ts';
 import { connectEngine } from '../engines/docker/connect/connect.ts';
 import { findAuthorities, readHostIndexes } from '../engines/docker/images/index-access.ts';
 import { findImage } from '../engines/docker/images/sandbox-image.ts';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { probeIndex } from '../packages/index/check-index.ts';
+import { checkIndex } from '../packages/index/check-index.ts';
 import { runProbe } from '../server.ts';
 import { ephemeralName, Instance } from '../sessions/instance.ts';
 
@@ -82,7 +82,7 @@ async function examineIndexes({ indexUrl, hostEnvironment }: Config): Promise<re
   const access = { caFile: findAuthorities(hostEnvironment.caFile), proxy: hostEnvironment.proxy };
   const findings = urls.map((url) =>
     attempt('package index', async () => {
-      const name = await probeIndex(url, access, AbortSignal.timeout(INDEX_LIMIT_MS));
+      const name = await checkIndex(url, access, AbortSignal.timeout(INDEX_LIMIT_MS));
       return [['ok', 'package index', `${name} answers`]];
     }),
   );
@@ -101,7 +101,7 @@ async function examineEngine(docker: Dockerode, config: Config, log: Log): Promi
 }
 
 async function examineSandbox(docker: Dockerode, config: Config, log: Log): Promise<readonly Finding[]> {
-  await checkSuitability(docker, config);
+  await checkEngine(docker, config);
   const { reference, present } = await findImage(docker, config);
   if (present) return [['ok', 'sandbox', await runProbe(config, log)]];
   return [['warn', 'sandbox', `its image ${reference} is missing`, 'Run "glovebox image", or start the server.']];

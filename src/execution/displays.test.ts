@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { ResultCollector } from './displays.ts';
+import { DisplayCollector } from './displays.ts';
 
 const PNG = `iVBORw0KGgo${'A'.repeat(9)}`;
 
 function collect(chunks: (string | Buffer)[], limits = { limit: 1000, total: 5000 }) {
-  const collector = new ResultCollector(limits);
+  const collector = new DisplayCollector(limits);
   const told = chunks.flatMap((chunk) => collector.add(Buffer.from(chunk as string)));
   expect(collector.results).toEqual(told);
   return { results: collector.results, ignored: collector.ignored };
@@ -74,7 +74,7 @@ test('results end at the total of bytes, and at their number', () => {
 });
 
 test('a flood of garbage is no longer looked at, and takes no memory', () => {
-  const collector = new ResultCollector({ limit: 1000, total: 1_000_000 });
+  const collector = new DisplayCollector({ limit: 1000, total: 1_000_000 });
   for (let round = 0; round < 50; round += 1) collector.add(Buffer.alloc(1 << 20, '\n'));
   collector.add(Buffer.from('{"text": "a"}\n'));
   expect([collector.results.length, collector.ignored]).toEqual([0, 1000]);

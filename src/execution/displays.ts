@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { parseSandboxJson } from '../lib/sandbox-json.ts';
 
-export interface ResultLimits {
+export interface DisplayLimits {
   /** Bytes of one result as JSON. */
   readonly limit: number;
   /** Bytes of all results of an execution. */
@@ -48,15 +48,15 @@ const resultSchema = z.object({
 });
 
 /** One object that the code displayed, in as many formats as it has; png and jpeg are base64. */
-export type RichResult = z.infer<typeof resultSchema>;
+export type Display = z.infer<typeof resultSchema>;
 
 /**
  * Makes results of the bytes of a program's display pipe, hostile like all that leaves a sandbox: what is no result
  * is counted and ignored, and no more memory is taken than the limits allow.
  */
-export class ResultCollector {
-  readonly #limits: ResultLimits;
-  readonly results: RichResult[] = [];
+export class DisplayCollector {
+  readonly #limits: DisplayLimits;
+  readonly results: Display[] = [];
   /** Lines that were no results, or beyond the limits; at 1 000 the collector has seen enough. */
   ignored = 0;
   #pieces: Buffer[] = [];
@@ -64,13 +64,13 @@ export class ResultCollector {
   #bytes = 0;
   #skipping = false;
 
-  constructor(limits: ResultLimits) {
+  constructor(limits: DisplayLimits) {
     this.#limits = limits;
   }
 
   /** The results that the chunk completes. Never throws for what is in it. */
-  add(chunk: Buffer): RichResult[] {
-    const complete: RichResult[] = [];
+  add(chunk: Buffer): Display[] {
+    const complete: Display[] = [];
     let start = 0;
     for (let end = chunk.indexOf(0x0a); end >= 0 && this.ignored < MAX_IGNORED; end = chunk.indexOf(0x0a, start)) {
       this.#gather(chunk.subarray(start, end));
@@ -94,7 +94,7 @@ export class ResultCollector {
     this.#pieceBytes += piece.length;
   }
 
-  #endLine(): RichResult | undefined {
+  #endLine(): Display | undefined {
     const line = Buffer.concat(this.#pieces);
     const wasTooLong = this.#skipping;
     this.#pieces = [];
@@ -115,7 +115,7 @@ export class ResultCollector {
   }
 }
 
-function parseResult(line: Buffer): RichResult | undefined {
+function parseResult(line: Buffer): Display | undefined {
   try {
     const { data } = resultSchema.safeParse(parseSandboxJson(line));
     return data && Object.keys(data).length > 0 ? data : undefined;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Bytes } from '../tar/byte-reader.ts';
+import { ByteReader } from '../tar/byte-reader.ts';
 import { type ArchivedEntry, type ArchiveLimits, EntryChecker } from '../tar/entry.ts';
 import { garbled } from './file-operation.ts';
 
@@ -35,7 +35,7 @@ export async function* decodeBundle(
   source: AsyncIterable<Uint8Array>,
   limits: ArchiveLimits,
 ): AsyncGenerator<ArchivedEntry, void, undefined> {
-  const bytes = new Bytes(source);
+  const bytes = new ByteReader(source);
   const checker = new EntryChecker(limits);
   try {
     for (;;) {
@@ -55,7 +55,7 @@ export async function* decodeBundle(
   }
 }
 
-async function* takeWhole(bytes: Bytes, size: number): AsyncGenerator<Buffer, void, undefined> {
+async function* takeWhole(bytes: ByteReader, size: number): AsyncGenerator<Buffer, void, undefined> {
   let left = size;
   for await (const piece of bytes.stream(size)) {
     left -= piece.length;

@@ -4,7 +4,7 @@ import type { ExecutionEnd } from '../execution/request.ts';
 import { parseSandboxJson } from '../lib/sandbox-json.ts';
 import type { Transfer } from '../scheduling/transfer-limiter.ts';
 import type { Session } from '../sessions/session.ts';
-import { FileOutput } from './file-reply.ts';
+import { FileReply } from './file-reply.ts';
 
 /** For what carries no contents. */
 const ASK_LIMIT_MS = 30_000;
@@ -46,7 +46,7 @@ export interface FileRequest extends Readonly<Record<string, unknown>> {
   readonly path: string;
 }
 
-export interface FileCallOptions {
+export interface FileOperationOptions {
   readonly signal: AbortSignal;
   /** What is sent to the program, if anything is: then the call may take as long as a client needs for it. */
   readonly input?: AsyncIterable<Uint8Array>;
@@ -55,8 +55,8 @@ export interface FileCallOptions {
 }
 
 /** One operation on the files of a session. What comes of it is as hostile as anything out of a sandbox. */
-export class FileCall {
-  readonly #output = new FileOutput();
+export class FileOperation {
+  readonly #output = new FileReply();
   readonly #cancel = new AbortController();
   readonly #end: Promise<ExecutionEnd>;
   /** Since when the client has given or taken nothing. */
@@ -64,7 +64,7 @@ export class FileCall {
   #inputError: unknown;
   #answered = false;
 
-  private constructor(session: Pick<Session, 'execute'>, file: FileRequest, options: FileCallOptions) {
+  private constructor(session: Pick<Session, 'execute'>, file: FileRequest, options: FileOperationOptions) {
     const { input, streams } = options;
     const execution = session.execute(
       {
@@ -92,9 +92,9 @@ export class FileCall {
     session: Pick<Session, 'execute'>,
     file: FileRequest,
     schema: z.ZodType<T>,
-    options: FileCallOptions,
-  ): Promise<{ call: FileCall; answer: T }> {
-    const call = new FileCall(session, file, options);
+    options: FileOperationOptions,
+  ): Promise<{ call: FileOperation; answer: T }> {
+    const call = new FileOperation(session, file, options);
     try {
       return { call, answer: await call.#answer(schema) };
     } catch (error) {

@@ -2,7 +2,7 @@
 const LONGEST_HEADER = 4 * 1024 * 1024;
 
 /** What the file program says: a line, then bytes that wait here, and hold the program back, until they are taken. */
-export class FileOutput {
+export class FileReply {
   /** The first line. Rejects when the output ends or goes on for too long without one. */
   readonly header: Promise<string>;
   readonly #line: PromiseWithResolvers<string>;

@@ -6,7 +6,7 @@ import type { ArchiveLimits } from '../tar/entry.ts';
 import { readTar } from '../tar/reader.ts';
 import { writeTar } from '../tar/writer.ts';
 import { decodeBundle, encodeBundle } from './bundle.ts';
-import { FileCall, type FileCallOptions, type FileRequest } from './file-operation.ts';
+import { FileOperation, type FileOperationOptions, type FileRequest } from './file-operation.ts';
 import { type LeftOut, leftOutSchema } from './left-out.ts';
 
 /** A file, folder, link or something else, as it was a moment ago. */
@@ -215,7 +215,7 @@ export class SessionFiles {
   async #ask<T extends object>(
     file: FileRequest,
     schema: z.ZodType<T>,
-    options: Omit<FileCallOptions, 'signal'> = {},
+    options: Omit<FileOperationOptions, 'signal'> = {},
   ): Promise<T & { end: ExecutionEnd }> {
     const { call, answer } = await this.#start(file, schema, options);
     try {
@@ -225,8 +225,8 @@ export class SessionFiles {
     }
   }
 
-  #start<T>(file: FileRequest, schema: z.ZodType<T>, options: Omit<FileCallOptions, 'signal'>) {
-    return FileCall.start(this.#session, file, schema, { ...options, signal: this.#signal });
+  #start<T>(file: FileRequest, schema: z.ZodType<T>, options: Omit<FileOperationOptions, 'signal'>) {
+    return FileOperation.start(this.#session, file, schema, { ...options, signal: this.#signal });
   }
 }
 

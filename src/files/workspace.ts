@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { type KeptEntry, type SavedEntry, sentLineSchema } from '../archives/record.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
-import { Bytes } from '../tar/byte-reader.ts';
-import { FileCall, garbled } from './file-operation.ts';
+import { ByteReader } from '../tar/byte-reader.ts';
+import { FileOperation, garbled } from './file-operation.ts';
 import { type LeftOut, NOTHING_LEFT_OUT } from './left-out.ts';
 
 /**
@@ -53,7 +53,7 @@ export interface SentWorkspace {
 export async function sendWorkspace(sandbox: Runs, options: SaveOptions): Promise<SentWorkspace> {
   const { signal, maxBytes, known, pace } = options;
   const request = { op: 'save', path: '', max_entries: MAX_ENTRIES, max_bytes: maxBytes } as const;
-  const { call, answer } = await FileCall.start(sandbox, request, savedSchema, {
+  const { call, answer } = await FileOperation.start(sandbox, request, savedSchema, {
     signal,
     streams: true,
     input: asLines(known),
@@ -87,7 +87,7 @@ export async function fillWorkspace(
   entries: AsyncIterable<Required<SavedEntry>>,
   signal: AbortSignal,
 ): Promise<{ readonly missing: number }> {
-  const { call, answer } = await FileCall.start(sandbox, { op: 'restore', path: '' }, restoredSchema, {
+  const { call, answer } = await FileOperation.start(sandbox, { op: 'restore', path: '' }, restoredSchema, {
     signal,
     input: encode(entries),
   });
@@ -133,7 +133,7 @@ async function* decode(
   maxBytes: number,
   onEnd: (end: Extract<z.infer<typeof sentLineSchema>, { end: true }>) => void,
 ): AsyncGenerator<SavedEntry, void, undefined> {
-  const bytes = new Bytes(source);
+  const bytes = new ByteReader(source);
   const room = { entries: MAX_ENTRIES, bytes: maxBytes * 2, paths: MAX_PATH_BYTES };
   try {
     for (;;) {
@@ -158,7 +158,7 @@ async function* decode(
   }
 }
 
-async function* withBody(entry: KeptEntry, bytes: Bytes): AsyncGenerator<SavedEntry, void, undefined> {
+async function* withBody(entry: KeptEntry, bytes: ByteReader): AsyncGenerator<SavedEntry, void, undefined> {
   let left = entry.size;
   async function* read(): AsyncGenerator<Buffer, void, undefined> {
     for await (const piece of bytes.stream(left)) {

@@ -1,14 +1,14 @@
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd } from '../execution/request.ts';
 
-export interface StopSignal extends Disposable {
+export interface Deadline extends Disposable {
   /** Resolves with why an execution must stop, when it must. */
   readonly reason: Promise<'timeout' | 'cancelled'>;
   readonly cancel: () => void;
 }
 
 /** Disposing it stops the clock. A time that is over already stops at once. */
-export function stopSignal(timeoutMs: number, signal: AbortSignal): StopSignal {
+export function startDeadline(timeoutMs: number, signal: AbortSignal): Deadline {
   const { promise, resolve } = Promise.withResolvers<'timeout' | 'cancelled'>();
   const timer = setTimeout(resolve, Math.max(0, timeoutMs), 'timeout');
   const onAbort = () => resolve('cancelled');

@@ -1,5 +1,5 @@
 /** A map that forgets what was used least recently once the whole weighs too much; what comes last always stays. */
-export class Recent<Value> {
+export class LruMap<Value> {
   readonly #most: number;
   readonly #weigh: (value: Value) => number;
   /** In order of use, the oldest first. */

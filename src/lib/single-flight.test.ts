@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { once } from './single-flight.ts';
+import { singleFlight } from './single-flight.ts';
 
 describe('work that is done once', () => {
   it('is shared by all who ask, and so is its progress', async () => {
     let runs = 0;
     const gate = Promise.withResolvers<void>();
-    const work = once(async (report) => {
+    const work = singleFlight(async (report) => {
       runs += 1;
       await gate.promise;
       report('half');
@@ -25,7 +25,7 @@ describe('work that is done once', () => {
 
   it('is tried anew after it failed', async () => {
     let runs = 0;
-    const work = once(async () => {
+    const work = singleFlight(async () => {
       runs += 1;
       if (runs === 1) throw new Error('no');
       return 'yes';
@@ -36,7 +36,7 @@ describe('work that is done once', () => {
 
   it('goes on after a caller has lost patience', async () => {
     const gate = Promise.withResolvers<string>();
-    const work = once((report) => {
+    const work = singleFlight((report) => {
       report('step 1');
       return gate.promise;
     }, 5);
@@ -50,7 +50,7 @@ describe('work that is done once', () => {
 
   it('goes on after a caller has gone away', async () => {
     const gate = Promise.withResolvers<string>();
-    const work = once(() => gate.promise);
+    const work = singleFlight(() => gate.promise);
     const gone = new AbortController();
     const left = work({ signal: gone.signal });
     gone.abort(new Error('gone'));

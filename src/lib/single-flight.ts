@@ -12,7 +12,7 @@ export interface Waiting {
  * Work that failed is tried anew by the next who asks. With `patienceMs`, a caller that has waited so long is
  * told `engine_unavailable`, and that the work goes on.
  */
-export function once<T>(
+export function singleFlight<T>(
   work: (report: (message: string) => void) => Promise<T>,
   patienceMs?: number,
 ): (waiting?: Waiting) => Promise<T> {

@@ -1,4 +1,4 @@
-import type { RichResult } from '../execution/displays.ts';
+import type { Display } from '../execution/displays.ts';
 import type { ToolEvent } from '../tools/tool.ts';
 
 /** Sends one `notifications/progress`; settles when the transport can take more. */
@@ -116,7 +116,7 @@ function toLine(event: Exclude<ToolEvent, { text: string }>): string {
 }
 
 /** A result's picture by its type, else the beginning of its text: the call's result has all of it. */
-function describeFormats({ png, jpeg, text, ...others }: RichResult): string {
+function describeFormats({ png, jpeg, text, ...others }: Display): string {
   if (png !== undefined) return 'image/png';
   if (jpeg !== undefined) return 'image/jpeg';
   if (text === undefined) return Object.keys(others).join(', ');

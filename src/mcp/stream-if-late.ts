@@ -1,4 +1,4 @@
-export interface EarlyStreamOptions {
+export interface LateStreamOptions {
   /** How long to wait for the answer itself. */
   readonly graceMs: number;
   /** Between two comments while there is nothing to say. */
@@ -10,7 +10,7 @@ export interface EarlyStreamOptions {
  * a stream that begins now, stays alive by comments, and ends with the answer: clients and proxies give up
  * on a call that does not even send headers.
  */
-export async function streamIfLate(answer: Promise<Response>, options: EarlyStreamOptions): Promise<Response> {
+export async function streamIfLate(answer: Promise<Response>, options: LateStreamOptions): Promise<Response> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<undefined>((resolve) => {
     timer = setTimeout(resolve, options.graceMs, undefined);

@@ -1,7 +1,7 @@
 import type { Report } from '../execution/report.ts';
 import type { OutputSink, OutputStream } from '../execution/request.ts';
 import { FrameType, INITIAL_CREDIT } from './frames.ts';
-import { InputFeed } from './stdin-stream.ts';
+import { StdinStream } from './stdin-stream.ts';
 
 /** Output taken before credit for it is granted anew: fewer frames than one grant for each chunk. */
 const GRANT_BYTES = INITIAL_CREDIT / 4;
@@ -11,7 +11,7 @@ export class ChannelExecution {
   /** The runner's report, as soon as it comes. Never settles if the channel closes first. */
   readonly ended: Promise<Report>;
   /** The program's standard input, if that is streamed. */
-  readonly input: InputFeed;
+  readonly input: StdinStream;
   readonly #sink: OutputSink;
   readonly #send: (type: number, payload: Buffer) => void;
   #end: (report: Report) => void = () => {};
@@ -26,7 +26,7 @@ export class ChannelExecution {
   constructor(sink: OutputSink, send: (type: number, payload: Buffer) => void, granted = 0) {
     this.#sink = sink;
     this.#send = send;
-    this.input = new InputFeed(send, granted);
+    this.input = new StdinStream(send, granted);
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });

@@ -4,8 +4,8 @@ import { parseReport } from '../execution/report.ts';
 import type { ExecutionRequest, OutputSink } from '../execution/request.ts';
 import { ChannelExecution } from './channel-execution.ts';
 import { FIRST_TUNNEL, type Frame, FrameDecoder, FrameType, writeFrame } from './frames.ts';
-import { type Adopted, IncompatibleRunner, parseGreeting } from './greeting.ts';
-import { type Note, parseNote } from './notice.ts';
+import { IncompatibleRunner, parseGreeting, type RunnerState } from './greeting.ts';
+import { parseNotice, type RunnerNotice } from './notice.ts';
 import { Tunnel } from './tunnel.ts';
 
 /** Takes each connection that code in the sandbox makes to its package index. */
@@ -16,7 +16,7 @@ export interface ChannelOptions {
   readonly configuration?: RunnerConfiguration;
   readonly onTunnel?: OnTunnel;
   /** Hears what the runner says of the sandbox. */
-  readonly onNote?: (note: Note) => void;
+  readonly onNote?: (note: RunnerNotice) => void;
 }
 
 export interface RunnerConfiguration {
@@ -40,15 +40,15 @@ export class Channel {
   /** Settles, never rejects, when the channel is no more: the runner ended, or broke the protocol. */
   readonly closed: Promise<{ violation?: string }>;
   /** What an earlier control plane left in the runner; undefined when the runner is new. */
-  adopted: Adopted | undefined;
+  runnerState: RunnerState | undefined;
   readonly #stream: Duplex;
   readonly #executions = new Map<number, ChannelExecution>();
   readonly #tunnels = new Map<number, Tunnel>();
   readonly #onTunnel: OnTunnel;
-  readonly #onNote: (note: Note) => void;
+  readonly #onNote: (note: RunnerNotice) => void;
   /** Bytes of an execution's standard input that the runner takes before it grants any. */
   #stdinAhead = 0;
-  #notes = 0;
+  #notices = 0;
   #lastStream = 0;
   #lastTunnel = FIRST_TUNNEL;
   #close: (reason: { violation?: string }) => void = () => {};
@@ -131,9 +131,9 @@ export class Channel {
       return;
     }
     if (type === FrameType.note) {
-      this.#notes += 1;
-      if (this.#notes > MAX_NOTES) throw new Error('too many notes');
-      this.#onNote(parseNote(payload));
+      this.#notices += 1;
+      if (this.#notices > MAX_NOTES) throw new Error('too many notes');
+      this.#onNote(parseNotice(payload));
       return;
     }
     if (stream >= FIRST_TUNNEL) {
@@ -167,7 +167,7 @@ export class Channel {
         this.#executions.set(stream, channel);
         return [id, { id, channel, ranMs, ended, endedBy }] as const;
       });
-      this.adopted = { contexts: adopted.contexts, executions: new Map(executions) };
+      this.runnerState = { contexts: adopted.contexts, executions: new Map(executions) };
     }
     this.#greeting.resolve('greeted');
   }

@@ -23,8 +23,8 @@ describe('a runner that an earlier control plane left', () => {
     const adopted = { contexts: ['c'], executions: [execution(FIRST_KEPT, { ended: true, ended_by: 'kill' })] };
     const output = encodeFrame(FrameType.stdout, FIRST_KEPT, Buffer.from('more'));
     const channel = await open(greeting(adopted), output, json(FrameType.end, FIRST_KEPT, REPORT));
-    expect(channel.adopted?.contexts).toEqual(['c']);
-    const left = channel.adopted?.executions.get('exe_a');
+    expect(channel.runnerState?.contexts).toEqual(['c']);
+    const left = channel.runnerState?.executions.get('exe_a');
     expect(left).toMatchObject({ ranMs: 5, ended: true, endedBy: 'kill' });
     expect(await left?.channel.ended).toMatchObject({ exit_code: 3 });
   });
@@ -36,7 +36,7 @@ describe('a runner that an earlier control plane left', () => {
   });
 
   it('is told from one that is new', async () => {
-    expect((await open(greeting())).adopted).toBeUndefined();
+    expect((await open(greeting())).runnerState).toBeUndefined();
   });
 
   it.each([

@@ -5,14 +5,14 @@ import { FIRST_KEPT, FIRST_TUNNEL, PROTOCOL_VERSION } from './frames.ts';
 import { MOST_INPUT_CREDIT } from './stdin-stream.ts';
 
 /** What an earlier control plane has left in a runner. */
-export interface Adopted {
+export interface RunnerState {
   /** Names of the contexts that live. */
   readonly contexts: readonly string[];
   /** Background executions by id, those that have ended included. */
-  readonly executions: ReadonlyMap<string, AdoptedExecution>;
+  readonly executions: ReadonlyMap<string, RunningExecution>;
 }
 
-export interface AdoptedExecution {
+export interface RunningExecution {
   readonly id: string;
   readonly channel: ChannelExecution;
   /** How long it had run when this was told, or ran in all; by the runner's clock. */

@@ -7,9 +7,9 @@ const noteSchema = z.object({
   preload_failed: z.object({ module: z.string().max(200), reason: z.string().max(1000) }),
 });
 
-export type Note = z.infer<typeof noteSchema>;
+export type RunnerNotice = z.infer<typeof noteSchema>;
 
 /** @throws Error when the payload is not a note. */
-export function parseNote(payload: Buffer): Note {
+export function parseNotice(payload: Buffer): RunnerNotice {
   return noteSchema.parse(parseSandboxJson(payload));
 }

@@ -6,7 +6,7 @@ const CHUNK = 64 * 1024;
 export const MOST_INPUT_CREDIT = 4 * 1024 * 1024;
 
 /** Standard input on its way to a program, as fast as that reads: the runner says how many bytes it takes. */
-export class InputFeed {
+export class StdinStream {
   readonly #send: (type: number, payload: Buffer) => void;
   #credit = 0;
   #closed = false;

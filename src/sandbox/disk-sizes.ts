@@ -1,7 +1,7 @@
 import { GloveboxError } from '../errors.ts';
 
 /** How a sandbox's writable space is cut, in MiB. All of it is memory: what is full there is missing for the code. */
-export interface Storage {
+export interface DiskSizes {
   readonly workspaceMb: number;
   readonly tmpMb: number;
   readonly shmMb: number;
@@ -22,7 +22,7 @@ const LEAST_FILE_LIMIT_MB = 256;
  * to processes, so that filled disks alone never end a sandbox.
  * @throws GloveboxError `invalid_input` when a workspace of `diskMb` has no room in `memoryMb`
  */
-export function storageFor(memoryMb: number, diskMb: number): Storage {
+export function diskSizesFor(memoryMb: number, diskMb: number): DiskSizes {
   const largest = largestDiskMb(memoryMb);
   if (diskMb > largest) {
     throw new GloveboxError(

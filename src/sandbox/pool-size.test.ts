@@ -1,16 +1,16 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Demand } from './pool-size.ts';
+import { PoolSize } from './pool-size.ts';
 
 let now: number;
-let demand: Demand;
+let demand: PoolSize;
 
 beforeEach(() => {
   now = 1000;
-  demand = new Demand({ least: 2, most: 5 }, () => now);
+  demand = new PoolSize({ least: 2, most: 5 }, () => now);
 });
 
 const take = (count: number) => {
-  for (let taken = 0; taken < count; taken += 1) demand.note();
+  for (let taken = 0; taken < count; taken += 1) demand.add();
 };
 
 describe('demand', () => {
@@ -53,7 +53,7 @@ describe('demand', () => {
   });
 
   it('never wants any where none are allowed', () => {
-    demand = new Demand({ least: 0, most: 0 }, () => now);
+    demand = new PoolSize({ least: 0, most: 0 }, () => now);
     take(3);
     expect(demand.wanted).toBe(0);
   });

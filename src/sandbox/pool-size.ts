@@ -3,28 +3,28 @@ const BURST_MS = 10_000;
 /** So long a burst is remembered. */
 const REMEMBERED_MS = 300_000;
 
-export interface DemandLimits {
+export interface PoolSizeLimits {
   /** What is wanted when there was no demand. */
   readonly least: number;
   readonly most: number;
 }
 
 /** How many sandboxes to have ready, by how many were taken at about the same time of late. */
-export class Demand {
-  readonly #limits: DemandLimits;
+export class PoolSize {
+  readonly #limits: PoolSizeLimits;
   readonly #now: () => number;
   /** When the latest were taken, the oldest first. */
   #taken: number[] = [];
   #peak = { count: 0, at: Number.NEGATIVE_INFINITY };
 
   /** @param now tells milliseconds, which never go back */
-  constructor(limits: DemandLimits, now: () => number = () => performance.now()) {
+  constructor(limits: PoolSizeLimits, now: () => number = () => performance.now()) {
     this.#limits = limits;
     this.#now = now;
   }
 
   /** Takes note of one that was taken. */
-  note(): void {
+  add(): void {
     if (this.#limits.most <= this.#limits.least) return;
     const now = this.#now();
     this.#taken = [...this.#taken, now].filter((at) => now - at < BURST_MS).slice(-this.#limits.most);

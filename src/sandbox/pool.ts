@@ -2,7 +2,7 @@ import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { FairQueue } from '../scheduling/fair-queue.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
-import { Demand, type DemandLimits } from './pool-size.ts';
+import { PoolSize, type PoolSizeLimits } from './pool-size.ts';
 import type { Sandbox } from './sandbox.ts';
 import { type Backend, startSandbox } from './start-sandbox.ts';
 
@@ -12,7 +12,7 @@ const ASK_LIMIT_MS = 10_000;
 const NOBODY = '';
 
 export interface PoolOptions {
-  readonly size: DemandLimits;
+  readonly size: PoolSizeLimits;
   /** Sandboxes that may be started at once; of one owner all but one. */
   readonly startsAtOnce: number;
   readonly memory: MemoryQuota;
@@ -22,7 +22,7 @@ export interface PoolOptions {
 /** Keeps started sandboxes ready, so that a new session need not wait for one. */
 export class Pool {
   readonly #backend: Backend;
-  readonly #demand: Demand;
+  readonly #poolSize: PoolSize;
   readonly #memory: MemoryQuota;
   readonly #log: Log;
   readonly #starts: FairQueue;
@@ -36,7 +36,7 @@ export class Pool {
 
   constructor(backend: Backend, { size, startsAtOnce, memory, log }: PoolOptions) {
     this.#backend = backend;
-    this.#demand = new Demand(size);
+    this.#poolSize = new PoolSize(size);
     this.#memory = memory;
     this.#log = log;
     this.#starts = new FairQueue({
@@ -50,7 +50,7 @@ export class Pool {
   }
 
   get status(): { size: number; ready: number } {
-    return { size: this.#demand.wanted, ready: this.#ready.length };
+    return { size: this.#poolSize.wanted, ready: this.#ready.length };
   }
 
   /**
@@ -61,7 +61,7 @@ export class Pool {
     // What is being made for the pool may be all that there is room for.
     if (this.#ready.length === 0 && !this.#memory.fitsAnother()) await this.#refilling;
     const ready = this.#takeReady();
-    this.#demand.note();
+    this.#poolSize.add();
     try {
       this.#memory.claim(owner, ready ? 'pool' : 'new');
     } catch (error) {
@@ -156,12 +156,12 @@ export class Pool {
 
   /** Removes what is wanted no more, now and when that is next to be expected. */
   #trim(): void {
-    for (const sandbox of this.#ready.splice(this.#demand.wanted)) {
+    for (const sandbox of this.#ready.splice(this.#poolSize.wanted)) {
       void sandbox.remove().catch(() => {});
       this.#memory.leavePool();
     }
     clearTimeout(this.#trimTimer);
-    const { changesInMs } = this.#demand;
+    const { changesInMs } = this.#poolSize;
     if (changesInMs === undefined || this.#closed) return;
     this.#trimTimer = setTimeout(() => this.#refill(), changesInMs);
     this.#trimTimer.unref();
@@ -171,7 +171,7 @@ export class Pool {
     while (
       !this.#closed &&
       this.#urgent === 0 &&
-      this.#ready.length < this.#demand.wanted &&
+      this.#ready.length < this.#poolSize.wanted &&
       this.#memory.enterPool()
     ) {
       try {

@@ -18,7 +18,7 @@ export const RUNNER_LOST: SandboxReset = { reason: 'runner_lost', lost: PROCESSE
 /** For the removal of a container, before its session goes on without it. */
 const REMOVAL_MS = 2000;
 
-export interface RunnerOptions {
+export interface RunnerConnectionOptions {
   /** What its runners are told. */
   readonly configuration?: RunnerConfiguration;
   readonly log?: Log;
@@ -31,11 +31,11 @@ interface Connection {
 }
 
 /** The runner of one container: the way to it, and the certain end of all that runs there. */
-export class Runner {
+export class RunnerConnection {
   readonly #engine: Engine;
   readonly #id: string;
   readonly #uid: number;
-  readonly #options: RunnerOptions & { readonly onTunnel: OnTunnel };
+  readonly #options: RunnerConnectionOptions & { readonly onTunnel: OnTunnel };
   #connection: Connection | undefined;
   #clearing: Promise<boolean> | undefined;
   #killing: Promise<boolean> | undefined;
@@ -51,7 +51,7 @@ export class Runner {
   constructor(
     engine: Engine,
     { id, uid }: { readonly id: string; readonly uid: number },
-    options: RunnerOptions & { readonly onTunnel: OnTunnel },
+    options: RunnerConnectionOptions & { readonly onTunnel: OnTunnel },
   ) {
     this.#engine = engine;
     this.#id = id;
@@ -178,8 +178,8 @@ export class Runner {
       return undefined;
     });
     dropped.throwIfAborted();
-    if (channel && (channel.adopted || !hadRunner)) {
-      for (const id of this.#givenUp) channel.adopted?.executions.get(id)?.channel.kill();
+    if (channel && (channel.runnerState || !hadRunner)) {
+      for (const id of this.#givenUp) channel.runnerState?.executions.get(id)?.channel.kill();
       this.#givenUp.clear();
       return channel;
     }

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
 import type { Report } from '../execution/report.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from '../execution/request.ts';
-import { endUnbegun, stopSignal, within } from '../lib/deadline.ts';
+import { endUnbegun, startDeadline, within } from '../lib/deadline.ts';
 import type { Channel, OnTunnel } from '../protocol/channel.ts';
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
-import type { Adopted, AdoptedExecution } from '../protocol/greeting.ts';
+import type { RunnerState, RunningExecution } from '../protocol/greeting.ts';
 import type { Engine } from './engine.ts';
-import { ALL_LOST, isLost, RUNNER_LOST, Runner, type RunnerOptions } from './runner-connection.ts';
+import { ALL_LOST, isLost, RUNNER_LOST, RunnerConnection, type RunnerConnectionOptions } from './runner-connection.ts';
 import { type Grace, graceFor, terminate } from './termination.ts';
 
 /** Between attempts to reach an engine that is away. */
@@ -41,14 +41,18 @@ export class Sandbox {
   readonly uid: number;
   /** Takes the connections that code makes to its package index; refused while there is none. */
   onTunnel: OnTunnel | undefined;
-  readonly #runner: Runner;
+  readonly #runner: RunnerConnection;
 
-  constructor(engine: Engine, { id, key, uid }: { id: string; key: string; uid: number }, options: RunnerOptions = {}) {
+  constructor(
+    engine: Engine,
+    { id, key, uid }: { id: string; key: string; uid: number },
+    options: RunnerConnectionOptions = {},
+  ) {
     this.id = id;
     this.key = key;
     this.uid = uid;
     const onTunnel: OnTunnel = (tunnel) => (this.onTunnel ? this.onTunnel(tunnel) : tunnel.destroy());
-    this.#runner = new Runner(engine, { id, uid }, { ...options, onTunnel });
+    this.#runner = new RunnerConnection(engine, { id, uid }, { ...options, onTunnel });
   }
 
   /** Whether the container is gone; such a sandbox runs nothing any more. */
@@ -71,9 +75,9 @@ export class Sandbox {
    * Takes over what an earlier control plane left running; undefined when there is no telling what that is, and
    * every process was ended. @throws GloveboxError `sandbox_lost` or `engine_unavailable`.
    */
-  async adopt(): Promise<Adopted | undefined> {
+  async adopt(): Promise<RunnerState | undefined> {
     this.#runner.expectOne();
-    const { adopted } = await this.#runner.reach();
+    const { runnerState: adopted } = await this.#runner.reach();
     this.#runner.takeLoss();
     return adopted;
   }
@@ -100,7 +104,7 @@ export class Sandbox {
 
   /** Follows a background execution of an earlier control plane to its end, as `execute` does. */
   async resume(
-    { id }: AdoptedExecution,
+    { id }: RunningExecution,
     request: ExecutionRequest,
     { timeoutMs, signal }: Pick<ExecutionOptions, 'timeoutMs' | 'signal'>,
   ): Promise<ExecutionEnd> {
@@ -120,7 +124,7 @@ export class Sandbox {
   }
 
   async #follow(channel: Channel, execution: ChannelExecution, followed: Followed): Promise<ExecutionEnd> {
-    using stop = stopSignal(followed.deadline - performance.now(), followed.signal);
+    using stop = startDeadline(followed.deadline - performance.now(), followed.signal);
     if (followed.stdin) execution.input.pump(followed.stdin).catch(stop.cancel);
     const first = await Promise.race([execution.ended, channel.closed.then(() => 'closed' as const), stop.reason]);
     if (first === 'closed') return await this.#endOfChannel(channel, followed);
@@ -136,7 +140,7 @@ export class Sandbox {
   }
 
   async #resume(channel: Channel, id: string, followed: Followed): Promise<ExecutionEnd> {
-    const execution = channel.adopted?.executions.get(id);
+    const execution = channel.runnerState?.executions.get(id);
     if (!execution)
       return { status: 'crashed', exitCode: null, reset: { reason: 'runner_lost', lost: ['background'] } };
     const deadline = Math.max(followed.deadline, execution.ended ? performance.now() + REPORT_LIMIT_MS : 0);
@@ -180,10 +184,10 @@ export class Sandbox {
    * @throws GloveboxError `engine_unavailable` when only the connection broke, or the engine hangs
    */
   async #endOfCall({ deadline, signal }: Until): Promise<ExecutionEnd> {
-    using stop = stopSignal(deadline - performance.now(), signal);
+    using stop = startDeadline(deadline - performance.now(), signal);
     const reconnected = this.#reconnect(signal, () => false);
     const next = await Promise.race([reconnected, stop.reason.then(() => within(RECONNECT_GRACE_MS, reconnected))]);
-    if (next && !next.adopted) return { status: 'crashed', exitCode: null, reset: RUNNER_LOST };
+    if (next && !next.runnerState) return { status: 'crashed', exitCode: null, reset: RUNNER_LOST };
     // An engine that hangs loses nobody's files: what is left in there ends when the sandbox is reached again.
     if (next || !(this.#runner.lost || (await within(ENGINE_ANSWER_MS, this.#runner.engineAnswers())))) throw broken();
     const end = await this.#endAfterClearing();
@@ -199,7 +203,7 @@ export class Sandbox {
       throw error;
     });
     if (!next) return this.#endAfterClearing();
-    if (!next.adopted) return { status: 'crashed', exitCode: null, reset: RUNNER_LOST };
+    if (!next.runnerState) return { status: 'crashed', exitCode: null, reset: RUNNER_LOST };
     return { ...(await this.#resume(next, id, followed)), reattached: true };
   }
 

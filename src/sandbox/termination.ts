@@ -2,7 +2,7 @@ import type { ExecutionEnd, ExecutionRequest, SandboxReset, TerminationMeans } f
 import { within } from '../lib/deadline.ts';
 import type { Channel } from '../protocol/channel.ts';
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
-import { ALL_LOST, PROCESSES_LOST, type Runner } from './runner-connection.ts';
+import { ALL_LOST, PROCESSES_LOST, type RunnerConnection } from './runner-connection.ts';
 
 /** Between the interrupt and the kill: time for `finally` blocks. */
 const INTERRUPT_GRACE_MS = 500;
@@ -26,7 +26,7 @@ export function graceFor({ kind, context }: ExecutionRequest): Grace {
 
 /** The ladder: each means gets its time, and what survives them all ends with the container. */
 export async function terminate(
-  runner: Runner,
+  runner: RunnerConnection,
   channel: Channel,
   execution: ChannelExecution,
   { interruptMs, killMs }: Grace,

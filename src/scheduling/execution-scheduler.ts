@@ -18,7 +18,7 @@ export interface KindFigures {
   readonly buckets: readonly { readonly atMostS: number; readonly count: number }[];
 }
 
-export interface LoadFigures {
+export interface ExecutionFigures {
   readonly running: number;
   readonly waiting: number;
   readonly places: number;
@@ -45,7 +45,7 @@ interface Tally {
 }
 
 /** The executions of all sessions: which may run now, and how those before them ended. */
-export class Load {
+export class ExecutionScheduler {
   readonly #queue: FairQueue;
   readonly #tallies = new Map<ExecutionKind, Tally>();
 
@@ -53,7 +53,7 @@ export class Load {
     this.#queue = new FairQueue(limits);
   }
 
-  get figures(): LoadFigures {
+  get figures(): ExecutionFigures {
     const { running, waiting, limits } = this.#queue;
     return { running, waiting, places: limits.places };
   }

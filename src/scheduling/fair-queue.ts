@@ -1,5 +1,5 @@
 import { capacityExceeded, type GloveboxError } from '../errors.ts';
-import { Pace } from './hold-time.ts';
+import { MeanHoldTime } from './hold-time.ts';
 import { type EnterOptions, waitForTurn } from './wait-for-turn.ts';
 
 /** An execution that has run for so long is no part of a flood: its owner may begin another. */
@@ -20,7 +20,7 @@ interface Share {
   running: number;
   fresh: number;
   leaving?: NodeJS.Timeout;
-  readonly pace: Pace;
+  readonly pace: MeanHoldTime;
   /** In order of arrival. */
   readonly waiting: Set<() => void>;
 }
@@ -62,7 +62,7 @@ export class FairQueue {
    */
   async enter(owner: string, options: EnterOptions = {}): Promise<Disposable> {
     options.signal?.throwIfAborted();
-    const share = this.#shares.get(owner) ?? { running: 0, fresh: 0, pace: new Pace(), waiting: new Set() };
+    const share = this.#shares.get(owner) ?? { running: 0, fresh: 0, pace: new MeanHoldTime(), waiting: new Set() };
     this.#greet(owner, share);
     // Nobody is passed over: who waits may not enter now either.
     if (this.#mayEnter(share)) this.#admit(share);
@@ -72,7 +72,7 @@ export class FairQueue {
 
   /** Seconds after which a place of the owner's is likely to be free, by how long they were held of late. */
   retryAfterS(owner: string): number {
-    const { pace, running } = this.#shares.get(owner) ?? { pace: new Pace(), running: 0 };
+    const { pace, running } = this.#shares.get(owner) ?? { pace: new MeanHoldTime(), running: 0 };
     return pace.retryAfterS(running);
   }
 
@@ -113,7 +113,7 @@ export class FairQueue {
         age();
         share.running -= 1;
         this.#running -= 1;
-        share.pace.note(performance.now() - since);
+        share.pace.add(performance.now() - since);
         this.#dismissUnused(owner, share);
         this.#admitAll();
       },

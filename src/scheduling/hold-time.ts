@@ -3,10 +3,10 @@ const NEWEST = 0.25;
 const MOST_RETRY_AFTER_S = 600;
 
 /** How long places were held of late. */
-export class Pace {
+export class MeanHoldTime {
   #meanMs: number | undefined;
 
-  note(heldMs: number): void {
+  add(heldMs: number): void {
     this.#meanMs = this.#meanMs === undefined ? heldMs : this.#meanMs + NEWEST * (heldMs - this.#meanMs);
   }
 

@@ -1,5 +1,5 @@
 import { capacityExceeded, GloveboxError } from '../errors.ts';
-import { Pace } from './hold-time.ts';
+import { MeanHoldTime } from './hold-time.ts';
 import { type EnterOptions, waitForTurn } from './wait-for-turn.ts';
 
 /** Lets so many through at once and so many more wait, in order. */
@@ -8,7 +8,7 @@ export class Limiter {
   readonly #queueLimit: number;
   readonly #place: string;
   readonly #waiting = new Set<() => void>();
-  readonly #pace = new Pace();
+  readonly #holdTime = new MeanHoldTime();
   #running = 0;
 
   /** @param place what the places are of, for people */
@@ -33,7 +33,7 @@ export class Limiter {
     const since = performance.now();
     return {
       [Symbol.dispose]: () => {
-        this.#pace.note(performance.now() - since);
+        this.#holdTime.add(performance.now() - since);
         const [next] = this.#waiting;
         if (!next) {
           this.#running -= 1;
@@ -55,7 +55,7 @@ export class Limiter {
     await waitForTurn(this.#waiting, options, () =>
       capacityExceeded(
         `No more than ${this.#limit} may run at once in ${this.#place}, and none ended in time.`,
-        this.#pace.retryAfterS(this.#running),
+        this.#holdTime.retryAfterS(this.#running),
       ),
     );
   }

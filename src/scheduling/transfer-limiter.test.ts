@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Transfer, TransferPlaces } from './transfer-limiter.ts';
+import { type Transfer, TransferLimiter } from './transfer-limiter.ts';
 
 /** A transfer that gives its place back when it is ended. */
 class FakeTransfer implements Transfer {
@@ -17,19 +17,19 @@ class FakeTransfer implements Transfer {
   }
 }
 
-async function fill(places: TransferPlaces, ...transfers: FakeTransfer[]): Promise<FakeTransfer[]> {
+async function fill(places: TransferLimiter, ...transfers: FakeTransfer[]): Promise<FakeTransfer[]> {
   for (const transfer of transfers) transfer.place = await places.enter(transfer, {});
   return transfers;
 }
 
 describe('a transfer that has stalled', () => {
   test('keeps its place while nobody wants it', async () => {
-    const [stalled] = await fill(new TransferPlaces(2, 4, 50), new FakeTransfer(1000), new FakeTransfer());
+    const [stalled] = await fill(new TransferLimiter(2, 4, 50), new FakeTransfer(1000), new FakeTransfer());
     expect(stalled?.ended).toBe(false);
   });
 
   test('gives it to one that waits, the longest idle first, and no other is ended', async () => {
-    const places = new TransferPlaces(4, 4, 50);
+    const places = new TransferLimiter(4, 4, 50);
     const all = await fill(
       places,
       new FakeTransfer(1000),
@@ -44,7 +44,7 @@ describe('a transfer that has stalled', () => {
   });
 
   test('is waited for until it has stalled for long enough', async () => {
-    const places = new TransferPlaces(1, 4, 200);
+    const places = new TransferLimiter(1, 4, 200);
     const [only] = await fill(places, new FakeTransfer(0));
     await expect(places.enter(new FakeTransfer(), { patienceMs: 50 })).rejects.toMatchObject({
       code: 'capacity_exceeded',

@@ -15,7 +15,7 @@ const LOOK_EVERY_MS = 100;
  * Places for transfers of files of one session. A transfer that has stalled keeps its place only until another wants
  * one: a client that goes to sleep holds up nobody but itself.
  */
-export class TransferPlaces {
+export class TransferLimiter {
   readonly #limit: number;
   readonly #stallMs: number;
   readonly #limiter: Limiter;

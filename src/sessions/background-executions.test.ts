@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { Jobs, statusOf } from './background-executions.ts';
+import { BackgroundExecutions, statusOf } from './background-executions.ts';
 
 describe('background jobs', () => {
   it('run until their end and keep what came of them', async () => {
-    const jobs = new Jobs();
+    const jobs = new BackgroundExecutions();
     const work = Promise.withResolvers<Record<string, unknown>>();
     let begin = () => {};
     const job = jobs.start('a', (_signal, onBegin) => {
@@ -21,14 +21,14 @@ describe('background jobs', () => {
 
   it('keep the error of one that could not run', async () => {
     const error = new Error('no engine');
-    const job = new Jobs().start('a', () => Promise.reject(error));
+    const job = new BackgroundExecutions().start('a', () => Promise.reject(error));
     await job.ended;
     expect(job.outcome).toEqual({ error });
     expect(statusOf(job)).toBe('error');
   });
 
   it('are told to stop when they are cancelled', async () => {
-    const jobs = new Jobs();
+    const jobs = new BackgroundExecutions();
     const { promise, resolve } = Promise.withResolvers<Record<string, unknown>>();
     const job = jobs.start('a', (signal) => {
       signal.addEventListener('abort', () => resolve({ status: 'cancelled' }));
@@ -40,7 +40,7 @@ describe('background jobs', () => {
   });
 
   it('are refused when too many run, before anything of the refused one runs', () => {
-    const jobs = new Jobs();
+    const jobs = new BackgroundExecutions();
     for (let made = 0; made < 32; made += 1) jobs.start(`${made}`, () => new Promise(() => {}));
     let ran = false;
     const start = () =>
@@ -53,7 +53,7 @@ describe('background jobs', () => {
   });
 
   it('forget the oldest of those that ended', async () => {
-    const jobs = new Jobs();
+    const jobs = new BackgroundExecutions();
     for (let made = 0; made < 60; made += 1) await jobs.start(`${made}`, async () => ({})).ended;
     expect(jobs.list()).toHaveLength(50);
     expect(jobs.get('9')).toBeUndefined();

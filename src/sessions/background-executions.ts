@@ -1,6 +1,6 @@
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionStatus } from '../execution/request.ts';
-import { fromRecord, type JobRecord, type JobRecords, toRecord } from './background-records.ts';
+import { type BackgroundRecord, type BackgroundRecords, fromRecord, toRecord } from './background-records.ts';
 
 /** Ended jobs of a session whose results are kept. */
 const MAX_ENDED = 50;
@@ -8,7 +8,7 @@ const MAX_ENDED = 50;
 const MAX_RUNNING = 32;
 
 /** An execution that goes on after the call that began it. */
-export interface Job {
+export interface BackgroundExecution {
   readonly id: string;
   readonly startedAt: Date;
   /** Seconds that it may run, if that is known. */
@@ -18,17 +18,17 @@ export interface Job {
   readonly begunAt: Date | undefined;
   /** Settles, never rejects, when it has ended. */
   readonly ended: Promise<void>;
-  readonly outcome: JobOutcome | undefined;
+  readonly outcome: BackgroundOutcome | undefined;
   cancel(): void;
 }
 
 /** What came of it: the tool's output, or why it could not be run. */
-export type JobOutcome = { readonly result: Record<string, unknown> } | { readonly error: unknown };
+export type BackgroundOutcome = { readonly result: Record<string, unknown> } | { readonly error: unknown };
 
-export type JobStatus = 'queued' | 'running' | ExecutionStatus;
+export type BackgroundStatus = 'queued' | 'running' | ExecutionStatus;
 
 /** What it waits for or does, then what it ended as: `error` as well if it could not be run. */
-export function statusOf({ begunAt, outcome }: Pick<Job, 'begunAt' | 'outcome'>): JobStatus {
+export function statusOf({ begunAt, outcome }: Pick<BackgroundExecution, 'begunAt' | 'outcome'>): BackgroundStatus {
   if (!outcome) return begunAt ? 'running' : 'queued';
   return 'result' in outcome ? (outcome.result['status'] as ExecutionStatus) : 'error';
 }
@@ -36,20 +36,20 @@ export function statusOf({ begunAt, outcome }: Pick<Job, 'begunAt' | 'outcome'>)
 /** How to run a job; `onBegin` is called when its program is started. */
 type Run = (signal: AbortSignal, onBegin: () => void) => Promise<Record<string, unknown>>;
 
-export interface JobsOptions {
+export interface BackgroundExecutionsOptions {
   /** Where they are noted for the next control plane. */
-  readonly records?: JobRecords;
+  readonly records?: BackgroundRecords;
   /** Hears of each change. */
   readonly onChange?: () => void;
 }
 
 /** The background executions of one session; its end ends them. */
-export class Jobs {
-  readonly #jobs = new Map<string, Job>();
-  readonly #options: JobsOptions;
+export class BackgroundExecutions {
+  readonly #background = new Map<string, BackgroundExecution>();
+  readonly #options: BackgroundExecutionsOptions;
   #abandoned = false;
 
-  constructor(options: JobsOptions = {}) {
+  constructor(options: BackgroundExecutionsOptions = {}) {
     this.#options = options;
   }
 
@@ -61,16 +61,20 @@ export class Jobs {
     return ends.length > 0 ? new Date(Math.max(...ends)) : undefined;
   }
 
-  get(id: string): Job | undefined {
-    return this.#jobs.get(id);
+  get(id: string): BackgroundExecution | undefined {
+    return this.#background.get(id);
   }
 
-  list(): Job[] {
-    return [...this.#jobs.values()];
+  list(): BackgroundExecution[] {
+    return [...this.#background.values()];
   }
 
   /** @throws GloveboxError `session_busy` when too many run. */
-  start(id: string, run: Run, about: { readonly timeoutS?: number; readonly context?: string | undefined } = {}): Job {
+  start(
+    id: string,
+    run: Run,
+    about: { readonly timeoutS?: number; readonly context?: string | undefined } = {},
+  ): BackgroundExecution {
     const running = this.list().filter(({ outcome }) => !outcome);
     if (running.length >= MAX_RUNNING) {
       throw new GloveboxError('session_busy', `${MAX_RUNNING} background executions run in this session.`, {
@@ -83,23 +87,27 @@ export class Jobs {
   }
 
   /** Takes over one that an earlier control plane began; `run` follows one that has not ended. */
-  restore(record: JobRecord, run: Run): Job {
+  restore(record: BackgroundRecord, run: Run): BackgroundExecution {
     const { begunAt, outcome, ...about } = fromRecord(record);
     if (!outcome) return this.#follow(about, run, begunAt);
-    const job: Job = { ...about, begunAt, outcome, ended: Promise.resolve(), cancel: () => {} };
-    this.#jobs.set(job.id, job);
+    const job: BackgroundExecution = { ...about, begunAt, outcome, ended: Promise.resolve(), cancel: () => {} };
+    this.#background.set(job.id, job);
     return job;
   }
 
-  #follow(about: Pick<Job, 'id' | 'startedAt' | 'timeoutS' | 'context'>, run: Run, begunAt?: Date): Job {
+  #follow(
+    about: Pick<BackgroundExecution, 'id' | 'startedAt' | 'timeoutS' | 'context'>,
+    run: Run,
+    begunAt?: Date,
+  ): BackgroundExecution {
     const controller = new AbortController();
-    const state: { outcome?: JobOutcome; begunAt?: Date } = begunAt ? { begunAt } : {};
-    const settle = (outcome: JobOutcome) => {
+    const state: { outcome?: BackgroundOutcome; begunAt?: Date } = begunAt ? { begunAt } : {};
+    const settle = (outcome: BackgroundOutcome) => {
       state.outcome = outcome;
       this.#note(job);
     };
     const work = Promise.withResolvers<void>();
-    const job: Job = {
+    const job: BackgroundExecution = {
       ...about,
       ended: work.promise,
       get begunAt() {
@@ -110,7 +118,7 @@ export class Jobs {
       },
       cancel: () => controller.abort(),
     };
-    this.#jobs.set(job.id, job);
+    this.#background.set(job.id, job);
     const begin = () => {
       state.begunAt = new Date();
       this.#note(job);
@@ -128,7 +136,7 @@ export class Jobs {
     this.#abandoned = true;
   }
 
-  #note(job: Job): void {
+  #note(job: BackgroundExecution): void {
     if (this.#abandoned) return;
     try {
       this.#options.records?.write(toRecord(job));
@@ -139,13 +147,13 @@ export class Jobs {
   }
 
   cancelAll(): void {
-    for (const job of this.#jobs.values()) job.cancel();
+    for (const job of this.#background.values()) job.cancel();
   }
 
   #forgetOldest(): void {
     const ended = this.list().filter(({ outcome }) => outcome);
     for (const { id } of ended.slice(0, Math.max(0, ended.length - MAX_ENDED + 1))) {
-      this.#jobs.delete(id);
+      this.#background.delete(id);
       this.#options.records?.remove(id);
     }
   }

@@ -1,7 +1,7 @@
 import { GloveboxError } from '../errors.ts';
 import { LineStates } from '../execution/line-states.ts';
 import { leftOutMark, withoutPartialEnd } from '../execution/output-capture.ts';
-import { keptPath } from '../execution/output-path.ts';
+import { outputPath } from '../execution/output-path.ts';
 import type { SessionFiles } from '../files/session-files.ts';
 import type { ExecutionOutput } from '../tools/execution-output.ts';
 
@@ -53,7 +53,7 @@ export async function readStream(
   { name, from, most }: Wanted,
   execution: Omit<ExecutionOutput, 'session_created'>,
 ): Promise<Part> {
-  const bytes = await readFile(files, keptPath(execution.execution_id, name), from, most);
+  const bytes = await readFile(files, outputPath(execution.execution_id, name), from, most);
   // Of one that an earlier control plane began, all is in the file: it is there for who asks again.
   if (!bytes && execution.truncated?.[name] && execution[name] === '') return { text: '', next: from };
   return toPart(bytes ?? Buffer.alloc(0), { name, from, most }, execution);

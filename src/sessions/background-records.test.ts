@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { GloveboxError } from '../errors.ts';
-import { Jobs } from './background-executions.ts';
-import { JobRecords } from './background-records.ts';
+import { BackgroundExecutions } from './background-executions.ts';
+import { BackgroundRecords } from './background-records.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -12,18 +12,18 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-const recordsOf = (session: string) => new JobRecords(directory, 'someone', session);
+const recordsOf = (session: string) => new BackgroundRecords(directory, 'someone', session);
 
 /** The jobs of a next control plane; what `run` is asked to follow gets that result. */
-function restore(session: string, result: Record<string, unknown>): Jobs {
-  const jobs = new Jobs({ records: recordsOf(session) });
+function restore(session: string, result: Record<string, unknown>): BackgroundExecutions {
+  const jobs = new BackgroundExecutions({ records: recordsOf(session) });
   for (const record of recordsOf(session).readAll()) jobs.restore(record, async () => result);
   return jobs;
 }
 
 describe('background jobs that are noted', () => {
   it('come back with their outcome, their times and their limit', async () => {
-    const jobs = new Jobs({ records: recordsOf('s') });
+    const jobs = new BackgroundExecutions({ records: recordsOf('s') });
     const run = async (_: AbortSignal, onBegin: () => void) => {
       onBegin();
       return { status: 'ok' };
@@ -44,12 +44,12 @@ describe('background jobs that are noted', () => {
 
   it('come back with the error of one that could not run', async () => {
     const error = new GloveboxError('session_busy', 'Too many.', { hint: 'Wait.' });
-    await new Jobs({ records: recordsOf('s') }).start('exe_a', () => Promise.reject(error)).ended;
+    await new BackgroundExecutions({ records: recordsOf('s') }).start('exe_a', () => Promise.reject(error)).ended;
     expect(restore('s', {}).get('exe_a')?.outcome).toEqual({ error });
   });
 
   it('are followed on when they have not ended, and noted again when they have', async () => {
-    new Jobs({ records: recordsOf('s') }).start('exe_a', () => new Promise(() => {}));
+    new BackgroundExecutions({ records: recordsOf('s') }).start('exe_a', () => new Promise(() => {}));
     const job = restore('s', { status: 'ok' }).get('exe_a');
     expect(job?.outcome).toBeUndefined();
     await job?.ended;
@@ -57,7 +57,7 @@ describe('background jobs that are noted', () => {
   });
 
   it('are left as they were noted once they are the next control plane’s', async () => {
-    const jobs = new Jobs({ records: recordsOf('s') });
+    const jobs = new BackgroundExecutions({ records: recordsOf('s') });
     const work = Promise.withResolvers<Record<string, unknown>>();
     const job = jobs.start('exe_a', () => work.promise);
     jobs.abandon();
@@ -68,20 +68,20 @@ describe('background jobs that are noted', () => {
   });
 
   it('are forgotten on disk with the oldest that ended', async () => {
-    const jobs = new Jobs({ records: recordsOf('s') });
+    const jobs = new BackgroundExecutions({ records: recordsOf('s') });
     for (let made = 0; made < 55; made += 1) await jobs.start(`exe_${made}`, async () => ({})).ended;
     expect(recordsOf('s').readAll()).toHaveLength(50);
   });
 
   it('go on without a note when nothing can be written', async () => {
     writeFileSync(join(directory, 'jobs'), 'no folder');
-    const job = new Jobs({ records: recordsOf('s') }).start('exe_a', async () => ({ status: 'ok' }));
+    const job = new BackgroundExecutions({ records: recordsOf('s') }).start('exe_a', async () => ({ status: 'ok' }));
     await job.ended;
     expect(job.outcome).toEqual({ result: { status: 'ok' } });
   });
 
   it('say until when the session is busy', () => {
-    const jobs = new Jobs();
+    const jobs = new BackgroundExecutions();
     expect(jobs.busyUntil).toBeUndefined();
     const { startedAt } = jobs.start('a', () => new Promise(() => {}), { timeoutS: 60 });
     expect(jobs.busyUntil?.getTime()).toBe(startedAt.getTime() + 60_000);
@@ -101,7 +101,7 @@ describe('records', () => {
     const record = { id: 'exe_a', started_at: new Date().toISOString(), timeout_s: 1 };
     for (const session of ['closed', 'gone', 'here']) recordsOf(session).write(record);
     recordsOf('closed').removeAll();
-    JobRecords.sweep(directory, [{ owner: 'someone', session_id: 'here' }]);
+    BackgroundRecords.sweep(directory, [{ owner: 'someone', session_id: 'here' }]);
     expect(['closed', 'gone', 'here'].map((session) => recordsOf(session).readAll().length)).toEqual([0, 0, 1]);
     expect(existsSync(join(directory, 'jobs'))).toBe(true);
   });

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ERROR_CODES, GloveboxError, toGloveboxError } from '../errors.ts';
-import type { Job } from './background-executions.ts';
+import type { BackgroundExecution } from './background-executions.ts';
 
 /** A background execution as the next control plane needs to know it. Times are ISO 8601. */
 const recordSchema = z.object({
@@ -18,11 +18,18 @@ const recordSchema = z.object({
   error: z.object({ code: z.enum(ERROR_CODES), message: z.string(), hint: z.string() }).optional(),
 });
 
-export type JobRecord = z.infer<typeof recordSchema>;
+export type BackgroundRecord = z.infer<typeof recordSchema>;
 
 const FOLDER = 'jobs';
 
-export function toRecord({ id, startedAt, timeoutS, context, begunAt, outcome }: Job): JobRecord {
+export function toRecord({
+  id,
+  startedAt,
+  timeoutS,
+  context,
+  begunAt,
+  outcome,
+}: BackgroundExecution): BackgroundRecord {
   return {
     id,
     started_at: startedAt.toISOString(),
@@ -34,7 +41,7 @@ export function toRecord({ id, startedAt, timeoutS, context, begunAt, outcome }:
   };
 }
 
-export function fromRecord(record: JobRecord): Omit<Job, 'ended' | 'cancel'> {
+export function fromRecord(record: BackgroundRecord): Omit<BackgroundExecution, 'ended' | 'cancel'> {
   const { id, started_at, timeout_s: timeoutS, context, began_at, result, error } = record;
   return {
     id,
@@ -47,7 +54,7 @@ export function fromRecord(record: JobRecord): Omit<Job, 'ended' | 'cancel'> {
 }
 
 /** One file for each background execution of one session, in a folder of an instance's directory. */
-export class JobRecords {
+export class BackgroundRecords {
   readonly #directory: string;
 
   constructor(instanceDirectory: string, owner: string, sessionId: string) {
@@ -55,7 +62,7 @@ export class JobRecords {
   }
 
   /** Written whole or not at all. */
-  write(record: JobRecord): void {
+  write(record: BackgroundRecord): void {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     const path = join(this.#directory, record.id);
     writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
@@ -71,7 +78,7 @@ export class JobRecords {
   }
 
   /** All that can be read, the oldest first. */
-  readAll(): JobRecord[] {
+  readAll(): BackgroundRecord[] {
     return list(this.#directory)
       .flatMap((name) => {
         try {

@@ -1,6 +1,6 @@
 import { GloveboxError } from '../errors.ts';
-import { ResultCollector } from '../execution/displays.ts';
-import { keptPath } from '../execution/output-path.ts';
+import { DisplayCollector } from '../execution/displays.ts';
+import { outputPath } from '../execution/output-path.ts';
 import type { FullReport, KeptFile } from '../execution/report.ts';
 import type { ExecutionEnd } from '../execution/request.ts';
 import { round } from '../execution/stopwatch.ts';
@@ -8,14 +8,14 @@ import { SessionFiles } from '../files/session-files.ts';
 import { type ExecutePythonLimits, resultsPolicy, toOutcome } from '../tools/execution-outcome.ts';
 import type { ExecutionOutput } from '../tools/execution-output.ts';
 import { metLimit } from '../tools/limit-output.ts';
-import type { FinishJob } from './recover-session.ts';
+import type { FinishExecution } from './recover-session.ts';
 import type { Session } from './session.ts';
 
 /** What `execute_python` answers for a background execution that an earlier control plane began. */
-export function finishLeftExecution(limits: ExecutePythonLimits): FinishJob {
+export function finishRecoveredExecution(limits: ExecutePythonLimits): FinishExecution {
   return async (session, { id, timeoutS, follow }, signal) => {
     const { end, durationMs } = await follow(signal);
-    const outcome = await describeLeft(session, { id, timeoutS, end }, limits);
+    const outcome = await describeRecovered(session, { id, timeoutS, end }, limits);
     return { session_id: session.id, ...outcome, duration_ms: round(durationMs) };
   };
 }
@@ -24,7 +24,7 @@ export function finishLeftExecution(limits: ExecutePythonLimits): FinishJob {
  * What came of a background execution that an earlier control plane, or connection, began. Of its output there are
  * the sizes and the rich results; the text is read from its files by whoever asks.
  */
-export async function describeLeft(
+export async function describeRecovered(
   session: Session,
   { id, timeoutS, end }: { readonly id: string; readonly timeoutS: number; readonly end: ExecutionEnd },
   limits: ExecutePythonLimits,
@@ -44,11 +44,11 @@ export async function describeLeft(
 
 async function readResults(session: Session, id: string, limits: ExecutePythonLimits) {
   const policy = resultsPolicy(limits);
-  const collector = new ResultCollector(policy);
+  const collector = new DisplayCollector(policy);
   try {
     // Also of one that was cancelled meanwhile: what it displayed before is there.
     const files = new SessionFiles(session, new AbortController().signal);
-    const { content } = await files.read(keptPath(id, 'display'), { length: policy.total }, policy.total);
+    const { content } = await files.read(outputPath(id, 'display'), { length: policy.total }, policy.total);
     collector.add(content);
   } catch (error) {
     // Without a file nothing was displayed, or it is gone since.

@@ -1,8 +1,8 @@
 import { capacityExceeded, GloveboxError } from '../errors.ts';
-import type { Load } from '../scheduling/execution-scheduler.ts';
+import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
 import type { Hibernation } from './hibernation.ts';
-import type { Departures } from './releasing.ts';
+import type { ReleasingSessions } from './releasing.ts';
 import type { Session } from './session.ts';
 
 /** Sessions of one owner that make room at once: each is a good part of a processor. */
@@ -10,18 +10,18 @@ const AT_ONCE = 4;
 /** Where it is others who must make room, nobody knows when they do. */
 const MOST_RETRY_AFTER_S = 600;
 
-export interface RoomLimits {
+export interface CapacityLimits {
   readonly maxSessions: number;
   readonly maxSessionsPerOwner: number;
   readonly maxHibernatedPerOwner: number;
 }
 
-export interface RoomOptions {
-  readonly limits: RoomLimits;
+export interface CapacityOptions {
+  readonly limits: CapacityLimits;
   readonly memory: MemoryQuota;
-  readonly load: Load;
+  readonly scheduler: ExecutionScheduler;
   readonly hibernation: Hibernation;
-  readonly departures: Departures;
+  readonly releasing: ReleasingSessions;
   /** All that there are now. */
   readonly sessions: () => Iterable<Session>;
   /** Closes one; it counts no more from the moment of the call. */
@@ -32,10 +32,10 @@ export interface RoomOptions {
  * Keeps sessions and their sandboxes within the caps. Where one is reached, the owner's own idle session that was unused
  * for longest makes room, never another owner's: it is put to rest, or closed where it cannot be.
  */
-export class Room {
-  readonly #options: RoomOptions;
+export class SessionCapacity {
+  readonly #options: CapacityOptions;
 
-  constructor(options: RoomOptions) {
+  constructor(options: CapacityOptions) {
     this.#options = options;
   }
 
@@ -93,7 +93,7 @@ export class Room {
 
   /** Returns when one session less of the owner's takes room; each who waits sends one, so no more go than must. */
   async #makeRoom(owner: string, refusal: () => GloveboxError): Promise<void> {
-    const { departures } = this.#options;
+    const { releasing: departures } = this.#options;
     const oldest = departures.count(owner) < AT_ONCE ? this.#oldestIdle(owner) : undefined;
     if (oldest) return await departures.add(oldest, this.#putAway(oldest));
     const next = departures.next(owner);
@@ -103,7 +103,7 @@ export class Room {
 
   /** One without live contexts if there is any: it loses nothing. */
   #oldestIdle(owner: string): Session | undefined {
-    const { sessions, departures } = this.#options;
+    const { sessions, releasing: departures } = this.#options;
     const idle = [...sessions()]
       .filter((session) => session.owner === owner && session.uses === 0 && !session.atRest && !departures.has(session))
       .sort(byLastUse);
@@ -124,7 +124,7 @@ export class Room {
 
   /** When one of the owner's calls is likely to have ended; for one who has no sandbox, when another's may be gone. */
   #retryAfterS(owner: string): number {
-    if (this.#options.memory.has(owner)) return this.#options.load.retryAfterS(owner);
+    if (this.#options.memory.has(owner)) return this.#options.scheduler.retryAfterS(owner);
     const soonest = Math.min(...[...this.#options.sessions()].map(({ expiresAt }) => expiresAt.getTime()));
     return Math.min(MOST_RETRY_AFTER_S, Math.max(1, Math.ceil((soonest - Date.now()) / 1000)));
   }

@@ -1,6 +1,6 @@
-import type { Archives } from '../archives/settings.ts';
+import type { ArchiveSettings } from '../archives/settings.ts';
 import type { Log } from '../log.ts';
-import type { Departures } from './releasing.ts';
+import type { ReleasingSessions } from './releasing.ts';
 import type { Session } from './session.ts';
 
 /** After an attempt that failed. */
@@ -10,17 +10,17 @@ type Outcome = Awaited<ReturnType<Session['hibernate']>>;
 
 /** Puts sessions to rest, and says which have come to their end. */
 export class Hibernation {
-  readonly #archives: Archives;
-  readonly #departures: Departures;
+  readonly #archives: ArchiveSettings;
+  readonly #releasing: ReleasingSessions;
   readonly #log: Log;
   /** Sessions that are being put to rest. */
   readonly #underWay = new Map<Session, Promise<Outcome>>();
   /** Sessions that wait for their turn, or are not to be tried before a time. */
   readonly #notBefore = new WeakMap<Session, number>();
 
-  constructor(archives: Archives, departures: Departures, log: Log) {
+  constructor(archives: ArchiveSettings, departures: ReleasingSessions, log: Log) {
     this.#archives = archives;
-    this.#departures = departures;
+    this.#releasing = departures;
     this.#log = log;
   }
 
@@ -57,7 +57,7 @@ export class Hibernation {
     if (underWay !== undefined) return await underWay;
     const work = this.#rest(session, force).finally(() => this.#underWay.delete(session));
     this.#underWay.set(session, work);
-    return await this.#departures.add(session, work);
+    return await this.#releasing.add(session, work);
   }
 
   async #restInTurn(session: Session, force: boolean): Promise<void> {

@@ -1,7 +1,7 @@
 import { inOrder } from '../execution/losses.ts';
 import type { ExecutionEnd, Losable, SandboxReset } from '../execution/request.ts';
-import type { Adopted } from '../protocol/greeting.ts';
-import type { JobRecord } from './background-records.ts';
+import type { RunnerState } from '../protocol/greeting.ts';
+import type { BackgroundRecord } from './background-records.ts';
 import type { Session } from './session.ts';
 
 /** What there is of a session of an earlier control plane. */
@@ -9,13 +9,13 @@ export interface Remains {
   /** Its contexts, as far as that control plane had noted. */
   readonly contexts: readonly string[];
   /** What its runner still has; undefined when every process is gone. */
-  readonly adopted?: Adopted | undefined;
+  readonly runnerState?: RunnerState | undefined;
   /** Why its sandbox is gone, with all that was in it; left out where it is there. */
   readonly sandboxLost?: 'sandbox_lost' | 'runner_incompatible';
 }
 
 /** A background execution that an earlier control plane began. */
-export interface LeftJob {
+export interface RecoveredExecution {
   readonly id: string;
   readonly timeoutS: number;
   /** Follows it to its end. */
@@ -23,11 +23,15 @@ export interface LeftJob {
 }
 
 /** Makes the tool's output of it. */
-export type FinishJob = (session: Session, job: LeftJob, signal: AbortSignal) => Promise<Record<string, unknown>>;
+export type FinishExecution = (
+  session: Session,
+  job: RecoveredExecution,
+  signal: AbortSignal,
+) => Promise<Record<string, unknown>>;
 
 /** Gives a session back its contexts and background executions; what was lost of them, for its next result to tell. */
-export function restoreSession(session: Session, remains: Remains, finish: FinishJob): SandboxReset | undefined {
-  const { adopted, sandboxLost } = remains;
+export function recoverSession(session: Session, remains: Remains, finish: FinishExecution): SandboxReset | undefined {
+  const { runnerState: adopted, sandboxLost } = remains;
   const reason = sandboxLost ?? 'runner_lost';
   const lost = new Set<Losable>(sandboxLost ? ['files', 'packages', 'background'] : []);
   if (session.contexts.restore(remains.contexts, adopted?.contexts ?? [])) lost.add('contexts');
@@ -36,7 +40,7 @@ export function restoreSession(session: Session, remains: Remains, finish: Finis
     const isLeft = !record.result && !record.error;
     if (isLeft && !adopted?.executions.has(record.id)) lost.add('background');
     const job = { id: record.id, timeoutS: record.timeout_s, follow: follower(session, record, adopted, reason) };
-    session.jobs.restore(record, (signal) => finish(session, job, signal));
+    session.background.restore(record, (signal) => finish(session, job, signal));
   }
   // Nobody would hear of those that nothing is known of.
   const known = new Set(records.map(({ id }) => id));
@@ -46,10 +50,10 @@ export function restoreSession(session: Session, remains: Remains, finish: Finis
 
 function follower(
   session: Session,
-  record: JobRecord,
-  adopted: Adopted | undefined,
+  record: BackgroundRecord,
+  adopted: RunnerState | undefined,
   reason: SandboxReset['reason'],
-): LeftJob['follow'] {
+): RecoveredExecution['follow'] {
   const begun = Date.parse(record.began_at ?? record.started_at);
   const execution = adopted?.executions.get(record.id);
   return async (signal) => {

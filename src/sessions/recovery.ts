@@ -5,7 +5,7 @@ import { IncompatibleRunner } from '../protocol/greeting.ts';
 import type { SandboxInfo } from '../sandbox/engine.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { type Backend, openSandbox } from '../sandbox/start-sandbox.ts';
-import { JobRecords } from './background-records.ts';
+import { BackgroundRecords } from './background-records.ts';
 import type { Instance } from './instance.ts';
 import { type Manifest, Manifests } from './manifests.ts';
 import type { Remains } from './recover-session.ts';
@@ -58,7 +58,7 @@ async function recoverOwn(sandboxes: SandboxInfo[], options: RecoveryOptions): P
   // The sandbox of a session at rest was not filled to the end, or was about to be removed.
   const live = all.filter((manifest) => !rests(manifest) && !isExpired(manifest, options.idleTtlS));
   for (const { key } of all.filter((manifest) => !live.includes(manifest))) manifests.remove(key);
-  JobRecords.sweep(instance.directory, [...live, ...archived]);
+  BackgroundRecords.sweep(instance.directory, [...live, ...archived]);
   const waiting = live.values();
   const work = async () => {
     for (const manifest of waiting) {
@@ -89,7 +89,7 @@ async function recoverSession(
   let sandboxLost: Remains['sandboxLost'] = 'sandbox_lost';
   try {
     if (sandbox) {
-      adopt(manifest, sandbox, { contexts, adopted: await sandbox.adopt() });
+      adopt(manifest, sandbox, { contexts, runnerState: await sandbox.adopt() });
       return true;
     }
   } catch (error) {

@@ -1,10 +1,10 @@
 import { GloveboxError } from '../errors.ts';
-import type { Job } from './background-executions.ts';
+import type { BackgroundExecution } from './background-executions.ts';
 import { unknownSession } from './names.ts';
 import type { Session } from './session.ts';
 
 /** All sessions, by owner and id. */
-export class SessionBook {
+export class SessionRegistry {
   readonly #sessions = new Map<string, Session>();
 
   get size(): number {
@@ -40,9 +40,9 @@ export class SessionBook {
   }
 
   /** @throws GloveboxError `execution_not_found` for an unknown, forgotten or another's background execution alike */
-  findJob(owner: string, id: string): { readonly session: Session; readonly job: Job } {
+  findJob(owner: string, id: string): { readonly session: Session; readonly job: BackgroundExecution } {
     for (const session of this.of(owner)) {
-      const job = session.jobs.get(id);
+      const job = session.background.get(id);
       if (job) return { session, job };
     }
     throw new GloveboxError('execution_not_found', `Unknown background execution ${JSON.stringify(id.slice(0, 64))}.`);

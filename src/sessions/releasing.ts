@@ -1,7 +1,7 @@
 import type { Session } from './session.ts';
 
 /** Sessions that are giving up their sandboxes, whatever for: those who need room wait for them first. */
-export class Departures {
+export class ReleasingSessions {
   readonly #byOwner = new Map<string, Map<Session, Promise<void>>>();
 
   /** How many of the owner's there are. */

@@ -4,7 +4,7 @@ import type { MemoryQuota } from '../scheduling/memory-quota.ts';
 import type { Manifests } from './manifests.ts';
 import type { Session } from './session.ts';
 
-export interface SandboxClaimsOptions {
+export interface SandboxOwnersOptions {
   readonly manifests: Manifests;
   /** Of all sandboxes. */
   readonly memory: MemoryQuota;
@@ -13,12 +13,12 @@ export interface SandboxClaimsOptions {
 }
 
 /** Whose each sandbox is: the memory that counts against its owner, and the manifest that tells the next run. */
-export class SandboxClaims {
-  readonly #options: SandboxClaimsOptions;
+export class SandboxOwners {
+  readonly #options: SandboxOwnersOptions;
   /** Owners, by the keys of their sandboxes. */
   readonly #owners = new Map<string, string>();
 
-  constructor(options: SandboxClaimsOptions) {
+  constructor(options: SandboxOwnersOptions) {
     this.#options = options;
   }
 
@@ -45,7 +45,7 @@ export class SandboxClaims {
   /** Writes the manifest of a session's sandbox as the session is now. */
   write(session: Session, key: string): void {
     session.recordedAt = Date.now();
-    const { busyUntil } = session.jobs;
+    const { busyUntil } = session.background;
     this.#options.manifests.write({
       key,
       session_id: session.id,

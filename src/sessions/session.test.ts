@@ -56,7 +56,7 @@ function openSession(
     archives: () => ({ limits: { checkpointAfterS: 0 }, store, log: createLog('error') }),
     claim,
     enter,
-    ...{ disown: () => {}, count: () => {}, note: () => {}, recordsOf: () => ({}) },
+    ...{ disown: () => {}, count: () => {}, record: () => {}, recordsOf: () => ({}) },
   } as unknown as SessionHost;
   const session = new Session({ id: 'one', owner: 'alice', createdAt: new Date() }, host, 4, { record });
   return (request: ExecutionRequest = {}, options = OPTIONS) => session.execute(request, options);

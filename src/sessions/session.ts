@@ -1,20 +1,20 @@
-import { type CopiedArchive, changedBy, SessionArchive } from '../archives/checkpoints.ts';
+import { Checkpoints, type CopiedArchive, changedBy } from '../archives/checkpoints.ts';
 import type { ArchiveIdentity, ArchiveRecord } from '../archives/record.ts';
-import type { Archives } from '../archives/settings.ts';
+import type { ArchiveSettings } from '../archives/settings.ts';
 import { GloveboxError } from '../errors.ts';
 import { mergeResets } from '../execution/losses.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, Losable, SandboxReset } from '../execution/request.ts';
 import { endUnbegun } from '../lib/deadline.ts';
-import type { AdoptedExecution } from '../protocol/greeting.ts';
+import type { RunningExecution } from '../protocol/greeting.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
-import { type Load, outcomeOf, patienceFor } from '../scheduling/execution-scheduler.ts';
+import { type ExecutionScheduler, outcomeOf, patienceFor } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
-import { TransferPlaces } from '../scheduling/transfer-limiter.ts';
+import { TransferLimiter } from '../scheduling/transfer-limiter.ts';
 import type { EnterOptions } from '../scheduling/wait-for-turn.ts';
-import { type JobStatus, Jobs, statusOf } from './background-executions.ts';
-import type { JobRecords } from './background-records.ts';
+import { BackgroundExecutions, type BackgroundStatus, statusOf } from './background-executions.ts';
+import type { BackgroundRecords } from './background-records.ts';
 import { Contexts } from './contexts.ts';
-import { type FinishJob, type Remains, restoreSession } from './recover-session.ts';
+import { type FinishExecution, type Remains, recoverSession } from './recover-session.ts';
 
 /** Calls of one session that may wait for a place. */
 const QUEUE_LIMIT = 32;
@@ -58,7 +58,7 @@ export interface SessionSummary {
 export interface JobSummary {
   execution_id: string;
   started_at: string;
-  status: JobStatus;
+  status: BackgroundStatus;
   /** Whether it has yet to end, be it that it waits for its turn. */
   running: boolean;
 }
@@ -71,19 +71,19 @@ export interface SessionIdentity {
 
 /** What a session needs of those that keep sandboxes and manifests. */
 export interface SessionHost {
-  archives(): Archives;
+  archives(): ArchiveSettings;
   /** A sandbox that is this session's from now on; its manifest is written. */
   claim(session: Session): Promise<Sandbox>;
   /** Forgets a sandbox that is gone. */
   disown(sandbox: Sandbox): void;
   /** Waits for a place among the executions of all sessions. */
-  enter: Load['enter'];
+  enter: ExecutionScheduler['enter'];
   /** Takes note of an execution that has ended. */
-  count: Load['count'];
+  count: ExecutionScheduler['count'];
   /** Notes what has changed of a session, for the next control plane. */
-  note(session: Session): void;
+  record(session: Session): void;
   /** Where the background executions of a session are noted. */
-  recordsOf(session: SessionIdentity): JobRecords;
+  recordsOf(session: SessionIdentity): BackgroundRecords;
 }
 
 /** A handle that its owner holds: one sandbox at a time, and the files in it. */
@@ -104,15 +104,15 @@ export class Session implements SessionIdentity {
   /** Packages are installed by one call at a time. */
   readonly installs = new Limiter(1, QUEUE_LIMIT);
   readonly contexts = new Contexts();
-  readonly jobs: Jobs;
-  readonly records: JobRecords;
-  readonly #archive: SessionArchive;
+  readonly background: BackgroundExecutions;
+  readonly records: BackgroundRecords;
+  readonly #archive: Checkpoints;
   readonly #downloadListeners = new Set<DownloadListener>();
   readonly #host: SessionHost;
   readonly #limiter: Limiter;
   /** Apart, so that a session can be looked at while all places are taken. */
   readonly #lookups = new Limiter(LOOKUPS, QUEUE_LIMIT);
-  readonly #transfers = new TransferPlaces(TRANSFERS, QUEUE_LIMIT);
+  readonly #transfers = new TransferLimiter(TRANSFERS, QUEUE_LIMIT);
   #sandbox: Promise<Sandbox> | undefined;
   #closed = false;
   /** What a replaced sandbox lost, for the next result to tell. */
@@ -135,10 +135,10 @@ export class Session implements SessionIdentity {
     this.wokenAt = identity.createdAt;
     this.#host = host;
     this.records = host.recordsOf(identity);
-    this.jobs = new Jobs({ records: this.records, onChange: () => host.note(this) });
+    this.background = new BackgroundExecutions({ records: this.records, onChange: () => host.record(this) });
     this.#limiter = new Limiter(concurrency, QUEUE_LIMIT);
     this.#sandbox = sandbox && Promise.resolve(sandbox);
-    this.#archive = new SessionArchive(this, host.archives(), record);
+    this.#archive = new Checkpoints(this, host.archives(), record);
     if (sandbox) this.#archive.watch(sandbox);
   }
 
@@ -158,8 +158,8 @@ export class Session implements SessionIdentity {
   }
 
   /** Takes over what an earlier control plane left; the next result tells what was lost of it. */
-  restore(remains: Remains, finish: FinishJob): void {
-    const reset = restoreSession(this, remains, finish);
+  restore(remains: Remains, finish: FinishExecution): void {
+    const reset = recoverSession(this, remains, finish);
     this.#reset = reset && remains.sandboxLost ? { ...reset, ...this.#archive.settleLoss(reset.lost) } : reset;
   }
 
@@ -193,7 +193,7 @@ export class Session implements SessionIdentity {
 
   /** Follows a background execution of an earlier control plane to its end. It runs already, so it waits for no place. */
   async resume(
-    execution: AdoptedExecution,
+    execution: RunningExecution,
     request: ExecutionRequest,
     options: Pick<ExecutionOptions, 'timeoutMs' | 'signal'>,
   ): Promise<ExecutionEnd> {
@@ -218,7 +218,7 @@ export class Session implements SessionIdentity {
 
   /** Its background executions, the newest last. */
   listJobs(): JobSummary[] {
-    return this.jobs.list().map((job) => ({
+    return this.background.list().map((job) => ({
       execution_id: job.id,
       started_at: job.startedAt.toISOString(),
       status: statusOf(job),
@@ -303,8 +303,8 @@ export class Session implements SessionIdentity {
   /** Removes the sandbox and all that is in it, and what was kept. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
-    this.jobs.abandon();
-    this.jobs.cancelAll();
+    this.background.abandon();
+    this.background.cancelAll();
     this.records.removeAll();
     const sandbox = await this.#sandbox?.catch(() => undefined);
     await this.#archive.discard();
@@ -315,7 +315,7 @@ export class Session implements SessionIdentity {
   /** Lets go of the sandbox without removing it, for the next control plane to adopt. */
   async abandon(): Promise<void> {
     this.#closed = true;
-    this.jobs.abandon();
+    this.background.abandon();
     const sandbox = await this.#sandbox?.catch(() => undefined);
     await this.#archive.abandon();
     sandbox?.abandon();
@@ -372,7 +372,7 @@ export class Session implements SessionIdentity {
     // What was lost before it began is no part of its own end: its context is a new one.
     if (loss && !end.reset) this.#reset = mergeResets(this.#reset, this.contexts.settleReset(loss));
     const settled = this.contexts.settle(request, end);
-    if (this.contexts.names.join() !== before) this.#host.note(this);
+    if (this.contexts.names.join() !== before) this.#host.record(this);
     const reset = end.reset && settled.reset ? mergeResets(this.#reset, settled.reset) : (this.#reset ?? settled.reset);
     if (isHeard(request, end)) {
       this.#reset = undefined;
@@ -391,13 +391,13 @@ export class Session implements SessionIdentity {
     const sandbox = await this.#current();
     let end: ExecutionEnd | undefined;
     try {
-      this.#archive.note(sandbox, request);
+      this.#archive.markChanged(sandbox, request);
       end = await use(sandbox);
       if (end.reset && sandbox.lost) end = { ...end, reset: this.#lossOf(sandbox, request, end, end.reset) };
     } finally {
       if (sandbox.lost) this.#forget(sandbox);
       // An end that was not heard of may have changed anything.
-      else if (!this.#closed) this.#archive.note(sandbox, request, end ?? { status: 'crashed', exitCode: null });
+      else if (!this.#closed) this.#archive.markChanged(sandbox, request, end ?? { status: 'crashed', exitCode: null });
     }
     return this.#settle(request, end, sandbox.lost ? undefined : sandbox.takeLoss());
   }

@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { Archives } from '../archives/settings.ts';
+import { ArchiveSettings } from '../archives/settings.ts';
 import { createLog } from '../log.ts';
 import type { Pool } from '../sandbox/pool.ts';
-import { Load } from '../scheduling/execution-scheduler.ts';
+import { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { MemoryQuota } from '../scheduling/memory-quota.ts';
-import { JobRecords } from './background-records.ts';
+import { BackgroundRecords } from './background-records.ts';
 import { Manifests } from './manifests.ts';
 import { Sessions } from './sessions.ts';
 
@@ -56,10 +56,10 @@ function openSessions({
     memory,
     log,
     manifests: new Manifests(join(directory, 'manifests')),
-    archives: new Archives(directory, limits, log),
-    load: new Load({ places: 10, placesPerOwner: 10, waitingPerOwner: 10 }),
+    archives: new ArchiveSettings(directory, limits, log),
+    scheduler: new ExecutionScheduler({ places: 10, placesPerOwner: 10, waitingPerOwner: 10 }),
     prepare: () => ready.then(() => pool),
-    recordsOf: ({ owner, id }) => new JobRecords(directory, owner, id),
+    recordsOf: ({ owner, id }) => new BackgroundRecords(directory, owner, id),
     finishJob: async () => ({}),
   });
   return { taken: () => taken };

@@ -1,23 +1,23 @@
 import type { ArchiveRecord } from '../archives/record.ts';
-import type { Archives } from '../archives/settings.ts';
+import type { ArchiveSettings } from '../archives/settings.ts';
 import { serverStopping } from '../errors.ts';
 import type { Waiting } from '../lib/single-flight.ts';
 import type { Log } from '../log.ts';
 import type { Pool } from '../sandbox/pool.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
-import type { Load } from '../scheduling/execution-scheduler.ts';
+import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
-import type { Job } from './background-executions.ts';
-import type { JobRecords } from './background-records.ts';
+import type { BackgroundExecution } from './background-executions.ts';
+import type { BackgroundRecords } from './background-records.ts';
 import type { Caller } from './caller.ts';
-import { Room, type RoomLimits } from './capacity.ts';
+import { type CapacityLimits, SessionCapacity } from './capacity.ts';
 import { Hibernation } from './hibernation.ts';
 import type { Manifest } from './manifests.ts';
 import { checkName, checkNewId, DEFAULT_NAME, mintHandle } from './names.ts';
-import type { FinishJob, Remains } from './recover-session.ts';
-import { SessionBook } from './registry.ts';
-import { Departures } from './releasing.ts';
-import { SandboxClaims, type SandboxClaimsOptions } from './sandbox-owners.ts';
+import type { FinishExecution, Remains } from './recover-session.ts';
+import { SessionRegistry } from './registry.ts';
+import { ReleasingSessions } from './releasing.ts';
+import { SandboxOwners, type SandboxOwnersOptions } from './sandbox-owners.ts';
 import { Session, type SessionHost, type SessionIdentity, type SessionSummary } from './session.ts';
 import { Snapshots } from './snapshots.ts';
 
@@ -31,23 +31,23 @@ const RECORD_EVERY_MS = 10_000;
 /** After its caller's connection ended, an unused session lives for at most this part of its idle time. */
 const DISCONNECTED_PART = 1 / 6;
 
-export interface SessionLimits extends RoomLimits {
+export interface SessionLimits extends CapacityLimits {
   readonly idleTtlS: number;
   readonly maxLifetimeS: number;
   readonly concurrency: number;
 }
 
-export interface SessionsOptions extends SandboxClaimsOptions {
+export interface SessionsOptions extends SandboxOwnersOptions {
   readonly limits: SessionLimits;
-  readonly archives: Archives;
+  readonly archives: ArchiveSettings;
   /** The executions of all sessions. */
-  readonly load: Load;
+  readonly scheduler: ExecutionScheduler;
   /** Gets the engine ready, once, and answers with the pool of its sandboxes. */
   readonly prepare: (waiting?: Waiting) => Promise<Pool>;
   /** Where the background executions of a session are noted. */
-  readonly recordsOf: (session: SessionIdentity) => JobRecords;
+  readonly recordsOf: (session: SessionIdentity) => BackgroundRecords;
   /** Makes the output of a background execution that an earlier run began. */
-  readonly finishJob: FinishJob;
+  readonly finishJob: FinishExecution;
   readonly log: Log;
 }
 
@@ -62,10 +62,10 @@ export class Sessions {
   readonly snapshots: Snapshots;
   readonly #options: SessionsOptions;
   readonly #hibernation: Hibernation;
-  readonly #room: Room;
-  readonly #departures = new Departures();
-  readonly #claims: SandboxClaims;
-  readonly #book = new SessionBook();
+  readonly #capacity: SessionCapacity;
+  readonly #releasing = new ReleasingSessions();
+  readonly #owners: SandboxOwners;
+  readonly #registry = new SessionRegistry();
   readonly #sweep: NodeJS.Timeout;
   /** Sessions that are being closed because their time is over. */
   #expiring = 0;
@@ -73,16 +73,16 @@ export class Sessions {
 
   constructor(options: SessionsOptions) {
     this.#options = options;
-    const { limits, memory, load, archives, log } = options;
-    this.#claims = new SandboxClaims(options);
-    this.#hibernation = new Hibernation(archives, this.#departures, log);
-    this.#room = new Room({
+    const { limits, memory, scheduler: load, archives, log } = options;
+    this.#owners = new SandboxOwners(options);
+    this.#hibernation = new Hibernation(archives, this.#releasing, log);
+    this.#capacity = new SessionCapacity({
       limits,
       memory,
-      load,
+      scheduler: load,
       hibernation: this.#hibernation,
-      departures: this.#departures,
-      sessions: () => this.#book.all(),
+      releasing: this.#releasing,
+      sessions: () => this.#registry.all(),
       close: (session, why) => this.#closeLogged(session, why),
     });
     this.snapshots = new Snapshots(this, archives.store);
@@ -92,7 +92,7 @@ export class Sessions {
 
   /** Sessions there are, of all owners. */
   get count(): number {
-    return this.#book.size;
+    return this.#registry.size;
   }
 
   /**
@@ -106,12 +106,12 @@ export class Sessions {
   }
 
   list(owner: string): SessionSummary[] {
-    return this.#book.of(owner).map((session) => session.summarize());
+    return this.#registry.of(owner).map((session) => session.summarize());
   }
 
   /** @throws GloveboxError `session_not_found` for an unknown, expired or another's session alike. */
   get(owner: string, id: string): Session {
-    return this.#book.get(owner, id);
+    return this.#registry.get(owner, id);
   }
 
   /** @throws GloveboxError `session_not_found` as `get` does. */
@@ -157,22 +157,26 @@ export class Sessions {
    * A background execution of one of the owner's sessions, which is held open and awake.
    * @throws GloveboxError `execution_not_found` for an unknown, forgotten or another's one alike; as `lease` does
    */
-  async leaseJob(owner: string, id: string, waiting: Waiting = {}): Promise<Lease & { readonly job: Job }> {
-    const { session, job } = this.#book.findJob(owner, id);
+  async leaseJob(
+    owner: string,
+    id: string,
+    waiting: Waiting = {},
+  ): Promise<Lease & { readonly job: BackgroundExecution }> {
+    const { session, job } = this.#registry.findJob(owner, id);
     const lease = session.atRest ? await this.#lease(owner, session.id, waiting) : this.hold(owner, session.id);
     return { ...lease, job };
   }
 
   /** Says that the connection which used a session has ended: its idle time is cut short, unless it is used again. */
   disconnected(owner: string, id: string): void {
-    const session = this.#book.find(owner, id);
+    const session = this.#registry.find(owner, id);
     if (!session || session.uses > 0 || session.atRest) return;
     const cut = Date.now() + this.#options.limits.idleTtlS * 1000 * DISCONNECTED_PART;
     session.expiresAt = new Date(Math.min(session.expiresAt.getTime(), cut));
   }
 
   has(owner: string, id: string): boolean {
-    return this.#book.find(owner, id) !== undefined;
+    return this.#registry.find(owner, id) !== undefined;
   }
 
   /** Takes over a session of an earlier run of this instance, with its sandbox if that still runs. */
@@ -181,13 +185,13 @@ export class Sessions {
     const record = this.#options.archives.find(identity.owner, identity.id);
     const from = { record, ...(sandbox ? { sandbox } : {}) };
     const session = new Session(identity, this.#host, this.#options.limits.concurrency, from);
-    if (sandbox) this.#claims.adopt(session, sandbox);
+    if (sandbox) this.#owners.adopt(session, sandbox);
     else session.formerKey = manifest.key;
     session.wokenAt = new Date(manifest.woken_at ?? manifest.created_at);
-    this.#book.enter(session);
+    this.#registry.enter(session);
     session.restore(remains, this.#options.finishJob);
     this.#touch(session, new Date(manifest.last_used_at));
-    for (const { outcome, ended } of session.jobs.list()) {
+    for (const { outcome, ended } of session.background.list()) {
       if (outcome) continue;
       const held = this.#hold(session, false);
       session.uses += 1;
@@ -198,11 +202,11 @@ export class Sessions {
   /** Enters a session in the books that is nothing but an archive. @throws GloveboxError when there is one of that id */
   adoptArchive(record: ArchiveRecord): SessionSummary {
     const identity = { id: record.session_id, owner: record.owner, createdAt: new Date(record.created_at) };
-    this.#book.checkFree(identity.owner, identity.id);
+    this.#registry.checkFree(identity.owner, identity.id);
     const session = new Session(identity, this.#host, this.#options.limits.concurrency, { record });
     session.lastUsedAt = new Date(record.saved_at);
     session.expiresAt = this.#options.archives.expiryOf(record);
-    this.#book.enter(session);
+    this.#registry.enter(session);
     return session.summarize();
   }
 
@@ -220,11 +224,11 @@ export class Sessions {
       if (!record.at_rest) archives.store.update(record.id, { at_rest: true });
       this.adoptArchive(archives.store.get(record.id) ?? record);
       // Of those that ended before it came to rest, the results are still there.
-      this.#book.find(owner, session)?.restore({ contexts: [] }, this.#options.finishJob);
+      this.#registry.find(owner, session)?.restore({ contexts: [] }, this.#options.finishJob);
       log.info('a session came back as an archive', { session, owner });
       if (record.at_rest) continue;
       const lost = ['files', 'contexts', 'background'] as const;
-      this.#book.find(owner, session)?.tell({ reason: 'sandbox_lost', lost, restored_from: saved_at });
+      this.#registry.find(owner, session)?.tell({ reason: 'sandbox_lost', lost, restored_from: saved_at });
     }
   }
 
@@ -232,13 +236,13 @@ export class Sessions {
   nameNew(owner: string, name: string | undefined): string {
     if (name === undefined) return mintHandle();
     checkName(name);
-    this.#book.checkFree(owner, name);
+    this.#registry.checkFree(owner, name);
     return name;
   }
 
   /** @throws GloveboxError `invalid_input` when the owner has such a session */
   checkFree(owner: string, id: string): void {
-    this.#book.checkFree(owner, id);
+    this.#registry.checkFree(owner, id);
   }
 
   /**
@@ -248,7 +252,7 @@ export class Sessions {
   async shutdown(mode: 'remove' | 'keep', onEnded: (left: number) => void = () => {}): Promise<void> {
     clearInterval(this.#sweep);
     this.#ended = true;
-    const sessions = this.#book.clear();
+    const sessions = this.#registry.clear();
     const places = new Limiter(mode === 'remove' ? CLOSED_AT_ONCE : sessions.length, Number.POSITIVE_INFINITY);
     let left = sessions.length;
     await Promise.all(
@@ -264,56 +268,56 @@ export class Sessions {
   async #end(session: Session, mode: 'remove' | 'keep'): Promise<void> {
     if (mode === 'remove' && !session.atRest) return await session.close().catch(() => {});
     const key = await session.sandboxKey();
-    if (key) this.#claims.write(session, key);
+    if (key) this.#owners.write(session, key);
     await session.abandon();
   }
 
   readonly #host: SessionHost = {
     archives: () => this.#options.archives,
     claim: (session: Session) => this.#claim(session),
-    disown: (sandbox: Sandbox) => this.#claims.leave(sandbox),
-    enter: (...call: Parameters<Load['enter']>) => this.#options.load.enter(...call),
-    count: (...call: Parameters<Load['count']>) => this.#options.load.count(...call),
-    note: (session: Session): void => void this.#record(session),
-    recordsOf: (session: SessionIdentity): JobRecords => this.#options.recordsOf(session),
+    disown: (sandbox: Sandbox) => this.#owners.leave(sandbox),
+    enter: (...call: Parameters<ExecutionScheduler['enter']>) => this.#options.scheduler.enter(...call),
+    count: (...call: Parameters<ExecutionScheduler['count']>) => this.#options.scheduler.count(...call),
+    record: (session: Session): void => void this.#record(session),
+    recordsOf: (session: SessionIdentity): BackgroundRecords => this.#options.recordsOf(session),
   };
 
   async #claim(session: Session): Promise<Sandbox> {
     const pool = await this.#options.prepare();
-    const sandbox = await this.#room.forSandbox(session.owner, () => {
+    const sandbox = await this.#capacity.forSandbox(session.owner, () => {
       this.#checkRunning();
       return pool.take(session.owner);
     });
-    this.#claims.enter(session, sandbox);
+    this.#owners.enter(session, sandbox);
     using _filling = pool.holdRefill();
     try {
       if (session.record) session.wokenAt = new Date();
-      this.#claims.write(session, sandbox.key);
-      this.#claims.forgetFormer(session);
+      this.#owners.write(session, sandbox.key);
+      this.#owners.forgetFormer(session);
       await session.fill(sandbox);
     } catch (error) {
       await sandbox.remove().catch(() => {});
-      this.#claims.leave(sandbox);
+      this.#owners.leave(sandbox);
       throw error;
     }
     return sandbox;
   }
 
   async #lease(owner: string, id: string, options: Waiting & { readonly mint?: boolean }): Promise<Lease> {
-    const found = this.#book.find(owner, id);
+    const found = this.#registry.find(owner, id);
     if (!found && !options.mint) checkNewId(id);
     if (found) found.uses += 1;
     const { session, created } = found ? { session: found, created: false } : await this.#open(owner, id, options);
     try {
       while (session.atRest) {
-        const left = this.#room.forSession(owner);
+        const left = this.#capacity.forSession(owner);
         if (!left) break;
         await this.#waitFor(left, options);
       }
       await session.open();
     } catch (error) {
       session.uses -= 1;
-      if (created) this.#book.remove(session);
+      if (created) this.#registry.remove(session);
       throw error;
     }
     this.#touch(session);
@@ -339,19 +343,19 @@ export class Sessions {
   async #open(owner: string, id: string, waiting: Waiting): Promise<{ session: Session; created: boolean }> {
     await this.#waitFor(this.#options.prepare(waiting), waiting);
     for (;;) {
-      const existing = this.#book.find(owner, id);
+      const existing = this.#registry.find(owner, id);
       if (existing) {
         existing.uses += 1;
         return { session: existing, created: false };
       }
-      const left = this.#room.forSession(owner);
+      const left = this.#capacity.forSession(owner);
       if (!left) break;
       await this.#waitFor(left, waiting);
     }
     const session = new Session({ id, owner, createdAt: new Date() }, this.#host, this.#options.limits.concurrency);
     session.uses = 1;
     this.#touch(session);
-    this.#book.enter(session);
+    this.#registry.enter(session);
     return { session, created: true };
   }
 
@@ -377,7 +381,7 @@ export class Sessions {
 
   #expire(): void {
     const lifetimeMs = this.#options.limits.maxLifetimeS * 1000;
-    for (const session of this.#book.all()) {
+    for (const session of this.#registry.all()) {
       const isOld = !session.atRest && session.wokenAt.getTime() + lifetimeMs <= Date.now();
       const ended = this.#hibernation.look(session, isOld) === 'ended';
       if (!ended || this.#expiring >= CLOSED_AT_ONCE) continue;
@@ -386,7 +390,7 @@ export class Sessions {
         this.#expiring -= 1;
       });
     }
-    this.#room.trim();
+    this.#capacity.trim();
   }
 
   /** For whoever only needs it gone: what cannot be removed is logged. */
@@ -399,13 +403,13 @@ export class Sessions {
   }
 
   async #close(session: Session): Promise<void> {
-    this.#book.remove(session);
-    this.#claims.forgetFormer(session);
-    await this.#departures.add(session, session.close());
+    this.#registry.remove(session);
+    this.#owners.forgetFormer(session);
+    await this.#releasing.add(session, session.close());
   }
 
   async #record(session: Session): Promise<void> {
     const key = await session.sandboxKey();
-    if (key && this.#book.has(session)) this.#claims.write(session, key);
+    if (key && this.#registry.has(session)) this.#owners.write(session, key);
   }
 }

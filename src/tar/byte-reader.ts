@@ -1,5 +1,5 @@
 /** Bytes that come in pieces of any size, taken in the sizes that a format wants. Holds one piece, or what one `take` asks for. */
-export class Bytes {
+export class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>;
   #held: Buffer = Buffer.alloc(0);
 

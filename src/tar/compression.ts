@@ -1,7 +1,7 @@
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { GloveboxError } from '../errors.ts';
-import { Bytes } from './byte-reader.ts';
+import { ByteReader } from './byte-reader.ts';
 import { notTar } from './header.ts';
 
 /** What other archives and compressed files begin with. */
@@ -25,7 +25,7 @@ export async function* decompressed(
   source: AsyncIterable<Uint8Array>,
   maxBytes: number,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const bytes = new Bytes(source);
+  const bytes = new ByteReader(source);
   try {
     const head = await bytes.take(6);
     const kind = KINDS.find(([, hex]) => head.toString('hex').startsWith(hex))?.[0];
@@ -40,7 +40,7 @@ export async function* decompressed(
   }
 }
 
-async function* gunzip(head: Buffer, bytes: Bytes, maxBytes: number): AsyncGenerator<Uint8Array, void, undefined> {
+async function* gunzip(head: Buffer, bytes: ByteReader, maxBytes: number): AsyncGenerator<Uint8Array, void, undefined> {
   let failure: unknown;
   async function* all(): AsyncGenerator<Buffer> {
     try {

@@ -1,4 +1,4 @@
-import { Bytes } from './byte-reader.ts';
+import { ByteReader } from './byte-reader.ts';
 import { decompressed } from './compression.ts';
 import { type ArchivedEntry, type ArchiveEntry, type ArchiveLimits, EntryChecker, refused } from './entry.ts';
 import { BLOCK, notTar, parseHeader, type RawHeader, textOf } from './header.ts';
@@ -39,7 +39,7 @@ export async function* readTar(
   limits: ArchiveLimits,
 ): AsyncGenerator<ArchivedEntry, void, undefined> {
   const checker = new EntryChecker(limits);
-  const bytes = new Bytes(decompressed(source, limits.maxBytes * 2 + MAX_OVERHEAD));
+  const bytes = new ByteReader(decompressed(source, limits.maxBytes * 2 + MAX_OVERHEAD));
   let described: Description = { common: NO_RECORDS, pax: NO_RECORDS };
   let [ended, empty] = [false, 0];
   try {
@@ -66,7 +66,7 @@ export async function* readTar(
 }
 
 /** Takes what tells of the next entry, or is nothing to us; false for an entry itself. */
-async function describe(described: Description, header: RawHeader, bytes: Bytes): Promise<boolean> {
+async function describe(described: Description, header: RawHeader, bytes: ByteReader): Promise<boolean> {
   switch (header.type) {
     case 'g':
       described.common = parsePax(await takeText(bytes, header), described.common);
@@ -92,7 +92,7 @@ async function describe(described: Description, header: RawHeader, bytes: Bytes)
   }
 }
 
-async function takeText(bytes: Bytes, { size }: RawHeader): Promise<Buffer> {
+async function takeText(bytes: ByteReader, { size }: RawHeader): Promise<Buffer> {
   if (!(size >= 0 && size <= MAX_DESCRIPTION)) throw notTar('an entry in it is described at too great length');
   const text = await bytes.take(size + paddingOf(size));
   if (text.length < size) throw notTar('it ends too early');
@@ -110,7 +110,7 @@ async function readEntry(
   header: RawHeader,
   block: Buffer,
   { pax, name, link }: Description,
-  bytes: Bytes,
+  bytes: ByteReader,
 ): Promise<{ entry: ArchiveEntry; stored: Stored }> {
   const { values } = pax;
   const path = decodeName(sparseName(pax) ?? values.get('path') ?? name ?? header.name);
@@ -153,12 +153,12 @@ function typeOf({ type }: RawHeader, path: string): ArchiveEntry['type'] {
   }
 }
 
-async function* contents(bytes: Bytes, stored: Stored): AsyncGenerator<Buffer, void, undefined> {
+async function* contents(bytes: ByteReader, stored: Stored): AsyncGenerator<Buffer, void, undefined> {
   const pieces = take(bytes, stored);
   yield* stored.map ? fillHoles(stored.map, pieces) : pieces;
 }
 
-async function* take(bytes: Bytes, stored: Stored): AsyncGenerator<Buffer, void, undefined> {
+async function* take(bytes: ByteReader, stored: Stored): AsyncGenerator<Buffer, void, undefined> {
   for await (const piece of bytes.stream(stored.left)) {
     stored.left -= piece.length;
     yield piece;
@@ -166,7 +166,7 @@ async function* take(bytes: Bytes, stored: Stored): AsyncGenerator<Buffer, void,
   if (stored.left > 0) throw notTar('it ends too early');
 }
 
-async function skip(bytes: Bytes, length: number): Promise<void> {
+async function skip(bytes: ByteReader, length: number): Promise<void> {
   let left = length;
   for await (const piece of bytes.stream(length)) left -= piece.length;
   if (left > 0) throw notTar('it ends too early');

@@ -1,4 +1,4 @@
-import type { Bytes } from './byte-reader.ts';
+import type { ByteReader } from './byte-reader.ts';
 import { BLOCK, notTar, parseNumber, type RawHeader } from './header.ts';
 import { type PaxRecords, parseCount } from './pax.ts';
 
@@ -28,7 +28,7 @@ export async function readSparseMap(
   header: RawHeader,
   block: Buffer,
   { values, fragments }: PaxRecords,
-  bytes: Bytes,
+  bytes: ByteReader,
 ): Promise<SparseMap | undefined> {
   const count = (key: string) => parseCount(values.get(key) ?? Buffer.alloc(0));
   if (header.type === 'S') return await readOldMap(block, bytes);
@@ -84,7 +84,7 @@ function* zeros(length: number): Generator<Buffer, void, undefined> {
 }
 
 /** Of GNU tar's own format: four fragments in the header, more in blocks after it. */
-async function readOldMap(block: Buffer, bytes: Bytes): Promise<SparseMap> {
+async function readOldMap(block: Buffer, bytes: ByteReader): Promise<SparseMap> {
   const fragments: Fragment[] = [];
   const add = (from: Buffer, places: number) => {
     for (let at = 0; at < places; at += 1) {
@@ -104,7 +104,7 @@ async function readOldMap(block: Buffer, bytes: Bytes): Promise<SparseMap> {
 }
 
 /** Of pax since GNU tar 1.16: lines of numbers before the fragments, padded to a block. */
-async function readInlineMap(bytes: Bytes): Promise<Pick<SparseMap, 'fragments' | 'taken'>> {
+async function readInlineMap(bytes: ByteReader): Promise<Pick<SparseMap, 'fragments' | 'taken'>> {
   let taken = 0;
   const next = async () => {
     const line = await bytes.line(LONGEST_NUMBER);

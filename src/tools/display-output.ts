@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { RichResult } from '../execution/displays.ts';
+import type { Display } from '../execution/displays.ts';
 
 const base64 = z.string().optional().describe('Base64.');
 
@@ -39,7 +39,7 @@ export type ResultOutput = z.infer<typeof resultOutput>;
 const SUMMARY_LIMIT = 10_000;
 
 /** A result as lines of text: its picture's format and size, and the text that says most to a reader of text. */
-function summarizeResult(result: RichResult | ResultOutput): string {
+function summarizeResult(result: Display | ResultOutput): string {
   const pictures = (['png', 'jpeg'] as const).flatMap((format) => {
     const data = result[format];
     return data === undefined ? [] : [`[image ${format}, ${tellSize(Math.floor((data.length * 3) / 4))}]`];
@@ -57,11 +57,11 @@ function summarizeResult(result: RichResult | ResultOutput): string {
 }
 
 /** Results as text, each on lines of its own; empty without any. */
-export function summarizeResults(results: readonly (RichResult | ResultOutput)[] | undefined): string {
+export function summarizeResults(results: readonly (Display | ResultOutput)[] | undefined): string {
   return (results ?? []).map(summarizeResult).join('\n');
 }
 
-function bestText({ text, markdown, latex, json, html, svg }: RichResult | ResultOutput): string {
+function bestText({ text, markdown, latex, json, html, svg }: Display | ResultOutput): string {
   // An object of IPython that stands for its content has no telling repr.
   const own = text === undefined || /^<IPython\.core\.display\.\w+ object>$/.test(text) ? undefined : text;
   const best = own ?? markdown ?? latex ?? (json === undefined ? undefined : JSON.stringify(json)) ?? html ?? svg;

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { ExecutionRequest } from '../execution/request.ts';
 import { Stopwatch } from '../execution/stopwatch.ts';
-import { describeLeft } from '../sessions/background-result.ts';
+import { describeRecovered } from '../sessions/background-result.ts';
 import type { Lease } from '../sessions/sessions.ts';
 import { codeText } from './code-text.ts';
 import { identify, programText, sessionIdInput } from './common-fields.ts';
@@ -112,7 +112,7 @@ async function executePython(
     const held = stack.move();
     return run(input, id, lease, { signal, emit: ignoreEvents, onBegin }, limits).finally(() => held.dispose());
   };
-  lease.session.jobs.start(id, work, about);
+  lease.session.background.start(id, work, about);
   const nothingYet = { exit_code: null, stdout: '', stderr: '', files: [], duration_ms: 0 };
   return { ...identify(lease), execution_id: id, status: 'running', ...nothingYet };
 }
@@ -153,7 +153,7 @@ async function run(
   );
   const timings = stopwatch.read();
   if (end.reattached)
-    return { ...identify(lease), ...(await describeLeft(session, { id, timeoutS, end }, limits)), ...timings };
+    return { ...identify(lease), ...(await describeRecovered(session, { id, timeoutS, end }, limits)), ...timings };
   await output.finish();
   const outcome = toOutcome(end, metLimit(end, timeoutS, limits));
   return {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { SessionFiles } from '../files/session-files.ts';
-import { type Job, statusOf } from '../sessions/background-executions.ts';
+import { type BackgroundExecution, statusOf } from '../sessions/background-executions.ts';
 import { describeRest, readStates, type TextStream } from '../sessions/background-output.ts';
 import type { Session } from '../sessions/session.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
@@ -85,7 +85,7 @@ async function getExecution(input: GetInput, context: ToolContext, limits: GetEx
 }
 
 async function describe(
-  { session, job }: { readonly session: Session; readonly job: Job },
+  { session, job }: { readonly session: Session; readonly job: BackgroundExecution },
   offsets: { readonly stdout_offset?: number | undefined; readonly stderr_offset?: number | undefined },
   { signal }: ToolContext,
   { outputLimit }: GetExecutionLimits,
@@ -108,7 +108,7 @@ async function describe(
   };
 }
 
-function describeRunning(session: Session, job: Job): ExecutionOutput {
+function describeRunning(session: Session, job: BackgroundExecution): ExecutionOutput {
   const { startedAt, begunAt } = job;
   const now = Date.now();
   const queuedMs = (begunAt?.getTime() ?? now) - startedAt.getTime();

@@ -1,4 +1,4 @@
-import { ResultCollector } from '../execution/displays.ts';
+import { DisplayCollector } from '../execution/displays.ts';
 import { LineStates } from '../execution/line-states.ts';
 import { OutputCapture } from '../execution/output-capture.ts';
 import type { KeptFile } from '../execution/report.ts';
@@ -28,7 +28,7 @@ interface Text {
 export class OutputStreams {
   readonly #emit: ToolContext['emit'];
   readonly #texts: Record<TextStream, Text>;
-  readonly #results: ResultCollector;
+  readonly #results: DisplayCollector;
 
   constructor(emit: ToolContext['emit'], { outputLimit, results, verbatim }: OutputLimits) {
     const open = (): Text => ({
@@ -39,7 +39,7 @@ export class OutputStreams {
     });
     this.#emit = emit;
     this.#texts = { stdout: open(), stderr: open() };
-    this.#results = new ResultCollector(results);
+    this.#results = new DisplayCollector(results);
   }
 
   readonly take: OutputSink = (name, chunk) => {

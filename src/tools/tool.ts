@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { RichResult } from '../execution/displays.ts';
+import type { Display } from '../execution/displays.ts';
 import type { Caller } from '../sessions/caller.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 
@@ -7,7 +7,7 @@ import type { Sessions } from '../sessions/sessions.ts';
 export type ToolEvent =
   | { type: 'session'; session_id: string; session_created?: true }
   | { type: 'stdout' | 'stderr'; text: string }
-  | { type: 'display'; result: RichResult }
+  | { type: 'display'; result: Display }
   /** `queued` while it waits for its turn. */
   | { type: 'progress'; message: string; status?: 'queued' };
 

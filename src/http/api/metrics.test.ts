@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { Load } from '../../scheduling/execution-scheduler.ts';
+import { ExecutionScheduler } from '../../scheduling/execution-scheduler.ts';
 import { renderMetrics } from './metrics.ts';
 
 test('metrics tell what runs, how executions ended, and in cumulative buckets how long they took', () => {
-  const load = new Load({ places: 8, placesPerOwner: 2, waitingPerOwner: 1 });
+  const load = new ExecutionScheduler({ places: 8, placesPerOwner: 2, waitingPerOwner: 1 });
   load.count({ code: '1' }, { status: 'ok' }, 4);
   load.count({ code: '1' }, { status: 'ok' }, 200);
   load.count({ code: '1' }, { status: 'timeout' }, 4_000_000);

@@ -1,8 +1,8 @@
-import type { CoreFigures } from '../../glovebox.ts';
+import type { GloveboxFigures } from '../../glovebox.ts';
 import type { EventLoopDelay } from '../event-loop.ts';
 import type { Route } from '../route.ts';
 
-export interface Figures extends CoreFigures {
+export interface Figures extends GloveboxFigures {
   readonly eventLoop: EventLoopDelay;
 }
 

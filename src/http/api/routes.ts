@@ -9,7 +9,7 @@ import { type Figures, metricsRoute } from './metrics.ts';
 import { describeApi, describeCall } from './openapi.ts';
 import { jsonResponse } from './openapi-parts.ts';
 import { sessionRoutes } from './sessions.ts';
-import { archiveRoutes } from './snapshots.ts';
+import { snapshotRoutes } from './snapshots.ts';
 
 export interface RestOptions extends ExecuteOptions, FilesOptions {
   readonly version: string;
@@ -57,7 +57,7 @@ export function restRoutes(options: RestOptions): Route[] {
       handle: createExecuteStream(options),
     },
     ...sessionRoutes(options),
-    ...archiveRoutes(sessions),
+    ...snapshotRoutes(sessions),
     ...executionRoutes(options),
     ...fileRoutes(options),
   ];

@@ -24,8 +24,8 @@ const snapshotParameter = {
 const forkBody = { type: 'object', properties: { name: sessionNameSchema }, additionalProperties: false };
 
 /** Snapshots, forks, and sessions as files. */
-export function archiveRoutes(sessions: Sessions): Route[] {
-  return [...copyingRoutes(sessions), ...snapshotRoutes(sessions)];
+export function snapshotRoutes(sessions: Sessions): Route[] {
+  return [...copyingRoutes(sessions), ...storedSnapshotRoutes(sessions)];
 }
 
 function copyingRoutes(sessions: Sessions): Route[] {
@@ -80,7 +80,7 @@ function copyingRoutes(sessions: Sessions): Route[] {
   ];
 }
 
-function snapshotRoutes(sessions: Sessions): Route[] {
+function storedSnapshotRoutes(sessions: Sessions): Route[] {
   return [
     {
       method: 'GET',

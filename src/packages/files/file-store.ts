@@ -5,9 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { unlessAborted } from '../../lib/unless-aborted.ts';
 import type { Log } from '../../log.ts';
 import type { CachedFile, DiskCache, PartialFile } from '../cache/disk-cache.ts';
-import { Failures } from '../index/failure-cache.ts';
+import { FailureCache } from '../index/failure-cache.ts';
 import type { IndexFile } from '../index/index-page.ts';
-import type { Traffic } from '../upstream/gateway-stats.ts';
+import type { GatewayTraffic } from '../upstream/gateway-stats.ts';
 import type { GatewayLimits } from '../upstream/limits.ts';
 import { Problem, statusFor, toProblem } from '../upstream/problem.ts';
 import type { Upstream } from '../upstream/upstream.ts';
@@ -17,7 +17,7 @@ export interface FileStoreOptions {
   readonly upstream: Upstream;
   readonly cache: DiskCache;
   readonly limits: GatewayLimits;
-  readonly traffic: Traffic;
+  readonly traffic: GatewayTraffic;
   readonly log: Log;
 }
 
@@ -27,13 +27,13 @@ export class FileStore {
   readonly #downloads = new Map<string, Download>();
   /** Those that still have a partial file. */
   readonly #open = new Set<Download>();
-  readonly #failures: Failures;
+  readonly #failures: FailureCache;
   /** What this process has written or read through once; a crash can leave a cached file short. */
   readonly #verified = new Set<string>();
 
   constructor(options: FileStoreOptions) {
     this.#options = options;
-    this.#failures = new Failures(options.limits);
+    this.#failures = new FailureCache(options.limits);
   }
 
   /** The file if it is in the cache, whole and unchanged. */
@@ -149,7 +149,7 @@ export class FileStore {
     if (!isAlive) return;
     const { host } = new URL(file.url);
     this.#options.log.warn('package file failed', { file: file.filename, host, error: problem });
-    this.#failures.note(key, problem);
+    this.#failures.add(key, problem);
   }
 }
 

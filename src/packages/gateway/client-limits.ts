@@ -8,7 +8,7 @@ export interface ClientState {
 }
 
 /** The states of all sessions. One without connections is forgotten when its bucket would be full again. */
-export class ClientStates {
+export class ClientLimits {
   readonly #limits: GatewayLimits;
   readonly #states = new Map<string, ClientState>();
 

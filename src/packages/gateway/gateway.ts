@@ -5,10 +5,10 @@ import { DiskCache } from '../cache/disk-cache.ts';
 import { FileStore } from '../files/file-store.ts';
 import { MetadataStore } from '../files/metadata-store.ts';
 import { Indexes, parseIndexLocation } from '../index/indexes.ts';
-import { noTraffic, type Traffic } from '../upstream/gateway-stats.ts';
+import { type GatewayTraffic, noTraffic } from '../upstream/gateway-stats.ts';
 import { DEFAULT_LIMITS, type GatewayLimits } from '../upstream/limits.ts';
 import { Upstream } from '../upstream/upstream.ts';
-import { ClientStates } from './client-limits.ts';
+import { ClientLimits } from './client-limits.ts';
 import { type GatewayClient, type GatewayParts, handleRequest } from './handler.ts';
 import { Policy, type PolicyOptions } from './policy.ts';
 
@@ -30,7 +30,7 @@ export interface GatewayOptions {
   readonly log: Log;
 }
 
-export interface GatewayStats extends Readonly<Traffic> {
+export interface GatewayStats extends Readonly<GatewayTraffic> {
   readonly cacheBytes: number;
   readonly connections: number;
 }
@@ -92,14 +92,14 @@ export function createGateway(options: GatewayOptions): Gateway {
 class Connections {
   readonly #parts: GatewayParts;
   readonly #server: Server;
-  readonly #clients: ClientStates;
+  readonly #clients: ClientLimits;
   readonly #open = new Map<Duplex, Connection>();
   readonly #running = new Set<Promise<void>>();
   #isClosed = false;
 
   constructor(parts: GatewayParts) {
     this.#parts = parts;
-    this.#clients = new ClientStates(parts.limits);
+    this.#clients = new ClientLimits(parts.limits);
     this.#server = createGatewayServer(parts.limits);
     this.#server.on('request', (request, response) => {
       const connection = this.#open.get(request.socket);
@@ -151,7 +151,7 @@ class Connections {
 /** One connection: what is under way on it, and the clock that ends it when nothing is. */
 class Connection {
   readonly client: GatewayClient;
-  readonly state: NonNullable<ReturnType<ClientStates['connect']>>;
+  readonly state: NonNullable<ReturnType<ClientLimits['connect']>>;
   readonly #stream: Duplex;
   readonly #gone = new AbortController();
   #idle: NodeJS.Timeout;

@@ -6,7 +6,7 @@ import type { MetadataStore } from '../files/metadata-store.ts';
 import type { IndexFile } from '../index/index-page.ts';
 import type { Indexes } from '../index/indexes.ts';
 import { describeProjectStatus } from '../index/project-status.ts';
-import type { Traffic } from '../upstream/gateway-stats.ts';
+import type { GatewayTraffic } from '../upstream/gateway-stats.ts';
 import type { GatewayLimits } from '../upstream/limits.ts';
 import { Problem, toProblem } from '../upstream/problem.ts';
 import type { Policy } from './policy.ts';
@@ -33,7 +33,7 @@ export interface GatewayParts {
   readonly files: FileStore;
   readonly metadata: MetadataStore;
   readonly limits: GatewayLimits;
-  readonly traffic: Traffic;
+  readonly traffic: GatewayTraffic;
   readonly log: Log;
 }
 

@@ -2,8 +2,8 @@ import type { Duplex } from 'node:stream';
 import type { Config } from '../../config/load.ts';
 import { findAuthorities, PIP_DEFAULT_INDEX, readHostIndexes } from '../../engines/docker/images/index-access.ts';
 import { GloveboxError } from '../../errors.ts';
-import type { Core } from '../../glovebox.ts';
-import { once } from '../../lib/single-flight.ts';
+import type { Glovebox } from '../../glovebox.ts';
+import { singleFlight } from '../../lib/single-flight.ts';
 import type { Log } from '../../log.ts';
 import type { Session } from '../../sessions/sessions.ts';
 import { checkGateway, createGateway, type Gateway } from './gateway.ts';
@@ -15,7 +15,7 @@ export class LazyGateway implements AsyncDisposable {
   #gateway: Gateway | undefined;
 
   /** @throws GloveboxError `invalid_input` for settings that every installation would fail by. */
-  constructor(config: Config, log: Log, core: () => Core) {
+  constructor(config: Config, log: Log, glovebox: () => Glovebox) {
     const { hostEnvironment, packagesAllow, packagesDeny, packagesSdists, cacheDir, cacheMb } = config;
     const sources = {
       allow: packagesAllow,
@@ -26,9 +26,9 @@ export class LazyGateway implements AsyncDisposable {
     };
     checkGateway({ ...sources, indexUrls: config.indexUrl ?? [] });
     this.#log = log;
-    this.#open = once(async () => {
+    this.#open = singleFlight(async () => {
       this.#gateway = createGateway({
-        indexUrls: config.indexUrl ?? (await findIndexes(core())),
+        indexUrls: config.indexUrl ?? (await findIndexes(glovebox())),
         ...sources,
         cacheDir,
         cacheLimitBytes: cacheMb * 2 ** 20,
@@ -57,10 +57,10 @@ export class LazyGateway implements AsyncDisposable {
 }
 
 /** What pip on this host uses; where there is no pip, what the one in the sandbox image uses. */
-async function findIndexes(core: Core): Promise<string[]> {
+async function findIndexes(glovebox: Glovebox): Promise<string[]> {
   const indexes = await readHostIndexes();
   if (indexes.length > 0) return indexes;
-  const { pool } = await core.prepare();
+  const { pool } = await glovebox.prepare();
   const url = (await pool.ask(PIP_DEFAULT_INDEX)).trim();
   if (!URL.canParse(url)) {
     throw new GloveboxError('engine_unavailable', 'No package index is known.', {

@@ -12,7 +12,7 @@ const REFUSED = [401, 403, 407];
  * Asks a package index of the configuration as the gateway would; who it is, without credentials, when it answers.
  * @throws GloveboxError `invalid_input` for what is no index, refuses, or does not answer
  */
-export async function probeIndex(
+export async function checkIndex(
   text: string,
   access: Pick<UpstreamOptions, 'caFile' | 'proxy'>,
   signal: AbortSignal,

@@ -1,4 +1,4 @@
-import { Recent } from '../../lib/lru-map.ts';
+import { LruMap } from '../../lib/lru-map.ts';
 import type { GatewayLimits } from '../upstream/limits.ts';
 import type { Problem } from '../upstream/problem.ts';
 
@@ -6,15 +6,15 @@ import type { Problem } from '../upstream/problem.ts';
 const MOST = 1000;
 
 /** What went wrong a moment ago and would again: installers ask several times. */
-export class Failures {
+export class FailureCache {
   readonly #limits: GatewayLimits;
-  readonly #known = new Recent<{ problem: Problem; untilMs: number }>(MOST, () => 1);
+  readonly #known = new LruMap<{ problem: Problem; untilMs: number }>(MOST, () => 1);
 
   constructor(limits: GatewayLimits) {
     this.#limits = limits;
   }
 
-  note(key: string, problem: Problem): void {
+  add(key: string, problem: Problem): void {
     const { negativeTtlMs, slowTtlMs } = this.#limits;
     const ttlMs = problem.lasting ? negativeTtlMs : slowTtlMs;
     if (!problem.lasting && problem.status !== 504) return;

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { Recent } from '../../lib/lru-map.ts';
+import { LruMap } from '../../lib/lru-map.ts';
 import type { Log } from '../../log.ts';
 import type { DiskCache } from '../cache/disk-cache.ts';
-import type { Traffic } from '../upstream/gateway-stats.ts';
+import type { GatewayTraffic } from '../upstream/gateway-stats.ts';
 import type { GatewayLimits } from '../upstream/limits.ts';
 import { Problem, statusFor, toProblem } from '../upstream/problem.ts';
 import { readBody } from '../upstream/read-body.ts';
 import type { Upstream, UpstreamResponse } from '../upstream/upstream.ts';
-import { Failures } from './failure-cache.ts';
+import { FailureCache } from './failure-cache.ts';
 import { ACCEPT_PAGE, type IndexFile, isIndexFile, type ProjectPage, parseProjectPage } from './index-page.ts';
 import { PROJECT_STATUSES } from './project-status.ts';
 
@@ -40,23 +40,23 @@ export interface RemoteIndexOptions {
   readonly upstream: Upstream;
   readonly cache: DiskCache;
   readonly limits: GatewayLimits;
-  readonly traffic: Traffic;
+  readonly traffic: GatewayTraffic;
   readonly log: Log;
 }
 
 /** One simple index on the web. Pages are held for a short time in memory and on disk, then asked for again by ETag. */
 export class RemoteIndex {
   readonly #options: RemoteIndexOptions;
-  readonly #known: Recent<KnownPage>;
+  readonly #known: LruMap<KnownPage>;
   readonly #asking = new Map<string, Promise<KnownPage>>();
-  readonly #failures: Failures;
+  readonly #failures: FailureCache;
   readonly #closing = new AbortController();
 
   constructor(options: RemoteIndexOptions) {
     this.#options = options;
-    this.#failures = new Failures(options.limits);
+    this.#failures = new FailureCache(options.limits);
     // Small pages, and none, cost more than their bytes.
-    this.#known = new Recent(options.limits.pageMemoryBytes, ({ bytes }) => bytes + 1024);
+    this.#known = new LruMap(options.limits.pageMemoryBytes, ({ bytes }) => bytes + 1024);
   }
 
   async close(): Promise<void> {
@@ -97,7 +97,7 @@ export class RemoteIndex {
     } catch (thrown) {
       const problem = toProblem(thrown);
       const fields = { project, index: this.#options.url.host, error: problem };
-      this.#failures.note(project, problem);
+      this.#failures.add(project, problem);
       if (!known?.page) {
         this.#options.log.warn('index page failed', fields);
         throw problem;

@@ -3,7 +3,7 @@ import { createSecureContext, rootCertificates, type SecureContext } from 'node:
 import { GloveboxError } from '../../errors.ts';
 
 /** Whom TLS trusts: Node's authorities, and those of a PEM file. @throws GloveboxError `invalid_input` */
-export function createTrust(caFile: string | undefined): SecureContext {
+export function loadAuthorities(caFile: string | undefined): SecureContext {
   return createSecureContext(caFile ? { ca: trusted(caFile) } : {});
 }
 

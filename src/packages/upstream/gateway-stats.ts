@@ -1,5 +1,5 @@
 /** What the gateway did since it began. */
-export interface Traffic {
+export interface GatewayTraffic {
   /** Pages, files and metadata asked of an index. */
   pageRequests: number;
   fileRequests: number;
@@ -11,7 +11,7 @@ export interface Traffic {
   bytesServed: number;
 }
 
-export function noTraffic(): Traffic {
+export function noTraffic(): GatewayTraffic {
   return {
     pageRequests: 0,
     fileRequests: 0,

@@ -4,7 +4,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { guardLookup, InternalAddressError, isInternalHost } from './addresses.ts';
-import { createTrust } from './authorities.ts';
+import { loadAuthorities } from './authorities.ts';
 import type { GatewayLimits } from './limits.ts';
 import { Problem } from './problem.ts';
 import { basicAuthorization, ConnectAgent, proxyAuthorization, proxyFor } from './proxy.ts';
@@ -55,7 +55,7 @@ export class Upstream {
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
-    this.#secureContext = createTrust(options.caFile);
+    this.#secureContext = loadAuthorities(options.caFile);
     this.#https = new HttpsAgent({ ...SOCKETS, secureContext: this.#secureContext });
     this.#guardedLookup = guardLookup(options.resolve ?? resolve);
     // A proxy that cannot be used is said at start, not at the first install.

@@ -1,6 +1,6 @@
 import Dockerode from 'dockerode';
 import { expect, test } from 'vitest';
-import { checkSuitability } from './check-engine.ts';
+import { checkEngine } from './check-engine.ts';
 
 function engine(answer: () => object): Dockerode {
   return Object.assign(new Dockerode(), { info: async () => answer() });
@@ -9,20 +9,18 @@ function engine(answer: () => object): Dockerode {
 const docker = engine(() => ({ NCPU: 4, Runtimes: { runc: {}, runsc: {} } }));
 
 test('an engine takes its own processors and runtimes, and nothing else', async () => {
-  await checkSuitability(docker, { cpus: 4, runtime: 'runsc' });
-  await expect(checkSuitability(docker, { cpus: 4.1 })).rejects.toThrow(
-    'GLOVEBOX_CPUS is 4.1: the engine takes 0.01 to 4.',
-  );
-  await expect(checkSuitability(docker, { cpus: 1, runtime: 'kata' })).rejects.toThrow('knows runc, runsc.');
+  await checkEngine(docker, { cpus: 4, runtime: 'runsc' });
+  await expect(checkEngine(docker, { cpus: 4.1 })).rejects.toThrow('GLOVEBOX_CPUS is 4.1: the engine takes 0.01 to 4.');
+  await expect(checkEngine(docker, { cpus: 1, runtime: 'kata' })).rejects.toThrow('knows runc, runsc.');
 });
 
 test.each(['io.containerd.runsc.v1', '/usr/bin/crun'])('%s is for the engine to find', async (runtime) => {
-  await checkSuitability(docker, { cpus: 1, runtime });
+  await checkEngine(docker, { cpus: 1, runtime });
 });
 
 test('what the socket proxy keeps to itself is no reason to refuse', async () => {
   const silent = engine(() => {
     throw Object.assign(new Error('not here'), { statusCode: 403 });
   });
-  await checkSuitability(silent, { cpus: 64, runtime: 'kata' });
+  await checkEngine(silent, { cpus: 64, runtime: 'kata' });
 });

@@ -26,7 +26,7 @@ const UNLISTED_RUNTIME = /^io\.containerd\.|\//;
  * Refuses at the start what the engine would refuse at every start of a sandbox.
  * @throws GloveboxError `engine_unavailable` that names the setting and what this engine takes.
  */
-export async function checkSuitability(docker: Dockerode, { cpus, runtime }: Wishes): Promise<void> {
+export async function checkEngine(docker: Dockerode, { cpus, runtime }: Wishes): Promise<void> {
   const { NCPU: processors, Runtimes } = await readFacts(docker);
   const runtimes = Runtimes && Object.keys(Runtimes);
   if (processors !== undefined && cpus > processors) {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type Docker from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
-import { type Storage, storageFor } from '../../../sandbox/disk-sizes.ts';
+import { type DiskSizes, diskSizesFor } from '../../../sandbox/disk-sizes.ts';
 import { type SandboxSpec, SESSION_UIDS } from '../../../sandbox/engine.ts';
 import { MASKED_PATHS, READONLY_PATHS } from './masked-paths.ts';
 import { seccompProfile } from './seccomp.ts';
@@ -42,7 +42,7 @@ interface HostConfig extends Docker.HostConfig {
  */
 export function containerOptions(spec: SandboxSpec): Docker.ContainerCreateOptions {
   assertPossible(spec);
-  const storage = storageFor(spec.memoryMb, spec.diskMb);
+  const storage = diskSizesFor(spec.memoryMb, spec.diskMb);
   const common = {
     Image: spec.image,
     Hostname: 'sandbox',
@@ -111,7 +111,7 @@ export function killExecOptions(uid: number): Docker.ExecCreateOptions {
   };
 }
 
-function hostConfig(spec: SandboxSpec, storage: Storage): HostConfig {
+function hostConfig(spec: SandboxSpec, storage: DiskSizes): HostConfig {
   const gvisor = isGvisor(spec.runtime);
   const memory = Math.max(spec.memoryMb, gvisor ? GVISOR_MEMORY_MB : 0) * MIB;
   return {
