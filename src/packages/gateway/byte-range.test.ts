@@ -7,6 +7,7 @@ test.each([
   ['bytes=-3', { start: 7, end: 9 }],
   ['bytes=-30', { start: 0, end: 9 }],
   ['bytes=2-400', { start: 2, end: 9 }],
+  ['BYTES=0-1', { start: 0, end: 1 }],
   ['bytes=10-', 'unsatisfiable'],
   ['bytes=-0', 'unsatisfiable'],
   ['bytes=5-2', undefined],
