@@ -1,62 +1,29 @@
-import { BlockList, isIP, isIPv4, type LookupFunction } from 'node:net';
+import { isIP, type LookupFunction } from 'node:net';
+import ipaddr from 'ipaddr.js';
 
-/** Where no public package file is: this host, private networks, link-local, carrier, multicast, reserved. */
-const INTERNAL = new BlockList();
-for (const [net, bits] of [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.168.0.0', 16],
-  ['198.18.0.0', 15],
-  ['224.0.0.0', 4],
-  ['240.0.0.0', 4],
-] as const) {
-  INTERNAL.addSubnet(net, bits, 'ipv4');
-}
-for (const [net, bits] of [
-  // ::, ::1 and IPv4-compatible addresses; IPv4-mapped ones (::ffff:0:0/96) are checked as IPv4.
-  ['::', 96],
-  ['64:ff9b:1::', 48],
-  ['100::', 64],
-  // Teredo and 6to4 lead into IPv4 networks.
-  ['2001::', 32],
-  ['2002::', 16],
-  ['fc00::', 7],
-  ['fe80::', 10],
-  ['fec0::', 10],
-  ['ff00::', 8],
-] as const) {
-  INTERNAL.addSubnet(net, bits, 'ipv6');
-}
+/** Kept for examples, and so for tests: they lead nowhere, neither inside nor outside. */
+const EXAMPLES = ['192.0.2.0/24', '198.51.100.0/24', '203.0.113.0/24', '2001:db8::/32'].map(ipaddr.parseCIDR);
+/** IPv4-compatible addresses (RFC 4291, 2.5.5.1), which ipaddr.js takes for public ones. */
+const IPV4_COMPATIBLE = ipaddr.parseCIDR('::/96');
 /** NAT64 (RFC 6052): the last 32 bits are an IPv4 address, by which public ones are reached on IPv6-only hosts. */
-const NAT64 = new BlockList();
-NAT64.addSubnet('64:ff9b::', 96, 'ipv6');
+const NAT64 = ipaddr.parseCIDR('64:ff9b::/96');
 
-/** Whether an IP address, as a resolver or a URL gives it, is one of this host or of its private surroundings. */
+/**
+ * Whether an IP address, as a resolver or a URL gives it, is one where no public package file is: of this host, private,
+ * link-local, of a carrier, multicast or reserved. What is no address counts as one.
+ */
 export function isInternalAddress(address: string): boolean {
-  const bare = address.replace(/^\[|\]$/g, '').replace(/%.*$/, '');
-  if (isIPv4(bare)) return INTERNAL.check(bare, 'ipv4');
-  if (isIP(bare) !== 6) return true;
-  if (NAT64.check(bare, 'ipv6')) return INTERNAL.check(lastIPv4(bare), 'ipv4');
-  return INTERNAL.check(bare, 'ipv6');
+  const bare = address.replace(/^\[|\]$/g, '');
+  // ipaddr.js alone also reads shortened addresses, such as 127.1, and reads ::8.8.8.8 as ::ffff:8.8.8.8.
+  if (isIP(bare) === 0 || /^::\d+\./.test(bare)) return true;
+  return !ipaddr.isValid(bare) || isInternal(ipaddr.process(bare));
 }
 
-/** The last 32 bits of an IPv6 address in dotted form. */
-function lastIPv4(address: string): string {
-  const dotted = /[\d.]+$/.exec(address)?.[0];
-  if (dotted?.includes('.')) return dotted;
-  // "a:b::" and "::c" leave out zeros.
-  const [high = '0', low = '0'] = address
-    .split('::')
-    .flatMap((half, index, halves) => [...(index > 0 && halves.length > 1 ? ['0', '0'] : []), ...half.split(':')])
-    .map((group) => group || '0')
-    .slice(-2);
-  const bits = (Number.parseInt(high, 16) << 16) | Number.parseInt(low, 16);
-  return [24, 16, 8, 0].map((shift) => (bits >>> shift) & 255).join('.');
+function isInternal(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
+  const isIn = (network: [ipaddr.IPv4 | ipaddr.IPv6, number]) =>
+    network[0].kind() === address.kind() && address.match(network);
+  if (isIn(NAT64)) return isInternal(ipaddr.fromByteArray(address.toByteArray().slice(-4)));
+  return isIn(IPV4_COMPATIBLE) || (address.range() !== 'unicast' && !EXAMPLES.some(isIn));
 }
 
 /**

@@ -1,8 +1,9 @@
 import { request } from 'node:http';
 import { Agent } from 'node:https';
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect, type SecureContext } from 'node:tls';
+import ipaddr from 'ipaddr.js';
 import { GloveboxError } from '../../errors.ts';
 
 /**
@@ -44,13 +45,10 @@ function isExempt(url: URL, list: string): boolean {
 }
 
 function isInNetwork(address: string, network: string): boolean {
-  const [base = '', bits] = network.split('/');
-  const family = isIP(base) === 6 ? 'ipv6' : 'ipv4';
-  const length = Number(bits);
-  if (bits === undefined || !isIP(base) || !(length >= 0 && length <= (family === 'ipv6' ? 128 : 32))) return false;
-  const list = new BlockList();
-  list.addSubnet(base, length, family);
-  return list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
+  if (!ipaddr.isValidCIDR(network)) return false;
+  const [base, bits] = ipaddr.parseCIDR(network);
+  const host = ipaddr.process(address);
+  return host.kind() === base.kind() && host.match(base, bits);
 }
 
 export function proxyAuthorization(proxy: URL): Record<string, string> {
