@@ -1,5 +1,10 @@
 import { notTar } from './header.ts';
-import type { Fragment } from './sparse.ts';
+
+/** A part of a file that is no hole. */
+export interface Fragment {
+  readonly offset: number;
+  readonly length: number;
+}
 
 /** Extended attributes of an entry, by name. Values are bytes: a name may be any. */
 export interface PaxRecords {

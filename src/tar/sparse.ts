@@ -1,12 +1,6 @@
 import type { ByteReader } from './byte-reader.ts';
 import { BLOCK, notTar, parseNumber, type RawHeader } from './header.ts';
-import { type PaxRecords, parseCount } from './pax.ts';
-
-/** A part of a file that is no hole. */
-export interface Fragment {
-  readonly offset: number;
-  readonly length: number;
-}
+import { type Fragment, type PaxRecords, parseCount } from './pax.ts';
 
 /** A file with holes, of which a tar has only the fragments, one after the other. */
 export interface SparseMap {
