@@ -30,7 +30,7 @@ export function importsOf(text) {
 /** Whether each name between braces is marked as a type. */
 function isAllTypes(clause) {
   const names = /^\s*\{(?<names>[^}]*)\}\s*$/.exec(clause)?.groups.names;
-  return names !== undefined && names.split(',').every((name) => name.trim() === '' || /^\s*type\s/.test(name));
+  return names?.split(',').every((name) => name.trim() === '' || /^\s*type\s/.test(name)) ?? false;
 }
 
 /**
