@@ -41,6 +41,17 @@ test('links in comments and scripts, without href, or to other things are left o
   expect(files.map(({ version }) => version)).toEqual(['1.7']);
 });
 
+test.each([
+  ['<![CDATA[<a href="demo-1.0.tar.gz">]]><a href="demo-2.0.tar.gz">', ['2.0']],
+  ['<title><a href="demo-1.0.tar.gz"></title><a href="demo-2.0.tar.gz">', ['2.0']],
+  ['<!--><a href="demo-1.0.tar.gz">-->', ['1.0']],
+  ['<a-b href="demo-1.0.tar.gz"><a:b href="demo-1.1.tar.gz"><a href="demo-2.0.tar.gz">', ['2.0']],
+  ['<a href="demo-1&#46;0.tar.gz?a&copy=b">', ['1.0']],
+  ['<a href="demo-1.0.tar.gz" href="demo-2.0.tar.gz">', ['1.0']],
+])('%s has the links that a browser finds', (body, versions) => {
+  expect(html(body).map(({ version }) => version)).toEqual(versions);
+});
+
 test('a file without a sha256 is told apart by where it is', () => {
   const files = html('<a href="demo-1.0.tar.gz#md5=d41d8cd98f00b204e9800998ecf8427e"><a href="x/demo-1.0.tar.gz">');
   expect(files.map(({ id, hashes }) => [/^u[0-9a-f]{64}$/.test(id), hashes])).toEqual([
@@ -151,6 +162,7 @@ test.each([
   ['<!--'.repeat(100_000), 'comments'],
   [`<a href=${'x'.repeat(300_000)}`, 'a long value'],
   ['<script'.repeat(50_000), 'scripts'],
+  ['<div>'.repeat(100_000) + '</span>'.repeat(100_000), 'elements that are not closed'],
 ])('hostile HTML (%#) takes no time', (text) => {
   const began = performance.now();
   readHtmlLinks(text);

@@ -135,17 +135,17 @@ function fromLink(project: string, baseUrl: string, { href, attributes }: HtmlLi
   const url = URL.parse(href, baseUrl);
   if (!url) return [];
   const fragment = /^#(sha\d{3})=([0-9a-f]+)$/i.exec(url.hash);
-  const yanked = attributes.get('data-yanked');
-  const metadataText = attributes.get('data-core-metadata') ?? attributes.get('data-dist-info-metadata');
+  const yanked = attributes['data-yanked'];
+  const metadataText = attributes['data-core-metadata'] ?? attributes['data-dist-info-metadata'];
   const metadataHash = /^(sha256)=([0-9a-f]{64})$/i.exec(metadataText ?? '');
   return assemble(project, {
     filename: lastSegment(url),
     url,
     hashes: fragment?.[1] && fragment[2] ? { [fragment[1]]: fragment[2] } : {},
-    requiresPython: attributes.get('data-requires-python'),
+    requiresPython: attributes['data-requires-python'],
     yanked: yanked === '' ? true : yanked,
     size: undefined,
-    uploadTime: attributes.get('data-upload-time'),
+    uploadTime: attributes['data-upload-time'],
     metadata: metadataHash?.[2] ? { sha256: metadataHash[2] } : metadataText === 'true',
   });
 }
