@@ -1,4 +1,4 @@
-// The whole static gate, its parts side by side: types, lint with format, layers, dead code.
+// The whole static gate, its parts side by side: types, lint with format, layers, dead code, dependencies.
 import { spawn } from 'node:child_process';
 
 const CHECKS = {
@@ -6,6 +6,7 @@ const CHECKS = {
   'lint, format': ['biome', 'ci', '--error-on-warnings', '--colors=off'],
   layers: ['node', 'scripts/check-layers.mjs'],
   'dead code': ['knip', '--no-progress'],
+  dependencies: ['node', 'scripts/check-dependencies.ts'],
 };
 
 const results = await Promise.all(
@@ -20,6 +21,7 @@ const results = await Promise.all(
 );
 
 for (const { name, code, output } of results) {
-  process.stdout.write(code === 0 ? `ok    ${name}\n` : `FAIL  ${name}\n${output}\n`);
+  if (code !== 0) process.stdout.write(`FAIL  ${name}\n${output}\n`);
+  else process.stdout.write(name === 'dependencies' ? `ok    ${name}: ${output}` : `ok    ${name}\n`);
 }
 process.exitCode = results.every(({ code }) => code === 0) ? 0 : 1;
