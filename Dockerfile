@@ -7,13 +7,14 @@ LABEL glovebox.build=$BUILD
 USER 0:0
 WORKDIR /build
 COPY package.json package-lock.json tsconfig.json tsconfig.build.json ./
-COPY scripts/setup.mjs scripts/
+COPY scripts/setup.mjs scripts/write-sbom.mjs scripts/
 COPY package.json acces[s] access/
 ENV NPM_CONFIG_IGNORE_SCRIPTS=true NPM_CONFIG_UPDATE_NOTIFIER=false \
     NPM_CONFIG_USERCONFIG=/build/access/npmrc NODE_EXTRA_CA_CERTS=/build/access/ca.crt
 RUN set -eu; \
     touch access/npmrc access/ca.crt; \
     node scripts/setup.mjs --no-build; \
+    node scripts/write-sbom.mjs sbom.cdx.json; \
     cp -R node_modules all_modules; \
     npm prune --omit=dev --no-audit --no-fund --loglevel=error; \
     mv node_modules production_modules; \
@@ -26,7 +27,7 @@ RUN set -eu; \
     rm -rf sandbox-image/tests production_modules/.package-lock.json; \
     find production_modules -type d -empty -delete; \
     mkdir /app; \
-    mv package.json dist sandbox-image /app/; \
+    mv package.json sbom.cdx.json dist sandbox-image /app/; \
     mv production_modules /app/node_modules; \
     chmod -R a+rX,go-w /app; \
     chmod a+x /app/dist/cli.js; \

@@ -9,6 +9,8 @@ export interface InstalledPackage {
   /** Its folder, such as `node_modules/hono`. */
   readonly path: string;
   readonly use: Use;
+  /** False for a package that this platform leaves out. */
+  readonly isInstalled: boolean;
   /** An SPDX expression; undefined when the package names none. */
   readonly licence: string | undefined;
   readonly hasInstallScript: boolean;
@@ -41,18 +43,18 @@ export function readPackages(root: string): InstalledPackage[] {
       version: entry.version ?? '',
       path,
       use: entry.dev ? 'development' : 'runtime',
-      licence: entry.license ?? licenceOf(manifest),
-      hasInstallScript: entry.hasInstallScript === true || INSTALL_SCRIPTS.some((name) => manifest.scripts?.[name]),
+      isInstalled: manifest !== undefined,
+      licence: entry.license ?? licenceOf(manifest ?? {}),
+      hasInstallScript: entry.hasInstallScript === true || INSTALL_SCRIPTS.some((name) => manifest?.scripts?.[name]),
     };
   });
 }
 
-/** Packages for other platforms are locked but not installed. */
-function readManifest(directory: string): Manifest {
+function readManifest(directory: string): Manifest | undefined {
   try {
     return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return {};
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
   }
 }

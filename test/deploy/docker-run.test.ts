@@ -158,3 +158,14 @@ describe('finds the socket’s group by itself or ends with the one flag that is
     expect(stderr).not.toContain('gbk_');
   });
 });
+
+test('the image holds a bill of the packages that run in it', { timeout: TEST_LIMIT_MS }, async () => {
+  const { code, stdout } = await runShell(
+    `DOCKER_HOST=${inject('engineAddress')} docker run --rm --entrypoint cat ${image} /app/sbom.cdx.json`,
+  );
+  expect(code).toBe(0);
+  const { dependencies } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const names = JSON.parse(stdout).components.map(({ name }: { name: string }) => name);
+  expect(names).toEqual(expect.arrayContaining(Object.keys(dependencies)));
+  expect(names).not.toContain('vitest');
+});

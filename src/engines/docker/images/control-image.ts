@@ -21,6 +21,7 @@ const FILES = [
   'tsconfig.json',
   'tsconfig.build.json',
   'scripts/setup.mjs',
+  'scripts/write-sbom.mjs',
   'src',
   'sandbox-image',
 ];
