@@ -1,54 +1,54 @@
 interface Row {
-  /** HTTP status that REST answers with. */
+  /** HTTP status of the answer over REST. */
   readonly status: number;
-  /** The next step for the reader. */
+  /** Next step for the caller. */
   readonly hint: string;
-  /** The next step of a REST caller, where it has routes for what others have tools for. */
+  /** Next step for a REST caller, if it differs: REST has routes where MCP has tools. */
   readonly restHint?: string;
 }
 
-/** Everything that can go wrong for a caller, in one table. */
+/** Every error that a caller can get. */
 const ERROR_TABLE = {
   invalid_input: { status: 400, hint: 'Correct the input and call again.' },
   unauthorized: {
     status: 401,
-    hint: 'Send one as "Authorization: Bearer <key>" or "X-API-Key: <key>". The operator makes keys with: glovebox key new <name>',
+    hint: 'Send a key as "Authorization: Bearer <key>" or "X-API-Key: <key>". The operator creates keys with: glovebox key new <name>',
   },
-  forbidden: { status: 403, hint: 'This server only answers callers and origins that its configuration allows.' },
-  not_found: { status: 404, hint: 'See GET /tools, or the README, for what this server offers.' },
+  forbidden: { status: 403, hint: 'This server answers only the callers and origins that its configuration allows.' },
+  not_found: { status: 404, hint: 'GET /tools and the README list what this server offers.' },
   session_not_found: {
     status: 404,
-    hint: 'It has ended, or never was: execute_python without session_id begins a new one.',
-    restHint: 'It has ended, or never was: GET /sessions lists yours, POST /sessions makes one.',
+    hint: 'The session has expired or never existed. Call execute_python without session_id to start a new one.',
+    restHint: 'The session has expired or never existed. GET /sessions lists yours; POST /sessions creates one.',
   },
   file_not_found: {
     status: 404,
-    hint: 'List the files of the session to see what is there.',
-    restHint: 'See GET /sessions/{id}/files?recursive=1 for what is there.',
+    hint: 'List the files of the session to see which ones exist.',
+    restHint: 'GET /sessions/{id}/files?recursive=1 lists the files of the session.',
   },
   execution_not_found: {
     status: 404,
-    hint: 'It ended with its session, or was never in the background: run it again.',
+    hint: 'The execution ended with its session, or never ran in the background. Run it again.',
     restHint:
-      'It ended with its session, or was never in the background: GET /sessions/{id}/executions lists those of a session.',
+      'The execution ended with its session, or never ran in the background. GET /sessions/{id}/executions lists those of a session.',
   },
-  session_busy: { status: 409, hint: 'Wait for the running executions of this session to end, then call again.' },
-  request_timeout: { status: 408, hint: 'Send the whole request again, without a pause of a minute.' },
-  precondition_failed: { status: 412, hint: 'It has changed since it was looked at: GET it again, then decide.' },
+  session_busy: { status: 409, hint: 'Wait until the running executions of this session have ended, then call again.' },
+  request_timeout: { status: 408, hint: 'Send the whole request again, with no pause of a minute or more.' },
+  precondition_failed: { status: 412, hint: 'The file has changed since you read it. GET it again, then decide.' },
   file_exists: {
     status: 412,
-    hint: 'Use another name, or write it without asking that it be new.',
+    hint: 'Use another name, or allow the existing file to be replaced.',
     restHint: 'Use another name, or leave out the header If-None-Match to replace it.',
   },
   payload_too_large: { status: 413, hint: 'Send less in one request.' },
-  unsupported_media_type: { status: 415, hint: 'Send it as a type that this route takes: see GET /openapi.json.' },
+  unsupported_media_type: { status: 415, hint: 'Send a type that this route accepts; GET /openapi.json lists them.' },
   capacity_exceeded: {
     status: 429,
     hint: 'Close a session that is no longer needed, or try again later.',
     restHint: 'Close a session that is no longer needed (DELETE /sessions/{id}), or try again later.',
   },
-  internal_error: { status: 500, hint: "Try again; if it happens again, look at the server's log." },
-  sandbox_lost: { status: 502, hint: 'Call again: the session continues in a new sandbox.' },
+  internal_error: { status: 500, hint: "Try again. If it fails again, look in the server's log." },
+  sandbox_lost: { status: 502, hint: 'Call again. The session continues in a new sandbox.' },
   engine_unavailable: { status: 503, hint: 'Start the container engine, then try again.' },
   disk_full: {
     status: 507,
@@ -61,20 +61,20 @@ export type ErrorCode = keyof typeof ERROR_TABLE;
 
 export const ERROR_CODES = Object.keys(ERROR_TABLE) as readonly ErrorCode[];
 
-/** What REST and MCP callers are told: `{code, message, hint}`, and when to try again where that is known. */
+/** The error that REST and MCP callers get: `{code, message, hint}`, and when to try again if that is known. */
 export interface ErrorBody {
   code: ErrorCode;
   message: string;
   hint: string;
-  /** Seconds; REST says it in `Retry-After` as well. */
+  /** Seconds to wait before trying again; REST sends them in `Retry-After` as well. */
   retry_after_s?: number;
 }
 
-/** The one error type that crosses a module's border on purpose; anything else is a defect. */
+/** The only error that a module throws on purpose; any other is a defect. */
 export class GloveboxError extends Error {
   readonly code: ErrorCode;
   readonly hint: string;
-  /** The hint to a REST caller. */
+  /** Next step for a REST caller. */
   readonly restHint: string;
   readonly retryAfterS: number | undefined;
 
@@ -83,7 +83,7 @@ export class GloveboxError extends Error {
     message: string,
     options: { hint?: string; restHint?: string; cause?: unknown; retryAfterS?: number } = {},
   ) {
-    // A part of what a caller sent may stand in it, cut within a character.
+    // The message may quote what a caller sent, cut in the middle of a character.
     super(message.toWellFormed(), 'cause' in options ? { cause: options.cause } : undefined);
     this.name = 'GloveboxError';
     this.code = code;
@@ -102,26 +102,26 @@ export class GloveboxError extends Error {
     return this.retryAfterS === undefined ? body : { ...body, retry_after_s: this.retryAfterS };
   }
 
-  /** The same for a REST caller. */
+  /** The body for a REST caller, whose hint names routes instead of tools. */
   toRestBody(): ErrorBody {
     return { ...this.toBody(), hint: this.restHint };
   }
 }
 
-/** `capacity_exceeded` that passes by itself: whoever tries again after so many whole seconds may find room. */
+/** `capacity_exceeded` that passes by itself. @param retryAfterS whole seconds until trying again makes sense */
 export function capacityExceeded(message: string, retryAfterS: number, hint = ''): GloveboxError {
   const again = `Try again in ${retryAfterS} second${retryAfterS === 1 ? '' : 's'}.`;
   return new GloveboxError('capacity_exceeded', message, { hint: `${hint} ${again}`.trim(), retryAfterS });
 }
 
-/** `engine_unavailable` for what comes, or has not begun, when the server ends. */
+/** `engine_unavailable` for a request that arrives, or waits for its turn, while the server shuts down. */
 export function serverStopping(): GloveboxError {
-  return new GloveboxError('engine_unavailable', 'This server is stopping.', { hint: 'Call again when it runs anew.' });
+  return new GloveboxError('engine_unavailable', 'The server is shutting down.', { hint: 'Try again once the server is back.' });
 }
 
 /**
- * Any thrown value as a GloveboxError. What is not one already becomes `internal_error`
- * with no foreign text in it: that belongs in the log, where `cause` carries it.
+ * Any thrown value as a GloveboxError. Another error becomes `internal_error` with none of its own text: a caller must not
+ * see that. The log does, as `cause`.
  */
 export function toGloveboxError(thrown: unknown): GloveboxError {
   if (thrown instanceof GloveboxError) return thrown;

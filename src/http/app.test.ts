@@ -170,7 +170,7 @@ describe('a server that is ending', () => {
       body,
     });
     expect(answer).toMatchObject({ status: 503, headers: { connection: 'close' } });
-    expect(answer.json().error).toMatchObject({ code: 'engine_unavailable', hint: 'Call again when it runs anew.' });
+    expect(answer.json().error).toMatchObject({ code: 'engine_unavailable', hint: 'Try again once the server is back.' });
   });
 });
 

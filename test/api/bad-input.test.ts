@@ -211,7 +211,7 @@ describe('sessions', () => {
     expect(JSON.parse(answers[0] ?? '')).toMatchObject({
       error: {
         code: 'session_not_found',
-        hint: 'It has ended, or never was: GET /sessions lists yours, POST /sessions makes one.',
+        hint: 'The session has expired or never existed. GET /sessions lists yours; POST /sessions creates one.',
       },
     });
   });

@@ -192,7 +192,7 @@ describe('a server that is told to stop', () => {
     expect(await first.text).toContain('"status":"cancelled"');
     const second = await post('/execute', 'print(1)');
     expect(second.status).toBe(503);
-    expect(await second.text).toContain('This server is stopping.');
+    expect(await second.text).toContain('The server is shutting down.');
     expect(await stopped).toEqual({ code: 0, signal: null });
     agent.destroy();
   });
