@@ -38,7 +38,7 @@ export class KeyRing implements Disposable {
   static open(path: string, log: Log, { mayBeEmpty = false } = {}): KeyRing {
     const ring = new KeyRing(path, log);
     try {
-      ring.#scheduler();
+      ring.#load();
       const isEmpty = ring.#keys.length === 0;
       if (isEmpty ? mayBeEmpty : !ring.#keys.every((key) => isExpired(key))) return ring;
       throw nobody(path);
@@ -87,7 +87,7 @@ export class KeyRing implements Disposable {
     try {
       stamp = stampOf(statSync(this.#path, { bigint: true }));
       if (stamp === this.#stamp) return;
-      this.#scheduler();
+      this.#load();
       this.#log.info('read the keys anew', { keys: this.#keys.length });
     } catch (error) {
       if (stamp === this.#stamp) return;
@@ -96,7 +96,7 @@ export class KeyRing implements Disposable {
     }
   }
 
-  #scheduler(): void {
+  #load(): void {
     const file = openSync(this.#path, 'r');
     try {
       // Taken before the content is: a change in between is seen at the next look.

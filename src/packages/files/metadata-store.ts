@@ -41,7 +41,7 @@ export class MetadataStore {
     const key = createHash('sha256').update(identity).digest('hex');
     let asking = this.#asking.get(key);
     if (!asking) {
-      asking = this.#scheduler(file, key).finally(() => this.#asking.delete(key));
+      asking = this.#load(file, key).finally(() => this.#asking.delete(key));
       this.#asking.set(key, asking);
     }
     return await asking;
@@ -60,7 +60,7 @@ export class MetadataStore {
     return size;
   }
 
-  async #scheduler(file: IndexFile, key: string): Promise<Buffer> {
+  async #load(file: IndexFile, key: string): Promise<Buffer> {
     const { cache, log } = this.#options;
     const known = await cache.read('metadata', key);
     // An empty one is what a crash can leave.
