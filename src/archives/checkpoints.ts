@@ -4,7 +4,6 @@ import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from '../e
 import { type LeftOut, NOTHING_LEFT_OUT } from '../files/left-out.ts';
 import { fillWorkspace, type SaveOptions, sendWorkspace } from '../files/workspace.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
-import type { SessionIdentity } from '../sessions/session.ts';
 import type { ArchiveIdentity, ArchiveRecord, ArchiveState } from './record.ts';
 import { BrokenArchive } from './segments.ts';
 import type { ArchiveSettings } from './settings.ts';
@@ -25,6 +24,15 @@ const MIB = 1024 * 1024;
 const LIMIT_MS = 60_000;
 const LIMIT_MS_PER_MB = 100;
 
+/** What a session's checkpoints need to know of it. */
+export interface KeptSession {
+  readonly id: string;
+  readonly owner: string;
+  readonly createdAt: Date;
+  /** Whether executions are under way. */
+  readonly isBusy: boolean;
+}
+
 /** Another archive of a session, and what of that is not in it. */
 export interface CopiedArchive {
   readonly record: ArchiveRecord;
@@ -38,7 +46,7 @@ interface Saving {
 
 /** What the control plane keeps of one session on its own disk: a checkpoint of it, or all that there is of it. */
 export class Checkpoints {
-  readonly #session: SessionIdentity & { readonly isBusy: boolean };
+  readonly #session: KeptSession;
   readonly #archives: ArchiveSettings;
   #record: ArchiveRecord | undefined;
   /** What executions changed, or may have, since the record was begun. */
@@ -51,11 +59,7 @@ export class Checkpoints {
   #notBefore = 0;
   #saving: Saving | undefined;
 
-  constructor(
-    session: SessionIdentity & { readonly isBusy: boolean },
-    archives: ArchiveSettings,
-    record?: ArchiveRecord,
-  ) {
+  constructor(session: KeptSession, archives: ArchiveSettings, record?: ArchiveRecord) {
     this.#session = session;
     this.#archives = archives;
     this.#record = record;

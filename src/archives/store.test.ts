@@ -13,7 +13,8 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { ArchiveIdentity, ArchiveRecord, SavedEntry } from './record.ts';
+import type { SavedEntry } from '../files/workspace-entry.ts';
+import type { ArchiveIdentity, ArchiveRecord } from './record.ts';
 import { BrokenArchive } from './segments.ts';
 import { ArchiveStore } from './store.ts';
 

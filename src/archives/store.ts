@@ -3,14 +3,13 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { copyFile, link, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GloveboxError } from '../errors.ts';
+import type { KeptEntry, SavedEntry } from '../files/workspace-entry.ts';
 import {
   type ArchiveIdentity,
   type ArchiveRecord,
   type ArchiveState,
   type IndexedEntry,
-  type KeptEntry,
   recordSchema,
-  type SavedEntry,
 } from './record.ts';
 import { BrokenArchive, PartReader, readVerified, type SummedFile, SummingWriter, verify } from './segments.ts';
 
@@ -41,7 +40,7 @@ export class ArchiveStore {
     this.#directory = directory;
     this.#maxBytes = maxBytes;
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    for (const id of readdirSync(directory)) this.#scheduler(id);
+    for (const id of readdirSync(directory)) this.#load(id);
   }
 
   get records(): ArchiveRecord[] {
@@ -242,7 +241,7 @@ export class ArchiveStore {
   }
 
   /** What cannot be read is no archive: nobody could be told whose it is. */
-  #scheduler(id: string): void {
+  #load(id: string): void {
     try {
       const record = recordSchema.parse(JSON.parse(readFileSync(join(this.#pathOf(id), RECORD), 'utf8')));
       if (record.id !== id || record.passing) throw new BrokenArchive('it was only passing, or has another name');

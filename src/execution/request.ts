@@ -1,4 +1,8 @@
-import type { Transfer } from '../scheduling/transfer-limiter.ts';
+import { GloveboxError } from '../errors.ts';
+
+/** A call waits for a place as long as it may run, and at least so many milliseconds. */
+const LEAST_PATIENCE_MS = 60_000;
+
 import type { FullReport } from './report.ts';
 
 /** What the runner is asked to run. */
@@ -80,6 +84,14 @@ export interface ExecutionEnd {
   readonly context?: { readonly name: string; readonly created: boolean; readonly alive: boolean };
 }
 
+/** A file on its way between a session and its client. */
+export interface Transfer {
+  /** Since when its client has given, or taken, no byte, on the clock of `performance.now()`; undefined while it does. */
+  readonly idleSince: number | undefined;
+  /** Ends it in favour of another. */
+  end(): void;
+}
+
 export interface ExecutionOptions {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -92,4 +104,20 @@ export interface ExecutionOptions {
   readonly transfer?: Transfer;
   /** Standard input, streamed as fast as the program reads; if it fails, the execution is cancelled. */
   readonly stdin?: AsyncIterable<Buffer>;
+}
+
+/** What runs executions: a session, or one sandbox. */
+export interface Executor {
+  execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd>;
+}
+
+/** Milliseconds that a call with such a time limit waits until it runs, in all. */
+export function patienceFor({ timeoutMs }: Pick<ExecutionOptions, 'timeoutMs'>): number {
+  return Math.max(LEAST_PATIENCE_MS, timeoutMs);
+}
+
+/** The end of an execution that was left before it began. @throws GloveboxError where that is why it was ended */
+export function endUnbegun({ reason }: AbortSignal): ExecutionEnd {
+  if (reason instanceof GloveboxError) throw reason;
+  return { status: 'cancelled', exitCode: null };
 }

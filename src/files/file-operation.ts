@@ -1,9 +1,7 @@
 import { z } from 'zod';
 import { type ErrorCode, GloveboxError } from '../errors.ts';
-import type { ExecutionEnd } from '../execution/request.ts';
+import type { ExecutionEnd, Executor, Transfer } from '../execution/request.ts';
 import { parseSandboxJson } from '../lib/sandbox-json.ts';
-import type { Transfer } from '../scheduling/transfer-limiter.ts';
-import type { Session } from '../sessions/session.ts';
 import { FileReply } from './file-reply.ts';
 
 /** For what carries no contents. */
@@ -64,9 +62,9 @@ export class FileOperation {
   #inputError: unknown;
   #answered = false;
 
-  private constructor(session: Pick<Session, 'execute'>, file: FileRequest, options: FileOperationOptions) {
+  private constructor(executor: Executor, file: FileRequest, options: FileOperationOptions) {
     const { input, streams } = options;
-    const execution = session.execute(
+    const execution = executor.execute(
       {
         kind: file.op === 'save' || file.op === 'restore' ? 'archive' : 'files',
         file,
@@ -89,12 +87,12 @@ export class FileOperation {
    * @throws GloveboxError with what the program refuses, what the input throws, or `sandbox_lost`
    */
   static async start<T>(
-    session: Pick<Session, 'execute'>,
+    executor: Executor,
     file: FileRequest,
     schema: z.ZodType<T>,
     options: FileOperationOptions,
   ): Promise<{ call: FileOperation; answer: T }> {
-    const call = new FileOperation(session, file, options);
+    const call = new FileOperation(executor, file, options);
     try {
       return { call, answer: await call.#answer(schema) };
     } catch (error) {

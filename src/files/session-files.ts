@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
-import type { ExecutionEnd } from '../execution/request.ts';
-import type { Session } from '../sessions/session.ts';
+import type { ExecutionEnd, Executor } from '../execution/request.ts';
 import type { ArchiveLimits } from '../tar/entry.ts';
 import { readTar } from '../tar/reader.ts';
 import { writeTar } from '../tar/writer.ts';
@@ -101,12 +100,12 @@ const unpackSchema = ok.extend({ files: count, size: count });
  * `session_busy`, or what a sandbox that is lost makes of it.
  */
 export class SessionFiles {
-  readonly #session: Pick<Session, 'execute'>;
+  readonly #executor: Executor;
   readonly #signal: AbortSignal;
 
   /** @param signal ends what is under way */
-  constructor(session: Pick<Session, 'execute'>, signal: AbortSignal) {
-    this.#session = session;
+  constructor(executor: Executor, signal: AbortSignal) {
+    this.#executor = executor;
     this.#signal = signal;
   }
 
@@ -226,7 +225,7 @@ export class SessionFiles {
   }
 
   #start<T>(file: FileRequest, schema: z.ZodType<T>, options: Omit<FileOperationOptions, 'signal'>) {
-    return FileOperation.start(this.#session, file, schema, { ...options, signal: this.#signal });
+    return FileOperation.start(this.#executor, file, schema, { ...options, signal: this.#signal });
   }
 }
 

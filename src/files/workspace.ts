@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { type KeptEntry, type SavedEntry, sentLineSchema } from '../archives/record.ts';
-import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { Executor } from '../execution/request.ts';
 import { ByteReader } from '../tar/byte-reader.ts';
 import { FileOperation, garbled } from './file-operation.ts';
 import { type LeftOut, NOTHING_LEFT_OUT } from './left-out.ts';
+import { type KeptEntry, type SavedEntry, sentLineSchema } from './workspace-entry.ts';
 
 /**
  * All that a session keeps, in its workspace and in `/tmp`, as one stream between here and its sandbox, run there as the session's user.
@@ -22,8 +22,6 @@ const restoredSchema = z.object({
   /** Of `/tmp`, which had no room for them. */
   missing: z.number().int().nonnegative().default(0),
 });
-
-type Runs = Pick<Sandbox, 'execute'>;
 
 export interface SaveOptions {
   readonly signal: AbortSignal;
@@ -50,7 +48,7 @@ export interface SentWorkspace {
 }
 
 /** Begins to read a workspace. @throws GloveboxError `payload_too_large`, or what a sandbox that is lost makes of it */
-export async function sendWorkspace(sandbox: Runs, options: SaveOptions): Promise<SentWorkspace> {
+export async function sendWorkspace(sandbox: Executor, options: SaveOptions): Promise<SentWorkspace> {
   const { signal, maxBytes, known, pace } = options;
   const request = { op: 'save', path: '', max_entries: MAX_ENTRIES, max_bytes: maxBytes } as const;
   const { call, answer } = await FileOperation.start(sandbox, request, savedSchema, {
@@ -83,7 +81,7 @@ export async function sendWorkspace(sandbox: Runs, options: SaveOptions): Promis
  * @throws GloveboxError when the workspace cannot be filled to the end
  */
 export async function fillWorkspace(
-  sandbox: Runs,
+  sandbox: Executor,
   entries: AsyncIterable<Required<SavedEntry>>,
   signal: AbortSignal,
 ): Promise<{ readonly missing: number }> {

@@ -1,6 +1,3 @@
-import { GloveboxError } from '../errors.ts';
-import type { ExecutionEnd } from '../execution/request.ts';
-
 export interface Deadline extends Disposable {
   /** Resolves with why an execution must stop, when it must. */
   readonly reason: Promise<'timeout' | 'cancelled'>;
@@ -22,12 +19,6 @@ export function startDeadline(timeoutMs: number, signal: AbortSignal): Deadline 
       signal.removeEventListener('abort', onAbort);
     },
   };
-}
-
-/** The end of an execution that was left before it began. @throws GloveboxError where that is why it was ended */
-export function endUnbegun({ reason }: AbortSignal): ExecutionEnd {
-  if (reason instanceof GloveboxError) throw reason;
-  return { status: 'cancelled', exitCode: null };
 }
 
 /** The promise's value, or undefined after so many milliseconds. */

@@ -1,8 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
 import type { Report } from '../execution/report.ts';
-import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from '../execution/request.ts';
-import { endUnbegun, startDeadline, within } from '../lib/deadline.ts';
+import {
+  type ExecutionEnd,
+  type ExecutionOptions,
+  type ExecutionRequest,
+  endUnbegun,
+  type SandboxReset,
+} from '../execution/request.ts';
+import { startDeadline, within } from '../lib/deadline.ts';
 import type { Channel, OnTunnel } from '../protocol/channel.ts';
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
 import type { RunnerState, RunningExecution } from '../protocol/greeting.ts';

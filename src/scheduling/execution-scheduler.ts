@@ -1,10 +1,8 @@
 import { GloveboxError } from '../errors.ts';
-import type { ExecutionEnd, ExecutionOptions, ExecutionRequest } from '../execution/request.ts';
+import type { ExecutionEnd, ExecutionRequest } from '../execution/request.ts';
 import { type FairLimits, FairQueue } from './fair-queue.ts';
 import type { EnterOptions } from './wait-for-turn.ts';
 
-/** A call waits for a place as long as it may run, and at least so long. */
-const LEAST_PATIENCE_MS = 60_000;
 /** Upper bounds of what durations are counted in, in seconds. */
 const BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600] as const;
 
@@ -22,11 +20,6 @@ export interface ExecutionFigures {
   readonly running: number;
   readonly waiting: number;
   readonly places: number;
-}
-
-/** How long a call with such a time limit waits until it runs, in all. */
-export function patienceFor({ timeoutMs }: Pick<ExecutionOptions, 'timeoutMs'>): number {
-  return Math.max(LEAST_PATIENCE_MS, timeoutMs);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Transfer, TransferLimiter } from './transfer-limiter.ts';
+import type { Transfer } from '../execution/request.ts';
+import { TransferLimiter } from './transfer-limiter.ts';
 
 /** A transfer that gives its place back when it is ended. */
 class FakeTransfer implements Transfer {

@@ -1,13 +1,6 @@
+import type { Transfer } from '../execution/request.ts';
 import { Limiter } from './limiter.ts';
 import type { EnterOptions } from './wait-for-turn.ts';
-
-/** A file on its way between a session and its client. */
-export interface Transfer {
-  /** Since when its client has given, or taken, no byte, on the clock of `performance.now()`; undefined while it does. */
-  readonly idleSince: number | undefined;
-  /** Ends it in favour of another. */
-  end(): void;
-}
 
 const LOOK_EVERY_MS = 100;
 

@@ -3,17 +3,25 @@ import type { ArchiveIdentity, ArchiveRecord } from '../archives/record.ts';
 import type { ArchiveSettings } from '../archives/settings.ts';
 import { GloveboxError } from '../errors.ts';
 import { mergeResets } from '../execution/losses.ts';
-import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, Losable, SandboxReset } from '../execution/request.ts';
-import { endUnbegun } from '../lib/deadline.ts';
+import {
+  type ExecutionEnd,
+  type ExecutionOptions,
+  type ExecutionRequest,
+  endUnbegun,
+  type Losable,
+  patienceFor,
+  type SandboxReset,
+} from '../execution/request.ts';
 import type { RunningExecution } from '../protocol/greeting.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
-import { type ExecutionScheduler, outcomeOf, patienceFor } from '../scheduling/execution-scheduler.ts';
+import { type ExecutionScheduler, outcomeOf } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
 import { TransferLimiter } from '../scheduling/transfer-limiter.ts';
 import type { EnterOptions } from '../scheduling/wait-for-turn.ts';
 import { BackgroundExecutions, type BackgroundStatus, statusOf } from './background-executions.ts';
 import type { BackgroundRecords } from './background-records.ts';
 import { Contexts } from './contexts.ts';
+import type { SessionIdentity, SessionSummary } from './identity.ts';
 import { type FinishExecution, type Remains, recoverSession } from './recover-session.ts';
 
 /** Calls of one session that may wait for a place. */
@@ -41,32 +49,12 @@ export interface Download {
   readonly cached: boolean;
 }
 
-/** A session as its owner sees it. Times are ISO 8601. */
-export interface SessionSummary {
-  session_id: string;
-  /** A hibernated one has no sandbox until it is used again. */
-  state: 'active' | 'hibernated';
-  created_at: string;
-  last_used_at: string;
-  expires_at: string;
-  /** Executions under way. */
-  running: number;
-  /** Names of its live contexts. */
-  contexts: string[];
-}
-
 export interface JobSummary {
   execution_id: string;
   started_at: string;
   status: BackgroundStatus;
   /** Whether it has yet to end, be it that it waits for its turn. */
   running: boolean;
-}
-
-export interface SessionIdentity {
-  readonly id: string;
-  readonly owner: string;
-  readonly createdAt: Date;
 }
 
 /** What a session needs of those that keep sandboxes and manifests. */

@@ -12,16 +12,18 @@ import type { BackgroundRecords } from './background-records.ts';
 import type { Caller } from './caller.ts';
 import { type CapacityLimits, SessionCapacity } from './capacity.ts';
 import { Hibernation } from './hibernation.ts';
+import type { SessionIdentity, SessionSummary } from './identity.ts';
 import type { Manifest } from './manifests.ts';
 import { checkName, checkNewId, DEFAULT_NAME, mintHandle } from './names.ts';
 import type { FinishExecution, Remains } from './recover-session.ts';
 import { SessionRegistry } from './registry.ts';
 import { ReleasingSessions } from './releasing.ts';
 import { SandboxOwners, type SandboxOwnersOptions } from './sandbox-owners.ts';
-import { Session, type SessionHost, type SessionIdentity, type SessionSummary } from './session.ts';
+import { Session, type SessionHost } from './session.ts';
 import { Snapshots } from './snapshots.ts';
 
-export type { Session, SessionSummary } from './session.ts';
+export type { SessionSummary } from './identity.ts';
+export type { Session } from './session.ts';
 
 const SWEEP_MS = 1000;
 /** An engine that has hundreds to remove at once answers nobody in time. */

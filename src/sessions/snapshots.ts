@@ -1,13 +1,14 @@
-import type { ArchiveIdentity, ArchiveRecord, KeptEntry, SavedEntry } from '../archives/record.ts';
+import type { ArchiveIdentity, ArchiveRecord } from '../archives/record.ts';
 import { BrokenArchive } from '../archives/segments.ts';
 import { ArchiveStore } from '../archives/store.ts';
 import { GloveboxError } from '../errors.ts';
 import type { TarStream } from '../files/session-files.ts';
+import type { KeptEntry, SavedEntry } from '../files/workspace-entry.ts';
 import { type ArchivedEntry, EntryChecker } from '../tar/entry.ts';
 import { spellName } from '../tar/names.ts';
 import { readTar } from '../tar/reader.ts';
 import { writeTar } from '../tar/writer.ts';
-import type { SessionSummary } from './session.ts';
+import type { SessionSummary } from './identity.ts';
 import type { Sessions } from './sessions.ts';
 
 /** Of one owner. */

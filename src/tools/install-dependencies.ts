@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd } from '../execution/request.ts';
+import { patienceFor } from '../execution/request.ts';
 import { Stopwatch, timingsOutput } from '../execution/stopwatch.ts';
-import { patienceFor } from '../scheduling/execution-scheduler.ts';
 import { InstallLog } from '../sessions/installation.ts';
 import type { Session } from '../sessions/sessions.ts';
 import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './common-fields.ts';
