@@ -116,7 +116,9 @@ export function capacityExceeded(message: string, retryAfterS: number, hint = ''
 
 /** `engine_unavailable` for a request that arrives, or waits for its turn, while the server shuts down. */
 export function serverStopping(): GloveboxError {
-  return new GloveboxError('engine_unavailable', 'The server is shutting down.', { hint: 'Try again once the server is back.' });
+  return new GloveboxError('engine_unavailable', 'The server is shutting down.', {
+    hint: 'Try again once the server is back.',
+  });
 }
 
 /**

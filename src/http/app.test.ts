@@ -170,7 +170,10 @@ describe('a server that is ending', () => {
       body,
     });
     expect(answer).toMatchObject({ status: 503, headers: { connection: 'close' } });
-    expect(answer.json().error).toMatchObject({ code: 'engine_unavailable', hint: 'Try again once the server is back.' });
+    expect(answer.json().error).toMatchObject({
+      code: 'engine_unavailable',
+      hint: 'Try again once the server is back.',
+    });
   });
 });
 
