@@ -58,7 +58,6 @@ export const MOST_LINES = 350;
 /** Files whose breaches are still to go; each is taken off here with its cause. */
 export const PENDING = [
   'src/commands/doctor.ts',
-  'src/config/load.ts',
   'src/packages/gateway/lazy-gateway.ts',
   'src/sandbox/runner-connection.ts',
   'src/server.ts',

@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { networkInterfaces } from 'node:os';
-import { type Config, isLoopback, loadConfig } from '../config/load.ts';
+import { type Config, isLoopback } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
 
 const LIMIT_MS = 8000;
 const WILDCARDS = ['0.0.0.0', '::', '[::]'];

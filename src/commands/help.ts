@@ -1,4 +1,4 @@
-import { describeSettings } from '../config/load.ts';
+import { describeSettings } from '../config/describe.ts';
 
 /** What `glovebox --help` prints. */
 export function describeProgram(commands: Readonly<Record<string, { readonly summary: string }>>): string {

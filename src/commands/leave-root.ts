@@ -1,5 +1,5 @@
 import { chownSync, statSync } from 'node:fs';
-import { readPlaces } from '../config/load.ts';
+import { readPlaces } from '../config/host-environment.ts';
 import { listDefaultEndpoints } from '../engines/docker/connect/endpoints.ts';
 import { isOwnContainer } from '../engines/docker/host/container-advice.ts';
 

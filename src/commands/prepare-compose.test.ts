@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { describeSettings } from '../config/load.ts';
+import { describeSettings } from '../config/describe.ts';
 import { addVariables } from './prepare-compose.ts';
 
 const read = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8');

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { describeSettings, loadConfig } from './load.ts';
+import { describeSettings } from './describe.ts';
+import { loadConfig } from './load.ts';
 
 const HOME = { HOME: '/home/someone' };
 

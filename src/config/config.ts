@@ -1,0 +1,128 @@
+import { cpus, homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { GloveboxError } from '../errors.ts';
+import { variableOf } from './describe.ts';
+import { type HostEnvironment, hostEnvironment } from './host-environment.ts';
+import type { Settings } from './settings.ts';
+
+type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : S;
+
+/** One frozen object that the whole program is configured by; names as in the settings, in camelCase. */
+export type Config = Readonly<
+  { [K in keyof Settings as CamelCase<K>]: Exclude<Settings[K], undefined> } & {
+    diskMb: number;
+    maxExecutions: number;
+    maxExecutionsPerOwner: number;
+    maxFreshExecutionsPerOwner: number;
+    apiKeysFile: string;
+    cacheDir: string;
+    stateDir: string;
+    hostEnvironment: HostEnvironment;
+  }
+>;
+
+/** Many executions wait for something, but when all of them compute, each should still get on. */
+const EXECUTIONS_PER_PROCESSOR = 8;
+/** So many owners may have all that one may have, before another waits for a place. */
+const OWNERS_AT_FULL_LOAD = 4;
+
+/**
+ * Checks settings against each other, and adds what is computed from them and from the machine.
+ * `spelled` says how the caller wrote each setting.
+ * @throws GloveboxError `invalid_input` where two settings contradict each other
+ */
+export function completeConfig(parsed: Settings, spelled: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv): Config {
+  checkListening(parsed);
+  checkMemory(parsed, spelled);
+  const timeouts = timeoutsWithin(parsed, spelled);
+  const stateDir = stateDirectory(parsed, env);
+  return Object.freeze({
+    ...camelCased(parsed),
+    diskMb: parsed.disk_mb ?? Math.min(512, Math.floor(parsed.memory_mb / 2)),
+    ...timeouts,
+    ...executionLimits(parsed),
+    stateDir,
+    apiKeysFile: resolve(parsed.api_keys_file ?? join(stateDir, 'keys.json')),
+    cacheDir: cacheDirectory(parsed, env),
+    hostEnvironment: hostEnvironment(env),
+  }) as Config;
+}
+
+/** Whether an address can be reached from this machine only. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+function checkListening({ host, auth }: Settings): void {
+  if (isLoopback(host) || auth !== undefined) return;
+  throw new GloveboxError(
+    'invalid_input',
+    `GLOVEBOX_HOST is ${host}: anyone who reaches that address could run code here.`,
+    {
+      hint: 'Listen on 127.0.0.1, ask for keys with GLOVEBOX_AUTH=keys, or say GLOVEBOX_AUTH=none if the network before it decides who may call.',
+    },
+  );
+}
+
+/** @throws GloveboxError `invalid_input` for limits that not even one sandbox would fit. */
+function checkMemory(parsed: Settings, spelled: ReadonlyMap<string, string>): void {
+  for (const name of ['max_memory_mb', 'max_memory_mb_per_owner'] as const) {
+    const value = parsed[name];
+    if (value === undefined || value >= parsed.memory_mb) continue;
+    throw new GloveboxError(
+      'invalid_input',
+      `${spelled.get(name)} is ${value}, and one sandbox may take ${parsed.memory_mb} MiB.`,
+      { hint: 'Raise it, or lower GLOVEBOX_MEMORY_MB.' },
+    );
+  }
+}
+
+/** The default time limits, lowered to the highest that there may be; those that were set must be within it. */
+function timeoutsWithin(
+  { exec_timeout_s, install_timeout_s, max_timeout_s }: Settings,
+  spelled: ReadonlyMap<string, string>,
+) {
+  for (const [name, value] of Object.entries({ exec_timeout_s, install_timeout_s })) {
+    const written = spelled.get(name);
+    if (!written || value <= max_timeout_s) continue;
+    throw new GloveboxError('invalid_input', `${written} is ${value}, above the highest, ${max_timeout_s}.`, {
+      hint: `Lower it, or raise ${variableOf('max_timeout_s')}.`,
+    });
+  }
+  return {
+    execTimeoutS: Math.min(exec_timeout_s, max_timeout_s),
+    installTimeoutS: Math.min(install_timeout_s, max_timeout_s),
+  };
+}
+
+/** Without keys there is one owner, who may have all places. */
+function executionLimits({ auth, max_executions, max_executions_per_owner }: Settings) {
+  const maxExecutions = max_executions ?? Math.max(1, cpus().length) * EXECUTIONS_PER_PROCESSOR;
+  const share = auth === 'keys' ? Math.ceil(maxExecutions / OWNERS_AT_FULL_LOAD) : maxExecutions;
+  return {
+    maxExecutions,
+    maxExecutionsPerOwner: max_executions_per_owner ?? share,
+    // As many as there are processors; of an engine elsewhere, all places tell how many that may be.
+    maxFreshExecutionsPerOwner: Math.max(2, cpus().length, Math.floor(maxExecutions / EXECUTIONS_PER_PROCESSOR)),
+  };
+}
+
+function stateDirectory(parsed: Settings, env: NodeJS.ProcessEnv): string {
+  if (parsed.state_dir) return resolve(parsed.state_dir);
+  return join(env['XDG_STATE_HOME'] || join(env['HOME'] || homedir(), '.local', 'state'), 'glovebox');
+}
+
+function cacheDirectory(parsed: Settings, env: NodeJS.ProcessEnv): string {
+  if (parsed.cache_dir) return resolve(parsed.cache_dir);
+  return join(env['XDG_CACHE_HOME'] || join(env['HOME'] || homedir(), '.cache'), 'glovebox', 'packages');
+}
+
+function camelCased(parsed: Settings): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(parsed)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), value]),
+  );
+}

@@ -1,0 +1,92 @@
+import { z } from 'zod';
+import { SUBJECTS, settings } from './settings.ts';
+import { aboutOf } from './value-types.ts';
+
+/** What the name of a variable begins with. */
+export const PREFIX = 'GLOVEBOX_';
+
+export interface SettingDescription {
+  /** As in the configuration file. */
+  readonly name: string;
+  readonly variable: string;
+  readonly flag: string;
+  /** Such as `whole number` or `list`. */
+  readonly type: string;
+  /** Such as `1 to 64`, or `auto|never`; empty where any text will do. */
+  readonly allowed: string;
+  /** The literal value; empty where there is none, or the program computes it. */
+  readonly default: string;
+  /** The default in words, where the program computes it. */
+  readonly computedDefault: string;
+  readonly meaning: string;
+  readonly example: string;
+}
+
+export interface SubjectDescription {
+  readonly subject: string;
+  readonly settings: readonly SettingDescription[];
+}
+
+/** Describes all settings, grouped by subject. */
+export function describeSubjects(): SubjectDescription[] {
+  return Object.entries(SUBJECTS).map(([subject, shape]) => ({
+    subject,
+    settings: Object.entries(shape).map(([name, schema]) => describeSetting(name, schema)),
+  }));
+}
+
+/** Describes all settings, in the order of their subjects. */
+export function describeSettings(): SettingDescription[] {
+  return describeSubjects().flatMap((subject) => subject.settings);
+}
+
+/** `GLOVEBOX_EXEC_TIMEOUT_S` for `exec_timeout_s`. */
+export function variableOf(name: string): string {
+  return PREFIX + name.toUpperCase();
+}
+
+/** `--exec-timeout-s` for `exec_timeout_s`. */
+export function flagOf(name: string): string {
+  return `--${name.replaceAll('_', '-')}`;
+}
+
+/** What values a setting may have, such as `1 to 64`; empty where any text will do. */
+export function describeAllowed(name: string): string {
+  return Object.hasOwn(settings.shape, name) ? allowedBy(settings.shape[name as keyof typeof settings.shape]) : '';
+}
+
+function describeSetting(name: string, schema: z.ZodType): SettingDescription {
+  const { meaning, example, byDefault = '' } = aboutOf(schema);
+  const value: unknown = schema.safeParse(undefined).data;
+  return {
+    name,
+    variable: variableOf(name),
+    flag: flagOf(name),
+    type: typeOf(schema),
+    allowed: allowedBy(schema),
+    default: value === undefined ? '' : String(value),
+    computedDefault: byDefault,
+    meaning,
+    example,
+  };
+}
+
+function typeOf(schema: z.ZodType): string {
+  const { type, enum: words } = toJsonSchema(schema);
+  if (words) return 'word';
+  if (type === 'integer') return 'whole number';
+  if (type === 'number') return 'number';
+  // A transform, which JSON Schema has no type for, makes lists.
+  return type === 'string' ? 'text' : 'list';
+}
+
+function allowedBy(schema: z.ZodType): string {
+  const { enum: words, minimum, exclusiveMinimum, maximum } = toJsonSchema(schema);
+  if (words) return words.join('|');
+  if (exclusiveMinimum !== undefined) return `above ${exclusiveMinimum}, to ${maximum}`;
+  return minimum === undefined ? '' : `${minimum} to ${maximum}`;
+}
+
+function toJsonSchema(schema: z.ZodType): z.core.JSONSchema.JSONSchema {
+  return z.toJSONSchema(schema, { unrepresentable: 'any' });
+}

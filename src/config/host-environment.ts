@@ -1,0 +1,48 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** How the host reaches the engine and the registries: standard variables, passed on as they are. */
+export interface HostEnvironment {
+  /** `DOCKER_HOST`, `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`. */
+  docker: { host?: string; tlsVerify: boolean; certPath?: string; context?: string; configDir: string };
+  /** `XDG_RUNTIME_DIR`, where rootless engines put their sockets. */
+  runtimeDir?: string;
+  home: string;
+  /** The first of `SSL_CERT_FILE`, `NODE_EXTRA_CA_CERTS`, `REQUESTS_CA_BUNDLE` that is set. */
+  caFile?: string;
+  /** `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` in either case, as they were set. */
+  proxy: Readonly<Record<string, string>>;
+}
+
+/** What must be known before the settings are: how the engine is reached, and the folders that are named. */
+export function readPlaces(env: NodeJS.ProcessEnv = process.env): {
+  directories: string[];
+  hostEnvironment: HostEnvironment;
+} {
+  const directories = [env['GLOVEBOX_STATE_DIR'], env['GLOVEBOX_CACHE_DIR']].filter((path) => path !== undefined);
+  return { directories, hostEnvironment: hostEnvironment(env) };
+}
+
+/** Reads them; the environment of this process is not changed. */
+export function hostEnvironment(env: NodeJS.ProcessEnv): HostEnvironment {
+  const home = env['HOME'] || homedir();
+  const caFile = env['SSL_CERT_FILE'] || env['NODE_EXTRA_CA_CERTS'] || env['REQUESTS_CA_BUNDLE'];
+  const proxy = Object.fromEntries(
+    Object.entries(env).filter(
+      (entry): entry is [string, string] => /^(https?|no)_proxy$/i.test(entry[0]) && Boolean(entry[1]),
+    ),
+  );
+  return {
+    docker: {
+      tlsVerify: Boolean(env['DOCKER_TLS_VERIFY']),
+      configDir: env['DOCKER_CONFIG'] || join(home, '.docker'),
+      ...(env['DOCKER_HOST'] ? { host: env['DOCKER_HOST'] } : {}),
+      ...(env['DOCKER_CERT_PATH'] ? { certPath: env['DOCKER_CERT_PATH'] } : {}),
+      ...(env['DOCKER_CONTEXT'] ? { context: env['DOCKER_CONTEXT'] } : {}),
+    },
+    home,
+    proxy,
+    ...(env['XDG_RUNTIME_DIR'] ? { runtimeDir: env['XDG_RUNTIME_DIR'] } : {}),
+    ...(caFile ? { caFile } : {}),
+  };
+}

@@ -1,0 +1,32 @@
+import { z } from 'zod';
+import { executions, packages, sandbox, sessions } from './sandbox-settings.ts';
+import { callers, limits, server, storage } from './service-settings.ts';
+
+/**
+ * Every setting, once, grouped by subject. `exec_timeout_s` is `GLOVEBOX_EXEC_TIMEOUT_S` in the environment,
+ * `--exec-timeout-s` as a flag and `exec_timeout_s` in the configuration file.
+ */
+export const SUBJECTS = {
+  Server: server,
+  'Who may call': callers,
+  Sandboxes: sandbox,
+  'Running code': executions,
+  Sessions: sessions,
+  'Limits of owners': limits,
+  Packages: packages,
+  'State on disk': storage,
+} as const;
+
+export const settings = z.strictObject({
+  ...server,
+  ...callers,
+  ...sandbox,
+  ...executions,
+  ...sessions,
+  ...limits,
+  ...packages,
+  ...storage,
+});
+
+/** Checked settings, named as in the configuration file. */
+export type Settings = z.infer<typeof settings>;
