@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { echoTool, startProtocolServer } from '../../test/mcp/protocol-server.ts';
+import { IdempotencyKeys } from './idempotency.ts';
 
 const call = { name: 'echo', arguments: { text: 'hi' } };
 
@@ -85,4 +86,23 @@ describe('a call with an Idempotency-Key', () => {
     expect(await (await post('k', call, { path: '/execute/stream' })).text()).toBe(first);
     expect(runs()).toBe(1);
   });
+});
+
+test('the answers that were given first are forgotten once all together are too large', async () => {
+  const keys = new IdempotencyKeys();
+  let runs = 0;
+  const once = async (key: string) => {
+    const work = async () => {
+      runs += 1;
+      return { status: 200, headers: [], body: new ArrayBuffer(12 * 2 ** 20) };
+    };
+    await keys.once('me', key, 'call', work);
+    return runs;
+  };
+  expect(await once('a')).toBe(1);
+  expect(await once('b')).toBe(2);
+  expect(await once('a')).toBe(2);
+  expect(await once('c')).toBe(3);
+  expect(await once('b')).toBe(3);
+  expect(await once('a')).toBe(4);
 });

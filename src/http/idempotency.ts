@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Context } from 'hono';
+import { LRUCache } from 'lru-cache';
 import { GloveboxError } from '../errors.ts';
 import type { Env, Handler } from './route.ts';
 
@@ -13,8 +14,6 @@ interface Answer {
 interface Entry {
   readonly fingerprint: string;
   readonly answer: Promise<Answer>;
-  readonly expiresAt: number;
-  bytes: number;
 }
 
 const KEEP_MS = 60 * 60 * 1000;
@@ -24,8 +23,12 @@ const LONGEST_KEY = 255;
 
 /** The answers to calls that came with a key (draft-ietf-httpapi-idempotency-key-header-07), each its owner's alone. */
 export class IdempotencyKeys {
-  readonly #entries = new Map<string, Entry>();
-  #bytes = 0;
+  readonly #entries = new LRUCache<string, Entry>({
+    max: MOST_KEYS,
+    maxSize: MOST_BYTES,
+    ttl: KEEP_MS,
+    noUpdateTTL: true,
+  });
 
   /**
    * Does the work once for a key, and gives its answer as often as the same call comes; what fails is done anew.
@@ -33,37 +36,23 @@ export class IdempotencyKeys {
    */
   async once(owner: string, key: string, fingerprint: string, work: () => Promise<Answer>): Promise<Answer> {
     const name = `${owner}\0${key}`;
-    const known = this.#entries.get(name);
-    if (known && known.expiresAt > Date.now()) {
+    const known = this.#entries.peek(name);
+    if (known) {
       if (known.fingerprint !== fingerprint) throw usedOtherwise(key);
       return await known.answer;
     }
-    this.#remove(name);
-    const entry: Entry = { fingerprint, answer: work(), expiresAt: Date.now() + KEEP_MS, bytes: 0 };
-    this.#entries.set(name, entry);
+    const entry: Entry = { fingerprint, answer: work() };
+    this.#entries.set(name, entry, { size: 1 });
     try {
       const answer = await entry.answer;
-      if (answer.status >= 500) this.#remove(name);
-      else this.#count(entry, answer);
+      if (answer.status >= 500) this.#entries.delete(name);
+      // A copy: the cache keeps the size of an entry that it has.
+      else this.#entries.set(name, { ...entry }, { size: Math.max(1, answer.body.byteLength) });
       return answer;
     } catch (error) {
-      this.#remove(name);
+      this.#entries.delete(name);
       throw error;
     }
-  }
-
-  #count(entry: Entry, { body }: Answer): void {
-    entry.bytes = body.byteLength;
-    this.#bytes += entry.bytes;
-    for (const oldest of this.#entries.keys()) {
-      if (this.#bytes <= MOST_BYTES && this.#entries.size <= MOST_KEYS) return;
-      this.#remove(oldest);
-    }
-  }
-
-  #remove(name: string): void {
-    this.#bytes -= this.#entries.get(name)?.bytes ?? 0;
-    this.#entries.delete(name);
   }
 }
 

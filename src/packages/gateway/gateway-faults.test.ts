@@ -54,6 +54,12 @@ test('an index that is too slow is not waited for again by the retries of an ins
   expect(index.count('/simple/demo/')).toBe(1);
 });
 
+test('what an index said last is remembered, however little memory there is for it', async () => {
+  const { index, gateway } = await setUp({ limits: { ...QUICK, pageMemoryBytes: 1 } });
+  for (let i = 0; i < 2; i += 1) expect((await gateway.get('/simple/nothing/')).status).toBe(404);
+  expect(index.count('/simple/nothing/')).toBe(1);
+});
+
 test('an index that is down is stood in for by the page it last gave', async () => {
   const { index, gateway } = await setUp({ limits: { ...QUICK, pageTtlMs: 0, negativeTtlMs: 0 } });
   const before = await gateway.get('/simple/demo/');

@@ -1,4 +1,4 @@
-import { LruMap } from '../../lib/lru-map.ts';
+import { LRUCache } from 'lru-cache';
 import type { GatewayLimits } from '../upstream/limits.ts';
 import type { Problem } from '../upstream/problem.ts';
 
@@ -8,7 +8,7 @@ const MOST = 1000;
 /** What went wrong a moment ago and would again: installers ask several times. */
 export class FailureCache {
   readonly #limits: GatewayLimits;
-  readonly #known = new LruMap<{ problem: Problem; untilMs: number }>(MOST, () => 1);
+  readonly #known = new LRUCache<string, Problem>({ max: MOST });
 
   constructor(limits: GatewayLimits) {
     this.#limits = limits;
@@ -18,12 +18,13 @@ export class FailureCache {
     const { negativeTtlMs, slowTtlMs } = this.#limits;
     const ttlMs = problem.lasting ? negativeTtlMs : slowTtlMs;
     if (!problem.lasting && problem.status !== 504) return;
-    this.#known.set(key, { problem, untilMs: Date.now() + ttlMs });
+    // To the cache, no time means forever.
+    if (ttlMs > 0) this.#known.set(key, problem, { ttl: ttlMs });
   }
 
   /** @throws Problem that was noted for the key. */
   check(key: string): void {
-    const known = this.#known.get(key);
-    if (known && known.untilMs > Date.now()) throw known.problem;
+    const problem = this.#known.get(key);
+    if (problem) throw problem;
   }
 }

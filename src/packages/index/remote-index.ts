@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { LruMap } from '../../lib/lru-map.ts';
 import type { Log } from '../../log.ts';
 import type { DiskCache } from '../cache/disk-cache.ts';
 import type { GatewayTraffic } from '../upstream/gateway-stats.ts';
@@ -47,7 +47,7 @@ export interface RemoteIndexOptions {
 /** One simple index on the web. Pages are held for a short time in memory and on disk, then asked for again by ETag. */
 export class RemoteIndex {
   readonly #options: RemoteIndexOptions;
-  readonly #known: LruMap<KnownPage>;
+  readonly #known: LRUCache<string, KnownPage>;
   readonly #asking = new Map<string, Promise<KnownPage>>();
   readonly #failures: FailureCache;
   readonly #closing = new AbortController();
@@ -55,8 +55,10 @@ export class RemoteIndex {
   constructor(options: RemoteIndexOptions) {
     this.#options = options;
     this.#failures = new FailureCache(options.limits);
-    // Small pages, and none, cost more than their bytes.
-    this.#known = new LruMap(options.limits.pageMemoryBytes, ({ bytes }) => bytes + 1024);
+    const maxSize = options.limits.pageMemoryBytes;
+    // Small pages, and none, cost more than their bytes. The cache refuses what is larger than all of it: such a page
+    // counts as all of it, and is remembered alone.
+    this.#known = new LRUCache({ maxSize, sizeCalculation: ({ bytes }) => Math.min(bytes + 1024, maxSize) });
   }
 
   async close(): Promise<void> {
