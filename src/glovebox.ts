@@ -6,6 +6,7 @@ import type { Engine, EngineInfo } from './sandbox/engine.ts';
 import { Pool } from './sandbox/pool.ts';
 import type { PoolSizeLimits } from './sandbox/pool-size.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
+import { ExecutionMetrics } from './scheduling/execution-metrics.ts';
 import { type ExecutionFigures, ExecutionScheduler } from './scheduling/execution-scheduler.ts';
 import type { FairLimits } from './scheduling/fair-queue.ts';
 import { type MemoryLimits, MemoryQuota } from './scheduling/memory-quota.ts';
@@ -50,7 +51,7 @@ export interface GloveboxHealth {
 
 /** What the server has to do just now, and has done so far. */
 export interface GloveboxFigures extends Pick<GloveboxHealth, 'sessions' | 'pool' | 'executions'> {
-  readonly ended: ExecutionScheduler['ended'];
+  readonly ended: ExecutionMetrics['ended'];
   /** The sum of what sandboxes may take. */
   readonly claimedMb: number;
 }
@@ -58,7 +59,8 @@ export interface GloveboxFigures extends Pick<GloveboxHealth, 'sessions' | 'pool
 /** Sessions over an engine: what both protocols stand on. */
 export class Glovebox implements AsyncDisposable {
   readonly sessions: Sessions;
-  readonly scheduler: ExecutionScheduler;
+  readonly #scheduler: ExecutionScheduler;
+  readonly #metrics = new ExecutionMetrics();
   /** Gets the engine, the image and the pool ready, and brings earlier sessions back. */
   readonly prepare: (waiting?: Waiting) => Promise<{ backend: Backend; pool: Pool }>;
   readonly #options: GloveboxOptions;
@@ -69,7 +71,7 @@ export class Glovebox implements AsyncDisposable {
   constructor(options: GloveboxOptions) {
     const { instance, limits, log, patienceMs } = options;
     this.#options = options;
-    this.scheduler = new ExecutionScheduler(options.executions);
+    this.#scheduler = new ExecutionScheduler(options.executions);
     this.#memory = new MemoryQuota(limits);
     const manifests = new Manifests(instance.directory);
     const archives = new ArchiveSettings(instance.directory, limits, log);
@@ -89,7 +91,8 @@ export class Glovebox implements AsyncDisposable {
       limits,
       manifests,
       archives,
-      scheduler: this.scheduler,
+      scheduler: this.#scheduler,
+      metrics: this.#metrics,
       memory: this.#memory,
       log,
       finishJob: options.finishJob,
@@ -110,18 +113,17 @@ export class Glovebox implements AsyncDisposable {
       throw new GloveboxError('sandbox_lost', 'A new sandbox does not compute.');
     }
     const { image } = backend.profile;
-    return { engine, image, sessions: this.sessions.count, pool: pool.status, executions: this.scheduler.figures };
+    return { engine, image, sessions: this.sessions.count, pool: pool.status, executions: this.#scheduler.figures };
   }
 
   /** What `GET /metrics` says; asks the engine nothing. */
   get figures(): GloveboxFigures {
     const pool = this.#pool?.status ?? { size: this.#options.poolSize.least, ready: 0 };
-    const { sessions, scheduler: load } = this;
     return {
-      sessions: sessions.count,
+      sessions: this.sessions.count,
       pool,
-      executions: load.figures,
-      ended: load.ended,
+      executions: this.#scheduler.figures,
+      ended: this.#metrics.ended,
       claimedMb: this.#memory.claimedMb,
     };
   }

@@ -1,7 +1,7 @@
 import { buffer } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest } from '../execution/request.ts';
-import { outcomeOf } from '../scheduling/execution-scheduler.ts';
+import { outcomeOf } from '../scheduling/execution-metrics.ts';
 import { SessionFiles } from './session-files.ts';
 
 type Say = (text: string | Buffer) => Promise<void>;

@@ -14,7 +14,8 @@ import {
 } from '../execution/request.ts';
 import type { RunningExecution } from '../protocol/greeting.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
-import { type ExecutionScheduler, outcomeOf } from '../scheduling/execution-scheduler.ts';
+import { type ExecutionMetrics, outcomeOf } from '../scheduling/execution-metrics.ts';
+import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
 import { TransferLimiter } from '../scheduling/transfer-limiter.ts';
 import type { EnterOptions } from '../scheduling/wait-for-turn.ts';
@@ -67,7 +68,7 @@ export interface SessionHost {
   /** Waits for a place among the executions of all sessions. */
   enter: ExecutionScheduler['enter'];
   /** Takes note of an execution that has ended. */
-  count: ExecutionScheduler['count'];
+  count: ExecutionMetrics['count'];
   /** Notes what has changed of a session, for the next control plane. */
   record(session: Session): void;
   /** Where the background executions of a session are noted. */

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ArchiveSettings } from '../archives/settings.ts';
 import { createLog } from '../log.ts';
 import type { Pool } from '../sandbox/pool.ts';
+import { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { MemoryQuota } from '../scheduling/memory-quota.ts';
 import { BackgroundRecords } from './background-records.ts';
@@ -58,6 +59,7 @@ function openSessions({
     manifests: new Manifests(join(directory, 'manifests')),
     archives: new ArchiveSettings(directory, limits, log),
     scheduler: new ExecutionScheduler({ places: 10, placesPerOwner: 10, waitingPerOwner: 10 }),
+    metrics: new ExecutionMetrics(),
     prepare: () => ready.then(() => pool),
     recordsOf: ({ owner, id }) => new BackgroundRecords(directory, owner, id),
     finishJob: async () => ({}),

@@ -5,6 +5,7 @@ import type { Waiting } from '../lib/single-flight.ts';
 import type { Log } from '../log.ts';
 import type { Pool } from '../sandbox/pool.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
 import type { BackgroundExecution } from './background-executions.ts';
@@ -44,6 +45,7 @@ export interface SessionsOptions extends SandboxOwnersOptions {
   readonly archives: ArchiveSettings;
   /** The executions of all sessions. */
   readonly scheduler: ExecutionScheduler;
+  readonly metrics: ExecutionMetrics;
   /** Gets the engine ready, once, and answers with the pool of its sandboxes. */
   readonly prepare: (waiting?: Waiting) => Promise<Pool>;
   /** Where the background executions of a session are noted. */
@@ -75,13 +77,13 @@ export class Sessions {
 
   constructor(options: SessionsOptions) {
     this.#options = options;
-    const { limits, memory, scheduler: load, archives, log } = options;
+    const { limits, memory, scheduler, archives, log } = options;
     this.#owners = new SandboxOwners(options);
     this.#hibernation = new Hibernation(archives, this.#releasing, log);
     this.#capacity = new SessionCapacity({
       limits,
       memory,
-      scheduler: load,
+      scheduler,
       hibernation: this.#hibernation,
       releasing: this.#releasing,
       sessions: () => this.#registry.all(),
@@ -279,7 +281,7 @@ export class Sessions {
     claim: (session: Session) => this.#claim(session),
     disown: (sandbox: Sandbox) => this.#owners.leave(sandbox),
     enter: (...call: Parameters<ExecutionScheduler['enter']>) => this.#options.scheduler.enter(...call),
-    count: (...call: Parameters<ExecutionScheduler['count']>) => this.#options.scheduler.count(...call),
+    count: (...call: Parameters<ExecutionMetrics['count']>) => this.#options.metrics.count(...call),
     record: (session: Session): void => void this.#record(session),
     recordsOf: (session: SessionIdentity): BackgroundRecords => this.#options.recordsOf(session),
   };

@@ -1,18 +1,18 @@
 import { expect, test } from 'vitest';
-import { ExecutionScheduler } from '../../scheduling/execution-scheduler.ts';
+import { ExecutionMetrics } from '../../scheduling/execution-metrics.ts';
 import { renderMetrics } from './metrics.ts';
 
 test('metrics tell what runs, how executions ended, and in cumulative buckets how long they took', () => {
-  const load = new ExecutionScheduler({ places: 8, placesPerOwner: 2, waitingPerOwner: 1 });
-  load.count({ code: '1' }, { status: 'ok' }, 4);
-  load.count({ code: '1' }, { status: 'ok' }, 200);
-  load.count({ code: '1' }, { status: 'timeout' }, 4_000_000);
-  load.count({ kind: 'install' }, { status: 'error' }, 2000);
+  const metrics = new ExecutionMetrics();
+  metrics.count({ code: '1' }, { status: 'ok' }, 4);
+  metrics.count({ code: '1' }, { status: 'ok' }, 200);
+  metrics.count({ code: '1' }, { status: 'timeout' }, 4_000_000);
+  metrics.count({ kind: 'install' }, { status: 'error' }, 2000);
   const text = renderMetrics({
     sessions: 3,
     pool: { size: 2, ready: 1 },
-    executions: load.figures,
-    ended: load.ended,
+    executions: { running: 0, waiting: 0, places: 8 },
+    ended: metrics.ended,
     claimedMb: 1,
     eventLoop: { maxS: 0.02, quantilesS: new Map([[0.99, 0.01]]) },
   });
