@@ -30,7 +30,7 @@ sys.exit(subprocess.run(command, cwd='/tmp/source/tests').returncode)
 }
 
 it.each([
-  ['the runner', 'test_runner'],
+  ['the runner', 'test_runner', 'test_own_modules'],
   ['attaching', 'test_attach'],
   ['rich results', 'test_results', 'test_kept_results'],
   ['contexts', 'test_context'],

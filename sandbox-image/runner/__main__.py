@@ -5,19 +5,18 @@ With the name of a door it outlives its control plane, and the next one comes in
 
 import sys
 
-import bytecode
-import linux
-import ordinary
-from door import open_door
+from _glovebox import linux
+from _glovebox.process import bytecode_cache, interpreter_flags
+from _glovebox.wire.handover import open_door
 
 linux.set_dumpable(False)
-bytecode.keep_only_settled()
-ordinary.hide_isolation()
+bytecode_cache.keep_only_settled()
+interpreter_flags.hide_isolation()
 # It may have the text of the command, which stacks would show.
 sys.modules.pop("linecache", None)
 door = open_door(sys.argv[1]) if len(sys.argv) > 1 else None
 
-from runner import Runner  # noqa: E402 - a process that only hands its streams over needs nothing of it
+from _glovebox.runner.runner import Runner  # noqa: E402 - a process that only hands its streams over needs nothing of it
 
 runner = Runner(door)
 # Programs are forked from here: what they would hold of the runner, they could not let go of.

@@ -13,16 +13,16 @@ _PROGRAM = """
 import os, sys
 {before}
 sys.path.insert(0, {runner!r})
-import patches, results
-for name in ("patches", "results", "result_pipe", "defaults", "loading", "paths"):
-    sys.modules.pop(name)
-sys.path[0] = os.getcwd()
-results.open({descriptor}, {limit}, {total})
-patches.install()
+from _glovebox.display import displays, library_patches
+from _glovebox.own_modules import hide_own
+hide_own()
+sys.path.insert(0, os.getcwd())
+displays.open({descriptor}, {limit}, {total})
+library_patches.install()
 try:
-    exec(compile(sys.stdin.read(), "main.py", "exec"), {{"__name__": "__main__", "results": results}})
+    exec(compile(sys.stdin.read(), "main.py", "exec"), {{"__name__": "__main__", "results": displays}})
 finally:
-    results.finish()
+    displays.finish()
 """
 
 

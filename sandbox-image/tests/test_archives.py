@@ -8,10 +8,9 @@ import tempfile
 import unittest
 from typing import Any
 
-import test_files
 from test_files import Process, whole
 
-import archives
+from _glovebox.files import workspace
 
 LIMITS = {"max_entries": 100, "max_bytes": 1_000_000}
 
@@ -30,7 +29,7 @@ class ArchivesTest(unittest.TestCase):
         os.mkdir(self.tmp)
 
     def ask(self, request: dict[str, Any], stdin: bytes) -> tuple[bytes, int | None]:
-        process = Process(lambda: archives.main(request, self.root, self.tmp))
+        process = Process(lambda: workspace.main(request, self.root, self.tmp))
         return process.finish(stdin), process.code
 
     def save(self) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ from typing import Any
 
 from test_runner import RUNNER, Client, Outcome, report_of
 
-import frames
-from tunnels import FIRST_STREAM
+from _glovebox.wire import frames
+from _glovebox.wire.tunnels import FIRST_STREAM
 
 KEEP = {"inline": 0, "limit": 1_000_000, "total": 10_000_000}
 RESULTS = {"limit": 100_000, "total": 400_000}

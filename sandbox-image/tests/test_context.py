@@ -15,7 +15,7 @@ DRIVER = """
 import json, os, sys, time, types
 runner, request, answer = sys.argv[1:]
 published = []
-results = types.ModuleType("results")
+results = types.ModuleType("displays")
 updates = {}
 results.publish = lambda bundle, display_id=None, update=False: (
     updates.update({display_id: bundle}) if update else published.append(bundle)
@@ -25,12 +25,13 @@ results.describe_known = lambda value: (
 )
 results.is_empty_figure = lambda value: False
 results.only = lambda bundle, include, exclude: bundle
-sys.modules["results"] = results
+sys.modules["_glovebox.display.displays"] = results
 sys.modules["__main__"] = types.ModuleType("__main__")
 sys.path[:0] = ["/workspace", runner]
 os.chdir("/workspace")
-from context import Context
-sys.path.remove(runner)
+from _glovebox.context.context import Context
+from _glovebox.own_modules import hide_own
+hide_own()
 context = Context()
 outcomes = []
 for source in json.load(open(request)):

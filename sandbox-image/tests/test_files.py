@@ -17,8 +17,8 @@ from typing import Any
 RUNNER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "runner")
 sys.path.insert(0, RUNNER)
 
-import files  # noqa: E402
-from file_names import spell, unspell  # noqa: E402
+from _glovebox.files import files  # noqa: E402
+from _glovebox.files.file_names import spell, unspell  # noqa: E402
 
 
 class Process:

@@ -13,7 +13,7 @@ from typing import Any
 
 from test_runner import RUNNER, Client, Outcome, report_of
 
-import frames
+from _glovebox.wire import frames
 
 FIND = "import sys; found = {0!r} in sys.modules; import {0}; print(found)"
 """Says whether a module was there before its import."""
@@ -242,7 +242,7 @@ ZYGOTE = """
 import json, os, socket, sys
 sys.path[:0] = [{runner!r}]
 sys.path.append({site!r})
-from zygote import Zygote
+from _glovebox.program.zygote import Zygote
 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 if os.fork() == 0:
     ours.close()

@@ -18,15 +18,14 @@ from typing import Any
 RUNNER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "runner")
 sys.path.insert(0, RUNNER)
 
-import feed  # noqa: E402
-import frames  # noqa: E402
-import linux  # noqa: E402
-import memory_kills  # noqa: E402
-import missing  # noqa: E402
-from execution import Execution  # noqa: E402
-from installed import find_distributions  # noqa: E402
-from module_names import explain  # noqa: E402
-from runner import Runner  # noqa: E402
+from _glovebox import linux  # noqa: E402
+from _glovebox.packages import missing_module  # noqa: E402
+from _glovebox.packages.list_packages import find_distributions  # noqa: E402
+from _glovebox.packages.module_names import explain  # noqa: E402
+from _glovebox.runner import memory_kills, stdin_stream  # noqa: E402
+from _glovebox.runner.executions import Execution  # noqa: E402
+from _glovebox.runner.runner import Runner  # noqa: E402
+from _glovebox.wire import frames  # noqa: E402
 
 
 @dataclass
@@ -144,7 +143,7 @@ class RunnerTest(unittest.TestCase):
             "def f(): pass\n"
             "print(__name__, sys.argv == [__file__], os.getcwd(), sys.path[0], __spec__)\n"
             "print(inspect.getsource(f), end='')\n"
-            "print(sys.stdin.read() == '', 'runner' in sys.modules, 'frames' in sys.modules)\n"
+            "print(sys.stdin.read() == '', '_glovebox' in sys.modules, '_glovebox.wire.frames' in sys.modules)\n"
         )
         self.assertEqual(outcome.stderr, b"")
         self.assertEqual(
@@ -562,18 +561,18 @@ class StreamsTest(unittest.TestCase):
 
     def test_input_that_comes_before_its_program_is_there_waits_for_it(self) -> None:
         outcome = self.client.start(
-            "import sys; print(len(sys.stdin.buffer.read()))", stdin_stream=True, stdin_granted=feed.CREDIT
+            "import sys; print(len(sys.stdin.buffer.read()))", stdin_stream=True, stdin_granted=stdin_stream.CREDIT
         )
         self.client.tell(frames.DATA, outcome, b"x" * 200_000)
         self.client.tell(frames.DATA, outcome, b"x" * 100_000)
         self.client.tell(frames.FIN, outcome)
         self.assertTrue(outcome.ended.wait(10))
         self.assertEqual(outcome.stdout, b"300000\n")
-        self.assertLess(outcome.credit, feed.CREDIT)
+        self.assertLess(outcome.credit, stdin_stream.CREDIT)
 
     def test_what_is_to_run_in_a_restored_session_waits_for_its_files(self) -> None:
         restore = {"op": "restore", "path": ""}
-        granted = {"stdin_stream": True, "stdin_granted": feed.CREDIT}
+        granted = {"stdin_stream": True, "stdin_granted": stdin_stream.CREDIT}
         outcome = self.client.start("", kind="archive", file=restore, **granted)
         self.addCleanup(os.unlink, "/workspace/restored")
         after = self.client.start("import os; print(os.path.getsize('restored'))")
@@ -595,7 +594,7 @@ class StreamsTest(unittest.TestCase):
         self.client.tell(frames.DATA, outcome, b"x" * 300_000)
         self.assertTrue(outcome.ended.wait(10))
         self.assertEqual(report_of(outcome)["exit_code"], 0)
-        self.assertEqual(outcome.credit, feed.CREDIT + 300_000)
+        self.assertEqual(outcome.credit, stdin_stream.CREDIT + 300_000)
 
     def test_output_beyond_the_inline_limit_is_kept_in_a_file_up_to_its_limit(self) -> None:
         keep = {"id": "exe_1", "inline": 1000, "limit": 50_000, "total": 120_000}
@@ -732,9 +731,9 @@ if __name__ == "__main__":
 class ModuleNamesTest(unittest.TestCase):
     def test_a_slip_of_the_pen_is_one_letter_or_two_in_the_wrong_order(self) -> None:
         for slip in ("pandsa", "panda", "pandass", "pamdas"):
-            self.assertTrue(missing._nearly(slip, "pandas"), slip)
+            self.assertTrue(missing_module._nearly(slip, "pandas"), slip)
         for other in ("pandas", "pan", "polars", "geopandas", "adnpas"):
-            self.assertFalse(missing._nearly(other, "pandas"), other)
+            self.assertFalse(missing_module._nearly(other, "pandas"), other)
 
     def test_a_version_asks_for_the_project_of_that_name(self) -> None:
         self.assertIsNotNone(explain("docx", "docx>0.1"))

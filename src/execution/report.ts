@@ -26,7 +26,7 @@ const reportSchema = z.union([
         traceback: text,
         /** The limit of the sandbox that stands behind it. */
         denied: z.string().max(64).optional(),
-        /** What kind of advice helps: "notebook" for a script in the syntax of notebooks, and others of `failure.py`. */
+        /** What kind of advice helps: "notebook" for a script in the syntax of notebooks, and others of `error_hints.py`. */
         hint: z.string().max(64).optional(),
         /** The module that an import has not found, and the package that brings it. */
         missing: z.object({ module: text, package: text, known: z.boolean() }).optional(),

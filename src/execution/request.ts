@@ -24,7 +24,7 @@ export interface ExecutionRequest {
   readonly keep?: KeepPolicy;
   /** It outlives this control plane, for so long in all; `keep` names it to the next one. */
   readonly background?: { readonly timeout_s: number };
-  /** For `files` an operation of files.py, for `archive` one of archives.py. */
+  /** For `files` an operation of files/files.py, for `archive` one of files/workspace.py. */
   readonly file?: Readonly<Record<string, unknown>>;
   /** For `install`. */
   readonly packages?: readonly { readonly name: string; readonly requirement: string }[];

@@ -5,7 +5,7 @@ import { garbled } from './file-operation.ts';
 
 /**
  * Many files as one stream between here and a sandbox: for each entry a line of JSON, then the bytes of a file.
- * The sandbox's half is sandbox-image/runner/bundles.py; the two change together.
+ * The sandbox's half is sandbox-image/runner/_glovebox/files/bundles.py; the two change together.
  */
 const LONGEST_LINE = 64 * 1024;
 

@@ -38,7 +38,7 @@ const CODES: Readonly<Record<string, { code: ErrorCode; hint?: string; restHint?
 
 const refusalSchema = z.object({ error: z.object({ code: z.string().max(64), message: z.string().max(20_000) }) });
 
-/** An operation of sandbox-image/runner/files.py, or archives.py, with what it is to be done to. */
+/** An operation of sandbox-image/runner/_glovebox/files/files.py, or workspace.py, with what it is to be done to. */
 export interface FileRequest extends Readonly<Record<string, unknown>> {
   readonly op: 'stat' | 'list' | 'read' | 'write' | 'delete' | 'pack' | 'unpack' | 'save' | 'restore';
   readonly path: string;

@@ -8,7 +8,7 @@ import { type KeptEntry, type SavedEntry, sentLineSchema } from './workspace-ent
 
 /**
  * All that a session keeps, in its workspace and in `/tmp`, as one stream between here and its sandbox, run there as the session's user.
- * The sandbox's half is sandbox-image/runner/archives.py; the two change together.
+ * The sandbox's half is sandbox-image/runner/_glovebox/files/workspace.py; the two change together.
  */
 const LONGEST_LINE = 64 * 1024;
 const MAX_ENTRIES = 200_000;

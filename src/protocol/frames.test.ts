@@ -20,7 +20,10 @@ function join(frames: ReturnType<typeof decodeAll>): ReturnType<typeof decodeAll
 
 describe('the two halves of the channel', () => {
   it('speak the same version of the protocol', () => {
-    const runner = readFileSync(new URL('../../sandbox-image/runner/frames.py', import.meta.url), 'utf8');
+    const runner = readFileSync(
+      new URL('../../sandbox-image/runner/_glovebox/wire/frames.py', import.meta.url),
+      'utf8',
+    );
     expect(/^PROTOCOL_VERSION = (\d+)$/m.exec(runner)?.[1]).toBe(String(PROTOCOL_VERSION));
   });
 });

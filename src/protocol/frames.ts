@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream';
 
 /**
  * The channel's frames: a header of length (4 bytes), type (1) and stream id (4), big-endian, then the payload.
- * The runner's half is sandbox-image/runner/frames.py; the two change together.
+ * The runner's half is sandbox-image/runner/_glovebox/wire/frames.py; the two change together.
  */
 
 /**

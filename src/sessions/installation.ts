@@ -27,7 +27,7 @@ const packageSchema = z.object({
   /** The limit of the sandbox that stands behind it; the installer of an older image says none. */
   denied: text.nullish(),
 });
-/** A line of the installer in the sandbox (sandbox-image/runner/installer.py), which is hostile like all of it. */
+/** A line of the installer in the sandbox (its `packages/installer.py`), which is hostile like all of it. */
 const message = z.union([
   z.object({ phase: z.enum(['resolving', 'installing']), count: z.number().int().optional() }),
   z.object({ log: text }),

@@ -1,7 +1,7 @@
 /**
  * Names of files are bytes. In here they are text as Python has it, where each byte that is no UTF-8 is a lone surrogate
  * of its own (PEP 383); callers see and send such a byte as `\xff`, which every JSON reader and any model can handle.
- * The sandbox's half is sandbox-image/runner/file_names.py; the two change together.
+ * The sandbox's half is sandbox-image/runner/_glovebox/files/file_names.py; the two change together.
  */
 
 /** One character of UTF-8, or else one byte. */

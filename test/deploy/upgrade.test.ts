@@ -10,7 +10,7 @@ import { freePort } from '../support/free-port.ts';
 import { openSession, runPython, userOf } from '../support/rest-client.ts';
 import { containerOfUser, containersOf, engine, newStateDir, startServer } from '../support/server.ts';
 
-const FRAMES = new URL('../../sandbox-image/runner/frames.py', import.meta.url);
+const FRAMES = new URL('../../sandbox-image/runner/_glovebox/wire/frames.py', import.meta.url);
 const ENV = { GLOVEBOX_POOL_SIZE: '0', GLOVEBOX_CHECKPOINT_AFTER_S: '1' };
 const made: string[] = [];
 
@@ -23,7 +23,7 @@ async function otherImage(name: string, frames: string): Promise<string> {
     const archive = pack();
     archive.entry({ name: 'frames.py', mode: 0o644 }, frames);
     archive.finalize();
-    await container.putArchive(Readable.from(archive), { path: '/opt/glovebox/runner' });
+    await container.putArchive(Readable.from(archive), { path: '/opt/glovebox/runner/_glovebox/wire' });
     const reference = `glovebox-test/${name}:${container.id.slice(0, 12)}`;
     const [repo, tag] = reference.split(':');
     await container.commit({ repo, tag });

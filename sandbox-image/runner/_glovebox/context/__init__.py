@@ -1,0 +1,1 @@
+"""The interpreter that stays between calls."""

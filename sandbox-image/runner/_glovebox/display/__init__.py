@@ -1,0 +1,1 @@
+"""Rich results: what the code displays, and what libraries display by themselves."""

@@ -1,0 +1,135 @@
+"""How bytes of files travel between this process and the control plane.
+
+The answer is a line of JSON, `{"ok": true, …}` or `{"error": {code, message}}`, then bytes if there are any.
+What is sent comes on stdin in chunks: their length in four bytes, big-endian, then that many bytes. A chunk of length 0
+says that all has come; an input that just ends was cut off, and nothing is made of it.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from _glovebox.files.file_tree import Refused, refusal_of
+
+LONGEST_LINE = 64 * 1024
+CHUNK = 64 * 1024
+_ZEROS = memoryview(bytes(CHUNK))
+
+
+class Input:
+    """What the control plane sends, through one buffer: what is new for each chunk costs more than reading it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._buffer = bytearray(CHUNK)
+        self._at = self._end = 0
+        """Where in it what was read and not taken lies."""
+        self._left = 0
+        """Bytes of the chunk under way that were not taken."""
+        self._ended = False
+
+    def pieces(self) -> Iterator[memoryview]:
+        """All that comes; each is there until the next is asked for."""
+        while self._more():
+            yield self._take(CHUNK)
+
+    def line(self) -> bytes | None:
+        """The next line; None when everything has come."""
+        line = b""
+        while self._more():
+            last = min(self._end, self._at + self._left)
+            found = self._buffer.find(b"\n", self._at, last)
+            line += self._take((last if found < 0 else found + 1) - self._at)
+            if found >= 0:
+                return line[:-1]
+            if len(line) > LONGEST_LINE:
+                raise Refused("invalid_input", "An entry is described at too great length.")
+        if line:
+            raise Refused("invalid_input", "The stream of entries ends in the midst of one.")
+        return None
+
+    def copy_to(self, incoming: Any, size: int) -> None:
+        """Gives `incoming.write` the next bytes as they come."""
+        while size > 0:
+            if not self._more():
+                raise Refused("invalid_input", "The stream of entries ends in the midst of one.")
+            piece = self._take(size)
+            size -= len(piece)
+            incoming.write(piece)
+
+    def _more(self) -> bool:
+        """Has something of a chunk at hand; False when everything has come."""
+        while self._left == 0 and not self._ended:
+            self._left = int.from_bytes(self._exactly(4), "big")
+            self._ended = self._left == 0
+        if self._left > 0:
+            self._fill()
+        return self._left > 0
+
+    def _take(self, most: int) -> memoryview:
+        size = min(most, self._left, self._end - self._at)
+        piece = memoryview(self._buffer)[self._at : self._at + size]
+        self._at += size
+        self._left -= size
+        return piece
+
+    def _exactly(self, length: int) -> bytes:
+        data = b""
+        while len(data) < length:
+            self._fill()
+            end = min(self._end, self._at + length - len(data))
+            data += self._buffer[self._at : end]
+            self._at = end
+        return data
+
+    def _fill(self) -> None:
+        if self._at < self._end:
+            return
+        self._at, self._end = 0, os.readv(self._descriptor, [self._buffer])
+        if self._end == 0:
+            # Cut off. Whoever sent it is gone, and so is what came of it, with this process.
+            sys.exit(1)
+
+
+def send(data: bytes) -> None:
+    remaining = memoryview(data)
+    while remaining:
+        remaining = remaining[os.write(1, remaining) :]
+
+
+def write_sparse(descriptor: int, data: memoryview) -> None:
+    """Writes, and leaves holes where there is nothing but zeros."""
+    for at in range(0, len(data), CHUNK):
+        remaining = data[at : at + CHUNK]
+        if remaining == _ZEROS[: len(remaining)]:
+            os.lseek(descriptor, len(remaining), os.SEEK_CUR)
+            continue
+        while remaining:
+            remaining = remaining[os.write(descriptor, remaining) :]
+
+
+class Refusing:
+    """Answers with what went wrong within it, if something did, and ends with code 1."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, BrokenPipeError):
+            # Nobody reads the answer any more.
+            sys.exit(1)
+        if isinstance(error, OSError):
+            error = refusal_of(error, self._path)
+        if isinstance(error, Refused):
+            answer({"error": {"code": error.code, "message": error.message}})
+            sys.exit(1)
+
+
+def answer(value: dict[str, Any]) -> None:
+    # ASCII only: a name that is no UTF-8 has escapes for the bytes that are none.
+    send(json.dumps(value, separators=(",", ":")).encode() + b"\n")

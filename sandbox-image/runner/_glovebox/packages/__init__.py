@@ -1,0 +1,1 @@
+"""The packages of the image and of the session."""

@@ -1,0 +1,1 @@
+"""What every process of the code has: streams, packages, stacks, errors, and the way it ends."""

@@ -1,0 +1,307 @@
+"""The process that runs one execution's code, as `python script.py` would."""
+
+import _thread
+import builtins
+import json
+import os
+import signal
+import sys
+import time
+import types
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+from _glovebox import linux
+from _glovebox.display import displays, import_hooks, library_patches
+from _glovebox.files import changed_files, files, workspace
+from _glovebox.own_modules import hide_own, import_own
+from _glovebox.packages import list_packages
+from _glovebox.paths import USER_BASE, USER_SITE, WORKSPACE
+from _glovebox.process import multiprocessing_patches, reseeding, session_packages, thread_stacks
+from _glovebox.process.exit import end_process, exit_code
+from _glovebox.process.hidden_frames import unseen
+from _glovebox.process.imported_modules import Imported
+from _glovebox.process.streams import open_stream
+from _glovebox.program.script import run_script
+from _glovebox.program.script_file import write_script
+from _glovebox.runner.executions import read_request
+
+OWN_DESCRIPTORS = 8
+"""Kept from the code, so that it can be told of an error even when it has used up all others."""
+
+
+class Pipes(NamedTuple):
+    """The program's ends of its pipes."""
+
+    request: int
+    stdout: int
+    stderr: int
+    display: int
+
+
+class Program:
+    """A process that waits for a request and runs it; for a context, for the next one too.
+
+    Returned up the stack of the runner that it was forked from, so that the code runs near its bottom.
+    """
+
+    def __init__(self, request: int, display: int, report: int, post_mortem: int) -> None:
+        self._request = request
+        self._display = display
+        self._report = report
+        self._post_mortem = post_mortem
+
+    @classmethod
+    def prepare(cls, pipes: Pipes, report: int, post_mortem: int) -> "Program":
+        """Turns a fork of the runner into a process of its own, as far as that goes without a request."""
+        os.setsid()
+        # The highest descriptors, out of the way of programs that count on low ones.
+        own = (report, pipes.request, pipes.display, post_mortem)
+        highest = os.sysconf("SC_OPEN_MAX") - 1
+        kept = [os.dup2(descriptor, highest - at, inheritable=False) for at, descriptor in enumerate(own)]
+        null = os.open("/dev/null", os.O_RDONLY)
+        for target, source in enumerate((null, pipes.stdout, pipes.stderr)):
+            os.dup2(source, target)
+        os.closerange(3, kept[-1])
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        thread_stacks.prepare(kept[3])
+        os.environ.clear()
+        os.environ.update(environment())
+        _enter_workspace()
+        if not _streams_are_open:
+            open_standard_streams()
+        _become_main()
+        reseeding.renew()
+        _warm_up()
+        return cls(request=kept[1], display=kept[2], report=kept[0], post_mortem=kept[3])
+
+    @classmethod
+    @unseen
+    def go_on(cls, request: dict[str, Any], told: dict[str, Any], display: int, report: int, post_mortem: int) -> int:
+        """Runs the code in an interpreter that has taken the place of a forked process; the exit code."""
+        thread_stacks.prepare(post_mortem)
+        tell(report, {"start": {**told, "main_thread": _thread.get_ident()}})
+        given = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+        path = list(sys.path)
+        _become_main()
+        if not sys.flags.no_user_site and USER_SITE not in path:
+            session_packages.put_first()
+        rest = [entry for entry in sys.path[1:] if entry not in given]
+        sys.path[:] = [*([] if sys.flags.safe_path else [WORKSPACE]), *given, *rest]
+        return cls(-1, display, report, post_mortem)._run(request, told["script"])
+
+    @unseen
+    def run(self) -> NoReturn:
+        """Waits for the request, runs it, and ends the process as the interpreter would end it."""
+        request = read_request(self._request)
+        if request is None:
+            # Never needed: the runner is gone, or its supervisor.
+            os._exit(0)
+        # Not before the request is here: whatever runs beside could read or change what is to run next.
+        linux.set_dumpable(True)
+        linux.prefer_for_oom_kill()
+        session_packages.put_first()
+        if request.get("context"):
+            import_own("context.context_process").serve(request, self._request, self._display, self._report)
+            os._exit(0)
+        if request.get("stdin_stream"):
+            os.dup2(self._request, 0)
+        os.close(self._request)
+        script = write_script(request.get("code", ""))
+        told = prepare_run(request, self._report, script=script)
+        if request.get("new_interpreter"):
+            self._start_interpreter(request, told)
+        end_process(self._run(request, script))
+
+    def _start_interpreter(self, request: dict[str, Any], told: dict[str, Any]) -> NoReturn:
+        try:
+            descriptors = (self._display, self._report, self._post_mortem)
+            import_own("program.interpreter").start(request, told, descriptors, thread_stacks.SIGNAL)
+        except OSError as error:
+            show_error(error, self._report)
+            os._exit(1)
+
+    @unseen
+    def _run(self, request: dict[str, Any], script: str) -> int:
+        """Runs the request's code as this script; the exit code."""
+        main = sys.modules["__main__"]
+        main.__file__ = script
+        sys.argv = [script]
+        sys.orig_argv = [sys.executable, script]
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        linux.spare_descriptors(OWN_DESCRIPTORS)
+        imported = Imported()
+        code = self._execute(request, script)
+        tell_imported(self._report, imported)
+        return code
+
+    @unseen
+    def _execute(self, request: dict[str, Any], script: str) -> int:
+        """Runs the code, or one of the programs that come with the runner; the exit code."""
+        try:
+            match request.get("kind"):
+                case "packages":
+                    list_packages.main()
+                case "install":
+                    import_own("packages.installer").main(request)
+                case "files":
+                    files.main(request["file"])
+                case "archive":
+                    workspace.main(request["file"])
+                case _:
+                    self._run_code(request, script)
+        except SystemExit as leave:
+            return exit_code(leave)
+        except KeyboardInterrupt as interrupt:
+            # Where one of the runner's own programs was is of no use to anybody.
+            if "kind" not in request:
+                show_error(interrupt, self._report)
+            return 130
+        except BaseException as error:
+            show_error(error, self._report)
+            return 1
+        return 0
+
+    @unseen
+    def _run_code(self, request: dict[str, Any], script: str) -> None:
+        source: str = request.get("code", "")
+        if multiprocessing_patches.needs_no_guard(source):
+            known = multiprocessing_patches.make_known(lambda: [source], instead=True)
+            import_hooks.patch_on_import(
+                {"multiprocessing.context": multiprocessing_patches.prefer_fork, "multiprocessing.spawn": known}
+            )
+        budget = request.get("results")
+        if budget is None:
+            exec(compile(source, script, "exec", dont_inherit=True), sys.modules["__main__"].__dict__)
+            return
+        displays.open(self._display, **budget)
+        library_patches.install()
+        try:
+            run_script(source, script, displays.show)
+        finally:
+            displays.finish()
+
+
+def prepare_run(request: dict[str, Any], report: int, script: str | None = None) -> dict[str, Any]:
+    """What each run needs before its code; tells the supervisor that it starts, and returns what that has been told."""
+    variables = request.get("env", {})
+    os.environ.update(variables)
+    if "TZ" in variables:
+        time.tzset()
+    if "stdin" in request:
+        _give_stdin(request["stdin"])
+    start = {
+        "oom_kills": linux.oom_kills(),
+        "started_ns": changed_files.start_stamp(request["settled_ns"]),
+        "main_thread": _thread.get_ident(),
+        **({"script": script} if script else {}),
+    }
+    tell(report, {"start": start})
+    return start
+
+
+def tell(report: int, said: dict[str, Any]) -> None:
+    """One line to the supervisor."""
+    remaining = memoryview(json.dumps(said).encode() + b"\n")
+    while remaining:
+        remaining = remaining[os.write(report, remaining) :]
+
+
+def tell_imported(report: int, imported: Imported) -> None:
+    """Tells the supervisor what later programs may want to find loaded."""
+    if names := imported.take():
+        tell(report, {"imported": names})
+
+
+def _give_stdin(text: str) -> None:
+    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    remaining = memoryview(text.encode())
+    while remaining:
+        remaining = remaining[os.write(descriptor, remaining) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.dup2(descriptor, 0)
+    os.close(descriptor)
+
+
+def environment() -> dict[str, str]:
+    uid = os.getuid()
+    return {
+        **INHERITED,
+        "HOME": WORKSPACE,
+        "USER": f"u{uid}",
+        "LOGNAME": f"u{uid}",
+        "PWD": WORKSPACE,
+        # Commands of what install_dependencies installs, and of what pip does.
+        "PATH": f"{USER_SITE}/bin:{USER_BASE}/bin:{INHERITED.get('PATH', os.defpath)}",
+        # A Python that the code starts shows its output as it comes, like the code itself.
+        "PYTHONUNBUFFERED": "1",
+        # It would take byte code for that of a module that was rewritten within a second.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+INHERITED = {name: value for name, value in os.environ.items() if name not in ("HOME", "HOSTNAME", "PWD")}
+
+
+_streams_are_open = False
+"""A preloaded module may hold the streams that were there when it was imported: they stay."""
+
+
+def open_standard_streams() -> None:
+    """Text over the new descriptors 0, 1 and 2, with a terminal's buffering."""
+    global _streams_are_open
+    _streams_are_open = True
+    for name in ("stdin", "stdout", "stderr"):
+        stream = open_stream(name)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _enter_workspace() -> None:
+    """Even if an earlier execution has closed it to itself: it is this user's."""
+    try:
+        os.chdir(WORKSPACE)
+    except PermissionError:
+        os.chmod(WORKSPACE, 0o700)
+        os.chdir(WORKSPACE)
+
+
+def _become_main() -> None:
+    """A fresh `__main__`, and nothing of the runner on the search path or among the modules."""
+    module = types.ModuleType("__main__")
+    module.__dict__["__builtins__"] = builtins
+    sys.modules["__main__"] = module
+    if "__mp_main__" in sys.modules:
+        # By this name workers send back instances of the script's classes.
+        sys.modules["__mp_main__"] = module
+    hide_own()
+    sys.path.insert(0, WORKSPACE)
+
+
+def _warm_up() -> None:
+    """Does in vain what each request needs: the memory that this process comes to own is its own by then."""
+    json.loads(json.dumps({"code": "print(1)", "settled_ns": 0}))
+    with open(os.devnull, "w", encoding="utf-8") as sink:
+        exec(compile(b"print(1, file=sink)\n", "", "exec", dont_inherit=True), {"sink": sink})
+    linux.oom_kills()
+    changed_files.start_stamp(0)
+
+
+def show_error(error: BaseException, report: int) -> None:
+    """Shows an uncaught exception as the interpreter would, and reports it."""
+    try:
+        import_own("process.own_frames").drop_own_frames(error)
+    except Exception:  # noqa: BLE001 - out of memory, or of descriptors: then with the runner's own
+        pass
+    hook: Callable[..., Any] = sys.excepthook
+    hook(type(error), error, error.__traceback__)
+    report_error(error, report)
+
+
+def report_error(error: BaseException, report: int) -> None:
+    linux.spare_descriptors(0)
+    try:
+        import_own("process.error_report").report(error, lambda body: tell(report, {"error": body}))
+    except Exception:  # noqa: BLE001 - the report is a courtesy; the code's own stderr already has the traceback
+        pass

@@ -1,0 +1,152 @@
+"""The process forked ahead for the next request, so that it need not wait for two forks."""
+
+import os
+import select
+import socket
+import time
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from _glovebox.program.program import Pipes, Program
+from _glovebox.runner.executions import Execution
+from _glovebox.supervisor.supervisor import supervise
+from _glovebox.wire import frames
+
+if TYPE_CHECKING:
+    from _glovebox.runner.runner import Runner
+
+
+RESERVE_AFTER_S = 0.25
+"""So long a runner is idle before it forks the second one: a first request that comes at once has the processors."""
+NEXT_AFTER_S = 0.02
+"""So long the second request, which may be the call that woke a session, has the processors before the next fork."""
+
+
+class Spares:
+    """One at any time; and two before the first request, because the files of a session that was at rest come first,
+    and the call that woke it right after them."""
+
+    def __init__(self, runner: "Runner") -> None:
+        self._runner = runner
+        self.ready: Execution | None = None
+        self.reserve: Execution | None = None
+        self._reserve_due: float | None = time.monotonic() + RESERVE_AFTER_S
+        self._next_due = 0.0
+        self._taken = 0
+
+    def prepare(self, request: dict[str, Any] | None) -> Program | None:
+        """Has one ready, if it can be had, that fits the request if there is one; returns as `_fork` does."""
+        origin = self._origin_for(request)
+        if self.ready is None:
+            self.ready, self.reserve = self.reserve, None
+        if self.ready and self.ready.origin != origin:
+            for spare in (self.ready, self.reserve):
+                if spare:
+                    self._runner.command(spare, frames.KILL)
+            self.ready = self.reserve = None
+        if self._runner.preload.forking:
+            return None
+        if self.ready is None:
+            return self._fork(origin) if request is not None or self._next_due_in_s() <= 0 else None
+        if self._reserve_due is not None and self._reserve_due <= time.monotonic():
+            self._reserve_due = None
+            return self._fork(origin)
+        return None
+
+    def take(self) -> Execution | None:
+        """The one that is ready, for a request."""
+        spare, self.ready = self.ready, None
+        self._reserve_due = None
+        self._taken += 1
+        if self._taken == 2:
+            self._next_due = time.monotonic() + NEXT_AFTER_S
+        return spare
+
+    def forget(self, spare: Execution) -> None:
+        """One that has ended; or something else, which is none of them."""
+        if spare is self.ready:
+            self.ready = None
+        if spare is self.reserve:
+            self.reserve = None
+
+    def patience_s(self) -> float | None:
+        """How long there is nothing to prepare, if nothing happens; None is without end."""
+        if self.ready is None and (wait_s := self._next_due_in_s()):
+            return wait_s
+        return None if self._reserve_due is None else max(0.001, self._reserve_due - time.monotonic())
+
+    def _next_due_in_s(self) -> float:
+        """0 as soon as nothing runs."""
+        return max(0.0, self._next_due - time.monotonic()) if self._runner.executions else 0.0
+
+    def _origin_for(self, request: dict[str, Any] | None) -> int:
+        """What the next process is to be forked with."""
+        runner = self._runner
+        return runner.preload.origin_for(None if request and request.get("context") in runner.contexts else request)
+
+    def _fork(self, origin: int) -> Program | None:
+        """Forks a supervisor, which forks a program; returns only in the process of the program, or not at all.
+
+        Without memory or processes for that there is no spare afterwards; with loaded modules it comes a little later.
+        """
+        descriptors: list[int] = []
+        try:
+            for _ in range(4):
+                descriptors.extend(os.pipe())
+            ours, theirs = socket.socketpair()
+        except OSError:
+            close_all(descriptors)
+            return None
+        request_out, request_in, stdout_out, stdout_in, stderr_out, stderr_in, display_out, display_in = descriptors
+        outputs = {stdout_out: frames.STDOUT, stderr_out: frames.STDERR, display_out: frames.DISPLAY}
+        pipes = Pipes(request_out, stdout_in, stderr_in, display_in)
+        spare = Execution(0, ours, request_in, outputs)
+        if not (origin and self._runner.preload.fork(theirs, pipes, spare, self._take)):
+            try:
+                spare.pid = os.fork()
+            except OSError:
+                close_all(descriptors)
+                return None
+            if spare.pid == 0:
+                # Held here too, they would hide the runner's end from the supervisor, and the end of the request.
+                ours.close()
+                close_all((request_in, *outputs))
+                return self.become_supervisor(theirs, pipes)
+            self._take(spare)
+        theirs.close()
+        close_all(pipes)
+        return None
+
+    def _take(self, spare: Execution) -> None:
+        if self.ready is None:
+            self.ready = spare
+        else:
+            self.reserve = spare
+        self._runner.watch(spare.control.fileno(), select.EPOLLIN, partial(self._runner.on_supervisor, spare))
+
+    def become_supervisor(self, control: socket.socket, pipes: Pipes) -> Program | None:
+        """In the forked process."""
+        try:
+            self._runner.let_go((control.fileno(), *pipes))
+            return supervise(control, pipes)
+        except BaseException as error:  # noqa: BLE001 - nothing may unwind into the runner's own code
+            os.write(2, f"supervisor: {error!r}\n".encode())
+            os._exit(70)
+
+    def become_zygote(self, control: socket.socket, order: dict[str, Any]) -> Program | None:
+        """In the forked process; returns only in that of a program, which this one has forked."""
+        try:
+            self._runner.let_go((control.fileno(),))
+            # Here, so that a runner without one need not have its memory.
+            from _glovebox.program.zygote import Zygote
+
+            return Zygote(control, self.become_supervisor).serve(order)
+        except BaseException as error:  # noqa: BLE001 - as above
+            os.write(2, f"zygote: {error!r}\n".encode())
+            os._exit(70)
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,0 +1,65 @@
+"""The modules that programs are to find loaded, and those that cannot be had."""
+
+from collections.abc import Callable
+from typing import Any
+
+from _glovebox.process.imported_modules import is_name
+from _glovebox.wire import frames
+
+MAX_NAMES = 3000
+MAX_NOTES = 16
+"""The control plane takes a few more."""
+
+
+class Wanted:
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._send = send
+        self.adaptive = False
+        """Whether what executions import is wanted."""
+        self.had: set[str] = set()
+        self.missing: list[str] = []
+        """What is neither had nor refused, in the order in which it was imported."""
+        self._names: list[str] = []
+        self._refused: set[str] = set()
+        self._notes = 0
+
+    def configure(self, setting: Any) -> None:
+        """`adaptive`, `none`, or names of modules."""
+        self.adaptive = setting == "adaptive"
+        self._names = [name for name in setting if is_name(name)] if isinstance(setting, list) else []
+        self._find_missing()
+
+    def add(self, names: Any) -> None:
+        """What a program says that it has imported: anything, if it is hostile."""
+        if self.adaptive and isinstance(names, list):
+            known = {*self._names}
+            self._names += [name for name in names if is_name(name) and name not in known]
+            del self._names[MAX_NAMES:]
+            self._find_missing()
+
+    def forget(self) -> None:
+        self._names = []
+        self._find_missing()
+
+    def have(self, names: set[str]) -> None:
+        self.had = names
+        self._find_missing()
+
+    def refuse(self, names: list[str], reason: str) -> None:
+        """These, and what is in them, are not tried again; told to the control plane if there is a reason."""
+        self._refused.update(names)
+        self._find_missing()
+        if reason and self._notes < MAX_NOTES:
+            self._notes += 1
+            failed = {"module": names[0], "reason": reason[:500]}
+            self._send(frames.pack_json(frames.NOTE, 0, {"preload_failed": failed}))
+
+    def _find_missing(self) -> None:
+        self.missing = [
+            name for name in self._names if name not in self.had and self._refused.isdisjoint(_with_parents(name))
+        ]
+
+
+def _with_parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]

@@ -1,0 +1,1 @@
+"""The process between the runner and one program."""

@@ -1,0 +1,212 @@
+"""The process between the runner and one execution's program: the parent of all that the program starts.
+
+It is a subreaper, so a program's orphans become its children and none outlives the execution.
+"""
+
+import json
+import os
+import resource
+import select
+import signal
+import socket
+from typing import Any
+
+from _glovebox import linux
+from _glovebox.files import changed_files
+from _glovebox.process import multiprocessing_patches, thread_stacks
+from _glovebox.program.program import Pipes, Program
+from _glovebox.supervisor import program_report
+from _glovebox.wire import frames
+
+KILL_LIMIT_S = 0.8
+"""How long leftovers may resist; the control plane steps in after one second."""
+MAX_REPORT = 256 * 1024
+"""Most bytes that a program may report of one run."""
+
+
+def supervise(control: socket.socket, pipes: Pipes) -> Program | None:
+    """Forks a program, waits for its end, reports that on `control` and exits; returns only in the program's process.
+
+    The program waits for its request, so both processes can be there before there is anything to run.
+    """
+    linux.become_subreaper()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    report_out, report_in = os.pipe()
+    post_mortem = thread_stacks.create()
+    try:
+        pid = os.fork()
+    except OSError:
+        control.sendall(json.dumps(frames.NO_PROCESS).encode() + b"\n")
+        os._exit(0)
+    if pid == 0:
+        return Program.prepare(pipes, report_in, post_mortem)
+    for descriptor in (*pipes, report_in):
+        os.close(descriptor)
+    Supervision(pid, control, report_out, post_mortem).run()
+
+
+class Supervision:
+    def __init__(self, pid: int, control: socket.socket, report: int, post_mortem: int) -> None:
+        self._pid = pid
+        self._control = control
+        self._from_program = report
+        self._post_mortem = post_mortem
+        self._unread = bytearray()
+        self._reported = 0
+        self._said: dict[str, Any] = {}
+        """What the program has said of the run: `start`, `error`, `done`."""
+        self._interrupted = False
+        self._held_interrupt = False
+        """Whether one came before the run had begun: the program would not hear it, or hear it in its own preparations."""
+        self._faults = 0
+        """Of the processes that a context's program had waited for when the run began."""
+        self._kills: dict[str, Any] = {}
+        """What the memory limit has ended during the run."""
+        # In vain, as the program warms up: the report of a program that changed nothing.
+        self._said = {"start": {"started_ns": 2**62, "oom_kills": 0}}
+        json.dumps({**self._describe(), **self._count_kills()})
+        self._said = {}
+
+    def run(self) -> None:
+        """Obeys the runner and passes on reports until the program ends; then ends what it left, and itself."""
+        status = self._wait()
+        clean = linux.kill_descendants(KILL_LIMIT_S)
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._send(
+            {
+                "started": "start" in self._said,
+                "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+                "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+                "survivors": not clean,
+                **self._describe(),
+                "cpu_ms": round((usage.ru_utime + usage.ru_stime) * 1000, 3),
+                "peak_memory_bytes": usage.ru_maxrss * 1024,
+            }
+        )
+        os._exit(0)
+
+    def _wait(self) -> int:
+        """The wait status of the ended program, everything that it reported being read."""
+        ended = os.pidfd_open(self._pid)
+        poll = select.poll()
+        for descriptor in (ended, self._control.fileno(), self._from_program):
+            poll.register(descriptor, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self._from_program in ready:
+                if not self._hear():
+                    poll.unregister(self._from_program)
+                    os.close(self._from_program)
+                    self._from_program = -1
+            elif ended in ready:
+                # Before it is gone, and with it what is known of its children.
+                self._kills = self._count_kills()
+                return os.waitpid(self._pid, 0)[1]
+            if self._control.fileno() in ready:
+                self._obey(self._control.recv(1))
+
+    def _hear(self) -> bool:
+        """Takes what the program reports; False when there will be no more, or too much was said of one run."""
+        data = os.read(self._from_program, 65536)
+        self._reported += len(data)
+        self._unread += data
+        *lines, rest = self._unread.split(b"\n")
+        self._unread = bytearray(rest)
+        for line in lines:
+            heard = program_report.parse(line)
+            if isinstance(heard, dict):
+                self._said.update(heard)
+                if "start" in heard:
+                    self._faults = linux.faults_of_ended(self._pid)
+        if self._held_interrupt and "start" in self._said:
+            self._interrupt()
+        if "done" in self._said:
+            self._finish_run()
+        return bool(data) and self._reported <= MAX_REPORT
+
+    def _finish_run(self) -> None:
+        """A context's: its program lives on, for the next one."""
+        self._kills = self._count_kills()
+        done = program_report.numbers(self._said.get("done"), ("exit_code", "cpu_ms", "peak_memory_bytes"))
+        self._send({"started": True, "signal": None, "survivors": False, "alive": True, **done, **self._describe()})
+        self._said = {}
+        self._reported = 0
+        self._interrupted = False
+
+    def _describe(self) -> dict[str, Any]:
+        """What can be said of a run while its program may still be there."""
+        start = self._said.get("start")
+        start = start if isinstance(start, dict) else {}
+        since_ns = start.get("started_ns")
+        files, settled_ns = changed_files.changed_files(since_ns) if isinstance(since_ns, int) else ([], 0)
+        if isinstance(start.get("script"), str):
+            _remove_script(start["script"])
+        return {
+            "oom_killed": False,
+            **self._kills,
+            "error": program_report.error(self._said.get("error")),
+            "files": files,
+            "settled_ns": settled_ns,
+            "tmp_changed": isinstance(since_ns, int) and changed_files.tmp_changed(since_ns),
+            "stacks": thread_stacks.read(self._post_mortem, start.get("main_thread")) if self._interrupted else [],
+            **({"imported": self._said["imported"]} if "imported" in self._said else {}),
+        }
+
+    def _count_kills(self) -> dict[str, Any]:
+        """How many processes of the sandbox the memory limit has ended during the run, and whether it may be its own."""
+        start = self._said.get("start")
+        before = start.get("oom_kills") if isinstance(start, dict) else None
+        kills = linux.oom_kills() - before if isinstance(before, int) else 0
+        if kills <= 0:
+            return {"oom_killed": False}
+        ended = linux.has_ended_processes(self._pid, self._faults)
+        return {"oom_killed": True, "oom_kills": kills, "processes_ended": ended}
+
+    def _send(self, report: dict[str, Any]) -> None:
+        try:
+            self._control.sendall(json.dumps(report).encode() + b"\n")
+        except (BrokenPipeError, ConnectionResetError):
+            # The runner is gone, and with it everyone who would want to know.
+            pass
+
+    def _obey(self, command: bytes) -> None:
+        if command == frames.INTERRUPT:
+            if "start" in self._said:
+                self._interrupt()
+            else:
+                self._held_interrupt = True
+        elif command == frames.WAKE:
+            # One that came too late for the run before is not this run's.
+            self._held_interrupt = False
+            # An earlier execution may have stopped it while it waited.
+            _signal(self._pid, signal.SIGCONT)
+        else:
+            # Also when the runner is gone: nobody is left to report to.
+            _signal(self._pid, signal.SIGKILL)
+
+    def _interrupt(self) -> None:
+        self._held_interrupt = False
+        self._interrupted = True
+        thread_stacks.take(self._post_mortem, self._pid)
+        # The whole process group, as Ctrl-C at a terminal does.
+        _signal(-self._pid, signal.SIGINT)
+
+
+def _signal(target: int, number: int) -> None:
+    try:
+        os.kill(target, number)
+    except ProcessLookupError:
+        pass
+
+
+def _remove_script(script: str) -> None:
+    directory = os.path.dirname(script)
+    try:
+        os.unlink(script)
+        for name in os.listdir(directory):
+            if name.startswith(multiprocessing_patches.PREFIX):
+                os.unlink(os.path.join(directory, name))
+        os.rmdir(directory)
+    except OSError:
+        # The program may keep files of its own there.
+        pass

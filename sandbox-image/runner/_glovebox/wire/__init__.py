@@ -1,0 +1,1 @@
+"""The channel to the control plane, and what else connects processes."""

@@ -1,0 +1,170 @@
+"""TCP connections of the sandbox's loopback, carried over the channel: how code reaches the package index.
+
+There is no network besides: what a tunnel leads to is the control plane's choice alone.
+"""
+
+import select
+import socket
+from collections.abc import Callable
+
+from _glovebox.paths import INDEX_ADDRESS
+from _glovebox.wire import frames
+
+FIRST_STREAM = 1 << 31
+"""Streams that the runner opens; those below are the control plane's."""
+MAX_TUNNELS = 64
+
+Send = Callable[[bytes], None]
+Watch = Callable[[int, int, Callable[[int, int], None]], None]
+"""Calls back with (descriptor, events) while any of the events is there; 0 watches for errors only."""
+
+
+class Tunnel:
+    """One accepted connection. Either side may end its half first."""
+
+    def __init__(self, tunnels: "Tunnels", stream: int, connection: socket.socket) -> None:
+        self.tunnels = tunnels
+        self.stream = stream
+        self.connection = connection
+        self.credit = frames.INITIAL_CREDIT
+        """Bytes that may go to the control plane."""
+        self.outgoing = bytearray()
+        """Bytes from the control plane that the connection has not taken yet; bounded by the credit given."""
+        self.read_open = True
+        self.write_open = True
+        self.finishing = False
+        """The control plane has ended its half; what is in `outgoing` is the rest."""
+
+    def on_events(self, _descriptor: int, events: int) -> None:
+        try:
+            if events & select.EPOLLOUT:
+                self.flush()
+            if events & select.EPOLLIN and self.read_open:
+                self.receive()
+            elif events & (select.EPOLLERR | select.EPOLLHUP):
+                # Both halves are gone: nobody reads what is still to be written.
+                self.reset()
+                return
+        except OSError:
+            self.reset()
+            return
+        self.update()
+
+    def receive(self) -> None:
+        data = self.connection.recv(min(frames.CHUNK, self.credit))
+        if data:
+            self.credit -= len(data)
+            self.tunnels.send(frames.pack(frames.DATA, self.stream, data))
+        else:
+            self.read_open = False
+            self.tunnels.send(frames.pack(frames.FIN, self.stream, b""))
+
+    def deliver(self, data: bytes | memoryview) -> None:
+        self.outgoing += data
+        self.on_events(0, select.EPOLLOUT)
+
+    def finish(self) -> None:
+        self.finishing = True
+        self.on_events(0, select.EPOLLOUT)
+
+    def grant(self, credit: int) -> None:
+        self.credit += credit
+        self.update()
+
+    def flush(self) -> None:
+        """Writes what the connection takes, and lets the control plane send as much again."""
+        taken = 0
+        try:
+            while self.outgoing:
+                sent = self.connection.send(self.outgoing[: frames.CHUNK])
+                del self.outgoing[:sent]
+                taken += sent
+        except BlockingIOError:
+            pass
+        if taken:
+            self.tunnels.send(frames.pack(frames.CREDIT, self.stream, taken.to_bytes(4, "big")))
+        if self.finishing and self.write_open and not self.outgoing:
+            self.write_open = False
+            self.connection.shutdown(socket.SHUT_WR)
+
+    def update(self) -> None:
+        """Watches for what can be done next; closes when both halves have ended."""
+        if not self.read_open and not self.write_open:
+            self.close()
+            return
+        wanted = select.EPOLLIN if self.read_open and self.credit > 0 else 0
+        if self.outgoing:
+            wanted |= select.EPOLLOUT
+        self.tunnels.watch(self.connection.fileno(), wanted, self.on_events)
+
+    def reset(self) -> None:
+        self.tunnels.send(frames.pack(frames.RESET, self.stream, b""))
+        self.close()
+
+    def close(self) -> None:
+        self.tunnels.forget(self)
+        self.connection.close()
+
+
+class Tunnels:
+    def __init__(self, send: Send, watch: Watch, unwatch: Callable[[int], None]) -> None:
+        self.send = send
+        self.watch = watch
+        self.unwatch = unwatch
+        self.open: dict[int, Tunnel] = {}
+        self.listener: socket.socket | None
+        self.last_stream = FIRST_STREAM
+        try:
+            self.listener = socket.create_server(INDEX_ADDRESS, backlog=16)
+        except OSError:
+            # Something of the session holds the address. Code runs all the same; installs say what is wrong.
+            self.listener = None
+            return
+        self.listener.setblocking(False)
+        self.resume()
+
+    def suspend(self) -> None:
+        """Without a control plane there is nothing to reach: open connections end, new ones wait for the next one."""
+        if self.listener:
+            self.unwatch(self.listener.fileno())
+        for tunnel in list(self.open.values()):
+            tunnel.close()
+
+    def resume(self) -> None:
+        if self.listener:
+            self.watch(self.listener.fileno(), select.EPOLLIN, self.on_connection)
+
+    def on_connection(self, _descriptor: int, _events: int) -> None:
+        if self.listener is None:
+            return
+        try:
+            connection, _ = self.listener.accept()
+        except OSError:
+            # It has gone away already, or there is no descriptor left for it.
+            return
+        if len(self.open) >= MAX_TUNNELS:
+            connection.close()
+            return
+        connection.setblocking(False)
+        self.last_stream += 1
+        tunnel = self.open[self.last_stream] = Tunnel(self, self.last_stream, connection)
+        self.send(frames.pack(frames.OPEN, tunnel.stream, b""))
+        tunnel.update()
+
+    def on_frame(self, kind: int, stream: int, payload: bytes | memoryview) -> None:
+        """Obeys the control plane. A tunnel that is no longer there was closed while the frame was on its way."""
+        tunnel = self.open.get(stream)
+        if tunnel is None:
+            return
+        if kind == frames.DATA:
+            tunnel.deliver(payload)
+        elif kind == frames.CREDIT:
+            tunnel.grant(int.from_bytes(payload, "big"))
+        elif kind == frames.FIN:
+            tunnel.finish()
+        elif kind == frames.RESET:
+            tunnel.close()
+
+    def forget(self, tunnel: Tunnel) -> None:
+        self.unwatch(tunnel.connection.fileno())
+        del self.open[tunnel.stream]
