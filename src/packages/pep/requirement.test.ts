@@ -18,6 +18,9 @@ test.each([
   ],
   ['torch==2.1.0+cpu', 'torch==2.1.0+cpu'],
   ['numpy[]', 'numpy'],
+  ['requests === 2.32.0', 'requests===2.32.0'],
+  ['x; python_full_version === "3.13.1"', 'x; python_full_version === "3.13.1"'],
+  ['x; os.name == "posix"', 'x; os.name == "posix"'],
 ])('reads %j', (text, canonical) => {
   expect(parseRequirement(text).text).toBe(canonical);
 });
@@ -71,6 +74,8 @@ test.each([
   ['x-', 'package name'],
   ['ünï', 'package name'],
   ['x; os_name', 'environment marker'],
+  ['x; os_name == "posix" # newest', 'environment marker'],
+  ['x>=\u0661', 'no version of PEP 440'],
   ['x; os_name == "posix" or', 'environment marker'],
   ['x; __import__("os") == "x"', 'environment marker'],
   ['x; ((((((((((((((((((os_name == "a"))))))))))))))))))', 'environment marker'],
