@@ -1,0 +1,108 @@
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { ERROR_CODES, GloveboxError } from '../src/errors.ts';
+import { TOOL_NAMES } from '../test/support/tool-names.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const PAGES = ['README.md', 'CONTRIBUTING.md', ...globSync('docs/**/*.md', { cwd: ROOT })].toSorted();
+
+/** Folders that a path in code style begins with; the private package of the runner is named without those above it. */
+const OWN_PATH = /`((?:src|test|sandbox-image|scripts|bench|soak|docs|examples|_glovebox)\/[\w./*-]*)`/g;
+
+/** Written by a run, a name in capitals to be filled in, or still to come. */
+const NOT_THERE = /NAME|^bench\/results\/|^src\/engines\/(index|engine-contract)\.ts$/;
+
+const namesIn = (text = '') => [...text.matchAll(/[`'](\w+)[`']/g)].map(([, name = '']) => name);
+
+const read = (page: string) => readFileSync(join(ROOT, page), 'utf8');
+
+/** A page without its examples, in which nothing is a link. */
+const prose = (page: string) => read(page).replaceAll(/^```[\s\S]*?^```$/gm, '');
+
+/** The fragment by which a heading is linked. */
+const fragmentOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-');
+
+const headingsOf = (page: string) =>
+  [...prose(page).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => fragmentOf(heading));
+
+/** Links to other places of the repository: the page that is meant, and the heading if one is. */
+function linksOf(page: string): { link: string; target: string; fragment: string }[] {
+  const links = [...prose(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => link);
+  return links
+    .filter((link) => !/^[a-z]+:/.test(link))
+    .map((link) => {
+      const [path = '', fragment = ''] = link.split('#');
+      const target = path === '' ? page : relative(ROOT, resolve(ROOT, dirname(page), path));
+      return { link, target, fragment };
+    });
+}
+
+describe.each(PAGES)('%s', (page) => {
+  it('links to files and headings that there are', () => {
+    const broken = linksOf(page).filter(
+      ({ target, fragment }) =>
+        !existsSync(join(ROOT, target)) || (fragment !== '' && !headingsOf(target).includes(fragment)),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  it('names files and folders that there are', () => {
+    const paths = [...read(page).matchAll(OWN_PATH)]
+      .map(([, path = '']) => path)
+      .filter((path) => !NOT_THERE.test(path));
+    const missing = paths.filter((path) => {
+      const own = path.startsWith('_glovebox/') ? `sandbox-image/runner/${path}` : path;
+      return globSync(own, { cwd: ROOT }).length === 0;
+    });
+    expect(missing).toEqual([]);
+  });
+});
+
+/** "`timeoutOf` in `src/tools/execute-python.ts`", of "in" and "of" alike: what is said to be in a file. */
+const NAMED_IN = /`(\w+)` (?:in|of) `((?:src|scripts|test)\/[\w./-]+\.(?:ts|mjs|py))`/g;
+
+describe('the pages', () => {
+  it('say of files what the table of layers says', () => {
+    const [, names = ''] = /`files` may import ([^;]+);/.exec(read('CONTRIBUTING.md')) ?? [];
+    expect(namesIn(names)).toEqual(namesIn(/^ {2}files: \[([^\]]*)\]/m.exec(read('scripts/layers.mjs'))?.[1]));
+  });
+
+  it('name nothing in a file that is not there', () => {
+    const named = PAGES.flatMap((page) => [...read(page).replaceAll(/\s+/g, ' ').matchAll(NAMED_IN)]);
+    expect(named.length).toBeGreaterThan(3);
+    const missing = named.filter(([, name = '', path = '']) => !new RegExp(`\\b${name}\\b`).test(read(path)));
+    expect(missing.map(([text]) => text)).toEqual([]);
+  });
+
+  it('are all linked from README, or from a page that is', () => {
+    const reached = new Set(['README.md']);
+    for (const page of reached) for (const { target } of linksOf(page)) if (target.endsWith('.md')) reached.add(target);
+    expect(PAGES.filter((page) => !reached.has(page))).toEqual([]);
+  });
+
+  it('list every tool in README', () => {
+    expect(TOOL_NAMES.filter((name) => !read('README.md').includes(`\`${name}\``))).toEqual([]);
+  });
+
+  it('name no setting that docs/settings.md does not explain', () => {
+    const explained = [...read('docs/settings.md').matchAll(/^\| `(\w+)` \|/gm)].map(([, name = '']) => name);
+    const known = new Set(['config', ...explained].map((name) => `GLOVEBOX_${name.toUpperCase()}`));
+    const named = PAGES.flatMap((page) => [...read(page).matchAll(/\bGLOVEBOX_[A-Z_]*[A-Z]\b/g)].map(([name]) => name));
+    expect(named.filter((name) => !known.has(name))).toEqual([]);
+  });
+
+  it('list every error code with its status in docs/execution.md', () => {
+    const rows = [...read('docs/execution.md').matchAll(/^\| (\d{3}) +\|([^|]+)/gm)];
+    const listed = rows.flatMap(([, status, codes = '']) =>
+      [...codes.matchAll(/`(\w+)`/g)].map(([, code]) => [code, Number(status)]),
+    );
+    const all = ERROR_CODES.map((code) => [code, new GloveboxError(code, '').status]);
+    expect(Object.fromEntries(listed)).toEqual(Object.fromEntries(all));
+  });
+});
