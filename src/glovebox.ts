@@ -49,9 +49,8 @@ export interface GloveboxHealth {
   readonly executions: ExecutionFigures;
 }
 
-/** What the server has to do just now, and has done so far. */
+/** What the server has to do just now. */
 export interface GloveboxFigures extends Pick<GloveboxHealth, 'sessions' | 'pool' | 'executions'> {
-  readonly ended: ExecutionMetrics['ended'];
   /** The sum of what sandboxes may take. */
   readonly claimedMb: number;
 }
@@ -60,7 +59,8 @@ export interface GloveboxFigures extends Pick<GloveboxHealth, 'sessions' | 'pool
 export class Glovebox implements AsyncDisposable {
   readonly sessions: Sessions;
   readonly #scheduler: ExecutionScheduler;
-  readonly #metrics = new ExecutionMetrics();
+  /** What has been done since the start. */
+  readonly metrics = new ExecutionMetrics();
   /** Gets the engine, the image and the pool ready, and brings earlier sessions back. */
   readonly prepare: (waiting?: Waiting) => Promise<{ backend: Backend; pool: Pool }>;
   readonly #options: GloveboxOptions;
@@ -92,7 +92,7 @@ export class Glovebox implements AsyncDisposable {
       manifests,
       archives,
       scheduler: this.#scheduler,
-      metrics: this.#metrics,
+      metrics: this.metrics,
       memory: this.#memory,
       log,
       finishJob: options.finishJob,
@@ -123,7 +123,6 @@ export class Glovebox implements AsyncDisposable {
       sessions: this.sessions.count,
       pool,
       executions: this.#scheduler.figures,
-      ended: this.#metrics.ended,
       claimedMb: this.#memory.claimedMb,
     };
   }

@@ -8,6 +8,7 @@ import { ensureImage } from './engines/docker/images/sandbox-image.ts';
 import { installEngine } from './engines/docker/install/install.ts';
 import { serverStopping, toGloveboxError } from './errors.ts';
 import { Glovebox, type GloveboxOptions } from './glovebox.ts';
+import { ServerMetrics } from './http/api/metrics.ts';
 import { createApp } from './http/app.ts';
 import { createAuthenticator, LOCAL_OWNER } from './http/auth/auth.ts';
 import { addFirstKey } from './http/auth/key-file.ts';
@@ -98,7 +99,7 @@ export async function serve(config: Config, log: Log, hooks: ServeHooks): Promis
     log,
     fallback: config.defaultSession ?? 'owner',
     health: (deep) => checkHealth(glovebox, deep),
-    figures: () => ({ ...glovebox.figures, eventLoop: delays() }),
+    metrics: new ServerMetrics(glovebox.metrics.registry, () => ({ ...glovebox.figures, eventLoop: delays() })),
     authenticate: createAuthenticator(keys),
     ...(config.requestsPerMinute > 0 ? { requestRate: new RequestRate(config.requestsPerMinute) } : {}),
     allowedHosts: config.allowedHosts,

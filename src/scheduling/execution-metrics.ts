@@ -1,43 +1,32 @@
+import { Counter, Histogram, Registry } from 'prom-client';
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd, ExecutionRequest } from '../execution/request.ts';
 
 /** Upper bounds of the buckets that durations are counted in, in seconds. */
-const BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600] as const;
-
-export type ExecutionKind = 'code' | NonNullable<ExecutionRequest['kind']>;
-
-/** Executions of one kind since the start. */
-export interface KindFigures {
-  readonly byStatus: ReadonlyMap<ExecutionEnd['status'], number>;
-  readonly secondsInAll: number;
-  /** How many took at most so many seconds, but longer than the bucket before allows. */
-  readonly buckets: readonly { readonly atMostS: number; readonly count: number }[];
-}
-
-interface Tally {
-  readonly byStatus: Map<ExecutionEnd['status'], number>;
-  secondsInAll: number;
-  readonly counts: number[];
-}
+const BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600];
 
 /** Counts the executions of all sessions as they end, by kind. */
 export class ExecutionMetrics {
-  readonly #tallies = new Map<ExecutionKind, Tally>();
-
-  /** Executions that have ended, by kind. */
-  get ended(): ReadonlyMap<ExecutionKind, KindFigures> {
-    return new Map([...this.#tallies].map(([kind, tally]) => [kind, toFigures(tally)]));
-  }
+  /** A registry of its own: what is counted belongs to one server, not to the process. */
+  readonly registry = new Registry();
+  readonly #ended = new Counter({
+    name: 'glovebox_executions_total',
+    help: 'Executions that have ended.',
+    labelNames: ['kind', 'status'],
+    registers: [this.registry],
+  });
+  readonly #durations = new Histogram({
+    name: 'glovebox_execution_seconds',
+    help: 'How long executions ran.',
+    labelNames: ['kind'],
+    buckets: BUCKETS_S,
+    registers: [this.registry],
+  });
 
   count(request: ExecutionRequest, { status }: Pick<ExecutionEnd, 'status'>, durationMs: number): void {
     const kind = request.kind ?? 'code';
-    const seconds = durationMs / 1000;
-    const tally = this.#tallies.get(kind) ?? { byStatus: new Map(), secondsInAll: 0, counts: BUCKETS_S.map(() => 0) };
-    this.#tallies.set(kind, tally);
-    tally.byStatus.set(status, (tally.byStatus.get(status) ?? 0) + 1);
-    tally.secondsInAll += seconds;
-    const bucket = BUCKETS_S.findIndex((atMostS) => seconds <= atMostS);
-    if (bucket >= 0) tally.counts[bucket] = (tally.counts[bucket] ?? 0) + 1;
+    this.#ended.inc({ kind, status });
+    this.#durations.observe({ kind }, durationMs / 1000);
   }
 }
 
@@ -48,9 +37,4 @@ export class ExecutionMetrics {
 export function outcomeOf({ status }: ExecutionEnd, signal: AbortSignal): ExecutionEnd['status'] {
   const isLeft = signal.aborted && !(signal.reason instanceof GloveboxError);
   return status === 'cancelled' && !isLeft ? 'error' : status;
-}
-
-function toFigures({ byStatus, secondsInAll, counts }: Tally): KindFigures {
-  const buckets = BUCKETS_S.map((atMostS, at) => ({ atMostS, count: counts[at] ?? 0 }));
-  return { byStatus, secondsInAll, buckets };
 }

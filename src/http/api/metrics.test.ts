@@ -1,22 +1,23 @@
 import { expect, test } from 'vitest';
 import { ExecutionMetrics } from '../../scheduling/execution-metrics.ts';
-import { renderMetrics } from './metrics.ts';
+import { ServerMetrics } from './metrics.ts';
 
-test('metrics tell what runs, how executions ended, and in cumulative buckets how long they took', () => {
-  const metrics = new ExecutionMetrics();
-  metrics.count({ code: '1' }, { status: 'ok' }, 4);
-  metrics.count({ code: '1' }, { status: 'ok' }, 200);
-  metrics.count({ code: '1' }, { status: 'timeout' }, 4_000_000);
-  metrics.count({ kind: 'install' }, { status: 'error' }, 2000);
-  const text = renderMetrics({
+test('metrics tell what runs, how executions ended, and in cumulative buckets how long they took', async () => {
+  const executions = new ExecutionMetrics();
+  executions.count({ code: '1' }, { status: 'ok' }, 4);
+  executions.count({ code: '1' }, { status: 'ok' }, 200);
+  executions.count({ code: '1' }, { status: 'timeout' }, 4_000_000);
+  executions.count({ kind: 'install' }, { status: 'error' }, 2000);
+  const metrics = new ServerMetrics(executions.registry, () => ({
     sessions: 3,
     pool: { size: 2, ready: 1 },
     executions: { running: 0, waiting: 0, places: 8 },
-    ended: metrics.ended,
     claimedMb: 1,
     eventLoop: { maxS: 0.02, quantilesS: new Map([[0.99, 0.01]]) },
-  });
-  expect(text.split('\n')).toEqual(
+  }));
+  expect(metrics.contentType).toBe('text/plain; version=0.0.4; charset=utf-8');
+  const text = await metrics.render();
+  expect(text.split('\n').map(sortLabels)).toEqual(
     expect.arrayContaining([
       '# TYPE glovebox_sessions gauge',
       'glovebox_sessions 3',
@@ -37,3 +38,15 @@ test('metrics tell what runs, how executions ended, and in cumulative buckets ho
   );
   expect(text.endsWith('\n')).toBe(true);
 });
+
+test('two servers of one process count apart', async () => {
+  const [one, two] = [new ExecutionMetrics(), new ExecutionMetrics()];
+  one.count({ code: '1' }, { status: 'ok' }, 4);
+  expect(await one.registry.metrics()).toContain('glovebox_executions_total{kind="code",status="ok"} 1');
+  expect(await two.registry.metrics()).not.toContain('status="ok"');
+});
+
+/** The order of labels means nothing. */
+function sortLabels(line: string): string {
+  return line.replace(/\{(.*)\}/, (_, labels: string) => `{${labels.split(',').sort().join(',')}}`);
+}

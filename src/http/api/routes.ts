@@ -5,7 +5,7 @@ import { createExecute, createExecuteStream, type ExecuteOptions } from './execu
 import { executionRoutes } from './executions.ts';
 import { type FilesOptions, fileRoutes } from './files.ts';
 import { type Health, healthRoute } from './health.ts';
-import { type Figures, metricsRoute } from './metrics.ts';
+import { metricsRoute, type ServerMetrics } from './metrics.ts';
 import { describeApi, describeCall } from './openapi.ts';
 import { jsonResponse } from './openapi-parts.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -15,7 +15,7 @@ export interface RestOptions extends ExecuteOptions, FilesOptions {
   readonly version: string;
   readonly health: Health;
   /** What `GET /metrics` tells; without it there is no such route. */
-  readonly figures?: () => Figures;
+  readonly metrics?: ServerMetrics;
 }
 
 /** Its events are kept by themselves. */
@@ -28,7 +28,7 @@ export function restRoutes(options: RestOptions): Route[] {
   const call = describeCall(tools);
   const routes: Route[] = [
     healthRoute(options.health),
-    ...(options.figures ? [metricsRoute(options.figures)] : []),
+    ...(options.metrics ? [metricsRoute(options.metrics)] : []),
     {
       method: 'GET',
       path: '/tools',
