@@ -36,7 +36,6 @@ export interface GloveboxOptions {
   /** Hears while sessions are being ended, after each, how many are left. */
   readonly onEnded?: (left: number) => void;
   readonly onTunnel?: SessionsOptions['onTunnel'];
-  readonly finishJob: SessionsOptions['finishJob'];
   readonly log: Log;
 }
 
@@ -95,7 +94,6 @@ export class Glovebox implements AsyncDisposable {
       metrics: this.metrics,
       memory: this.#memory,
       log,
-      finishJob: options.finishJob,
       recordsOf: ({ owner, id }) => new BackgroundRecords(instance.directory, owner, id),
       prepare: async (waiting) => (await this.prepare(waiting)).pool,
       ...(options.onTunnel ? { onTunnel: options.onTunnel } : {}),

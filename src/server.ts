@@ -27,7 +27,6 @@ import { LazyGateway } from './packages/gateway/lazy-gateway.ts';
 import { parseRequirement } from './packages/pep/requirement.ts';
 import { type DiskSizes, diskSizesFor } from './sandbox/disk-sizes.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
-import { finishRecoveredExecution } from './sessions/background-result.ts';
 import { ephemeralName, Instance } from './sessions/instance.ts';
 import type { Sessions } from './sessions/sessions.ts';
 import type { AnyTool } from './tools/description.ts';
@@ -160,7 +159,7 @@ function createGlovebox(
   const limits = limitsOf(config);
   return new Glovebox({
     instance,
-    limits: config,
+    limits,
     executions: {
       places: config.maxExecutions,
       placesPerOwner: config.maxExecutionsPerOwner,
@@ -174,7 +173,6 @@ function createGlovebox(
     log,
     setUp: (report) => setUp(config, log, install, instance.label, report),
     onTunnel: (tunnel, session) => gateway.connect(tunnel, session),
-    finishJob: finishRecoveredExecution(limits),
     ...options,
   });
 }

@@ -25,7 +25,7 @@ const file = z.object({
 });
 const format = z.enum(['text', 'html', 'markdown', 'svg', 'png', 'jpeg', 'json', 'latex']);
 
-const resultSchema = z.object({
+export const displaySchema = z.object({
   text: z.string().optional(),
   html: z.string().optional(),
   markdown: z.string().optional(),
@@ -48,7 +48,7 @@ const resultSchema = z.object({
 });
 
 /** One object that the code displayed, in as many formats as it has; png and jpeg are base64. */
-export type Display = z.infer<typeof resultSchema>;
+export type Display = z.infer<typeof displaySchema>;
 
 /**
  * Makes results of the bytes of a program's display pipe, hostile like all that leaves a sandbox: what is no result
@@ -117,7 +117,7 @@ export class DisplayCollector {
 
 function parseResult(line: Buffer): Display | undefined {
   try {
-    const { data } = resultSchema.safeParse(parseSandboxJson(line));
+    const { data } = displaySchema.safeParse(parseSandboxJson(line));
     return data && Object.keys(data).length > 0 ? data : undefined;
   } catch {
     return undefined;

@@ -1,9 +1,8 @@
 import { GloveboxError } from '../errors.ts';
+import type { FullReport } from './report.ts';
 
 /** A call waits for a place as long as it may run, and at least so many milliseconds. */
 const LEAST_PATIENCE_MS = 60_000;
-
-import type { FullReport } from './report.ts';
 
 /** What the runner is asked to run. */
 export interface ExecutionRequest {
@@ -60,7 +59,7 @@ export interface SandboxReset {
     | 'archive_broken';
   readonly lost: readonly Losable[];
   /** The time of the checkpoint that files came back from, ISO 8601: files that are lost are newer. */
-  readonly restored_from?: string;
+  readonly restored_from?: string | undefined;
 }
 
 /** How an execution that had to be ended was ended, from the gentlest means to the last. */
@@ -108,6 +107,7 @@ export interface ExecutionOptions {
 
 /** What runs executions: a session, or one sandbox. */
 export interface Executor {
+  /** @throws GloveboxError when the program cannot run at all */
   execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd>;
 }
 

@@ -1,9 +1,10 @@
-import { z } from 'zod';
-
-export const timingsOutput = {
-  duration_ms: z.number().describe('From its begin to its end, without what it waited before.'),
-  queued_ms: z.number().optional().describe('Waited for its turn before that, if it had to.'),
-};
+/** How long the two parts of a call took, to a microsecond and to a millisecond. */
+export interface Timings {
+  /** From its begin to its end, without what it waited before. */
+  readonly durationMs: number;
+  /** Waited for its turn before that, if it had to. */
+  readonly queuedMs?: number | undefined;
+}
 
 /** Measures the two parts of a call: waiting for its turn, and running. */
 export class Stopwatch {
@@ -15,14 +16,20 @@ export class Stopwatch {
     this.#begun = performance.now();
   }
 
-  read(): { duration_ms: number; queued_ms?: number } {
+  read(): Timings {
     const now = performance.now();
     const begun = this.#begun ?? now;
-    const queued = Math.round(begun - this.#started);
-    return { duration_ms: round(now - begun), ...(queued > 0 ? { queued_ms: queued } : {}) };
+    const queuedMs = Math.round(begun - this.#started);
+    return { durationMs: round(now - begun), ...(queuedMs > 0 ? { queuedMs } : {}) };
   }
 }
 
+/** Milliseconds to a microsecond. */
 export function round(ms: number): number {
   return Math.round(ms * 1000) / 1000;
+}
+
+/** Milliseconds as the seconds that they were made of: without the last digit, which multiplying may have changed. */
+export function toSeconds(ms: number): number {
+  return Number((ms / 1000).toPrecision(15));
 }

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
+import { RESULT } from '../../test/support/result.ts';
 import { GloveboxError } from '../errors.ts';
 import { readStates, readStream } from './background-output.ts';
 
 /** What is known of an execution that an earlier control plane began: its output is in its file alone. */
 const LEFT = {
-  ...{ session_id: 'one', execution_id: 'exe_1', status: 'ok' as const, exit_code: 0, stdout: '', stderr: '' },
-  ...{ files: [], duration_ms: 1 },
-  truncated: { stdout: { bytes: 6, total_bytes: 6, file: '.outputs/exe_1', file_bytes: 6 } },
+  ...RESULT,
+  truncated: { stdout: { leftOutBytes: 6, totalBytes: 6, file: '.outputs/exe_1', fileBytes: 6 } },
 };
 const WANTED = { name: 'stdout', from: 0, most: 100 } as const;
 

@@ -2,20 +2,38 @@ import { GloveboxError } from '../errors.ts';
 import { LineStates } from '../execution/line-states.ts';
 import { leftOutMark, withoutPartialEnd } from '../execution/output-capture.ts';
 import { outputPath } from '../execution/output-path.ts';
+import type { BackgroundStatus, CutStream, ExecutionResult, TextStream, Truncated } from '../execution/result.ts';
 import type { SessionFiles } from '../files/session-files.ts';
-import type { ExecutionOutput } from '../tools/execution-output.ts';
 
-export type TextStream = 'stdout' | 'stderr';
-type Cut = NonNullable<ExecutionOutput['truncated']>[TextStream];
+/** Bytes of both text streams that are read already. */
+export interface StreamOffsets {
+  readonly stdout: number;
+  readonly stderr: number;
+}
 
-/** Of a stream: at most so many bytes from an offset on. */
+/** Output from given offsets on, each line in its last state. */
+export interface NewOutput {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** What there is of each stream beyond that. */
+  readonly truncated?: Truncated | undefined;
+  /** The offsets to read on from. */
+  readonly next: StreamOffsets;
+}
+
+/** An execution as far as is known: of one that runs, nothing is. */
+type Known = Pick<ExecutionResult, 'executionId' | 'stdout' | 'stderr' | 'truncated'> & {
+  readonly status: BackgroundStatus;
+};
+
+/** The part of a stream that is wanted: at most so many bytes from an offset on. */
 interface Wanted {
   readonly name: TextStream;
   readonly from: number;
   readonly most: number;
 }
 
-/** Of a stream. */
+/** A part of a stream. */
 interface Part {
   readonly text: string;
   /** Where the next part begins. */
@@ -25,12 +43,33 @@ interface Part {
 /** Pieces of a stream that are read for one part, as long as little is left of them. */
 const MOST_PIECES = 16;
 
-/** A stream from an offset on, each line in its last state, so that a part may stand for more bytes than it has. */
-export async function readStates(
+/** Reads what is new of both streams. @param most bytes of each */
+export async function readNewOutput(
   files: Pick<SessionFiles, 'read'>,
-  wanted: Wanted,
-  execution: Omit<ExecutionOutput, 'session_created'>,
-): Promise<Part> {
+  execution: Known,
+  { stdout: fromStdout = 0, stderr: fromStderr = 0 }: Partial<StreamOffsets>,
+  most: number,
+): Promise<NewOutput> {
+  const stdout = await readStates(files, { name: 'stdout', from: fromStdout, most }, execution);
+  const stderr = await readStates(files, { name: 'stderr', from: fromStderr, most }, execution);
+  const rest = {
+    stdout: restOf(execution.truncated?.stdout, stdout.next),
+    stderr: restOf(execution.truncated?.stderr, stderr.next),
+  };
+  const truncated = {
+    ...(rest.stdout ? { stdout: rest.stdout } : {}),
+    ...(rest.stderr ? { stderr: rest.stderr } : {}),
+  };
+  return {
+    stdout: stdout.text,
+    stderr: stderr.text,
+    ...(rest.stdout || rest.stderr ? { truncated } : {}),
+    next: { stdout: stdout.next, stderr: stderr.next },
+  };
+}
+
+/** A stream from an offset on, each line in its last state, so that a part may stand for more bytes than it has. */
+export async function readStates(files: Pick<SessionFiles, 'read'>, wanted: Wanted, execution: Known): Promise<Part> {
   const states = new LineStates();
   const settled: Buffer[] = [];
   let { from } = wanted;
@@ -51,19 +90,15 @@ export async function readStates(
 export async function readStream(
   files: Pick<SessionFiles, 'read'>,
   { name, from, most }: Wanted,
-  execution: Omit<ExecutionOutput, 'session_created'>,
+  execution: Known,
 ): Promise<Part> {
-  const bytes = await readFile(files, outputPath(execution.execution_id, name), from, most);
+  const bytes = await readFile(files, outputPath(execution.executionId, name), from, most);
   // Of one that an earlier control plane began, all is in the file: it is there for who asks again.
   if (!bytes && execution.truncated?.[name] && execution[name] === '') return { text: '', next: from };
   return toPart(bytes ?? Buffer.alloc(0), { name, from, most }, execution);
 }
 
-function toPart(
-  bytes: Buffer,
-  { name, from, most }: Wanted,
-  execution: Omit<ExecutionOutput, 'session_created'>,
-): Part {
+function toPart(bytes: Buffer, { name, from, most }: Wanted, execution: Known): Part {
   const hasEnded = execution.status !== 'running' && execution.status !== 'queued';
   const isLast = hasEnded && bytes.length < most;
   const whole = isLast ? bytes : withoutPartialEnd(bytes);
@@ -89,12 +124,12 @@ async function readFile(
 }
 
 /** What is known of a stream beyond its file, by the head and the tail that the control plane has of it. */
-function afterFile(text: string, cut: Cut, from: number): Part {
-  const mark = cut ? leftOutMark(cut.bytes) : '';
+function afterFile(text: string, cut: CutStream | undefined, from: number): Part {
+  const mark = cut ? leftOutMark(cut.leftOutBytes) : '';
   const at = cut ? text.indexOf(mark) : text.length;
   const head = Buffer.from(text.slice(0, at));
   const tail = Buffer.from(text.slice(at + mark.length));
-  const total = cut?.total_bytes ?? head.length;
+  const total = cut?.totalBytes ?? head.length;
   // Replaced bytes have another length than what they were: only with the file is an offset among them sure.
   if (from >= total || (!cut && from > 0 && text.includes('\uFFFD'))) return { text: '', next: from };
   const start = total - tail.length;
@@ -104,7 +139,6 @@ function afterFile(text: string, cut: Cut, from: number): Part {
 }
 
 /** What there is of a stream beyond the part that was read. */
-export function describeRest(name: TextStream, next: number, { truncated }: Pick<ExecutionOutput, 'truncated'>) {
-  const cut = truncated?.[name];
-  return cut && next < cut.total_bytes ? { [name]: { ...cut, bytes: cut.total_bytes - next } } : {};
+function restOf(cut: CutStream | undefined, next: number): CutStream | undefined {
+  return cut && next < cut.totalBytes ? { ...cut, leftOutBytes: cut.totalBytes - next } : undefined;
 }

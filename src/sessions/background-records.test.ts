@@ -2,7 +2,9 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { RESULT } from '../../test/support/result.ts';
 import { GloveboxError } from '../errors.ts';
+import type { ExecutionResult } from '../execution/result.ts';
 import { BackgroundExecutions } from './background-executions.ts';
 import { BackgroundRecords } from './background-records.ts';
 
@@ -12,78 +14,83 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
+/** None of these reads output. */
+const SESSION = { id: 's', limits: { outputLimit: 100 }, execute: () => Promise.reject(new Error('no sandbox')) };
+
 const recordsOf = (session: string) => new BackgroundRecords(directory, 'someone', session);
 
-/** The jobs of a next control plane; what `run` is asked to follow gets that result. */
-function restore(session: string, result: Record<string, unknown>): BackgroundExecutions {
-  const jobs = new BackgroundExecutions({ records: recordsOf(session) });
-  for (const record of recordsOf(session).readAll()) jobs.restore(record, async () => result);
+const open = (session: string) => new BackgroundExecutions({ session: SESSION, records: recordsOf(session) });
+
+/** The executions of a next control plane; what `run` is asked to follow gets that result. */
+function recover(session: string, result: ExecutionResult): BackgroundExecutions {
+  const jobs = open(session);
+  for (const record of recordsOf(session).readAll()) jobs.recover(record, async () => result);
   return jobs;
 }
 
 describe('background jobs that are noted', () => {
   it('come back with their outcome, their times and their limit', async () => {
-    const jobs = new BackgroundExecutions({ records: recordsOf('s') });
+    const jobs = open('s');
     const run = async (_: AbortSignal, onBegin: () => void) => {
       onBegin();
-      return { status: 'ok' };
+      return RESULT;
     };
-    const job = jobs.start('exe_a', run, { timeoutS: 9, context: 'c' });
+    const job = jobs.start('exe_a', run, { timeoutMs: 9000, context: 'c' });
     await job.ended;
-    const again = restore('s', {}).get('exe_a');
+    const again = recover('s', RESULT).get('exe_a');
     const { startedAt, begunAt } = job;
     expect(again).toMatchObject({
       id: 'exe_a',
       startedAt,
       begunAt,
-      timeoutS: 9,
+      timeoutMs: 9000,
       context: 'c',
-      outcome: { result: { status: 'ok' } },
+      outcome: { result: RESULT },
     });
   });
 
   it('come back with the error of one that could not run', async () => {
     const error = new GloveboxError('session_busy', 'Too many.', { hint: 'Wait.' });
-    await new BackgroundExecutions({ records: recordsOf('s') }).start('exe_a', () => Promise.reject(error)).ended;
-    expect(restore('s', {}).get('exe_a')?.outcome).toEqual({ error });
+    await open('s').start('exe_a', () => Promise.reject(error)).ended;
+    expect(recover('s', RESULT).get('exe_a')?.outcome).toEqual({ error });
   });
 
   it('are followed on when they have not ended, and noted again when they have', async () => {
-    new BackgroundExecutions({ records: recordsOf('s') }).start('exe_a', () => new Promise(() => {}));
-    const job = restore('s', { status: 'ok' }).get('exe_a');
+    open('s').start('exe_a', () => new Promise(() => {}));
+    const job = recover('s', RESULT).get('exe_a');
     expect(job?.outcome).toBeUndefined();
     await job?.ended;
-    expect(restore('s', {}).get('exe_a')?.outcome).toEqual({ result: { status: 'ok' } });
+    expect(recover('s', RESULT).get('exe_a')?.outcome).toEqual({ result: RESULT });
   });
 
   it('are left as they were noted once they are the next control plane’s', async () => {
-    const jobs = new BackgroundExecutions({ records: recordsOf('s') });
-    const work = Promise.withResolvers<Record<string, unknown>>();
+    const jobs = open('s');
+    const work = Promise.withResolvers<ExecutionResult>();
     const job = jobs.start('exe_a', () => work.promise);
     jobs.abandon();
-    work.resolve({ status: 'cancelled' });
+    work.resolve({ ...RESULT, status: 'cancelled' });
     await job.ended;
     expect(recordsOf('s').readAll()).toMatchObject([{ id: 'exe_a' }]);
     expect(recordsOf('s').readAll()[0]).not.toHaveProperty('result');
   });
 
   it('are forgotten on disk with the oldest that ended', async () => {
-    const jobs = new BackgroundExecutions({ records: recordsOf('s') });
-    for (let made = 0; made < 55; made += 1) await jobs.start(`exe_${made}`, async () => ({})).ended;
+    const jobs = open('s');
+    for (let made = 0; made < 55; made += 1) await jobs.start(`exe_${made}`, async () => RESULT).ended;
     expect(recordsOf('s').readAll()).toHaveLength(50);
   });
 
   it('go on without a note when nothing can be written', async () => {
     writeFileSync(join(directory, 'jobs'), 'no folder');
-    const job = new BackgroundExecutions({ records: recordsOf('s') }).start('exe_a', async () => ({ status: 'ok' }));
+    const job = open('s').start('exe_a', async () => RESULT);
     await job.ended;
-    expect(job.outcome).toEqual({ result: { status: 'ok' } });
+    expect(job.outcome).toEqual({ result: RESULT });
   });
 
   it('say until when the session is busy', () => {
-    const jobs = new BackgroundExecutions();
+    const jobs = new BackgroundExecutions({ session: SESSION });
     expect(jobs.busyUntil).toBeUndefined();
-    const { startedAt } = jobs.start('a', () => new Promise(() => {}), { timeoutS: 60 });
+    const { startedAt } = jobs.start('a', () => new Promise(() => {}), { timeoutMs: 60_000 });
     expect(jobs.busyUntil?.getTime()).toBe(startedAt.getTime() + 60_000);
   });
 });

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { ERROR_CODES, GloveboxError, toGloveboxError } from '../errors.ts';
-import type { BackgroundExecution } from './background-executions.ts';
+import { ERROR_CODES } from '../errors.ts';
+import { recordedResultSchema } from './recorded-result.ts';
 
 /** A background execution as the next control plane needs to know it. Times are ISO 8601. */
 const recordSchema = z.object({
@@ -13,45 +13,14 @@ const recordSchema = z.object({
   context: z.string().max(64).optional(),
   /** When its program was started, having waited for its turn. */
   began_at: z.iso.datetime().optional(),
-  /** What came of it: the tool's output, or why it could not be run. */
-  result: z.record(z.string(), z.unknown()).optional(),
+  /** What came of it, or why it could not be run. */
+  result: recordedResultSchema.optional(),
   error: z.object({ code: z.enum(ERROR_CODES), message: z.string(), hint: z.string() }).optional(),
 });
 
 export type BackgroundRecord = z.infer<typeof recordSchema>;
 
 const FOLDER = 'jobs';
-
-export function toRecord({
-  id,
-  startedAt,
-  timeoutS,
-  context,
-  begunAt,
-  outcome,
-}: BackgroundExecution): BackgroundRecord {
-  return {
-    id,
-    started_at: startedAt.toISOString(),
-    timeout_s: timeoutS,
-    ...(context === undefined ? {} : { context }),
-    ...(begunAt ? { began_at: begunAt.toISOString() } : {}),
-    ...(outcome && 'result' in outcome ? { result: outcome.result } : {}),
-    ...(outcome && 'error' in outcome ? { error: toGloveboxError(outcome.error).toBody() } : {}),
-  };
-}
-
-export function fromRecord(record: BackgroundRecord): Omit<BackgroundExecution, 'ended' | 'cancel'> {
-  const { id, started_at, timeout_s: timeoutS, context, began_at, result, error } = record;
-  return {
-    id,
-    startedAt: new Date(started_at),
-    timeoutS,
-    context,
-    begunAt: began_at === undefined ? undefined : new Date(began_at),
-    outcome: result ? { result } : error && { error: new GloveboxError(error.code, error.message, error) },
-  };
-}
 
 /** One file for each background execution of one session, in a folder of an instance's directory. */
 export class BackgroundRecords {

@@ -1,54 +1,71 @@
 import { GloveboxError } from '../errors.ts';
-import { DisplayCollector } from '../execution/displays.ts';
+import { type Display, DisplayCollector, type DisplayLimits } from '../execution/displays.ts';
+import { type ExecutionLimits, metLimit } from '../execution/limits-met.ts';
 import { outputPath } from '../execution/output-path.ts';
 import type { FullReport, KeptFile } from '../execution/report.ts';
-import type { ExecutionEnd } from '../execution/request.ts';
-import { round } from '../execution/stopwatch.ts';
+import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, Executor, SandboxReset } from '../execution/request.ts';
+import {
+  type CutStream,
+  type ExecutionIdentity,
+  type ExecutionResult,
+  type Truncated,
+  toResult,
+} from '../execution/result.ts';
+import { round, type Timings } from '../execution/stopwatch.ts';
 import { SessionFiles } from '../files/session-files.ts';
-import { type ExecutePythonLimits, resultsPolicy, toOutcome } from '../tools/execution-outcome.ts';
-import type { ExecutionOutput } from '../tools/execution-output.ts';
-import { metLimit } from '../tools/limit-output.ts';
-import type { FinishExecution } from './recover-session.ts';
-import type { Session } from './session.ts';
+import type { RunningExecution } from '../protocol/greeting.ts';
+import type { BackgroundExecutions } from './background-executions.ts';
+import type { BackgroundRecord, BackgroundRecords } from './background-records.ts';
 
-/** What `execute_python` answers for a background execution that an earlier control plane began. */
-export function finishRecoveredExecution(limits: ExecutePythonLimits): FinishExecution {
-  return async (session, { id, timeoutS, follow }, signal) => {
-    const { end, durationMs } = await follow(signal);
-    const outcome = await describeRecovered(session, { id, timeoutS, end }, limits);
-    return { session_id: session.id, ...outcome, duration_ms: round(durationMs) };
-  };
+/** Displayed objects of one execution, in times the limit of one. */
+const DISPLAYS_IN_ALL = 4;
+
+/** What may be displayed by one execution. */
+export function displayLimits({ resultLimit }: { readonly resultLimit: number }): DisplayLimits {
+  return { limit: resultLimit, total: resultLimit * DISPLAYS_IN_ALL };
+}
+
+/** A session, as far as reading what an execution in it came to goes. */
+export interface ReadsResults extends Executor {
+  readonly limits: ExecutionLimits & { readonly resultLimit: number };
+  readonly contexts: { readonly names: string[] };
+}
+
+/** An execution that has ended, whose output went past this control plane. */
+interface EndedExecution {
+  readonly identity: ExecutionIdentity;
+  readonly timeoutMs: number;
+  readonly end: ExecutionEnd;
+  readonly timings: Timings;
 }
 
 /**
- * What came of a background execution that an earlier control plane, or connection, began. Of its output there are
- * the sizes and the rich results; the text is read from its files by whoever asks.
+ * The result of an execution that an earlier control plane, or connection, began. Of its output there are the sizes and
+ * what it displayed; the text is read from its files by whoever asks.
  */
-export async function describeRecovered(
-  session: Session,
-  { id, timeoutS, end }: { readonly id: string; readonly timeoutS: number; readonly end: ExecutionEnd },
-  limits: ExecutePythonLimits,
-): Promise<Omit<ExecutionOutput, 'session_id' | 'duration_ms'>> {
-  const results = end.report ? await readResults(session, id, limits) : [];
+export async function readResult(
+  session: ReadsResults,
+  { identity, timeoutMs, end, timings }: EndedExecution,
+): Promise<ExecutionResult> {
+  const displays = end.report ? await readDisplays(session, identity.executionId) : [];
   const truncated = describeCut(end.report?.kept);
-  return {
-    execution_id: id,
-    ...(end.context ? { context: end.context, contexts: session.contexts.names } : {}),
-    ...toOutcome(end, metLimit(end, timeoutS, limits)),
+  const output = {
     stdout: '',
     stderr: end.failure === undefined ? '' : `${end.failure}\n`,
-    ...(results.length > 0 ? { results } : {}),
+    ...(displays.length > 0 ? { displays } : {}),
     ...(truncated ? { truncated } : {}),
   };
+  const limit = metLimit(end, timeoutMs, session.limits);
+  return toResult({ identity, end, limit, contexts: session.contexts.names, output, timings });
 }
 
-async function readResults(session: Session, id: string, limits: ExecutePythonLimits) {
-  const policy = resultsPolicy(limits);
-  const collector = new DisplayCollector(policy);
+async function readDisplays(session: ReadsResults, id: string): Promise<readonly Display[]> {
+  const limits = displayLimits(session.limits);
+  const collector = new DisplayCollector(limits);
   try {
     // Also of one that was cancelled meanwhile: what it displayed before is there.
     const files = new SessionFiles(session, new AbortController().signal);
-    const { content } = await files.read(outputPath(id, 'display'), { length: policy.total }, policy.total);
+    const { content } = await files.read(outputPath(id, 'display'), { length: limits.total }, limits.total);
     collector.add(content);
   } catch (error) {
     // Without a file nothing was displayed, or it is gone since.
@@ -58,14 +75,73 @@ async function readResults(session: Session, id: string, limits: ExecutePythonLi
 }
 
 /** As if all of it had been left out: of each stream there are the file, and how long it was. */
-function describeCut(kept: FullReport['kept']): ExecutionOutput['truncated'] {
-  const { stdout, stderr } = kept ?? {};
+function describeCut({ stdout, stderr }: NonNullable<FullReport['kept']> = {}): Truncated | undefined {
   return stdout || stderr
     ? { ...(stdout ? { stdout: cutOf(stdout) } : {}), ...(stderr ? { stderr: cutOf(stderr) } : {}) }
     : undefined;
 }
 
-function cutOf({ path, bytes, total = bytes }: KeptFile) {
+function cutOf({ path, bytes, total = bytes }: KeptFile): CutStream {
   const inAll = Math.max(bytes, total);
-  return { bytes: inAll, total_bytes: inAll, file: path, file_bytes: bytes };
+  return { leftOutBytes: inAll, totalBytes: inAll, file: path, fileBytes: bytes };
+}
+
+/** A session of an earlier control plane, as far as its background executions go. */
+export interface RecoveredSession extends ReadsResults {
+  readonly id: string;
+  readonly background: BackgroundExecutions;
+  readonly records: BackgroundRecords;
+  resume(
+    execution: RunningExecution,
+    request: ExecutionRequest,
+    options: Pick<ExecutionOptions, 'timeoutMs' | 'signal'>,
+  ): Promise<ExecutionEnd>;
+}
+
+/**
+ * Gives a session back the background executions that are recorded of it.
+ * @param running those that its runner still has, by id
+ * @param reason why those are lost that it has not
+ * @returns whether any is lost
+ */
+export function recoverBackground(
+  session: RecoveredSession,
+  running: ReadonlyMap<string, RunningExecution>,
+  reason: SandboxReset['reason'],
+): boolean {
+  const records = session.records.readAll();
+  for (const record of records) {
+    session.background.recover(record, (signal) => follow(session, record, running.get(record.id), reason, signal));
+  }
+  // Nobody would hear of those that nothing is recorded of.
+  const known = new Set(records.map(({ id }) => id));
+  for (const [id, { channel }] of running) if (!known.has(id)) channel.kill();
+  return records.some(({ id, result, error }) => !result && !error && !running.has(id));
+}
+
+/** Follows an execution that an earlier control plane began to its end; its result. */
+async function follow(
+  session: RecoveredSession,
+  record: BackgroundRecord,
+  execution: RunningExecution | undefined,
+  reason: SandboxReset['reason'],
+  signal: AbortSignal,
+): Promise<ExecutionResult> {
+  const identity = { sessionId: session.id, executionId: record.id };
+  const timeoutMs = record.timeout_s * 1000;
+  if (!execution) {
+    const failure = 'It was lost with the server that had begun it.';
+    const end = { status: 'crashed', exitCode: null, failure, reset: { reason, lost: ['background'] } } as const;
+    return await readResult(session, { identity, timeoutMs, end, timings: { durationMs: 0 } });
+  }
+  const begun = Date.parse(record.began_at ?? record.started_at);
+  const adoptedAt = Date.now();
+  const background = { timeout_s: record.timeout_s };
+  const request = { background, ...(record.context === undefined ? {} : { context: record.context }) };
+  const resumed = performance.now();
+  const end = await session.resume(execution, request, { timeoutMs: begun + timeoutMs - adoptedAt, signal });
+  // Its own clock knows how long it ran while nobody was here, but is not believed beyond what is possible.
+  const ranMs = Math.min(execution.ranMs, Math.max(0, adoptedAt - begun));
+  const durationMs = round(ranMs + (execution.ended ? 0 : performance.now() - resumed));
+  return await readResult(session, { identity, timeoutMs, end, timings: { durationMs } });
 }

@@ -1,17 +1,26 @@
 import type { ArchiveRecord } from '../archives/record.ts';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { IncompatibleRunner } from '../protocol/greeting.ts';
+import { IncompatibleRunner, type RunnerState } from '../protocol/greeting.ts';
 import type { SandboxInfo } from '../sandbox/engine.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { type Backend, openSandbox } from '../sandbox/start-sandbox.ts';
 import { BackgroundRecords } from './background-records.ts';
 import type { Instance } from './instance.ts';
 import { type Manifest, Manifests } from './manifests.ts';
-import type { Remains } from './recover-session.ts';
 
 /** Each takes the engine some 100 ms, and a program that will not end a few seconds. */
 const ADOPTIONS_AT_ONCE = 8;
+
+/** What there is of a session of an earlier control plane. */
+export interface Remains {
+  /** Its contexts, as far as that control plane had recorded. */
+  readonly contexts: readonly string[];
+  /** What its runner still has; undefined when every process is gone. */
+  readonly runnerState?: RunnerState | undefined;
+  /** Why its sandbox is gone, with all that was in it; left out where it is there. */
+  readonly sandboxLost?: 'sandbox_lost' | 'runner_incompatible';
+}
 
 export interface RecoveryOptions {
   readonly backend: Backend;

@@ -1,5 +1,5 @@
 import { GloveboxError } from '../errors.ts';
-import type { BackgroundExecution } from './background-executions.ts';
+import type { BackgroundExecution } from './background-execution.ts';
 import { unknownSession } from './names.ts';
 import type { Session } from './session.ts';
 
@@ -40,10 +40,10 @@ export class SessionRegistry {
   }
 
   /** @throws GloveboxError `execution_not_found` for an unknown, forgotten or another's background execution alike */
-  findJob(owner: string, id: string): { readonly session: Session; readonly job: BackgroundExecution } {
+  findBackground(owner: string, id: string): { readonly session: Session; readonly execution: BackgroundExecution } {
     for (const session of this.of(owner)) {
-      const job = session.background.get(id);
-      if (job) return { session, job };
+      const execution = session.background.get(id);
+      if (execution) return { session, execution };
     }
     throw new GloveboxError('execution_not_found', `Unknown background execution ${JSON.stringify(id.slice(0, 64))}.`);
   }

@@ -2,7 +2,7 @@ import { Checkpoints, type CopiedArchive, changedBy } from '../archives/checkpoi
 import type { ArchiveIdentity, ArchiveRecord } from '../archives/record.ts';
 import type { ArchiveSettings } from '../archives/settings.ts';
 import { GloveboxError } from '../errors.ts';
-import { mergeResets } from '../execution/losses.ts';
+import { inOrder, mergeResets } from '../execution/losses.ts';
 import {
   type ExecutionEnd,
   type ExecutionOptions,
@@ -12,6 +12,7 @@ import {
   patienceFor,
   type SandboxReset,
 } from '../execution/request.ts';
+import type { ExecutionResult } from '../execution/result.ts';
 import type { RunningExecution } from '../protocol/greeting.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { type ExecutionMetrics, outcomeOf } from '../scheduling/execution-metrics.ts';
@@ -19,11 +20,14 @@ import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
 import { TransferLimiter } from '../scheduling/transfer-limiter.ts';
 import type { EnterOptions } from '../scheduling/wait-for-turn.ts';
-import { BackgroundExecutions, type BackgroundStatus, statusOf } from './background-executions.ts';
+import type { BackgroundExecution } from './background-execution.ts';
+import { BackgroundExecutions } from './background-executions.ts';
 import type { BackgroundRecords } from './background-records.ts';
+import { recoverBackground } from './background-result.ts';
 import { Contexts } from './contexts.ts';
 import type { SessionIdentity, SessionSummary } from './identity.ts';
-import { type FinishExecution, type Remains, recoverSession } from './recover-session.ts';
+import type { Remains } from './recovery.ts';
+import { prepareExecution, type RunLimits, type RunOptions, runCode, type StartOptions } from './run-code.ts';
 
 /** Calls of one session that may wait for a place. */
 const QUEUE_LIMIT = 32;
@@ -50,17 +54,13 @@ export interface Download {
   readonly cached: boolean;
 }
 
-export interface JobSummary {
-  execution_id: string;
-  started_at: string;
-  status: BackgroundStatus;
-  /** Whether it has yet to end, be it that it waits for its turn. */
-  running: boolean;
-}
-
 /** What a session needs of those that keep sandboxes and manifests. */
 export interface SessionHost {
+  /** What code in it is held to. */
+  limits(): RunLimits;
   archives(): ArchiveSettings;
+  /** Keeps it open until disposed of. */
+  hold(session: Session): Disposable;
   /** A sandbox that is this session's from now on; its manifest is written. */
   claim(session: Session): Promise<Sandbox>;
   /** Forgets a sandbox that is gone. */
@@ -124,7 +124,11 @@ export class Session implements SessionIdentity {
     this.wokenAt = identity.createdAt;
     this.#host = host;
     this.records = host.recordsOf(identity);
-    this.background = new BackgroundExecutions({ records: this.records, onChange: () => host.record(this) });
+    this.background = new BackgroundExecutions({
+      session: this,
+      records: this.records,
+      onChange: () => host.record(this),
+    });
     this.#limiter = new Limiter(concurrency, QUEUE_LIMIT);
     this.#sandbox = sandbox && Promise.resolve(sandbox);
     this.#archive = new Checkpoints(this, host.archives(), record);
@@ -147,14 +151,50 @@ export class Session implements SessionIdentity {
   }
 
   /** Takes over what an earlier control plane left; the next result tells what was lost of it. */
-  restore(remains: Remains, finish: FinishExecution): void {
-    const reset = recoverSession(this, remains, finish);
-    this.#reset = reset && remains.sandboxLost ? { ...reset, ...this.#archive.settleLoss(reset.lost) } : reset;
+  recover({ contexts, runnerState, sandboxLost }: Remains): void {
+    const reason = sandboxLost ?? 'runner_lost';
+    const lost = new Set<Losable>(sandboxLost ? ['files', 'packages', 'background'] : []);
+    if (this.contexts.restore(contexts, runnerState?.contexts ?? [])) lost.add('contexts');
+    if (recoverBackground(this, runnerState?.executions ?? new Map(), reason)) lost.add('background');
+    if (lost.size === 0) return;
+    const reset: SandboxReset = { reason, lost: inOrder(lost) };
+    this.#reset = sandboxLost ? { ...reset, ...this.#archive.settleLoss(reset.lost) } : reset;
   }
 
   /** Gets the sandbox ready. @throws GloveboxError when there can be none now. */
   async open(): Promise<void> {
     await this.#current();
+  }
+
+  /** What code in it is held to. */
+  get limits(): RunLimits {
+    return this.#host.limits();
+  }
+
+  /**
+   * Runs Python code to its end. A bad end is a status of the result.
+   * @throws GloveboxError `invalid_input`, and as `execute` does
+   */
+  async run(code: string, { onEvent, signal, ...options }: RunOptions = {}): Promise<ExecutionResult> {
+    using _held = this.#host.hold(this);
+    const prepared = prepareExecution(this, code, options, false);
+    return await runCode(this, prepared, { onEvent, signal: signal ?? new AbortController().signal });
+  }
+
+  /**
+   * Starts Python code in the background, where it keeps the session open until its end.
+   * @throws GloveboxError `invalid_input`; `session_busy` when too many run there
+   */
+  async start(code: string, options: StartOptions = {}): Promise<BackgroundExecution> {
+    using stack = new DisposableStack();
+    stack.use(this.#host.hold(this));
+    const prepared = prepareExecution(this, code, options, true);
+    const run = (signal: AbortSignal, onBegin: () => void) => {
+      const held = stack.move();
+      return runCode(this, prepared, { signal, onBegin }).finally(() => held.dispose());
+    };
+    const { identity, timeoutMs } = prepared;
+    return this.background.start(identity.executionId, run, { timeoutMs, context: options.context });
   }
 
   /**
@@ -203,16 +243,6 @@ export class Session implements SessionIdentity {
     const options = { timeoutMs: END_CONTEXT_MS, signal, onOutput: () => {} };
     using _turn = await this.contexts.enter(name, { signal, patienceMs: patienceFor(options) });
     await this.execute({ code: '', end_context: name }, options);
-  }
-
-  /** Its background executions, the newest last. */
-  listJobs(): JobSummary[] {
-    return this.background.list().map((job) => ({
-      execution_id: job.id,
-      started_at: job.startedAt.toISOString(),
-      status: statusOf(job),
-      running: !job.outcome,
-    }));
   }
 
   /** Lets a listener hear what is downloaded for this session, until disposed of. */

@@ -42,6 +42,8 @@ function openSessions({
   const limits = {
     ...{ maxSessions: 100, maxSessionsPerOwner, maxHibernatedPerOwner: 100, concurrency: 4, diskMb: 1, archiveMb: 1 },
     ...{ idleTtlS: 60, maxLifetimeS: 60, hibernateAfterS: 0, archiveTtlS: 60, checkpointAfterS: 0 },
+    ...{ execTimeoutS: 30, maxTimeoutS: 300, memoryMb: MEMORY_MB, tmpMb: 1, shmMb: 1, largestFileMb: 1, pids: 64 },
+    ...{ outputLimit: 1000, outputKeepLimit: 1000, resultLimit: 1000 },
   };
   const log = createLog('error');
   const memory = new MemoryQuota({ memoryMb: MEMORY_MB, maxMemoryMb: sandboxes * MEMORY_MB });
@@ -62,7 +64,6 @@ function openSessions({
     metrics: new ExecutionMetrics(),
     prepare: () => ready.then(() => pool),
     recordsOf: ({ owner, id }) => new BackgroundRecords(directory, owner, id),
-    finishJob: async () => ({}),
   });
   return { taken: () => taken };
 }

@@ -8,7 +8,8 @@ import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
-import type { BackgroundExecution } from './background-executions.ts';
+import type { BackgroundExecution, BackgroundReading } from './background-execution.ts';
+import type { StreamOffsets } from './background-output.ts';
 import type { BackgroundRecords } from './background-records.ts';
 import type { Caller } from './caller.ts';
 import { type CapacityLimits, SessionCapacity } from './capacity.ts';
@@ -16,9 +17,10 @@ import { Hibernation } from './hibernation.ts';
 import type { SessionIdentity, SessionSummary } from './identity.ts';
 import type { Manifest } from './manifests.ts';
 import { checkName, checkNewId, DEFAULT_NAME, mintHandle } from './names.ts';
-import type { FinishExecution, Remains } from './recover-session.ts';
+import type { Remains } from './recovery.ts';
 import { SessionRegistry } from './registry.ts';
 import { ReleasingSessions } from './releasing.ts';
+import type { RunLimits } from './run-code.ts';
 import { SandboxOwners, type SandboxOwnersOptions } from './sandbox-owners.ts';
 import { Session, type SessionHost } from './session.ts';
 import { Snapshots } from './snapshots.ts';
@@ -34,7 +36,7 @@ const RECORD_EVERY_MS = 10_000;
 /** After its caller's connection ended, an unused session lives for at most this part of its idle time. */
 const DISCONNECTED_PART = 1 / 6;
 
-export interface SessionLimits extends CapacityLimits {
+export interface SessionLimits extends CapacityLimits, RunLimits {
   readonly idleTtlS: number;
   readonly maxLifetimeS: number;
   readonly concurrency: number;
@@ -50,8 +52,6 @@ export interface SessionsOptions extends SandboxOwnersOptions {
   readonly prepare: (waiting?: Waiting) => Promise<Pool>;
   /** Where the background executions of a session are noted. */
   readonly recordsOf: (session: SessionIdentity) => BackgroundRecords;
-  /** Makes the output of a background execution that an earlier run began. */
-  readonly finishJob: FinishExecution;
   readonly log: Log;
 }
 
@@ -59,6 +59,12 @@ export interface SessionsOptions extends SandboxOwnersOptions {
 export interface Lease extends Disposable {
   readonly session: Session;
   readonly created: boolean;
+}
+
+export interface ReadOptions {
+  readonly waitMs?: number | undefined;
+  readonly offsets?: Partial<StreamOffsets>;
+  readonly signal: AbortSignal;
 }
 
 /** Opens, finds, owns, expires, limits and closes sessions. */
@@ -152,23 +158,28 @@ export class Sessions {
    * @throws GloveboxError `session_not_found` as `get` does
    */
   hold(owner: string, id: string): Lease {
-    const session = this.get(owner, id);
-    session.uses += 1;
-    return this.#hold(session, false);
+    return this.#use(this.get(owner, id));
   }
 
   /**
-   * A background execution of one of the owner's sessions, which is held open and awake.
-   * @throws GloveboxError `execution_not_found` for an unknown, forgotten or another's one alike; as `lease` does
+   * A background execution of one of the owner's sessions, as it is by now or at the end of a wait.
+   * @param options `waitMs`: how long to wait for its end; `offsets`: bytes of its output that are read already
+   * @throws GloveboxError `execution_not_found` for an unknown, forgotten or another's one alike; as `lease` does; what
+   * the execution could not be run for
    */
-  async leaseJob(
-    owner: string,
-    id: string,
-    waiting: Waiting = {},
-  ): Promise<Lease & { readonly job: BackgroundExecution }> {
-    const { session, job } = this.#registry.findJob(owner, id);
-    const lease = session.atRest ? await this.#lease(owner, session.id, waiting) : this.hold(owner, session.id);
-    return { ...lease, job };
+  async readBackground(owner: string, id: string, options: ReadOptions): Promise<BackgroundReading> {
+    const { waitMs, offsets, signal } = options;
+    using held = await this.#leaseBackground(owner, id, { signal });
+    if (waitMs) await held.execution.wait(waitMs, signal);
+    return await held.execution.read(offsets, signal);
+  }
+
+  /** Ends a background execution, and waits for that; its result. @throws GloveboxError as `readBackground` does */
+  async cancelBackground(owner: string, id: string, signal: AbortSignal): Promise<BackgroundReading> {
+    using held = await this.#leaseBackground(owner, id, { signal });
+    held.execution.cancel();
+    await held.execution.ended;
+    return await held.execution.read({}, signal);
   }
 
   /** Says that the connection which used a session has ended: its idle time is cut short, unless it is used again. */
@@ -193,7 +204,7 @@ export class Sessions {
     else session.formerKey = manifest.key;
     session.wokenAt = new Date(manifest.woken_at ?? manifest.created_at);
     this.#registry.enter(session);
-    session.restore(remains, this.#options.finishJob);
+    session.recover(remains);
     this.#touch(session, new Date(manifest.last_used_at));
     for (const { outcome, ended } of session.background.list()) {
       if (outcome) continue;
@@ -228,7 +239,7 @@ export class Sessions {
       if (!record.at_rest) archives.store.update(record.id, { at_rest: true });
       this.adoptArchive(archives.store.get(record.id) ?? record);
       // Of those that ended before it came to rest, the results are still there.
-      this.#registry.find(owner, session)?.restore({ contexts: [] }, this.#options.finishJob);
+      this.#registry.find(owner, session)?.recover({ contexts: [] });
       log.info('a session came back as an archive', { session, owner });
       if (record.at_rest) continue;
       const lost = ['files', 'contexts', 'background'] as const;
@@ -277,6 +288,8 @@ export class Sessions {
   }
 
   readonly #host: SessionHost = {
+    limits: () => this.#options.limits,
+    hold: (session: Session) => this.#use(session),
     archives: () => this.#options.archives,
     claim: (session: Session) => this.#claim(session),
     disown: (sandbox: Sandbox) => this.#owners.leave(sandbox),
@@ -307,6 +320,17 @@ export class Sessions {
     return sandbox;
   }
 
+  /** A background execution, whose session is held open and awake. */
+  async #leaseBackground(
+    owner: string,
+    id: string,
+    waiting: Waiting,
+  ): Promise<Lease & { readonly execution: BackgroundExecution }> {
+    const { session, execution } = this.#registry.findBackground(owner, id);
+    const lease = session.atRest ? await this.#lease(owner, session.id, waiting) : this.hold(owner, session.id);
+    return { ...lease, execution };
+  }
+
   async #lease(owner: string, id: string, options: Waiting & { readonly mint?: boolean }): Promise<Lease> {
     const found = this.#registry.find(owner, id);
     if (!found && !options.mint) checkNewId(id);
@@ -326,6 +350,11 @@ export class Sessions {
     }
     this.#touch(session);
     return this.#hold(session, created);
+  }
+
+  #use(session: Session): Lease {
+    session.uses += 1;
+    return this.#hold(session, false);
   }
 
   #hold(session: Session, created: boolean): Lease {

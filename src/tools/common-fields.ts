@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { ExecutionEnd } from '../execution/request.ts';
+import type { SandboxReset } from '../execution/request.ts';
+import type { Timings } from '../execution/stopwatch.ts';
 import type { Lease } from '../sessions/sessions.ts';
 
 /** Fields that tools have in common. */
@@ -72,8 +73,19 @@ function describeReset({ reason, lost, restored_from }: SessionReset, context: s
 }
 
 /** The field that says what was lost with a sandbox, when something was. */
-export function tellReset({ reset }: ExecutionEnd): { session_reset?: SessionReset } {
+export function tellReset({ reset }: { readonly reset?: SandboxReset | undefined }): { session_reset?: SessionReset } {
   return reset ? { session_reset: { ...reset, lost: [...reset.lost] } } : {};
+}
+
+/** How long a call took. */
+export const timingsOutput = {
+  duration_ms: z.number().describe('From its begin to its end, without what it waited before.'),
+  queued_ms: z.number().optional().describe('Waited for its turn before that, if it had to.'),
+};
+
+/** The fields that say how long a call took. */
+export function tellTimings({ durationMs, queuedMs }: Timings): { duration_ms: number; queued_ms?: number } {
+  return { duration_ms: durationMs, ...(queuedMs === undefined ? {} : { queued_ms: queuedMs }) };
 }
 
 /** Text that can be sent to a program as UTF-8. */

@@ -1,26 +1,24 @@
-import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import type { ExecutionRequest } from '../execution/request.ts';
-import { Stopwatch } from '../execution/stopwatch.ts';
-import { describeRecovered } from '../sessions/background-result.ts';
-import type { Lease } from '../sessions/sessions.ts';
+import type { ExecutionEvent } from '../execution/result.ts';
+import { whyRefused } from '../execution/variables.ts';
 import { codeText } from './code-text.ts';
 import { identify, programText, sessionIdInput } from './common-fields.ts';
-import { type ExecutePythonLimits, resultsPolicy, toOutcome } from './execution-outcome.ts';
-import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
+import { type ExecutionOutput, executionOutput, summarizeExecution, toOutput } from './execution-output.ts';
 import { leaseSession } from './lease-session.ts';
-import { metLimit } from './limit-output.ts';
-import { OutputStreams } from './output-streams.ts';
-import { ignoreEvents, type Tool, type ToolContext } from './tool.ts';
-import { needNewInterpreter, whyRefused } from './variables.ts';
+import { ignoreEvents, type Tool, type ToolContext, toToolEvent } from './tool.ts';
 
 const MAX_VARIABLES = 256;
 /** No exclusive bound: not every client knows them. */
 const SHORTEST_TIMEOUT_S = 0.001;
 const ENV_LIMIT = 65_536;
-/** Of the session's disk, that kept output may take. */
-const KEPT_PART = 1 / 4;
-const MIB = 1024 * 1024;
+
+export interface ExecutePythonLimits {
+  readonly execTimeoutS: number;
+  readonly maxTimeoutS: number;
+  readonly memoryMb: number;
+  /** Bytes of code, and of stdin. */
+  readonly codeLimit: number;
+}
 
 const variableName = z
   .string()
@@ -79,7 +77,7 @@ export function createExecutePython(limits: ExecutePythonLimits): Tool<Input, Ex
       })
       .superRefine(refuseVariables),
     output: executionOutput,
-    handle: (input, context) => executePython(input, context, limits),
+    handle: executePython,
     summarize: summarizeExecution,
   };
 }
@@ -97,104 +95,26 @@ function describe({ execTimeoutS, maxTimeoutS, memoryMb }: ExecutePythonLimits):
 }
 
 async function executePython(
-  input: Input,
-  context: ToolContext,
-  limits: ExecutePythonLimits,
+  { code, session_id, context, reset_context, timeout_s, background, stdin, env }: Input,
+  { emit, signal, ...caller }: ToolContext,
 ): Promise<ExecutionOutput> {
-  using stack = new DisposableStack();
-  const lease = stack.use(await leaseSession(context, input.session_id));
-  const id = `exe_${randomBytes(9).toString('base64url')}`;
-  await context.emit({ type: 'session', ...identify(lease) });
-  if (!input.background) return await run(input, id, lease, context, limits);
-  const about = { timeoutS: timeoutOf(input, limits), context: input.context };
-  const work = (signal: AbortSignal, onBegin: () => void) => {
-    // The lease is the job's from now on: while it runs, the session does not expire.
-    const held = stack.move();
-    return run(input, id, lease, { signal, emit: ignoreEvents, onBegin }, limits).finally(() => held.dispose());
+  using lease = await leaseSession({ emit, signal, ...caller }, session_id);
+  const { session, created } = lease;
+  const about = identify(lease);
+  await emit({ type: 'session', ...about });
+  const options = {
+    timeoutMs: timeout_s === undefined ? undefined : timeout_s * 1000,
+    context,
+    resetContext: reset_context,
+    stdin,
+    env,
+    sessionCreated: created || undefined,
   };
-  lease.session.background.start(id, work, about);
-  const nothingYet = { exit_code: null, stdout: '', stderr: '', files: [], duration_ms: 0 };
-  return { ...identify(lease), execution_id: id, status: 'running', ...nothingYet };
-}
-
-async function run(
-  input: Input,
-  id: string,
-  lease: Lease,
-  { signal, emit, onBegin }: Pick<ToolContext, 'signal' | 'emit'> & { readonly onBegin?: () => void },
-  limits: ExecutePythonLimits,
-): Promise<ExecutionOutput> {
-  const { session } = lease;
-  const timeoutS = timeoutOf(input, limits);
-  const results = resultsPolicy(limits);
-  const output = new OutputStreams(emit, {
-    outputLimit: limits.outputLimit,
-    results,
-    ...(input.background ? { verbatim: true } : {}),
-  });
-  const stopwatch = new Stopwatch();
-  const end = await session.execute(
-    {
-      ...toRequest(input),
-      results,
-      keep: keepPolicy(id, input, limits),
-      ...(input.background ? { background: { timeout_s: timeoutS } } : {}),
-    },
-    {
-      timeoutMs: timeoutS * 1000,
-      signal,
-      onOutput: output.take,
-      onWait: (message) => void emit({ type: 'progress', message, status: 'queued' }),
-      onBegin: () => {
-        stopwatch.begin();
-        onBegin?.();
-      },
-    },
-  );
-  const timings = stopwatch.read();
-  if (end.reattached)
-    return { ...identify(lease), ...(await describeRecovered(session, { id, timeoutS, end }, limits)), ...timings };
-  await output.finish();
-  const outcome = toOutcome(end, metLimit(end, timeoutS, limits));
-  return {
-    ...identify(lease),
-    execution_id: id,
-    ...(end.context ? { context: end.context, contexts: session.contexts.names } : {}),
-    ...outcome,
-    ...(outcome.error && lease.created ? { error: missedIn(lease.session.id, outcome.error) } : {}),
-    ...output.fold(end),
-    ...timings,
-  };
-}
-
-/** What is missing in a session that has just been made may be in the one that the caller meant. */
-function missedIn(
-  sessionId: string,
-  error: NonNullable<ExecutionOutput['error']>,
-): NonNullable<ExecutionOutput['error']> {
-  if (error.name !== 'FileNotFoundError' && error.name !== 'ModuleNotFoundError') return error;
-  const reason = `The session ${sessionId} is new and empty: for files and packages of an earlier call, pass the session_id that it named.`;
-  return { ...error, hint: [error.hint, reason].filter(Boolean).join(' ') };
-}
-
-function timeoutOf(input: Input, limits: ExecutePythonLimits): number {
-  return input.timeout_s ?? (input.background ? limits.maxTimeoutS : limits.execTimeoutS);
-}
-
-function toRequest({ code, context, reset_context, stdin, env }: Input): ExecutionRequest {
-  return {
-    code: codeText(code),
-    ...(context === undefined ? {} : { context }),
-    ...(context !== undefined && reset_context ? { end_context: context } : {}),
-    ...(stdin === undefined ? {} : { stdin }),
-    ...(env ? { env } : {}),
-    ...(env && context === undefined && needNewInterpreter(Object.keys(env)) ? { new_interpreter: true } : {}),
-  };
-}
-
-/** A background execution's output is read from its file while it runs, so that begins at once. */
-function keepPolicy(id: string, { background }: Input, limits: ExecutePythonLimits) {
-  const total = Math.floor(limits.diskMb * MIB * KEPT_PART);
-  const limit = Math.min(limits.outputKeepLimit, Math.floor(total / 2));
-  return { id, inline: background ? 0 : limits.outputLimit, limit, total };
+  if (background) {
+    const { id } = await session.start(codeText(code), options);
+    const nothingYet = { exit_code: null, stdout: '', stderr: '', files: [], duration_ms: 0 };
+    return { ...about, execution_id: id, status: 'running', ...nothingYet };
+  }
+  const onEvent = emit === ignoreEvents ? undefined : (event: ExecutionEvent) => emit(toToolEvent(event));
+  return toOutput(await session.run(codeText(code), { ...options, onEvent, signal }));
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { timingsOutput } from '../execution/stopwatch.ts';
-import { sessionLines, sessionOutput } from './common-fields.ts';
+import type { CutStream, ExecutionResult, Truncated } from '../execution/result.ts';
+import { sessionLines, sessionOutput, tellReset, timingsOutput } from './common-fields.ts';
 import { resultsOutput, summarizeResults } from './display-output.ts';
 import { describeLimit, limitOutput } from './limit-output.ts';
 
@@ -62,6 +62,45 @@ export const executionOutput = z.object({
 });
 
 export type ExecutionOutput = z.infer<typeof executionOutput>;
+
+/** The result of an execution as the tools' callers get it. */
+export function toOutput(result: ExecutionResult): ExecutionOutput {
+  const { context, contexts, status, signal, error, files, termination, limit, stdout, stderr, displays } = result;
+  return {
+    session_id: result.sessionId,
+    session_created: result.sessionCreated,
+    execution_id: result.executionId,
+    context,
+    contexts: contexts && [...contexts],
+    status,
+    exit_code: result.exitCode,
+    signal,
+    error,
+    files: [...files],
+    termination: termination && {
+      by: termination.by,
+      stacks: termination.stacks?.map(({ thread, frames }) => ({ thread, frames: [...frames] })),
+    },
+    limit,
+    ...tellReset(result),
+    cpu_ms: result.cpuMs,
+    peak_memory_bytes: result.peakMemoryBytes,
+    stdout,
+    stderr,
+    results: displays && [...displays],
+    truncated: toTruncated(result.truncated),
+    duration_ms: result.durationMs,
+    queued_ms: result.queuedMs,
+  };
+}
+
+export function toTruncated(truncated: Truncated | undefined): ExecutionOutput['truncated'] {
+  return truncated && { stdout: toLeftOut(truncated.stdout), stderr: toLeftOut(truncated.stderr) };
+}
+
+function toLeftOut(cut: CutStream | undefined): z.infer<typeof leftOut> {
+  return cut && { bytes: cut.leftOutBytes, total_bytes: cut.totalBytes, file: cut.file, file_bytes: cut.fileBytes };
+}
 
 /** All that the structured form says, as text for a model. */
 export function summarizeExecution(output: ExecutionOutput): string {

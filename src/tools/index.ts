@@ -1,8 +1,7 @@
 import { deleteFile } from './delete-file.ts';
 import type { AnyTool } from './description.ts';
-import { createExecutePython } from './execute-python.ts';
-import type { ExecutePythonLimits } from './execution-outcome.ts';
-import { createCancelExecution, createGetExecution } from './get-execution.ts';
+import { createExecutePython, type ExecutePythonLimits } from './execute-python.ts';
+import { cancelExecution, getExecution } from './get-execution.ts';
 import { createInstallDependencies, type InstallLimits, type ParseRequirement } from './install-dependencies.ts';
 import { listFiles } from './list-files.ts';
 import { listInstalledPackages } from './list-installed-packages.ts';
@@ -24,8 +23,8 @@ export function createTools(
     readFile,
     listFiles,
     deleteFile,
-    createGetExecution(limits),
-    createCancelExecution(limits),
+    getExecution,
+    cancelExecution,
     snapshotSession,
     forkSession,
     listSessions,

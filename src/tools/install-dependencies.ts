@@ -1,13 +1,22 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
+import { deniedLimit, type ExecutionLimits, metLimit } from '../execution/limits-met.ts';
 import type { ExecutionEnd } from '../execution/request.ts';
 import { patienceFor } from '../execution/request.ts';
-import { Stopwatch, timingsOutput } from '../execution/stopwatch.ts';
+import { Stopwatch } from '../execution/stopwatch.ts';
 import { InstallLog } from '../sessions/installation.ts';
 import type { Session } from '../sessions/sessions.ts';
-import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './common-fields.ts';
+import {
+  identify,
+  sessionIdInput,
+  sessionLines,
+  sessionOutput,
+  tellReset,
+  tellTimings,
+  timingsOutput,
+} from './common-fields.ts';
 import { leaseSession } from './lease-session.ts';
-import { deniedLimit, describeLimit, type ExecutionLimits, limitOutput, metLimit } from './limit-output.ts';
+import { describeLimit, limitOutput } from './limit-output.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 export interface InstallLimits extends ExecutionLimits {
@@ -124,7 +133,7 @@ async function installDependencies(
   const timings = stopwatch.read();
   if (end.exitCode !== 0) await clearUp(session);
   const packages = log.results(describeEnd(end));
-  const limit = metLimit(end, timeoutS, limits) ?? deniedLimit(log.denied, limits);
+  const limit = metLimit(end, timeoutMs, limits) ?? deniedLimit(log.denied, limits);
   return {
     ...identity,
     status: end.status === 'ok' && packages.some(({ error }) => error !== undefined) ? 'error' : end.status,
@@ -133,7 +142,7 @@ async function installDependencies(
     log: log.text(),
     ...(limit ? { limit } : {}),
     ...tellReset(end),
-    ...timings,
+    ...tellTimings(timings),
   };
 }
 

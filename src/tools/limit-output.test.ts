@@ -1,47 +1,9 @@
 import { expect, test } from 'vitest';
-import { REPORT } from '../../test/support/report.ts';
-import type { ExecutionEnd } from '../execution/request.ts';
-import { describeLimit, type ExecutionLimits, metLimit } from './limit-output.ts';
+import { describeLimit } from './limit-output.ts';
 
-const LIMITS: ExecutionLimits = {
-  execTimeoutS: 30,
-  maxTimeoutS: 300,
-  memoryMb: 256,
-  diskMb: 64,
-  tmpMb: 32,
-  shmMb: 32,
-  largestFileMb: 256,
-  pids: 128,
-};
-
-/** The limit that is told of such an end, in which the memory limit ended a process. */
-const told = (end: Pick<ExecutionEnd, 'status' | 'exitCode'>, error: typeof REPORT.error | object = null) =>
-  metLimit({ ...end, report: { ...REPORT, oom_killed: true, error } } as ExecutionEnd, 30, LIMITS);
-
-test.each([
-  ['ok', 0],
-  ['error', 1],
-  ['timeout', null],
-  ['cancelled', null],
-] as const)('a child process that was killed for memory is told when the program ended as "%s"', (status, exitCode) => {
-  const limit = told({ status, exitCode });
-  expect(limit).toMatchObject({ name: 'memory_mb', value: 256, ended: 'a child process' });
-  expect(limit && describeLimit(limit)).toMatch(
-    /^limit memory_mb = 256, which ended a child process; to change it: use less .*GLOVEBOX_MEMORY_MB/,
+test('a limit that ended a child process is told with what raises it', () => {
+  const setting = 'use less, or GLOVEBOX_MEMORY_MB where the server is set up';
+  expect(describeLimit({ name: 'memory_mb', value: 256, setting, ended: 'a child process' })).toBe(
+    `limit memory_mb = 256, which ended a child process; to change it: ${setting}`,
   );
-});
-
-test('the limit that the code was refused by goes before that of a child', () => {
-  const error = { name: 'OSError', value: '', traceback: '', denied: 'disk' };
-  expect(told({ status: 'error', exitCode: 1 }, error)).toMatchObject({ name: 'disk_mb' });
-});
-
-test('code that was killed for memory itself is not said to be a child', () => {
-  expect(told({ status: 'out_of_memory', exitCode: null })).not.toHaveProperty('ended');
-});
-
-test('without such a kill a timeout tells of its time limit, and a good end of none', () => {
-  const end = (status: ExecutionEnd['status']) => metLimit({ status, exitCode: null, report: REPORT }, 30, LIMITS);
-  expect(end('timeout')).toEqual({ name: 'timeout_s', value: 30, setting: 'the argument timeout_s' });
-  expect(end('ok')).toBeUndefined();
 });

@@ -1,18 +1,5 @@
 import { z } from 'zod';
-import type { ExecutionEnd } from '../execution/request.ts';
-
-/** What executions are held to, as configured. */
-export interface ExecutionLimits {
-  readonly execTimeoutS: number;
-  readonly maxTimeoutS: number;
-  readonly memoryMb: number;
-  readonly diskMb: number;
-  /** Of `/tmp` and `/dev/shm`, disks of their own. */
-  readonly tmpMb: number;
-  readonly shmMb: number;
-  readonly largestFileMb: number;
-  readonly pids: number;
-}
+import type { MetLimit } from '../execution/limits-met.ts';
 
 export const limitOutput = z
   .object({
@@ -24,74 +11,7 @@ export const limitOutput = z
   .optional()
   .describe('The limit that it met, and what raises it.');
 
-type Limit = NonNullable<z.infer<typeof limitOutput>>;
-
-const MIB = 2 ** 20;
-
-/** The limit that an execution met, by its end or by what the kernel refused its code, and what raises it. */
-export function metLimit(end: ExecutionEnd, timeoutS: number, limits: ExecutionLimits): Limit | undefined {
-  if (end.status === 'out_of_memory') return memory(limits);
-  const denied = end.status === 'error' ? deniedLimit(end.report?.error?.denied, limits) : undefined;
-  if (denied) return denied;
-  // Also of what ran out of time: a pool waits without end for what a lost worker had.
-  if (end.report?.oom_killed) return { ...memory(limits), ended: 'a child process' };
-  if (end.status === 'timeout') return { name: 'timeout_s', value: timeoutS, setting: 'the argument timeout_s' };
-  return undefined;
-}
-
-/** The limit that a program in the sandbox calls by that name; it may call anything so. */
-export function deniedLimit(denied: string | undefined, limits: ExecutionLimits): Limit | undefined {
-  switch (denied) {
-    case 'memory':
-      return memory(limits);
-    case 'disk':
-      return {
-        name: 'disk_mb',
-        value: limits.diskMb,
-        setting: 'remove files from /workspace, or GLOVEBOX_DISK_MB where the server is set up',
-      };
-    case 'tmp':
-      return smallDisk('/tmp', 'tmp_mb', limits.tmpMb);
-    case 'shm':
-      return smallDisk('/dev/shm', 'shm_mb', limits.shmMb);
-    case 'pids':
-      return {
-        name: 'pids',
-        value: limits.pids,
-        setting: 'start fewer processes and threads, or GLOVEBOX_PIDS where the server is set up',
-      };
-    case 'network':
-      return {
-        name: 'network',
-        value: 'none',
-        setting: 'nothing: packages come by install_dependencies, data by files',
-      };
-    case 'file_size':
-      return {
-        name: 'file_size',
-        value: limits.largestFileMb * MIB,
-        setting: 'write less, or GLOVEBOX_DISK_MB where the server is set up: no file may be larger than the disk',
-      };
-    case 'open_files':
-      return { name: 'open_files', value: 1024, setting: 'nothing: close files that are no longer needed' };
-    default:
-      return undefined;
-  }
-}
-
-/** The same as text. */
-export function describeLimit({ name, value, setting, ended }: Limit): string {
+/** The limit that an execution met, as text. */
+export function describeLimit({ name, value, setting, ended }: MetLimit): string {
   return `limit ${name} = ${value}${ended ? `, which ended ${ended}` : ''}; to change it: ${setting}`;
-}
-
-function smallDisk(path: string, name: string, value: number): Limit {
-  return { name, value, setting: `nothing: remove files from ${path}, or write to /workspace` };
-}
-
-function memory({ memoryMb }: ExecutionLimits): Limit {
-  return {
-    name: 'memory_mb',
-    value: memoryMb,
-    setting: 'use less (files in /workspace and /tmp count too), or GLOVEBOX_MEMORY_MB where the server is set up',
-  };
 }

@@ -1,15 +1,20 @@
 import type { z } from 'zod';
 import type { Display } from '../execution/displays.ts';
+import type { ExecutionEvent, ProgressEvent, TextStream } from '../execution/result.ts';
 import type { Caller } from '../sessions/caller.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 
 /** What a call says while it runs. Texts are whole characters of valid Unicode. */
 export type ToolEvent =
   | { type: 'session'; session_id: string; session_created?: true }
-  | { type: 'stdout' | 'stderr'; text: string }
+  | { type: TextStream; text: string }
   | { type: 'display'; result: Display }
-  /** `queued` while it waits for its turn. */
-  | { type: 'progress'; message: string; status?: 'queued' };
+  | ProgressEvent;
+
+/** What an execution says, in the words of the tools. */
+export function toToolEvent(event: ExecutionEvent): ToolEvent {
+  return event.type === 'display' ? { type: 'display', result: event.display } : event;
+}
 
 /** All that a tool may use of the world. Only add what a tool uses. */
 export interface ToolContext {

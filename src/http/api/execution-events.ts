@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context } from 'hono';
 import { followSignal } from '../../lib/follow-signal.ts';
 import type { Log } from '../../log.ts';
+import type { toReadingOutput } from '../../tools/get-execution.ts';
 import { reportError } from '../respond.ts';
 import type { Env, Route } from '../route.ts';
 import { streamEvents } from '../server-sent-events.ts';
@@ -10,18 +11,13 @@ import { oneEvent, requestHeader } from './openapi-parts.ts';
 /** Between two looks at an execution: each is a process in its sandbox. */
 const LOOK_EVERY_MS = 500;
 
-/** What `get_execution` answers, as far as its events go. */
-interface Look {
-  readonly status: string;
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly next: { readonly stdout_offset: number; readonly stderr_offset: number };
-}
+/** What `get_execution` answers. */
+type Look = ReturnType<typeof toReadingOutput>;
 type Offsets = Look['next'];
 
 export interface ExecutionEventsOptions {
   /** Looks at the execution that the path names, from these offsets on. */
-  readonly look: (c: Context<Env>, offsets: Offsets, signal: AbortSignal) => Promise<object>;
+  readonly look: (c: Context<Env>, offsets: Offsets, signal: AbortSignal) => Promise<Look>;
   readonly stopping: AbortSignal;
   readonly log: Log;
   readonly keepAliveMs: number;
@@ -64,13 +60,13 @@ async function watch(c: Context<Env>, { look, stopping, log, keepAliveMs }: Exec
   if (last === ENDED) return c.body(null, 204);
   const from = parseId(last);
   // Before the stream begins, so that an unknown one is told by its status.
-  const first = (await look(c, from, c.req.raw.signal)) as Look;
+  const first = await look(c, from, c.req.raw.signal);
   return streamEvents(c, keepAliveMs, async (send) => {
     using following = followSignal(c.req.raw.signal, stopping);
     const { signal } = following;
     const write = (event: string, data: unknown, id: string) => send(event, JSON.stringify(data), id);
     try {
-      const again = async (offsets: Offsets) => (await look(c, offsets, signal)) as Look;
+      const again = (offsets: Offsets) => look(c, offsets, signal);
       await write('result', await tell(first, from, again, write, signal), ENDED);
     } catch (thrown) {
       if (!signal.aborted) await write('error', { error: reportError(thrown, c, log).toRestBody() }, ENDED);

@@ -1,9 +1,15 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../../errors.ts';
 import { followSignal } from '../../lib/follow-signal.ts';
-import type { AnyTool } from '../../tools/description.ts';
-import { LONGEST_WAIT_S } from '../../tools/get-execution.ts';
-import { ignoreEvents } from '../../tools/tool.ts';
+import type { BackgroundExecution } from '../../sessions/background-execution.ts';
+import {
+  cancelExecution,
+  getExecution,
+  LONGEST_WAIT_S,
+  toReadingOutput,
+  toReadOptions,
+} from '../../tools/get-execution.ts';
+import type { Tool } from '../../tools/tool.ts';
 import { validateInput } from '../../tools/validate.ts';
 import type { Env, Route } from '../route.ts';
 import type { ExecuteOptions } from './execute.ts';
@@ -38,24 +44,24 @@ const listed = {
   required: ['execution_id', 'started_at', 'status', 'running'],
 };
 
-type Options = Pick<ExecuteOptions, 'tools' | 'sessions' | 'stopping' | 'log' | 'keepAliveMs'>;
-
-/** Asks a tool of the execution that the path names. */
-function createAsk({ tools, sessions, stopping }: Options) {
-  return async (c: Context<Env>, name: string, more: object, signal: AbortSignal) => {
-    const tool = tools.find((candidate) => candidate.name === name);
-    if (!tool) throw new GloveboxError('not_found', `There is no tool ${name}.`);
-    const input = validate(tool, { execution_id: c.req.param('id'), ...more });
-    using following = followSignal(signal, stopping);
-    const caller = { owner: c.var.owner, fallback: 'new' } as const;
-    return await tool.handle(input, { sessions, caller, signal: following.signal, emit: ignoreEvents });
-  };
+/** A background execution as it is listed. */
+function toListed({ id, startedAt, status, outcome }: BackgroundExecution) {
+  return { execution_id: id, started_at: startedAt.toISOString(), status, running: !outcome };
 }
 
-/** @throws GloveboxError that speaks of query parameters, which are all that a caller of these routes has chosen */
-function validate(tool: AnyTool, given: object): ReturnType<typeof validateInput> {
+type Options = Pick<ExecuteOptions, 'sessions' | 'stopping' | 'log' | 'keepAliveMs'>;
+
+/**
+ * The path's execution and the query's numbers, checked as the arguments of a tool are.
+ * @throws GloveboxError that speaks of query parameters, which are all that a caller of these routes has chosen
+ */
+function readInput<Input extends { session_id?: string | undefined }>(
+  c: Context<Env>,
+  tool: Tool<Input>,
+  numbers: object,
+): Input {
   try {
-    return validateInput(tool, given);
+    return validateInput(tool, { execution_id: c.req.param('id'), ...numbers });
   } catch (error) {
     if (!(error instanceof GloveboxError) || error.code !== 'invalid_input') throw error;
     const hint = `Query parameters of GET /executions/{id}: ${Object.keys(NUMBERS).join(', ')}.`;
@@ -69,10 +75,14 @@ export function executionRoutes(options: Options): Route[] {
 }
 
 function backgroundRoutes(options: Options): Route[] {
-  const { stopping, log, keepAliveMs } = options;
-  const ask = createAsk(options);
-  const call = (name: string, read: (c: Context<Env>) => object) => async (c: Context<Env>) =>
-    c.json(await ask(c, name, read(c), c.req.raw.signal));
+  const { sessions, stopping, log, keepAliveMs } = options;
+  const look = async (c: Context<Env>, numbers: object, signal: AbortSignal) => {
+    const input = readInput(c, getExecution, numbers);
+    using following = followSignal(signal, stopping);
+    const { owner } = c.var;
+    const asked = { ...toReadOptions(input), signal: following.signal };
+    return toReadingOutput(await sessions.readBackground(owner, input.execution_id, asked));
+  };
   return [
     {
       method: 'GET',
@@ -87,14 +97,9 @@ function backgroundRoutes(options: Options): Route[] {
         ],
         responses: jsonResponse(200, 'How it is, its new output, and its result once it ended.', { type: 'object' }),
       },
-      handle: call('get_execution', readNumbers),
+      handle: async (c) => c.json(await look(c, readNumbers(c), c.req.raw.signal)),
     },
-    executionEventsRoute({
-      look: (c, offsets, signal) => ask(c, 'get_execution', offsets, signal),
-      stopping,
-      log,
-      keepAliveMs,
-    }),
+    executionEventsRoute({ look, stopping, log, keepAliveMs }),
     {
       method: 'DELETE',
       path: '/executions/:id',
@@ -105,7 +110,13 @@ function backgroundRoutes(options: Options): Route[] {
         parameters: [idParameter],
         responses: jsonResponse(200, 'Its result.', { type: 'object' }),
       },
-      handle: call('cancel_execution', () => ({})),
+      handle: async (c) => {
+        const input = readInput(c, cancelExecution, {});
+        using following = followSignal(c.req.raw.signal, stopping);
+        const { owner } = c.var;
+        const reading = await sessions.cancelBackground(owner, input.execution_id, following.signal);
+        return c.json(toReadingOutput(reading));
+      },
     },
   ];
 }
@@ -126,7 +137,7 @@ function ofSessions({ sessions }: Options): Route[] {
           required: ['executions'],
         }),
       },
-      handle: (c) => c.json({ executions: sessions.get(c.var.owner, readId(c)).listJobs() }),
+      handle: (c) => c.json({ executions: sessions.get(c.var.owner, readId(c)).background.list().map(toListed) }),
     },
     {
       method: 'DELETE',

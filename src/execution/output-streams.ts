@@ -1,21 +1,17 @@
-import { DisplayCollector } from '../execution/displays.ts';
-import { LineStates } from '../execution/line-states.ts';
-import { OutputCapture } from '../execution/output-capture.ts';
-import type { KeptFile } from '../execution/report.ts';
-import type { ExecutionEnd, OutputSink } from '../execution/request.ts';
-import type { ExecutionOutput } from './execution-output.ts';
-import { ignoreEvents, type ToolContext } from './tool.ts';
+import { DisplayCollector, type DisplayLimits } from './displays.ts';
+import { LineStates } from './line-states.ts';
+import { OutputCapture } from './output-capture.ts';
+import type { KeptFile } from './report.ts';
+import type { ExecutionEnd, OutputSink } from './request.ts';
+import type { CutStream, ExecutionOutput, OnEvent, TextStream } from './result.ts';
 
 export interface OutputLimits {
   /** Bytes of each text stream in a result. */
   readonly outputLimit: number;
-  /** Bytes of one rich result, and of all of one execution. */
-  readonly results: { readonly limit: number; readonly total: number };
+  readonly displays: DisplayLimits;
   /** Whether texts are kept byte by byte, for who reads them by offsets, instead of the last state of each line. */
-  readonly verbatim?: boolean;
+  readonly verbatim: boolean;
 }
-
-type TextStream = 'stdout' | 'stderr';
 
 interface Text {
   readonly capture: OutputCapture;
@@ -26,20 +22,21 @@ interface Text {
 
 /** The output of one execution: folded into the result, and told to the caller as it comes. */
 export class OutputStreams {
-  readonly #emit: ToolContext['emit'];
+  readonly #onEvent: OnEvent | undefined;
   readonly #texts: Record<TextStream, Text>;
-  readonly #results: DisplayCollector;
+  readonly #displays: DisplayCollector;
 
-  constructor(emit: ToolContext['emit'], { outputLimit, results, verbatim }: OutputLimits) {
+  /** @param onEvent hears the output as it comes; without it, the work of telling is spared */
+  constructor({ outputLimit, displays, verbatim }: OutputLimits, onEvent?: OnEvent) {
     const open = (): Text => ({
       capture: new OutputCapture(outputLimit),
       lines: verbatim ? undefined : new LineStates(),
       decoder: new TextDecoder(),
       bytes: 0,
     });
-    this.#emit = emit;
+    this.#onEvent = onEvent;
     this.#texts = { stdout: open(), stderr: open() };
-    this.#results = new DisplayCollector(results);
+    this.#displays = new DisplayCollector(displays);
   }
 
   readonly take: OutputSink = (name, chunk) => {
@@ -47,7 +44,7 @@ export class OutputStreams {
     const text = this.#texts[name];
     text.bytes += chunk.length;
     text.capture.add(text.lines?.add(chunk) ?? chunk);
-    if (this.#emit === ignoreEvents) return undefined;
+    if (!this.#onEvent) return undefined;
     return this.#tell(name, text.decoder.decode(chunk, { stream: true }));
   };
 
@@ -56,38 +53,43 @@ export class OutputStreams {
     for (const name of ['stdout', 'stderr'] as const) {
       const { capture, lines, decoder } = this.#texts[name];
       if (lines) capture.add(lines.finish());
-      await this.#tell(name, decoder.decode());
+      if (this.#onEvent) await this.#tell(name, decoder.decode());
     }
   }
 
-  fold({ failure, report }: ExecutionEnd): Pick<ExecutionOutput, 'stdout' | 'stderr' | 'results' | 'truncated'> {
+  /** What a result carries of all that came. */
+  fold({ failure, report }: Pick<ExecutionEnd, 'failure' | 'report'>): ExecutionOutput {
     const stdout = this.#fold('stdout', report?.kept?.stdout);
     const stderr = this.#fold('stderr', report?.kept?.stderr);
-    const truncated = { ...stdout.truncated, ...stderr.truncated };
-    const results = this.#results.results;
+    const truncated = {
+      ...(stdout.cut ? { stdout: stdout.cut } : {}),
+      ...(stderr.cut ? { stderr: stderr.cut } : {}),
+    };
+    const displays = this.#displays.results;
     return {
       stdout: stdout.text,
       stderr: failure === undefined ? stderr.text : `${stderr.text}${failure}\n`,
-      ...(results.length > 0 ? { results } : {}),
-      ...(Object.keys(truncated).length > 0 ? { truncated } : {}),
+      ...(displays.length > 0 ? { displays } : {}),
+      ...(stdout.cut || stderr.cut ? { truncated } : {}),
     };
   }
 
-  #fold(name: TextStream, kept: KeptFile | undefined): { text: string; truncated: ExecutionOutput['truncated'] } {
+  #fold(name: TextStream, kept: KeptFile | undefined): { text: string; cut?: CutStream } {
     const { capture, bytes } = this.#texts[name];
     const { text, leftOut, total } = capture.result(bytes);
     // Earlier states of lines are worth a word only where they are kept.
     const missing = leftOut || (kept ? bytes - capture.bytes : 0);
-    const file = kept ? { file: kept.path, file_bytes: kept.bytes } : {};
-    return { text, truncated: missing > 0 ? { [name]: { bytes: missing, total_bytes: total, ...file } } : {} };
+    if (missing <= 0) return { text };
+    const file = kept ? { file: kept.path, fileBytes: kept.bytes } : {};
+    return { text, cut: { leftOutBytes: missing, totalBytes: total, ...file } };
   }
 
   async #display(chunk: Buffer): Promise<void> {
     // All of them begun now: the next chunk's must not come in between.
-    await Promise.all(this.#results.add(chunk).map((result) => this.#emit({ type: 'display', result })));
+    await Promise.all(this.#displays.add(chunk).map((display) => this.#onEvent?.({ type: 'display', display })));
   }
 
   #tell(type: TextStream, text: string): void | Promise<void> {
-    return text === '' ? undefined : this.#emit({ type, text });
+    return text === '' ? undefined : this.#onEvent?.({ type, text });
   }
 }

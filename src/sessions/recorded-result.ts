@@ -1,0 +1,138 @@
+import { z } from 'zod';
+import { displaySchema } from '../execution/displays.ts';
+import type { CutStream, ExecutionResult } from '../execution/result.ts';
+
+const cutSchema = z.object({
+  bytes: z.number(),
+  total_bytes: z.number(),
+  file: z.string().optional(),
+  file_bytes: z.number().optional(),
+});
+const contextSchema = z.object({ name: z.string(), created: z.boolean(), alive: z.boolean() });
+const errorSchema = z.object({
+  name: z.string(),
+  value: z.string(),
+  traceback: z.string(),
+  hint: z.string().optional(),
+});
+const stackSchema = z.object({ thread: z.string(), frames: z.array(z.string()) });
+const limitSchema = z.object({
+  name: z.string(),
+  value: z.union([z.number(), z.string()]),
+  setting: z.string(),
+  ended: z.literal('a child process').optional(),
+});
+const resetSchema = z.object({
+  reason: z.enum([
+    'runner_lost',
+    'runner_incompatible',
+    'would_not_end',
+    'sandbox_lost',
+    'context_ended',
+    'hibernated',
+    'archive_broken',
+  ]),
+  lost: z.array(z.enum(['files', 'contexts', 'packages', 'background'])),
+  restored_from: z.string().optional(),
+});
+
+/** The result of an execution as it is on disk. Older and newer control planes read it: it changes by additions alone. */
+export const recordedResultSchema = z.object({
+  session_id: z.string(),
+  session_created: z.literal(true).optional(),
+  execution_id: z.string(),
+  context: contextSchema.optional(),
+  contexts: z.array(z.string()).optional(),
+  status: z.enum(['ok', 'error', 'timeout', 'cancelled', 'out_of_memory', 'crashed']),
+  exit_code: z.number().nullable(),
+  signal: z.string().optional(),
+  error: errorSchema.optional(),
+  files: z.array(z.object({ path: z.string(), size: z.number() })),
+  termination: z
+    .object({ by: z.enum(['interrupt', 'kill', 'uid_kill', 'replaced']), stacks: z.array(stackSchema).optional() })
+    .optional(),
+  limit: limitSchema.optional(),
+  session_reset: resetSchema.optional(),
+  cpu_ms: z.number().optional(),
+  peak_memory_bytes: z.number().optional(),
+  stdout: z.string(),
+  stderr: z.string(),
+  results: z.array(displaySchema).optional(),
+  truncated: z.object({ stdout: cutSchema.optional(), stderr: cutSchema.optional() }).optional(),
+  duration_ms: z.number(),
+  queued_ms: z.number().optional(),
+});
+
+export type RecordedResult = z.infer<typeof recordedResultSchema>;
+
+export function toRecordedResult(result: ExecutionResult): RecordedResult {
+  const { context, contexts, status, signal, error, files, termination, limit, reset, stdout, stderr } = result;
+  return {
+    session_id: result.sessionId,
+    session_created: result.sessionCreated,
+    execution_id: result.executionId,
+    context,
+    contexts: contexts && [...contexts],
+    status,
+    exit_code: result.exitCode,
+    signal,
+    error,
+    files: [...files],
+    termination: termination && { by: termination.by, stacks: termination.stacks?.map(copyStack) },
+    limit,
+    session_reset: reset && { ...reset, lost: [...reset.lost] },
+    cpu_ms: result.cpuMs,
+    peak_memory_bytes: result.peakMemoryBytes,
+    stdout,
+    stderr,
+    results: result.displays && [...result.displays],
+    truncated: result.truncated && {
+      stdout: toRecordedCut(result.truncated.stdout),
+      stderr: toRecordedCut(result.truncated.stderr),
+    },
+    duration_ms: result.durationMs,
+    queued_ms: result.queuedMs,
+  };
+}
+
+export function fromRecordedResult(recorded: RecordedResult): ExecutionResult {
+  const { context, contexts, status, signal, error, files, termination, limit, stdout, stderr } = recorded;
+  return {
+    sessionId: recorded.session_id,
+    sessionCreated: recorded.session_created,
+    executionId: recorded.execution_id,
+    context,
+    contexts,
+    status,
+    exitCode: recorded.exit_code,
+    signal,
+    error,
+    files,
+    termination,
+    limit,
+    reset: recorded.session_reset,
+    cpuMs: recorded.cpu_ms,
+    peakMemoryBytes: recorded.peak_memory_bytes,
+    stdout,
+    stderr,
+    displays: recorded.results,
+    truncated: recorded.truncated && {
+      stdout: fromRecordedCut(recorded.truncated.stdout),
+      stderr: fromRecordedCut(recorded.truncated.stderr),
+    },
+    durationMs: recorded.duration_ms,
+    queuedMs: recorded.queued_ms,
+  };
+}
+
+function copyStack({ thread, frames }: { thread: string; frames: readonly string[] }): z.infer<typeof stackSchema> {
+  return { thread, frames: [...frames] };
+}
+
+function toRecordedCut(cut: CutStream | undefined): z.infer<typeof cutSchema> | undefined {
+  return cut && { bytes: cut.leftOutBytes, total_bytes: cut.totalBytes, file: cut.file, file_bytes: cut.fileBytes };
+}
+
+function fromRecordedCut(cut: z.infer<typeof cutSchema> | undefined): CutStream | undefined {
+  return cut && { leftOutBytes: cut.bytes, totalBytes: cut.total_bytes, file: cut.file, fileBytes: cut.file_bytes };
+}
