@@ -35,7 +35,7 @@ export interface RunEngine extends AsyncDisposable {
  * can be no other.
  */
 export async function openRunEngine(root: string, which: 'own' | 'machine'): Promise<RunEngine> {
-  const config = loadConfig(environment(), ['--image', 'slim']);
+  const config = loadConfig(environment(), { image: 'slim' });
   const machine = await connectEngine(config);
   const image = await ensureImage(machine.docker, config, report);
   if (which === 'own' && canStartSecond) {

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import type { Config } from './config/load.ts';
 import { checkEngine } from './engines/docker/connect/check-engine.ts';
@@ -31,10 +30,7 @@ import { ephemeralName, Instance } from './sessions/instance.ts';
 import type { Sessions } from './sessions/sessions.ts';
 import type { AnyTool } from './tools/description.ts';
 import { createTools } from './tools/index.ts';
-
-export const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
+import { version } from './version.ts';
 
 /** Open MCP sessions of the older protocol versions, which clients tend to leave behind. */
 const CONNECTIONS = { maxSessionsPerOwner: 1000, maxSessions: 2000 };

@@ -6,7 +6,7 @@ import { connectEngine } from '../engines/docker/connect/connect.ts';
 import { findAuthorities, readHostIndexes } from '../engines/docker/images/index-access.ts';
 import { findImage } from '../engines/docker/images/sandbox-image.ts';
 import { GloveboxError } from '../errors.ts';
-import type { Log } from '../log.ts';
+import { createLog, type Log } from '../log.ts';
 import { checkIndex } from '../packages/index/check-index.ts';
 import { runProbe } from '../server.ts';
 import { ephemeralName, Instance } from '../sessions/instance.ts';
@@ -19,8 +19,14 @@ type Finding = readonly [level: Level, what: string, said: string, next?: string
 const INDEX_LIMIT_MS = 10_000;
 const KERNEL_HINT = "The kernel of the engine's machine, or a rootless engine, does not offer it: enable that cgroup.";
 
+/** Runs `glovebox doctor`; the exit status is 1 where something fails. */
+export async function runDoctor(config: Config): Promise<void> {
+  const print = (line: string) => void process.stdout.write(`${line}\n`);
+  if (!(await examine(config, createLog(config.logLevel), print))) process.exitCode = 1;
+}
+
 /** Says of each thing that Glovebox needs how it is, and what to do about it; whether it can serve. */
-export async function examine(config: Config, log: Log, say: (line: string) => void): Promise<boolean> {
+async function examine(config: Config, log: Log, say: (line: string) => void): Promise<boolean> {
   let healthy = true;
   const tell = (findings: readonly Finding[]) => {
     for (const [level, what, said, next] of findings) {

@@ -4,6 +4,7 @@ import { get } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import { type Config, isLoopback } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
+import { parseSettings } from './settings-options.ts';
 
 const LIMIT_MS = 8000;
 const WILDCARDS = ['0.0.0.0', '::', '[::]'];
@@ -54,7 +55,7 @@ async function expectAnswer(host: string, port: number): Promise<void> {
 async function check(): Promise<string> {
   const [command, ...flags] = readCommand();
   if (command !== 'serve') return `Nothing is served over HTTP by "${command ?? ''}".`;
-  const config = loadConfig(undefined, flags);
+  const config = loadConfig(undefined, parseSettings(flags));
   const host = reachableAddress(config);
   const ports = [config.port, ...config.alsoPorts];
   await Promise.all(ports.map((port) => expectAnswer(host, port)));

@@ -4,16 +4,14 @@ import type { Config } from '../config/load.ts';
 import { connectEngine } from '../engines/docker/connect/connect.ts';
 import { buildControlImage, readRegistryAccess } from '../engines/docker/images/control-image.ts';
 import { ensureImage } from '../engines/docker/images/sandbox-image.ts';
-import { SocketProxy } from '../engines/docker/socket-proxy/proxy.ts';
-import { GloveboxError } from '../errors.ts';
-import type { Log } from '../log.ts';
-import { aborted, version } from '../server.ts';
+import { version } from '../version.ts';
+import type { CommandContext } from './context.ts';
 
 /** Where Compose looks for what `compose.yaml` leaves open. */
 const ENVIRONMENT_FILE = '.env';
 
 /** Builds all images that `compose.yaml` needs, and writes down in `.env` what it must know of this machine. */
-export async function prepareCompose(config: Config, say: (line: string) => void): Promise<void> {
+export async function prepareCompose(config: Config, { say }: Pick<CommandContext, 'say'>): Promise<void> {
   const { docker, address } = await connectEngine(config);
   const { setup, controlBase, hostEnvironment } = config;
   const image = await buildControlImage(docker, { base: controlBase, setup, hostEnvironment, version }, say);
@@ -36,21 +34,6 @@ export async function prepareCompose(config: Config, say: (line: string) => void
     say('What a build by Compose needs to reach the package registry is in access/; it does not stay in the image.');
   }
   say('Now run: docker compose --profile http up -d');
-}
-
-/** Stands between a control plane and the engine's socket until the signal aborts. */
-export async function serveSocket(config: Config, log: Log, signal: AbortSignal): Promise<void> {
-  const { address } = await connectEngine(config);
-  const engine = /^unix:\/\/(.+)$/.exec(address)?.[1];
-  if (engine === undefined) {
-    throw new GloveboxError('invalid_input', `The socket proxy stands before a socket, and ${address} is none.`, {
-      hint: 'Set DOCKER_HOST to unix:///path/to/engine.sock.',
-    });
-  }
-  const { proxySocket: socket, image, keepWhile } = config;
-  await using _proxy = await SocketProxy.listen({ engine, socket, image, keepWhile, log });
-  log.info('the socket proxy listens', { socket, engine });
-  await aborted(signal);
 }
 
 /** The text of a `.env` file with those of the values that it does not set already. */

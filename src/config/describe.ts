@@ -40,6 +40,15 @@ export function describeSettings(): SettingDescription[] {
   return describeSubjects().flatMap((subject) => subject.settings);
 }
 
+/** Names, flags and meanings of all settings, which a start reads; the rest is read for help alone. */
+export function describeFlags(): Pick<SettingDescription, 'name' | 'flag' | 'meaning'>[] {
+  return Object.entries(settings.shape).map(([name, schema]) => ({
+    name,
+    flag: flagOf(name),
+    meaning: aboutOf(schema).meaning,
+  }));
+}
+
 /** `GLOVEBOX_EXEC_TIMEOUT_S` for `exec_timeout_s`. */
 export function variableOf(name: string): string {
   return PREFIX + name.toUpperCase();

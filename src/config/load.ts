@@ -15,9 +15,9 @@ const FILE_VARIABLE = 'GLOVEBOX_CONFIG';
  * Settings from the environment, the file named by `GLOVEBOX_CONFIG` or `--config`, and flags; later wins.
  * @throws GloveboxError `invalid_input` that names the setting, where it was set, and the nearest valid name.
  */
-export function loadConfig(env: NodeJS.ProcessEnv = process.env, flags: readonly string[] = []): Config {
-  const fromFlags = readFlags(flags);
-  const file = fromFlags.get('config') ?? env[FILE_VARIABLE];
+export function loadConfig(env: NodeJS.ProcessEnv = process.env, flags: Readonly<Record<string, string>> = {}): Config {
+  const fromFlags = new Map<string, unknown>(Object.entries(flags));
+  const file = flags['config'] ?? env[FILE_VARIABLE];
   fromFlags.delete('config');
   const sources: [string, Map<string, unknown>][] = [
     ['environment', readEnvironment(env)],
@@ -60,33 +60,6 @@ function readFile(path: string): Map<string, unknown> {
     throw new GloveboxError('invalid_input', `The configuration file ${path} holds no object.`, { hint });
   }
   return new Map(Object.entries(parsed));
-}
-
-function readFlags(flags: readonly string[]): Map<string, string> {
-  const found = new Map<string, string>();
-  const remaining = [...flags];
-  for (let argument = remaining.shift(); argument !== undefined; argument = remaining.shift()) {
-    const [flag, inline] = splitFlag(argument);
-    const name = flag.slice(2).replaceAll('-', '_');
-    // Before a value is looked for, which may be missing only because the name is wrong.
-    if (name !== 'config' && !isSetting(name)) throw unknownSetting('flags', name, flag);
-    const value = inline ?? remaining.shift();
-    if (value === undefined) {
-      throw new GloveboxError('invalid_input', `${flag} needs a value.`, { hint: `Write it as ${flag} VALUE.` });
-    }
-    found.set(name, value);
-  }
-  return found;
-}
-
-function splitFlag(argument: string): [flag: string, value: string | undefined] {
-  if (!argument.startsWith('--')) {
-    throw new GloveboxError('invalid_input', `"${argument}" is not understood here.`, {
-      hint: 'Settings are given as --name VALUE; see glovebox --help.',
-    });
-  }
-  const equals = argument.indexOf('=');
-  return equals < 0 ? [argument, undefined] : [argument.slice(0, equals), argument.slice(equals + 1)];
 }
 
 function spell(source: string, name: string): string {

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, inject, onTestFinished, test } from 'vites
 import { loadConfig } from '../../src/config/load.ts';
 import { buildControlImage } from '../../src/engines/docker/images/control-image.ts';
 import { runCommand } from '../../src/lib/run-command.ts';
-import { version } from '../../src/server.ts';
+import { version } from '../../src/version.ts';
 import { freePort } from '../support/free-port.ts';
 import { connectCommand, runPythonBy } from '../support/mcp-clients.ts';
 import { runPython } from '../support/rest-client.ts';

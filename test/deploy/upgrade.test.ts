@@ -14,7 +14,7 @@ const FRAMES = new URL('../../sandbox-image/runner/_glovebox/wire/frames.py', im
 const ENV = { GLOVEBOX_POOL_SIZE: '0', GLOVEBOX_CHECKPOINT_AFTER_S: '1' };
 const made: string[] = [];
 
-const sandboxImage = () => ensureImage(engine(), loadConfig(undefined, ['--image', 'slim']), () => {});
+const sandboxImage = () => ensureImage(engine(), loadConfig(undefined, { image: 'slim' }), () => {});
 
 /** The sandbox image as another release has it: the same with another `frames.py`, by another name. */
 async function otherImage(name: string, frames: string): Promise<string> {

@@ -23,7 +23,7 @@ let finish: () => Promise<void> = async () => {};
 
 /** Gets the machine an engine and the small sandbox image, whatever it has of them. */
 export async function setup({ provide }: TestProject): Promise<void> {
-  const config = loadConfig(undefined, ['--image', 'slim']);
+  const config = loadConfig(undefined, { image: 'slim' });
   const found = await findEngine(config);
   const installed = found ? undefined : await installEngine(config, report);
   const { docker, address } = found ?? installed ?? unreachable();

@@ -1,0 +1,93 @@
+import { Command } from 'commander';
+import type { Config } from '../config/load.ts';
+import type { CommandContext } from './context.ts';
+import { formatHelp } from './help.ts';
+import { addSettings, configOf } from './settings-options.ts';
+import { refuseExtra } from './usage-error.ts';
+
+/** Puts the commands together. What a command needs is loaded when it runs, so that no start waits for the others. */
+export function createProgram(version: string, context: CommandContext): Command {
+  const program = new Command('glovebox')
+    .version(version, '--version', 'Print the version.')
+    .helpOption('-h, --help', 'Print the help of glovebox, or of the command.')
+    .helpCommand('help [command]', 'Print the help of a command.')
+    .exitOverride()
+    .configureOutput({ outputError: () => {} })
+    .configureHelp({ formatHelp })
+    .showSuggestionAfterError(false);
+  const add = (name: string, description: string) => program.command(name).description(description);
+
+  add('serve', 'Serve REST and MCP over HTTP.').action(
+    withConfig(async (config) => (await import('./serve.ts')).runServe(config, context)),
+  );
+  // No key is asked for over stdio, so one owner may have all places.
+  add('stdio', 'Serve MCP on stdin and stdout, for a client that starts it.').action(
+    withConfig(async (config) => (await import('./stdio.ts')).runStdio(config, context), { auth: 'none' }),
+  );
+  add('image', 'Build the sandbox image if it is missing, and print its reference.')
+    .option(CONTROL_PLANE, 'Build all images that compose.yaml needs, and write .env for this machine.')
+    .action(
+      withConfig(async (config, { controlPlane }) =>
+        controlPlane
+          ? (await import('./prepare-compose.ts')).prepareCompose(config, context)
+          : (await import('./image.ts')).runImage(config, context),
+      ),
+    );
+  addKey(program, context);
+  add('doctor', 'Check the engine, image, package index and settings.').action(
+    withConfig(async (config) => (await import('./doctor.ts')).runDoctor(config)),
+  );
+  add('socket-proxy', "Proxy the engine's socket, passing only the calls a control plane needs.").action(
+    withConfig(async (config) => (await import('./socket-proxy.ts')).runSocketProxy(config, context)),
+  );
+  program.commands.forEach((command) => void command.allowExcessArguments());
+  // The one that was chosen gets its settings: to make them for all would cost each start some milliseconds.
+  for (const parent of [program, ...program.commands])
+    parent.hook('preSubcommand', (_parent, chosen) => void addSettings(chosen));
+  return program.hook('preAction', (_program, { args, registeredArguments }) =>
+    refuseExtra(args.slice(registeredArguments.length)),
+  );
+}
+
+const CONTROL_PLANE = '--control-plane';
+
+/** Makes an action that gets the settings of its command; `defaults` stand in for flags that are not given. */
+function withConfig(
+  run: (config: Config, options: { controlPlane?: boolean }) => Promise<void>,
+  defaults: Readonly<Record<string, string>> = {},
+) {
+  return async (options: { controlPlane?: boolean }, command: Command) => {
+    await run(configOf(command, defaults), options);
+  };
+}
+
+/** Adds `glovebox key` with its commands. */
+function addKey(program: Command, { say }: CommandContext): void {
+  const key = program.command('key').summary(KEY_SUMMARY).description(KEY_DESCRIPTION).helpCommand(false);
+  const add = (name: string, description: string) => key.command(name).description(description);
+  add('new', 'Make a key for an owner and print it once. It is stored nowhere. Keys made before stay valid.')
+    .argument('<name>')
+    .option('--expires-days <days>', 'Days until the key expires. Without it the key does not expire.')
+    .action(async (name: string, { expiresDays }: { expiresDays?: string }, command: Command) =>
+      (await import('./key.ts')).makeKey(configOf(command), name, expiresDays, say),
+    );
+  add('list', 'List all keys: id, name, when they were made, when they expire.').action(
+    withConfig(async (config) => (await import('./key.ts')).listKeys(config, say)),
+  );
+  add('revoke', 'Take away one key, or all keys of an owner. A running server refuses them within a second.')
+    .argument('<name|id>')
+    .action(async (nameOrId: string, _options, command: Command) =>
+      (await import('./key.ts')).revoke(configOf(command), nameOrId, say),
+    );
+}
+
+const KEY_SUMMARY = 'Make, list and revoke the keys that GLOVEBOX_AUTH=keys asks callers for.';
+const KEY_DESCRIPTION = `${KEY_SUMMARY}
+
+  glovebox key new alice --expires-days 30
+  glovebox key list
+  glovebox key revoke alice
+
+The name of a key is the owner of the sessions that are made with it. Owners see nothing of each other.
+Callers send a key as "Authorization: Bearer KEY" or "X-API-Key: KEY" to a server with GLOVEBOX_AUTH=keys.
+If the keys are not in the usual place, name it: --api-keys-file FILE, or --state-dir DIR.`;

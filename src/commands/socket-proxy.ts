@@ -1,0 +1,23 @@
+import type { Config } from '../config/load.ts';
+import { connectEngine } from '../engines/docker/connect/connect.ts';
+import { SocketProxy } from '../engines/docker/socket-proxy/proxy.ts';
+import { GloveboxError } from '../errors.ts';
+import { createLog } from '../log.ts';
+import { aborted } from '../server.ts';
+import type { CommandContext } from './context.ts';
+
+/** Runs `glovebox socket-proxy`: stands between a control plane and the engine's socket until the signal aborts. */
+export async function runSocketProxy(config: Config, { signal }: CommandContext): Promise<void> {
+  const log = createLog(config.logLevel);
+  const { address } = await connectEngine(config);
+  const engine = /^unix:\/\/(.+)$/.exec(address)?.[1];
+  if (engine === undefined) {
+    throw new GloveboxError('invalid_input', `The socket proxy stands before a socket, and ${address} is none.`, {
+      hint: 'Set DOCKER_HOST to unix:///path/to/engine.sock.',
+    });
+  }
+  const { proxySocket: socket, image, keepWhile } = config;
+  await using _proxy = await SocketProxy.listen({ engine, socket, image, keepWhile, log });
+  log.info('the socket proxy listens', { socket, engine });
+  await aborted(signal);
+}

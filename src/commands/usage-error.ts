@@ -1,0 +1,87 @@
+import type { Command, CommanderError } from 'commander';
+import { describeFlags } from '../config/describe.ts';
+import { GloveboxError } from '../errors.ts';
+import { nearest } from '../lib/nearest.ts';
+
+/** How a command line that is not understood ends the program. */
+export interface UsageProblem {
+  /** What to print; empty where commander has printed it. */
+  readonly text: string;
+  readonly exitCode: number;
+}
+
+/** Exit status where a command, or an argument of it, is missing or unknown. */
+const WRONG_USAGE = 2;
+
+/** Names of the options that are no settings. */
+const OTHER_FLAGS = ['--config', '--help', '--version', '--control-plane', '--expires-days'];
+
+/**
+ * Says in our words what commander refuses, with the nearest name and the next step. `words` is the command line that
+ * `program` was given.
+ */
+export function explainUsage(error: CommanderError, words: readonly string[], program: Command): UsageProblem {
+  const [, quoted = ''] = /'([^']*)'/.exec(error.message) ?? [];
+  switch (error.code) {
+    case 'commander.unknownCommand':
+      return { text: unknownCommand(quoted, words, program), exitCode: WRONG_USAGE };
+    case 'commander.unknownOption':
+      return { text: unknownOption(quoted, words, program), exitCode: 1 };
+    case 'commander.optionMissingArgument': {
+      const [flag = ''] = quoted.split(' ');
+      return { text: `glovebox: ${flag} needs a value.\nWrite it as ${flag} VALUE.`, exitCode: 1 };
+    }
+    case 'commander.missingArgument':
+      return {
+        text: `glovebox: ${quoted.toUpperCase()} is missing.\n${seeHelp(words, program)}`,
+        exitCode: WRONG_USAGE,
+      };
+    case 'commander.excessArguments':
+      return { text: `glovebox: ${sentence(error)}\n${seeHelp(words, program)}`, exitCode: WRONG_USAGE };
+    case 'commander.help':
+      return { text: '', exitCode: error.exitCode === 0 ? 0 : WRONG_USAGE };
+    default:
+      return { text: '', exitCode: error.exitCode };
+  }
+}
+
+/** Commander's own words as a sentence. */
+function sentence({ message }: CommanderError): string {
+  const text = message.replace(/^error: /, '');
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** @throws GloveboxError for words that stand where flags are expected */
+export function refuseExtra(words: readonly string[]): void {
+  if (words.length === 0) return;
+  throw new GloveboxError('invalid_input', `"${words[0]}" is not understood here.`, {
+    hint: 'Settings are given as --name VALUE; see glovebox --help.',
+  });
+}
+
+function unknownCommand(name: string, words: readonly string[], program: Command): string {
+  const parent = program.commands.find((command) => command.name() === words[0]);
+  const meant = nearest(name, nameAll(parent ?? program));
+  const path = parent ? `glovebox ${parent.name()}` : 'glovebox';
+  const hint = meant ? ` Did you mean ${parent ? `${path} ${meant}` : meant}?` : '';
+  return `glovebox: "${name}" is not a command.${hint} See ${path} --help.`;
+}
+
+function unknownOption(written: string, words: readonly string[], program: Command): string {
+  const [flag = ''] = written.split('=');
+  const flags = describeFlags().map((setting) => setting.flag);
+  if (flags.includes(flag) && words[0]?.startsWith('-')) {
+    return `glovebox: ${flag} comes before the command.\nWrite it after the command: glovebox serve ${flag} VALUE.`;
+  }
+  const meant = nearest(flag, [...flags, ...OTHER_FLAGS]);
+  const next = meant ? `Did you mean ${meant}?` : seeHelp(words, program);
+  return `glovebox: ${flag} is not a setting.\n${next}`;
+}
+
+function seeHelp([command = '']: readonly string[], program: Command): string {
+  return `See glovebox ${nameAll(program).includes(command) ? `${command} ` : ''}--help.`;
+}
+
+function nameAll({ commands }: Command): string[] {
+  return commands.map((command) => command.name());
+}
