@@ -77,7 +77,7 @@ export class SessionCapacity {
     for (const own of Map.groupBy(resting, (session) => session.owner).values()) {
       const excess = own.length - this.#options.limits.maxHibernatedPerOwner;
       if (excess <= 0) continue;
-      const unused = own.filter((session) => session.uses === 0).sort(byLastUse);
+      const unused = own.filter((session) => !session.lifetime.inUse).sort(byLastUse);
       for (const session of unused.slice(0, excess)) void this.#options.close(session, 'too many sessions at rest');
     }
   }
@@ -105,7 +105,9 @@ export class SessionCapacity {
   #oldestIdle(owner: string): Session | undefined {
     const { sessions, releasing: departures } = this.#options;
     const idle = [...sessions()]
-      .filter((session) => session.owner === owner && session.uses === 0 && !session.atRest && !departures.has(session))
+      .filter(
+        (session) => session.owner === owner && !session.lifetime.inUse && !session.atRest && !departures.has(session),
+      )
       .sort(byLastUse);
     return idle.find(({ contexts }) => contexts.names.length === 0) ?? idle[0];
   }
@@ -119,17 +121,17 @@ export class SessionCapacity {
     } catch (error) {
       if (error instanceof GloveboxError && error.code === 'engine_unavailable') throw error;
     }
-    if (session.uses === 0) await close(session, 'made room for another session');
+    if (!session.lifetime.inUse) await close(session, 'made room for another session');
   }
 
   /** When one of the owner's calls is likely to have ended; for one who has no sandbox, when another's may be gone. */
   #retryAfterS(owner: string): number {
     if (this.#options.memory.has(owner)) return this.#options.scheduler.retryAfterS(owner);
-    const soonest = Math.min(...[...this.#options.sessions()].map(({ expiresAt }) => expiresAt.getTime()));
+    const soonest = Math.min(...[...this.#options.sessions()].map(({ lifetime }) => lifetime.expiresAt.getTime()));
     return Math.min(MOST_RETRY_AFTER_S, Math.max(1, Math.ceil((soonest - Date.now()) / 1000)));
   }
 }
 
 function byLastUse(a: Session, b: Session): number {
-  return a.lastUsedAt.getTime() - b.lastUsedAt.getTime();
+  return a.lifetime.lastUsedAt.getTime() - b.lifetime.lastUsedAt.getTime();
 }

@@ -35,11 +35,12 @@ export class Hibernation {
    * @param isOld whether its lifetime has ended
    */
   look(session: Session, isOld: boolean): 'goes on' | 'ended' {
-    if (session.uses > 0) return 'goes on';
-    const isOver = session.expiresAt.getTime() <= Date.now();
+    const { lifetime } = session;
+    if (lifetime.inUse) return 'goes on';
+    const isOver = lifetime.expiresAt.getTime() <= Date.now();
     if (isOver && (session.atRest || isOld || !this.enabled)) return 'ended';
     if (session.atRest || !this.enabled) return 'goes on';
-    const isIdle = session.lastUsedAt.getTime() + this.#archives.limits.hibernateAfterS * 1000 <= Date.now();
+    const isIdle = lifetime.lastUsedAt.getTime() + this.#archives.limits.hibernateAfterS * 1000 <= Date.now();
     if (!isOver && !(isIdle && session.contexts.names.length === 0)) return 'goes on';
     const notBefore = this.#notBefore.get(session) ?? 0;
     if (notBefore > Date.now()) return isOver && notBefore !== Number.POSITIVE_INFINITY ? 'ended' : 'goes on';
@@ -65,7 +66,7 @@ export class Hibernation {
     let outcome: Outcome | 'failed' = 'used';
     try {
       using _place = await this.#archives.resting.enter();
-      if (session.uses === 0) outcome = await this.rest(session, { force });
+      if (!session.lifetime.inUse) outcome = await this.rest(session, { force });
     } catch {
       outcome = 'failed';
     }
@@ -83,7 +84,6 @@ export class Hibernation {
     const { record } = session;
     // A call may have woken it while its sandbox was being removed.
     if (outcome === 'rests' && session.atRest && record) {
-      session.expiresAt = this.#archives.expiryOf(record);
       this.#log.info('put a session to rest', { ...about, bytes: record.bytes });
     }
     return outcome;

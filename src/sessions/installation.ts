@@ -1,6 +1,45 @@
 import { z } from 'zod';
 import { parseSandboxJson } from '../lib/sandbox-json.ts';
-import type { Download, DownloadListener } from './session.ts';
+
+/** Hears what the package gateway does for a session. */
+export interface DownloadListener {
+  /** Tells how far one file has come. */
+  onDownload(download: Download): void;
+  /** Tells what an installer was refused or could not get, in one sentence for people. */
+  onProblem(problem: { readonly subject: string; readonly message: string }): void;
+  /** Tells what an index says of a project that is being installed, in one sentence for people. */
+  onNotice(notice: { readonly subject: string; readonly message: string }): void;
+}
+
+export interface Download {
+  readonly file: string;
+  readonly bytes: number;
+  readonly total?: number;
+  readonly cached: boolean;
+}
+
+/** Passes on what the package gateway does for one session to whoever listens. */
+export class Downloads implements DownloadListener {
+  readonly #listeners = new Set<DownloadListener>();
+
+  /** Lets a listener hear of it until disposed of. */
+  listen(listener: DownloadListener): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  readonly onDownload: DownloadListener['onDownload'] = (download) => {
+    for (const listener of this.#listeners) listener.onDownload(download);
+  };
+
+  readonly onProblem: DownloadListener['onProblem'] = (problem) => {
+    for (const listener of this.#listeners) listener.onProblem(problem);
+  };
+
+  readonly onNotice: DownloadListener['onNotice'] = (notice) => {
+    for (const listener of this.#listeners) listener.onNotice(notice);
+  };
+}
 
 interface PackageResult {
   name: string;

@@ -1,15 +1,30 @@
 import type { Duplex } from 'node:stream';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
+import type { BackgroundExecutions } from './background-executions.ts';
+import type { Contexts } from './contexts.ts';
+import type { SessionIdentity } from './identity.ts';
+import type { Downloads } from './installation.ts';
+import type { Lifetime } from './lifetime.ts';
 import type { Manifests } from './manifests.ts';
-import type { Session } from './session.ts';
+
+/** Milliseconds that a manifest's time of last use may be behind. */
+const WRITE_EVERY_MS = 10_000;
+
+/** A session, as far as it concerns its sandbox. */
+export interface OwningSession extends SessionIdentity {
+  readonly lifetime: Pick<Lifetime, 'lastUsedAt' | 'wokenAt'>;
+  readonly contexts: Pick<Contexts, 'names'>;
+  readonly background: Pick<BackgroundExecutions, 'busyUntil'>;
+  readonly downloads: Downloads;
+}
 
 export interface SandboxOwnersOptions {
   readonly manifests: Manifests;
   /** Of all sandboxes. */
   readonly memory: MemoryQuota;
   /** Takes each connection that code of a session makes to its package index. */
-  readonly onTunnel?: (tunnel: Duplex, session: Session) => void;
+  readonly onTunnel?: (tunnel: Duplex, session: OwningSession) => void;
 }
 
 /** Whose each sandbox is: the memory that counts against its owner, and the manifest that tells the next run. */
@@ -17,20 +32,24 @@ export class SandboxOwners {
   readonly #options: SandboxOwnersOptions;
   /** Owners, by the keys of their sandboxes. */
   readonly #owners = new Map<string, string>();
+  /** When the manifest of each session was last written, in milliseconds since the epoch. */
+  readonly #writtenAt = new WeakMap<OwningSession, number>();
+  /** Keys of sandboxes that were gone when this control plane started, whose manifests are there still. */
+  readonly #formerKeys = new WeakMap<OwningSession, string>();
 
   constructor(options: SandboxOwnersOptions) {
     this.#options = options;
   }
 
   /** Makes a sandbox a session's, whose owner's memory it counts against already. */
-  enter(session: Session, sandbox: Sandbox): void {
+  enter(session: OwningSession, sandbox: Sandbox): void {
     const { onTunnel } = this.#options;
     this.#owners.set(sandbox.key, session.owner);
     if (onTunnel) sandbox.onTunnel = (tunnel) => onTunnel(tunnel, session);
   }
 
   /** Makes one that an earlier run left a session's, whatever the limits are now. */
-  adopt(session: Session, sandbox: Sandbox): void {
+  adopt(session: OwningSession, sandbox: Sandbox): void {
     this.#options.memory.claimAnyway(session.owner);
     this.enter(session, sandbox);
   }
@@ -43,24 +62,35 @@ export class SandboxOwners {
   }
 
   /** Writes the manifest of a session's sandbox as the session is now. */
-  write(session: Session, key: string): void {
-    session.recordedAt = Date.now();
+  write(session: OwningSession, key: string): void {
+    this.#writtenAt.set(session, Date.now());
     const { busyUntil } = session.background;
     this.#options.manifests.write({
       key,
       session_id: session.id,
       owner: session.owner,
       created_at: session.createdAt.toISOString(),
-      last_used_at: session.lastUsedAt.toISOString(),
-      woken_at: session.wokenAt.toISOString(),
+      last_used_at: session.lifetime.lastUsedAt.toISOString(),
+      woken_at: session.lifetime.wokenAt.toISOString(),
       contexts: session.contexts.names,
       ...(busyUntil ? { busy_until: busyUntil.toISOString() } : {}),
     });
   }
 
-  /** The manifest of a sandbox that was gone at the start is needed only until there is another. */
-  forgetFormer(session: Session): void {
-    if (session.formerKey !== undefined) this.#options.manifests.remove(session.formerKey);
-    session.formerKey = undefined;
+  /** Whether the manifest is so old that a use of the session is worth a write: one for each call would be a good part of it. */
+  isOutdated(session: OwningSession): boolean {
+    return session.lifetime.lastUsedAt.getTime() - (this.#writtenAt.get(session) ?? 0) >= WRITE_EVERY_MS;
+  }
+
+  /** Keeps the manifest of a sandbox that was gone at the start: the session has no other until it has another sandbox. */
+  keepFormer(session: OwningSession, key: string): void {
+    this.#formerKeys.set(session, key);
+  }
+
+  /** Removes that manifest, once there is another, or the session is gone. */
+  forgetFormer(session: OwningSession): void {
+    const key = this.#formerKeys.get(session);
+    if (key !== undefined) this.#options.manifests.remove(key);
+    this.#formerKeys.delete(session);
   }
 }

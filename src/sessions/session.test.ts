@@ -2,13 +2,14 @@ import { expect, test } from 'vitest';
 import { REPORT } from '../../test/support/report.ts';
 import type { ArchiveRecord } from '../archives/record.ts';
 import { serverStopping } from '../errors.ts';
-import type { ExecutionEnd, ExecutionRequest, SandboxReset } from '../execution/request.ts';
+import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from '../execution/request.ts';
 import { createLog } from '../log.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { Session, type SessionHost } from './session.ts';
 
 const OPTIONS = { timeoutMs: 1000, signal: new AbortController().signal, onOutput: () => {} };
 const RECORD = { id: 'snp_1', saved_at: '2026-11-23T08:00:00.000Z', at_rest: false } as ArchiveRecord;
+const LIMITS = { concurrency: 4, idleTtlS: 60, maxLifetimeS: 60 };
 const FINE: ExecutionEnd = { status: 'ok', exitCode: 0 };
 const BACKGROUND = { background: { timeout_s: 10 } };
 
@@ -37,28 +38,39 @@ function openSession(
     record,
     losses = [],
     enter = async () => ({ [Symbol.dispose]() {} }),
-  }: { record?: ArchiveRecord; losses?: (SandboxReset | undefined)[]; enter?: SessionHost['enter'] } = {},
+  }: { record?: ArchiveRecord; losses?: (SandboxReset | undefined)[]; enter?: SessionHost['scheduler']['enter'] } = {},
 ) {
-  const claim = async (): Promise<Sandbox> => {
+  const provide = async () => {
     const sandbox = {
       lost: false,
-      execute: async (): Promise<ExecutionEnd> => {
+      execute: async ({ kind }: ExecutionRequest, { onOutput }: ExecutionOptions): Promise<ExecutionEnd> => {
+        if (kind === 'archive') {
+          await onOutput('stdout', Buffer.from('{"ok":true,"entries":0}\n'));
+          return FINE;
+        }
         const end = ends.shift() ?? FINE;
         sandbox.lost = end.reset?.lost.includes('files') ?? false;
         return end;
       },
       takeLoss: () => losses.shift(),
     };
-    return sandbox as unknown as Sandbox;
+    return { sandbox: sandbox as unknown as Sandbox, [Symbol.dispose]() {} };
   };
-  const store = { update: () => {}, get: () => record };
+  let kept = record;
+  const update = (_id: string, state: Partial<ArchiveRecord>) => {
+    if (kept) kept = { ...kept, ...state };
+  };
+  const store = { update, updateSoon: update, get: () => kept, readVerified: async function* () {} };
   const host = {
-    archives: () => ({ limits: { checkpointAfterS: 0 }, store, log: createLog('error') }),
-    claim,
-    enter,
-    ...{ disown: () => {}, count: () => {}, record: () => {}, recordsOf: () => ({}) },
+    limits: LIMITS,
+    archives: { limits: { checkpointAfterS: 0 }, store, expiryOf: () => new Date(), log: createLog('error') },
+    owners: { enter: () => {}, leave: () => {}, write: () => {}, forgetFormer: () => {} },
+    scheduler: { enter },
+    metrics: { count: () => {} },
+    provide,
+    ...{ record: () => {}, recordsOf: () => ({}) },
   } as unknown as SessionHost;
-  const session = new Session({ id: 'one', owner: 'alice', createdAt: new Date() }, host, 4, { record });
+  const session = new Session({ id: 'one', owner: 'alice', createdAt: new Date() }, host, { record });
   return (request: ExecutionRequest = {}, options = OPTIONS) => session.execute(request, options);
 }
 
@@ -100,10 +112,11 @@ test('a session that a stopping server lets go of is closed because its archive 
     abandon: async () => {},
   } as unknown as Sandbox;
   const host = {
-    archives: () => ({ limits: { checkpointAfterS: 0, diskMb: 1 }, store: {}, log: createLog('error') }),
+    limits: LIMITS,
+    archives: { limits: { checkpointAfterS: 0, diskMb: 1 }, store: {}, log: createLog('error') },
     recordsOf: () => ({}),
   } as unknown as SessionHost;
-  const session = new Session({ id: 'one', owner: 'alice', createdAt: new Date() }, host, 4, { sandbox });
+  const session = new Session({ id: 'one', owner: 'alice', createdAt: new Date() }, host, { sandbox });
   const rested = session.hibernate({ force: true });
   await begun.promise;
   await session.abandon();

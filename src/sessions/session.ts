@@ -26,8 +26,11 @@ import type { BackgroundRecords } from './background-records.ts';
 import { recoverBackground } from './background-result.ts';
 import { Contexts } from './contexts.ts';
 import type { SessionIdentity, SessionSummary } from './identity.ts';
+import { Downloads } from './installation.ts';
+import { Lifetime, type LifetimeLimits } from './lifetime.ts';
 import type { Remains } from './recovery.ts';
 import { prepareExecution, type RunLimits, type RunOptions, runCode, type StartOptions } from './run-code.ts';
+import type { SandboxOwners } from './sandbox-owners.ts';
 
 /** Calls of one session that may wait for a place. */
 const QUEUE_LIMIT = 32;
@@ -37,42 +40,28 @@ const LOOKUPS = 4;
 /** Files that are on their way in or out of a session at once. */
 const TRANSFERS = 8;
 
-/** Hears what the package gateway does for a session. */
-export interface DownloadListener {
-  /** Tells how far one file has come. */
-  onDownload(download: Download): void;
-  /** Tells what an installer was refused or could not get, in one sentence for people. */
-  onProblem(problem: { readonly subject: string; readonly message: string }): void;
-  /** Tells what an index says of a project that is being installed, in one sentence for people. */
-  onNotice(notice: { readonly subject: string; readonly message: string }): void;
+/** An empty sandbox. Until this is disposed of, no other is started for the pool. */
+export interface ProvidedSandbox extends Disposable {
+  readonly sandbox: Sandbox;
 }
 
-export interface Download {
-  readonly file: string;
-  readonly bytes: number;
-  readonly total?: number;
-  readonly cached: boolean;
-}
-
-/** What a session needs of those that keep sandboxes and manifests. */
+/** What all sessions of a control plane stand on. */
 export interface SessionHost {
-  /** What code in it is held to. */
-  limits(): RunLimits;
-  archives(): ArchiveSettings;
-  /** Keeps it open until disposed of. */
-  hold(session: Session): Disposable;
-  /** A sandbox that is this session's from now on; its manifest is written. */
-  claim(session: Session): Promise<Sandbox>;
-  /** Forgets a sandbox that is gone. */
-  disown(sandbox: Sandbox): void;
-  /** Waits for a place among the executions of all sessions. */
-  enter: ExecutionScheduler['enter'];
-  /** Takes note of an execution that has ended. */
-  count: ExecutionMetrics['count'];
-  /** Notes what has changed of a session, for the next control plane. */
-  record(session: Session): void;
+  readonly limits: LifetimeLimits &
+    RunLimits & {
+      /** Executions of one session at once. */
+      readonly concurrency: number;
+    };
+  readonly archives: ArchiveSettings;
+  readonly owners: Pick<SandboxOwners, 'enter' | 'leave' | 'write' | 'isOutdated' | 'forgetFormer'>;
+  readonly scheduler: Pick<ExecutionScheduler, 'enter'>;
+  readonly metrics: Pick<ExecutionMetrics, 'count'>;
   /** Where the background executions of a session are noted. */
-  recordsOf(session: SessionIdentity): BackgroundRecords;
+  readonly recordsOf: (session: SessionIdentity) => BackgroundRecords;
+  /** An empty sandbox that counts against the owner's memory. @throws GloveboxError when there can be none now */
+  readonly provide: (owner: string) => Promise<ProvidedSandbox>;
+  /** Writes down what has changed of a session, for the next control plane. */
+  readonly record: (session: Session) => void;
 }
 
 /** A handle that its owner holds: one sandbox at a time, and the files in it. */
@@ -80,23 +69,15 @@ export class Session implements SessionIdentity {
   readonly id: string;
   readonly owner: string;
   readonly createdAt: Date;
-  lastUsedAt: Date;
-  expiresAt: Date;
-  /** From when on its lifetime counts: it begins anew when the session comes back from its archive. */
-  wokenAt: Date;
-  /** When the manifest was last written. */
-  recordedAt = 0;
-  /** Names the manifest of a sandbox that was gone when this control plane started. */
-  formerKey: string | undefined;
-  /** Calls that hold the session open. */
-  uses = 0;
+  readonly lifetime: Lifetime;
   /** Packages are installed by one call at a time. */
   readonly installs = new Limiter(1, QUEUE_LIMIT);
+  /** What the package gateway does for this session. */
+  readonly downloads = new Downloads();
   readonly contexts = new Contexts();
   readonly background: BackgroundExecutions;
   readonly records: BackgroundRecords;
   readonly #archive: Checkpoints;
-  readonly #downloadListeners = new Set<DownloadListener>();
   readonly #host: SessionHost;
   readonly #limiter: Limiter;
   /** Apart, so that a session can be looked at while all places are taken. */
@@ -113,15 +94,12 @@ export class Session implements SessionIdentity {
   constructor(
     identity: SessionIdentity,
     host: SessionHost,
-    concurrency: number,
     { sandbox, record }: { readonly sandbox?: Sandbox; readonly record?: ArchiveRecord | undefined } = {},
   ) {
     this.id = identity.id;
     this.owner = identity.owner;
     this.createdAt = identity.createdAt;
-    this.lastUsedAt = identity.createdAt;
-    this.expiresAt = identity.createdAt;
-    this.wokenAt = identity.createdAt;
+    this.lifetime = new Lifetime(identity.createdAt, host.limits, () => this.#archiveExpiry);
     this.#host = host;
     this.records = host.recordsOf(identity);
     this.background = new BackgroundExecutions({
@@ -129,15 +107,21 @@ export class Session implements SessionIdentity {
       records: this.records,
       onChange: () => host.record(this),
     });
-    this.#limiter = new Limiter(concurrency, QUEUE_LIMIT);
+    this.#limiter = new Limiter(host.limits.concurrency, QUEUE_LIMIT);
     this.#sandbox = sandbox && Promise.resolve(sandbox);
-    this.#archive = new Checkpoints(this, host.archives(), record);
+    this.#archive = new Checkpoints(this, host.archives, record);
     if (sandbox) this.#archive.watch(sandbox);
   }
 
   /** Whether its archive is all there is of it. */
   get atRest(): boolean {
     return !this.#sandbox && this.#archive.record?.at_rest === true;
+  }
+
+  /** When its archive ends, while that is all there is of it. */
+  get #archiveExpiry(): Date | undefined {
+    const { record } = this;
+    return this.atRest && record ? this.#host.archives.expiryOf(record) : undefined;
   }
 
   /** Whether executions are under way. */
@@ -166,9 +150,21 @@ export class Session implements SessionIdentity {
     await this.#current();
   }
 
+  /** Holds it open until disposed of, which counts as a use. */
+  use(): Disposable {
+    const held = this.lifetime.hold();
+    return {
+      [Symbol.dispose]: () => {
+        held[Symbol.dispose]();
+        this.lifetime.touch();
+        if (this.#host.owners.isOutdated(this)) this.#host.record(this);
+      },
+    };
+  }
+
   /** What code in it is held to. */
   get limits(): RunLimits {
-    return this.#host.limits();
+    return this.#host.limits;
   }
 
   /**
@@ -176,7 +172,7 @@ export class Session implements SessionIdentity {
    * @throws GloveboxError `invalid_input`, and as `execute` does
    */
   async run(code: string, { onEvent, signal, ...options }: RunOptions = {}): Promise<ExecutionResult> {
-    using _held = this.#host.hold(this);
+    using _held = this.use();
     const prepared = prepareExecution(this, code, options, false);
     return await runCode(this, prepared, { onEvent, signal: signal ?? new AbortController().signal });
   }
@@ -187,7 +183,7 @@ export class Session implements SessionIdentity {
    */
   async start(code: string, options: StartOptions = {}): Promise<BackgroundExecution> {
     using stack = new DisposableStack();
-    stack.use(this.#host.hold(this));
+    stack.use(this.use());
     const prepared = prepareExecution(this, code, options, true);
     const run = (signal: AbortSignal, onBegin: () => void) => {
       const held = stack.move();
@@ -216,7 +212,7 @@ export class Session implements SessionIdentity {
       // Nothing of this program has run, so it may run in the sandbox's successor.
       return this.#executeOnce(request, options);
     });
-    this.#host.count(request, { status: outcomeOf(end, options.signal) }, performance.now() - started);
+    this.#host.metrics.count(request, { status: outcomeOf(end, options.signal) }, performance.now() - started);
     return end;
   }
 
@@ -230,7 +226,7 @@ export class Session implements SessionIdentity {
     const started = performance.now();
     try {
       const end = await this.#inSandbox(request, (sandbox) => sandbox.resume(execution, request, options));
-      this.#host.count(request, end, performance.now() - started);
+      this.#host.metrics.count(request, end, performance.now() - started);
       return end;
     } finally {
       void places.then((entered) => entered?.[Symbol.dispose]());
@@ -245,34 +241,9 @@ export class Session implements SessionIdentity {
     await this.execute({ code: '', end_context: name }, options);
   }
 
-  /** Lets a listener hear what is downloaded for this session, until disposed of. */
-  listenToDownloads(listener: DownloadListener): Disposable {
-    this.#downloadListeners.add(listener);
-    return { [Symbol.dispose]: () => void this.#downloadListeners.delete(listener) };
-  }
-
-  /** Tells the listeners what the package gateway does for this session. */
-  readonly downloads: DownloadListener = {
-    onDownload: (download) => {
-      for (const listener of this.#downloadListeners) listener.onDownload(download);
-    },
-    onProblem: (problem) => {
-      for (const listener of this.#downloadListeners) listener.onProblem(problem);
-    },
-    onNotice: (notice) => {
-      for (const listener of this.#downloadListeners) listener.onNotice(notice);
-    },
-  };
-
   /** Has the next result say what was lost. */
   tell(reset: SandboxReset): void {
     this.#reset = reset;
-  }
-
-  /** Fills a sandbox that is new to it with what was kept. @throws GloveboxError when that cannot be done now */
-  async fill(sandbox: Sandbox): Promise<void> {
-    const reset = await this.#archive.restore(sandbox);
-    if (reset && (!this.#reset || reset.reason === 'archive_broken')) this.#reset = reset;
   }
 
   /**
@@ -286,7 +257,7 @@ export class Session implements SessionIdentity {
     const sandbox = await claim?.catch(() => undefined);
     if (this.#closed) return 'used';
     if (!sandbox) return this.atRest ? 'rests' : 'nothing';
-    const { lastUsedAt } = this;
+    const wasUsed = this.lifetime.watch();
     const saved = await this.#archive.saveWhole(sandbox).catch((error: unknown) => {
       // Something took its container away: what there is of it is the last checkpoint.
       if (sandbox.lost) this.#forget(sandbox);
@@ -295,8 +266,7 @@ export class Session implements SessionIdentity {
     });
     if (!saved) return 'used';
     const { unreadable } = saved;
-    const wasUsed = this.#closed || this.uses > 0 || this.lastUsedAt !== lastUsedAt || this.#sandbox !== claim;
-    if (wasUsed) return 'used';
+    if (this.#closed || wasUsed() || this.#sandbox !== claim) return 'used';
     if (unreadable > 0 && !force) return 'unreadable';
     const losses: [Losable, boolean][] = [
       ['files', unreadable > 0],
@@ -304,19 +274,16 @@ export class Session implements SessionIdentity {
     ];
     this.#archive.rest(losses.flatMap(([what, isLost]) => (isLost ? [what] : [])));
     this.#sandbox = undefined;
+    this.lifetime.hibernate();
     await this.#giveUp(sandbox);
     return 'rests';
   }
 
   /** Makes another archive of what it is now, without waking it. */
   async copyTo(identity: ArchiveIdentity, signal: AbortSignal): Promise<CopiedArchive> {
-    this.uses += 1;
-    try {
-      const sandbox = await this.#sandbox?.catch(() => undefined);
-      return await this.#archive.copyTo(identity, sandbox?.lost ? undefined : sandbox, signal);
-    } finally {
-      this.uses -= 1;
-    }
+    using _held = this.lifetime.hold();
+    const sandbox = await this.#sandbox?.catch(() => undefined);
+    return await this.#archive.copyTo(identity, sandbox?.lost ? undefined : sandbox, signal);
   }
 
   /** Removes the sandbox and all that is in it, and what was kept. Idempotent. */
@@ -345,8 +312,8 @@ export class Session implements SessionIdentity {
       session_id: this.id,
       state: this.atRest ? 'hibernated' : 'active',
       created_at: this.createdAt.toISOString(),
-      last_used_at: this.lastUsedAt.toISOString(),
-      expires_at: this.expiresAt.toISOString(),
+      last_used_at: this.lifetime.lastUsedAt.toISOString(),
+      expires_at: this.lifetime.expiresAt.toISOString(),
       running: this.#limiter.running,
       contexts: this.contexts.names,
     };
@@ -378,7 +345,7 @@ export class Session implements SessionIdentity {
     if (context !== undefined) stack.use(await this.contexts.enter(context, waiting(`the context ${context}`)));
     const place = waiting('a place in this session');
     stack.use(await (transfer ? this.#transfers.enter(transfer, place) : limiter.enter(place)));
-    stack.use(await this.#host.enter(this.owner, request, waiting('a place to run')));
+    stack.use(await this.#host.scheduler.enter(this.owner, request, waiting('a place to run')));
     return stack.move();
   }
 
@@ -435,7 +402,7 @@ export class Session implements SessionIdentity {
 
   async #current(): Promise<Sandbox> {
     if (this.#closed) throw new GloveboxError('session_not_found', `The session ${this.id} was closed.`);
-    this.#sandbox ??= this.#host.claim(this);
+    this.#sandbox ??= this.#wake();
     const claim = this.#sandbox;
     try {
       return await claim;
@@ -445,12 +412,36 @@ export class Session implements SessionIdentity {
     }
   }
 
+  /** Gets an empty sandbox, makes it this session's, and fills it with what was kept. */
+  async #wake(): Promise<Sandbox> {
+    const { owners, provide } = this.#host;
+    using provided = await provide(this.owner);
+    const { sandbox } = provided;
+    owners.enter(this, sandbox);
+    try {
+      if (this.record) this.lifetime.wake();
+      owners.write(this, sandbox.key);
+      owners.forgetFormer(this);
+      await this.#fill(sandbox);
+    } catch (error) {
+      await sandbox.remove().catch(() => {});
+      owners.leave(sandbox);
+      throw error;
+    }
+    return sandbox;
+  }
+
+  async #fill(sandbox: Sandbox): Promise<void> {
+    const reset = await this.#archive.restore(sandbox);
+    if (reset && (!this.#reset || reset.reason === 'archive_broken')) this.#reset = reset;
+  }
+
   /** It is this session's no more, even while an engine that is down has yet to remove it. */
   async #giveUp(sandbox: Sandbox): Promise<void> {
     try {
       await sandbox.remove();
     } finally {
-      this.#host.disown(sandbox);
+      this.#host.owners.leave(sandbox);
     }
   }
 
@@ -461,9 +452,10 @@ export class Session implements SessionIdentity {
     this.#sandbox = undefined;
     const lost: readonly Losable[] = this.contexts.loseAll() ? ['contexts'] : [];
     const loss = this.#archive.settleLoss(['files', ...lost, 'packages', 'background']);
+    this.lifetime.hibernate();
     this.#losses.set(sandbox, loss);
     this.#reset = mergeResets(this.#reset, { reason: 'sandbox_lost', ...loss });
-    this.#host.disown(sandbox);
+    this.#host.owners.leave(sandbox);
     return loss;
   }
 }

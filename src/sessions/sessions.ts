@@ -15,6 +15,7 @@ import type { Caller } from './caller.ts';
 import { type CapacityLimits, SessionCapacity } from './capacity.ts';
 import { Hibernation } from './hibernation.ts';
 import type { SessionIdentity, SessionSummary } from './identity.ts';
+import type { LifetimeLimits } from './lifetime.ts';
 import type { Manifest } from './manifests.ts';
 import { checkName, checkNewId, DEFAULT_NAME, mintHandle } from './names.ts';
 import type { Remains } from './recovery.ts';
@@ -22,7 +23,7 @@ import { SessionRegistry } from './registry.ts';
 import { ReleasingSessions } from './releasing.ts';
 import type { RunLimits } from './run-code.ts';
 import { SandboxOwners, type SandboxOwnersOptions } from './sandbox-owners.ts';
-import { Session, type SessionHost } from './session.ts';
+import { type ProvidedSandbox, Session, type SessionHost } from './session.ts';
 import { Snapshots } from './snapshots.ts';
 
 export type { SessionSummary } from './identity.ts';
@@ -31,14 +32,11 @@ export type { Session } from './session.ts';
 const SWEEP_MS = 1000;
 /** An engine that has hundreds to remove at once answers nobody in time. */
 const CLOSED_AT_ONCE = 16;
-/** How far a manifest's time of last use may be behind: a write for each call would be a good part of a call. */
-const RECORD_EVERY_MS = 10_000;
 /** After its caller's connection ended, an unused session lives for at most this part of its idle time. */
 const DISCONNECTED_PART = 1 / 6;
 
-export interface SessionLimits extends CapacityLimits, RunLimits {
-  readonly idleTtlS: number;
-  readonly maxLifetimeS: number;
+export interface SessionLimits extends CapacityLimits, LifetimeLimits, RunLimits {
+  /** Executions of one session at once. */
   readonly concurrency: number;
 }
 
@@ -67,6 +65,13 @@ export interface ReadOptions {
   readonly signal: AbortSignal;
 }
 
+/** A session that a call holds, before it is known to have a sandbox. */
+interface HeldSession {
+  readonly held: Disposable;
+  readonly session: Session;
+  readonly created: boolean;
+}
+
 /** Opens, finds, owns, expires, limits and closes sessions. */
 export class Sessions {
   readonly snapshots: Snapshots;
@@ -76,6 +81,7 @@ export class Sessions {
   readonly #releasing = new ReleasingSessions();
   readonly #owners: SandboxOwners;
   readonly #registry = new SessionRegistry();
+  readonly #host: SessionHost;
   readonly #sweep: NodeJS.Timeout;
   /** Sessions that are being closed because their time is over. */
   #expiring = 0;
@@ -85,6 +91,12 @@ export class Sessions {
     this.#options = options;
     const { limits, memory, scheduler, archives, log } = options;
     this.#owners = new SandboxOwners(options);
+    this.#host = {
+      ...options,
+      owners: this.#owners,
+      provide: (owner) => this.#provide(owner),
+      record: (session) => void this.#record(session),
+    };
     this.#hibernation = new Hibernation(archives, this.#releasing, log);
     this.#capacity = new SessionCapacity({
       limits,
@@ -158,7 +170,8 @@ export class Sessions {
    * @throws GloveboxError `session_not_found` as `get` does
    */
   hold(owner: string, id: string): Lease {
-    return this.#use(this.get(owner, id));
+    const session = this.get(owner, id);
+    return { session, created: false, ...session.use() };
   }
 
   /**
@@ -185,9 +198,8 @@ export class Sessions {
   /** Says that the connection which used a session has ended: its idle time is cut short, unless it is used again. */
   disconnected(owner: string, id: string): void {
     const session = this.#registry.find(owner, id);
-    if (!session || session.uses > 0 || session.atRest) return;
-    const cut = Date.now() + this.#options.limits.idleTtlS * 1000 * DISCONNECTED_PART;
-    session.expiresAt = new Date(Math.min(session.expiresAt.getTime(), cut));
+    if (!session || session.lifetime.inUse || session.atRest) return;
+    session.lifetime.cutTo(new Date(Date.now() + this.#options.limits.idleTtlS * 1000 * DISCONNECTED_PART));
   }
 
   has(owner: string, id: string): boolean {
@@ -199,17 +211,16 @@ export class Sessions {
     const identity = { id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) };
     const record = this.#options.archives.find(identity.owner, identity.id);
     const from = { record, ...(sandbox ? { sandbox } : {}) };
-    const session = new Session(identity, this.#host, this.#options.limits.concurrency, from);
+    const session = new Session(identity, this.#host, from);
     if (sandbox) this.#owners.adopt(session, sandbox);
-    else session.formerKey = manifest.key;
-    session.wokenAt = new Date(manifest.woken_at ?? manifest.created_at);
+    else this.#owners.keepFormer(session, manifest.key);
+    session.lifetime.wake(new Date(manifest.woken_at ?? manifest.created_at));
     this.#registry.enter(session);
     session.recover(remains);
-    this.#touch(session, new Date(manifest.last_used_at));
+    session.lifetime.touch(new Date(manifest.last_used_at));
     for (const { outcome, ended } of session.background.list()) {
       if (outcome) continue;
-      const held = this.#hold(session, false);
-      session.uses += 1;
+      const held = session.use();
       void ended.then(() => held[Symbol.dispose]());
     }
   }
@@ -218,9 +229,8 @@ export class Sessions {
   adoptArchive(record: ArchiveRecord): SessionSummary {
     const identity = { id: record.session_id, owner: record.owner, createdAt: new Date(record.created_at) };
     this.#registry.checkFree(identity.owner, identity.id);
-    const session = new Session(identity, this.#host, this.#options.limits.concurrency, { record });
-    session.lastUsedAt = new Date(record.saved_at);
-    session.expiresAt = this.#options.archives.expiryOf(record);
+    const session = new Session(identity, this.#host, { record });
+    session.lifetime.touch(new Date(record.saved_at));
     this.#registry.enter(session);
     return session.summarize();
   }
@@ -287,37 +297,13 @@ export class Sessions {
     await session.abandon();
   }
 
-  readonly #host: SessionHost = {
-    limits: () => this.#options.limits,
-    hold: (session: Session) => this.#use(session),
-    archives: () => this.#options.archives,
-    claim: (session: Session) => this.#claim(session),
-    disown: (sandbox: Sandbox) => this.#owners.leave(sandbox),
-    enter: (...call: Parameters<ExecutionScheduler['enter']>) => this.#options.scheduler.enter(...call),
-    count: (...call: Parameters<ExecutionMetrics['count']>) => this.#options.metrics.count(...call),
-    record: (session: Session): void => void this.#record(session),
-    recordsOf: (session: SessionIdentity): BackgroundRecords => this.#options.recordsOf(session),
-  };
-
-  async #claim(session: Session): Promise<Sandbox> {
+  async #provide(owner: string): Promise<ProvidedSandbox> {
     const pool = await this.#options.prepare();
-    const sandbox = await this.#capacity.forSandbox(session.owner, () => {
+    const sandbox = await this.#capacity.forSandbox(owner, () => {
       this.#checkRunning();
-      return pool.take(session.owner);
+      return pool.take(owner);
     });
-    this.#owners.enter(session, sandbox);
-    using _filling = pool.holdRefill();
-    try {
-      if (session.record) session.wokenAt = new Date();
-      this.#owners.write(session, sandbox.key);
-      this.#owners.forgetFormer(session);
-      await session.fill(sandbox);
-    } catch (error) {
-      await sandbox.remove().catch(() => {});
-      this.#owners.leave(sandbox);
-      throw error;
-    }
-    return sandbox;
+    return { sandbox, ...pool.holdRefill() };
   }
 
   /** A background execution, whose session is held open and awake. */
@@ -334,8 +320,10 @@ export class Sessions {
   async #lease(owner: string, id: string, options: Waiting & { readonly mint?: boolean }): Promise<Lease> {
     const found = this.#registry.find(owner, id);
     if (!found && !options.mint) checkNewId(id);
-    if (found) found.uses += 1;
-    const { session, created } = found ? { session: found, created: false } : await this.#open(owner, id, options);
+    const { held, session, created } = found
+      ? { held: found.lifetime.hold(), session: found, created: false }
+      : await this.#open(owner, id, options);
+    using _held = held;
     try {
       while (session.atRest) {
         const left = this.#capacity.forSession(owner);
@@ -344,52 +332,31 @@ export class Sessions {
       }
       await session.open();
     } catch (error) {
-      session.uses -= 1;
       if (created) this.#registry.remove(session);
       throw error;
     }
-    this.#touch(session);
-    return this.#hold(session, created);
-  }
-
-  #use(session: Session): Lease {
-    session.uses += 1;
-    return this.#hold(session, false);
-  }
-
-  #hold(session: Session, created: boolean): Lease {
-    return {
-      session,
-      created,
-      [Symbol.dispose]: () => {
-        session.uses -= 1;
-        this.#touch(session);
-        if (session.lastUsedAt.getTime() - session.recordedAt >= RECORD_EVERY_MS) void this.#record(session);
-      },
-    };
+    session.lifetime.touch();
+    return { session, created, ...session.use() };
   }
 
   /**
    * Enters a new session in the books before it has a sandbox, so that a second call of that name finds it.
    * The session is in use from then on.
    */
-  async #open(owner: string, id: string, waiting: Waiting): Promise<{ session: Session; created: boolean }> {
+  async #open(owner: string, id: string, waiting: Waiting): Promise<HeldSession> {
     await this.#waitFor(this.#options.prepare(waiting), waiting);
     for (;;) {
       const existing = this.#registry.find(owner, id);
-      if (existing) {
-        existing.uses += 1;
-        return { session: existing, created: false };
-      }
+      if (existing) return { held: existing.lifetime.hold(), session: existing, created: false };
       const left = this.#capacity.forSession(owner);
       if (!left) break;
       await this.#waitFor(left, waiting);
     }
-    const session = new Session({ id, owner, createdAt: new Date() }, this.#host, this.#options.limits.concurrency);
-    session.uses = 1;
-    this.#touch(session);
+    const session = new Session({ id, owner, createdAt: new Date() }, this.#host);
+    const held = session.lifetime.hold();
+    session.lifetime.touch();
     this.#registry.enter(session);
-    return { session, created: true };
+    return { held, session, created: true };
   }
 
   /** @throws the signal's reason, or GloveboxError `engine_unavailable` when the server ends meanwhile */
@@ -403,19 +370,9 @@ export class Sessions {
     if (this.#ended) throw serverStopping();
   }
 
-  #touch(session: Session, at = new Date()): void {
-    const { idleTtlS, maxLifetimeS } = this.#options.limits;
-    session.lastUsedAt = at;
-    session.expiresAt =
-      session.atRest && session.record
-        ? this.#options.archives.expiryOf(session.record)
-        : new Date(Math.min(at.getTime() + idleTtlS * 1000, session.wokenAt.getTime() + maxLifetimeS * 1000));
-  }
-
   #expire(): void {
-    const lifetimeMs = this.#options.limits.maxLifetimeS * 1000;
     for (const session of this.#registry.all()) {
-      const isOld = !session.atRest && session.wokenAt.getTime() + lifetimeMs <= Date.now();
+      const isOld = !session.atRest && session.lifetime.isOver;
       const ended = this.#hibernation.look(session, isOld) === 'ended';
       if (!ended || this.#expiring >= CLOSED_AT_ONCE) continue;
       this.#expiring += 1;

@@ -119,7 +119,7 @@ async function installDependencies(
     onWait: (ahead) => onWait(`Waiting for other installations; ${ahead} more are ahead.`),
   });
   const log = new InstallLog(requirements, (message) => void context.emit({ type: 'progress', message }));
-  using _listening = session.listenToDownloads(log);
+  using _listening = session.downloads.listen(log);
   const end = await session.execute(
     { kind: 'install', packages: requirements },
     {

@@ -39,7 +39,7 @@ export class LazyGateway implements AsyncDisposable {
   }
 
   /** Serves one connection that code of a session has made to its package index. */
-  connect(tunnel: Duplex, session: Session): void {
+  connect(tunnel: Duplex, session: Pick<Session, 'owner' | 'id' | 'downloads'>): void {
     const { onDownload, onProblem, onNotice } = session.downloads;
     this.#open().then(
       (gateway) =>

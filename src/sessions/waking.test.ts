@@ -1,0 +1,193 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { FakeSandbox } from '../../test/support/fake-sandbox.ts';
+import { ArchiveSettings } from '../archives/settings.ts';
+import { GloveboxError } from '../errors.ts';
+import { createLog } from '../log.ts';
+import type { Pool } from '../sandbox/pool.ts';
+import { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
+import { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
+import { MemoryQuota } from '../scheduling/memory-quota.ts';
+import { BackgroundRecords } from './background-records.ts';
+import { Hibernation } from './hibernation.ts';
+import { Manifests } from './manifests.ts';
+import { ReleasingSessions } from './releasing.ts';
+import { Sessions } from './sessions.ts';
+
+const CALLER = { owner: 'alice', fallback: 'new' } as const;
+const MEMORY_MB = 256;
+const LIMITS = {
+  ...{ maxSessions: 100, maxSessionsPerOwner: 10, maxHibernatedPerOwner: 100, concurrency: 4, diskMb: 1, archiveMb: 1 },
+  ...{ idleTtlS: 60, maxLifetimeS: 60, hibernateAfterS: 30, archiveTtlS: 60, checkpointAfterS: 0 },
+  ...{ execTimeoutS: 30, maxTimeoutS: 300, memoryMb: MEMORY_MB, tmpMb: 1, shmMb: 1, largestFileMb: 1, pids: 64 },
+  ...{ outputLimit: 1000, outputKeepLimit: 1000, resultLimit: 1000 },
+};
+
+let directory: string;
+let sessions: Sessions;
+let memory: MemoryQuota;
+let manifests: Manifests;
+let hibernation: Hibernation;
+/** All that were taken, in order. */
+let taken: FakeSandbox[];
+/** Those that are taken next, before new ones are made. */
+let prepared: FakeSandbox[];
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'glovebox-waking-'));
+  const log = createLog('error');
+  const archives = new ArchiveSettings(directory, LIMITS, { ...log, warn: () => {} });
+  memory = new MemoryQuota({ memoryMb: MEMORY_MB, maxMemoryMb: 10 * MEMORY_MB });
+  manifests = new Manifests(join(directory, 'manifests'));
+  hibernation = new Hibernation(archives, new ReleasingSessions(), { ...log, warn: () => {}, info: () => {} });
+  [taken, prepared] = [[], []];
+  const take = async (owner: string) => {
+    memory.claim(owner, 'new');
+    const sandbox = prepared.shift() ?? new FakeSandbox(taken.length + 1);
+    taken.push(sandbox);
+    return sandbox.asSandbox;
+  };
+  const pool = { take, holdRefill: () => ({ [Symbol.dispose]() {} }) } as unknown as Pool;
+  sessions = new Sessions({
+    limits: LIMITS,
+    ...{ memory, log, manifests, archives },
+    scheduler: new ExecutionScheduler({ places: 10, placesPerOwner: 10, waitingPerOwner: 10 }),
+    metrics: new ExecutionMetrics(),
+    prepare: async () => pool,
+    recordsOf: ({ owner, id }) => new BackgroundRecords(directory, owner, id),
+  });
+});
+afterEach(async () => {
+  await sessions.shutdown('keep');
+  rmSync(directory, { recursive: true });
+});
+
+/** A sandbox that is taken next, and can be filled, or go, only when told to. */
+function prepare(number: number) {
+  const [moving, removal] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const sandbox = Object.assign(new FakeSandbox(number), { moving: moving.promise, removal: removal.promise });
+  prepared.push(sandbox);
+  return { sandbox, moving, removal };
+}
+
+/** Opens a session that nobody uses, in a sandbox that moves and goes at once unless one was prepared. */
+async function openUnused(name: string) {
+  using lease = await sessions.lease(CALLER, name);
+  return lease.session;
+}
+
+async function openHibernated(name: string) {
+  const session = await openUnused(name);
+  expect(await hibernation.rest(session, { force: false })).toBe('rests');
+  return session;
+}
+
+const keys = () => manifests.readAll().map(({ key }) => key);
+const stateOf = (name: string) => sessions.describe('alice', name).state;
+
+describe('a call for a session that is being hibernated', () => {
+  test('keeps it awake while its files are being saved', async () => {
+    const { sandbox, moving } = prepare(1);
+    const session = await openUnused('one');
+    const rested = hibernation.rest(session, { force: true });
+    await sandbox.moves;
+    (await sessions.lease(CALLER, 'one'))[Symbol.dispose]();
+    moving.resolve();
+    expect(await rested).toBe('used');
+    expect(stateOf('one')).toBe('active');
+    expect(taken).toEqual([sandbox]);
+  });
+
+  test('wakes it in another sandbox while the one that it had is being removed', async () => {
+    const { sandbox, moving, removal } = prepare(1);
+    moving.resolve();
+    const session = await openUnused('one');
+    const rested = hibernation.rest(session, { force: true });
+    await sandbox.removed;
+    using lease = await sessions.lease(CALLER, 'one');
+    removal.resolve();
+    await rested;
+    expect(lease.session).toBe(session);
+    expect(stateOf('one')).toBe('active');
+    expect(keys()).toEqual([taken[1]?.key]);
+  });
+});
+
+test('a session is closed, with all its files, because its sandbox takes long to go when it hibernates at the end of its idle time', async () => {
+  const { sandbox, moving, removal } = prepare(1);
+  moving.resolve();
+  const session = await openUnused('one');
+  session.lifetime.cutTo(new Date(0));
+  const rested = hibernation.rest(session, { force: true });
+  await sandbox.removed;
+  expect(hibernation.look(session, false)).toBe('goes on');
+  removal.resolve();
+  expect(await rested).toBe('rests');
+  expect(session.lifetime.expiresAt.getTime()).toBeGreaterThan(Date.now());
+});
+
+describe('a waking', () => {
+  test('is the same for all calls that ask for it at once', async () => {
+    const session = await openHibernated('one');
+    const leases = await Promise.all([1, 2, 3].map(() => sessions.lease(CALLER, 'one')));
+    expect(leases.map((lease) => lease.session)).toEqual([session, session, session]);
+    expect(taken).toHaveLength(2);
+    for (const lease of leases) lease[Symbol.dispose]();
+    expect(session.lifetime.inUse).toBe(false);
+  });
+
+  test('begins the lifetime anew, where the session was hibernated', async () => {
+    const session = await openHibernated('one');
+    const { wokenAt } = session.lifetime;
+    (await sessions.lease(CALLER, 'one'))[Symbol.dispose]();
+    expect(session.lifetime.wokenAt).not.toBe(wokenAt);
+  });
+
+  test('that fails half-way leaves the session hibernated, nobody in its sandbox, and the next call to wake it', async () => {
+    const session = await openHibernated('one');
+    const { expiresAt } = session.lifetime;
+    const { sandbox, moving, removal } = prepare(2);
+    removal.resolve();
+    const woken = sessions.lease(CALLER, 'one');
+    await sandbox.moves;
+    moving.reject(new GloveboxError('sandbox_lost', 'The sandbox went.'));
+    await expect(woken).rejects.toMatchObject({ code: 'sandbox_lost' });
+    await sandbox.removed;
+    expect({ state: stateOf('one'), keys: keys(), claimed: memory.claimedMb }).toEqual({
+      ...{ state: 'hibernated', keys: [], claimed: 0 },
+    });
+    expect(session.lifetime).toMatchObject({ inUse: false, expiresAt });
+    using _lease = await sessions.lease(CALLER, 'one');
+    expect(stateOf('one')).toBe('active');
+  });
+
+  test('goes on for the others when one of the callers has left half-way', async () => {
+    const session = await openHibernated('one');
+    const { sandbox, moving } = prepare(2);
+    const caller = new AbortController();
+    const [left, stays] = [sessions.lease(CALLER, 'one', { signal: caller.signal }), sessions.lease(CALLER, 'one')];
+    await sandbox.moves;
+    caller.abort(new Error('left'));
+    moving.resolve();
+    for (const lease of await Promise.all([left, stays])) lease[Symbol.dispose]();
+    expect(taken).toHaveLength(2);
+    expect(session.lifetime.inUse).toBe(false);
+    expect(stateOf('one')).toBe('active');
+  });
+
+  test('of a session that is closed half-way leaves nothing', async () => {
+    await openHibernated('one');
+    const { sandbox, moving, removal } = prepare(2);
+    removal.resolve();
+    const woken = sessions.lease(CALLER, 'one');
+    await sandbox.moves;
+    const closed = sessions.close('alice', 'one');
+    moving.resolve();
+    await Promise.allSettled([woken, closed]);
+    await sandbox.removed;
+    expect(sessions.count).toBe(0);
+    expect({ keys: keys(), claimed: memory.claimedMb }).toEqual({ keys: [], claimed: 0 });
+  });
+});
