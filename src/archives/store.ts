@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { copyFile, link, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GloveboxError } from '../errors.ts';
 import type { KeptEntry, SavedEntry } from '../files/workspace-entry.ts';
+import { replaceFile } from '../lib/replace-file.ts';
 import {
   type ArchiveIdentity,
   type ArchiveRecord,
@@ -213,9 +214,7 @@ export class ArchiveStore {
   }
 
   #commit(record: ArchiveRecord, options: { readonly flush: boolean }): void {
-    const path = join(this.#pathOf(record.id), RECORD);
-    writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600, ...options });
-    renameSync(`${path}.new`, path);
+    replaceFile(join(this.#pathOf(record.id), RECORD), JSON.stringify(record), options);
     this.#enter(record.id, record);
   }
 

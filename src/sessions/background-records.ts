@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ERROR_CODES } from '../errors.ts';
+import { replaceFile } from '../lib/replace-file.ts';
 import { recordedResultSchema } from './recorded-result.ts';
 
 /** A background execution as the next control plane needs to know it. Times are ISO 8601. */
@@ -33,9 +34,7 @@ export class BackgroundRecords {
   /** Written whole or not at all. */
   write(record: BackgroundRecord): void {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-    const path = join(this.#directory, record.id);
-    writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
-    renameSync(`${path}.new`, path);
+    replaceFile(join(this.#directory, record.id), JSON.stringify(record));
   }
 
   remove(id: string): void {

@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { replaceFile } from '../lib/replace-file.ts';
 
 /** Says whose a sandbox is: what its container's labels must not say. Times are ISO 8601. */
 const manifestSchema = z.object({
@@ -30,9 +31,7 @@ export class Manifests {
 
   /** Written whole or not at all: synchronous, because it claims the sandbox. */
   write(manifest: Manifest): void {
-    const path = this.#pathOf(manifest.key);
-    writeFileSync(`${path}.new`, JSON.stringify(manifest), { mode: 0o600 });
-    renameSync(`${path}.new`, path);
+    replaceFile(this.#pathOf(manifest.key), JSON.stringify(manifest));
   }
 
   remove(key: string): void {

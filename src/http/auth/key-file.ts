@@ -1,11 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
 import { GloveboxError } from '../../errors.ts';
 import { makeDirectory } from '../../lib/make-directory.ts';
 import { nearest } from '../../lib/nearest.ts';
+import { replaceFile } from '../../lib/replace-file.ts';
 import { LOCAL_OWNER } from './auth.ts';
 
 /** Whose a key is. No dot is in it, so a key's id is never mistaken for a name. */
@@ -150,14 +151,7 @@ function changeKeys(path: string, change: (keys: StoredKey[]) => StoredKey[]): v
 }
 
 function write(path: string, keys: StoredKey[]): void {
-  const target = resolveLink(path);
-  try {
-    writeFileSync(`${target}.new`, `${JSON.stringify({ keys }, null, 2)}\n`, { mode: 0o600, flush: true });
-    renameSync(`${target}.new`, target);
-  } catch (error) {
-    rmSync(`${target}.new`, { force: true });
-    throw error;
-  }
+  replaceFile(resolveLink(path), `${JSON.stringify({ keys }, null, 2)}\n`, { flush: true });
 }
 
 /** Where a symbolic link leads: the link itself stays. */
