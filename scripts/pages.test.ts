@@ -80,6 +80,15 @@ describe('the pages', () => {
     expect(missing.map(([text]) => text)).toEqual([]);
   });
 
+  it('name files of the folders in the table of docs/architecture.md', () => {
+    const rows = [...read('docs/architecture.md').matchAll(/^\| `([\w/-]+)` +\|[^|]+\|([^|]+)\|$/gm)];
+    expect(rows.length).toBeGreaterThan(15);
+    const files = rows.flatMap(([, folder = '', cell = '']) =>
+      [...cell.matchAll(/`([\w./-]+\.\w+|Dockerfile)`/g)].map(([, name = '']) => join(folder, name)),
+    );
+    expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
+  });
+
   it('are all linked from README, or from a page that is', () => {
     const reached = new Set(['README.md']);
     for (const page of reached) for (const { target } of linksOf(page)) if (target.endsWith('.md')) reached.add(target);
