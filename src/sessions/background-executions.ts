@@ -115,7 +115,7 @@ export class BackgroundExecutions {
 
 type RecordedFacts = BackgroundFacts & Pick<BackgroundExecution, 'begunAt' | 'outcome'>;
 
-function toRecord({ id, startedAt, timeoutMs, context, begunAt, outcome }: RecordedFacts): BackgroundRecord {
+export function toRecord({ id, startedAt, timeoutMs, context, begunAt, outcome }: RecordedFacts): BackgroundRecord {
   return {
     id,
     started_at: startedAt.toISOString(),
@@ -127,7 +127,7 @@ function toRecord({ id, startedAt, timeoutMs, context, begunAt, outcome }: Recor
   };
 }
 
-function fromRecord(record: BackgroundRecord): RecordedFacts {
+export function fromRecord(record: BackgroundRecord): RecordedFacts {
   const { id, started_at, timeout_s, context, began_at, result, error } = record;
   return {
     id,

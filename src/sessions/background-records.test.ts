@@ -1,11 +1,11 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RESULT } from '../../test/support/result.ts';
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionResult } from '../execution/result.ts';
-import { BackgroundExecutions } from './background-executions.ts';
+import { BackgroundExecutions, fromRecord, toRecord } from './background-executions.ts';
 import { BackgroundRecords } from './background-records.ts';
 
 let directory: string;
@@ -92,6 +92,56 @@ describe('background jobs that are noted', () => {
     expect(jobs.busyUntil).toBeUndefined();
     const { startedAt } = jobs.start('a', () => new Promise(() => {}), { timeoutMs: 60_000 });
     expect(jobs.busyUntil?.getTime()).toBe(startedAt.getTime() + 60_000);
+  });
+});
+
+/** Records as the build of commit 05e987f wrote them, by how their executions ended. */
+const OLD = new URL('../../test/support/records/', import.meta.url);
+
+describe('records of an earlier build', () => {
+  const readOld = (status: string) => {
+    const text = readFileSync(new URL(status, OLD), 'utf8');
+    const { id, started_at } = JSON.parse(text);
+    recordsOf('s').write({ id, started_at, timeout_s: 1 });
+    const [folder = ''] = readdirSync(join(directory, 'jobs'));
+    writeFileSync(join(directory, 'jobs', folder, id), text);
+    const record = recordsOf('s').readAll()[0] ?? expect.fail('It cannot be read.');
+    return { text, record, execution: fromRecord(record) };
+  };
+
+  it.each(readdirSync(OLD))('are read and written as they are: one that ended with "%s"', (status) => {
+    const { text, execution } = readOld(status);
+    expect(execution.outcome).toMatchObject({ result: { status, sessionId: 'mine' } });
+    expect(JSON.stringify(toRecord(execution))).toBe(text);
+  });
+
+  it('say all of the result: where it ran, what it displayed and how much was left out', () => {
+    const { execution } = readOld('ok');
+    expect(execution).toMatchObject({ timeoutMs: 3_600_000, context: 'main', begunAt: expect.any(Date) });
+    expect(execution.outcome).toMatchObject({
+      result: {
+        sessionCreated: true,
+        exitCode: 0,
+        context: { name: 'main', created: true, alive: true },
+        contexts: ['main'],
+        files: [{ path: 'made.txt', size: 2 }],
+        displays: [{ text: 'x', html: '<b>x</b>' }, { text: '2' }],
+        truncated: { stdout: { leftOutBytes: 7, totalBytes: 1031, fileBytes: 1031 } },
+        durationMs: expect.any(Number),
+        peakMemoryBytes: expect.any(Number),
+      },
+    });
+  });
+
+  it('say of one that ran out of time how it was ended, and by which limit', () => {
+    expect(readOld('timeout').execution.outcome).toMatchObject({
+      result: {
+        exitCode: null,
+        error: { name: 'KeyboardInterrupt' },
+        termination: { by: 'interrupt', stacks: [{ thread: 'MainThread' }] },
+        limit: { name: 'timeout_s', value: 0.5 },
+      },
+    });
   });
 });
 
