@@ -1,3 +1,5 @@
+import { createParser as createEventParser } from 'eventsource-parser';
+
 export interface RawEvent {
   readonly event: string;
   readonly data: string;
@@ -5,20 +7,18 @@ export interface RawEvent {
 
 /** Cuts Server-Sent Events out of text as it comes; a comment is an event named `comment`. */
 export function createParser(): { take(text: string): RawEvent[] } {
-  let held = '';
+  const events: RawEvent[] = [];
+  const parser = createEventParser({
+    onEvent: ({ event = 'message', data }) => events.push({ event, data }),
+    onComment: (data) => events.push({ event: 'comment', data }),
+    onError: (error) => {
+      throw error;
+    },
+  });
   return {
     take: (text) => {
-      const blocks = (held + text).split('\n\n');
-      held = blocks.pop() ?? '';
-      return blocks.map(parseBlock);
+      parser.feed(text);
+      return events.splice(0);
     },
   };
-}
-
-function parseBlock(block: string): RawEvent {
-  const lines = block.split('\n');
-  if (lines.every((line) => line.startsWith(':'))) return { event: 'comment', data: block };
-  const of = (field: string) =>
-    lines.filter((line) => line.startsWith(`${field}:`)).map((line) => line.slice(field.length + 1).replace(/^ /, ''));
-  return { event: of('event')[0] ?? 'message', data: of('data').join('\n') };
 }
