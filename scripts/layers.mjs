@@ -17,7 +17,7 @@ export const LAYERS = {
   archives: ['sandbox', 'files', 'scheduling', 'execution', 'lib'],
   sessions: ['archives', 'sandbox', 'files', 'type:protocol', 'scheduling', 'execution', 'tar', 'lib'],
   packages: ['lib'],
-  engines: ['sandbox/engine.ts', 'sandbox/disk-sizes.ts', 'lib'],
+  engines: ['sandbox/engine.ts', 'sandbox/disk-sizes.ts', 'packages/index/host-indexes.ts', 'lib'],
   tools: ['sessions', 'files', 'execution', 'lib'],
   config: ['lib'],
   glovebox: [
@@ -57,10 +57,7 @@ export const MOST_LINES = 350;
 
 /** Files whose breaches are still to go; each is taken off here with its cause. */
 export const PENDING = [
-  'src/commands/doctor.ts',
-  'src/packages/gateway/lazy-gateway.ts',
   'src/sandbox/runner-connection.ts',
-  'src/server.ts',
   'src/sessions/recovery.ts',
   'src/sessions/session.ts',
   'src/sessions/sessions.ts',

@@ -1,45 +1,78 @@
+import { cpus } from 'node:os';
 import { type ArchiveBounds, ArchiveSettings } from './archives/settings.ts';
-import { GloveboxError } from './errors.ts';
+import { type EngineSettings, openEngine } from './engines/index.ts';
+import { GloveboxError, serverStopping } from './errors.ts';
 import { singleFlight, type Waiting } from './lib/single-flight.ts';
 import type { Log } from './log.ts';
-import type { Engine, EngineInfo } from './sandbox/engine.ts';
+import { LazyGateway } from './packages/gateway/lazy-gateway.ts';
+import { type DiskSizes, diskSizesFor } from './sandbox/disk-sizes.ts';
+import type { EngineInfo } from './sandbox/engine.ts';
 import { Pool } from './sandbox/pool.ts';
-import type { PoolSizeLimits } from './sandbox/pool-size.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
 import { ExecutionMetrics } from './scheduling/execution-metrics.ts';
 import { type ExecutionFigures, ExecutionScheduler } from './scheduling/execution-scheduler.ts';
-import type { FairLimits } from './scheduling/fair-queue.ts';
 import { type MemoryLimits, MemoryQuota } from './scheduling/memory-quota.ts';
 import { BackgroundRecords } from './sessions/background-records.ts';
-import type { Instance } from './sessions/instance.ts';
+import { ephemeralName, Instance } from './sessions/instance.ts';
 import { type Manifest, Manifests } from './sessions/manifests.ts';
 import { recover } from './sessions/recovery.ts';
-import { type SessionLimits, Sessions, type SessionsOptions } from './sessions/sessions.ts';
+import { type Session, type SessionLimits, Sessions } from './sessions/sessions.ts';
+import { Snapshots } from './sessions/snapshots.ts';
+
+export { parseRequirement } from './packages/pep/requirement.ts';
+export { ephemeralName } from './sessions/instance.ts';
 
 type OnShutdown = 'remove' | 'keep';
 
-export interface GloveboxOptions {
-  readonly instance: Instance;
-  /** Finds or makes what sandboxes need; called once, when the first of them is wanted. */
-  readonly setUp: (report: (message: string) => void) => Promise<Backend>;
-  /** How long a call waits for the set-up; without end if left out. */
-  readonly patienceMs?: number;
-  readonly limits: SessionLimits & MemoryLimits & ArchiveBounds;
-  /** Of executions at once. */
-  readonly executions: FairLimits;
-  readonly poolSize: PoolSizeLimits;
-  /** Sandboxes that may be started at once. */
-  readonly startsAtOnce: number;
+/** More starts of sandboxes at once only make each take longer. */
+const STARTS_PER_PROCESSOR = 2;
+
+/** What a Glovebox is to be; the settings of the server are among them. */
+export interface GloveboxSettings
+  extends EngineSettings,
+    Omit<SessionLimits, keyof DiskSizes>,
+    MemoryLimits,
+    ArchiveBounds {
+  /** Holds the state of all control planes of a user: what is to outlive a process. */
+  readonly stateDir: string;
+  readonly maxExecutions: number;
+  readonly maxExecutionsPerOwner: number;
+  readonly maxFreshExecutionsPerOwner: number;
+  readonly maxWaitingPerOwner: number;
+  /** Sandboxes that are kept ready. */
+  readonly poolSize: number;
+  /** Most that are kept ready when demand is high. */
+  readonly poolMax?: number;
+  readonly preload: Backend['configuration']['preload'];
   readonly onShutdown: OnShutdown;
-  /** A container without which sessions are not kept: it runs as long as there will be a next run to keep them for. */
-  readonly keepWhile?: string;
-  /** Hears while sessions are being ended, after each, how many are left. */
-  readonly onEnded?: (left: number) => void;
-  readonly onTunnel?: SessionsOptions['onTunnel'];
-  readonly log: Log;
+  readonly packagesAllow: readonly string[];
+  readonly packagesDeny: readonly string[];
+  readonly packagesSdists: 'allow' | 'deny';
+  readonly cacheDir: string;
+  readonly cacheMb: number;
 }
 
-/** What `GET /health` says of the core. */
+export interface OpenOptions {
+  /** Names this control plane among those of the state directory. */
+  readonly instance: string;
+  readonly log: Log;
+  /** Whether a missing engine may be installed, if the settings allow it too. */
+  readonly mayInstall: boolean;
+  /** Whether the engine is got ready only when a sandbox is first wanted. */
+  readonly lazy?: boolean;
+  /** How long, in milliseconds, a call waits for the engine to be got ready; without end if left out. */
+  readonly patienceMs?: number;
+  /** Hears the steps of the set-up. */
+  readonly onProgress?: (message: string) => void;
+  /** Ends the opening. */
+  readonly signal?: AbortSignal;
+  /** Whether there will be a next run to keep sessions for; asked at the end. */
+  readonly mayKeep?: () => Promise<boolean>;
+  /** Hears while sessions are being ended, after each, how many are left. */
+  readonly onEnded?: (left: number) => void;
+}
+
+/** What `GET /health` says of it. */
 export interface GloveboxHealth {
   readonly engine: EngineInfo;
   readonly image: string;
@@ -48,63 +81,101 @@ export interface GloveboxHealth {
   readonly executions: ExecutionFigures;
 }
 
-/** What the server has to do just now. */
+/** What it has to do just now. */
 export interface GloveboxFigures extends Pick<GloveboxHealth, 'sessions' | 'pool' | 'executions'> {
   /** The sum of what sandboxes may take. */
   readonly claimedMb: number;
 }
 
-/** Sessions over an engine: what both protocols stand on. */
+/** An engine, and the sessions, snapshots and packages of its sandboxes: what REST, MCP and the commands stand on. */
 export class Glovebox implements AsyncDisposable {
   readonly sessions: Sessions;
-  readonly #scheduler: ExecutionScheduler;
+  readonly snapshots: Snapshots;
   /** What has been done since the start. */
   readonly metrics = new ExecutionMetrics();
-  /** Gets the engine, the image and the pool ready, and brings earlier sessions back. */
+  /** Gets the engine ready, once, and takes over what earlier runs left there. */
   readonly prepare: (waiting?: Waiting) => Promise<{ backend: Backend; pool: Pool }>;
-  readonly #options: GloveboxOptions;
+  readonly #settings: GloveboxSettings;
+  readonly #options: OpenOptions;
+  readonly #instance: Instance;
+  readonly #manifests: Manifests;
+  readonly #archives: ArchiveSettings;
+  readonly #scheduler: ExecutionScheduler;
   readonly #memory: MemoryQuota;
+  readonly #packages: LazyGateway;
+  readonly #closing = new AbortController();
+  #hasEngine = false;
   #pool: Pool | undefined;
-  #engine: Engine | undefined;
+  #closed: Promise<void> | undefined;
 
-  constructor(options: GloveboxOptions) {
-    const { instance, limits, log, patienceMs } = options;
+  private constructor(settings: GloveboxSettings, options: OpenOptions, instance: Instance) {
+    const { log, patienceMs } = options;
+    this.#settings = settings;
     this.#options = options;
-    this.#scheduler = new ExecutionScheduler(options.executions);
-    this.#memory = new MemoryQuota(limits);
-    const manifests = new Manifests(instance.directory);
-    const archives = new ArchiveSettings(instance.directory, limits, log);
-    this.prepare = singleFlight(async (report) => {
-      const backend = await options.setUp(report);
-      this.#engine = backend.engine;
-      const adopt = this.sessions.adopt.bind(this.sessions);
-      const isAdopted = ({ owner, session_id: id }: Manifest) => this.sessions.has(owner, id);
-      const archived = archives.store.records.filter(({ kind }) => kind === 'session');
-      await recover({ backend, instance, manifests, archived, idleTtlS: limits.idleTtlS, adopt, isAdopted, log });
-      await this.sessions.adoptArchives();
-      const { poolSize: size, startsAtOnce } = options;
-      this.#pool = new Pool(backend, { size, startsAtOnce, memory: this.#memory, log });
-      return { backend, pool: this.#pool };
-    }, patienceMs);
+    this.#instance = instance;
+    this.#packages = new LazyGateway({
+      indexUrls: settings.indexUrl,
+      allow: settings.packagesAllow,
+      deny: settings.packagesDeny,
+      sdists: settings.packagesSdists,
+      caFile: settings.hostEnvironment.caFile,
+      proxy: settings.hostEnvironment.proxy,
+      cacheDir: settings.cacheDir,
+      cacheLimitBytes: settings.cacheMb * 2 ** 20,
+      log,
+      askSandbox: async (code) => (await this.prepare()).pool.ask(code),
+    });
+    this.#manifests = new Manifests(instance.directory);
+    this.#archives = new ArchiveSettings(instance.directory, settings, log);
+    this.#memory = new MemoryQuota(settings);
+    this.#scheduler = new ExecutionScheduler({
+      places: settings.maxExecutions,
+      placesPerOwner: settings.maxExecutionsPerOwner,
+      freshPerOwner: settings.maxFreshExecutionsPerOwner,
+      waitingPerOwner: settings.maxWaitingPerOwner,
+    });
+    this.prepare = singleFlight((report) => this.#setUp(report), patienceMs);
     this.sessions = new Sessions({
-      limits,
-      manifests,
-      archives,
+      // Sizes that do not go together are refused now, rather than at every start of a sandbox.
+      limits: limitsOf(settings),
+      manifests: this.#manifests,
+      archives: this.#archives,
       scheduler: this.#scheduler,
       metrics: this.metrics,
       memory: this.#memory,
       log,
       recordsOf: ({ owner, id }) => new BackgroundRecords(instance.directory, owner, id),
       prepare: async (waiting) => (await this.prepare(waiting)).pool,
-      ...(options.onTunnel ? { onTunnel: options.onTunnel } : {}),
+      onTunnel: (tunnel, session) => this.#packages.connect(tunnel, toClient(session)),
     });
+    this.snapshots = new Snapshots(this.sessions, this.#archives.store);
+  }
+
+  /**
+   * Gets an engine ready, unless it is to wait for the first call, and takes over the sessions that the last run kept.
+   * @throws GloveboxError `invalid_input` for settings that do not go together or an instance that runs already,
+   * `engine_unavailable`
+   */
+  static async open(settings: GloveboxSettings, options: OpenOptions): Promise<Glovebox> {
+    const instance = Instance.acquire(settings.stateDir, options.instance);
+    let glovebox: Glovebox | undefined;
+    try {
+      glovebox = new Glovebox(settings, options, instance);
+      const { lazy, onProgress, signal } = options;
+      if (!lazy) await glovebox.prepare({ ...(onProgress ? { onProgress } : {}), ...(signal ? { signal } : {}) });
+      return glovebox;
+    } catch (error) {
+      if (glovebox) await glovebox.close();
+      else instance[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /**
    * Asks the engine how it is; `deep` runs code in a sandbox of its own.
-   * @throws GloveboxError when code cannot run here.
+   * @throws GloveboxError when code cannot run here
    */
-  async checkHealth(deep: boolean): Promise<GloveboxHealth> {
+  async health(deep: boolean): Promise<GloveboxHealth> {
     const { backend, pool } = await this.prepare();
     const engine = await backend.engine.info();
     if (deep && (await pool.ask('print(6 * 7)')) !== '42\n') {
@@ -116,7 +187,7 @@ export class Glovebox implements AsyncDisposable {
 
   /** What `GET /metrics` says; asks the engine nothing. */
   get figures(): GloveboxFigures {
-    const pool = this.#pool?.status ?? { size: this.#options.poolSize.least, ready: 0 };
+    const pool = this.#pool?.status ?? { size: this.#settings.poolSize, ready: 0 };
     return {
       sessions: this.sessions.count,
       pool,
@@ -127,10 +198,11 @@ export class Glovebox implements AsyncDisposable {
 
   /** What becomes of the sessions; to be asked as soon as the end is called for, while the others of ours still run. */
   readonly decideShutdown: () => Promise<OnShutdown> = singleFlight(async () => {
-    const { onShutdown, keepWhile, log } = this.#options;
-    if (onShutdown === 'remove' || keepWhile === undefined || this.#engine === undefined) return onShutdown;
+    const { onShutdown } = this.#settings;
+    const { mayKeep, log } = this.#options;
+    if (onShutdown === 'remove' || mayKeep === undefined || !this.#hasEngine) return onShutdown;
     try {
-      return (await this.#engine.isRunning(keepWhile)) ? 'keep' : 'remove';
+      return (await mayKeep()) ? 'keep' : 'remove';
     } catch (error) {
       log.warn('sessions are kept, for the engine does not say whether to', { error });
       return 'keep';
@@ -138,9 +210,84 @@ export class Glovebox implements AsyncDisposable {
   });
 
   /** Removes all that this run made; sessions only if they are not to be kept for the next. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    const mode = await this.decideShutdown();
-    // Side by side: the engine takes its time over many sessions, and a shutdown has a limit.
-    await Promise.all([this.sessions.shutdown(mode, this.#options.onEnded), this.#pool?.close()]);
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    try {
+      const mode = await this.decideShutdown();
+      this.#closing.abort(serverStopping());
+      // Side by side: the engine takes its time over many sessions, and a shutdown has a limit.
+      await Promise.all([this.sessions.shutdown(mode, this.#options.onEnded), this.#pool?.close()]);
+      await this.#packages[Symbol.asyncDispose]();
+    } finally {
+      this.#instance[Symbol.dispose]();
+    }
+  }
+
+  async #setUp(report: (message: string) => void): Promise<{ backend: Backend; pool: Pool }> {
+    const settings = this.#settings;
+    const { mayInstall, log } = this.#options;
+    const { signal } = this.#closing;
+    const opened = await openEngine(settings, { mayInstall, log, report, signal });
+    this.#hasEngine = true;
+    const { label: instance } = this.#instance;
+    const backend = { ...opened, instance, configuration: { preload: settings.preload }, log };
+    await this.#recover(backend);
+    signal.throwIfAborted();
+    this.#pool = new Pool(backend, {
+      size: { least: settings.poolSize, most: Math.max(settings.poolSize, settings.poolMax ?? 0) },
+      startsAtOnce: Math.max(1, cpus().length) * STARTS_PER_PROCESSOR,
+      memory: this.#memory,
+      log,
+    });
+    return { backend, pool: this.#pool };
+  }
+
+  async #recover(backend: Backend): Promise<void> {
+    const { sessions } = this;
+    await recover({
+      backend,
+      instance: this.#instance,
+      manifests: this.#manifests,
+      archived: this.#archives.store.records.filter(({ kind }) => kind === 'session'),
+      idleTtlS: this.#settings.idleTtlS,
+      adopt: sessions.adopt.bind(sessions),
+      isAdopted: ({ owner, session_id: id }: Manifest) => sessions.has(owner, id),
+      log: this.#options.log,
+    });
+    await sessions.adoptArchives();
+  }
+}
+
+/**
+ * What a sandbox holds its code to, the sizes of its disks included.
+ * @throws GloveboxError `invalid_input` when they do not go together
+ */
+export function limitsOf<T extends Pick<GloveboxSettings, 'memoryMb' | 'diskMb'>>(settings: T): T & DiskSizes {
+  return { ...settings, ...diskSizesFor(settings.memoryMb, settings.diskMb) };
+}
+
+/** Runs code in a sandbox of its own; what came of it, for people. @throws GloveboxError when that cannot be done. */
+export async function runProbe(settings: GloveboxSettings, log: Log): Promise<string> {
+  const options = { instance: ephemeralName('probe'), log, mayInstall: false, lazy: true };
+  await using glovebox = await Glovebox.open({ ...settings, poolSize: 0, poolMax: 0 }, options);
+  const { image } = await glovebox.health(true);
+  return `${image} runs code`;
+}
+
+/** @throws GloveboxError `invalid_input` when state cannot be kept there */
+export function checkStateDir(stateDir: string): void {
+  Instance.acquire(stateDir, ephemeralName('doctor'))[Symbol.dispose]();
+}
+
+/** The session as the package gateway knows it. */
+function toClient({ owner, id: session, downloads }: Pick<Session, 'owner' | 'id' | 'downloads'>) {
+  return { owner, session, ...downloads };
 }

@@ -1,15 +1,14 @@
 import { createServer } from 'node:net';
-import type Dockerode from 'dockerode';
 import type { Config } from '../config/load.ts';
 import { checkEngine, type EngineFacts, readFacts } from '../engines/docker/connect/check-engine.ts';
-import { connectEngine } from '../engines/docker/connect/connect.ts';
-import { findAuthorities, readHostIndexes } from '../engines/docker/images/index-access.ts';
+import { connectEngine, type EngineConnection } from '../engines/docker/connect/connect.ts';
+
 import { findImage } from '../engines/docker/images/sandbox-image.ts';
 import { GloveboxError } from '../errors.ts';
+import { checkStateDir, runProbe } from '../glovebox.ts';
 import { createLog, type Log } from '../log.ts';
 import { checkIndex } from '../packages/index/check-index.ts';
-import { runProbe } from '../server.ts';
-import { ephemeralName, Instance } from '../sessions/instance.ts';
+import { findAuthorities, readHostIndexes } from '../packages/index/host-indexes.ts';
 
 type Level = 'ok' | 'warn' | 'fail';
 
@@ -40,10 +39,11 @@ async function examine(config: Config, log: Log, say: (line: string) => void): P
   tell(await examineIndexes(config));
   tell(
     await attempt('engine', async () => {
-      const { docker, address, source } = await connectEngine(config);
+      const connection = await connectEngine(config);
+      const { docker, address, source } = connection;
       const { Version: version } = await docker.version();
       tell([['ok', 'engine', `${version} at ${address}${address.endsWith(source) ? '' : `, from ${source}`}`]]);
-      return await examineEngine(docker, config, log);
+      return await examineEngine(connection, config, log);
     }),
   );
   return healthy;
@@ -60,7 +60,7 @@ async function attempt(what: string, work: () => Promise<readonly Finding[]>): P
 }
 
 function examineState({ stateDir }: Config): readonly Finding[] {
-  using _instance = Instance.acquire(stateDir, ephemeralName('doctor'));
+  checkStateDir(stateDir);
   return [['ok', 'state directory', `${stateDir} can be written`]];
 }
 
@@ -95,18 +95,18 @@ async function examineIndexes({ indexUrl, hostEnvironment }: Config): Promise<re
   return (await Promise.all(findings)).flat();
 }
 
-async function examineEngine(docker: Dockerode, config: Config, log: Log): Promise<readonly Finding[]> {
-  const facts = await readFacts(docker);
+async function examineEngine(connection: EngineConnection, config: Config, log: Log): Promise<readonly Finding[]> {
+  const facts = await readFacts(connection.docker);
   return [
     tellFact('runtimes', facts.Runtimes && Object.keys(facts.Runtimes).join(', ')),
     tellFact('storage driver', facts.Driver),
     tellFact('cgroup version', facts.CgroupVersion),
     ...examineLimits(facts),
-    ...(await attempt('sandbox', () => examineSandbox(docker, config, log))),
+    ...(await attempt('sandbox', () => examineSandbox(connection, config, log))),
   ];
 }
 
-async function examineSandbox(docker: Dockerode, config: Config, log: Log): Promise<readonly Finding[]> {
+async function examineSandbox({ docker }: EngineConnection, config: Config, log: Log): Promise<readonly Finding[]> {
   await checkEngine(docker, config);
   const { reference, present } = await findImage(docker, config);
   if (present) return [['ok', 'sandbox', await runProbe(config, log)]];

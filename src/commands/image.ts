@@ -1,9 +1,10 @@
 import type { Config } from '../config/load.ts';
+import { openEngine } from '../engines/index.ts';
 import { createLog } from '../log.ts';
-import { prepareImage } from '../server.ts';
 import type { CommandContext } from './context.ts';
 
 /** Runs `glovebox image`: builds or finds the sandbox image, and prints its reference for scripts. */
 export async function runImage(config: Config, { say }: CommandContext): Promise<void> {
-  process.stdout.write(`${await prepareImage(config, createLog(config.logLevel), say)}\n`);
+  const options = { mayInstall: config.setup === 'auto', log: createLog(config.logLevel), report: say };
+  process.stdout.write(`${(await openEngine(config, options)).profile.image}\n`);
 }

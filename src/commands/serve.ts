@@ -1,12 +1,39 @@
 import type { Config } from '../config/load.ts';
+import { isContainerRunning } from '../engines/docker/index.ts';
+import { ephemeralName, Glovebox } from '../glovebox.ts';
+import { KeyRing } from '../http/auth/key-ring.ts';
 import { createLog } from '../log.ts';
 import { serve } from '../server.ts';
 import type { CommandContext } from './context.ts';
 
-/** Runs `glovebox serve` until the signal aborts. */
+/**
+ * Runs `glovebox serve`: REST and MCP over HTTP until the signal aborts. Everything made is then removed, or kept if so
+ * configured.
+ */
 export async function runServe(config: Config, { say, signal, onEnded }: CommandContext): Promise<void> {
+  const log = createLog(config.logLevel);
+  const { auth, apiKeysFile, firstKey } = config;
+  using keys = auth === 'keys' ? KeyRing.open(apiKeysFile, log, { mayBeEmpty: firstKey !== undefined }) : undefined;
+  await using glovebox = await Glovebox.open(config, {
+    instance: config.instance ?? nameOfPort(config.port),
+    mayInstall: config.setup === 'auto',
+    onProgress: say,
+    ...keepingWhile(config),
+    ...{ log, onEnded, signal },
+  });
   const onListening = (urls: readonly string[], key?: string) => tellListening(say, config, urls, key);
-  await serve(config, createLog(config.logLevel), { onProgress: say, onListening, onEnded, signal });
+  await serve(glovebox, config, { log, keys, onListening, signal });
+}
+
+/** Under Compose, whether there will be a next run shows by a container that lives as long as the project is up. */
+function keepingWhile(config: Config): { mayKeep?: () => Promise<boolean> } {
+  const { keepWhile } = config;
+  return keepWhile === undefined ? {} : { mayKeep: () => isContainerRunning(config, keepWhile) };
+}
+
+/** With port 0 the name is as passing as the port. */
+function nameOfPort(port: number): string {
+  return port === 0 ? ephemeralName('http') : `http-${port}`;
 }
 
 /** Addresses that lead nowhere by themselves, as those of a server that listens on all. */

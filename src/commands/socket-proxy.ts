@@ -2,8 +2,8 @@ import type { Config } from '../config/load.ts';
 import { connectEngine } from '../engines/docker/connect/connect.ts';
 import { SocketProxy } from '../engines/docker/socket-proxy/proxy.ts';
 import { GloveboxError } from '../errors.ts';
+import { aborted } from '../lib/deadline.ts';
 import { createLog } from '../log.ts';
-import { aborted } from '../server.ts';
 import type { CommandContext } from './context.ts';
 
 /** Runs `glovebox socket-proxy`: stands between a control plane and the engine's socket until the signal aborts. */

@@ -31,3 +31,9 @@ export async function within<T>(limitMs: number, promise: Promise<T>): Promise<T
     clearTimeout(timer);
   }
 }
+
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}

@@ -2,6 +2,7 @@ import { McpServer, ProtocolError, ProtocolErrorCode } from '@modelcontextprotoc
 import { nearest } from '../lib/nearest.ts';
 import type { Log } from '../log.ts';
 import type { Sessions } from '../sessions/sessions.ts';
+import type { Snapshots } from '../sessions/snapshots.ts';
 import type { AnyTool } from '../tools/description.ts';
 import type { Connection } from './connection.ts';
 import { addFileResources, FILES_HINT } from './resources.ts';
@@ -11,6 +12,7 @@ export interface McpOptions {
   /** Listed in this order. */
   readonly tools: readonly AnyTool[];
   readonly sessions: Sessions;
+  readonly snapshots: Snapshots;
   readonly version: string;
   /** How to use the server, for the model. */
   readonly instructions: string;
@@ -38,6 +40,7 @@ export function createMcpServers(options: McpOptions): McpServers {
   const slowness = new WeakMap<Request, () => boolean>();
   const world = {
     sessions: options.sessions,
+    snapshots: options.snapshots,
     fallback: options.fallback ?? ({ connection: 'new', request: 'new' } as const),
     log: options.log,
     isSlow: (request: Request | undefined) => (request && slowness.get(request)?.()) ?? false,

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
-import { type EchoTool, echoTool, fakeSessions } from '../../test/mcp/protocol-server.ts';
+import { type EchoTool, echoTool, fakeSessions, fakeSnapshots } from '../../test/mcp/protocol-server.ts';
 import { createLog } from '../log.ts';
 import { createMcpServers } from './server.ts';
 import { runStdio } from './stdio.ts';
@@ -15,7 +15,13 @@ const toolCall = { method: 'tools/call', params: { name: 'echo', arguments: { te
 
 function start(tool: EchoTool, options: { maxMessageBytes?: number; signal?: AbortSignal } = {}) {
   const [stdin, stdout] = [new PassThrough(), new PassThrough()];
-  const shared = { sessions: fakeSessions(), version: '0', instructions: '', log: createLog('error') };
+  const shared = {
+    sessions: fakeSessions(),
+    snapshots: fakeSnapshots(),
+    version: '0',
+    instructions: '',
+    log: createLog('error'),
+  };
   const servers = createMcpServers({ tools: [tool], ...shared });
   const done = runStdio(servers, { owner: 'local', maxMessageBytes: 1_000_000, stdin, stdout, ...options });
   const lines = createInterface(stdout)[Symbol.asyncIterator]();

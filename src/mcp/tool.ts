@@ -8,6 +8,7 @@ import { GloveboxError, toGloveboxError } from '../errors.ts';
 import { followSignal } from '../lib/follow-signal.ts';
 import type { Log } from '../log.ts';
 import type { Sessions } from '../sessions/sessions.ts';
+import type { Snapshots } from '../sessions/snapshots.ts';
 import { type AnyTool, describeTool } from '../tools/description.ts';
 import { ignoreEvents, type ToolOutput } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
@@ -37,6 +38,7 @@ export interface Fallback {
 /** What calls need of the world around them. */
 export interface CallWorld {
   readonly sessions: Sessions;
+  readonly snapshots: Snapshots;
   readonly fallback: Fallback;
   readonly log: Log;
   /** Whether the client of this HTTP request reads more slowly than we write. */
@@ -81,6 +83,7 @@ async function callTool(
   try {
     const output = await tool.handle(input, {
       sessions: world.sessions,
+      snapshots: world.snapshots,
       caller: {
         owner: connection.owner,
         fallback: connection.binding ? world.fallback.connection : world.fallback.request,

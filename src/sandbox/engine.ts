@@ -23,6 +23,9 @@ export interface SandboxSpec {
   readonly maxLifetimeS: number;
 }
 
+/** What all sandboxes of one control plane have in common, as its settings ask for it. */
+export type SandboxProfile = Omit<SandboxSpec, 'key' | 'instance' | 'uid'>;
+
 /** A sandbox as the engine lists it. */
 export interface SandboxInfo {
   readonly id: string;
@@ -57,7 +60,11 @@ export interface Engine {
   remove(id: string): Promise<void>;
   /** Sandboxes of every Glovebox on this engine: all, or at least those of `uid`, which takes the engine far less. */
   list(uid?: number): Promise<SandboxInfo[]>;
-  /** Whether a container of that name runs, whoever made it. */
-  isRunning(name: string): Promise<boolean>;
   info(): Promise<EngineInfo>;
+}
+
+/** An engine that is ready to make sandboxes, and what they are to be. */
+export interface OpenedEngine {
+  readonly engine: Engine;
+  readonly profile: SandboxProfile;
 }

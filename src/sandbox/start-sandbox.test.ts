@@ -25,7 +25,7 @@ function engineWith(taken: ReadonlySet<number>) {
     },
     remove: async () => {},
   };
-  const backend = { engine, profile: { preload: 'none' }, log: createLog('error') } as unknown as Backend;
+  const backend = { engine, profile: {}, log: createLog('error') } as unknown as Backend;
   return { backend, listed, started };
 }
 

@@ -2,38 +2,37 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { RunnerConfiguration } from '../protocol/channel.ts';
-import { type Engine, type SandboxSpec, SESSION_UIDS } from './engine.ts';
+import { type Engine, type OpenedEngine, SESSION_UIDS } from './engine.ts';
 import { Sandbox } from './sandbox.ts';
 
 const ATTEMPTS = 5;
 /** Of a user, before all sandboxes are looked at: where there are hundreds, the engine takes long to list them. */
 const GUESSES = 5;
 
-/** What all sandboxes of one control plane have in common. */
-export type SandboxProfile = Omit<SandboxSpec, 'key' | 'uid'> & RunnerConfiguration;
-
-/** An engine that is ready to make sandboxes, and what they are to be. */
-export interface Backend {
-  readonly engine: Engine;
-  readonly profile: SandboxProfile;
+/** An engine that is ready to make sandboxes of one control plane, and what they are to be. */
+export interface Backend extends OpenedEngine {
+  /** Names the control plane to the engine, in a label. */
+  readonly instance: string;
+  /** What runners are told. */
+  readonly configuration: RunnerConfiguration;
   readonly log: Log;
 }
 
 /** A sandbox of that profile, which is there. */
 export function openSandbox(
-  { engine, profile: { preload }, log }: Backend,
+  { engine, configuration, log }: Backend,
   info: { readonly id: string; readonly key: string; readonly uid: number },
 ): Sandbox {
-  return new Sandbox(engine, info, { configuration: { preload }, log });
+  return new Sandbox(engine, info, { configuration, log });
 }
 
 /** Starts a sandbox with a user of its own and its runner ready. Leaves nothing behind when it fails. */
 export async function startSandbox(backend: Backend): Promise<Sandbox> {
-  const { engine, profile } = backend;
+  const { engine, profile, instance } = backend;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const key = randomBytes(10).toString('hex');
     const uid = await pickUid(engine);
-    const id = await engine.start({ ...profile, key, uid });
+    const id = await engine.start({ ...profile, instance, key, uid });
     const sandbox = openSandbox(backend, { id, key, uid });
     try {
       // Of two control planes that picked the same user at once, at least the later one sees it now.

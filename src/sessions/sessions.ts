@@ -24,7 +24,6 @@ import { ReleasingSessions } from './releasing.ts';
 import type { RunLimits } from './run-code.ts';
 import { SandboxOwners, type SandboxOwnersOptions } from './sandbox-owners.ts';
 import { type ProvidedSandbox, Session, type SessionHost } from './session.ts';
-import { Snapshots } from './snapshots.ts';
 
 export type { SessionSummary } from './identity.ts';
 export type { Session } from './session.ts';
@@ -74,7 +73,6 @@ interface HeldSession {
 
 /** Opens, finds, owns, expires, limits and closes sessions. */
 export class Sessions {
-  readonly snapshots: Snapshots;
   readonly #options: SessionsOptions;
   readonly #hibernation: Hibernation;
   readonly #capacity: SessionCapacity;
@@ -107,7 +105,6 @@ export class Sessions {
       sessions: () => this.#registry.all(),
       close: (session, why) => this.#closeLogged(session, why),
     });
-    this.snapshots = new Snapshots(this, archives.store);
     this.#sweep = setInterval(() => this.#expire(), SWEEP_MS);
     this.#sweep.unref();
   }

@@ -19,8 +19,8 @@ export const snapshotSession: Tool<z.infer<typeof snapshotInput>, z.infer<typeof
   effect: 'adds',
   input: snapshotInput,
   output: snapshotOutput,
-  handle: async ({ session_id }, { sessions, caller, signal }) =>
-    await sessions.snapshots.make(caller.owner, session_id, signal),
+  handle: async ({ session_id }, { snapshots, caller, signal }) =>
+    await snapshots.make(caller.owner, session_id, signal),
   summarize: ({ snapshot_id, size, session_id }) =>
     `[snapshot_id] ${snapshot_id} (${size} bytes)\n${sessionLines({ session_id })}`,
 };
@@ -43,7 +43,7 @@ export const forkSession: Tool<z.infer<typeof forkInput>, z.infer<typeof forkOut
   effect: 'adds',
   input: forkInput,
   output: forkOutput,
-  handle: async ({ session_id, snapshot_id, name }, { sessions: { snapshots }, caller: { owner }, signal }) => {
+  handle: async ({ session_id, snapshot_id, name }, { snapshots, caller: { owner }, signal }) => {
     const made =
       snapshot_id === undefined
         ? await snapshots.fork(owner, session_id ?? '', name, signal)

@@ -3,6 +3,7 @@ import type { Display } from '../execution/displays.ts';
 import type { ExecutionEvent, ProgressEvent, TextStream } from '../execution/result.ts';
 import type { Caller } from '../sessions/caller.ts';
 import type { Sessions } from '../sessions/sessions.ts';
+import type { Snapshots } from '../sessions/snapshots.ts';
 
 /** What a call says while it runs. Texts are whole characters of valid Unicode. */
 export type ToolEvent =
@@ -19,6 +20,7 @@ export function toToolEvent(event: ExecutionEvent): ToolEvent {
 /** All that a tool may use of the world. Only add what a tool uses. */
 export interface ToolContext {
   readonly sessions: Sessions;
+  readonly snapshots: Snapshots;
   readonly caller: Caller;
   /** Aborts when the caller cancels or goes away. */
   readonly signal: AbortSignal;

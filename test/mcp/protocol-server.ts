@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ArchiveStore } from '../../src/archives/store.ts';
 import { GloveboxError } from '../../src/errors.ts';
 import { type AppOptions, createApp } from '../../src/http/app.ts';
 import { createAuthenticator } from '../../src/http/auth/auth.ts';
@@ -8,6 +9,7 @@ import { createHttpSse } from '../../src/mcp/http-sse.ts';
 import { createMcpServers, type McpOptions } from '../../src/mcp/server.ts';
 import { createStreamableHttp } from '../../src/mcp/streamable-http.ts';
 import type { Sessions } from '../../src/sessions/sessions.ts';
+import { Snapshots } from '../../src/sessions/snapshots.ts';
 import type { Tool, ToolContext } from '../../src/tools/tool.ts';
 
 interface EchoInput {
@@ -83,6 +85,12 @@ export function fakeSessions(): Sessions {
   return sessions as unknown as Sessions;
 }
 
+/** There are none, nor can one be made. */
+export function fakeSnapshots(): Snapshots {
+  const store: Partial<ArchiveStore> = { records: [] };
+  return new Snapshots(fakeSessions(), store as ArchiveStore);
+}
+
 export interface ProtocolServerOptions {
   tools?: McpOptions['tools'];
   extend?: McpOptions['extend'];
@@ -94,7 +102,7 @@ export interface ProtocolServerOptions {
 /** Everything between the wire and the tools, on a free loopback port. */
 export async function startProtocolServer(options: ProtocolServerOptions = {}) {
   const { tools = [echoTool()], log = createLog('error'), extend } = options;
-  const shared = { tools, sessions: fakeSessions(), version: '0.0.0', log };
+  const shared = { tools, sessions: fakeSessions(), snapshots: fakeSnapshots(), version: '0.0.0', log };
   const servers = createMcpServers({ ...shared, instructions: 'Say something.', ...(extend ? { extend } : {}) });
   const streamable = createStreamableHttp(servers, {
     idleTtlMs: 60_000,

@@ -98,15 +98,6 @@ export class DockerEngine implements Engine {
     }));
   }
 
-  async isRunning(name: string): Promise<boolean> {
-    try {
-      return (await explain(this.#docker.getContainer(name).inspect())).State.Running;
-    } catch (error) {
-      if (error instanceof GloveboxError && error.code === 'sandbox_lost') return false;
-      throw error;
-    }
-  }
-
   async info(): Promise<EngineInfo> {
     const version = await explain(this.#docker.version());
     return { name: version.Platform?.Name || 'Docker Engine', version: version.Version };

@@ -5,6 +5,7 @@ import { nearest } from '../../lib/nearest.ts';
 import type { Log } from '../../log.ts';
 import type { Caller } from '../../sessions/caller.ts';
 import type { Sessions } from '../../sessions/sessions.ts';
+import type { Snapshots } from '../../sessions/snapshots.ts';
 import type { AnyTool } from '../../tools/description.ts';
 import { readArguments } from '../../tools/normalize-input.ts';
 import { ignoreEvents, type ToolEvent } from '../../tools/tool.ts';
@@ -19,6 +20,7 @@ import { streamEvents } from '../server-sent-events.ts';
 export interface ExecuteOptions {
   readonly tools: readonly AnyTool[];
   readonly sessions: Sessions;
+  readonly snapshots: Snapshots;
   /** What a call gets that names no session. */
   readonly fallback: Caller['fallback'];
   /** Cancels all calls, so that they are answered before the server ends. */
@@ -89,7 +91,7 @@ function begin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams):
   return call;
 }
 
-function prepare(c: Context<Env>, { tools, sessions, fallback, stopping }: ExecuteOptions): Call {
+function prepare(c: Context<Env>, { tools, sessions, snapshots, fallback, stopping }: ExecuteOptions): Call {
   const body = parseJsonObject(c.var.body, FIELDS, EXAMPLE);
   const tool = findTool(body['name'], tools);
   const input = validateInput(tool, withSession(body));
@@ -98,7 +100,7 @@ function prepare(c: Context<Env>, { tools, sessions, fallback, stopping }: Execu
   return {
     run: async (emit, ...cancelled) => {
       using following = followSignal(stopping, ...cancelled);
-      const result = await tool.handle(input, { sessions, caller, signal: following.signal, emit });
+      const result = await tool.handle(input, { sessions, snapshots, caller, signal: following.signal, emit });
       return { name: tool.name, session_id: result.session_id, result };
     },
   };

@@ -24,7 +24,7 @@ const ANY_OBJECT = { type: 'object' } as const;
 
 /** The REST API, line by line. */
 export function restRoutes(options: RestOptions): Route[] {
-  const { tools, version, sessions } = options;
+  const { tools, version } = options;
   const call = describeCall(tools);
   const routes: Route[] = [
     healthRoute(options.health),
@@ -57,7 +57,7 @@ export function restRoutes(options: RestOptions): Route[] {
       handle: createExecuteStream(options),
     },
     ...sessionRoutes(options),
-    ...snapshotRoutes(sessions),
+    ...snapshotRoutes(options),
     ...executionRoutes(options),
     ...fileRoutes(options),
   ];

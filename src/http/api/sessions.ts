@@ -46,7 +46,7 @@ export function sessionRoutes(options: ImportOptions): Route[] {
       handle: async (c) => {
         const { session, created } = isTar(c.req.raw)
           ? { session: await importSession(c, options), created: true }
-          : await makeSession(c, sessions);
+          : await makeSession(c, options);
         const Location = `/sessions/${encodeURIComponent(session.session_id)}`;
         return c.json(session, created ? 201 : 200, { Location });
       },
@@ -93,7 +93,7 @@ export function sessionRoutes(options: ImportOptions): Route[] {
   ];
 }
 
-async function makeSession(c: Context<Env>, sessions: Sessions): ReturnType<Sessions['create']> {
+async function makeSession(c: Context<Env>, { sessions, snapshots }: ImportOptions): ReturnType<Sessions['create']> {
   const { name: field, from_snapshot: snapshot } = readFields(c, ['name', 'from_snapshot'], '{"name": "my-session"}');
   const parameter = c.req.query('name') || undefined;
   const name = field ?? parameter;
@@ -102,7 +102,7 @@ async function makeSession(c: Context<Env>, sessions: Sessions): ReturnType<Sess
       hint: 'Send one of them.',
     });
   if (snapshot === undefined) return await sessions.create(c.var.owner, name);
-  return { session: await sessions.snapshots.open(c.var.owner, snapshot, name), created: true };
+  return { session: await snapshots.open(c.var.owner, snapshot, name), created: true };
 }
 
 /** Optional texts of a body that may be left out. */

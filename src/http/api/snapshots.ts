@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import { followSignal } from '../../lib/follow-signal.ts';
 import type { Sessions } from '../../sessions/sessions.ts';
+import type { Snapshots } from '../../sessions/snapshots.ts';
 import { leftOutHeader } from '../left-out.ts';
 import type { Env, Route } from '../route.ts';
 import { attachment, NEVER_A_PAGE, toBody } from './file-download.ts';
@@ -23,12 +24,18 @@ const snapshotParameter = {
 };
 const forkBody = { type: 'object', properties: { name: sessionNameSchema }, additionalProperties: false };
 
-/** Snapshots, forks, and sessions as files. */
-export function snapshotRoutes(sessions: Sessions): Route[] {
-  return [...copyingRoutes(sessions), ...storedSnapshotRoutes(sessions)];
+interface SnapshotOptions {
+  readonly sessions: Sessions;
+  readonly snapshots: Snapshots;
 }
 
-function copyingRoutes(sessions: Sessions): Route[] {
+/** Snapshots, forks, and sessions as files. */
+export function snapshotRoutes(options: SnapshotOptions): Route[] {
+  return [...copyingRoutes(options), ...storedSnapshotRoutes(options)];
+}
+
+function copyingRoutes(options: SnapshotOptions): Route[] {
+  const { snapshots } = options;
   return [
     {
       method: 'POST',
@@ -43,7 +50,7 @@ function copyingRoutes(sessions: Sessions): Route[] {
       handle: async (c) => {
         readFields(c, [], '{}');
         using call = followSignal(c.req.raw.signal);
-        const made = await sessions.snapshots.make(c.var.owner, readId(c), call.signal);
+        const made = await snapshots.make(c.var.owner, readId(c), call.signal);
         return c.json(made, 201, { Location: `/snapshots/${made.snapshot_id}` });
       },
     },
@@ -61,7 +68,7 @@ function copyingRoutes(sessions: Sessions): Route[] {
       handle: async (c) => {
         const { name } = readFields(c, ['name'], '{"name": "my-copy"}');
         using call = followSignal(c.req.raw.signal);
-        const made = await sessions.snapshots.fork(c.var.owner, readId(c), name, call.signal);
+        const made = await snapshots.fork(c.var.owner, readId(c), name, call.signal);
         return c.json(made, 201, { Location: `/sessions/${encodeURIComponent(made.session_id)}` });
       },
     },
@@ -75,12 +82,12 @@ function copyingRoutes(sessions: Sessions): Route[] {
         parameters: [sessionParameter],
         responses: { 200: { description: 'All its files and packages.', content: TAR } },
       },
-      handle: async (c) => await exportSession(c, sessions),
+      handle: async (c) => await exportSession(c, options),
     },
   ];
 }
 
-function storedSnapshotRoutes(sessions: Sessions): Route[] {
+function storedSnapshotRoutes({ snapshots }: SnapshotOptions): Route[] {
   return [
     {
       method: 'GET',
@@ -95,7 +102,7 @@ function storedSnapshotRoutes(sessions: Sessions): Route[] {
           required: ['snapshots'],
         }),
       },
-      handle: (c) => c.json({ snapshots: sessions.snapshots.list(c.var.owner) }),
+      handle: (c) => c.json({ snapshots: snapshots.list(c.var.owner) }),
     },
     {
       method: 'DELETE',
@@ -105,14 +112,14 @@ function storedSnapshotRoutes(sessions: Sessions): Route[] {
       summary: 'Delete a snapshot.',
       operation: { parameters: [snapshotParameter], responses: { 204: { description: 'Deleted.' } } },
       handle: async (c) => {
-        await sessions.snapshots.delete(c.var.owner, readId(c));
+        await snapshots.delete(c.var.owner, readId(c));
         return c.body(null, 204);
       },
     },
   ];
 }
 
-async function exportSession(c: Context<Env>, sessions: Sessions): Promise<Response> {
+async function exportSession(c: Context<Env>, { sessions, snapshots }: SnapshotOptions): Promise<Response> {
   const id = readId(c);
   const { owner } = c.var;
   const headers = {
@@ -124,7 +131,7 @@ async function exportSession(c: Context<Env>, sessions: Sessions): Promise<Respo
     sessions.get(owner, id);
     return new Response(null, { headers });
   }
-  const tar = await sessions.snapshots.export(owner, id, c.req.raw.signal);
+  const tar = await snapshots.export(owner, id, c.req.raw.signal);
   return new Response(
     toBody(tar, () => {}),
     { headers: { ...headers, ...leftOutHeader(tar.leftOut) } },

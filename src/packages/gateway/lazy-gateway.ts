@@ -1,51 +1,41 @@
 import type { Duplex } from 'node:stream';
-import type { Config } from '../../config/load.ts';
-import { findAuthorities, PIP_DEFAULT_INDEX, readHostIndexes } from '../../engines/docker/images/index-access.ts';
 import { GloveboxError } from '../../errors.ts';
-import type { Glovebox } from '../../glovebox.ts';
 import { singleFlight } from '../../lib/single-flight.ts';
-import type { Log } from '../../log.ts';
-import type { Session } from '../../sessions/sessions.ts';
-import { checkGateway, createGateway, type Gateway } from './gateway.ts';
+import { findAuthorities, PIP_DEFAULT_INDEX, readHostIndexes } from '../index/host-indexes.ts';
+import { checkGateway, createGateway, type Gateway, type GatewayOptions } from './gateway.ts';
+import type { GatewayClient } from './handler.ts';
+
+export interface LazyGatewayOptions extends Omit<GatewayOptions, 'indexUrls' | 'limits'> {
+  /** In order of precedence; by default what pip uses on this host, or else in a sandbox. */
+  readonly indexUrls?: readonly string[] | undefined;
+  /** Runs trusted code in a sandbox of its own; what it prints. */
+  readonly askSandbox: (code: string) => Promise<string>;
+}
 
 /** The package gateway, made when a sandbox first asks for something. */
 export class LazyGateway implements AsyncDisposable {
-  readonly #log: Log;
+  readonly #options: LazyGatewayOptions;
   readonly #open: () => Promise<Gateway>;
   #gateway: Gateway | undefined;
 
   /** @throws GloveboxError `invalid_input` for settings that every installation would fail by. */
-  constructor(config: Config, log: Log, glovebox: () => Glovebox) {
-    const { hostEnvironment, packagesAllow, packagesDeny, packagesSdists, cacheDir, cacheMb } = config;
-    const sources = {
-      allow: packagesAllow,
-      deny: packagesDeny,
-      sdists: packagesSdists,
-      caFile: findAuthorities(hostEnvironment.caFile),
-      proxy: hostEnvironment.proxy,
-    };
-    checkGateway({ ...sources, indexUrls: config.indexUrl ?? [] });
-    this.#log = log;
+  constructor(options: LazyGatewayOptions) {
+    const { indexUrls, askSandbox, ...others } = options;
+    const sources = { ...others, caFile: findAuthorities(options.caFile) };
+    checkGateway({ ...sources, indexUrls: indexUrls ?? [] });
+    this.#options = options;
     this.#open = singleFlight(async () => {
-      this.#gateway = createGateway({
-        indexUrls: config.indexUrl ?? (await findIndexes(glovebox())),
-        ...sources,
-        cacheDir,
-        cacheLimitBytes: cacheMb * 2 ** 20,
-        log,
-      });
+      this.#gateway = createGateway({ ...sources, indexUrls: indexUrls ?? (await findIndexes(askSandbox)) });
       return this.#gateway;
     });
   }
 
   /** Serves one connection that code of a session has made to its package index. */
-  connect(tunnel: Duplex, session: Pick<Session, 'owner' | 'id' | 'downloads'>): void {
-    const { onDownload, onProblem, onNotice } = session.downloads;
+  connect(tunnel: Duplex, client: GatewayClient): void {
     this.#open().then(
-      (gateway) =>
-        gateway.connect(tunnel, { owner: session.owner, session: session.id, onDownload, onProblem, onNotice }),
+      (gateway) => gateway.connect(tunnel, client),
       (error: unknown) => {
-        this.#log.error('the package gateway cannot be opened', { error });
+        this.#options.log.error('the package gateway cannot be opened', { error });
         tunnel.destroy();
       },
     );
@@ -57,11 +47,10 @@ export class LazyGateway implements AsyncDisposable {
 }
 
 /** What pip on this host uses; where there is no pip, what the one in the sandbox image uses. */
-async function findIndexes(glovebox: Glovebox): Promise<string[]> {
+async function findIndexes(askSandbox: LazyGatewayOptions['askSandbox']): Promise<string[]> {
   const indexes = await readHostIndexes();
   if (indexes.length > 0) return indexes;
-  const { pool } = await glovebox.prepare();
-  const url = (await pool.ask(PIP_DEFAULT_INDEX)).trim();
+  const url = (await askSandbox(PIP_DEFAULT_INDEX)).trim();
   if (!URL.canParse(url)) {
     throw new GloveboxError('engine_unavailable', 'No package index is known.', {
       hint: 'Name one with GLOVEBOX_INDEX_URL.',

@@ -5,12 +5,13 @@ import { fileURLToPath } from 'node:url';
 import type Dockerode from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
 import { runCommand } from '../../../lib/run-command.ts';
+import { findAuthorities } from '../../../packages/index/host-indexes.ts';
 import type { Report } from '../host/progress.ts';
 import { hasImage } from '../inspect.ts';
 import { type BaseOptions, ensureBase, identifyBase } from './base.ts';
 import { buildImage } from './build.ts';
 import { type ContextFile, hashInputs, readContext } from './build-context.ts';
-import { findAuthorities, type IndexOptions } from './index-access.ts';
+import type { IndexOptions } from './index-access.ts';
 
 /** The clone that this runs from: as far from `src/docker` as from `dist/docker`. */
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));

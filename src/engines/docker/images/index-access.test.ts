@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { formatPipConfig, parsePipSettings } from './index-access.ts';
+import { parsePipSettings } from '../../../packages/index/host-indexes.ts';
+import { formatPipConfig } from './index-access.ts';
 
 test('keeps the settings that mean the same in a container, the environment before files', () => {
   const settings = parsePipSettings(

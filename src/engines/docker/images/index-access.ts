@@ -1,6 +1,5 @@
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { runCommand } from '../../../lib/run-command.ts';
+import { findAuthorities, readPipSettings } from '../../../packages/index/host-indexes.ts';
 import type { ContextFile } from './build-context.ts';
 
 export interface IndexOptions {
@@ -12,17 +11,6 @@ export interface IndexOptions {
     readonly proxy: Readonly<Record<string, string>>;
   };
 }
-
-/** Settings that mean the same in a container; paths of the host do not. */
-const PORTABLE = ['index-url', 'extra-index-url', 'trusted-host', 'proxy', 'timeout', 'default-timeout', 'retries'];
-
-/** Where distributions keep the authorities that a host trusts. */
-const SYSTEM_BUNDLES = [
-  '/etc/ssl/certs/ca-certificates.crt',
-  '/etc/pki/tls/certs/ca-bundle.crt',
-  '/etc/ssl/ca-bundle.pem',
-  '/etc/ssl/cert.pem',
-];
 
 /** What pip needs to reach the index from a build, as files of `access/`: they may hold credentials. */
 export async function readIndexAccess(options: IndexOptions, signal?: AbortSignal): Promise<ContextFile[]> {
@@ -36,55 +24,9 @@ export async function readIndexAccess(options: IndexOptions, signal?: AbortSigna
   ];
 }
 
-/** The indexes that pip on this host uses by its configuration, or else by itself; none where there is no pip. */
-export async function readHostIndexes(): Promise<string[]> {
-  const settings = await readPipSettings();
-  const configured = [settings.get('index-url'), settings.get('extra-index-url')]
-    .join(' ')
-    .split(/\s+/)
-    .filter(Boolean);
-  if (settings.has('index-url')) return configured;
-  const { code, stdout } = await runCommand('python3', ['-c', PIP_DEFAULT_INDEX], { timeoutMs: 15_000 });
-  return code === 0 ? [stdout.trim(), ...configured] : configured;
-}
-
-/** Python: pip's own default, from its one definition. */
-export const PIP_DEFAULT_INDEX = 'from pip._internal.models.index import PyPI; print(PyPI.simple_url)';
-
-/** The file of authorities that this host trusts: the one that was named, else the system's. */
-export function findAuthorities(caFile: string | undefined): string | undefined {
-  return caFile ?? SYSTEM_BUNDLES.find((bundle) => existsSync(bundle));
-}
-
 async function readAuthorities(caFile: string | undefined): Promise<Buffer> {
   const path = findAuthorities(caFile);
   return path ? await readFile(path) : Buffer.alloc(0);
-}
-
-async function readPipSettings(signal?: AbortSignal): Promise<Map<string, string>> {
-  for (const [command, ...args] of [['python3', '-m', 'pip'], ['pip3'], ['pip']] as const) {
-    const { code, stdout } = await runCommand(command, [...args, 'config', 'list'], { timeoutMs: 15_000, signal });
-    if (code === 0) return parsePipSettings(stdout);
-  }
-  return new Map();
-}
-
-/** The portable settings among the output of `pip config list`; pip's own order of precedence. */
-export function parsePipSettings(output: string): Map<string, string> {
-  const settings = new Map<string, string>();
-  for (const section of ['global', 'install', ':env:']) {
-    for (const line of output.split('\n')) {
-      const match = /^([^.]+)\.([a-z-]+)=(['"])(.*)\3$/.exec(line.trim());
-      if (match?.[1] !== section || !match[2] || !PORTABLE.includes(match[2])) continue;
-      settings.set(match[2], unquote(match[4] ?? ''));
-    }
-  }
-  return settings;
-}
-
-/** The text of a Python string literal, without its quotes. */
-function unquote(literal: string): string {
-  return literal.replace(/\\(.)/g, (_, escaped: string) => (escaped === 'n' ? '\n' : escaped));
 }
 
 /** A pip.conf; lists go on in indented lines. */

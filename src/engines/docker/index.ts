@@ -1,0 +1,55 @@
+import type { Log } from '../../log.ts';
+import type { OpenedEngine } from '../../sandbox/engine.ts';
+import { checkEngine } from './connect/check-engine.ts';
+import { type ConnectOptions, connectEngine, findEngine } from './connect/connect.ts';
+import { DockerEngine } from './engine.ts';
+import { ensureImage, type ImageOptions } from './images/sandbox-image.ts';
+import { isRunning } from './inspect.ts';
+import { installEngine } from './install/install.ts';
+
+/** What a Docker-compatible engine and its sandboxes are to be. Sizes in MiB, lifetimes in seconds. */
+export interface DockerSettings extends ImageOptions {
+  readonly hostEnvironment: ConnectOptions['hostEnvironment'] & ImageOptions['hostEnvironment'];
+  readonly memoryMb: number;
+  readonly cpus: number;
+  readonly pids: number;
+  readonly diskMb: number;
+  readonly maxLifetimeS: number;
+  /** The engine's OCI runtime; its own default if left out. */
+  readonly runtime?: string;
+}
+
+export interface OpenOptions {
+  /** Whether an engine may be installed, if the settings allow it too. */
+  readonly mayInstall: boolean;
+  readonly log: Log;
+  /** Hears the steps of the set-up. */
+  readonly report: (message: string) => void;
+  /** Ends the set-up. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Finds an engine and a sandbox image, else installs and builds them where that is allowed.
+ * @throws GloveboxError `engine_unavailable` with the reason and the next step
+ */
+export async function openDocker(
+  settings: DockerSettings,
+  { mayInstall, log, report, signal }: OpenOptions,
+): Promise<OpenedEngine> {
+  const found = mayInstall ? await findEngine(settings) : await connectEngine(settings);
+  const { docker } = found ?? (await installEngine(settings, report, signal));
+  await checkEngine(docker, settings);
+  const image = await ensureImage(docker, settings, report, signal);
+  const { memoryMb, cpus, pids, diskMb, maxLifetimeS, runtime } = settings;
+  const profile = { image, memoryMb, cpus, pids, diskMb, maxLifetimeS, ...(runtime ? { runtime } : {}) };
+  return { engine: new DockerEngine(docker, log), profile };
+}
+
+/**
+ * Whether a container of that name runs on the engine, whoever made it.
+ * @throws GloveboxError or what the engine says, where it does not tell
+ */
+export async function isContainerRunning(settings: ConnectOptions, name: string): Promise<boolean> {
+  return await isRunning((await connectEngine(settings)).docker, name);
+}
