@@ -18,6 +18,8 @@ export interface ServerOptions {
   /** One of an earlier server, to continue with what that left. */
   readonly stateDir?: string;
   readonly port?: number;
+  /** The program; that of this build if left out. */
+  readonly cli?: string;
 }
 
 export interface Exit {
@@ -72,9 +74,10 @@ export async function startServer({
   env = {},
   stateDir = newStateDir(),
   port = 0,
+  cli = CLI,
 }: ServerOptions = {}): Promise<Server> {
   const settings = environment(stateDir, { GLOVEBOX_PORT: String(port), ...env });
-  const child = spawn(process.execPath, [CLI, 'serve'], { env: settings, stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, [cli, 'serve'], { env: settings, stdio: ['ignore', 'ignore', 'pipe'] });
   const exited = exitOf(child);
   let said = '';
   const url = await new Promise<string>((resolve, reject) => {
