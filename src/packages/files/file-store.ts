@@ -110,13 +110,17 @@ export class FileStore {
     const unproven = Object.keys(file.hashes).length === 0;
     // Installers hash what is sent, so nothing may be packed on the way.
     const headers = { accept: '*/*', 'accept-encoding': 'identity' };
-    const { status, message } = await this.#options.upstream.request(url, { headers, signal, unproven });
+    const {
+      status,
+      headers: answered,
+      body,
+    } = await this.#options.upstream.request(url, { headers, signal, unproven });
     if (status !== 200) {
-      message.destroy();
+      body.destroy();
       throw missing(file, status);
     }
-    const length = Number(message.headers['content-length']);
-    return { body: message, total: message.headers['content-length'] && length >= 0 ? length : undefined };
+    const length = Number(answered['content-length']);
+    return { body, total: answered['content-length'] && length >= 0 ? length : undefined };
   }
 
   async #accept(file: IndexFile, partial: PartialFile, sha256: string): Promise<void> {

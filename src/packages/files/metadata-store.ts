@@ -95,9 +95,10 @@ export class MetadataStore {
     traffic.metadataRequests += 1;
     const headers = { accept: '*/*', 'accept-encoding': 'identity' };
     const unproven = !file.coreMetadata?.sha256;
-    const { status, message } = await upstream.request(url, { headers, signal: this.#closing.signal, unproven });
+    const response = await upstream.request(url, { headers, signal: this.#closing.signal, unproven });
+    const { status } = response;
     if (status !== 200) {
-      message.destroy();
+      response.body.destroy();
       if (status === 404 || status === 410) return undefined;
       throw new Problem(
         statusFor(status),
@@ -105,7 +106,7 @@ export class MetadataStore {
       );
     }
     const what = `the metadata of ${file.filename}`;
-    const content = await readBody(message, { what, limitBytes: limits.metadataBytes, timeMs: limits.pageMs });
+    const content = await readBody(response, { what, limitBytes: limits.metadataBytes, timeMs: limits.pageMs });
     traffic.bytesFetched += content.length;
     return content;
   }

@@ -40,13 +40,13 @@ async function readRange(
   limitBytes: number,
 ): Promise<{ size: number; start: number; content: Buffer } | undefined> {
   const headers = { range, accept: '*/*', 'accept-encoding': 'identity' };
-  const { status, message } = await upstream.request(new URL(url), { headers, signal, unproven });
-  const described = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(message.headers['content-range'] ?? '');
-  if (status !== 206 || !described) {
-    message.destroy();
+  const response = await upstream.request(new URL(url), { headers, signal, unproven });
+  const described = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(response.headers['content-range'] ?? '');
+  if (response.status !== 206 || !described) {
+    response.body.destroy();
     return undefined;
   }
-  const content = await readBody(message, { what, limitBytes, timeMs: limits.pageMs });
+  const content = await readBody(response, { what, limitBytes, timeMs: limits.pageMs });
   const [start, end, size] = described.slice(1).map(Number) as [number, number, number];
   return content.length === end - start + 1 && end < size ? { size, start, content } : undefined;
 }

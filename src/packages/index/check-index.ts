@@ -22,8 +22,8 @@ export async function checkIndex(
   const upstream = new Upstream({ configured: [location], ...access, limits: DEFAULT_LIMITS });
   try {
     const page = new URL(PROJECT, location.href.endsWith('/') ? location : `${location.href}/`);
-    const { status, message } = await upstream.request(page, { method: 'HEAD', signal, unproven: true });
-    message.destroy();
+    const { status, body } = await upstream.request(page, { method: 'HEAD', signal, unproven: true });
+    body.destroy();
     if (!REFUSED.includes(status) && status < 500) return location.host;
     throw unusable(`${location.host} answers with status ${status}.`);
   } catch (error) {

@@ -131,9 +131,9 @@ export class RemoteIndex {
       unproven: true,
     });
     const checkedMs = Date.now();
-    const { status, message } = response;
+    const { status } = response;
     if (status === 200) return await this.#readPage(project, response, checkedMs);
-    message.destroy();
+    response.body.destroy();
     if (status === 304 && known) return { ...known, checkedMs };
     if (status === 404 || status === 410) return { checkedMs, bytes: 0 };
     throw refusedBy(status, limits);
@@ -141,13 +141,13 @@ export class RemoteIndex {
 
   async #readPage(project: string, response: UpstreamResponse, checkedMs: number): Promise<KnownPage> {
     const { limits, traffic } = this.#options;
-    const { message, url } = response;
+    const { headers, url } = response;
     const what = `the index page of ${project}`;
-    const body = await readBody(message, { what, limitBytes: limits.indexPageBytes, timeMs: limits.pageMs });
+    const body = await readBody(response, { what, limitBytes: limits.indexPageBytes, timeMs: limits.pageMs });
     traffic.bytesFetched += body.length;
-    const page = parseProjectPage(project, body.toString('utf8'), message.headers['content-type'] ?? '', url.href);
+    const page = parseProjectPage(project, body.toString('utf8'), headers['content-type'] ?? '', url.href);
     const files = page.files.filter((file) => isWebLink(file.url, url, Object.keys(file.hashes).length > 0));
-    const { etag } = message.headers;
+    const { etag } = headers;
     return { page: { ...page, files }, checkedMs, bytes: body.length, ...(etag ? { etag } : {}) };
   }
 

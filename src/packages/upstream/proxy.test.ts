@@ -22,6 +22,10 @@ test.each([
   expect(proxyFor(new URL(url), { ...PROXY, NO_PROXY: exempt })?.href).toBe(expected);
 });
 
+test('the proxy for http is not asked for https', () => {
+  expect(proxyFor(new URL('https://index.example/'), { HTTP_PROXY: 'http://proxy:8080' })).toBeUndefined();
+});
+
 test('a proxy that speaks no HTTP is refused, without its password', () => {
   const use = () => proxyFor(new URL('https://x/'), { HTTPS_PROXY: 'socks5://u:secret@proxy:1080' });
   expect(use).toThrow('no http:// URL');

@@ -1,10 +1,9 @@
-import { request } from 'node:http';
-import { Agent } from 'node:https';
 import { isIP } from 'node:net';
-import type { Duplex } from 'node:stream';
-import { connect, type SecureContext } from 'node:tls';
+import type { SecureContext } from 'node:tls';
 import ipaddr from 'ipaddr.js';
+import { type Agent, Pool, ProxyAgent } from 'undici';
 import { GloveboxError } from '../../errors.ts';
+import { bareAddress } from './web-address.ts';
 
 /**
  * The proxy that the host's `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` name for a URL, if any.
@@ -51,74 +50,27 @@ function isInNetwork(address: string, network: string): boolean {
   return host.kind() === base.kind() && host.match(base, bits);
 }
 
-export function proxyAuthorization(proxy: URL): Record<string, string> {
-  return proxy.username ? { 'proxy-authorization': basicAuthorization(proxy) } : {};
-}
-
 /** The user information of a URL as a Basic credential (RFC 7617). */
 export function basicAuthorization({ username, password }: URL): string {
   const text = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
   return `Basic ${Buffer.from(text).toString('base64')}`;
 }
 
-/** Reaches https hosts through a proxy's CONNECT. */
-export class ConnectAgent extends Agent {
-  readonly #proxy: URL;
-  readonly #secureContext: SecureContext;
-  readonly #timeoutMs: number;
-
-  constructor(proxy: URL, secureContext: SecureContext, timeoutMs: number) {
-    super({ keepAlive: true, maxSockets: 100 });
-    this.#proxy = proxy;
-    this.#secureContext = secureContext;
-    this.#timeoutMs = timeoutMs;
-  }
-
-  override createConnection(
-    options: { host?: string | null; port?: number | string | null; servername?: string },
-    callback: (error: Error | null, stream: Duplex) => void,
-  ): undefined {
-    const target = `${isIP(options.host ?? '') === 6 ? `[${options.host}]` : options.host}:${options.port}`;
-    const proxy = this.#proxy;
-    // The callback's type wants a stream even beside an error, which Node never looks at.
-    const fail = (error: Error) => (callback as (error: Error) => void)(error);
-    const asking = request({
-      protocol: 'http:',
-      host: proxy.hostname.replace(/^\[|\]$/g, ''),
-      port: proxy.port || (proxy.protocol === 'https:' ? 443 : 80),
-      method: 'CONNECT',
-      path: target,
-      agent: false,
-      headers: { host: target, ...proxyAuthorization(proxy) },
-      timeout: this.#timeoutMs,
-      ...(proxy.protocol === 'https:'
-        ? {
-            createConnection: (to) =>
-              connect({
-                host: to.host ?? '',
-                port: Number(to.port),
-                servername: to.host ?? '',
-                secureContext: this.#secureContext,
-              }),
-          }
-        : {}),
-    });
-    asking.once('timeout', () => asking.destroy(new Error('the proxy did not answer in time')));
-    asking.once('error', fail);
-    asking.once('response', (response) => {
-      response.destroy();
-      fail(new Error(`the proxy answered ${response.statusCode}`));
-    });
-    asking.once('connect', (response, socket) => {
-      if (response.statusCode !== 200) {
-        socket.destroy();
-        fail(new Error(`the proxy answered ${response.statusCode}`));
-        return;
-      }
-      const servername = options.servername ?? (isIP(options.host ?? '') ? '' : (options.host ?? ''));
-      const secure = connect({ socket, servername, host: options.host ?? '', secureContext: this.#secureContext });
-      callback(null, secure);
-    });
-    asking.end();
-  }
+/** Reaches https hosts through a proxy's CONNECT, and http hosts by asking it for their whole address. */
+export function openProxyAgent(
+  proxy: URL,
+  { secureContext, pool, timeoutMs }: { secureContext: SecureContext; pool: Agent.Options; timeoutMs: number },
+): ProxyAgent {
+  const tls = { secureContext, timeout: timeoutMs };
+  return new ProxyAgent({
+    ...pool,
+    uri: bareAddress(proxy).href,
+    // By itself it sends no name without a password.
+    ...(proxy.username ? { token: basicAuthorization(proxy) } : {}),
+    proxyTunnel: false,
+    proxyTls: tls,
+    requestTls: tls,
+    // A proxy that does not answer CONNECT would be waited for by its own default, five minutes.
+    clientFactory: (origin, options) => new Pool(origin, { ...options, ...pool, headersTimeout: timeoutMs }),
+  });
 }

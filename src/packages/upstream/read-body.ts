@@ -1,7 +1,7 @@
-import type { IncomingMessage } from 'node:http';
 import { pipeline, type Readable } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { Problem } from './problem.ts';
+import type { UpstreamResponse } from './upstream.ts';
 
 /** What a reader of a body may be told: the noun for its messages. */
 export interface BodyBounds {
@@ -14,33 +14,35 @@ export interface BodyBounds {
  * A whole body, unpacked, within a size and a time.
  * @throws Problem 413, 504, or 502 when it is cut off.
  */
-export async function readBody(message: IncomingMessage, bounds: BodyBounds & { timeMs: number }): Promise<Buffer> {
+export async function readBody(
+  { headers, body }: Pick<UpstreamResponse, 'headers' | 'body'>,
+  bounds: BodyBounds & { timeMs: number },
+): Promise<Buffer> {
   const late = new Problem(504, `The package index is too slow with ${bounds.what}.`);
-  const timer = setTimeout(() => message.destroy(late), bounds.timeMs);
+  const timer = setTimeout(() => body.destroy(late), bounds.timeMs);
   const chunks: Buffer[] = [];
   let bytes = 0;
   try {
-    for await (const chunk of unpack(message) as AsyncIterable<Buffer>) {
+    for await (const chunk of unpack(body, headers['content-encoding']) as AsyncIterable<Buffer>) {
       bytes += chunk.length;
       if (bytes > bounds.limitBytes) throw tooLarge(bounds);
       chunks.push(chunk);
     }
     return Buffer.concat(chunks);
   } catch (error) {
-    throw message.errored === late ? late : asProblem(error, bounds.what);
+    throw body.errored === late ? late : asProblem(error, bounds.what);
   } finally {
     clearTimeout(timer);
-    message.destroy();
+    body.destroy();
   }
 }
 
-function unpack(message: IncomingMessage): Readable {
-  const encoding = message.headers['content-encoding']?.toLowerCase() ?? 'identity';
+function unpack(body: Readable, encoding = 'identity'): Readable {
   const unpacker = { gzip: createGunzip, 'x-gzip': createGunzip, deflate: createInflate, br: createBrotliDecompress }[
-    encoding
+    encoding.toLowerCase()
   ];
   // The reader hears of a failure on either side as an error of what it reads.
-  return unpacker ? pipeline(message, unpacker(), () => {}) : message;
+  return unpacker ? pipeline(body, unpacker(), () => {}) : body;
 }
 
 /** The chunks of a download, which must not stop coming: {@link Problem} 504 if they do. */

@@ -4,7 +4,14 @@ import { mkdtempSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { type AddressInfo, connect, type LookupFunction } from 'node:net';
+import {
+  type AddressInfo,
+  connect,
+  createServer as createNetServer,
+  type LookupFunction,
+  type Server as NetServer,
+  type Socket,
+} from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -23,11 +30,11 @@ const hasOpenssl =
     ...['-subj', '/CN=test', '-addext', names, '-keyout', keyFile, '-out', caFile],
   ]).status === 0;
 
-async function listen(server: Server): Promise<number> {
+async function listen(server: Server | NetServer): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   onTestFinished(() => {
-    server.closeAllConnections();
+    if ('closeAllConnections' in server) server.closeAllConnections();
     server.close();
   });
   return (server.address() as AddressInfo).port;
@@ -47,7 +54,7 @@ function openUpstream(configured: string[], options: Partial<UpstreamOptions> = 
   onTestFinished(() => upstream.close());
   const get = async (url: string, unproven = true) => {
     const response = await upstream.request(new URL(url), { signal: AbortSignal.timeout(5000), unproven });
-    return { status: response.status, body: await text(response.message) };
+    return { status: response.status, body: await text(response.body) };
   };
   return { upstream, get };
 }
@@ -115,9 +122,12 @@ test('a kept connection that the server closes just then is no failure', async (
 });
 
 /** A forward proxy that knows where everything is: on this host. */
-async function openProxy(target: () => number) {
+async function openProxy(target: () => number, isSecure = false) {
   const seen: string[] = [];
-  const server = createServer((request, response) => {
+  const server = isSecure
+    ? createTlsServer({ key: readFileSync(keyFile), cert: readFileSync(caFile) })
+    : createServer();
+  server.on('request', (request, response) => {
     seen.push(`${request.method} ${request.url} ${request.headers['proxy-authorization'] ?? ''}`);
     response.end('through the proxy');
   });
@@ -161,3 +171,33 @@ test('http goes through the proxy, by its whole address and without credentials 
   expect(proxy.seen).toEqual([`GET http://files.example/x?y Basic ${btoa('u:p')}`]);
   await expect(get('http://10.0.0.1/')).rejects.toThrow('private or local address');
 });
+
+test.skipIf(!hasOpenssl)('a proxy may be reached over TLS, and its credentials go no further', async () => {
+  const seen: (string | undefined)[] = [];
+  const secure = await serveTls((request, response) => {
+    seen.push(request.headers['proxy-authorization']);
+    response.end('there');
+  });
+  const proxy = await openProxy(() => secure, true);
+  const proxies = { HTTPS_PROXY: `https://only-a-name@localhost:${proxy.port}` };
+  const { get } = openUpstream(['https://files.example/'], { caFile, proxy: proxies });
+  expect((await get('https://files.example/x')).body).toBe('there');
+  expect(proxy.seen).toEqual([`CONNECT files.example:443 Basic ${btoa('only-a-name:')}`]);
+  expect(seen).toEqual([undefined]);
+  const stranger = openUpstream(['https://files.example/'], { proxy: proxies });
+  await expect(stranger.get('https://files.example/x')).rejects.toMatchObject({ status: 502 });
+});
+
+test.each(['https://files.example/', 'http://files.example/'])(
+  'a proxy that says nothing when it is asked for %s is waited for as long as an index',
+  async (url) => {
+    const sockets: Socket[] = [];
+    const port = await listen(createNetServer((socket) => sockets.push(socket)));
+    const { get } = openUpstream([], {
+      proxy: { HTTPS_PROXY: `http://127.0.0.1:${port}`, HTTP_PROXY: `http://127.0.0.1:${port}` },
+      limits: { ...DEFAULT_LIMITS, responseMs: 50 },
+    });
+    await expect(get(url)).rejects.toMatchObject({ status: 504 });
+    for (const socket of sockets) socket.destroy();
+  },
+);

@@ -1,13 +1,15 @@
 import { lookup as resolve } from 'node:dns';
-import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
+import type { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import type { SecureContext } from 'node:tls';
+import { Agent, type Dispatcher, request as send } from 'undici';
+import { unlessAborted } from '../../lib/unless-aborted.ts';
 import { guardLookup, InternalAddressError, isInternalHost } from './addresses.ts';
 import { loadAuthorities } from './authorities.ts';
 import type { GatewayLimits } from './limits.ts';
 import { Problem } from './problem.ts';
-import { basicAuthorization, ConnectAgent, proxyAuthorization, proxyFor } from './proxy.ts';
+import { basicAuthorization, openProxyAgent, proxyFor } from './proxy.ts';
 import { bareAddress, sameHost } from './web-address.ts';
 
 export interface UpstreamOptions {
@@ -32,12 +34,18 @@ export interface UpstreamResponse {
   readonly status: number;
   /** Where it came from in the end. */
   readonly url: URL;
-  readonly message: IncomingMessage;
+  /** By lower-case name; the first of several. */
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly body: Readable;
 }
 
+type Answer = Omit<UpstreamResponse, 'url'>;
+
 const MOST_REDIRECTS = 5;
-/** Bounds what one slow host may occupy. */
-const SOCKETS = { keepAlive: true, maxSockets: 100, maxFreeSockets: 8, timeout: 120_000 };
+/** Bounds what one slow host may occupy. Times are those of {@link Upstream} and of who reads the body. */
+const POOL = { connections: 100, headersTimeout: 0, bodyTimeout: 0 };
+/** How a connection fails that its server closes as it is used. */
+const BROKEN_OFF = ['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'];
 /** Some indexes refuse clients that do not say who they are. */
 const USER_AGENT = 'glovebox-package-gateway';
 
@@ -48,22 +56,22 @@ const USER_AGENT = 'glovebox-package-gateway';
 export class Upstream {
   readonly #options: UpstreamOptions;
   readonly #secureContext: SecureContext;
-  readonly #http = new HttpAgent(SOCKETS);
-  readonly #https: HttpsAgent;
-  readonly #tunnels = new Map<string, ConnectAgent>();
-  readonly #guardedLookup: LookupFunction;
+  readonly #free: Agent;
+  readonly #guarded: Agent;
+  readonly #proxies = new Map<string, Dispatcher>();
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
     this.#secureContext = loadAuthorities(options.caFile);
-    this.#https = new HttpsAgent({ ...SOCKETS, secureContext: this.#secureContext });
-    this.#guardedLookup = guardLookup(options.resolve ?? resolve);
+    const connect = { secureContext: this.#secureContext, timeout: options.limits.responseMs };
+    this.#free = new Agent({ ...POOL, connect });
+    this.#guarded = new Agent({ ...POOL, connect: { ...connect, lookup: guardLookup(options.resolve ?? resolve) } });
     // A proxy that cannot be used is said at start, not at the first install.
     for (const url of options.configured) proxyFor(url, options.proxy);
   }
 
   close(): void {
-    for (const agent of [this.#http, this.#https, ...this.#tunnels.values()]) agent.destroy();
+    for (const agent of [this.#free, this.#guarded, ...this.#proxies.values()]) void agent.destroy();
   }
 
   /** Whether credentials and private addresses are in order there. */
@@ -75,11 +83,10 @@ export class Upstream {
   async request(url: URL, request: UpstreamRequest): Promise<UpstreamResponse> {
     let at = url;
     for (let hop = 0; hop <= MOST_REDIRECTS; hop += 1) {
-      const message = await this.#ask(at, request);
-      const status = message.statusCode ?? 0;
-      const location = message.headers.location;
-      if (![301, 302, 303, 307, 308].includes(status) || location === undefined) return { status, url: at, message };
-      message.destroy();
+      const answer = await this.#ask(at, request);
+      const { location } = answer.headers;
+      if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return { ...answer, url: at };
+      answer.body.destroy();
       at = this.#next(at, location, request.unproven);
     }
     throw new Problem(422, 'The package index redirects in circles.', { cause: new Error(`at ${at.host}`) });
@@ -100,24 +107,21 @@ export class Upstream {
     return to;
   }
 
-  async #ask(url: URL, asked: UpstreamRequest, isRetry = false): Promise<IncomingMessage> {
-    const { method = 'GET', headers, signal } = asked;
-    const { limits } = this.#options;
-    const options = { method, signal, headers: { ...headers, ...this.#headersFor(url) } };
-    const { promise, resolve: answer, reject } = Promise.withResolvers<IncomingMessage>();
-    const request = this.#open(url, options);
-    const timer = setTimeout(() => request.destroy(new TimeoutError('no answer in time')), limits.responseMs);
-    request.once('response', answer);
-    request.once('error', reject);
-    request.end();
+  async #ask(url: URL, asked: UpstreamRequest, isRetry = false): Promise<Answer> {
+    const { method = 'GET', headers = {} } = asked;
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new TimeoutError('no answer in time')), this.#options.limits.responseMs);
+    const signal = AbortSignal.any([asked.signal, late.signal]);
     try {
-      const message = await promise;
-      // Errors of the body belong to its reader; one that nobody reads must not end the process.
-      message.on('error', () => {});
-      return message;
+      const dispatcher = this.#dispatcherFor(url);
+      const options = { method, headers: { ...headers, ...this.#headersFor(url) }, dispatcher, signal };
+      // undici takes a connection for free only a turn after its last body has ended, and would open another.
+      await setImmediate();
+      // It hears of the signal only once it is connected.
+      return toAnswer(await unlessAborted(send(bareAddress(url), options), signal));
     } catch (cause) {
-      // The server closed a kept connection just as it was used again.
-      if (request.reusedSocket && !isRetry && (cause as NodeJS.ErrnoException).code === 'ECONNRESET') {
+      // The server may have closed a kept connection just as it was used again.
+      if (!isRetry && BROKEN_OFF.includes((cause as NodeJS.ErrnoException).code ?? '')) {
         return await this.#ask(url, asked, true);
       }
       throw explain(url, cause);
@@ -126,21 +130,16 @@ export class Upstream {
     }
   }
 
-  #open(url: URL, options: { method: string; signal: AbortSignal; headers: Record<string, string> }): ClientRequest {
+  #dispatcherFor(url: URL): Dispatcher {
     const isFree = this.isConfigured(url);
     const proxy = proxyFor(url, this.#options.proxy);
     // A proxy resolves names itself: then only what the URL says can be checked.
     if (!isFree && isInternalHost(url.hostname)) throw refused(url);
-    if (proxy && url.protocol === 'https:')
-      return httpsRequest(bareAddress(url), { ...options, agent: this.#tunnel(proxy) });
-    if (proxy) {
-      const headers = { ...options.headers, host: url.host, ...proxyAuthorization(proxy) };
-      return httpRequest(bareAddress(proxy), { ...options, path: bareAddress(url).href, headers, agent: this.#http });
-    }
-    const direct = isFree ? options : { ...options, lookup: this.#guardedLookup };
-    return url.protocol === 'https:'
-      ? httpsRequest(bareAddress(url), { ...direct, agent: this.#https })
-      : httpRequest(bareAddress(url), { ...direct, agent: this.#http });
+    if (!proxy) return isFree ? this.#free : this.#guarded;
+    const options = { secureContext: this.#secureContext, pool: POOL, timeoutMs: this.#options.limits.responseMs };
+    const agent = this.#proxies.get(proxy.href) ?? openProxyAgent(proxy, options);
+    this.#proxies.set(proxy.href, agent);
+    return agent;
   }
 
   #headersFor(url: URL): Record<string, string> {
@@ -153,17 +152,16 @@ export class Upstream {
         : {}),
     };
   }
-
-  #tunnel(proxy: URL): ConnectAgent {
-    const known = this.#tunnels.get(proxy.href);
-    if (known) return known;
-    const agent = new ConnectAgent(proxy, this.#secureContext, this.#options.limits.responseMs);
-    this.#tunnels.set(proxy.href, agent);
-    return agent;
-  }
 }
 
 class TimeoutError extends Error {}
+
+function toAnswer({ statusCode, headers, body }: Dispatcher.ResponseData): Answer {
+  // Errors of the body belong to its reader; one that nobody reads must not end the process.
+  body.on('error', () => {});
+  const single = Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]);
+  return { status: statusCode, headers: Object.fromEntries(single), body };
+}
 
 function explain(url: URL, cause: unknown): Problem {
   if (cause instanceof Problem) return cause;
