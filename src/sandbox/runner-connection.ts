@@ -1,6 +1,5 @@
 import { killAll } from '../engines/docker/kill-all.ts';
 import { GloveboxError } from '../errors.ts';
-import { mergeResets } from '../execution/losses.ts';
 import type { SandboxReset } from '../execution/request.ts';
 import { within } from '../lib/deadline.ts';
 import type { Log } from '../log.ts';
@@ -24,6 +23,14 @@ export interface RunnerConnectionOptions {
   readonly log?: Log;
 }
 
+/** Hears of processes that were ended, all of them, in a sandbox that lives on. */
+export type OnLoss = (loss: SandboxReset) => void;
+
+interface RunnerListeners {
+  readonly onTunnel: OnTunnel;
+  readonly onLoss: OnLoss;
+}
+
 /** A channel, or the attempt to open one; aborting `drop` ends either. */
 interface Connection {
   readonly channel: Promise<Channel>;
@@ -35,7 +42,7 @@ export class RunnerConnection {
   readonly #engine: Engine;
   readonly #id: string;
   readonly #uid: number;
-  readonly #options: RunnerConnectionOptions & { readonly onTunnel: OnTunnel };
+  readonly #options: RunnerConnectionOptions & RunnerListeners;
   #connection: Connection | undefined;
   #clearing: Promise<boolean> | undefined;
   #killing: Promise<boolean> | undefined;
@@ -46,12 +53,11 @@ export class RunnerConnection {
   readonly #givenUp = new Set<string>();
   #lost = false;
   #abandoned = false;
-  #untold: SandboxReset | undefined;
 
   constructor(
     engine: Engine,
     { id, uid }: { readonly id: string; readonly uid: number },
-    options: RunnerConnectionOptions & { readonly onTunnel: OnTunnel },
+    options: RunnerConnectionOptions & RunnerListeners,
   ) {
     this.#engine = engine;
     this.#id = id;
@@ -107,13 +113,6 @@ export class RunnerConnection {
   /** Has a background execution ended as soon as the runner is reached again. */
   giveUp(id: string): void {
     this.#givenUp.add(id);
-  }
-
-  /** What processes were lost since this was last asked. */
-  takeLoss(): SandboxReset | undefined {
-    const loss = this.#untold;
-    this.#untold = undefined;
-    return loss;
   }
 
   async engineAnswers(): Promise<boolean> {
@@ -188,7 +187,7 @@ export class RunnerConnection {
     const isEmpty = await this.#killAll();
     dropped.throwIfAborted();
     if (!isEmpty) throw new GloveboxError('sandbox_lost', 'The sandbox could not be cleared.');
-    this.#lose(RUNNER_LOST);
+    this.#options.onLoss(RUNNER_LOST);
     return await this.#openOnce(dropped);
   }
 
@@ -225,7 +224,7 @@ export class RunnerConnection {
     this.#drop();
     try {
       if (await this.#killAll()) {
-        this.#lose(loss);
+        this.#options.onLoss(loss);
         return true;
       }
     } catch {
@@ -233,10 +232,6 @@ export class RunnerConnection {
     }
     await this.discard();
     return false;
-  }
-
-  #lose(loss: SandboxReset): void {
-    this.#untold = mergeResets(this.#untold, loss);
   }
 
   /** True when no process of the session's user is left. */

@@ -13,7 +13,14 @@ import type { Channel, OnTunnel } from '../protocol/channel.ts';
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
 import type { RunnerState, RunningExecution } from '../protocol/greeting.ts';
 import type { Engine } from './engine.ts';
-import { ALL_LOST, isLost, RUNNER_LOST, RunnerConnection, type RunnerConnectionOptions } from './runner-connection.ts';
+import {
+  ALL_LOST,
+  isLost,
+  type OnLoss,
+  RUNNER_LOST,
+  RunnerConnection,
+  type RunnerConnectionOptions,
+} from './runner-connection.ts';
 import { type Grace, graceFor, terminate } from './termination.ts';
 
 /** Between attempts to reach an engine that is away. */
@@ -47,6 +54,8 @@ export class Sandbox {
   readonly uid: number;
   /** Takes the connections that code makes to its package index; refused while there is none. */
   onTunnel: OnTunnel | undefined;
+  /** Hears what it loses while its container lives on; nobody has to be told while there is none. */
+  onLoss: OnLoss | undefined;
   readonly #runner: RunnerConnection;
 
   constructor(
@@ -58,7 +67,15 @@ export class Sandbox {
     this.key = key;
     this.uid = uid;
     const onTunnel: OnTunnel = (tunnel) => (this.onTunnel ? this.onTunnel(tunnel) : tunnel.destroy());
-    this.#runner = new RunnerConnection(engine, { id, uid }, { ...options, onTunnel });
+    this.#runner = new RunnerConnection(
+      engine,
+      { id, uid },
+      {
+        ...options,
+        onTunnel,
+        onLoss: (loss) => this.onLoss?.(loss),
+      },
+    );
   }
 
   /** Whether the container is gone; such a sandbox runs nothing any more. */
@@ -74,7 +91,6 @@ export class Sandbox {
   /** Starts the runner if none is there. @throws GloveboxError `sandbox_lost` or `engine_unavailable`. */
   async connect(): Promise<void> {
     await this.#runner.reach();
-    this.#runner.takeLoss();
   }
 
   /**
@@ -83,14 +99,8 @@ export class Sandbox {
    */
   async adopt(): Promise<RunnerState | undefined> {
     this.#runner.expectOne();
-    const { runnerState: adopted } = await this.#runner.reach();
-    this.#runner.takeLoss();
-    return adopted;
-  }
-
-  /** What it has lost, while its container lived on, since this was last asked. */
-  takeLoss(): SandboxReset | undefined {
-    return this.#runner.takeLoss();
+    const { runnerState } = await this.#runner.reach();
+    return runnerState;
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { ExecutionRequest } from '../execution/request.ts';
+import { traitsOf } from '../execution/request-kinds.ts';
 import { type FairLimits, FairQueue } from './fair-queue.ts';
 import type { EnterOptions } from './wait-for-turn.ts';
 
@@ -27,16 +28,11 @@ export class ExecutionScheduler {
    * @throws GloveboxError `capacity_exceeded`; the signal's reason when it aborts.
    */
   async enter(owner: string, request: ExecutionRequest, options: EnterOptions): Promise<Disposable> {
-    return takesPlace(request) ? await this.#queue.enter(owner, options) : { [Symbol.dispose]: () => {} };
+    return traitsOf(request).takesPlace ? await this.#queue.enter(owner, options) : { [Symbol.dispose]: () => {} };
   }
 
   /** Seconds after which a place of the owner's is likely to be free. */
   retryAfterS(owner: string): number {
     return this.#queue.retryAfterS(owner);
   }
-}
-
-/** Whether it is more than short work, for which nobody should wait behind programs. */
-function takesPlace({ kind, code }: ExecutionRequest): boolean {
-  return kind === 'install' || (kind === undefined && code !== '');
 }

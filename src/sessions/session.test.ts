@@ -41,8 +41,9 @@ function openSession(
   }: { record?: ArchiveRecord; losses?: (SandboxReset | undefined)[]; enter?: SessionHost['scheduler']['enter'] } = {},
 ) {
   const provide = async () => {
-    const sandbox = {
+    const sandbox: Pick<Sandbox, 'onLoss'> & { lost: boolean } & Pick<Sandbox, 'execute'> = {
       lost: false,
+      onLoss: undefined,
       execute: async ({ kind }: ExecutionRequest, { onOutput }: ExecutionOptions): Promise<ExecutionEnd> => {
         if (kind === 'archive') {
           await onOutput('stdout', Buffer.from('{"ok":true,"entries":0}\n'));
@@ -50,9 +51,10 @@ function openSession(
         }
         const end = ends.shift() ?? FINE;
         sandbox.lost = end.reset?.lost.includes('files') ?? false;
+        const loss = sandbox.lost ? undefined : losses.shift();
+        if (loss) sandbox.onLoss?.(loss);
         return end;
       },
-      takeLoss: () => losses.shift(),
     };
     return { sandbox: sandbox as unknown as Sandbox, [Symbol.dispose]() {} };
   };

@@ -2,7 +2,7 @@ import { Checkpoints, type CopiedArchive, changedBy } from '../archives/checkpoi
 import type { ArchiveIdentity, ArchiveRecord } from '../archives/record.ts';
 import type { ArchiveSettings } from '../archives/settings.ts';
 import { GloveboxError } from '../errors.ts';
-import { inOrder, mergeResets } from '../execution/losses.ts';
+import { inOrder, isHeard, LossLedger, ownLoss } from '../execution/losses.ts';
 import {
   type ExecutionEnd,
   type ExecutionOptions,
@@ -12,6 +12,7 @@ import {
   patienceFor,
   type SandboxReset,
 } from '../execution/request.ts';
+import { traitsOf } from '../execution/request-kinds.ts';
 import type { ExecutionResult } from '../execution/result.ts';
 import type { RunningExecution } from '../protocol/greeting.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
@@ -85,10 +86,7 @@ export class Session implements SessionIdentity {
   readonly #transfers = new TransferLimiter(TRANSFERS, QUEUE_LIMIT);
   #sandbox: Promise<Sandbox> | undefined;
   #closed = false;
-  /** What a replaced sandbox lost, for the next result to tell. */
-  #reset: SandboxReset | undefined;
-  /** What was lost with each that is gone. */
-  readonly #losses = new WeakMap<Sandbox, Pick<SandboxReset, 'lost' | 'restored_from'>>();
+  readonly #losses = new LossLedger();
 
   /** @param from what there is of it already */
   constructor(
@@ -110,7 +108,10 @@ export class Session implements SessionIdentity {
     this.#limiter = new Limiter(host.limits.concurrency, QUEUE_LIMIT);
     this.#sandbox = sandbox && Promise.resolve(sandbox);
     this.#archive = new Checkpoints(this, host.archives, record);
-    if (sandbox) this.#archive.watch(sandbox);
+    if (sandbox) {
+      this.#listenTo(sandbox);
+      this.#archive.watch(sandbox);
+    }
   }
 
   /** Whether its archive is all there is of it. */
@@ -142,7 +143,7 @@ export class Session implements SessionIdentity {
     if (recoverBackground(this, runnerState?.executions ?? new Map(), reason)) lost.add('background');
     if (lost.size === 0) return;
     const reset: SandboxReset = { reason, lost: inOrder(lost) };
-    this.#reset = sandboxLost ? { ...reset, ...this.#archive.settleLoss(reset.lost) } : reset;
+    this.#losses.add(sandboxLost ? { ...reset, ...this.#archive.settleLoss(reset.lost) } : reset);
   }
 
   /** Gets the sandbox ready. @throws GloveboxError when there can be none now. */
@@ -243,7 +244,7 @@ export class Session implements SessionIdentity {
 
   /** Has the next result say what was lost. */
   tell(reset: SandboxReset): void {
-    this.#reset = reset;
+    this.#losses.add(reset);
   }
 
   /**
@@ -274,6 +275,7 @@ export class Session implements SessionIdentity {
     ];
     this.#archive.rest(losses.flatMap(([what, isLost]) => (isLost ? [what] : [])));
     this.#sandbox = undefined;
+    this.#stopListeningTo(sandbox);
     this.lifetime.hibernate();
     await this.#giveUp(sandbox);
     return 'rests';
@@ -332,9 +334,9 @@ export class Session implements SessionIdentity {
     request: ExecutionRequest,
     options: Pick<ExecutionOptions, 'timeoutMs' | 'signal' | 'onWait' | 'transfer'>,
   ): Promise<Disposable> {
-    const { kind, context } = request;
+    const { context } = request;
     const { transfer } = options;
-    const limiter = kind === 'files' || kind === 'packages' ? this.#lookups : this.#limiter;
+    const limiter = traitsOf(request).isLookup ? this.#lookups : this.#limiter;
     const deadline = performance.now() + patienceFor(options);
     const waiting = (what: string): EnterOptions => ({
       signal: options.signal,
@@ -351,22 +353,19 @@ export class Session implements SessionIdentity {
 
   /**
    * Adds what is to be told of the session to the end of an execution.
-   * @param loss of processes in a sandbox that lives on, by this execution or before it, that nobody was told of
+   * @param ended processes that were ended in a sandbox that lives on, by this execution or before it
    */
-  #settle(request: ExecutionRequest, end: ExecutionEnd, loss: SandboxReset | undefined): ExecutionEnd {
+  #settle(request: ExecutionRequest, end: ExecutionEnd, ended: SandboxReset | undefined): ExecutionEnd {
     const before = this.contexts.names.join();
     // What was lost before it began is no part of its own end: its context is a new one.
-    if (loss && !end.reset) this.#reset = mergeResets(this.#reset, this.contexts.settleReset(loss));
+    if (ended && !end.reset) this.#losses.add(this.contexts.settleReset(ended));
     const settled = this.contexts.settle(request, end);
     if (this.contexts.names.join() !== before) this.#host.record(this);
-    const reset = end.reset && settled.reset ? mergeResets(this.#reset, settled.reset) : (this.#reset ?? settled.reset);
-    if (isHeard(request, end)) {
-      this.#reset = undefined;
-      this.#archive.forgetLoss();
-    } else if (loss) this.#reset = reset;
+    const heard = isHeard(request, end);
+    const reset = this.#losses.tell(settled.reset, { isHeard: heard, isFirst: ended !== undefined });
+    if (heard) this.#archive.forgetLoss();
     // Its result is not what a caller sees next: what was lost is for that to tell.
-    if (request.background) return settled;
-    return reset ? { ...settled, reset } : settled;
+    return reset && !request.background ? { ...settled, reset } : settled;
   }
 
   async #executeOnce(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
@@ -379,25 +378,15 @@ export class Session implements SessionIdentity {
     try {
       this.#archive.markChanged(sandbox, request);
       end = await use(sandbox);
-      if (end.reset && sandbox.lost) end = { ...end, reset: this.#lossOf(sandbox, request, end, end.reset) };
+      if (end.reset && sandbox.lost) {
+        end = { ...end, reset: ownLoss(end.reset, this.#forget(sandbox), changedBy(request, end)) };
+      }
     } finally {
       if (sandbox.lost) this.#forget(sandbox);
       // An end that was not heard of may have changed anything.
       else if (!this.#closed) this.#archive.markChanged(sandbox, request, end ?? { status: 'crashed', exitCode: null });
     }
-    return this.#settle(request, end, sandbox.lost ? undefined : sandbox.takeLoss());
-  }
-
-  /** What an execution that ended with its sandbox is to tell: the last checkpoint comes back, what it did itself is gone. */
-  #lossOf(
-    sandbox: Sandbox,
-    request: ExecutionRequest,
-    end: ExecutionEnd,
-    { reason, lost }: SandboxReset,
-  ): SandboxReset {
-    const loss = this.#forget(sandbox);
-    const own = changedBy(request, end);
-    return { reason, ...loss, lost: lost.filter((what) => loss.lost.includes(what) || own.includes(what)) };
+    return this.#settle(request, end, sandbox.lost ? undefined : this.#losses.takeProcesses());
   }
 
   async #current(): Promise<Sandbox> {
@@ -418,12 +407,14 @@ export class Session implements SessionIdentity {
     using provided = await provide(this.owner);
     const { sandbox } = provided;
     owners.enter(this, sandbox);
+    this.#listenTo(sandbox);
     try {
       if (this.record) this.lifetime.wake();
       owners.write(this, sandbox.key);
       owners.forgetFormer(this);
       await this.#fill(sandbox);
     } catch (error) {
+      this.#stopListeningTo(sandbox);
       await sandbox.remove().catch(() => {});
       owners.leave(sandbox);
       throw error;
@@ -432,8 +423,19 @@ export class Session implements SessionIdentity {
   }
 
   async #fill(sandbox: Sandbox): Promise<void> {
-    const reset = await this.#archive.restore(sandbox);
-    if (reset && (!this.#reset || reset.reason === 'archive_broken')) this.#reset = reset;
+    const loss = await this.#archive.restore(sandbox);
+    if (loss) this.#losses.addUnfilled(loss);
+  }
+
+  /** Is prepared to hear what a sandbox of this session loses. */
+  #listenTo(sandbox: Sandbox): void {
+    sandbox.onLoss = (loss) => this.#losses.addProcesses(loss);
+  }
+
+  /** Its processes go with the sandbox: what was lost of them is part of that. */
+  #stopListeningTo(sandbox: Sandbox): void {
+    sandbox.onLoss = undefined;
+    this.#losses.takeProcesses();
   }
 
   /** It is this session's no more, even while an engine that is down has yet to remove it. */
@@ -445,26 +447,16 @@ export class Session implements SessionIdentity {
     }
   }
 
-  /** Once for each that is gone: several executions may find out. */
-  #forget(sandbox: Sandbox): Pick<SandboxReset, 'lost' | 'restored_from'> {
-    const known = this.#losses.get(sandbox);
-    if (known) return known;
-    this.#sandbox = undefined;
-    const lost: readonly Losable[] = this.contexts.loseAll() ? ['contexts'] : [];
-    const loss = this.#archive.settleLoss(['files', ...lost, 'packages', 'background']);
-    this.lifetime.hibernate();
-    this.#losses.set(sandbox, loss);
-    this.#reset = mergeResets(this.#reset, { reason: 'sandbox_lost', ...loss });
-    this.#host.owners.leave(sandbox);
-    return loss;
+  /** Takes a sandbox for gone, with all that does not come back. */
+  #forget(sandbox: Sandbox): SandboxReset {
+    return this.#losses.addOnce(sandbox, () => {
+      this.#sandbox = undefined;
+      this.#stopListeningTo(sandbox);
+      const contexts: readonly Losable[] = this.contexts.loseAll() ? ['contexts'] : [];
+      const loss = this.#archive.settleLoss(['files', ...contexts, 'packages', 'background']);
+      this.lifetime.hibernate();
+      this.#host.owners.leave(sandbox);
+      return { reason: 'sandbox_lost', ...loss };
+    });
   }
-}
-
-/**
- * Whether what an end tells is surely heard: who has cancelled may hear nothing, and not every caller of a file
- * operation tells it, nor does the end of a context; a background execution's result may be asked for much later.
- */
-function isHeard({ kind, context, end_context: ended, background }: ExecutionRequest, end: ExecutionEnd): boolean {
-  const endsContext = ended !== undefined && context === undefined;
-  return kind !== 'files' && !endsContext && !background && end.status !== 'cancelled';
 }
