@@ -6,7 +6,12 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['src/**/*.test.ts', 'scripts/**/*.test.{mjs,ts}', 'test/mcp/conformance.test.ts'],
+          include: [
+            'src/**/*.test.ts',
+            'bench/*.test.ts',
+            'scripts/**/*.test.{mjs,ts}',
+            'test/mcp/conformance.test.ts',
+          ],
           exclude: ['**/*.docker.test.ts'],
         },
       },
