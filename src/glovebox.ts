@@ -5,6 +5,7 @@ import { GloveboxError, serverStopping } from './errors.ts';
 import { singleFlight, type Waiting } from './lib/single-flight.ts';
 import type { Log } from './log.ts';
 import { LazyGateway } from './packages/gateway/lazy-gateway.ts';
+import { parseRequirement } from './packages/pep/requirement.ts';
 import { type DiskSizes, diskSizesFor } from './sandbox/disk-sizes.ts';
 import type { EngineInfo } from './sandbox/engine.ts';
 import { Pool } from './sandbox/pool.ts';
@@ -19,8 +20,8 @@ import { recover } from './sessions/recovery.ts';
 import { type Session, type SessionLimits, Sessions } from './sessions/sessions.ts';
 import { Snapshots } from './sessions/snapshots.ts';
 
-export { parseRequirement } from './packages/pep/requirement.ts';
 export { ephemeralName } from './sessions/instance.ts';
+export { parseRequirement };
 
 type OnShutdown = 'remove' | 'keep';
 
@@ -138,6 +139,7 @@ export class Glovebox implements AsyncDisposable {
     this.sessions = new Sessions({
       // Sizes that do not go together are refused now, rather than at every start of a sandbox.
       limits: limitsOf(settings),
+      parseRequirement,
       manifests: this.#manifests,
       archives: this.#archives,
       scheduler: this.#scheduler,

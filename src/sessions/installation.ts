@@ -41,12 +41,15 @@ export class Downloads implements DownloadListener {
   };
 }
 
-interface PackageResult {
+/** What became of one requirement. */
+export interface PackageResult {
   name: string;
+  /** The requirement as it was asked for. */
   requested: string;
   status: 'installed' | 'already_satisfied' | 'failed' | 'not_attempted';
   version?: string | undefined;
   error?: string | undefined;
+  /** What to know of one that was installed. */
   note?: string | undefined;
 }
 

@@ -27,6 +27,13 @@ import type { BackgroundRecords } from './background-records.ts';
 import { recoverBackground } from './background-result.ts';
 import { Contexts } from './contexts.ts';
 import type { SessionIdentity, SessionSummary } from './identity.ts';
+import {
+  type InstallLimits,
+  type InstallOptions,
+  type InstallResult,
+  installPackages,
+  type ParseRequirement,
+} from './install.ts';
 import { Downloads } from './installation.ts';
 import { Lifetime, type LifetimeLimits } from './lifetime.ts';
 import type { Remains } from './recovery.ts';
@@ -49,10 +56,12 @@ export interface ProvidedSandbox extends Disposable {
 /** What all sessions of a control plane stand on. */
 export interface SessionHost {
   readonly limits: LifetimeLimits &
-    RunLimits & {
+    RunLimits &
+    InstallLimits & {
       /** Executions of one session at once. */
       readonly concurrency: number;
     };
+  readonly parseRequirement: ParseRequirement;
   readonly archives: ArchiveSettings;
   readonly owners: Pick<SandboxOwners, 'enter' | 'leave' | 'write' | 'isOutdated' | 'forgetFormer'>;
   readonly scheduler: Pick<ExecutionScheduler, 'enter'>;
@@ -164,7 +173,7 @@ export class Session implements SessionIdentity {
   }
 
   /** What code in it is held to. */
-  get limits(): RunLimits {
+  get limits(): RunLimits & InstallLimits {
     return this.#host.limits;
   }
 
@@ -192,6 +201,17 @@ export class Session implements SessionIdentity {
     };
     const { identity, timeoutMs } = prepared;
     return this.background.start(identity.executionId, run, { timeoutMs, context: options.context });
+  }
+
+  /**
+   * Installs Python packages, for the executions after it to import. A package that fails is told in the result.
+   * @param packages names with optional extras and version specifiers, such as `numpy>=2`
+   * @throws GloveboxError `invalid_input` for what is no requirement; as `execute` does
+   */
+  async install(packages: readonly string[], options: InstallOptions = {}): Promise<InstallResult> {
+    const requirements = packages.map((text) => this.#host.parseRequirement(text));
+    using _held = this.use();
+    return await installPackages(this, requirements, options);
   }
 
   /**

@@ -43,7 +43,7 @@ function openSessions({
     ...{ maxSessions: 100, maxSessionsPerOwner, maxHibernatedPerOwner: 100, concurrency: 4, diskMb: 1, archiveMb: 1 },
     ...{ idleTtlS: 60, maxLifetimeS: 60, hibernateAfterS: 0, archiveTtlS: 60, checkpointAfterS: 0 },
     ...{ execTimeoutS: 30, maxTimeoutS: 300, memoryMb: MEMORY_MB, tmpMb: 1, shmMb: 1, largestFileMb: 1, pids: 64 },
-    ...{ outputLimit: 1000, outputKeepLimit: 1000, resultLimit: 1000 },
+    ...{ outputLimit: 1000, outputKeepLimit: 1000, resultLimit: 1000, installTimeoutS: 60 },
   };
   const log = createLog('error');
   const memory = new MemoryQuota({ memoryMb: MEMORY_MB, maxMemoryMb: sandboxes * MEMORY_MB });
@@ -56,6 +56,7 @@ function openSessions({
   const pool = { take, holdRefill: () => ({ [Symbol.dispose]() {} }) } as unknown as Pool;
   sessions = new Sessions({
     limits,
+    parseRequirement: (text) => ({ name: text, text }),
     memory,
     log,
     manifests: new Manifests(join(directory, 'manifests')),

@@ -15,6 +15,7 @@ import type { Caller } from './caller.ts';
 import { type CapacityLimits, SessionCapacity } from './capacity.ts';
 import { Hibernation } from './hibernation.ts';
 import type { SessionIdentity, SessionSummary } from './identity.ts';
+import type { InstallLimits, ParseRequirement } from './install.ts';
 import type { LifetimeLimits } from './lifetime.ts';
 import type { Manifest } from './manifests.ts';
 import { checkName, checkNewId, DEFAULT_NAME, mintHandle } from './names.ts';
@@ -34,13 +35,14 @@ const CLOSED_AT_ONCE = 16;
 /** After its caller's connection ended, an unused session lives for at most this part of its idle time. */
 const DISCONNECTED_PART = 1 / 6;
 
-export interface SessionLimits extends CapacityLimits, LifetimeLimits, RunLimits {
+export interface SessionLimits extends CapacityLimits, LifetimeLimits, RunLimits, InstallLimits {
   /** Executions of one session at once. */
   readonly concurrency: number;
 }
 
 export interface SessionsOptions extends SandboxOwnersOptions {
   readonly limits: SessionLimits;
+  readonly parseRequirement: ParseRequirement;
   readonly archives: ArchiveSettings;
   /** The executions of all sessions. */
   readonly scheduler: ExecutionScheduler;

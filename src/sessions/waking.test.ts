@@ -22,7 +22,7 @@ const LIMITS = {
   ...{ maxSessions: 100, maxSessionsPerOwner: 10, maxHibernatedPerOwner: 100, concurrency: 4, diskMb: 1, archiveMb: 1 },
   ...{ idleTtlS: 60, maxLifetimeS: 60, hibernateAfterS: 30, archiveTtlS: 60, checkpointAfterS: 0 },
   ...{ execTimeoutS: 30, maxTimeoutS: 300, memoryMb: MEMORY_MB, tmpMb: 1, shmMb: 1, largestFileMb: 1, pids: 64 },
-  ...{ outputLimit: 1000, outputKeepLimit: 1000, resultLimit: 1000 },
+  ...{ outputLimit: 1000, outputKeepLimit: 1000, resultLimit: 1000, installTimeoutS: 60 },
 };
 
 let directory: string;
@@ -52,6 +52,7 @@ beforeEach(() => {
   const pool = { take, holdRefill: () => ({ [Symbol.dispose]() {} }) } as unknown as Pool;
   sessions = new Sessions({
     limits: LIMITS,
+    parseRequirement: (text) => ({ name: text, text }),
     ...{ memory, log, manifests, archives },
     scheduler: new ExecutionScheduler({ places: 10, placesPerOwner: 10, waitingPerOwner: 10 }),
     metrics: new ExecutionMetrics(),

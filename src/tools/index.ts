@@ -1,8 +1,9 @@
+import type { ParseRequirement } from '../sessions/install.ts';
 import { deleteFile } from './delete-file.ts';
 import type { AnyTool } from './description.ts';
 import { createExecutePython, type ExecutePythonLimits } from './execute-python.ts';
 import { cancelExecution, getExecution } from './get-execution.ts';
-import { createInstallDependencies, type InstallLimits, type ParseRequirement } from './install-dependencies.ts';
+import { createInstallDependencies, type InstallDependenciesLimits } from './install-dependencies.ts';
 import { listFiles } from './list-files.ts';
 import { listInstalledPackages } from './list-installed-packages.ts';
 import { closeSession, listSessions } from './list-sessions.ts';
@@ -12,7 +13,7 @@ import { createWriteFile, type WriteFileLimits } from './write-file.ts';
 
 /** Every tool, in the order that clients see. */
 export function createTools(
-  limits: ExecutePythonLimits & InstallLimits & WriteFileLimits,
+  limits: ExecutePythonLimits & InstallDependenciesLimits & WriteFileLimits,
   parse: ParseRequirement,
 ): readonly AnyTool[] {
   return [

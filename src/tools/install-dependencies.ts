@@ -1,11 +1,5 @@
 import { z } from 'zod';
-import { GloveboxError } from '../errors.ts';
-import { deniedLimit, type ExecutionLimits, metLimit } from '../execution/limits-met.ts';
-import type { ExecutionEnd } from '../execution/request.ts';
-import { patienceFor } from '../execution/request.ts';
-import { Stopwatch } from '../execution/stopwatch.ts';
-import { InstallLog } from '../sessions/installation.ts';
-import type { Session } from '../sessions/sessions.ts';
+import type { ParseRequirement } from '../sessions/install.ts';
 import {
   identify,
   sessionIdInput,
@@ -19,16 +13,12 @@ import { leaseSession } from './lease-session.ts';
 import { describeLimit, limitOutput } from './limit-output.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
-export interface InstallLimits extends ExecutionLimits {
+export interface InstallDependenciesLimits {
   readonly installTimeoutS: number;
+  readonly maxTimeoutS: number;
 }
 
-/** A requirement that was checked: the name it is for, and the whole of it. @throws GloveboxError `invalid_input`. */
-export type ParseRequirement = (text: string) => { readonly name: string; readonly text: string };
-
 const MAX_PACKAGES = 500;
-/** For removing what an installation that was cut off has left. */
-const CLEAR_LIMIT_MS = 10_000;
 
 const packageResult = z.object({
   name: z.string(),
@@ -39,7 +29,7 @@ const packageResult = z.object({
   note: z.string().optional().describe('What to know of one that was installed.'),
 });
 
-function inputSchema({ installTimeoutS, maxTimeoutS }: InstallLimits) {
+function inputSchema({ installTimeoutS, maxTimeoutS }: InstallDependenciesLimits) {
   return z.strictObject({
     packages: z
       .array(z.string().min(1).max(1000))
@@ -76,7 +66,10 @@ const outputSchema = z.object({
 type Input = z.infer<ReturnType<typeof inputSchema>>;
 type Output = z.infer<typeof outputSchema>;
 
-export function createInstallDependencies(limits: InstallLimits, parse: ParseRequirement): Tool<Input, Output> {
+export function createInstallDependencies(
+  limits: InstallDependenciesLimits,
+  parse: ParseRequirement,
+): Tool<Input, Output> {
   return {
     name: 'install_dependencies',
     title: 'Install Python packages',
@@ -90,84 +83,37 @@ export function createInstallDependencies(limits: InstallLimits, parse: ParseReq
     reachesOut: true,
     input: inputSchema(limits),
     output: outputSchema,
-    handle: (input, context) => installDependencies(input, context, limits, parse),
+    handle: (input, context) => installDependencies(input, context, parse),
     summarize,
   };
 }
 
 async function installDependencies(
-  input: Input,
+  { packages, session_id, timeout_s }: Input,
   context: ToolContext,
-  limits: InstallLimits,
   parse: ParseRequirement,
 ): Promise<Output> {
-  const requirements = input.packages.map((text) => {
-    const { name, text: requirement } = parse(text);
-    return { name, requirement };
-  });
-  using lease = await leaseSession(context, input.session_id);
-  const { session } = lease;
+  // What is wrong with them is said before a session is made for them.
+  for (const text of packages) parse(text);
+  using lease = await leaseSession(context, session_id);
   const identity = identify(lease);
   await context.emit({ type: 'session', ...identity });
-  const timeoutS = input.timeout_s ?? limits.installTimeoutS;
-  const timeoutMs = timeoutS * 1000;
-  const stopwatch = new Stopwatch();
-  const onWait = (message: string) => void context.emit({ type: 'progress', message, status: 'queued' });
-  using _turn = await session.installs.enter({
+  const result = await lease.session.install(packages, {
+    timeoutMs: timeout_s === undefined ? undefined : timeout_s * 1000,
+    onEvent: context.emit,
     signal: context.signal,
-    patienceMs: patienceFor({ timeoutMs }),
-    onWait: (ahead) => onWait(`Waiting for other installations; ${ahead} more are ahead.`),
   });
-  const log = new InstallLog(requirements, (message) => void context.emit({ type: 'progress', message }));
-  using _listening = session.downloads.listen(log);
-  const end = await session.execute(
-    { kind: 'install', packages: requirements },
-    {
-      timeoutMs,
-      signal: context.signal,
-      onOutput: (_stream, chunk) => log.take(chunk),
-      onWait,
-      onBegin: () => stopwatch.begin(),
-    },
-  );
-  const timings = stopwatch.read();
-  if (end.exitCode !== 0) await clearUp(session);
-  const packages = log.results(describeEnd(end));
-  const limit = metLimit(end, timeoutMs, limits) ?? deniedLimit(log.denied, limits);
+  const { status, notes, log, limit } = result;
   return {
     ...identity,
-    status: end.status === 'ok' && packages.some(({ error }) => error !== undefined) ? 'error' : end.status,
-    packages,
-    ...(log.notices.length > 0 ? { notes: log.notices } : {}),
-    log: log.text(),
+    status,
+    packages: [...result.packages],
+    ...(notes.length > 0 ? { notes: [...notes] } : {}),
+    log,
     ...(limit ? { limit } : {}),
-    ...tellReset(end),
-    ...tellTimings(timings),
+    ...tellReset(result),
+    ...tellTimings(result),
   };
-}
-
-/** Frees the disk of what an installation that was cut off has left; none of it could be imported. */
-async function clearUp(session: Session): Promise<void> {
-  try {
-    await session.execute(
-      { kind: 'install', packages: [] },
-      { timeoutMs: CLEAR_LIMIT_MS, signal: new AbortController().signal, onOutput: () => {} },
-    );
-  } catch (error) {
-    // The next installation clears up as well; the session may also be gone.
-    if (!(error instanceof GloveboxError)) throw error;
-  }
-}
-
-/** Why packages of which the installer said nothing are not there; undefined after an orderly end. */
-function describeEnd({ status, failure }: ExecutionEnd): string | undefined {
-  if (status === 'ok') return undefined;
-  const reasons: Partial<Record<ExecutionEnd['status'], string>> = {
-    timeout: 'The time was up before it was installed: raise timeout_s, or install fewer at once.',
-    cancelled: 'The call was cancelled.',
-    out_of_memory: "The session's memory was full.",
-  };
-  return reasons[status] ?? `The installer ended unexpectedly${failure ? `: ${failure}` : ''}.`;
 }
 
 function summarize(output: Output): string {
