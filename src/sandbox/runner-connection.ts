@@ -1,11 +1,10 @@
-import { killAll } from '../engines/docker/kill-all.ts';
 import { GloveboxError } from '../errors.ts';
 import type { SandboxReset } from '../execution/request.ts';
 import { within } from '../lib/deadline.ts';
 import type { Log } from '../log.ts';
 import { Channel, type OnTunnel, type RunnerConfiguration } from '../protocol/channel.ts';
 import { IncompatibleRunner } from '../protocol/greeting.ts';
-import type { Engine } from './engine.ts';
+import { type Engine, type SandboxRef, shortName } from './engine.ts';
 
 /** What ends with all processes of a sandbox. */
 export const PROCESSES_LOST: SandboxReset['lost'] = ['contexts', 'background'];
@@ -40,12 +39,11 @@ interface Connection {
 /** The runner of one container: the way to it, and the certain end of all that runs there. */
 export class RunnerConnection {
   readonly #engine: Engine;
-  readonly #id: string;
-  readonly #uid: number;
+  readonly #ref: SandboxRef;
   readonly #options: RunnerConnectionOptions & RunnerListeners;
   #connection: Connection | undefined;
   #clearing: Promise<boolean> | undefined;
-  #killing: Promise<boolean> | undefined;
+  #ending: Promise<boolean> | undefined;
   #connections = 0;
   /** Whether a runner was there, which may be there still, or have left processes behind. */
   #hadRunner = false;
@@ -54,14 +52,9 @@ export class RunnerConnection {
   #lost = false;
   #abandoned = false;
 
-  constructor(
-    engine: Engine,
-    { id, uid }: { readonly id: string; readonly uid: number },
-    options: RunnerConnectionOptions & RunnerListeners,
-  ) {
+  constructor(engine: Engine, ref: SandboxRef, options: RunnerConnectionOptions & RunnerListeners) {
     this.#engine = engine;
-    this.#id = id;
-    this.#uid = uid;
+    this.#ref = ref;
     this.#options = options;
   }
 
@@ -140,7 +133,7 @@ export class RunnerConnection {
     // Nobody waits for long: an engine may take half a minute to end a fork bomb. Boot and the hard lifetime catch the rest.
     await within(
       REMOVAL_MS,
-      this.#engine.remove(this.#id).catch(() => {}),
+      this.#engine.remove(this.#ref).catch(() => {}),
     );
   }
 
@@ -148,7 +141,7 @@ export class RunnerConnection {
   async remove(): Promise<void> {
     this.#lost = true;
     this.#drop();
-    await this.#engine.remove(this.#id);
+    await this.#engine.remove(this.#ref);
   }
 
   /** Leaves everything as it is, for the next control plane to adopt. */
@@ -184,7 +177,7 @@ export class RunnerConnection {
     }
     // What the last runner left is without a supervisor; or something of the session stands in the way of a new one.
     channel?.close();
-    const isEmpty = await this.#killAll();
+    const isEmpty = await this.#endProcesses();
     dropped.throwIfAborted();
     if (!isEmpty) throw new GloveboxError('sandbox_lost', 'The sandbox could not be cleared.');
     this.#options.onLoss(RUNNER_LOST);
@@ -192,7 +185,7 @@ export class RunnerConnection {
   }
 
   async #openOnce(dropped: AbortSignal): Promise<Channel> {
-    const stream = await this.#engine.connect(this.#id, this.#uid);
+    const stream = await this.#engine.connect(this.#ref);
     dropped.addEventListener('abort', () => stream.destroy(), { once: true });
     if (dropped.aborted) stream.destroy();
     const { configuration, onTunnel, log } = this.#options;
@@ -200,7 +193,7 @@ export class RunnerConnection {
       ...(configuration ? { configuration } : {}),
       onTunnel,
       onNote: ({ preload_failed }) =>
-        log?.warn('a module could not be preloaded', { sandbox: this.#id.slice(0, 12), ...preload_failed }),
+        log?.warn('a module could not be preloaded', { sandbox: shortName(this.#ref), ...preload_failed }),
     });
     dropped.throwIfAborted();
     this.#connections += 1;
@@ -223,7 +216,7 @@ export class RunnerConnection {
     if (this.#lost || this.#abandoned) return false;
     this.#drop();
     try {
-      if (await this.#killAll()) {
+      if (await this.#endProcesses()) {
         this.#options.onLoss(loss);
         return true;
       }
@@ -235,12 +228,12 @@ export class RunnerConnection {
   }
 
   /** True when no process of the session's user is left. */
-  #killAll(): Promise<boolean> {
+  #endProcesses(): Promise<boolean> {
     // Not two at once: they would kill each other's killers.
-    this.#killing ??= killAll(this.#engine, this.#id, this.#uid).finally(() => {
-      this.#killing = undefined;
+    this.#ending ??= this.#engine.endProcesses(this.#ref).finally(() => {
+      this.#ending = undefined;
     });
-    return this.#killing.then((isEmpty) => {
+    return this.#ending.then((isEmpty) => {
       if (isEmpty) this.#hadRunner = false;
       return isEmpty;
     });

@@ -38,19 +38,20 @@ function runnerThat(greets: Buffer) {
 
 /** A sandbox that is connected so, time after time, on an engine that otherwise does what it is asked. */
 function openSandbox(connections: (() => Promise<Duplex>)[], more: Partial<Engine> = {}) {
-  const killed: number[] = [];
-  const engine = {
+  const cleared: string[] = [];
+  const engine: Engine = {
+    start: never,
+    list: async () => [],
     connect: () => (connections.shift() ?? never)(),
-    killUser: async (_id: string, uid: number) => killed.push(uid) > 0,
-    hasProcesses: async () => false,
+    endProcesses: async (ref: string) => cleared.push(ref) > 0,
     remove: async () => {},
     info: async () => ({ name: '', version: '' }),
     ...more,
   };
-  const sandbox = new Sandbox(engine as unknown as Engine, { id: 'one', key: 'k', uid: 10_000 });
+  const sandbox = new Sandbox(engine, { ref: 'one', key: 'k' });
   const execute = (request: ExecutionRequest, timeoutMs: number, signal = new AbortController().signal) =>
     sandbox.execute(request, { timeoutMs, signal, onOutput: () => {} });
-  return { sandbox, execute, killed };
+  return { sandbox, execute, cleared };
 }
 
 beforeEach(() => void vi.useFakeTimers());
@@ -99,12 +100,12 @@ describe('a call whose connection breaks', () => {
   }
 
   test('gains ten seconds by keeping the next runner from starting', async () => {
-    const { ended, killed } = await callWith(async () => duplexPair()[0]);
+    const { ended, cleared } = await callWith(async () => duplexPair()[0]);
     await vi.advanceTimersByTimeAsync(1999);
-    expect(killed).toEqual([]);
+    expect(cleared).toEqual([]);
     await vi.advanceTimersByTimeAsync(1);
     expect(await ended).toEqual({ status: 'crashed', exitCode: null, reset: LOSS });
-    expect(killed).toEqual([10_000]);
+    expect(cleared).toEqual(['one']);
   });
 
   test('cannot be cancelled while the next runner does not start', async () => {
@@ -115,23 +116,23 @@ describe('a call whose connection breaks', () => {
   });
 
   test('lasts as long as the engine hangs', async () => {
-    const { sandbox, ended, killed } = await callWith(never, { info: never });
+    const { sandbox, ended, cleared } = await callWith(never, { info: never });
     const refused = ended.catch((error: GloveboxError) => error.code);
     await vi.advanceTimersByTimeAsync(5000);
     expect(await refused).toBe('engine_unavailable');
-    expect([sandbox.lost, killed]).toEqual([false, []]);
+    expect([sandbox.lost, cleared]).toEqual([false, []]);
   });
 
   test('leaves an attempt behind that kills what the session runs next', async () => {
     const late = Promise.withResolvers<Duplex>();
-    const { sandbox, ended, killed } = await callWith(() => late.promise);
+    const { sandbox, ended, cleared } = await callWith(() => late.promise);
     await vi.advanceTimersByTimeAsync(2000);
     await ended;
     const stream = duplexPair()[0];
     late.resolve(stream);
     await vi.advanceTimersByTimeAsync(0);
     expect(stream.destroyed).toBe(true);
-    expect([sandbox.lost, killed]).toEqual([false, [10_000]]);
+    expect([sandbox.lost, cleared]).toEqual([false, ['one']]);
   });
 });
 
@@ -170,7 +171,10 @@ describe('a loss of the runner that no call was told of', () => {
 });
 
 test('an engine that takes long to remove a container held up the end of what ran in it', async () => {
-  const { execute } = openSandbox([async () => runnerThat(newRunner).ours], { killUser: never, remove: never });
+  const { execute } = openSandbox([async () => runnerThat(newRunner).ours], {
+    endProcesses: () => new Promise((done) => setTimeout(done, 5000, false)),
+    remove: never,
+  });
   const ended = execute({ code: '' }, 1000);
   await vi.advanceTimersByTimeAsync(1000 + 10_000);
   expect(await ended).toMatchObject({ status: 'timeout', termination: 'replaced' });
@@ -182,7 +186,7 @@ test('a killer from outside that met another was killed by it, and the container
   const first = runnerThat(newRunner);
   const { sandbox, execute } = openSandbox(
     [async () => first.ours, () => Promise.reject(new GloveboxError('sandbox_lost', 'Killed.'))],
-    { killUser: started },
+    { endProcesses: started },
   );
   const ended = execute({ code: '' }, 1000);
   await vi.advanceTimersByTimeAsync(0);

@@ -12,7 +12,7 @@ import { startDeadline, within } from '../lib/deadline.ts';
 import type { Channel, OnTunnel } from '../protocol/channel.ts';
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
 import type { RunnerState, RunningExecution } from '../protocol/greeting.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, SandboxInfo } from './engine.ts';
 import {
   ALL_LOST,
   isLost,
@@ -49,33 +49,21 @@ interface Followed extends Until, Pick<ExecutionOptions, 'stdin'> {
 
 /** One running container with its runner. Never shared between sessions. */
 export class Sandbox {
-  readonly id: string;
   readonly key: string;
-  readonly uid: number;
   /** Takes the connections that code makes to its package index; refused while there is none. */
   onTunnel: OnTunnel | undefined;
   /** Hears what it loses while its container lives on; nobody has to be told while there is none. */
   onLoss: OnLoss | undefined;
   readonly #runner: RunnerConnection;
 
-  constructor(
-    engine: Engine,
-    { id, key, uid }: { id: string; key: string; uid: number },
-    options: RunnerConnectionOptions = {},
-  ) {
-    this.id = id;
+  constructor(engine: Engine, { ref, key }: Pick<SandboxInfo, 'ref' | 'key'>, options: RunnerConnectionOptions = {}) {
     this.key = key;
-    this.uid = uid;
     const onTunnel: OnTunnel = (tunnel) => (this.onTunnel ? this.onTunnel(tunnel) : tunnel.destroy());
-    this.#runner = new RunnerConnection(
-      engine,
-      { id, uid },
-      {
-        ...options,
-        onTunnel,
-        onLoss: (loss) => this.onLoss?.(loss),
-      },
-    );
+    this.#runner = new RunnerConnection(engine, ref, {
+      ...options,
+      onTunnel,
+      onLoss: (loss) => this.onLoss?.(loss),
+    });
   }
 
   /** Whether the container is gone; such a sandbox runs nothing any more. */

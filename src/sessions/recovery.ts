@@ -2,7 +2,7 @@ import type { ArchiveRecord } from '../archives/record.ts';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { IncompatibleRunner, type RunnerState } from '../protocol/greeting.ts';
-import type { SandboxInfo } from '../sandbox/engine.ts';
+import { type SandboxInfo, shortName } from '../sandbox/engine.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { type Backend, openSandbox } from '../sandbox/start-sandbox.ts';
 import { BackgroundRecords } from './background-records.ts';
@@ -111,9 +111,9 @@ async function recoverSession(
 }
 
 async function removeAll(sandboxes: SandboxInfo[], { backend: { engine }, log }: RecoveryOptions): Promise<void> {
-  for (const { id, instance } of sandboxes) {
-    log.info('removing an orphaned sandbox', { sandbox: id.slice(0, 12), instance });
-    await engine.remove(id);
+  for (const { ref, instance } of sandboxes) {
+    log.info('removing an orphaned sandbox', { sandbox: shortName(ref), instance });
+    await engine.remove(ref);
   }
 }
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import type { ContainerSpec } from '../../src/engines/docker/hardening/spec.ts';
 import { containerOptions, killExecOptions, MAIN_UID } from '../../src/engines/docker/hardening/spec.ts';
-import type { SandboxSpec } from '../../src/sandbox/engine.ts';
 import { runIn, startCanary } from '../support/canary.ts';
 
 /** What `code` prints as JSON, in a sandbox of its own. */
-async function see(code: string, change: Partial<SandboxSpec> = {}): Promise<unknown> {
+async function see(code: string, change: Partial<ContainerSpec> = {}): Promise<unknown> {
   await using sandbox = await startCanary(change);
   return await sandbox.see(code);
 }

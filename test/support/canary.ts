@@ -1,8 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type Docker from 'dockerode';
-import { containerOptions, runnerExecOptions } from '../../src/engines/docker/hardening/spec.ts';
-import type { SandboxSpec } from '../../src/sandbox/engine.ts';
+import { type ContainerSpec, containerOptions, runnerExecOptions } from '../../src/engines/docker/hardening/spec.ts';
 import { engine } from './engine-access.ts';
 
 interface CanaryResult {
@@ -13,7 +12,7 @@ interface CanaryResult {
 
 /** A container made from the product's own options, in which Python code sees for itself what holds. */
 export interface Canary extends AsyncDisposable {
-  readonly spec: SandboxSpec;
+  readonly spec: ContainerSpec;
   readonly container: Docker.Container;
   /** Runs `code` from a file, as `python3 file.py` does; the sandbox's user unless told. */
   python(code: string, uid?: number): Promise<CanaryResult>;
@@ -44,10 +43,10 @@ def attempt(action, *arguments):
 
 let made = 0;
 
-export async function startCanary(change: Partial<SandboxSpec> = {}): Promise<Canary> {
+export async function startCanary(change: Partial<ContainerSpec> = {}): Promise<Canary> {
   const { docker, image } = await engine();
   made += 1;
-  const spec: SandboxSpec = {
+  const spec: ContainerSpec = {
     key: `canary-${process.pid}-${made}`,
     instance: `canary-${process.pid}`,
     uid: 30_000 + ((process.pid * 7 + made) % 20_000),

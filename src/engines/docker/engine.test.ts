@@ -3,9 +3,10 @@ import type Docker from 'dockerode';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createLog } from '../../log.ts';
 import { DockerEngine } from './engine.ts';
+import { killUser } from './user-processes.ts';
 
 const SPEC = {
-  ...{ key: 'a'.repeat(20), instance: 'test', uid: 10_000, image: 'image' },
+  ...{ key: 'a'.repeat(20), instance: 'test', image: 'image' },
   ...{ memoryMb: 256, cpus: 1, pids: 64, diskMb: 64, maxLifetimeS: 60 },
 };
 const GONE = Object.assign(new Error('no such container'), { statusCode: 404 });
@@ -15,7 +16,13 @@ const never = () => new Promise<never>(() => {});
 /** An engine that answers as it is told, and what it was asked to remove. */
 function openEngine(answers: { create?: Promise<unknown>; remove: () => Promise<unknown>; exec?: Promise<unknown> }) {
   const removed: string[] = [];
-  const docker = {
+  /** The labels of each list of containers that was asked for. */
+  const listed: string[][] = [];
+  const fake = {
+    listContainers: async ({ filters }: { filters: { label: string[] } }) => {
+      listed.push(filters.label);
+      return [];
+    },
     createContainer: () => answers.create ?? never(),
     getContainer: (id: string) => ({
       id,
@@ -26,7 +33,8 @@ function openEngine(answers: { create?: Promise<unknown>; remove: () => Promise<
       exec: async () => ({ start: () => answers.exec ?? never() }),
     }),
   };
-  return { engine: new DockerEngine(docker as unknown as Docker, createLog('error')), removed };
+  const docker = fake as unknown as Docker;
+  return { engine: new DockerEngine(docker, createLog('error')), docker, removed, listed };
 }
 
 beforeEach(() => void vi.useFakeTimers());
@@ -50,7 +58,7 @@ describe('an engine that hangs, or is down for a while', () => {
     const { engine, removed } = openEngine({
       remove: () => (isUp ? Promise.resolve() : Promise.reject(new Error('connect ECONNREFUSED'))),
     });
-    await expect(engine.remove('one')).rejects.toMatchObject({ code: 'engine_unavailable' });
+    await expect(engine.remove('one/10000')).rejects.toMatchObject({ code: 'engine_unavailable' });
     await vi.advanceTimersByTimeAsync(5000);
     isUp = true;
     await vi.advanceTimersByTimeAsync(60_000);
@@ -65,7 +73,7 @@ describe('an engine that hangs, or is down for a while', () => {
         if (message) throw Object.assign(new Error(message), error);
       },
     });
-    await engine.remove('one');
+    await engine.remove('one/10000');
     await vi.advanceTimersByTimeAsync(60_000);
     expect(removed).toEqual(['one', 'one']);
   });
@@ -73,7 +81,7 @@ describe('an engine that hangs, or is down for a while', () => {
   test('leaves no stream open that came after nobody waited for it any more', async () => {
     const exec = Promise.withResolvers<PassThrough>();
     const { engine } = openEngine({ exec: exec.promise, remove: () => Promise.resolve() });
-    const connected = engine.connect('one', 10_000).catch((error: { code: string }) => error.code);
+    const connected = engine.connect('one/10000').catch((error: { code: string }) => error.code);
     await vi.advanceTimersByTimeAsync(30_000);
     expect(await connected).toBe('engine_unavailable');
     const stream = new PassThrough();
@@ -89,9 +97,19 @@ describe('the kill of all that a user runs', () => {
     ['has been killed itself when it ends without a word', '', false],
   ])('%s', async (_what, word, isDone) => {
     const stream = new PassThrough();
-    const { engine } = openEngine({ exec: Promise.resolve(stream), remove: () => Promise.resolve() });
-    const killed = engine.killUser('one', 10_000);
+    const { docker } = openEngine({ exec: Promise.resolve(stream), remove: () => Promise.resolve() });
+    const killed = killUser(docker.getContainer('one'), 10_000);
     stream.end(word);
     expect(await killed).toBe(isDone);
   });
+});
+
+test('a start has the engine list all sandboxes', async () => {
+  const create = Promise.resolve({ id: 'made', start: async () => {} });
+  const { engine, listed } = openEngine({ create, remove: () => Promise.resolve() });
+  const { ref, confirmed } = await engine.start(SPEC);
+  expect(await confirmed).toBe(true);
+  const [id, uid] = ref.split('/');
+  const ofUser = ['glovebox.key', `glovebox.uid=${uid}`];
+  expect([id, listed]).toEqual(['made', [ofUser, ofUser]]);
 });

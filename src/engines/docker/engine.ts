@@ -2,18 +2,30 @@ import type { Duplex } from 'node:stream';
 import type Docker from 'dockerode';
 import { GloveboxError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
-import type { Engine, EngineInfo, SandboxInfo, SandboxSpec } from '../../sandbox/engine.ts';
+import {
+  type Engine,
+  type EngineInfo,
+  type SandboxInfo,
+  type SandboxRef,
+  type SandboxSpec,
+  type StartedSandbox,
+  shortName,
+} from '../../sandbox/engine.ts';
+import { explain } from './answer.ts';
 import { demultiplex } from './demux.ts';
-import { containerOptions, killExecOptions, LABELS, PROCESS_COLUMNS, runnerExecOptions } from './hardening/spec.ts';
+import { containerOptions, LABELS, runnerExecOptions } from './hardening/spec.ts';
 import { statusOf } from './inspect.ts';
+import { endAll, isFree, pickUser } from './session-users.ts';
+import { hasProcesses, killUser } from './user-processes.ts';
 
 /** Most that a runner's stderr adds to the log: it says something only when it is broken, or in hostile hands. */
 const STDERR_LIMIT = 2048;
 
-/** A loaded engine takes seconds to start a container; one that takes longer than this hangs. */
-const ANSWER_LIMIT_MS = 30_000;
 /** Between two attempts to remove what an engine that was down, or hung, could not. */
 const REMOVE_AGAIN_MS = 5000;
+
+/** Between the id of a container and its user, in the ref of a sandbox. */
+const REF_SEPARATOR = '/';
 
 /** Sandboxes as containers of a Docker-compatible engine. */
 export class DockerEngine implements Engine {
@@ -27,55 +39,79 @@ export class DockerEngine implements Engine {
     this.#log = log;
   }
 
-  async start(spec: SandboxSpec): Promise<string> {
-    const options = containerOptions(spec);
+  async start(spec: SandboxSpec): Promise<StartedSandbox> {
+    const uid = await pickUser(this.#listUsers);
+    const options = containerOptions({ ...spec, uid });
     const creating = this.#docker.createContainer(options);
     try {
       const container = await explain(creating);
       await explain(container.start());
-      return container.id;
+      // Of two control planes that picked the same user at once, at least the later one sees it now.
+      return { ref: toRef(container.id, uid), confirmed: isFree(this.#listUsers, uid, spec.key) };
     } catch (error) {
       // By name, because an engine whose answer was lost may have made it all the same.
-      if (options.name) await this.remove(options.name).catch(() => {});
+      if (options.name) await this.#remove(options.name).catch(() => {});
       // One that answers only later may have made it after that.
-      void creating.then(({ id }) => this.remove(id)).catch(() => {});
+      void creating.then(({ id }) => this.#remove(id)).catch(() => {});
       throw error;
     }
   }
 
-  async connect(id: string, uid: number): Promise<Duplex> {
-    const exec = await explain(this.#docker.getContainer(id).exec(runnerExecOptions(uid)));
+  async connect(ref: SandboxRef): Promise<Duplex> {
+    const { container, uid } = this.#find(ref);
+    const exec = await explain(container.exec(runnerExecOptions(uid)));
     const stream = await explain(exec.start({ hijack: true, stdin: true }), (late) => late.destroy());
     let logged = 0;
     return demultiplex(stream, (chunk) => {
       if (logged < STDERR_LIMIT)
         this.#log.warn('a runner wrote to stderr', {
-          sandbox: id.slice(0, 12),
+          sandbox: shortName(ref),
           text: chunk.toString('utf8', 0, STDERR_LIMIT),
         });
       logged += chunk.length;
     });
   }
 
-  async killUser(id: string, uid: number): Promise<boolean> {
-    const exec = await explain(this.#docker.getContainer(id).exec(killExecOptions(uid)));
-    const stream = await explain(exec.start({ hijack: true, stdin: false }), (late) => late.destroy());
-    let hasSpoken = false;
-    stream.on('data', () => {
-      hasSpoken = true;
-    });
-    // The stream ends with the shell that kills, or breaks with the engine; `hasProcesses` then says how things are.
-    await new Promise((resolve) => stream.once('close', resolve).once('end', resolve).once('error', resolve));
-    return hasSpoken;
+  async endProcesses(ref: SandboxRef): Promise<boolean> {
+    const { container, uid } = this.#find(ref);
+    return await endAll({ kill: () => killUser(container, uid), any: () => hasProcesses(container, uid) });
   }
 
-  async hasProcesses(id: string, uid: number): Promise<boolean> {
-    const top = await explain(this.#docker.getContainer(id).top({ ps_args: PROCESS_COLUMNS }));
-    const processes: string[][] = top.Processes ?? [];
-    return processes.some(([, owner, state]) => Number(owner) === uid && !state?.startsWith('Z'));
+  async remove(ref: SandboxRef): Promise<void> {
+    await this.#remove(this.#find(ref).container.id);
   }
 
-  async remove(id: string): Promise<void> {
+  async list(): Promise<SandboxInfo[]> {
+    return (await this.#list([LABELS.key])).map(({ Id, Labels, State }) => ({
+      ref: toRef(Id, Number(Labels[LABELS.uid])),
+      key: Labels[LABELS.key] ?? '',
+      instance: Labels[LABELS.instance] ?? '',
+      running: State === 'running',
+    }));
+  }
+
+  async info(): Promise<EngineInfo> {
+    const version = await explain(this.#docker.version());
+    return { name: version.Platform?.Name || 'Docker Engine', version: version.Version };
+  }
+
+  #find(ref: SandboxRef): { readonly container: Docker.Container; readonly uid: number } {
+    const [id = '', uid = ''] = ref.split(REF_SEPARATOR);
+    return { container: this.#docker.getContainer(id), uid: Number(uid) };
+  }
+
+  readonly #listUsers = async (uid?: number) => {
+    const containers = await this.#list([LABELS.key, ...(uid === undefined ? [] : [`${LABELS.uid}=${uid}`])]);
+    return containers.map(({ Labels }) => ({ key: Labels[LABELS.key] ?? '', uid: Number(Labels[LABELS.uid]) }));
+  };
+
+  /** @param label all of which a container must have */
+  async #list(label: string[]): Promise<Docker.ContainerInfo[]> {
+    return await explain(this.#docker.listContainers({ all: true, filters: { label } }));
+  }
+
+  /** @param id of a container, or its name */
+  async #remove(id: string): Promise<void> {
     try {
       await explain(this.#docker.getContainer(id).remove({ force: true, v: true }));
     } catch (error) {
@@ -86,77 +122,18 @@ export class DockerEngine implements Engine {
     }
   }
 
-  async list(uid?: number): Promise<SandboxInfo[]> {
-    const label = [LABELS.key, ...(uid === undefined ? [] : [`${LABELS.uid}=${uid}`])];
-    const containers = await explain(this.#docker.listContainers({ all: true, filters: { label } }));
-    return containers.map(({ Id, Labels, State }) => ({
-      id: Id,
-      key: Labels[LABELS.key] ?? '',
-      instance: Labels[LABELS.instance] ?? '',
-      uid: Number(Labels[LABELS.uid]),
-      running: State === 'running',
-    }));
-  }
-
-  async info(): Promise<EngineInfo> {
-    const version = await explain(this.#docker.version());
-    return { name: version.Platform?.Name || 'Docker Engine', version: version.Version };
-  }
-
   /** Over and over: an engine that is down now keeps what it has, and may be back in a moment. */
   #removeLater(id: string): void {
     if (this.#doomed.has(id)) return;
     this.#doomed.add(id);
     const again = () => {
       this.#doomed.delete(id);
-      this.remove(id).catch(() => {});
+      this.#remove(id).catch(() => {});
     };
     setTimeout(again, REMOVE_AGAIN_MS).unref();
   }
 }
 
-/**
- * The engine's answer, or what its error means here; no answer within the limit is one.
- * @param onLate takes an answer that comes after that
- */
-async function explain<T>(call: Promise<T>, onLate: (answer: T) => void = () => {}): Promise<T> {
-  const silence = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    call.then(onLate, () => {});
-    silence.reject(new Error('no answer'));
-  }, ANSWER_LIMIT_MS);
-  try {
-    return await Promise.race([call, silence.promise]);
-  } catch (error) {
-    throw translate(error);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** What an error of the engine means here: the sandbox is gone, or the engine cannot do its part. */
-function translate(error: unknown): GloveboxError {
-  const status = statusOf(error);
-  const reason = reasonOf(error);
-  if (status === 404 && /no such image/i.test(reason)) {
-    return new GloveboxError('engine_unavailable', 'The sandbox image is missing from the engine.', {
-      hint: 'Restart Glovebox: it builds the image anew.',
-      cause: error,
-    });
-  }
-  if (status === 404 || (status === 409 && /not running|is paused|removal/i.test(reason))) {
-    return new GloveboxError('sandbox_lost', 'The sandbox of this session is gone.', { cause: error });
-  }
-  if (status !== undefined) {
-    return new GloveboxError('engine_unavailable', `The container engine refused: ${reason.slice(0, 300)}`, {
-      hint: "Look at the engine's own log, and at the settings of this server.",
-      cause: error,
-    });
-  }
-  return new GloveboxError('engine_unavailable', 'The container engine does not answer.', { cause: error });
-}
-
-function reasonOf(error: unknown): string {
-  const { json, message } = error as { json?: { message?: unknown }; message?: unknown };
-  return String(json?.message ?? message ?? error).trim();
+function toRef(id: string, uid: number): SandboxRef {
+  return `${id}${REF_SEPARATOR}${uid}`;
 }

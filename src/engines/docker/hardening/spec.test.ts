@@ -1,12 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { GloveboxError } from '../../../errors.ts';
 import { largestDiskMb } from '../../../sandbox/disk-sizes.ts';
-import type { SandboxSpec } from '../../../sandbox/engine.ts';
-import { containerOptions, killExecOptions, runnerExecOptions } from './spec.ts';
+import { type ContainerSpec, containerOptions, killExecOptions, runnerExecOptions } from './spec.ts';
 
 const MIB = 2 ** 20;
 
-const spec: SandboxSpec = {
+const spec: ContainerSpec = {
   key: 'k3y',
   instance: 'http-8000',
   uid: 12_345,
@@ -18,15 +17,15 @@ const spec: SandboxSpec = {
   maxLifetimeS: 86_400,
 };
 
-function host(change: Partial<SandboxSpec> = {}) {
+function host(change: Partial<ContainerSpec> = {}) {
   return containerOptions({ ...spec, ...change }).HostConfig ?? {};
 }
 
-function label(change: Partial<SandboxSpec> = {}): string | undefined {
+function label(change: Partial<ContainerSpec> = {}): string | undefined {
   return containerOptions({ ...spec, ...change }).Labels?.['glovebox.profile'];
 }
 
-function refusal(change: Partial<SandboxSpec>): GloveboxError {
+function refusal(change: Partial<ContainerSpec>): GloveboxError {
   try {
     containerOptions({ ...spec, ...change });
   } catch (thrown) {
@@ -168,7 +167,7 @@ test.each([
   { uid: 65_532 },
   { key: '' },
   { key: '../x' },
-] satisfies Partial<SandboxSpec>[])('%j is refused', (change) => {
+] satisfies Partial<ContainerSpec>[])('%j is refused', (change) => {
   expect(refusal(change).code).toBe('invalid_input');
 });
 

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import type Docker from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
 import { type DiskSizes, diskSizesFor } from '../../../sandbox/disk-sizes.ts';
-import { type SandboxSpec, SESSION_UIDS } from '../../../sandbox/engine.ts';
+import type { SandboxSpec } from '../../../sandbox/engine.ts';
+import { SESSION_UIDS } from '../session-users.ts';
 import { MASKED_PATHS, READONLY_PATHS } from './masked-paths.ts';
 import { seccompProfile } from './seccomp.ts';
 
@@ -31,6 +32,11 @@ const LONGEST_LIFETIME_S = 2 ** 31 - 1;
 
 const SECCOMP_OPTION = `seccomp=${JSON.stringify(seccompProfile())}`;
 
+/** What a container is to be: a sandbox, and the user that its runner and code run as, which is its alone. */
+export interface ContainerSpec extends SandboxSpec {
+  readonly uid: number;
+}
+
 /** `CgroupnsMode` is part of API 1.41, the oldest that an engine may have, and missing in the types. */
 interface HostConfig extends Docker.HostConfig {
   CgroupnsMode: 'private';
@@ -40,7 +46,7 @@ interface HostConfig extends Docker.HostConfig {
  * The whole of the hardening: what a sandbox is made with, and nothing of it comes from a client but the sizes.
  * @throws GloveboxError `invalid_input` when the sizes do not go together
  */
-export function containerOptions(spec: SandboxSpec): Docker.ContainerCreateOptions {
+export function containerOptions(spec: ContainerSpec): Docker.ContainerCreateOptions {
   assertPossible(spec);
   const storage = diskSizesFor(spec.memoryMb, spec.diskMb);
   const common = {
@@ -111,7 +117,7 @@ export function killExecOptions(uid: number): Docker.ExecCreateOptions {
   };
 }
 
-function hostConfig(spec: SandboxSpec, storage: DiskSizes): HostConfig {
+function hostConfig(spec: ContainerSpec, storage: DiskSizes): HostConfig {
   const gvisor = isGvisor(spec.runtime);
   const memory = Math.max(spec.memoryMb, gvisor ? GVISOR_MEMORY_MB : 0) * MIB;
   return {
@@ -160,7 +166,7 @@ function fingerprint(options: Docker.ContainerCreateOptions): string {
   return createHash('sha256').update(JSON.stringify(options)).digest('hex').slice(0, 16);
 }
 
-function assertPossible(spec: SandboxSpec): void {
+function assertPossible(spec: ContainerSpec): void {
   assertWhole('memory_mb', spec.memoryMb, SMALLEST_MEMORY_MB, Number.MAX_SAFE_INTEGER / MIB);
   assertWhole('pids', spec.pids, FEWEST_PIDS, 2 ** 22);
   assertWhole('disk_mb', spec.diskMb, 1, Number.MAX_SAFE_INTEGER / MIB);

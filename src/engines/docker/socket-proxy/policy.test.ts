@@ -1,20 +1,19 @@
 import type Docker from 'dockerode';
 import { describe, expect, test } from 'vitest';
-import type { SandboxSpec } from '../../../sandbox/engine.ts';
-import { containerOptions, killExecOptions, runnerExecOptions } from '../hardening/spec.ts';
+import { type ContainerSpec, containerOptions, killExecOptions, runnerExecOptions } from '../hardening/spec.ts';
 import { judge } from './policy.ts';
 
 const IMAGE = 'glovebox-sandbox:slim-0123456789ab';
 const ID = 'a'.repeat(64);
 const options = { image: 'slim', keepWhile: 'glovebox-tether' };
 
-function spec(changes: Partial<SandboxSpec> = {}): SandboxSpec {
+function spec(changes: Partial<ContainerSpec> = {}): ContainerSpec {
   const sizes = { memoryMb: 1024, cpus: 1, pids: 128, diskMb: 512, maxLifetimeS: 86_400, uid: 10_007 };
   return { image: IMAGE, instance: 'http@0123abcd', key: '0123456789abcdef0123', ...sizes, ...changes };
 }
 
 /** As it comes over the wire. */
-function creation(changes: Partial<SandboxSpec> = {}): Docker.ContainerCreateOptions {
+function creation(changes: Partial<ContainerSpec> = {}): Docker.ContainerCreateOptions {
   return JSON.parse(JSON.stringify(containerOptions(spec(changes)))) as Docker.ContainerCreateOptions;
 }
 
@@ -22,7 +21,7 @@ const create = (body: unknown, url = '/containers/create?name=x') => judge({ met
 const ask = (method: string, url: string, body?: unknown) => judge({ method, url, body }, options);
 
 describe('a container', () => {
-  test.each<Partial<SandboxSpec>>([
+  test.each<Partial<ContainerSpec>>([
     {},
     { memoryMb: 64, diskMb: 8, pids: 16, cpus: 0.01 },
     { memoryMb: 3000, diskMb: 1500, cpus: 2.5, maxLifetimeS: 60 },

@@ -1,7 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import { GloveboxError } from '../../../errors.ts';
-import type { SandboxSpec } from '../../../sandbox/engine.ts';
-import { containerOptions, killExecOptions, LABELS, PROCESS_COLUMNS, runnerExecOptions } from '../hardening/spec.ts';
+import {
+  type ContainerSpec,
+  containerOptions,
+  killExecOptions,
+  LABELS,
+  PROCESS_COLUMNS,
+  runnerExecOptions,
+} from '../hardening/spec.ts';
 
 /** A request as the control plane made it. */
 export interface EngineRequest {
@@ -123,7 +129,7 @@ function passCreation({ body }: EngineRequest, { image }: PolicyOptions): Passag
 }
 
 /** What the hardening makes of these sizes, as it comes over the wire; undefined where they are impossible. */
-function writeAnew(spec: SandboxSpec): unknown {
+function writeAnew(spec: ContainerSpec): unknown {
   try {
     return JSON.parse(JSON.stringify(containerOptions(spec)));
   } catch {
@@ -132,7 +138,7 @@ function writeAnew(spec: SandboxSpec): unknown {
 }
 
 /** The sizes that a sandbox was asked for with; whatever is no sandbox yields sizes that are refused, or compared. */
-function readSpec(body: unknown): SandboxSpec {
+function readSpec(body: unknown): ContainerSpec {
   const { Image, Cmd, Labels, HostConfig } = (body ?? {}) as Record<string, unknown> & CreationBody;
   const workspace = /,size=(\d+)m,.*,uid=(\d+),/.exec(String(HostConfig?.Tmpfs?.['/workspace']));
   return {

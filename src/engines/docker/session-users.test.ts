@@ -1,26 +1,25 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { Engine } from '../../sandbox/engine.ts';
-import { killAll } from './kill-all.ts';
+import { endAll, pickUser, SESSION_UIDS, type UserProcesses } from './session-users.ts';
 
 // Of these vitest fakes only the globals.
 vi.mock('node:timers/promises', () => ({ setTimeout: (ms: number) => new Promise((done) => setTimeout(done, ms)) }));
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** The result of `killAll` and how many kills it took, where only the kill of that number ends what runs. */
+/** The result of `endAll` and how many kills it took, where only the kill of that number ends what runs. */
 async function kill(effective: number, { killUser = async () => true, look = async () => {} } = {}) {
   let kills = 0;
-  const engine: Pick<Engine, 'killUser' | 'hasProcesses'> = {
-    killUser: () => {
+  const processes: UserProcesses = {
+    kill: () => {
       kills += 1;
       return killUser();
     },
-    hasProcesses: async () => {
+    any: async () => {
       await look();
       return kills < effective;
     },
   };
-  const ended = killAll(engine as Engine, 'one', 10_000);
+  const ended = endAll(processes);
   await vi.runAllTimersAsync();
   return { isEmpty: await ended, kills };
 }
@@ -55,4 +54,12 @@ test('code that kills whatever comes to kill it gained five seconds by that', as
 test('one stray kill of the killer cost a container that the next kill saves', async () => {
   const killUser = vi.fn(async () => true).mockResolvedValueOnce(false);
   expect(await kill(2, { killUser })).toEqual({ isEmpty: true, kills: 2 });
+});
+
+test('no user is found while there is one', async () => {
+  const { first, lastNamed } = SESSION_UIDS;
+  const named = Array.from({ length: lastNamed - first + 1 }, (_, index) => first + index);
+  const users = named.filter((uid) => uid !== first + 7).map((uid) => ({ key: String(uid), uid }));
+  const listUsers = async (uid?: number) => users.filter((user) => uid === undefined || user.uid === uid);
+  expect(await pickUser(listUsers)).toBe(first + 7);
 });

@@ -1,0 +1,51 @@
+import { GloveboxError } from '../../errors.ts';
+import { statusOf } from './inspect.ts';
+
+/** A loaded engine takes seconds to start a container; one that takes longer than this hangs. */
+const ANSWER_LIMIT_MS = 30_000;
+
+/**
+ * The engine's answer, or what its error means here; no answer within the limit is one.
+ * @param onLate takes an answer that comes after that
+ */
+export async function explain<T>(call: Promise<T>, onLate: (answer: T) => void = () => {}): Promise<T> {
+  const silence = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    call.then(onLate, () => {});
+    silence.reject(new Error('no answer'));
+  }, ANSWER_LIMIT_MS);
+  try {
+    return await Promise.race([call, silence.promise]);
+  } catch (error) {
+    throw translate(error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What an error of the engine means here: the sandbox is gone, or the engine cannot do its part. */
+function translate(error: unknown): GloveboxError {
+  const status = statusOf(error);
+  const reason = reasonOf(error);
+  if (status === 404 && /no such image/i.test(reason)) {
+    return new GloveboxError('engine_unavailable', 'The sandbox image is missing from the engine.', {
+      hint: 'Restart Glovebox: it builds the image anew.',
+      cause: error,
+    });
+  }
+  if (status === 404 || (status === 409 && /not running|is paused|removal/i.test(reason))) {
+    return new GloveboxError('sandbox_lost', 'The sandbox of this session is gone.', { cause: error });
+  }
+  if (status !== undefined) {
+    return new GloveboxError('engine_unavailable', `The container engine refused: ${reason.slice(0, 300)}`, {
+      hint: "Look at the engine's own log, and at the settings of this server.",
+      cause: error,
+    });
+  }
+  return new GloveboxError('engine_unavailable', 'The container engine does not answer.', { cause: error });
+}
+
+function reasonOf(error: unknown): string {
+  const { json, message } = error as { json?: { message?: unknown }; message?: unknown };
+  return String(json?.message ?? message ?? error).trim();
+}

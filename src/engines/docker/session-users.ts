@@ -1,0 +1,102 @@
+import { randomInt } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GloveboxError } from '../../errors.ts';
+import { within } from '../../lib/deadline.ts';
+
+/**
+ * Users of sessions: a range that fits a user-namespace map of 65 536.
+ * The first of them have names in the image; all would add 130 ms to each start, for the engine reads them then.
+ */
+export const SESSION_UIDS = { first: 10_000, last: 59_999, lastNamed: 11_999 } as const;
+
+/** Users that are tried before all sandboxes are looked at: where there are hundreds, the engine takes long to list them. */
+const GUESSES = 5;
+
+/** Milliseconds for kills from outside until one has ended all: docs/decisions/kill-from-outside.md. */
+const END_ALL_MS = 5000;
+/** Kills in a row that something has killed, until what runs is taken for one that kills them all. */
+const MOST_KILLED = 2;
+/** Looks for what is left after a kill. */
+const EMPTY_LOOKS = 8;
+/** Looks where nothing was killed: there is nothing that takes a moment to be gone. */
+const KILLED_LOOKS = 2;
+const EMPTY_LOOK_EVERY_MS = 50;
+
+/** The user of a sandbox, whoever made it. */
+interface UserOfSandbox {
+  readonly key: string;
+  readonly uid: number;
+}
+
+/** Lists the users of all sandboxes on the engine, or at least those of `uid`, which takes the engine far less. */
+export type ListUsers = (uid?: number) => Promise<readonly UserOfSandbox[]>;
+
+/** All that a user runs in one sandbox. */
+export interface UserProcesses {
+  /** Kills them. False when the one that was to do so ended without a word: something has killed it. */
+  kill(): Promise<boolean>;
+  /** Whether there are any, as seen from outside the sandbox. */
+  any(): Promise<boolean>;
+}
+
+/**
+ * A user that no sandbox of any control plane on this engine has; one with a name while there are any.
+ * @throws GloveboxError `capacity_exceeded`
+ */
+export async function pickUser(listUsers: ListUsers): Promise<number> {
+  for (let guess = 1; guess <= GUESSES; guess += 1) {
+    const uid = randomInt(SESSION_UIDS.first, SESSION_UIDS.lastNamed + 1);
+    if (await isFree(listUsers, uid)) return uid;
+  }
+  const taken = new Set((await listUsers()).map((sandbox) => sandbox.uid));
+  const free = (first: number, last: number) =>
+    Array.from({ length: last - first + 1 }, (_, index) => first + index).filter((uid) => !taken.has(uid));
+  const named = free(SESSION_UIDS.first, SESSION_UIDS.lastNamed);
+  const candidates = named.length > 0 ? named : free(SESSION_UIDS.lastNamed + 1, SESSION_UIDS.last);
+  const uid = candidates[randomInt(Math.max(1, candidates.length))];
+  if (uid === undefined) throw new GloveboxError('capacity_exceeded', 'Every user of the range has a sandbox.');
+  return uid;
+}
+
+/** @param key names a sandbox that may have the user */
+export async function isFree(listUsers: ListUsers, uid: number, key?: string): Promise<boolean> {
+  return (await listUsers(uid)).every((other) => other.uid !== uid || other.key === key);
+}
+
+/**
+ * Ends every process of a user in a sandbox; true when none is left. An engine that such a sandbox holds up is
+ * waited for no longer.
+ * @throws GloveboxError `sandbox_lost` or `engine_unavailable`
+ */
+export async function endAll(processes: UserProcesses): Promise<boolean> {
+  const deadline = performance.now() + END_ALL_MS;
+  return (await within(END_ALL_MS, killUntil(deadline, processes))) ?? false;
+}
+
+/**
+ * Kills again if need be: where no further process fits in, the one that is to kill ends without having done so.
+ * Where it is killed, again and again, more time helps nobody.
+ */
+async function killUntil(deadline: number, processes: UserProcesses): Promise<boolean> {
+  let killed = 0;
+  do {
+    const hasSpoken = await processes.kill();
+    killed = hasSpoken ? 0 : killed + 1;
+    if (await isEmpty(processes, hasSpoken ? EMPTY_LOOKS : KILLED_LOOKS)) return true;
+  } while (killed < MOST_KILLED && performance.now() < deadline);
+  return false;
+}
+
+/**
+ * Looks a few times: killed processes take a moment to be gone, many of them a longer one.
+ * Only twice in a row counts, because processes that fork without end can be missed by a single look.
+ */
+async function isEmpty(processes: UserProcesses, looks: number): Promise<boolean> {
+  let emptyLooks = 0;
+  for (let look = 1; look <= looks; look += 1) {
+    emptyLooks = (await processes.any()) ? 0 : emptyLooks + 1;
+    if (emptyLooks === 2) return true;
+    await sleep(EMPTY_LOOK_EVERY_MS);
+  }
+  return false;
+}
