@@ -44,7 +44,7 @@ test('the sandbox after one that was lost does not wait for what held that up', 
   const { archive, sandbox, begun } = openArchive();
   archive.watch(sandbox);
   await vi.advanceTimersByTimeAsync(2500 + HANG_MS);
-  archive.settleLoss(['files']);
+  archive.loseSandbox(['files']);
   archive.watch(sandbox);
   await vi.advanceTimersByTimeAsync(2500);
   expect(begun).toHaveLength(2);
@@ -110,6 +110,6 @@ test('a session is back when its files are, before the program that brought them
       await new Promise((resolve) => signal.addEventListener('abort', resolve));
     },
   };
-  expect(await archive.restore(sandbox as unknown as Sandbox)).toBeUndefined();
+  expect(await archive.fill(sandbox as unknown as Sandbox)).toBeUndefined();
   expect(archive.record).toMatchObject({ at_rest: false });
 });

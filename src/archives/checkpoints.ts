@@ -8,6 +8,7 @@ import type { ArchiveIdentity, ArchiveRecord, ArchiveState } from './record.ts';
 import { BrokenArchive } from './segments.ts';
 import type { ArchiveSettings } from './settings.ts';
 import { ArchiveStore } from './store.ts';
+import { changedBy, mayChange, UnsavedChanges } from './unsaved-changes.ts';
 
 /** Of the time that a checkpoint may take to come: the rest is for making it. */
 const BEGIN_AFTER = 1 / 2;
@@ -49,10 +50,7 @@ export class Checkpoints {
   readonly #session: KeptSession;
   readonly #archives: ArchiveSettings;
   #record: ArchiveRecord | undefined;
-  /** What executions changed, or may have, since the record was begun. */
-  #changed = new Set<Losable>();
-  /** The same of what is being saved now. */
-  #unsaved = new Set<Losable>();
+  readonly #changes = new UnsavedChanges();
   #timer: NodeJS.Timeout | undefined;
   /** When the timer ends, as `performance.now` tells it. */
   #due = 0;
@@ -64,7 +62,7 @@ export class Checkpoints {
     this.#archives = archives;
     this.#record = record;
     // Whatever ran since is not known.
-    if (record && !record.at_rest) this.#changed.add('files');
+    if (record && !record.at_rest) this.#changes.add(['files']);
   }
 
   get record(): ArchiveRecord | undefined {
@@ -74,7 +72,7 @@ export class Checkpoints {
   /** Takes note of an execution that begins, or has ended: a checkpoint of what it changes follows. */
   markChanged(sandbox: Sandbox, request: ExecutionRequest, end?: ExecutionEnd): void {
     if (!mayChange(request)) return;
-    if (end) for (const what of changedBy(request, end)) this.#changed.add(what);
+    if (end) this.#changes.add(changedBy(request, end));
     this.watch(sandbox);
   }
 
@@ -83,24 +81,26 @@ export class Checkpoints {
     this.#schedule(sandbox, BEGIN_AFTER);
   }
 
-  /** What of a sandbox that is gone does not come back, and from when on. The session is at rest from now on. */
-  settleLoss(lost: readonly Losable[]): Pick<SandboxReset, 'lost' | 'restored_from'> {
+  /**
+   * Takes the sandbox for gone: the archive, if there is any, is all there is of the session from now on.
+   * @param lost all that was in the sandbox
+   * @returns what of that does not come back, and the time that files come back from
+   */
+  loseSandbox(lost: readonly Losable[]): Pick<SandboxReset, 'lost' | 'restored_from'> {
     this.#stop();
     this.#notBefore = 0;
     this.#saving?.cancel.abort();
-    const changed = new Set([...this.#changed, ...this.#unsaved]);
-    this.#changed.clear();
-    this.#unsaved.clear();
+    const changed = this.#changes.lose();
     if (!this.#record) return { lost };
     const comesBack = (what: Losable) => (what === 'files' || what === 'packages') && !changed.has(what);
     const gone = lost.filter((what) => !comesBack(what));
-    this.#rest(gone, 'sandbox');
+    this.#setHibernated(gone, 'sandbox');
     return { lost: gone, restored_from: this.#record.saved_at };
   }
 
   /**
    * Archives the whole session, for its sandbox to be removed. Whoever asks looks whether it was used meanwhile, and
-   * calls `rest` if not.
+   * calls `hibernate` if not.
    * @throws GloveboxError when it cannot be archived; then all is as before
    */
   async saveWhole(sandbox: Sandbox): Promise<{ readonly unreadable: number }> {
@@ -110,9 +110,9 @@ export class Checkpoints {
   }
 
   /** From now on, the archive is all there is of the session. */
-  rest(lost: readonly Losable[]): void {
+  hibernate(lost: readonly Losable[]): void {
     this.#stop();
-    this.#rest(lost);
+    this.#setHibernated(lost);
   }
 
   /** Whoever called has heard what was lost of the session until now. */
@@ -125,7 +125,7 @@ export class Checkpoints {
    * Fills a new sandbox with what was kept, if anything was; what is to be told of that.
    * @throws GloveboxError when the sandbox cannot take it; the archive stays
    */
-  async restore(sandbox: Sandbox): Promise<SandboxReset | undefined> {
+  async fill(sandbox: Sandbox): Promise<SandboxReset | undefined> {
     const { store } = this.#archives;
     await this.#saving?.done.catch(() => {});
     const record = this.#record;
@@ -139,7 +139,7 @@ export class Checkpoints {
       await this.discard();
       return { reason: 'archive_broken', lost: ['files', 'packages'] };
     }
-    // After a crash until then it rests again, and nothing of what follows has been answered.
+    // After a crash until then it is hibernated again, and nothing of what follows has been answered.
     store.updateSoon(record.id, { at_rest: false, lost: undefined, lost_with: undefined });
     this.#record = store.get(record.id);
     const lost = inOrder(new Set([...(record.lost ?? []), ...(missing > 0 ? (['files'] as const) : [])]));
@@ -151,7 +151,7 @@ export class Checkpoints {
 
   /**
    * Makes another archive of what the session is now.
-   * @param sandbox none for a session at rest
+   * @param sandbox none for a hibernated session
    */
   async copyTo(identity: ArchiveIdentity, sandbox: Sandbox | undefined, signal: AbortSignal): Promise<CopiedArchive> {
     const { store, limits } = this.#archives;
@@ -184,7 +184,7 @@ export class Checkpoints {
     if (record) await this.#archives.store.remove(record.id);
   }
 
-  #rest(lost: readonly Losable[], lostWith?: ArchiveRecord['lost_with']): void {
+  #setHibernated(lost: readonly Losable[], lostWith?: ArchiveRecord['lost_with']): void {
     this.#update({ at_rest: true, ...(lost.length > 0 ? { lost: [...lost], lost_with: lostWith } : {}) });
   }
 
@@ -232,7 +232,7 @@ export class Checkpoints {
       const { id: session, owner } = this.#session;
       this.#archives.log.warn('a checkpoint could not be made', { session, owner, error });
     }
-    const wanted = this.#timer !== undefined || this.#changed.size > 0;
+    const wanted = this.#timer !== undefined || this.#changes.any;
     this.#stop();
     // The next sandbox does not wait for what held this one up.
     if (sandbox.lost) return;
@@ -261,9 +261,7 @@ export class Checkpoints {
     const { store, limits } = this.#archives;
     const signal = AbortSignal.any([options.signal, AbortSignal.timeout(LIMIT_MS + limits.diskMb * LIMIT_MS_PER_MB)]);
     const identity = this.#identify(new Date());
-    this.#unsaved = this.#changed;
-    this.#changed = new Set();
-    try {
+    return await this.#changes.save(async () => {
       const sent = await sendWorkspace(sandbox, { ...options, signal, maxBytes: limits.diskMb * MIB * 2 });
       try {
         if (sent.count > 0 || this.#record || options.evenIfEmpty)
@@ -274,12 +272,7 @@ export class Checkpoints {
         await sent.close();
       }
       return { unreadable: sent.unreadable() };
-    } catch (error) {
-      for (const what of this.#unsaved) this.#changed.add(what);
-      throw error;
-    } finally {
-      this.#unsaved = new Set();
-    }
+    });
   }
 
   #identify(now: Date): ArchiveIdentity {
@@ -300,17 +293,4 @@ export class Checkpoints {
       throw new GloveboxError('sandbox_lost', 'The archive of this session is broken.', { cause });
     });
   }
-}
-
-function mayChange({ kind, file }: ExecutionRequest): boolean {
-  if (kind === 'files') return ['write', 'delete', 'unpack'].includes(String(file?.['op']));
-  return kind !== 'packages';
-}
-
-/** What an execution says that it changed, or may have changed where it says nothing. */
-export function changedBy(request: ExecutionRequest, { report }: ExecutionEnd): readonly Losable[] {
-  if (!mayChange(request)) return [];
-  if (request.kind === 'install') return ['packages'];
-  const changedNothing = report?.files.length === 0 && !report.tmp_changed;
-  return request.kind === undefined && changedNothing ? [] : ['files'];
 }

@@ -17,7 +17,7 @@ export const recordSchema = z.object({
   saved_at: z.iso.datetime(),
   /** Whether a session consists of nothing else now; else it is the checkpoint of one that has a sandbox. */
   at_rest: z.boolean(),
-  /** What was lost of the session when it was put to rest, for its next result to tell. */
+  /** What was lost of the session when it was hibernated, for its next result to tell. */
   lost: z.array(z.enum(['files', 'contexts', 'packages', 'background'])).optional(),
   /** Why, where its sandbox was lost; else it was lost by hibernating. */
   lost_with: z.literal('sandbox').optional(),

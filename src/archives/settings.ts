@@ -5,7 +5,7 @@ import type { ArchiveRecord } from './record.ts';
 import { ArchiveStore } from './store.ts';
 
 const MIB = 1024 * 1024;
-/** Sessions that are put to rest at once, and those that may wait: the next look finds the others. */
+/** Sessions that hibernate at once, and those that may wait for it: the next look finds the others. */
 const AT_ONCE = 4;
 const WAITING = 1000;
 
@@ -27,8 +27,8 @@ export class ArchiveSettings {
   readonly store: ArchiveStore;
   readonly limits: ArchiveBounds;
   readonly log: Log;
-  /** Places for those that are put to rest. */
-  readonly resting = new Limiter(AT_ONCE, WAITING);
+  /** Places for sessions that hibernate. */
+  readonly hibernating = new Limiter(AT_ONCE, WAITING);
 
   constructor(directory: string, limits: ArchiveBounds, log: Log) {
     this.store = new ArchiveStore(join(directory, 'archives'), limits.archiveMb * MIB);

@@ -76,7 +76,7 @@ async function listResources(sessions: Sessions, connection: Connection, context
 
 /**
  * The session that calls continue in, if the client has said so; else all that the owner has, the latest used first.
- * Those at rest are left out: clients list unasked, and each would take a container again.
+ * Hibernated ones are left out: clients list unasked, and each would take a container again.
  */
 function listedSessions(sessions: Sessions, connection: Connection, { http }: ServerContext): string[] {
   const { owner, binding } = connection;

@@ -30,7 +30,7 @@ export interface CapacityOptions {
 
 /**
  * Keeps sessions and their sandboxes within the caps. Where one is reached, the owner's own idle session that was unused
- * for longest makes room, never another owner's: it is put to rest, or closed where it cannot be.
+ * for longest makes room, never another owner's: it is hibernated, or closed where it cannot be.
  */
 export class SessionCapacity {
   readonly #options: CapacityOptions;
@@ -71,21 +71,21 @@ export class SessionCapacity {
     }
   }
 
-  /** Closes sessions at rest that are more than an owner may have, those unused for longest. */
+  /** Closes hibernated sessions that are more than an owner may have, those unused for longest. */
   trim(): void {
-    const resting = [...this.#options.sessions()].filter((session) => session.atRest);
-    for (const own of Map.groupBy(resting, (session) => session.owner).values()) {
+    const hibernated = [...this.#options.sessions()].filter((session) => session.isHibernated);
+    for (const own of Map.groupBy(hibernated, (session) => session.owner).values()) {
       const excess = own.length - this.#options.limits.maxHibernatedPerOwner;
       if (excess <= 0) continue;
       const unused = own.filter((session) => !session.lifetime.inUse).sort(byLastUse);
-      for (const session of unused.slice(0, excess)) void this.#options.close(session, 'too many sessions at rest');
+      for (const session of unused.slice(0, excess)) void this.#options.close(session, 'too many hibernated sessions');
     }
   }
 
   /** The limit of sessions that are awake, in words, if it is reached. */
   #limitMet(owner: string): string | undefined {
     const { maxSessions, maxSessionsPerOwner } = this.#options.limits;
-    const awake = [...this.#options.sessions()].filter((session) => !session.atRest);
+    const awake = [...this.#options.sessions()].filter((session) => !session.isHibernated);
     const own = awake.filter((session) => session.owner === owner).length;
     if (own >= maxSessionsPerOwner) return `${maxSessionsPerOwner} sessions for one owner`;
     return awake.length >= maxSessions ? `${maxSessions} sessions in all` : undefined;
@@ -93,20 +93,21 @@ export class SessionCapacity {
 
   /** Returns when one session less of the owner's takes room; each who waits sends one, so no more go than must. */
   async #makeRoom(owner: string, refusal: () => GloveboxError): Promise<void> {
-    const { releasing: departures } = this.#options;
-    const oldest = departures.count(owner) < AT_ONCE ? this.#oldestIdle(owner) : undefined;
-    if (oldest) return await departures.add(oldest, this.#putAway(oldest));
-    const next = departures.next(owner);
+    const { releasing } = this.#options;
+    const oldest = releasing.count(owner) < AT_ONCE ? this.#oldestIdle(owner) : undefined;
+    if (oldest) return await releasing.add(oldest, this.#putAway(oldest));
+    const next = releasing.next(owner);
     if (!next) throw refusal();
     await next;
   }
 
   /** One without live contexts if there is any: it loses nothing. */
   #oldestIdle(owner: string): Session | undefined {
-    const { sessions, releasing: departures } = this.#options;
+    const { sessions, releasing } = this.#options;
     const idle = [...sessions()]
       .filter(
-        (session) => session.owner === owner && !session.lifetime.inUse && !session.atRest && !departures.has(session),
+        (session) =>
+          session.owner === owner && !session.lifetime.inUse && !session.isHibernated && !releasing.has(session),
       )
       .sort(byLastUse);
     return idle.find(({ contexts }) => contexts.names.length === 0) ?? idle[0];
@@ -116,7 +117,7 @@ export class SessionCapacity {
   async #putAway(session: Session): Promise<void> {
     const { hibernation, close } = this.#options;
     try {
-      const outcome = hibernation.enabled ? await hibernation.rest(session, { force: true }) : 'nothing';
+      const outcome = hibernation.enabled ? await hibernation.hibernate(session, { force: true }) : 'nothing';
       if (outcome !== 'nothing') return;
     } catch (error) {
       if (error instanceof GloveboxError && error.code === 'engine_unavailable') throw error;

@@ -103,7 +103,7 @@ describe('the contexts of a session', () => {
 
   it('are called "this session" by a refusal if an earlier control plane began them', async () => {
     const contexts = new Contexts();
-    contexts.restore(['old'], ['old']);
+    contexts.recover(['old'], ['old']);
     for (const name of ['old', 'new']) {
       using _turn = await contexts.enter(name);
       const late = contexts.enter(name, { patienceMs: 0 });

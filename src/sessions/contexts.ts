@@ -72,7 +72,7 @@ export class Contexts {
   }
 
   /** Takes over those of an earlier control plane: who was there, and who of them lives. True if any was lost. */
-  restore(names: readonly string[], alive: readonly string[]): boolean {
+  recover(names: readonly string[], alive: readonly string[]): boolean {
     for (const name of new Set([...alive, ...names])) {
       const isAlive = alive.includes(name);
       this.#contexts.set(name, newContext(name, { alive: isAlive, lost: !isAlive }));

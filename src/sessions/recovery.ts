@@ -64,7 +64,7 @@ async function recoverOwn(sandboxes: SandboxInfo[], options: RecoveryOptions): P
   const all = manifests.readAll();
   const rests = ({ owner, session_id: id }: Manifest) =>
     archived.some((record) => record.at_rest && record.owner === owner && record.session_id === id);
-  // The sandbox of a session at rest was not filled to the end, or was about to be removed.
+  // The sandbox of a hibernated session was not filled to the end, or was about to be removed.
   const live = all.filter((manifest) => !rests(manifest) && !isExpired(manifest, options.idleTtlS));
   for (const { key } of all.filter((manifest) => !live.includes(manifest))) manifests.remove(key);
   BackgroundRecords.sweep(instance.directory, [...live, ...archived]);

@@ -119,10 +119,10 @@ test('a session that a stopping server lets go of is closed because its archive 
     recordsOf: () => ({}),
   } as unknown as SessionHost;
   const session = new Session({ id: 'one', owner: 'alice', createdAt: new Date() }, host, { sandbox });
-  const rested = session.hibernate({ force: true });
+  const hibernated = session.hibernate({ force: true });
   await begun.promise;
   await session.abandon();
-  expect(await rested).toBe('used');
+  expect(await hibernated).toBe('used');
 });
 
 test.each<[string, ExecutionRequest, ExecutionEnd]>([

@@ -81,7 +81,7 @@ async function openUnused(name: string) {
 
 async function openHibernated(name: string) {
   const session = await openUnused(name);
-  expect(await hibernation.rest(session, { force: false })).toBe('rests');
+  expect(await hibernation.hibernate(session, { force: false })).toBe('hibernated');
   return session;
 }
 
@@ -92,11 +92,11 @@ describe('a call for a session that is being hibernated', () => {
   test('keeps it awake while its files are being saved', async () => {
     const { sandbox, moving } = prepare(1);
     const session = await openUnused('one');
-    const rested = hibernation.rest(session, { force: true });
+    const hibernated = hibernation.hibernate(session, { force: true });
     await sandbox.moves;
     (await sessions.lease(CALLER, 'one'))[Symbol.dispose]();
     moving.resolve();
-    expect(await rested).toBe('used');
+    expect(await hibernated).toBe('used');
     expect(stateOf('one')).toBe('active');
     expect(taken).toEqual([sandbox]);
   });
@@ -105,11 +105,11 @@ describe('a call for a session that is being hibernated', () => {
     const { sandbox, moving, removal } = prepare(1);
     moving.resolve();
     const session = await openUnused('one');
-    const rested = hibernation.rest(session, { force: true });
+    const hibernated = hibernation.hibernate(session, { force: true });
     await sandbox.removed;
     using lease = await sessions.lease(CALLER, 'one');
     removal.resolve();
-    await rested;
+    await hibernated;
     expect(lease.session).toBe(session);
     expect(stateOf('one')).toBe('active');
     expect(keys()).toEqual([taken[1]?.key]);
@@ -121,11 +121,11 @@ test('a session is closed, with all its files, because its sandbox takes long to
   moving.resolve();
   const session = await openUnused('one');
   session.lifetime.cutTo(new Date(0));
-  const rested = hibernation.rest(session, { force: true });
+  const hibernated = hibernation.hibernate(session, { force: true });
   await sandbox.removed;
-  expect(hibernation.look(session, false)).toBe('goes on');
+  expect(hibernation.look(session)).toBe('goes on');
   removal.resolve();
-  expect(await rested).toBe('rests');
+  expect(await hibernated).toBe('hibernated');
   expect(session.lifetime.expiresAt.getTime()).toBeGreaterThan(Date.now());
 });
 

@@ -260,7 +260,7 @@ print(sorted(name for name in os.listdir("/tmp") if not name.startswith("executi
     await run(server, 'large', 'import os; open("a", "wb").write(os.urandom(6 << 20))');
     await run(server, 'small', 'open("a", "w").write("a")');
     await untilAsleep(server, 'small');
-    await expect.poll(() => server.stderr(), { timeout: 10_000 }).toMatch(/could not be put to rest.*session=large/);
+    await expect.poll(() => server.stderr(), { timeout: 10_000 }).toMatch(/could not be hibernated.*session=large/);
     expect(await summaryOf(server, 'large')).toMatchObject({ state: 'active' });
     expect(archivesOf(server)).toHaveLength(1);
     expect(await refusal(post(server, '/sessions/large/snapshots', ''))).toMatchObject({

@@ -1,0 +1,139 @@
+import { serverStopping } from '../errors.ts';
+import type { Waiting } from '../lib/single-flight.ts';
+import type { BackgroundExecution } from './background-execution.ts';
+import type { Caller } from './caller.ts';
+import type { SessionCapacity } from './capacity.ts';
+import type { SessionIdentity } from './identity.ts';
+import { checkNewId, DEFAULT_NAME, mintHandle } from './names.ts';
+import type { SessionRegistry } from './registry.ts';
+import type { Session } from './session.ts';
+
+/** A session held open for one call; it does not expire before the lease is disposed of. */
+export interface Lease extends Disposable {
+  readonly session: Session;
+  readonly created: boolean;
+}
+
+export interface SessionLeasesOptions {
+  readonly registry: SessionRegistry;
+  readonly capacity: SessionCapacity;
+  /** Gets the engine ready, once. */
+  readonly prepare: (waiting: Waiting) => Promise<unknown>;
+  /** Makes a session that there is nothing of yet. */
+  readonly make: (identity: SessionIdentity) => Session;
+}
+
+/** A session that a call holds, before it is known to have a sandbox. */
+interface HeldSession {
+  readonly held: Disposable;
+  readonly session: Session;
+  readonly created: boolean;
+}
+
+/** Finds or makes the sessions that calls mean, and holds them open and awake for these. */
+export class SessionLeases {
+  readonly #options: SessionLeasesOptions;
+  #ended = false;
+
+  constructor(options: SessionLeasesOptions) {
+    this.#options = options;
+  }
+
+  /** Lets no call wait any longer for a session, since the server ends. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  /** @throws GloveboxError `engine_unavailable` when the server ends */
+  checkRunning(): void {
+    if (this.#ended) throw serverStopping();
+  }
+
+  /** The session that a call means, as `Sessions.lease` has it. */
+  async leaseFor(caller: Caller, argument: string | undefined, waiting: Waiting): Promise<Lease> {
+    const { owner, binding } = caller;
+    const named = argument ?? caller.sessionHeader;
+    const bound = binding?.sessionId;
+    const isBound = bound !== undefined && this.#options.registry.find(owner, bound) !== undefined;
+    const known = named ?? (isBound ? bound : caller.fallback === 'owner' ? DEFAULT_NAME : undefined);
+    const lease =
+      known === undefined
+        ? await this.lease(owner, mintHandle(), { ...waiting, mint: true })
+        : await this.lease(owner, known, waiting);
+    if (binding && (bound === undefined || named === undefined)) binding.sessionId = lease.session.id;
+    return lease;
+  }
+
+  /**
+   * The owner's session of that id, awake; a new one if there is none.
+   * @param options `mint`: whether the id is a handle that was made for this
+   * @throws GloveboxError `session_not_found`, `invalid_input`, `capacity_exceeded`, or what the engine says
+   */
+  async lease(owner: string, id: string, options: Waiting & { readonly mint?: boolean }): Promise<Lease> {
+    const { registry, capacity } = this.#options;
+    const found = registry.find(owner, id);
+    if (!found && !options.mint) checkNewId(id);
+    const { held, session, created } = found
+      ? { held: found.lifetime.hold(), session: found, created: false }
+      : await this.#open(owner, id, options);
+    using _held = held;
+    try {
+      while (session.isHibernated) {
+        const released = capacity.forSession(owner);
+        if (!released) break;
+        await this.#waitFor(released, options);
+      }
+      await session.open();
+    } catch (error) {
+      if (created) registry.remove(session);
+      throw error;
+    }
+    session.lifetime.touch();
+    return { session, created, ...session.use() };
+  }
+
+  /** A session that is held open as it is. @throws GloveboxError `session_not_found` */
+  hold(owner: string, id: string): Lease {
+    const session = this.#options.registry.get(owner, id);
+    return { session, created: false, ...session.use() };
+  }
+
+  /** A background execution, whose session is held open and awake. @throws GloveboxError `execution_not_found` */
+  async leaseBackground(
+    owner: string,
+    id: string,
+    waiting: Waiting,
+  ): Promise<Disposable & { readonly execution: BackgroundExecution }> {
+    const { session, execution } = this.#options.registry.findBackground(owner, id);
+    const lease = session.isHibernated ? await this.lease(owner, session.id, waiting) : this.hold(owner, session.id);
+    return { ...lease, execution };
+  }
+
+  /**
+   * Enters a new session in the registry before it has a sandbox, so that a second call of that name finds it.
+   * The session is in use from then on.
+   */
+  async #open(owner: string, id: string, waiting: Waiting): Promise<HeldSession> {
+    const { registry, capacity, prepare, make } = this.#options;
+    await this.#waitFor(prepare(waiting), waiting);
+    for (;;) {
+      const existing = registry.find(owner, id);
+      if (existing) return { held: existing.lifetime.hold(), session: existing, created: false };
+      const released = capacity.forSession(owner);
+      if (!released) break;
+      await this.#waitFor(released, waiting);
+    }
+    const session = make({ id, owner, createdAt: new Date() });
+    const held = session.lifetime.hold();
+    session.lifetime.touch();
+    registry.enter(session);
+    return { held, session, created: true };
+  }
+
+  /** @throws the signal's reason, or GloveboxError `engine_unavailable` when the server ends meanwhile */
+  async #waitFor(work: Promise<unknown>, { signal }: Waiting): Promise<void> {
+    await work;
+    signal?.throwIfAborted();
+    this.checkRunning();
+  }
+}
