@@ -5,7 +5,7 @@ import type { BackgroundExecutions } from './background-executions.ts';
 import type { Contexts } from './contexts.ts';
 import type { SessionIdentity } from './identity.ts';
 import type { Downloads } from './installation.ts';
-import type { Lifetime } from './lifetime.ts';
+import type { Lifetime } from './lifecycle/lifetime.ts';
 import type { Manifests } from './manifests.ts';
 
 /** Milliseconds that a manifest's time of last use may be behind. */

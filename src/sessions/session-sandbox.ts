@@ -7,7 +7,7 @@ import { isHeard, LossLedger, ownLoss } from '../execution/losses.ts';
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from '../execution/request.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { Contexts } from './contexts.ts';
-import type { Lifetime } from './lifetime.ts';
+import type { Lifetime } from './lifecycle/lifetime.ts';
 import type { OwningSession, SandboxOwners } from './sandbox-owners.ts';
 
 /** An empty sandbox. Until this is disposed of, no other is started for the pool. */

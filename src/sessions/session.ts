@@ -31,7 +31,7 @@ import {
   type ParseRequirement,
 } from './install.ts';
 import { Downloads } from './installation.ts';
-import { Lifetime, type LifetimeLimits } from './lifetime.ts';
+import { Lifetime, type LifetimeLimits } from './lifecycle/lifetime.ts';
 import type { Remains } from './recovery.ts';
 import { prepareExecution, type RunLimits, type RunOptions, runCode, type StartOptions } from './run-code.ts';
 import type { SandboxOwners } from './sandbox-owners.ts';

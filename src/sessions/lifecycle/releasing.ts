@@ -1,4 +1,4 @@
-import type { Session } from './session.ts';
+import type { Session } from '../session.ts';
 
 /** Sessions that are giving up their sandboxes, whatever for: those who need room wait for them first. */
 export class ReleasingSessions {

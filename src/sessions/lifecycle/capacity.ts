@@ -1,9 +1,9 @@
-import { capacityExceeded, GloveboxError } from '../errors.ts';
-import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
-import type { MemoryQuota } from '../scheduling/memory-quota.ts';
+import { capacityExceeded, GloveboxError } from '../../errors.ts';
+import type { ExecutionScheduler } from '../../scheduling/execution-scheduler.ts';
+import type { MemoryQuota } from '../../scheduling/memory-quota.ts';
+import type { Session } from '../session.ts';
 import type { Hibernation } from './hibernation.ts';
 import type { ReleasingSessions } from './releasing.ts';
-import type { Session } from './session.ts';
 
 /** Sessions of one owner that make room at once: each is a good part of a processor. */
 const AT_ONCE = 4;

@@ -1,12 +1,12 @@
-import { serverStopping } from '../errors.ts';
-import type { Waiting } from '../lib/single-flight.ts';
-import type { BackgroundExecution } from './background-execution.ts';
-import type { Caller } from './caller.ts';
+import { serverStopping } from '../../errors.ts';
+import type { Waiting } from '../../lib/single-flight.ts';
+import type { BackgroundExecution } from '../background-execution.ts';
+import type { Caller } from '../caller.ts';
+import type { SessionIdentity } from '../identity.ts';
+import { checkNewId, DEFAULT_NAME, mintHandle } from '../names.ts';
+import type { SessionRegistry } from '../registry.ts';
+import type { Session } from '../session.ts';
 import type { SessionCapacity } from './capacity.ts';
-import type { SessionIdentity } from './identity.ts';
-import { checkNewId, DEFAULT_NAME, mintHandle } from './names.ts';
-import type { SessionRegistry } from './registry.ts';
-import type { Session } from './session.ts';
 
 /** A session held open for one call; it does not expire before the lease is disposed of. */
 export interface Lease extends Disposable {

@@ -1,12 +1,12 @@
-import type { ArchiveRecord } from '../archives/record.ts';
-import type { Log } from '../log.ts';
-import type { Sandbox } from '../sandbox/sandbox.ts';
-import type { SessionSummary } from './identity.ts';
-import type { Manifest } from './manifests.ts';
-import type { Remains } from './recovery.ts';
-import type { SessionRegistry } from './registry.ts';
-import type { SandboxOwners } from './sandbox-owners.ts';
-import { Session, type SessionHost } from './session.ts';
+import type { ArchiveRecord } from '../../archives/record.ts';
+import type { Log } from '../../log.ts';
+import type { Sandbox } from '../../sandbox/sandbox.ts';
+import type { SessionSummary } from '../identity.ts';
+import type { Manifest } from '../manifests.ts';
+import type { Remains } from '../recovery.ts';
+import type { SessionRegistry } from '../registry.ts';
+import type { SandboxOwners } from '../sandbox-owners.ts';
+import { Session, type SessionHost } from '../session.ts';
 
 export interface SessionAdoptionOptions {
   readonly host: SessionHost;

@@ -1,8 +1,8 @@
-import type { ArchiveSettings } from '../archives/settings.ts';
-import type { Log } from '../log.ts';
+import type { ArchiveSettings } from '../../archives/settings.ts';
+import type { Log } from '../../log.ts';
+import type { Session } from '../session.ts';
+import type { HibernationOutcome } from '../session-sandbox.ts';
 import type { ReleasingSessions } from './releasing.ts';
-import type { Session } from './session.ts';
-import type { HibernationOutcome } from './session-sandbox.ts';
 
 /** Milliseconds until another attempt, after one that failed. */
 const RETRY_MS = 5 * 60_000;
