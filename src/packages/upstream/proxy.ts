@@ -3,7 +3,6 @@ import type { SecureContext } from 'node:tls';
 import ipaddr from 'ipaddr.js';
 import { type Agent, Pool, ProxyAgent } from 'undici';
 import { GloveboxError } from '../../errors.ts';
-import { bareAddress } from './web-address.ts';
 
 /**
  * The proxy that the host's `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` name for a URL, if any.
@@ -50,24 +49,28 @@ function isInNetwork(address: string, network: string): boolean {
   return host.kind() === base.kind() && host.match(base, bits);
 }
 
+export function proxyAuthorization(proxy: URL): Record<string, string> {
+  return proxy.username ? { 'proxy-authorization': basicAuthorization(proxy) } : {};
+}
+
 /** The user information of a URL as a Basic credential (RFC 7617). */
 export function basicAuthorization({ username, password }: URL): string {
   const text = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
   return `Basic ${Buffer.from(text).toString('base64')}`;
 }
 
-/** Reaches https hosts through a proxy's CONNECT, and http hosts by asking it for their whole address. */
-export function openProxyAgent(
+/** Reaches https hosts through a proxy's CONNECT. */
+export function openTunnels(
   proxy: URL,
   { secureContext, pool, timeoutMs }: { secureContext: SecureContext; pool: Agent.Options; timeoutMs: number },
 ): ProxyAgent {
   const tls = { secureContext, timeout: timeoutMs };
+  const { 'proxy-authorization': token } = proxyAuthorization(proxy);
   return new ProxyAgent({
     ...pool,
-    uri: bareAddress(proxy).href,
+    uri: proxy.origin,
     // By itself it sends no name without a password.
-    ...(proxy.username ? { token: basicAuthorization(proxy) } : {}),
-    proxyTunnel: false,
+    ...(token === undefined ? {} : { token }),
     proxyTls: tls,
     requestTls: tls,
     // A proxy that does not answer CONNECT would be waited for by its own default, five minutes.

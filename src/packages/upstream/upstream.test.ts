@@ -184,6 +184,9 @@ test.skipIf(!hasOpenssl)('a proxy may be reached over TLS, and its credentials g
   expect((await get('https://files.example/x')).body).toBe('there');
   expect(proxy.seen).toEqual([`CONNECT files.example:443 Basic ${btoa('only-a-name:')}`]);
   expect(seen).toEqual([undefined]);
+  const plain = openUpstream([], { caFile, proxy: { http_proxy: `https://u:p@localhost:${proxy.port}` } });
+  expect((await plain.get('http://files.example/x?y')).body).toBe('through the proxy');
+  expect(proxy.seen[1]).toBe(`GET http://files.example/x?y Basic ${btoa('u:p')}`);
   const stranger = openUpstream(['https://files.example/'], { proxy: proxies });
   await expect(stranger.get('https://files.example/x')).rejects.toMatchObject({ status: 502 });
 });

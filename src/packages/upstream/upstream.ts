@@ -3,13 +3,13 @@ import type { LookupFunction } from 'node:net';
 import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import type { SecureContext } from 'node:tls';
-import { Agent, type Dispatcher, request as send } from 'undici';
+import { Agent, type Dispatcher, type ProxyAgent } from 'undici';
 import { unlessAborted } from '../../lib/unless-aborted.ts';
 import { guardLookup, InternalAddressError, isInternalHost } from './addresses.ts';
 import { loadAuthorities } from './authorities.ts';
 import type { GatewayLimits } from './limits.ts';
 import { Problem } from './problem.ts';
-import { basicAuthorization, openProxyAgent, proxyFor } from './proxy.ts';
+import { basicAuthorization, openTunnels, proxyAuthorization, proxyFor } from './proxy.ts';
 import { bareAddress, sameHost } from './web-address.ts';
 
 export interface UpstreamOptions {
@@ -41,6 +41,14 @@ export interface UpstreamResponse {
 
 type Answer = Omit<UpstreamResponse, 'url'>;
 
+/** Whom to ask for a URL, and what for. */
+interface Route {
+  readonly dispatcher: Dispatcher;
+  readonly origin: string;
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 const MOST_REDIRECTS = 5;
 /** Bounds what one slow host may occupy. Times are those of {@link Upstream} and of who reads the body. */
 const POOL = { connections: 100, headersTimeout: 0, bodyTimeout: 0 };
@@ -58,7 +66,7 @@ export class Upstream {
   readonly #secureContext: SecureContext;
   readonly #free: Agent;
   readonly #guarded: Agent;
-  readonly #proxies = new Map<string, Dispatcher>();
+  readonly #tunnels = new Map<string, ProxyAgent>();
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
@@ -71,7 +79,7 @@ export class Upstream {
   }
 
   close(): void {
-    for (const agent of [this.#free, this.#guarded, ...this.#proxies.values()]) void agent.destroy();
+    for (const agent of [this.#free, this.#guarded, ...this.#tunnels.values()]) void agent.destroy();
   }
 
   /** Whether credentials and private addresses are in order there. */
@@ -113,12 +121,12 @@ export class Upstream {
     const timer = setTimeout(() => late.abort(new TimeoutError('no answer in time')), this.#options.limits.responseMs);
     const signal = AbortSignal.any([asked.signal, late.signal]);
     try {
-      const dispatcher = this.#dispatcherFor(url);
-      const options = { method, headers: { ...headers, ...this.#headersFor(url) }, dispatcher, signal };
+      const { dispatcher, ...route } = this.#route(url);
+      const options = { ...route, method, headers: { ...headers, ...this.#headersFor(url), ...route.headers }, signal };
       // undici takes a connection for free only a turn after its last body has ended, and would open another.
       await setImmediate();
       // It hears of the signal only once it is connected.
-      return toAnswer(await unlessAborted(send(bareAddress(url), options), signal));
+      return toAnswer(await unlessAborted(dispatcher.request(options), signal));
     } catch (cause) {
       // The server may have closed a kept connection just as it was used again.
       if (!isRetry && BROKEN_OFF.includes((cause as NodeJS.ErrnoException).code ?? '')) {
@@ -130,15 +138,25 @@ export class Upstream {
     }
   }
 
-  #dispatcherFor(url: URL): Dispatcher {
+  #route(url: URL): Route {
     const isFree = this.isConfigured(url);
     const proxy = proxyFor(url, this.#options.proxy);
     // A proxy resolves names itself: then only what the URL says can be checked.
     if (!isFree && isInternalHost(url.hostname)) throw refused(url);
-    if (!proxy) return isFree ? this.#free : this.#guarded;
+    if (proxy && url.protocol === 'http:') {
+      const headers = { host: url.host, ...proxyAuthorization(proxy) };
+      return { dispatcher: this.#free, origin: proxy.origin, path: bareAddress(url).href, headers };
+    }
+    const dispatcher = proxy ? this.#tunnel(proxy) : isFree ? this.#free : this.#guarded;
+    return { dispatcher, origin: url.origin, path: `${url.pathname}${url.search}` };
+  }
+
+  #tunnel(proxy: URL): ProxyAgent {
+    const known = this.#tunnels.get(proxy.href);
+    if (known) return known;
     const options = { secureContext: this.#secureContext, pool: POOL, timeoutMs: this.#options.limits.responseMs };
-    const agent = this.#proxies.get(proxy.href) ?? openProxyAgent(proxy, options);
-    this.#proxies.set(proxy.href, agent);
+    const agent = openTunnels(proxy, options);
+    this.#tunnels.set(proxy.href, agent);
     return agent;
   }
 
