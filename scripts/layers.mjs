@@ -36,8 +36,10 @@ export const LAYERS = {
   index: ['glovebox', 'sessions', 'files', 'execution'],
   http: ['tools', 'sessions', 'files', 'execution', 'type:glovebox', 'lib'],
   mcp: ['tools', 'sessions', 'files', 'execution', 'type:glovebox', 'lib'],
-  server: ['glovebox', 'http', 'mcp', 'tools', 'type:config', 'lib', 'version'],
-  commands: ['server', 'glovebox', 'config', 'engines', 'packages', 'http/auth', 'lib', 'version'],
+  'mcp-tools': ['glovebox', 'mcp', 'tools', 'type:config', 'version'],
+  server: ['glovebox', 'http', 'mcp', 'mcp-tools', 'tools', 'type:config', 'lib', 'version'],
+  'stdio-server': ['glovebox', 'mcp', 'mcp-tools', 'sessions', 'type:config'],
+  commands: ['server', 'stdio-server', 'glovebox', 'config', 'engines', 'packages', 'http/auth', 'lib', 'version'],
   cli: ['commands'],
 };
 

@@ -1,9 +1,9 @@
 import type { Config } from './config/load.ts';
 import { serverStopping, toGloveboxError } from './errors.ts';
-import { type Glovebox, limitsOf, parseRequirement } from './glovebox.ts';
+import type { Glovebox } from './glovebox.ts';
 import { ServerMetrics } from './http/api/metrics.ts';
 import { createApp } from './http/app.ts';
-import { createAuthenticator, LOCAL_OWNER } from './http/auth/auth.ts';
+import { createAuthenticator } from './http/auth/auth.ts';
 import { addFirstKey } from './http/auth/key-file.ts';
 import type { KeyRing } from './http/auth/key-ring.ts';
 import { watchEventLoop } from './http/event-loop.ts';
@@ -12,28 +12,18 @@ import { RequestRate } from './http/request-rate.ts';
 import { aborted } from './lib/deadline.ts';
 import type { Log } from './log.ts';
 import { createHttpSse } from './mcp/http-sse.ts';
-import { writeInstructions } from './mcp/instructions.ts';
-import { createMcpServers, type McpOptions, type McpServers } from './mcp/server.ts';
-import { runStdio } from './mcp/stdio.ts';
+import type { McpOptions } from './mcp/server.ts';
 import { createStreamableHttp } from './mcp/streamable-http.ts';
-import type { Fallback } from './mcp/tool.ts';
-import type { AnyTool } from './tools/description.ts';
-import { createTools } from './tools/index.ts';
+import { createMcp, createToolsFor, maxRequestBytes } from './mcp-tools.ts';
 import { version } from './version.ts';
 
 /** Open MCP sessions of the older protocol versions, which clients tend to leave behind. */
 const CONNECTIONS = { maxSessionsPerOwner: 1000, maxSessions: 2000 };
-/**
- * What one byte of text takes in JSON at most, as those of `é` do in `\\u00e9`; control characters, of which no text is made,
- * take more. Code and stdin may both be at their limit.
- */
-const ESCAPED_BYTES = 3;
-/** For the rest of a request. */
-const OTHER_BYTES = 1024 * 1024;
 /** For requests under way to end by themselves when the server stops; then they are cancelled. */
 const SHUTDOWN_GRACE_MS = 2000;
 /** For those to be answered. */
 const CANCEL_GRACE_MS = 3000;
+
 export interface ServeOptions {
   readonly log: Log;
   /** The keys that callers are asked for; whoever calls is the one owner if left out. */
@@ -52,7 +42,7 @@ export async function serve(
   config: Config,
   { log, keys, onListening, signal, extendMcp }: ServeOptions,
 ): Promise<void> {
-  const tools = createTools(limitsOf(config), parseRequirement);
+  const tools = createToolsFor(config);
   const mcp = createMcp(glovebox, config, log, tools, extendMcp);
   const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, ...CONNECTIONS });
   const sse = createHttpSse(mcp, { ...CONNECTIONS, messagesPath: '/messages' });
@@ -74,7 +64,7 @@ export async function serve(
     ...(config.requestsPerMinute > 0 ? { requestRate: new RequestRate(config.requestsPerMinute) } : {}),
     allowedHosts: config.allowedHosts,
     allowedOrigins: config.allowedOrigins,
-    maxBodyBytes: config.codeLimit * ESCAPED_BYTES * 2 + OTHER_BYTES,
+    maxBodyBytes: maxRequestBytes(config),
     mcp: { streamable: streamable.handle, sse: sse.open, messages: sse.post },
   });
   const listening = await listen(app, config);
@@ -86,44 +76,6 @@ export async function serve(
   setTimeout(() => stopping.abort(serverStopping()), SHUTDOWN_GRACE_MS).unref();
   const ended = listening.close(SHUTDOWN_GRACE_MS + CANCEL_GRACE_MS);
   await Promise.all([glovebox.decideShutdown(), streamable.close(), sse.close(), ended]);
-}
-
-/**
- * Serves MCP on stdin and stdout until the client hangs up.
- * No key is asked for: whoever starts the process is who calls.
- */
-export async function serveStdio(glovebox: Glovebox, config: Config, log: Log, signal: AbortSignal): Promise<void> {
-  const mcp = createMcp(glovebox, config, log, createTools(limitsOf(config), parseRequirement));
-  const maxMessageBytes = config.codeLimit * ESCAPED_BYTES * 2 + OTHER_BYTES;
-  await runStdio(mcp, { owner: LOCAL_OWNER, maxMessageBytes, signal });
-}
-
-function createMcp(
-  { sessions, snapshots }: Glovebox,
-  config: Config,
-  log: Log,
-  tools: readonly AnyTool[],
-  extend?: McpOptions['extend'],
-): McpServers {
-  return createMcpServers({
-    tools,
-    sessions,
-    snapshots,
-    version,
-    log,
-    instructions: writeInstructions(config),
-    fallback: fallbackOf(config),
-    ...(extend ? { extend } : {}),
-  });
-}
-
-/**
- * A client of the newest protocol has no connection that a session could belong to: where nobody is asked for a key,
- * there is one user, whose calls go on in one session as they do over REST.
- */
-function fallbackOf({ defaultSession, auth }: Config): Fallback {
-  const request = defaultSession ?? (auth === 'keys' ? 'new' : 'owner');
-  return { connection: defaultSession ?? 'new', request };
 }
 
 async function checkHealth(glovebox: Glovebox, deep: boolean): Promise<{ ok: boolean; body: object }> {

@@ -1,7 +1,7 @@
 import type { Config } from '../config/load.ts';
 import { ephemeralName, Glovebox } from '../glovebox.ts';
 import { createLog } from '../log.ts';
-import { serveStdio } from '../server.ts';
+import { serveStdio } from '../stdio-server.ts';
 import type { CommandContext } from './context.ts';
 
 /** A model's client gives up after a minute or so: better an answer that says what is going on. */

@@ -1,3 +1,6 @@
+/** The owner of all sessions where nobody is asked for a key. */
+export const LOCAL_OWNER = 'local';
+
 /** Who calls, and what is known of the session that they mean; made by the protocol layers. */
 export interface Caller {
   /** The authenticated principal; `local` when authentication is off. */

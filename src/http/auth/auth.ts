@@ -1,4 +1,5 @@
 import { GloveboxError } from '../../errors.ts';
+import { LOCAL_OWNER } from '../../sessions/caller.ts';
 
 /** An answer under way, which can be cut off. */
 export interface Answer {
@@ -17,9 +18,6 @@ export type Authenticate = (request: Request, answer?: Answer) => Promise<string
 interface Keys {
   ownerOf(key: string, answer?: Answer): string | undefined;
 }
-
-/** The owner of everything where authentication is off. */
-export const LOCAL_OWNER = 'local';
 
 /** Asks callers for a key, as `Authorization: Bearer` or as `X-API-Key`; without keys everybody is the same owner. */
 export function createAuthenticator(keys?: Keys): Authenticate {

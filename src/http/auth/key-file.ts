@@ -7,7 +7,7 @@ import { GloveboxError } from '../../errors.ts';
 import { makeDirectory } from '../../lib/make-directory.ts';
 import { nearest } from '../../lib/nearest.ts';
 import { replaceFile } from '../../lib/replace-file.ts';
-import { LOCAL_OWNER } from './auth.ts';
+import { LOCAL_OWNER } from '../../sessions/caller.ts';
 
 /** Whose a key is. No dot is in it, so a key's id is never mistaken for a name. */
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;

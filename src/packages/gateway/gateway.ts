@@ -4,28 +4,17 @@ import type { Log } from '../../log.ts';
 import { DiskCache } from '../cache/disk-cache.ts';
 import { FileStore } from '../files/file-store.ts';
 import { MetadataStore } from '../files/metadata-store.ts';
-import { Indexes, parseIndexLocation } from '../index/indexes.ts';
+import { Indexes } from '../index/indexes.ts';
 import { type GatewayTraffic, noTraffic } from '../upstream/gateway-stats.ts';
 import { DEFAULT_LIMITS, type GatewayLimits } from '../upstream/limits.ts';
 import { Upstream } from '../upstream/upstream.ts';
+import { checkSources, type Sources } from './check-sources.ts';
 import { ClientLimits } from './client-limits.ts';
 import { type GatewayClient, type GatewayParts, handleRequest } from './handler.ts';
-import { Policy, type PolicyOptions } from './policy.ts';
 
-export interface GatewayOptions {
-  /** In order: of the indexes that have a project, the first is the one used for it. Web addresses or directories. */
-  readonly indexUrls: readonly string[];
-  /** PEP 508 names with specifiers; empty allows everything. */
-  readonly allow: readonly string[];
-  readonly deny: readonly string[];
-  /** Building a source archive runs its code, in the sandbox. */
-  readonly sdists: 'allow' | 'deny';
+export interface GatewayOptions extends Sources {
   readonly cacheDir: string;
   readonly cacheLimitBytes: number;
-  /** Certificate authorities to trust besides the usual ones: a PEM file. */
-  readonly caFile?: string | undefined;
-  /** `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` in either case. */
-  readonly proxy: Readonly<Record<string, string>>;
   readonly limits?: Partial<GatewayLimits>;
   readonly log: Log;
 }
@@ -49,26 +38,12 @@ const LARGEST_HEAD = 8192;
 /** For the last answer of a connection to arrive. */
 const LINGER_MS = 2000;
 
-type Sources = Pick<GatewayOptions, 'indexUrls' | 'caFile' | 'proxy' | 'limits'> & PolicyOptions;
-
-/** Opens nothing. @throws GloveboxError `invalid_input`, as {@link createGateway} does. */
-export function checkGateway(sources: Sources): void {
-  readSources(sources).upstream.close();
-}
-
-function readSources(sources: Sources) {
-  const { proxy, caFile } = sources;
-  const limits = { ...DEFAULT_LIMITS, ...sources.limits };
-  const locations = sources.indexUrls.map(parseIndexLocation);
-  const configured = locations.filter((location) => location instanceof URL);
-  const policy = new Policy(sources);
-  return { limits, locations, policy, upstream: new Upstream({ configured, caFile, proxy, limits }) };
-}
-
 /** @throws GloveboxError `invalid_input` for an index, policy entry, CA file or proxy that cannot be used. */
 export function createGateway(options: GatewayOptions): Gateway {
   const { log } = options;
-  const { limits, locations, policy, upstream } = readSources(options);
+  const { locations, configured, policy } = checkSources(options);
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const upstream = new Upstream({ configured, caFile: options.caFile, proxy: options.proxy, limits });
   const traffic = noTraffic();
   const cache = new DiskCache({ dir: options.cacheDir, limitBytes: options.cacheLimitBytes, log });
   const shared = { upstream, cache, limits, traffic, log };

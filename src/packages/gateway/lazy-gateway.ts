@@ -2,7 +2,8 @@ import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../../errors.ts';
 import { singleFlight } from '../../lib/single-flight.ts';
 import { findAuthorities, PIP_DEFAULT_INDEX, readHostIndexes } from '../index/host-indexes.ts';
-import { checkGateway, createGateway, type Gateway, type GatewayOptions } from './gateway.ts';
+import { checkSources } from './check-sources.ts';
+import type { Gateway, GatewayOptions } from './gateway.ts';
 import type { GatewayClient } from './handler.ts';
 
 export interface LazyGatewayOptions extends Omit<GatewayOptions, 'indexUrls' | 'limits'> {
@@ -22,9 +23,11 @@ export class LazyGateway implements AsyncDisposable {
   constructor(options: LazyGatewayOptions) {
     const { indexUrls, askSandbox, ...others } = options;
     const sources = { ...others, caFile: findAuthorities(options.caFile) };
-    checkGateway({ ...sources, indexUrls: indexUrls ?? [] });
+    checkSources({ ...sources, indexUrls: indexUrls ?? [] });
     this.#options = options;
     this.#open = singleFlight(async () => {
+      // Loaded now: it brings an HTTP client, for which no start should wait.
+      const { createGateway } = await import('./gateway.ts');
       this.#gateway = createGateway({ ...sources, indexUrls: indexUrls ?? (await findIndexes(askSandbox)) });
       return this.#gateway;
     });

@@ -2,7 +2,7 @@ import { GloveboxError } from '../../errors.ts';
 import { DEFAULT_LIMITS } from '../upstream/limits.ts';
 import { Problem } from '../upstream/problem.ts';
 import { Upstream, type UpstreamOptions } from '../upstream/upstream.ts';
-import { parseIndexLocation } from './indexes.ts';
+import { parseIndexLocation } from './index-location.ts';
 
 /** A project that a large index has; one that has it not answers all the same. */
 const PROJECT = 'pip/';

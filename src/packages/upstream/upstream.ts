@@ -9,7 +9,8 @@ import { guardLookup, InternalAddressError, isInternalHost } from './addresses.t
 import { loadAuthorities } from './authorities.ts';
 import type { GatewayLimits } from './limits.ts';
 import { Problem } from './problem.ts';
-import { basicAuthorization, openTunnels, proxyAuthorization, proxyFor } from './proxy.ts';
+import { basicAuthorization, proxyAuthorization, proxyFor } from './proxy.ts';
+import { openTunnels } from './proxy-agent.ts';
 import { bareAddress, sameHost } from './web-address.ts';
 
 export interface UpstreamOptions {

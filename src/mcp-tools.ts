@@ -1,0 +1,56 @@
+import type { Config } from './config/load.ts';
+import { type Glovebox, limitsOf, parseRequirement } from './glovebox.ts';
+import type { Log } from './log.ts';
+import { writeInstructions } from './mcp/instructions.ts';
+import { createMcpServers, type McpOptions, type McpServers } from './mcp/server.ts';
+import type { Fallback } from './mcp/tool.ts';
+import type { AnyTool } from './tools/description.ts';
+import { createTools } from './tools/index.ts';
+import { version } from './version.ts';
+
+/**
+ * What one byte of text takes in JSON at most, as those of `é` do in `\\u00e9`; control characters, of which no text is made,
+ * take more. Code and stdin may both be at their limit.
+ */
+const ESCAPED_BYTES = 3;
+/** Bytes for the rest of a request. */
+const OTHER_BYTES = 1024 * 1024;
+
+/** Makes the tools as the settings have them. */
+export function createToolsFor(config: Config): readonly AnyTool[] {
+  return createTools(limitsOf(config), parseRequirement);
+}
+
+/** Bytes that a request for a tool may have. */
+export function maxRequestBytes({ codeLimit }: Config): number {
+  return codeLimit * ESCAPED_BYTES * 2 + OTHER_BYTES;
+}
+
+/** Serves the tools of a Glovebox over MCP; the transport is the caller's. */
+export function createMcp(
+  { sessions, snapshots }: Glovebox,
+  config: Config,
+  log: Log,
+  tools: readonly AnyTool[],
+  extend?: McpOptions['extend'],
+): McpServers {
+  return createMcpServers({
+    tools,
+    sessions,
+    snapshots,
+    version,
+    log,
+    instructions: writeInstructions(config),
+    fallback: fallbackOf(config),
+    ...(extend ? { extend } : {}),
+  });
+}
+
+/**
+ * A client of the newest protocol has no connection that a session could belong to: where nobody is asked for a key,
+ * there is one user, whose calls go on in one session as they do over REST.
+ */
+function fallbackOf({ defaultSession, auth }: Config): Fallback {
+  const request = defaultSession ?? (auth === 'keys' ? 'new' : 'owner');
+  return { connection: defaultSession ?? 'new', request };
+}
