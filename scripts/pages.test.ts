@@ -106,6 +106,12 @@ describe('the pages', () => {
     expect(named.filter((name) => !known.has(name))).toEqual([]);
   });
 
+  it('list every dependency in docs/decisions/dependencies.md', () => {
+    const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<string, object>;
+    const names = Object.keys({ ...dependencies, ...devDependencies }).filter((name) => !name.startsWith('@types/'));
+    expect(names.filter((name) => !read('docs/decisions/dependencies.md').includes(`\`${name}\``))).toEqual([]);
+  });
+
   it('list every error code with its status in docs/execution.md', () => {
     const rows = [...read('docs/execution.md').matchAll(/^\| (\d{3}) +\|([^|]+)/gm)];
     const listed = rows.flatMap(([, status, codes = '']) =>
