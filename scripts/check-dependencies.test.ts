@@ -9,6 +9,9 @@ import { checkDependencies } from './check-dependencies.ts';
 import type { DependencyPolicy } from './dependencies/policy.ts';
 import { isAllowed } from './dependencies/rules.ts';
 
+// npm is slow on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
+
 const POLICY: DependencyPolicy = {
   maxRuntimePackages: 2,
   licences: { runtime: ['MIT'], development: ['MIT', 'MPL-2.0'] },
