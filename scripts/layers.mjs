@@ -58,4 +58,4 @@ export const MOST_FILES = 25;
 export const MOST_LINES = 350;
 
 /** Files whose breaches are still to go; each is taken off here with its cause. */
-export const PENDING = ['src/sessions/recovery.ts'];
+export const PENDING = [];

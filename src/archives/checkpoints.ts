@@ -10,18 +10,18 @@ import type { ArchiveSettings } from './settings.ts';
 import { ArchiveStore } from './store.ts';
 import { changedBy, mayChange, UnsavedChanges } from './unsaved-changes.ts';
 
-/** Of the time that a checkpoint may take to come: the rest is for making it. */
+/** Part of the setting's time after which a checkpoint is begun: the rest is for making it. */
 const BEGIN_AFTER = 1 / 2;
-/** Between two checkpoints of a session: so many times what the last one took. */
+/** Pause between two checkpoints of a session, as a multiple of what the last one took. */
 const PAUSE = 10;
-/** But no longer: it may have been the engine, not the session, that it took so long. */
+/** Longest such pause, in milliseconds: it may be the engine, not the session, that took so long. */
 const LONGEST_PAUSE_MS = 60_000;
-/** After one that failed, or while an execution goes on: in times of the setting. */
+/** Pause after one that failed, or while an execution goes on, as a multiple of the setting's time. */
 const LATER = 6;
-/** Of a checkpoint, in a second: the session's own work goes first. */
+/** Bytes of a checkpoint in a second: the session's own work goes first. */
 const PACE = 64 * 1024 * 1024;
 const MIB = 1024 * 1024;
-/** For a save to come to its end: what the session's own code holds up is not waited for. */
+/** Milliseconds until a save is given up, with more for large disks: the session's own code may hold it up. */
 const LIMIT_MS = 60_000;
 const LIMIT_MS_PER_MB = 100;
 
@@ -109,7 +109,7 @@ export class Checkpoints {
     return await this.#run((signal) => this.#save(sandbox, { signal, known: [], evenIfEmpty: true }));
   }
 
-  /** From now on, the archive is all there is of the session. */
+  /** Makes the archive all there is of the session. */
   hibernate(lost: readonly Losable[]): void {
     this.#stop();
     this.#setHibernated(lost);

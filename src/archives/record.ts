@@ -24,7 +24,7 @@ export const recordSchema = z.object({
   /** Whether it is only there while it is sent: the next start removes it. */
   passing: z.boolean().optional(),
   entries: count,
-  /** Of all files in it. */
+  /** Bytes of all files in it. */
   bytes: count,
   /** A line of JSON for each entry. */
   index: z.object({ number: count, bytes: count, sha256 }),
@@ -37,10 +37,10 @@ export type ArchiveRecord = z.infer<typeof recordSchema>;
 /** What of a record changes while its files stay. */
 export type ArchiveState = Pick<ArchiveRecord, 'at_rest' | 'lost' | 'lost_with'>;
 
-/** All of a record but what its files are. */
+/** A record without the files that it consists of. */
 export type ArchiveIdentity = Omit<ArchiveRecord, 'entries' | 'bytes' | 'index' | 'segments'>;
 
-/** With the place of its contents, if it has any. */
+/** An entry with the place of its contents, if it has any. */
 export interface IndexedEntry extends KeptEntry {
   readonly segment?: number;
   readonly offset?: number;

@@ -12,13 +12,13 @@ const WAITING = 1000;
 export interface ArchiveBounds {
   readonly diskMb: number;
   readonly idleTtlS: number;
-  /** An unused session becomes an archive after so long; 0 for never. */
+  /** Seconds after which an unused session becomes an archive; 0 for never. */
   readonly hibernateAfterS: number;
-  /** An archive of a session that nobody uses is kept for so long. */
+  /** Seconds that the archive of a session is kept if nobody uses it. */
   readonly archiveTtlS: number;
-  /** After an execution, its files are in a checkpoint within so long; 0 for never. */
+  /** Seconds after an execution until its files are in a checkpoint; 0 for never. */
   readonly checkpointAfterS: number;
-  /** Of all archives together. */
+  /** MiB of all archives together. */
   readonly archiveMb: number;
 }
 

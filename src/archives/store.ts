@@ -15,9 +15,11 @@ import {
 import { BrokenArchive, PartReader, readVerified, type SummedFile, SummingWriter, verify } from './segments.ts';
 
 const RECORD = 'archive.json';
-/** Of what is no longer wanted, before all is written anew; and of pieces. */
+/** Bytes that nobody wants any more, as a multiple of the others, before an archive is written anew. */
 const MOST_WASTE = 2;
+/** Bytes that nobody wants any more and that are let be in any case. */
 const WASTE_BYTES = 1024 * 1024;
+/** Segments of an archive, before it is written anew. */
 const MOST_SEGMENTS = 16;
 /** What an archive counts for at least: even an empty one has files and a name. */
 const LEAST_BYTES = 16 * 1024;

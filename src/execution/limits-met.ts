@@ -7,7 +7,7 @@ export interface ExecutionLimits {
   readonly maxTimeoutS: number;
   readonly memoryMb: number;
   readonly diskMb: number;
-  /** Of `/tmp` and `/dev/shm`, disks of their own. */
+  /** MiB of `/tmp` and `/dev/shm`, disks of their own. */
   readonly tmpMb: number;
   readonly shmMb: number;
   readonly largestFileMb: number;

@@ -1,7 +1,7 @@
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from './request.ts';
 import { traitsOf } from './request-kinds.ts';
 
-/** In the order in which results name them. */
+/** What can be lost, in the order in which results name it. */
 const LOSABLE: readonly Losable[] = ['files', 'contexts', 'packages', 'background'];
 
 /**

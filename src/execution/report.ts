@@ -5,7 +5,7 @@ const text = z.string().max(1_000_000);
 const keptFile = z.object({
   path: z.string().max(200),
   bytes: z.number().int().nonnegative(),
-  /** Of the whole stream. */
+  /** Bytes of the whole stream. */
   total: z.number().int().nonnegative().optional(),
 });
 
@@ -37,7 +37,7 @@ const reportSchema = z.union([
     tmp_changed: z.boolean().optional(),
     cpu_ms: z.number().nonnegative(),
     peak_memory_bytes: z.number().int().nonnegative(),
-    /** Of each thread when it was interrupted; the innermost frame last. */
+    /** Frames of each thread when it was interrupted; the innermost last. */
     stacks: z.array(z.object({ thread: z.string().max(200), frames: z.array(z.string().max(1000)).max(100) })).max(100),
     /** Whether the context that it ran in lives on. */
     context_alive: z.boolean().optional(),
@@ -54,7 +54,7 @@ const reportSchema = z.union([
 
 export type KeptFile = z.infer<typeof keptFile>;
 export type Report = z.infer<typeof reportSchema>;
-/** That of a program which has run and ended. */
+/** The report of a program which has run and ended. */
 export type FullReport = Exclude<Report, { failed: string } | { refused: string }>;
 
 /** @throws Error when the payload is not a report. */

@@ -21,11 +21,11 @@ export interface ExecutionRequest {
   readonly results?: { readonly limit: number; readonly total: number };
   /** Output beyond `inline` bytes goes to a file named after `id`: `limit` bytes of it, `total` of all such files. */
   readonly keep?: KeepPolicy;
-  /** It outlives this control plane, for so long in all; `keep` names it to the next one. */
+  /** Set for an execution that outlives this control plane, for so many seconds in all; `keep` names it to the next one. */
   readonly background?: { readonly timeout_s: number };
   /** For `files` an operation of files/files.py, for `archive` one of files/workspace.py. */
   readonly file?: Readonly<Record<string, unknown>>;
-  /** For `install`. */
+  /** Packages to `install`. */
   readonly packages?: readonly { readonly name: string; readonly requirement: string }[];
   /** Added to the program's environment. */
   readonly env?: Readonly<Record<string, string>>;

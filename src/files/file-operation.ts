@@ -4,13 +4,13 @@ import type { ExecutionEnd, Executor, Transfer } from '../execution/request.ts';
 import { parseSandboxJson } from '../lib/sandbox-json.ts';
 import { FileReply } from './file-reply.ts';
 
-/** For what carries no contents. */
+/** Milliseconds for an operation that carries no contents. */
 const ASK_LIMIT_MS = 30_000;
-/** For an upload or a download, however slow the client is. */
+/** Milliseconds for an upload or a download, however slow the client is. */
 const TRANSFER_LIMIT_MS = 3_600_000;
 /** Most bytes of one chunk that is sent. */
 const CHUNK_BYTES = 256 * 1024;
-/** Up to here a copy costs less than a frame for the length alone. */
+/** Bytes up to which a copy costs less than a frame for the length alone. */
 const COPIED_BYTES = 16 * 1024;
 
 const DISK_HINT =
@@ -161,7 +161,7 @@ export class FileOperation {
     return this.#end;
   }
 
-  /** In chunks, the last of them empty: an input that breaks off has no such end, so nothing is made of it. */
+  /** Cuts the input into chunks, the last of them empty: one that breaks off has no such end, so nothing is made of it. */
   async *#frame(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, undefined> {
     try {
       this.#idleSince = performance.now();

@@ -7,7 +7,7 @@ export interface LeftOut {
   readonly names: readonly string[];
 }
 
-/** The same as a sandbox says it. */
+/** What a sandbox says it has left out. */
 export const leftOutSchema = z.object({
   count: z.number().int().nonnegative(),
   names: z.array(z.string().max(16_384)).max(8192),

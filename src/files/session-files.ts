@@ -10,7 +10,7 @@ import { type LeftOut, leftOutSchema } from './left-out.ts';
 
 /** A file, folder, link or something else, as it was a moment ago. */
 export interface FileEntry {
-  /** From the workspace on, as names are spelled for callers; `.` for the workspace itself. */
+  /** Path from the workspace on, as names are spelled for callers; `.` for the workspace itself. */
   readonly path: string;
   readonly type: 'file' | 'directory' | 'link' | 'other';
   /** Bytes; 0 for what is no regular file. */
@@ -66,7 +66,7 @@ export interface Written {
   readonly end: ExecutionEnd;
 }
 
-/** Of archives that go in or out; their bytes are limited by the caller. */
+/** Limits of tars that go in or out; their bytes are limited by the caller. */
 const MAX_ARCHIVE_ENTRIES = 50_000;
 
 const count = z.number().int().nonnegative();

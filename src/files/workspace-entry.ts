@@ -11,7 +11,7 @@ const entryShape = {
   modified_ms: z.number().int().min(0).max(8.64e15),
   /** What tells this state of a file from any later one; empty or left out while nothing does. */
   mark: z.string().max(64).optional(),
-  /** Where a link leads; of a hard link the path of an earlier entry. */
+  /** Path that a link leads to; of a hard link that of an earlier entry. */
   target: z.string().max(8192).optional(),
 };
 

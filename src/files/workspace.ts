@@ -12,20 +12,20 @@ import { type KeptEntry, type SavedEntry, sentLineSchema } from './workspace-ent
  */
 const LONGEST_LINE = 64 * 1024;
 const MAX_ENTRIES = 200_000;
-/** Of all entries together. */
+/** Bytes of the paths of all entries together. */
 const MAX_PATH_BYTES = 32 * 1024 * 1024;
 
 const savedSchema = z.object({ ok: z.literal(true), entries: z.number().int(), size: z.number().int() });
 const restoredSchema = z.object({
   ok: z.literal(true),
   entries: z.number().int(),
-  /** Of `/tmp`, which had no room for them. */
+  /** Files of `/tmp`, which had no room for them. */
   missing: z.number().int().nonnegative().default(0),
 });
 
 export interface SaveOptions {
   readonly signal: AbortSignal;
-  /** Of all files together; files with holes in them may seem larger than the disk that they are on. */
+  /** Bytes of all files together; files with holes in them may seem larger than the disk that they are on. */
   readonly maxBytes: number;
   /** Files that need not be sent again. */
   readonly known: readonly { readonly path: string; readonly mark: string }[];

@@ -52,7 +52,7 @@ export const INITIAL_CREDIT = 256 * 1024;
 /** Longest payload that is taken from a sandbox. A report with long paths and a long traceback stays below it. */
 const MAX_PAYLOAD = 4 * 1024 * 1024;
 const HEADER_BYTES = 9;
-/** Up to here one copy costs less than a second buffer in a write. */
+/** Bytes up to which a copy costs less than a second buffer in a write. */
 const COPIED_BYTES = 4096;
 
 export interface Frame {

@@ -1,6 +1,6 @@
 /** What was taken within so long counts together: in that time a small machine starts many more. */
 const BURST_MS = 10_000;
-/** So long a burst is remembered. */
+/** Milliseconds that a burst is remembered. */
 const REMEMBERED_MS = 300_000;
 
 export interface PoolSizeLimits {

@@ -139,7 +139,7 @@ export class Pool {
     return await startSandbox(this.#backend);
   }
 
-  /** Not at once: the start of a container takes a processor from the first execution in the one just taken. */
+  /** Refills in a moment: the start of a container takes a processor from the first execution in the one just taken. */
   #refillLater(): void {
     clearTimeout(this.#refillTimer);
     this.#refillTimer = setTimeout(() => this.#refill(), REFILL_DELAY_MS);

@@ -13,7 +13,7 @@ export const ALL_LOST: SandboxReset['lost'] = ['files', 'contexts', 'packages', 
 
 export const RUNNER_LOST: SandboxReset = { reason: 'runner_lost', lost: PROCESSES_LOST };
 
-/** For the removal of a container, before its session goes on without it. */
+/** Milliseconds for the removal of a container, before its session goes on without it. */
 const REMOVAL_MS = 2000;
 
 export interface RunnerConnectionOptions {
@@ -166,7 +166,7 @@ export class RunnerConnection {
   async #open(dropped: AbortSignal): Promise<Channel> {
     const hadRunner = this.#hadRunner;
     const channel = await this.#openOnce(dropped).catch((error: unknown) => {
-      if (!isLost(error) || error instanceof IncompatibleRunner) throw error;
+      if (!isLost(error) || isIncompatible(error)) throw error;
       return undefined;
     });
     dropped.throwIfAborted();
@@ -206,7 +206,7 @@ export class RunnerConnection {
     return channel;
   }
 
-  /** Not waited for: a runner that will not start would hold up the end of what keeps it from that. */
+  /** Drops the connection, not waiting for its end: a runner that will not start would hold up what ends the cause. */
   #drop(): void {
     this.#connection?.drop.abort();
     this.#connection = undefined;
@@ -238,6 +238,11 @@ export class RunnerConnection {
       return isEmpty;
     });
   }
+}
+
+/** Whether a runner is there that speaks another version of the protocol. */
+export function isIncompatible(error: unknown): boolean {
+  return error instanceof IncompatibleRunner;
 }
 
 export function isLost(error: unknown): boolean {

@@ -23,15 +23,15 @@ import {
 } from './runner-connection.ts';
 import { type Grace, graceFor, terminate } from './termination.ts';
 
-/** Between attempts to reach an engine that is away. */
+/** Milliseconds between attempts to reach an engine that is away. */
 const RECONNECT_EVERY_MS = 1000;
-/** Of an engine that answers otherwise, until it is the sandbox that is to blame. */
+/** Refusals by an engine that answers otherwise, until it is the sandbox that is to blame. */
 const MOST_REFUSALS = 1;
-/** For a runner to be reached again after a call's time: a sound one takes a tenth of it. */
+/** Milliseconds for a runner to be reached again after a call's time: a sound one takes a tenth of it. */
 const RECONNECT_GRACE_MS = 1000;
-/** For an engine to show that it does not hang. */
+/** Milliseconds for an engine to show that it does not hang. */
 const ENGINE_ANSWER_MS = 3000;
-/** For the report of an execution that has ended, which is on its way. */
+/** Milliseconds for the report of an execution that has ended, which is on its way. */
 const REPORT_LIMIT_MS = 5000;
 
 /** How long an execution may go on; the deadline is of `performance.now()`. */
@@ -171,7 +171,7 @@ export class Sandbox {
     return { status, exitCode: report.exit_code, report, ...(reset ? { reset } : {}) };
   }
 
-  /** For an execution whose channel has closed. If only the connection broke, the session goes on. */
+  /** The end of an execution whose channel has closed. If only the connection broke, the session goes on. */
   async #endOfChannel(channel: Channel, followed: Followed): Promise<ExecutionEnd> {
     const { violation } = await channel.closed;
     if (violation) await this.#runner.discard();
@@ -230,7 +230,7 @@ export class Sandbox {
     return undefined;
   }
 
-  /** For an execution whose supervisor or runner was ended by someone: nothing of it may go on. */
+  /** The end of an execution whose supervisor or runner was ended by someone: nothing of it may go on. */
   async #endAfterClearing(): Promise<ExecutionEnd> {
     if (this.#runner.abandoned) return { status: 'cancelled', exitCode: null };
     const cleared = !this.lost && (await this.#runner.clear(RUNNER_LOST));

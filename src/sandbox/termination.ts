@@ -4,11 +4,11 @@ import type { Channel } from '../protocol/channel.ts';
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
 import { ALL_LOST, PROCESSES_LOST, type RunnerConnection } from './runner-connection.ts';
 
-/** Between the interrupt and the kill: time for `finally` blocks. */
+/** Milliseconds between the interrupt and the kill, for `finally` blocks. */
 const INTERRUPT_GRACE_MS = 500;
-/** A context has a state to keep, and a call into a library may take a while to hear the interrupt. */
+/** The same in a context, which has a state to keep: a call into a library may take a while to hear the interrupt. */
 const CONTEXT_GRACE_MS = 2000;
-/** For the runner to confirm a kill; then the engine kills from outside. */
+/** Milliseconds for the runner to confirm a kill; then the engine kills from outside. */
 const KILL_CONFIRM_MS = 1000;
 /** Nobody waits for the end of a program that moves files, and a busy machine is no reason to end all others with it. */
 const FILES_GRACE = { interruptMs: 2000, killMs: 5000 };

@@ -8,10 +8,10 @@ const FRESH_MS = 5_000;
 const ABOUT_MS = 10_000;
 
 export interface FairLimits {
-  /** Of all owners together. */
+  /** Places of all owners together. */
   readonly places: number;
   readonly placesPerOwner: number;
-  /** Of those, the ones taken in the last five seconds, while other owners are about; all by default. */
+  /** Those of an owner's places that may be taken within five seconds while other owners are about; all by default. */
   readonly freshPerOwner?: number;
   readonly waitingPerOwner: number;
 }

@@ -22,7 +22,7 @@ export class MemoryQuota {
     this.#limits = limits;
   }
 
-  /** Of sandboxes that exist or are being made, in MiB. */
+  /** Memory of sandboxes that exist or are being made, in MiB. */
   get claimedMb(): number {
     return this.#sandboxes * this.#limits.memoryMb;
   }

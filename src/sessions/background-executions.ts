@@ -18,7 +18,7 @@ const MAX_RUNNING = 32;
 export interface BackgroundExecutionsOptions {
   /** The session that they run in. */
   readonly session: ReadsOutput;
-  /** Where they are recorded for the next control plane. */
+  /** Records them for the next control plane. */
   readonly records?: BackgroundRecords;
   /** Hears of each change. */
   readonly onChange?: () => void;
@@ -34,7 +34,7 @@ export class BackgroundExecutions {
     this.#options = options;
   }
 
-  /** Until when one of them may run; undefined when none does. */
+  /** The time until which one of them may run; undefined when none does. */
   get busyUntil(): Date | undefined {
     const ends = this.list()
       .filter(({ outcome }) => !outcome)

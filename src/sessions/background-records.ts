@@ -31,7 +31,7 @@ export class BackgroundRecords {
     this.#directory = join(instanceDirectory, FOLDER, folderOf(owner, sessionId));
   }
 
-  /** Written whole or not at all. */
+  /** Writes a record, whole or not at all. */
   write(record: BackgroundRecord): void {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     replaceFile(join(this.#directory, record.id), JSON.stringify(record));
@@ -45,7 +45,7 @@ export class BackgroundRecords {
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
-  /** All that can be read, the oldest first. */
+  /** Reads all records that can be read, the oldest first. */
   readAll(): BackgroundRecord[] {
     return list(this.#directory)
       .flatMap((name) => {

@@ -80,7 +80,7 @@ export class Contexts {
     return names.some((name) => !alive.includes(name));
   }
 
-  /** All of them ended with the sandbox's processes; each tells it with its next call. True if any was lost so. */
+  /** Takes all for ended with the sandbox's processes; each tells it with its next call. True if any was lost so. */
   loseAll(): boolean {
     const contexts = [...this.#contexts.values()];
     for (const context of contexts) {

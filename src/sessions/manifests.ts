@@ -12,9 +12,9 @@ const manifestSchema = z.object({
   last_used_at: z.iso.datetime(),
   /** When its sandbox was filled from an archive: its lifetime counts from then. */
   woken_at: z.iso.datetime().optional(),
-  /** Its contexts, for it to be known which of them did not outlive the control plane. */
+  /** Names of its live contexts, by which the next control plane knows those that are lost. */
   contexts: z.array(z.string().max(64)).max(64).optional(),
-  /** Until when a background execution may run: the session does not expire before. */
+  /** End of the time limit of its last background execution: the session does not expire before. */
   busy_until: z.iso.datetime().optional(),
 });
 
@@ -29,7 +29,7 @@ export class Manifests {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   }
 
-  /** Written whole or not at all: synchronous, because it claims the sandbox. */
+  /** Writes a manifest, whole or not at all: synchronous, because it claims the sandbox. */
   write(manifest: Manifest): void {
     replaceFile(this.#pathOf(manifest.key), JSON.stringify(manifest));
   }
@@ -38,7 +38,7 @@ export class Manifests {
     rmSync(this.#pathOf(key), { force: true });
   }
 
-  /** All that can be read; what cannot is no claim to anything, and is removed. */
+  /** Reads all manifests; what cannot be read claims nothing, and is removed. */
   readAll(): Manifest[] {
     const files = readdirSync(this.#directory, { withFileTypes: true }).filter((entry) => entry.isFile());
     return files.flatMap(({ name }) => {

@@ -1,8 +1,9 @@
 import type { ArchiveRecord } from '../archives/record.ts';
 import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { IncompatibleRunner, type RunnerState } from '../protocol/greeting.ts';
+import type { RunnerState } from '../protocol/greeting.ts';
 import { type SandboxInfo, shortName } from '../sandbox/engine.ts';
+import { isIncompatible } from '../sandbox/runner-connection.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { type Backend, openSandbox } from '../sandbox/start-sandbox.ts';
 import { BackgroundRecords } from './background-records.ts';
@@ -103,7 +104,7 @@ async function recoverSession(
     }
   } catch (error) {
     if (!(error instanceof GloveboxError && error.code === 'sandbox_lost')) throw error;
-    if (error instanceof IncompatibleRunner) sandboxLost = 'runner_incompatible';
+    if (isIncompatible(error)) sandboxLost = 'runner_incompatible';
     log.warn('a sandbox could not be adopted', { session: manifest.session_id, owner: manifest.owner, error });
   }
   adopt(manifest, undefined, { contexts, sandboxLost });

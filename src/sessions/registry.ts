@@ -48,7 +48,7 @@ export class SessionRegistry {
     throw new GloveboxError('execution_not_found', `Unknown background execution ${JSON.stringify(id.slice(0, 64))}.`);
   }
 
-  /** Whether a session is in the book still: another one of that id may have been opened since it was closed. */
+  /** Whether a session is registered still: another one of that id may have been opened since it was closed. */
   has(session: Session): boolean {
     return this.find(session.owner, session.id) === session;
   }
@@ -61,7 +61,7 @@ export class SessionRegistry {
     if (this.has(session)) this.#sessions.delete(keyOf(session.owner, session.id));
   }
 
-  /** Empties the book; what was in it. */
+  /** Removes all sessions; those that there were. */
   clear(): Session[] {
     const sessions = this.all();
     this.#sessions.clear();

@@ -21,13 +21,13 @@ export interface OwningSession extends SessionIdentity {
 
 export interface SandboxOwnersOptions {
   readonly manifests: Manifests;
-  /** Of all sandboxes. */
+  /** Memory that all sandboxes may take. */
   readonly memory: MemoryQuota;
   /** Takes each connection that code of a session makes to its package index. */
   readonly onTunnel?: (tunnel: Duplex, session: OwningSession) => void;
 }
 
-/** Whose each sandbox is: the memory that counts against its owner, and the manifest that tells the next run. */
+/** Knows whose each sandbox is: it counts the memory against the owner, and writes the manifest that tells the next run. */
 export class SandboxOwners {
   readonly #options: SandboxOwnersOptions;
   /** Owners, by the keys of their sandboxes. */

@@ -254,12 +254,12 @@ export class SessionSandbox {
     return reset && !request.background ? { ...settled, reset } : settled;
   }
 
-  /** Has the sandbox report what it loses while it lives on. */
+  /** Hears what processes a sandbox loses while it lives on. */
   #listenTo(sandbox: Sandbox): void {
     sandbox.onLoss = (loss) => this.#losses.addProcesses(loss);
   }
 
-  /** Its processes go with the sandbox: what was lost of them is part of that. */
+  /** Hears no more of a sandbox: what its processes lost is part of what goes with it. */
   #stopListeningTo(sandbox: Sandbox): void {
     sandbox.onLoss = undefined;
     this.#losses.takeProcesses();

@@ -51,7 +51,7 @@ export interface SessionHost extends SandboxHost {
   readonly owners: SandboxHost['owners'] & Pick<SandboxOwners, 'isOutdated'>;
   readonly scheduler: Pick<ExecutionScheduler, 'enter'>;
   readonly metrics: Pick<ExecutionMetrics, 'count'>;
-  /** Where the background executions of a session are recorded. */
+  /** Finds the records of a session's background executions. */
   readonly recordsOf: (session: SessionIdentity) => BackgroundRecords;
   /** Writes down what has changed of a session, for the next control plane. */
   readonly record: (session: Session) => void;
@@ -107,7 +107,7 @@ export class Session implements SessionIdentity {
     return this.#places.running > 0;
   }
 
-  /** Its archive as it is now. */
+  /** The record of its archive as it is now. */
   get record(): ArchiveRecord | undefined {
     return this.#sandbox.record;
   }

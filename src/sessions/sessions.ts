@@ -35,7 +35,7 @@ export type { Session } from './session.ts';
 const SWEEP_MS = 1000;
 /** An engine that has hundreds to remove at once answers nobody in time. */
 const CLOSED_AT_ONCE = 16;
-/** After its caller's connection ended, an unused session lives for at most this part of its idle time. */
+/** Part of its idle time that an unused session lasts after its caller's connection ended. */
 const DISCONNECTED_PART = 1 / 6;
 
 export interface SessionLimits extends CapacityLimits, LifetimeLimits, RunLimits, InstallLimits {
@@ -52,7 +52,7 @@ export interface SessionsOptions extends SandboxOwnersOptions {
   readonly metrics: ExecutionMetrics;
   /** Gets the engine ready, once, and answers with the pool of its sandboxes. */
   readonly prepare: (waiting?: Waiting) => Promise<Pool>;
-  /** Where the background executions of a session are noted. */
+  /** Finds the records of a session's background executions. */
   readonly recordsOf: (session: SessionIdentity) => BackgroundRecords;
   readonly log: Log;
 }
@@ -267,7 +267,7 @@ export class Sessions {
     this.#capacity.trim();
   }
 
-  /** For whoever only needs it gone: what cannot be removed is logged. */
+  /** Closes a session that somebody needs gone; if it cannot be removed, that is logged. */
   async #closeLogged(session: Session, why: string): Promise<void> {
     const about = { session: session.id, owner: session.owner };
     this.#options.log.info('closing a session', { ...about, why });

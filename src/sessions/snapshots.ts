@@ -11,9 +11,9 @@ import { writeTar } from '../tar/writer.ts';
 import type { SessionSummary } from './identity.ts';
 import type { Sessions } from './sessions.ts';
 
-/** Of one owner. */
+/** Snapshots that one owner may keep. */
 const MOST_SNAPSHOTS = 100;
-/** Of tars that go in or out. */
+/** Entries of a tar that comes in. */
 const MAX_ENTRIES = 200_000;
 
 const NO_LIMITS = {

@@ -5,9 +5,9 @@ import type { Session } from '../session.ts';
 import type { Hibernation } from './hibernation.ts';
 import type { ReleasingSessions } from './releasing.ts';
 
-/** Sessions of one owner that make room at once: each is a good part of a processor. */
+/** Sessions of one owner that make room at the same time: each takes a good part of a processor. */
 const AT_ONCE = 4;
-/** Where it is others who must make room, nobody knows when they do. */
+/** Longest time, in seconds, that a refused caller is told to wait: nobody knows when others make room. */
 const MOST_RETRY_AFTER_S = 600;
 
 export interface CapacityLimits {
@@ -22,7 +22,7 @@ export interface CapacityOptions {
   readonly scheduler: ExecutionScheduler;
   readonly hibernation: Hibernation;
   readonly releasing: ReleasingSessions;
-  /** All that there are now. */
+  /** Gives all that there are now. */
   readonly sessions: () => Iterable<Session>;
   /** Closes one; it counts no more from the moment of the call. */
   readonly close: (session: Session, why: string) => Promise<void>;

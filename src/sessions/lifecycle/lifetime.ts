@@ -1,12 +1,12 @@
-/** How long sessions last, in seconds. */
+/** Longest times of sessions. */
 export interface LifetimeLimits {
-  /** After their last use. */
+  /** Seconds from the last use on. */
   readonly idleTtlS: number;
-  /** In all, from their creation or their last waking on. */
+  /** Seconds in all, from the creation or the last waking on. */
   readonly maxLifetimeS: number;
 }
 
-/** Until when a session lasts, and whether it is in use: it ends neither by age nor for room while a call holds it. */
+/** The times of a session, and whether it is in use: it ends neither by age nor for room while a call holds it. */
 export class Lifetime {
   readonly #limits: LifetimeLimits;
   readonly #archiveExpiry: () => Date | undefined;

@@ -30,9 +30,9 @@ let sessions: Sessions;
 let memory: MemoryQuota;
 let manifests: Manifests;
 let hibernation: Hibernation;
-/** All that were taken, in order. */
+/** Sandboxes that were taken, in order. */
 let taken: FakeSandbox[];
-/** Those that are taken next, before new ones are made. */
+/** Sandboxes that are taken next, before new ones are made. */
 let prepared: FakeSandbox[];
 
 beforeEach(() => {
