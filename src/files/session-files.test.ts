@@ -141,6 +141,20 @@ describe('what is sent', () => {
     expect(Buffer.concat(sent)).toEqual(Buffer.from('\0\0\0\u0003one\0\0\0\u0002tw\0\0\0\0', 'latin1'));
   });
 
+  test.each([
+    ['a text', 'añ'],
+    ['bytes', new Uint8Array([0x61, 0xc3, 0xb1])],
+  ])('may be %s as a whole, whose length is told', async (_what, content) => {
+    const sent: Buffer[] = [];
+    const files = filesOf(async (say, { request, options }) => {
+      expect(request.file).toMatchObject({ op: 'write', size: 3 });
+      for await (const chunk of options.stdin ?? []) sent.push(chunk);
+      await say(line({ ok: true, size: 3, created: true }));
+    });
+    await files.write('a', content);
+    expect(Buffer.concat(sent)).toEqual(Buffer.from('\0\0\0\u0003a\u00c3\u00b1\0\0\0\0', 'latin1'));
+  });
+
   test('has no such end when it breaks off, and the reason is told', async () => {
     async function* broken() {
       yield Buffer.from('one');

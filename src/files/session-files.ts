@@ -68,6 +68,8 @@ export interface Written {
 
 /** Limits of tars that go in or out; their bytes are limited by the caller. */
 const MAX_ARCHIVE_ENTRIES = 50_000;
+/** Bytes that one call reads into memory, if its caller does not say. */
+const DEFAULT_READ_BYTES = 64 * 1024 * 1024;
 
 const count = z.number().int().nonnegative();
 const entrySchema = z
@@ -104,7 +106,7 @@ export class SessionFiles {
   readonly #signal: AbortSignal;
 
   /** @param signal ends what is under way */
-  constructor(executor: Executor, signal: AbortSignal) {
+  constructor(executor: Executor, signal: AbortSignal = new AbortController().signal) {
     this.#executor = executor;
     this.#signal = signal;
   }
@@ -115,7 +117,7 @@ export class SessionFiles {
 
   /** What is in a folder, by path; those nearest to it where there are more than `limit`, which is at most 1000. */
   async list(
-    path: string,
+    path = '',
     options: { readonly recursive?: boolean; readonly limit?: number } = {},
   ): Promise<{ entries: FileEntry[]; truncated: boolean; end: ExecutionEnd }> {
     // The files of a session are all that there is to a caller of this: the top of them is the workspace.
@@ -135,11 +137,15 @@ export class SessionFiles {
     return { ...opened, notModified, bytes: call.bytes(opened.length), close: (failure) => call.close(failure) };
   }
 
-  /** Reads a part of a file that fits in memory. @throws GloveboxError `payload_too_large` if there is more than `most`. */
+  /**
+   * Reads a file, or a part of it, that fits in memory.
+   * @param most bytes that may be read
+   * @throws GloveboxError `payload_too_large` if there are more than `most`
+   */
   async read(
     path: string,
-    range: FileRange,
-    most: number,
+    range: FileRange = {},
+    most = DEFAULT_READ_BYTES,
   ): Promise<Pick<OpenFile, 'entry' | 'offset' | 'length'> & { content: Buffer; end: ExecutionEnd }> {
     const { call, answer } = await this.#start({ op: 'read', path, ...range }, readSchema, { streams: true });
     try {
@@ -161,17 +167,25 @@ export class SessionFiles {
     }
   }
 
-  /** Puts a file under its name once all of it has come; an input that throws leaves what was there before. */
+  /**
+   * Puts a file under its name once all of it has come; an input that throws leaves what was there before.
+   * @param content its bytes, or a text as UTF-8
+   */
   async write(
     path: string,
-    content: AsyncIterable<Uint8Array>,
+    content: string | Uint8Array | AsyncIterable<Uint8Array>,
     options: {
+      /** Bytes that come, if that is known. */
       readonly size?: number;
       readonly mode?: 'create' | 'replace';
       readonly conditions?: Conditions;
     } = {},
   ): Promise<Written> {
-    const { ok: _, ...written } = await this.#ask({ op: 'write', path, ...options }, writeSchema, { input: content });
+    const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+    const known = bytes instanceof Uint8Array ? { size: bytes.byteLength } : {};
+    const input = bytes instanceof Uint8Array ? once(bytes) : bytes;
+    const request: FileRequest = { op: 'write', path, ...known, ...options };
+    const { ok: _, ...written } = await this.#ask(request, writeSchema, { input });
     return written;
   }
 
@@ -230,3 +244,7 @@ export class SessionFiles {
 }
 
 async function* nothing(): AsyncGenerator<Buffer, void, undefined> {}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  yield bytes;
+}

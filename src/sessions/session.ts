@@ -12,6 +12,7 @@ import {
   type SandboxReset,
 } from '../execution/request.ts';
 import type { ExecutionResult } from '../execution/result.ts';
+import { SessionFiles } from '../files/session-files.ts';
 import type { RunningExecution } from '../protocol/greeting.ts';
 import { type ExecutionMetrics, outcomeOf } from '../scheduling/execution-metrics.ts';
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
@@ -67,6 +68,13 @@ export class Session implements SessionIdentity {
   readonly installs = new Limiter(1, SESSION_QUEUE_LIMIT);
   /** What the package gateway does for this session. */
   readonly downloads = new Downloads();
+  /** Its files, by paths from its workspace on. */
+  readonly files = new SessionFiles({
+    execute: async (request, options) => {
+      using _held = this.use();
+      return await this.execute(request, options);
+    },
+  });
   readonly contexts = new Contexts();
   readonly background: BackgroundExecutions;
   readonly records: BackgroundRecords;
@@ -222,7 +230,8 @@ export class Session implements SessionIdentity {
   }
 
   /** Ends a context after the calls that wait for it; one that is not there is a success. */
-  async endContext(name: string, signal: AbortSignal): Promise<void> {
+  async endContext(name: string, signal = new AbortController().signal): Promise<void> {
+    using _held = this.use();
     if (!this.contexts.has(name)) return;
     const options = { timeoutMs: END_CONTEXT_MS, signal, onOutput: () => {} };
     using _turn = await this.contexts.enter(name, { signal, patienceMs: patienceFor(options) });

@@ -61,12 +61,8 @@ export function createWriteFile(limits: WriteFileLimits): Tool<Input, Output> {
 
 async function writeFile({ path, content, encoding, session_id }: Input, context: ToolContext): Promise<Output> {
   using lease = await leaseSession(context, session_id);
-  const bytes = decode(content, encoding);
-  async function* once(): AsyncGenerator<Buffer> {
-    yield bytes;
-  }
   const files = new SessionFiles(lease.session, context.signal);
-  const { size, end } = await files.write(path, once(), { size: bytes.length });
+  const { size, end } = await files.write(path, decode(content, encoding));
   return { ...identify(lease), path, size, ...tellReset(end) };
 }
 
