@@ -1,0 +1,17 @@
+import { engine } from '../../../test/support/engine-access.ts';
+import { createLog } from '../../log.ts';
+import { testEngine } from '../engine-contract.ts';
+import { openEngine } from './connect/connect.ts';
+import { DockerEngine } from './engine.ts';
+
+testEngine('Docker', async () => {
+  const { docker, image } = await engine();
+  const log = createLog('error');
+  const profile = { image, memoryMb: 256, cpus: 1, pids: 64, diskMb: 64, maxLifetimeS: 600 };
+  return {
+    opened: { engine: new DockerEngine(docker, log), profile },
+    reopen: () => new DockerEngine(docker, log),
+    openUnreachable: () => new DockerEngine(openEngine({ address: 'tcp://127.0.0.1:9', source: 'a test' }), log),
+    [Symbol.asyncDispose]: async () => {},
+  };
+});
