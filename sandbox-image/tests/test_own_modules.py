@@ -74,6 +74,19 @@ class OwnModulesTest(unittest.TestCase):
         failed = self.client.run("import sys; sys.path.insert(0, ''); 1 / 0", results=RESULTS)
         self.assertEqual((failed.stdout, report_of(failed)["error"]["name"]), (b"", "ZeroDivisionError"))
 
+    def test_a_program_holds_no_socket_of_the_runners(self) -> None:
+        client = Client(door=f"test-{os.urandom(6).hex()}")
+        self.addCleanup(client.process.wait)
+        self.addCleanup(client.process.kill)
+        self.assertEqual(client.run("x = 1", context="c", results=RESULTS).stderr, b"")
+        look = (
+            "import gc, socket; gc.unfreeze()\n"
+            "print([each for each in gc.get_objects() if isinstance(each, socket.socket) and each.fileno() >= 0])"
+        )
+        for more in ({}, {"context": "c", "results": RESULTS}, {}):
+            outcome = client.run(look, **more)
+            self.assertEqual((outcome.stdout, outcome.stderr), (b"[]\n", b""))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -23,7 +23,7 @@ from _glovebox.packages import missing_module  # noqa: E402
 from _glovebox.packages.list_packages import find_distributions  # noqa: E402
 from _glovebox.packages.module_names import explain  # noqa: E402
 from _glovebox.runner import memory_kills, stdin_stream  # noqa: E402
-from _glovebox.runner.executions import Execution  # noqa: E402
+from _glovebox.runner.execution import Execution  # noqa: E402
 from _glovebox.runner.runner import Runner  # noqa: E402
 from _glovebox.wire import frames  # noqa: E402
 

@@ -14,7 +14,7 @@ from _glovebox.process.exit import exit_code
 from _glovebox.process.hidden_frames import unseen
 from _glovebox.process.imported_modules import Imported
 from _glovebox.program.program import OWN_DESCRIPTORS, prepare_run, report_error, tell, tell_imported
-from _glovebox.runner.executions import read_request
+from _glovebox.wire.request_pipe import read_request
 
 
 @unseen

@@ -24,7 +24,7 @@ from _glovebox.process.imported_modules import Imported
 from _glovebox.process.streams import open_stream
 from _glovebox.program.script import run_script
 from _glovebox.program.script_file import write_script
-from _glovebox.runner.executions import read_request
+from _glovebox.wire.request_pipe import read_request
 
 OWN_DESCRIPTORS = 8
 """Kept from the code, so that it can be told of an error even when it has used up all others."""

@@ -1,175 +1,115 @@
-"""One execution as the runner sees it: its supervisor, its request, its output on the way to the control plane."""
+"""All executions of a runner: who waits, who runs, and the processes of contexts; their input and their output."""
 
-import fcntl
-import json
 import os
-import socket
-import struct
-import termios
-import time
+import select
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from _glovebox.runner.spilled_output import KeptOutput
+from _glovebox.runner.execution import Execution, Pending
 from _glovebox.runner.stdin_stream import Feed
 from _glovebox.wire import frames
-
-_SIZE = struct.Struct("=Q")
-"""Before each request, its length in bytes."""
+from _glovebox.wire.reactor import Reactor
 
 
-class Pending:
-    """A request that no process runs yet."""
-
-    def __init__(self, stream: int, request: dict[str, Any], may_retry: bool = True) -> None:
-        self.stream = stream
-        self.request = request
-        self.may_retry = may_retry
-        """Whether it may be tried again, should its process turn out to be dead."""
-        self.early: list[bytes] = []
-        """What has come for its standard input already; an empty piece ends it."""
-
-
-class Execution:
-    """A spare waits for its request; a context's stays for the next one, with a stream of its own for each."""
-
-    def __init__(self, pid: int, control: socket.socket, request: int, outputs: dict[int, int]) -> None:
-        self.pid = pid
-        self.control = control
-        self.request = request
-        """Descriptor of the pipe for requests; -1 when it is closed or a feed's."""
-        self.outputs = outputs
-        """Frame type by descriptor, for the pipes not yet at their end."""
-        self.origin = 0
-        """The generation of loaded modules that it was forked with; 0 for the runner's own."""
-        self.feed: Feed | None = None
-        """Carries the program's standard input while that is streamed."""
-        self.stream = 0
-        """0 while no request runs."""
-        self.body: dict[str, Any] = {}
-        """The request under way."""
-        self.fresh = False
-        """Whether the request under way is its first."""
-        self.retries = False
-        """Whether its request may run in another process, should this one turn out to be dead already."""
-        self.began = 0.0
-        """When the request under way came, by the monotonic clock."""
-        self.credit = frames.INITIAL_CREDIT
-        self.kept: dict[int, KeptOutput] = {}
-        """By frame type."""
-        self.report: dict[str, Any] | None = None
-        self.owed: dict[int, int] | None = None
-        """Bytes by descriptor that a context's pipes held when its run ended: they belong to that run."""
-        self.ended = False
-        """Whether the supervisor is gone."""
-        self.beside = False
-        """Whether another execution ran during the one under way."""
-        self.is_killed = False
-        """Whether the runner has had the one under way killed."""
-        self.others_memory_kills = 0
-        """How many programs of those the memory limit is known to have ended meanwhile."""
-        self._lines = bytearray()
+class Executions:
+    def __init__(self, reactor: Reactor, send: Callable[[bytes], None], on_output: Callable[[Execution], None]) -> None:
+        """`on_output` is called with an execution each time that one of its pipes was read."""
+        self._reactor = reactor
+        self._send = send
+        self._on_output = on_output
+        self.pending: list[Pending] = []
+        """Requests that no process runs yet."""
+        self.running: dict[int, Execution] = {}
+        """Those that run, by stream."""
+        self.contexts: dict[str, Execution] = {}
+        """The processes of contexts, at work or not."""
 
     @property
-    def context(self) -> str | None:
-        return self.body.get("context")
+    def idle(self) -> bool:
+        return not self.pending and not self.running
 
-    @property
-    def restores(self) -> bool:
-        """Whether it brings back the files of a session that was at rest."""
-        return bool(self.body.get("kind") == "archive" and self.body["file"].get("op") == "restore")
+    def next_pending(self, delays: Callable[[dict[str, Any]], bool]) -> Pending | None:
+        """The first request that need not wait for modules, or for the files that it is to find."""
+        if any(execution.restores for execution in self.running.values()):
+            return None
+        return next((waits for waits in self.pending if not delays(waits.request)), None)
 
-    def begin(self, stream: int, request: dict[str, Any], settled_ns: int) -> None:
-        """Hands over a request. Raises BrokenPipeError when its process is dead."""
-        self.stream = stream
-        self.body = request
-        self.began = time.monotonic()
-        self.credit = frames.INITIAL_CREDIT
-        self.report = self.owed = None
-        keep = request.get("keep")
-        # Nobody may be there to gather what a background execution displays.
-        names = {**frames.KEPT_NAMES, **({frames.DISPLAY: "display"} if "background" in request else {})}
-        self.kept = {kind: KeptOutput(keep, name) for kind, name in names.items()} if keep else {}
-        data = json.dumps({**request, "settled_ns": settled_ns}).encode()
-        with open(self.request, "wb", buffering=0, closefd=False) as pipe:
-            remaining = memoryview(_SIZE.pack(len(data)) + data)
-            while remaining:
-                remaining = remaining[pipe.write(remaining) :]
+    def find_pending(self, stream: int) -> Pending | None:
+        return next((waits for waits in self.pending if waits.stream == stream), None)
 
-    def close_request(self) -> None:
-        """No more requests, and no more input."""
-        if self.request >= 0:
-            os.close(self.request)
-            self.request = -1
+    def forget_context(self, execution: Execution) -> None:
+        """Of a process that has ended, if it is a context's."""
+        self.contexts = {name: other for name, other in self.contexts.items() if other is not execution}
 
-    def read_reports(self) -> list[dict[str, Any]]:
-        """What the supervisor has said; `ended` when it will say no more."""
+    def command(self, execution: Execution, command: bytes) -> None:
+        """INTERRUPT or KILL."""
+        # From here on its end is wanted.
+        execution.retries = False
+        execution.is_killed |= command == frames.KILL
         try:
-            data = self.control.recv(1 << 16)
-        except ConnectionResetError:
-            # Its supervisor was killed before it had read all that it was sent.
-            data = b""
-        if not data:
-            self.ended = True
-            return []
-        self._lines += data
-        *lines, rest = self._lines.split(b"\n")
-        self._lines = rest
-        return [json.loads(line) for line in lines]
+            execution.control.send(command)
+        except OSError:
+            # The supervisor has ended; its report is on its way.
+            pass
 
-    def read_output(self, descriptor: int) -> bytes | None:
-        """The next bytes of a pipe, within the credit; empty at its end, None when no more are owed."""
-        most = min(frames.CHUNK, self.credit)
-        if self.owed is not None:
-            most = min(most, self.owed[descriptor])
-            if most == 0:
-                return None
-        data = os.read(descriptor, most)
-        self.credit -= len(data)
-        if self.owed is not None:
-            self.owed[descriptor] -= len(data)
-        if kept := self.kept.get(self.outputs[descriptor]):
-            kept.add(data)
-        return data
+    def grant(self, execution: Execution, credit: int) -> None:
+        """Lets it send so many bytes more."""
+        if execution.credit == 0:
+            self.watch_outputs(execution)
+        execution.credit += credit
 
-    def owe_what_is_there(self) -> None:
-        """From now on only what the pipes hold at this moment is read."""
-        self.owed = {descriptor: _readable_bytes(descriptor) for descriptor in self.outputs}
+    def watch_outputs(self, execution: Execution) -> None:
+        for output in execution.outputs:
+            self._reactor.watch(output, select.EPOLLIN, partial(self._carry_output, execution))
 
-    @property
-    def delivered(self) -> bool:
-        """Whether all output of the run is on its way."""
-        return not any(self.owed.values()) if self.owed is not None else not self.outputs
+    def unwatch_outputs(self, execution: Execution) -> None:
+        for output in execution.outputs:
+            if self._reactor.is_watched(output):
+                self._reactor.unwatch(output)
 
-    def finish_kept(self) -> dict[str, Any]:
-        """Where the whole of a long output is, for the report."""
-        finished = {kind: kept.finish() for kind, kept in self.kept.items()}
-        self.kept = {}
-        return {name: facts for kind, name in frames.KEPT_NAMES.items() if (facts := finished.get(kind))}
+    def _carry_output(self, execution: Execution, descriptor: int, _events: int) -> None:
+        data = execution.read_output(descriptor)
+        if data:
+            self._send(frames.pack(execution.outputs[descriptor], execution.stream, data))
+            if execution.credit == 0:
+                # Not watched at all: the end of a pipe would be told even to a watcher of nothing.
+                self.unwatch_outputs(execution)
+        elif data is None:
+            self._reactor.unwatch(descriptor)
+        else:
+            self._reactor.unwatch(descriptor)
+            del execution.outputs[descriptor]
+            os.close(descriptor)
+        self._on_output(execution)
+
+    def start_feed(self, execution: Execution, waits: Pending) -> None:
+        """Streams standard input to a program: what has come already, and what is still to come."""
+        stream, descriptor = execution.stream, execution.request
+        execution.request = -1
+        execution.feed = Feed(
+            descriptor,
+            grant=lambda size: self._send(frames.pack(frames.CREDIT, stream, size.to_bytes(4, "big"))),
+            watch=lambda descriptor, wanted: self._watch_feed(execution, descriptor, wanted),
+        )
+        execution.feed.invite(granted=waits.request.get("stdin_granted", 0))
+        for data in waits.early:
+            if data:
+                execution.feed.deliver(data)
+            else:
+                execution.feed.finish()
+
+    def _watch_feed(self, execution: Execution, descriptor: int, wanted: bool) -> None:
+        if wanted and execution.feed:
+            feed = execution.feed
+            self._reactor.watch(descriptor, select.EPOLLOUT, lambda _descriptor, _events: feed.flush())
+        elif self._reactor.is_watched(descriptor):
+            self._reactor.unwatch(descriptor)
 
     def close(self) -> None:
-        self.close_request()
-        for descriptor in self.outputs:
-            os.close(descriptor)
-        self.outputs = {}
-
-
-def read_request(descriptor: int) -> dict[str, Any] | None:
-    """The next request, in the program's process; None when there will be none. Reads nothing beyond it."""
-    header = _read_exactly(descriptor, _SIZE.size)
-    data = _read_exactly(descriptor, _SIZE.unpack(header)[0]) if header else None
-    return json.loads(data) if data else None
-
-
-def _read_exactly(descriptor: int, size: int) -> bytes | None:
-    parts: list[bytes] = []
-    while size:
-        part = os.read(descriptor, min(size, 1 << 20))
-        if not part:
-            return None
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
-
-
-def _readable_bytes(descriptor: int) -> int:
-    return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0])
+        """In a forked process: all of them are the parent's."""
+        for execution in (*self.running.values(), *self.contexts.values()):
+            execution.control.close()
+        self.pending.clear()
+        self.running.clear()
+        self.contexts.clear()

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Collection
 from typing import Any
 
-from _glovebox.runner.executions import Execution
+from _glovebox.runner.execution import Execution
 
 
 def begin(execution: Execution, running: Collection[Execution]) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 from _glovebox import linux
 from _glovebox.program.program import Pipes, Program
 from _glovebox.program.shadowed_modules import Shadows
-from _glovebox.runner.executions import Execution
+from _glovebox.runner.execution import Execution
 from _glovebox.runner.wanted_modules import Wanted
 from _glovebox.runner.zygote_handle import ZygoteEnd
+from _glovebox.wire.reactor import Reactor
 
 FORK_LIMIT_S = 1.0
 """For a zygote to fork: something of the session may have stopped it."""
@@ -37,14 +38,8 @@ Become = Callable[[socket.socket, dict[str, Any]], Program | None]
 
 
 class Preload:
-    def __init__(
-        self,
-        send: Callable[[bytes], None],
-        watch: Callable[[int, int, Callable[[int, int], None]], None],
-        unwatch: Callable[[int], None],
-    ) -> None:
-        self._watch = watch
-        self._unwatch = unwatch
+    def __init__(self, send: Callable[[bytes], None], reactor: Reactor) -> None:
+        self._reactor = reactor
         self._wanted = Wanted(send)
         self._setting: Any = None
         self._ready: ZygoteEnd | None = None
@@ -159,10 +154,20 @@ class Preload:
         theirs.close()
         if started:
             self._growing = zygote = ZygoteEnd(ours, names, self._attempts)
-            self._watch(ours.fileno(), select.EPOLLIN, lambda _descriptor, _events: self._hear(zygote))
+            self._reactor.watch(ours.fileno(), select.EPOLLIN, lambda _descriptor, _events: self._hear(zygote))
         else:
             ours.close()
         return None
+
+    def close(self) -> None:
+        """In a forked process: the zygotes, and what they are about to fork, are the parent's."""
+        for zygote in (self._ready, self._growing):
+            if zygote:
+                zygote.control.close()
+        self._ready = self._growing = None
+        if self._coming:
+            self._coming[0].control.close()
+            self._coming = None
 
     def _hear(self, zygote: ZygoteEnd) -> None:
         message = zygote.hear()
@@ -209,7 +214,7 @@ class Preload:
                 self._drop(zygote)
 
     def _drop(self, zygote: ZygoteEnd) -> None:
-        self._unwatch(zygote.control.fileno())
+        self._reactor.unwatch(zygote.control.fileno())
         zygote.end()
         if zygote is self._growing:
             self._growing = None

@@ -1,21 +1,17 @@
 """The process forked ahead for the next request, so that it need not wait for two forks."""
 
 import os
-import select
 import socket
 import time
-from collections.abc import Iterable
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from _glovebox.program.program import Pipes, Program
-from _glovebox.runner.executions import Execution
+from _glovebox.runner.execution import Execution
+from _glovebox.runner.executions import Executions
+from _glovebox.runner.preload import Preload
 from _glovebox.supervisor.supervisor import supervise
 from _glovebox.wire import frames
-
-if TYPE_CHECKING:
-    from _glovebox.runner.runner import Runner
-
 
 RESERVE_AFTER_S = 0.25
 """So long a runner is idle before it forks the second one: a first request that comes at once has the processors."""
@@ -27,8 +23,18 @@ class Spares:
     """One at any time; and two before the first request, because the files of a session that was at rest come first,
     and the call that woke it right after them."""
 
-    def __init__(self, runner: "Runner") -> None:
-        self._runner = runner
+    def __init__(
+        self,
+        executions: Executions,
+        preload: Preload,
+        adopt: Callable[[Execution], None],
+        let_go: Callable[[Iterable[int]], None],
+    ) -> None:
+        """`adopt` gets a process when it is there; `let_go` is called in a forked one, with the descriptors that it keeps."""
+        self._executions = executions
+        self._preload = preload
+        self._adopt = adopt
+        self._let_go = let_go
         self.ready: Execution | None = None
         self.reserve: Execution | None = None
         self._reserve_due: float | None = time.monotonic() + RESERVE_AFTER_S
@@ -43,9 +49,9 @@ class Spares:
         if self.ready and self.ready.origin != origin:
             for spare in (self.ready, self.reserve):
                 if spare:
-                    self._runner.command(spare, frames.KILL)
+                    self._executions.command(spare, frames.KILL)
             self.ready = self.reserve = None
-        if self._runner.preload.forking:
+        if self._preload.forking:
             return None
         if self.ready is None:
             return self._fork(origin) if request is not None or self._next_due_in_s() <= 0 else None
@@ -70,6 +76,13 @@ class Spares:
         if spare is self.reserve:
             self.reserve = None
 
+    def close(self) -> None:
+        """In a forked process: those that wait are the parent's."""
+        for spare in (self.ready, self.reserve):
+            if spare:
+                spare.control.close()
+        self.ready = self.reserve = None
+
     def patience_s(self) -> float | None:
         """How long there is nothing to prepare, if nothing happens; None is without end."""
         if self.ready is None and (wait_s := self._next_due_in_s()):
@@ -78,12 +91,12 @@ class Spares:
 
     def _next_due_in_s(self) -> float:
         """0 as soon as nothing runs."""
-        return max(0.0, self._next_due - time.monotonic()) if self._runner.executions else 0.0
+        return max(0.0, self._next_due - time.monotonic()) if self._executions.running else 0.0
 
     def _origin_for(self, request: dict[str, Any] | None) -> int:
         """What the next process is to be forked with."""
-        runner = self._runner
-        return runner.preload.origin_for(None if request and request.get("context") in runner.contexts else request)
+        finds_a_context = request is not None and request.get("context") in self._executions.contexts
+        return self._preload.origin_for(None if finds_a_context else request)
 
     def _fork(self, origin: int) -> Program | None:
         """Forks a supervisor, which forks a program; returns only in the process of the program, or not at all.
@@ -102,7 +115,7 @@ class Spares:
         outputs = {stdout_out: frames.STDOUT, stderr_out: frames.STDERR, display_out: frames.DISPLAY}
         pipes = Pipes(request_out, stdout_in, stderr_in, display_in)
         spare = Execution(0, ours, request_in, outputs)
-        if not (origin and self._runner.preload.fork(theirs, pipes, spare, self._take)):
+        if not (origin and self._preload.fork(theirs, pipes, spare, self._take)):
             try:
                 spare.pid = os.fork()
             except OSError:
@@ -123,12 +136,12 @@ class Spares:
             self.ready = spare
         else:
             self.reserve = spare
-        self._runner.watch(spare.control.fileno(), select.EPOLLIN, partial(self._runner.on_supervisor, spare))
+        self._adopt(spare)
 
     def become_supervisor(self, control: socket.socket, pipes: Pipes) -> Program | None:
         """In the forked process."""
         try:
-            self._runner.let_go((control.fileno(), *pipes))
+            self._let_go((control.fileno(), *pipes))
             return supervise(control, pipes)
         except BaseException as error:  # noqa: BLE001 - nothing may unwind into the runner's own code
             os.write(2, f"supervisor: {error!r}\n".encode())
@@ -137,7 +150,7 @@ class Spares:
     def become_zygote(self, control: socket.socket, order: dict[str, Any]) -> Program | None:
         """In the forked process; returns only in that of a program, which this one has forked."""
         try:
-            self._runner.let_go((control.fileno(),))
+            self._let_go((control.fileno(),))
             # Here, so that a runner without one need not have its memory.
             from _glovebox.program.zygote import Zygote
 

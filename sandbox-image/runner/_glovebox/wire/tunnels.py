@@ -9,14 +9,13 @@ from collections.abc import Callable
 
 from _glovebox.paths import INDEX_ADDRESS
 from _glovebox.wire import frames
+from _glovebox.wire.reactor import Reactor
 
 FIRST_STREAM = 1 << 31
 """Streams that the runner opens; those below are the control plane's."""
 MAX_TUNNELS = 64
 
 Send = Callable[[bytes], None]
-Watch = Callable[[int, int, Callable[[int, int], None]], None]
-"""Calls back with (descriptor, events) while any of the events is there; 0 watches for errors only."""
 
 
 class Tunnel:
@@ -95,7 +94,7 @@ class Tunnel:
         wanted = select.EPOLLIN if self.read_open and self.credit > 0 else 0
         if self.outgoing:
             wanted |= select.EPOLLOUT
-        self.tunnels.watch(self.connection.fileno(), wanted, self.on_events)
+        self.tunnels.reactor.watch(self.connection.fileno(), wanted, self.on_events)
 
     def reset(self) -> None:
         self.tunnels.send(frames.pack(frames.RESET, self.stream, b""))
@@ -107,18 +106,19 @@ class Tunnel:
 
 
 class Tunnels:
-    def __init__(self, send: Send, watch: Watch, unwatch: Callable[[int], None]) -> None:
+    def __init__(self, send: Send, reactor: Reactor) -> None:
         self.send = send
-        self.watch = watch
-        self.unwatch = unwatch
+        self.reactor = reactor
         self.open: dict[int, Tunnel] = {}
-        self.listener: socket.socket | None
+        self.listener: socket.socket | None = None
         self.last_stream = FIRST_STREAM
+
+    def listen(self) -> None:
+        """Takes connections from now on."""
         try:
             self.listener = socket.create_server(INDEX_ADDRESS, backlog=16)
         except OSError:
             # Something of the session holds the address. Code runs all the same; installs say what is wrong.
-            self.listener = None
             return
         self.listener.setblocking(False)
         self.resume()
@@ -126,13 +126,19 @@ class Tunnels:
     def suspend(self) -> None:
         """Without a control plane there is nothing to reach: open connections end, new ones wait for the next one."""
         if self.listener:
-            self.unwatch(self.listener.fileno())
+            self.reactor.unwatch(self.listener.fileno())
         for tunnel in list(self.open.values()):
             tunnel.close()
 
     def resume(self) -> None:
         if self.listener:
-            self.watch(self.listener.fileno(), select.EPOLLIN, self.on_connection)
+            self.reactor.watch(self.listener.fileno(), select.EPOLLIN, self.on_connection)
+
+    def close(self) -> None:
+        """In a forked process: the connections are the parent's."""
+        for held in (self.listener, *(tunnel.connection for tunnel in self.open.values())):
+            if held:
+                held.close()
 
     def on_connection(self, _descriptor: int, _events: int) -> None:
         if self.listener is None:
@@ -166,5 +172,5 @@ class Tunnels:
             tunnel.close()
 
     def forget(self, tunnel: Tunnel) -> None:
-        self.unwatch(tunnel.connection.fileno())
+        self.reactor.unwatch(tunnel.connection.fileno())
         del self.open[tunnel.stream]

@@ -1,0 +1,151 @@
+"""One execution as the runner sees it: its supervisor, its request, its output on the way to the control plane."""
+
+import fcntl
+import json
+import os
+import socket
+import struct
+import termios
+import time
+from typing import Any
+
+from _glovebox.runner.spilled_output import KeptOutput
+from _glovebox.runner.stdin_stream import Feed
+from _glovebox.wire import frames
+from _glovebox.wire.request_pipe import write_request
+
+
+class Pending:
+    """A request that no process runs yet."""
+
+    def __init__(self, stream: int, request: dict[str, Any], may_retry: bool = True) -> None:
+        self.stream = stream
+        self.request = request
+        self.may_retry = may_retry
+        """Whether it may be tried again, should its process turn out to be dead."""
+        self.early: list[bytes] = []
+        """What has come for its standard input already; an empty piece ends it."""
+
+
+class Execution:
+    """A spare waits for its request; a context's stays for the next one, with a stream of its own for each."""
+
+    def __init__(self, pid: int, control: socket.socket, request: int, outputs: dict[int, int]) -> None:
+        self.pid = pid
+        self.control = control
+        self.request = request
+        """Descriptor of the pipe for requests; -1 when it is closed or a feed's."""
+        self.outputs = outputs
+        """Frame type by descriptor, for the pipes not yet at their end."""
+        self.origin = 0
+        """The generation of loaded modules that it was forked with; 0 for the runner's own."""
+        self.feed: Feed | None = None
+        """Carries the program's standard input while that is streamed."""
+        self.stream = 0
+        """0 while no request runs."""
+        self.body: dict[str, Any] = {}
+        """The request under way."""
+        self.fresh = False
+        """Whether the request under way is its first."""
+        self.retries = False
+        """Whether its request may run in another process, should this one turn out to be dead already."""
+        self.began = 0.0
+        """When the request under way came, by the monotonic clock."""
+        self.credit = frames.INITIAL_CREDIT
+        self.kept: dict[int, KeptOutput] = {}
+        """By frame type."""
+        self.report: dict[str, Any] | None = None
+        self.owed: dict[int, int] | None = None
+        """Bytes by descriptor that a context's pipes held when its run ended: they belong to that run."""
+        self.ended = False
+        """Whether the supervisor is gone."""
+        self.beside = False
+        """Whether another execution ran during the one under way."""
+        self.is_killed = False
+        """Whether the runner has had the one under way killed."""
+        self.others_memory_kills = 0
+        """How many programs of those the memory limit is known to have ended meanwhile."""
+        self._lines = bytearray()
+
+    @property
+    def context(self) -> str | None:
+        return self.body.get("context")
+
+    @property
+    def restores(self) -> bool:
+        """Whether it brings back the files of a session that was at rest."""
+        return bool(self.body.get("kind") == "archive" and self.body["file"].get("op") == "restore")
+
+    def begin(self, stream: int, request: dict[str, Any], settled_ns: int) -> None:
+        """Hands over a request. Raises BrokenPipeError when its process is dead."""
+        self.stream = stream
+        self.body = request
+        self.began = time.monotonic()
+        self.credit = frames.INITIAL_CREDIT
+        self.report = self.owed = None
+        keep = request.get("keep")
+        # Nobody may be there to gather what a background execution displays.
+        names = {**frames.KEPT_NAMES, **({frames.DISPLAY: "display"} if "background" in request else {})}
+        self.kept = {kind: KeptOutput(keep, name) for kind, name in names.items()} if keep else {}
+        write_request(self.request, {**request, "settled_ns": settled_ns})
+
+    def close_request(self) -> None:
+        """No more requests, and no more input."""
+        if self.request >= 0:
+            os.close(self.request)
+            self.request = -1
+
+    def read_reports(self) -> list[dict[str, Any]]:
+        """What the supervisor has said; `ended` when it will say no more."""
+        try:
+            data = self.control.recv(1 << 16)
+        except ConnectionResetError:
+            # Its supervisor was killed before it had read all that it was sent.
+            data = b""
+        if not data:
+            self.ended = True
+            return []
+        self._lines += data
+        *lines, rest = self._lines.split(b"\n")
+        self._lines = rest
+        return [json.loads(line) for line in lines]
+
+    def read_output(self, descriptor: int) -> bytes | None:
+        """The next bytes of a pipe, within the credit; empty at its end, None when no more are owed."""
+        most = min(frames.CHUNK, self.credit)
+        if self.owed is not None:
+            most = min(most, self.owed[descriptor])
+            if most == 0:
+                return None
+        data = os.read(descriptor, most)
+        self.credit -= len(data)
+        if self.owed is not None:
+            self.owed[descriptor] -= len(data)
+        if kept := self.kept.get(self.outputs[descriptor]):
+            kept.add(data)
+        return data
+
+    def owe_what_is_there(self) -> None:
+        """From now on only what the pipes hold at this moment is read."""
+        self.owed = {descriptor: _readable_bytes(descriptor) for descriptor in self.outputs}
+
+    @property
+    def delivered(self) -> bool:
+        """Whether all output of the run is on its way."""
+        return not any(self.owed.values()) if self.owed is not None else not self.outputs
+
+    def finish_kept(self) -> dict[str, Any]:
+        """Where the whole of a long output is, for the report."""
+        finished = {kind: kept.finish() for kind, kept in self.kept.items()}
+        self.kept = {}
+        return {name: facts for kind, name in frames.KEPT_NAMES.items() if (facts := finished.get(kind))}
+
+    def close(self) -> None:
+        self.close_request()
+        for descriptor in self.outputs:
+            os.close(descriptor)
+        self.outputs = {}
+
+
+def _readable_bytes(descriptor: int) -> int:
+    return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0])

@@ -1,0 +1,46 @@
+"""The event loop: who is called when something comes on a descriptor."""
+
+import select
+from collections.abc import Callable
+
+Handler = Callable[[int, int], None]
+"""Gets the descriptor and the events (`select.EPOLLIN`, …)."""
+
+
+class Reactor:
+    def __init__(self) -> None:
+        self._poll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+        """By watched descriptor."""
+
+    def watch(self, descriptor: int, events: int, handler: Handler) -> None:
+        """Calls back while any of the events is there; 0 watches for errors only. A later call changes the events alone."""
+        if descriptor in self._handlers:
+            self._poll.modify(descriptor, events)
+        else:
+            self._poll.register(descriptor, events)
+            self._handlers[descriptor] = handler
+
+    def unwatch(self, descriptor: int) -> None:
+        """Needed before a descriptor that others hold too is closed: it would stay watched."""
+        self._poll.unregister(descriptor)
+        del self._handlers[descriptor]
+
+    def is_watched(self, descriptor: int) -> bool:
+        return descriptor in self._handlers
+
+    def wait(self, limit_s: float | None) -> list[tuple[int, int]]:
+        """Descriptors with their events, as soon as there are any, and at the latest after so many seconds."""
+        return self._poll.poll(limit_s)
+
+    def dispatch(self, ready: list[tuple[int, int]]) -> None:
+        """Calls the handlers of one round."""
+        for descriptor, events in ready:
+            # An earlier event of the same round may have closed it.
+            if handler := self._handlers.get(descriptor):
+                handler(descriptor, events)
+
+    def close(self) -> None:
+        """Watches nothing any more, in a forked process too: its parent's loop is not touched."""
+        self._poll.close()
+        self._handlers.clear()
