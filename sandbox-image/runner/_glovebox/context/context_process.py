@@ -10,10 +10,11 @@ from _glovebox import linux
 from _glovebox.context.cell_environment import CellVariables
 from _glovebox.context.context import Context
 from _glovebox.display import displays, library_patches
+from _glovebox.process.begin_run import OWN_DESCRIPTORS, prepare_run
 from _glovebox.process.exit import exit_code
 from _glovebox.process.hidden_frames import unseen
 from _glovebox.process.imported_modules import Imported
-from _glovebox.program.program import OWN_DESCRIPTORS, prepare_run, report_error, tell, tell_imported
+from _glovebox.process.reporting import report_error, tell, tell_imported
 from _glovebox.wire.request_pipe import read_request
 
 

@@ -6,9 +6,7 @@ import json
 import os
 import signal
 import sys
-import time
 import types
-from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 from _glovebox import linux
@@ -16,18 +14,18 @@ from _glovebox.display import displays, import_hooks, library_patches
 from _glovebox.files import changed_files, files, workspace
 from _glovebox.own_modules import hide_own, import_own
 from _glovebox.packages import list_packages
-from _glovebox.paths import USER_BASE, USER_SITE, WORKSPACE
+from _glovebox.paths import USER_SITE, WORKSPACE
 from _glovebox.process import multiprocessing_patches, reseeding, session_packages, thread_stacks
+from _glovebox.process.begin_run import OWN_DESCRIPTORS, prepare_run
+from _glovebox.process.environment import environment
 from _glovebox.process.exit import end_process, exit_code
 from _glovebox.process.hidden_frames import unseen
 from _glovebox.process.imported_modules import Imported
-from _glovebox.process.streams import open_stream
+from _glovebox.process.reporting import show_error, tell, tell_imported
+from _glovebox.process.streams import ensure_standard_streams
 from _glovebox.program.script import run_script
 from _glovebox.program.script_file import write_script
 from _glovebox.wire.request_pipe import read_request
-
-OWN_DESCRIPTORS = 8
-"""Kept from the code, so that it can be told of an error even when it has used up all others."""
 
 
 class Pipes(NamedTuple):
@@ -69,8 +67,7 @@ class Program:
         os.environ.clear()
         os.environ.update(environment())
         _enter_workspace()
-        if not _streams_are_open:
-            open_standard_streams()
+        ensure_standard_streams()
         _become_main()
         reseeding.renew()
         _warm_up()
@@ -183,81 +180,6 @@ class Program:
             displays.finish()
 
 
-def prepare_run(request: dict[str, Any], report: int, script: str | None = None) -> dict[str, Any]:
-    """What each run needs before its code; tells the supervisor that it starts, and returns what that has been told."""
-    variables = request.get("env", {})
-    os.environ.update(variables)
-    if "TZ" in variables:
-        time.tzset()
-    if "stdin" in request:
-        _give_stdin(request["stdin"])
-    start = {
-        "oom_kills": linux.oom_kills(),
-        "started_ns": changed_files.start_stamp(request["settled_ns"]),
-        "main_thread": _thread.get_ident(),
-        **({"script": script} if script else {}),
-    }
-    tell(report, {"start": start})
-    return start
-
-
-def tell(report: int, said: dict[str, Any]) -> None:
-    """One line to the supervisor."""
-    remaining = memoryview(json.dumps(said).encode() + b"\n")
-    while remaining:
-        remaining = remaining[os.write(report, remaining) :]
-
-
-def tell_imported(report: int, imported: Imported) -> None:
-    """Tells the supervisor what later programs may want to find loaded."""
-    if names := imported.take():
-        tell(report, {"imported": names})
-
-
-def _give_stdin(text: str) -> None:
-    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
-    remaining = memoryview(text.encode())
-    while remaining:
-        remaining = remaining[os.write(descriptor, remaining) :]
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    os.dup2(descriptor, 0)
-    os.close(descriptor)
-
-
-def environment() -> dict[str, str]:
-    uid = os.getuid()
-    return {
-        **INHERITED,
-        "HOME": WORKSPACE,
-        "USER": f"u{uid}",
-        "LOGNAME": f"u{uid}",
-        "PWD": WORKSPACE,
-        # Commands of what install_dependencies installs, and of what pip does.
-        "PATH": f"{USER_SITE}/bin:{USER_BASE}/bin:{INHERITED.get('PATH', os.defpath)}",
-        # A Python that the code starts shows its output as it comes, like the code itself.
-        "PYTHONUNBUFFERED": "1",
-        # It would take byte code for that of a module that was rewritten within a second.
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-
-
-INHERITED = {name: value for name, value in os.environ.items() if name not in ("HOME", "HOSTNAME", "PWD")}
-
-
-_streams_are_open = False
-"""A preloaded module may hold the streams that were there when it was imported: they stay."""
-
-
-def open_standard_streams() -> None:
-    """Text over the new descriptors 0, 1 and 2, with a terminal's buffering."""
-    global _streams_are_open
-    _streams_are_open = True
-    for name in ("stdin", "stdout", "stderr"):
-        stream = open_stream(name)
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
-
-
 def _enter_workspace() -> None:
     """Even if an earlier execution has closed it to itself: it is this user's."""
     try:
@@ -286,22 +208,3 @@ def _warm_up() -> None:
         exec(compile(b"print(1, file=sink)\n", "", "exec", dont_inherit=True), {"sink": sink})
     linux.oom_kills()
     changed_files.start_stamp(0)
-
-
-def show_error(error: BaseException, report: int) -> None:
-    """Shows an uncaught exception as the interpreter would, and reports it."""
-    try:
-        import_own("process.own_frames").drop_own_frames(error)
-    except Exception:  # noqa: BLE001 - out of memory, or of descriptors: then with the runner's own
-        pass
-    hook: Callable[..., Any] = sys.excepthook
-    hook(type(error), error, error.__traceback__)
-    report_error(error, report)
-
-
-def report_error(error: BaseException, report: int) -> None:
-    linux.spare_descriptors(0)
-    try:
-        import_own("process.error_report").report(error, lambda body: tell(report, {"error": body}))
-    except Exception:  # noqa: BLE001 - the report is a courtesy; the code's own stderr already has the traceback
-        pass

@@ -21,8 +21,9 @@ from _glovebox import linux
 from _glovebox.own_modules import hide_own
 from _glovebox.paths import WORKSPACE
 from _glovebox.process import reseeding
+from _glovebox.process.environment import environment
 from _glovebox.process.imported_modules import site_directories
-from _glovebox.program import program
+from _glovebox.process.streams import open_standard_streams
 from _glovebox.program.program import Pipes, Program
 from _glovebox.program.shadowed_modules import Shadows
 
@@ -149,13 +150,13 @@ class _Guard:
 def _become_neutral() -> None:
     """The environment and the streams that modules meet in a program, and nothing of the runner's among the modules."""
     os.environ.clear()
-    os.environ.update(program.environment())
+    os.environ.update(environment())
     os.chdir(WORKSPACE)
     null, out, into = os.open(os.devnull, os.O_RDWR), *os.pipe()
     # As in a program, where they are pipes: modules may keep these very objects, and what a stream cannot is asked once.
     os.dup2(into, 1)
     os.dup2(into, 2)
-    program.open_standard_streams()
+    open_standard_streams()
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     _close([null, out, into])
