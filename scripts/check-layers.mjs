@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, posix, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findCircles } from './circles.mjs';
 import { LAYERS, MOST_FILES, MOST_LINES, PACKAGES, PENDING } from './layers.mjs';
 
 /** Imported by everyone. */
@@ -45,7 +46,7 @@ export function findBreaches(files) {
       importsOf(text).map((found) => ({ ...found, target: targetOf(path, found) })),
     ]),
   );
-  return [...findForbidden(graph), ...findCircles(graph), ...findCrowds(files), ...findLongFiles(files)];
+  return [...findForbidden(graph), ...describeCircles(graph), ...findCrowds(files), ...findLongFiles(files)];
 }
 
 /** The path of what is imported from `src/` on; undefined for a package. */
@@ -88,27 +89,12 @@ function roomOf(path) {
   return path.includes('/') ? first : first.replace(/\.ts$/, '');
 }
 
-/** Groups of files that import each other, directly or through others (strongly connected components, by Tarjan). */
-function findCircles(graph) {
-  const index = new Map();
-  const low = new Map();
-  const stack = [];
-  const circles = [];
-  const visit = (path) => {
-    index.set(path, index.size);
-    low.set(path, index.get(path));
-    stack.push(path);
-    for (const { target } of graph.get(path) ?? []) {
-      if (target === undefined || !graph.has(target)) continue;
-      if (!index.has(target)) visit(target);
-      if (stack.includes(target)) low.set(path, Math.min(low.get(path), low.get(target)));
-    }
-    if (low.get(path) !== index.get(path)) return;
-    const members = stack.splice(stack.indexOf(path));
-    if (members.length > 1) circles.push(members.sort());
-  };
-  for (const path of graph.keys()) if (!index.has(path)) visit(path);
-  return circles.map((members) => `src/${members[0]}: an import circle, types included, of ${members.join(', ')}`);
+/** Files that import each other, directly or through others. */
+function describeCircles(graph) {
+  const targets = new Map([...graph].map(([path, imports]) => [path, imports.map(({ target }) => target)]));
+  return findCircles(targets).map(
+    (members) => `src/${members[0]}: an import circle, types included, of ${members.join(', ')}`,
+  );
 }
 
 function findCrowds(files) {

@@ -5,6 +5,7 @@ const CHECKS = {
   types: ['tsc', '--noEmit'],
   'lint, format': ['biome', 'ci', '--error-on-warnings', '--colors=off'],
   layers: ['node', 'scripts/check-layers.mjs'],
+  'the runner': ['node', 'scripts/check-runner.mjs'],
   'dead code': ['knip', '--no-progress'],
   dependencies: ['node', 'scripts/check-dependencies.ts'],
 };
