@@ -1,25 +1,39 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { GloveboxError } from '../errors.ts';
-import type { ExecutionOptions, ExecutionRequest } from '../execution/request.ts';
-import { createLog } from '../log.ts';
-import type { Sandbox } from '../sandbox/sandbox.ts';
-import { Checkpoints } from './checkpoints.ts';
-import type { ArchiveRecord } from './record.ts';
-import type { ArchiveSettings } from './settings.ts';
+import type { ExecutionEnd } from '../execution/request.ts';
+import { createLog, type Log } from '../log.ts';
+import { Checkpoints, type RunningSandbox } from './checkpoints.ts';
+import { ArchiveSettings } from './settings.ts';
 
 const IDENTITY = { id: 'one', owner: 'alice', createdAt: new Date(), isBusy: false };
 const HANG_MS = 30_000;
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
+let directory: string;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  directory = mkdtempSync(join(tmpdir(), 'glovebox-checkpoints-'));
+});
+afterEach(async () => {
+  vi.useRealTimers();
+  // What a record is to say is written after what is under way.
+  await new Promise((resolve) => setImmediate(resolve));
+  rmSync(directory, { recursive: true });
+});
+
+function openSettings(checkpointAfterS: number, log: Log = createLog('error')): ArchiveSettings {
+  const limits = { diskMb: 1, archiveMb: 1, idleTtlS: 60, hibernateAfterS: 30, archiveTtlS: 60, checkpointAfterS };
+  return new ArchiveSettings(directory, limits, log);
+}
 
 /** A session whose sandbox is behind an engine that hangs; counts the checkpoints that were begun. */
 function openArchive() {
-  const limits = { checkpointAfterS: 5, diskMb: 1 };
-  const log = createLog('error');
-  const archive = new Checkpoints(IDENTITY, { limits, log } as unknown as ArchiveSettings);
+  const archive = new Checkpoints(IDENTITY, openSettings(5));
   const begun: number[] = [];
-  const sandbox = {
+  const sandbox: RunningSandbox = {
     lost: false,
     execute: async () => {
       begun.push(Date.now());
@@ -27,7 +41,7 @@ function openArchive() {
       throw new GloveboxError('engine_unavailable', 'The container engine does not answer.');
     },
   };
-  return { archive, sandbox: sandbox as unknown as Sandbox, begun };
+  return { archive, sandbox, begun };
 }
 
 test('a checkpoint that an engine held up is not followed by minutes without any', async () => {
@@ -53,9 +67,9 @@ test('the sandbox after one that was lost does not wait for what held that up', 
 
 test('a checkpoint of nothing is ended by force', async () => {
   const ends: string[] = [];
-  const sandbox = {
+  const sandbox: RunningSandbox = {
     lost: false,
-    execute: async (_: ExecutionRequest, { signal, onOutput }: ExecutionOptions) => {
+    execute: async (_, { signal, onOutput }): Promise<ExecutionEnd> => {
       await onOutput('stdout', Buffer.from(`${JSON.stringify({ ok: true, entries: 0, size: 0 })}\n`));
       await new Promise((resolve) => setTimeout(resolve, 1000));
       if (!signal.aborted)
@@ -63,13 +77,8 @@ test('a checkpoint of nothing is ended by force', async () => {
       ends.push(signal.aborted ? 'by force' : 'by itself');
       return { status: signal.aborted ? 'cancelled' : 'ok', exitCode: 0 };
     },
-  } as unknown as Sandbox;
-  const limits = { checkpointAfterS: 5, diskMb: 1 };
-  const archive = new Checkpoints(IDENTITY, {
-    limits,
-    store: {},
-    log: createLog('error'),
-  } as unknown as ArchiveSettings);
+  };
+  const archive = new Checkpoints(IDENTITY, openSettings(5));
   archive.watch(sandbox);
   await vi.advanceTimersByTimeAsync(5000);
   expect(ends).toEqual(['by itself']);
@@ -79,15 +88,14 @@ test('a checkpoint of nothing is ended by force', async () => {
 test('a checkpoint that the end of its session breaks off is warned of as one that failed', async () => {
   const said: string[] = [];
   const log = { ...createLog('error'), warn: (message: string) => void said.push(message) };
-  const sandbox = {
+  const sandbox: RunningSandbox = {
     lost: false,
-    execute: (_: ExecutionRequest, { signal }: ExecutionOptions) =>
+    execute: (_, { signal }) =>
       new Promise((resolve) => {
         signal.addEventListener('abort', () => resolve({ status: 'cancelled', exitCode: null }));
       }),
-  } as unknown as Sandbox;
-  const limits = { checkpointAfterS: 5, diskMb: 1 };
-  const archive = new Checkpoints(IDENTITY, { limits, store: {}, log } as unknown as ArchiveSettings);
+  };
+  const archive = new Checkpoints(IDENTITY, openSettings(5, log));
   archive.watch(sandbox);
   await vi.advanceTimersByTimeAsync(5000);
   await archive.discard();
@@ -96,20 +104,20 @@ test('a checkpoint that the end of its session breaks off is warned of as one th
 });
 
 test('a session is back when its files are, before the program that brought them has ended', async () => {
-  const record = { id: 'snp_1', at_rest: true };
-  const store = {
-    readVerified: async function* () {},
-    updateSoon: () => {},
-    get: () => ({ ...record, at_rest: false }),
-  };
-  const archives = { limits: { checkpointAfterS: 0, diskMb: 1 }, store, log: createLog('error') };
-  const archive = new Checkpoints(IDENTITY, archives as unknown as ArchiveSettings, record as ArchiveRecord);
-  const sandbox = {
-    execute: async (_: ExecutionRequest, { onOutput, signal }: ExecutionOptions) => {
+  const settings = openSettings(0);
+  const now = new Date().toISOString();
+  const identity = { id: `snp_${'0'.repeat(24)}`, kind: 'session', owner: 'alice', session_id: 'one' } as const;
+  const times = { created_at: now, saved_at: now, at_rest: true };
+  const record = await settings.store.write({ ...identity, ...times }, (async function* () {})());
+  const archive = new Checkpoints(IDENTITY, settings, record);
+  const sandbox: RunningSandbox = {
+    lost: false,
+    execute: async (_, { onOutput, signal }): Promise<ExecutionEnd> => {
       await onOutput('stdout', Buffer.from('{"ok":true,"entries":0}\n'));
       await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      return { status: 'cancelled', exitCode: null };
     },
   };
-  expect(await archive.fill(sandbox as unknown as Sandbox)).toBeUndefined();
+  expect(await archive.fill(sandbox)).toBeUndefined();
   expect(archive.record).toMatchObject({ at_rest: false });
 });

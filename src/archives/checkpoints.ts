@@ -3,7 +3,7 @@ import { inOrder } from '../execution/losses.ts';
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from '../execution/request.ts';
 import { type LeftOut, NOTHING_LEFT_OUT } from '../files/left-out.ts';
 import { fillWorkspace, type SaveOptions, sendWorkspace } from '../files/workspace.ts';
-import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import type { ArchiveIdentity, ArchiveRecord, ArchiveState } from './record.ts';
 import { BrokenArchive } from './segments.ts';
 import type { ArchiveSettings } from './settings.ts';
@@ -24,6 +24,9 @@ const MIB = 1024 * 1024;
 /** Milliseconds until a save is given up, with more for large disks: the session's own code may hold it up. */
 const LIMIT_MS = 60_000;
 const LIMIT_MS_PER_MB = 100;
+
+/** What checkpoints need of a sandbox. */
+export type RunningSandbox = Pick<SandboxHandle, 'lost' | 'execute'>;
 
 /** What a session's checkpoints need to know of it. */
 export interface KeptSession {
@@ -70,14 +73,14 @@ export class Checkpoints {
   }
 
   /** Takes note of an execution that begins, or has ended: a checkpoint of what it changes follows. */
-  markChanged(sandbox: Sandbox, request: ExecutionRequest, end?: ExecutionEnd): void {
+  markChanged(sandbox: RunningSandbox, request: ExecutionRequest, end?: ExecutionEnd): void {
     if (!mayChange(request)) return;
     if (end) this.#changes.add(changedBy(request, end));
     this.watch(sandbox);
   }
 
   /** Makes a checkpoint soon. */
-  watch(sandbox: Sandbox): void {
+  watch(sandbox: RunningSandbox): void {
     this.#schedule(sandbox, BEGIN_AFTER);
   }
 
@@ -103,7 +106,7 @@ export class Checkpoints {
    * calls `hibernate` if not.
    * @throws GloveboxError when it cannot be archived; then all is as before
    */
-  async saveWhole(sandbox: Sandbox): Promise<{ readonly unreadable: number }> {
+  async saveWhole(sandbox: RunningSandbox): Promise<{ readonly unreadable: number }> {
     this.#stop();
     await this.#saving?.done.catch(() => {});
     return await this.#run((signal) => this.#save(sandbox, { signal, known: [], evenIfEmpty: true }));
@@ -125,7 +128,7 @@ export class Checkpoints {
    * Fills a new sandbox with what was kept, if anything was; what is to be told of that.
    * @throws GloveboxError when the sandbox cannot take it; the archive stays
    */
-  async fill(sandbox: Sandbox): Promise<SandboxReset | undefined> {
+  async fill(sandbox: RunningSandbox): Promise<SandboxReset | undefined> {
     const { store } = this.#archives;
     await this.#saving?.done.catch(() => {});
     const record = this.#record;
@@ -153,7 +156,11 @@ export class Checkpoints {
    * Makes another archive of what the session is now.
    * @param sandbox none for a hibernated session
    */
-  async copyTo(identity: ArchiveIdentity, sandbox: Sandbox | undefined, signal: AbortSignal): Promise<CopiedArchive> {
+  async copyTo(
+    identity: ArchiveIdentity,
+    sandbox: RunningSandbox | undefined,
+    signal: AbortSignal,
+  ): Promise<CopiedArchive> {
     const { store, limits } = this.#archives;
     if (!sandbox) {
       if (!this.#record)
@@ -194,7 +201,7 @@ export class Checkpoints {
     this.#record = this.#archives.store.get(this.#record.id);
   }
 
-  #schedule(sandbox: Sandbox, times: number): void {
+  #schedule(sandbox: RunningSandbox, times: number): void {
     const { checkpointAfterS } = this.#archives.limits;
     if (checkpointAfterS === 0) return;
     const waitMs = Math.max(checkpointAfterS * 1000 * times, this.#notBefore - performance.now());
@@ -211,7 +218,7 @@ export class Checkpoints {
     this.#timer = undefined;
   }
 
-  async #checkpoint(sandbox: Sandbox): Promise<void> {
+  async #checkpoint(sandbox: RunningSandbox): Promise<void> {
     this.#stop();
     if (sandbox.lost) return;
     if (this.#saving) return this.#schedule(sandbox, 1);
@@ -255,7 +262,7 @@ export class Checkpoints {
   }
 
   async #save(
-    sandbox: Sandbox,
+    sandbox: RunningSandbox,
     options: Omit<SaveOptions, 'maxBytes'> & { readonly evenIfEmpty: boolean },
   ): Promise<{ readonly unreadable: number }> {
     const { store, limits } = this.#archives;

@@ -3,7 +3,7 @@ import type { Log } from '../log.ts';
 import { FairQueue } from '../scheduling/fair-queue.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
 import { PoolSize, type PoolSizeLimits } from './pool-size.ts';
-import type { Sandbox } from './sandbox.ts';
+import type { Sandbox, SandboxHandle } from './sandbox.ts';
 import { type Backend, startSandbox } from './start-sandbox.ts';
 
 const REFILL_DELAY_MS = 100;
@@ -19,8 +19,19 @@ export interface PoolOptions {
   readonly log: Log;
 }
 
+/** Where sessions get their sandboxes from. */
+export interface SandboxSource {
+  /**
+   * A sandbox that is the owner's from now on, and counted as such: a ready one, or one started when it is their turn.
+   * @throws GloveboxError `capacity_exceeded` when their memory does not suffice
+   */
+  take(owner: string): Promise<SandboxHandle>;
+  /** Starts no sandboxes that nobody waits for until it is disposed of. */
+  holdRefill(): Disposable;
+}
+
 /** Keeps started sandboxes ready, so that a new session need not wait for one. */
-export class Pool {
+export class Pool implements SandboxSource {
   readonly #backend: Backend;
   readonly #poolSize: PoolSize;
   readonly #memory: MemoryQuota;
@@ -53,10 +64,6 @@ export class Pool {
     return { size: this.#poolSize.wanted, ready: this.#ready.length };
   }
 
-  /**
-   * A sandbox that is the owner's from now on, and counted as such: a ready one, or one started when it is their turn.
-   * @throws GloveboxError `capacity_exceeded` when their memory does not suffice.
-   */
   async take(owner: string): Promise<Sandbox> {
     // What is being made for the pool may be all that there is room for.
     if (this.#ready.length === 0 && !this.#memory.fitsAnother()) await this.#refilling;
@@ -102,7 +109,6 @@ export class Pool {
     }
   }
 
-  /** Starts no sandboxes that nobody waits for until it is disposed of. */
   holdRefill(): Disposable {
     this.#urgent += 1;
     return {

@@ -244,3 +244,6 @@ function broken(): GloveboxError {
     hint: 'Call again: the session goes on, with its files, contexts and background executions.',
   });
 }
+
+/** A sandbox as its users know it: what stands in for one in a test needs no engine. */
+export type SandboxHandle = Pick<Sandbox, keyof Sandbox>;

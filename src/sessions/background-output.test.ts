@@ -11,7 +11,7 @@ const LEFT = {
 const WANTED = { name: 'stdout', from: 0, most: 100 } as const;
 
 function filesThat(read: () => Promise<{ content: Buffer }>) {
-  return { read } as unknown as Parameters<typeof readStream>[0];
+  return { read };
 }
 
 const fail = (code: 'engine_unavailable' | 'file_not_found') =>
@@ -32,12 +32,11 @@ test('output whose file is gone is told as left out', async () => {
 
 test('a part goes on while little is left of what it has read, and its offset counts all of it', async () => {
   const bytes = Buffer.from(Array.from({ length: 200 }, (_, n) => `\r${n} of 200`).join(''));
-  const files = (content: Buffer) =>
-    ({
-      read: async (_path: string, { offset = 0, length = 0 }) => ({
-        content: content.subarray(offset, offset + length),
-      }),
-    }) as unknown as Parameters<typeof readStates>[0];
+  const files = (content: Buffer) => ({
+    read: async (_path: string, { offset = 0, length = 0 }) => ({
+      content: content.subarray(offset, offset + length),
+    }),
+  });
   expect(await readStates(files(bytes), WANTED, LEFT)).toEqual({ text: expect.stringMatching(/^155 $/), next: 1600 });
   const plain = Buffer.from('line\n'.repeat(200));
   expect(await readStates(files(plain), WANTED, LEFT)).toEqual({ text: 'line\n'.repeat(20), next: 100 });

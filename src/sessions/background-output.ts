@@ -3,7 +3,6 @@ import { LineStates } from '../execution/line-states.ts';
 import { leftOutMark, withoutPartialEnd } from '../execution/output-capture.ts';
 import { outputPath } from '../execution/output-path.ts';
 import type { BackgroundStatus, CutStream, ExecutionResult, TextStream, Truncated } from '../execution/result.ts';
-import type { SessionFiles } from '../files/session-files.ts';
 
 /** Bytes of both text streams that are read already. */
 export interface StreamOffsets {
@@ -33,6 +32,11 @@ interface Wanted {
   readonly most: number;
 }
 
+/** Files of a session that output is in. */
+interface OutputFiles {
+  read(path: string, range: { offset: number; length: number }, most: number): Promise<{ readonly content: Buffer }>;
+}
+
 /** A part of a stream. */
 interface Part {
   readonly text: string;
@@ -45,7 +49,7 @@ const MOST_PIECES = 16;
 
 /** Reads what is new of both streams. @param most bytes of each */
 export async function readNewOutput(
-  files: Pick<SessionFiles, 'read'>,
+  files: OutputFiles,
   execution: Known,
   { stdout: fromStdout = 0, stderr: fromStderr = 0 }: Partial<StreamOffsets>,
   most: number,
@@ -69,7 +73,7 @@ export async function readNewOutput(
 }
 
 /** A stream from an offset on, each line in its last state, so that a part may stand for more bytes than it has. */
-export async function readStates(files: Pick<SessionFiles, 'read'>, wanted: Wanted, execution: Known): Promise<Part> {
+export async function readStates(files: OutputFiles, wanted: Wanted, execution: Known): Promise<Part> {
   const states = new LineStates();
   const settled: Buffer[] = [];
   let { from } = wanted;
@@ -87,11 +91,7 @@ export async function readStates(files: Pick<SessionFiles, 'read'>, wanted: Want
 }
 
 /** A stream from an offset on: whole characters of its file, and what came when that could take no more. */
-export async function readStream(
-  files: Pick<SessionFiles, 'read'>,
-  { name, from, most }: Wanted,
-  execution: Known,
-): Promise<Part> {
+export async function readStream(files: OutputFiles, { name, from, most }: Wanted, execution: Known): Promise<Part> {
   const bytes = await readFile(files, outputPath(execution.executionId, name), from, most);
   // Of one that an earlier control plane began, all is in the file: it is there for who asks again.
   if (!bytes && execution.truncated?.[name] && execution[name] === '') return { text: '', next: from };
@@ -109,12 +109,7 @@ function toPart(bytes: Buffer, { name, from, most }: Wanted, execution: Known): 
 }
 
 /** Empty without a file; undefined where it cannot be read now. */
-async function readFile(
-  files: Pick<SessionFiles, 'read'>,
-  path: string,
-  offset: number,
-  length: number,
-): Promise<Buffer | undefined> {
+async function readFile(files: OutputFiles, path: string, offset: number, length: number): Promise<Buffer | undefined> {
   try {
     return (await files.read(path, { offset, length }, length)).content;
   } catch (error) {

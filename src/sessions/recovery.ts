@@ -4,7 +4,7 @@ import type { Log } from '../log.ts';
 import type { RunnerState } from '../protocol/greeting.ts';
 import { type SandboxInfo, shortName } from '../sandbox/engine.ts';
 import { isIncompatible } from '../sandbox/runner-connection.ts';
-import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import { type Backend, openSandbox } from '../sandbox/start-sandbox.ts';
 import { BackgroundRecords } from './background-records.ts';
 import type { Instance } from './instance.ts';
@@ -31,7 +31,7 @@ export interface RecoveryOptions {
   /** The sessions that there are archives of. At rest, an archive is all there is, whatever else is found. */
   readonly archived: readonly Pick<ArchiveRecord, 'owner' | 'session_id' | 'at_rest'>[];
   /** Takes over a session of an earlier run; one whose sandbox is gone begins anew in another. */
-  readonly adopt: (manifest: Manifest, sandbox: Sandbox | undefined, remains: Remains) => void;
+  readonly adopt: (manifest: Manifest, sandbox: SandboxHandle | undefined, remains: Remains) => void;
   /** Whether an attempt that failed has taken a session over already. */
   readonly isAdopted: (manifest: Manifest) => boolean;
   readonly log: Log;

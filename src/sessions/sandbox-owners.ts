@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
 import type { BackgroundExecutions } from './background-executions.ts';
 import type { Contexts } from './contexts.ts';
@@ -42,20 +42,20 @@ export class SandboxOwners {
   }
 
   /** Makes a sandbox a session's, whose owner's memory it counts against already. */
-  enter(session: OwningSession, sandbox: Sandbox): void {
+  enter(session: OwningSession, sandbox: SandboxHandle): void {
     const { onTunnel } = this.#options;
     this.#owners.set(sandbox.key, session.owner);
     if (onTunnel) sandbox.onTunnel = (tunnel) => onTunnel(tunnel, session);
   }
 
   /** Makes one that an earlier run left a session's, whatever the limits are now. */
-  adopt(session: OwningSession, sandbox: Sandbox): void {
+  adopt(session: OwningSession, sandbox: SandboxHandle): void {
     this.#options.memory.claimAnyway(session.owner);
     this.enter(session, sandbox);
   }
 
   /** Forgets a sandbox that is gone. */
-  leave({ key }: Sandbox): void {
+  leave({ key }: SandboxHandle): void {
     this.#options.manifests.remove(key);
     const owner = this.#owners.get(key);
     if (this.#owners.delete(key) && owner !== undefined) this.#options.memory.release(owner);

@@ -5,19 +5,19 @@ import { changedBy } from '../archives/unsaved-changes.ts';
 import { GloveboxError } from '../errors.ts';
 import { isHeard, LossLedger, ownLoss } from '../execution/losses.ts';
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from '../execution/request.ts';
-import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import type { Contexts } from './contexts.ts';
 import type { Lifetime } from './lifecycle/lifetime.ts';
 import type { OwningSession, SandboxOwners } from './sandbox-owners.ts';
 
 /** An empty sandbox. Until this is disposed of, no other is started for the pool. */
 export interface ProvidedSandbox extends Disposable {
-  readonly sandbox: Sandbox;
+  readonly sandbox: SandboxHandle;
 }
 
 /** What there is of a session already: a sandbox, an archive, or both. */
 export interface FormerState {
-  readonly sandbox?: Sandbox | undefined;
+  readonly sandbox?: SandboxHandle | undefined;
   readonly record?: ArchiveRecord | undefined;
 }
 
@@ -51,7 +51,7 @@ export class SessionSandbox {
   readonly #host: SandboxHost;
   readonly #checkpoints: Checkpoints;
   readonly #losses = new LossLedger();
-  #sandbox: Promise<Sandbox> | undefined;
+  #sandbox: Promise<SandboxHandle> | undefined;
   #closed = false;
 
   constructor(session: SandboxedSession, host: SandboxHost, { sandbox, record }: FormerState) {
@@ -99,7 +99,10 @@ export class SessionSandbox {
    * Runs an execution in the sandbox; its end, with all that is to be told of losses.
    * @throws GloveboxError as `run` does, or when there can be no sandbox now
    */
-  async execute(request: ExecutionRequest, run: (sandbox: Sandbox) => Promise<ExecutionEnd>): Promise<ExecutionEnd> {
+  async execute(
+    request: ExecutionRequest,
+    run: (sandbox: SandboxHandle) => Promise<ExecutionEnd>,
+  ): Promise<ExecutionEnd> {
     const sandbox = await this.#current();
     let end: ExecutionEnd | undefined;
     try {
@@ -174,12 +177,12 @@ export class SessionSandbox {
   }
 
   /** The sandbox that there is, or is being woken; undefined where there is none. */
-  async #present(): Promise<Sandbox | undefined> {
+  async #present(): Promise<SandboxHandle | undefined> {
     return await this.#sandbox?.catch(() => undefined);
   }
 
   /** The sandbox; wakes one if there is none. */
-  async #current(): Promise<Sandbox> {
+  async #current(): Promise<SandboxHandle> {
     if (this.#closed) throw new GloveboxError('session_not_found', `The session ${this.#session.id} was closed.`);
     this.#sandbox ??= this.#wake();
     const claim = this.#sandbox;
@@ -192,7 +195,7 @@ export class SessionSandbox {
   }
 
   /** Gets an empty sandbox, makes it the session's, and fills it with what was kept. */
-  async #wake(): Promise<Sandbox> {
+  async #wake(): Promise<SandboxHandle> {
     const { owners, provide } = this.#host;
     using provided = await provide(this.#session.owner);
     const { sandbox } = provided;
@@ -214,7 +217,7 @@ export class SessionSandbox {
   }
 
   /** Removes a sandbox, which is the session's no more even while an engine that is down has yet to remove it. */
-  async #remove(sandbox: Sandbox): Promise<void> {
+  async #remove(sandbox: SandboxHandle): Promise<void> {
     try {
       await sandbox.remove();
     } finally {
@@ -223,7 +226,7 @@ export class SessionSandbox {
   }
 
   /** Takes a sandbox for gone; what does not come back of it. */
-  #lose(sandbox: Sandbox): SandboxReset {
+  #lose(sandbox: SandboxHandle): SandboxReset {
     return this.#losses.addOnce(sandbox, () => {
       this.#sandbox = undefined;
       this.#stopListeningTo(sandbox);
@@ -255,12 +258,12 @@ export class SessionSandbox {
   }
 
   /** Hears what processes a sandbox loses while it lives on. */
-  #listenTo(sandbox: Sandbox): void {
+  #listenTo(sandbox: SandboxHandle): void {
     sandbox.onLoss = (loss) => this.#losses.addProcesses(loss);
   }
 
   /** Hears no more of a sandbox: what its processes lost is part of what goes with it. */
-  #stopListeningTo(sandbox: Sandbox): void {
+  #stopListeningTo(sandbox: SandboxHandle): void {
     sandbox.onLoss = undefined;
     this.#losses.takeProcesses();
   }

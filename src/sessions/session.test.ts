@@ -1,17 +1,46 @@
-import { expect, test } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { FakeSandbox } from '../../test/support/fake-sandbox.ts';
 import { REPORT } from '../../test/support/report.ts';
-import type { ArchiveRecord } from '../archives/record.ts';
+import type { ArchiveIdentity } from '../archives/record.ts';
+import { ArchiveSettings } from '../archives/settings.ts';
 import { serverStopping } from '../errors.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from '../execution/request.ts';
 import { createLog } from '../log.ts';
-import type { Sandbox } from '../sandbox/sandbox.ts';
+import { MemoryQuota } from '../scheduling/memory-quota.ts';
+import { BackgroundRecords } from './background-records.ts';
+import { Manifests } from './manifests.ts';
+import { SandboxOwners } from './sandbox-owners.ts';
 import { Session, type SessionHost } from './session.ts';
 
 const OPTIONS = { timeoutMs: 1000, signal: new AbortController().signal, onOutput: () => {} };
-const RECORD = { id: 'snp_1', saved_at: '2026-11-23T08:00:00.000Z', at_rest: false } as ArchiveRecord;
-const LIMITS = { concurrency: 4, idleTtlS: 60, maxLifetimeS: 60 };
+const IDENTITY = { id: 'one', owner: 'alice', createdAt: new Date() };
+const SAVED_AT = '2026-11-23T08:00:00.000Z';
+const CHECKPOINT: ArchiveIdentity = {
+  ...{ id: `snp_${'0'.repeat(24)}`, kind: 'session', owner: IDENTITY.owner, session_id: IDENTITY.id },
+  ...{ created_at: SAVED_AT, saved_at: SAVED_AT, at_rest: false },
+};
+const LIMITS = {
+  ...{ concurrency: 4, idleTtlS: 60, maxLifetimeS: 60, diskMb: 1, archiveMb: 1 },
+  ...{ hibernateAfterS: 30, archiveTtlS: 60, checkpointAfterS: 0 },
+  ...{ execTimeoutS: 30, maxTimeoutS: 300, memoryMb: 256, tmpMb: 1, shmMb: 1, largestFileMb: 1, pids: 64 },
+  ...{ outputLimit: 1000, outputKeepLimit: 1000, resultLimit: 1000, installTimeoutS: 60 },
+};
 const FINE: ExecutionEnd = { status: 'ok', exitCode: 0 };
 const BACKGROUND = { background: { timeout_s: 10 } };
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'glovebox-session-'));
+});
+afterEach(async () => {
+  // What a record is to say is written after what is under way.
+  await new Promise((resolve) => setImmediate(resolve));
+  rmSync(directory, { recursive: true });
+});
 
 /** Ends as told with its sandbox gone. */
 const lose = (status: ExecutionEnd['status']): ExecutionEnd => ({
@@ -28,97 +57,112 @@ const clear = (status: ExecutionEnd['status']): ExecutionEnd => ({
   reset: { reason: 'would_not_end', lost: ['contexts', 'background'] },
 });
 
-/**
- * A session whose executions end as told; those that lose their sandbox get another.
- * @param losses of processes, each known by the end of the execution in its place
- */
-function openSession(
-  ends: ExecutionEnd[],
-  {
-    record,
-    losses = [],
-    enter = async () => ({ [Symbol.dispose]() {} }),
-  }: { record?: ArchiveRecord; losses?: (SandboxReset | undefined)[]; enter?: SessionHost['scheduler']['enter'] } = {},
-) {
-  const provide = async () => {
-    const sandbox: Pick<Sandbox, 'onLoss'> & { lost: boolean } & Pick<Sandbox, 'execute'> = {
-      lost: false,
-      onLoss: undefined,
-      execute: async ({ kind }: ExecutionRequest, { onOutput }: ExecutionOptions): Promise<ExecutionEnd> => {
-        if (kind === 'archive') {
-          await onOutput('stdout', Buffer.from('{"ok":true,"entries":0}\n'));
-          return FINE;
-        }
-        const end = ends.shift() ?? FINE;
-        sandbox.lost = end.reset?.lost.includes('files') ?? false;
-        const loss = sandbox.lost ? undefined : losses.shift();
-        if (loss) sandbox.onLoss?.(loss);
-        return end;
-      },
-    };
-    return { sandbox: sandbox as unknown as Sandbox, [Symbol.dispose]() {} };
-  };
-  let kept = record;
-  const update = (_id: string, state: Partial<ArchiveRecord>) => {
-    if (kept) kept = { ...kept, ...state };
-  };
-  const store = { update, updateSoon: update, get: () => kept, readVerified: async function* () {} };
-  const host = {
+/** A sandbox whose executions end as told. */
+class ToldSandbox extends FakeSandbox {
+  readonly #ends: ExecutionEnd[];
+  readonly #losses: (SandboxReset | undefined)[];
+
+  /** @param losses of processes, each known by the end of the execution in its place */
+  constructor(ends: ExecutionEnd[], losses: (SandboxReset | undefined)[]) {
+    super(1);
+    this.#ends = ends;
+    this.#losses = losses;
+  }
+
+  override async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
+    if (request.kind === 'archive') return await super.execute(request, options);
+    this.ends.push(...this.#ends.splice(0, 1));
+    const end = await super.execute(request, options);
+    const loss = this.lost ? undefined : this.#losses.shift();
+    if (loss) this.onLoss?.(loss);
+    return end;
+  }
+}
+
+/** What a session needs, of which the sandboxes alone are not real. */
+function openHost(provide: () => FakeSandbox, enter: SessionHost['scheduler']['enter'] = noTurn): SessionHost {
+  const memory = new MemoryQuota(LIMITS);
+  return {
     limits: LIMITS,
-    archives: { limits: { checkpointAfterS: 0 }, store, expiryOf: () => new Date(), log: createLog('error') },
-    owners: { enter: () => {}, leave: () => {}, write: () => {}, forgetFormer: () => {} },
+    parseRequirement: (text) => ({ name: text, text }),
+    archives: new ArchiveSettings(directory, LIMITS, createLog('error')),
+    owners: new SandboxOwners({ manifests: new Manifests(join(directory, 'manifests')), memory }),
     scheduler: { enter },
     metrics: { count: () => {} },
-    provide,
-    ...{ record: () => {}, recordsOf: () => ({}) },
-  } as unknown as SessionHost;
-  const session = new Session({ id: 'one', owner: 'alice', createdAt: new Date() }, host, { record });
+    provide: async (owner) => {
+      memory.claim(owner, 'new');
+      return { sandbox: provide(), [Symbol.dispose]() {} };
+    },
+    recordsOf: ({ owner, id }) => new BackgroundRecords(directory, owner, id),
+    record: () => {},
+  };
+}
+
+async function noTurn(): Promise<Disposable> {
+  return { [Symbol.dispose]() {} };
+}
+
+/** Of a session whose executions end as told, what runs one; those that lose their sandbox get another. */
+async function openSession(
+  ends: ExecutionEnd[],
+  {
+    hasCheckpoint = false,
+    losses = [],
+    enter,
+  }: {
+    hasCheckpoint?: boolean;
+    losses?: (SandboxReset | undefined)[];
+    enter?: SessionHost['scheduler']['enter'];
+  } = {},
+) {
+  const host = openHost(() => new ToldSandbox(ends, losses), enter);
+  const record = hasCheckpoint ? await host.archives.store.write(CHECKPOINT, noEntries()) : undefined;
+  const session = new Session(IDENTITY, host, { record });
   return (request: ExecutionRequest = {}, options = OPTIONS) => session.execute(request, options);
 }
+
+async function* noEntries() {}
 
 test('a call that the end of the server met before it began was told as cancelled', async () => {
   const stopping = new AbortController();
   const { promise: place, reject } = Promise.withResolvers<Disposable>();
-  const waiting = openSession([], { enter: () => place })({}, { ...OPTIONS, signal: stopping.signal });
+  const execute = await openSession([], { enter: () => place });
+  const waiting = execute({}, { ...OPTIONS, signal: stopping.signal });
   stopping.abort(serverStopping());
   reject(stopping.signal.reason);
   await expect(waiting).rejects.toMatchObject({ code: 'engine_unavailable' });
 });
 
 test('a loss that a cancelled call met is told to the next caller', async () => {
-  const execute = openSession([lose('cancelled')]);
+  const execute = await openSession([lose('cancelled')]);
   await execute();
   expect((await execute()).reset).toMatchObject({ reason: 'sandbox_lost', lost: ['files', 'packages', 'background'] });
   expect(await execute()).not.toHaveProperty('reset');
 });
 
 test('a second loss does not hide the first one, which nobody was told of', async () => {
-  const execute = openSession([lose('crashed'), lose('crashed')], { record: RECORD });
+  const execute = await openSession([lose('crashed'), lose('crashed')], { hasCheckpoint: true });
   await execute(BACKGROUND);
   await execute(BACKGROUND);
   const { reset } = await execute();
   expect(reset?.lost).toContain('files');
-  expect(reset).toMatchObject({ reason: 'sandbox_lost', restored_from: RECORD.saved_at });
+  expect(reset).toMatchObject({ reason: 'sandbox_lost', restored_from: SAVED_AT });
 });
 
 test('a session that a stopping server lets go of is closed because its archive was broken off', async () => {
   const begun = Promise.withResolvers<void>();
-  const sandbox = {
-    lost: false,
-    execute: (_: ExecutionRequest, { signal }: { signal: AbortSignal }) => {
-      begun.resolve();
-      return new Promise((_resolve, reject) => {
-        signal.addEventListener('abort', () => reject(signal.reason));
-      });
-    },
-    abandon: async () => {},
-  } as unknown as Sandbox;
-  const host = {
-    limits: LIMITS,
-    archives: { limits: { checkpointAfterS: 0, diskMb: 1 }, store: {}, log: createLog('error') },
-    recordsOf: () => ({}),
-  } as unknown as SessionHost;
-  const session = new Session({ id: 'one', owner: 'alice', createdAt: new Date() }, host, { sandbox });
+  const sandbox = new FakeSandbox(1);
+  sandbox.execute = (_, { signal }) => {
+    begun.resolve();
+    return new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason));
+    });
+  };
+  const session = new Session(
+    IDENTITY,
+    openHost(() => sandbox),
+    { sandbox },
+  );
   const hibernated = session.hibernate({ force: true });
   await begun.promise;
   await session.abandon();
@@ -134,7 +178,7 @@ test.each<[string, ExecutionRequest, ExecutionEnd]>([
   ['a background execution after it', BACKGROUND, FINE],
 ])('a loss of processes is told to nobody but %s', async (_what, request, end) => {
   const loss = { reason: 'runner_lost', lost: ['contexts', 'background'] } as const;
-  const execute = openSession([end], { losses: [loss] });
+  const execute = await openSession([end], { losses: [loss] });
   await execute(request);
   expect((await execute()).reset?.lost).toEqual(['background']);
   expect(await execute()).not.toHaveProperty('reset');
@@ -142,7 +186,7 @@ test.each<[string, ExecutionRequest, ExecutionEnd]>([
 
 test('a loss of processes that one call tells is told again because others met it', async () => {
   const reset = { reason: 'would_not_end', lost: ['contexts', 'background'] } as const;
-  const execute = openSession([clear('timeout'), clear('crashed'), clear('crashed')], { losses: [reset] });
+  const execute = await openSession([clear('timeout'), clear('crashed'), clear('crashed')], { losses: [reset] });
   expect(await execute()).toHaveProperty('reset');
   await execute(BACKGROUND);
   await execute({ kind: 'files' });
@@ -154,7 +198,7 @@ test('a context that began anew after a loss is told to be lost', async () => {
   const later = { ...report, context_created: false };
   const ends = [report, report, later].map((each): ExecutionEnd => ({ ...FINE, report: each }));
   const loss = { reason: 'runner_lost', lost: ['contexts', 'background'] } as const;
-  const execute = openSession(ends, { losses: [undefined, loss] });
+  const execute = await openSession(ends, { losses: [undefined, loss] });
   await execute({ context: 'c' });
   expect(await execute({ context: 'c' })).toMatchObject({ context: { created: true, alive: true }, reset: loss });
   expect(await execute({ context: 'c' })).not.toHaveProperty('reset');

@@ -2,9 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { FAKE_PROFILE, FakeEngine } from '../../test/support/fake-engine.ts';
 import { ArchiveSettings } from '../archives/settings.ts';
 import { createLog } from '../log.ts';
-import type { Pool } from '../sandbox/pool.ts';
+import { Pool } from '../sandbox/pool.ts';
 import { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { MemoryQuota } from '../scheduling/memory-quota.ts';
@@ -27,7 +28,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** Sessions that never hibernate, over sandboxes of which nothing is real; those are removed when `removed` settles. */
+/** Sessions that never hibernate, over a fake engine, which removes sandboxes when `removed` settles. */
 function openSessions({
   maxSessionsPerOwner = 10,
   sandboxes = 10,
@@ -47,13 +48,11 @@ function openSessions({
   };
   const log = createLog('error');
   const memory = new MemoryQuota({ memoryMb: MEMORY_MB, maxMemoryMb: sandboxes * MEMORY_MB });
-  let taken = 0;
-  const take = async (owner: string) => {
-    memory.claim(owner, 'new');
-    taken += 1;
-    return { key: String(taken).padStart(20, '0'), lost: false, remove: () => removed, abandon: async () => {} };
-  };
-  const pool = { take, holdRefill: () => ({ [Symbol.dispose]() {} }) } as unknown as Pool;
+  const engine = new FakeEngine();
+  const remove = engine.remove.bind(engine);
+  engine.remove = (ref) => removed.then(() => remove(ref));
+  const backend = { engine, profile: FAKE_PROFILE, instance: 'test', configuration: { preload: 'none' }, log } as const;
+  const pool = new Pool(backend, { size: { least: 0, most: 0 }, startsAtOnce: 10, memory, log });
   sessions = new Sessions({
     limits,
     parseRequirement: (text) => ({ name: text, text }),
@@ -66,7 +65,7 @@ function openSessions({
     prepare: () => ready.then(() => pool),
     recordsOf: ({ owner, id }) => new BackgroundRecords(directory, owner, id),
   });
-  return { taken: () => taken };
+  return { taken: () => engine.calls.filter((call) => call === 'start').length };
 }
 
 const open = (name: string, signal?: AbortSignal) => sessions.lease(CALLER, name, signal ? { signal } : {});

@@ -2,8 +2,8 @@ import type { ArchiveRecord } from '../archives/record.ts';
 import type { ArchiveSettings } from '../archives/settings.ts';
 import type { Waiting } from '../lib/single-flight.ts';
 import type { Log } from '../log.ts';
-import type { Pool } from '../sandbox/pool.ts';
-import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { SandboxSource } from '../sandbox/pool.ts';
+import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import type { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
@@ -51,7 +51,7 @@ export interface SessionsOptions extends SandboxOwnersOptions {
   readonly scheduler: ExecutionScheduler;
   readonly metrics: ExecutionMetrics;
   /** Gets the engine ready, once, and answers with the pool of its sandboxes. */
-  readonly prepare: (waiting?: Waiting) => Promise<Pool>;
+  readonly prepare: (waiting?: Waiting) => Promise<SandboxSource>;
   /** Finds the records of a session's background executions. */
   readonly recordsOf: (session: SessionIdentity) => BackgroundRecords;
   readonly log: Log;
@@ -192,7 +192,7 @@ export class Sessions {
   }
 
   /** Takes over a session of an earlier run of this instance, with its sandbox if that still runs. */
-  adopt(manifest: Manifest, sandbox: Sandbox | undefined, remains: Remains): void {
+  adopt(manifest: Manifest, sandbox: SandboxHandle | undefined, remains: Remains): void {
     this.#adoption.adopt(manifest, sandbox, remains);
   }
 

@@ -3,8 +3,8 @@ import { describeTool } from './description.ts';
 import { createTools } from './index.ts';
 import { validateInput } from './validate.ts';
 
-const LIMITS = { execTimeoutS: 30, installTimeoutS: 60, maxTimeoutS: 3600, codeLimit: 1024, outputLimit: 1024 };
-const tools = createTools(LIMITS as unknown as Parameters<typeof createTools>[0], (text) => ({ name: text, text }));
+const LIMITS = { execTimeoutS: 30, installTimeoutS: 60, maxTimeoutS: 3600, memoryMb: 512, codeLimit: 1024 };
+const tools = createTools(LIMITS, (text) => ({ name: text, text }));
 
 /** Arguments that some tool cannot do without. */
 const NEEDED: Readonly<Record<string, unknown>> = {

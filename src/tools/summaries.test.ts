@@ -7,8 +7,8 @@ const LIMITS = {
   installTimeoutS: 60,
   maxTimeoutS: 3600,
   codeLimit: 1024,
-  outputLimit: 1024,
-} as unknown as Parameters<typeof createTools>[0];
+  memoryMb: 512,
+};
 const tools = createTools(LIMITS, (text) => ({ name: text, text }));
 
 /** The least that any tool answers, all tools' fields together. */

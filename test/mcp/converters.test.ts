@@ -6,8 +6,8 @@ import { createTools } from '../../src/tools/index.ts';
 import { clientFile, nodeEnvironment, pythonEnvironment, run } from '../clients/environments.ts';
 
 const SETUP_MS = 300_000;
-const LIMITS = { execTimeoutS: 30, installTimeoutS: 60, maxTimeoutS: 3600, codeLimit: 1024, outputLimit: 1024 };
-const tools = createTools(LIMITS as unknown as Parameters<typeof createTools>[0], (text) => ({ name: text, text }));
+const LIMITS = { execTimeoutS: 30, installTimeoutS: 60, maxTimeoutS: 3600, memoryMb: 512, codeLimit: 1024 };
+const tools = createTools(LIMITS, (text) => ({ name: text, text }));
 const listed = tools.map((tool) => {
   const { name, description, inputSchema } = describeTool(tool);
   return { name, description, inputSchema };

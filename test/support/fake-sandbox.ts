@@ -1,12 +1,15 @@
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest } from '../../src/execution/request.ts';
-import type { Sandbox } from '../../src/sandbox/sandbox.ts';
+import type { SandboxHandle } from '../../src/sandbox/sandbox.ts';
 
 const FINE: ExecutionEnd = { status: 'ok', exitCode: 0 };
 
 /** A sandbox without an engine: it has no files, and its executions end as they are told to. */
-export class FakeSandbox {
+export class FakeSandbox implements SandboxHandle {
   readonly key: string;
+  readonly connected = true;
   lost = false;
+  onTunnel: SandboxHandle['onTunnel'];
+  onLoss: SandboxHandle['onLoss'];
   /** How its next executions end; those after them end well. */
   readonly ends: ExecutionEnd[] = [];
   /** Settles when it may be saved or filled. */
@@ -18,10 +21,6 @@ export class FakeSandbox {
 
   constructor(number: number) {
     this.key = String(number).padStart(20, '0');
-  }
-
-  get asSandbox(): Sandbox {
-    return this as unknown as Sandbox;
   }
 
   /** Settles when its removal is asked for. */
@@ -54,4 +53,12 @@ export class FakeSandbox {
   }
 
   abandon(): void {}
+
+  async connect(): Promise<void> {}
+
+  async adopt(): Promise<undefined> {}
+
+  async resume(): Promise<ExecutionEnd> {
+    return FINE;
+  }
 }

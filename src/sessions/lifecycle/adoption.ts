@@ -1,6 +1,6 @@
 import type { ArchiveRecord } from '../../archives/record.ts';
 import type { Log } from '../../log.ts';
-import type { Sandbox } from '../../sandbox/sandbox.ts';
+import type { SandboxHandle } from '../../sandbox/sandbox.ts';
 import type { SessionSummary } from '../identity.ts';
 import type { Manifest } from '../manifests.ts';
 import type { Remains } from '../recovery.ts';
@@ -24,7 +24,7 @@ export class SessionAdoption {
   }
 
   /** Takes over a session that had a sandbox, with that if it still runs. */
-  adopt(manifest: Manifest, sandbox: Sandbox | undefined, remains: Remains): void {
+  adopt(manifest: Manifest, sandbox: SandboxHandle | undefined, remains: Remains): void {
     const { host, owners, registry } = this.#options;
     const identity = { id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) };
     const record = host.archives.find(identity.owner, identity.id);

@@ -6,7 +6,7 @@ import { FakeSandbox } from '../../../test/support/fake-sandbox.ts';
 import { ArchiveSettings } from '../../archives/settings.ts';
 import { GloveboxError } from '../../errors.ts';
 import { createLog } from '../../log.ts';
-import type { Pool } from '../../sandbox/pool.ts';
+import type { SandboxSource } from '../../sandbox/pool.ts';
 import { ExecutionMetrics } from '../../scheduling/execution-metrics.ts';
 import { ExecutionScheduler } from '../../scheduling/execution-scheduler.ts';
 import { MemoryQuota } from '../../scheduling/memory-quota.ts';
@@ -47,9 +47,9 @@ beforeEach(() => {
     memory.claim(owner, 'new');
     const sandbox = prepared.shift() ?? new FakeSandbox(taken.length + 1);
     taken.push(sandbox);
-    return sandbox.asSandbox;
+    return sandbox;
   };
-  const pool = { take, holdRefill: () => ({ [Symbol.dispose]() {} }) } as unknown as Pool;
+  const pool: SandboxSource = { take, holdRefill: () => ({ [Symbol.dispose]() {} }) };
   sessions = new Sessions({
     limits: LIMITS,
     parseRequirement: (text) => ({ name: text, text }),
