@@ -1,11 +1,11 @@
 import { cpus, homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { GloveboxError } from '../errors.ts';
-import { variableOf } from './describe.ts';
 import { type HostEnvironment, hostEnvironment } from './host-environment.ts';
 import type { Settings } from './settings.ts';
 
-type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
+/** The name of a setting as code spells it: `execTimeoutS` for `exec_timeout_s`. */
+export type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
   ? `${Head}${Capitalize<CamelCase<Tail>>}`
   : S;
 
@@ -28,15 +28,27 @@ const EXECUTIONS_PER_PROCESSOR = 8;
 /** So many owners may have all that one may have, before another waits for a place. */
 const OWNERS_AT_FULL_LOAD = 4;
 
+/** Where settings come from. */
+export interface Origin {
+  /** How the caller wrote each setting that was set. */
+  readonly spelled: ReadonlyMap<string, string>;
+  /** How a setting is written there. */
+  readonly style: (name: string) => string;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** How to name a setting to the caller. */
+type Spell = (name: keyof Settings) => string;
+
 /**
  * Checks settings against each other, and adds what is computed from them and from the machine.
- * `spelled` says how the caller wrote each setting.
  * @throws GloveboxError `invalid_input` where two settings contradict each other
  */
-export function completeConfig(parsed: Settings, spelled: ReadonlyMap<string, string>, env: NodeJS.ProcessEnv): Config {
+export function completeConfig(parsed: Settings, { spelled, style, env }: Origin): Config {
+  const spell = (name: keyof Settings) => spelled.get(name) ?? style(name);
   checkListening(parsed);
-  checkMemory(parsed, spelled);
-  const timeouts = timeoutsWithin(parsed, spelled);
+  checkMemory(parsed, spell);
+  const timeouts = timeoutsWithin(parsed, spelled, spell);
   const stateDir = stateDirectory(parsed, env);
   return Object.freeze({
     ...camelCased(parsed),
@@ -67,14 +79,14 @@ function checkListening({ host, auth }: Settings): void {
 }
 
 /** @throws GloveboxError `invalid_input` for limits that not even one sandbox would fit. */
-function checkMemory(parsed: Settings, spelled: ReadonlyMap<string, string>): void {
+function checkMemory(parsed: Settings, spell: Spell): void {
   for (const name of ['max_memory_mb', 'max_memory_mb_per_owner'] as const) {
     const value = parsed[name];
     if (value === undefined || value >= parsed.memory_mb) continue;
     throw new GloveboxError(
       'invalid_input',
-      `${spelled.get(name)} is ${value}, and one sandbox may take ${parsed.memory_mb} MiB.`,
-      { hint: 'Raise it, or lower GLOVEBOX_MEMORY_MB.' },
+      `${spell(name)} is ${value}, and one sandbox may take ${parsed.memory_mb} MiB.`,
+      { hint: `Raise it, or lower ${spell('memory_mb')}.` },
     );
   }
 }
@@ -83,12 +95,13 @@ function checkMemory(parsed: Settings, spelled: ReadonlyMap<string, string>): vo
 function timeoutsWithin(
   { exec_timeout_s, install_timeout_s, max_timeout_s }: Settings,
   spelled: ReadonlyMap<string, string>,
+  spell: Spell,
 ) {
   for (const [name, value] of Object.entries({ exec_timeout_s, install_timeout_s })) {
     const written = spelled.get(name);
     if (!written || value <= max_timeout_s) continue;
     throw new GloveboxError('invalid_input', `${written} is ${value}, above the highest, ${max_timeout_s}.`, {
-      hint: `Lower it, or raise ${variableOf('max_timeout_s')}.`,
+      hint: `Lower it, or raise ${spell('max_timeout_s')}.`,
     });
   }
   return {
@@ -123,6 +136,11 @@ function camelCased(parsed: Settings): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(parsed)
       .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => [name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()), value]),
+      .map(([name, value]) => [camelCase(name), value]),
   );
+}
+
+/** `execTimeoutS` for `exec_timeout_s`. */
+export function camelCase(name: string): string {
+  return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

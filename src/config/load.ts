@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { nearest } from '../lib/nearest.ts';
-import { type Config, completeConfig } from './config.ts';
+import { type Config, camelCase, completeConfig, type Origin } from './config.ts';
 import { describeAllowed, flagOf, PREFIX, variableOf } from './describe.ts';
 import { type Settings, settings } from './settings.ts';
 
@@ -34,9 +34,57 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, flags: Readonly
       spelled.set(name, written);
     }
   }
+  return check(values, { spelled, style: variableOf, env });
+}
+
+/**
+ * Settings from an object with names in camelCase, as the library takes them; the environment's settings do not count.
+ * @param others names of options that are no settings, which the caller may have meant
+ * @throws GloveboxError `invalid_input` that names the option and the nearest valid name
+ */
+export function loadOptions(
+  options: Readonly<Record<string, unknown>>,
+  others: readonly string[] = [],
+  env: NodeJS.ProcessEnv = process.env,
+): Config {
+  const names = new Map(Object.keys(settings.shape).map((name) => [camelCase(name), name]));
+  const values: Record<string, unknown> = {};
+  const spelled = new Map<string, string>();
+  for (const [option, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    const name = names.get(option);
+    if (name === undefined) throw unknownOption(option, [...names.keys(), ...others]);
+    values[name] = value;
+    spelled.set(name, option);
+  }
+  return check(values, { spelled, style: camelCase, env });
+}
+
+function unknownOption(option: string, known: readonly string[]): GloveboxError {
+  const near = nearest(option, known);
+  return new GloveboxError('invalid_input', `${JSON.stringify(option)} is not an option.`, {
+    hint: near
+      ? `Did you mean ${JSON.stringify(near)}?`
+      : 'docs/settings.md lists all, with "_" where the library has a capital letter.',
+  });
+}
+
+function check(values: Record<string, unknown>, origin: Origin): Config {
+  const { spelled } = origin;
+  for (const [name, value] of Object.entries(values)) {
+    // Text is turned into numbers; what is neither would be turned into one that nobody meant.
+    if (['string', 'number'].includes(typeof value) || Array.isArray(value)) continue;
+    throw new GloveboxError(
+      'invalid_input',
+      `${spelled.get(name)} is ${JSON.stringify(value)}: no text, number or list.`,
+      {
+        hint: 'Correct it, or leave it out for the default.',
+      },
+    );
+  }
   const parsed = settings.safeParse(values);
   if (!parsed.success) throw invalidSetting(parsed.error, values, spelled);
-  return completeConfig(parsed.data, spelled, env);
+  return completeConfig(parsed.data, origin);
 }
 
 function readEnvironment(env: NodeJS.ProcessEnv): Map<string, unknown> {
@@ -81,7 +129,7 @@ function unknownSetting(source: string, name: string, written: string): Glovebox
 function invalidSetting(
   error: z.ZodError,
   values: Record<string, unknown>,
-  spelled: Map<string, string>,
+  spelled: ReadonlyMap<string, string>,
 ): GloveboxError {
   const issue = error.issues[0];
   const name = String(issue?.path[0] ?? '');

@@ -230,7 +230,7 @@ export class Session implements SessionIdentity {
   }
 
   /** Ends a context after the calls that wait for it; one that is not there is a success. */
-  async endContext(name: string, signal = new AbortController().signal): Promise<void> {
+  async endContext(name: string, signal: AbortSignal = new AbortController().signal): Promise<void> {
     using _held = this.use();
     if (!this.contexts.has(name)) return;
     const options = { timeoutMs: END_CONTEXT_MS, signal, onOutput: () => {} };

@@ -1,0 +1,107 @@
+import { GloveboxError } from '../errors.ts';
+import { type FileEntry, SessionFiles } from '../files/session-files.ts';
+import type { Held } from './access.ts';
+
+/** What a file is to hold: text (UTF-8), bytes, or bytes that come in parts, such as a stream. */
+export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array>;
+
+/** Bytes that `read` takes into memory at most. */
+const MOST_IN_MEMORY = 1024 * 1024 * 1024;
+
+interface Options {
+  /** Ends what is under way. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The files of a session. Paths begin at its workspace, in which code starts, such as `data/table.csv`. */
+export class Files {
+  readonly #hold: (signal?: AbortSignal) => Promise<Held>;
+
+  /** @internal */
+  constructor(hold: (signal?: AbortSignal) => Promise<Held>) {
+    this.#hold = hold;
+  }
+
+  /**
+   * Writes a file, and the folders above it. A stream that breaks off leaves what was there before.
+   * @param options `mode`: `create` refuses to replace a file
+   * @throws GloveboxError `file_exists`, `disk_full`, `invalid_input`
+   */
+  async write(
+    path: string,
+    content: FileContent,
+    { mode = 'replace', signal }: Options & { readonly mode?: 'create' | 'replace' } = {},
+  ): Promise<{ readonly size: number; readonly created: boolean }> {
+    checkContent(content);
+    return await this.#use(signal, async (files) => {
+      const { size, created } = await files.write(path, content, { mode });
+      return { size, created };
+    });
+  }
+
+  /** Reads a whole file. @throws GloveboxError `file_not_found`; `payload_too_large` above 1 GiB, for which there is `stream` */
+  async read(path: string, { signal }: Options = {}): Promise<Uint8Array> {
+    return await this.#use(signal, async (files) => (await files.read(path, {}, MOST_IN_MEMORY)).content);
+  }
+
+  /** Reads a whole file as UTF-8. @throws GloveboxError as `read` does */
+  async readText(path: string, options: Options = {}): Promise<string> {
+    return Buffer.from(await this.read(path, options)).toString('utf8');
+  }
+
+  /** Reads a file in parts; whoever stops early ends the reading. @throws GloveboxError `file_not_found` */
+  async *stream(path: string, { signal }: Options = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    using held = await this.#hold(signal);
+    const file = await new SessionFiles(held.session, signal).open(path);
+    try {
+      yield* file.bytes;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /**
+   * Lists a folder, by path; the workspace if none is named.
+   * @param options `recursive`: whether what is in its folders is listed, too; `limit`: at most so many, up to 1000
+   */
+  async list(
+    path = '',
+    { recursive, limit, signal }: Options & { readonly recursive?: boolean; readonly limit?: number } = {},
+  ): Promise<{ readonly entries: readonly FileEntry[]; readonly truncated: boolean }> {
+    const options = { ...(recursive === undefined ? {} : { recursive }), ...(limit === undefined ? {} : { limit }) };
+    return await this.#use(signal, async (files) => {
+      const { entries, truncated } = await files.list(path, options);
+      return { entries, truncated };
+    });
+  }
+
+  /** Says what a path is. @throws GloveboxError `file_not_found` */
+  async stat(path: string, { signal }: Options = {}): Promise<FileEntry> {
+    return await this.#use(signal, (files) => files.stat(path));
+  }
+
+  /** Deletes a file or an empty folder; any folder if `recursive`. @throws GloveboxError `file_not_found` */
+  async delete(path: string, { recursive, signal }: Options & { readonly recursive?: boolean } = {}): Promise<void> {
+    await this.#use(signal, (files) => files.delete(path, recursive === undefined ? {} : { recursive }));
+  }
+
+  async #use<T>(signal: AbortSignal | undefined, use: (files: SessionFiles) => Promise<T>): Promise<T> {
+    using held = await this.#hold(signal);
+    return await use(new SessionFiles(held.session, signal));
+  }
+}
+
+/** @throws GloveboxError `invalid_input` for what no file can hold */
+function checkContent(content: FileContent): void {
+  if (typeof content === 'string') {
+    if (content.isWellFormed()) return;
+    throw new GloveboxError('invalid_input', 'The text holds a lone surrogate, which UTF-8 cannot carry.', {
+      hint: 'Give the bytes as a Uint8Array.',
+    });
+  }
+  if (content instanceof Uint8Array) return;
+  if (typeof content === 'object' && content !== null && Symbol.asyncIterator in content) return;
+  throw new GloveboxError('invalid_input', 'The content is neither text, nor bytes, nor a stream of bytes.', {
+    hint: 'Give a string, a Uint8Array or an async iterable of Uint8Array.',
+  });
+}

@@ -1,0 +1,75 @@
+import { Glovebox as Core, ephemeralName } from '../glovebox.ts';
+import { createLog } from '../log.ts';
+import { Access } from './access.ts';
+import { type GloveboxOptions, readOptions } from './options.ts';
+import { Sessions } from './sessions.ts';
+import { Snapshots } from './snapshots.ts';
+
+/** How the engine is, and what there is to do. */
+export interface GloveboxHealth {
+  readonly engine: { readonly name: string; readonly version: string };
+  /** The reference of the sandbox image. */
+  readonly image: string;
+  /** Sessions of all owners. */
+  readonly sessions: number;
+  /** Sandboxes that are kept ready. */
+  readonly pool: { readonly size: number; readonly ready: number };
+  /** Executions under way, and those that wait for their turn. */
+  readonly executions: { readonly running: number; readonly waiting: number; readonly places: number };
+}
+
+/** A container engine, and the sessions in which code runs there. */
+export class Glovebox implements AsyncDisposable {
+  readonly sessions: Sessions;
+  readonly snapshots: Snapshots;
+  readonly #access: Access;
+
+  private constructor(access: Access) {
+    this.#access = access;
+    this.sessions = new Sessions(access);
+    this.snapshots = new Snapshots(access);
+  }
+
+  /**
+   * Finds the engine and the sandbox image, builds the image where there is none, and starts the pool.
+   *
+   * ```
+   * await using glovebox = await Glovebox.open({ engine: 'docker', image: 'slim', memoryMb: 512 });
+   * ```
+   * @throws GloveboxError `invalid_input` for options that are unknown or contradict each other; `engine_unavailable`
+   * with what to do where no engine answers
+   */
+  static async open(options: GloveboxOptions = {}): Promise<Glovebox> {
+    const config = readOptions(options);
+    const { onProgress, signal } = options;
+    const core = await Core.open(config, {
+      instance: config.instance ?? ephemeralName('library'),
+      log: createLog(config.logLevel),
+      mayInstall: config.setup === 'auto',
+      ...(onProgress ? { onProgress } : {}),
+      ...(signal ? { signal } : {}),
+    });
+    return new Glovebox(new Access(core));
+  }
+
+  /**
+   * Asks the engine how it is.
+   * @param options `deep`: whether code is to run in a sandbox of its own, too
+   * @throws GloveboxError when code cannot run
+   */
+  async health({ deep = false }: { readonly deep?: boolean } = {}): Promise<GloveboxHealth> {
+    return await this.#access.glovebox.health(deep);
+  }
+
+  /**
+   * Removes all sessions with their containers, unless `onShutdown: 'keep'` leaves them for the next one of the same
+   * `instance`. What runs ends. A second call waits for the first.
+   */
+  async close(): Promise<void> {
+    await this.#access.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

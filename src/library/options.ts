@@ -1,0 +1,85 @@
+import type { CamelCase, Config } from '../config/config.ts';
+import { loadOptions } from '../config/load.ts';
+import type { Settings } from '../config/settings.ts';
+import { GloveboxError } from '../errors.ts';
+
+/** Settings that say how a server listens, and mean nothing to a library. */
+const OF_SERVERS = [
+  'host',
+  'port',
+  'also_ports',
+  'allowed_hosts',
+  'allowed_origins',
+  'requests_per_minute',
+  'auth',
+  'api_keys_file',
+  'first_key',
+  'default_session',
+  'keep_while',
+  'control_base',
+  'proxy_socket',
+] as const satisfies readonly (keyof Settings)[];
+
+type LibrarySettings = Omit<Settings, (typeof OF_SERVERS)[number]>;
+
+/** The settings of sandboxes, executions, sessions, packages and folders, as docs/settings.md describes them. */
+export type SettingOptions = {
+  readonly [K in keyof LibrarySettings as CamelCase<K>]?: LibrarySettings[K] | undefined;
+};
+
+/** How to open a Glovebox. */
+export interface GloveboxOptions extends SettingOptions {
+  /** The kind of container engine; there is one, which `DOCKER_HOST` may name. */
+  readonly engine?: 'docker' | undefined;
+  /** Hears the steps of the set-up, which takes minutes where the sandbox image must be built. */
+  readonly onProgress?: ((message: string) => void) | undefined;
+  /** Ends the opening. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const OWN = ['engine', 'onProgress', 'signal'];
+/** A library does not change the machine, nor talk where nobody asked it to. */
+const DEFAULTS = { setup: 'never', logLevel: 'warn' };
+
+/** Reads the options. @throws GloveboxError `invalid_input` for one that is unknown, not valid, or contradicts another */
+export function readOptions(options: GloveboxOptions): Config {
+  if (typeof options !== 'object' || options === null) {
+    throw new GloveboxError('invalid_input', 'The options of Glovebox.open are no object.', {
+      hint: "Write them as Glovebox.open({ image: 'slim', memoryMb: 512 }).",
+    });
+  }
+  const { engine, onProgress, signal: _signal, ...settings } = options;
+  if (engine !== undefined && engine !== 'docker') throw wrongEngine(engine);
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw new GloveboxError('invalid_input', 'onProgress is no function.', {
+      hint: 'Give it a function that takes a message, or leave it out.',
+    });
+  }
+  for (const name of Object.keys(settings)) refuseServers(name);
+  const config = loadOptions({ ...DEFAULTS, ...withoutUndefined(settings) }, OWN);
+  if (config.onShutdown === 'keep' && config.instance === undefined) {
+    throw new GloveboxError('invalid_input', 'onShutdown is "keep", and no instance is named.', {
+      hint: 'Name it, as in { onShutdown: "keep", instance: "my-app" }: the next one of that name finds the sessions.',
+    });
+  }
+  return config;
+}
+
+function wrongEngine(engine: string): GloveboxError {
+  return new GloveboxError('invalid_input', `There is no engine ${JSON.stringify(engine)}.`, {
+    hint: "Write engine: 'docker', or leave it out. DOCKER_HOST says where it is.",
+  });
+}
+
+function refuseServers(option: string): void {
+  const isOfServers = OF_SERVERS.some((name) => name.replaceAll('_', '') === option.toLowerCase());
+  if (isOfServers) {
+    throw new GloveboxError('invalid_input', `${option} is a setting of servers, and the library listens to nobody.`, {
+      hint: 'Leave it out, or start a server: glovebox serve.',
+    });
+  }
+}
+
+function withoutUndefined(options: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,177 @@
+import { GloveboxError } from '../errors.ts';
+import type { ExecutionResult } from '../execution/result.ts';
+import type { BackgroundExecution as CoreExecution } from '../sessions/background-execution.ts';
+import type { SessionSummary } from '../sessions/identity.ts';
+import type { InstallOptions, InstallResult } from '../sessions/install.ts';
+import type { RunOptions as CoreRunOptions, StartOptions as CoreStartOptions } from '../sessions/run-code.ts';
+import { type Access, type Held, inOurWords, orNever, rethrow } from './access.ts';
+import { Files } from './files.ts';
+import { type Snapshot, toSnapshot } from './snapshots.ts';
+
+/** How code is to run while its caller waits. */
+export type RunOptions = Omit<CoreRunOptions, 'sessionCreated'>;
+
+/** How code is to run in the background. */
+export type StartOptions = Omit<CoreStartOptions, 'sessionCreated'>;
+
+/** An execution that goes on after the call that began it. Its session stays open until its end. */
+export type BackgroundExecution = Pick<
+  CoreExecution,
+  'id' | 'startedAt' | 'context' | 'status' | 'result' | 'cancel' | 'wait' | 'read'
+>;
+
+/** A session as its owner sees it. */
+export interface SessionInfo {
+  readonly id: string;
+  readonly owner: string;
+  /** A hibernated one has no sandbox until it is used again. */
+  readonly state: 'active' | 'hibernated';
+  readonly createdAt: Date;
+  readonly lastUsedAt: Date;
+  readonly expiresAt: Date;
+  /** Executions under way. */
+  readonly running: number;
+  /** Names of its live contexts. */
+  readonly contexts: readonly string[];
+}
+
+/**
+ * A sandbox of one owner, with its files and packages. A hibernated one comes back with its next call. Calls may be made
+ * at once; those in one context wait for each other.
+ */
+export class Session implements AsyncDisposable {
+  readonly id: string;
+  readonly owner: string;
+  /** Whether it was made when it was opened, or had been there before. */
+  readonly created: boolean;
+  readonly files: Files;
+  readonly #access: Access;
+  #isClosed = false;
+
+  /** @internal */
+  constructor(access: Access, identity: { readonly id: string; readonly owner: string; readonly created: boolean }) {
+    this.#access = access;
+    this.id = identity.id;
+    this.owner = identity.owner;
+    this.created = identity.created;
+    this.files = new Files((signal) => this.#hold(signal));
+  }
+
+  /**
+   * Runs Python code to its end. A bad end is a status of the result; it is not thrown.
+   *
+   * ```
+   * const { status, stdout } = await session.run('print(6 * 7)', { timeoutMs: 5_000 });
+   * ```
+   * @throws GloveboxError `invalid_input`; `capacity_exceeded`, `engine_unavailable` when it cannot run at all
+   */
+  async run(code: string, options: RunOptions = {}): Promise<ExecutionResult> {
+    checkCode(code);
+    using held = await this.#hold(options.signal);
+    return await held.session.run(code, { ...options, ...madeNow(held) });
+  }
+
+  /** Starts Python code in the background. @throws GloveboxError `invalid_input`; `session_busy` when too many run there */
+  async start(code: string, options: StartOptions = {}): Promise<BackgroundExecution> {
+    checkCode(code);
+    using held = await this.#hold();
+    return await held.session.start(code, { ...options, ...madeNow(held) });
+  }
+
+  /** The background executions of this session, the oldest first; the last fifty that have ended are remembered. */
+  get executions(): readonly BackgroundExecution[] {
+    return inOurWords(() => this.#access.glovebox.sessions.get(this.owner, this.id)).background.list();
+  }
+
+  /**
+   * Installs Python packages, for the executions after it to import. A package that fails is told in the result.
+   * @param packages names with optional extras and version specifiers, such as `numpy>=2`
+   * @throws GloveboxError `invalid_input` for what is no requirement
+   */
+  async install(packages: readonly string[], options: InstallOptions = {}): Promise<InstallResult> {
+    if (!Array.isArray(packages) || packages.length === 0 || packages.some((name) => typeof name !== 'string')) {
+      throw new GloveboxError('invalid_input', 'The packages are no list of names.', {
+        hint: "Write them as session.install(['numpy>=2']).",
+      });
+    }
+    using held = await this.#hold(options.signal);
+    return await held.session.install(packages, options);
+  }
+
+  /** Ends a context with its variables, after the calls that wait for it; one that is not there is a success. */
+  async endContext(name: string, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    using held = await this.#hold(signal);
+    await held.session.endContext(name, orNever(signal));
+  }
+
+  /** What it is now; looking does not wake it. @throws GloveboxError `session_not_found` */
+  info(): SessionInfo {
+    return toInfo(
+      this.owner,
+      inOurWords(() => this.#access.glovebox.sessions.describe(this.owner, this.id)),
+    );
+  }
+
+  /** Keeps its files and packages as they are now. Variables of contexts and running code are not copied. */
+  async snapshot({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<Snapshot> {
+    const { snapshots } = this.#access.glovebox;
+    return toSnapshot(await snapshots.make(this.owner, this.id, orNever(signal)).catch(rethrow));
+  }
+
+  /** Makes a session of its own that begins as this one is now. @throws GloveboxError `invalid_input` for a name that is taken */
+  async fork({
+    name,
+    signal,
+  }: {
+    readonly name?: string | undefined;
+    readonly signal?: AbortSignal | undefined;
+  } = {}): Promise<Session> {
+    const { snapshots } = this.#access.glovebox;
+    const { session_id: id } = await snapshots.fork(this.owner, this.id, name, orNever(signal)).catch(rethrow);
+    return new Session(this.#access, { owner: this.owner, id, created: true });
+  }
+
+  /** Removes it with all that is in it; what runs ends. One that is gone is a success. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    // With the Glovebox its sessions are gone, too.
+    if (this.#access.isClosed) return;
+    try {
+      await this.#access.glovebox.sessions.close(this.owner, this.id);
+    } catch (error) {
+      if (!(error instanceof GloveboxError) || error.code !== 'session_not_found') throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #hold(signal?: AbortSignal): Promise<Held> {
+    if (!this.#isClosed) return await this.#access.hold(this.owner, this.id, signal);
+    throw new GloveboxError('session_not_found', `The session ${this.id} is closed.`, {
+      hint: 'Open another one with glovebox.sessions.open().',
+    });
+  }
+}
+
+/** @internal */
+export function toInfo(owner: string, summary: SessionSummary): SessionInfo {
+  const { session_id: id, state, running, contexts, created_at, last_used_at, expires_at } = summary;
+  const times = {
+    createdAt: new Date(created_at),
+    lastUsedAt: new Date(last_used_at),
+    expiresAt: new Date(expires_at),
+  };
+  return { id, owner, state, ...times, running, contexts };
+}
+
+function checkCode(code: unknown): void {
+  if (typeof code === 'string') return;
+  throw new GloveboxError('invalid_input', 'The code is no text.', { hint: "Write it as session.run('print(1)')." });
+}
+
+function madeNow({ created }: Held): { sessionCreated?: true } {
+  return created ? { sessionCreated: true } : {};
+}

@@ -1,0 +1,36 @@
+import type { SnapshotSummary } from '../sessions/snapshots.ts';
+import { type Access, ownerOf } from './access.ts';
+
+/** A copy of a session's files and packages, kept as they were. */
+export interface Snapshot {
+  readonly id: string;
+  /** The session that it was made of. */
+  readonly sessionId: string;
+  /** Bytes of all files in it. */
+  readonly size: number;
+  readonly createdAt: Date;
+}
+
+/** The snapshots of all owners; `session.snapshot()` makes one, `sessions.open({ snapshot })` begins with it. */
+export class Snapshots {
+  readonly #access: Access;
+
+  /** @internal */
+  constructor(access: Access) {
+    this.#access = access;
+  }
+
+  /** Lists the snapshots of an owner, the oldest first. */
+  list(options: { readonly owner?: string | undefined } = {}): Snapshot[] {
+    return this.#access.glovebox.snapshots.list(ownerOf(options)).map(toSnapshot);
+  }
+
+  /** Removes a snapshot; sessions that began as it are not touched. @throws GloveboxError `not_found` */
+  async delete(id: string, options: { readonly owner?: string | undefined } = {}): Promise<void> {
+    await this.#access.glovebox.snapshots.delete(ownerOf(options), id);
+  }
+}
+
+export function toSnapshot({ snapshot_id: id, session_id: sessionId, size, created_at }: SnapshotSummary): Snapshot {
+  return { id, sessionId, size, createdAt: new Date(created_at) };
+}

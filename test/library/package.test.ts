@@ -1,0 +1,118 @@
+import { execFile, execFileSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { makeWheel } from '../support/distributions.ts';
+import { IndexServer } from '../support/index-server.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const run = promisify(execFile);
+const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
+/** What the module of the package `humanize` has that the example needs. */
+const HUMANIZE = { 'humanize/__init__.py': 'def naturalsize(n): return f"{n / 1e6:.1f} MB"\n' };
+
+let folder: string;
+let index: IndexServer;
+
+/** An empty folder into which the package is installed as npm lays it out, with the dependencies that this clone has. */
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'glovebox-package-'));
+  execFileSync('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', folder], { cwd: ROOT });
+  const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '';
+  const installed = join(folder, 'node_modules/glovebox');
+  mkdirSync(installed, { recursive: true });
+  execFileSync('tar', ['-xzf', join(folder, tarball), '-C', installed, '--strip-components=1']);
+  symlinkSync(join(ROOT, 'node_modules'), join(installed, 'node_modules'));
+  symlinkSync(join(ROOT, 'node_modules/@types'), join(folder, 'node_modules/@types'));
+  cpSync(join(ROOT, 'examples'), folder, { recursive: true });
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
+  index = await IndexServer.start();
+  index.add(makeWheel('humanize', '4.0', { files: HUMANIZE }));
+});
+
+afterAll(async () => {
+  await index[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Runs Node in that folder, with everything that it writes in there. @throws when it ends with another status than 0 */
+async function runNode(...args: string[]): Promise<{ stdout: string; stderr: string }> {
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: folder,
+    DOCKER_HOST: inject('engineAddress'),
+    PIP_INDEX_URL: index.url,
+  };
+  return await run(process.execPath, args, { cwd: folder, env });
+}
+
+test('the examples agree with the declarations of the package', () => {
+  const options = [
+    '--noEmit',
+    '--strict',
+    '--module',
+    'nodenext',
+    '--target',
+    'es2022',
+    '--lib',
+    'es2023,esnext.disposable',
+  ];
+  const strict = ['--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--types', 'node'];
+  const names = readdirSync(folder).filter((name) => name.endsWith('.ts'));
+  expect(names).toHaveLength(5);
+  const check = () =>
+    execFileSync(process.execPath, [TSC, ...options, ...strict, ...names], { cwd: folder, encoding: 'utf8' });
+  expect(check()).toBe('');
+});
+
+describe('the example', () => {
+  test.each([
+    ['run.ts', /^live: step 0\nlive: step 1\nlive: step 2\nIt ended as "ok" after \d+ ms\.\n.*"timeout"\.\n$/],
+    ['background.ts', /^0 %\n20 %\n40 %\n60 %\n80 %\n100 %\nIt ended as "ok"\./],
+    [
+      'packages.ts',
+      /^humanize 4\.0 is installed\.\n1\.0 MB\n2\.5 MB\n\nsizes\/in\.txt: 16 bytes\nsizes\/out\.txt: 14 bytes\n$/,
+    ],
+    ['snapshot.ts', /^The fork has: shared\nonly here\n\nThe snapshot has: shared\n\n$/],
+    ['chart.ts', /^The chart is in chart\.png\.\n$/],
+  ])('%s runs as it is written', { timeout: 300_000 }, async (name, output) => {
+    const { stdout, stderr } = await runNode(name);
+    expect(stderr).toBe('');
+    expect(stdout).toMatch(output);
+    if (name === 'chart.ts') expect(readFileSync(join(folder, 'chart.png')).subarray(1, 4).toString()).toBe('PNG');
+  });
+});
+
+describe('the package', () => {
+  test('can be required by CommonJS', async () => {
+    const program =
+      "const { Glovebox, GloveboxError } = require('glovebox'); console.log(typeof Glovebox.open, typeof GloveboxError)";
+    expect(await runNode('--input-type=commonjs', '-e', program)).toEqual({
+      stdout: 'function function\n',
+      stderr: '',
+    });
+  });
+
+  test('gives nothing but the library and its package.json', async () => {
+    for (const path of ['glovebox/dist/server.js', 'glovebox/dist/index.js', 'glovebox/src/index.ts']) {
+      const { stdout } = await runNode('-e', `import('${path}').catch((error) => console.log(error.code))`);
+      expect(stdout, path).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED\n');
+    }
+    const { stdout } = await runNode('-p', "require('glovebox/package.json').name");
+    expect(stdout).toBe('glovebox\n');
+    expect(existsSync(join(folder, 'node_modules/glovebox/dist/cli.js'))).toBe(true);
+  });
+});
