@@ -18,6 +18,7 @@ import { ReleasingSessions } from './releasing.ts';
 
 const CALLER = { owner: 'alice', fallback: 'new' } as const;
 const MEMORY_MB = 256;
+const OPTIONS = { timeoutMs: 1000, signal: new AbortController().signal, onOutput: () => {} };
 const LIMITS = {
   ...{ maxSessions: 100, maxSessionsPerOwner: 10, maxHibernatedPerOwner: 100, concurrency: 4, diskMb: 1, archiveMb: 1 },
   ...{ idleTtlS: 60, maxLifetimeS: 60, hibernateAfterS: 30, archiveTtlS: 60, checkpointAfterS: 0 },
@@ -127,6 +128,26 @@ test('a session is closed, with all its files, because its sandbox takes long to
   removal.resolve();
   expect(await hibernated).toBe('hibernated');
   expect(session.lifetime.expiresAt.getTime()).toBeGreaterThan(Date.now());
+});
+
+test('a session whose container goes while it is being hibernated is what its last checkpoint has, and says what is lost', async () => {
+  const session = await openHibernated('one');
+  const lease = await sessions.lease(CALLER, 'one');
+  const sandbox = taken[1] as FakeSandbox;
+  await session.execute({ code: '1' }, OPTIONS);
+  lease[Symbol.dispose]();
+  const going = Promise.withResolvers<void>();
+  sandbox.moving = going.promise;
+  const hibernated = hibernation.hibernate(session, { force: true });
+  sandbox.lost = true;
+  going.reject(new GloveboxError('sandbox_lost', 'The sandbox went.'));
+  expect(await hibernated).toBe('hibernated');
+  expect({ state: stateOf('one'), keys: keys(), claimed: memory.claimedMb }).toEqual({
+    ...{ state: 'hibernated', keys: [], claimed: 0 },
+  });
+  const { reset } = await session.execute({ code: '1' }, OPTIONS);
+  expect(reset).toMatchObject({ reason: 'sandbox_lost', restored_from: session.record?.saved_at });
+  expect(reset?.lost).toEqual(['files', 'background']);
 });
 
 describe('a waking', () => {
