@@ -4,14 +4,16 @@ import { join } from 'node:path';
 
 export interface CacheEntry {
   readonly path: string;
+  /** Size in bytes. */
   readonly size: number;
+  /** Time of the last use, in milliseconds since 1970. */
   readonly usedMs: number;
 }
 
-/** A download writes all the time: a partial file this old has no writer, on whatever machine it was. */
+/** Age in milliseconds after which a partial file is abandoned: a running download writes to its file all the time. */
 const ABANDONED_MS = 3_600_000;
 
-/** All entries below `<dir>/<kind>/<two letters>/`; what vanishes meanwhile is left out. */
+/** Lists all entries in `<dir>/<kind>/<two letters>/`. A file that is removed in the meantime is left out. */
 export async function listEntries(dir: string, kinds: readonly string[]): Promise<CacheEntry[]> {
   const entries: CacheEntry[] = [];
   for (const kind of kinds) {
@@ -27,7 +29,7 @@ export async function listEntries(dir: string, kinds: readonly string[]): Promis
   return entries;
 }
 
-/** Removes the partial files of processes that are no more: `<host>.<pid>.<random>`. */
+/** Removes the partial files of processes that have ended. Their names are `<host>.<pid>.<random>`. */
 export async function removeLeftovers(dir: string): Promise<void> {
   for (const name of await readdir(dir)) {
     const path = join(dir, name);
@@ -43,7 +45,7 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // Another user's process is one nevertheless.
+    // The process exists, but belongs to another user.
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

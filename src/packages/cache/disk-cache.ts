@@ -8,36 +8,39 @@ import type { Log } from '../../log.ts';
 import { Problem } from '../upstream/problem.ts';
 import { listEntries, removeLeftovers } from './cache-sweep.ts';
 
-/** `pins` say which hash a file without one had when it was first fetched; they are never evicted. */
+/**
+ * Kinds of entries. A pin is the hash of a file at its first download, for files whose index gives none.
+ * Pins are never evicted.
+ */
 export const KINDS = ['files', 'metadata', 'pages', 'pins'] as const;
 export type CacheKind = (typeof KINDS)[number];
 
-/** An open file of the cache: it can be read to its end, whatever happens to its name. */
+/** An open file of the cache. It can be read to its end even if the entry is removed. */
 export interface CachedFile extends AsyncDisposable {
   readonly handle: FileHandle;
   readonly size: number;
 }
 
-/** A file on its way into the cache. Disposing of it before the commit removes it. */
+/** A file that is being written to the cache. Disposing of it before the commit removes it. */
 export interface PartialFile extends AsyncDisposable {
   readonly handle: FileHandle;
-  /** Makes room before bytes are written. @throws Problem 507 when the cache cannot take them. */
+  /** Reserves space before bytes are written. @throws Problem 507 when they do not fit in the cache. */
   grow(bytes: number): Promise<void>;
   /** @throws Problem 507 when the disk is full. */
   write(content: Buffer, at: number): Promise<void>;
-  /** Gives the file its name, in one step: other readers see all of it or nothing. */
+  /** Moves the file to its final name in one step, so that other readers see the whole file or none. */
   commit(kind: CacheKind, key: string): Promise<void>;
 }
 
-/** An entry's age counts from its last use, to this precision. */
+/** Precision of the time of an entry's last use, in milliseconds. */
 const TOUCH_MS = 60_000;
-/** Eviction goes on to here, so that it does not run again at once. */
+/** Share of the limit that eviction goes down to, so that it does not run again at once. */
 const LOW_WATER = 0.9;
 
 /**
- * Files by key below one directory, bounded in size, least recently used out first.
- * Several processes may share the directory: names appear by rename only, the order of use is in the files' times,
- * and a process counts what others wrote whenever it makes room.
+ * Files by key in one directory. Their total size is limited, and the least recently used are evicted first.
+ * Several processes may share the directory. Files get their names by rename only, the order of use is kept in the
+ * files' modification times, and a process counts the files of the others whenever it frees space.
  */
 export class DiskCache {
   readonly #dir: string;
@@ -55,7 +58,7 @@ export class DiskCache {
     this.#log = options.log;
   }
 
-  /** Bytes of finished entries, as far as this process knows. */
+  /** Total size of the finished entries in bytes, as far as this process knows. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -67,13 +70,13 @@ export class DiskCache {
     if (!handle) return undefined;
     const { size, mtimeMs } = await handle.stat();
     const now = new Date();
-    // Another user's directory, or a read-only one, still serves.
+    // Reading also works in a directory that this process cannot write to.
     if (now.getTime() - mtimeMs > TOUCH_MS) await handle.utimes(now, now).catch(() => {});
     this.#opened.set(path, (this.#opened.get(path) ?? 0) + 1);
     return { handle, size, [Symbol.asyncDispose]: () => this.#close(path, handle) };
   }
 
-  /** A small entry as a whole. */
+  /** Reads a whole entry, which must be small. */
   async read(kind: CacheKind, key: string): Promise<Buffer | undefined> {
     await using file = await this.open(kind, key);
     return file ? await file.handle.readFile() : undefined;
@@ -105,11 +108,11 @@ export class DiskCache {
       grow: async (bytes) => {
         reserved += bytes;
         this.#reserved += bytes;
-        await this.#makeRoom();
+        await this.#freeSpace();
       },
       write: (content, at) => writeFully(handle, content, at),
       commit: async (kind, key) => {
-        await this.#adopt(path, this.#path(kind, key));
+        await this.#moveIntoPlace(path, this.#path(kind, key));
         this.#bytes += reserved;
         release();
       },
@@ -121,7 +124,7 @@ export class DiskCache {
     };
   }
 
-  async #adopt(from: string, to: string): Promise<void> {
+  async #moveIntoPlace(from: string, to: string): Promise<void> {
     await mkdir(dirname(to), { recursive: true });
     const replaced = await stat(to).catch(undefinedIfMissing);
     await rename(from, to);
@@ -142,7 +145,7 @@ export class DiskCache {
   #prepare(): Promise<void> {
     this.#ready ??= this.#start().catch((cause: unknown) => {
       this.#ready = undefined;
-      throw new Problem(507, "This server's package cache cannot be used.", { cause });
+      throw new Problem(507, 'The package cache of this server cannot be used.', { cause });
     });
     return this.#ready;
   }
@@ -150,18 +153,18 @@ export class DiskCache {
   async #start(): Promise<void> {
     for (const name of [...KINDS, 'tmp']) makeDirectory(join(this.#dir, name));
     await removeLeftovers(join(this.#dir, 'tmp'));
-    await this.#makeRoom(true);
+    await this.#freeSpace(true);
   }
 
-  async #makeRoom(recount = false): Promise<void> {
+  async #freeSpace(recount = false): Promise<void> {
     if (!recount && this.#bytes + this.#reserved <= this.#limitBytes) return;
-    // One at a time: the next finds the room that this one made.
+    // One eviction at a time: the next one counts the space that this one freed.
     this.#evicting = this.#evicting.then(() => this.#evict(recount));
     await this.#evicting;
     if (this.#bytes + this.#reserved <= this.#limitBytes) return;
     throw new Problem(
       507,
-      "The package does not fit in this server's package cache: its operator can raise GLOVEBOX_CACHE_MB.",
+      'The package does not fit in the package cache of this server. The operator can raise GLOVEBOX_CACHE_MB.',
     );
   }
 
@@ -182,7 +185,7 @@ export class DiskCache {
       this.#bytes -= size;
       removed += 1;
     }
-    this.#log.info('package cache made room', { removed, bytes: this.#bytes });
+    this.#log.info('package cache evicted entries', { removed, bytes: this.#bytes });
   }
 }
 
@@ -192,6 +195,8 @@ async function writeFully(handle: FileHandle, content: Buffer, at: number): Prom
       done += (await handle.write(content, done, content.length - done, at + done)).bytesWritten;
     }
   } catch (cause) {
-    throw new Problem(507, "The disk of this server's package cache is full or fails.", { cause });
+    throw new Problem(507, 'The package cache of this server cannot be written: its disk is full or failing.', {
+      cause,
+    });
   }
 }

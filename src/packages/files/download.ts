@@ -8,35 +8,38 @@ import { readSteadily, tooLarge } from '../upstream/read-body.ts';
 
 export interface DownloadSource {
   readonly body: Readable;
+  /** Size in bytes, if the server gives it. */
   readonly total?: number | undefined;
 }
 
 export interface DownloadSteps {
   open(signal: AbortSignal): Promise<DownloadSource>;
   create(): Promise<PartialFile>;
-  /** Takes the complete file into the cache if its sha256 is the right one. @throws Problem when it is not. */
+  /** Moves the complete file into the cache if its sha256 is right. @throws Problem when it is not. */
   accept(partial: PartialFile, sha256: string): Promise<void>;
   readonly limits: GatewayLimits;
 }
 
-/** A reader of the growing file gets this much less than there is, until the whole has been checked. */
+/** Bytes at the end that readers do not get until the whole file has been checked. */
 const WITHHELD_BYTES = 65_536;
+/** Bytes that one read of the file asks for. */
 const READ_BYTES = 262_144;
 
 /**
- * One fetch of a file, which any number of readers may follow while it grows. The end of the file is withheld until
- * its hash has been checked: nobody gets a complete file that is not what the index announced.
- * It goes on while it has readers.
+ * One download of a file, which any number of readers may follow while it grows. The end of the file is withheld until
+ * the hash has been checked, so that nobody gets a complete file that differs from what the index announced.
+ * The download is aborted when its last reader leaves.
  */
 export class Download {
   readonly file: IndexFile;
-  /** Settles once the index has begun to answer. */
+  /** Settles once the answer of the index has begun. */
   readonly begun: Promise<void>;
   /** Settles when the file is in the cache. */
   readonly finished: Promise<void>;
-  /** Settles, never rejects, when nothing of it is left but what is in the cache. */
+  /** Resolves when the partial file is gone; never rejects. */
   readonly closed: Promise<void>;
   #closed: () => void = () => {};
+  /** Bytes received so far. */
   received = 0;
   #total: number | undefined;
   #partial: PartialFile | undefined;
@@ -55,18 +58,18 @@ export class Download {
     this.finished = this.#run(steps, begun.resolve).then(
       () => this.#settle({}),
       (thrown: unknown) => {
-        const failure = this.#abort.signal.aborted ? new Problem(502, 'The download was given up.') : toProblem(thrown);
+        const failure = this.#abort.signal.aborted ? new Problem(502, 'The download was aborted.') : toProblem(thrown);
         begun.reject(failure);
         this.#settle({ failure });
         throw failure;
       },
     );
-    // Whoever waits hears of it; that nobody does is no defect.
+    // A rejection reaches those who wait; without this, one that nobody waits for would end the process.
     this.begun.catch(() => {});
     this.finished.catch(() => {});
   }
 
-  /** Its size, once it has begun: as its server says, or else its index. */
+  /** Size in bytes, known once the download has begun: from the server of the file, or else from the index. */
   get total(): number | undefined {
     return this.#total;
   }
@@ -76,11 +79,12 @@ export class Download {
     return !this.#abort.signal.aborted;
   }
 
-  /** Every join needs its leave. */
+  /** Adds a reader. Each call needs a later call of `leave`. */
   join(): void {
     this.#readers += 1;
   }
 
+  /** Removes a reader, and aborts the download if it was the last one. */
   leave(): void {
     this.#readers -= 1;
     if (this.#readers > 0) return;
@@ -88,7 +92,7 @@ export class Download {
     else this.#abort.abort();
   }
 
-  /** The file's bytes from the first, as they come. @throws Problem in place of the file's end. */
+  /** Yields the bytes of the file from the beginning, as they arrive. @throws Problem when the download fails */
   async *follow(): AsyncGenerator<Buffer, void, undefined> {
     let at = 0;
     for (;;) {
@@ -114,7 +118,7 @@ export class Download {
       if (total !== undefined && total > limits.fileBytes) throw tooLarge(bounds);
       this.#partial = await create();
       this.#total = total ?? size;
-      // Room for the whole before its first byte, where its size is known.
+      // Where the size is known, the space is reserved before the first byte.
       if (total !== undefined) await this.#partial.grow(total);
       begun();
       const digests = await this.#receive(readSteadily(body, bounds), this.#partial, total === undefined);

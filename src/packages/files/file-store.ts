@@ -21,14 +21,14 @@ export interface FileStoreOptions {
   readonly log: Log;
 }
 
-/** Package files: from the cache, or fetched once for everyone who asks. */
+/** Package files, from the cache or downloaded once for all readers. */
 export class FileStore {
   readonly #options: FileStoreOptions;
   readonly #downloads = new Map<string, Download>();
-  /** Those that still have a partial file. */
+  /** Downloads that still have a partial file. */
   readonly #open = new Set<Download>();
   readonly #failures: FailureCache;
-  /** What this process has written or read through once; a crash can leave a cached file short. */
+  /** Hashes of files that this process has written or checked once. A crash can leave a cached file truncated. */
   readonly #verified = new Set<string>();
 
   constructor(options: FileStoreOptions) {
@@ -36,7 +36,7 @@ export class FileStore {
     this.#failures = new FailureCache(options.limits);
   }
 
-  /** The file if it is in the cache, whole and unchanged. */
+  /** Opens the file if it is in the cache, complete and unchanged. */
   async open(file: IndexFile): Promise<CachedFile | undefined> {
     const sha256 = file.hashes.sha256 ?? (await this.#pinned(file));
     if (!sha256) return undefined;
@@ -46,15 +46,18 @@ export class FileStore {
       this.#verified.add(sha256);
       return cached;
     }
-    this.#options.log.warn('a damaged file was removed from the package cache', { file: file.filename });
+    this.#options.log.warn('removed a damaged file from the package cache', { file: file.filename });
     await cached[Symbol.asyncDispose]();
     await this.#options.cache.remove('files', sha256);
     return undefined;
   }
 
-  /** The one download of a file that is not in the cache; join it before anything else. @throws Problem */
+  /**
+   * The running download of a file that is not in the cache, started if there is none. Call `join` on it at once.
+   * @throws Problem when the same download failed a moment ago
+   */
   download(file: IndexFile): Download {
-    // By where it comes from as well: what one index claims about a hash must not stop another that has the file.
+    // The key includes the URL: a wrong claim of one index about a hash must not block another that has the file.
     const key = JSON.stringify([file.id, file.url]);
     this.#failures.check(key);
     const running = this.#downloads.get(key);
@@ -70,7 +73,7 @@ export class FileStore {
     this.#open.add(download);
     void download.closed.then(() => this.#open.delete(download));
     download.finished
-      .catch((problem: unknown) => this.#noteFailure(key, download, toProblem(problem)))
+      .catch((problem: unknown) => this.#recordFailure(key, download, toProblem(problem)))
       .finally(() => {
         if (this.#downloads.get(key) === download) this.#downloads.delete(key);
         this.#options.traffic.bytesFetched += download.received;
@@ -78,7 +81,7 @@ export class FileStore {
     return download;
   }
 
-  /** A file that is in the cache when this returns, whatever it takes. */
+  /** Opens the file from the cache, and downloads it first if needed. @throws Problem when it cannot be obtained */
   async obtain(file: IndexFile, signal?: AbortSignal): Promise<CachedFile> {
     const cached = await this.open(file);
     if (cached) return cached;
@@ -91,11 +94,11 @@ export class FileStore {
     }
     const stored = await this.open(file);
     if (!stored)
-      throw new Problem(507, `${file.filename} did not stay in this server's package cache: it is too small.`);
+      throw new Problem(507, `${file.filename} was evicted at once: the package cache of this server is too small.`);
     return stored;
   }
 
-  /** Waits for what is under way, which its readers have left. */
+  /** Waits until the downloads, whose readers have left, have ended. */
   async close(): Promise<void> {
     await Promise.all([...this.#open].map(({ closed }) => closed));
   }
@@ -107,17 +110,17 @@ export class FileStore {
       const path = fileURLToPath(url);
       return { body: createReadStream(path, { signal }), total: (await stat(path)).size };
     }
-    const unproven = Object.keys(file.hashes).length === 0;
-    // Installers hash what is sent, so nothing may be packed on the way.
+    const unverified = Object.keys(file.hashes).length === 0;
+    // Installers hash what is sent, so it must not be compressed on the way.
     const headers = { accept: '*/*', 'accept-encoding': 'identity' };
     const {
       status,
       headers: answered,
       body,
-    } = await this.#options.upstream.request(url, { headers, signal, unproven });
+    } = await this.#options.upstream.request(url, { headers, signal, unverified });
     if (status !== 200) {
       body.destroy();
-      throw missing(file, status);
+      throw problemOf(file, status);
     }
     const length = Number(answered['content-length']);
     return { body, total: answered['content-length'] && length >= 0 ? length : undefined };
@@ -128,10 +131,10 @@ export class FileStore {
     if (pinned && pinned !== sha256) {
       throw new Problem(
         422,
-        `${file.filename} has changed since this server first fetched it, and the package index gives no hash to check it with.`,
+        `${file.filename} has changed since this server first downloaded it, and the package index gives no hash to check it with.`,
         {
           cause: new Error(
-            `sha256 ${sha256} instead of ${pinned}; remove pins/${file.id.slice(0, 2)}/${file.id} from the cache to take the new file`,
+            `sha256 ${sha256} instead of ${pinned}; remove pins/${file.id.slice(0, 2)}/${file.id} from the cache to accept the new file`,
           ),
           lasting: true,
         },
@@ -142,14 +145,14 @@ export class FileStore {
     if (!file.hashes.sha256 && !pinned) await this.#options.cache.write('pins', file.id, sha256);
   }
 
-  /** The sha256 that a file without one had when it was first fetched: trust on first use. */
+  /** The sha256 that a file had at its first download, if its index gives none (trust on first use). */
   async #pinned(file: IndexFile): Promise<string | undefined> {
     if (file.hashes.sha256) return undefined;
     const text = (await this.#options.cache.read('pins', file.id))?.toString('utf8');
     return text && /^[0-9a-f]{64}$/.test(text) ? text : undefined;
   }
 
-  #noteFailure(key: string, { file, isAlive }: Download, problem: Problem): void {
+  #recordFailure(key: string, { file, isAlive }: Download, problem: Problem): void {
     if (!isAlive) return;
     const { host } = new URL(file.url);
     this.#options.log.warn('package file failed', { file: file.filename, host, error: problem });
@@ -169,14 +172,14 @@ async function digest({ handle, size }: CachedFile): Promise<string> {
   return hash.digest('hex');
 }
 
-function missing({ filename }: IndexFile, status: number): Problem {
+function problemOf({ filename }: IndexFile, status: number): Problem {
   if (status === 404 || status === 410) {
-    return new Problem(404, `The package index lists ${filename} but does not have it.`, { lasting: true });
+    return new Problem(404, `The package index lists ${filename}, but does not have it.`, { lasting: true });
   }
   if (status === 401 || status === 403) {
     return new Problem(
       422,
-      `The package index refuses ${filename} to this server (${status}): its operator can check the credentials in GLOVEBOX_INDEX_URL.`,
+      `The package index refused ${filename} to this server (${status}). The operator can check the credentials in GLOVEBOX_INDEX_URL.`,
     );
   }
   return new Problem(statusFor(status), `The package index answered ${status} for ${filename}.`);

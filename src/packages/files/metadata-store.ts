@@ -10,18 +10,19 @@ import type { FileStore, FileStoreOptions } from './file-store.ts';
 import { openRemote } from './remote-ranges.ts';
 import { type ReadAt, readUnpackedSize, readWheelMetadata } from './zip-entry.ts';
 
-/** A wheel up to this size is fetched whole for its metadata: whoever asks mostly installs it next. */
+/** Largest wheel in bytes that is downloaded whole for its metadata: who asks for that mostly installs it next. */
 const SMALL_WHEEL_BYTES = 512 * 1024;
 
 /**
- * METADATA files (PEP 658). Where the index announces none, they are read out of the wheel: the cached one, a small one that
- * is fetched and checked for it, or the few ranges of a large one. The last are as unproven as when an installer reads
- * them so itself, and decide only what is asked for next: the wheel that is installed is checked as ever.
+ * METADATA files of wheels (PEP 658). Where the index announces none, the file is read from the wheel: from the cache,
+ * from a small wheel that is downloaded and checked, or from a few byte ranges of a large one. Byte ranges are not
+ * verified, as when an installer reads them itself. They only decide which files are requested next: the wheel that is
+ * installed is always checked.
  */
 export class MetadataStore {
   readonly #options: FileStoreOptions;
   readonly #files: FileStore;
-  readonly #asking = new Map<string, Promise<Buffer>>();
+  readonly #pending = new Map<string, Promise<Buffer>>();
   readonly #closing = new AbortController();
 
   constructor(options: FileStoreOptions, files: FileStore) {
@@ -31,39 +32,39 @@ export class MetadataStore {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await Promise.allSettled(this.#asking.values());
+    await Promise.allSettled(this.#pending.values());
   }
 
-  /** @throws Problem when there is none to be had. */
+  /** Reads the METADATA of a wheel. @throws Problem when it cannot be obtained */
   async get(file: IndexFile): Promise<Buffer> {
-    // By all that it is made of: what one index says of a wheel is not taken for what another says.
+    // The key includes the URL and the announced hash: what one index says about a wheel does not count for another.
     const identity = JSON.stringify([file.id, file.url, file.coreMetadata]);
     const key = createHash('sha256').update(identity).digest('hex');
-    let asking = this.#asking.get(key);
-    if (!asking) {
-      asking = this.#load(file, key).finally(() => this.#asking.delete(key));
-      this.#asking.set(key, asking);
+    let pending = this.#pending.get(key);
+    if (!pending) {
+      pending = this.#load(file, key).finally(() => this.#pending.delete(key));
+      this.#pending.set(key, pending);
     }
-    return await asking;
+    return await pending;
   }
 
   /**
-   * Bytes of a wheel's files once unpacked, by its own directory. As unproven as metadata that is read so.
-   * @throws Problem 404 when that cannot be known without the whole of a large wheel.
+   * Size in bytes of a wheel's files once unpacked, as its zip directory says. It is not verified.
+   * @throws Problem 404 when the size is not known without downloading a large wheel
    */
   async unpackedSize(file: IndexFile): Promise<number> {
     await using stored = await this.#files.open(file);
     const size = stored
       ? await readUnpackedSize(stored.size, readerOf(stored))
       : await this.#readRemotely(file, readUnpackedSize);
-    if (size === undefined) throw new Problem(404, `How large ${file.filename} is unpacked is not known.`);
+    if (size === undefined) throw new Problem(404, `The unpacked size of ${file.filename} is not known.`);
     return size;
   }
 
   async #load(file: IndexFile, key: string): Promise<Buffer> {
     const { cache, log } = this.#options;
     const known = await cache.read('metadata', key);
-    // An empty one is what a crash can leave.
+    // A crash can leave an empty file.
     if (known?.length && isAnnounced(file, known)) return known;
     const content = file.coreMetadata ? await this.#readAnnounced(file) : await this.#extract(file);
     await cache.write('metadata', key, content).catch((error: unknown) => {
@@ -72,21 +73,22 @@ export class MetadataStore {
     return content;
   }
 
-  /** The index's own. Reading it elsewhere would let pass what fails with the index itself. */
+  /** Reads the file that the index announces. If it fails there, it must fail here too. */
   async #readAnnounced(file: IndexFile): Promise<Buffer> {
     const url = new URL(file.url);
     url.pathname += '.metadata';
     const { metadataBytes } = this.#options.limits;
-    const content = url.protocol === 'file:' ? await readBeside(file, metadataBytes) : await this.#fetch(file, url);
+    const content =
+      url.protocol === 'file:' ? await readMetadataFile(file, metadataBytes) : await this.#fetch(file, url);
     if (!content) {
-      const message = `The package index announces the metadata of ${file.filename} but does not have it.`;
+      const message = `The package index announces the metadata of ${file.filename}, but does not have it.`;
       throw new Problem(404, message, { lasting: true });
     }
     if (isAnnounced(file, content)) return content;
-    this.#options.log.warn('metadata has another hash than announced', { file: file.filename });
+    this.#options.log.warn('metadata does not have the announced hash', { file: file.filename });
     throw new Problem(
       422,
-      `The metadata of ${file.filename} is not what the package index announced: its sha256 differs (hash mismatch).`,
+      `The metadata of ${file.filename} does not have the sha256 that the package index announced (hash mismatch).`,
     );
   }
 
@@ -94,8 +96,8 @@ export class MetadataStore {
     const { limits, upstream, traffic } = this.#options;
     traffic.metadataRequests += 1;
     const headers = { accept: '*/*', 'accept-encoding': 'identity' };
-    const unproven = !file.coreMetadata?.sha256;
-    const response = await upstream.request(url, { headers, signal: this.#closing.signal, unproven });
+    const unverified = !file.coreMetadata?.sha256;
+    const response = await upstream.request(url, { headers, signal: this.#closing.signal, unverified });
     const { status } = response;
     if (status !== 200) {
       response.body.destroy();
@@ -118,7 +120,7 @@ export class MetadataStore {
     throw new Problem(422, `${file.filename} has no readable metadata of at most ${limits.metadataBytes} bytes.`);
   }
 
-  /** Undefined when the wheel is better read from the cache: it is there, or small, or its server has no ranges. */
+  /** Undefined when the wheel is in the cache, is small, or its server does not support byte ranges. */
   async #extractRemotely(file: IndexFile): Promise<Buffer | undefined> {
     const { limits } = this.#options;
     if (!file.url.startsWith('http') || (file.size ?? Infinity) <= SMALL_WHEEL_BYTES) return undefined;
@@ -129,7 +131,7 @@ export class MetadataStore {
     );
   }
 
-  /** Undefined also where the wheel's server has no ranges. */
+  /** Undefined also when the server of the wheel does not support byte ranges. */
   async #readRemotely<T>(
     file: IndexFile,
     use: (size: number, read: ReadAt) => Promise<T | undefined>,
@@ -137,9 +139,9 @@ export class MetadataStore {
     const { limits, upstream, traffic } = this.#options;
     if (!file.url.startsWith('http')) return undefined;
     traffic.metadataRequests += 1;
-    const unproven = Object.keys(file.hashes).length === 0;
+    const unverified = Object.keys(file.hashes).length === 0;
     const { url, filename: what } = file;
-    const remote = await openRemote(upstream, { url, what, unproven, limits, signal: this.#closing.signal });
+    const remote = await openRemote(upstream, { url, what, unverified, limits, signal: this.#closing.signal });
     return remote && (await use(remote.size, remote.read));
   }
 
@@ -149,8 +151,8 @@ export class MetadataStore {
   }
 }
 
-/** What lies beside a file of a directory, and nothing that a link there leads to. */
-async function readBeside({ url }: IndexFile, limitBytes: number): Promise<Buffer | undefined> {
+/** Reads the metadata file next to a file of a local directory. Symbolic links are not followed. */
+async function readMetadataFile({ url }: IndexFile, limitBytes: number): Promise<Buffer | undefined> {
   const path = `${fileURLToPath(url)}.metadata`;
   const found = await lstat(path).catch(undefinedIfMissing);
   return found?.isFile() && found.size <= limitBytes ? await readFile(path) : undefined;

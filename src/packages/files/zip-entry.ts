@@ -2,36 +2,36 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { type Entry, fromRandomAccessReaderPromise, RandomAccessReader, type ZipFile } from 'yauzl';
 
-/** Reads `length` bytes from `start`; what is not there is left out. */
+/** Reads `length` bytes from position `start`; fewer at the end of the file. */
 export type ReadAt = (start: number, length: number) => Promise<Buffer>;
 
 /**
- * Bytes to read at once: yauzl asks for each entry of a directory alone, which over the web would be a request each.
- * Windows that follow each other double.
+ * Bytes to read at once. yauzl reads each entry of a directory by itself, which would be one web request for each.
+ * The size doubles when the reads follow each other.
  */
 const WINDOW_BYTES = 256 * 1024;
-/** Most bytes of a file to read in all; a wheel of ten thousand files has a directory of about one MiB. */
+/** Bytes of one file to read at most. The directory of a wheel with ten thousand files takes about 1 MiB. */
 const MOST_BYTES = 32 * 1024 * 1024;
-/** Entries of the largest directory that is gone through. */
+/** Entries of a zip directory that are read at most. */
 const MOST_ENTRIES = 100_000;
 const METADATA_NAME = /^[^/]+\.dist-info\/METADATA$/;
 
 /**
- * The METADATA of a wheel (`<name>-<version>.dist-info/METADATA`) by random access to it (APPNOTE.TXT 4.3).
- * Undefined for what is no such zip file: damaged, encrypted, packed in another way than installers read.
+ * Reads the METADATA of a wheel (`<name>-<version>.dist-info/METADATA`) by random access (APPNOTE.TXT 4.3).
+ * Undefined when the file is not a zip file, is damaged or encrypted, or is compressed as no installer can read it.
  * @throws what `read` throws
  */
 export async function readWheelMetadata(size: number, read: ReadAt, limitBytes: number): Promise<Buffer | undefined> {
   return await withZip(size, read, async (zip) => {
     const entry = await findMetadata(zip);
     if (!entry || entry.compressedSize > limitBytes || entry.uncompressedSize > limitBytes) return undefined;
-    // The stream ends with an error beyond the size that the entry says.
+    // The stream fails when the data is larger than the entry says.
     return await buffer(await zip.openReadStreamPromise(entry));
   });
 }
 
 /**
- * What the files of a zip file take once unpacked, by its own words; undefined for what is none.
+ * Size in bytes of the files in a zip file once unpacked, as its directory says. Undefined when it is not a zip file.
  * @throws what `read` throws
  */
 export async function readUnpackedSize(size: number, read: ReadAt): Promise<number | undefined> {
@@ -45,7 +45,7 @@ export async function readUnpackedSize(size: number, read: ReadAt): Promise<numb
 async function withZip<T>(size: number, read: ReadAt, use: (zip: ZipFile) => Promise<T>): Promise<T | undefined> {
   const reader = new WindowReader(size, read);
   try {
-    // Nothing is open that would have to be closed.
+    // There is nothing to close.
     const zip = await fromRandomAccessReaderPromise(reader, size, { autoClose: false });
     return zip.entryCount > MOST_ENTRIES ? undefined : await use(zip);
   } catch {
@@ -61,9 +61,9 @@ async function findMetadata(zip: ZipFile): Promise<Entry | undefined> {
   return undefined;
 }
 
-/** Gives yauzl the bytes of a file, out of the window that was read last where they are in it. */
+/** Reads bytes of a file for yauzl, from the window that was read last if they are in it. */
 class WindowReader extends RandomAccessReader {
-  /** What `read` threw. */
+  /** Error that `read` threw. */
   failure: unknown;
   readonly #size: number;
   readonly #read: ReadAt;
@@ -98,7 +98,7 @@ class WindowReader extends RandomAccessReader {
     yield await this.#bytes(start, end - start);
   }
 
-  /** Fewer than `length` at the end of the file. */
+  /** Reads bytes; fewer than `length` at the end of the file. */
   async #bytes(start: number, length: number): Promise<Buffer> {
     const { start: from, content } = this.#window;
     if (start >= from && start + length <= from + content.length) {
@@ -108,7 +108,7 @@ class WindowReader extends RandomAccessReader {
     this.#windowBytes = follows ? this.#windowBytes * 2 : WINDOW_BYTES;
     const wanted = Math.min(Math.max(length, this.#windowBytes), this.#size - start);
     this.#bytesLeft -= wanted;
-    if (wanted <= 0 || this.#bytesLeft < 0) throw new Error('not within the file, or too much of it');
+    if (wanted <= 0 || this.#bytesLeft < 0) throw new Error('outside of the file, or too many bytes in all');
     try {
       this.#window = { start, content: await this.#read(start, wanted) };
     } catch (error) {

@@ -5,23 +5,23 @@ import { Policy, type PolicyOptions } from './policy.ts';
 
 /** Where packages come from, and which may be installed. */
 export interface Sources extends PolicyOptions {
-  /** In order: of the indexes that have a project, the first is the one used for it. Web addresses or directories. */
+  /** URLs or directories of the indexes. For each project, the first index that has it is used. */
   readonly indexUrls: readonly string[];
-  /** Certificate authorities to trust besides the usual ones: a PEM file. */
+  /** Path of a PEM file with certificate authorities to trust, besides those of Node. */
   readonly caFile?: string | undefined;
-  /** `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` in either case. */
+  /** The variables `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, in upper or lower case. */
   readonly proxy: Readonly<Record<string, string>>;
 }
 
 export interface CheckedSources {
   readonly locations: readonly IndexLocation[];
-  /** Those of them that are web addresses. */
+  /** URLs among the locations. */
   readonly configured: readonly URL[];
   readonly policy: Policy;
 }
 
 /**
- * Reads what the settings say, at the start and not at the first installation. Opens nothing.
+ * Checks the settings at the start, and not at the first installation. Sends no request.
  * @throws GloveboxError `invalid_input` for an index, policy entry, CA file or proxy that cannot be used
  */
 export function checkSources(sources: Sources): CheckedSources {

@@ -1,13 +1,16 @@
 import type { GatewayLimits } from '../upstream/limits.ts';
 
-/** What a sandbox may still ask, over all its connections: a bucket of requests that refills steadily. */
+/** Connections and remaining requests of one session. The requests are a token bucket for all its connections. */
 export interface ClientState {
+  /** Open connections. */
   connections: number;
+  /** Requests that the session may send now. */
   tokens: number;
+  /** Time of the last refill, in milliseconds since 1970. */
   refilledMs: number;
 }
 
-/** The states of all sessions. One without connections is forgotten when its bucket would be full again. */
+/** Limits of all sessions. A session without connections is forgotten once its bucket would be full again. */
 export class ClientLimits {
   readonly #limits: GatewayLimits;
   readonly #states = new Map<string, ClientState>();
@@ -16,7 +19,7 @@ export class ClientLimits {
     this.#limits = limits;
   }
 
-  /** Undefined when the session has too many connections. */
+  /** Counts a new connection of a session. Undefined when the session has too many. */
   connect(key: string): ClientState | undefined {
     this.#forgetIdle();
     const state = this.#states.get(key) ?? {
@@ -30,7 +33,7 @@ export class ClientLimits {
     return state;
   }
 
-  /** Whether one more request is within the bounds. */
+  /** Counts a request. False when the session has sent too many. */
   take(state: ClientState): boolean {
     const now = Date.now();
     const refilled = state.tokens + ((now - state.refilledMs) / 1000) * this.#limits.requestsPerSecond;

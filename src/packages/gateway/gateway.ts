@@ -24,21 +24,26 @@ export interface GatewayStats extends Readonly<GatewayTraffic> {
   readonly connections: number;
 }
 
-/** The package index that sandboxes reach through their tunnels: the one thing they can reach. */
+/** The package index for sandboxes. They reach it through tunnels, and nothing else. */
 export interface Gateway extends AsyncDisposable {
-  /** Takes the bytes of one connection, and closes it in the end. */
+  /** Serves one connection, and closes it at the end. */
   connect(stream: Duplex, client: GatewayClient): void;
   stats(): GatewayStats;
 }
 
-/** Requests that a connection may have under way: installers wait for each answer. */
+/** Requests that may run at once on a connection; installers wait for each answer. */
 const MOST_PIPELINED = 8;
+/** Requests that one connection may send in all. */
 const MOST_REQUESTS_PER_CONNECTION = 2000;
+/** Size of the headers of a request, in bytes. */
 const LARGEST_HEAD = 8192;
-/** For the last answer of a connection to arrive. */
+/** Time for the last answer of a connection to arrive, in milliseconds. */
 const LINGER_MS = 2000;
 
-/** @throws GloveboxError `invalid_input` for an index, policy entry, CA file or proxy that cannot be used. */
+/**
+ * Makes a gateway.
+ * @throws GloveboxError `invalid_input` for an index, policy entry, CA file or proxy that cannot be used
+ */
 export function createGateway(options: GatewayOptions): Gateway {
   const { log } = options;
   const { locations, configured, policy } = checkSources(options);
@@ -63,13 +68,13 @@ export function createGateway(options: GatewayOptions): Gateway {
   };
 }
 
-/** Streams of sandboxes, each served as an HTTP connection. */
+/** The open streams of sandboxes. Each one is served as an HTTP connection. */
 class Connections {
   readonly #parts: GatewayParts;
   readonly #server: Server;
   readonly #clients: ClientLimits;
   readonly #open = new Map<Duplex, Connection>();
-  readonly #running = new Set<Promise<void>>();
+  readonly #requests = new Set<Promise<void>>();
   #isClosed = false;
 
   constructor(parts: GatewayParts) {
@@ -85,9 +90,9 @@ class Connections {
         isWithinRate,
       }).finally(() => {
         connection.finish(response.shouldKeepAlive);
-        this.#running.delete(running);
+        this.#requests.delete(running);
       });
-      this.#running.add(running);
+      this.#requests.add(running);
     });
   }
 
@@ -97,7 +102,7 @@ class Connections {
 
   accept(stream: Duplex, client: GatewayClient): void {
     const { owner, session } = client;
-    // Streams that break say so: nobody else listens once they are closed here.
+    // A stream may fail after it was closed here, when nothing else listens for its errors.
     stream.on('error', () => {});
     const state = this.#isClosed ? undefined : this.#clients.connect(JSON.stringify([owner, session]));
     if (!state) {
@@ -119,26 +124,26 @@ class Connections {
     this.#isClosed = true;
     for (const stream of this.#open.keys()) stream.destroy();
     this.#server.close();
-    await Promise.allSettled(this.#running);
+    await Promise.allSettled(this.#requests);
   }
 }
 
-/** One connection: what is under way on it, and the clock that ends it when nothing is. */
+/** One connection: its running requests, and the timer that ends it when it is idle. */
 class Connection {
   readonly client: GatewayClient;
   readonly state: NonNullable<ReturnType<ClientLimits['connect']>>;
   readonly #stream: Duplex;
   readonly #gone = new AbortController();
   #idle: NodeJS.Timeout;
-  #underWay = 0;
+  #running = 0;
 
   constructor(stream: Duplex, options: Pick<Connection, 'client' | 'state'> & { idleMs: number }) {
     this.#stream = stream;
     this.client = options.client;
     this.state = options.state;
-    // Not every Duplex has a timeout as sockets do; nor does one that is only half closed ever end by itself.
+    // Unlike sockets, a Duplex has no timeout, and a half-closed one never ends by itself.
     this.#idle = setTimeout(() => {
-      if (this.#underWay === 0) stream.destroy();
+      if (this.#running === 0) stream.destroy();
     }, options.idleMs);
   }
 
@@ -146,21 +151,21 @@ class Connection {
     return this.#gone.signal;
   }
 
-  /** False, and the end of the connection, when there is too much under way. */
+  /** Counts a new request. False, and the connection ends, when too many are running. */
   begin(): boolean {
-    this.#underWay += 1;
-    if (this.#underWay > MOST_PIPELINED) this.#stream.destroy();
+    this.#running += 1;
+    if (this.#running > MOST_PIPELINED) this.#stream.destroy();
     return !this.#stream.destroyed;
   }
 
   finish(isKept: boolean): void {
-    this.#underWay -= 1;
+    this.#running -= 1;
     if (this.#stream.destroyed) return;
     if (isKept) {
       this.#idle.refresh();
       return;
     }
-    // What is unread of a refused request would hold a stream open that is no socket.
+    // The unread rest of a refused request would keep the stream open.
     clearTimeout(this.#idle);
     this.#idle = setTimeout(() => this.#stream.destroy(), LINGER_MS);
   }
@@ -180,7 +185,7 @@ function createGatewayServer({ headersMs, clientIdleMs }: GatewayLimits): Server
     keepAliveTimeout: clientIdleMs,
   });
   server.maxRequestsPerSocket = MOST_REQUESTS_PER_CONNECTION;
-  // A server that never listens checks no timeouts until it is told that it does.
+  // The server never listens by itself. Without this event, Node would not check its timeouts.
   server.emit('listening');
   return server;
 }

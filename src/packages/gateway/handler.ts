@@ -15,15 +15,15 @@ import { parseRoute, type Route } from './route.ts';
 import { serveFile } from './serve-file.ts';
 import { servePage } from './serve-page.ts';
 
-/** Who is behind a connection, and who wants to hear what it does. */
+/** The session of a connection, and the listeners for its events. */
 export interface GatewayClient {
   readonly owner: string;
   readonly session: string;
-  /** A file being sent: once at its start, now and then, and once at its end (`bytes === total`, or no more to come). */
+  /** Called while a file is sent: at the start, at intervals, and at the end (`bytes === total`, if that is known). */
   onDownload?(event: { file: string; bytes: number; total?: number; cached: boolean }): void;
-  /** What an installer was told: it may not pass it on. */
+  /** Called with each error that an installer gets, as installers do not always show it. */
   onProblem?(event: { subject: string; status: number; message: string }): void;
-  /** What the index says of a project, a file of which is being sent. */
+  /** Called with the status of a project when one of its files is sent. */
   onNotice?(event: { subject: string; message: string }): void;
 }
 
@@ -37,7 +37,7 @@ export interface GatewayParts {
   readonly log: Log;
 }
 
-/** Between two events of one file. */
+/** Interval between two download events of one file, in milliseconds. */
 const PROGRESS_MS = 100;
 
 /** Answers one request. Never rejects. */
@@ -52,12 +52,13 @@ export async function handleRequest(
   const reply: Reply = { response, isHead: request.method === 'HEAD', signal, idleMs: parts.limits.clientIdleMs };
   let route: Route | undefined;
   try {
-    if (!bounds.isWithinRate) throw new Problem(429, 'This session asks the package index too often; slow down.');
+    if (!bounds.isWithinRate)
+      throw new Problem(429, 'This session sends too many requests to the package index. Slow down.');
     route = parseRoute(request);
     await answer(parts, client, request, reply, route);
   } catch (thrown) {
     if (signal.aborted || thrown instanceof GoneError) return;
-    await tell(parts, client, reply, route, toProblem(thrown));
+    await reportProblem(parts, client, reply, route, toProblem(thrown));
   }
 }
 
@@ -83,7 +84,11 @@ async function answer(
   }
   if (page.status?.status === 'quarantined') throw new Problem(403, describeProjectStatus(route.project, page.status));
   const file = page.files.find(({ id, filename }) => id === route.id && filename === route.filename);
-  if (!file) throw new Problem(404, `The package index has no such file of ${route.project}; ask for its page again.`);
+  if (!file)
+    throw new Problem(
+      404,
+      `The package index has no such file of ${route.project}. Request the page of the project again.`,
+    );
   if (!policy.permits(route.project, file.filename)) policy.refuseFile(file.filename);
   if (route.to === 'unpacked') await sendUnpackedSize(parts, reply, file);
   else if (route.to === 'metadata') await sendMetadata(parts, reply, file);
@@ -91,7 +96,7 @@ async function answer(
     if (page.status) {
       client.onNotice?.({ subject: route.project, message: describeProjectStatus(route.project, page.status) });
     }
-    await deliver(parts, client, request, reply, { project: route.project, file });
+    await sendFile(parts, client, request, reply, { project: route.project, file });
   }
 }
 
@@ -112,17 +117,17 @@ async function sendUnpackedSize({ metadata }: GatewayParts, reply: Reply, file: 
   await sendBody(reply, [content]);
 }
 
-async function deliver(
+async function sendFile(
   { files, limits, traffic, log }: GatewayParts,
   client: GatewayClient,
   request: IncomingMessage,
   reply: Reply,
   { project, file }: { project: string; file: IndexFile },
 ): Promise<void> {
-  let toldMs = -Infinity;
+  let reportedMs = -Infinity;
   const progress = (event: { bytes: number; total?: number; cached: boolean }) => {
-    if (Date.now() - toldMs < PROGRESS_MS && event.bytes !== event.total) return;
-    toldMs = Date.now();
+    if (Date.now() - reportedMs < PROGRESS_MS && event.bytes !== event.total) return;
+    reportedMs = Date.now();
     client.onDownload?.({ file: file.filename, ...event });
   };
   const { bytes, cached } = await serveFile(request, reply, file, {
@@ -144,7 +149,7 @@ async function deliver(
   });
 }
 
-async function tell(
+async function reportProblem(
   { log }: GatewayParts,
   client: GatewayClient,
   reply: Reply,
@@ -155,7 +160,7 @@ async function tell(
   const subject = route && 'filename' in route ? route.filename : route && 'project' in route ? route.project : '';
   const fields = { owner, session, subject, status: problem.status, message: problem.message };
   if (problem.status === 500) log.error('package gateway failed', { ...fields, error: problem.cause });
-  // A sandbox can cause these as often as it likes; what an index does wrong has its own lines.
+  // At debug level, because a sandbox can cause many of them. Errors of an index are logged elsewhere.
   else log.debug('package request refused', fields);
   client.onProblem?.({ subject, status: problem.status, message: problem.message });
   await sendProblem(reply, problem).catch(() => {});

@@ -7,33 +7,33 @@ import type { Gateway, GatewayOptions } from './gateway.ts';
 import type { GatewayClient } from './handler.ts';
 
 export interface LazyGatewayOptions extends Omit<GatewayOptions, 'indexUrls' | 'limits'> {
-  /** In order of precedence; by default what pip uses on this host, or else in a sandbox. */
+  /** Indexes in order of precedence. Default: those that pip uses on this host, or else in a sandbox. */
   readonly indexUrls?: readonly string[] | undefined;
-  /** Runs trusted code in a sandbox of its own; what it prints. */
+  /** Runs trusted Python code in a new sandbox, and returns its output. */
   readonly askSandbox: (code: string) => Promise<string>;
 }
 
-/** The package gateway, made when a sandbox first asks for something. */
+/** The package gateway, made at the first request of a sandbox. */
 export class LazyGateway implements AsyncDisposable {
   readonly #options: LazyGatewayOptions;
   readonly #open: () => Promise<Gateway>;
   #gateway: Gateway | undefined;
 
-  /** @throws GloveboxError `invalid_input` for settings that every installation would fail by. */
+  /** @throws GloveboxError `invalid_input` for settings with which every installation would fail */
   constructor(options: LazyGatewayOptions) {
     const { indexUrls, askSandbox, ...others } = options;
     const sources = { ...others, caFile: findAuthorities(options.caFile) };
     checkSources({ ...sources, indexUrls: indexUrls ?? [] });
     this.#options = options;
     this.#open = singleFlight(async () => {
-      // Loaded now: it brings an HTTP client, for which no start should wait.
+      // Loaded only now: its HTTP client would delay every start.
       const { createGateway } = await import('./gateway.ts');
       this.#gateway = createGateway({ ...sources, indexUrls: indexUrls ?? (await findIndexes(askSandbox)) });
       return this.#gateway;
     });
   }
 
-  /** Serves one connection that code of a session has made to its package index. */
+  /** Serves one connection from the code of a session to the package index. */
   connect(tunnel: Duplex, client: GatewayClient): void {
     this.#open().then(
       (gateway) => gateway.connect(tunnel, client),
@@ -49,14 +49,14 @@ export class LazyGateway implements AsyncDisposable {
   }
 }
 
-/** What pip on this host uses; where there is no pip, what the one in the sandbox image uses. */
+/** Lists the indexes that pip uses on this host, or else the one that pip uses in the sandbox image. */
 async function findIndexes(askSandbox: LazyGatewayOptions['askSandbox']): Promise<string[]> {
   const indexes = await readHostIndexes();
   if (indexes.length > 0) return indexes;
   const url = (await askSandbox(PIP_DEFAULT_INDEX)).trim();
   if (!URL.canParse(url)) {
     throw new GloveboxError('engine_unavailable', 'No package index is known.', {
-      hint: 'Name one with GLOVEBOX_INDEX_URL.',
+      hint: 'Set one with GLOVEBOX_INDEX_URL.',
     });
   }
   return [url];

@@ -5,7 +5,7 @@ export const JSON_TYPE = 'application/vnd.pypi.simple.v1+json';
 export const HTML_TYPE = 'application/vnd.pypi.simple.v1+html';
 export type PageType = typeof JSON_TYPE | typeof HTML_TYPE | 'text/html';
 
-/** The type that the client prefers (PEP 691); undefined when it takes none that we have. */
+/** Chooses the type that the client prefers (PEP 691). Undefined when it accepts none of ours. */
 export function negotiatePageType(accept: string | undefined): PageType | undefined {
   if (!accept?.trim()) return 'text/html';
   let best: { type: PageType; quality: number } | undefined;
@@ -36,24 +36,24 @@ function pageType(name: string): PageType | undefined {
   }
 }
 
-/** The page of a project, every link of it rewritten to this gateway. */
+/** Renders the page of a project, with all links rewritten to this gateway. */
 export function renderPage(page: ProjectPage, type: PageType): string {
   return type === JSON_TYPE ? renderJson(page) : renderHtml(page);
 }
 
-/** Relative to `/simple/<project>/`: which port of the sandbox leads here is none of our business. */
+/** Path of a file, relative to `/simple/<project>/`: the gateway does not know its port in the sandbox. */
 function filePath(project: string, { id, filename }: IndexFile): string {
   return `../../files/${project}/${id}/${encodeURIComponent(filename)}`;
 }
 
-/** Wheels whose index has no metadata files get them from us: {@link ProjectFiles}. */
+/** Value of the metadata attribute. Wheels whose index has no metadata files get them from the gateway. */
 function metadataOf(file: IndexFile): string | undefined {
   if (file.coreMetadata?.sha256) return `sha256=${file.coreMetadata.sha256}`;
   return file.coreMetadata || file.kind === 'wheel' ? 'true' : undefined;
 }
 
 function renderJson({ project, files, status }: ProjectPage): string {
-  // From 1.1 (PEP 700) on, every file has a size; 1.4 has the status (PEP 792).
+  // Since version 1.1 (PEP 700), every file must have a size. Version 1.4 adds the status (PEP 792).
   const complete = files.every(({ size }) => size !== undefined);
   return JSON.stringify({
     meta: { 'api-version': complete ? (status ? '1.4' : '1.1') : '1.0' },

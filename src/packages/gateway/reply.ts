@@ -2,20 +2,23 @@ import { once } from 'node:events';
 import { type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Problem } from '../upstream/problem.ts';
 
-/** The other side is gone, or reads nothing: there is nobody to tell. */
+/** Error when the client has gone, or does not read. It cannot be answered. */
 export class GoneError extends Error {}
 
 export interface Reply {
   readonly response: ServerResponse;
-  /** Without a body. */
+  /** Whether the answer has no body. */
   readonly isHead: boolean;
-  /** Aborted when the connection is gone. */
+  /** Aborts when the connection closes. */
   readonly signal: AbortSignal;
-  /** Time for the client to take what is sent. */
+  /** Time for the client to read what was sent, in milliseconds. */
   readonly idleMs: number;
 }
 
-/** Sends chunks no faster than they are taken, and sees the answer out. @throws GoneError */
+/**
+ * Sends chunks as fast as the client reads them, and waits for the end of the answer.
+ * @throws GoneError when the client has gone, or does not read for `idleMs`
+ */
 export async function sendBody(
   { response, isHead, signal, idleMs }: Reply,
   chunks: AsyncIterable<Buffer> | Iterable<Buffer>,
@@ -46,13 +49,12 @@ async function eventWithin(response: ServerResponse, event: string, signal: Abor
 }
 
 /**
- * Says a problem everywhere that installers look: pip shows the reason phrase, uv the `detail` of a problem document
- * (RFC 9457), people the body.
+ * Sends a problem in the reason phrase, which pip shows, and in a problem document (RFC 9457), whose `detail` uv shows.
  */
 export async function sendProblem(reply: Reply, problem: Problem): Promise<void> {
   const { response } = reply;
   if (response.headersSent) {
-    // The answer has begun: only its missing end can tell that it is no good, unless it has come to one.
+    // The answer has begun, so the client can only be told by cutting it off, unless it is already complete.
     if (!response.writableFinished) response.destroy();
     return;
   }
@@ -67,7 +69,7 @@ export async function sendProblem(reply: Reply, problem: Problem): Promise<void>
     'cache-control': 'no-store',
     ...(problem.status === 405 ? { allow: 'GET, HEAD' } : {}),
     ...(problem.status === 429 ? { 'retry-after': '1' } : {}),
-    // What is left of such a request is not worth reading.
+    // The rest of such a request is not read.
     ...(problem.status === 400 || problem.status === 405 ? { connection: 'close' } : {}),
   });
   await sendBody(reply, [body]);

@@ -16,15 +16,19 @@ export interface FileDelivery {
 export interface DeliveryOptions {
   readonly files: FileStore;
   readonly heldBackBytes: number;
-  /** Hears of bytes as they are sent. */
+  /** Called as bytes are sent. */
   progress(event: { bytes: number; total?: number; cached: boolean }): void;
 }
 
+/** Bytes that one read of a file asks for. */
 const READ_BYTES = 262_144;
-/** An address stands for one content. */
+/** Cache-Control of files: the content at one URL never changes. */
 const FOREVER = 'max-age=31536000, immutable';
 
-/** Answers `/files/…`: from the cache, or from the index while it is cached. @throws Problem */
+/**
+ * Answers a request for `/files/…` from the cache, or from the index while the file is being cached.
+ * @throws Problem when the file cannot be obtained
+ */
 export async function serveFile(
   request: IncomingMessage,
   reply: Reply,
@@ -42,7 +46,7 @@ export async function serveFile(
     await sendBody(reply, []);
     return { bytes: 0, cached: false };
   }
-  // A part may lack the end that is withheld from a file that proves false: then only the checked file will do.
+  // A part of a file may not reach its end, which is withheld until the check. So only a checked file is sent in parts.
   if (request.headers.range !== undefined || reply.isHead) {
     await using open = await files.obtain(file, reply.signal);
     return await sendCached(request, reply, file, { open, cached: false, options });
@@ -66,7 +70,7 @@ async function sendDownload(
   await unlessAborted(download.begun, reply.signal);
   const { total } = download;
   options.progress({ bytes: 0, cached: false, ...(total === undefined ? {} : { total }) });
-  // A small file, or one of unknown size, is checked first: a bad one then gets an answer that says why.
+  // A small file, or one of unknown size, is checked before it is sent, so that a bad one gets an error message.
   if (total === undefined || total <= options.heldBackBytes) {
     await unlessAborted(download.finished, reply.signal);
     await using open = await options.files.obtain(file, reply.signal);
@@ -87,8 +91,9 @@ async function sendDownload(
 }
 
 /**
- * The file as it comes. An installer takes a missing end for a bad connection and asks again and again: of a file that
- * proves false it gets zeros in place of the end, which is withheld, and its own check of the announced hash tells it.
+ * Yields a file while it is downloaded. An installer would take a missing end for a broken connection and retry. So if
+ * the hash of the file turns out to be wrong, the end is replaced by zeros, and the installer's own check of the
+ * announced hash fails.
  */
 async function* followToEnd(
   download: Download,
@@ -153,7 +158,7 @@ async function* readPart({ handle }: CachedFile, start: number, end: number): As
   for (let at = start; at <= end; ) {
     const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, end - at + 1));
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
-    if (bytesRead === 0) throw new Error('a cached file is shorter than it was');
+    if (bytesRead === 0) throw new Error('a cached file has become shorter');
     yield buffer.subarray(0, bytesRead);
     at += bytesRead;
   }

@@ -12,13 +12,13 @@ interface Rendered {
   readonly refusal: Problem | undefined;
 }
 
-/** Pages as they are sent, for as long as the page they were made of is held. */
+/** Rendered pages. They are kept as long as the pages that they were made from. */
 const rendered = new WeakMap<ProjectPage, Map<PageType, Rendered>>();
 
 /**
- * Answers `/simple/<project>/` with what the policy leaves of the page.
- * @returns why a project with files has none here, for whom the installer will only tell that there are none.
- * @throws Problem 403, 406
+ * Answers a request for `/simple/<project>/` with the files that the policy allows.
+ * @returns the reason when the policy leaves the page without files; the installer itself only says that there are none
+ * @throws Problem 403 when every version is denied, 406 when no type of page is acceptable
  */
 export async function servePage(
   request: IncomingMessage,
@@ -26,13 +26,13 @@ export async function servePage(
   { page, policy }: { page: ProjectPage; policy: Policy },
 ): Promise<Problem | undefined> {
   const type = negotiatePageType(request.headers.accept);
-  if (!type) throw new Problem(406, 'This package index answers in HTML (PEP 503) and JSON (PEP 691).');
+  if (!type) throw new Problem(406, 'This package index answers only in HTML (PEP 503) and JSON (PEP 691).');
   const { body, etag, refusal } = render(page, type, policy);
   const headers = {
     etag,
     'content-type': type === 'text/html' ? 'text/html; charset=utf-8' : type,
     vary: 'accept',
-    // The policy may change with the next start of the server: ask again, which costs little.
+    // The policy may change with the next start of the server, so caches must revalidate.
     'cache-control': 'no-cache',
   };
   if (request.headers['if-none-match'] === etag) {

@@ -4,13 +4,15 @@ import { Problem } from '../upstream/problem.ts';
 import { Upstream, type UpstreamOptions } from '../upstream/upstream.ts';
 import { parseIndexLocation } from './index-location.ts';
 
-/** A project that a large index has; one that has it not answers all the same. */
+/** Project to ask for. Most indexes have it, and one without it answers as well. */
 const PROJECT = 'pip/';
+/** HTTP statuses that mean a refusal. */
 const REFUSED = [401, 403, 407];
 
 /**
- * Asks a package index of the configuration as the gateway would; who it is, without credentials, when it answers.
- * @throws GloveboxError `invalid_input` for what is no index, refuses, or does not answer
+ * Sends a request to a configured package index, as the gateway would.
+ * @returns the host of the index, or its directory, without credentials
+ * @throws GloveboxError `invalid_input` when it is not an index, refuses the request, or does not answer
  */
 export async function checkIndex(
   text: string,
@@ -22,10 +24,10 @@ export async function checkIndex(
   const upstream = new Upstream({ configured: [location], ...access, limits: DEFAULT_LIMITS });
   try {
     const page = new URL(PROJECT, location.href.endsWith('/') ? location : `${location.href}/`);
-    const { status, body } = await upstream.request(page, { method: 'HEAD', signal, unproven: true });
+    const { status, body } = await upstream.request(page, { method: 'HEAD', signal, unverified: true });
     body.destroy();
     if (!REFUSED.includes(status) && status < 500) return location.host;
-    throw unusable(`${location.host} answers with status ${status}.`);
+    throw unusable(`${location.host} answered with status ${status}.`);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     throw unusable(`${location.host}: ${error.message}`, error);
@@ -36,7 +38,7 @@ export async function checkIndex(
 
 function unusable(message: string, cause?: unknown): GloveboxError {
   return new GloveboxError('invalid_input', message, {
-    hint: 'Correct GLOVEBOX_INDEX_URL, with the credentials that it may need, HTTPS_PROXY or SSL_CERT_FILE.',
+    hint: 'Correct GLOVEBOX_INDEX_URL (and its credentials, if it needs any), HTTPS_PROXY or SSL_CERT_FILE.',
     cause,
   });
 }

@@ -2,13 +2,13 @@ import { LRUCache } from 'lru-cache';
 import type { GatewayLimits } from '../upstream/limits.ts';
 import type { Problem } from '../upstream/problem.ts';
 
-/** Remembered failures; each is a few hundred bytes. */
-const MOST = 1000;
+/** Failures to remember at most; each takes a few hundred bytes. */
+const MOST_FAILURES = 1000;
 
-/** What went wrong a moment ago and would again: installers ask several times. */
+/** Recent failures that would occur again. Installers repeat their requests several times. */
 export class FailureCache {
   readonly #limits: GatewayLimits;
-  readonly #known = new LRUCache<string, Problem>({ max: MOST });
+  readonly #known = new LRUCache<string, Problem>({ max: MOST_FAILURES });
 
   constructor(limits: GatewayLimits) {
     this.#limits = limits;
@@ -18,11 +18,11 @@ export class FailureCache {
     const { negativeTtlMs, slowTtlMs } = this.#limits;
     const ttlMs = problem.lasting ? negativeTtlMs : slowTtlMs;
     if (!problem.lasting && problem.status !== 504) return;
-    // To the cache, no time means forever.
+    // The cache would keep an entry with a lifetime of 0 for ever.
     if (ttlMs > 0) this.#known.set(key, problem, { ttl: ttlMs });
   }
 
-  /** @throws Problem that was noted for the key. */
+  /** @throws Problem that was recorded for the key */
   check(key: string): void {
     const problem = this.#known.get(key);
     if (problem) throw problem;

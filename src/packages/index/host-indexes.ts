@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { runCommand } from '../../lib/run-command.ts';
 
-/** Settings of pip that mean the same in a container; paths of the host do not. */
+/** Settings of pip that also work in a container. Settings with paths of the host do not. */
 const PORTABLE = ['index-url', 'extra-index-url', 'trusted-host', 'proxy', 'timeout', 'default-timeout', 'retries'];
 
-/** Where distributions keep the authorities that a host trusts. */
+/** Files in which Linux distributions keep the trusted certificate authorities. */
 const SYSTEM_BUNDLES = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/tls/certs/ca-bundle.crt',
@@ -12,10 +12,10 @@ const SYSTEM_BUNDLES = [
   '/etc/ssl/cert.pem',
 ];
 
-/** Python: pip's own default, from its one definition. */
+/** Python code that prints the default index of pip. */
 export const PIP_DEFAULT_INDEX = 'from pip._internal.models.index import PyPI; print(PyPI.simple_url)';
 
-/** The indexes that pip on this host uses by its configuration, or else by itself; none where there is no pip. */
+/** Lists the indexes that pip uses on this host, by its configuration or by default. Empty if there is no pip. */
 export async function readHostIndexes(): Promise<string[]> {
   const settings = await readPipSettings();
   const configured = [settings.get('index-url'), settings.get('extra-index-url')]
@@ -27,12 +27,12 @@ export async function readHostIndexes(): Promise<string[]> {
   return code === 0 ? [stdout.trim(), ...configured] : configured;
 }
 
-/** The file of authorities that this host trusts: the one that was named, else the system's. */
+/** Finds the file of certificate authorities that this host trusts: the given one, or else that of the system. */
 export function findAuthorities(caFile: string | undefined): string | undefined {
   return caFile ?? SYSTEM_BUNDLES.find((bundle) => existsSync(bundle));
 }
 
-/** The portable settings that pip on this host is configured with; empty where there is no pip. */
+/** Reads the portable settings of pip on this host. Empty if there is no pip. */
 export async function readPipSettings(signal?: AbortSignal): Promise<Map<string, string>> {
   for (const [command, ...args] of [['python3', '-m', 'pip'], ['pip3'], ['pip']] as const) {
     const { code, stdout } = await runCommand(command, [...args, 'config', 'list'], { timeoutMs: 15_000, signal });
@@ -41,7 +41,7 @@ export async function readPipSettings(signal?: AbortSignal): Promise<Map<string,
   return new Map();
 }
 
-/** The portable settings among the output of `pip config list`; pip's own order of precedence. */
+/** Reads the portable settings from the output of `pip config list`, in pip's own order of precedence. */
 export function parsePipSettings(output: string): Map<string, string> {
   const settings = new Map<string, string>();
   for (const section of ['global', 'install', ':env:']) {

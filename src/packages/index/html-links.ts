@@ -1,6 +1,6 @@
 import { Parser } from 'htmlparser2';
 
-/** An anchor of an HTML page: its attributes by lower-case name, character references resolved. */
+/** A link of an HTML page. Attributes are by lower-case name, with character references resolved. */
 export interface HtmlLink {
   readonly href: string;
   readonly attributes: Readonly<Record<string, string>>;
@@ -8,35 +8,36 @@ export interface HtmlLink {
 
 interface HtmlLinks {
   readonly links: readonly HtmlLink[];
-  /** `<base href>`, which relative links start from. */
+  /** `<base href>`, the base of relative links. */
   readonly base?: string;
-  /** `<meta>` elements: their content by name. */
+  /** Content of the `<meta>` elements, by name. */
   readonly metas: ReadonlyMap<string, string>;
-  /** Whether anything in it looked like HTML at all. */
+  /** Whether the text has any element that only HTML has. */
   readonly isHtml: boolean;
 }
 
-const TELLING = new Set(['!doctype', 'html', 'head', 'title', 'body', 'a', 'base', 'h1']);
+/** Elements by which a text is recognised as HTML. */
+const HTML_ELEMENTS = new Set(['!doctype', 'html', 'head', 'title', 'body', 'a', 'base', 'h1']);
 
-/** Takes every element for one without content: the list of open ones would cost time by the square of a hostile page. */
+/** Treats every element as empty. With a list of open elements, a hostile page would take quadratic time. */
 class FlatParser extends Parser {
   protected override isVoidElement(): boolean {
     return true;
   }
 }
 
-/** The links of a simple-index page (PEP 503), which is HTML that no tool needs to be well-formed. */
+/** Reads the links of a simple-index page (PEP 503). Its HTML need not be well-formed. */
 export function readHtmlLinks(html: string): HtmlLinks {
   const links: HtmlLink[] = [];
   const metas = new Map<string, string>();
   let base: string | undefined;
   let isHtml = false;
-  const noteKind = (name: string) => {
-    isHtml ||= TELLING.has(name);
+  const checkElement = (name: string) => {
+    isHtml ||= HTML_ELEMENTS.has(name);
   };
   const parser = new FlatParser({
-    onprocessinginstruction: noteKind,
-    onopentagname: noteKind,
+    onprocessinginstruction: checkElement,
+    onopentagname: checkElement,
     onopentag(name, attributes) {
       const { href } = attributes;
       if (name === 'a' && href !== undefined) links.push({ href, attributes });

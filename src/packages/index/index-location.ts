@@ -3,10 +3,13 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { GloveboxError } from '../../errors.ts';
 
-/** An index of the configuration: a web address, or a directory. */
+/** A configured index: a URL, or the path of a directory. */
 export type IndexLocation = URL | string;
 
-/** @throws GloveboxError `invalid_input` for what is neither; passwords are not repeated. */
+/**
+ * Reads the location of an index.
+ * @throws GloveboxError `invalid_input` when it is neither a URL nor a directory. The message leaves out passwords.
+ */
 export function parseIndexLocation(text: string): IndexLocation {
   const url = /^[a-z][a-z0-9+.-]+:/i.test(text) ? URL.parse(text) : undefined;
   if (url?.protocol === 'http:' || url?.protocol === 'https:') return url;
@@ -14,9 +17,9 @@ export function parseIndexLocation(text: string): IndexLocation {
   if (directory !== undefined && isDirectory(directory)) return directory;
   throw new GloveboxError(
     'invalid_input',
-    `GLOVEBOX_INDEX_URL has ${text.replace(/\/\/[^/]*@/, '//')}, which is no package index.`,
+    `GLOVEBOX_INDEX_URL has ${text.replace(/\/\/[^/]*@/, '//')}, which is not a package index.`,
     {
-      hint: 'It takes http://, https:// and file:/// addresses and directories that exist, with commas in between.',
+      hint: 'Give http://, https:// or file:/// URLs, or directories that exist, separated by commas.',
     },
   );
 }

@@ -149,7 +149,7 @@ test.each([
   ['application/vnd.pypi.simple.v1+json', '{"files": 1}'],
   ['image/png', '<a href="demo-1.0.tar.gz">'],
 ])('%s %j is no index page', (type, body) => {
-  expect(() => parseProjectPage('demo', body, type, PAGE)).toThrow('no index page');
+  expect(() => parseProjectPage('demo', body, type, PAGE)).toThrow('not an index page');
 });
 
 test('an index without files of a project is a page', () => {

@@ -8,47 +8,48 @@ import { type ProjectStatus, readProjectStatus } from './project-status.ts';
 /** A file that an index offers. */
 export interface IndexFile {
   readonly filename: string;
-  /** Where it is; never shown to a sandbox. */
+  /** URL of the file; never shown to a sandbox. */
   readonly url: string;
-  /** What it is called in our own addresses: its sha256, or `u` and a hash of what else tells it apart. */
+  /** Identifier in the gateway's own paths: the sha256, or `u` and a hash of the URL and the other hashes. */
   readonly id: string;
   readonly hashes: Readonly<Partial<Record<HashName, string>>>;
   readonly kind: 'wheel' | 'sdist';
   readonly version: string;
   readonly requiresPython?: string;
-  /** True, or the reason (PEP 592). */
+  /** Whether the file was yanked: true, or the reason (PEP 592). */
   readonly yanked?: string | true;
+  /** Size in bytes. */
   readonly size?: number;
   readonly uploadTime?: string;
-  /** A metadata file lies beside it (PEP 658, 714); with its sha256 where the index says so. */
+  /** Set when the index has a metadata file for it (PEP 658, 714), with its sha256 if the index gives one. */
   readonly coreMetadata?: { readonly sha256?: string };
 }
 
-/** Whether a value of a cached page is a file of one. */
+/** Whether a value from a cached page is a file. */
 export function isIndexFile(value: unknown): value is IndexFile {
   const { filename, url, id, hashes: known } = (value ?? {}) as Partial<IndexFile>;
   return [filename, url, id].every((part) => typeof part === 'string') && typeof known === 'object' && known !== null;
 }
 
-/** What one index has of one project. */
+/** Files that one index has of one project. */
 export interface ProjectPage {
   readonly project: string;
   readonly files: readonly IndexFile[];
   readonly status?: ProjectStatus;
 }
 
-/** Hashes that a file can be checked with; md5 and sha1 prove nothing. */
+/** Hashes that a file is checked with, and their length in hex digits. md5 and sha1 are not secure. */
 const HASH_LENGTHS = { sha256: 64, sha384: 96, sha512: 128 } as const;
 export type HashName = keyof typeof HASH_LENGTHS;
 
-/** What we ask an index for (PEP 691). */
+/** Accept header of requests to an index (PEP 691). */
 export const ACCEPT_PAGE =
   'application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1';
 
 const text = z.string().max(4096);
 const hashes = z.record(z.string(), z.unknown());
 const metadata = z.union([z.boolean(), hashes]).nullish().catch(undefined);
-/** As forgiving as pip: a key may be null, and what only informs is left out where it cannot be read. */
+/** As tolerant as pip: a key may be null, and informative fields that cannot be read are left out. */
 const jsonFile = z.object({
   filename: text.nullish(),
   url: text,
@@ -64,9 +65,9 @@ const jsonStatus = z.object({ status: z.unknown(), reason: z.unknown() }).partia
 const jsonPage = z.object({ files: z.array(z.unknown()).default([]), 'project-status': jsonStatus });
 
 /**
- * Reads an index's answer, JSON (PEP 691) or HTML (PEP 503). Files that are none of the project, or that no installer
- * takes, are left out.
- * @throws Problem 422 when it is no index page.
+ * Reads the answer of an index, in JSON (PEP 691) or HTML (PEP 503). Files that do not belong to the project, or that
+ * no installer can use, are left out.
+ * @throws Problem 422 when it is not an index page
  */
 export function parseProjectPage(project: string, body: string, contentType: string, pageUrl: string): ProjectPage {
   const type = contentType.split(';')[0]?.trim().toLowerCase() ?? '';
@@ -74,7 +75,7 @@ export function parseProjectPage(project: string, body: string, contentType: str
   if (type === '' || type === 'text/html' || type.endsWith('+html') || type === 'application/xhtml+xml') {
     return fromHtml(project, body, pageUrl);
   }
-  throw garbage(project, `content type ${type.slice(0, 100)}`);
+  throw notAnIndexPage(project, `content type ${type.slice(0, 100)}`);
 }
 
 function fromJson(project: string, body: string, pageUrl: string): ProjectPage {
@@ -82,12 +83,12 @@ function fromJson(project: string, body: string, pageUrl: string): ProjectPage {
   try {
     parsed = JSON.parse(body);
   } catch (cause) {
-    throw garbage(project, cause);
+    throw notAnIndexPage(project, cause);
   }
   const page = jsonPage.safeParse(parsed);
-  if (!page.success) throw garbage(project, page.error);
-  const { files, 'project-status': said } = page.data;
-  const status = readProjectStatus(said?.status, said?.reason);
+  if (!page.success) throw notAnIndexPage(project, page.error);
+  const { files, 'project-status': marked } = page.data;
+  const status = readProjectStatus(marked?.status, marked?.reason);
   return {
     project,
     files: files.flatMap((entry) => fromEntry(project, pageUrl, entry)),
@@ -108,12 +109,12 @@ function fromEntry(project: string, pageUrl: string, entry: unknown): IndexFile[
     yanked: readYanked(data.yanked),
     size: data.size ?? undefined,
     uploadTime: data['upload-time'] ?? undefined,
-    // Under its first name the key was misread by everyone (PEP 714).
+    // The first name of the key was implemented wrongly almost everywhere, so it got a new one (PEP 714).
     metadata: data['core-metadata'] ?? data['dist-info-metadata'] ?? undefined,
   });
 }
 
-/** An empty reason counts, as in HTML. */
+/** Reads the `yanked` field. An empty reason counts as true, as in HTML. */
 function readYanked(value: unknown): string | true | undefined {
   if (typeof value === 'string') return value.slice(0, 4096) || true;
   return value ? true : undefined;
@@ -121,7 +122,7 @@ function readYanked(value: unknown): string | true | undefined {
 
 function fromHtml(project: string, body: string, pageUrl: string): ProjectPage {
   const { links, metas, base, isHtml } = readHtmlLinks(body);
-  if (!isHtml) throw garbage(project, 'no HTML');
+  if (!isHtml) throw notAnIndexPage(project, 'not HTML');
   const baseUrl = base === undefined ? pageUrl : (URL.parse(base, pageUrl)?.href ?? pageUrl);
   const status = readProjectStatus(metas.get('pypi:project-status'), metas.get('pypi:project-status-reason'));
   return {
@@ -166,7 +167,7 @@ function assemble(project: string, raw: RawFile): IndexFile[] {
   const { url } = raw;
   if (!distribution || !url) return [];
   url.hash = '';
-  // Passwords come from the configuration only, not from pages.
+  // Passwords are taken from the configuration only, never from pages.
   url.username = url.password = '';
   const known = strongHashes(raw.hashes);
   const id =
@@ -215,6 +216,6 @@ function lastSegment(url: URL | null): string {
   }
 }
 
-function garbage(project: string, cause: unknown): Problem {
-  return new Problem(422, `The package index answered something for ${project} that is no index page.`, { cause });
+function notAnIndexPage(project: string, cause: unknown): Problem {
+  return new Problem(422, `The answer of the package index for ${project} is not an index page.`, { cause });
 }

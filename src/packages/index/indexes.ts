@@ -4,7 +4,7 @@ import type { ProjectPage } from './index-page.ts';
 import { LocalIndex } from './local-index.ts';
 import { RemoteIndex, type RemoteIndexOptions } from './remote-index.ts';
 
-/** All configured indexes as one. */
+/** All configured indexes, combined into one. */
 export class Indexes {
   readonly #indexes: readonly (RemoteIndex | LocalIndex)[];
 
@@ -19,9 +19,10 @@ export class Indexes {
   }
 
   /**
-   * The page of the first index that has the project. Others are not mixed in: a stranger who registers a private
-   * package's name on a public index gains nothing (dependency confusion). An index that fails is no index that has not.
-   * @throws Problem 404 when none has it.
+   * The page of the first index that has the project. Pages of other indexes are not merged into it, so that nobody can
+   * replace a private package by registering its name on a public index (dependency confusion). If an index fails, the
+   * next one is not asked.
+   * @throws Problem 404 when no index has the project, or another Problem when an index fails
    */
   async project(project: string): Promise<ProjectPage> {
     for (const index of this.#indexes) {

@@ -73,7 +73,7 @@ test.each(['ftp://host/simple', '/no/such/directory', 'file:///no/such/directory
         proxy: {},
         log: { debug() {}, info() {}, warn() {}, error() {} },
       });
-    expect(make).toThrow('which is no package index');
+    expect(make).toThrow('which is not a package index');
     expect(make).not.toThrow('secret');
   },
 );

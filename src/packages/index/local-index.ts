@@ -7,8 +7,8 @@ import { normalizeName, parseFilename } from '../pep/names.ts';
 import { type IndexFile, type ProjectPage, parseProjectPage } from './index-page.ts';
 
 /**
- * A directory as an index, for sites without a network: PEP 503's layout (`<project>/index.html`, or files in
- * `<project>/`), or wheels and source archives side by side.
+ * A directory as an index, for sites without a network. It has the layout of PEP 503 (`<project>/index.html`, or files
+ * in `<project>/`), or holds wheels and source archives side by side.
  */
 export class LocalIndex {
   readonly #root: string;
@@ -17,7 +17,7 @@ export class LocalIndex {
     this.#root = root;
   }
 
-  /** Undefined when nothing of the project is there. Read anew each time: files come and go, and disks are fast. */
+  /** Undefined when the directory has no file of the project. It is read on every call, because files may change. */
   async project(project: string): Promise<ProjectPage | undefined> {
     const names = await readdir(this.#root);
     const folder = names.find((name) => normalizeName(name) === project);
@@ -37,7 +37,7 @@ export class LocalIndex {
     return { ...page, files: files.flatMap((file) => file ?? []) };
   }
 
-  /** A page's links stay within the index; mirrors have their files beside `simple/`. */
+  /** Links of a page must stay inside the index. Mirrors keep their files next to `simple/`. */
   async #checkLink(file: IndexFile): Promise<IndexFile | undefined> {
     if (!file.url.startsWith('file:')) return file;
     const root = await realpath(this.#root);
@@ -57,7 +57,7 @@ async function listFiles(folder: string, names: readonly string[], project: stri
   return (await Promise.all(files)).flatMap((file) => file ?? []);
 }
 
-/** Without a hash, a file that is replaced is another file: its address changes with its size and time. */
+/** Adds size and id. Without a hash, the id depends on size and time, because a replaced file is another file. */
 async function describeFile(file: IndexFile, path: string): Promise<IndexFile | undefined> {
   const found = await stat(path).catch(() => undefined);
   if (!found?.isFile()) return undefined;

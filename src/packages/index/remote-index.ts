@@ -12,18 +12,20 @@ import { FailureCache } from './failure-cache.ts';
 import { ACCEPT_PAGE, type IndexFile, isIndexFile, type ProjectPage, parseProjectPage } from './index-page.ts';
 import { PROJECT_STATUSES } from './project-status.ts';
 
-/** A page as it was last fetched. `page` is missing when the index had none. */
+/** A page as it was last fetched. `page` is missing when the index did not have the project. */
 interface KnownPage {
   readonly page?: ProjectPage;
   readonly etag?: string;
+  /** Time of the last check with the index, in milliseconds since 1970. */
   readonly checkedMs: number;
+  /** Size of the page's text. */
   readonly bytes: number;
 }
 
-/** Changes with what is read of a page: one that an earlier server read would stay as it is, by its ETag. */
+/** Version of the stored form. A page stored by an older version is fetched again; its ETag would keep it for ever. */
 const PAGE_FORMAT = 2;
 
-/** Written by us; checked as far as a torn or foreign file would show. */
+/** Form of a page on disk. The checks find truncated files and files of other programs. */
 const storedPage = z.object({
   etag: z.string().exactOptional(),
   checkedMs: z.number(),
@@ -44,11 +46,11 @@ export interface RemoteIndexOptions {
   readonly log: Log;
 }
 
-/** One simple index on the web. Pages are held for a short time in memory and on disk, then asked for again by ETag. */
+/** One simple index on the web. Pages are cached in memory and on disk for a short time, then revalidated by ETag. */
 export class RemoteIndex {
   readonly #options: RemoteIndexOptions;
   readonly #known: LRUCache<string, KnownPage>;
-  readonly #asking = new Map<string, Promise<KnownPage>>();
+  readonly #pending = new Map<string, Promise<KnownPage>>();
   readonly #failures: FailureCache;
   readonly #closing = new AbortController();
 
@@ -56,29 +58,29 @@ export class RemoteIndex {
     this.#options = options;
     this.#failures = new FailureCache(options.limits);
     const maxSize = options.limits.pageMemoryBytes;
-    // Small pages, and none, cost more than their bytes. The cache refuses what is larger than all of it: such a page
-    // counts as all of it, and is remembered alone.
+    // Every entry takes some memory besides its bytes. The cache refuses entries larger than its limit, so a very large
+    // page counts as exactly the limit, and is then the only one.
     this.#known = new LRUCache({ maxSize, sizeCalculation: ({ bytes }) => Math.min(bytes + 1024, maxSize) });
   }
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await Promise.allSettled(this.#asking.values());
+    await Promise.allSettled(this.#pending.values());
   }
 
-  /** Undefined when the index says that it has no such project. @throws Problem when it says nothing that can be used. */
+  /** Undefined when the index does not have the project. @throws Problem when its answer cannot be used */
   async project(project: string): Promise<ProjectPage | undefined> {
     const known = this.#known.get(project);
     if (known && this.#isFresh(known)) {
       this.#options.traffic.pageHits += 1;
       return known.page;
     }
-    let asking = this.#asking.get(project);
-    if (!asking) {
-      asking = this.#refresh(project, known).finally(() => this.#asking.delete(project));
-      this.#asking.set(project, asking);
+    let pending = this.#pending.get(project);
+    if (!pending) {
+      pending = this.#refresh(project, known).finally(() => this.#pending.delete(project));
+      this.#pending.set(project, pending);
     }
-    return (await asking).page;
+    return (await pending).page;
   }
 
   #isFresh({ page, checkedMs }: KnownPage): boolean {
@@ -108,7 +110,7 @@ export class RemoteIndex {
         ...fields,
         checked: new Date(known.checkedMs).toISOString(),
       });
-      // For a while, lest every install waits for an index that is down.
+      // Used for a while, so that not every installation waits for an index that is down.
       const { pageTtlMs, negativeTtlMs } = this.#options.limits;
       return this.#remember(project, { ...known, checkedMs: Date.now() - pageTtlMs + negativeTtlMs });
     }
@@ -117,7 +119,7 @@ export class RemoteIndex {
   }
 
   async #fetch(project: string, known: KnownPage | undefined): Promise<KnownPage> {
-    const { url, upstream, limits, traffic } = this.#options;
+    const { url, upstream, traffic } = this.#options;
     const address = new URL(url);
     address.pathname = `${address.pathname.replace(/\/+$/, '')}/${project}/`;
     traffic.pageRequests += 1;
@@ -128,7 +130,7 @@ export class RemoteIndex {
         ...(known?.etag ? { 'if-none-match': known.etag } : {}),
       },
       signal: this.#closing.signal,
-      unproven: true,
+      unverified: true,
     });
     const checkedMs = Date.now();
     const { status } = response;
@@ -136,7 +138,7 @@ export class RemoteIndex {
     response.body.destroy();
     if (status === 304 && known) return { ...known, checkedMs };
     if (status === 404 || status === 410) return { checkedMs, bytes: 0 };
-    throw refusedBy(status, limits);
+    throw refusedBy(status);
   }
 
   async #readPage(project: string, response: UpstreamResponse, checkedMs: number): Promise<KnownPage> {
@@ -173,7 +175,7 @@ export class RemoteIndex {
     }
   }
 
-  /** Without it the next process asks the index again: no reason to fail. */
+  /** Stores a page on disk. A failure is only logged: the next process then asks the index again. */
   async #store(project: string, known: KnownPage): Promise<void> {
     await this.#options.cache.write('pages', this.#key(project), JSON.stringify(known)).catch((error: unknown) => {
       this.#options.log.warn('an index page could not be cached', { project, error });
@@ -181,20 +183,19 @@ export class RemoteIndex {
   }
 }
 
-function refusedBy(status: number, { responseMs }: GatewayLimits): Problem {
+function refusedBy(status: number): Problem {
   if (status === 401 || status === 403) {
     return new Problem(
       422,
-      `The package index refuses this server (${status}): its operator can check the credentials in GLOVEBOX_INDEX_URL.`,
+      `The package index refused this server (${status}). The operator can check the credentials in GLOVEBOX_INDEX_URL.`,
     );
   }
-  if (status === 408 || status === 504)
-    return new Problem(504, `The package index gave up (${status}) within ${responseMs / 1000} s.`);
+  if (status === 408 || status === 504) return new Problem(504, `The package index reported a timeout (${status}).`);
   return new Problem(statusFor(status), `The package index answered ${status}.`);
 }
 
-/** A page on the web links to the web, and not to http from https unless a hash proves what comes. */
-function isWebLink(href: string, page: URL, isProven: boolean): boolean {
+/** Links must be http or https. A link from https to http is accepted only if a hash verifies the file. */
+function isWebLink(href: string, page: URL, hasHash: boolean): boolean {
   const { protocol } = new URL(href);
-  return protocol === 'https:' || (protocol === 'http:' && (isProven || page.protocol === 'http:'));
+  return protocol === 'https:' || (protocol === 'http:' && (hasHash || page.protocol === 'http:'));
 }

@@ -20,6 +20,7 @@ const VARIABLES = new Set([
 ]);
 const TOKEN =
   /\s*(?:(?<paren>[()])|(?<text>'[^'\r\n]*'|"[^"\r\n]*")|(?<operator>===|[<>=!~]=|[<>])|(?<word>[a-z._]+))/iy;
+/** Levels of parentheses at most. */
 const DEEPEST = 16;
 
 /** Whether the text is a marker expression such as `python_version < "3.13" and os_name == "posix"`. */
@@ -47,7 +48,7 @@ function tokenize(text: string): string[] | undefined {
   return tokens;
 }
 
-/** Comparisons joined by `and` and `or`, whose precedence does not matter for whether they can be read. */
+/** Reads comparisons joined by `and` and `or`. Their precedence does not matter for the syntax. */
 function readAlternatives(reader: Reader, depth: number): boolean {
   if (depth > DEEPEST || !readOne(reader, depth)) return false;
   while (reader.tokens[reader.at] === 'and' || reader.tokens[reader.at] === 'or') {

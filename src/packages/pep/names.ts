@@ -1,7 +1,8 @@
-/** A project name as PEP 508 allows it; indexes hold none longer than this. */
+/** Pattern of a project name (PEP 508). */
 const NAME = /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/i;
+/** Characters of a project name; indexes have no longer ones. */
 const LONGEST_NAME = 128;
-/** What a file of an index may be called: nothing that a path, a header or a log line could trip over. */
+/** Pattern of a file name: only characters that are safe in a path, a header and a log line. */
 const FILENAME = /^[a-z0-9_][a-z0-9._+!~-]{0,254}$/i;
 const SDIST_ENDINGS = ['.tar.gz', '.zip', '.tar.bz2', '.tar.xz', '.tgz'];
 
@@ -9,20 +10,20 @@ export function isProjectName(text: string): boolean {
   return text.length <= LONGEST_NAME && NAME.test(text);
 }
 
-/** The one spelling that indexes use (PEP 503). */
+/** Normalises a project name as indexes do (PEP 503). */
 export function normalizeName(name: string): string {
   return name.toLowerCase().replace(/[-_.]+/g, '-');
 }
 
-/** What a file's name says about it. */
+/** Kind and version of a package file, as its name gives them. */
 export interface Distribution {
   readonly kind: 'wheel' | 'sdist';
   readonly version: string;
 }
 
 /**
- * Reads a wheel's (PEP 427) or source archive's (PEP 625, and what came before it) name.
- * Undefined for what is neither, or belongs to another project than `project` (normalised).
+ * Reads the name of a wheel (PEP 427) or a source archive (PEP 625, and the older forms).
+ * Undefined for any other file, and for a file that does not belong to `project` (normalised).
  */
 export function parseFilename(filename: string, project: string): Distribution | undefined {
   if (!FILENAME.test(filename)) return undefined;

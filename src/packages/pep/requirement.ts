@@ -3,49 +3,56 @@ import { isMarker } from './marker.ts';
 import { isProjectName, normalizeName } from './names.ts';
 import { parseSpecifiers, type Specifier } from './specifiers.ts';
 
-/** A package by name, as PEP 508 writes it. */
+/** A requirement: a package by name (PEP 508). */
 export interface Requirement {
-  /** Everything below in one canonical text, safe as one argument of an installer. */
+  /** The whole requirement in canonical form, safe as one argument of an installer. */
   readonly text: string;
-  /** As it was written. */
+  /** Name as it was written. */
   readonly name: string;
-  /** As indexes spell it (PEP 503). */
+  /** Normalised name (PEP 503). */
   readonly project: string;
   readonly extras: readonly string[];
   readonly specifiers: readonly Specifier[];
-  /** The text after `;`, checked to be a marker expression. */
+  /** The text after `;`, a valid marker expression. */
   readonly marker?: string;
 }
 
+/** Characters of a requirement at most. */
 const LONGEST = 1000;
 const HINT = 'Write a package as its name, extras and versions: "requests", "pandas[excel]>=2,<3".';
 
-/** What is no name, and why; the first that fits speaks. */
+/** Patterns of texts that are not requirements, with their messages. The first that matches is used. */
 const REFUSALS: readonly [RegExp, (text: string) => string][] = [
   [/^\s*$/, () => 'A package name is empty.'],
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   [/[\u0000-\u001f\u007f]/, (text) => `${text} holds a line break or control character.`],
   [/^-(?:r|-requirement)\b/, (text) => `${text} is a requirements file; list the packages themselves.`],
-  [/^-/, (text) => `${text} is an option; options of the installer are not taken here.`],
+  [/^-/, (text) => `${text} is an option; options of the installer are not allowed.`],
   [
     /^(?:git|hg|svn|bzr)\+|@\s*(?:git|hg|svn|bzr)\+/i,
-    (text) => `${text} is a version-control address; only names are taken.`,
+    (text) => `${text} is a version-control URL; only package names are allowed.`,
   ],
-  [/^[a-z][a-z0-9+.-]*:\/\/|^file:/i, (text) => `${text} is a URL; only names are taken.`],
-  [/^[^;]*@\s*(?:[a-z][a-z0-9+.-]*:|[./~])/i, (text) => `${text} points at a URL or path; only names are taken.`],
+  [/^[a-z][a-z0-9+.-]*:\/\/|^file:/i, (text) => `${text} is a URL; only package names are allowed.`],
+  [
+    /^[^;]*@\s*(?:[a-z][a-z0-9+.-]*:|[./~])/i,
+    (text) => `${text} points to a URL or path; only package names are allowed.`,
+  ],
   [/^[a-z0-9._-]+\s*@/i, (text) => `${text} has an "@"; a version is written as "name==1.2".`],
-  [/^(?:\.|\/|~|\\|[a-z]:[\\/])|^[^;'"[]*[\\/]/i, (text) => `${text} is a path; only names are taken.`],
-  [/^[^;\s]+\.(?:whl|zip|tar\.gz|tgz|txt|toml)$/i, (text) => `${text} is a file; only names are taken.`],
-  [/^[^;]*[|&`$#]|^[^;<>=!~]*\s(?:&&|install)\b/, (text) => `${text} is shell text; give one package for each item.`],
+  [/^(?:\.|\/|~|\\|[a-z]:[\\/])|^[^;'"[]*[\\/]/i, (text) => `${text} is a path; only package names are allowed.`],
+  [/^[^;\s]+\.(?:whl|zip|tar\.gz|tgz|txt|toml)$/i, (text) => `${text} is a file; only package names are allowed.`],
+  [
+    /^[^;]*[|&`$#]|^[^;<>=!~]*\s(?:&&|install)\b/,
+    (text) => `${text} is a shell command; give one package in each item.`,
+  ],
 ];
 
 /**
- * Reads one PEP 508 requirement; URLs, paths, options and shell text are no packages here.
- * @throws GloveboxError `invalid_input` with a sentence that says what the text is instead.
+ * Reads one requirement (PEP 508). URLs, paths, options and shell commands are refused.
+ * @throws GloveboxError `invalid_input` that says what the text is instead
  */
 export function parseRequirement(text: string): Requirement {
   const quoted = JSON.stringify(text.length > 120 ? `${text.slice(0, 117)}...` : text);
-  if (text.length > LONGEST) throw refusal(`${quoted} is too long for a package.`);
+  if (text.length > LONGEST) throw refusal(`${quoted} is too long: a requirement has at most ${LONGEST} characters.`);
   const trimmed = text.trim();
   for (const [pattern, explain] of REFUSALS) {
     if (pattern.test(trimmed)) throw refusal(explain(quoted));
@@ -54,7 +61,7 @@ export function parseRequirement(text: string): Requirement {
   const before = semicolon < 0 ? trimmed : trimmed.slice(0, semicolon);
   const marker = semicolon < 0 ? undefined : trimmed.slice(semicolon + 1).trim();
   if (marker !== undefined && !isMarker(marker)) {
-    throw refusal(`${quoted}: what follows ";" is no environment marker such as python_version < "3.13".`);
+    throw refusal(`${quoted}: the text after ";" is not an environment marker, such as python_version < "3.13".`);
   }
   const match = /^(?<name>[a-z0-9._-]+)\s*(?:\[(?<extras>[^\]]*)\])?\s*(?<rest>.*)$/is.exec(before.trim());
   const { name = '', extras = '', rest = '' } = match?.groups ?? {};
@@ -66,7 +73,7 @@ function parseExtras(text: string, quoted: string): string[] {
   const extras = text.split(',').map((extra) => extra.trim());
   if (extras.length === 1 && extras[0] === '') return [];
   const wrong = extras.find((extra) => !isProjectName(extra));
-  if (wrong !== undefined) throw refusal(`${quoted}: ${JSON.stringify(wrong)} is no name of an extra.`);
+  if (wrong !== undefined) throw refusal(`${quoted}: ${JSON.stringify(wrong)} is not the name of an extra.`);
   return extras;
 }
 
@@ -81,7 +88,7 @@ function assemble(
     throw refusal(
       /^v?\d/i.test(versions)
         ? `${quoted} has no operator before the version; write "${name}==${versions.split(/\s/)[0]}".`
-        : `${quoted} holds more than one package; give each as an item of its own.`,
+        : `${quoted} has more than one package; give each one as a separate item.`,
     );
   }
   const specifiers = parseSpecifiers(versions);

@@ -51,16 +51,16 @@ test.each([
 
 test.each([
   ['=1.0', 'one "="'],
-  ['1.0', 'no version specifier'],
-  ['==', 'no version'],
-  ['==latest', 'no version'],
+  ['1.0', 'not a version specifier'],
+  ['==', 'not a version'],
+  ['==latest', 'not a version'],
   ['>=1.*', 'only == and !='],
   ['==1.0rc1.*', 'plain release'],
   ['~=1', 'two numbers'],
-  ['>=1.0+local', 'local part'],
-  ['>=1,,<2', 'no version specifier'],
-  ['>=1.0<2', 'no version'],
-  ['=== ', 'names no version'],
+  ['>=1.0+local', 'local version'],
+  ['>=1,,<2', 'not a version specifier'],
+  ['>=1.0<2', 'not a version'],
+  ['=== ', 'has no version'],
 ])('"%s" cannot be read, and why', (text, reason) => {
   expect(parseSpecifiers(text)).toContain(reason);
 });

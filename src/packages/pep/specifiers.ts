@@ -6,17 +6,17 @@ type Operator = (typeof OPERATORS)[number];
 /** One clause of a version specifier (PEP 440), such as `>=1.26` or `==2.*`. */
 export interface Specifier {
   readonly operator: Operator;
-  /** As it was written, without a trailing `.*`. */
+  /** Version as it was written, without a trailing `.*`. */
   readonly text: string;
-  /** `==2.*`, `!=2.*`. */
+  /** Whether the version ends in `.*`, as in `==2.*` and `!=2.*`. */
   readonly prefix: boolean;
-  /** Missing only under `===`, which compares text. */
+  /** Missing only for `===`, which compares text. */
   readonly version?: Version;
 }
 
 /**
- * Reads comma-separated clauses; an empty text is the empty list, which every version matches.
- * @returns a sentence about the first clause that cannot be read, in place of the clauses.
+ * Reads clauses separated by commas. An empty text gives an empty list, which every version matches.
+ * @returns the clauses, or a message about the first one that cannot be read
  */
 export function parseSpecifiers(text: string): readonly Specifier[] | string {
   if (text.trim() === '') return [];
@@ -34,24 +34,25 @@ function parseClause(clause: string): Specifier | string {
   if (!operator) {
     return clause.startsWith('=')
       ? `"${clause}" has one "="; write "=${clause}".`
-      : `"${clause}" is no version specifier; write one such as ">=1.2" or "==2.*".`;
+      : `"${clause}" is not a version specifier; write one such as ">=1.2" or "==2.*".`;
   }
   const text = clause.slice(operator.length).trim();
   if (operator === '===') {
-    return text && !/[\s;()]/.test(text) ? { operator, text, prefix: false } : `"${clause}" names no version.`;
+    return text && !/[\s;()]/.test(text) ? { operator, text, prefix: false } : `"${clause}" has no version.`;
   }
   const prefix = text.endsWith('.*');
   const bare = prefix ? text.slice(0, -2) : text;
   const version = parseVersion(bare);
-  if (!version) return `"${text}" in "${clause}" is no version of PEP 440, such as 1.26 or 2.0rc1.`;
+  if (!version) return `"${text}" in "${clause}" is not a version (PEP 440), such as 1.26 or 2.0rc1.`;
   if (prefix && operator !== '==' && operator !== '!=') return `"${clause}": only == and != may end in ".*".`;
   if (prefix && !/^v?[\d.!]+$/i.test(bare)) return `"${clause}": only a plain release may end in ".*".`;
-  if (operator === '~=' && version.release.length < 2) return `"${clause}" needs two numbers at least, as in "~=1.4".`;
-  if (version.local && operator !== '==' && operator !== '!=') return `"${clause}": a local part needs == or !=.`;
+  if (operator === '~=' && version.release.length < 2) return `"${clause}" needs at least two numbers, as in "~=1.4".`;
+  if (version.local && operator !== '==' && operator !== '!=')
+    return `"${clause}": a local version ("+...") needs == or !=.`;
   return { operator, text: bare, prefix, version };
 }
 
-/** Whether a version meets every clause; pre-releases count as the versions that they are. */
+/** Whether a version matches every clause. Pre-releases are compared as any other version. */
 export function matchesSpecifiers(candidate: Version, specifiers: readonly Specifier[]): boolean {
   return specifiers.every((specifier) => matches(candidate, specifier));
 }
@@ -84,7 +85,7 @@ function hasPrefix(candidate: Version, { epoch, release }: Version): boolean {
   return candidate.epoch === epoch && release.every((number, index) => (candidate.release[index] ?? 0n) === number);
 }
 
-/** `<2.0` leaves 2.0rc1 out, unless it names a pre-release itself. */
+/** `<2.0` does not match 2.0rc1. `<2.0rc2` does. */
 function isBefore(candidate: Version, version: Version): boolean {
   if (compareVersions(candidate, version) >= 0) return false;
   if (isPrerelease(version) || !isPrerelease(candidate)) return true;
@@ -93,7 +94,7 @@ function isBefore(candidate: Version, version: Version): boolean {
   return compareVersions(announced, version) !== 0;
 }
 
-/** `>2.0` leaves 2.0.post1 and 2.0+local out, which are that version. */
+/** `>2.0` does not match 2.0.post1 and 2.0+local, which are builds of version 2.0. */
 function isAfter(candidate: Version, version: Version): boolean {
   if (compareVersions(candidate, version) <= 0) return false;
   if (compareVersions(publicPart(candidate), version) === 0) return false;
@@ -102,7 +103,7 @@ function isAfter(candidate: Version, version: Version): boolean {
   return post === undefined || compareVersions(corrected, version) !== 0;
 }
 
-/** `~=1.4.2` is `>=1.4.2, ==1.4.*`. */
+/** `~=1.4.2` means `>=1.4.2, ==1.4.*`. */
 function isCompatible(candidate: Version, version: Version): boolean {
   const { epoch } = version;
   const head: Version = { text: '', epoch, release: version.release.slice(0, -1) };

@@ -1,4 +1,4 @@
-/** A version of PEP 440. Numbers are bigint: calendar and commit versions go beyond 2^53. */
+/** A version (PEP 440). Numbers are bigint, because versions made of dates or commits may exceed 2^53. */
 export interface Version {
   readonly text: string;
   readonly epoch: bigint;
@@ -9,13 +9,14 @@ export interface Version {
   readonly local?: readonly (bigint | string)[];
 }
 
-/** Appendix B of PEP 440. */
+/** Pattern of a version, from appendix B of PEP 440. */
 const PATTERN =
   /^v?(?:(?<epoch>\d+)!)?(?<release>\d+(?:\.\d+)*)(?:[-_.]?(?<pre>alpha|beta|preview|pre|rc|a|b|c)[-_.]?(?<preNumber>\d*))?(?:-(?<postImplicit>\d+)|[-_.]?(?<post>post|rev|r)[-_.]?(?<postNumber>\d*))?(?:[-_.]?(?<dev>dev)[-_.]?(?<devNumber>\d*))?(?:\+(?<local>[a-z0-9]+(?:[-_.][a-z0-9]+)*))?$/;
 const LETTERS = { a: 'a', alpha: 'a', b: 'b', beta: 'b', c: 'rc', rc: 'rc', pre: 'rc', preview: 'rc' } as const;
+/** Characters of a version at most. */
 const LONGEST = 256;
 
-/** Undefined for what PEP 440 does not call a version. */
+/** Reads a version. Undefined when the text is not a version by PEP 440. */
 export function parseVersion(text: string): Version | undefined {
   const trimmed = text.trim();
   const groups = trimmed.length <= LONGEST ? PATTERN.exec(trimmed.toLowerCase())?.groups : undefined;
@@ -40,7 +41,7 @@ export function isPrerelease(version: Version): boolean {
   return version.pre !== undefined || version.dev !== undefined;
 }
 
-/** Negative when `left` comes before `right` in PEP 440's order. */
+/** Compares two versions in the order of PEP 440: negative when `left` comes before `right`. */
 export function compareVersions(left: Version, right: Version): number {
   return (
     compareNumbers(left.epoch, right.epoch) ||
@@ -75,7 +76,7 @@ function comparePre(left: Version, right: Version): number {
   return one === other ? compareNumbers(left.pre?.[1] ?? 0n, right.pre?.[1] ?? 0n) : one - other;
 }
 
-/** A bare development release comes before every pre-release, a final or post release after all. */
+/** Rank of the pre-release part: a development release alone comes first, a final or post release last. */
 function preRank({ pre, post, dev }: Version): number {
   if (pre) return { a: 1, b: 2, rc: 3 }[pre[0]];
   return post === undefined && dev !== undefined ? 0 : 4;

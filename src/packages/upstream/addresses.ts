@@ -1,20 +1,20 @@
 import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
-/** Kept for examples, and so for tests: they lead nowhere, neither inside nor outside. */
+/** Networks reserved for documentation, used in tests. Packets to them reach no host, internal or public. */
 const EXAMPLES = ['192.0.2.0/24', '198.51.100.0/24', '203.0.113.0/24', '2001:db8::/32'].map(ipaddr.parseCIDR);
-/** IPv4-compatible addresses (RFC 4291, 2.5.5.1), which ipaddr.js takes for public ones. */
+/** Network of IPv4-compatible addresses (RFC 4291, 2.5.5.1), which ipaddr.js treats as public. */
 const IPV4_COMPATIBLE = ipaddr.parseCIDR('::/96');
-/** NAT64 (RFC 6052): the last 32 bits are an IPv4 address, by which public ones are reached on IPv6-only hosts. */
+/** Network of NAT64 (RFC 6052): the last 32 bits are an IPv4 address, which IPv6-only hosts reach in this way. */
 const NAT64 = ipaddr.parseCIDR('64:ff9b::/96');
 
 /**
- * Whether an IP address, as a resolver or a URL gives it, is one where no public package file is: of this host, private,
- * link-local, of a carrier, multicast or reserved. What is no address counts as one.
+ * Whether an IP address, as a resolver or a URL gives it, is not public: loopback, private, link-local, carrier-grade
+ * NAT, multicast or reserved. A text that is not an IP address counts as internal.
  */
 export function isInternalAddress(address: string): boolean {
   const bare = address.replace(/^\[|\]$/g, '');
-  // ipaddr.js alone also reads shortened addresses, such as 127.1, and reads ::8.8.8.8 as ::ffff:8.8.8.8.
+  // By itself, ipaddr.js would accept short addresses such as 127.1, and would read ::8.8.8.8 as ::ffff:8.8.8.8.
   if (isIP(bare) === 0 || /^::\d+\./.test(bare)) return true;
   return !ipaddr.isValid(bare) || isInternal(ipaddr.process(bare));
 }
@@ -27,8 +27,8 @@ function isInternal(address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
 }
 
 /**
- * Whether the host of a URL is such an address, or a name that means this host without being resolved.
- * `URL` has already turned decimal, octal and hexadecimal IPv4 into dots.
+ * Whether the host of a URL is an internal address, or a name that always means this host.
+ * `URL` has already converted decimal, octal and hexadecimal IPv4 addresses to the dotted form.
  */
 export function isInternalHost(hostname: string): boolean {
   const bare = hostname
@@ -39,10 +39,10 @@ export function isInternalHost(hostname: string): boolean {
   return bare === 'localhost' || bare.endsWith('.localhost') || bare === '';
 }
 
-/** Thrown by a guarded lookup; the request fails with it before it connects. */
+/** Error of a guarded lookup. The request fails with it before it connects. */
 export class InternalAddressError extends Error {}
 
-/** Drops internal addresses from what a name resolves to, and fails when no other is left. */
+/** Wraps a lookup so that it leaves out internal addresses, and fails when no other address remains. */
 export function guardLookup(lookup: LookupFunction): LookupFunction {
   return (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, addresses) => {

@@ -2,17 +2,20 @@ import { readFileSync } from 'node:fs';
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
 import { GloveboxError } from '../../errors.ts';
 
-/** Whom TLS trusts: Node's authorities, and those of a PEM file. @throws GloveboxError `invalid_input` */
+/**
+ * Loads the certificate authorities that TLS trusts: those of Node, and those of a PEM file.
+ * @throws GloveboxError `invalid_input` when the file cannot be read
+ */
 export function loadAuthorities(caFile: string | undefined): SecureContext {
-  return createSecureContext(caFile ? { ca: trusted(caFile) } : {});
+  return createSecureContext(caFile ? { ca: readAuthorities(caFile) } : {});
 }
 
-function trusted(caFile: string): string[] {
+function readAuthorities(caFile: string): string[] {
   try {
     return [...rootCertificates, readFileSync(caFile, 'utf8')];
   } catch (cause) {
-    throw new GloveboxError('invalid_input', `The certificate authorities in ${caFile} cannot be read.`, {
-      hint: 'Name a readable PEM file in SSL_CERT_FILE, or unset it.',
+    throw new GloveboxError('invalid_input', `The file of certificate authorities ${caFile} cannot be read.`, {
+      hint: 'Set SSL_CERT_FILE to a readable PEM file, or unset it.',
       cause,
     });
   }

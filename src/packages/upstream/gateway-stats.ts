@@ -1,13 +1,18 @@
-/** What the gateway did since it began. */
+/** Counts of what the gateway has done since its start. */
 export interface GatewayTraffic {
-  /** Pages, files and metadata asked of an index. */
+  /** Requests to an index for pages. */
   pageRequests: number;
+  /** Requests to an index for package files. */
   fileRequests: number;
+  /** Requests to an index for metadata. */
   metadataRequests: number;
-  /** Pages and files answered from the cache. */
+  /** Pages answered from the cache. */
   pageHits: number;
+  /** Files answered from the cache. */
   fileHits: number;
+  /** Bytes received from indexes. */
   bytesFetched: number;
+  /** Bytes sent to sandboxes. */
   bytesServed: number;
 }
 

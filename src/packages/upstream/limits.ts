@@ -1,36 +1,38 @@
-/** Bounds on what an index may send and a sandbox may ask; all have defaults that suit public indexes. */
+/** Limits on the answers of an index and on the requests of a sandbox. The defaults suit public indexes. */
 export interface GatewayLimits {
-  /** Largest package file. */
+  /** Size of a package file, in bytes. */
   readonly fileBytes: number;
-  /** Largest page of an index, unpacked. */
+  /** Size of a page of an index in bytes, uncompressed. */
   readonly indexPageBytes: number;
-  /** Largest METADATA file. */
+  /** Size of a METADATA file, in bytes. */
   readonly metadataBytes: number;
-  /** Time for an index to begin an answer, redirects not counted. */
+  /** Time for an index to begin an answer, in milliseconds, for each redirect anew. */
   readonly responseMs: number;
-  /** Time for a whole page. */
+  /** Time for a whole page, in milliseconds. */
   readonly pageMs: number;
-  /** A download that brings less than `stallBytes` in this time is given up. */
+  /** Interval in milliseconds in which a download must bring `stallBytes`, or is aborted. */
   readonly stallMs: number;
+  /** Bytes that a download must bring in `stallMs`. */
   readonly stallBytes: number;
-  /** A page younger than this is not asked for again. */
+  /** Age in milliseconds up to which a page is used without asking the index again. */
   readonly pageTtlMs: number;
-  /** "No such package" and lasting errors are remembered for so long. */
+  /** Time in milliseconds for which "no such package" and permanent errors are remembered. */
   readonly negativeTtlMs: number;
-  /** "Too slow" is remembered for so long: installers ask again at once, and would wait as long each time. */
+  /** Time in milliseconds for which timeouts are remembered: installers retry at once, and would wait each time. */
   readonly slowTtlMs: number;
-  /** Pages held in memory, counted in bytes of their text. */
+  /** Size of all pages kept in memory, in bytes of their text. */
   readonly pageMemoryBytes: number;
-  /** Files up to this size are checked before their first byte is sent, so that a bad one gets a readable answer. */
+  /** Size in bytes up to which a file is checked before it is sent, so that a bad one gets an error message. */
   readonly heldBackBytes: number;
-  /** Open connections of one session. */
+  /** Open connections that one session may have. */
   readonly connectionsPerClient: number;
-  /** Requests of one session: a burst, and how many come back each second. */
+  /** Requests that one session may send at once (the size of its token bucket). */
   readonly requestBurst: number;
+  /** Requests that one session may send each second in the long run (the refill rate of its token bucket). */
   readonly requestsPerSecond: number;
-  /** A connection without a request, or that takes no bytes, is closed after this. */
+  /** Time in milliseconds after which a connection without a request, or whose client reads nothing, is closed. */
   readonly clientIdleMs: number;
-  /** Time for the head of a request to arrive. */
+  /** Time for the headers of a request to arrive, in milliseconds. */
   readonly headersMs: number;
 }
 

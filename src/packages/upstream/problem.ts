@@ -1,16 +1,17 @@
 /**
- * 403 policy, 404 unknown, 413 too large, 422 what the index offers is wrong, 429 too often, 502 the index failed,
- * 504 it was too slow, 507 no room. Installers ask again after a 5xx: it is for what may go better the next time.
+ * Status of an answer: 403 denied by policy, 404 unknown, 413 too large, 422 wrong data from the index, 429 too many
+ * requests, 502 the index failed, 504 it timed out, 507 no space. Installers retry after a 5xx, so it is used only for
+ * failures that may pass.
  */
 export type ProblemStatus = 400 | 403 | 404 | 405 | 406 | 413 | 422 | 429 | 500 | 502 | 504 | 507;
 
 /**
- * Why a request of a sandbox has no better answer. The message is one line for whoever runs the installer:
- * it names no upstream address. `cause` is for the log.
+ * An error that answers a request of a sandbox. The message is one line for the user of the installer, and contains no
+ * address of an index. `cause` is for the log.
  */
 export class Problem extends Error {
   readonly status: ProblemStatus;
-  /** Asking again soon would end the same way: the answer is remembered for a while. */
+  /** Whether a retry would fail in the same way. The answer is then remembered for a while. */
   readonly lasting: boolean;
 
   constructor(status: ProblemStatus, message: string, options: { cause?: unknown; lasting?: boolean } = {}) {
@@ -21,7 +22,7 @@ export class Problem extends Error {
   }
 }
 
-/** A file whose hash is not the one that its index announced. */
+/** Error of a file whose hash is not the one that its index announced. */
 export class HashMismatch extends Problem {
   constructor(
     filename: string,
@@ -29,7 +30,7 @@ export class HashMismatch extends Problem {
   ) {
     super(
       422,
-      `${filename} is not what the package index announced: its ${name} differs (hash mismatch). It was discarded.`,
+      `${filename} does not have the ${name} that the package index announced (hash mismatch). It was discarded.`,
       {
         cause: new Error(`${name} ${got} instead of ${announced}`),
         lasting: true,
@@ -38,14 +39,14 @@ export class HashMismatch extends Problem {
   }
 }
 
-/** What an installer is told of an index's answer: to ask again only where it would ask the index itself again. */
+/** Status for the installer when an index answered with an error: a 5xx only for errors that may pass. */
 export function statusFor(answered: number): ProblemStatus {
-  const mayGoBetter = answered >= 500 || answered === 408 || answered === 429;
-  return mayGoBetter ? 502 : 422;
+  const mayPass = answered >= 500 || answered === 408 || answered === 429;
+  return mayPass ? 502 : 422;
 }
 
-/** Any thrown value as a Problem; what is not one already is a defect of the gateway, told without foreign text. */
+/** Any thrown value as a Problem. Another error is a defect of the gateway, and its text is not shown. */
 export function toProblem(thrown: unknown): Problem {
   if (thrown instanceof Problem) return thrown;
-  return new Problem(500, 'The package gateway failed; its log says why.', { cause: thrown });
+  return new Problem(500, 'The package gateway failed. The log of the server has the reason.', { cause: thrown });
 }

@@ -2,7 +2,7 @@ import type { SecureContext } from 'node:tls';
 import { type Agent, Pool, ProxyAgent } from 'undici';
 import { proxyAuthorization } from './proxy.ts';
 
-/** Reaches https hosts through a proxy's CONNECT. */
+/** Makes an agent that reaches https hosts through the CONNECT method of a proxy. */
 export function openTunnels(
   proxy: URL,
   { secureContext, pool, timeoutMs }: { secureContext: SecureContext; pool: Agent.Options; timeoutMs: number },
@@ -12,11 +12,11 @@ export function openTunnels(
   return new ProxyAgent({
     ...pool,
     uri: proxy.origin,
-    // By itself it sends no name without a password.
+    // By itself, undici does not send a user name without a password.
     ...(token === undefined ? {} : { token }),
     proxyTls: tls,
     requestTls: tls,
-    // A proxy that does not answer CONNECT would be waited for by its own default, five minutes.
+    // By default, undici waits five minutes for the answer to CONNECT.
     clientFactory: (origin, options) => new Pool(origin, { ...options, ...pool, headersTimeout: timeoutMs }),
   });
 }

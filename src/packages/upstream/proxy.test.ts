@@ -28,6 +28,6 @@ test('the proxy for http is not asked for https', () => {
 
 test('a proxy that speaks no HTTP is refused, without its password', () => {
   const use = () => proxyFor(new URL('https://x/'), { HTTPS_PROXY: 'socks5://u:secret@proxy:1080' });
-  expect(use).toThrow('no http:// URL');
+  expect(use).toThrow('not an http:// or https:// URL');
   expect(use).not.toThrow('secret');
 });

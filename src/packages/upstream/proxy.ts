@@ -3,25 +3,30 @@ import ipaddr from 'ipaddr.js';
 import { GloveboxError } from '../../errors.ts';
 
 /**
- * The proxy that the host's `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` name for a URL, if any.
- * @throws GloveboxError `invalid_input` for a proxy that is not reached over HTTP.
+ * Finds the proxy for a URL by the host's variables `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. Undefined if there is
+ * none.
+ * @throws GloveboxError `invalid_input` when the proxy is not an HTTP proxy
  */
 export function proxyFor(url: URL, proxy: Readonly<Record<string, string>>): URL | undefined {
   const value = setting(proxy, `${url.protocol.slice(0, -1)}_proxy`);
   if (!value || isExempt(url, setting(proxy, 'no_proxy') ?? '')) return undefined;
   const parsed = URL.parse(value.includes('://') ? value : `http://${value}`);
   if (parsed && (parsed.protocol === 'http:' || parsed.protocol === 'https:')) return parsed;
-  throw new GloveboxError('invalid_input', 'The proxy that HTTPS_PROXY or HTTP_PROXY names is no http:// URL.', {
-    hint: 'Name an HTTP proxy such as http://proxy.example:3128, or unset the variable.',
-  });
+  throw new GloveboxError(
+    'invalid_input',
+    'The proxy in HTTPS_PROXY or HTTP_PROXY is not an http:// or https:// URL.',
+    {
+      hint: 'Set it to an HTTP proxy such as http://proxy.example:3128, or unset the variable.',
+    },
+  );
 }
 
-/** The lower-case variable first, as curl and Python have it. */
+/** Reads a variable. The lower-case name takes precedence, as in curl and Python. */
 function setting(proxy: Readonly<Record<string, string>>, name: string): string | undefined {
   return proxy[name] ?? proxy[name.toUpperCase()];
 }
 
-/** `NO_PROXY`: `*`, names with their subdomains, addresses, networks; each may name a port. */
+/** Whether `NO_PROXY` names the host: by `*`, a domain, an address or a network, each with an optional port. */
 function isExempt(url: URL, list: string): boolean {
   const host = url.hostname.replace(/^\[|\]$/g, '');
   const port = url.port || (url.protocol === 'https:' ? '443' : '80');
@@ -47,11 +52,12 @@ function isInNetwork(address: string, network: string): boolean {
   return host.kind() === base.kind() && host.match(base, bits);
 }
 
+/** The header with the credentials of a proxy, if its URL has any. */
 export function proxyAuthorization(proxy: URL): Record<string, string> {
   return proxy.username ? { 'proxy-authorization': basicAuthorization(proxy) } : {};
 }
 
-/** The user information of a URL as a Basic credential (RFC 7617). */
+/** The user and password of a URL as Basic credentials (RFC 7617). */
 export function basicAuthorization({ username, password }: URL): string {
   const text = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
   return `Basic ${Buffer.from(text).toString('base64')}`;

@@ -52,8 +52,8 @@ function openUpstream(configured: string[], options: Partial<UpstreamOptions> = 
     ...options,
   });
   onTestFinished(() => upstream.close());
-  const get = async (url: string, unproven = true) => {
-    const response = await upstream.request(new URL(url), { signal: AbortSignal.timeout(5000), unproven });
+  const get = async (url: string, unverified = true) => {
+    const response = await upstream.request(new URL(url), { signal: AbortSignal.timeout(5000), unverified });
     return { status: response.status, body: await text(response.body) };
   };
   return { upstream, get };

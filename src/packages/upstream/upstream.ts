@@ -14,12 +14,12 @@ import { openTunnels } from './proxy-agent.ts';
 import { bareAddress, sameHost } from './web-address.ts';
 
 export interface UpstreamOptions {
-  /** The http(s) indexes of the configuration, with their credentials. */
+  /** URLs of the configured indexes, with their credentials. */
   readonly configured: readonly URL[];
   readonly caFile?: string | undefined;
   readonly proxy: Readonly<Record<string, string>>;
   readonly limits: GatewayLimits;
-  /** How names become addresses; tests stand in for a resolver that changes its mind. */
+  /** Resolver of host names; tests replace it. */
   readonly resolve?: LookupFunction;
 }
 
@@ -27,22 +27,22 @@ export interface UpstreamRequest {
   readonly method?: 'GET' | 'HEAD';
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
-  /** Nothing else proves the bytes (a page, a file without a hash): https may not lead to http. */
-  readonly unproven: boolean;
+  /** Whether no hash verifies the answer, as for a page. Redirects from https to http are then refused. */
+  readonly unverified: boolean;
 }
 
 export interface UpstreamResponse {
   readonly status: number;
-  /** Where it came from in the end. */
+  /** URL of the answer, after all redirects. */
   readonly url: URL;
-  /** By lower-case name; the first of several. */
+  /** Values by lower-case name; if a header occurs several times, the first. */
   readonly headers: Readonly<Record<string, string | undefined>>;
   readonly body: Readable;
 }
 
 type Answer = Omit<UpstreamResponse, 'url'>;
 
-/** Whom to ask for a URL, and what for. */
+/** How a URL is requested: by which agent, from which origin, with which path. */
 interface Route {
   readonly dispatcher: Dispatcher;
   readonly origin: string;
@@ -50,22 +50,23 @@ interface Route {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** Redirects that one request may follow. */
 const MOST_REDIRECTS = 5;
-/** Bounds what one slow host may occupy. Times are those of {@link Upstream} and of who reads the body. */
+/** Options of each pool. `connections` limits what one slow host can occupy. The time limits are set by the callers. */
 const POOL = { connections: 100, headersTimeout: 0, bodyTimeout: 0 };
-/** How a connection fails that its server closes as it is used. */
-const BROKEN_OFF = ['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'];
-/** Some indexes refuse clients that do not say who they are. */
+/** Error codes of a connection that its server closes while a request is sent. */
+const CONNECTION_LOST = ['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'];
+/** User-Agent of requests; some indexes refuse clients without one. */
 const USER_AGENT = 'glovebox-package-gateway';
 
 /**
- * Requests to the configured indexes and to where they point. A host that is not configured is reached only at a
- * public address, checked as the connection is made: what a name resolves to later does not matter.
+ * Sends requests to the configured indexes and to the hosts that they link to. A host that is not configured must have
+ * a public address. This is checked as the connection is made, so that a name cannot resolve to another address later.
  */
 export class Upstream {
   readonly #options: UpstreamOptions;
   readonly #secureContext: SecureContext;
-  readonly #free: Agent;
+  readonly #unguarded: Agent;
   readonly #guarded: Agent;
   readonly #tunnels = new Map<string, ProxyAgent>();
 
@@ -73,22 +74,25 @@ export class Upstream {
     this.#options = options;
     this.#secureContext = loadAuthorities(options.caFile);
     const connect = { secureContext: this.#secureContext, timeout: options.limits.responseMs };
-    this.#free = new Agent({ ...POOL, connect });
+    this.#unguarded = new Agent({ ...POOL, connect });
     this.#guarded = new Agent({ ...POOL, connect: { ...connect, lookup: guardLookup(options.resolve ?? resolve) } });
-    // A proxy that cannot be used is said at start, not at the first install.
+    // A proxy that cannot be used is reported at the start, not at the first installation.
     for (const url of options.configured) proxyFor(url, options.proxy);
   }
 
   close(): void {
-    for (const agent of [this.#free, this.#guarded, ...this.#tunnels.values()]) void agent.destroy();
+    for (const agent of [this.#unguarded, this.#guarded, ...this.#tunnels.values()]) void agent.destroy();
   }
 
-  /** Whether credentials and private addresses are in order there. */
+  /** Whether a URL is at a configured index, which may have a private address and gets credentials. */
   isConfigured(url: URL): boolean {
     return this.#options.configured.some((index) => sameHost(index, url));
   }
 
-  /** Follows redirects; any status is an answer. @throws Problem when there is none, or it may not be asked for. */
+  /**
+   * Sends a request and follows redirects. Every status counts as an answer.
+   * @throws Problem when there is no answer, or the URL is refused
+   */
   async request(url: URL, request: UpstreamRequest): Promise<UpstreamResponse> {
     let at = url;
     for (let hop = 0; hop <= MOST_REDIRECTS; hop += 1) {
@@ -96,21 +100,27 @@ export class Upstream {
       const { location } = answer.headers;
       if (![301, 302, 303, 307, 308].includes(answer.status) || location === undefined) return { ...answer, url: at };
       answer.body.destroy();
-      at = this.#next(at, location, request.unproven);
+      at = this.#next(at, location, request.unverified);
     }
-    throw new Problem(422, 'The package index redirects in circles.', { cause: new Error(`at ${at.host}`) });
+    throw new Problem(422, 'The package index redirects too many times.', { cause: new Error(`at ${at.host}`) });
   }
 
-  #next(from: URL, location: string, unproven: boolean): URL {
+  #next(from: URL, location: string, unverified: boolean): URL {
     const to = URL.parse(location, from.href);
     if (!to || (to.protocol !== 'http:' && to.protocol !== 'https:')) {
-      throw new Problem(422, 'The package index redirects to something that is no web address.', { lasting: true });
-    }
-    if (unproven && from.protocol === 'https:' && to.protocol === 'http:') {
-      throw new Problem(422, 'The package index redirects from https to http, where nothing proves what comes.', {
-        cause: new Error(`to ${to.host}`),
+      throw new Problem(422, 'The package index redirects to something that is not an http or https URL.', {
         lasting: true,
       });
+    }
+    if (unverified && from.protocol === 'https:' && to.protocol === 'http:') {
+      throw new Problem(
+        422,
+        'The package index redirects from https to http, where the answer could not be verified.',
+        {
+          cause: new Error(`to ${to.host}`),
+          lasting: true,
+        },
+      );
     }
     to.username = to.password = '';
     return to;
@@ -124,13 +134,13 @@ export class Upstream {
     try {
       const { dispatcher, ...route } = this.#route(url);
       const options = { ...route, method, headers: { ...headers, ...this.#headersFor(url), ...route.headers }, signal };
-      // undici takes a connection for free only a turn after its last body has ended, and would open another.
+      // undici reuses a connection only one event-loop turn after its last body has ended, and would open another.
       await setImmediate();
-      // It hears of the signal only once it is connected.
+      // undici observes the signal only once it is connected.
       return toAnswer(await unlessAborted(dispatcher.request(options), signal));
     } catch (cause) {
-      // The server may have closed a kept connection just as it was used again.
-      if (!isRetry && BROKEN_OFF.includes((cause as NodeJS.ErrnoException).code ?? '')) {
+      // The server may have closed an idle connection just when it was reused.
+      if (!isRetry && CONNECTION_LOST.includes((cause as NodeJS.ErrnoException).code ?? '')) {
         return await this.#ask(url, asked, true);
       }
       throw explain(url, cause);
@@ -140,15 +150,15 @@ export class Upstream {
   }
 
   #route(url: URL): Route {
-    const isFree = this.isConfigured(url);
+    const isConfigured = this.isConfigured(url);
     const proxy = proxyFor(url, this.#options.proxy);
-    // A proxy resolves names itself: then only what the URL says can be checked.
-    if (!isFree && isInternalHost(url.hostname)) throw refused(url);
+    // A proxy resolves names itself, so only the host in the URL can be checked.
+    if (!isConfigured && isInternalHost(url.hostname)) throw refused(url);
     if (proxy && url.protocol === 'http:') {
       const headers = { host: url.host, ...proxyAuthorization(proxy) };
-      return { dispatcher: this.#free, origin: proxy.origin, path: bareAddress(url).href, headers };
+      return { dispatcher: this.#unguarded, origin: proxy.origin, path: bareAddress(url).href, headers };
     }
-    const dispatcher = proxy ? this.#tunnel(proxy) : isFree ? this.#free : this.#guarded;
+    const dispatcher = proxy ? this.#tunnel(proxy) : isConfigured ? this.#unguarded : this.#guarded;
     return { dispatcher, origin: url.origin, path: `${url.pathname}${url.search}` };
   }
 
@@ -165,7 +175,7 @@ export class Upstream {
     const index = this.#options.configured.find((candidate) => candidate.username && sameHost(candidate, url));
     return {
       'user-agent': USER_AGENT,
-      // Never in clear to a host that was configured with TLS.
+      // Credentials of an https index are never sent over http.
       ...(index && (url.protocol === 'https:' || index.protocol === 'http:')
         ? { authorization: basicAuthorization(index) }
         : {}),
@@ -176,7 +186,7 @@ export class Upstream {
 class TimeoutError extends Error {}
 
 function toAnswer({ statusCode, headers, body }: Dispatcher.ResponseData): Answer {
-  // Errors of the body belong to its reader; one that nobody reads must not end the process.
+  // Errors reach the reader of the body. An error of a body without a reader must not end the process.
   body.on('error', () => {});
   const single = Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]);
   return { status: statusCode, headers: Object.fromEntries(single), body };
@@ -185,12 +195,12 @@ function toAnswer({ statusCode, headers, body }: Dispatcher.ResponseData): Answe
 function explain(url: URL, cause: unknown): Problem {
   if (cause instanceof Problem) return cause;
   if (cause instanceof InternalAddressError) return refused(url, cause);
-  if (cause instanceof TimeoutError) return new Problem(504, 'The package index does not answer in time.', { cause });
+  if (cause instanceof TimeoutError) return new Problem(504, 'The package index did not answer in time.', { cause });
   return new Problem(502, 'The package index cannot be reached.', { cause });
 }
 
 function refused(url: URL, cause: Error = new Error(`to ${url.host}`)): Problem {
   const message =
-    'The package index points at a private or local address, which only configured indexes (GLOVEBOX_INDEX_URL) may have.';
+    'The package index points to a private or local address, which only configured indexes (GLOVEBOX_INDEX_URL) may have.';
   return new Problem(422, message, { cause, lasting: true });
 }
