@@ -4,6 +4,7 @@ import { copyFile, link, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GloveboxError } from '../errors.ts';
 import type { KeptEntry, SavedEntry } from '../files/workspace-entry.ts';
+import { AsyncDisposables } from '../lib/disposables.ts';
 import { replaceFile } from '../lib/replace-file.ts';
 import {
   type ArchiveIdentity,
@@ -153,7 +154,7 @@ export class ArchiveStore {
     open: (path: string, segment: SummedFile) => Promise<PartReader>,
   ): Entries {
     const index = await this.#indexOf(record);
-    await using stack = new AsyncDisposableStack();
+    await using stack = new AsyncDisposables();
     const readers = new Map<number, PartReader>();
     for (const segment of record.segments)
       readers.set(

@@ -1,5 +1,6 @@
 import { type ExecutionOptions, type ExecutionRequest, patienceFor } from '../execution/request.ts';
 import { traitsOf } from '../execution/request-kinds.ts';
+import { Disposables } from '../lib/disposables.ts';
 import type { ExecutionScheduler } from './execution-scheduler.ts';
 import { Limiter } from './limiter.ts';
 import { TransferLimiter } from './transfer-limiter.ts';
@@ -57,7 +58,7 @@ export class SessionPlaces {
       patienceMs: deadline - performance.now(),
       onWait: (ahead) => options.onWait?.(`Waiting for ${what}; ${ahead} of your calls are ahead.`),
     });
-    using stack = new DisposableStack();
+    using stack = new Disposables();
     if (context !== undefined) stack.use(await enterContext(context, waiting(`the context ${context}`)));
     const limiter = traitsOf(request).isLookup ? this.#lookups : this.#executions;
     const place = waiting('a place in this session');

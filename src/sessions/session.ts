@@ -13,6 +13,7 @@ import {
 } from '../execution/request.ts';
 import type { ExecutionResult } from '../execution/result.ts';
 import { SessionFiles } from '../files/session-files.ts';
+import { Disposables } from '../lib/disposables.ts';
 import type { RunningExecution } from '../protocol/greeting.ts';
 import { type ExecutionMetrics, outcomeOf } from '../scheduling/execution-metrics.ts';
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
@@ -166,12 +167,12 @@ export class Session implements SessionIdentity {
    * @throws GloveboxError `invalid_input`; `session_busy` when too many run there
    */
   async start(code: string, options: StartOptions = {}): Promise<BackgroundExecution> {
-    using stack = new DisposableStack();
+    using stack = new Disposables();
     stack.use(this.use());
     const prepared = prepareExecution(this, code, options, true);
     const run = (signal: AbortSignal, onBegin: () => void) => {
       const held = stack.move();
-      return runCode(this, prepared, { signal, onBegin }).finally(() => held.dispose());
+      return runCode(this, prepared, { signal, onBegin }).finally(() => held[Symbol.dispose]());
     };
     const { identity, timeoutMs } = prepared;
     return this.background.start(identity.executionId, run, { timeoutMs, context: options.context });

@@ -106,6 +106,30 @@ describe('the package', () => {
     });
   });
 
+  test('runs where Node lacks what came after its version 22', async () => {
+    const younger =
+      'delete globalThis.DisposableStack; delete globalThis.AsyncDisposableStack; delete globalThis.SuppressedError';
+    const program = `
+      const { Glovebox } = require('glovebox');
+      Glovebox.open({ image: 'slim', poolSize: 0 }).then(async (glovebox) => {
+        const session = await glovebox.sessions.open();
+        const { stdout } = await session.run('print(6 * 7)');
+        const job = await session.start('print(1)');
+        await session.files.write('a', 'b');
+        const fork = await session.fork();
+        console.log(stdout, (await job.result).status, await fork.files.readText('a'));
+        await glovebox.close();
+      });`;
+    const { stdout } = await runNode(
+      '--import',
+      `data:text/javascript,${younger}`,
+      '--input-type=commonjs',
+      '-e',
+      program,
+    );
+    expect(stdout).toBe('42\n ok b\n');
+  });
+
   test('gives nothing but the library and its package.json', async () => {
     for (const path of ['glovebox/dist/server.js', 'glovebox/dist/index.js', 'glovebox/src/index.ts']) {
       const { stdout } = await runNode('-e', `import('${path}').catch((error) => console.log(error.code))`);
