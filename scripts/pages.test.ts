@@ -106,6 +106,17 @@ describe('the pages', () => {
     expect(named.filter((name) => !known.has(name))).toEqual([]);
   });
 
+  it('quote messages in README that the code has', () => {
+    const [, table = ''] = read('README.md').split('## When something is wrong');
+    const messages = [...table.matchAll(/^\| ([A-Z][^|`]+?) +\|/gm)].map(([, text = '']) => text);
+    expect(messages.length).toBeGreaterThan(3);
+    const code = globSync('src/**/*.ts', { cwd: ROOT }).map(read).join('\n');
+    // What differs from case to case stands in "…", or is the name of an instance.
+    const pattern = (text: string) =>
+      new RegExp(text.replaceAll('.', '\\.').replaceAll(/ ?…:? ?|http-8000/g, '[^\'"`\\n]*'));
+    expect(messages.filter((text) => !pattern(text).test(code))).toEqual([]);
+  });
+
   it('list every dependency in docs/decisions/dependencies.md', () => {
     const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<string, object>;
     const names = Object.keys({ ...dependencies, ...devDependencies }).filter((name) => !name.startsWith('@types/'));
