@@ -1,10 +1,14 @@
 export interface Deadline extends Disposable {
-  /** Resolves with why an execution must stop, when it must. */
+  /** Resolves with the reason once the execution must stop. */
   readonly reason: Promise<'timeout' | 'cancelled'>;
+  /** Resolves `reason` with 'cancelled', unless it is resolved already. */
   readonly cancel: () => void;
 }
 
-/** Disposing it stops the clock. A time that is over already stops at once. */
+/**
+ * Starts the time limit of an execution. Disposing it stops the timer.
+ * @param timeoutMs milliseconds until the limit; 0 or less stops at once
+ */
 export function startDeadline(timeoutMs: number, signal: AbortSignal): Deadline {
   const { promise, resolve } = Promise.withResolvers<'timeout' | 'cancelled'>();
   const timer = setTimeout(resolve, Math.max(0, timeoutMs), 'timeout');
@@ -21,7 +25,7 @@ export function startDeadline(timeoutMs: number, signal: AbortSignal): Deadline 
   };
 }
 
-/** The promise's value, or undefined after so many milliseconds. */
+/** Resolves with the value of a promise, or with undefined after `limitMs` milliseconds. */
 export async function within<T>(limitMs: number, promise: Promise<T>): Promise<T | undefined> {
   const { promise: late, resolve } = Promise.withResolvers<undefined>();
   const timer = setTimeout(resolve, limitMs, undefined);

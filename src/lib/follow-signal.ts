@@ -1,9 +1,9 @@
 import { Disposables } from './disposables.ts';
 
 /**
- * A signal that follows others for as long as a call lasts: `using call = followSignal(…)`.
- * Transports abort theirs after a normal end as well; this one stays quiet then, so that nothing
- * which outlives the call, such as an interpreter that is used again, is aborted.
+ * Makes a signal that follows others until it is disposed of: `using call = followSignal(…)`.
+ * Transports also abort their signals after the normal end of a call. The new signal does not follow them then, so
+ * that nothing that outlives the call, such as an interpreter that is used again, is aborted.
  */
 export function followSignal(...sources: readonly AbortSignal[]): Disposable & { readonly signal: AbortSignal } {
   const controller = new AbortController();

@@ -1,15 +1,15 @@
 import { GloveboxError } from '../errors.ts';
 
-/** Values that one text may hold: far more than any call needs, and few enough to be read in a moment. */
+/** Values that one text may have: far more than any call needs, and few enough to be parsed quickly. */
 const MOST_VALUES = 20_000;
-/** How deep lists and objects may stand in each other. */
+/** Levels of nested arrays and objects at most. */
 const DEEPEST = 64;
 
 /**
- * What JSON from a caller says.
- * @throws GloveboxError `invalid_input` for what would take long to work on, before it is parsed,
- *   and for an object that has a field twice
- * @throws SyntaxError for what is no JSON
+ * Parses JSON from a caller.
+ * @throws GloveboxError `invalid_input` for a text with too many values or levels, before it is parsed, and for an
+ *   object that has a field twice
+ * @throws SyntaxError for a text that is not JSON
  */
 export function parseJson(text: string): unknown {
   const { fault, twice } = scan(text);
@@ -19,22 +19,22 @@ export function parseJson(text: string): unknown {
     });
   const parsed: unknown = JSON.parse(text);
   if (twice === undefined) return parsed;
-  // The parser keeps the last in silence, and a reader before us may have kept the first.
+  // JSON.parse would silently keep the last value, while another program on the way may have used the first.
   throw new GloveboxError('invalid_input', `The field ${JSON.stringify(nameOf(twice).slice(0, 64))} is there twice.`, {
     hint: 'Send it once.',
   });
 }
 
 interface Scan {
-  /** Why the text is not to be parsed. */
+  /** Reason why the text must not be parsed. */
   readonly fault?: string;
-  /** A field that an object has twice, in its quotes. */
+  /** Name of a field that an object has twice, in quotes. */
   readonly twice?: string;
 }
 
-/** Looks once at brackets, commas and quotes: whether the text is JSON is for the parser to say. */
+/** Counts values and levels, and finds duplicate fields. Whether the text is valid JSON is left to the parser. */
 function scan(text: string): Scan {
-  /** Names of the fields of each object under way; undefined for an array. */
+  /** Field names of each open object; undefined for an array. */
   const open: (Set<string> | undefined)[] = [];
   let values = 0;
   let twice: string | undefined;
@@ -66,7 +66,7 @@ function scan(text: string): Scan {
   return twice === undefined ? {} : { twice };
 }
 
-/** The name in its quotes, if the object has it already. */
+/** Adds a name to the fields of an object. Returns it, in its quotes, if the object already has it. */
 function addName(fields: Set<string>, quoted: string): string | undefined {
   const name = nameOf(quoted);
   if (fields.has(name)) return quoted;
@@ -74,7 +74,7 @@ function addName(fields: Set<string>, quoted: string): string | undefined {
   return undefined;
 }
 
-/** What two spellings of one name have in common; of what is no JSON, anything. */
+/** The name without quotes and escapes; any text if it is not JSON. */
 function nameOf(quoted: string): string {
   if (!quoted.includes('\\')) return quoted.slice(1, -1);
   try {

@@ -2,8 +2,8 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /**
- * Makes a folder, readable by its owner alone, and those above it. One step after the other: Node's own recursive way
- * never returns where a file system denies that the parent is there (as /proc does).
+ * Makes a folder and its missing parents, accessible to their owner only. Node's recursive mkdir is not used: it never
+ * returns where a file system reports that the parent does not exist although it does, as /proc can.
  */
 export function makeDirectory(path: string): void {
   if (existsSync(path)) return;

@@ -22,10 +22,10 @@ const TYPES: Readonly<Record<string, string>> = {
   zip: 'application/zip',
 };
 
-/** Of bytes of which nothing is known. */
+/** Media type of bytes of an unknown type. */
 export const UNKNOWN_TYPE = 'application/octet-stream';
 
-/** The media type of a file by its extension. */
+/** Media type of a file, by its extension. */
 export function mediaTypeOf(path: string): string {
   const extension = /\.([a-z0-9]+)$/i.exec(path)?.[1]?.toLowerCase() ?? '';
   return (Object.hasOwn(TYPES, extension) ? TYPES[extension] : undefined) ?? UNKNOWN_TYPE;

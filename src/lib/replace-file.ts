@@ -1,9 +1,9 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 
 /**
- * Writes a file that its owner alone can read, whole or not at all: readers see it before or after. One that writes a
- * path at a time; what a crash leaves beside it, with `.new` at its end, the next write replaces.
- * `flush`: what was written outlasts a loss of power.
+ * Replaces a file atomically: readers see either the old or the new content. Only its owner can read it. A path must
+ * not be written twice at the same time. A crash may leave a file with the suffix `.new`, which the next write replaces.
+ * @param options `flush` writes the content to the disk before it returns, so that it survives a power failure
  */
 export function replaceFile(path: string, content: string, options: { readonly flush?: boolean } = {}): void {
   const fresh = `${path}.new`;

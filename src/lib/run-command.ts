@@ -4,21 +4,21 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 
 export interface Outcome {
-  /** Exit code; null when a signal ended it or it could not be started. */
+  /** Exit code; null when a signal ended the program, or it could not be started. */
   readonly code: number | null;
   readonly stdout: string;
-  /** Standard error, and the reason when it could not be started. */
+  /** Standard error, with the reason if the program could not be started. */
   readonly stderr: string;
 }
 
 export interface RunOptions {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal | undefined;
-  /** Told every line of standard output as it comes. */
+  /** Called with each line of standard output as it arrives. */
   readonly onLine?: (line: string) => void;
 }
 
-/** Runs a program of this host with this process's environment; never rejects but for an aborted signal. */
+/** Runs a program on this host, with the environment of this process. Rejects only when the signal aborts. */
 export async function runCommand(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -33,7 +33,7 @@ export async function runCommand(command: string, args: readonly string[], optio
   return { code, stdout: stdout.join(''), stderr: stderr.join('') };
 }
 
-/** The exit code of a child, once its output has ended; the reason it could not start goes to `stderr`. */
+/** Resolves with the exit code of a child once its output has ended. If it cannot start, `stderr` gets the reason. */
 export async function waitForExit(child: ChildProcess, stderr: string[]): Promise<number | null> {
   try {
     const [code] = (await once(child, 'close')) as [number | null];
@@ -44,7 +44,7 @@ export async function waitForExit(child: ChildProcess, stderr: string[]): Promis
   }
 }
 
-/** The text that a stream has given so far; grows as more comes. */
+/** Collects the text of a stream. The returned array grows as more text arrives. */
 export function collect(stream: Readable): string[] {
   const chunks: string[] = [];
   stream.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));

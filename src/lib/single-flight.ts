@@ -1,16 +1,16 @@
 import { GloveboxError } from '../errors.ts';
 
 export interface Waiting {
-  /** Hears what is being done. */
+  /** Called with messages on the progress. */
   readonly onProgress?: (message: string) => void;
-  /** Ends the waiting, not the work. */
+  /** Aborts the wait, but not the work. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Work that is done once for all who ask: later callers wait for the same work, and hear its progress too.
- * Work that failed is tried anew by the next who asks. With `patienceMs`, a caller that has waited so long is
- * told `engine_unavailable`, and that the work goes on.
+ * Makes a function that does some work once for all its callers. Later callers wait for the same work, and get its
+ * progress messages too. If the work fails, the next call tries it again.
+ * @param patienceMs milliseconds after which a caller stops waiting: it gets `engine_unavailable`, and the work goes on
  */
 export function singleFlight<T>(
   work: (report: (message: string) => void) => Promise<T>,
@@ -18,26 +18,26 @@ export function singleFlight<T>(
 ): (waiting?: Waiting) => Promise<T> {
   const listeners = new Set<(message: string) => void>();
   let latest = '';
-  let underWay: Promise<T> | undefined;
+  let running: Promise<T> | undefined;
   const report = (message: string) => {
     latest = message;
     for (const listener of listeners) listener(message);
   };
   const begin = () =>
     work(report).catch((error: unknown) => {
-      underWay = undefined;
+      running = undefined;
       throw error;
     });
   return async ({ onProgress, signal } = {}) => {
-    underWay ??= begin();
+    running ??= begin();
     if (onProgress) listeners.add(onProgress);
-    const impatience = Promise.withResolvers<never>();
+    const giveUp = Promise.withResolvers<never>();
     const timer =
-      patienceMs === undefined ? undefined : setTimeout(() => impatience.reject(stillUnderWay(latest)), patienceMs);
-    const leave = () => impatience.reject(signal?.reason);
+      patienceMs === undefined ? undefined : setTimeout(() => giveUp.reject(stillUnderWay(latest)), patienceMs);
+    const leave = () => giveUp.reject(signal?.reason);
     signal?.addEventListener('abort', leave, { once: true });
     try {
-      return await Promise.race([underWay, impatience.promise]);
+      return await Promise.race([running, giveUp.promise]);
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener('abort', leave);
@@ -48,6 +48,6 @@ export function singleFlight<T>(
 
 function stillUnderWay(latest: string): GloveboxError {
   return new GloveboxError('engine_unavailable', `The sandbox is still being set up${latest ? ` (${latest})` : ''}.`, {
-    hint: 'The work goes on: call again in a minute.',
+    hint: 'Setup continues. Call again in a minute.',
   });
 }

@@ -1,4 +1,4 @@
-/** What `promise` brings, or the signal's reason as soon as it is aborted: others may go on waiting for it. */
+/** Resolves as `promise` does, or rejects with the signal's reason once it aborts. The promise itself goes on. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   const abort = () => aborted.reject(signal.reason);

@@ -1,4 +1,7 @@
-/** Bytes that come in pieces of any size, taken in the sizes that a format wants. Holds one piece, or what one `take` asks for. */
+/**
+ * Reads a stream of chunks of any size in the sizes that a format needs. Holds one chunk in memory, or the bytes that
+ * one `take` asks for.
+ */
 export class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>;
   #held: Buffer = Buffer.alloc(0);
@@ -7,7 +10,7 @@ export class ByteReader {
     this.#source = source[Symbol.asyncIterator]();
   }
 
-  /** The next bytes, as many as asked for; fewer, or none, only where the stream ends. */
+  /** Reads `length` bytes; fewer at the end of the stream. */
   async take(length: number): Promise<Buffer> {
     const pieces: Buffer[] = [];
     let missing = length;
@@ -19,7 +22,7 @@ export class ByteReader {
     return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces);
   }
 
-  /** What comes before the next newline, which is taken with it; undefined when there is none within `limit` bytes. */
+  /** Reads a line without its newline. Undefined when there is no newline within `limit` bytes. */
   async line(limit: number): Promise<Buffer | undefined> {
     const pieces: Buffer[] = [];
     let length = 0;
@@ -36,7 +39,7 @@ export class ByteReader {
     return undefined;
   }
 
-  /** The next bytes in the pieces that they come in; ends early where the stream does. */
+  /** Yields the next `length` bytes in chunks; fewer at the end of the stream. */
   async *stream(length: number): AsyncGenerator<Buffer, void, undefined> {
     let missing = length;
     while (missing > 0 && (await this.#fill())) {
@@ -46,7 +49,7 @@ export class ByteReader {
     }
   }
 
-  /** Says to the source that no more is wanted. */
+  /** Tells the source that no more bytes are needed. */
   async close(): Promise<void> {
     await this.#source.return?.();
   }

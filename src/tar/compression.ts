@@ -4,7 +4,7 @@ import { GloveboxError } from '../errors.ts';
 import { ByteReader } from './byte-reader.ts';
 import { notTar } from './header.ts';
 
-/** What other archives and compressed files begin with. */
+/** First bytes of compressed files and of other archive formats. */
 const KINDS: readonly (readonly [name: string, hex: string])[] = [
   ['gzip', '1f8b'],
   ['bzip2', '425a68'],
@@ -18,8 +18,9 @@ const KINDS: readonly (readonly [name: string, hex: string])[] = [
 ];
 
 /**
- * The bytes of a tar that may have been compressed by gzip, at most `maxBytes` of them.
- * @throws GloveboxError `invalid_input` for another compression, `payload_too_large`; what the source throws
+ * Yields the bytes of a tar, decompressed if it is in gzip.
+ * @throws GloveboxError `invalid_input` for another compression, `payload_too_large` for more than `maxBytes` bytes;
+ *   errors of the source
  */
 export async function* decompressed(
   source: AsyncIterable<Uint8Array>,
@@ -30,7 +31,7 @@ export async function* decompressed(
     const head = await bytes.take(6);
     const kind = KINDS.find(([, hex]) => head.toString('hex').startsWith(hex))?.[0];
     if (kind === 'gzip') yield* gunzip(head, bytes, maxBytes);
-    else if (kind !== undefined) throw notTar(`it is compressed as ${kind}, of which only gzip is taken`);
+    else if (kind !== undefined) throw notTar(`it is compressed as ${kind}; only gzip is accepted`);
     else {
       yield head;
       yield* bytes.stream(Number.POSITIVE_INFINITY);
@@ -53,7 +54,7 @@ async function* gunzip(head: Buffer, bytes: ByteReader, maxBytes: number): Async
   }
   const unzip = createGunzip();
   const feeding = pipeline(all(), unzip);
-  feeding.catch(() => {}); // Whoever reads hears of it.
+  feeding.catch(() => {}); // The reader gets the error.
   let size = 0;
   try {
     for await (const piece of unzip as AsyncIterable<Buffer>) {
@@ -62,7 +63,7 @@ async function* gunzip(head: Buffer, bytes: ByteReader, maxBytes: number): Async
       yield piece;
     }
   } catch (error) {
-    throw error instanceof GloveboxError ? error : (failure ?? notTar('its gzip is broken or cut off', error));
+    throw error instanceof GloveboxError ? error : (failure ?? notTar('its gzip data is damaged or incomplete', error));
   } finally {
     unzip.destroy();
     await feeding.catch(() => {});
@@ -70,7 +71,7 @@ async function* gunzip(head: Buffer, bytes: ByteReader, maxBytes: number): Async
 }
 
 function tooLarge(maxBytes: number): GloveboxError {
-  return new GloveboxError('payload_too_large', `The archive is larger than ${maxBytes} bytes once it is unpacked.`, {
+  return new GloveboxError('payload_too_large', `The archive is larger than ${maxBytes} bytes when unpacked.`, {
     hint: 'Send it in parts, or raise GLOVEBOX_DISK_MB.',
   });
 }

@@ -1,48 +1,53 @@
 import { GloveboxError } from '../errors.ts';
 import { encodeName, spellName } from './names.ts';
 
-/** One thing in an archive. Anything else that a tar can hold is refused. */
+/** An entry of an archive. Other kinds of entries that a tar can have are refused. */
 export interface ArchiveEntry {
-  /** Names (see names.ts) with `/` between them: relative, below the archive's top, without `.` and `..`. */
+  /** Names (see names.ts) separated by `/`: relative to the top of the archive, without `.` and `..`. */
   readonly path: string;
   readonly type: 'file' | 'directory' | 'link' | 'hard';
-  /** Bytes of a file; 0 for the others. */
+  /** Size of a file in bytes; 0 for other entries. */
   readonly size: number;
-  /** Permissions, without those that change who runs a program. */
+  /** Permissions, without setuid, setgid and sticky bits. */
   readonly mode: number;
+  /** Time of the last change, in milliseconds since 1970. */
   readonly modifiedMs: number;
-  /** Where a symbolic link leads: relative, and within the archive. Of a hard link the path of an earlier file. */
+  /** Target of a symbolic link: relative, and inside the archive. For a hard link, the path of an earlier file. */
   readonly target?: string;
 }
 
-/** An entry with the bytes of its file. They are to be taken before the next entry is asked for, or are skipped. */
+/** An entry with the bytes of its file. Bytes that are not read before the next entry is requested are skipped. */
 export interface ArchivedEntry {
   readonly entry: ArchiveEntry;
   readonly body: AsyncIterable<Buffer>;
 }
 
 export interface ArchiveLimits {
+  /** Number of entries. */
   readonly maxEntries: number;
-  /** Of all files together. */
+  /** Size of all files together, in bytes. */
   readonly maxBytes: number;
-  /** Of all names together; 8 MiB if left out. */
+  /** Length of all paths and link targets together; 8 MiB by default. */
   readonly maxPathBytes?: number;
 }
 
+/** Bytes of a path. */
 const LONGEST_PATH = 4096;
+/** Bytes of one name in a path. */
 const LONGEST_NAME = 255;
+/** Names in a path. */
 const DEEPEST = 64;
-/** Of all entries together: what is remembered of each must not grow with what a stranger sends. */
+/** Length of all paths and link targets together. It limits the memory that an archive can make the checker use. */
 const MAX_PATH_BYTES = 8 * 1024 * 1024;
 
 /**
- * Checks the entries of an archive that a stranger made, one after the other: where they lead, also by way of links that
- * came before them, and how much they are in all.
+ * Checks the entries of an untrusted archive in their order: that none leads out of the archive, also not by an earlier
+ * link, and that they are within the limits.
  */
 export class EntryChecker {
   readonly #limits: ArchiveLimits;
   readonly #types = new Map<string, ArchiveEntry['type']>();
-  /** Where symbolic links lead, and which files hard links are. */
+  /** Targets of symbolic links, and the original files of hard links. */
   readonly #targets = new Map<string, string>();
   #entries = 0;
   #bytes = 0;
@@ -53,8 +58,8 @@ export class EntryChecker {
   }
 
   /**
-   * The entry with its path in the one form that there is of it; undefined for the archive's own top.
-   * @throws GloveboxError `invalid_input` or `payload_too_large`, which says for which entry and why.
+   * Checks an entry, and returns it with its path normalised. Undefined for the top of the archive itself.
+   * @throws GloveboxError `invalid_input` or `payload_too_large`, with the path of the entry and the reason
    */
   check(entry: ArchiveEntry): ArchiveEntry | undefined {
     const names = checkPath(entry.path);
@@ -68,14 +73,14 @@ export class EntryChecker {
     if (resolved.type === 'link') checkTarget(resolved, names.length - 1);
     names.pop();
     for (let folder = names; folder.length > 0; folder = folder.slice(0, -1))
-      this.#enter(folder.join('/'), 'directory');
-    this.#enter(path, resolved.type === 'hard' ? 'file' : resolved.type);
+      this.#recordType(folder.join('/'), 'directory');
+    this.#recordType(path, resolved.type === 'hard' ? 'file' : resolved.type);
     if (resolved.target === undefined || resolved.target === path) this.#targets.delete(path);
     else this.#targets.set(path, resolved.target);
     return { ...resolved, path };
   }
 
-  /** A hard link by the file that it is; one to a symbolic link is another of those. */
+  /** Replaces the target of a hard link by the original file. A hard link to a symbolic link becomes such a link. */
   #resolve(entry: ArchiveEntry): ArchiveEntry {
     const target = checkPath(entry.path, entry.target).join('/');
     const type = this.#types.get(target);
@@ -83,12 +88,12 @@ export class EntryChecker {
     if (type === 'file') return { ...entry, target: this.#targets.get(target) ?? target };
     throw refused(
       entry.path,
-      `is a hard link to ${quote(entry.target ?? '')}, which is no earlier file of the archive`,
+      `is a hard link to ${quote(entry.target ?? '')}, which is not an earlier file of the archive`,
     );
   }
 
-  /** A path is one thing throughout: what is a link here and a folder there would lead where nobody looked. */
-  #enter(path: string, type: ArchiveEntry['type']): void {
+  /** Records the type of a path. It must not change: a folder that becomes a link could lead out of the archive. */
+  #recordType(path: string, type: ArchiveEntry['type']): void {
     const known = this.#types.get(path);
     if (known !== undefined && known !== type) throw refused(path, `is a ${known} and a ${type}`);
     this.#types.set(path, type);
@@ -104,10 +109,10 @@ export class EntryChecker {
   }
 }
 
-/** Surrogates that stand for no byte. */
-const NO_NAME = /[\ud800-\udc7f\udd00-\udfff]/u;
+/** Surrogates that do not stand for a byte. */
+const INVALID_SURROGATE = /[\ud800-\udc7f\udd00-\udfff]/u;
 
-/** The names of a path, of an entry or of what that is a hard link to. */
+/** Splits the path of an entry, or the target of a hard link, into names. @throws GloveboxError for an invalid path */
 function checkPath(entry: string, target?: string): string[] {
   const path = target ?? entry;
   const names = path.split('/').filter((name) => name !== '' && name !== '.');
@@ -118,20 +123,21 @@ function checkPath(entry: string, target?: string): string[] {
 
 function problemOf(path: string, names: readonly string[]): string | undefined {
   if (path.startsWith('/')) return 'has an absolute path';
-  if (path.includes('\0')) return 'has NUL in its name';
-  if (NO_NAME.test(path)) return 'has a name that there cannot be';
-  if (encodeName(path).length > LONGEST_PATH) return 'has too long a path';
+  if (path.includes('\0')) return 'has a NUL character in its name';
+  if (INVALID_SURROGATE.test(path)) return 'has a name that is not valid';
+  if (encodeName(path).length > LONGEST_PATH) return 'has a path that is too long';
   if (names.length > DEEPEST) return `is more than ${DEEPEST} folders deep`;
   if (names.includes('..')) return 'has ".." in its path';
-  return names.some((name) => encodeName(name).length > LONGEST_NAME) ? 'has too long a name' : undefined;
+  return names.some((name) => encodeName(name).length > LONGEST_NAME) ? 'has a name that is too long' : undefined;
 }
 
-/** Steps up count only at a target's beginning: after the name of another link they could lead anywhere. */
+/** Checks the target of a symbolic link. `..` is allowed only at its beginning, as it could follow another link. */
 function checkTarget({ path, target = '' }: ArchiveEntry, depth: number): void {
   const steps = target.split('/');
   const firstDown = steps.findIndex((step) => step !== '..');
-  const ups = firstDown < 0 ? steps.length : firstDown;
-  const leaves = NO_NAME.test(target) || target.startsWith('/') || ups > depth || steps.slice(ups).includes('..');
+  const stepsUp = firstDown < 0 ? steps.length : firstDown;
+  const leaves =
+    INVALID_SURROGATE.test(target) || target.startsWith('/') || stepsUp > depth || steps.slice(stepsUp).includes('..');
   if (leaves || target === '' || target.includes('\0') || encodeName(target).length > LONGEST_PATH)
     throw refused(path, `is a link to ${quote(target)}, which leads out of the archive`);
 }

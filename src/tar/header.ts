@@ -1,21 +1,22 @@
 import { GloveboxError } from '../errors.ts';
 
+/** Bytes of a block of a tar. */
 export const BLOCK = 512;
 
-/** The fields of a tar's header, as they are there. */
+/** Fields of a tar header, as stored. */
 export interface RawHeader {
   readonly name: Buffer;
   readonly link: Buffer;
-  /** One character: what it is. */
+  /** Type of the entry, one character. */
   readonly type: string;
   readonly mode: number;
-  /** Bytes that follow, as it says. */
+  /** Size of the content that follows, in bytes. */
   readonly size: number;
-  /** Seconds. */
+  /** Time of the last change, in seconds since 1970. */
   readonly modified: number;
 }
 
-/** @throws GloveboxError `invalid_input` for a block that is no header */
+/** Reads a header block. @throws GloveboxError `invalid_input` for a block that is not a header */
 export function parseHeader(block: Buffer): RawHeader {
   const checksum = parseNumber(block.subarray(148, 156));
   if (checksum !== sumOf(block, false) && checksum !== sumOf(block, true)) throw notTar('it is malformed');
@@ -30,7 +31,7 @@ export function parseHeader(block: Buffer): RawHeader {
   };
 }
 
-/** Only POSIX has the rest of a long name in the header; star keeps times behind a shorter one. */
+/** Puts the prefix field in front of a name. Only POSIX headers have it; in those of star it is shorter. */
 function withPrefix(block: Buffer, name: Buffer): Buffer {
   if (block.toString('latin1', 257, 263) !== 'ustar\0') return name;
   const isStar = block.toString('latin1', 508, 512) === 'tar\0';
@@ -38,13 +39,13 @@ function withPrefix(block: Buffer, name: Buffer): Buffer {
   return prefix.length > 0 ? Buffer.concat([prefix, Buffer.from('/'), name]) : name;
 }
 
-/** What comes before the first NUL. */
+/** The bytes before the first NUL. */
 export function textOf(field: Buffer): Buffer {
   const end = field.indexOf(0);
   return end < 0 ? field : field.subarray(0, end);
 }
 
-/** In octal, or in base 256 with the highest bit set, as GNU tar and star write what has no room. */
+/** Reads a number in octal, or in base 256 with the highest bit set, as GNU tar and star write large numbers. */
 export function parseNumber(field: Buffer): number {
   const first = field[0] ?? 0;
   if (first === 0xff) return Number(BigInt.asIntN(64, BigInt(`0x${field.subarray(-8).toString('hex')}`)));
@@ -54,7 +55,7 @@ export function parseNumber(field: Buffer): number {
   return text === '' ? 0 : Number.parseInt(text, 8);
 }
 
-/** Of all bytes, those of the sum itself taken as blanks; old programs took bytes as signed. */
+/** Sums all bytes, with the checksum field taken as blanks. Old programs added signed bytes. */
 function sumOf(block: Buffer, signed: boolean): number {
   let sum = 8 * 32;
   for (let at = 0; at < BLOCK; at += 1) {
@@ -64,10 +65,10 @@ function sumOf(block: Buffer, signed: boolean): number {
   return sum;
 }
 
-/** @param why continues "it cannot be taken:" */
+/** @param why the end of the message, after a colon */
 export function notTar(why: string, cause?: unknown): GloveboxError {
-  return new GloveboxError('invalid_input', `This is not a tar that can be taken: ${why}.`, {
-    hint: 'Send a tar, uncompressed or as gzip, of regular files, folders and links, such as `tar -c` makes.',
+  return new GloveboxError('invalid_input', `This is not a tar that can be read: ${why}.`, {
+    hint: 'Send a tar of regular files, folders and links, such as `tar -c` makes, uncompressed or in gzip.',
     ...(cause === undefined ? {} : { cause }),
   });
 }

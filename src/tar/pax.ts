@@ -1,22 +1,26 @@
 import { notTar } from './header.ts';
 
-/** A part of a file that is no hole. */
+/** A part of a sparse file that is stored, as opposed to a hole. Both fields are in bytes. */
 export interface Fragment {
   readonly offset: number;
   readonly length: number;
 }
 
-/** Extended attributes of an entry, by name. Values are bytes: a name may be any. */
+/** Extended attributes of an entry, by key. Values are bytes, because file names may be any bytes. */
 export interface PaxRecords {
   readonly values: ReadonlyMap<string, Buffer>;
-  /** Of a sparse file whose map is in records of the same names, in their order. */
+  /** Fragments of a sparse file whose map is stored as repeated records, in their order. */
   readonly fragments: readonly Fragment[];
 }
 
 export const NO_RECORDS: PaxRecords = { values: new Map(), fragments: [] };
+/** Bytes of a key. */
 const LONGEST_KEY = 256;
 
-/** @throws GloveboxError `invalid_input` for what is no list of records */
+/**
+ * Reads pax records and adds them to earlier ones.
+ * @throws GloveboxError `invalid_input` when the data is not a list of records
+ */
 export function parsePax(data: Buffer, former: PaxRecords = NO_RECORDS): PaxRecords {
   const values = new Map(former.values);
   const fragments: Fragment[] = [];
@@ -33,7 +37,7 @@ export function parsePax(data: Buffer, former: PaxRecords = NO_RECORDS): PaxReco
   return { values, fragments };
 }
 
-/** `LENGTH KEY=VALUE\n`, where LENGTH is that of all of it. */
+/** Reads a record of the form `LENGTH KEY=VALUE\n`, where LENGTH is the length of the whole record. */
 function parseRecord(data: Buffer, at: number): { key: string; value: Buffer; end: number } {
   const space = data.indexOf(32, at);
   const length = space < 0 || space - at > 10 ? 0 : parseCount(data.subarray(at, space));
@@ -44,7 +48,7 @@ function parseRecord(data: Buffer, at: number): { key: string; value: Buffer; en
   return { key: data.toString('latin1', space + 1, equals), value: data.subarray(equals + 1, end - 1), end };
 }
 
-/** @throws GloveboxError `invalid_input` for anything but a decimal number that is counted with */
+/** Reads a decimal number. @throws GloveboxError `invalid_input` for any other text, and for a number beyond 2^53 */
 export function parseCount(text: Buffer): number {
   const digits = text.toString('latin1');
   const count = /^\d{1,16}$/.test(digits) ? Number(digits) : Number.NaN;
@@ -52,7 +56,7 @@ export function parseCount(text: Buffer): number {
   return count;
 }
 
-/** Seconds with a fraction; undefined where there are none. */
+/** Reads a time in seconds, with an optional fraction. Undefined for any other text. */
 export function parseTime(text: Buffer | undefined): number | undefined {
   const written = text?.toString('latin1') ?? '';
   return /^-?\d{1,15}(\.\d*)?$/.test(written) ? Number(written) : undefined;

@@ -6,33 +6,37 @@ import { decodeName } from './names.ts';
 import { NO_RECORDS, type PaxRecords, parseCount, parsePax, parseTime } from './pax.ts';
 import { fillHoles, isConsistent, readSparseMap, type SparseMap, sparseName } from './sparse.ts';
 
+/** Latest time of an entry, in milliseconds since 1970. */
 const LATEST_MS = Date.UTC(9999, 11, 31);
-/** Of records that describe an entry, or one long name. */
+/** Bytes of the records that describe an entry, or of one long name. */
 const MAX_DESCRIPTION = 1024 * 1024;
-/** Of a tar to what is in it, once it is unzipped: each entry has a header, and more if its name is long. */
+/** Bytes that a tar may have besides the contents of files: each entry has a header, and more if its name is long. */
 const MAX_OVERHEAD = 64 * 1024 * 1024;
-const NOTHING = Buffer.alloc(BLOCK);
+const ZERO_BLOCK = Buffer.alloc(BLOCK);
 
-/** What stands before an entry and belongs to it. */
+/** Records in front of an entry that describe it. */
 interface Description {
-  /** What is said of all entries from here on. */
+  /** Global records, for all entries that follow. */
   common: PaxRecords;
+  /** Records of the next entry, with the global ones. */
   pax: PaxRecords;
   name?: Buffer;
   link?: Buffer;
 }
 
-/** Contents of an entry as they are stored. */
+/** Contents of an entry, as stored in the tar. */
 interface Stored {
+  /** Bytes that are still to be read. */
   left: number;
+  /** Bytes that fill the last block. */
   readonly padding: number;
   readonly map: SparseMap | undefined;
 }
 
 /**
- * The entries of a tar (v7, ustar, GNU, star or pax; as it is or in gzip) that a stranger made; each is checked before it
- * is handed on. Of a device, a FIFO or anything else out of the ordinary nothing is taken.
- * @throws GloveboxError `invalid_input` or `payload_too_large`; what the source throws
+ * Yields the entries of an untrusted tar (v7, ustar, GNU, star or pax; uncompressed or in gzip). Each one is checked
+ * before it is yielded. Devices, FIFOs and other special entries are refused.
+ * @throws GloveboxError `invalid_input` or `payload_too_large`; errors of the source
  */
 export async function* readTar(
   source: AsyncIterable<Uint8Array>,
@@ -47,10 +51,10 @@ export async function* readTar(
       const block = await bytes.take(BLOCK);
       if (block.length === 0 && ended) return;
       if (block.length < BLOCK) throw notTar('it ends too early');
-      // What follows the end is another tar: files of that must not be left out in silence.
-      ended = block.equals(NOTHING);
+      // Another tar may follow the end of the first. Its files must not be left out silently.
+      ended = block.equals(ZERO_BLOCK);
       empty = ended ? empty + BLOCK : 0;
-      if (empty > MAX_OVERHEAD) throw notTar('there is nothing in it for too long');
+      if (empty > MAX_OVERHEAD) throw notTar('it has too many empty blocks');
       if (ended) continue;
       const header = parseHeader(block);
       if (await describe(described, header, bytes)) continue;
@@ -65,7 +69,7 @@ export async function* readTar(
   }
 }
 
-/** Takes what tells of the next entry, or is nothing to us; false for an entry itself. */
+/** Reads a block that describes the next entry, or that is ignored. False when the block is an entry itself. */
 async function describe(described: Description, header: RawHeader, bytes: ByteReader): Promise<boolean> {
   switch (header.type) {
     case 'g':
@@ -82,7 +86,7 @@ async function describe(described: Description, header: RawHeader, bytes: ByteRe
     case 'K':
       described.link = textOf(await takeText(bytes, header));
       return true;
-    // The volume's label, and Solaris' access lists.
+    // Volume labels, and access control lists of Solaris.
     case 'V':
     case 'A':
       await takeText(bytes, header);
@@ -93,13 +97,14 @@ async function describe(described: Description, header: RawHeader, bytes: ByteRe
 }
 
 async function takeText(bytes: ByteReader, { size }: RawHeader): Promise<Buffer> {
-  if (!(size >= 0 && size <= MAX_DESCRIPTION)) throw notTar('an entry in it is described at too great length');
+  if (!(size >= 0 && size <= MAX_DESCRIPTION)) throw notTar('the description of an entry is too long');
   const text = await bytes.take(size + paddingOf(size));
   if (text.length < size) throw notTar('it ends too early');
   return text.subarray(0, size);
 }
 
-const WHAT: Readonly<Record<string, string>> = {
+/** Ends of the messages for entry types that are refused. */
+const REFUSED_TYPES: Readonly<Record<string, string>> = {
   '3': 'is a device',
   '4': 'is a device',
   '6': 'is a FIFO',
@@ -120,21 +125,21 @@ async function readEntry(
   const common = { path, mode: header.mode & 0o777, modifiedMs, size: 0 };
   const type = typeOf(header, path);
   const size = values.has('size') ? parseCount(values.get('size') ?? Buffer.alloc(0)) : header.size;
-  if (!Number.isSafeInteger(size) || size < 0) throw refused(path, 'has no sensible size');
+  if (!Number.isSafeInteger(size) || size < 0) throw refused(path, 'has an invalid size');
   const nothing: Stored = { left: 0, padding: 0, map: undefined };
-  // Whatever size these are said to have, nothing of theirs is stored.
+  // These entries have no stored content, whatever size their headers give.
   if (type === 'link' || type === 'hard') return { entry: { ...common, type, target }, stored: nothing };
   if (header.type === '5') return { entry: { ...common, type }, stored: nothing };
   const map = type === 'file' ? await readSparseMap(header, block, pax, bytes) : undefined;
-  const left = size - (map?.taken ?? 0);
-  if (map && !isConsistent(map, left)) throw refused(path, 'is a sparse file whose parts do not go together');
+  const left = size - (map?.mapBytes ?? 0);
+  if (map && !isConsistent(map, left)) throw refused(path, 'is a sparse file with an inconsistent map');
   const stored = { left, padding: paddingOf(size), map };
   return { entry: { ...common, type, size: type === 'file' ? (map?.size ?? size) : 0 }, stored };
 }
 
 function typeOf({ type }: RawHeader, path: string): ArchiveEntry['type'] {
   switch (type) {
-    // Old programs know folders by their names alone.
+    // In old tars, a folder is recognised only by the slash at the end of its name.
     case '0':
     case '\0':
     case '7':
@@ -149,7 +154,7 @@ function typeOf({ type }: RawHeader, path: string): ArchiveEntry['type'] {
     case '2':
       return 'link';
     default:
-      throw refused(path, WHAT[type] ?? 'is of a kind that is not taken');
+      throw refused(path, REFUSED_TYPES[type] ?? 'is of an unsupported type');
   }
 }
 

@@ -2,21 +2,25 @@ import type { ByteReader } from './byte-reader.ts';
 import { BLOCK, notTar, parseNumber, type RawHeader } from './header.ts';
 import { type Fragment, type PaxRecords, parseCount } from './pax.ts';
 
-/** A file with holes, of which a tar has only the fragments, one after the other. */
+/** Map of a sparse file. The tar stores only its fragments, one after the other. */
 export interface SparseMap {
+  /** Size of the whole file in bytes, with its holes. */
   readonly size: number;
   readonly fragments: readonly Fragment[];
-  /** Bytes before the fragments that the map itself took. */
-  readonly taken: number;
+  /** Size in bytes of the map itself, if it is stored in front of the fragments. */
+  readonly mapBytes: number;
 }
 
 const ZEROS = Buffer.alloc(64 * 1024);
+/** Fragments of one file. */
 const MOST_FRAGMENTS = 100_000;
+/** Digits of a number in a map. */
 const LONGEST_NUMBER = 20;
 
 /**
- * The map of a sparse entry, in any of the four forms that GNU tar and libarchive write; undefined where an entry is not
- * sparse. Reads what of it follows the header.
+ * Reads the map of a sparse entry, in any of the four forms that GNU tar and libarchive write. Undefined when the entry
+ * is not sparse. The part of the map that follows the header is read from `bytes`.
+ * @throws GloveboxError `invalid_input` for a malformed map
  */
 export async function readSparseMap(
   header: RawHeader,
@@ -27,17 +31,17 @@ export async function readSparseMap(
   const count = (key: string) => parseCount(values.get(key) ?? Buffer.alloc(0));
   if (header.type === 'S') return await readOldMap(block, bytes);
   if (values.has('GNU.sparse.major')) {
-    if (count('GNU.sparse.major') !== 1) throw notTar('it has sparse files in an unknown form');
+    if (count('GNU.sparse.major') !== 1) throw notTar('it has sparse files in an unknown format');
     return { size: count('GNU.sparse.realsize'), ...(await readInlineMap(bytes)) };
   }
   const size = values.has('GNU.sparse.size') ? count('GNU.sparse.size') : undefined;
   if (size === undefined) return undefined;
   const listed = values.get('GNU.sparse.map')?.toString('latin1').split(',').filter(Boolean) ?? [];
-  if (listed.length === 0) return { size, fragments, taken: 0 };
-  return { size, fragments: inPairs(listed.map((number) => parseCount(Buffer.from(number)))), taken: 0 };
+  if (listed.length === 0) return { size, fragments, mapBytes: 0 };
+  return { size, fragments: inPairs(listed.map((number) => parseCount(Buffer.from(number)))), mapBytes: 0 };
 }
 
-/** The whole file, holes as zeros. @throws GloveboxError `invalid_input` for a map that makes no sense */
+/** Yields a whole file, with zeros in its holes. @throws GloveboxError `invalid_input` when the data ends too early */
 export async function* fillHoles(
   { size, fragments }: SparseMap,
   stored: AsyncIterator<Buffer>,
@@ -62,7 +66,7 @@ export async function* fillHoles(
   yield* zeros(size - at);
 }
 
-/** Whether fragments lie one after the other within the file, and are what is stored of it. */
+/** Whether the fragments are in order, lie inside the file, and have `stored` bytes together. */
 export function isConsistent({ size, fragments }: SparseMap, stored: number): boolean {
   let [at, sum] = [0, 0];
   for (const { offset, length } of fragments) {
@@ -77,7 +81,7 @@ function* zeros(length: number): Generator<Buffer, void, undefined> {
   for (let left = length; left > 0; left -= ZEROS.length) yield ZEROS.subarray(0, left);
 }
 
-/** Of GNU tar's own format: four fragments in the header, more in blocks after it. */
+/** Reads a map in GNU tar's old format: four fragments in the header, more in the blocks after it. */
 async function readOldMap(block: Buffer, bytes: ByteReader): Promise<SparseMap> {
   const fragments: Fragment[] = [];
   const add = (from: Buffer, places: number) => {
@@ -94,25 +98,25 @@ async function readOldMap(block: Buffer, bytes: ByteReader): Promise<SparseMap> 
     add(more, 21);
     isExtended = more[504] === 1;
   }
-  return { size: parseNumber(block.subarray(483, 495)), fragments, taken: 0 };
+  return { size: parseNumber(block.subarray(483, 495)), fragments, mapBytes: 0 };
 }
 
-/** Of pax since GNU tar 1.16: lines of numbers before the fragments, padded to a block. */
-async function readInlineMap(bytes: ByteReader): Promise<Pick<SparseMap, 'fragments' | 'taken'>> {
-  let taken = 0;
+/** Reads a map in the pax format since GNU tar 1.16: lines with numbers before the fragments, padded to a block. */
+async function readInlineMap(bytes: ByteReader): Promise<Pick<SparseMap, 'fragments' | 'mapBytes'>> {
+  let mapBytes = 0;
   const next = async () => {
     const line = await bytes.line(LONGEST_NUMBER);
     if (!line) throw notTar('it is malformed');
-    taken += line.length + 1;
+    mapBytes += line.length + 1;
     return parseCount(line);
   };
   const count = await next();
-  if (count > MOST_FRAGMENTS) throw notTar('it has a sparse file in too many parts');
+  if (count > MOST_FRAGMENTS) throw notTar('it has a sparse file with too many fragments');
   const numbers: number[] = [];
   while (numbers.length < count * 2) numbers.push(await next());
-  const padding = -taken & (BLOCK - 1);
+  const padding = -mapBytes & (BLOCK - 1);
   await bytes.take(padding);
-  return { fragments: inPairs(numbers), taken: taken + padding };
+  return { fragments: inPairs(numbers), mapBytes: mapBytes + padding };
 }
 
 function inPairs(numbers: readonly number[]): Fragment[] {
@@ -122,7 +126,7 @@ function inPairs(numbers: readonly number[]): Fragment[] {
   return pairs;
 }
 
-/** The name of a sparse file, which its header has only in a form for programs that do not know of holes. */
+/** The name of a sparse file. Its header has another name, for programs that do not support sparse files. */
 export function sparseName({ values }: PaxRecords): Buffer | undefined {
   return values.get('GNU.sparse.name');
 }

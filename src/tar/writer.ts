@@ -3,17 +3,20 @@ import { BLOCK, type RawHeader } from './header.ts';
 import { encodeName } from './names.ts';
 
 const TYPES = { file: '0', directory: '5', link: '2', hard: '1' } as const;
-/** What eleven octal digits hold. */
+/** Largest number of eleven octal digits. */
 const LARGEST_NUMBER = 8 ** 11 - 1;
+/** Bytes of the name and link fields. */
 const LONGEST_FIELD = 100;
-/** A blank in front of it is the sum's own place in the header. */
+/** Position and length of the checksum field, in bytes. */
 const CHECKSUM = { start: 148, length: 8 };
+/** Two zero blocks, which end a tar. */
 const END = Buffer.alloc(2 * BLOCK);
 const NUL = Buffer.alloc(1);
 
 /**
- * A tar (ustar, with pax headers where they are needed) of the entries, which have been checked. Names are the bytes that
- * they are, those too that are no UTF-8. Owner and group are nobody's.
+ * Yields a tar (ustar, with pax headers where they are needed) of entries that have been checked. Names are written as
+ * their bytes, even if these are not UTF-8. Owner and group are 0.
+ * @throws Error when a file does not have the number of bytes that its entry gives
  */
 export async function* writeTar(entries: AsyncIterable<ArchivedEntry>): AsyncGenerator<Buffer, void, undefined> {
   for await (const { entry, body } of entries) {
@@ -24,7 +27,7 @@ export async function* writeTar(entries: AsyncIterable<ArchivedEntry>): AsyncGen
       left -= piece.length;
       yield piece;
     }
-    if (left !== 0) throw new Error('A file has not as many bytes as were announced.');
+    if (left !== 0) throw new Error('A file does not have the announced number of bytes.');
     if (entry.size % BLOCK > 0) yield paddingOf(entry.size);
   }
   yield END;
@@ -42,30 +45,33 @@ function headersOf({ path, type, size, mode, modifiedMs, target }: ArchiveEntry)
   ];
   return Buffer.concat([
     ...(records.length > 0 ? described('x', Buffer.concat(records)) : []),
-    ...(isStrange(link) && link.length > LONGEST_FIELD ? described('K', Buffer.concat([link, NUL])) : []),
-    ...(isStrange(name) && name.length > LONGEST_FIELD ? described('L', Buffer.concat([name, NUL])) : []),
+    ...(isNotUtf8(link) && link.length > LONGEST_FIELD ? described('K', Buffer.concat([link, NUL])) : []),
+    ...(isNotUtf8(name) && name.length > LONGEST_FIELD ? described('L', Buffer.concat([name, NUL])) : []),
     headerOf({ name, link, type: TYPES[type], mode, size: type === 'file' ? size : 0, modified }),
   ]);
 }
 
-/** What goes before an entry to describe it. */
+/** Makes the blocks in front of an entry that describe it. */
 function described(type: 'x' | 'K' | 'L', data: Buffer): Buffer[] {
   const name = Buffer.from(type === 'x' ? 'PaxHeader' : '././@LongLink');
   const header = headerOf({ name, link: Buffer.alloc(0), type, mode: 0o644, size: data.length, modified: 0 });
   return [header, data, paddingOf(data.length)];
 }
 
-/** Text that not every program reads alike from a header's own field. */
+/** Whether a name needs a pax record: it is too long for its field, or not ASCII, which programs read differently. */
 function needsRecord(name: Buffer): boolean {
-  return !isStrange(name) && (name.length > LONGEST_FIELD || name.some((byte) => byte >= 0x80));
+  return !isNotUtf8(name) && (name.length > LONGEST_FIELD || name.some((byte) => byte >= 0x80));
 }
 
-/** No UTF-8, as which records are read; so it goes as GNU tar has it, which everyone knows: GNU tar itself ignores `hdrcharset`. */
-function isStrange(name: Buffer): boolean {
+/**
+ * Whether a name is not UTF-8. Pax records must be UTF-8, so such a name is written in GNU tar's format, which most
+ * programs can read. The pax key `hdrcharset` is no alternative, because GNU tar ignores it.
+ */
+function isNotUtf8(name: Buffer): boolean {
   return !Buffer.from(name.toString('utf8')).equals(name);
 }
 
-/** `LENGTH KEY=VALUE\n`, where LENGTH counts itself. */
+/** Makes a record of the form `LENGTH KEY=VALUE\n`, where LENGTH includes its own digits. */
 function record(key: string, value: Buffer): Buffer {
   const rest = Buffer.concat([Buffer.from(` ${key}=`), value, Buffer.from('\n')]);
   let length = rest.length + String(rest.length).length;

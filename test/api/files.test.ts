@@ -456,7 +456,10 @@ os.chmod("TOP/d/closed", 0o700)`;
     });
     expect(await refusal(put('no-tar/', 'text', { 'content-type': 'text/plain' }))).toMatchObject({ status: 400 });
     const broken = await refusal(put('broken', Buffer.from('1f8b0800', 'hex'), TAR, '?unpack=1'));
-    expect(broken).toMatchObject({ status: 400, message: expect.stringContaining('gzip is broken or cut off') });
+    expect(broken).toMatchObject({
+      status: 400,
+      message: expect.stringContaining('gzip data is damaged or incomplete'),
+    });
   });
 
   test.each<[string, Partial<Header> & { name: string; content?: string }]>([
@@ -464,7 +467,7 @@ os.chmod("TOP/d/closed", 0o700)`;
     ['an absolute path', { name: '/workspace/evil', content: 'x' }],
     ['a hard link', { name: 'evil', type: 'link', linkname: '/etc/passwd' }],
     ['a hard link', { name: 'evil', type: 'link', linkname: '../first' }],
-    ['no earlier file', { name: 'evil', type: 'link', linkname: 'last' }],
+    ['not an earlier file', { name: 'evil', type: 'link', linkname: 'last' }],
     ['leads out', { name: 'evil', type: 'symlink', linkname: '/etc/passwd' }],
     ['leads out', { name: 'evil', type: 'symlink', linkname: '../..' }],
     ['a device', { name: 'evil', type: 'character-device' }],
@@ -490,7 +493,7 @@ os.chmod("TOP/d/closed", 0o700)`;
       expect(await refusal(sent), `${end} bytes`).toMatchObject({
         status: 400,
         code: 'invalid_input',
-        message: 'This is not a tar that can be taken: it ends too early.',
+        message: 'This is not a tar that can be read: it ends too early.',
       });
     }
     expect(await python('import os; print(os.path.lexists("cut/cut"))')).toBe('False');
