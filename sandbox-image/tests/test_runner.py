@@ -477,7 +477,7 @@ class DecoderTest(unittest.TestCase):
             self.assertEqual([payload for _, _, payload in heard], [b'{"code": ""}', b"abcdefgh", bytes(4), b"ij", b""])
 
 
-class SparesTest(unittest.TestCase):
+class StandbyTest(unittest.TestCase):
     def test_a_process_that_had_said_that_it_ends_was_given_a_request_before_it_had_ended(self) -> None:
         runner = Runner(None)
         ours, theirs = socket.socketpair()
@@ -485,10 +485,10 @@ class SparesTest(unittest.TestCase):
         self.addCleanup(os.close, request_out)
         spare = Execution(os.getpid(), ours, request_in, {})
         with ours, theirs:
-            runner.spares._take(spare)
+            runner.standby._take(spare)
             theirs.sendall(json.dumps(frames.NO_PROCESS).encode() + b"\n")
             runner.on_supervisor(spare, ours.fileno(), select.EPOLLIN)
-            self.assertIsNone(runner.spares.ready)
+            self.assertIsNone(runner.standby.ready)
 
     def test_two_processes_wait_for_the_first_request_and_one_for_those_after(self) -> None:
         client = Client()
@@ -588,10 +588,17 @@ class StreamsTest(unittest.TestCase):
         self.assertEqual(report_of(after)["files"], [])
 
     def test_input_that_the_program_does_not_read_is_taken_all_the_same(self) -> None:
-        outcome = self.client.start("import os, time\nos.close(0)\nprint('closed')\ntime.sleep(0.5)", stdin_stream=True)
+        os.mkfifo("/workspace/end")
+        self.addCleanup(os.unlink, "/workspace/end")
+        outcome = self.client.start("import os\nos.close(0)\nprint('closed')\nopen('/workspace/end').read()", stdin_stream=True)
         self.assertTrue(outcome.printed.wait(10))
         self.assertTrue(outcome.credited.wait(10))
+        outcome.credited.clear()
         self.client.tell(frames.DATA, outcome, b"x" * 300_000)
+        # Not before it was taken: of a program that has ended nothing more is told.
+        self.assertTrue(outcome.credited.wait(10))
+        with open("/workspace/end", "w"):
+            pass
         self.assertTrue(outcome.ended.wait(10))
         self.assertEqual(report_of(outcome)["exit_code"], 0)
         self.assertEqual(outcome.credit, stdin_stream.CREDIT + 300_000)

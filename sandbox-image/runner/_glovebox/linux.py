@@ -15,7 +15,7 @@ _OOM_COUNTERS = (
     "/sys/fs/cgroup/memory.events",
     "/sys/fs/cgroup/memory/memory.oom_control",
 )
-"""Where cgroup v2 and v1 keep the line `oom_kill N`."""
+"""Files in which cgroup v2 and v1 keep the line `oom_kill N`."""
 _V1 = "/sys/fs/cgroup/memory/memory"
 _V2 = "/sys/fs/cgroup/memory"
 _MEMORY = (

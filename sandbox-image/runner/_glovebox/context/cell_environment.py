@@ -11,7 +11,7 @@ import warnings
 from typing import Any
 
 
-class CellVariables:
+class CellEnvironment:
     """Made before the variables are in the environment."""
 
     def __init__(self, given: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def allow(loop_of_cells: Callable[[], Any]) -> None:
-    """Where no loop runs, tasks are made in that of the cells; it runs while a cell awaits something."""
+    """Makes tasks in the loop of the cells where none runs; it runs while a cell awaits something."""
     events: Any = asyncio.events
     tasks: Any = asyncio.tasks
     create, get = tasks.create_task, events.get_event_loop

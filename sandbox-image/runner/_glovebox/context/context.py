@@ -8,7 +8,7 @@ from _glovebox.context.shell import Shell
 from _glovebox.context.tracebacks import write_error
 from _glovebox.display import import_hooks
 from _glovebox.process import multiprocessing_patches
-from _glovebox.process.hidden_frames import unseen
+from _glovebox.process.hidden_frames import hide_frame
 from _glovebox.process.streams import open_stream
 
 
@@ -17,12 +17,12 @@ class Context:
 
     def __init__(self) -> None:
         self._shell: Shell = Shell.instance()
-        known = multiprocessing_patches.make_known(lambda: self._shell.history_manager.input_hist_parsed)
+        known = multiprocessing_patches.share_definitions(lambda: self._shell.history_manager.input_hist_parsed)
         import_hooks.patch_on_import(
             {"multiprocessing.context": multiprocessing_patches.prefer_fork, "multiprocessing.spawn": known}
         )
 
-    @unseen
+    @hide_frame
     def run(self, source: str, name: str) -> BaseException | None:
         """Runs one cell of the context of this name; the exception that ended it, already shown.
 

@@ -7,18 +7,18 @@ import sys
 from typing import Any
 
 from _glovebox import linux
-from _glovebox.context.cell_environment import CellVariables
+from _glovebox.context.cell_environment import CellEnvironment
 from _glovebox.context.context import Context
 from _glovebox.display import displays, library_patches
-from _glovebox.process.begin_run import OWN_DESCRIPTORS, prepare_run
+from _glovebox.process.begin_run import OWN_DESCRIPTORS, begin_run
 from _glovebox.process.exit import exit_code
-from _glovebox.process.hidden_frames import unseen
-from _glovebox.process.imported_modules import Imported
+from _glovebox.process.hidden_frames import hide_frame
+from _glovebox.process.imported_modules import ImportedModules
 from _glovebox.process.reporting import report_error, tell, tell_imported
 from _glovebox.wire.request_pipe import read_request
 
 
-@unseen
+@hide_frame
 def serve(request: dict[str, Any] | None, requests: int, display: int, report: int) -> None:
     """Runs that request and those that follow, until there are no more."""
     library_patches.install()
@@ -26,10 +26,10 @@ def serve(request: dict[str, Any] | None, requests: int, display: int, report: i
     sys.argv = [""]
     sys.orig_argv = [sys.executable]
     context = Context()
-    imported = Imported()
+    imported = ImportedModules()
     while request is not None:
         before = _cpu_ms()
-        variables = CellVariables(request.get("env", {}))
+        variables = CellEnvironment(request.get("env", {}))
         _give_no_input()
         displays.open(display, **request["results"])
         error = _run(context, request, report, variables)
@@ -49,14 +49,14 @@ def serve(request: dict[str, Any] | None, requests: int, display: int, report: i
         request = read_request(requests)
 
 
-@unseen
-def _run(context: Context, request: dict[str, Any], report: int, variables: CellVariables) -> BaseException | None:
-    """Between cells an interrupt means nothing: the one that it was meant for has ended."""
+@hide_frame
+def _run(context: Context, request: dict[str, Any], report: int, variables: CellEnvironment) -> BaseException | None:
+    """Runs one cell. An interrupt between cells means nothing: the cell that it was meant for has ended."""
     try:
         try:
             # Before the supervisor hears of the start: from then on it may interrupt.
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            prepare_run(request, report)
+            begin_run(request, report)
             linux.spare_descriptors(OWN_DESCRIPTORS)
             variables.begin()
             return context.run(request["code"], request["context"])
@@ -75,7 +75,7 @@ def _code_of(error: BaseException | None) -> int:
 
 
 def _give_no_input() -> None:
-    """Not what an earlier cell left unread."""
+    """Replaces stdin, of which an earlier cell may have left some unread."""
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)

@@ -60,7 +60,7 @@ class DisplayHook(displayhook.DisplayHook):
             self.shell.user_ns.pop(f"_{self.prompt_count}", None)
 
     def cull_cache(self) -> None:
-        """As IPython, without a warning to code that never asked for its values to be kept."""
+        """Drops old values as IPython does, without a warning to code that never asked for them to be kept."""
         kept = self.shell.user_ns["_oh"]
         for number in sorted(kept)[: len(kept) - self.cache_size + 1]:
             del kept[number]

@@ -11,7 +11,7 @@ from IPython.core.history import HistoryManager
 
 MAX_CELLS = 1000
 MAX_CHARACTERS = 4_000_000
-"""Of the text of all cells that are remembered."""
+"""Characters of all cells that are remembered."""
 CELL = re.compile(r"<cell \d")
 """Matches the file names of cells."""
 BLANK = re.compile(r"(?:[^\S\n]*\n)*")

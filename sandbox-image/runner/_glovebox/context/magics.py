@@ -12,7 +12,7 @@ from _glovebox.paths import USER_SITE
 from _glovebox.process import session_packages
 
 INTERRUPT_GRACE_S = 0.2
-"""For a command to end by itself when its cell is interrupted: less than what the cell itself is given."""
+"""Seconds for a command to end by itself when its cell is interrupted: less than the cell itself is given."""
 
 _seen = 0
 
@@ -83,7 +83,7 @@ def _install(shell: Any, program: str, line: str) -> None:
 
 
 def _with_target(line: str) -> str:
-    """To where pip would install them: uv knows no user's folder, and the interpreter's own is read-only."""
+    """The line with pip's folder as its target: uv knows no user's folder, and the interpreter's own is read-only."""
     words = line.split()
     named = any(word.startswith(("-t", "--target", "--prefix", "-p", "--python")) for word in words)
     return (
@@ -156,6 +156,6 @@ def _end_group(child: Any) -> None:
 
 
 def print_page(shell: Any, data: Any, start: int = 0, screen_lines: int = 0) -> None:
-    """In the place of a pager."""
+    """Prints what a pager would show."""
     text = data.get("text/plain", "") if isinstance(data, dict) else data
     print("\n".join(text.split("\n")[start:]))

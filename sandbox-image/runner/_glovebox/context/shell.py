@@ -20,7 +20,7 @@ from _glovebox.context.display_hooks import DisplayHook, DisplayPublisher, Forma
 from _glovebox.context.history import Compiler, History
 from _glovebox.context.magics import add_magics, print_page, run_command
 from _glovebox.context.tracebacks import show
-from _glovebox.process.hidden_frames import unseen
+from _glovebox.process.hidden_frames import hide_frame
 
 LOOP = ("selectors", "asyncio.base_events", "asyncio.events")
 """Modules in which an event loop waits: an interrupt that meets one of them meets no code of the cell."""
@@ -80,7 +80,7 @@ class Shell(InteractiveShell):
         self.ipython_dir = os.environ.setdefault("IPYTHONDIR", f"/tmp/ipython-{os.getpid()}")
 
     def _ipython_dir_changed(self, change: Any) -> None:
-        """Not made before something is written to it."""
+        """Does nothing: the folder is not made before something is written to it."""
 
     def init_profile_dir(self, profile_dir: ProfileDir | None) -> None:
         pass
@@ -127,7 +127,7 @@ class Shell(InteractiveShell):
         """IPython would keep all output in memory."""
         yield
 
-    @unseen
+    @hide_frame
     async def run_code(self, code_obj: Any, result: Any = None, *, async_: bool = False) -> bool:
         """Runs one statement of a cell; whether it raised."""
         try:
@@ -146,7 +146,7 @@ class Shell(InteractiveShell):
             return True
         return False
 
-    @unseen
+    @hide_frame
     def _run_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Runs a cell with `await` in it; an interrupt ends this cell's task, not only the waiting for it."""
         loop = get_asyncio_loop()

@@ -12,12 +12,12 @@ from IPython.core.error import UsageError
 
 from _glovebox.context.history import CELL
 from _glovebox.paths import RUNNER_DIRECTORY
-from _glovebox.process.hidden_frames import FILE
+from _glovebox.process.hidden_frames import HIDDEN_FILE
 from _glovebox.process.own_frames import with_causes
 
 MAX_TRACEBACK = 64 * 1024
-"""Most characters of a traceback that are shown; its end says most."""
-OWN = (RUNNER_DIRECTORY + os.sep, FILE, os.path.dirname(IPython.__file__) + os.sep)
+"""Characters of a traceback that are shown, from its end, which says most."""
+OWN = (RUNNER_DIRECTORY + os.sep, HIDDEN_FILE, os.path.dirname(IPython.__file__) + os.sep)
 """Folders of code that is of no interest to those who wrote the cell."""
 
 

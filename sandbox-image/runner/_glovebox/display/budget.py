@@ -9,9 +9,9 @@ from _glovebox.display.other_formats import OMITTED, ORIGINAL
 from _glovebox.display.plain_json import TooLarge, exact_text, plain
 
 TRUNCATED = "glovebox/truncated"
-"""In a bundle: formats (`["png"]`) that were scaled down already."""
+"""Key of a bundle: formats (`["png"]`) that were scaled down already."""
 TABLE = "glovebox/table"
-"""In a bundle: true for a table that is data of the code's own, which needs no file."""
+"""Key of a bundle: true for a table that is data of the code's own, which needs no file."""
 MAX_TEXT = 16_000
 MAX_TABLE = 32_000
 """Characters, as JSON, of the text beside other formats, and of a table's."""
@@ -20,7 +20,7 @@ MAX_KEPT = 32 << 20
 KEPT_FROM = 20_000
 """Characters from which a format is kept as a file too: an answer over MCP leaves it out (`src/mcp/call-result.ts`)."""
 MAX_PARTS = 4 << 20
-"""Of a JSON value that is kept as a file."""
+"""Bytes of a JSON value that is kept as a file."""
 
 _FORMATS = {
     "text/plain": "text",
@@ -34,7 +34,7 @@ _FORMATS = {
 }
 _EXTENSIONS = {"svg": "svg", "latex": "tex", "markdown": "md", "json": "json", "html": "html", "text": "txt"}
 _RESERVE = 128
-"""For punctuation and the names in `truncated`."""
+"""Bytes for punctuation and the names in `truncated`."""
 
 
 def fit(bundle: dict[str, Any], room: int) -> bytes | None:

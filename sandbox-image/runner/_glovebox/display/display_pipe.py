@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_RESULTS = 100
-"""Of one execution; further ones are only counted."""
+"""Results of one execution; further ones are only counted."""
 _ROOM_FOR_NOTE = 256
 _LEAST_ROOM = 256
 
@@ -14,7 +14,7 @@ Fit = Callable[[dict[str, Any], int], bytes | None]
 """Makes a line of at most so many bytes of a mime bundle, if anything of it can be shown."""
 
 
-class ResultPipe:
+class DisplayPipe:
     """The results of one execution, and what is left of their budget (bytes of JSON text)."""
 
     def __init__(self, descriptor: int, limit: int, total: int, fit: Fit) -> None:

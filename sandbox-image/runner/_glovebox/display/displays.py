@@ -12,20 +12,20 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from _glovebox.display.display_pipe import ResultPipe
+from _glovebox.display.display_pipe import DisplayPipe
 from _glovebox.own_modules import import_own
 from _glovebox.paths import WORKSPACE
 
-_pipe: ResultPipe | None = None
+_pipe: DisplayPipe | None = None
 _updates: dict[Any, dict[str, Any]] = {}
 """The latest state of each display that was updated, by its id."""
 _loaded: Any = None
 
 
 def open(descriptor: int, limit: int, total: int) -> None:
-    """From now on this process's results go there: `limit` bytes of JSON text each, `total` bytes in all."""
+    """Sends this process's results to a descriptor from now on: `limit` bytes of JSON text each, `total` bytes in all."""
     global _pipe
-    _pipe = ResultPipe(descriptor, limit, total, lambda bundle, room: rich().budget.fit(bundle, room))
+    _pipe = DisplayPipe(descriptor, limit, total, lambda bundle, room: rich().budget.fit(bundle, room))
     _updates.clear()
     if _loaded is not None:
         _loaded.originals.begin()

@@ -11,10 +11,10 @@ _MAX_GROWTH = 2.0
 """How many times its own area a picture may have to show what a figure holds outside of its frame."""
 
 _LEAST_DPI = 50.0
-"""At which letters can still be read."""
+"""Resolution at which letters can still be read, in dots per inch."""
 
 _published: "weakref.WeakKeyDictionary[Any, int]" = weakref.WeakKeyDictionary()
-"""Of each figure, what tells its last picture from others."""
+"""What tells the last picture of each figure from others."""
 
 
 def describe(figure: Any) -> dict[str, Any]:

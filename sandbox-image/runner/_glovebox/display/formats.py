@@ -99,7 +99,7 @@ def describe_bokeh(figure: Any) -> dict[str, Any]:
 
 
 def _describe_holoviews(element: Any) -> dict[str, Any] | None:
-    """As its chosen library draws it; it does so by itself only in a notebook."""
+    """The bundle as its chosen library draws it; by itself it does so only in a notebook."""
     import holoviews
 
     if not holoviews.Store.registry:
@@ -125,7 +125,7 @@ def _describe_altair(altair: Any, chart: Any) -> dict[str, Any] | None:
 
 
 def _describe_by_shell(value: Any) -> dict[str, Any] | None:
-    """As the shell does it, with the formatters that the code has registered there."""
+    """The bundle that the shell makes, with the formatters that the code has registered there."""
     try:
         bundle, _metadata = shell().display_formatter.format(value)
     except Exception:  # noqa: BLE001 - the code's own formatter

@@ -9,7 +9,7 @@ LONGEST_REPR = 8000
 MAX_HTML = 256 * 1024
 MAX_ROWS = 60
 MAX_COLUMNS = 21
-"""As of a printed table, with the one that labels the rows."""
+"""Columns, as of a printed table, with the one that labels the rows."""
 MAX_CELL = 100
 _BARE = re.compile(r"<[\w.]+( object)?( at 0x[0-9a-f]+)?>")
 """A repr that names the object and nothing of what is in it."""

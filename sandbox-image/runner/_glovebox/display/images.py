@@ -11,7 +11,7 @@ from _glovebox.display.originals import keep
 
 MAX_PIXELS = 4_000_000
 MAX_SIDE = 8000
-"""Of a picture in a result: readers refuse larger ones."""
+"""Pixels of a side of a picture in a result: readers refuse larger ones."""
 MAX_ORIGINAL_PIXELS = 64_000_000
 MAX_FILE = 64 << 20
 """Bytes of a file that is kept as an original."""
@@ -26,7 +26,7 @@ _MEMORY_FILES = (
 
 
 def scale_of(width: float, height: float) -> float:
-    """By how much the sides must shrink, at most 1."""
+    """The factor by which the sides must shrink, at most 1."""
     if width <= 0 or height <= 0:
         return 1.0
     return min(1.0, (MAX_PIXELS / (width * height)) ** 0.5, MAX_SIDE / width, MAX_SIDE / height)

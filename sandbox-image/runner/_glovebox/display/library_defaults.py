@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 MAX_COLUMNS = 20
-"""Of a printed table; as many as pandas prints in a notebook. Without a terminal it would fill 80 characters."""
+"""Columns of a printed table, as in a notebook of pandas. Without a terminal it would fill 80 characters."""
 _WIDTH = 200
 """Characters of a line, after which the columns of a row go on below."""
 

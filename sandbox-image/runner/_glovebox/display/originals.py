@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_ORIGINALS = 20
-"""That one execution leaves behind."""
+"""Files that one execution leaves behind."""
 MOST_BYTES = 256 << 20
 MOST_OF_DISK = 4
 """All files together take at most so many bytes, and this part of the disk."""

@@ -7,9 +7,9 @@ from typing import Any
 from _glovebox.display import images, originals
 
 OMITTED = "glovebox/omitted"
-"""In a bundle: the mime types that a result has no format for."""
+"""Key of a bundle: the mime types that a result has no format for."""
 ORIGINAL = "glovebox/original"
-"""In a bundle: `{"path", "size"}` of the whole picture."""
+"""Key of a bundle: `{"path", "size"}` of the whole picture."""
 MAX_OMITTED = 8
 _KEPT = ("image/", "video/", "audio/", "application/pdf")
 """What is worth a file, as no result shows it."""

@@ -22,7 +22,7 @@ _NAMED = re.compile(r"'([^']+)'|found: (.+)$")
 
 _told: set[Any] = set()
 _registry: dict[Any, Any] = {}
-"""In the place of those that Python keeps with modules: a context's would outlast the execution."""
+"""The registry of what was warned of, in the place of Python's with each module: a context's would outlast the execution."""
 
 
 def begin() -> None:
@@ -52,7 +52,7 @@ def patch_api(api: Any) -> None:
 
 
 def patch_logger(module: Any) -> None:
-    """For a module that logs what it warns of, over and over: at each text that is measured or drawn."""
+    """Silences repeats of a module that logs what it warns of at each text that it measures or draws."""
     if _tell_once not in module._log.filters:
         module._log.addFilter(_tell_once)
 
@@ -85,7 +85,7 @@ def _find_frame() -> tuple[FrameType | None, bool]:
 
 
 def _guess_place(text: str) -> tuple[str, int]:
-    """For a figure that is drawn after the code has ended: where what the warning is about stands, or the last line."""
+    """The place of what the warning is about, or of the last line: for a figure that is drawn after the code has ended."""
     path = _path_of_code()
     lines = linecache.getlines(path)
     glyph, named = re.match(r"Glyph (\d+) ", text), _NAMED.search(text)

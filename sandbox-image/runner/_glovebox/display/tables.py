@@ -8,7 +8,7 @@ from _glovebox.display.plain_json import TooLarge, plain
 
 MAX_ROWS = 100
 MAX_COLUMNS = 50
-"""Of a table's JSON."""
+"""Columns of a table's JSON."""
 _MAX_CELL = 1000
 _SHOWN = {"display.max_rows": 200, "display.max_columns": 50, "display.max_colwidth": 500}
 """The most of pandas' own options: None, for all of a table, would build it all as text."""

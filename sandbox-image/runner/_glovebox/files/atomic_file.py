@@ -10,7 +10,7 @@ from _glovebox.files.file_tree import Refused, Tree, quote, refusal_of
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 
 
-class Incoming:
+class AtomicFile:
     """A file without a name, which is gone with this process if it never gets one."""
 
     def __init__(self, tree: Tree, *, sparse: bool = False) -> None:
@@ -19,7 +19,7 @@ class Incoming:
         self._sparse = sparse
         self._tree = tree
         self._name: str | None = None
-        """Where the file system knows no files without names."""
+        """The name of the file where the file system knows none without names."""
         try:
             self._descriptor = os.open(tree.root, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -28,7 +28,7 @@ class Incoming:
             self._name = f"{tree.root}/{passing_name()}"
             self._descriptor = os.open(self._name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
 
-    def __enter__(self) -> "Incoming":
+    def __enter__(self) -> "AtomicFile":
         return self
 
     def __exit__(self, *_: object) -> None:

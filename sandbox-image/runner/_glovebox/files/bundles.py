@@ -9,13 +9,13 @@ import stat
 import sys
 from typing import Any
 
-from _glovebox.files.atomic_file import Incoming, passing_name, unlink_if_there
+from _glovebox.files.atomic_file import AtomicFile, passing_name, unlink_if_there
 from _glovebox.files.file_names import LeftOut
 from _glovebox.files.file_stream import CHUNK, Input, answer, send
 from _glovebox.files.file_tree import LONGEST_PATH, Refused, Tree, describe, quote, refusal_of, split_path, stays_inside
 
 HIDDEN = (".glovebox", ".local")
-"""In the workspace for the product's and the packages' sake: left out unless asked for by path."""
+"""Folders of the product and of packages: left out unless asked for by path."""
 DEEPEST = 64
 """Folders on the way to an entry, as src/tar/entry.ts takes them."""
 
@@ -118,7 +118,7 @@ def unpack(tree: Tree, top: list[str]) -> None:
         names = [*top, *split_path(entry["path"], tree.root)]
         try:
             if entry["type"] == "file":
-                with Incoming(tree, sparse=True) as incoming:
+                with AtomicFile(tree, sparse=True) as incoming:
                     source.copy_to(incoming, entry["size"])
                     incoming.put(names, replace=True, mode=entry["mode"] & 0o777, modified_ms=entry["modified_ms"])
                 files, size = files + 1, size + incoming.size
@@ -180,7 +180,7 @@ def _make_hard_link(tree: Tree, names: list[str], target: list[str]) -> None:
     with tree.folder(target[:-1]) as source, tree.folder(names[:-1], make=True) as parent:
         os.link(target[-1], passing, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
         try:
-            Incoming.check(tree, names, replace=True)
+            AtomicFile.check(tree, names, replace=True)
             os.rename(passing, names[-1], src_dir_fd=parent, dst_dir_fd=parent)
         finally:
             # Still there where both were the same file already.

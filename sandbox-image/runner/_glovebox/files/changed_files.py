@@ -10,7 +10,7 @@ from _glovebox.paths import OWN_IN_TMP, TMP, WORKSPACE
 
 MAX_FILES = 200
 MAX_PATH_CHARACTERS = 64 * 1024
-"""Of all paths together."""
+"""Characters of all paths together."""
 MAX_SCANNED_ENTRIES = 20_000
 _CLOCK_REALTIME_COARSE = 5
 """The clock that the kernel stamps files with."""

@@ -25,7 +25,7 @@ class Input:
         self._descriptor = descriptor
         self._buffer = bytearray(CHUNK)
         self._at = self._end = 0
-        """Where in it what was read and not taken lies."""
+        """The part of it that was read and not taken."""
         self._left = 0
         """Bytes of the chunk under way that were not taken."""
         self._ended = False

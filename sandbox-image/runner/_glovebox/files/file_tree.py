@@ -142,14 +142,14 @@ class Tree:
         return Folder(descriptor)
 
     def status(self, names: list[str]) -> os.stat_result:
-        """Of the entry itself, also if that is a link."""
+        """The status of the entry itself, also if that is a link."""
         if not names:
             return os.stat(self.root)
         with self.folder(names[:-1]) as parent:
             return os.stat(names[-1], dir_fd=parent, follow_symlinks=False)
 
     def find(self, names: list[str]) -> os.stat_result | None:
-        """As `status`; None where there is nothing of that name, or no folder on the way to it."""
+        """The status; None where there is nothing of that name, or no folder on the way to it."""
         try:
             return self.status(names)
         except FileNotFoundError:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from _glovebox.files import bundles, preconditions
-from _glovebox.files.atomic_file import Incoming
+from _glovebox.files.atomic_file import AtomicFile
 from _glovebox.files.bundles import HIDDEN
 from _glovebox.files.file_names import spell, unspell
 from _glovebox.files.file_stream import CHUNK, Input, Refusing, answer, send
@@ -19,7 +19,7 @@ from _glovebox.paths import WORKSPACE
 
 MAX_ENTRIES = 1000
 MAX_PATH_CHARACTERS = 256 * 1024
-"""Of all paths of a listing together."""
+"""Characters of all paths of a listing together."""
 MAX_SCANNED = 50_000
 
 
@@ -138,18 +138,18 @@ def write_file(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
     replace = request.get("mode", "replace") == "replace"
     conditions = request.get("conditions")
     # Looked at first, because who sends much wants to know early.
-    Incoming.check(tree, names, replace)
+    AtomicFile.check(tree, names, replace)
     preconditions.require(tree, names, conditions)
-    with Incoming(tree) as incoming:
+    with AtomicFile(tree) as file:
         for chunk in Input(0).pieces():
-            incoming.write(chunk)
-        if incoming.size != request.get("size", incoming.size):
-            raise Refused("invalid_input", f"{request['size']} bytes were announced, and {incoming.size} came.")
-        with preconditions.Turn(tree):
+            file.write(chunk)
+        if file.size != request.get("size", file.size):
+            raise Refused("invalid_input", f"{request['size']} bytes were announced, and {file.size} came.")
+        with preconditions.ChangeLock(tree):
             preconditions.require(tree, names, conditions)
-            created = incoming.put(names, replace=replace)
-        tag = preconditions.tag_of(incoming.status())
-    answer({"ok": True, "size": incoming.size, "created": created, "tag": tag})
+            created = file.put(names, replace=replace)
+        tag = preconditions.tag_of(file.status())
+    answer({"ok": True, "size": file.size, "created": created, "tag": tag})
 
 
 def delete(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
@@ -157,7 +157,7 @@ def delete(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
     if not names:
         raise Refused("invalid_input", "The workspace itself cannot be deleted: name what is in it.")
     if not stat.S_ISDIR(tree.status(names).st_mode):
-        with preconditions.Turn(tree), tree.folder(names[:-1]) as parent:
+        with preconditions.ChangeLock(tree), tree.folder(names[:-1]) as parent:
             preconditions.require(tree, names, request.get("conditions"))
             os.unlink(names[-1], dir_fd=parent)
     elif request.get("conditions"):

@@ -61,7 +61,7 @@ def _status(tree: Tree, names: list[str]) -> os.stat_result | None:
     return status if status and stat.S_ISREG(status.st_mode) else None
 
 
-class Turn:
+class ChangeLock:
     """Keeps other processes of this kind from changing files between a look and a change.
 
     Code of the session can hold the lock as well, so it is not waited for without end.

@@ -89,6 +89,6 @@ def _describe(wheels: list[Wheel], needed: int, free: int, total: int) -> str:
 
 
 def _megabytes(size: int) -> str:
-    """In the unit of the settings."""
+    """The size in MB, the unit of the settings."""
     mebibytes = size / 2**20
     return f"{mebibytes:.1f} MB" if mebibytes < 10 else f"{mebibytes:.0f} MB"

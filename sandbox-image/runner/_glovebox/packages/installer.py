@@ -25,7 +25,7 @@ from _glovebox.paths import INDEX_ADDRESS, INDEX_URL, USER_BASE, USER_SITE, WORK
 VERSIONS = os.path.join(os.path.dirname(USER_SITE), ".versions")
 """Folders of packages; all but the one that counts are being made, or left over."""
 MAX_LOG = 16 * 1024
-"""Most characters of the installer's own words that are passed on for one step."""
+"""Characters of the installer's own output that are passed on for one step."""
 
 
 def main(request: dict[str, Any]) -> None:
@@ -76,7 +76,7 @@ def _install(installer: "_Installer", outcomes: list[Outcome]) -> None:
 
 
 def _install_what_can_be(installer: "_Installer", outcomes: list[Outcome], failure: Failure) -> None:
-    """Of requirements that cannot be had together: as many as can, earlier ones first, by halves."""
+    """Tries requirements that cannot be had together by halves: as many as can be had, earlier ones first."""
     if len(outcomes) == 1:
         failure.note_in(outcomes[0])
         return

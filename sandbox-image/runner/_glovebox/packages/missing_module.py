@@ -13,7 +13,7 @@ from _glovebox.packages.module_names import PACKAGES, key
 from _glovebox.paths import INDEX_ADDRESS, WORKSPACE
 
 ASKING_LIMIT_S = 5
-"""For the index to say whether it has a package of that name."""
+"""Seconds for the index to say whether it has a package of that name."""
 MAX_NAME = 100
 MAX_PAGE = 256 * 1024
 """Bytes of an index's page that are read: its first file is there by then."""

@@ -13,7 +13,7 @@ OWN_DESCRIPTORS = 8
 """Kept from the code, so that it can be told of an error even when it has used up all others."""
 
 
-def prepare_run(request: dict[str, Any], report: int, script: str | None = None) -> dict[str, Any]:
+def begin_run(request: dict[str, Any], report: int, script: str | None = None) -> dict[str, Any]:
     """Tells the supervisor that the run starts, and returns what that has been told."""
     variables = request.get("env", {})
     os.environ.update(variables)

@@ -10,11 +10,11 @@ from importlib.machinery import SourceFileLoader
 from typing import Any
 
 _SETTLED_S = 2
-"""A module so old differs from each later version in the second of its change."""
+"""Seconds. A module so old differs from each later version in the second of its change."""
 
 
 def keep_only_settled() -> None:
-    """From now on in this process, and in those that are forked from it."""
+    """Applies from now on in this process, and in those that are forked from it."""
     keep = getattr(SourceFileLoader, "_cache_bytecode", None)
     if keep is None:
         return

@@ -8,9 +8,9 @@ import stat
 import sys
 
 _LONGEST_SOURCE = 256 * 1024
-"""Most characters that are compiled anew to say what is wrong with them."""
+"""Characters of the longest source that is compiled again to find what is wrong with it."""
 _MOST_LINES = 50
-"""Of notebook syntax that are looked at: each costs a compilation."""
+"""Lines of notebook syntax that are looked at: each costs a compilation."""
 _NOTEBOOK = re.compile(
     r"""\s*(?:[\w.,\[\]\ ]+=\s*)?(?:%[a-z_]|!(?!=)\s*\S)  # magics and commands, also assigned
     |\s*\?{1,2}[\w.*%]+\s*$|\s*[\w.*%\[\]]+\?{1,2}\s*$    # questions

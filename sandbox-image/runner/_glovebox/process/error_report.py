@@ -11,7 +11,7 @@ from _glovebox.paths import WORKSPACE
 from _glovebox.process.error_hints import advice_for
 
 MAX_TRACEBACK = 64 * 1024
-"""Most characters of a traceback that are reported; its end says most."""
+"""Characters of a traceback that are reported, from its end, which says most."""
 MAX_VALUE = 4096
 _MAX_CAUSES = 20
 _OTHER_DISKS = {"tmp": "/tmp", "shm": "/dev/shm"}

@@ -1,16 +1,16 @@
-"""Functions of the runner that are on the stack of every program, and none of its own."""
+"""Hides functions of the runner that are on the stack of every program."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
-FILE = "<importlib._bootstrap_start>"
-"""What stacks say in the place of a path: `warnings` leaves out frames whose file is named like this."""
+HIDDEN_FILE = "<importlib._bootstrap_start>"
+"""The file that their frames name: `warnings` leaves out frames whose file is called so."""
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
-def unseen(function: _Function) -> _Function:
-    """As a decorator: leaves no path of the runner on the stack."""
+def hide_frame(function: _Function) -> _Function:
+    """Decorates a function so that its frames show no path of the runner."""
     code = getattr(function, "__code__")
-    setattr(function, "__code__", code.replace(co_filename=FILE))
+    setattr(function, "__code__", code.replace(co_filename=HIDDEN_FILE))
     return function

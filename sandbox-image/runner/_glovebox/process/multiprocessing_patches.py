@@ -57,7 +57,7 @@ def prefer_fork(context: Any) -> None:
     context._default_context._default_context = context._concrete_contexts["fork"]
 
 
-def make_known(cells: Callable[[], Iterable[str]], instead: bool = False) -> Callable[[Any], None]:
+def share_definitions(cells: Callable[[], Iterable[str]], instead: bool = False) -> Callable[[Any], None]:
     """A patch of `multiprocessing.spawn`: from then on spawned processes begin with what these cells define.
 
     `instead` of the file of `__main__`, which they would run otherwise.

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from _glovebox.paths import RUNNER_DIRECTORY
-from _glovebox.process.hidden_frames import FILE
+from _glovebox.process.hidden_frames import HIDDEN_FILE
 
-_OWN = (RUNNER_DIRECTORY + os.sep, FILE)
+_OWN = (RUNNER_DIRECTORY + os.sep, HIDDEN_FILE)
 
 
 def drop_own_frames(error: BaseException) -> None:
-    """From this exception and from those that it was raised from."""
+    """Drops them from this exception and from those that it was raised from."""
     for each in with_causes(error):
         each.__traceback__ = _others(each.__traceback__)
 

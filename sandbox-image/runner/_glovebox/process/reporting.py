@@ -8,7 +8,7 @@ from typing import Any
 
 from _glovebox import linux
 from _glovebox.own_modules import import_own
-from _glovebox.process.imported_modules import Imported
+from _glovebox.process.imported_modules import ImportedModules
 
 
 def tell(report: int, said: dict[str, Any]) -> None:
@@ -18,7 +18,7 @@ def tell(report: int, said: dict[str, Any]) -> None:
         remaining = remaining[os.write(report, remaining) :]
 
 
-def tell_imported(report: int, imported: Imported) -> None:
+def tell_imported(report: int, imported: ImportedModules) -> None:
     """Tells the supervisor what later programs may want to find loaded."""
     if names := imported.take():
         tell(report, {"imported": names})

@@ -12,7 +12,7 @@ _unseeded: Any = None
 
 
 class Recording:
-    """While it is entered, notes each `random.Random` that is made without a seed."""
+    """Records each `random.Random` that is made without a seed while it is entered."""
 
     def __enter__(self) -> None:
         global _unseeded
@@ -34,8 +34,8 @@ class Recording:
         setattr(self._random, "seed", self._seed)
 
 
-def renew() -> None:
-    """In a program, before its code."""
+def reseed() -> None:
+    """Reseeds them in a program, before its code."""
     for generator in _unseeded or ():
         generator.seed()
     if legacy := sys.modules.get("numpy.random.mtrand"):

@@ -11,10 +11,10 @@ import time
 from typing import Any
 
 from _glovebox.paths import RUNNER_DIRECTORY
-from _glovebox.process.hidden_frames import FILE
+from _glovebox.process.hidden_frames import HIDDEN_FILE
 
 SIGNAL = signal.SIGRTMAX - 1
-"""One that programs have no use for."""
+"""A signal that programs have no use for."""
 MAX_THREADS = 20
 MAX_FRAMES = 50
 _WAIT_S = 0.02
@@ -29,13 +29,13 @@ def create() -> int:
 
 
 def prepare(descriptor: int) -> None:
-    """In the program: has its stacks written there at the signal, and to stderr when it crashes."""
+    """Has a program write its stacks to the descriptor at the signal, and to stderr when it crashes."""
     faulthandler.enable(file=2, all_threads=False)
     faulthandler.register(SIGNAL, file=descriptor, all_threads=True, chain=False)
 
 
 def take(descriptor: int, pid: int) -> None:
-    """In the supervisor: asks a program for its stacks, and waits a moment for them."""
+    """Asks a program for its stacks, in its supervisor, and waits a moment for them."""
     os.ftruncate(descriptor, 0)
     os.lseek(descriptor, 0, os.SEEK_SET)
     try:
@@ -66,7 +66,7 @@ def read(descriptor: int, main_thread: Any) -> list[dict[str, Any]]:
     return threads[:MAX_THREADS]
 
 
-_CALLERS = (f'File "{FILE}"', f'File "{RUNNER_DIRECTORY}{os.sep}', "/IPython/core/interactiveshell.py")
+_CALLERS = (f'File "{HIDDEN_FILE}"', f'File "{RUNNER_DIRECTORY}{os.sep}', "/IPython/core/interactiveshell.py")
 
 
 def _code_frames(frames: list[str]) -> list[str]:

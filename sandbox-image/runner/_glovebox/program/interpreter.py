@@ -14,7 +14,7 @@ from _glovebox.process.environment import FOR_CHILDREN
 
 _LIBRARY = os.path.dirname(os.__file__)
 _PATH = [RUNNER_DIRECTORY, _LIBRARY, f"{_LIBRARY}/lib-dynload"]
-"""Where the new one finds what it needs first: modules of the session by the same names are not for that."""
+"""Folders in which the new one finds what it needs first, before modules of the session by the same names."""
 _MAIN = "_glovebox.program.interpreter_main"
 
 

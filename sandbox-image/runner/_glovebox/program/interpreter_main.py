@@ -7,11 +7,11 @@ from typing import NoReturn
 
 from _glovebox.process import bytecode_cache
 from _glovebox.process.environment import FOR_CHILDREN, environment
-from _glovebox.process.hidden_frames import unseen
+from _glovebox.process.hidden_frames import hide_frame
 from _glovebox.program.program import Program
 
 
-@unseen
+@hide_frame
 def go_on(added: int) -> NoReturn:
     """`added` is how many entries the search path has been given in front, for this module and what it needs."""
     # It may have the text of the command, which stacks would show.

@@ -16,11 +16,11 @@ from _glovebox.own_modules import hide_own, import_own
 from _glovebox.packages import list_packages
 from _glovebox.paths import USER_SITE, WORKSPACE
 from _glovebox.process import multiprocessing_patches, reseeding, session_packages, thread_stacks
-from _glovebox.process.begin_run import OWN_DESCRIPTORS, prepare_run
+from _glovebox.process.begin_run import OWN_DESCRIPTORS, begin_run
 from _glovebox.process.environment import environment
 from _glovebox.process.exit import end_process, exit_code
-from _glovebox.process.hidden_frames import unseen
-from _glovebox.process.imported_modules import Imported
+from _glovebox.process.hidden_frames import hide_frame
+from _glovebox.process.imported_modules import ImportedModules
 from _glovebox.process.reporting import show_error, tell, tell_imported
 from _glovebox.process.streams import ensure_standard_streams
 from _glovebox.program.script import run_script
@@ -69,12 +69,12 @@ class Program:
         _enter_workspace()
         ensure_standard_streams()
         _become_main()
-        reseeding.renew()
+        reseeding.reseed()
         _warm_up()
         return cls(request=kept[1], display=kept[2], report=kept[0], post_mortem=kept[3])
 
     @classmethod
-    @unseen
+    @hide_frame
     def go_on(cls, request: dict[str, Any], told: dict[str, Any], display: int, report: int, post_mortem: int) -> int:
         """Runs the code in an interpreter that has taken the place of a forked process; the exit code."""
         thread_stacks.prepare(post_mortem)
@@ -88,7 +88,7 @@ class Program:
         sys.path[:] = [*([] if sys.flags.safe_path else [WORKSPACE]), *given, *rest]
         return cls(-1, display, report, post_mortem)._run(request, told["script"])
 
-    @unseen
+    @hide_frame
     def run(self) -> NoReturn:
         """Waits for the request, runs it, and ends the process as the interpreter would end it."""
         request = read_request(self._request)
@@ -106,7 +106,7 @@ class Program:
             os.dup2(self._request, 0)
         os.close(self._request)
         script = write_script(request.get("code", ""))
-        told = prepare_run(request, self._report, script=script)
+        told = begin_run(request, self._report, script=script)
         if request.get("new_interpreter"):
             self._start_interpreter(request, told)
         end_process(self._run(request, script))
@@ -119,7 +119,7 @@ class Program:
             show_error(error, self._report)
             os._exit(1)
 
-    @unseen
+    @hide_frame
     def _run(self, request: dict[str, Any], script: str) -> int:
         """Runs the request's code as this script; the exit code."""
         main = sys.modules["__main__"]
@@ -128,12 +128,12 @@ class Program:
         sys.orig_argv = [sys.executable, script]
         signal.signal(signal.SIGINT, signal.default_int_handler)
         linux.spare_descriptors(OWN_DESCRIPTORS)
-        imported = Imported()
+        imported = ImportedModules()
         code = self._execute(request, script)
         tell_imported(self._report, imported)
         return code
 
-    @unseen
+    @hide_frame
     def _execute(self, request: dict[str, Any], script: str) -> int:
         """Runs the code, or one of the programs that come with the runner; the exit code."""
         try:
@@ -160,11 +160,11 @@ class Program:
             return 1
         return 0
 
-    @unseen
+    @hide_frame
     def _run_code(self, request: dict[str, Any], script: str) -> None:
         source: str = request.get("code", "")
         if multiprocessing_patches.needs_no_guard(source):
-            known = multiprocessing_patches.make_known(lambda: [source], instead=True)
+            known = multiprocessing_patches.share_definitions(lambda: [source], instead=True)
             import_hooks.patch_on_import(
                 {"multiprocessing.context": multiprocessing_patches.prefer_fork, "multiprocessing.spawn": known}
             )
@@ -181,7 +181,7 @@ class Program:
 
 
 def _enter_workspace() -> None:
-    """Even if an earlier execution has closed it to itself: it is this user's."""
+    """Changes to the workspace, which is this user's even if an earlier execution has locked itself out."""
     try:
         os.chdir(WORKSPACE)
     except PermissionError:
@@ -190,7 +190,7 @@ def _enter_workspace() -> None:
 
 
 def _become_main() -> None:
-    """A fresh `__main__`, and nothing of the runner on the search path or among the modules."""
+    """Makes a fresh `__main__`, and hides the runner's modules."""
     module = types.ModuleType("__main__")
     module.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = module
@@ -202,7 +202,7 @@ def _become_main() -> None:
 
 
 def _warm_up() -> None:
-    """Does in vain what each request needs: the memory that this process comes to own is its own by then."""
+    """Does once what each request needs: the kernel copies the memory that it touches now, not when a request waits."""
     json.loads(json.dumps({"code": "print(1)", "settled_ns": 0}))
     with open(os.devnull, "w", encoding="utf-8") as sink:
         exec(compile(b"print(1, file=sink)\n", "", "exec", dont_inherit=True), {"sink": sink})

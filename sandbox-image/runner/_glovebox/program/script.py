@@ -8,14 +8,14 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
-from _glovebox.process.hidden_frames import unseen
+from _glovebox.process.hidden_frames import hide_frame
 
 MAX_TREE = 256 * 1024
-"""Most characters whose syntax tree is made: it takes a hundred times their size."""
+"""Characters of the longest source whose syntax tree is made: it takes a hundred times their size."""
 _FUTURE_FLAGS = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 
 
-@unseen
+@hide_frame
 def run_script(source: str, path: str, show: Callable[..., None]) -> None:
     """Runs it in `__main__`; calls `show(value, last=True)` if it ends in an expression whose value is not None."""
     names = sys.modules["__main__"].__dict__

@@ -6,7 +6,7 @@ import time
 from _glovebox.paths import USER_SITE, WORKSPACE
 
 MAX_ENTRIES = 20_000
-"""Of one folder; in a larger one anything may be."""
+"""Entries of one folder; in a larger one anything may be."""
 _RECENT_NS = 50_000_000
 """A folder changed so shortly before it was read may change again without another time stamp."""
 _SUFFIXES = (".py", ".pyc", ".so")
@@ -21,14 +21,14 @@ _CONFIGURATION = {
 _Stamp = tuple[int, int, int]
 
 
-class Shadows:
+class ShadowedModules:
     """The top-level names of modules in the workspace and among the session's packages; read again after a change."""
 
     def __init__(self) -> None:
         self._stamps: tuple[_Stamp | None, ...] = ()
         self._names: set[str] = set()
         self._folders: set[str] = set()
-        """Of the workspace: modules only if they hold an `__init__`, which changes no time stamp above them."""
+        """Folders of the workspace: modules only if they hold an `__init__`, which changes no time stamp above them."""
         self._anything = False
         """Whether there may be modules of any name."""
 

@@ -25,7 +25,7 @@ from _glovebox.process.environment import environment
 from _glovebox.process.imported_modules import site_directories
 from _glovebox.process.streams import open_standard_streams
 from _glovebox.program.program import Pipes, Program
-from _glovebox.program.shadowed_modules import Shadows
+from _glovebox.program.shadowed_modules import ShadowedModules
 
 IMPORT_LIMIT_S = 20
 MAX_MESSAGE = 128 * 1024
@@ -138,7 +138,7 @@ class _Guard:
 
     def __init__(self) -> None:
         self.names: set[str] = set()
-        self._shadows = Shadows()
+        self._shadows = ShadowedModules()
 
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> None:
         if "." not in name:
@@ -174,7 +174,7 @@ def _open_descriptors() -> set[str]:
 
 
 def _fork() -> int:
-    """As `os.fork`; -1 where no process is to be had."""
+    """Forks as `os.fork` does; -1 where no process is to be had."""
     try:
         return os.fork()
     except OSError:

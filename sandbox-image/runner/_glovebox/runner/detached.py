@@ -1,6 +1,6 @@
-"""What of a session goes on while there is no control plane: contexts, and executions in the background.
+"""What goes on while there is no control plane: contexts, and executions in the background.
 
-What belonged to calls is ended. A new control plane is let in when that is done, and is told what there is.
+Executions that belong to calls are ended. Then a new control plane is attached, and told what there is.
 """
 
 import json
@@ -16,20 +16,22 @@ from _glovebox.runner.execution import Execution
 from _glovebox.runner.executions import Executions
 from _glovebox.wire import frames
 from _glovebox.wire.channel import Channel
-from _glovebox.wire.handover import Door
+from _glovebox.wire.handover import HandoverListener
 from _glovebox.wire.reactor import Reactor
 from _glovebox.wire.tunnels import Tunnels
 
 INTERRUPT_GRACE_S = 0.5
+"""Seconds between an interrupt and a kill."""
 CONTEXT_GRACE_S = 2.0
-"""As long as the control plane gives a context."""
+"""The same for a context, as the control plane gives it."""
 KILL_LIMIT_S = 1.5
-"""What resists a kill for longer is beyond this runner: it ends itself, and the next control plane clears the sandbox."""
-FIRST_KEPT_STREAM = 1 << 30
-"""Streams of what an earlier control plane began; those below are the present one's."""
+"""Seconds that a program may resist a kill. Then the runner ends itself, and the next control plane clears the sandbox."""
+FIRST_RECOVERED_STREAM = 1 << 30
+"""The first stream of executions that an earlier control plane began; those below are the present one's."""
 MAX_ENDED = 50
 """Reports of ended background executions that are kept."""
 MAX_ENDED_BYTES = 1024 * 1024
+"""Bytes of these reports together."""
 UNLIMITED = 1 << 62
 """Credit of executions that nobody listens to: their output goes into their files."""
 
@@ -45,10 +47,12 @@ class Ending:
 
 
 class Detachment:
-    """Parts with a control plane and joins the next one; in between it is the clock of what goes on."""
+    """Detaches from a control plane and attaches to the next one; has the clock of what goes on in between."""
 
-    def __init__(self, door: Door | None, channel: Channel, executions: Executions, tunnels: Tunnels) -> None:
-        self._door = door
+    def __init__(
+        self, listener: HandoverListener | None, channel: Channel, executions: Executions, tunnels: Tunnels
+    ) -> None:
+        self._listener = listener
         self._channel = channel
         self._executions = executions
         self._tunnels = tunnels
@@ -57,40 +61,40 @@ class Detachment:
         self._orphans: dict[Execution, Ending] = {}
         """What belonged to calls of a control plane that is gone."""
         self._limits: dict[Execution, Ending] = {}
-        """Of the executions in the background, while nobody else looks after them."""
+        """The ends of executions in the background, while no control plane has their clock."""
         self._ended: list[tuple[dict[str, Any], str]] = []
-        """Background executions that have ended, the newest last: what there is to say of each, and its report.
+        """Background executions that have ended, the newest last: the description and the report of each.
 
-        Also those that were told: who was told may be gone before having noted it.
+        Those that were told stay: the control plane that was told may have ended before it wrote that down.
         """
-        self._last_stream = FIRST_KEPT_STREAM - 1
+        self._last_stream = FIRST_RECOVERED_STREAM - 1
 
     def listen(self, reactor: Reactor) -> None:
-        if self._door:
-            reactor.watch(self._door.listener.fileno(), select.EPOLLIN, self._on_call)
+        if self._listener:
+            reactor.watch(self._listener.socket.fileno(), select.EPOLLIN, self._on_connection)
 
-    def _on_call(self, _descriptor: int, _events: int) -> None:
+    def _on_connection(self, _descriptor: int, _events: int) -> None:
         """The newest control plane is the right one: an earlier one may hang on a connection that is long dead."""
-        admitted = self._door.admit() if self._door else None
-        if not admitted:
+        accepted = self._listener.accept() if self._listener else None
+        if not accepted:
             return
-        self._refuse_waiting()
-        self._waiting = admitted
+        self._reject_waiting()
+        self._waiting = accepted
         if self._channel.attached:
             self.detach()
 
     def detach(self) -> None:
-        """The control plane is gone. Ends what belonged to its calls, and looks after the rest."""
-        if self._door is None:
+        """Begins to end what belonged to calls of the control plane that is gone, and takes over the rest."""
+        if self._listener is None:
             # Supervisors see their sockets close, end their programs and exit.
             os._exit(0)
         self._channel.detach()
         self._tunnels.suspend()
         executions = self._executions
         # What the others were sent goes with them: the next control plane counts its streams anew.
-        executions.pending = [waits for waits in executions.pending if "background" in waits.request]
-        for waits in executions.pending:
-            waits.stream = self._new_stream()
+        executions.pending = [pending for pending in executions.pending if "background" in pending.request]
+        for pending in executions.pending:
+            pending.stream = self._new_stream()
         running = list(executions.running.values())
         executions.running.clear()
         for execution in running:
@@ -103,7 +107,7 @@ class Detachment:
         return self._last_stream
 
     def keep(self, execution: Execution) -> None:
-        """Looks after a run that no control plane hears of."""
+        """Takes over the clock of a run that no control plane hears of."""
         if self._channel.attached:
             return
         background = execution.body.get("background")
@@ -114,14 +118,14 @@ class Detachment:
         else:
             self._orphans[execution] = Ending(time.monotonic(), grace)
             execution.retries = False
-            if execution.feed:
-                execution.feed.close()
+            if execution.stdin:
+                execution.stdin.close()
         # None may wait for someone to read its output, not even to hear an interrupt.
         execution.credit = UNLIMITED
         self._executions.watch_outputs(execution)
 
     def wait_s(self) -> float | None:
-        """How long the runner may sleep, in seconds; None without end."""
+        """Seconds that the runner may sleep; None is without end."""
         deadlines = [ending.deadline for ending in (*self._orphans.values(), *self._limits.values())]
         if self._channel.lost or (self._waiting and not self._orphans):
             return 0
@@ -135,11 +139,11 @@ class Detachment:
         for endings in (self._orphans, self._limits):
             for execution, ending in endings.items():
                 if ending.deadline <= now:
-                    self._press(execution, ending, now)
+                    self._escalate(execution, ending, now)
         if self._waiting and not self._orphans:
             self._attach(*self._waiting)
 
-    def _press(self, execution: Execution, ending: Ending, now: float) -> None:
+    def _escalate(self, execution: Execution, ending: Ending, now: float) -> None:
         if ending.means == "":
             ending.means, ending.deadline = "interrupt", now + ending.kill_after_s
             self._executions.command(execution, frames.INTERRUPT)
@@ -150,7 +154,7 @@ class Detachment:
             os._exit(1)
 
     def end(self, execution: Execution | None, stream: int, request: dict[str, Any], report: dict[str, Any]) -> None:
-        """Tells the end of a run, which may never have begun, to whom it concerns."""
+        """Reports the end of a run, which may never have begun."""
         if execution in self._orphans and (report.get("survivors") or "failed" in report):
             # Something of it may still run, and nobody is told: only a cleared sandbox is sure.
             os._exit(1)
@@ -162,7 +166,7 @@ class Detachment:
         self._channel.send(frames.pack_json(frames.END, stream, report))
 
     def release(self, execution: Execution | None) -> None:
-        """Looks no longer after a run."""
+        """Gives up the clock of a run."""
         if execution:
             self._orphans.pop(execution, None)
             self._limits.pop(execution, None)
@@ -180,16 +184,18 @@ class Detachment:
         self._channel.attach(descriptors, connection)
         executions = self._executions
         ended = [({**about, "ended": True, "stream": self._new_stream()}, report) for about, report in self._ended]
-        running = [self._take_up(execution) for execution in executions.running.values()]
-        running += [{"id": waits.request["keep"]["id"], "ran_ms": 0, "stream": waits.stream} for waits in executions.pending]
+        running = [self._hand_back(execution) for execution in executions.running.values()]
+        running += [
+            {"id": pending.request["keep"]["id"], "ran_ms": 0, "stream": pending.stream} for pending in executions.pending
+        ]
         contexts = [name for name, execution in executions.contexts.items() if not execution.ended]
         self.greet({"adopted": {"contexts": contexts, "executions": [about for about, _ in ended] + running}})
         for about, report in ended:
             self._channel.send(frames.pack(frames.END, about["stream"], report.encode()))
         self._tunnels.resume()
 
-    def _take_up(self, execution: Execution) -> dict[str, Any]:
-        """Leaves a run to the control plane: its clock, its credit."""
+    def _hand_back(self, execution: Execution) -> dict[str, Any]:
+        """Leaves a run to the control plane, with its clock and its credit."""
         about = {**self._describe(execution, execution.body), "stream": execution.stream}
         self.release(execution)
         execution.credit = frames.INITIAL_CREDIT
@@ -200,7 +206,7 @@ class Detachment:
         own = {"protocol": frames.PROTOCOL_VERSION, "python": python, "stdin_ahead": stdin_stream.CREDIT}
         self._channel.send(frames.pack_json(frames.READY, 0, {**own, **state}))
 
-    def _refuse_waiting(self) -> None:
+    def _reject_waiting(self) -> None:
         if self._waiting:
             descriptors, connection = self._waiting
             for descriptor in descriptors:
@@ -209,9 +215,9 @@ class Detachment:
             self._waiting = None
 
     def close(self) -> None:
-        """In a forked process: control planes, and those who wait for one, are the parent's."""
-        self._refuse_waiting()
-        if self._door:
-            self._door.listener.close()
+        """Closes the sockets that control planes come by, in a forked process: they are the parent's."""
+        self._reject_waiting()
+        if self._listener:
+            self._listener.socket.close()
         self._orphans.clear()
         self._limits.clear()

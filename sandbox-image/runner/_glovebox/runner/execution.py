@@ -9,8 +9,8 @@ import termios
 import time
 from typing import Any
 
-from _glovebox.runner.spilled_output import KeptOutput
-from _glovebox.runner.stdin_stream import Feed
+from _glovebox.runner.spilled_output import SpilledOutput
+from _glovebox.runner.stdin_stream import StdinStream
 from _glovebox.wire import frames
 from _glovebox.wire.request_pipe import write_request
 
@@ -24,22 +24,22 @@ class Pending:
         self.may_retry = may_retry
         """Whether it may be tried again, should its process turn out to be dead."""
         self.early: list[bytes] = []
-        """What has come for its standard input already; an empty piece ends it."""
+        """Standard input that has come already; an empty piece ends it."""
 
 
 class Execution:
-    """A spare waits for its request; a context's stays for the next one, with a stream of its own for each."""
+    """A process that waits for its request; a context's stays for the next one, with a stream of its own for each."""
 
     def __init__(self, pid: int, control: socket.socket, request: int, outputs: dict[int, int]) -> None:
         self.pid = pid
         self.control = control
         self.request = request
-        """Descriptor of the pipe for requests; -1 when it is closed or a feed's."""
+        """Descriptor of the pipe for requests; -1 when it is closed, or standard input is streamed by it."""
         self.outputs = outputs
         """Frame type by descriptor, for the pipes not yet at their end."""
         self.origin = 0
         """The generation of loaded modules that it was forked with; 0 for the runner's own."""
-        self.feed: Feed | None = None
+        self.stdin: StdinStream | None = None
         """Carries the program's standard input while that is streamed."""
         self.stream = 0
         """0 while no request runs."""
@@ -50,13 +50,13 @@ class Execution:
         self.retries = False
         """Whether its request may run in another process, should this one turn out to be dead already."""
         self.began = 0.0
-        """When the request under way came, by the monotonic clock."""
+        """The monotonic time, in seconds, at which the request under way came."""
         self.credit = frames.INITIAL_CREDIT
-        self.kept: dict[int, KeptOutput] = {}
-        """By frame type."""
+        self.spilled: dict[int, SpilledOutput] = {}
+        """Files of long output, by frame type."""
         self.report: dict[str, Any] | None = None
         self.owed: dict[int, int] | None = None
-        """Bytes by descriptor that a context's pipes held when its run ended: they belong to that run."""
+        """Bytes that a context's pipes held when its run ended, by descriptor: they belong to that run."""
         self.ended = False
         """Whether the supervisor is gone."""
         self.beside = False
@@ -64,7 +64,7 @@ class Execution:
         self.is_killed = False
         """Whether the runner has had the one under way killed."""
         self.others_memory_kills = 0
-        """How many programs of those the memory limit is known to have ended meanwhile."""
+        """Programs of those that the memory limit is known to have ended during the one under way."""
         self._lines = bytearray()
 
     @property
@@ -73,7 +73,7 @@ class Execution:
 
     @property
     def restores(self) -> bool:
-        """Whether it brings back the files of a session that was at rest."""
+        """Whether it brings back the files of a hibernated session."""
         return bool(self.body.get("kind") == "archive" and self.body["file"].get("op") == "restore")
 
     def begin(self, stream: int, request: dict[str, Any], settled_ns: int) -> None:
@@ -85,8 +85,8 @@ class Execution:
         self.report = self.owed = None
         keep = request.get("keep")
         # Nobody may be there to gather what a background execution displays.
-        names = {**frames.KEPT_NAMES, **({frames.DISPLAY: "display"} if "background" in request else {})}
-        self.kept = {kind: KeptOutput(keep, name) for kind, name in names.items()} if keep else {}
+        names = {**frames.SPILLED_NAMES, **({frames.DISPLAY: "display"} if "background" in request else {})}
+        self.spilled = {kind: SpilledOutput(keep, name) for kind, name in names.items()} if keep else {}
         write_request(self.request, {**request, "settled_ns": settled_ns})
 
     def close_request(self) -> None:
@@ -121,12 +121,12 @@ class Execution:
         self.credit -= len(data)
         if self.owed is not None:
             self.owed[descriptor] -= len(data)
-        if kept := self.kept.get(self.outputs[descriptor]):
-            kept.add(data)
+        if spilled := self.spilled.get(self.outputs[descriptor]):
+            spilled.add(data)
         return data
 
     def owe_what_is_there(self) -> None:
-        """From now on only what the pipes hold at this moment is read."""
+        """Lets nothing be read but what the pipes hold at this moment."""
         self.owed = {descriptor: _readable_bytes(descriptor) for descriptor in self.outputs}
 
     @property
@@ -134,11 +134,11 @@ class Execution:
         """Whether all output of the run is on its way."""
         return not any(self.owed.values()) if self.owed is not None else not self.outputs
 
-    def finish_kept(self) -> dict[str, Any]:
-        """Where the whole of a long output is, for the report."""
-        finished = {kind: kept.finish() for kind, kept in self.kept.items()}
-        self.kept = {}
-        return {name: facts for kind, name in frames.KEPT_NAMES.items() if (facts := finished.get(kind))}
+    def finish_spilled(self) -> dict[str, Any]:
+        """Closes the files of long output; says where they are, for the report."""
+        finished = {kind: spilled.finish() for kind, spilled in self.spilled.items()}
+        self.spilled = {}
+        return {name: facts for kind, name in frames.SPILLED_NAMES.items() if (facts := finished.get(kind))}
 
     def close(self) -> None:
         self.close_request()

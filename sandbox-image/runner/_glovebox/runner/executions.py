@@ -1,4 +1,4 @@
-"""All executions of a runner: who waits, who runs, and the processes of contexts; their input and their output."""
+"""The table of executions: those that wait, those that run, and the processes of contexts; their input and output."""
 
 import os
 import select
@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from _glovebox.runner.execution import Execution, Pending
-from _glovebox.runner.stdin_stream import Feed
+from _glovebox.runner.stdin_stream import StdinStream
 from _glovebox.wire import frames
 from _glovebox.wire.reactor import Reactor
 
@@ -33,17 +33,17 @@ class Executions:
         """The first request that need not wait for modules, or for the files that it is to find."""
         if any(execution.restores for execution in self.running.values()):
             return None
-        return next((waits for waits in self.pending if not delays(waits.request)), None)
+        return next((pending for pending in self.pending if not delays(pending.request)), None)
 
     def find_pending(self, stream: int) -> Pending | None:
-        return next((waits for waits in self.pending if waits.stream == stream), None)
+        return next((pending for pending in self.pending if pending.stream == stream), None)
 
     def forget_context(self, execution: Execution) -> None:
-        """Of a process that has ended, if it is a context's."""
+        """Forgets the context of a process that has ended."""
         self.contexts = {name: other for name, other in self.contexts.items() if other is not execution}
 
     def command(self, execution: Execution, command: bytes) -> None:
-        """INTERRUPT or KILL."""
+        """Sends INTERRUPT or KILL to its supervisor."""
         # From here on its end is wanted.
         execution.retries = False
         execution.is_killed |= command == frames.KILL
@@ -54,7 +54,7 @@ class Executions:
             pass
 
     def grant(self, execution: Execution, credit: int) -> None:
-        """Lets it send so many bytes more."""
+        """Lets it send so many more bytes of output."""
         if execution.credit == 0:
             self.watch_outputs(execution)
         execution.credit += credit
@@ -83,31 +83,31 @@ class Executions:
             os.close(descriptor)
         self._on_output(execution)
 
-    def start_feed(self, execution: Execution, waits: Pending) -> None:
-        """Streams standard input to a program: what has come already, and what is still to come."""
+    def start_stdin(self, execution: Execution, pending: Pending) -> None:
+        """Streams standard input to a program: what has come already, then what still comes."""
         stream, descriptor = execution.stream, execution.request
         execution.request = -1
-        execution.feed = Feed(
+        execution.stdin = StdinStream(
             descriptor,
             grant=lambda size: self._send(frames.pack(frames.CREDIT, stream, size.to_bytes(4, "big"))),
-            watch=lambda descriptor, wanted: self._watch_feed(execution, descriptor, wanted),
+            watch=lambda descriptor, wanted: self._watch_stdin(execution, descriptor, wanted),
         )
-        execution.feed.invite(granted=waits.request.get("stdin_granted", 0))
-        for data in waits.early:
+        execution.stdin.invite(granted=pending.request.get("stdin_granted", 0))
+        for data in pending.early:
             if data:
-                execution.feed.deliver(data)
+                execution.stdin.deliver(data)
             else:
-                execution.feed.finish()
+                execution.stdin.finish()
 
-    def _watch_feed(self, execution: Execution, descriptor: int, wanted: bool) -> None:
-        if wanted and execution.feed:
-            feed = execution.feed
-            self._reactor.watch(descriptor, select.EPOLLOUT, lambda _descriptor, _events: feed.flush())
+    def _watch_stdin(self, execution: Execution, descriptor: int, wanted: bool) -> None:
+        if wanted and execution.stdin:
+            stdin = execution.stdin
+            self._reactor.watch(descriptor, select.EPOLLOUT, lambda _descriptor, _events: stdin.flush())
         elif self._reactor.is_watched(descriptor):
             self._reactor.unwatch(descriptor)
 
     def close(self) -> None:
-        """In a forked process: all of them are the parent's."""
+        """Closes the sockets to supervisors, in a forked process: all executions are the parent's."""
         for execution in (*self.running.values(), *self.contexts.values()):
             execution.control.close()
         self.pending.clear()

@@ -12,26 +12,26 @@ from typing import Any
 
 from _glovebox import linux
 from _glovebox.program.program import Pipes, Program
-from _glovebox.program.shadowed_modules import Shadows
+from _glovebox.program.shadowed_modules import ShadowedModules
 from _glovebox.runner.execution import Execution
-from _glovebox.runner.wanted_modules import Wanted
-from _glovebox.runner.zygote_handle import ZygoteEnd
+from _glovebox.runner.wanted_modules import WantedModules
+from _glovebox.runner.zygote_handle import ZygoteHandle
 from _glovebox.wire.reactor import Reactor
 
 FORK_LIMIT_S = 1.0
-"""For a zygote to fork: something of the session may have stopped it."""
+"""Seconds for a zygote to fork: something of the session may have stopped it."""
 HOLD_LIMIT_S = 3.0
-"""How long code that imports what is being imported already waits for that, instead of doing the same beside it."""
+"""Seconds that code waits for an import under way that it needs too, instead of doing the same beside it."""
 GROW_LIMIT_S = 25.0
-"""A little more than a zygote gives its imports."""
+"""Seconds for all imports; a little more than a zygote gives them."""
 LEAST_ROOM_TO_GROW = 1 / 2
 LEAST_ROOM_TO_STAY = 1 / 8
 MOST_MEMORY = 1 / 4
 """Parts of the memory limit: what must be free, and what loaded modules may take."""
 MAX_ORDER = 500
-"""Names in one message."""
+"""Names of modules in one message."""
 MAX_ATTEMPTS = 100
-"""In all: each module that cannot be had costs one."""
+"""Attempts of one runner: each module that cannot be had costs one."""
 
 Become = Callable[[socket.socket, dict[str, Any]], Program | None]
 """Turns a fork of the runner into a zygote."""
@@ -40,15 +40,15 @@ Become = Callable[[socket.socket, dict[str, Any]], Program | None]
 class Preload:
     def __init__(self, send: Callable[[bytes], None], reactor: Reactor) -> None:
         self._reactor = reactor
-        self._wanted = Wanted(send)
+        self._wanted = WantedModules(send)
         self._setting: Any = None
-        self._ready: ZygoteEnd | None = None
-        self._growing: ZygoteEnd | None = None
+        self._ready: ZygoteHandle | None = None
+        self._growing: ZygoteHandle | None = None
         self._looked_up: set[str] = set()
         """Top-level names that its imports asked for: a module of the session by such a name retires it."""
         self._coming: tuple[Execution, Callable[[Execution], None], float] | None = None
         """The process that it is about to fork, who gets it, and by when."""
-        self._shadows = Shadows()
+        self._shadows = ShadowedModules()
         self._attempts = 0
 
     def configure(self, setting: Any) -> None:
@@ -59,7 +59,7 @@ class Preload:
             self._retire()
 
     def learn(self, names: Any, oom_killed: bool) -> None:
-        """Takes what an execution has imported, and looks whether there still is memory."""
+        """Takes the names of what an execution has imported, and checks that there is still memory."""
         self._wanted.add(names)
         if oom_killed and self._wanted.adaptive:
             # There was no memory for it after all; what is imported from now on counts anew.
@@ -153,14 +153,14 @@ class Preload:
             started = pid > 0
         theirs.close()
         if started:
-            self._growing = zygote = ZygoteEnd(ours, names, self._attempts)
+            self._growing = zygote = ZygoteHandle(ours, names, self._attempts)
             self._reactor.watch(ours.fileno(), select.EPOLLIN, lambda _descriptor, _events: self._hear(zygote))
         else:
             ours.close()
         return None
 
     def close(self) -> None:
-        """In a forked process: the zygotes, and what they are about to fork, are the parent's."""
+        """Closes the sockets to zygotes, in a forked process: they are the parent's."""
         for zygote in (self._ready, self._growing):
             if zygote:
                 zygote.control.close()
@@ -169,7 +169,7 @@ class Preload:
             self._coming[0].control.close()
             self._coming = None
 
-    def _hear(self, zygote: ZygoteEnd) -> None:
+    def _hear(self, zygote: ZygoteHandle) -> None:
         message = zygote.hear()
         if message is None:
             self._lose(zygote)
@@ -188,7 +188,7 @@ class Preload:
                 # No memory or no processes: then not for loaded modules either.
                 self._retire()
 
-    def _switch_to(self, zygote: ZygoteEnd, message: dict[str, Any]) -> None:
+    def _switch_to(self, zygote: ZygoteHandle, message: dict[str, Any]) -> None:
         memory = linux.memory()
         if memory and int(message["bytes"]) > memory[0] * MOST_MEMORY:
             self._wanted.refuse(zygote.names, "with what it comes with, it takes more than a quarter of the memory")
@@ -201,7 +201,7 @@ class Preload:
         self._ready, self._looked_up = zygote, {str(name) for name in message["loaded"]}
         self._wanted.have(had | set(zygote.names))
 
-    def _lose(self, zygote: ZygoteEnd) -> None:
+    def _lose(self, zygote: ZygoteHandle) -> None:
         """It has ended, hangs or talks nonsense; a module that it imported did that, or something of the session."""
         if zygote is self._growing and zygote.began:
             self._wanted.refuse([zygote.began], "its import crashed or took too long")
@@ -213,7 +213,7 @@ class Preload:
             if zygote:
                 self._drop(zygote)
 
-    def _drop(self, zygote: ZygoteEnd) -> None:
+    def _drop(self, zygote: ZygoteHandle) -> None:
         self._reactor.unwatch(zygote.control.fileno())
         zygote.end()
         if zygote is self._growing:
@@ -227,7 +227,7 @@ class Preload:
                 execution.control.close()
                 execution.close()
 
-    def _order(self, zygote: ZygoteEnd, order: dict[str, Any], descriptors: list[int]) -> bool:
+    def _order(self, zygote: ZygoteHandle, order: dict[str, Any], descriptors: list[int]) -> bool:
         try:
             zygote.order(order, descriptors)
         except OSError:
@@ -243,7 +243,7 @@ def _has_room(part: float) -> bool:
 
 
 def _fork() -> int:
-    """As `os.fork`; -1 where no process is to be had."""
+    """Forks as `os.fork` does; -1 where no process is to be had."""
     try:
         return os.fork()
     except OSError:

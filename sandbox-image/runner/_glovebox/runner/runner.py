@@ -20,10 +20,10 @@ from _glovebox.runner.detached import Detachment
 from _glovebox.runner.execution import Execution, Pending
 from _glovebox.runner.executions import Executions
 from _glovebox.runner.preload import Preload
-from _glovebox.runner.standby import Spares
+from _glovebox.runner.standby import Standby
 from _glovebox.wire import frames
 from _glovebox.wire.channel import Channel
-from _glovebox.wire.handover import Door
+from _glovebox.wire.handover import HandoverListener
 from _glovebox.wire.reactor import Reactor
 from _glovebox.wire.tunnels import FIRST_STREAM, Tunnels
 
@@ -32,16 +32,16 @@ SUPERVISOR_LOST = {"failed": "supervisor lost"}
 
 
 class Runner:
-    def __init__(self, door: Door | None) -> None:
+    def __init__(self, listener: HandoverListener | None) -> None:
         self._reactor = Reactor()
         self._channel = Channel(self._reactor, self._on_frame, lambda: self._detachment.detach())
         self._tunnels = Tunnels(self._channel.send, self._reactor)
         self._executions = Executions(self._reactor, self._channel.send, self._finish_if_done)
         self._preload = Preload(self._channel.send, self._reactor)
-        self.spares = Spares(self._executions, self._preload, self._watch_supervisor, self._let_go)
-        self._detachment = Detachment(door, self._channel, self._executions, self._tunnels)
+        self.standby = Standby(self._executions, self._preload, self._watch_supervisor, self._let_go)
+        self._detachment = Detachment(listener, self._channel, self._executions, self._tunnels)
         self._settled_ns = 0
-        """The newest time stamp that an execution left on a file."""
+        """The newest time stamp that an execution left on a file, in nanoseconds."""
 
     def serve(self) -> Program | None:
         """Serves one control plane after the other. Returns a program only in the process that is to run it."""
@@ -54,20 +54,20 @@ class Runner:
         self._detachment.listen(self._reactor)
         self._detachment.greet({})
         while True:
-            if program := self._preload.grow(self.spares.become_zygote, self._executions.idle):
+            if program := self._preload.grow(self.standby.become_zygote, self._executions.idle):
                 return program
-            waits = self._executions.next_pending(self._preload.delays)
+            pending = self._executions.next_pending(self._preload.delays)
             # At once after a launch, so that it is done beside the program just launched.
-            if program := self.spares.prepare(waits.request if waits else None):
+            if program := self.standby.prepare(pending.request if pending else None):
                 return program
-            if waits and not self._preload.forking:
-                self._executions.pending.remove(waits)
-                self._launch(waits)
+            if pending and not self._preload.forking:
+                self._executions.pending.remove(pending)
+                self._launch(pending)
             else:
                 self._serve_events()
 
     def _serve_events(self) -> None:
-        limits_s = (self._preload.patience_s(), self._detachment.wait_s(), self.spares.patience_s())
+        limits_s = (self._preload.patience_s(), self._detachment.wait_s(), self.standby.patience_s())
         ready = self._reactor.wait(min((limit for limit in limits_s if limit is not None), default=None))
         self._preload.check()
         self._reactor.dispatch(ready)
@@ -86,54 +86,53 @@ class Runner:
                 executions.command(execution, bytes(payload))
             elif kind == frames.CREDIT:
                 executions.grant(execution, int.from_bytes(payload, "big"))
-            elif kind == frames.DATA and execution.feed:
-                execution.feed.deliver(payload)
-            elif kind == frames.FIN and execution.feed:
-                execution.feed.finish()
-        elif waits := executions.find_pending(stream):
+            elif kind == frames.DATA and execution.stdin:
+                execution.stdin.deliver(payload)
+            elif kind == frames.FIN and execution.stdin:
+                execution.stdin.finish()
+        elif pending := executions.find_pending(stream):
             if kind == frames.STOP:
-                executions.pending.remove(waits)
-                self._refuse(waits, frames.STOPPED)
+                executions.pending.remove(pending)
+                self._refuse(pending, frames.STOPPED)
             elif kind in (frames.DATA, frames.FIN):
-                waits.early.append(bytes(payload))
+                pending.early.append(bytes(payload))
         # Else it has ended while the frame was on its way.
 
-    def _refuse(self, waits: Pending, report: dict[str, str]) -> None:
+    def _refuse(self, pending: Pending, report: dict[str, str]) -> None:
         """Ends a request that no process has begun."""
-        self._detachment.end(None, waits.stream, waits.request, dict(report))
+        self._detachment.end(None, pending.stream, pending.request, dict(report))
 
     def _let_go(self, kept: Iterable[int]) -> None:
-        """In a forked process: keeps only what belongs to it, so that siblings' pipes can end."""
+        """Closes in a forked process all but these descriptors, so that the pipes of its siblings can end."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # Sockets by their objects, which would otherwise close these numbers again later.
-        for part in (self._reactor, self._executions, self._preload, self.spares, self._detachment, self._tunnels):
+        for part in (self._reactor, self._executions, self._preload, self.standby, self._detachment, self._tunnels):
             part.close()
-        # The process may outlive the exec that the streams belong to.
         self._channel.close()
         bounds = sorted((2, *kept, os.sysconf("SC_OPEN_MAX")))
         for below, above in zip(bounds, bounds[1:]):
             os.closerange(below + 1, above)
 
-    def _launch(self, waits: Pending) -> None:
-        """Hands a request to its context's process, else to the spare."""
-        stream, request = waits.stream, waits.request
+    def _launch(self, pending: Pending) -> None:
+        """Hands a request to the process of its context, else to the one on standby."""
+        stream, request = pending.stream, pending.request
         executions = self._executions
         name = request.get("context")
         if "end_context" in request:
             self._end_context(request["end_context"])
         execution = self._alive(executions.contexts.get(name)) if name else None
         if execution is None:
-            if self.spares.ready and not self._alive(self.spares.ready):
+            if self.standby.ready and not self._alive(self.standby.ready):
                 # It has ended while it waited, by something of the session.
-                executions.pending.insert(0, waits)
+                executions.pending.insert(0, pending)
                 return
-            execution = self.spares.take()
+            execution = self.standby.take()
             if execution:
                 execution.fresh = True
-                execution.retries = waits.may_retry and not request.get("stdin_stream")
+                execution.retries = pending.may_retry and not request.get("stdin_stream")
         if execution is None or execution.stream:
-            self._refuse(waits, frames.NO_PROCESS)
+            self._refuse(pending, frames.NO_PROCESS)
             return
         if name:
             executions.contexts[name] = execution
@@ -148,14 +147,14 @@ class Runner:
             # Something of the session has killed it; its supervisor reports that, or its silence does.
             execution.stream, execution.body = stream, request
         if request.get("stdin_stream"):
-            executions.start_feed(execution, waits)
+            executions.start_stdin(execution, pending)
         elif not name:
             execution.close_request()
         executions.watch_outputs(execution)
         self._detachment.keep(execution)
 
     def _alive(self, execution: Execution | None) -> Execution | None:
-        """The same, unless it has ended: a process that waits for a request has nothing else to say."""
+        """The execution, or None if its process has ended: while it waits for a request it reports nothing else."""
         if execution and not execution.stream and select.select([execution.control], [], [], 0)[0]:
             self.on_supervisor(execution, 0, 0)
             self._forget(execution)
@@ -163,7 +162,7 @@ class Runner:
         return execution
 
     def _end_context(self, name: str) -> None:
-        """Ends an idle context; what it still says interests nobody."""
+        """Ends an idle context, and ignores what it still reports."""
         if execution := self._executions.contexts.pop(name, None):
             self._executions.command(execution, frames.KILL)
 
@@ -194,12 +193,12 @@ class Runner:
             self._finish_if_done(execution)
         if not execution.stream:
             self._forget(execution)
-        # Those of others than the runner's own.
+        # Supervisors that a zygote has forked are its children.
         self._preload.reap()
 
     def _forget(self, execution: Execution) -> None:
-        """Lets go of a process that has ended and has no run to report, a spare too that something has killed."""
-        self.spares.forget(execution)
+        """Lets go of a process that has ended and has no run to report, one on standby too that something has killed."""
+        self.standby.forget(execution)
         self._executions.forget_context(execution)
         self._executions.unwatch_outputs(execution)
         execution.close()
@@ -239,8 +238,8 @@ class Runner:
         execution.retries = False
         alive = report.pop("alive", False)
         if not alive:
-            if execution.feed:
-                execution.feed.close()
+            if execution.stdin:
+                execution.stdin.close()
             self._forget(execution)
         if report.get("started") is False and retries:
             # Killed in the moment in which it got the request: nothing of that has run.
@@ -254,7 +253,7 @@ class Runner:
             report["context_alive"] = alive
             report["context_created"] = execution.fresh
         execution.fresh = False
-        if kept := execution.finish_kept():
-            report["kept"] = kept
+        if spilled := execution.finish_spilled():
+            report["kept"] = spilled
         self._detachment.end(execution, stream, request, report)
         self._preload.learn(imported, bool(report.get("oom_killed")))

@@ -8,7 +8,7 @@ from _glovebox.paths import OUTPUTS
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class KeptOutput:
+class SpilledOutput:
     """One stream of one execution. Nothing is written before there is more than a result carries."""
 
     def __init__(self, keep: dict[str, Any], name: str) -> None:

@@ -1,4 +1,4 @@
-"""The process forked ahead for the next request, so that it need not wait for two forks."""
+"""The processes forked ahead for the next requests, so that these need not wait for two forks."""
 
 import os
 import socket
@@ -14,14 +14,16 @@ from _glovebox.supervisor.supervisor import supervise
 from _glovebox.wire import frames
 
 RESERVE_AFTER_S = 0.25
-"""So long a runner is idle before it forks the second one: a first request that comes at once has the processors."""
+"""Seconds before an idle runner forks the second process: a first request that comes at once has the processors."""
 NEXT_AFTER_S = 0.02
-"""So long the second request, which may be the call that woke a session, has the processors before the next fork."""
+"""Seconds that the second request, which may be the call that woke a session, has the processors before the next fork."""
 
 
-class Spares:
-    """One at any time; and two before the first request, because the files of a session that was at rest come first,
-    and the call that woke it right after them."""
+class Standby:
+    """One process at any time, and two before the first request.
+
+    The first two requests of a session that wakes come close together: its files, then the call that woke it.
+    """
 
     def __init__(
         self,
@@ -61,7 +63,7 @@ class Spares:
         return None
 
     def take(self) -> Execution | None:
-        """The one that is ready, for a request."""
+        """Gives the process that is ready to a request."""
         spare, self.ready = self.ready, None
         self._reserve_due = None
         self._taken += 1
@@ -70,31 +72,31 @@ class Spares:
         return spare
 
     def forget(self, spare: Execution) -> None:
-        """One that has ended; or something else, which is none of them."""
+        """Forgets a process that has ended, if it is one of these."""
         if spare is self.ready:
             self.ready = None
         if spare is self.reserve:
             self.reserve = None
 
     def close(self) -> None:
-        """In a forked process: those that wait are the parent's."""
+        """Closes the sockets to processes on standby, in a forked process: they are the parent's."""
         for spare in (self.ready, self.reserve):
             if spare:
                 spare.control.close()
         self.ready = self.reserve = None
 
     def patience_s(self) -> float | None:
-        """How long there is nothing to prepare, if nothing happens; None is without end."""
+        """Seconds in which there is nothing to prepare, if nothing happens; None is without end."""
         if self.ready is None and (wait_s := self._next_due_in_s()):
             return wait_s
         return None if self._reserve_due is None else max(0.001, self._reserve_due - time.monotonic())
 
     def _next_due_in_s(self) -> float:
-        """0 as soon as nothing runs."""
+        """Seconds until the next fork may be made; 0 as soon as nothing runs."""
         return max(0.0, self._next_due - time.monotonic()) if self._executions.running else 0.0
 
     def _origin_for(self, request: dict[str, Any] | None) -> int:
-        """What the next process is to be forked with."""
+        """The generation of modules that the next process is to be forked with."""
         finds_a_context = request is not None and request.get("context") in self._executions.contexts
         return self._preload.origin_for(None if finds_a_context else request)
 
@@ -139,7 +141,7 @@ class Spares:
         self._adopt(spare)
 
     def become_supervisor(self, control: socket.socket, pipes: Pipes) -> Program | None:
-        """In the forked process."""
+        """Turns a forked process into a supervisor; returns only in that of its program."""
         try:
             self._let_go((control.fileno(), *pipes))
             return supervise(control, pipes)
@@ -148,7 +150,7 @@ class Spares:
             os._exit(70)
 
     def become_zygote(self, control: socket.socket, order: dict[str, Any]) -> Program | None:
-        """In the forked process; returns only in that of a program, which this one has forked."""
+        """Turns a forked process into a zygote; returns only in that of a program, which this one has forked."""
         try:
             self._let_go((control.fileno(),))
             # Here, so that a runner without one need not have its memory.

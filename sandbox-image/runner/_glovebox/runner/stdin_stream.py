@@ -5,14 +5,14 @@ import os
 from collections.abc import Callable
 
 _PIPE = 1024 * 1024
-"""Bytes that a pipe may hold by the kernel's default: sent while the program is still getting ready for them."""
+"""Bytes that a pipe may hold by the kernel's default; so much can be sent before the program reads."""
 _LEAST_GRANT = 256 * 1024
-"""Many small grants would be as many frames."""
+"""Bytes of the smallest grant: many small ones would be as many frames."""
 CREDIT = _PIPE + _LEAST_GRANT
-"""Bytes that may be under way, from before the program is there on."""
+"""Bytes that may be under way; they may come before the program is there."""
 
 
-class Feed:
+class StdinStream:
     """Writes to a pipe as fast as the program reads, and lets the control plane send as much again."""
 
     def __init__(self, descriptor: int, grant: Callable[[int], None], watch: Callable[[int, bool], None]) -> None:
@@ -27,9 +27,9 @@ class Feed:
         self._grant = grant
         self._watch = watch
         self._waiting = bytearray()
-        """Not taken yet by the pipe; bounded by the credit given."""
+        """Bytes that the pipe has not taken yet; bounded by the credit given."""
         self._taken = 0
-        """By the pipe or by nobody, and not granted again yet."""
+        """Bytes that were written or thrown away, and are not granted again yet."""
         self._finishing = False
 
     def invite(self, *, granted: int) -> None:

@@ -1,4 +1,4 @@
-"""The modules that programs are to find loaded, and those that cannot be had."""
+"""The modules that programs are to find loaded, and those that cannot be loaded for them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,11 +7,11 @@ from _glovebox.process.imported_modules import is_name
 from _glovebox.wire import frames
 
 MAX_NAMES = 3000
-MAX_NOTES = 16
-"""The control plane takes a few more."""
+MAX_NOTICES = 16
+"""Notices of one runner; the control plane takes a few more."""
 
 
-class Wanted:
+class WantedModules:
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send = send
         self.adaptive = False
@@ -21,7 +21,7 @@ class Wanted:
         """What is neither had nor refused, in the order in which it was imported."""
         self._names: list[str] = []
         self._refused: set[str] = set()
-        self._notes = 0
+        self._notices = 0
 
     def configure(self, setting: Any) -> None:
         """`adaptive`, `none`, or names of modules."""
@@ -49,8 +49,8 @@ class Wanted:
         """These, and what is in them, are not tried again; told to the control plane if there is a reason."""
         self._refused.update(names)
         self._find_missing()
-        if reason and self._notes < MAX_NOTES:
-            self._notes += 1
+        if reason and self._notices < MAX_NOTICES:
+            self._notices += 1
             failed = {"module": names[0], "reason": reason[:500]}
             self._send(frames.pack_json(frames.NOTE, 0, {"preload_failed": failed}))
 

@@ -11,7 +11,7 @@ from typing import Any
 MAX_MESSAGE = 128 * 1024
 
 
-class ZygoteEnd:
+class ZygoteHandle:
     def __init__(self, control: socket.socket, names: list[str], generation: int) -> None:
         control.setblocking(False)
         self.control = control
@@ -22,7 +22,7 @@ class ZygoteEnd:
         """The module that it imports, or imported last."""
         self.started = time.monotonic()
         self._pid = 0
-        """0 until it has said it."""
+        """Its process; 0 until it has told."""
         tops = "|".join(sorted({re.escape(name.partition(".")[0]) for name in names}))
         self._import_of_these = re.compile(rf"\b(?:import|from)\s[^\n]*\b(?:{tops})\b")
 
@@ -31,7 +31,7 @@ class ZygoteEnd:
         return self._import_of_these.search(code) is not None
 
     def order(self, order: dict[str, Any], descriptors: list[int]) -> None:
-        """Raises OSError when it is gone, or reads no more."""
+        """Sends an order. Raises OSError when the zygote is gone, or reads no more."""
         socket.send_fds(self.control, [json.dumps(order).encode()], descriptors)
 
     def hear(self) -> dict[str, Any] | None:
@@ -49,7 +49,7 @@ class ZygoteEnd:
         return message
 
     def wake(self) -> None:
-        """Something of the session may have stopped it."""
+        """Continues it, as something of the session may have stopped it."""
         self._signal(signal.SIGCONT)
 
     def end(self) -> None:

@@ -26,6 +26,6 @@ def error(value: Any) -> Any:
 
 
 def numbers(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """Of what a program says of itself, the numbers that may be passed on; 0 for others."""
+    """The numbers of these names in what a program says of itself; 0 for what is no number."""
     known = value if isinstance(value, dict) else {}
     return {name: known[name] if isinstance(known.get(name), (int, float)) else 0 for name in names}

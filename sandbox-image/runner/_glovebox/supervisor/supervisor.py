@@ -19,9 +19,9 @@ from _glovebox.supervisor import program_report
 from _glovebox.wire import frames
 
 KILL_LIMIT_S = 0.8
-"""How long leftovers may resist; the control plane steps in after one second."""
+"""Seconds that leftover processes may resist; the control plane steps in after one second."""
 MAX_REPORT = 256 * 1024
-"""Most bytes that a program may report of one run."""
+"""Bytes that a program may report of one run."""
 
 
 def supervise(control: socket.socket, pipes: Pipes) -> Program | None:
@@ -53,19 +53,19 @@ class Supervision:
         self._post_mortem = post_mortem
         self._unread = bytearray()
         self._reported = 0
-        self._said: dict[str, Any] = {}
-        """What the program has said of the run: `start`, `error`, `done`."""
+        self._heard: dict[str, Any] = {}
+        """What the program has reported of the run: `start`, `error`, `done`, `imported`."""
         self._interrupted = False
         self._held_interrupt = False
         """Whether one came before the run had begun: the program would not hear it, or hear it in its own preparations."""
         self._faults = 0
-        """Of the processes that a context's program had waited for when the run began."""
+        """Page faults of the processes that a context's program had waited for when the run began."""
         self._kills: dict[str, Any] = {}
         """What the memory limit has ended during the run."""
-        # In vain, as the program warms up: the report of a program that changed nothing.
-        self._said = {"start": {"started_ns": 2**62, "oom_kills": 0}}
+        # A warm-up, as the program's: the report of a program that changed nothing.
+        self._heard = {"start": {"started_ns": 2**62, "oom_kills": 0}}
         json.dumps({**self._describe(), **self._count_kills()})
-        self._said = {}
+        self._heard = {}
 
     def run(self) -> None:
         """Obeys the runner and passes on reports until the program ends; then ends what it left, and itself."""
@@ -74,7 +74,7 @@ class Supervision:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         self._send(
             {
-                "started": "start" in self._said,
+                "started": "start" in self._heard,
                 "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
                 "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
                 "survivors": not clean,
@@ -115,27 +115,27 @@ class Supervision:
         for line in lines:
             heard = program_report.parse(line)
             if isinstance(heard, dict):
-                self._said.update(heard)
+                self._heard.update(heard)
                 if "start" in heard:
                     self._faults = linux.faults_of_ended(self._pid)
-        if self._held_interrupt and "start" in self._said:
+        if self._held_interrupt and "start" in self._heard:
             self._interrupt()
-        if "done" in self._said:
+        if "done" in self._heard:
             self._finish_run()
         return bool(data) and self._reported <= MAX_REPORT
 
     def _finish_run(self) -> None:
         """A context's: its program lives on, for the next one."""
         self._kills = self._count_kills()
-        done = program_report.numbers(self._said.get("done"), ("exit_code", "cpu_ms", "peak_memory_bytes"))
+        done = program_report.numbers(self._heard.get("done"), ("exit_code", "cpu_ms", "peak_memory_bytes"))
         self._send({"started": True, "signal": None, "survivors": False, "alive": True, **done, **self._describe()})
-        self._said = {}
+        self._heard = {}
         self._reported = 0
         self._interrupted = False
 
     def _describe(self) -> dict[str, Any]:
         """What can be said of a run while its program may still be there."""
-        start = self._said.get("start")
+        start = self._heard.get("start")
         start = start if isinstance(start, dict) else {}
         since_ns = start.get("started_ns")
         files, settled_ns = changed_files.changed_files(since_ns) if isinstance(since_ns, int) else ([], 0)
@@ -144,17 +144,17 @@ class Supervision:
         return {
             "oom_killed": False,
             **self._kills,
-            "error": program_report.error(self._said.get("error")),
+            "error": program_report.error(self._heard.get("error")),
             "files": files,
             "settled_ns": settled_ns,
             "tmp_changed": isinstance(since_ns, int) and changed_files.tmp_changed(since_ns),
             "stacks": thread_stacks.read(self._post_mortem, start.get("main_thread")) if self._interrupted else [],
-            **({"imported": self._said["imported"]} if "imported" in self._said else {}),
+            **({"imported": self._heard["imported"]} if "imported" in self._heard else {}),
         }
 
     def _count_kills(self) -> dict[str, Any]:
         """How many processes of the sandbox the memory limit has ended during the run, and whether it may be its own."""
-        start = self._said.get("start")
+        start = self._heard.get("start")
         before = start.get("oom_kills") if isinstance(start, dict) else None
         kills = linux.oom_kills() - before if isinstance(before, int) else 0
         if kills <= 0:
@@ -171,7 +171,7 @@ class Supervision:
 
     def _obey(self, command: bytes) -> None:
         if command == frames.INTERRUPT:
-            if "start" in self._said:
+            if "start" in self._heard:
                 self._interrupt()
             else:
                 self._held_interrupt = True

@@ -26,7 +26,7 @@ class Channel:
         self._decoder = frames.Decoder()
         self._received = bytearray(_RECEIVED)
         self._connection: socket.socket | None = None
-        """To the exec that the channel came with; its process ends when this is closed."""
+        """The connection to the exec that the channel came with; its process ends when this is closed."""
         self.attached = True
         """Whether there is a control plane."""
         self.lost = False
@@ -73,7 +73,7 @@ class Channel:
         self._decoder = frames.Decoder()
 
     def close(self) -> None:
-        """In a forked process, which outlives the exec that the streams belong to."""
+        """Closes the streams in a forked process, which may outlive the exec that they belong to."""
         self.attached = self.lost = False
         close_standard_streams()
         if self._connection:

@@ -33,7 +33,7 @@ RESET = 6
 """The tunnel is gone, both ways."""
 
 CONFIGURE = 7
-"""From the control plane, on stream 0: JSON of settings, before anything else."""
+"""JSON of settings from the control plane, on stream 0, before anything else."""
 
 # From the runner.
 READY = 16
@@ -51,13 +51,13 @@ DISPLAY = 21
 NOTE = 22
 """JSON about the sandbox for the log, on stream 0."""
 
-KEPT_NAMES = {STDOUT: "stdout", STDERR: "stderr"}
+SPILLED_NAMES = {STDOUT: "stdout", STDERR: "stderr"}
 """The streams whose long output is kept in a file."""
 
 INTERRUPT = b"i"
 KILL = b"k"
 WAKE = b"w"
-"""From the runner to a supervisor only: there is a request for its program."""
+"""Tells a supervisor that there is a request for its program; not for the channel."""
 
 NO_PROCESS = {"refused": "no process could be started: the sandbox is at its limit of processes or memory"}
 """The report of an execution that never began."""
@@ -67,7 +67,7 @@ STOPPED = {"refused": "stopped before it began"}
 INITIAL_CREDIT = 256 * 1024
 """Bytes of output that a stream may send before it is granted more."""
 CHUNK = 64 * 1024
-"""Most bytes of output in one frame."""
+"""Bytes of output in one frame, at most."""
 
 
 def pack(kind: int, stream: int, payload: bytes) -> bytes:
@@ -88,7 +88,7 @@ class Decoder:
         """What has come of a frame that must be whole."""
         self._stream = 0
         self._left = 0
-        """Of a frame of DATA that has not come to its end."""
+        """Bytes of a frame of DATA that are still to come."""
 
     def feed(self, data: bytes | memoryview) -> Iterator[tuple[int, int, bytes | memoryview]]:
         """Takes bytes as they come and yields (type, stream, payload)."""

@@ -1,7 +1,7 @@
-"""How the next control plane gets to a runner that is there: a fresh exec hands its stdin, stdout and stderr over.
+"""How the next control plane reaches a runner that is there: a fresh exec hands its stdin, stdout and stderr over.
 
 Both ends are started from outside, by the engine, so both have the same parent, which no process of the session's code
-has: that tells a control plane from code that calls at the door, and a runner from code that has taken its name.
+has: that tells a control plane from code that connects, and a runner from code that has taken its name.
 """
 
 import os
@@ -17,17 +17,17 @@ _CREDENTIALS = struct.Struct("=iII")
 """Pid, uid and gid of the process that connected, or began to listen."""
 
 
-class Door:
-    """A runner's: it has its name for life, so code can take it only after it has ended the runner."""
+class HandoverListener:
+    """The socket of a runner, with a name for its life: code can take the name only after it has ended the runner."""
 
     def __init__(self, listener: socket.socket) -> None:
         listener.setblocking(False)
-        self.listener = listener
+        self.socket = listener
 
-    def admit(self) -> tuple[list[int], socket.socket] | None:
+    def accept(self) -> tuple[list[int], socket.socket] | None:
         """Three descriptors and the connection that they came over; None when nobody with a right to it is there."""
         try:
-            caller, _ = self.listener.accept()
+            caller, _ = self.socket.accept()
         except OSError:
             return None
         descriptors: list[int] = []
@@ -45,15 +45,15 @@ class Door:
         return None
 
 
-def open_door(name: str) -> Door:
-    """The door of that name, for a process that becomes the runner. Never returns where a runner has it already."""
+def listen_or_hand_over(name: str) -> HandoverListener:
+    """Listens by that name, in a process that becomes the runner. Never returns where a runner has the name already."""
     address = f"\0{name}"
     for _ in range(_ATTEMPTS):
         listener = socket.socket(socket.AF_UNIX)
         try:
             listener.bind(address)
             listener.listen(4)
-            return Door(listener)
+            return HandoverListener(listener)
         except OSError:
             listener.close()
         call = socket.socket(socket.AF_UNIX)
@@ -65,13 +65,13 @@ def open_door(name: str) -> Door:
             call.close()
             continue
         _hand_over(call)
-    sys.exit("the door cannot be had")
+    sys.exit("neither listening nor handing over succeeded")
 
 
 def _hand_over(call: socket.socket) -> NoReturn:
-    """Gives the standard streams to the runner, and stays until it lets go: the exec lasts as long as its process."""
+    """Hands the standard streams to the runner, and stays until that closes the connection: the exec lasts so long."""
     if not _has_our_parent(call):
-        sys.exit("something of the session has taken the door's name")
+        sys.exit("something of the session has taken the runner's name")
     call.settimeout(None)
     socket.send_fds(call, [b"\0"], STANDARD_STREAMS)
     null = os.open(os.devnull, os.O_RDWR)

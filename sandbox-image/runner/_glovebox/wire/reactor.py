@@ -11,7 +11,7 @@ class Reactor:
     def __init__(self) -> None:
         self._poll = select.epoll()
         self._handlers: dict[int, Handler] = {}
-        """By watched descriptor."""
+        """Handlers by watched descriptor."""
 
     def watch(self, descriptor: int, events: int, handler: Handler) -> None:
         """Calls back while any of the events is there; 0 watches for errors only. A later call changes the events alone."""

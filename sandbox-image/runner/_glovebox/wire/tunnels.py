@@ -135,7 +135,7 @@ class Tunnels:
             self.reactor.watch(self.listener.fileno(), select.EPOLLIN, self.on_connection)
 
     def close(self) -> None:
-        """In a forked process: the connections are the parent's."""
+        """Closes the sockets in a forked process: the connections are the parent's."""
         for held in (self.listener, *(tunnel.connection for tunnel in self.open.values())):
             if held:
                 held.close()
