@@ -87,7 +87,7 @@ const RUN = [
 export function runnerExecOptions(uid: number): Docker.ExecCreateOptions {
   return {
     // Isolated mode: nothing that a session writes, and none of its variables, is read by the runner's interpreter.
-    // The last is the name of the door where the next control plane finds it.
+    // The last is the name by which the next control plane reaches it.
     Cmd: ['python3', '-I', '-c', RUN, '/opt/glovebox/runner', 'glovebox-runner'],
     User: `${uid}:${uid}`,
     WorkingDir: '/',
