@@ -23,7 +23,7 @@ COPY src src
 COPY sandbox-image sandbox-image
 # One time for all files, so that two builds of the same sources are the same.
 RUN set -eu; \
-    node_modules/.bin/tsc -p tsconfig.build.json; \
+    node_modules/.bin/tsc -p tsconfig.build.json --declaration false; \
     rm -rf sandbox-image/tests production_modules/.package-lock.json; \
     find production_modules -type d -empty -delete; \
     mkdir /app; \

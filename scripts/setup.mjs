@@ -150,6 +150,8 @@ function build() {
     const args = [tsc, '-p', 'tsconfig.build.json', '--outDir', made];
     const { status } = spawnSync(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 2, 2] });
     if (status !== 0) throw new Error('src/ does not compile. Correct the errors above, then run this again.');
+    // Not imported above: a build of the image has this script alone.
+    spawnSync(process.execPath, [join(ROOT, 'scripts/prune-declarations.mjs'), made], { stdio: ['ignore', 2, 2] });
     fs.writeFileSync(join(made, relative(DIST, BUILD_STAMP)), sources);
     // Whole folders are exchanged, so that no file of an older build stays and a running server misses none for long.
     fs.rmSync(DIST, { recursive: true, force: true });
@@ -161,7 +163,9 @@ function build() {
 
 function hashSources() {
   const sources = listFiles(join(ROOT, 'src')).filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'));
-  const settings = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json'].map((name) => join(ROOT, name));
+  const settings = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json', 'scripts/prune-declarations.mjs'].map(
+    (name) => join(ROOT, name),
+  );
   return hashFiles([...settings, ...sources.sort()]);
 }
 

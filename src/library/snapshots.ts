@@ -31,6 +31,7 @@ export class Snapshots {
   }
 }
 
+/** @internal */
 export function toSnapshot({ snapshot_id: id, session_id: sessionId, size, created_at }: SnapshotSummary): Snapshot {
   return { id, sessionId, size, createdAt: new Date(created_at) };
 }

@@ -59,6 +59,13 @@ async function runNode(...args: string[]): Promise<{ stdout: string; stderr: str
   return await run(process.execPath, args, { cwd: folder, env });
 }
 
+test('the declarations are those that the library needs, and none of what is within', () => {
+  const names = readdirSync(join(folder, 'node_modules/glovebox/dist'), { recursive: true }).map(String);
+  const declared = names.filter((name) => name.endsWith('.d.ts'));
+  expect(declared).toContain('index.d.ts');
+  expect(declared.filter((name) => /^(engines|http|mcp|commands|sandbox)|^glovebox\.d\.ts$/.test(name))).toEqual([]);
+});
+
 test('the examples agree with the declarations of the package', () => {
   const options = [
     '--noEmit',

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Execution } from '../support/rest-client.ts';
-import { containersOf, newStateDir, startServer } from '../support/server.ts';
+import { containersOf, environment, newStateDir, runCli, startServer } from '../support/server.ts';
 import { type StdioProcess, startStdio } from '../support/stdio-process.ts';
 import { TOOL_NAMES } from '../support/tool-names.ts';
 
@@ -46,6 +46,17 @@ test('a setting that the engine cannot meet is what the first call is told', asy
     content: [{ text: expect.stringMatching(/GLOVEBOX_CPUS is 1023\.5/) }],
   });
   await process.end();
+});
+
+test('no client of an engine or of an index, and no HTTP server, is loaded before the first call', async () => {
+  // Says what is loaded on stderr, which stdio leaves to people.
+  const trace = `import { registerHooks } from 'node:module';
+    registerHooks({ load: (url, context, next) => (process.stderr.write(url + '\\n'), next(url, context)) });`;
+  const options = `--import=data:text/javascript;base64,${Buffer.from(trace).toString('base64')}`;
+  const { code, stderr } = await runCli(['stdio'], environment(newStateDir(), { NODE_OPTIONS: options }));
+  expect(code).toBe(0);
+  expect(stderr).toContain('dist/commands/stdio.js');
+  expect(stderr).not.toMatch(/node_modules\/(hono|@hono|dockerode|undici)\//);
 });
 
 test('an engine is not even asked before the first call', async () => {
