@@ -125,7 +125,8 @@ export class Witness {
     const { onAnswer } = this.#options;
     if (answer.kind === 'result') {
       onAnswer(answer.result.status);
-      this.lastResultAt = Date.now();
+      // One that has just begun in the background may have reached no sandbox yet: it is lost with the server alone.
+      if (answer.result.status !== 'running') this.lastResultAt = Date.now();
       return answer.result;
     }
     onAnswer(answer.kind === 'cut' ? 'connection lost' : answer.code);
