@@ -2,6 +2,7 @@ import { cpus } from 'node:os';
 import { type ArchiveBounds, ArchiveSettings } from './archives/settings.ts';
 import { type EngineSettings, openEngine } from './engines/index.ts';
 import { GloveboxError, serverStopping } from './errors.ts';
+import { within } from './lib/deadline.ts';
 import { singleFlight, type Waiting } from './lib/single-flight.ts';
 import type { Log } from './log.ts';
 import { LazyGateway } from './packages/gateway/lazy-gateway.ts';
@@ -27,6 +28,9 @@ type OnShutdown = 'remove' | 'keep';
 
 /** More starts of sandboxes at once only make each take longer. */
 const STARTS_PER_PROCESSOR = 2;
+
+/** Milliseconds for a set-up that is under way to end when it is told to: what it is about to take over is then known. */
+const SETUP_END_MS = 2000;
 
 /** What a Glovebox is to be; the settings of the server are among them. */
 export interface GloveboxSettings
@@ -71,6 +75,8 @@ export interface OpenOptions {
   readonly mayKeep?: () => Promise<boolean>;
   /** Hears while sessions are being ended, after each, how many are left. */
   readonly onEnded?: (left: number) => void;
+  /** Opens the engine; for tests, which have one in memory. Default: the engine that the settings name. */
+  readonly openEngine?: typeof openEngine;
 }
 
 /** What `GET /health` says of it. */
@@ -106,6 +112,7 @@ export class Glovebox implements AsyncDisposable {
   readonly #packages: LazyGateway;
   readonly #closing = new AbortController();
   #hasEngine = false;
+  #settingUp: Promise<unknown> | undefined;
   #pool: Pool | undefined;
   #closed: Promise<void> | undefined;
 
@@ -135,7 +142,11 @@ export class Glovebox implements AsyncDisposable {
       freshPerOwner: settings.maxFreshExecutionsPerOwner,
       waitingPerOwner: settings.maxWaitingPerOwner,
     });
-    this.prepare = singleFlight((report) => this.#setUp(report), patienceMs);
+    this.prepare = singleFlight((report) => {
+      const ready = this.#setUp(report);
+      this.#settingUp = ready;
+      return ready;
+    }, patienceMs);
     this.sessions = new Sessions({
       // Sizes that do not go together are refused now, rather than at every start of a sandbox.
       limits: limitsOf(settings),
@@ -225,6 +236,7 @@ export class Glovebox implements AsyncDisposable {
     try {
       const mode = await this.decideShutdown();
       this.#closing.abort(serverStopping());
+      await within(SETUP_END_MS, Promise.allSettled([this.#settingUp]));
       // Side by side: the engine takes its time over many sessions, and a shutdown has a limit.
       await Promise.all([this.sessions.shutdown(mode, this.#options.onEnded), this.#pool?.close()]);
       await this.#packages[Symbol.asyncDispose]();
@@ -235,9 +247,9 @@ export class Glovebox implements AsyncDisposable {
 
   async #setUp(report: (message: string) => void): Promise<{ backend: Backend; pool: Pool }> {
     const settings = this.#settings;
-    const { mayInstall, log } = this.#options;
+    const { mayInstall, log, openEngine: open = openEngine } = this.#options;
     const { signal } = this.#closing;
-    const opened = await openEngine(settings, { mayInstall, log, report, signal });
+    const opened = await open(settings, { mayInstall, log, report, signal });
     this.#hasEngine = true;
     const { label: instance } = this.#instance;
     const backend = { ...opened, instance, configuration: { preload: settings.preload }, log };

@@ -59,3 +59,8 @@ describe('work that is done once', () => {
     expect(await work()).toBe('done');
   });
 });
+
+it('a caller that has left before it asks waits for the work', async () => {
+  const prepare = singleFlight(() => new Promise(() => {}));
+  await expect(prepare({ signal: AbortSignal.abort(new Error('left')) })).rejects.toThrow('left');
+});

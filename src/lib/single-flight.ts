@@ -36,6 +36,7 @@ export function singleFlight<T>(
       patienceMs === undefined ? undefined : setTimeout(() => giveUp.reject(stillUnderWay(latest)), patienceMs);
     const leave = () => giveUp.reject(signal?.reason);
     signal?.addEventListener('abort', leave, { once: true });
+    if (signal?.aborted) leave();
     try {
       return await Promise.race([running, giveUp.promise]);
     } finally {
