@@ -13,7 +13,7 @@ const KILL_CONFIRM_MS = 1000;
 /** Nobody waits for the end of a program that moves files, and a busy machine is no reason to end all others with it. */
 const FILES_GRACE = { interruptMs: 2000, killMs: 5000 };
 
-/** How long each means of the ladder has. */
+/** Milliseconds that each means has, before the next and stronger one. */
 export interface Grace {
   readonly interruptMs: number;
   readonly killMs: number;
@@ -24,7 +24,7 @@ export function graceFor({ kind, context }: ExecutionRequest): Grace {
   return { interruptMs: context === undefined ? INTERRUPT_GRACE_MS : CONTEXT_GRACE_MS, killMs: KILL_CONFIRM_MS };
 }
 
-/** The ladder: each means gets its time, and what survives them all ends with the container. */
+/** Ends an execution by ever stronger means: each gets its time, and what survives them all ends with the container. */
 export async function terminate(
   runner: RunnerConnection,
   channel: Channel,

@@ -127,7 +127,7 @@ export class SessionSandbox {
    */
   async hibernate({ force }: { readonly force: boolean }): Promise<HibernationOutcome> {
     const { contexts, lifetime } = this.#session;
-    const claim = this.#sandbox;
+    const former = this.#sandbox;
     const sandbox = await this.#present();
     if (this.#closed) return 'used';
     if (!sandbox) return this.isHibernated ? 'hibernated' : 'nothing';
@@ -138,7 +138,7 @@ export class SessionSandbox {
       if (this.#closed) return undefined;
       throw error;
     });
-    if (!saved || this.#closed || wasUsed() || this.#sandbox !== claim) return 'used';
+    if (!saved || this.#closed || wasUsed() || this.#sandbox !== former) return 'used';
     const { unreadable } = saved;
     if (unreadable > 0 && !force) return 'unreadable';
     const losses: [Losable, boolean][] = [
@@ -185,11 +185,11 @@ export class SessionSandbox {
   async #current(): Promise<SandboxHandle> {
     if (this.#closed) throw new GloveboxError('session_not_found', `The session ${this.#session.id} was closed.`);
     this.#sandbox ??= this.#wake();
-    const claim = this.#sandbox;
+    const waking = this.#sandbox;
     try {
-      return await claim;
+      return await waking;
     } catch (error) {
-      if (this.#sandbox === claim) this.#sandbox = undefined;
+      if (this.#sandbox === waking) this.#sandbox = undefined;
       throw error;
     }
   }

@@ -91,11 +91,11 @@ export class SessionCapacity {
     return awake.length >= maxSessions ? `${maxSessions} sessions in all` : undefined;
   }
 
-  /** Returns when one session less of the owner's takes room; each who waits sends one, so no more go than must. */
+  /** Waits until one session of the owner has given up its sandbox. Each who waits has one do so, and no more than one. */
   async #makeRoom(owner: string, refusal: () => GloveboxError): Promise<void> {
     const { releasing } = this.#options;
     const oldest = releasing.count(owner) < AT_ONCE ? this.#oldestIdle(owner) : undefined;
-    if (oldest) return await releasing.add(oldest, this.#putAway(oldest));
+    if (oldest) return await releasing.add(oldest, this.#release(oldest));
     const next = releasing.next(owner);
     if (!next) throw refusal();
     await next;
@@ -114,7 +114,7 @@ export class SessionCapacity {
   }
 
   /** @throws GloveboxError `engine_unavailable`: then it is no use to close sessions */
-  async #putAway(session: Session): Promise<void> {
+  async #release(session: Session): Promise<void> {
     const { hibernation, close } = this.#options;
     try {
       const outcome = hibernation.enabled ? await hibernation.hibernate(session, { force: true }) : 'nothing';

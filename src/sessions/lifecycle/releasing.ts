@@ -1,6 +1,6 @@
 import type { Session } from '../session.ts';
 
-/** Sessions that are giving up their sandboxes, whatever for: those who need room wait for them first. */
+/** Sessions that are giving up their sandboxes, for whatever reason: who needs room waits for them first. */
 export class ReleasingSessions {
   readonly #byOwner = new Map<string, Map<Session, Promise<void>>>();
 
