@@ -111,7 +111,7 @@ describe('a start that cannot be', () => {
     ['GLOVEBOX_CPUS', '1023.5', /1023\.5.* 0\.01 to \d+\.\n.*lower GLOVEBOX_CPUS/],
     ['GLOVEBOX_RUNTIME', 'nonesuch', /"nonesuch": the engine knows .*runc.*\n.*leave GLOVEBOX_RUNTIME out/],
     ['GLOVEBOX_DISK_MB', '1000', /1000.* 1024 MiB.*\n.*lower GLOVEBOX_DISK_MB to/],
-    ['GLOVEBOX_INDEX_URL', 'ftp://mirror.example/simple', /ftp:.*\n.*http:\/\/, https:\/\/ and file:/],
+    ['GLOVEBOX_INDEX_URL', 'ftp://mirror.example/simple', /ftp:.*\n.*http:\/\/, https:\/\/ or file:/],
     ['GLOVEBOX_INDEX_URL', 'https://mirror.example/simple,http://', /has http:\/\/,.*\n.*https:/],
     ['GLOVEBOX_INDEX_URL', 'mirror.example/simple', /mirror\.example.*\n.*directories that exist/],
     ['GLOVEBOX_PACKAGES_ALLOW', 'requests,***', /"requests,\*\*\*".*\n.*=requests,pandas>=2/],
