@@ -5,7 +5,7 @@ import { indexRoute } from './api/index-page.ts';
 import { type RestOptions, restRoutes } from './api/routes.ts';
 import { type Authenticate, unauthorized } from './auth/auth.ts';
 import { answerWhileRead, discardBody, readBody } from './body.ts';
-import { howTaken } from './body-type.ts';
+import { bodyHandlingFor } from './body-type.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { checkQuery } from './query.ts';
 import type { RequestRate } from './request-rate.ts';
@@ -15,45 +15,45 @@ import { allowed, routeFor, routesAt, unknownRoute } from './routing.ts';
 
 export interface AppOptions extends GuardOptions, Omit<RestOptions, 'keepAliveMs'> {
   readonly authenticate: Authenticate;
-  /** Of each owner; no limit if left out. */
+  /** Limit on the requests of each owner; none if left out. */
   readonly requestRate?: RequestRate;
-  /** Longest request, for every route that takes a body. */
+  /** Size in bytes of a JSON or MCP body. */
   readonly maxBodyBytes: number;
-  /** MCP as its layer serves it. */
+  /** Handlers of the MCP layer. */
   readonly mcp: {
-    /** Every method on `/mcp`. */
+    /** Handler of every method on `/mcp`. */
     readonly streamable: Handler;
-    /** `GET /sse` and `POST /messages`. */
+    /** Handler of `GET /sse`. */
     readonly sse: Handler;
+    /** Handler of `POST /messages`. */
     readonly messages: Handler;
   };
-  /** Refuses what comes from now on over connections that are still open. */
+  /** Aborts when the server shuts down. Requests on open connections are then refused. */
   readonly closing: AbortSignal;
-  /** Between two comments on a silent stream. */
+  /** Interval between two keep-alive comments on a silent stream, in milliseconds; 15 s by default. */
   readonly keepAliveMs?: number;
 }
 
-/** All that is served over HTTP; every way in passes the same guard, authentication and limit. */
+/** Makes the HTTP server's app. Every route has the same guard, authentication and rate limit. */
 export function createApp(options: AppOptions): Hono<Env> {
   const app = new Hono<Env>();
   const rest = restRoutes({ keepAliveMs: 15_000, ...options });
   const routes: Route[] = [indexRoute(options.version, () => routes), ...rest, ...mcpRoutes(options.mcp)];
-  frameAnswers(app, options.closing);
+  finishAnswers(app, options.closing);
   protect(app, options);
-  lead(app, routes, options);
+  checkRoutes(app, routes, options);
   for (const { method, path, handle } of routes) app.on(method, path, handle);
-  app.all('/mcp', options.mcp.streamable); // Answers other methods in its own words.
+  app.all('/mcp', options.mcp.streamable); // MCP answers other methods with its own errors.
   app.notFound((c) => unknownRoute(c, routes));
   app.onError((thrown, c) => errorResponse(reportError(thrown, c, options.log)));
   return app;
 }
 
 /**
- * How an answer comes and whether its connection stays is for Node to say, which knows the client's version and wish.
- * A server that ends is not kept by clients that go on calling over the connections they have; nor is a connection used
- * again over which the rest of a refused body would come.
+ * Sets the framing of answers. Node decides on chunked encoding and keep-alive, as it knows the client's HTTP version
+ * and headers. A connection is closed after its answer when the server shuts down, or a refused body is still unread.
  */
-function frameAnswers(app: Hono<Env>, closing: AbortSignal): void {
+function finishAnswers(app: Hono<Env>, closing: AbortSignal): void {
   app.use(async (c, next) => {
     if (closing.aborted) c.res = errorResponse(serverStopping());
     else await next();
@@ -71,7 +71,7 @@ function protect(app: Hono<Env>, options: AppOptions): void {
   app.use(async (c, next) => {
     guard.check(c.req.raw);
     const cors = Object.entries(guard.corsHeaders(c.req.raw));
-    // A preflight carries no credentials: it is answered before they are asked for.
+    // A preflight request has no credentials, so it is answered before authentication.
     if (c.req.method === 'OPTIONS' && c.req.header('access-control-request-method')) {
       return c.body(null, 204, Object.fromEntries(cors));
     }
@@ -80,29 +80,29 @@ function protect(app: Hono<Env>, options: AppOptions): void {
       if (name === 'Vary') c.res.headers.append(name, value);
       else c.res.headers.set(name, value);
     }
-    // A cache on the way may know nothing of X-API-Key, and hand one owner's answer to another.
+    // A shared cache may ignore X-API-Key, and give the answer of one owner to another.
     if (!c.res.headers.has('cache-control')) c.res.headers.set('Cache-Control', 'no-store');
     return undefined;
   });
-  const answerWhetherAlive = createLiveness(options.health);
+  const answerLiveness = createLiveness(options.health);
   app.use(async (c, next) => {
     const owner = await options.authenticate(c.req.raw, c.env.outgoing);
     if (owner === undefined) {
-      if (c.req.path === '/health' && isReading(c.req.method)) return await answerWhetherAlive(c);
-      // Where clients look for an authorization server there is none, which is not the same as no access.
+      if (c.req.path === '/health' && isReading(c.req.method)) return await answerLiveness(c);
+      // Clients look here for an authorization server. There is none, so the answer is 404 and not 401.
       if (c.req.path.startsWith('/.well-known/')) return unknownRoute(c, []);
       throw unauthorized();
     }
     c.set('owner', owner);
-    // Whether the server works may be asked at any time; a look that runs code is a request like others.
+    // Health checks are not limited, unless they run code.
     if (c.req.path !== '/health' || c.req.query('deep') !== undefined) options.requestRate?.take(owner);
     await next();
     return undefined;
   });
 }
 
-/** Says what a request asks for in vain before its body is read: first the method, then the query, then the type. */
-function lead(app: Hono<Env>, routes: readonly Route[], { maxBodyBytes, stallMs }: AppOptions): void {
+/** Checks a request before its body is read: first the path and method, then the query, then the type of the body. */
+function checkRoutes(app: Hono<Env>, routes: readonly Route[], { maxBodyBytes, stallMs }: AppOptions): void {
   app.use(async (c, next) => {
     const here = routesAt(c.req.path, routes);
     if (c.req.method === 'OPTIONS' && here.length > 0) return c.body(null, 204, { Allow: allowed(here) });
@@ -113,7 +113,7 @@ function lead(app: Hono<Env>, routes: readonly Route[], { maxBodyBytes, stallMs 
       if (c.req.method === 'POST') c.set('body', await readBody(c, maxBodyBytes, stallMs));
     } else {
       checkQuery(c, route);
-      if (howTaken(c.req.raw, route) === 'text') c.set('body', await readBody(c, maxBodyBytes, stallMs));
+      if (bodyHandlingFor(c.req.raw, route) === 'text') c.set('body', await readBody(c, maxBodyBytes, stallMs));
     }
     await next();
     return undefined;
@@ -127,11 +127,11 @@ function isReading(method: string): boolean {
 function mcpRoutes(mcp: AppOptions['mcp']): Route[] {
   const streamable = { path: '/mcp', handle: mcp.streamable };
   const routes: Route[] = [
-    { method: 'POST', summary: 'MCP, streamable HTTP.', ...streamable },
+    { method: 'POST', summary: 'MCP over streamable HTTP.', ...streamable },
     { method: 'GET', summary: 'The stream of an MCP session.', ...streamable },
     { method: 'DELETE', summary: 'End an MCP session.', ...streamable },
-    { method: 'GET', path: '/sse', summary: 'MCP, the older HTTP+SSE.', handle: mcp.sse },
-    { method: 'POST', path: '/messages', summary: 'Where clients of /sse post.', handle: mcp.messages },
+    { method: 'GET', path: '/sse', summary: 'MCP over the older HTTP+SSE transport.', handle: mcp.sse },
+    { method: 'POST', path: '/messages', summary: 'Messages from clients of /sse.', handle: mcp.messages },
   ];
   return routes.map((route) => ({ ...route, isMcp: true }));
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { howTaken } from './body-type.ts';
+import { bodyHandlingFor } from './body-type.ts';
 import type { Route } from './route.ts';
 
 const route = (takes?: Route['takes']): Route => ({
@@ -18,33 +18,39 @@ describe('a body', () => {
   test.each([undefined, 'application/json', 'Application/JSON; charset=utf-8', 'application/vnd.x+json'])(
     'of type %j is JSON',
     (type) => {
-      expect(howTaken(request(type), route())).toBe('text');
+      expect(bodyHandlingFor(request(type), route())).toBe('text');
     },
   );
 
   test.each(['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=application/json'])(
     'of type %j is refused where JSON is taken',
     (type) => {
-      expect(() => howTaken(request(type), route())).toThrow(
+      expect(() => bodyHandlingFor(request(type), route())).toThrow(
         expect.objectContaining({ status: 415, hint: expect.stringContaining('Content-Type: application/json') }),
       );
     },
   );
 
   test('that is empty may have the type that clients give to any', () => {
-    expect(howTaken(request('application/x-www-form-urlencoded', { 'content-length': '0' }), route())).toBe('text');
+    expect(bodyHandlingFor(request('application/x-www-form-urlencoded', { 'content-length': '0' }), route())).toBe(
+      'text',
+    );
   });
 
   test('is read by its route where that takes what it is said to be', () => {
-    expect(howTaken(request('application/x-tar'), route(['json', 'tar']))).toBe('stream');
-    expect(howTaken(request('application/x-tar', { 'content-length': '0' }), route(['json', 'tar']))).toBe('stream');
-    expect(howTaken(request('image/png'), route(['bytes']))).toBe('stream');
-    expect(() => howTaken(request('multipart/form-data; boundary=x'), route(['bytes']))).toThrow('multipart/form-data');
+    expect(bodyHandlingFor(request('application/x-tar'), route(['json', 'tar']))).toBe('stream');
+    expect(bodyHandlingFor(request('application/x-tar', { 'content-length': '0' }), route(['json', 'tar']))).toBe(
+      'stream',
+    );
+    expect(bodyHandlingFor(request('image/png'), route(['bytes']))).toBe('stream');
+    expect(() => bodyHandlingFor(request('multipart/form-data; boundary=x'), route(['bytes']))).toThrow(
+      'multipart/form-data',
+    );
   });
 
   test('is never decoded', () => {
-    expect(() => howTaken(request('image/png', { 'content-encoding': 'gzip' }), route(['bytes']))).toThrow(
-      expect.objectContaining({ status: 415, message: 'The body is encoded as "gzip".' }),
+    expect(() => bodyHandlingFor(request('image/png', { 'content-encoding': 'gzip' }), route(['bytes']))).toThrow(
+      expect.objectContaining({ status: 415, message: 'The body has the encoding "gzip".' }),
     );
   });
 });

@@ -1,77 +1,84 @@
 import { GloveboxError } from '../errors.ts';
 import type { BodyType, Route } from './route.ts';
 
-/** What is said of each type of a body. */
-const TYPES: Readonly<Record<BodyType, { readonly pattern: RegExp; readonly how: string }>> = {
+/** Pattern of each body type, and the hint how to send it. */
+const TYPES: Readonly<Record<BodyType, { readonly pattern: RegExp; readonly hint: string }>> = {
   json: {
     pattern: /^application\/(json|[\w.+-]+\+json)$/,
-    how: 'Send JSON with the header "Content-Type: application/json".',
+    hint: 'Send JSON with the header "Content-Type: application/json".',
   },
   tar: {
     pattern: /^application\/(tar|x-tar|x-gtar|x-tgz|x-compressed-tar|x-gtar-compressed|gzip|x-gzip)$/,
-    how: 'Send a tar, as it is or in gzip, with the header "Content-Type: application/x-tar".',
+    hint: 'Send a tar, uncompressed or in gzip, with the header "Content-Type: application/x-tar".',
   },
   form: {
     pattern: /^multipart\/form-data$/,
-    how: 'Send a form of files (multipart/form-data), as curl -F file=@data.csv does; PUT stores a body as it is.',
+    hint: 'Send a form with files (multipart/form-data), as curl -F file=@data.csv does. To store the body itself as a file, use PUT.',
   },
   bytes: {
     pattern: /^(?!multipart\/)/,
-    how: 'Send the bytes themselves, as curl -T data.csv does; a form goes to a folder by POST.',
+    hint: 'Send the bytes of the file, as curl -T data.csv does. To send a form, POST it to a folder.',
   },
 };
 
-/** Bodies that are text, and are read before the route runs, and those that it takes as they come. */
-export type Taken = 'text' | 'stream' | 'none';
+/** How a body is read: as text before the route runs, as a stream by the route, or not at all. */
+export type BodyHandling = 'text' | 'stream' | 'none';
 
 /**
- * How a route takes the body of a request. A body without a type is read as the first that the route takes:
- * pages can make a browser send one across origins, but never without an `Origin`, which was checked before.
- * @throws GloveboxError `unsupported_media_type` for what the route does not take, before anything of it is read
+ * Decides how the body of a request is read. A body without a type counts as the first type that the route takes. Web
+ * pages can make a browser send such a body to another origin, but only with an `Origin`, which has been checked.
+ * @throws GloveboxError `unsupported_media_type` for a type that the route does not take, before the body is read
  */
-export function howTaken(request: Request, { method, takes = method === 'POST' ? ['json'] : [] }: Route): Taken {
+export function bodyHandlingFor(
+  request: Request,
+  { method, takes = method === 'POST' ? ['json'] : [] }: Route,
+): BodyHandling {
   if (takes.length === 0) return 'none';
   const type = mediaType(request);
   const named = type === undefined ? undefined : takes.find((name) => TYPES[name].pattern.test(type));
   if (type !== undefined && named === undefined && !(takes[0] === 'json' && isEmpty(request))) {
-    throw new GloveboxError('unsupported_media_type', `The body is sent as ${JSON.stringify(type.slice(0, 100))}.`, {
-      hint: takes.map((name) => TYPES[name].how).join(' Or: '),
-    });
+    throw new GloveboxError(
+      'unsupported_media_type',
+      `This route does not accept a body of type ${JSON.stringify(type.slice(0, 100))}.`,
+      {
+        hint: takes.map((name) => TYPES[name].hint).join(' Or: '),
+      },
+    );
   }
-  const taken = named ?? takes[0];
-  if (taken !== 'json') refuseEncoded(request);
-  return taken === 'json' ? 'text' : 'stream';
+  const bodyType = named ?? takes[0];
+  if (bodyType !== 'json') refuseEncoded(request);
+  return bodyType === 'json' ? 'text' : 'stream';
 }
 
-/** Whether a body says that it is a tar; whether it is in gzip, it says by itself. */
+/** Whether a body has the type of a tar, in gzip or not. */
 export function isTar(request: Request): boolean {
   return TYPES.tar.pattern.test(mediaType(request) ?? '');
 }
 
-/** Whether a body does not say what it is. */
+/** Whether a body has no type, or the type of unknown bytes. */
 export function isUntyped(request: Request): boolean {
   return (mediaType(request) ?? 'application/octet-stream') === 'application/octet-stream';
 }
 
-/** The type of a body without its parameters. */
+/** The media type of a body, without its parameters. */
 function mediaType(request: Request): string | undefined {
   return request.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase() || undefined;
 }
 
-/** @throws GloveboxError `unsupported_media_type` for a compressed body: a small one could become any size. */
+/** @throws GloveboxError `unsupported_media_type` for a compressed body: a small one could expand to any size */
 export function refuseEncoded(request: Request): void {
   const encoding = request.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity';
   if (encoding === 'identity') return;
   throw new GloveboxError(
     'unsupported_media_type',
-    `The body is encoded as ${JSON.stringify(encoding.slice(0, 64))}.`,
+    `The body has the encoding ${JSON.stringify(encoding.slice(0, 64))}.`,
     {
-      hint: 'Encodings are not taken: send it as it is, without the header Content-Encoding.',
+      hint: 'Encodings are not supported. Send the body without the header Content-Encoding.',
     },
   );
 }
 
-/** Whether there is no body: clients name a type for none, too. */
+/** Whether there is no body. Some clients send a type without one. */
 function isEmpty(request: Request): boolean {
   const length = request.headers.get('content-length');
   return length === '0' || (length === null && request.headers.get('transfer-encoding') === null);

@@ -5,14 +5,15 @@ import type { Env } from './route.ts';
 
 const DECODER = new TextDecoder('utf-8', { fatal: true });
 
+/** Time for which the rest of a refused body is read, in milliseconds. */
 const DISCARD_MS = 2000;
-/** How long a body may bring no byte. */
+/** Time in milliseconds without a byte after which a transfer is aborted. */
 export const STALL_MS = 60_000;
 
 /**
- * The text of a request's body.
- * @throws GloveboxError `payload_too_large`, as soon as that is known; `request_timeout` when no more comes;
- *   `unsupported_media_type` when it is compressed; `invalid_input` when it is no UTF-8, or breaks off.
+ * Reads the body of a request as text.
+ * @throws GloveboxError `payload_too_large` as soon as that is known; `request_timeout` when no byte arrives for
+ *   `stallMs`; `unsupported_media_type` when it is compressed; `invalid_input` when it is not UTF-8, or incomplete
  */
 export async function readBody(c: Context<Env>, maxBytes: number, stallMs = STALL_MS): Promise<string> {
   const request = c.req.raw;
@@ -22,13 +23,16 @@ export async function readBody(c: Context<Env>, maxBytes: number, stallMs = STAL
   using stall = watchForStall(c, stallMs);
   let bytes: ArrayBuffer | Uint8Array;
   try {
-    // Node holds a client to the length that it declared; only without one must we count.
+    // Node enforces a declared length. Without one, the bytes are counted here.
     const whole = declared === null ? readCounting(request, maxBytes) : request.arrayBuffer();
-    whole.catch(() => {}); // When it stalls, nobody waits for it any more.
+    whole.catch(() => {}); // After a timeout, nothing waits for it any more.
     bytes = await Promise.race([whole, stall.ended]);
   } catch (cause) {
     if (cause instanceof GloveboxError) throw cause;
-    throw new GloveboxError('invalid_input', 'The body broke off.', { hint: 'Send the whole request again.', cause });
+    throw new GloveboxError('invalid_input', 'The body is incomplete: the connection broke.', {
+      hint: 'Send the whole request again.',
+      cause,
+    });
   }
   try {
     return DECODER.decode(bytes);
@@ -37,15 +41,15 @@ export async function readBody(c: Context<Env>, maxBytes: number, stallMs = STAL
   }
 }
 
-/** Rejects when a connection has brought no byte for so long. */
+/** Rejects when the connection has received no byte for `stallMs` milliseconds. */
 function watchForStall(c: Context<Env>, stallMs: number): Disposable & { readonly ended: Promise<never> } {
   const { promise, reject } = Promise.withResolvers<never>();
   promise.catch(() => {});
   const socket = c.env.incoming?.socket;
-  let seen = socket?.bytesRead;
+  let previous = socket?.bytesRead;
   const timer = setInterval(() => {
-    if (socket?.bytesRead === seen) reject(stalled(stallMs));
-    seen = socket?.bytesRead;
+    if (socket?.bytesRead === previous) reject(stalled(stallMs));
+    previous = socket?.bytesRead;
   }, stallMs);
   return { ended: promise, [Symbol.dispose]: () => clearInterval(timer) };
 }
@@ -65,7 +69,7 @@ async function readCounting(request: Request, maxBytes: number): Promise<Uint8Ar
   return Buffer.concat(chunks);
 }
 
-/** A body that is never held: what takes it is as fast as what sends it. */
+/** The body of a request as a stream. It is never held in memory: it is received as fast as it is read. */
 export class RequestBody {
   readonly #request: Request;
   readonly #stallMs: number;
@@ -76,13 +80,13 @@ export class RequestBody {
     this.#stallMs = stallMs;
   }
 
-  /** Bytes that its head announces, if it does. */
+  /** Length of the body in bytes, if the headers give it. */
   get declared(): number | undefined {
     const length = this.#request.headers.get('content-length');
     return length === null ? undefined : Number(length);
   }
 
-  /** @throws GloveboxError when the client goes away before the end, sends nothing for too long, or too much */
+  /** Yields the body. @throws GloveboxError when it is incomplete, stalls, or is larger than `maxBytes` */
   async *chunks(maxBytes: number): AsyncGenerator<Uint8Array, void, undefined> {
     this.#reader ??= this.#request.body?.getReader();
     let size = 0;
@@ -95,14 +99,14 @@ export class RequestBody {
     }
   }
 
-  /** @throws GloveboxError `payload_too_large` before anything is read, when the head says so */
+  /** Checks the declared length before the body is read. @throws GloveboxError `payload_too_large` */
   checkLength(maxBytes: number): void {
     if (this.declared !== undefined && this.declared > maxBytes) throw tooLargeForDisk(maxBytes);
   }
 
-  /** Reads on for a moment after a refusal. */
+  /** Reads the rest of a refused body for a moment. */
   async discard(): Promise<void> {
-    if (!this.#reader && waitsForWord(this.#request)) return;
+    if (!this.#reader && waitsForContinue(this.#request)) return;
     this.#reader ??= this.#request.body?.getReader();
     if (this.#reader) await discardRest(this.#reader);
   }
@@ -110,7 +114,7 @@ export class RequestBody {
   async #unlessStalled<T>(read: Promise<T>): Promise<T> {
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(() => late.reject(stalled(this.#stallMs)), this.#stallMs);
-    read.catch(() => {}); // When it stalls, nobody waits for it any more.
+    read.catch(() => {}); // After a timeout, nothing waits for it any more.
     try {
       return await Promise.race([read, late.promise]);
     } finally {
@@ -120,8 +124,8 @@ export class RequestBody {
 }
 
 /**
- * A refusal of a body that is still coming: it goes out at once, and the connection is read for a moment more,
- * because a client that is cut off while it sends never sees the answer.
+ * Answers a refused body that is still being sent. The answer is sent at once, and the connection is read for a moment
+ * longer, because a client that is disconnected while it sends never sees the answer.
  */
 export async function answerWhileRead(answer: Response, rest: Promise<void>): Promise<Response> {
   const text = new Uint8Array(await answer.arrayBuffer());
@@ -136,15 +140,15 @@ export async function answerWhileRead(answer: Response, rest: Promise<void>): Pr
   return new Response(body, { status: answer.status, headers });
 }
 
-/** Reads a body that nobody has begun to read, and nobody wants. */
+/** Reads a body that is not needed, unless something reads it already. */
 export async function discardBody(request: Request): Promise<void> {
-  if (request.bodyUsed || waitsForWord(request) || request.body?.locked) return;
+  if (request.bodyUsed || waitsForContinue(request) || request.body?.locked) return;
   const reader = request.body?.getReader();
   if (reader) await discardRest(reader);
 }
 
-/** Whether a client sends its body only when it is told to go on. */
-function waitsForWord(request: Request): boolean {
+/** Whether a client sends its body only after `100 Continue`. */
+function waitsForContinue(request: Request): boolean {
   return request.headers.get('expect')?.toLowerCase() === '100-continue';
 }
 
@@ -155,21 +159,22 @@ async function discardRest(reader: ReadableStreamDefaultReader<Uint8Array>): Pro
     while (Date.now() < deadline && !(await reader.read()).done);
     await reader.cancel();
   } catch {
-    // The client has gone, which is as good.
+    // The client has gone.
   } finally {
     clearTimeout(timer);
   }
 }
 
 function brokenOff(cause: unknown): never {
-  throw new GloveboxError('invalid_input', 'The body broke off; nothing of it was kept.', {
+  throw new GloveboxError('invalid_input', 'The body is incomplete: the connection broke. Nothing was stored.', {
     hint: 'Send the whole request again.',
     cause,
   });
 }
 
+/** Error of a transfer in which no byte has moved for `stallMs` milliseconds. */
 export function stalled(stallMs: number): GloveboxError {
-  return new GloveboxError('request_timeout', `Nothing came for ${stallMs / 1000} s; nothing of it was kept.`);
+  return new GloveboxError('request_timeout', `No data arrived for ${stallMs / 1000} s. Nothing was stored.`);
 }
 
 function tooLarge(maxBytes: number): GloveboxError {
@@ -177,8 +182,8 @@ function tooLarge(maxBytes: number): GloveboxError {
 }
 
 function tooLargeForDisk(maxBytes: number): GloveboxError {
-  const message = `The request is larger than the ${maxBytes} bytes of a session's disk.`;
+  const message = `The request is larger than the disk of a session, which has ${maxBytes} bytes.`;
   return new GloveboxError('payload_too_large', message, {
-    hint: 'Send less, or have the operator raise GLOVEBOX_DISK_MB.',
+    hint: 'Send less, or ask the operator to raise GLOVEBOX_DISK_MB.',
   });
 }

@@ -1,16 +1,16 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
-/** Between two looks of the monitor; what it tells is the time beyond it. */
+/** Sampling interval of the monitor in milliseconds. It is subtracted from the measured delays. */
 const RESOLUTION_MS = 10;
 const QUANTILES = [0.5, 0.99] as const;
 
-/** How long work of the server's own has kept other calls waiting, in seconds, since the last time that was asked. */
+/** Delay of the event loop since the last reading, in seconds: how long calls had to wait for the server's own work. */
 export interface EventLoopDelay {
   readonly maxS: number;
   readonly quantilesS: ReadonlyMap<number, number>;
 }
 
-/** Watches the event loop from now on; each answer is of the time since the one before. */
+/** Starts to measure the event loop. Each call of the returned function gives the delay since the call before. */
 export function watchEventLoop(): () => EventLoopDelay {
   const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   histogram.enable();

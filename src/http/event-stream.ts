@@ -1,26 +1,26 @@
-/** One event as it is sent: its number counts from 1 within its stream. */
+/** One event as it is sent. Numbers count from 1 in each stream. */
 export interface StreamEvent {
   readonly number: number;
   readonly event: string;
   readonly data: string;
 }
 
-/** Bytes of sent events that are kept, so that a reader who comes back gets what it missed. */
+/** Size in bytes of the sent events that are kept, so that a reader that reconnects gets those it missed. */
 const KEPT_BYTES = 256 * 1024;
 
 /**
- * The events of one call, on their way to one reader at a time. Whoever writes waits for the reader, also for one that
- * is away. Events that were sent are kept up to a limit, the newest longest.
+ * The events of one call, for one reader at a time. A write waits until the reader has read the event, also while no
+ * reader is connected. Events that were read are kept up to a limit; the oldest are dropped first.
  */
 export class EventStream {
   readonly #events: StreamEvent[] = [];
   readonly #keptBytes: number;
   #bytes = 0;
   #count = 0;
-  /** Number of the last event that a reader has taken. */
-  #taken = 0;
+  /** Number of the last event that was read. */
+  #readUpTo = 0;
   #ended = false;
-  /** Settles when something has been written, taken or ended. */
+  /** Resolves at the next change: an event was written or read, or the stream ended. */
   #change = Promise.withResolvers<void>();
   #reader = 0;
 
@@ -32,72 +32,72 @@ export class EventStream {
     return this.#ended;
   }
 
-  /** Of the events that are kept. */
+  /** Size of the events that are kept, in bytes. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Adds an event; settles when a reader has taken it, or when there is room to wait for one. */
+  /** Adds an event. Resolves when it was read, or the signal aborts. */
   async write(event: string, data: string, signal: AbortSignal): Promise<void> {
     this.#count += 1;
     const number = this.#count;
     this.#events.push({ number, event, data });
     this.#bytes += data.length;
-    this.#tell();
-    while (this.#taken < number && !signal.aborted) await this.#changes(signal);
-    this.#forget();
+    this.#notify();
+    while (this.#readUpTo < number && !signal.aborted) await this.#nextChange(signal);
+    this.#dropOldest();
   }
 
-  /** Adds the last event, which waits for no reader. */
+  /** Adds the last event, without waiting for the reader. */
   end(event: string, data: string): void {
     this.#count += 1;
     this.#events.push({ number: this.#count, event, data });
     this.#bytes += data.length;
     this.#ended = true;
-    this.#tell();
+    this.#notify();
   }
 
-  /** Whether nothing comes after that one any more. */
+  /** Whether the stream has ended, and has no event after the given number. */
   isAtEnd(after: number): boolean {
     return this.#ended && after >= this.#count;
   }
 
-  /** Whether all events after that one are still to be had. */
+  /** Whether all events after the given number are still kept. */
   has(after: number): boolean {
     const first = this.#events[0]?.number ?? this.#count + 1;
     return after <= this.#count && after >= first - 1;
   }
 
-  /** The events after that one, as they come, to the end; a later reader takes the place of this one. */
+  /** Yields the events after the given number until the end of the stream. A new reader ends the one before. */
   async *read(after: number, signal: AbortSignal): AsyncGenerator<StreamEvent, void, undefined> {
     this.#reader += 1;
     const reader = this.#reader;
-    this.#tell();
+    this.#notify();
     for (let next = after + 1; !signal.aborted && reader === this.#reader; ) {
-      // Their numbers have no gaps.
+      // The numbers have no gaps.
       const found = this.#events[next - (this.#events[0]?.number ?? next)];
       if (found) {
         yield found;
-        this.#taken = Math.max(this.#taken, next);
+        this.#readUpTo = Math.max(this.#readUpTo, next);
         next += 1;
-        this.#tell();
+        this.#notify();
       } else if (this.#ended) return;
-      else await this.#changes(signal);
+      else await this.#nextChange(signal);
     }
   }
 
-  #forget(): void {
-    while (this.#bytes > this.#keptBytes && (this.#events[0]?.number ?? Number.POSITIVE_INFINITY) <= this.#taken) {
+  #dropOldest(): void {
+    while (this.#bytes > this.#keptBytes && (this.#events[0]?.number ?? Number.POSITIVE_INFINITY) <= this.#readUpTo) {
       this.#bytes -= this.#events.shift()?.data.length ?? 0;
     }
   }
 
-  #tell(): void {
+  #notify(): void {
     this.#change.resolve();
     this.#change = Promise.withResolvers();
   }
 
-  async #changes(signal: AbortSignal): Promise<void> {
+  async #nextChange(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const stop = () => resolve();

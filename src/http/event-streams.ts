@@ -1,42 +1,45 @@
 import { randomBytes } from 'node:crypto';
 import { GloveboxError } from '../errors.ts';
 import { EventStream } from './event-stream.ts';
-import { usedOtherwise } from './idempotency.ts';
+import { keyReused } from './idempotency.ts';
 
-/** A call whose events can be asked for again. */
+/** A call whose events can be requested again. */
 export interface StreamedCall {
   readonly id: string;
   readonly owner: string;
   readonly events: EventStream;
-  /** Aborts when the call is to end because nobody came back for it. */
+  /** Aborts when the call must end because no reader came back. */
   readonly signal: AbortSignal;
 }
 
-interface Kept extends StreamedCall {
+interface KeptCall extends StreamedCall {
   readonly cancel: AbortController;
-  /** The idempotency key that it came with, and what it was. */
+  /** Idempotency key of the call. */
   key?: string;
+  /** Hash of the call's content. */
   fingerprint?: string;
-  /** Ends the call, or forgets it once it has ended, unless a reader comes back before. */
+  /** Timer that cancels the call, or drops its events once it has ended, unless a reader comes back. */
   timer?: NodeJS.Timeout;
   readers: number;
 }
 
 export interface EventStreamsOptions {
-  /** How long a call goes on whose reader is gone: event sources come back after three seconds. */
+  /** Time in milliseconds for which a call runs on without a reader. Browsers reconnect after about three seconds. */
   readonly graceMs?: number;
-  /** How long the events of an ended call are kept. */
+  /** Time in milliseconds for which the events of an ended call are kept. */
   readonly keepMs?: number;
 }
 
 const GRACE_MS = 5000;
 const KEEP_MS = 60_000;
+/** Ended calls whose events are kept. */
 const MOST_ENDED = 200;
+/** Size of the events of all ended calls, in bytes. */
 const MOST_ENDED_BYTES = 16 * 1024 * 1024;
 
-/** The streams of calls over HTTP, each its owner's alone. */
+/** Event streams of calls over HTTP. Each is visible to its owner only. */
 export class EventStreams {
-  readonly #calls = new Map<string, Kept>();
+  readonly #calls = new Map<string, KeptCall>();
   readonly #graceMs: number;
   readonly #keepMs: number;
 
@@ -48,14 +51,14 @@ export class EventStreams {
   open(owner: string): StreamedCall {
     const cancel = new AbortController();
     const id = randomBytes(12).toString('base64url');
-    const call: Kept = { id, owner, events: new EventStream(), cancel, signal: cancel.signal, readers: 0 };
+    const call: KeptCall = { id, owner, events: new EventStream(), cancel, signal: cancel.signal, readers: 0 };
     this.#calls.set(id, call);
     return call;
   }
 
   /**
-   * The call that an event belongs to, and the event's number.
-   * @throws GloveboxError `not_found` when events after it are gone: the program is not run again for that
+   * Finds the call and the number of an event.
+   * @throws GloveboxError `not_found` when the events after it are no longer kept; the code is not run again
    */
   resume(owner: string, lastEventId: string): { call: StreamedCall; after: number } {
     const [, id = '', digits = ''] = /^([\w-]{1,64})\.(\d{1,15})$/.exec(lastEventId) ?? [];
@@ -64,28 +67,29 @@ export class EventStreams {
     if (call?.owner === owner && call.events.has(after)) return { call, after };
     throw new GloveboxError(
       'not_found',
-      `The events after ${JSON.stringify(lastEventId.slice(0, 80))} are not kept any more.`,
+      `The events after ${JSON.stringify(lastEventId.slice(0, 80))} are no longer kept.`,
       {
-        hint: 'The program is not run twice. To run it again, send the call without the header Last-Event-ID.',
+        hint: 'The code was not run again. To run it again, send the call without the header Last-Event-ID.',
       },
     );
   }
 
   /**
-   * The call of that key, begun if there is none.
-   * @throws GloveboxError `invalid_input` when the key came with another call, `not_found` when its first events are gone
+   * Finds the call with an idempotency key, or starts it if there is none.
+   * @throws GloveboxError `invalid_input` when the key was used for another call, `not_found` when the first events of
+   *   the call are no longer kept
    */
   once(owner: string, key: string, fingerprint: string, begin: () => StreamedCall): StreamedCall {
     const known = [...this.#calls.values()].find((call) => call.owner === owner && call.key === key);
     if (!known) {
-      const begun = this.#calls.get(begin().id) as Kept;
+      const begun = this.#calls.get(begin().id) as KeptCall;
       return Object.assign(begun, { key, fingerprint });
     }
-    if (known.fingerprint !== fingerprint) throw usedOtherwise(key);
+    if (known.fingerprint !== fingerprint) throw keyReused(key);
     return this.resume(owner, `${known.id}.0`).call;
   }
 
-  /** Holds a call for one reader, until disposed of. */
+  /** Counts a reader of a call, until the result is disposed of. */
   hold({ id }: StreamedCall): Disposable {
     const call = this.#calls.get(id);
     if (!call) return { [Symbol.dispose]() {} };
@@ -99,19 +103,19 @@ export class EventStreams {
     };
   }
 
-  #leave(call: Kept): void {
+  #leave(call: KeptCall): void {
     clearTimeout(call.timer);
     call.timer = setTimeout(() => this.#drop(call), call.events.hasEnded ? this.#keepMs : this.#graceMs);
     call.timer.unref();
-    if (call.events.hasEnded) this.#forgetOldest();
+    if (call.events.hasEnded) this.#dropOldest();
   }
 
-  #drop(call: Kept): void {
+  #drop(call: KeptCall): void {
     call.cancel.abort();
     this.#calls.delete(call.id);
   }
 
-  #forgetOldest(): void {
+  #dropOldest(): void {
     const ended = [...this.#calls.values()].filter(({ events, readers }) => events.hasEnded && readers === 0);
     let bytes = ended.reduce((sum, { events }) => sum + events.bytes, 0);
     while (ended.length > MOST_ENDED || bytes > MOST_ENDED_BYTES) {

@@ -1,25 +1,25 @@
 import { GloveboxError } from '../errors.ts';
 
 export interface GuardOptions {
-  /** Host names, besides loopback ones, that a request may be addressed to. */
+  /** Values of the Host header that are allowed, besides loopback names. */
   readonly allowedHosts: readonly string[];
-  /** Browser origins, besides loopback ones, such as `https://chat.example.com`. */
+  /** Browser origins that are allowed, besides loopback ones, such as `https://chat.example.com`. */
   readonly allowedOrigins: readonly string[];
 }
 
 export interface Guard {
   /**
-   * Refuses what a foreign web page made a browser send, by DNS rebinding or across origins.
+   * Refuses requests that a web page of another site made a browser send, by DNS rebinding or across origins.
    * @throws GloveboxError `forbidden`
    */
   check(request: Request): void;
-  /** The CORS headers for an origin that `check` let pass; none without an origin. */
+  /** The CORS headers for a request that passed `check`; none without an origin. */
   corsHeaders(request: Request): Record<string, string>;
 }
 
 const LOOPBACK = /^(localhost|\[::1\]|127(\.\d{1,3}){3})$/;
 const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, DELETE';
-/** What a page needs of an answer, and browsers keep from it unless it is named. */
+/** Headers of an answer that pages may read. Browsers hide all others. */
 const EXPOSED_HEADERS = [
   'Mcp-Session-Id',
   'WWW-Authenticate',
@@ -50,24 +50,28 @@ function checkHost(header: string | null, allowed: ReadonlySet<string>): void {
   const host = (header ?? '').toLowerCase();
   const name = host.replace(/:\d*$/, '');
   if (LOOPBACK.test(name) || allowed.has(name) || allowed.has(host)) return;
-  throw new GloveboxError('forbidden', `This server is not addressed as ${JSON.stringify(host.slice(0, 255))}.`, {
-    hint: 'Use a loopback address, or let the operator add the host name to GLOVEBOX_ALLOWED_HOSTS.',
-  });
+  throw new GloveboxError(
+    'forbidden',
+    `This server does not accept requests for the host ${JSON.stringify(host.slice(0, 255))}.`,
+    {
+      hint: 'Use a loopback address, or ask the operator to add the host name to GLOVEBOX_ALLOWED_HOSTS.',
+    },
+  );
 }
 
 function checkOrigin(request: Request, allowed: ReadonlySet<string>): void {
   const origin = request.headers.get('origin')?.toLowerCase();
   if (origin === undefined) {
-    // Browsers leave Origin out of plain GETs (an image, a script); they say where those come from here.
-    // Following a link stays possible: no page can read what it leads to.
+    // Browsers send no Origin with simple GET requests, as for images and scripts. Sec-Fetch-Site tells where they come
+    // from. Following a link is allowed, because no other page can read the answer.
     const foreign = request.headers.get('sec-fetch-site') === 'cross-site';
     if (!foreign || request.headers.get('sec-fetch-mode') === 'navigate') return;
   } else if (allowed.has(origin) || isLoopbackOrigin(origin)) return;
   throw new GloveboxError(
     'forbidden',
-    `Pages from ${JSON.stringify((origin ?? 'elsewhere').slice(0, 255))} may not call.`,
+    `Pages from ${JSON.stringify((origin ?? 'another site').slice(0, 255))} may not use this server.`,
     {
-      hint: 'Let the operator add the origin to GLOVEBOX_ALLOWED_ORIGINS.',
+      hint: 'Ask the operator to add the origin to GLOVEBOX_ALLOWED_ORIGINS.',
     },
   );
 }

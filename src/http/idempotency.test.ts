@@ -60,7 +60,7 @@ describe('a call with an Idempotency-Key', () => {
       const other = await post('k', { ...call, arguments: { text: 'other' } }, { path });
       expect(other.status).toBe(400);
       expect(await other.json()).toMatchObject({
-        error: { message: expect.stringContaining('"k" came with another call') },
+        error: { message: expect.stringContaining('"k" was used for another call') },
       });
     }
     expect(await (await post('k', call, { user: 'bob' })).json()).toMatchObject({ result: { text: 'hi 3' } });

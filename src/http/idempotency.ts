@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import { GloveboxError } from '../errors.ts';
 import type { Env, Handler } from './route.ts';
 
-/** A whole answer, to be sent any number of times. */
+/** A complete answer, which can be sent several times. */
 interface Answer {
   readonly status: number;
   readonly headers: [string, string][];
@@ -16,12 +16,16 @@ interface Entry {
   readonly answer: Promise<Answer>;
 }
 
+/** Time in milliseconds for which an answer is kept. */
 const KEEP_MS = 60 * 60 * 1000;
+/** Keys whose answers are kept. */
 const MOST_KEYS = 10_000;
+/** Size of all answers that are kept, in bytes. */
 const MOST_BYTES = 32 * 1024 * 1024;
+/** Characters of a key. */
 const LONGEST_KEY = 255;
 
-/** The answers to calls that came with a key (draft-ietf-httpapi-idempotency-key-header-07), each its owner's alone. */
+/** Answers to calls with an idempotency key (draft-ietf-httpapi-idempotency-key-header-07), separate for each owner. */
 export class IdempotencyKeys {
   readonly #entries = new LRUCache<string, Entry>({
     max: MOST_KEYS,
@@ -31,14 +35,14 @@ export class IdempotencyKeys {
   });
 
   /**
-   * Does the work once for a key, and gives its answer as often as the same call comes; what fails is done anew.
-   * @throws GloveboxError `invalid_input` when the key came with another call
+   * Does the work once for a key, and gives the same answer to all repetitions of the call. Failed work is done again.
+   * @throws GloveboxError `invalid_input` when the key was used for another call
    */
   async once(owner: string, key: string, fingerprint: string, work: () => Promise<Answer>): Promise<Answer> {
     const name = `${owner}\0${key}`;
     const known = this.#entries.peek(name);
     if (known) {
-      if (known.fingerprint !== fingerprint) throw usedOtherwise(key);
+      if (known.fingerprint !== fingerprint) throw keyReused(key);
       return await known.answer;
     }
     const entry: Entry = { fingerprint, answer: work() };
@@ -46,7 +50,7 @@ export class IdempotencyKeys {
     try {
       const answer = await entry.answer;
       if (answer.status >= 500) this.#entries.delete(name);
-      // A copy: the cache keeps the size of an entry that it has.
+      // A copy, because the cache does not change the size of an entry that it already has.
       else this.#entries.set(name, { ...entry }, { size: Math.max(1, answer.body.byteLength) });
       return answer;
     } catch (error) {
@@ -56,29 +60,29 @@ export class IdempotencyKeys {
   }
 }
 
-/** The key of a call, if it has one. @throws GloveboxError `invalid_input` for one that is empty or too long */
+/** The idempotency key of a call, if any. @throws GloveboxError `invalid_input` for one that is empty or too long */
 export function idempotencyKey(c: Context<Env>): string | undefined {
   const key = c.req.header('idempotency-key');
   if (key === undefined || (key !== '' && key.length <= LONGEST_KEY)) return key;
   throw new GloveboxError('invalid_input', `The Idempotency-Key has ${key.length} characters.`, {
-    hint: `Send 1 to ${LONGEST_KEY}, such as a UUID, the same for each try of one call.`,
+    hint: `Send 1 to ${LONGEST_KEY} characters, such as a UUID. Use the same key for each attempt of one call.`,
   });
 }
 
-/** Tells one call from another: what is asked for, in which session, with which body. */
+/** Hash that identifies a call by its method, URL, session and body. */
 export function fingerprintOf(c: Context<Env>): string {
   const parts = [c.req.method, c.req.url, c.req.header('x-session-id') ?? '', c.var.body];
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
 }
 
-/** Lets a call that comes again with its key have the answer of the first, also while that is under way. */
+/** Makes a handler answer a repeated key with the answer of the first call, also while that is still running. */
 export function idempotent(handle: Handler, keys: IdempotencyKeys): Handler {
   return async (c) => {
     const key = idempotencyKey(c);
     if (key === undefined) return await handle(c);
     if (c.var.body === undefined) {
-      throw new GloveboxError('invalid_input', 'An Idempotency-Key is not taken with an upload.', {
-        hint: 'Send it without: an upload that is sent again puts the same files in the same place.',
+      throw new GloveboxError('invalid_input', 'An Idempotency-Key cannot be used with an upload.', {
+        hint: 'Leave it out: a repeated upload writes the same files again.',
       });
     }
     let isFirst = false;
@@ -93,13 +97,13 @@ export function idempotent(handle: Handler, keys: IdempotencyKeys): Handler {
   };
 }
 
-/** The error of a key that came with two calls. */
-export function usedOtherwise(key: string): GloveboxError {
+/** Error of a key that was used for two different calls. */
+export function keyReused(key: string): GloveboxError {
   return new GloveboxError(
     'invalid_input',
-    `The Idempotency-Key ${JSON.stringify(key.slice(0, 64))} came with another call.`,
+    `The Idempotency-Key ${JSON.stringify(key.slice(0, 64))} was used for another call.`,
     {
-      hint: 'Use a new key for each call, and the same one only to try the very same call again.',
+      hint: 'Use a new key for each call, and the same key only to repeat the same call.',
     },
   );
 }

@@ -64,7 +64,7 @@ describe('query parameters', () => {
     ['POST', '/execute?session_id=a', '"session_id"', 'This route takes none.'],
     ['GET', '/?x=1', '"x"', 'This route takes none.'],
     ['GET', '/health?deep=1&deep=0', 'The query parameter "deep" is there twice.', 'Send it once.'],
-    ['GET', '/health?deep=yes', '?deep= is a switch, not "yes".', 'Use ?deep=1, or leave it out.'],
+    ['GET', '/health?deep=yes', '?deep= must be 1 or 0, not "yes".', 'Use ?deep=1, or leave it out.'],
     ['GET', `/sessions?${'y'.repeat(5000)}=1`, 'There is no query parameter', 'This route takes none.'],
   ])('%s %s is refused', async (method, path, message, hint) => {
     const answer = await send(path, { method });

@@ -3,8 +3,8 @@ import { parseJson } from '../lib/json-input.ts';
 import { nearest } from '../lib/nearest.ts';
 
 /**
- * The object that a JSON body holds, with no fields but `known` ones.
- * @throws GloveboxError `invalid_input` that says what is wrong and where.
+ * Parses a body that must be a JSON object with no other fields than `known`.
+ * @throws GloveboxError `invalid_input` with the reason and the position
  */
 export function parseJsonObject(text: string, known: readonly string[], example: string): Record<string, unknown> {
   const hint = `Send a JSON object such as ${example}.`;
@@ -37,7 +37,7 @@ function unknownField(name: string, known: readonly string[]): GloveboxError {
   });
 }
 
-/** Longest text whose fault is searched for: the search parses it some twenty times. */
+/** Characters of a text in which the position of an error is searched for. The search parses it about twenty times. */
 const SEARCH_LIMIT = 65_536;
 
 function whereItFails(text: string, cause: unknown): string {
@@ -46,18 +46,20 @@ function whereItFails(text: string, cause: unknown): string {
   const position = positionIn(message);
   if (position !== undefined) return `${message.replace(/ in JSON at position.*$/s, '')} at position ${position}`;
   const token = JSON.stringify(/^Unexpected token '(.+?)'/su.exec(message)?.[1] ?? '');
-  return text.length > SEARCH_LIMIT ? `unexpected ${token}` : `unexpected ${token} at position ${findFault(text)}`;
+  return text.length > SEARCH_LIMIT
+    ? `unexpected ${token}`
+    : `unexpected ${token} at position ${findErrorPosition(text)}`;
 }
 
-/** V8 does not say where an unexpected token is: the shortest beginning that no text could complete ends with it. */
-function findFault(text: string): number {
-  let [fine, faulty] = [0, text.length];
-  while (faulty - fine > 1) {
-    const middle = (fine + faulty) >> 1;
-    if (canContinue(text.slice(0, middle))) fine = middle;
-    else faulty = middle;
+/** Finds an unexpected token, whose position V8 does not give: it ends the shortest prefix that cannot be completed. */
+function findErrorPosition(text: string): number {
+  let [valid, invalid] = [0, text.length];
+  while (invalid - valid > 1) {
+    const middle = (valid + invalid) >> 1;
+    if (canContinue(text.slice(0, middle))) valid = middle;
+    else invalid = middle;
   }
-  return fine;
+  return valid;
 }
 
 function canContinue(beginning: string): boolean {

@@ -8,7 +8,7 @@ const app = () => new Hono<Env>();
 test('a port that is taken is an error that says what to do', async () => {
   const first = await listen(app(), { host: '127.0.0.1', port: 0 });
   await expect(listen(app(), { host: '127.0.0.1', port: first.port })).rejects.toMatchObject({
-    message: `Cannot listen on 127.0.0.1:${first.port}: the port is taken.`,
+    message: `Cannot listen on 127.0.0.1:${first.port}: the port is in use.`,
     hint: expect.stringContaining('--port'),
   });
   await first.close();
@@ -49,7 +49,7 @@ test('one server listens on several ports, each once, or on none', async () => {
   for (const url of both.urls) await expect(fetch(url)).rejects.toThrow();
   const taken = await listen(app(), { host: '127.0.0.1', port: 0 });
   await expect(listen(app(), { host: '127.0.0.1', port: free.port, alsoPorts: [taken.port] })).rejects.toThrow(
-    'the port is taken',
+    'the port is in use',
   );
   await (await listen(app(), { host: '127.0.0.1', port: free.port })).close();
   await taken.close();

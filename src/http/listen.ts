@@ -6,15 +6,15 @@ import type { Hono } from 'hono';
 import { GloveboxError } from '../errors.ts';
 import type { Env } from './route.ts';
 
-/** As long as a transfer may take in the sandbox. */
+/** Time for a whole request in milliseconds, the same as the limit of a transfer in the sandbox. */
 const LONGEST_REQUEST_MS = 3_600_000;
 
 export interface Listening {
   readonly url: string;
-  /** Of all ports, the first one's first. */
+  /** URLs of all ports, in their order. */
   readonly urls: readonly string[];
   readonly port: number;
-  /** Takes no new connections, waits up to `graceMs` for the requests under way, then cuts off the rest. */
+  /** Stops accepting connections, waits up to `graceMs` milliseconds for running requests, then closes the others. */
   close(graceMs?: number): Promise<void>;
 }
 
@@ -24,7 +24,10 @@ interface Address {
   readonly alsoPorts?: readonly number[];
 }
 
-/** @throws GloveboxError `invalid_input` when the address cannot be listened on; then nothing listens. */
+/**
+ * Listens on a host and one or more ports.
+ * @throws GloveboxError `invalid_input` when one of them cannot be used; then none is
+ */
 export async function listen(app: Hono<Env>, { host, port, alsoPorts = [] }: Address): Promise<Listening> {
   const first = await listenOn(app, host, port);
   const all = [first];
@@ -40,9 +43,9 @@ export async function listen(app: Hono<Env>, { host, port, alsoPorts = [] }: Add
 
 async function listenOn(app: Hono<Env>, host: string, port: number): Promise<Omit<Listening, 'urls'>> {
   const server = createAdaptorServer({ fetch: app.fetch });
-  // Longer than a proxy's or a client's pool keeps a connection: whoever closes first must not be us.
+  // Longer than the timeouts of proxies and client pools: if the server closes first, a request can be lost.
   if ('keepAliveTimeout' in server) server.keepAliveTimeout = 75_000;
-  // Files of any size come over slow lines too; Node's own limit for a whole request is 5 minutes.
+  // Large files may arrive over slow connections. Node's default for a whole request is 5 minutes.
   if ('requestTimeout' in server) server.requestTimeout = LONGEST_REQUEST_MS;
   if ('keepAliveTimeout' in server) {
     continueWhenRead(server as Server);
@@ -55,8 +58,8 @@ async function listenOn(app: Hono<Env>, host: string, port: number): Promise<Omi
   const address = server.address() as AddressInfo;
   const close = (graceMs = 0) =>
     new Promise<void>((resolve) => {
-      const cut = () => 'closeAllConnections' in server && server.closeAllConnections();
-      const timer = setTimeout(cut, graceMs);
+      const closeAll = () => 'closeAllConnections' in server && server.closeAllConnections();
+      const timer = setTimeout(closeAll, graceMs);
       server.close(() => {
         clearTimeout(timer);
         resolve();
@@ -67,8 +70,8 @@ async function listenOn(app: Hono<Env>, host: string, port: number): Promise<Omi
 }
 
 /**
- * Has a client that asks for it (`Expect: 100-continue`) send its body only once somebody reads it:
- * what is refused by its head alone never comes, and its connection is not used again.
+ * Sends `100 Continue` to a client that expects it only when the body is read. If the request is refused by its
+ * headers, the body is never sent, and the connection is closed.
  */
 function continueWhenRead(server: Server): void {
   server.on('checkContinue', (incoming, outgoing) => {
@@ -87,18 +90,18 @@ function continueWhenRead(server: Server): void {
   });
 }
 
-/** Statuses of what is no request that a route could get, by Node's codes; 400 for any other. */
+/** Answers to requests that cannot be parsed, by Node's error codes; 400 for any other code. */
 const UNREADABLE: Readonly<Record<string, readonly [status: number, message: string]>> = {
-  HPE_HEADER_OVERFLOW: [431, 'The head of the request is too long.'],
-  ERR_HTTP_REQUEST_TIMEOUT: [408, 'The request did not come to its end in time.'],
+  HPE_HEADER_OVERFLOW: [431, 'The headers of the request are too long.'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'The request was not complete in time.'],
 };
 
-/** Answers what is no HTTP, or too long or slow a head, as any other error is answered. */
+/** Answers invalid HTTP, and headers that are too long or too slow, in the form of all other errors. */
 function answerUnreadable(server: Server): void {
   const answers = new WeakMap<Duplex, ServerResponse>();
   server.on('request', ({ socket }, answer) => void answers.set(socket, answer));
   server.on('clientError', (cause: NodeJS.ErrnoException, socket) => {
-    const [status, message] = UNREADABLE[cause.code ?? ''] ?? [400, 'This is no HTTP request.'];
+    const [status, message] = UNREADABLE[cause.code ?? ''] ?? [400, 'This is not an HTTP request.'];
     const answer = answers.get(socket);
     const isAnswering = answer?.headersSent && !answer.writableFinished;
     if (cause.code === 'ECONNRESET' || !socket.writable || isAnswering) {
@@ -113,9 +116,9 @@ function answerUnreadable(server: Server): void {
 }
 
 function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): GloveboxError {
-  const reason = cause.code === 'EADDRINUSE' ? 'the port is taken' : (cause.code ?? 'the system refuses');
+  const reason = cause.code === 'EADDRINUSE' ? 'the port is in use' : (cause.code ?? 'unknown error');
   return new GloveboxError('invalid_input', `Cannot listen on ${host}:${port}: ${reason}.`, {
-    hint: 'Choose another with --host and --port; port 0 picks a free one.',
+    hint: 'Choose another address with --host and --port. Port 0 picks a free port.',
     cause,
   });
 }

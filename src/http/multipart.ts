@@ -1,28 +1,29 @@
 import { GloveboxError } from '../errors.ts';
 
-/** One part of a form, whose bytes come as they are taken; the next part skips what was not. */
+/** One part of a form. Its bytes are received as they are read. The next part skips those that were not read. */
 export interface FormPart {
   readonly name: string;
-  /** What the sender calls the file; undefined for a field that is none, empty where none was chosen. */
+  /** Name of the file. Undefined for a field that is not a file; empty when the user chose no file. */
   readonly filename: string | undefined;
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 
+/** Bytes of the headers of a part. */
 const LONGEST_HEAD = 16 * 1024;
 const LINE = Buffer.from('\r\n');
 const DECODER = new TextDecoder('utf-8', { fatal: true });
-/** What leaves the bytes of a part as they are. */
+/** Content-Transfer-Encodings that do not change the bytes. */
 const IDENTITY = /^(7bit|8bit|binary)$/i;
 
-/** The parts of a `multipart/form-data` body (RFC 7578). @throws GloveboxError `invalid_input` for what is none */
+/** Yields the parts of a `multipart/form-data` body (RFC 7578). @throws GloveboxError `invalid_input` if malformed */
 export async function* readForm(
   contentType: string,
   chunks: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<FormPart, void, undefined> {
   const boundary = /;\s*boundary=(?:"([^"]{1,70})"|([^\s;",]{1,70}))/i.exec(contentType);
-  if (!boundary) throw invalid('The header Content-Type names no boundary.', 'Let the client library set that header.');
+  if (!boundary) throw invalid('The header Content-Type has no boundary.', 'Let the client library set this header.');
   const source = new FormSource(chunks, boundary[1] ?? boundary[2] ?? '');
-  for await (const _ of source.untilDelimiter()); // What stands before the first part is no part.
+  for await (const _ of source.untilDelimiter()); // Text before the first part is ignored.
   while (await source.hasPart()) {
     const head = readHead(await source.head());
     const bytes = source.untilDelimiter();
@@ -32,11 +33,11 @@ export async function* readForm(
   await source.drain();
 }
 
-/** Bytes that come in chunks cut anywhere, between delimiters. */
+/** Reads the bytes between the delimiters of a form, from chunks of any size. */
 class FormSource {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #delimiter: Buffer;
-  /** A form begins as after a line: its first delimiter has the form of all others. */
+  /** Bytes that are not yet read. A line break is put first, so that the first delimiter looks like the others. */
   #held: Buffer = LINE;
 
   constructor(chunks: AsyncIterable<Uint8Array>, boundary: string) {
@@ -44,47 +45,48 @@ class FormSource {
     this.#delimiter = Buffer.from(`\r\n--${boundary}`, 'latin1');
   }
 
-  /** What comes before the next delimiter, which is taken with it. */
+  /** Yields the bytes before the next delimiter, and skips the delimiter. */
   async *untilDelimiter(): AsyncGenerator<Uint8Array, void, undefined> {
     for (;;) {
       const at = this.#held.indexOf(this.#delimiter);
-      const sure = at >= 0 ? at : Math.max(0, this.#held.length - this.#delimiter.length + 1);
-      const piece = this.#held.subarray(0, sure);
-      this.#held = this.#held.subarray(at >= 0 ? at + this.#delimiter.length : sure);
+      const safe = at >= 0 ? at : Math.max(0, this.#held.length - this.#delimiter.length + 1);
+      const piece = this.#held.subarray(0, safe);
+      this.#held = this.#held.subarray(at >= 0 ? at + this.#delimiter.length : safe);
       if (piece.length > 0) yield piece;
       if (at >= 0) return;
       await this.#fill();
     }
   }
 
-  /** Whether a part comes after a delimiter, and not the end. */
+  /** Whether a part follows the delimiter, and not the end of the form. */
   async hasPart(): Promise<boolean> {
     while (this.#held.length < 2) await this.#fill();
     if (this.#held.toString('latin1', 0, 2) === '--') return false;
-    const padding = await this.#take(LINE);
+    const padding = await this.#takeUntil(LINE);
     if (/[^ \t]/.test(padding.toString('latin1'))) throw brokenForm();
     return true;
   }
 
-  /** The lines that a part begins with. */
+  /** Reads the headers of a part. */
   async head(): Promise<Buffer> {
     if (this.#held.length < 2) await this.#fill();
-    this.#held = Buffer.concat([LINE, this.#held]); // A part may have no such lines at all.
-    return await this.#take(Buffer.from('\r\n\r\n'));
+    this.#held = Buffer.concat([LINE, this.#held]); // A part may have no headers.
+    return await this.#takeUntil(Buffer.from('\r\n\r\n'));
   }
 
+  /** Reads the rest of the body. */
   async drain(): Promise<void> {
     while (!(await this.#chunks.next()).done);
   }
 
-  /** What comes before a mark, which is taken with it. */
-  async #take(mark: Buffer): Promise<Buffer> {
+  /** Reads the bytes before a separator, and skips the separator. */
+  async #takeUntil(separator: Buffer): Promise<Buffer> {
     for (;;) {
-      const at = this.#held.indexOf(mark);
+      const at = this.#held.indexOf(separator);
       if (at > LONGEST_HEAD || (at < 0 && this.#held.length > LONGEST_HEAD)) throw brokenForm();
       if (at >= 0) {
         const taken = this.#held.subarray(0, at);
-        this.#held = this.#held.subarray(at + mark.length);
+        this.#held = this.#held.subarray(at + separator.length);
         return taken;
       }
       await this.#fill();
@@ -108,7 +110,10 @@ function readHead(head: Buffer): Pick<FormPart, 'name' | 'filename'> {
   );
   const encoding = headers.get('content-transfer-encoding');
   if (encoding !== undefined && !IDENTITY.test(encoding))
-    throw invalid(`A part of the form is encoded as ${JSON.stringify(encoding.slice(0, 40))}.`, 'Send it as it is.');
+    throw invalid(
+      `A part of the form has the encoding ${JSON.stringify(encoding.slice(0, 40))}.`,
+      'Send it without an encoding.',
+    );
   const disposition = headers.get('content-disposition') ?? '';
   const parameters = new Map(
     [...disposition.matchAll(/;\s*([\w*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))/g)].map(
@@ -122,7 +127,7 @@ function readHead(head: Buffer): Pick<FormPart, 'name' | 'filename'> {
   };
 }
 
-/** Browsers write a quotation mark or a line break in a name as percent and digits, older clients with a backslash. */
+/** Removes escapes. Browsers percent-encode quotation marks and line breaks in names; older clients use a backslash. */
 function unquote(text: string): string {
   const unescaped = text.replace(/\\(["\\])/g, '$1');
   return unescaped.replace(/%(22|0D|0A)/gi, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
@@ -140,12 +145,12 @@ function decode(bytes: Buffer): string {
   try {
     return DECODER.decode(bytes);
   } catch {
-    throw invalid('The head of a part of the form is not UTF-8.');
+    throw invalid('The headers of a part of the form are not UTF-8.');
   }
 }
 
 function brokenForm(): GloveboxError {
-  return invalid('The form is malformed, or ends before its last boundary.', 'Send all of it again.');
+  return invalid('The form is malformed, or ends before its last boundary.', 'Send the whole form again.');
 }
 
 function invalid(message: string, hint?: string): GloveboxError {

@@ -1,33 +1,34 @@
 import { GloveboxError } from '../errors.ts';
 import type { Conditions, RangeCondition } from '../files/session-files.ts';
 
-/** An entity tag of RFC 9110, section 8.8.3. */
+/** Pattern of an entity tag (RFC 9110, section 8.8.3). */
 const TAG = /^(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"$/;
 
+/** The ETag header for a file's tag. */
 export function toETag(tag: string): string {
   return `"${tag}"`;
 }
 
 /**
- * What must hold for a file to be sent (RFC 9110, section 13.1); undefined when nothing must.
- * @throws GloveboxError `invalid_input` for a condition that cannot be read, which would be passed over otherwise
+ * Reads the conditions for sending a file (RFC 9110, section 13.1). Undefined without conditions.
+ * @throws GloveboxError `invalid_input` for a condition that cannot be read; it must not be ignored
  */
 export function conditionsToRead(headers: Headers): Conditions | undefined {
   const since = headers.has('if-none-match') ? undefined : readDate(headers.get('if-modified-since'));
   return present({ ...commonConditions(headers), ...(since === undefined ? {} : { modified_since: since }) });
 }
 
-/** What must hold for a file to be replaced or deleted. @throws GloveboxError as `conditionsToRead` does */
+/** Reads the conditions for replacing or deleting a file. @throws GloveboxError as `conditionsToRead` does */
 export function conditionsToChange(headers: Headers): Conditions | undefined {
   return present(commonConditions(headers));
 }
 
-/** Whether a request has conditions that are none on a single file. */
+/** Whether a request has conditions, which apply to single files only. */
 export function hasConditions(headers: Headers): boolean {
   return ['if-match', 'if-none-match', 'if-unmodified-since'].some((name) => headers.has(name));
 }
 
-/** The file that a range is wanted of: undefined when of any, 'none' when no file is meant by what is said. */
+/** Reads an If-Range header. Undefined without one; 'none' when no file can match it. */
 export function rangeCondition(header: string | undefined): RangeCondition | 'none' | undefined {
   if (header === undefined) return undefined;
   const [, weak, tag] = TAG.exec(header.trim()) ?? [];
@@ -51,7 +52,7 @@ function present(conditions: Conditions): Conditions | undefined {
   return Object.keys(conditions).length > 0 ? conditions : undefined;
 }
 
-/** Tags of a list; in a strong comparison a weak one is like no other. */
+/** Reads a list of tags. In a strong comparison, weak tags match nothing, so they are left out. */
 function readTags(name: string, header: string | null, comparison: 'strong' | 'weak'): '*' | string[] | undefined {
   if (header === null) return undefined;
   if (header.trim() === '*') return '*';
@@ -65,7 +66,7 @@ function readTags(name: string, header: string | null, comparison: 'strong' | 'w
   return tags.flatMap((tag) => (tag?.[1] && comparison === 'strong' ? [] : [tag?.[2] ?? '']));
 }
 
-/** Seconds of an HTTP date, in any of its three forms; undefined for anything else, which RFC 9110 has ignored. */
+/** Reads an HTTP date in any of its three forms, as seconds since 1970. Undefined for other texts, as in RFC 9110. */
 function readDate(header: string | null | undefined): number | undefined {
   const text = header?.trim() ?? '';
   const isDate = /^[A-Z][a-z]{2,8}, .* GMT$/.test(text) || /^[A-Z][a-z]{2} [A-Z][a-z]{2} .* \d{4}$/.test(text);

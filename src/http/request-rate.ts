@@ -2,47 +2,47 @@ import { capacityExceeded } from '../errors.ts';
 
 const MINUTE_MS = 60_000;
 
-/** Of a clock that is read twice. */
+/** Tolerance for rounding errors of the clock, in milliseconds. */
 const TOLERANCE_MS = 1;
 
 /**
- * Requests of each owner: as many per minute in the long run, and as many at once after a quiet minute.
- * Remembers only owners who have called within the last minute.
+ * Limits the requests of each owner to a number per minute. After a quiet minute, all of them may be sent at once.
+ * Only owners with requests in the last minute are remembered.
  */
 export class RequestRate {
   readonly #perMinute: number;
   readonly #now: () => number;
-  /** When each owner may send a whole minute's worth again, in ms; the least recently used first. */
-  readonly #restedAt = new Map<string, number>();
+  /** Time at which each owner may again send all requests at once, in milliseconds; the least recent owner first. */
+  readonly #fullAt = new Map<string, number>();
 
   constructor(perMinute: number, now: () => number = () => performance.now()) {
     this.#perMinute = perMinute;
     this.#now = now;
   }
 
-  /** Owners remembered. */
+  /** Number of owners that are remembered. */
   get size(): number {
-    return this.#restedAt.size;
+    return this.#fullAt.size;
   }
 
-  /** Counts a request. @throws GloveboxError `capacity_exceeded` with when there is room for the next. */
+  /** Counts a request. @throws GloveboxError `capacity_exceeded` with the seconds until the next one is allowed */
   take(owner: string): void {
     const now = this.#now();
-    this.#forgetRested(now);
-    const restedAt = Math.max(now, this.#restedAt.get(owner) ?? 0) + MINUTE_MS / this.#perMinute;
-    const earlyMs = restedAt - now - MINUTE_MS;
+    this.#forgetIdle(now);
+    const fullAt = Math.max(now, this.#fullAt.get(owner) ?? 0) + MINUTE_MS / this.#perMinute;
+    const earlyMs = fullAt - now - MINUTE_MS;
     if (earlyMs > TOLERANCE_MS) {
       const seconds = Math.ceil((earlyMs - TOLERANCE_MS) / 1000);
-      throw capacityExceeded(`One owner may send ${this.#perMinute} requests per minute here.`, seconds);
+      throw capacityExceeded(`Each owner may send ${this.#perMinute} requests per minute.`, seconds);
     }
-    this.#restedAt.delete(owner);
-    this.#restedAt.set(owner, restedAt);
+    this.#fullAt.delete(owner);
+    this.#fullAt.set(owner, fullAt);
   }
 
-  #forgetRested(now: number): void {
-    for (const [owner, restedAt] of this.#restedAt) {
-      if (restedAt > now) return;
-      this.#restedAt.delete(owner);
+  #forgetIdle(now: number): void {
+    for (const [owner, fullAt] of this.#fullAt) {
+      if (fullAt > now) return;
+      this.#fullAt.delete(owner);
     }
   }
 }

@@ -4,12 +4,12 @@ import type { Log } from '../log.ts';
 import type { Env } from './route.ts';
 
 /**
- * Without `error`, which would tell a wrong key from none, and without `resource_metadata` (RFC 9728):
- * there is no authorization server to ask for a key.
+ * WWW-Authenticate header. It has no `error`, which would distinguish a wrong key from a missing one, and no
+ * `resource_metadata` (RFC 9728), because there is no authorization server.
  */
 const CHALLENGE = 'Bearer realm="glovebox"';
 
-/** `{error: {code, message, hint}}` with the table's status, and `Retry-After` where it is known. */
+/** Makes the answer `{error: {code, message, hint}}`, with the status of the code and `Retry-After` if it is known. */
 export function errorResponse(error: GloveboxError): Response {
   const headers = {
     ...(error.status === 401 ? { 'WWW-Authenticate': CHALLENGE } : {}),
@@ -18,11 +18,11 @@ export function errorResponse(error: GloveboxError): Response {
   return Response.json({ error: error.toRestBody() }, { status: error.status, headers });
 }
 
-/** What callers may know of a thrown value; what they may not goes to the log. */
+/** Converts a thrown value to an error for the caller. The cause of an internal error goes to the log only. */
 export function reportError(thrown: unknown, c: Context<Env>, log: Log): GloveboxError {
   const error = toGloveboxError(thrown);
   if (error.code === 'internal_error') {
-    // A call may fail in any way once its client has gone: no defect of ours.
+    // Once its client has gone, a call may fail in any way. This is not a defect.
     const level = c.req.raw.signal.aborted ? 'debug' : 'error';
     log[level]('A request failed.', {
       owner: c.var.owner,

@@ -1,7 +1,7 @@
 import type { Context } from 'hono';
 import type { Answer } from './auth/auth.ts';
 
-/** What the app finds out about a request before its route runs. */
+/** Data about a request that the app sets before the route runs. */
 export interface Env {
   Bindings: {
     outgoing?: Answer & { readonly writableNeedDrain: boolean };
@@ -10,31 +10,31 @@ export interface Env {
   Variables: {
     owner: string;
     body: string;
-    /** Settles when what is left of a refused body has been read for a while. */
+    /** Resolves when the rest of a refused body has been read for a while. */
     rest?: Promise<void>;
   };
 }
 
 export type Handler = (c: Context<Env>) => Response | Promise<Response>;
 
-/** What the body of a request may be: JSON, a tar, a form of files, or the bytes of a file. */
+/** Types of bodies: JSON, a tar, a form with files, or the bytes of a file. */
 export type BodyType = 'json' | 'tar' | 'form' | 'bytes';
 
-/** One line of the API: routing, `Allow`, the index and OpenAPI derive from it. */
+/** A route of the API. Routing, the `Allow` header, the index page and OpenAPI are derived from it. */
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** In Hono's form, `/sessions/:id`; `/*` at its end stands for any path. */
+  /** Path in Hono's form, such as `/sessions/:id`. `/*` at the end matches any path. */
   readonly path: string;
   readonly summary: string;
-  /** The name of a method of a client that is made of the description of the API. */
+  /** Operation id for OpenAPI. Generated clients use it as the name of a method. */
   readonly id?: string;
-  /** What it is filed under there. */
+  /** Tag for OpenAPI, which groups the routes. */
   readonly tag?: 'Tools' | 'Sessions' | 'Files' | 'Executions' | 'Snapshots' | 'Server';
-  /** An OpenAPI operation; protocols that OpenAPI cannot describe leave it out. */
+  /** OpenAPI operation. Left out for protocols that OpenAPI cannot describe. */
   readonly operation?: Readonly<Record<string, unknown>>;
-  /** What its body may be; JSON for a POST that leaves it out. All but JSON is read by the route, as it comes. */
+  /** Types of bodies that the route accepts; JSON by default for POST. The route reads other types as a stream. */
   readonly takes?: readonly BodyType[];
-  /** Whether it speaks a protocol that has its own word for what is wrong with a request. */
+  /** Whether it is a route of MCP, which has its own form of errors. */
   readonly isMcp?: true;
   readonly handle: Handler;
 }

@@ -4,30 +4,30 @@ import { nearest } from '../lib/nearest.ts';
 import { errorResponse } from './respond.ts';
 import type { Env, Route } from './route.ts';
 
-/** The routes of a path, whatever their methods. */
+/** The routes of a path, for all methods. */
 export function routesAt(path: string, routes: readonly Route[]): Route[] {
   return routes.filter((route) => matches(route.path, path));
 }
 
-/** The route of a method among those of a path; a GET is asked for its headers alone, too. */
+/** The route for a method among the routes of a path. HEAD uses the route of GET. */
 export function routeFor(method: string, here: readonly Route[]): Route | undefined {
   const served = method === 'HEAD' ? 'GET' : method;
   return here.find((route) => route.method === served);
 }
 
-/** The methods of a path, as `Allow` lists them. */
+/** The methods of a path, as listed in the `Allow` header. */
 export function allowed(here: readonly Route[]): string {
   const methods = here.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
   return [...new Set(methods)].join(', ');
 }
 
-/** 405 with `Allow` for a path that there is, otherwise 404 with the nearest one. */
+/** Answers 405 with `Allow` when the path exists, and otherwise 404 with the most similar path. */
 export function unknownRoute(c: Context<Env>, routes: readonly Route[]): Response {
   const path = c.req.path;
   const here = routesAt(path, routes);
   if (here.length > 0) {
     const allow = allowed(here);
-    const error = new GloveboxError('invalid_input', `${c.req.method} is not served on ${path.slice(0, 100)}.`, {
+    const error = new GloveboxError('invalid_input', `${c.req.method} is not allowed on ${path.slice(0, 100)}.`, {
       hint: `Use ${allow}.`,
     });
     return c.json({ error: error.toRestBody() }, 405, { Allow: allow });
@@ -35,7 +35,7 @@ export function unknownRoute(c: Context<Env>, routes: readonly Route[]): Respons
   const meant = nearest(path.slice(0, 64), new Set(routes.map((route) => route.path)));
   return errorResponse(
     new GloveboxError('not_found', `There is nothing at ${c.req.method} ${JSON.stringify(path.slice(0, 100))}.`, {
-      hint: `${meant ? `Did you mean ${meant}? ` : ''}GET / lists what there is.`,
+      hint: `${meant ? `Did you mean ${meant}? ` : ''}GET / lists all routes.`,
     }),
   );
 }

@@ -2,10 +2,14 @@ import type { Context } from 'hono';
 import { streamSSE } from 'hono/streaming';
 import type { Env } from './route.ts';
 
-/** Sends one event; settles when the client can take more. */
+/** Sends one event. Resolves when the client can receive more. */
 export type SendEvent = (event: string, data: string, id: string) => Promise<void>;
 
-/** An answer of Server-Sent Events, kept alive by comments while there is nothing to send; it ends with the work. */
+/**
+ * Answers with Server-Sent Events. Comments keep the connection alive while there is nothing to send. The stream ends
+ * when `work` does.
+ * @param keepAliveMs interval between two comments, in milliseconds
+ */
 export function streamEvents(c: Context<Env>, keepAliveMs: number, work: (send: SendEvent) => Promise<void>): Response {
   c.header('X-Accel-Buffering', 'no');
   return streamSSE(c, async (stream) => {

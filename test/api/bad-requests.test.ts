@@ -80,7 +80,7 @@ describe.each(['/execute', '/execute/stream'])('POST %s', (path) => {
     expect(answer.status).toBe(415);
     expect(answer.json().error).toMatchObject({
       code: 'unsupported_media_type',
-      message: 'The body is encoded as "gzip".',
+      message: 'The body has the encoding "gzip".',
       hint: expect.stringContaining('without the header Content-Encoding'),
     });
   });

@@ -65,13 +65,13 @@ describe('a form of files', () => {
   });
 
   test.each<[what: string, path: string, form: () => FormData, message: RegExp]>([
-    ['a path that is a file', 'top', () => formOf({ a: '1' }), /is no folder/],
-    ['a path that is nothing', 'nothing', () => formOf({ a: '1' }), /is no folder/],
-    ['two files of one name', 'two/', () => both(), /two files "two\/a".*Written before that: "two\/a"/],
-    ['no file', 'x/', () => new FormData(), /no file in the form|malformed/],
+    ['a path that is a file', 'top', () => formOf({ a: '1' }), /is not a folder/],
+    ['a path that is nothing', 'nothing', () => formOf({ a: '1' }), /is not a folder/],
+    ['two files of one name', 'two/', () => both(), /the file "two\/a" twice.*Files stored before: "two\/a"/],
+    ['no file', 'x/', () => new FormData(), /The form has no file|malformed/],
     ['a name that leads out', 'x/', () => formOf({ '../a': '1' }), /".."/],
     ['an absolute name', 'x/', () => formOf({ '/etc/a': '1' }), /begins with a slash/],
-    ['a field that is no file', 'x/', () => withField(), /"note" in the form is no file/],
+    ['a field that is no file', 'x/', () => withField(), /"note" in the form is not a file/],
   ])('is refused with %s', async (_what, path, form, message) => {
     const { status, body } = await post(at(path), form());
     expect([status, body]).toMatchObject([400, { error: { message: expect.stringMatching(message) } }]);

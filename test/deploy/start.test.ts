@@ -27,7 +27,7 @@ describe('a start that cannot be', () => {
     const address = holder.address();
     const port = String(typeof address === 'object' ? address?.port : 0);
     expect(await refusedStart({ GLOVEBOX_PORT: port })).toMatch(
-      new RegExp(`127.0.0.1:${port}: the port is taken.*\n.*--port`),
+      new RegExp(`127.0.0.1:${port}: the port is in use.*\n.*--port`),
     );
     holder.close();
   });

@@ -318,7 +318,7 @@ describe('a server that asks for keys', () => {
   test('does not start while there is none, and says how to make one', async () => {
     const { code, stderr } = await runCli(['serve'], environment(newStateDir(), { GLOVEBOX_AUTH: 'keys' }));
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^glovebox: No key may call: .*keys\.json.*\n.*glovebox key new <name>\n$/);
+    expect(stderr).toMatch(/^glovebox: The key file .*keys\.json has no valid key.*\n.*glovebox key new <name>\n$/);
   });
 
   test('is not what stdio is: whoever starts that needs none', async () => {

@@ -320,7 +320,7 @@ describe('requests per minute', () => {
     for (let at = 0; at < 12; at += 1) expect((await get(server, '/tools', alice)).status).toBe(200);
     const refused = await refusalOf(await get(server, '/tools', alice));
     expect(refused).toMatchObject({ status: 429, error: { code: 'capacity_exceeded' } });
-    expect(refused.error?.message).toBe('One owner may send 12 requests per minute here.');
+    expect(refused.error?.message).toBe('Each owner may send 12 requests per minute.');
     // One more each five seconds, some of which may have passed.
     expect(['1', '2', '3', '4', '5']).toContain(refused.retryAfter);
     expect((await post(server, '/execute', {}, alice)).status).toBe(429);

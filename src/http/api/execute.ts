@@ -21,17 +21,18 @@ export interface ExecuteOptions {
   readonly tools: readonly AnyTool[];
   readonly sessions: Sessions;
   readonly snapshots: Snapshots;
-  /** What a call gets that names no session. */
+  /** Session of a call that names none: a new one, or the owner's default. */
   readonly fallback: Caller['fallback'];
-  /** Cancels all calls, so that they are answered before the server ends. */
+  /** Cancels all calls when the server shuts down, so that they still get an answer. */
   readonly stopping: AbortSignal;
   readonly log: Log;
   readonly keepAliveMs: number;
   readonly streams?: EventStreamsOptions;
 }
 
-/** A call of a tool that has been checked and can begin; it is cancelled by any of the signals. */
+/** A checked call of a tool. */
 interface Call {
+  /** Runs the call. Any of the signals cancels it. */
   run(
     emit: (event: ToolEvent) => void | Promise<void>,
     ...cancelled: readonly AbortSignal[]
@@ -41,28 +42,31 @@ interface Call {
 const FIELDS = ['name', 'arguments', 'session_id'];
 const EXAMPLE = '{"name": "execute_python", "arguments": {"code": "print(1)"}}';
 
-/** `POST /execute`: the tool's output as one JSON answer. A client that goes away cancels a call without a key. */
+/** `POST /execute`: answers with the tool's output as JSON. A call without an idempotency key ends with its client. */
 export function createExecute(options: ExecuteOptions): Handler {
   return async (c) => {
-    // One that can be asked for again goes on without its client.
+    // A call with a key can be repeated to get its answer, so it goes on without its client.
     const cancelled = c.req.header('idempotency-key') === undefined ? [c.req.raw.signal] : [];
     return c.json(await prepare(c, options).run(ignoreEvents, ...cancelled));
   };
 }
 
 /**
- * `POST /execute/stream`: events as they happen, then one `result` or `error`. A slow reader slows the program down; one
- * that goes away cancels it, unless it comes back soon with `Last-Event-ID`: it then gets what it missed.
+ * `POST /execute/stream`: sends events as they happen, then one `result` or `error`. A slow reader slows the program
+ * down. When the reader disconnects, the call is cancelled, unless a request with `Last-Event-ID` follows soon. That
+ * request gets the events that were missed.
  */
 export function createExecuteStream(options: ExecuteOptions): Handler {
   const streams = new EventStreams(options.streams);
   return (c) => {
     const last = c.req.header('last-event-id');
-    const { call, after } = last ? streams.resume(c.var.owner, last) : { call: find(c, options, streams), after: 0 };
-    // An event source that has it all would come back for ever after any other answer.
+    const { call, after } = last
+      ? streams.resume(c.var.owner, last)
+      : { call: findOrBegin(c, options, streams), after: 0 };
+    // After any other answer, an event source that has all events would reconnect for ever.
     if (call.events.isAtEnd(after)) return c.body(null, 204);
     return streamEvents(c, options.keepAliveMs, async (send) => {
-      using _held = streams.hold(call);
+      using _reader = streams.hold(call);
       for await (const { number, event, data } of call.events.read(after, c.req.raw.signal)) {
         await send(event, data, `${call.id}.${number}`);
       }
@@ -70,14 +74,14 @@ export function createExecuteStream(options: ExecuteOptions): Handler {
   };
 }
 
-/** The call that came with this key before, to be told from its beginning; else a new one. */
-function find(c: Context<Env>, options: ExecuteOptions, streams: EventStreams): StreamedCall {
+/** Finds the call with the same idempotency key, or starts a new one. */
+function findOrBegin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams): StreamedCall {
   const key = idempotencyKey(c);
   if (key === undefined) return begin(c, options, streams);
   return streams.once(c.var.owner, key, fingerprintOf(c), () => begin(c, options, streams));
 }
 
-/** Starts a call whose events are written to a stream of their own. */
+/** Starts a call that writes its events to a new stream. */
 function begin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams): StreamedCall {
   const checked = prepare(c, options);
   const call = streams.open(c.var.owner);
@@ -125,11 +129,11 @@ function findTool(name: unknown, tools: readonly AnyTool[]): AnyTool {
   });
 }
 
-/** The arguments with the session that stands beside them; the one among them goes first. */
-function withSession({ arguments: sent, session_id: beside }: Record<string, unknown>): unknown {
+/** The arguments with the session id of the body. A session id among the arguments takes precedence. */
+function withSession({ arguments: sent, session_id: outer }: Record<string, unknown>): unknown {
   const args = readArguments(sent);
-  if (beside === undefined || beside === null || beside === '') return args;
+  if (outer === undefined || outer === null || outer === '') return args;
   if (typeof args !== 'object' || args === null || Array.isArray(args)) return args;
-  const { session_id: inside } = args as Record<string, unknown>;
-  return inside === undefined || inside === null || inside === '' ? { ...args, session_id: beside } : args;
+  const { session_id: inner } = args as Record<string, unknown>;
+  return inner === undefined || inner === null || inner === '' ? { ...args, session_id: outer } : args;
 }

@@ -8,16 +8,16 @@ import type { Env, Route } from '../route.ts';
 import { streamEvents } from '../server-sent-events.ts';
 import { oneEvent, requestHeader } from './openapi-parts.ts';
 
-/** Between two looks at an execution: each is a process in its sandbox. */
-const LOOK_EVERY_MS = 500;
+/** Interval between two readings of an execution in milliseconds. Each reading starts a process in the sandbox. */
+const POLL_INTERVAL_MS = 500;
 
-/** What `get_execution` answers. */
-type Look = ReturnType<typeof toReadingOutput>;
-type Offsets = Look['next'];
+/** Output of `get_execution`. */
+type Reading = ReturnType<typeof toReadingOutput>;
+type Offsets = Reading['next'];
 
 export interface ExecutionEventsOptions {
-  /** Looks at the execution that the path names, from these offsets on. */
-  readonly look: (c: Context<Env>, offsets: Offsets, signal: AbortSignal) => Promise<Look>;
+  /** Reads the execution in the path, from the given offsets of its output. */
+  readonly read: (c: Context<Env>, offsets: Offsets, signal: AbortSignal) => Promise<Reading>;
   readonly stopping: AbortSignal;
   readonly log: Log;
   readonly keepAliveMs: number;
@@ -31,8 +31,8 @@ export const idParameter = {
 };
 
 /**
- * The output of a background execution as it comes, then its `result`. The id of an event says how far both streams were
- * read, so that an event source which comes back goes on from there.
+ * Sends the output of a background execution as it arrives, then its `result`. The id of an event has the offsets of
+ * both streams, so that an event source that reconnects continues from there.
  */
 export function executionEventsRoute(options: ExecutionEventsOptions): Route {
   return {
@@ -40,69 +40,69 @@ export function executionEventsRoute(options: ExecutionEventsOptions): Route {
     path: '/executions/:id/events',
     id: 'watchExecution',
     tag: 'Executions',
-    summary: 'Watch a background execution: Server-Sent Events, the last of them the result.',
+    summary: 'Follow a background execution: Server-Sent Events, the last of which is the result.',
     operation: {
-      parameters: [idParameter, requestHeader('Last-Event-ID', 'The id of the last event that came.')],
+      parameters: [idParameter, requestHeader('Last-Event-ID', 'The id of the last event that was received.')],
       responses: {
         200: {
           description: 'Events `stdout` and `stderr`, then one `result` or `error`.',
           content: { 'text/event-stream': { schema: oneEvent } },
         },
-        204: { description: 'The reader with this Last-Event-ID has them all.' },
+        204: { description: 'The reader with this Last-Event-ID has all events.' },
       },
     },
     handle: (c) => watch(c, options),
   };
 }
 
-async function watch(c: Context<Env>, { look, stopping, log, keepAliveMs }: ExecutionEventsOptions): Promise<Response> {
+async function watch(c: Context<Env>, { read, stopping, log, keepAliveMs }: ExecutionEventsOptions): Promise<Response> {
   const last = c.req.header('last-event-id');
   if (last === ENDED) return c.body(null, 204);
   const from = parseId(last);
-  // Before the stream begins, so that an unknown one is told by its status.
-  const first = await look(c, from, c.req.raw.signal);
+  // Read before the stream begins, so that an unknown execution is answered with an error status.
+  const first = await read(c, from, c.req.raw.signal);
   return streamEvents(c, keepAliveMs, async (send) => {
     using following = followSignal(c.req.raw.signal, stopping);
     const { signal } = following;
     const write = (event: string, data: unknown, id: string) => send(event, JSON.stringify(data), id);
     try {
-      const again = (offsets: Offsets) => look(c, offsets, signal);
-      await write('result', await tell(first, from, again, write, signal), ENDED);
+      const again = (offsets: Offsets) => read(c, offsets, signal);
+      await write('result', await sendOutput(first, from, again, write, signal), ENDED);
     } catch (thrown) {
       if (!signal.aborted) await write('error', { error: reportError(thrown, c, log).toRestBody() }, ENDED);
     }
   });
 }
 
-/** Tells what is new at each look until there is nothing more; the last look. */
-async function tell(
-  first: Look,
+/** Sends the new output of each reading until the execution has ended. Returns the last reading. */
+async function sendOutput(
+  first: Reading,
   from: Offsets,
-  look: (offsets: Offsets) => Promise<Look>,
+  read: (offsets: Offsets) => Promise<Reading>,
   write: (event: string, data: unknown, id: string) => Promise<void>,
   signal: AbortSignal,
-): Promise<Look> {
-  let told = from;
-  for (let seen = first; ; seen = await look(told)) {
-    const { stdout_offset, stderr_offset } = seen.next;
-    if (seen.stdout) await write('stdout', { text: seen.stdout }, `${stdout_offset}-${told.stderr_offset}`);
-    if (seen.stderr) await write('stderr', { text: seen.stderr }, `${stdout_offset}-${stderr_offset}`);
-    told = seen.next;
-    // What is long comes in parts, one after the other.
-    if (seen.stdout || seen.stderr) continue;
-    if (isEnded(seen)) return seen;
-    await sleep(LOOK_EVERY_MS, undefined, { signal });
+): Promise<Reading> {
+  let sent = from;
+  for (let reading = first; ; reading = await read(sent)) {
+    const { stdout_offset, stderr_offset } = reading.next;
+    if (reading.stdout) await write('stdout', { text: reading.stdout }, `${stdout_offset}-${sent.stderr_offset}`);
+    if (reading.stderr) await write('stderr', { text: reading.stderr }, `${stdout_offset}-${stderr_offset}`);
+    sent = reading.next;
+    // Long output is read in several parts.
+    if (reading.stdout || reading.stderr) continue;
+    if (isEnded(reading)) return reading;
+    await sleep(POLL_INTERVAL_MS, undefined, { signal });
   }
 }
 
-/** The id of the last event. */
+/** Id of the last event. */
 const ENDED = 'end';
 
-function isEnded({ status }: Look): boolean {
+function isEnded({ status }: Reading): boolean {
   return status !== 'queued' && status !== 'running';
 }
 
-/** An id that is none begins anew: nothing is run by that. */
+/** Reads the id of an event. An invalid id gives the beginning of the output. */
 function parseId(id: string | undefined): Offsets {
   const [, stdout = '0', stderr = '0'] = /^(\d{1,15})-(\d{1,15})$/.exec(id ?? '') ?? [];
   return { stdout_offset: Number(stdout), stderr_offset: Number(stderr) };

@@ -37,14 +37,14 @@ const listed = {
     started_at: { type: 'string', format: 'date-time' },
     status: {
       enum: ['queued', 'running', 'ok', 'error', 'timeout', 'cancelled', 'out_of_memory', 'crashed'],
-      description: 'What it ended as, once it has: `error` as well if it could not be run.',
+      description: 'The state, or the status of its end; `error` also if the execution could not start.',
     },
     running: { type: 'boolean', description: 'Whether it is queued or running.' },
   },
   required: ['execution_id', 'started_at', 'status', 'running'],
 };
 
-/** A background execution as it is listed. */
+/** The form of a background execution in a list. */
 function toListed({ id, startedAt, status, outcome }: BackgroundExecution) {
   return { execution_id: id, started_at: startedAt.toISOString(), status, running: !outcome };
 }
@@ -52,8 +52,8 @@ function toListed({ id, startedAt, status, outcome }: BackgroundExecution) {
 type Options = Pick<ExecuteOptions, 'sessions' | 'stopping' | 'log' | 'keepAliveMs'>;
 
 /**
- * The path's execution and the query's numbers, checked as the arguments of a tool are.
- * @throws GloveboxError that speaks of query parameters, which are all that a caller of these routes has chosen
+ * Reads the execution id of the path and the numbers of the query, and checks them as arguments of a tool.
+ * @throws GloveboxError whose hint names query parameters instead of tool arguments
  */
 function readInput<Input extends { session_id?: string | undefined }>(
   c: Context<Env>,
@@ -69,14 +69,14 @@ function readInput<Input extends { session_id?: string | undefined }>(
   }
 }
 
-/** Following and cancelling background executions, and ending contexts. */
+/** Routes to follow and cancel background executions, and to end contexts. */
 export function executionRoutes(options: Options): Route[] {
-  return [...backgroundRoutes(options), ...ofSessions(options)];
+  return [...backgroundRoutes(options), ...sessionRoutes(options)];
 }
 
 function backgroundRoutes(options: Options): Route[] {
   const { sessions, stopping, log, keepAliveMs } = options;
-  const look = async (c: Context<Env>, numbers: object, signal: AbortSignal) => {
+  const read = async (c: Context<Env>, numbers: object, signal: AbortSignal) => {
     const input = readInput(c, getExecution, numbers);
     using following = followSignal(signal, stopping);
     const { owner } = c.var;
@@ -89,17 +89,19 @@ function backgroundRoutes(options: Options): Route[] {
       path: '/executions/:id',
       id: 'getExecution',
       tag: 'Executions',
-      summary: 'A background execution: ?wait_s=, ?stdout_offset=, ?stderr_offset=.',
+      summary: 'Get a background execution: ?wait_s=, ?stdout_offset=, ?stderr_offset=.',
       operation: {
         parameters: [
           idParameter,
           ...Object.entries(NUMBERS).map(([name, schema]) => ({ name, in: 'query', required: false, schema })),
         ],
-        responses: jsonResponse(200, 'How it is, its new output, and its result once it ended.', { type: 'object' }),
+        responses: jsonResponse(200, 'Its status, its new output, and its result once it has ended.', {
+          type: 'object',
+        }),
       },
-      handle: async (c) => c.json(await look(c, readNumbers(c), c.req.raw.signal)),
+      handle: async (c) => c.json(await read(c, readNumbers(c), c.req.raw.signal)),
     },
-    executionEventsRoute({ look, stopping, log, keepAliveMs }),
+    executionEventsRoute({ read, stopping, log, keepAliveMs }),
     {
       method: 'DELETE',
       path: '/executions/:id',
@@ -121,17 +123,17 @@ function backgroundRoutes(options: Options): Route[] {
   ];
 }
 
-function ofSessions({ sessions }: Options): Route[] {
+function sessionRoutes({ sessions }: Options): Route[] {
   return [
     {
       method: 'GET',
       path: '/sessions/:id/executions',
       id: 'listExecutions',
       tag: 'Executions',
-      summary: 'The background executions of a session.',
+      summary: 'List the background executions of a session.',
       operation: {
         parameters: [sessionParameter],
-        responses: jsonResponse(200, 'The newest last.', {
+        responses: jsonResponse(200, 'The executions, newest last.', {
           type: 'object',
           properties: { executions: { type: 'array', items: listed } },
           required: ['executions'],
@@ -144,7 +146,7 @@ function ofSessions({ sessions }: Options): Route[] {
       path: '/sessions/:id/contexts/:name',
       id: 'endContext',
       tag: 'Executions',
-      summary: 'End a context: its variables are gone, its name is free.',
+      summary: 'End a context: its variables are deleted, and its name can be used again.',
       operation: {
         parameters: [sessionParameter, contextParameter],
         responses: { 204: { description: 'Ended.' } },
@@ -158,7 +160,7 @@ function ofSessions({ sessions }: Options): Route[] {
   ];
 }
 
-/** Texts that are no numbers are left for the schema to refuse. */
+/** Reads the numbers of the query. Other texts are kept, for the schema to refuse. */
 function readNumbers(c: Context<Env>): Record<string, unknown> {
   const given = Object.keys(NUMBERS).flatMap((name) => {
     const text = c.req.query(name);

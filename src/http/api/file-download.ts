@@ -9,14 +9,15 @@ import { conditionsToRead, rangeCondition, toETag } from '../preconditions.ts';
 import type { Env } from '../route.ts';
 import { isOutside, parseRange } from './file-range.ts';
 
-/** How a download ends. */
+/** Options for the end of a download. */
 export interface Sending {
-  /** Lets go of what it holds. */
+  /** Releases the session. */
   readonly release: () => void;
+  /** Time in milliseconds without progress after which the download is aborted; a minute by default. */
   readonly stallMs: number | undefined;
 }
 
-/** Whatever a file holds, no browser is to run it as a page of this server. */
+/** Headers that keep a browser from running a file as a page of this server, whatever it contains. */
 export const NEVER_A_PAGE = {
   'X-Content-Type-Options': 'nosniff',
   'Content-Security-Policy': "sandbox; default-src 'none'",
@@ -24,8 +25,8 @@ export const NEVER_A_PAGE = {
 };
 
 /**
- * A file, or the part of it that `Range` asks for, as it is read; 304 where the caller has it as it is.
- * `release` runs when all is sent, or nobody listens.
+ * Sends a file, or the part of it that `Range` asks for, while it is read. Answers 304 when the caller has the file
+ * already. `release` is called when everything was sent, or the client has gone.
  */
 export async function sendFile(
   c: Context<Env>,
@@ -67,20 +68,24 @@ export async function sendFile(
   return new Response(toBody(file, release, stallMs), { status: range ? 206 : 200, headers });
 }
 
-/** How a caller knows the file again. A program may date it to the future, which no answer does. */
+/** The headers by which a caller recognises the file. A time in the future, which a program can set, is not sent. */
 function validators({ tag, entry }: OpenFile): Record<string, string> {
   const modified = new Date(Math.min(entry.modified.getTime(), Date.now()));
   return { 'Last-Modified': modified.toUTCString(), ...(tag === undefined ? {} : { ETag: toETag(tag) }) };
 }
 
 function outsideRange(c: Context<Env>, size: number): Response {
-  const error = new GloveboxError('invalid_input', `The file has ${size} bytes, none of them in that range.`, {
-    hint: 'Ask for bytes that there are, or leave out the header Range.',
-  });
+  const error = new GloveboxError(
+    'invalid_input',
+    `The file has ${size} bytes. None of them is in the requested range.`,
+    {
+      hint: 'Ask for a range inside the file, or leave out the header Range.',
+    },
+  );
   return c.json({ error: error.toRestBody() }, 416, { 'Content-Range': `bytes */${size}` });
 }
 
-/** A folder as a tar. */
+/** Sends a folder as a tar. */
 export async function sendFolder(
   c: Context<Env>,
   files: SessionFiles,
@@ -89,7 +94,7 @@ export async function sendFolder(
 ): Promise<Response> {
   const match = conditionsToRead(c.req.raw.headers)?.match;
   if (match !== undefined && match !== '*')
-    throw new GloveboxError('precondition_failed', 'A folder has no ETag that could match.', {
+    throw new GloveboxError('precondition_failed', 'A folder has no ETag, so If-Match cannot match.', {
       hint: 'Leave out the header If-Match.',
     });
   const headers = {
@@ -107,7 +112,7 @@ export async function sendFolder(
   return new Response(toBody(tar, release, stallMs), { headers: { ...headers, ...leftOutHeader(tar.leftOut) } });
 }
 
-/** Lets a read of no bytes end by itself: what is ended counts as one that its caller has left. */
+/** Reads an empty stream to its end. Closing it early would count as a download that its caller aborted. */
 async function finish({ bytes, close }: FileStream): Promise<void> {
   try {
     for await (const _ of bytes);
@@ -117,8 +122,9 @@ async function finish({ bytes, close }: FileStream): Promise<void> {
 }
 
 /**
- * Pulled by the client; when that goes away, or takes nothing for too long, what sends in the sandbox ends.
- * It is cut off then: an answer that has begun can say nothing more.
+ * Makes a body that is read as fast as the client receives it. When the client goes away, or receives nothing for
+ * `stallMs` milliseconds, the sending process in the sandbox ends. The answer is then cut off, because an error can no
+ * longer be sent.
  */
 export function toBody(
   { bytes, close }: FileStream,
@@ -155,7 +161,7 @@ export function toBody(
   });
 }
 
-/** Of names in any script; those that old clients cannot read are spelled for them as well as can be. */
+/** Makes a Content-Disposition header with a name in any script, and with an ASCII form of it for old clients. */
 export function attachment(name: string): string {
   const plain = name.replace(/[^\x20-\x7e]|["\\%]/g, '_');
   const encoded = encodeURIComponent(name).replace(

@@ -11,31 +11,33 @@ import type { Env } from '../route.ts';
 export interface Upload {
   readonly sessionId: string;
   readonly path: string;
+  /** Size of the body in bytes, and of the files in a tar. */
   readonly maxBytes: number;
 }
 
-/** What is to become of a body. */
+/** How a body is stored. */
 export interface UploadPlan {
+  /** Whether the body is a tar to unpack. */
   readonly unpacks: boolean;
-  /** Whether a body of nothing makes an empty folder. */
+  /** Whether an empty body makes an empty folder. */
   readonly makesFolder: boolean;
   readonly conditions: Conditions | undefined;
 }
 
-/** @throws GloveboxError for an upload that is refused whatever is in it */
+/** Decides how a body is stored. @throws GloveboxError for an upload that is refused whatever its content is */
 export function planUpload(c: Context<Env>, path: string): UploadPlan {
   const { headers } = c.req.raw;
   if (headers.has('content-range')) throw isPart();
   const asked = isSet(c, 'unpack');
   if (asked && !isTar(c.req.raw))
     throw new GloveboxError('unsupported_media_type', 'Only a tar can be unpacked.', {
-      hint: 'Send it, as it is or in gzip, with the header "Content-Type: application/x-tar".',
+      hint: 'Send a tar, uncompressed or in gzip, with the header "Content-Type: application/x-tar".',
     });
-  // A name with a slash at its end is a folder's, so that what has no other type can only be a tar.
+  // A path that ends in a slash is a folder, so a body without a type must be a tar.
   const isFolder = path === '' || path.endsWith('/');
   const unpacks = asked || (isFolder && (isTar(c.req.raw) || isUntyped(c.req.raw)));
   if (unpacks && hasConditions(headers))
-    throw new GloveboxError('invalid_input', 'Conditions hold of single files, and a tar may have several.', {
+    throw new GloveboxError('invalid_input', 'Conditions apply to single files, but a tar may have several.', {
       hint: 'Leave out If-Match, If-None-Match and If-Unmodified-Since.',
     });
   if (!unpacks && isFolder) throw needsName();
@@ -43,8 +45,8 @@ export function planUpload(c: Context<Env>, path: string): UploadPlan {
 }
 
 /**
- * Puts a request's body into the session as it comes, as a file or, from a tar, as what is in it.
- * @throws GloveboxError when nothing, or not all, of it is taken; the body may then be unread.
+ * Stores the body of a request in the session while it is received: as a file, or unpacked from a tar.
+ * @throws GloveboxError when it was not stored completely; the body may then be unread
  */
 export async function receive(
   c: Context<Env>,
@@ -71,20 +73,20 @@ export async function receive(
   return c.json(answer, written.created ? 201 : 200);
 }
 
-/** That a file must be new is a mode of its own, with an error of its own. */
+/** Conditions without `If-None-Match: *`, which is a separate mode of writing with its own error. */
 function withoutCreate({ none_match: noneMatch, ...others }: Conditions): Conditions {
   return noneMatch === undefined || noneMatch === '*' ? others : { ...others, none_match: noneMatch };
 }
 
-/** Stored as a whole file, a part would take the place of all of it. */
+/** Error of a request with Content-Range: the part would replace the whole file. */
 function isPart(): GloveboxError {
-  return new GloveboxError('invalid_input', 'A part of a file (Content-Range) is not taken.', {
+  return new GloveboxError('invalid_input', 'Uploads of a part of a file (Content-Range) are not supported.', {
     hint: 'Send the whole file, without the header Content-Range.',
   });
 }
 
 function needsName(): GloveboxError {
-  return new GloveboxError('invalid_input', 'A file needs a name that does not end in a slash.', {
-    hint: 'To fill a folder, POST a form of files, or send a tar with the header "Content-Type: application/x-tar".',
+  return new GloveboxError('invalid_input', 'The name of a file must not end in a slash.', {
+    hint: 'To fill a folder, POST a form with files, or send a tar with the header "Content-Type: application/x-tar".',
   });
 }

@@ -24,33 +24,40 @@ import { readId } from './sessions.ts';
 
 export interface FilesOptions {
   readonly sessions: Sessions;
-  /** Size of a session's disk. */
+  /** Size of a session's disk, in MiB. */
   readonly diskMb: number;
-  /** How long a transfer may bring no byte; a minute if left out. */
+  /** Time in milliseconds without a byte after which a transfer is aborted; a minute by default. */
   readonly stallMs?: number;
 }
 
 const MIB = 2 ** 20;
-/** Of a folder's contents to those of the disk that it is on: files with holes in them may seem larger than that. */
-const SEEMING_SIZE = 2;
+/** Largest ratio of a folder's size to that of its disk: sparse files seem larger than they are. */
+const SPARSE_RATIO = 2;
 
 const BINARY = { type: 'string', format: 'binary' };
-/** Of the type that the name of the file tells. */
+/** Content of a file, whose media type depends on its name. */
 const BYTES = { '*/*': { schema: BINARY } };
 const TAR = { 'application/x-tar': { schema: BINARY } };
 const TAGS = '^(\\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$';
 const conditionHeaders = [
-  requestHeader('If-Match', 'Only if the file has one of these ETags.', TAGS),
-  requestHeader('If-None-Match', 'Only if it has none of them; with *, only if there is no such file.', TAGS),
-  requestHeader('If-Unmodified-Since', 'Only if it was not modified since then.'),
+  requestHeader('If-Match', 'Proceed only if the file has one of these ETags.', TAGS),
+  requestHeader(
+    'If-None-Match',
+    'Proceed only if the file has none of these ETags; with *, only if it does not exist.',
+    TAGS,
+  ),
+  requestHeader('If-Unmodified-Since', 'Proceed only if the file was not modified after this time.'),
 ];
 const readingHeaders = [
   ...conditionHeaders,
-  requestHeader('If-Modified-Since', 'Only if it was modified since then.'),
-  requestHeader('Range', 'The part that is wanted, as bytes=0-99, bytes=100- or bytes=-100.'),
-  requestHeader('If-Range', 'An ETag or a date: the part of that file, or else all of it.'),
+  requestHeader('If-Modified-Since', 'Proceed only if the file was modified after this time.'),
+  requestHeader('Range', 'A part of the file: bytes=0-99, bytes=100- or bytes=-100.'),
+  requestHeader(
+    'If-Range',
+    'An ETag or a date: Range applies only if the file still has it; otherwise the whole file is sent.',
+  ),
 ];
-const VALIDATORS = { ETag: 'Another with each change of the file.', 'Last-Modified': 'When it was modified.' };
+const VALIDATORS = { ETag: 'Changes with each change of the file.', 'Last-Modified': 'Time of the last change.' };
 const WRITTEN = { ETag: VALIDATORS.ETag };
 const query = (name: string, description: string, schema: object = SWITCH) => ({
   name,
@@ -64,7 +71,7 @@ const WORKSPACE = '/sessions/:id/files';
 const PATH = `${WORKSPACE}/*`;
 const parameters = [sessionParameter, filePathParameter];
 
-/** Bytes in and out of sessions. */
+/** Routes for the files of sessions. */
 export function fileRoutes(options: FilesOptions): Route[] {
   return [...readingRoutes(options), ...changingRoutes(options), ...formRoutes(options)];
 }
@@ -76,14 +83,14 @@ function readingRoutes(options: FilesOptions): Route[] {
       path: WORKSPACE,
       id: 'listFiles',
       tag: 'Files',
-      summary: 'The files of a session: ?path= names a folder, ?recursive=1 lists what is below it too.',
+      summary: 'List the files of a session: ?path= names a folder, ?recursive=1 includes subfolders.',
       operation: {
         parameters: [
           sessionParameter,
-          query('path', 'A folder; the workspace if left out.', { type: 'string' }),
-          query('recursive', 'Whether to list what is in folders.'),
+          query('path', 'A folder; the workspace by default.', { type: 'string' }),
+          query('recursive', 'Whether to include the contents of subfolders.'),
         ],
-        responses: jsonResponse(200, 'At most 1000 of them.', fileSchemas.list),
+        responses: jsonResponse(200, 'The files, at most 1000.', fileSchemas.list),
       },
       handle: (c) => listFiles(c, options),
     },
@@ -92,25 +99,25 @@ function readingRoutes(options: FilesOptions): Route[] {
       path: PATH,
       id: 'downloadFile',
       tag: 'Files',
-      summary: 'A file, or with ?format=tar a folder.',
+      summary: 'Download a file, or with ?format=tar a folder.',
       operation: {
         parameters: [
           ...parameters,
-          query('format', 'A folder as an archive.', { type: 'string', enum: ['tar'] }),
+          query('format', 'Whether to get a folder as an archive.', { type: 'string', enum: ['tar'] }),
           ...readingHeaders,
         ],
         responses: {
           200: {
-            description: 'All of it.',
-            headers: describeHeaders({ ...VALIDATORS, 'Content-Disposition': 'Its name.' }),
+            description: 'The whole file, or the folder as a tar.',
+            headers: describeHeaders({ ...VALIDATORS, 'Content-Disposition': 'The name of the file.' }),
             content: { ...BYTES, ...TAR },
           },
           206: {
             description: 'The part that Range asks for.',
-            headers: describeHeaders({ ...VALIDATORS, 'Content-Range': 'Which part of how many bytes.' }),
+            headers: describeHeaders({ ...VALIDATORS, 'Content-Range': 'The part, and the size of the file.' }),
             content: BYTES,
           },
-          304: { description: 'The file is as the caller knows it.', headers: describeHeaders(VALIDATORS) },
+          304: { description: 'The file has not changed.', headers: describeHeaders(VALIDATORS) },
         },
       },
       handle: (c) => download(c, options),
@@ -127,9 +134,9 @@ function changingRoutes(options: FilesOptions): Route[] {
       tag: 'Files',
       summary: 'Unpack a tar into the workspace: ?unpack=1.',
       operation: {
-        parameters: [sessionParameter, query('unpack', 'To be set.')],
+        parameters: [sessionParameter, query('unpack', 'Must be set.')],
         requestBody: { required: true, content: TAR },
-        responses: jsonResponse(201, 'It is unpacked.', fileSchemas.written),
+        responses: jsonResponse(201, 'The tar was unpacked.', fileSchemas.written),
       },
       takes: ['tar', 'bytes'],
       handle: (c) => upload(c, options),
@@ -139,7 +146,7 @@ function changingRoutes(options: FilesOptions): Route[] {
       path: PATH,
       id: 'uploadFile',
       tag: 'Files',
-      summary: 'Write a file of any size, or with ?unpack=1 what is in a tar.',
+      summary: 'Write a file of any size, or with ?unpack=1 unpack a tar into a folder.',
       operation: {
         parameters: [...parameters, query('unpack', 'Whether to unpack a tar into this folder.'), ...conditionHeaders],
         requestBody: { required: true, content: { ...BYTES, ...TAR } },
@@ -158,7 +165,11 @@ function changingRoutes(options: FilesOptions): Route[] {
       tag: 'Files',
       summary: 'Delete a file, or with ?recursive=1 a folder.',
       operation: {
-        parameters: [...parameters, query('recursive', 'Whether to delete what is in a folder.'), ...conditionHeaders],
+        parameters: [
+          ...parameters,
+          query('recursive', 'Whether to delete a folder with its contents.'),
+          ...conditionHeaders,
+        ],
         responses: { 204: { description: 'Deleted.' } },
       },
       handle: (c) => deleteFile(c, options),
@@ -166,7 +177,7 @@ function changingRoutes(options: FilesOptions): Route[] {
   ];
 }
 
-/** A form goes to any folder, and the workspace is one. */
+/** Routes for forms, which may be sent to the workspace or to a folder in it. */
 function formRoutes(options: FilesOptions): Route[] {
   const route = {
     method: 'POST',
@@ -186,14 +197,14 @@ function formRoutes(options: FilesOptions): Route[] {
       ...route,
       path: WORKSPACE,
       id: 'uploadFormToWorkspace',
-      summary: 'Put the files of a form (multipart/form-data) into the workspace.',
+      summary: 'Store the files of a form (multipart/form-data) in the workspace.',
       operation: { parameters: [sessionParameter], ...operation },
     },
     {
       ...route,
       path: PATH,
       id: 'uploadForm',
-      summary: 'Put the files of a form (multipart/form-data) into a folder.',
+      summary: 'Store the files of a form (multipart/form-data) in a folder.',
       operation: { parameters, ...operation },
     },
   ];
@@ -217,7 +228,7 @@ async function download(c: Context<Env>, { sessions, diskMb, stallMs }: FilesOpt
   try {
     const files = new SessionFiles(lease.session, c.req.raw.signal);
     if (wantsTar(c)) {
-      return await sendFolder(c, files, path, { release, stallMs, maxBytes: SEEMING_SIZE * diskMb * MIB });
+      return await sendFolder(c, files, path, { release, stallMs, maxBytes: SPARSE_RATIO * diskMb * MIB });
     }
     return await sendFile(c, files, path, { release, stallMs });
   } catch (error) {
@@ -229,16 +240,16 @@ async function download(c: Context<Env>, { sessions, diskMb, stallMs }: FilesOpt
 async function upload(c: Context<Env>, options: FilesOptions): Promise<Response> {
   const path = readPath(c);
   const plan = planUpload(c, path);
-  return await take(c, options, (files, body, target) => receive(c, files, body, { ...target, ...plan }));
+  return await storeBody(c, options, (files, body, target) => receive(c, files, body, { ...target, ...plan }));
 }
 
 async function uploadForm(c: Context<Env>, options: FilesOptions): Promise<Response> {
   checkForm(c.req.raw.headers);
-  return await take(c, options, (files, body, target) => receiveForm(c, files, body, target));
+  return await storeBody(c, options, (files, body, target) => receiveForm(c, files, body, target));
 }
 
-/** Gives a body to the session that it is for; a session is made only for what its head does not rule out. */
-async function take(
+/** Stores a body in its session. A missing session is created only if the headers of the request are accepted. */
+async function storeBody(
   c: Context<Env>,
   { sessions, diskMb, stallMs }: FilesOptions,
   use: (files: SessionFiles, body: RequestBody, target: Upload) => Promise<Response>,
@@ -271,18 +282,18 @@ async function deleteFile(c: Context<Env>, { sessions }: FilesOptions): Promise<
   return c.body(null, 204);
 }
 
-/** Looking at the files of a session that there is not makes none. */
+/** Leases a session that exists. Reading files must not create one. */
 async function leaseExisting(c: Context<Env>, sessions: Sessions): Promise<Lease> {
   const id = readId(c);
   sessions.describe(c.var.owner, id);
   return await sessions.lease({ owner: c.var.owner, fallback: 'owner' }, id, { signal: c.req.raw.signal });
 }
 
-/** The path after `/files/`, whose names may hold anything that can be percent-encoded. */
+/** The path after `/files/`. Its names may contain any bytes, percent-encoded. */
 function readPath(c: Context<Env>): string {
   const encoded = /^\/sessions\/[^/]*\/files\/(.*)$/s.exec(new URL(c.req.url).pathname)?.[1] ?? '';
   if (/%(?![0-9a-f]{2})/i.test(encoded))
-    throw new GloveboxError('invalid_input', 'The path is not percent-encoded: a "%" is written as "%25".');
+    throw new GloveboxError('invalid_input', 'The path is not percent-encoded. Write "%" as "%25".');
   const bytes = encoded.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
   return spellSentPath(Buffer.from(bytes, 'latin1'));
 }
@@ -290,7 +301,7 @@ function readPath(c: Context<Env>): string {
 function wantsTar(c: Context<Env>): boolean {
   const format = c.req.query('format');
   if (format !== undefined && format !== 'tar')
-    throw new GloveboxError('invalid_input', 'The only format is "tar", for folders.', {
+    throw new GloveboxError('invalid_input', 'The only supported format is "tar", for folders.', {
       hint: 'Use ?format=tar for a folder, and leave it out for a file.',
     });
   return (

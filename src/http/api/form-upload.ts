@@ -9,8 +9,9 @@ import { hasConditions } from '../preconditions.ts';
 import type { Env } from '../route.ts';
 import type { Upload } from './file-upload.ts';
 
-/** Of heads and boundaries, besides the files themselves. */
+/** Bytes of headers and boundaries, besides the files themselves. */
 const FORM_BYTES = 1024 * 1024;
+/** Files that an error message names. */
 const MOST_NAMED = 5;
 
 interface Stored {
@@ -19,15 +20,15 @@ interface Stored {
   readonly created: boolean;
 }
 
-/** @throws GloveboxError for a form that is refused whatever is in it */
+/** Checks a form by its headers. @throws GloveboxError for a form that is refused whatever its content is */
 export function checkForm(headers: Headers): void {
   if (!hasConditions(headers)) return;
-  throw new GloveboxError('invalid_input', 'Conditions hold of single files, and a form may have several.', {
+  throw new GloveboxError('invalid_input', 'Conditions apply to single files, but a form may have several.', {
     hint: 'PUT the file with its If-Match or If-None-Match, or leave the conditions out.',
   });
 }
 
-/** Puts the files of a form into a folder, each under the name that the form gives it. */
+/** Stores the files of a form in a folder, with the names in the form. */
 export async function receiveForm(
   c: Context<Env>,
   files: SessionFiles,
@@ -44,12 +45,12 @@ export async function receiveForm(
       if (name === undefined) continue;
       const target = folder + name;
       if (stored.some((earlier) => earlier.path === target))
-        throw invalid(`The form has two files ${JSON.stringify(target)}.`);
+        throw invalid(`The form has the file ${JSON.stringify(target)} twice.`);
       const written = await files.write(target, part.bytes);
       end = written.end.reset ? written.end : (end ?? written.end);
       stored.push({ path: target, size: written.size, created: written.created });
     }
-    if (!end) throw invalid('There is no file in the form.', 'Send one as curl -F file=@data.csv does.');
+    if (!end) throw invalid('The form has no file.', 'Send one as curl -F file=@data.csv does.');
   } catch (error) {
     throw withStored(error, stored);
   }
@@ -57,7 +58,7 @@ export async function receiveForm(
   return c.json(answer, stored.some(({ created }) => created) ? 201 : 200);
 }
 
-/** A path that names no folder, and has no slash at its end to make one, may be meant as that of a file. */
+/** Refuses a path that is not a folder and does not end in a slash: it may be meant as the path of a file. */
 async function checkFolder(files: SessionFiles, path: string): Promise<void> {
   if (path === '' || path.endsWith('/')) return;
   const found = await files.stat(path).catch((error: unknown) => {
@@ -66,31 +67,32 @@ async function checkFolder(files: SessionFiles, path: string): Promise<void> {
   });
   if (found?.type === 'directory') return;
   throw invalid(
-    `${JSON.stringify(path.slice(0, 200))} is no folder, and the files of a form go to one.`,
-    'End the path with a slash to make a folder of that name; a single file is sent by PUT, as curl -T data.csv does.',
+    `${JSON.stringify(path.slice(0, 200))} is not a folder, but the files of a form are stored in one.`,
+    'End the path with a slash to make a folder. To send a single file, use PUT, as curl -T data.csv does.',
   );
 }
 
-/** What a file is to be called; undefined when none was chosen. @throws GloveboxError for a field that is no file */
+/** The name of a file; undefined when the user chose none. @throws GloveboxError for a field that is not a file */
 async function fileName({ name, filename, bytes }: FormPart): Promise<string | undefined> {
   if (filename === undefined || filename.startsWith('/')) {
     const what = filename === undefined ? `The field ${JSON.stringify(name.slice(0, 64))}` : 'The name of a file';
-    throw invalid(`${what} in the form ${filename === undefined ? 'is no file' : 'begins with a slash'}.`);
+    throw invalid(`${what} in the form ${filename === undefined ? 'is not a file' : 'begins with a slash'}.`);
   }
   if (filename !== '') return filename;
   for await (const piece of bytes) {
-    if (piece.length > 0) throw invalid('A file in the form has no name.', 'Give it one: curl -F "file=@-;filename=a"');
+    if (piece.length > 0)
+      throw invalid('A file in the form has no name.', 'Give it a name: curl -F "file=@-;filename=a"');
   }
   return undefined;
 }
 
-/** Files before the one that was refused stay: their sender is to know of them. */
+/** Adds the files that were stored before the error, as they stay in the folder. */
 function withStored(error: unknown, stored: readonly Stored[]): unknown {
   if (stored.length === 0) return error;
   const { code, message, hint, restHint, cause } = toGloveboxError(error);
   const names = stored.slice(0, MOST_NAMED).map(({ path }) => JSON.stringify(path.slice(0, 200)));
   const more = stored.length > names.length ? ` and ${stored.length - names.length} more` : '';
-  return new GloveboxError(code, `${message} Written before that: ${names.join(', ')}${more}.`, {
+  return new GloveboxError(code, `${message} Files stored before: ${names.join(', ')}${more}.`, {
     hint,
     restHint,
     cause,

@@ -3,24 +3,27 @@ import { isSet } from '../query.ts';
 import type { Env, Handler, Route } from '../route.ts';
 import { jsonResponse, SWITCH } from './openapi-parts.ts';
 
-/** Whether the server can do its job, and what there is to say about it; `deep` runs code in a sandbox. */
+/** Checks whether the server works, and gives the body of the answer. `deep` also runs code in a sandbox. */
 export type Health = (deep: boolean) => Promise<{ ok: boolean; body: object }>;
 
 const ANY_OBJECT = { type: 'object' } as const;
-/** How old an answer to callers without a key may be: their number must not become the engine's load. */
+/** Milliseconds for which an answer to callers without a key is reused, so that many calls do not load the engine. */
 const FRESH_MS = 1000;
 
-/** `GET /health` for those who may call. */
+/** `GET /health` for callers with a key. */
 export function healthRoute(health: Health): Route {
   return {
     method: 'GET',
     path: '/health',
     id: 'checkHealth',
     tag: 'Server',
-    summary: 'Whether code can run here; ?deep=1 runs some.',
+    summary: 'Check whether code can run; ?deep=1 runs some.',
     operation: {
       parameters: [{ name: 'deep', in: 'query', required: false, schema: SWITCH }],
-      responses: { ...jsonResponse(200, 'It can.', ANY_OBJECT), ...jsonResponse(503, 'It cannot.', ANY_OBJECT) },
+      responses: {
+        ...jsonResponse(200, 'Code can run.', ANY_OBJECT),
+        ...jsonResponse(503, 'Code cannot run.', ANY_OBJECT),
+      },
     },
     handle: async (c) => {
       const { ok, body } = await health(isSet(c, 'deep'));
@@ -29,16 +32,16 @@ export function healthRoute(health: Health): Route {
   };
 }
 
-/** `GET /health` for those who may not call, such as a supervisor of containers: the status and nothing else. */
+/** `GET /health` for callers without a key, such as a container orchestrator: the status only. */
 export function createLiveness(health: Health): Handler {
-  let asked: Promise<{ ok: boolean }> | undefined;
-  let askedAt = 0;
+  let latest: Promise<{ ok: boolean }> | undefined;
+  let checkedAt = 0;
   return async (c) => {
-    if (!asked || Date.now() - askedAt > FRESH_MS) {
-      askedAt = Date.now();
-      asked = health(false);
+    if (!latest || Date.now() - checkedAt > FRESH_MS) {
+      checkedAt = Date.now();
+      latest = health(false);
     }
-    const { ok } = await asked;
+    const { ok } = await latest;
     return answer(c, ok, { status: ok ? 'ok' : 'unavailable' });
   };
 }

@@ -1,18 +1,18 @@
 import type { Context } from 'hono';
 import type { Env, Route } from '../route.ts';
 
-const ABOUT = 'Untrusted Python in sealed containers, over REST and MCP.';
+const ABOUT = 'Runs untrusted Python in sealed containers, over REST and MCP.';
 const STYLE =
   'body{font:16px/1.5 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}td{padding:0 1em 0 0}';
 
-/** `GET /`: what there is, as JSON, as a page or as text, by what the caller prefers. */
+/** `GET /`: lists the routes as text, JSON or an HTML page, by the Accept header. */
 export function indexRoute(version: string, routes: () => readonly Route[]): Route {
   return {
     method: 'GET',
     path: '/',
     id: 'listRoutes',
     tag: 'Server',
-    summary: 'This list, as text, JSON or a page, by Accept.',
+    summary: 'List the routes as text, JSON or HTML, by the Accept header.',
     handle: (c) => {
       c.header('Vary', 'Accept', { append: true });
       const preferred = prefers(c.req.header('accept') ?? '', ['text/plain', 'application/json', 'text/html']);
@@ -22,7 +22,7 @@ export function indexRoute(version: string, routes: () => readonly Route[]): Rou
   };
 }
 
-/** The type that an `Accept` header gives the most weight; the first that it names of several, the first of all for any. */
+/** The type that an `Accept` header prefers. Of several with the same weight, the first in the header is chosen. */
 function prefers(accept: string, types: readonly string[]): string | undefined {
   const wanted = accept.split(',').map((range, at) => {
     const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
@@ -40,7 +40,7 @@ function prefers(accept: string, types: readonly string[]): string | undefined {
 
 function toText(version: string, routes: readonly Route[]): string {
   const lines = routes.map(({ method, path, summary }) => `${method.padEnd(6)} ${path.padEnd(16)} ${summary}\n`);
-  return `Glovebox ${version}: untrusted Python in sealed containers, over REST and MCP.\n\n${lines.join('')}`;
+  return `Glovebox ${version}: runs untrusted Python in sealed containers, over REST and MCP.\n\n${lines.join('')}`;
 }
 
 function toJson(version: string, routes: readonly Route[]): object {

@@ -10,16 +10,16 @@ export interface Figures extends GloveboxFigures {
 const BYTES_PER_MIB = 2 ** 20;
 
 const GAUGES: Readonly<Record<string, readonly [help: string, read: (figures: Figures) => number]>> = {
-  sessions: ['Sessions, hibernated ones too.', ({ sessions }) => sessions],
+  sessions: ['Sessions, including hibernated ones.', ({ sessions }) => sessions],
   pool_ready: ['Sandboxes ready for new sessions.', ({ pool }) => pool.ready],
-  pool_size: ['Sandboxes that are to be ready.', ({ pool }) => pool.size],
-  memory_limit_bytes: ['Memory that all sandboxes may take.', ({ claimedMb }) => claimedMb * BYTES_PER_MIB],
-  executions_running: ['Executions that have a place.', ({ executions }) => executions.running],
-  executions_waiting: ['Executions that wait for one.', ({ executions }) => executions.waiting],
+  pool_size: ['Target number of sandboxes in the pool.', ({ pool }) => pool.size],
+  memory_limit_bytes: ['Sum of the memory limits of all sandboxes.', ({ claimedMb }) => claimedMb * BYTES_PER_MIB],
+  executions_running: ['Executions that are running.', ({ executions }) => executions.running],
+  executions_waiting: ['Executions that wait to run.', ({ executions }) => executions.waiting],
   executions_places: ['Executions that may run at once.', ({ executions }) => executions.places],
 };
 
-/** `GET /metrics`: figures of the whole server, in Prometheus' text format. They name no owner and no session. */
+/** `GET /metrics`: metrics of the whole server, in the text format of Prometheus. They name no owner and no session. */
 export function metricsRoute(metrics: ServerMetrics): Route {
   const text = { 'text/plain': { schema: { type: 'string' } } };
   return {
@@ -27,13 +27,13 @@ export function metricsRoute(metrics: ServerMetrics): Route {
     path: '/metrics',
     id: 'getMetrics',
     tag: 'Server',
-    summary: 'Figures of this server for Prometheus.',
-    operation: { responses: { 200: { description: 'One sample a line.', content: text } } },
+    summary: 'Metrics of this server for Prometheus.',
+    operation: { responses: { 200: { description: 'One sample per line.', content: text } } },
     handle: async (c) => c.body(await metrics.render(), 200, { 'Content-Type': metrics.contentType }),
   };
 }
 
-/** What is counted in a registry, together with figures that are read when they are asked for. */
+/** Metrics of a registry, with gauges that are read at each request. */
 export class ServerMetrics {
   readonly #registry: Registry;
   readonly #read: () => Figures;
@@ -50,7 +50,7 @@ export class ServerMetrics {
     ]);
     this.#delay = new Gauge({
       name: 'glovebox_event_loop_delay_seconds',
-      help: 'How long the server kept calls waiting, since the last look.',
+      help: 'Delay of the event loop since the last scrape.',
       labelNames: ['quantile'],
       registers,
     });

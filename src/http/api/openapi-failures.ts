@@ -3,24 +3,24 @@ import { describeHeaders, schemaRef } from './openapi-parts.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
 
-/** How each kind of refusal is described; the components that the routes refer to. */
+/** Descriptions of the error responses, as components that the routes refer to. */
 const FAILURES = {
-  InvalidInput: [400, 'The request is wrong: an argument, a field, a parameter or a header.'],
-  Unauthorized: [
-    401,
-    'A key is asked for, and none that is valid was shown.',
-    { 'WWW-Authenticate': 'How to show it.' },
-  ],
-  Forbidden: [403, 'This host name or this origin may not call.'],
-  NotFound: [404, 'There is no such session, file, execution, snapshot or tool.'],
-  RequestTimeout: [408, 'The body stopped to come.'],
+  InvalidInput: [400, 'An argument, a field, a parameter or a header is invalid.'],
+  Unauthorized: [401, 'The server requires a valid key.', { 'WWW-Authenticate': 'How to send the key.' }],
+  Forbidden: [403, 'This host name or this origin is not allowed.'],
+  NotFound: [404, 'The session, file, execution, snapshot or tool does not exist.'],
+  RequestTimeout: [408, 'The body stopped arriving.'],
   Conflict: [409, 'The session is busy.'],
-  PreconditionFailed: [412, 'A condition of the request does not hold, or the file is there already.'],
-  TooLarge: [413, 'The body, or what is asked for, is too large.'],
-  UnsupportedType: [415, 'The body is of a type or an encoding that is not taken.'],
-  RangeNotSatisfiable: [416, 'Nothing of the file is in the range.', { 'Content-Range': 'Its size, as `bytes */10`.' }],
-  TooMany: [429, 'A limit is reached.', { 'Retry-After': 'Seconds after which to try again, where that is known.' }],
-  Failure: ['default', 'Any other failure.'],
+  PreconditionFailed: [412, 'A condition of the request is not met, or the file exists already.'],
+  TooLarge: [413, 'The body or the result is too large.'],
+  UnsupportedType: [415, 'The type or the encoding of the body is not supported.'],
+  RangeNotSatisfiable: [
+    416,
+    'The range has no byte of the file.',
+    { 'Content-Range': 'The size of the file, as `bytes */10`.' },
+  ],
+  TooMany: [429, 'A limit is reached.', { 'Retry-After': 'Seconds to wait before trying again, if known.' }],
+  Failure: ['default', 'Any other error.'],
 } as const satisfies Readonly<Record<string, readonly [number | string, string, Readonly<Record<string, string>>?]>>;
 
 type FailureName = keyof typeof FAILURES;
@@ -36,7 +36,7 @@ export const failureResponses: Readonly<Record<string, Schema>> = Object.fromEnt
   ]),
 );
 
-/** The refusals that a route may give, by status. */
+/** The error responses of a route, by status. */
 export function failuresOf({ method, path, takes }: Route): Record<string, Schema> {
   const hasBody = method === 'POST' || takes !== undefined;
   const isFile = path.endsWith('/*');

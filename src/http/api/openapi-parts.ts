@@ -2,13 +2,16 @@ import { ERROR_CODES } from '../../errors.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
 
+/** A reference to a schema of the description. */
 export const schemaRef = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
 
+/** A JSON request body. */
 export const jsonBody = (schema: Schema, required = true): Schema => ({
   required,
   content: { 'application/json': { schema } },
 });
 
+/** A JSON response, by its status. */
 export const jsonResponse = (
   status: number,
   description: string,
@@ -25,15 +28,15 @@ export const jsonResponse = (
 /** A query parameter that is on or off. */
 export const SWITCH: Schema = { type: 'string', enum: ['1', 'true', '0', 'false'] };
 
-/** A header of an answer. */
+/** A header of a response. */
 const header = (description: string): Schema => ({ description, schema: { type: 'string' } });
 
-/** Headers of an answer, by what is said of each. */
+/** Headers of a response, by their descriptions. */
 export function describeHeaders(headers: Readonly<Record<string, string>>): Schema {
   return Object.fromEntries(Object.entries(headers).map(([name, about]) => [name, header(about)]));
 }
 
-/** A header of a request that may be left out. */
+/** An optional header of a request. */
 export const requestHeader = (name: string, description: string, pattern?: string): Schema => ({
   name,
   in: 'header',
@@ -44,11 +47,14 @@ export const requestHeader = (name: string, description: string, pattern?: strin
 
 const NAME = { type: 'string', pattern: '^(?!gbx_)[A-Za-z0-9_-]{1,64}$' };
 
-export const sessionNameSchema: Schema = { ...NAME, description: 'Letters, digits, _ and -, not beginning with gbx_.' };
+export const sessionNameSchema: Schema = {
+  ...NAME,
+  description: 'Letters, digits, _ and -. It must not begin with gbx_.',
+};
 
 export const SNAPSHOT_PATTERN = '^snp_[0-9a-f]{24}$';
 
-/** A handle or a name. */
+/** Schema of a session's handle or name. */
 export const sessionIdSchema: Schema = { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' };
 
 export const sessionParameter: Schema = {
@@ -63,7 +69,7 @@ export const filePathParameter: Schema = {
   name: 'path',
   in: 'path',
   required: true,
-  description: 'From the workspace on; its slashes may stand as they are.',
+  description: 'Path relative to the workspace. Slashes need not be encoded.',
   schema: { type: 'string', minLength: 1, maxLength: 4096 },
 };
 
@@ -84,7 +90,7 @@ export const fileSchemas = {
     properties: {
       session_id: { type: 'string' },
       files: { type: 'array', items: fileEntry },
-      truncated: { type: 'boolean', description: 'Whether there are more.' },
+      truncated: { type: 'boolean', description: 'Whether there are more files.' },
     },
     required: ['session_id', 'files'],
   },
@@ -114,19 +120,19 @@ export const fileSchemas = {
       session_id: { type: 'string' },
       path: { type: 'string' },
       size: { type: 'integer', description: 'Bytes written.' },
-      files: { type: 'integer', description: 'Files that were in the tar.' },
+      files: { type: 'integer', description: 'Number of files in the tar.' },
     },
     required: ['session_id', 'path', 'size'],
   },
 } as const satisfies Record<string, Schema>;
 
-/** How a key is sent, to servers that ask for one. */
+/** How to send a key to servers that require one. */
 export const securitySchemes: Readonly<Record<string, Schema>> = {
   bearer: { type: 'http', scheme: 'bearer' },
   apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
 };
 
-/** Schemas that belong to no tool. */
+/** Schemas that do not belong to a tool. */
 export const sharedSchemas: Readonly<Record<string, Schema>> = {
   Error: {
     type: 'object',
@@ -137,7 +143,7 @@ export const sharedSchemas: Readonly<Record<string, Schema>> = {
           code: { enum: ERROR_CODES },
           message: { type: 'string' },
           hint: { type: 'string' },
-          retry_after_s: { type: 'integer', description: 'Seconds, as in Retry-After.' },
+          retry_after_s: { type: 'integer', description: 'Seconds to wait before trying again, as in Retry-After.' },
         },
         required: ['code', 'message', 'hint'],
       },
@@ -148,8 +154,8 @@ export const sharedSchemas: Readonly<Record<string, Schema>> = {
     type: 'object',
     properties: {
       snapshot_id: { type: 'string' },
-      session_id: { type: 'string', description: 'The session that it was made of.' },
-      size: { type: 'integer', description: 'Bytes of all files in it.' },
+      session_id: { type: 'string', description: 'The session that the snapshot was made from.' },
+      size: { type: 'integer', description: 'Size of all files, in bytes.' },
       created_at: { type: 'string', format: 'date-time' },
     },
     required: ['snapshot_id', 'session_id', 'size', 'created_at'],
@@ -158,18 +164,18 @@ export const sharedSchemas: Readonly<Record<string, Schema>> = {
     type: 'object',
     properties: {
       session_id: { type: 'string' },
-      state: { enum: ['active', 'hibernated'], description: 'A hibernated one wakes up when it is used.' },
+      state: { enum: ['active', 'hibernated'], description: 'A hibernated session wakes up when it is used.' },
       created_at: { type: 'string', format: 'date-time' },
       last_used_at: { type: 'string', format: 'date-time' },
       expires_at: { type: 'string', format: 'date-time' },
-      running: { type: 'integer', description: 'Executions under way.' },
-      contexts: { type: 'array', items: { type: 'string' }, description: 'Names of its live contexts.' },
+      running: { type: 'integer', description: 'Number of running executions.' },
+      contexts: { type: 'array', items: { type: 'string' }, description: 'Names of its contexts.' },
     },
     required: ['session_id', 'state', 'created_at', 'last_used_at', 'expires_at', 'running', 'contexts'],
   },
 };
 
-/** One event; its data is JSON. */
+/** Schema of one event, whose data is JSON. */
 export const oneEvent = {
   type: 'object',
   properties: { event: { type: 'string' }, data: { type: 'string' } },

@@ -13,15 +13,15 @@ import {
 } from './openapi-parts.ts';
 
 const TAGS: Readonly<Record<NonNullable<Route['tag']>, string>> = {
-  Tools: 'Running code, and all else that a model calls by name.',
-  Sessions: 'One sealed container each, with its files and packages.',
-  Files: 'Bytes in and out of a session.',
+  Tools: 'Running code, and the other tools.',
+  Sessions: 'Sealed containers, each with its files and packages.',
+  Files: 'Files of a session.',
   Executions: 'Background executions and contexts.',
-  Snapshots: 'Copies of sessions: kept, forked, exported.',
-  Server: 'What this server is and how it fares.',
+  Snapshots: 'Copies of sessions: snapshots, forks and exports.',
+  Server: 'Information about this server and its state.',
 };
 
-/** The description of the routes that have one; each failure is an `Error` with the table's status. */
+/** Describes the routes in OpenAPI. Each error response has the schema `Error`. */
 export function describeApi(routes: readonly Route[], tools: readonly AnyTool[], version: string): object {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
@@ -41,11 +41,11 @@ export function describeApi(routes: readonly Route[], tools: readonly AnyTool[],
     info: {
       title: 'Glovebox',
       version,
-      description: 'Untrusted Python, each session in its own sealed container.',
-      contact: { name: 'Whoever runs this server' },
+      description: 'Runs untrusted Python. Each session has its own sealed container.',
+      contact: { name: 'The operator of this server' },
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
-    servers: [{ url: '/', description: 'The server that this description comes from.' }],
+    servers: [{ url: '/', description: 'This server.' }],
     tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
     security: [{}, ...Object.keys(securitySchemes).map((name) => ({ [name]: [] }))],
     paths,
@@ -53,7 +53,10 @@ export function describeApi(routes: readonly Route[], tools: readonly AnyTool[],
   };
 }
 
-const IDEMPOTENCY_KEY = requestHeader('Idempotency-Key', 'The same for each try of one call, which is then made once.');
+const IDEMPOTENCY_KEY = requestHeader(
+  'Idempotency-Key',
+  'A key for one call. If the call is repeated with the same key, it runs only once.',
+);
 
 function takesKey({ method, takes = ['json'] }: Route): boolean {
   return method === 'POST' && takes.includes('json');
@@ -77,7 +80,7 @@ function hasRequired(tool: AnyTool): boolean {
   return Array.isArray(required) && required.length > 0;
 }
 
-/** What a call of any of the tools looks like. */
+/** Describes the request and the responses of a tool call. */
 export function describeCall(tools: readonly AnyTool[]) {
   const oneOf = (one: (tool: AnyTool) => object) => ({ oneOf: tools.map(one) });
   const request = oneOf((tool) => ({
@@ -86,7 +89,7 @@ export function describeCall(tools: readonly AnyTool[]) {
     properties: {
       name: { const: tool.name },
       arguments: schemaRef(`${tool.name}_input`),
-      session_id: { ...sessionIdSchema, description: 'The same as in the arguments, which go first.' },
+      session_id: { ...sessionIdSchema, description: 'As in the arguments, which take precedence.' },
     },
     required: hasRequired(tool) ? ['name', 'arguments'] : ['name'],
     additionalProperties: false,
@@ -101,7 +104,7 @@ export function describeCall(tools: readonly AnyTool[]) {
       name: 'X-Session-Id',
       in: 'header',
       required: false,
-      description: 'The session, unless the body names one.',
+      description: 'The session, if the body does not name one.',
       schema: sessionIdSchema,
     },
   ];

@@ -14,15 +14,15 @@ import { snapshotRoutes } from './snapshots.ts';
 export interface RestOptions extends ExecuteOptions, FilesOptions {
   readonly version: string;
   readonly health: Health;
-  /** What `GET /metrics` tells; without it there is no such route. */
+  /** Metrics for `GET /metrics`; without them, there is no such route. */
   readonly metrics?: ServerMetrics;
 }
 
-/** Its events are kept by themselves. */
+/** Path of the route for streams, which handles idempotency keys by itself. */
 const STREAM = '/execute/stream';
 const ANY_OBJECT = { type: 'object' } as const;
 
-/** The REST API, line by line. */
+/** All routes of the REST API. */
 export function restRoutes(options: RestOptions): Route[] {
   const { tools, version } = options;
   const call = describeCall(tools);
@@ -34,7 +34,7 @@ export function restRoutes(options: RestOptions): Route[] {
       path: '/tools',
       id: 'listTools',
       tag: 'Tools',
-      summary: 'The tools, with the JSON Schemas of what they take and answer.',
+      summary: 'List the tools, with the JSON Schemas of their input and output.',
       operation: { responses: jsonResponse(200, 'The tools.', ANY_OBJECT) },
       handle: (c) => c.json({ tools: tools.map(describeTool) }),
     },
@@ -52,7 +52,7 @@ export function restRoutes(options: RestOptions): Route[] {
       path: STREAM,
       id: 'streamTool',
       tag: 'Tools',
-      summary: 'Call a tool and watch: Server-Sent Events, the last of them the result.',
+      summary: 'Call a tool and follow it: Server-Sent Events, the last of which is the result.',
       operation: call.stream,
       handle: createExecuteStream(options),
     },
@@ -66,7 +66,7 @@ export function restRoutes(options: RestOptions): Route[] {
     path: '/openapi.json',
     id: 'describeApi',
     tag: 'Server',
-    summary: 'This API as OpenAPI 3.1.',
+    summary: 'Get the OpenAPI 3.1 description of this API.',
     operation: { responses: jsonResponse(200, 'This description.', ANY_OBJECT) },
     handle: (c) => c.json(api),
   });

@@ -7,10 +7,10 @@ import type { Env, Route } from '../route.ts';
 import { jsonResponse, SNAPSHOT_PATTERN, schemaRef, sessionNameSchema, sessionParameter } from './openapi-parts.ts';
 import { type ImportOptions, importSession, nameParameter, TAR } from './session-import.ts';
 
-/** Longer than any handle or name is: not worth a look. */
+/** Characters of an id. A longer one cannot be the id of a session. */
 const LONGEST_ID = 256;
 
-const LOCATION = { Location: 'Its path.' };
+const LOCATION = { Location: 'Path of the session.' };
 const newSession = {
   type: 'object',
   properties: {
@@ -18,13 +18,13 @@ const newSession = {
     from_snapshot: {
       type: 'string',
       pattern: SNAPSHOT_PATTERN,
-      description: 'A snapshot of yours, which the session begins as.',
+      description: 'One of your snapshots, whose files and packages the session starts with.',
     },
   },
   additionalProperties: false,
 };
 
-/** Making, listing, inspecting and closing sessions. */
+/** Routes to create, list, inspect and close sessions. */
 export function sessionRoutes(options: ImportOptions): Route[] {
   const { sessions } = options;
   return [
@@ -33,13 +33,13 @@ export function sessionRoutes(options: ImportOptions): Route[] {
       path: '/sessions',
       id: 'createSession',
       tag: 'Sessions',
-      summary: 'Make a session: with a name or without, empty, from a snapshot, or from a tar (?name=).',
+      summary: 'Create a session, with or without a name: empty, from a snapshot, or from a tar (?name=).',
       operation: {
         parameters: [nameParameter],
         requestBody: { content: { 'application/json': { schema: newSession }, ...TAR } },
         responses: {
           ...jsonResponse(201, 'The new session.', schemaRef('Session'), LOCATION),
-          ...jsonResponse(200, 'The session of that name that was there.', schemaRef('Session'), LOCATION),
+          ...jsonResponse(200, 'The existing session with this name.', schemaRef('Session'), LOCATION),
         },
       },
       takes: ['json', 'tar'],
@@ -56,7 +56,7 @@ export function sessionRoutes(options: ImportOptions): Route[] {
       path: '/sessions',
       id: 'listSessions',
       tag: 'Sessions',
-      summary: 'Your sessions.',
+      summary: 'List your sessions.',
       operation: {
         responses: jsonResponse(200, 'Your sessions.', {
           type: 'object',
@@ -71,7 +71,7 @@ export function sessionRoutes(options: ImportOptions): Route[] {
       path: '/sessions/:id',
       id: 'getSession',
       tag: 'Sessions',
-      summary: 'One session.',
+      summary: 'Get a session.',
       operation: {
         parameters: [sessionParameter],
         responses: jsonResponse(200, 'The session.', schemaRef('Session')),
@@ -83,7 +83,7 @@ export function sessionRoutes(options: ImportOptions): Route[] {
       path: '/sessions/:id',
       id: 'closeSession',
       tag: 'Sessions',
-      summary: 'Close a session: what runs in it ends, what it holds is gone.',
+      summary: 'Close a session: its executions are ended, and its files are deleted.',
       operation: { parameters: [sessionParameter], responses: { 204: { description: 'Closed.' } } },
       handle: async (c) => {
         await sessions.close(c.var.owner, readId(c));
@@ -98,14 +98,14 @@ async function makeSession(c: Context<Env>, { sessions, snapshots }: ImportOptio
   const parameter = c.req.query('name') || undefined;
   const name = field ?? parameter;
   if (parameter !== undefined && name !== parameter)
-    throw new GloveboxError('invalid_input', 'The query parameter "name" and the field "name" are not the same.', {
-      hint: 'Send one of them.',
+    throw new GloveboxError('invalid_input', 'The query parameter "name" and the field "name" differ.', {
+      hint: 'Send only one of them.',
     });
   if (snapshot === undefined) return await sessions.create(c.var.owner, name);
   return { session: await snapshots.open(c.var.owner, snapshot, name), created: true };
 }
 
-/** Optional texts of a body that may be left out. */
+/** Reads optional strings from a body, which may be empty. */
 export function readFields<K extends string>(
   c: Context<Env>,
   known: readonly K[],
@@ -117,17 +117,17 @@ export function readFields<K extends string>(
   for (const [name, value] of Object.entries(fields)) {
     if (typeof value === 'string') continue;
     throw new GloveboxError('invalid_input', `The field "${name}" must be a string.`, {
-      hint: name === 'name' ? 'Leave it out to get a handle.' : 'Leave it out if you do not mean any.',
+      hint: name === 'name' ? 'Leave it out to get a handle.' : 'Leave it out if you do not need it.',
     });
   }
   return fields as Partial<Record<K, string>>;
 }
 
-/** @throws GloveboxError `session_not_found` for what is too long to be an id. */
+/** Reads the id in the path. @throws GloveboxError `session_not_found` when it is too long for an id */
 export function readId(c: Context<Env>): string {
   const id = c.req.param('id') ?? '';
   if (id.length <= LONGEST_ID) return id;
-  throw new GloveboxError('session_not_found', 'No session has an id as long as this.', {
-    hint: 'See GET /sessions for those there are.',
+  throw new GloveboxError('session_not_found', 'This id is too long for a session.', {
+    hint: 'GET /sessions lists your sessions.',
   });
 }

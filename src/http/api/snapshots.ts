@@ -29,7 +29,7 @@ interface SnapshotOptions {
   readonly snapshots: Snapshots;
 }
 
-/** Snapshots, forks, and sessions as files. */
+/** Routes for snapshots, forks, and exports of sessions. */
 export function snapshotRoutes(options: SnapshotOptions): Route[] {
   return [...copyingRoutes(options), ...storedSnapshotRoutes(options)];
 }
@@ -42,10 +42,10 @@ function copyingRoutes(options: SnapshotOptions): Route[] {
       path: '/sessions/:id/snapshots',
       id: 'createSnapshot',
       tag: 'Snapshots',
-      summary: 'Keep a session as it is now.',
+      summary: 'Make a snapshot of a session.',
       operation: {
         parameters: [sessionParameter],
-        responses: jsonResponse(201, 'The snapshot.', schemaRef('Snapshot'), { Location: 'Its path.' }),
+        responses: jsonResponse(201, 'The snapshot.', schemaRef('Snapshot'), { Location: 'Path of the snapshot.' }),
       },
       handle: async (c) => {
         readFields(c, [], '{}');
@@ -59,11 +59,13 @@ function copyingRoutes(options: SnapshotOptions): Route[] {
       path: '/sessions/:id/fork',
       id: 'forkSession',
       tag: 'Snapshots',
-      summary: 'Make a session that begins as this one is now.',
+      summary: 'Create a session as a copy of this one.',
       operation: {
         parameters: [sessionParameter],
         requestBody: jsonBody(forkBody, false),
-        responses: jsonResponse(201, 'The new session.', schemaRef('Session'), { Location: 'Its path.' }),
+        responses: jsonResponse(201, 'The new session.', schemaRef('Session'), {
+          Location: 'Path of the new session.',
+        }),
       },
       handle: async (c) => {
         const { name } = readFields(c, ['name'], '{"name": "my-copy"}');
@@ -77,10 +79,10 @@ function copyingRoutes(options: SnapshotOptions): Route[] {
       path: '/sessions/:id/archive',
       id: 'exportSession',
       tag: 'Snapshots',
-      summary: 'A session as one tar, which POST /sessions makes a session of.',
+      summary: 'Download a session as a tar, which POST /sessions accepts.',
       operation: {
         parameters: [sessionParameter],
-        responses: { 200: { description: 'All its files and packages.', content: TAR } },
+        responses: { 200: { description: 'The files and packages of the session.', content: TAR } },
       },
       handle: async (c) => await exportSession(c, options),
     },
@@ -94,9 +96,9 @@ function storedSnapshotRoutes({ snapshots }: SnapshotOptions): Route[] {
       path: '/snapshots',
       id: 'listSnapshots',
       tag: 'Snapshots',
-      summary: 'Your snapshots.',
+      summary: 'List your snapshots.',
       operation: {
-        responses: jsonResponse(200, 'The oldest first.', {
+        responses: jsonResponse(200, 'Your snapshots, oldest first.', {
           type: 'object',
           properties: { snapshots: { type: 'array', items: schemaRef('Snapshot') } },
           required: ['snapshots'],

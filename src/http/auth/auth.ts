@@ -1,16 +1,16 @@
 import { GloveboxError } from '../../errors.ts';
 import { LOCAL_OWNER } from '../../sessions/caller.ts';
 
-/** An answer under way, which can be cut off. */
+/** An answer that is being sent, and that can be cut off. */
 export interface Answer {
   destroy(): unknown;
   once(event: 'close', listener: () => void): unknown;
 }
 
 /**
- * Who calls: an owner, or undefined when the request shows nothing.
- * `answer` is cut off when what the request shows stops to hold before its end.
- * @throws GloveboxError `unauthorized` when the request shows what does not hold.
+ * Finds the owner of a request. Undefined when the request has no key.
+ * @param answer answer to the request; it is cut off when the key is revoked or expires
+ * @throws GloveboxError `unauthorized` when the key is not valid
  */
 export type Authenticate = (request: Request, answer?: Answer) => Promise<string | undefined>;
 
@@ -19,27 +19,27 @@ interface Keys {
   ownerOf(key: string, answer?: Answer): string | undefined;
 }
 
-/** Asks callers for a key, as `Authorization: Bearer` or as `X-API-Key`; without keys everybody is the same owner. */
+/** Requires a key, as `Authorization: Bearer` or `X-API-Key`. Without `keys`, all callers are the same owner. */
 export function createAuthenticator(keys?: Keys): Authenticate {
   if (!keys) return async () => LOCAL_OWNER;
   return async ({ headers }, answer) => {
-    const shown = shownKeys(headers);
-    if (shown.size === 0) return undefined;
-    const [key = ''] = shown;
-    // Of two keys, which one was meant is anyone's guess.
-    const owner = shown.size === 1 ? keys.ownerOf(key, answer) : undefined;
+    const sent = sentKeys(headers);
+    if (sent.size === 0) return undefined;
+    const [key = ''] = sent;
+    // With two different keys, it is not clear which one is meant.
+    const owner = sent.size === 1 ? keys.ownerOf(key, answer) : undefined;
     if (owner === undefined) throw unauthorized();
     return owner;
   };
 }
 
-/** One answer for a missing, a wrong, an expired and a revoked key. */
+/** The same error for a missing, a wrong, an expired and a revoked key. */
 export function unauthorized(): GloveboxError {
-  return new GloveboxError('unauthorized', 'This server asks for a key, and the request shows no valid one.');
+  return new GloveboxError('unauthorized', 'This server requires a key, and the request has no valid one.');
 }
 
-function shownKeys(headers: Headers): Set<string> {
+function sentKeys(headers: Headers): Set<string> {
   const bearer = /^Bearer +(\S+) *$/i.exec(headers.get('authorization') ?? '')?.[1];
-  const shown = [bearer, headers.get('x-api-key')?.trim()];
-  return new Set(shown.filter((key): key is string => key !== undefined && key !== ''));
+  const sent = [bearer, headers.get('x-api-key')?.trim()];
+  return new Set(sent.filter((key): key is string => key !== undefined && key !== ''));
 }

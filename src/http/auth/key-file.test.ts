@@ -69,7 +69,7 @@ describe('the key file', () => {
   });
 
   test('has no key for the owner of what was made without one', () => {
-    expect(() => addKey(path, 'local')).toThrow('made without a key');
+    expect(() => addKey(path, 'local')).toThrow('created without a key');
   });
 
   test('an unknown key is not revoked, and the nearest is named', () => {
@@ -96,7 +96,7 @@ describe('a key file that is wrong', () => {
 
   test.each([
     ['no JSON', '{"keys": [', /is not JSON/],
-    ['another shape', '[]', /is wrong/],
+    ['another shape', '[]', /is invalid/],
     ['a mistyped end', JSON.stringify({ keys: [{ ...key, expire_at: key.created_at }] }), /keys\.0.*expire_at/],
     ['a time that is none', JSON.stringify({ keys: [{ ...key, expires_at: 'tomorrow' }] }), /keys\.0\.expires_at/],
     ['a key itself', JSON.stringify({ keys: [{ ...key, sha256: 'gbk_secret' }] }), /keys\.0\.sha256/],

@@ -9,15 +9,15 @@ import { nearest } from '../../lib/nearest.ts';
 import { replaceFile } from '../../lib/replace-file.ts';
 import { LOCAL_OWNER } from '../../sessions/caller.ts';
 
-/** Whose a key is. No dot is in it, so a key's id is never mistaken for a name. */
+/** Pattern of a key's name, which is its owner. It has no dot, unlike the id of a key. */
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
-/** Lets people and secret scanners see what it is. */
+/** Prefix of keys, by which people and secret scanners recognise them. */
 const PREFIX = 'gbk_';
 const DAY_MS = 86_400_000;
-/** For another command that changes the file just now. */
+/** Time to wait for another command that is changing the file, in milliseconds. */
 const LOCK_WAIT_MS = 10_000;
 
-/** Strict: a mistyped `expires_at` must not make a key that lasts for ever. Times are ISO 8601. */
+/** Form of a key. It is strict, so that a misspelled `expires_at` does not make a key that never expires. */
 const keySchema = z.strictObject({
   id: z.string().regex(/^[A-Za-z0-9_-]{1,64}\.[0-9a-f]{8}$/),
   name: z.string().regex(NAME),
@@ -29,26 +29,27 @@ const keySchema = z.strictObject({
 const fileSchema = z
   .strictObject({ keys: z.array(keySchema) })
   .refine(({ keys }) => isDistinct(keys.map(({ id }) => id)), 'two keys have the same id')
-  .refine(({ keys }) => isDistinct(keys.map(({ sha256 }) => sha256)), 'one key is there twice');
+  .refine(({ keys }) => isDistinct(keys.map(({ sha256 }) => sha256)), 'the same key occurs twice');
 
-/** One key of the file; several may have one name, which is the owner's. */
+/** A key of the file. Several keys may have the same name, which is their owner. */
 export type StoredKey = z.infer<typeof keySchema>;
 
 /**
- * What is kept of a key. A fast hash is right here, as it is not for passwords: a key is 256 random bits,
- * so there is nothing to guess, and every request is checked.
+ * Hash of a key, which is stored instead of the key. Unlike for passwords, a fast hash is safe: a key has 256 random
+ * bits and cannot be guessed, and every request needs the hash.
  */
 export function hashKey(key: string): Buffer {
   return createHash('sha256').update(key).digest();
 }
 
+/** Whether a key has expired. @param now milliseconds since 1970 */
 export function isExpired({ expires_at }: Pick<StoredKey, 'expires_at'>, now = Date.now()): boolean {
   return expires_at !== undefined && Date.parse(expires_at) <= now;
 }
 
-/** @throws GloveboxError `invalid_input` that says what is wrong with the file, and nothing of what is in it. */
+/** Reads the text of a key file. @throws GloveboxError `invalid_input` with the reason, but no content of the file */
 export function parseKeys(text: string, path: string): StoredKey[] {
-  const hint = 'Correct it, or move it away and make new keys with: glovebox key new <name>';
+  const hint = 'Correct it, or move it away and create new keys with: glovebox key new <name>';
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
@@ -59,10 +60,10 @@ export function parseKeys(text: string, path: string): StoredKey[] {
   if (checked.success) return checked.data.keys;
   const [issue] = checked.error.issues;
   const where = issue && issue.path.length > 0 ? ` at ${issue.path.join('.')}` : '';
-  throw new GloveboxError('invalid_input', `The key file ${path} is wrong${where}: ${issue?.message}.`, { hint });
+  throw new GloveboxError('invalid_input', `The key file ${path} is invalid${where}: ${issue?.message}.`, { hint });
 }
 
-/** The keys of a file; none when there is no file. @throws GloveboxError `invalid_input` when it cannot be read. */
+/** Reads the keys of a file; none if it does not exist. @throws GloveboxError `invalid_input` if it cannot be read */
 export function readKeys(path: string): StoredKey[] {
   let text: string;
   try {
@@ -75,8 +76,9 @@ export function readKeys(path: string): StoredKey[] {
 }
 
 /**
- * Makes a key for an owner, besides those that the owner has: a key is replaced by a second one, then revoked.
- * Nothing but its hash is kept: the key itself is in the answer only.
+ * Creates a key for an owner, who may have others: to replace a key, create a second one, then revoke the first.
+ * Only the hash is stored. The key itself is only in the returned value.
+ * @param expiresDays days until the key expires; never by default
  */
 export function addKey(path: string, name: string, expiresDays?: number): { key: string; stored: StoredKey } {
   checkName(name);
@@ -98,7 +100,7 @@ function newKey(name: string, expiresDays?: number): { key: string; stored: Stor
   return { key, stored };
 }
 
-/** Makes the first key of all; nothing, and undefined, where there are keys already. */
+/** Creates a key if the file has none. Undefined if it has one already. */
 export function addFirstKey(path: string, name: string): string | undefined {
   checkName(name);
   const made = newKey(name);
@@ -110,7 +112,7 @@ export function addFirstKey(path: string, name: string): string | undefined {
   return isFirst ? made.key : undefined;
 }
 
-/** Takes away one key by its id, or all of an owner by name; those it took. @throws GloveboxError `not_found` */
+/** Revokes one key by its id, or all keys of an owner by name, and returns them. @throws GloveboxError `not_found` */
 export function revokeKeys(path: string, nameOrId: string): StoredKey[] {
   const isMeant = ({ id, name }: StoredKey) => id === nameOrId || name === nameOrId;
   let revoked: StoredKey[] = [];
@@ -124,18 +126,18 @@ export function revokeKeys(path: string, nameOrId: string): StoredKey[] {
 
 function checkName(name: string): void {
   if (!NAME.test(name)) {
-    throw new GloveboxError('invalid_input', `${JSON.stringify(name.slice(0, 100))} cannot be a key's name.`, {
-      hint: 'Use 1 to 64 letters, digits, "_" or "-", not beginning with "-".',
+    throw new GloveboxError('invalid_input', `${JSON.stringify(name.slice(0, 100))} is not a valid name for a key.`, {
+      hint: 'Use 1 to 64 letters, digits, "_" or "-". The first must not be "-".',
     });
   }
   if (name === LOCAL_OWNER) {
-    throw new GloveboxError('invalid_input', `"${name}" is the owner of what was made without a key.`, {
+    throw new GloveboxError('invalid_input', `"${name}" is the owner of everything that was created without a key.`, {
       hint: 'Choose another name.',
     });
   }
 }
 
-/** One change at a time, among all processes; readers see the file before it or after it. */
+/** Changes the file under a lock for all processes. Readers see the file before or after the change. */
 function changeKeys(path: string, change: (keys: StoredKey[]) => StoredKey[]): void {
   let lock: DatabaseSync | undefined;
   try {
@@ -154,7 +156,7 @@ function write(path: string, keys: StoredKey[]): void {
   replaceFile(resolveLink(path), `${JSON.stringify({ keys }, null, 2)}\n`, { flush: true });
 }
 
-/** Where a symbolic link leads: the link itself stays. */
+/** The target of a symbolic link, so that the link itself is not replaced. */
 function resolveLink(path: string): string {
   try {
     return realpathSync(path);
@@ -164,9 +166,9 @@ function resolveLink(path: string): string {
 }
 
 function unusable(path: string, what: 'read' | 'changed', cause: unknown): GloveboxError {
-  const reason = (cause as NodeJS.ErrnoException).code ?? 'the system refuses';
+  const reason = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
   return new GloveboxError('invalid_input', `The key file ${path} cannot be ${what}: ${reason}.`, {
-    hint: 'Run as the user whose file it is, or name another with GLOVEBOX_API_KEYS_FILE.',
+    hint: 'Run as the owner of the file, or set GLOVEBOX_API_KEYS_FILE to another file.',
     cause,
   });
 }

@@ -131,7 +131,7 @@ test('opens without a key where the first is made later, which is then known, an
   expect(addFirstKey(path, 'default')).toBeUndefined();
   setExpiry('default', new Date());
   expect(addFirstKey(path, 'default')).toBeUndefined();
-  expect(() => KeyRing.open(path, log, { mayBeEmpty: true })).toThrow('none that is valid');
+  expect(() => KeyRing.open(path, log, { mayBeEmpty: true })).toThrow('has no valid key');
   writeFileSync(path, 'x');
   expect(() => KeyRing.open(path, log, { mayBeEmpty: true })).toThrow('is not JSON');
 });

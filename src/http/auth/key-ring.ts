@@ -5,16 +5,17 @@ import type { Log } from '../../log.ts';
 import type { Answer } from './auth.ts';
 import { hashKey, isExpired, parseKeys, type StoredKey } from './key-file.ts';
 
-/** Between two looks at the file while answers are under way; without any, each request looks. */
-const LOOK_MS = 500;
+/** Interval between two checks of the key file, in milliseconds, while answers are being sent. */
+const CHECK_INTERVAL_MS = 500;
 
 interface RingKey extends StoredKey {
   readonly digest: Buffer;
 }
 
 /**
- * The keys that are valid now: follows its file while the server runs. A file that cannot be read changes
- * nothing, and is logged. Answers to a key that is no longer valid are cut off within `LOOK_MS`.
+ * The keys that are valid now. Each request checks whether the key file has changed, and reads it again if so. If it
+ * cannot be read, this is logged, and the keys stay the same. Answers to a key that is no longer valid are cut off
+ * within `CHECK_INTERVAL_MS`.
  */
 export class KeyRing implements Disposable {
   readonly #path: string;
@@ -22,18 +23,19 @@ export class KeyRing implements Disposable {
   readonly #answers = new Map<Answer, RingKey>();
   readonly #timer: NodeJS.Timeout;
   #keys: readonly RingKey[] = [];
-  /** Identifies the content that `#keys` is, or the one that could not be read. */
+  /** Identity of the file that was read last, or that could not be read. */
   #stamp = '';
 
   private constructor(path: string, log: Log) {
     this.#path = path;
     this.#log = log;
-    this.#timer = setInterval(() => this.#hangUp(), LOOK_MS).unref();
+    this.#timer = setInterval(() => this.#endInvalidAnswers(), CHECK_INTERVAL_MS).unref();
   }
 
   /**
-   * `mayBeEmpty`: the first key is made later, and found at the first request that shows it.
-   * @throws GloveboxError `invalid_input` when the file cannot be read, or nobody could call
+   * Opens a key file.
+   * @param options `mayBeEmpty` allows a file without keys, whose first key is created later
+   * @throws GloveboxError `invalid_input` when the file cannot be read, or has no valid key
    */
   static open(path: string, log: Log, { mayBeEmpty = false } = {}): KeyRing {
     const ring = new KeyRing(path, log);
@@ -41,18 +43,18 @@ export class KeyRing implements Disposable {
       ring.#load();
       const isEmpty = ring.#keys.length === 0;
       if (isEmpty ? mayBeEmpty : !ring.#keys.every((key) => isExpired(key))) return ring;
-      throw nobody(path);
+      throw noValidKey(path);
     } catch (error) {
       const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
       if (isMissing && mayBeEmpty) return ring;
       ring[Symbol.dispose]();
-      throw isMissing ? nobody(path) : error;
+      throw isMissing ? noValidKey(path) : error;
     }
   }
 
   /**
-   * The owner whose key this is, or undefined; `answer` is cut off if the key ends before it does.
-   * All keys are compared with, each in constant time: what is known of a wrong one is only that it is wrong.
+   * Finds the owner of a key; undefined when it is not valid. `answer` is cut off if the key is revoked or expires.
+   * All keys are compared in constant time, so that a wrong key gives no information about the valid ones.
    */
   ownerOf(presented: string, answer?: Answer): string | undefined {
     this.#refresh();
@@ -71,7 +73,7 @@ export class KeyRing implements Disposable {
     clearInterval(this.#timer);
   }
 
-  #hangUp(): void {
+  #endInvalidAnswers(): void {
     if (this.#answers.size === 0) return;
     this.#refresh();
     const valid = new Map(this.#keys.filter((key) => !isExpired(key)).map((key) => [key.sha256, key.name]));
@@ -88,18 +90,21 @@ export class KeyRing implements Disposable {
       stamp = stampOf(statSync(this.#path, { bigint: true }));
       if (stamp === this.#stamp) return;
       this.#load();
-      this.#log.info('read the keys anew', { keys: this.#keys.length });
+      this.#log.info('read the keys again', { keys: this.#keys.length });
     } catch (error) {
       if (stamp === this.#stamp) return;
       this.#stamp = stamp;
-      this.#log.error('the key file cannot be read: the keys stay as they were', { file: this.#path, error });
+      this.#log.error('the key file cannot be read; keeping the keys that were read before', {
+        file: this.#path,
+        error,
+      });
     }
   }
 
   #load(): void {
     const file = openSync(this.#path, 'r');
     try {
-      // Taken before the content is: a change in between is seen at the next look.
+      // Taken before the content is read, so that a change in between is found at the next check.
       const stamp = stampOf(fstatSync(file, { bigint: true }));
       const keys = parseKeys(readFileSync(file, 'utf8'), this.#path);
       this.#keys = keys.map((key) => ({ ...key, digest: Buffer.from(key.sha256, 'hex') }));
@@ -114,8 +119,8 @@ function stampOf({ ino, size, mtimeNs, ctimeNs }: Record<'ino' | 'size' | 'mtime
   return [ino, size, mtimeNs, ctimeNs].join(' ');
 }
 
-function nobody(path: string): GloveboxError {
-  return new GloveboxError('invalid_input', `No key may call: ${path} holds none that is valid.`, {
-    hint: 'Make one with: glovebox key new <name>',
+function noValidKey(path: string): GloveboxError {
+  return new GloveboxError('invalid_input', `The key file ${path} has no valid key, so nobody could use this server.`, {
+    hint: 'Create one with: glovebox key new <name>',
   });
 }
