@@ -1,5 +1,7 @@
+import type { Finding } from '../lib/finding.ts';
 import type { OpenedEngine } from '../sandbox/engine.ts';
-import type { DockerSettings, OpenOptions } from './docker/index.ts';
+import type { DockerSettings } from './docker/index.ts';
+import type { ExamineOptions, OpenOptions } from './options.ts';
 
 /** The settings of whichever engine there is. A second one adds its own here, and below the choice between them. */
 export type EngineSettings = DockerSettings;
@@ -9,4 +11,13 @@ export async function openEngine(settings: EngineSettings, options: OpenOptions)
   // Loaded when it is wanted, so that no start waits for it.
   const { openDocker } = await import('./docker/index.ts');
   return await openDocker(settings, options);
+}
+
+/**
+ * Says of the engine that the settings name, and of its sandboxes, how they are.
+ * @throws GloveboxError `engine_unavailable`
+ */
+export async function examineEngine(settings: EngineSettings, options: ExamineOptions): Promise<readonly Finding[]> {
+  const { examineDocker } = await import('./docker/examine.ts');
+  return await examineDocker(settings, options);
 }

@@ -1,5 +1,5 @@
-import type { Log } from '../../log.ts';
 import type { OpenedEngine } from '../../sandbox/engine.ts';
+import type { OpenOptions } from '../options.ts';
 import { checkEngine } from './connect/check-engine.ts';
 import { type ConnectOptions, connectEngine, findEngine } from './connect/connect.ts';
 import { DockerEngine } from './engine.ts';
@@ -17,16 +17,6 @@ export interface DockerSettings extends ImageOptions {
   readonly maxLifetimeS: number;
   /** The engine's OCI runtime; its own default if left out. */
   readonly runtime?: string;
-}
-
-export interface OpenOptions {
-  /** Whether an engine may be installed, if the settings allow it too. */
-  readonly mayInstall: boolean;
-  readonly log: Log;
-  /** Hears the steps of the set-up. */
-  readonly report: (message: string) => void;
-  /** Ends the set-up. */
-  readonly signal?: AbortSignal;
 }
 
 /**

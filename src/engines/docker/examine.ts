@@ -1,0 +1,55 @@
+import type Dockerode from 'dockerode';
+import { attempt, type Finding } from '../../lib/finding.ts';
+import type { ExamineOptions } from '../options.ts';
+import { checkEngine, type EngineFacts, readFacts } from './connect/check-engine.ts';
+import { connectEngine } from './connect/connect.ts';
+import { findImage } from './images/sandbox-image.ts';
+import type { DockerSettings } from './index.ts';
+
+const KERNEL_HINT = "The kernel of the engine's machine, or a rootless engine, does not offer it: enable that cgroup.";
+
+/** Says of the engine, its limits and the sandbox image how they are. @throws GloveboxError `engine_unavailable` */
+export async function examineDocker(
+  settings: DockerSettings,
+  { tell, runProbe }: ExamineOptions,
+): Promise<readonly Finding[]> {
+  const { docker, address, source } = await connectEngine(settings);
+  const { Version: version } = await docker.version();
+  tell([['ok', 'engine', `${version} at ${address}${address.endsWith(source) ? '' : `, from ${source}`}`]]);
+  const facts = await readFacts(docker);
+  return [
+    tellFact('runtimes', facts.Runtimes && Object.keys(facts.Runtimes).join(', ')),
+    tellFact('storage driver', facts.Driver),
+    tellFact('cgroup version', facts.CgroupVersion),
+    ...examineLimits(facts),
+    ...(await attempt('sandbox', () => examineSandbox(docker, settings, runProbe))),
+  ];
+}
+
+async function examineSandbox(
+  docker: Dockerode,
+  settings: DockerSettings,
+  runProbe: ExamineOptions['runProbe'],
+): Promise<readonly Finding[]> {
+  await checkEngine(docker, settings);
+  const { reference, present } = await findImage(docker, settings);
+  if (present) return [['ok', 'sandbox', await runProbe()]];
+  return [['warn', 'sandbox', `its image ${reference} is missing`, 'Run "glovebox image", or start the server.']];
+}
+
+/** A limit that is not enforced lets code take the machine; without those on swap and processors it slows others. */
+function examineLimits({ MemoryLimit, PidsLimit, CpuCfsQuota, SwapLimit }: EngineFacts): readonly Finding[] {
+  const limits = [
+    ['memory limit', MemoryLimit, 'fail'],
+    ['pids limit', PidsLimit, 'fail'],
+    ['cpu limit', CpuCfsQuota, 'warn'],
+    ['swap limit', SwapLimit, 'warn'],
+  ] as const;
+  return limits.map(([what, works, otherwise]) =>
+    works === false ? [otherwise, what, 'has no effect', KERNEL_HINT] : tellFact(what, works && 'takes effect'),
+  );
+}
+
+function tellFact(what: string, said: string | undefined): Finding {
+  return said === undefined ? ['warn', what, 'the engine does not say'] : ['ok', what, said];
+}
