@@ -8,7 +8,7 @@ export default defineConfig({
           name: 'unit',
           include: [
             'src/**/*.test.ts',
-            'bench/*.test.ts',
+            'bench/**/*.test.ts',
             'scripts/**/*.test.{mjs,ts}',
             'test/mcp/conformance.test.ts',
           ],

@@ -1,3 +1,5 @@
+import { settleAll } from './against/build.ts';
+import { pairRows, pairSubjects } from './against/pair.ts';
 import { check, closeSession, post } from './doors.ts';
 import type { Jupyter } from './jupyter.ts';
 import { interleave, median, type Samples, type Subject } from './measure.ts';
@@ -17,14 +19,18 @@ const NAMES = {
 };
 
 /** Cells in a context, and the first one of a new session, against a Jupyter kernel on the machine itself. */
-export async function measureCells({ server, jupyter, quick, signal }: Setting): Promise<Row[]> {
+export async function measureCells({ builds, jupyter, quick, signal }: Setting): Promise<Row[]> {
+  const servers = builds.map(({ server }) => server);
+  const settle = () => settleAll(servers);
   const openJupyter = await jupyter();
   await using driver = openJupyter?.();
   const starts = await interleave(
     [
       ...(driver ? [kernelStart(driver)] : []),
-      first(NAMES.firstFresh, server),
-      first(NAMES.firstContext, server, 'main'),
+      ...(await pairSubjects(builds, ({ server }) => [
+        first(NAMES.firstFresh, server, settle),
+        first(NAMES.firstContext, server, settle, 'main'),
+      ])),
     ],
     { rounds: quick ? 3 : 9, warmUp: 1, signal },
   );
@@ -32,25 +38,27 @@ export async function measureCells({ server, jupyter, quick, signal }: Setting):
   const prints = await interleave(
     [
       ...(driver ? [{ name: NAMES.kernel, run: () => driver.print() }] : []),
-      { name: NAMES.fresh, run: () => print(server, SESSION) },
-      { name: NAMES.context, run: () => print(server, SESSION, 'main') },
+      ...(await pairSubjects(builds, ({ server }) => [
+        { name: NAMES.fresh, run: () => print(server, SESSION) },
+        { name: NAMES.context, run: () => print(server, SESSION, 'main') },
+      ])),
     ],
     { rounds: quick ? 100 : 300, warmUp: 20, signal },
   );
-  await closeSession(server.url, SESSION);
-  return toRows({ ...starts, ...prints });
+  for (const { url } of servers) await closeSession(url, SESSION);
+  return pairRows({ ...starts, ...prints }, toRows);
 }
 
 function kernelStart(driver: Jupyter): Subject {
   return { name: NAMES.start, run: () => driver.start(), after: () => driver.stop() };
 }
 
-function first(name: string, server: Server, context?: string): Subject {
+function first(name: string, server: Server, before: () => Promise<void>, context?: string): Subject {
   let made = 0;
   const session = () => `${SESSION}-${context ?? 'fresh'}-${made}`;
   return {
     name,
-    before: () => server.settled(),
+    before,
     run: () => {
       made += 1;
       return print(server, session(), context);

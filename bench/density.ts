@@ -1,10 +1,11 @@
 import { randomInt } from 'node:crypto';
 import { freemem } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Build } from './against/build.ts';
+import { joinRows } from './against/pair.ts';
 import { AT_ONCE, type Batch, containerBatch, sessionBatch } from './batch.ts';
 import { Refusal } from './doors.ts';
 import { interleave, median, rate, time } from './measure.ts';
-import { startServer } from './server.ts';
 import type { Setting } from './setting.ts';
 import { type Row, toRow } from './table.ts';
 import { residentOf } from './use.ts';
@@ -26,16 +27,30 @@ interface Filled {
 
 /** Sessions that live at once, as many as are wanted or as there is memory for, beside sealed containers alone. */
 export async function measureDensity(setting: Setting): Promise<Row[]> {
-  const { flags, floors, signal, density } = setting;
+  const { floors, signal, builds } = setting;
   const containers = containerBatch(floors);
   const bare = await fill(containers, CONTAINERS, signal);
   const bareRemoved = await empty(containers, bare.live);
+  const found: Row[][] = [];
+  for (const build of builds) found.push(await measureBuild(build, setting, { ...bare, removed: bareRemoved }));
+  return [
+    toRow("density: machine's memory for each sealed container", 'MiB', bare.each),
+    toRow('density: sealed containers created and started', '/s', [bare.speed]),
+    toRow('density: sealed containers removed', '/s', [bareRemoved]),
+    ...joinRows(found),
+  ].filter(({ samples }) => samples.length > 0);
+}
+
+/** The sessions of one build, which are gone at the end. */
+async function measureBuild(
+  build: Build,
+  setting: Setting,
+  bare: Filled & { readonly removed: number },
+): Promise<Row[]> {
+  const { signal, density } = setting;
   // They must live all at once, so none expires or comes to rest while others are made; the rest are the defaults.
   const caps = ['--max-sessions', '--max-sessions-per-owner'].flatMap((cap) => [cap, String(density)]);
-  await using server = await startServer(
-    [...flags, ...caps, '--hibernate-after-s', '0', '--idle-ttl-s', '86400'],
-    signal,
-  );
+  await using server = await build.start([...caps, '--hibernate-after-s', '0', '--idle-ttl-s', '86400']);
   const sessions = sessionBatch(server.url, 'dense');
   const lone = density - 1;
   await sessions.make(lone);
@@ -48,9 +63,8 @@ export async function measureDensity(setting: Setting): Promise<Row[]> {
   const after = residentOf(server.pid);
   const closed = await empty(sessions, full.live);
   const growth = before === undefined || after === undefined ? [] : [(after - before) / full.live.length];
-  const rows = [
+  return [
     toRow(`density: sessions that live at once, of ${density}`, 'count', [full.live.length + 1]),
-    toRow("density: machine's memory for each sealed container", 'MiB', bare.each),
     toRow(
       "density: machine's memory for each session",
       'MiB',
@@ -61,12 +75,9 @@ export async function measureDensity(setting: Setting): Promise<Row[]> {
     toRow('density: control plane, growth for each session', 'MiB', growth),
     toRow('density: print(1) while one session lives', 'ms', alone),
     toRow('density: print(1) in any while all live', 'ms', among, [{ floor: 'one lives', of: median(alone) }]),
-    toRow('density: sealed containers created and started', '/s', [bare.speed]),
     toRow('density: sessions made', '/s', [full.speed], [{ floor: 'create and start', of: bare.speed }]),
-    toRow('density: sealed containers removed', '/s', [bareRemoved]),
-    toRow('density: sessions closed', '/s', [closed], [{ floor: 'removal', of: bareRemoved }]),
+    toRow('density: sessions closed', '/s', [closed], [{ floor: 'removal', of: bare.removed }]),
   ];
-  return rows.filter(({ samples }) => samples.length > 0);
 }
 
 /** Makes so many, or as many as there is memory for and as the server allows. */

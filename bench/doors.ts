@@ -2,7 +2,6 @@ import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/cli
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { environment } from './environment.ts';
 import { assertOutput, CODE } from './programs.ts';
-import { CLI } from './server.ts';
 
 /** A client of Glovebox, by one of its ways in. */
 export interface Door extends AsyncDisposable {
@@ -61,9 +60,9 @@ export async function openMcpHttp(url: string, era: 'modern' | 'legacy'): Promis
 }
 
 /** Starts `glovebox stdio`, which makes nothing before the first call. */
-export async function openStdio(flags: readonly string[]): Promise<Door> {
+export async function openStdio(cli: string, flags: readonly string[]): Promise<Door> {
   const client = createClient('modern');
-  const args = [CLI, 'stdio', '--log-level', 'warn', ...flags];
+  const args = [cli, 'stdio', '--log-level', 'warn', ...flags];
   await client.connect(new StdioClientTransport({ command: process.execPath, args, env: environment() }));
   return toDoor('MCP stdio', client, 'bench-stdio');
 }

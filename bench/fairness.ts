@@ -1,6 +1,8 @@
+import type { Build } from './against/build.ts';
+import { inRound, joinRows } from './against/pair.ts';
 import { interleave, median } from './measure.ts';
 import { assertOutput, CODE, run } from './programs.ts';
-import { CLI, type Server, startServer } from './server.ts';
+import type { Server } from './server.ts';
 import type { Setting } from './setting.ts';
 import { type Row, toRow } from './table.ts';
 
@@ -21,28 +23,47 @@ const FLOODS = [
 type Call = (code: string, session: string, signal?: AbortSignal) => Promise<string>;
 
 /** What an owner notices of another who keeps the server as busy as they may. */
-export async function measureFairness(setting: Setting): Promise<Row[]> {
-  const { flags, signal, quick } = setting;
-  const [flooder, one] = [await callerOf('flooder', setting), await callerOf('one', setting)];
-  await using server = await startServer([...flags, '--auth', 'keys', '--memory-mb', '256'], signal);
+export async function measureFairness({ builds, signal, quick }: Setting): Promise<Row[]> {
+  await using stack = new AsyncDisposableStack();
+  const pairs: Pair[] = [];
+  for (const build of builds) pairs.push(await openPair(build, stack));
+  // In short turns, so that whatever else the machine does meets all alike.
+  for (let turn = 0; turn < (quick ? 4 : 12); turn += 1) {
+    await inRound(turn, pairs, (pair) => measure(pair, ALONE, signal));
+    for (const [name, code] of FLOODS) {
+      await inRound(turn, pairs, async (pair) => {
+        await using _flood = await startFlood(pair.flood, code);
+        await measure(pair, name, signal);
+      });
+    }
+  }
+  return joinRows(pairs.map(toRows));
+}
+
+/** Two owners of one server. */
+interface Pair {
+  readonly flood: Call;
+  readonly print: Call;
+  readonly samples: Record<string, number[]>;
+}
+
+async function openPair(build: Build, stack: AsyncDisposableStack): Promise<Pair> {
+  const [flooder, one] = [await callerOf('flooder', build), await callerOf('one', build)];
+  const server = stack.use(await build.start(['--auth', 'keys', '--memory-mb', '256']));
   const [flood, print] = [flooder(server), one(server)];
   // Opens all sessions: what they take is another matter.
   for (let at = 0; at < SESSIONS; at += 1) await flood('pass', `flood-${at}`);
   await print(CODE, 'one');
-  const samples: Record<string, number[]> = {};
-  const measure = async (name: string) => {
-    const subject = { name, run: async () => assertOutput(await print(CODE, 'one'), name) };
-    const measured = await interleave([subject], { rounds: ROUNDS, warmUp: 2, signal });
-    samples[name] = [...(samples[name] ?? []), ...(measured[name] ?? [])];
-  };
-  // In short turns, so that whatever else the machine does meets all alike.
-  for (let turn = 0; turn < (quick ? 4 : 12); turn += 1) {
-    await measure(ALONE);
-    for (const [name, code] of FLOODS) {
-      await using _flood = await startFlood(flood, code);
-      await measure(name);
-    }
-  }
+  return { flood, print, samples: {} };
+}
+
+async function measure({ print, samples }: Pair, name: string, signal: AbortSignal): Promise<void> {
+  const subject = { name, run: async () => assertOutput(await print(CODE, 'one'), name) };
+  const measured = await interleave([subject], { rounds: ROUNDS, warmUp: 2, signal });
+  samples[name] = [...(samples[name] ?? []), ...(measured[name] ?? [])];
+}
+
+function toRows({ samples }: Pair): Row[] {
   const alone = samples[ALONE] ?? [];
   const floor = { floor: 'alone', of: median(alone), target: TARGET };
   return [toRow(ALONE, 'ms', alone), ...FLOODS.map(([name]) => toRow(name, 'ms', samples[name] ?? [], [floor]))];
@@ -70,8 +91,8 @@ async function startFlood(call: Call, code: string): Promise<AsyncDisposable> {
 }
 
 /** Calls of a new owner, who has a key. */
-async function callerOf(owner: string, { stateDir }: Setting): Promise<(server: Server) => Call> {
-  const key = (await run(process.execPath, [CLI, 'key', 'new', owner, '--state-dir', stateDir])).trim();
+async function callerOf(owner: string, { cli, stateDir }: Build): Promise<(server: Server) => Call> {
+  const key = (await run(process.execPath, [cli, 'key', 'new', owner, '--state-dir', stateDir])).trim();
   return ({ url }) =>
     async (code, session, signal) => {
       const response = await fetch(`${url}/execute`, {

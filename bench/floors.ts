@@ -17,6 +17,10 @@ export interface Floors {
   execPython(container: Docker.Container, code: string, onData: (chunk: Buffer) => void): Promise<void>;
   /** Runs `python3 -c 'print(1)'` in a container and checks what comes. */
   execPrint(container: Docker.Container): Promise<void>;
+  /** Sends bytes to a program that reads and forgets them. */
+  execIn(container: Docker.Container, body: Buffer): Promise<void>;
+  /** Takes so many bytes from a program that does nothing but write them. */
+  execOut(container: Docker.Container, count: number): Promise<void>;
 }
 
 export interface FloorsOptions {
@@ -55,6 +59,14 @@ export async function createFloors(options: FloorsOptions): Promise<Floors> {
       return container;
     },
     execPython,
+    execIn: (container, body) => execIn(container, uid, body),
+    execOut: async (container, count) => {
+      let bytes = 0;
+      await exec(container, uid, ['head', '-c', String(count), '/dev/zero'], (chunk) => {
+        bytes += chunk.length;
+      });
+      if (bytes < count) throw new Error(`An exec that writes ${count} bytes sent ${bytes}.`);
+    },
     execPrint: async (container) => {
       let bytes = 0;
       await execPython(container, CODE, (chunk) => {
@@ -95,4 +107,18 @@ async function exec(
   const stream: Duplex = await made.start({ hijack: true, stdin: false });
   stream.on('data', onData);
   await new Promise((resolve, reject) => stream.once('end', resolve).once('error', reject));
+}
+
+async function execIn(container: Docker.Container, uid: number, body: Buffer): Promise<void> {
+  const command = ['sh', '-c', `head -c ${body.length} | wc -c`];
+  const made = await container.exec({ ...runnerExecOptions(uid), Cmd: command });
+  const stream: Duplex = await made.start({ hijack: true, stdin: true });
+  const chunks: Buffer[] = [];
+  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  const ended = new Promise((resolve, reject) => stream.once('end', resolve).once('error', reject));
+  stream.write(body);
+  await ended;
+  stream.destroy();
+  const answer = Buffer.concat(chunks).subarray(8).toString().trim();
+  if (answer !== String(body.length)) throw new Error(`An exec that reads ${body.length} bytes answered ${answer}.`);
 }

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { settleAll } from './against/build.ts';
+import { pairRows, pairSubjects } from './against/pair.ts';
 import { closeSession, openRest } from './doors.ts';
 import { interleave, median, type Samples, type Subject } from './measure.ts';
-import { type Server, startServer } from './server.ts';
+import type { Server } from './server.ts';
 import type { Setting } from './setting.ts';
 import { type Row, toRow } from './table.ts';
 
@@ -15,20 +17,25 @@ const SETTLE_MS = 500;
 const nameOf = (sizeMb: number) => `first result of a hibernated session with ${sizeMb} MB of files`;
 
 /** The first result of sessions that come back from their archives, against that of a new session from the pool. */
-export async function measureHibernation({ flags, signal, quick }: Setting): Promise<Row[]> {
+export async function measureHibernation({ builds, signal, quick }: Setting): Promise<Row[]> {
   const settings = ['--hibernate-after-s', '1', '--checkpoint-after-s', '0', '--memory-mb', '1024', '--disk-mb', '400'];
-  await using server = await startServer([...flags, ...settings], signal);
+  await using stack = new AsyncDisposableStack();
+  const servers: Server[] = [];
+  for (const build of builds) servers.push(stack.use(await build.start(settings)));
   // What one session does while it comes to rest would be in the figures of another.
   const quiet = async () => {
-    await untilAtRest(server);
-    await server.settled();
+    for (const server of servers) await untilAtRest(server);
+    await settleAll(servers);
     // The engine has yet to remove what was left, and the sandboxes of the pool have just been started.
     await sleep(SETTLE_MS);
   };
-  const subjects: Subject[] = [pooled(server, quiet)];
-  for (const sizeMb of SIZES_MB) subjects.push(await hibernated(server, sizeMb, quiet));
+  const subjects = await pairSubjects(servers, async (server) => {
+    const own: Subject[] = [pooled(server, quiet)];
+    for (const sizeMb of SIZES_MB) own.push(await hibernated(server, sizeMb, quiet));
+    return own;
+  });
   const samples = await interleave(subjects, { rounds: quick ? 3 : 11, warmUp: 1, signal });
-  return toRows(samples);
+  return pairRows(samples, toRows);
 }
 
 function pooled(server: Server, quiet: () => Promise<void>): Subject {

@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { interleave, median, type Subject } from './measure.ts';
-import { startServer } from './server.ts';
+import { type Build, settleAll } from './against/build.ts';
+import { pairRows, pairSubjects } from './against/pair.ts';
+import { interleave, median, type Samples, type Subject } from './measure.ts';
+import type { Server } from './server.ts';
 import type { Setting } from './setting.ts';
 import { type Row, toRow } from './table.ts';
 
@@ -19,39 +21,48 @@ const NAMES = {
 const TARGETS = { cached: 0.35, cold: 1 };
 
 /** Installs into new sessions, against plain pip on the host with the same index. */
-export async function measureInstalls({ flags, signal, quick }: Setting): Promise<Row[]> {
+export async function measureInstalls({ builds, signal, quick }: Setting): Promise<Row[]> {
   const scratch = mkdtempSync(join(tmpdir(), 'glovebox-install-'));
   try {
-    await using warm = await startServer([...flags, '--cache-dir', join(scratch, 'warm')], signal);
+    await using stack = new AsyncDisposableStack();
     const pipCache = join(scratch, 'pip');
+    const warm: Server[] = [];
+    const settle = () => settleAll(warm);
     const subjects: Subject[] = [
-      { name: NAMES.cached, before: () => warm.settled(), run: () => install(warm.url) },
-      await coldSubject(flags, scratch, signal),
+      ...(await pairSubjects(builds, async (build) => {
+        const server = stack.use(await build.start(['--cache-dir', mkdtempSync(join(scratch, 'warm-'))]));
+        warm.push(server);
+        return [{ name: NAMES.cached, before: settle, run: () => install(server.url) }, coldSubject(build, scratch)];
+      })),
       { name: NAMES.pipCached, run: () => pip(scratch, ['--cache-dir', pipCache], signal) },
       { name: NAMES.pipCold, run: () => pip(scratch, ['--no-cache-dir'], signal) },
     ];
     const samples = await interleave(subjects, { rounds: quick ? 2 : 5, warmUp: 1, signal });
-    const of = (name: string) => samples[name] ?? [];
-    const cached = { floor: 'pip, cached', of: median(of(NAMES.pipCached)), target: TARGETS.cached };
-    const cold = { floor: 'pip, nothing cached', of: median(of(NAMES.pipCold)), target: TARGETS.cold };
-    return [
-      toRow(NAMES.pipCold, 'ms', of(NAMES.pipCold)),
-      toRow(NAMES.pipCached, 'ms', of(NAMES.pipCached)),
-      toRow(NAMES.cold, 'ms', of(NAMES.cold), [cold]),
-      toRow(NAMES.cached, 'ms', of(NAMES.cached), [cached]),
-    ];
+    return pairRows(samples, toRows);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
 }
 
+function toRows(samples: Samples): Row[] {
+  const of = (name: string) => samples[name] ?? [];
+  const cached = { floor: 'pip, cached', of: median(of(NAMES.pipCached)), target: TARGETS.cached };
+  const cold = { floor: 'pip, nothing cached', of: median(of(NAMES.pipCold)), target: TARGETS.cold };
+  return [
+    toRow(NAMES.pipCold, 'ms', of(NAMES.pipCold)),
+    toRow(NAMES.pipCached, 'ms', of(NAMES.pipCached)),
+    toRow(NAMES.cold, 'ms', of(NAMES.cold), [cold]),
+    toRow(NAMES.cached, 'ms', of(NAMES.cached), [cached]),
+  ];
+}
+
 /** A server of its own for each sample, because its cache is filled by the first. */
-async function coldSubject(flags: readonly string[], scratch: string, signal: AbortSignal): Promise<Subject> {
-  let server: Awaited<ReturnType<typeof startServer>> | undefined;
+function coldSubject(build: Build, scratch: string): Subject {
+  let server: Server | undefined;
   return {
     name: NAMES.cold,
     before: async () => {
-      server = await startServer([...flags, '--cache-dir', mkdtempSync(join(scratch, 'cold-'))], signal);
+      server = await build.start(['--cache-dir', mkdtempSync(join(scratch, 'cold-'))]);
       await server.settled();
     },
     run: () => install(server?.url ?? ''),

@@ -34,6 +34,22 @@ export async function interleave(subjects: readonly Subject[], { rounds, warmUp,
   return samples;
 }
 
+/** As `interleave`, but of so many samples of one subject at a time, each time after a warm-up of its own. */
+export async function interleaveBlocks(
+  subjects: readonly Subject[],
+  { rounds, warmUp, signal }: Plan,
+  size: number,
+): Promise<Samples> {
+  const samples: Samples = {};
+  for (let block = 0; block < rounds / size; block += 1) {
+    for (const subject of block % 2 === 0 ? subjects : subjects.toReversed()) {
+      const { [subject.name]: more = [] } = await interleave([subject], { rounds: size, warmUp, signal });
+      samples[subject.name] = [...(samples[subject.name] ?? []), ...more];
+    }
+  }
+  return samples;
+}
+
 /**
  * Does something for each number below `count`, so many at once; how many a second.
  * @throws what the first that fails throws, when the others under way have ended

@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Build } from './against/build.ts';
+import { joinRows } from './against/pair.ts';
 import { check, closeSession, openRest, post } from './doors.ts';
 import { median } from './measure.ts';
 import { CODE } from './programs.ts';
@@ -14,8 +16,6 @@ interface Found {
   readonly plain: readonly Use[];
   /** Of sessions with a context. */
   readonly contexts: readonly Use[];
-  /** Of a Jupyter kernel, one sample if any. */
-  readonly kernel: readonly number[];
   /** Of the control plane. */
   readonly resident: readonly number[];
   readonly growth: readonly number[];
@@ -23,9 +23,22 @@ interface Found {
 
 /** What a session takes that has run something and now waits, beside a Jupyter kernel that does the same. */
 export async function measureMemory(setting: Setting): Promise<Row[]> {
-  const { server, signal } = setting;
+  const kernel = await useOfKernel(setting);
+  const found: Row[][] = [];
+  for (const build of setting.builds) found.push(toRows(await measureBuild(build, setting), kernel));
+  const rows = [toRow('idle Jupyter kernel: proportional set', 'MiB', kernel), ...joinRows(found)];
+  // Where the engine is elsewhere, its processes cannot be looked at.
+  return rows.filter(({ samples }) => samples.length > 0);
+}
+
+async function measureBuild({ server, stateDir }: Build, { docker, signal }: Setting): Promise<Found> {
   const { print } = openRest(server.url);
   const namesOf = (kind: string) => Array.from({ length: SESSIONS }, (_, index) => `memory-${kind}-${index}`);
+  const usesOf = async (names: readonly string[]) => {
+    const uses: Use[] = [];
+    for (const name of names) uses.push(await useOf(docker, stateDir, name));
+    return uses;
+  };
   await server.settled();
   const before = residentOf(server.pid);
   for (const name of namesOf('plain')) await print(name);
@@ -37,19 +50,14 @@ export async function measureMemory(setting: Setting): Promise<Row[]> {
   }
   await server.settled();
   await sleep(SETTLE_MS, undefined, { signal });
-  const [plain, contexts] = [await usesOf(namesOf('plain'), setting), await usesOf(namesOf('context'), setting)];
+  const [plain, contexts] = [await usesOf(namesOf('plain')), await usesOf(namesOf('context'))];
   for (const name of [...namesOf('plain'), ...namesOf('context')]) await closeSession(server.url, name);
   const resident = after === undefined ? [] : [after];
   const growth = after === undefined || before === undefined ? [] : [(after - before) / SESSIONS];
-  return toRows({ plain, contexts, kernel: await useOfKernel(setting), resident, growth });
+  return { plain, contexts, resident, growth };
 }
 
-async function usesOf(names: readonly string[], { docker, stateDir }: Setting): Promise<Use[]> {
-  const uses: Use[] = [];
-  for (const name of names) uses.push(await useOf(docker, stateDir, name));
-  return uses;
-}
-
+/** One sample if any. */
 async function useOfKernel({ jupyter, signal }: Setting): Promise<number[]> {
   const openJupyter = await jupyter();
   if (!openJupyter) return [];
@@ -60,12 +68,11 @@ async function useOfKernel({ jupyter, signal }: Setting): Promise<number[]> {
   return use === undefined ? [] : [use];
 }
 
-function toRows({ plain, contexts, kernel, resident, growth }: Found): Row[] {
+function toRows({ plain, contexts, resident, growth }: Found, kernel: readonly number[]): Row[] {
   const known = (uses: readonly Use[], key: keyof Use) =>
     uses.map((use) => use[key]).filter((mib) => mib !== undefined);
   const floors = kernel.length === 0 ? [] : [{ floor: 'Jupyter kernel', of: median(kernel) }];
-  const rows = [
-    toRow('idle Jupyter kernel: proportional set', 'MiB', kernel),
+  return [
     { ...toRow('idle session: memory of its container', 'MiB', known(plain, 'group')), atMost: TARGET_MIB },
     toRow('idle session: proportional set of its processes', 'MiB', known(plain, 'processes'), floors),
     toRow('idle session with a context: proportional set', 'MiB', known(contexts, 'processes'), floors),
@@ -73,6 +80,4 @@ function toRows({ plain, contexts, kernel, resident, growth }: Found): Row[] {
     toRow('control plane: resident', 'MiB', resident),
     toRow('control plane: growth for each session', 'MiB', growth),
   ];
-  // Where the engine is elsewhere, its processes cannot be looked at.
-  return rows.filter(({ samples }) => samples.length > 0);
 }

@@ -1,7 +1,9 @@
 import type Docker from 'dockerode';
+import { settleAll } from './against/build.ts';
+import { pairRows, pairSubjects } from './against/pair.ts';
 import { closeSession, openRest } from './doors.ts';
 import { interleave, median, type Samples, type Subject } from './measure.ts';
-import { type Server, startServer } from './server.ts';
+import type { Server } from './server.ts';
 import type { Setting } from './setting.ts';
 import { type Row, toRow } from './table.ts';
 
@@ -14,32 +16,35 @@ const TARGETS = { pooled: 1 / 20, unpooled: 1.5 };
 
 /** The first result of a session that was not there before, against a container that the engine makes for it. */
 export async function measureNewSessions(setting: Setting): Promise<Row[]> {
-  const { server, flags, signal, floors, quick } = setting;
-  await using unpooled = await startServer([...flags, '--pool-size', '0'], signal);
+  await using stack = new AsyncDisposableStack();
+  const { builds, signal, floors, quick } = setting;
+  const settle = () => settleAll(builds.map(({ server }) => server));
   const subjects = [
-    session(POOLED, server, server),
-    session(UNPOOLED, unpooled, server),
+    ...(await pairSubjects(builds, async (build) => [
+      session(POOLED, build.server, settle),
+      session(UNPOOLED, stack.use(await build.start(['--pool-size', '0'])), settle),
+    ])),
     { name: RUN, run: () => floors.dockerRun() },
     createAndStart(setting),
   ];
   const samples = await interleave(subjects, { rounds: quick ? 5 : 21, warmUp: quick ? 1 : 3, signal });
-  return toRows(samples);
+  return pairRows(samples, toRows);
 }
 
-function session(name: string, of: Server, pooled: Server): Subject {
+function session(name: string, of: Server, settle: () => Promise<void>): Subject {
   const { print } = openRest(of.url);
   let made = 0;
   return {
     name,
     // Besides, nobody measures while the pool is being filled.
-    before: () => pooled.settled(),
+    before: settle,
     run: () => {
       made += 1;
       return print(`new-${made}`);
     },
     after: async () => {
       await closeSession(of.url, `new-${made}`);
-      await pooled.settled();
+      await settle();
     },
   };
 }

@@ -1,6 +1,8 @@
+import { measureCallParts } from './call-parts.ts';
 import { measureCells } from './cells.ts';
 import { measureDensity } from './density.ts';
 import { measureFairness } from './fairness.ts';
+import { measureForks } from './forks.ts';
 import { measureHibernation } from './hibernate.ts';
 import { measureInstalls } from './install.ts';
 import { measureMemory } from './memory.ts';
@@ -12,10 +14,13 @@ import type { Setting } from './setting.ts';
 import { measureStreaming } from './streaming.ts';
 import type { Row } from './table.ts';
 import { measureThroughput } from './throughput.ts';
+import { measureTransfers } from './transfers.ts';
+
+type Measure = (setting: Setting) => Promise<Row[]>;
 
 /** What a run consists of, in order, by the names that `--only` knows. */
-export const PARTS: ReadonlyMap<string, (setting: Setting) => Promise<Row[]>> = new Map([
-  ['print', measurePrints],
+export const PARTS: ReadonlyMap<string, Measure> = new Map([
+  ['print', inTurn(measurePrints, measureCallParts, measureForks)],
   ['cells', measureCells],
   ['imports', measurePreload],
   ['new-sessions', measureNewSessions],
@@ -24,7 +29,15 @@ export const PARTS: ReadonlyMap<string, (setting: Setting) => Promise<Row[]>> = 
   ['memory', measureMemory],
   ['throughput', measureThroughput],
   ['session-rate', measureSessionRate],
-  ['streaming', measureStreaming],
+  ['streaming', inTurn(measureStreaming, measureTransfers)],
   ['installations', measureInstalls],
   ['density', measureDensity],
 ]);
+
+function inTurn(...measures: readonly Measure[]): Measure {
+  return async (setting) => {
+    const rows: Row[][] = [];
+    for (const measure of measures) rows.push(await measure(setting));
+    return rows.flat();
+  };
+}

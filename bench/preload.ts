@@ -1,6 +1,7 @@
+import type { Build } from './against/build.ts';
+import { pairRows, pairSubjects } from './against/pair.ts';
 import { closeSession, post } from './doors.ts';
-import { interleave, median, type Subject } from './measure.ts';
-import { startServer } from './server.ts';
+import { interleave, median, type Samples, type Subject } from './measure.ts';
 import type { Setting } from './setting.ts';
 import { type Row, toRow } from './table.ts';
 
@@ -16,19 +17,30 @@ const TARGET = 1 / 15;
 const ATTEMPTS = 20;
 
 /** `import pandas` over REST, in a session that has imported it before and in one that loads nothing ahead. */
-export async function measurePreload({ flags, signal, quick }: Setting): Promise<Row[]> {
-  const options = [...flags, '--image', 'data', '--pool-size', '0'];
-  await using none = await startServer([...options, '--preload', 'none'], signal);
-  await using adaptive = await startServer([...options, '--preload', 'adaptive'], signal);
+export async function measurePreload({ builds, signal, quick }: Setting): Promise<Row[]> {
+  await using stack = new AsyncDisposableStack();
+  const subjects = await pairSubjects(builds, (build) => openSessions(build, stack));
+  return pairRows(await interleave(subjects, { rounds: quick ? 15 : 50, warmUp: 3, signal }), toRows);
+}
+
+async function openSessions(build: Build, stack: AsyncDisposableStack): Promise<Subject[]> {
+  const open = async (preload: string) => {
+    const server = stack.use(await build.start(['--image', 'data', '--pool-size', '0', '--preload', preload]));
+    stack.defer(() => closeSession(server.url, SESSION));
+    return server;
+  };
+  const none = await open('none');
   await importPandas(none.url);
+  const adaptive = await open('adaptive');
   await waitUntilLoaded(adaptive.url);
-  const subjects: Subject[] = [
+  return [
     { name: NAMES.cold, run: () => importPandas(none.url, false) },
     { name: NAMES.preloaded, run: () => importPandas(adaptive.url, true) },
     { name: NAMES.print, run: () => ask(adaptive.url, 'print(1)', '1\n') },
   ];
-  const samples = await interleave(subjects, { rounds: quick ? 15 : 50, warmUp: 3, signal });
-  for (const { url } of [none, adaptive]) await closeSession(url, SESSION);
+}
+
+function toRows(samples: Samples): Row[] {
   const of = (name: string) => samples[name] ?? [];
   return [
     toRow(NAMES.cold, 'ms', of(NAMES.cold)),

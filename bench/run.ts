@@ -5,13 +5,14 @@ import { load, type Results, save } from './results.ts';
 import { openSetting } from './setting.ts';
 import { renderTable } from './table.ts';
 
-const USAGE = `Usage: npm run bench -- [--quick] [--image slim|data] [--only PART,…] [--density N] [--from FILE] [--document]
+const USAGE = `Usage: npm run bench -- [--quick] [--image slim|data] [--only PART,…] [--density N] [--against REF] [--from FILE] [--document]
 
 Measures Glovebox against what the machine and the engine alone take for the same.
   --quick     fewer samples
   --image     sandbox image, slim by default
   --only      some parts: ${[...PARTS.keys()].join(', ')}
   --density   sessions that are to live at once: 300 by default, 100 where it is to be quick
+  --against   builds that commit, too, and compares each row with what it takes there
   --from      measures nothing, and shows the results of an earlier run
   --document  writes table and plot into docs/
 `;
@@ -39,6 +40,7 @@ async function main(): Promise<void> {
       image: { type: 'string', default: 'slim' },
       only: { type: 'string', default: [...PARTS.keys()].join() },
       density: { type: 'string' },
+      against: { type: 'string' },
       from: { type: 'string' },
       document: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -48,12 +50,12 @@ async function main(): Promise<void> {
     process.stdout.write(USAGE);
     return;
   }
-  const { quick, image } = values;
+  const { quick, image, against } = values;
   const density = Number(values.density ?? (quick ? DENSITY.quick : DENSITY.thorough));
   if (!Number.isInteger(density) || density < 2) throw new Error('--density is a whole number of at least 2.');
   const results = values.from
     ? load(values.from)
-    : await measure(values.only.split(','), { quick, image, density, signal: stop.signal });
+    : await measure(values.only.split(','), { quick, image, density, against, signal: stop.signal });
   process.stdout.write(`\n${renderTable(results)}\n`);
   if (!values.from) process.stderr.write(`All samples and the plot are beside ${save(results)}.\n`);
   if (values.document) writeDocument(results);

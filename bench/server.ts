@@ -35,6 +35,8 @@ export interface Server extends AsyncDisposable {
 export interface ServerOptions {
   /** Besides those that all programs of a run have. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Of another build. */
+  readonly cli?: string;
   /** Takes what the server says; it goes to stderr if left out. */
   readonly hear?: (chunk: Buffer) => void;
 }
@@ -43,9 +45,9 @@ export interface ServerOptions {
 export async function startServer(
   flags: readonly string[],
   signal: AbortSignal,
-  { env = {}, hear = (chunk) => void process.stderr.write(chunk) }: ServerOptions = {},
+  { env = {}, cli = CLI, hear = (chunk) => void process.stderr.write(chunk) }: ServerOptions = {},
 ): Promise<Server> {
-  const args = [...NODE_FLAGS, CLI, 'serve', '--port', '0', '--log-level', 'warn', ...flags];
+  const args = [...NODE_FLAGS, cli, 'serve', '--port', '0', '--log-level', 'warn', ...flags];
   // In a process group of its own: Ctrl-C is for this program, which then stops it in order.
   const child = spawn(process.execPath, args, {
     env: { ...environment(), ...env },

@@ -1,22 +1,24 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import type Docker from 'dockerode';
 import { loadConfig } from '../src/config/load.ts';
 import { connectEngine } from '../src/engines/docker/connect/connect.ts';
+import { type Build, prepareBuild } from './against/build.ts';
+import { buildRef } from './against/ref.ts';
 import { AT_ONCE } from './batch.ts';
 import { environment } from './environment.ts';
 import { createFloors, type Floors, OWNER_LABEL } from './floors.ts';
 import { installJupyter } from './jupyter.ts';
 import { rate } from './measure.ts';
 import { findPython } from './programs.ts';
-import { type Server, startServer } from './server.ts';
 import type { Facts } from './table.ts';
 
 export interface SettingOptions {
   readonly quick: boolean;
   readonly image: string;
+  /** Commit that is built and measured beside this build. */
+  readonly against: string | undefined;
   /** Sessions that are to live at once. */
   readonly density: number;
   readonly signal: AbortSignal;
@@ -34,34 +36,32 @@ export interface Setting extends AsyncDisposable {
   readonly floors: Floors;
   /** How to open Jupyter, which is installed when it is first asked for; undefined where that fails. */
   readonly jupyter: () => ReturnType<typeof installJupyter>;
-  readonly stateDir: string;
-  /** Flags of every Glovebox of this run. */
-  readonly flags: readonly string[];
-  /** With a pool, as it comes. */
-  readonly server: Server;
+  /** This build, and after it the one that it is compared with, if any. */
+  readonly builds: readonly [Build, ...Build[]];
 }
 
-export async function openSetting({ quick, image, density, signal }: SettingOptions): Promise<Setting> {
+export async function openSetting({ quick, image, density, against, signal }: SettingOptions): Promise<Setting> {
+  const ref = against === undefined ? undefined : await buildRef(against);
   await using stack = new AsyncDisposableStack();
-  const stateDir = mkdtempSync(join(tmpdir(), 'glovebox-bench-'));
-  stack.defer(() => rmSync(stateDir, { recursive: true, force: true }));
-  // The directory's id is in the labels of all that its Gloveboxes make: so what they should leave can be found.
-  const id = randomBytes(4).toString('hex');
-  writeFileSync(join(stateDir, 'id'), id, { mode: 0o600 });
+  const prepared = (ref ? [undefined, ref] : [undefined]).map((other) => stack.use(prepareBuild(other, image, signal)));
   const owner = `bench@${randomBytes(4).toString('hex')}`;
-  const flags = ['--state-dir', stateDir, '--image', image];
-  // The server first: it finds the engine or installs it, and builds the image.
+  // The servers first: the first finds the engine or installs it, and builds the image.
   const starting = new AsyncDisposableStack();
-  const server = starting.use(await startServer(flags, signal));
+  const builds: Build[] = [];
+  for (const build of prepared) builds.push({ ...build, server: starting.use(await build.start([])) });
+  const [own, ...others] = builds;
+  if (own === undefined) throw new Error('There is nothing to measure.');
   const { docker, address } = await connectEngine(loadConfig(environment()));
   // Disposed of in reverse: the server's own removal, then a look at what is left, then the directory.
-  stack.defer(() => sweep(docker, (label) => label === owner || label.endsWith(`@${id}`), owner));
+  stack.defer(() =>
+    sweep(docker, (label) => label === owner || prepared.some(({ id }) => label.endsWith(`@${id}`)), owner),
+  );
   stack.use(starting);
-  const health = await server.health();
+  const health = await own.server.health();
   const floors = await createFloors({ docker, address, image: health.image, owner });
   const python = await findPython();
   let installed: ReturnType<typeof installJupyter> | undefined;
-  const jupyter = () => (installed ??= installJupyter(python, join(stateDir, 'jupyter')));
+  const jupyter = () => (installed ??= installJupyter(python, join(own.stateDir, 'jupyter')));
   const facts = {
     at: new Date().toISOString(),
     quick,
@@ -71,6 +71,7 @@ export async function openSetting({ quick, image, density, signal }: SettingOpti
     python,
     cpus: cpus().length,
     dockerRunBy: floors.runBy,
+    ...(ref ? { against: ref.name } : {}),
   };
   const owned = stack.move();
   const dispose = () => owned.disposeAsync();
@@ -83,9 +84,7 @@ export async function openSetting({ quick, image, density, signal }: SettingOpti
     docker,
     floors,
     jupyter,
-    stateDir,
-    flags,
-    server,
+    builds: [own, ...others],
     [Symbol.asyncDispose]: dispose,
   };
 }

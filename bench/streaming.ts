@@ -1,3 +1,4 @@
+import { pairRows, pairSubjects } from './against/pair.ts';
 import { post } from './doors.ts';
 import { interleave, median, type Samples, type Subject } from './measure.ts';
 import type { Setting } from './setting.ts';
@@ -18,7 +19,7 @@ const STREAMED = `${MEGABYTES} MB of stdout: as server-sent events`;
 /** How fast the output of one execution comes through, against the engine's own stream. */
 export async function measureStreaming(setting: Setting): Promise<Row[]> {
   await using stack = new AsyncDisposableStack();
-  const { floors, server, signal, quick } = setting;
+  const { floors, builds, signal, quick } = setting;
   const container = await floors.createAndStart();
   stack.defer(() => container.remove({ force: true }));
   const raw = async () => {
@@ -30,10 +31,12 @@ export async function measureStreaming(setting: Setting): Promise<Row[]> {
   };
   const subjects: Subject[] = [
     { name: RAW, run: raw },
-    { name: FOLDED, run: () => fold(server.url) },
-    { name: STREAMED, run: () => stream(server.url) },
+    ...(await pairSubjects(builds, ({ server: { url } }) => [
+      { name: FOLDED, run: () => fold(url) },
+      { name: STREAMED, run: () => stream(url) },
+    ])),
   ];
-  return toRows(await interleave(subjects, { rounds: quick ? 1 : 3, warmUp: quick ? 0 : 1, signal }));
+  return pairRows(await interleave(subjects, { rounds: quick ? 2 : 3, warmUp: quick ? 0 : 1, signal }), toRows);
 }
 
 async function fold(url: string): Promise<void> {

@@ -17,6 +17,8 @@ export interface Row {
   readonly unit: 'ms' | 'MiB' | 'MB/s' | '/s' | 'count';
   readonly samples: readonly number[];
   readonly comparisons: readonly Comparison[];
+  /** The same by the build that this run is compared with. */
+  readonly baseline?: readonly number[];
   /** Highest median that is wanted. */
   readonly atMost?: number;
 }
@@ -28,13 +30,18 @@ export interface Summary {
   /** Only where there are samples enough for it to mean something. */
   readonly p99?: number;
   readonly comparisons: readonly (Comparison & { readonly ratio: number; readonly met?: boolean })[];
+  /** The baseline's median; this one divided by it. */
+  readonly baselineP50?: number;
+  readonly ofBaseline?: number;
   /** Whether the median is as low as is wanted. */
   readonly met?: boolean;
 }
 
-const HEADINGS = ['', 'p50', 'p90', 'p99', '', 'ratio', 'to', 'target', ''];
+/** The one after the unit is there if the run was compared with another build. */
+const HEADINGS = ['', 'p50', 'p90', 'p99', '', 'x of', 'ratio', 'to', 'target', ''];
+const OF_BASELINE = HEADINGS.indexOf('x of');
 /** Columns of numbers. */
-const RIGHT = new Set([1, 2, 3, 5]);
+const RIGHT = /^(p\d+|ratio|x of .*)$/;
 const ENOUGH_FOR_P99 = 100;
 
 export function toRow(
@@ -46,8 +53,9 @@ export function toRow(
   return { what, unit, samples, comparisons };
 }
 
-export function summarize({ unit, samples, comparisons, atMost }: Row): Summary {
+export function summarize({ unit, samples, comparisons, baseline, atMost }: Row): Summary {
   const p50 = median(samples);
+  const baselineP50 = baseline && median(baseline);
   // The bad end of a rate is the low one.
   const worst = (part: number) => quantile(samples, unit.endsWith('/s') ? 1 - part : part);
   return {
@@ -58,31 +66,36 @@ export function summarize({ unit, samples, comparisons, atMost }: Row): Summary 
       const ratio = p50 / comparison.of;
       return { ...comparison, ratio, ...(comparison.target === undefined ? {} : { met: ratio <= comparison.target }) };
     }),
+    ...(baselineP50 === undefined ? {} : { baselineP50, ofBaseline: p50 / baselineP50 }),
     ...(atMost === undefined ? {} : { met: p50 <= atMost }),
   };
 }
 
 /** One table for people: a line for each measurement, and one more for each further comparison. */
 export function renderTable({ facts, rows }: { readonly facts: Facts; readonly rows: readonly Row[] }): string {
-  const lines = [HEADINGS, ...rows.flatMap(toLines)];
-  const widths = HEADINGS.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
+  const all = [HEADINGS.with(OF_BASELINE, `x of ${facts['against']}`), ...rows.flatMap(toLines)];
+  const lines = facts['against'] === undefined ? all.map((line) => line.toSpliced(OF_BASELINE, 1)) : all;
+  const names = lines[0] ?? [];
+  const widths = names.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
   const pad = (cell: string, column: number) =>
-    RIGHT.has(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0);
+    RIGHT.test(names[column] ?? '') ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0);
   const [headings = '', ...body] = lines.map((line) => line.map(pad).join('  ').trimEnd());
   const about = Object.entries(facts).map(([name, value]) => `${name}: ${value}`);
   return [...about, '', headings, '-'.repeat(widths.reduce((sum, width) => sum + width + 2, -2)), ...body].join('\n');
 }
 
 function toLines(row: Row): string[][] {
-  const { p50, p90, p99, comparisons, met } = summarize(row);
+  const { p50, p90, p99, comparisons, ofBaseline, met } = summarize(row);
   const [first = ['', ''], ...others] = comparisons.map(toCells);
   const wanted = met === undefined ? [] : [`<= ${row.atMost} ${row.unit}`, verdict(met)];
   // What there is one sample of has no end that is worse.
   const percentiles = [p50, ...(row.samples.length > 1 ? [p90] : []), ...(p99 === undefined ? [] : [p99])];
   const [middle = '', slow = '', slowest = ''] = percentiles.map(toNumber);
+  const unit = row.unit === 'count' ? '' : row.unit;
+  const beside = ofBaseline === undefined ? '' : toRatio(ofBaseline);
   return [
-    [row.what, middle, slow, slowest, row.unit === 'count' ? '' : row.unit, ...first, ...wanted],
-    ...others.map((cells) => ['', '', '', '', '', ...cells]),
+    [row.what, middle, slow, slowest, unit, beside, ...first, ...wanted],
+    ...others.map((cells) => ['', '', '', '', '', '', ...cells]),
   ];
 }
 

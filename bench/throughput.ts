@@ -1,6 +1,7 @@
+import type { Build } from './against/build.ts';
+import { joinRows } from './against/pair.ts';
 import { openRest } from './doors.ts';
 import { median, rate } from './measure.ts';
-import { startServer } from './server.ts';
 import type { Setting } from './setting.ts';
 import { type Row, toRow } from './table.ts';
 
@@ -21,7 +22,7 @@ interface Load {
 }
 
 /** Executions of `print(1)` a second in so many sessions at once, against the engine's exec. */
-export async function measureThroughput({ flags, floors, signal, quick }: Setting): Promise<Row[]> {
+export async function measureThroughput({ builds, floors, signal, quick }: Setting): Promise<Row[]> {
   await using stack = new AsyncDisposableStack();
   const containers = await Promise.all(
     Array.from({ length: Math.max(...EXECS) }, async () => {
@@ -30,27 +31,41 @@ export async function measureThroughput({ flags, floors, signal, quick }: Settin
       return container;
     }),
   );
-  const server = stack.use(await startServer([...flags, ...SETTINGS], signal));
-  const { print } = openRest(server.url);
-  const callSession = (worker: number) => print(`load-${worker}`);
-  await rate(MOST, MADE_AT_ONCE, callSession);
-  await server.settled();
   const callExec = async (worker: number) => {
     const container = containers[worker];
     if (container) await floors.execPrint(container);
   };
   const execs = EXECS.map((workers) => toLoad(`engine's exec of print(1): ${workers} at once`, workers, callExec));
-  const sessions = SESSIONS.map((workers) => toLoad(`print(1) over REST: ${nameOf(workers)}`, workers, callSession));
-  const loads = [...execs, ...sessions];
+  const sessions: Load[][] = [];
+  for (const build of builds) sessions.push(await openSessions(build, stack));
+  // The same of both builds next to each other, so that forwards and backwards make A B B A.
+  const loads = [...execs, ...SESSIONS.flatMap((_, at) => sessions.flatMap((list) => list[at] ?? []))];
   for (let round = 0; round < (quick ? 2 : 5); round += 1) {
     for (const load of round % 2 === 0 ? loads : loads.toReversed()) {
       signal.throwIfAborted();
       await press(load, quick ? 1500 : 2500);
     }
   }
-  return [...execs.map((load) => rateRow(load)), ...sessions.map((load) => rateRow(load, execs))].concat(
-    loads.map(({ name, latencies }) => toRow(`each ${name}`, 'ms', latencies)),
-  );
+  return [
+    ...execs.map((load) => rateRow(load)),
+    ...joinRows(sessions.map((list) => list.map((load) => rateRow(load, execs)))),
+    ...execs.map(latencyRow),
+    ...joinRows(sessions.map((list) => list.map(latencyRow))),
+  ];
+}
+
+/** A session for each worker of the largest load. */
+async function openSessions(build: Build, stack: AsyncDisposableStack): Promise<Load[]> {
+  const server = stack.use(await build.start(SETTINGS));
+  const { print } = openRest(server.url);
+  const call = (worker: number) => print(`load-${worker}`);
+  await rate(MOST, MADE_AT_ONCE, call);
+  await server.settled();
+  return SESSIONS.map((workers) => toLoad(`print(1) over REST: ${nameOf(workers)}`, workers, call));
+}
+
+function latencyRow({ name, latencies }: Load): Row {
+  return toRow(`each ${name}`, 'ms', latencies);
 }
 
 function nameOf(workers: number): string {
