@@ -89,7 +89,7 @@ export class Checkpoints {
    * @param lost all that was in the sandbox
    * @returns what of that does not come back, and the time that files come back from
    */
-  loseSandbox(lost: readonly Losable[]): Pick<SandboxReset, 'lost' | 'restored_from'> {
+  loseSandbox(lost: readonly Losable[]): Pick<SandboxReset, 'lost' | 'restoredFrom'> {
     this.#stop();
     this.#notBefore = 0;
     this.#saving?.cancel.abort();
@@ -98,7 +98,7 @@ export class Checkpoints {
     const comesBack = (what: Losable) => (what === 'files' || what === 'packages') && !changed.has(what);
     const gone = lost.filter((what) => !comesBack(what));
     this.#setHibernated(gone, 'sandbox');
-    return { lost: gone, restored_from: this.#record.saved_at };
+    return { lost: gone, restoredFrom: this.#record.saved_at };
   }
 
   /**
@@ -148,7 +148,7 @@ export class Checkpoints {
     const lost = inOrder(new Set([...(record.lost ?? []), ...(missing > 0 ? (['files'] as const) : [])]));
     if (lost.length === 0) return undefined;
     return record.lost_with === 'sandbox'
-      ? { reason: 'sandbox_lost', lost, restored_from: record.saved_at }
+      ? { reason: 'sandbox_lost', lost, restoredFrom: record.saved_at }
       : { reason: 'hibernated', lost };
   }
 

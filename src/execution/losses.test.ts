@@ -75,9 +75,9 @@ describe('two losses', () => {
   });
 
   test('with files restored are told with the earlier of the times that these are from', () => {
-    const [first, second] = [LATER, EARLIER].map((restored_from): SandboxReset => ({ ...ALL, restored_from }));
-    expect(ledgerWith(first as SandboxReset, second as SandboxReset).pending?.restored_from).toBe(EARLIER);
-    expect(ledgerWith(first as SandboxReset, PROCESSES).pending?.restored_from).toBe(LATER);
+    const [first, second] = [LATER, EARLIER].map((restoredFrom): SandboxReset => ({ ...ALL, restoredFrom }));
+    expect(ledgerWith(first as SandboxReset, second as SandboxReset).pending?.restoredFrom).toBe(EARLIER);
+    expect(ledgerWith(first as SandboxReset, PROCESSES).pending?.restoredFrom).toBe(LATER);
   });
 
   test('of which the execution met the second itself are told in its end', () => {
@@ -97,7 +97,7 @@ describe('processes that ended', () => {
 });
 
 describe('what does not come back of an archive', () => {
-  const restored: SandboxReset = { reason: 'sandbox_lost', lost: ['contexts'], restored_from: EARLIER };
+  const restored: SandboxReset = { reason: 'sandbox_lost', lost: ['contexts'], restoredFrom: EARLIER };
 
   test('is told where nothing is pending, with the time that files are from', () => {
     const ledger = new LossLedger();
@@ -121,8 +121,8 @@ describe('what does not come back of an archive', () => {
 
 test('an execution that ended with its sandbox tells what does not come back, and what it changed itself', () => {
   const own: SandboxReset = { ...ALL, reason: 'would_not_end' };
-  const gone: SandboxReset = { reason: 'sandbox_lost', lost: ['contexts', 'background'], restored_from: EARLIER };
-  const told = { reason: 'would_not_end', restored_from: EARLIER };
+  const gone: SandboxReset = { reason: 'sandbox_lost', lost: ['contexts', 'background'], restoredFrom: EARLIER };
+  const told = { reason: 'would_not_end', restoredFrom: EARLIER };
   expect(ownLoss(own, gone, [])).toEqual({ ...told, lost: ['contexts', 'background'] });
   expect(ownLoss(own, gone, ['files'])).toEqual({ ...told, lost: ['files', 'contexts', 'background'] });
 });

@@ -100,6 +100,6 @@ function merge(untold: SandboxReset | undefined, loss: SandboxReset): SandboxRes
   if (!untold) return loss;
   const lost = inOrder([...untold.lost, ...loss.lost]);
   const { reason } = loss.lost.length < lost.length && untold.lost.includes('files') ? untold : loss;
-  const from = [untold, loss].flatMap(({ restored_from: time }) => (time === undefined ? [] : [time])).sort()[0];
-  return { reason, lost, ...(from === undefined ? {} : { restored_from: from }) };
+  const from = [untold, loss].flatMap(({ restoredFrom: time }) => (time === undefined ? [] : [time])).sort()[0];
+  return { reason, lost, ...(from === undefined ? {} : { restoredFrom: from }) };
 }

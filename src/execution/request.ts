@@ -59,7 +59,7 @@ export interface SandboxReset {
     | 'archive_broken';
   readonly lost: readonly Losable[];
   /** The time of the checkpoint that files came back from, ISO 8601: files that are lost are newer. */
-  readonly restored_from?: string | undefined;
+  readonly restoredFrom?: string | undefined;
 }
 
 /** How an execution that had to be ended was ended, from the gentlest means to the last. */

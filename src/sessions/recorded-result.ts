@@ -80,7 +80,7 @@ export function toRecordedResult(result: ExecutionResult): RecordedResult {
     files: [...files],
     termination: termination && { by: termination.by, stacks: termination.stacks?.map(copyStack) },
     limit,
-    session_reset: reset && { ...reset, lost: [...reset.lost] },
+    session_reset: reset && { reason: reset.reason, lost: [...reset.lost], restored_from: reset.restoredFrom },
     cpu_ms: result.cpuMs,
     peak_memory_bytes: result.peakMemoryBytes,
     stdout,
@@ -97,6 +97,7 @@ export function toRecordedResult(result: ExecutionResult): RecordedResult {
 
 export function fromRecordedResult(recorded: RecordedResult): ExecutionResult {
   const { context, contexts, status, signal, error, files, termination, limit, stdout, stderr } = recorded;
+  const { session_reset: reset } = recorded;
   return {
     sessionId: recorded.session_id,
     sessionCreated: recorded.session_created,
@@ -110,7 +111,7 @@ export function fromRecordedResult(recorded: RecordedResult): ExecutionResult {
     files,
     termination,
     limit,
-    reset: recorded.session_reset,
+    reset: reset && { reason: reset.reason, lost: reset.lost, restoredFrom: reset.restored_from },
     cpuMs: recorded.cpu_ms,
     peakMemoryBytes: recorded.peak_memory_bytes,
     stdout,

@@ -146,7 +146,7 @@ test('a second loss does not hide the first one, which nobody was told of', asyn
   await execute(BACKGROUND);
   const { reset } = await execute();
   expect(reset?.lost).toContain('files');
-  expect(reset).toMatchObject({ reason: 'sandbox_lost', restored_from: SAVED_AT });
+  expect(reset).toMatchObject({ reason: 'sandbox_lost', restoredFrom: SAVED_AT });
 });
 
 test('a session that a stopping server lets go of is closed because its archive was broken off', async () => {

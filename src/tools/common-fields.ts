@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { SandboxReset } from '../execution/request.ts';
 import type { Timings } from '../execution/stopwatch.ts';
+import { spellSentPath } from '../files/file-names.ts';
 import type { Lease } from '../sessions/sessions.ts';
 
 /** Fields that tools have in common. */
@@ -10,6 +11,14 @@ export const sessionIdInput = z
   .min(1)
   .optional()
   .describe('Session to use: a session_id from an earlier result, or a name of your own (letters, digits, "_", "-").');
+
+export const filePathInput = z
+  .string()
+  .min(1)
+  .max(4096)
+  .overwrite(spellSentPath)
+  .refine((path) => path.isWellFormed(), 'a path is valid Unicode; a byte that is not UTF-8 is written as \\xff')
+  .describe('Path in the session, such as "data/a.csv"; relative to /workspace.');
 
 export const sessionIdOutput = z
   .string()
@@ -74,7 +83,9 @@ function describeReset({ reason, lost, restored_from }: SessionReset, context: s
 
 /** The field that says what was lost with a sandbox, when something was. */
 export function tellReset({ reset }: { readonly reset?: SandboxReset | undefined }): { session_reset?: SessionReset } {
-  return reset ? { session_reset: { ...reset, lost: [...reset.lost] } } : {};
+  if (!reset) return {};
+  const { reason, lost, restoredFrom } = reset;
+  return { session_reset: { reason, lost: [...lost], restored_from: restoredFrom } };
 }
 
 /** How long a call took. */

@@ -2,8 +2,7 @@ import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { withoutPartialEnd, withoutPartialStart } from '../execution/output-capture.ts';
 import { SessionFiles } from '../files/session-files.ts';
-import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './common-fields.ts';
-import { filePathInput } from './file-fields.ts';
+import { filePathInput, identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './common-fields.ts';
 import { leaseSession } from './lease-session.ts';
 import type { Tool, ToolContext } from './tool.ts';
 

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { SessionFiles } from '../files/session-files.ts';
-import { identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './common-fields.ts';
-import { filePathInput } from './file-fields.ts';
+import { filePathInput, identify, sessionIdInput, sessionLines, sessionOutput, tellReset } from './common-fields.ts';
 import { leaseSession } from './lease-session.ts';
 import type { Tool, ToolContext } from './tool.ts';
 

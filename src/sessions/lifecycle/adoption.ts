@@ -65,7 +65,7 @@ export class SessionAdoption {
       session.recover({ contexts: [] });
       log.info('a session came back as an archive', { session: session_id, owner });
       if (record.at_rest) continue;
-      session.addLoss({ reason: 'sandbox_lost', lost: ['files', 'contexts', 'background'], restored_from: saved_at });
+      session.addLoss({ reason: 'sandbox_lost', lost: ['files', 'contexts', 'background'], restoredFrom: saved_at });
     }
   }
 

@@ -146,7 +146,7 @@ test('a session whose container goes while it is being hibernated is what its la
     ...{ state: 'hibernated', keys: [], claimed: 0 },
   });
   const { reset } = await session.execute({ code: '1' }, OPTIONS);
-  expect(reset).toMatchObject({ reason: 'sandbox_lost', restored_from: session.record?.saved_at });
+  expect(reset).toMatchObject({ reason: 'sandbox_lost', restoredFrom: session.record?.saved_at });
   expect(reset?.lost).toEqual(['files', 'background']);
 });
 
