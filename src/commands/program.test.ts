@@ -49,6 +49,10 @@ describe('a command line that is not understood', () => {
     ['serve --prot=1', '--prot is not a setting.\nDid you mean --port?', 1],
     ['image --controlplane', '--controlplane is not a setting.\nDid you mean --control-plane?', 1],
     ['--port 1 serve', '--port comes before the command.\nWrite it after the command: glovebox serve --port VALUE.', 1],
+    ['key --port 1', '--port comes before the command.\nWrite it after the command: glovebox key new --port VALUE.', 1],
+    ['serve --expires-days 3', '--expires-days is not a setting.\nSee glovebox serve --help.', 1],
+    ['key new a --expires-day 3', '--expires-day is not a setting.\nDid you mean --expires-days?', 1],
+    ['-x', '-x is not a setting.\nSee glovebox --help.', 1],
     ['serve --port', '--port needs a value.\nWrite it as --port VALUE.', 1],
     ['serve 8000', '"8000" is not understood here.\nSettings are given as --name VALUE; see glovebox --help.', 1],
     [

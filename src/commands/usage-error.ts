@@ -13,9 +13,6 @@ export interface UsageProblem {
 /** Exit status where a command, or an argument of it, is missing or unknown. */
 const WRONG_USAGE = 2;
 
-/** Names of the options that are no settings. */
-const OTHER_FLAGS = ['--config', '--help', '--version', '--control-plane', '--expires-days'];
-
 /**
  * Says in our words what commander refuses, with the nearest name and the next step. `words` is the command line that
  * `program` was given.
@@ -69,13 +66,27 @@ function unknownCommand(name: string, words: readonly string[], program: Command
 
 function unknownOption(written: string, words: readonly string[], program: Command): string {
   const [flag = ''] = written.split('=');
-  const flags = describeFlags().map((setting) => setting.flag);
-  if (flags.includes(flag) && words[0]?.startsWith('-')) {
-    return `glovebox: ${flag} comes before the command.\nWrite it after the command: glovebox serve ${flag} VALUE.`;
+  const settings = describeFlags().map((setting) => setting.flag);
+  const command = commandOf(words, program);
+  if (settings.includes(flag) && (command === program || command.commands.length > 0)) {
+    const example =
+      command === program ? 'glovebox serve' : `glovebox ${command.name()} ${command.commands[0]?.name()}`;
+    return `glovebox: ${flag} comes before the command.\nWrite it after the command: ${example} ${flag} VALUE.`;
   }
-  const meant = nearest(flag, [...flags, ...OTHER_FLAGS]);
-  const next = meant ? `Did you mean ${meant}?` : seeHelp(words, program);
-  return `glovebox: ${flag} is not a setting.\n${next}`;
+  const own = command.options.flatMap(({ long }) => long ?? []);
+  const meant = nearest(flag, command.commands.length > 0 ? own : [...own, ...settings]);
+  return `glovebox: ${flag} is not a setting.\n${meant ? `Did you mean ${meant}?` : seeHelp(words, program)}`;
+}
+
+/** The command that a command line names, as far as it names one. */
+function commandOf(words: readonly string[], program: Command): Command {
+  let found = program;
+  for (const word of words) {
+    const next = found.commands.find((command) => command.name() === word);
+    if (!next) break;
+    found = next;
+  }
+  return found;
 }
 
 function seeHelp([command = '']: readonly string[], program: Command): string {
