@@ -1,21 +1,22 @@
 import type { CallToolResult } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 
-/** The file in /workspace that an attached picture was made from. */
+/** Key of the `_meta` field of an image with the path of its original file in /workspace. */
 const FILE_META_KEY = 'glovebox/file';
 
 type Content = CallToolResult['content'];
 
-/** Characters of base64 in all image content of an answer. */
+/** Characters of base64 of all images in an answer. */
 const IMAGE_BUDGET = 4 * 1024 * 1024;
-/** The same where an answer beyond 1 MiB would be lost: mcp 2.3 for Python and fastmcp 4.2 end the stream there. */
+/** The same for clients that end the stream of an answer beyond 1 MiB: mcp 2.3 for Python, and fastmcp 4.2. */
 const SMALL_IMAGE_BUDGET = 768 * 1024;
-/** The protocol version that those clients speak. */
+/** Oldest protocol version for which the smaller budget is used. */
 const SMALL_SINCE = '2026-07-28';
-/** Characters of one format of a result in the structured form, which clients show to the model. */
+/** Characters of one format of a result in the structured output, which clients show to the model. */
 const LONGEST_FORMAT = 20_000;
+/** Links to files in an answer. */
 const MAX_LINKS = 20;
-/** Clients of an earlier protocol version refuse an answer with a link. */
+/** Oldest protocol version with links to files. Clients of older versions refuse an answer with a link. */
 const LINKS_SINCE = '2025-06-18';
 
 const resultSchema = z.looseObject({
@@ -25,7 +26,7 @@ const resultSchema = z.looseObject({
 });
 type Result = z.infer<typeof resultSchema>;
 
-/** The parts of a tool's output that become content of their own. */
+/** Parts of a tool's output that become separate content. */
 const outputSchema = z.object({
   session_id: z.string(),
   results: z.array(resultSchema).optional(),
@@ -33,8 +34,8 @@ const outputSchema = z.object({
 });
 
 /**
- * A tool's output as an answer: its summary, its pictures as images, its files as links. The structured form names the
- * pictures in `attached` instead of holding them: clients show it to the model as text.
+ * Makes an answer from a tool's output: its summary, its images, and links to its files. The structured output only
+ * names the images in `attached`, because clients show it to the model as text.
  */
 export function toAnswer(
   output: Record<string, unknown>,
@@ -59,32 +60,33 @@ export function toAnswer(
   };
 }
 
-/** The pictures that the budget has room for, the results without pictures, and a note on what had no room. */
+/** Chooses the images that fit the budget. Returns them, the results without images, and a note on omitted images. */
 function attachImages(results: readonly Result[], budget: number) {
   const images: Content = [];
-  const left: string[] = [];
-  let room = budget;
+  const omitted: string[] = [];
+  let remaining = budget;
   const shown = results.map(({ png, jpeg, ...rest }, index) => {
     const result = shorten(rest);
     const attached: string[] = [];
     for (const [format, data] of Object.entries({ png, jpeg })) {
       if (data === undefined) continue;
-      if (data.length > room) {
-        left.push(`${format} of result ${index + 1}`);
+      if (data.length > remaining) {
+        omitted.push(`${format} of result ${index + 1}`);
         continue;
       }
-      room -= data.length;
+      remaining -= data.length;
       const file = rest.original && { _meta: { [FILE_META_KEY]: rest.original.path } };
       images.push({ type: 'image', data, mimeType: `image/${format}`, ...file });
       attached.push(format);
     }
     return attached.length > 0 ? { ...result, attached } : result;
   });
-  const note = left.length > 0 ? `\n[images] too large to attach: ${left.join(', ')}; save them to files instead` : '';
+  const note =
+    omitted.length > 0 ? `\n[images] too large to attach: ${omitted.join(', ')}; save them to files instead` : '';
   return { images, shown, note };
 }
 
-/** A result without what would flood a model: its text is cut, other long formats are left out and named. */
+/** Shortens a result that is too long for a model: text is cut, and other long formats are left out and named. */
 function shorten(result: Result): Result {
   const long = Object.entries(result).filter(([, value]) => (JSON.stringify(value)?.length ?? 0) > LONGEST_FORMAT);
   if (long.length === 0) return result;
@@ -136,7 +138,7 @@ const MIME_TYPES: Readonly<Record<string, string>> = {
   zip: 'application/zip',
 };
 
-/** By the extension, and never that of an image: some clients would hand the link to a model as an image's address. */
+/** Media type by the extension, but never an image type: some clients would send the link to the model as an image. */
 function mimeTypeOf(path: string): string {
   const extension = /\.(\w+)$/.exec(path)?.[1]?.toLowerCase() ?? '';
   return Object.hasOwn(MIME_TYPES, extension) ? (MIME_TYPES[extension] ?? '') : 'application/octet-stream';

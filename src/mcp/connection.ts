@@ -1,24 +1,24 @@
 import type { Context } from 'hono';
 
-/** One client's hold on the server: a legacy session, an SSE stream, a stdio process, or a single modern request. */
+/** A connection of a client: a legacy session, an SSE stream, a stdio process, or a single modern request. */
 export interface Connection {
   readonly owner: string;
-  /** The Glovebox session that calls continue in; modern requests have none. */
+  /** Glovebox session that later calls use. Missing for modern requests. */
   readonly binding?: { sessionId?: string };
-  /** The session in the address of a stream, whose calls come to another address. */
+  /** Session named in the URL of a stream, as its calls are sent to another URL. */
   readonly addressed?: string | undefined;
-  /** Tool calls under way. */
+  /** Number of running tool calls. */
   running: number;
 }
 
-/** The answer as the HTTP server has it. */
+/** The answer as an object of the HTTP server. */
 interface Outgoing {
   readonly writableNeedDrain: boolean;
   destroy(): unknown;
   once(event: 'close', listener: () => void): unknown;
 }
 
-/** What the HTTP layer has found out before an MCP handler runs: who calls, and the text of a POST. */
+/** Data that the HTTP layer sets before an MCP handler runs: the owner, and the body of a POST. */
 interface McpEnv {
   Bindings: { outgoing?: Outgoing };
   Variables: { owner: string; body: string };
@@ -26,12 +26,12 @@ interface McpEnv {
 
 export type McpHandler = (c: Context<McpEnv>) => Response | Promise<Response>;
 
-/** The session that a client's configuration pins: `/mcp?session=NAME`. An empty one is none. */
+/** The session named in the URL, as in `/mcp?session=NAME`. Undefined if it is missing or empty. */
 export function sessionInAddress(request: Request | undefined): string | undefined {
   return (request && new URL(request.url).searchParams.get('session')) || undefined;
 }
 
-/** A JSON-RPC error that answers no particular request. */
+/** A JSON-RPC error that does not belong to a particular request. */
 export function rpcError(
   status: number,
   code: number,

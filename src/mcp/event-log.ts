@@ -7,13 +7,14 @@ interface LoggedEvent {
   readonly bytes: number;
 }
 
-/** Of one protocol session: some large answers, or the progress of many calls. */
+/** Size in bytes of the events of one protocol session: a few large answers, or the progress of many calls. */
 const MOST_BYTES = 4 * 1024 * 1024;
+/** Number of events of one protocol session. */
 const MOST_EVENTS = 1000;
 
 /**
- * The newest events of one protocol session, for a client whose connection broke to get what it missed
- * (`Last-Event-ID`). The oldest are forgotten first; the newest one stays whatever its size.
+ * The newest events of one protocol session. A client whose connection broke gets those that it missed
+ * (`Last-Event-ID`). The oldest events are dropped first. The newest one is always kept, whatever its size.
  */
 export class EventLog implements EventStore {
   readonly #events: LoggedEvent[] = [];
@@ -32,7 +33,7 @@ export class EventLog implements EventStore {
     return id;
   }
 
-  /** Undefined for an event that never was, or of whose stream nothing is kept any more. */
+  /** Undefined for an unknown event, and for a stream none of whose events are kept. */
   async getStreamIdForEventId(eventId: string): Promise<string | undefined> {
     const { streamId, number } = parseId(eventId);
     const isKnown = number <= this.#count && this.#events.some((event) => event.streamId === streamId);

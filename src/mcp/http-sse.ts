@@ -12,28 +12,30 @@ import { type Connection, type McpHandler, rpcError, sessionInAddress } from './
 import type { McpServers } from './server.ts';
 
 export interface HttpSse {
-  /** `GET /sse`: the stream of a session that lives as long as it is open. */
+  /** `GET /sse`: opens the stream of a session, which ends with the stream. */
   readonly open: McpHandler;
-  /** `POST /messages?sessionId=…`. */
+  /** `POST /messages?sessionId=…`: receives a message for a session. */
   readonly post: McpHandler;
-  /** Ends all streams and aborts the calls under way. */
+  /** Ends all streams and aborts the running calls. */
   close(): Promise<void>;
 }
 
 export interface HttpSseOptions {
-  /** Open streams: of one owner, and of all. */
+  /** Open streams of one owner. */
   readonly maxSessionsPerOwner: number;
+  /** Open streams of all owners. */
   readonly maxSessions: number;
-  /** Where messages are posted; the path that `post` is mounted on. */
+  /** Path of `post`, to which clients send messages. */
   readonly messagesPath: string;
+  /** Interval between two keep-alive comments, in milliseconds; 15 s by default. */
   readonly keepAliveMs?: number;
-  /** Bytes that may wait for a client that does not read. */
+  /** Bytes that may wait for a client that does not read; 8 MiB by default. */
   readonly maxUnsentBytes?: number;
 }
 
 const MAX_UNSENT_BYTES = 8 * 1024 * 1024;
 
-/** The oldest transport: everything that a client sent ends when it goes away. */
+/** The oldest transport of MCP. When a client disconnects, its session and all its calls end. */
 class SseTransport implements Transport {
   readonly sessionId = randomUUID();
   readonly #stream: SSEStreamingApi;
@@ -51,18 +53,18 @@ class SseTransport implements Transport {
     this.#cutOff = cutOff;
   }
 
-  /** Whether the client has yet to take what it was sent. */
+  /** Whether the client has not yet read all messages. */
   get isBehind(): boolean {
     return this.#unsentBytes > 0;
   }
 
   async start(): Promise<void> {}
 
-  /** Settles when the client has taken it. */
+  /** Sends a message. Resolves when the client has read it. */
   async send(message: JSONRPCMessage): Promise<void> {
     const data = JSON.stringify(message);
     const bytes = Buffer.byteLength(data);
-    // One message alone is sent whatever its size: the limits of a result bound it.
+    // A single message is sent whatever its size, which the limits on results bound.
     if (this.isBehind && this.#unsentBytes + bytes > this.#maxUnsentBytes) return this.#cutOff();
     this.#unsentBytes += bytes;
     try {
@@ -74,7 +76,7 @@ class SseTransport implements Transport {
 
   async close(): Promise<void> {
     if (this.#stream.closed) return;
-    void this.#stream.close(); // Settles only when a slow client has read what was written before.
+    void this.#stream.close(); // Resolves only when a slow client has read all earlier messages.
     this.onclose?.();
   }
 }
@@ -90,13 +92,13 @@ export function createHttpSse(servers: McpServers, options: HttpSseOptions): Htt
     return [...sessions.values()].filter((session) => session.owner === owner).length >= options.maxSessionsPerOwner;
   };
   const open: McpHandler = (c) => {
-    // A HEAD has no body to stream, so nothing would ever end the session.
+    // A HEAD request has no stream whose end could end the session.
     if (c.req.method !== 'GET') return rpcError(405, -32_000, 'Method not allowed.', { Allow: 'GET' });
     const { owner } = c.var;
-    if (isFull(owner)) return rpcError(503, -32_000, 'Too many SSE streams: close one, or try again later.');
+    if (isFull(owner)) return rpcError(503, -32_000, 'Too many SSE streams. Close one, or try again later.');
     return streamSSE(c, async (stream) => {
       const transport = new SseTransport(stream, options.maxUnsentBytes ?? MAX_UNSENT_BYTES, () => {
-        servers.log.warn('An SSE stream was ended: its client does not read what it is sent.', { owner });
+        servers.log.warn('An SSE stream was closed because its client does not read.', { owner });
         c.env.outgoing?.destroy();
         void transport.close();
       });
@@ -120,7 +122,7 @@ export function createHttpSse(servers: McpServers, options: HttpSseOptions): Htt
   };
   const post: McpHandler = (c) => {
     const session = sessions.get(c.req.query('sessionId') ?? '');
-    if (session?.owner !== c.var.owner) return rpcError(404, -32_001, 'Session not found: open GET /sse again.');
+    if (session?.owner !== c.var.owner) return rpcError(404, -32_001, 'Session not found. Open GET /sse again.');
     let message: JSONRPCMessage;
     try {
       message = parseJSONRPCMessage(parseJson(c.var.body));

@@ -5,19 +5,19 @@ interface Lifetimes {
   readonly diskMb: number;
 }
 
-/** What MCP clients tell their model of this server. With the tools' descriptions it stays under 1 000 tokens. */
+/** Writes the instructions for the model. Together with the tools' descriptions, they have less than 1000 tokens. */
 export function writeInstructions({ idleTtlS, hibernateAfterS, archiveTtlS, diskMb }: Lifetimes): string {
   const hibernates = hibernateAfterS > 0 && hibernateAfterS < idleTtlS;
   const memory = describeDuration(idleTtlS);
   const files = hibernates ? `${describeDuration(archiveTtlS)}, contexts for ${memory}` : memory;
   return [
     'Glovebox runs untrusted Python in sealed containers.',
-    `A session is one container of your own: files in /workspace (${diskMb} MB) and installed packages last until it is unused for ${files}.`,
-    'Every result names its session_id; pass that to continue in the same session. Without it you may get a new, empty one.',
-    'There is no network: no downloads, no web requests. Each execute_python call is a new process, unless you name a context: that keeps variables. Files come and go by write_file and read_file.',
+    `A session is a container of your own. Files in /workspace (${diskMb} MB) and installed packages are kept until it is unused for ${files}.`,
+    'Every result has a session_id. Pass it to continue in the same session. Without it you may get a new, empty one.',
+    'There is no network: no downloads, no web requests. Each execute_python call is a new process, unless you name a context, which keeps variables. Use write_file and read_file to move files in and out.',
     'A Python error is a normal result with status "error". A tool error says what to do next.',
-    'If a result has session_reset, what it lists as lost is gone: make it again.',
-    'After session_not_found, execute_python without session_id begins a new session.',
+    'If a result has session_reset, what it lists as lost no longer exists. Create it again.',
+    'After session_not_found, execute_python without session_id starts a new session.',
   ].join('\n');
 }
 

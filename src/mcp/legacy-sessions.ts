@@ -4,15 +4,15 @@ import { type Connection, rpcError } from './connection.ts';
 import { EventLog } from './event-log.ts';
 import type { McpServers } from './server.ts';
 
-/** Timers take no more than 24 days. */
+/** Longest interval between two checks for idle sessions, in milliseconds (timers allow at most 24 days). */
 const LONGEST_SWEEP_MS = 60_000;
 
 export interface LegacySessionLimits {
-  /** A session with no call under way and no open stream ends after so long: JS clients' `close()` sends no DELETE. */
+  /** Milliseconds after which a session without calls and streams ends: `close()` of JS clients sends no DELETE. */
   readonly idleTtlMs: number;
-  /** Of one owner: above it the one longest unused makes room, as long as it is idle. */
+  /** Sessions of one owner. Beyond it, the least recently used idle session of the owner is closed. */
   readonly maxSessionsPerOwner: number;
-  /** Of all owners. Above it, too, an owner's own sessions make room: never another's. */
+  /** Sessions of all owners. Beyond it, too, only a session of the same owner is closed. */
   readonly maxSessions: number;
 }
 
@@ -20,13 +20,13 @@ interface LegacySession extends Connection {
   readonly id: string;
   readonly transport: WebStandardStreamableHTTPServerTransport;
   lastUsedAt: number;
-  /** Requests that a client still listens to. */
+  /** Number of open streams of the client. */
   streams: number;
 }
 
 /**
- * Protocol sessions of 2025-11-25 and before. A client that goes away leaves its calls running,
- * as that protocol wants: DELETE or `notifications/cancelled` end them.
+ * Sessions of protocol version 2025-11-25 and older. The calls of a client that disconnects go on, as that protocol
+ * requires. DELETE or `notifications/cancelled` ends them.
  */
 export class LegacySessions {
   readonly #servers: McpServers;
@@ -47,20 +47,20 @@ export class LegacySessions {
     return this.#sessions.size;
   }
 
-  /** Serves a request that names a session; another owner's is as unknown as one that never was. */
+  /** Serves a request of an existing session. The session of another owner is answered as unknown. */
   async continue(id: string, owner: string, request: Request, parsedBody: unknown): Promise<Response> {
     const session = this.#sessions.get(id);
-    if (session?.owner !== owner) return rpcError(404, -32_001, 'Session not found: initialize a new one.');
+    if (session?.owner !== owner) return rpcError(404, -32_001, 'Session not found. Initialize a new one.');
     return await this.#serve(session, request, parsedBody);
   }
 
-  /** Serves an `initialize`: a session of its own. */
+  /** Serves an `initialize` request, which opens a session. */
   async open(owner: string, request: Request, parsedBody: unknown): Promise<Response> {
     if (!this.#makeRoom(owner)) {
       return rpcError(
         503,
         -32_000,
-        'There is no room for another MCP session, and none of yours is idle: close one with DELETE, or try again later.',
+        'Too many MCP sessions, and none of yours is idle. Close one with DELETE, or try again later.',
       );
     }
     const id = randomUUID();
@@ -98,7 +98,7 @@ export class LegacySessions {
 
   async #serve(session: LegacySession, request: Request, parsedBody: unknown): Promise<Response> {
     session.lastUsedAt = Date.now();
-    // The map is in order of use: the first is the one longest unused.
+    // The map is in the order of use: the first session is the least recently used.
     if (this.#sessions.delete(session.id)) this.#sessions.set(session.id, session);
     const response = await session.transport.handleRequest(request, parsedBody === undefined ? {} : { parsedBody });
     if (request.method === 'GET' && response.ok) {

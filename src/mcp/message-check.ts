@@ -4,14 +4,14 @@ import { parseJson } from '../lib/json-input.ts';
 
 const LINE_END = 10;
 
-/** Lines with messages of a client, less those that the HTTP transports refuse as well: these are answered at once. */
+/** Filters the messages of a client, one per line. Those that the HTTP transports would refuse are answered at once. */
 export class MessageCheck extends Transform {
   readonly #maxBytes: number;
   readonly #answer: (line: string) => void;
   #held: Buffer[] = [];
   #heldBytes = 0;
 
-  /** @param maxBytes of a line; a longer one goes on unchecked, for whoever reads the lines to refuse */
+  /** @param maxBytes length of a line in bytes; a longer line is passed on unchecked, for its reader to refuse */
   constructor(maxBytes: number, answer: (line: string) => void) {
     super();
     this.#maxBytes = maxBytes;
@@ -59,7 +59,7 @@ export class MessageCheck extends Transform {
   }
 }
 
-/** Why a message is refused; what is no JSON is for the reader of the lines to refuse. */
+/** The reason why a message is refused. Text that is not JSON is left for the reader of the lines to refuse. */
 function refusalOf(line: string): GloveboxError | undefined {
   try {
     parseJson(line);
@@ -69,7 +69,7 @@ function refusalOf(line: string): GloveboxError | undefined {
   }
 }
 
-/** The id that an answer to a message bears. */
+/** The id of a message, for its answer. */
 function idOf(line: string): string | number | null {
   try {
     const { id } = JSON.parse(line) as { id?: unknown };

@@ -1,27 +1,30 @@
 import type { Display } from '../execution/displays.ts';
 import type { ToolEvent } from '../tools/tool.ts';
 
-/** Sends one `notifications/progress`; settles when the transport can take more. */
+/** Sends one `notifications/progress`. Resolves when the transport can accept more. */
 export type SendProgress = (progress: number, message: string) => Promise<void>;
 
 export interface ProgressOptions {
   send: SendProgress;
-  /** Whether the client lags behind: text then gathers here instead of in the transport. */
+  /** Whether the client reads slowly. Text is then collected here, not in the transport. */
   isSlow?: () => boolean;
+  /** Interval between two notifications, in milliseconds. */
   intervalMs?: number;
-  /** The longest silence: many clients give up on a call that says nothing for a minute. */
+  /** Longest time without a notification, in milliseconds. Many clients abort a call that is silent for a minute. */
   silenceMs?: number;
 }
 
 const INTERVAL_MS = 100;
 const SILENCE_MS = 8000;
+/** Characters of one notification. */
 const MESSAGE_LIMIT = 4096;
+/** Characters of the text of a result. */
 const LINE_LIMIT = 200;
 
 /**
- * A call's output as progress notifications: the first at once, then one per interval that carries
- * what came since. A slow client costs no memory and holds nothing up: only the newest text is kept,
- * and the call's result has all of it anyway. A call in silence is heard of from time to time.
+ * Sends the output of a call as progress notifications: the first at once, then one per interval with the new output.
+ * A slow client does not delay the call and uses little memory: only the newest text is kept, as the result has all of
+ * it. For a silent call, a notification is sent from time to time.
  */
 export class ProgressFeed {
   readonly #send: SendProgress;
@@ -40,7 +43,7 @@ export class ProgressFeed {
     this.#isSlow = isSlow;
     this.#intervalMs = intervalMs;
     this.#silenceMs = silenceMs;
-    this.#awaitSilence();
+    this.#restartSilenceTimer();
   }
 
   emit(event: ToolEvent): void {
@@ -48,7 +51,7 @@ export class ProgressFeed {
     if (this.#timer === undefined && this.#sending === undefined) this.#deliver();
   }
 
-  /** Sends what is left; the result may follow. */
+  /** Sends the remaining text, before the result. */
   async flush(): Promise<void> {
     this.stop();
     while (this.#sending !== undefined) {
@@ -64,10 +67,10 @@ export class ProgressFeed {
     this.#timer = undefined;
   }
 
-  #awaitSilence(): void {
+  #restartSilenceTimer(): void {
     clearTimeout(this.#silence);
     this.#silence = setTimeout(() => {
-      this.#awaitSilence();
+      this.#restartSilenceTimer();
       if (this.#pending !== '' || this.#sending !== undefined || this.#isSlow()) return;
       this.#pending = `Still running after ${Math.round((Date.now() - this.#startedAt) / 1000)} s.\n`;
       void this.#start();
@@ -86,9 +89,9 @@ export class ProgressFeed {
     const message = this.#pending;
     this.#pending = '';
     this.#count += 1;
-    this.#awaitSilence();
+    this.#restartSilenceTimer();
     const sending = this.#send(this.#count, message)
-      .catch(() => undefined) // The client is gone: the call's signal says so.
+      .catch(() => undefined) // The client has gone, so the signal of the call aborts too.
       .then(() => {
         this.#sending = undefined;
         if (this.#pending !== '' && this.#timer === undefined) this.#deliver();
@@ -115,7 +118,7 @@ function toLine(event: Exclude<ToolEvent, { text: string }>): string {
   }
 }
 
-/** A result's picture by its type, else the beginning of its text: the call's result has all of it. */
+/** The type of a result's image, or the beginning of its text. */
 function describeFormats({ png, jpeg, text, ...others }: Display): string {
   if (png !== undefined) return 'image/png';
   if (jpeg !== undefined) return 'image/jpeg';
@@ -124,7 +127,7 @@ function describeFormats({ png, jpeg, text, ...others }: Display): string {
   return line.length > LINE_LIMIT || line !== text ? `${line.slice(0, LINE_LIMIT).toWellFormed()} …` : line;
 }
 
-/** The end of a text, within the limit and never beginning with half a character. */
+/** The end of a text, within the limit. It never begins with half a surrogate pair. */
 function newest(text: string): string {
   if (text.length <= MESSAGE_LIMIT) return text;
   return `…${text.slice(1 - MESSAGE_LIMIT).replace(/^[\uDC00-\uDFFF]/, '')}`;

@@ -17,19 +17,21 @@ import { type Connection, sessionInAddress } from './connection.ts';
 
 const TEMPLATE = 'glovebox://sessions/{session_id}/files/{+path}';
 const PATTERN = /^glovebox:\/\/sessions\/([^/?#]+)\/files\/([^?#]+)$/;
+/** Files in a list. */
 const MOST_RESOURCES = 200;
-/** Each that is listed is a process in it. */
+/** Sessions whose files are listed. Each one starts a process in its sandbox. */
 const MOST_SESSIONS = 10;
+/** Bytes of a file that can be read as a resource. */
 const MOST_BYTES = 2 ** 20;
-/** Files change whenever code runs, and are their owner's. */
+/** Cache hint for files: they may change whenever code runs, and belong to one owner. */
 export const FILES_HINT = { ttlMs: 0, cacheScope: 'private' } as const;
 
-/** Where a file of a session is found. */
+/** URI of a file of a session. */
 function resourceUri(sessionId: string, path: string): string {
   return `glovebox://sessions/${sessionId}/files/${path.split('/').map(encodeURIComponent).join('/')}`;
 }
 
-/** Offers the files of the caller's sessions as resources; looking for them makes no session, and wakes none. */
+/** Offers the files of the caller's sessions as resources. A list does not create sessions, and does not wake any. */
 export function addFileResources(server: McpServer, sessions: Sessions, connection: Connection): void {
   server.registerResource(
     'session-files',
@@ -38,7 +40,7 @@ export function addFileResources(server: McpServer, sessions: Sessions, connecti
     }),
     {
       title: 'Files of a session',
-      description: 'What code of the session wrote, or was given; path is relative to /workspace.',
+      description: 'Files in the workspace of the session; path is relative to /workspace.',
       cacheHint: FILES_HINT,
     },
     (uri, _variables, context) => readResource(sessions, connection, uri.href, context),
@@ -68,15 +70,15 @@ async function listResources(sessions: Sessions, connection: Connection, context
         });
       }
     } catch {
-      // One that has just ended, or is in trouble, hides no others.
+      // A session that has just ended, or that fails, must not hide the others.
     }
   }
   return found;
 }
 
 /**
- * The session that calls continue in, if the client has said so; else all that the owner has, the latest used first.
- * Hibernated ones are left out: clients list unasked, and each would take a container again.
+ * The session that the client uses, or else all active sessions of the owner, the most recently used first. Hibernated
+ * sessions are left out: clients list resources by themselves, and each session would need a container again.
  */
 function listedSessions(sessions: Sessions, connection: Connection, { http }: ServerContext): string[] {
   const { owner, binding } = connection;
@@ -113,7 +115,7 @@ async function readResource(
   }
 }
 
-/** @throws GloveboxError `session_not_found`, for another's session too */
+/** Leases a session that exists. @throws GloveboxError `session_not_found`, also for the session of another owner */
 async function leaseExisting(sessions: Sessions, owner: string, id: string): Promise<Lease> {
   sessions.describe(owner, id);
   return await sessions.lease({ owner, fallback: 'owner' }, id);

@@ -9,43 +9,43 @@ import { addFileResources, FILES_HINT } from './resources.ts';
 import { type Fallback, type McpTool, toMcpTool } from './tool.ts';
 
 export interface McpOptions {
-  /** Listed in this order. */
+  /** Tools, in the order in which they are listed. */
   readonly tools: readonly AnyTool[];
   readonly sessions: Sessions;
   readonly snapshots: Snapshots;
   readonly version: string;
-  /** How to use the server, for the model. */
+  /** Instructions for the model on how to use the server. */
   readonly instructions: string;
-  /** Both new ones if left out. */
+  /** Sessions of calls that name none; new sessions by default. */
   readonly fallback?: Fallback;
   readonly log: Log;
-  /** For conformance tests: adds prompts, resources and the like to each server made, and more tools. */
+  /** Hook for conformance tests: adds prompts, resources and tools to each server. */
   readonly extend?: (server: McpServer) => readonly McpTool[];
 }
 
-/** The tools are fixed while the process lives. */
+/** Cache hint for lists that do not change while the process runs. */
 const LIST_HINT = { ttlMs: 3_600_000, cacheScope: 'public' } as const;
 
 export interface McpServers {
-  /** A fresh server for one connection: sharing one between requests leaks and mixes them up (typescript-sdk#2607). */
+  /** Makes a server for one connection. A shared server would leak data between requests (typescript-sdk#2607). */
   make(connection: Connection): McpServer;
-  /** Lets calls know how fast the client of a request reads. */
+  /** Sets the function that tells whether the client of a request reads slowly. */
   watch(request: Request, isSlow: () => boolean): void;
-  /** Says that a connection has ended: what it was bound to need not be kept for it as long. */
+  /** Reports the end of a connection, so that its session can be ended earlier. */
   release(connection: Connection): void;
   readonly log: Log;
 }
 
 export function createMcpServers(options: McpOptions): McpServers {
   const slowness = new WeakMap<Request, () => boolean>();
-  const world = {
+  const dependencies = {
     sessions: options.sessions,
     snapshots: options.snapshots,
     fallback: options.fallback ?? ({ connection: 'new', request: 'new' } as const),
     log: options.log,
     isSlow: (request: Request | undefined) => (request && slowness.get(request)?.()) ?? false,
   };
-  const tools = options.tools.map((tool) => toMcpTool(tool, world));
+  const tools = options.tools.map((tool) => toMcpTool(tool, dependencies));
   return {
     make: (connection) => makeServer(options, tools, connection),
     watch: (request, isSlow) => void slowness.set(request, isSlow),
@@ -73,8 +73,8 @@ function makeServer(options: McpOptions, tools: readonly McpTool[], connection: 
   );
   addFileResources(server, options.sessions, connection);
   const all = options.extend ? [...tools, ...options.extend(server)] : tools;
-  // Not `registerTool`: it converts every schema again for every server, checks input in words of
-  // its own, and does not say which tools there are when one is unknown.
+  // Not `registerTool`: it converts every schema again for every server, has its own messages for invalid input, and
+  // does not list the tools when one is unknown.
   server.server.setRequestHandler('tools/list', () => ({ tools: all.map((tool) => tool.listed) }));
   server.server.setRequestHandler('tools/call', ({ params }, context) => {
     const tool = all.find(({ listed }) => listed.name === params.name);

@@ -6,11 +6,11 @@ import type { McpServers } from './server.ts';
 
 export interface StdioOptions {
   readonly owner: string;
-  /** Longest message; a client that sends more is cut off. */
+  /** Size of a message in bytes; a client that sends a larger one is disconnected. */
   readonly maxMessageBytes: number;
   readonly stdin?: Readable;
   readonly stdout?: Writable;
-  /** Ends the connection from our side. */
+  /** Ends the connection when it aborts. */
   readonly signal?: AbortSignal;
 }
 
@@ -25,9 +25,8 @@ class EndingTransport extends StdioServerTransport {
 }
 
 /**
- * Serves MCP on stdin and stdout; resolves when the client hangs up, with the calls under way aborted.
- * All calls of the process continue in one session. Clients start processes only to see what is there:
- * nothing is made before the first call.
+ * Serves MCP on stdin and stdout. Resolves when the client disconnects; running calls are then aborted. All calls of
+ * the process use one session. It is created at the first call, as clients also start processes only to list the tools.
  */
 export async function runStdio(servers: McpServers, options: StdioOptions): Promise<void> {
   const { stdin = process.stdin, stdout = process.stdout, owner, maxMessageBytes, signal } = options;
@@ -45,5 +44,5 @@ export async function runStdio(servers: McpServers, options: StdioOptions): Prom
   await transport.ended;
   signal?.removeEventListener('abort', end);
   await handle.close();
-  stdin.unpipe(checked).pause(); // A stream that flows keeps the process.
+  stdin.unpipe(checked).pause(); // A stream that flows would keep the process alive.
 }

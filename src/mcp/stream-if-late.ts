@@ -1,14 +1,13 @@
 export interface LateStreamOptions {
-  /** How long to wait for the answer itself. */
+  /** Time to wait for the answer before a stream is started, in milliseconds. */
   readonly graceMs: number;
-  /** Between two comments while there is nothing to say. */
+  /** Interval between two keep-alive comments, in milliseconds. */
   readonly keepAliveMs: number;
 }
 
 /**
- * The answer, if it is there soon: as plain JSON with a status of its own, which costs least. Otherwise
- * a stream that begins now, stays alive by comments, and ends with the answer: clients and proxies give up
- * on a call that does not even send headers.
+ * Resolves with the answer itself if it is ready soon, which costs least. Otherwise with a stream that starts now, is
+ * kept alive by comments, and ends with the answer: clients and proxies abort a call that does not send headers.
  */
 export async function streamIfLate(answer: Promise<Response>, options: LateStreamOptions): Promise<Response> {
   let timer: NodeJS.Timeout | undefined;
@@ -26,7 +25,7 @@ function startStream(answer: Promise<Response>, keepAliveMs: number): Response {
   const encoder = new TextEncoder();
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
-  const write = (text: string) => writer.write(encoder.encode(text)).catch(() => undefined); // The client is gone.
+  const write = (text: string) => writer.write(encoder.encode(text)).catch(() => undefined); // The client has gone.
   const keepAlive = setInterval(() => void write(': keepalive\n\n'), keepAliveMs);
   const finish = async () => {
     const response = await answer.finally(() => clearInterval(keepAlive));
@@ -39,7 +38,7 @@ function startStream(answer: Promise<Response>, keepAliveMs: number): Response {
     if (text !== '') await write(`event: message\ndata: ${text}\n\n`); // Empty when the server is closing.
     await writer.close();
   };
-  // Without an answer the exchange was torn down, from either side.
+  // Without an answer, one of the two sides has closed the connection.
   finish().catch(() => writer.close().catch(() => undefined));
   return new Response(readable, {
     headers: {

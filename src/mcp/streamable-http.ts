@@ -10,24 +10,25 @@ export interface StreamableHttp {
   /** Serves every method on `/mcp`. */
   readonly handle: McpHandler;
   readonly sessions: LegacySessions;
-  /** Ends all sessions and aborts the calls under way. */
+  /** Ends all sessions and aborts the running calls. */
   close(): Promise<void>;
 }
 
-/** Most calls of a warm session are done in a tenth of it. */
-const EARLY_STREAM = { graceMs: 50, keepAliveMs: 15_000 };
+/** Times of late answers. Most calls of an active session take a tenth of `graceMs`. */
+const LATE_STREAM = { graceMs: 50, keepAliveMs: 15_000 };
+/** Characters of a method's name. */
 const LONGEST_METHOD = 1000;
 const ALLOW = { Allow: 'GET, POST, DELETE' };
-/** Who calls was found out before: nothing of the token is kept. */
+/** Authentication data for the SDK. The HTTP layer has checked the key, which is not passed on. */
 const authenticated = (owner: string) => ({ token: '', clientId: owner, scopes: [] });
 
-/** No method has such a name, and looking into it takes time. */
+/** Whether the name of the method is too long. The SDK would take long to process it. */
 function hasLongMethod(body: unknown): boolean {
   const method = typeof body === 'object' && body !== null && 'method' in body ? body.method : undefined;
   return typeof method === 'string' && method.length > LONGEST_METHOD;
 }
 
-/** MCP over HTTP, both eras on one path: 2026-07-28 without sessions, and the versions before it with them. */
+/** Serves MCP over HTTP on one path: version 2026-07-28 without sessions, and the older versions with sessions. */
 export function createStreamableHttp(servers: McpServers, limits: LegacySessionLimits): StreamableHttp {
   const sessions = new LegacySessions(servers, limits);
   const modern = createMcpHandler(({ authInfo }) => servers.make({ owner: authInfo?.clientId ?? '', running: 0 }), {
@@ -53,12 +54,12 @@ export function createStreamableHttp(servers: McpServers, limits: LegacySessionL
     const { owner } = c.var;
     if (!(await isLegacyRequest(request, parsedBody))) {
       const answer = modern.fetch(request, { parsedBody, authInfo: authenticated(owner) });
-      return await streamIfLate(answer, EARLY_STREAM);
+      return await streamIfLate(answer, LATE_STREAM);
     }
     const id = request.headers.get('mcp-session-id');
     if (id !== null) return await sessions.continue(id, owner, request, parsedBody);
     if (isInitializeRequest(parsedBody)) return await sessions.open(owner, request, parsedBody);
-    return rpcError(400, -32_000, 'The Mcp-Session-Id header is required: initialize first.');
+    return rpcError(400, -32_000, 'The Mcp-Session-Id header is required. Send initialize first.');
   };
   const close = async () => void (await Promise.all([modern.close(), sessions.close()]));
   return { handle, sessions, close };

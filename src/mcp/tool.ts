@@ -27,40 +27,44 @@ export interface McpTool {
   ): Promise<CallToolResult | InputRequiredResult>;
 }
 
-/** What a call gets that names no session, and whose connection has none yet: a new one, or its owner's `default`. */
+/** The session of a call that names none, if its connection has none yet: a new one, or the owner's `default`. */
 export interface Fallback {
-  /** Of a connection that goes on with the session it gets. */
+  /** Session of a connection, whose later calls use it too. */
   readonly connection: 'new' | 'owner';
-  /** Of a request that stands alone, as those of 2026-07-28 do. */
+  /** Session of a single request, as in version 2026-07-28. */
   readonly request: 'new' | 'owner';
 }
 
-/** What calls need of the world around them. */
-export interface CallWorld {
+/** Dependencies of tool calls. */
+export interface CallDependencies {
   readonly sessions: Sessions;
   readonly snapshots: Snapshots;
   readonly fallback: Fallback;
   readonly log: Log;
-  /** Whether the client of this HTTP request reads more slowly than we write. */
+  /** Whether the client of an HTTP request reads more slowly than the server writes. */
   isSlow(request: Request | undefined): boolean;
 }
 
-/** Where a failed call's `{code, message, hint}` is: a client may check `structuredContent` against the output schema. */
+/** Key of the `_meta` field with `{code, message, hint}` of a failed call. `structuredContent` has a fixed schema. */
 const ERROR_META_KEY = 'glovebox/error';
 
-export function toMcpTool(tool: AnyTool, world: CallWorld): McpTool {
+export function toMcpTool(tool: AnyTool, dependencies: CallDependencies): McpTool {
   return {
     listed: describeTool(tool) as ListedTool,
     call: async (args, context, connection, protocolVersion) => {
       try {
-        const output = await callTool(tool, args, context, connection, world);
+        const output = await callTool(tool, args, context, connection, dependencies);
         return toAnswer({ ...output }, tool.summarize(output), protocolVersion);
       } catch (thrown) {
         const error = toGloveboxError(thrown);
         if (error.code === 'internal_error') {
-          // A call may fail in any way once its client has gone: no defect of ours.
+          // Once its client has gone, a call may fail in any way. This is not a defect.
           const level = context.mcpReq.signal.aborted ? 'debug' : 'error';
-          world.log[level]('A tool call failed.', { owner: connection.owner, tool: tool.name, cause: error.cause });
+          dependencies.log[level]('A tool call failed.', {
+            owner: connection.owner,
+            tool: tool.name,
+            cause: error.cause,
+          });
         }
         return failure(error);
       }
@@ -73,20 +77,20 @@ async function callTool(
   args: Record<string, unknown> | undefined,
   { mcpReq, http }: ServerContext,
   connection: Connection,
-  world: CallWorld,
+  dependencies: CallDependencies,
 ): Promise<ToolOutput> {
   const input = validateInput(tool, args);
   const sessionHeader = namedSession(connection, http?.req, input.session_id);
-  const progress = openProgress(mcpReq, () => world.isSlow(http?.req));
+  const progress = openProgress(mcpReq, () => dependencies.isSlow(http?.req));
   using following = followSignal(mcpReq.signal);
   connection.running += 1;
   try {
     const output = await tool.handle(input, {
-      sessions: world.sessions,
-      snapshots: world.snapshots,
+      sessions: dependencies.sessions,
+      snapshots: dependencies.snapshots,
       caller: {
         owner: connection.owner,
-        fallback: connection.binding ? world.fallback.connection : world.fallback.request,
+        fallback: connection.binding ? dependencies.fallback.connection : dependencies.fallback.request,
         ...(sessionHeader ? { sessionHeader } : {}),
         ...(connection.binding ? { binding: connection.binding } : {}),
       },
@@ -102,8 +106,8 @@ async function callTool(
 }
 
 /**
- * The session that the client's configuration names, in the address or in a header.
- * @throws GloveboxError `invalid_input` when address, header and argument do not agree: one of them would be passed over
+ * The session that the client's configuration names, in the URL or in a header.
+ * @throws GloveboxError `invalid_input` when the URL names another session than the header or the argument
  */
 function namedSession(
   connection: Connection,
@@ -118,8 +122,8 @@ function namedSession(
   const where = argument === undefined ? 'X-Session-Id header' : 'argument session_id';
   throw new GloveboxError(
     'invalid_input',
-    `The address of this server names the session ${quote(address)}, and the ${where} ${quote(other)}.`,
-    { hint: 'Leave out session_id, or have the client connect without ?session= in the address.' },
+    `The URL of this server names the session ${quote(address)}, but the ${where} names ${quote(other)}.`,
+    { hint: 'Leave out session_id, or let the client connect without ?session= in the URL.' },
   );
 }
 
@@ -137,7 +141,7 @@ function openProgress(mcpReq: ServerContext['mcpReq'], isSlow: () => boolean): P
   });
 }
 
-/** A result rather than a protocol error: models read it and correct themselves. */
+/** Makes a result, and not a protocol error, because models read results and correct themselves. */
 function failure(error: GloveboxError): CallToolResult {
   const body = error.toBody();
   return {

@@ -187,7 +187,7 @@ describe('one session', () => {
         });
       const refused = runPythonBy(client, 'pass', { session_id: 'by-argument' });
       await expect(refused).rejects.toThrow(
-        /names the session "by-address", and the argument session_id "by-argument"/,
+        /names the session "by-address", but the argument session_id names "by-argument"/,
       );
     },
   );
