@@ -31,10 +31,12 @@ sys.exit(subprocess.run(command, cwd='/tmp/source/tests').returncode)
 
 it.each([
   ['the runner', 'test_runner', 'test_own_modules'],
+  ['waiting processes, streams and memory', 'test_standby', 'test_streams', 'test_memory_kills', 'test_packages'],
   ['attaching', 'test_attach'],
   ['rich results', 'test_results', 'test_kept_results'],
   ['contexts', 'test_context'],
-  ['file operations', 'test_files'],
+  ['cells', 'test_cells'],
+  ['file operations', 'test_files', 'test_folders', 'test_bundles', 'test_preconditions'],
   ['locales', 'test_locales'],
   ['archives', 'test_archives'],
 ])('the tests of %s pass inside a sealed container', { timeout: 240_000 }, async (_what, ...modules) => {

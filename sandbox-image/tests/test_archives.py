@@ -8,7 +8,7 @@ import tempfile
 import unittest
 from typing import Any
 
-from test_files import Process, whole
+from file_process import Process, whole
 
 from _glovebox.files import workspace
 

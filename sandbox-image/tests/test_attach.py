@@ -11,7 +11,7 @@ import unittest
 from collections.abc import Callable
 from typing import Any
 
-from test_runner import RUNNER, Client, Outcome, report_of
+from client import RUNNER, Client, Outcome, report_of
 
 from _glovebox.wire import frames
 from _glovebox.wire.tunnels import FIRST_STREAM

@@ -5,7 +5,7 @@ import os
 import shutil
 import unittest
 
-from test_runner import RUNNER, Client, report_of
+from client import RUNNER, Client, report_of
 
 NAMES = ("_glovebox", "files", "results", "rich", "frames", "linux", "paths", "program", "runner", "context", "displays")
 RESULTS = {"limit": 100_000, "total": 400_000}

@@ -11,7 +11,7 @@ import time
 import unittest
 from typing import Any
 
-from test_runner import RUNNER, Client, Outcome, report_of
+from client import RUNNER, Client, Outcome, report_of
 
 from _glovebox.wire import frames
 

@@ -1,4 +1,4 @@
-"""The runner's own modules, out of the sight of the code that runs.
+"""Hides the runner's own modules from the code that runs.
 
 They are one package, so there is one name to hide. The code may have a package of that name as well.
 """
@@ -20,16 +20,16 @@ os.register_at_fork(after_in_child=getattr(_lock, "_at_fork_reinit"))
 
 
 def hide_own() -> None:
-    """Takes them from the modules that an import finds loaded, and their folder from the search path."""
+    """Removes them from `sys.modules`, and their folder from the search path."""
     sys.path[:] = [entry for entry in sys.path if entry != RUNNER_DIRECTORY]
     _hidden.update(_take())
 
 
 def import_own(name: str, *, guard_path: bool = True) -> Any:
-    """A module of the package, by its name there: one that few programs need, which would cost every sandbox memory.
+    """Imports a module of the package late, by its name there: one that few programs need, as each costs memory.
 
-    Whatever it imports is not looked for in the session's folders: a planted module is the code's affair, not ours.
-    Without `guard_path` it is, as other threads of the code may be importing.
+    While it loads, the session's folders are off the search path: a module planted there must not run as the runner's.
+    Without `guard_path` they stay, because other threads of the code may be importing.
     """
     with _lock:
         theirs = _take()

@@ -8,14 +8,14 @@ WORKSPACE = "/workspace"
 """The session's files, and its home directory."""
 TMP = "/tmp"
 OWN_IN_TMP = re.compile(r"(execution|ipython)-\d+|matplotlib-\w+")
-"""Folders there of the runner and of caches, which whoever needs them makes again: no files of the session."""
+"""Names of folders in it that belong to the runner or to caches, and are made again when needed: no files of the session."""
 ALIASES = ("/mnt/data", "/home/user", "/sandbox")
-"""Other names of it, for code that was written for other sandboxes: links that the image has."""
+"""Other names of the workspace, for code that was written for other sandboxes: links that the image has."""
 OUTPUTS = f"{WORKSPACE}/.glovebox/outputs"
-"""Output that results do not carry whole."""
+"""The folder of output that is too long for a result."""
 USER_BASE = f"{WORKSPACE}/.local"
 USER_SITE = f"{USER_BASE}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
-"""The session's packages."""
+"""The folder of the session's packages."""
 RUNNER_DIRECTORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 """The folder that the runner is started from; its modules are below."""
 INDEX_ADDRESS = ("127.0.0.1", 3141)

@@ -65,7 +65,7 @@ class CellEnvironment:
 def _remove_filter(entry: Any) -> None:
     filters: Any = warnings.filters
     filters.remove(entry)
-    # What has been decided by the filters before is decided anew.
+    # What the filters had decided before is decided again.
     getattr(warnings, "_filters_mutated", getattr(warnings, "_filters_mutated_lock_held", lambda: None))()
 
 

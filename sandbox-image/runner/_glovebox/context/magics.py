@@ -18,7 +18,7 @@ _seen = 0
 
 
 def add_session_packages() -> None:
-    """Lets imports find what was installed meanwhile, by a cell or beside it."""
+    """Lets imports find what was installed since, by a cell or beside it."""
     global _seen
     try:
         changed = os.stat(USER_SITE).st_mtime_ns

@@ -108,7 +108,7 @@ def finish() -> None:
     try:
         while _updates:
             publish(_updates.pop(next(iter(_updates))))
-    except BaseException:  # noqa: BLE001 - the code has ended; what is wrong with its displays is no longer its affair
+    except BaseException:  # noqa: BLE001 - the code has ended; an error in its displays is not reported any more
         pass
     try:
         if "matplotlib._pylab_helpers" in sys.modules:

@@ -35,7 +35,7 @@ def describe_changed(figure: Any) -> dict[str, Any] | None:
     """The mime bundle of a figure that looks otherwise than when it was published; None if there is nothing new."""
     before = _published.get(figure)
     if before is not None and (not figure.stale or not any(axes.has_data() for axes in figure.axes)):
-        # Cleared, to be drawn anew.
+        # Cleared, to be drawn again.
         return None
     if is_empty(figure):
         return None

@@ -86,7 +86,7 @@ def _patch_plotly_offline(offline: Any) -> None:
 
 
 def _patch_bokeh(showing: Any) -> None:
-    """`show`: without a browser or a notebook it would write a file that nobody asked for, or scripts without a page."""
+    """`show`: without a browser or a notebook it would write a file that was not asked for, or scripts without a page."""
 
     def show(obj: Any, *arguments: Any, **options: Any) -> Any:
         state = showing.curstate()

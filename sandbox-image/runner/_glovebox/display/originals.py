@@ -49,7 +49,10 @@ def keep(write: Callable[[Any], Any], extension: str) -> dict[str, Any] | None:
 
 
 def _make_room(folder: str) -> None:
-    """Removes the oldest originals of earlier executions until all take no more than they may; raises if that is in vain."""
+    """Removes the oldest originals of earlier executions until all take no more than they may.
+
+    Raises OSError if that is not enough.
+    """
     disk = os.statvfs(folder)
     most = min(MOST_BYTES, disk.f_blocks * disk.f_frsize // MOST_OF_DISK)
     with os.scandir(folder) as entries:

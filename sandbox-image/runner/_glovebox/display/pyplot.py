@@ -23,7 +23,7 @@ _shown: "weakref.WeakKeyDictionary[Any, bool]" = weakref.WeakKeyDictionary()
 
 _USE_SHOWN = {"draw", "get_current_fig_manager", "savefig", "subplots_adjust", "tight_layout"}
 _GO_ON = {"cla", "clf"}
-"""Functions of pyplot that are meant for the figure that was shown, or begin it anew; all others begin another."""
+"""Functions of pyplot that are meant for the figure that was shown, or begin it again; all others begin another."""
 
 
 def take_open(*, begin_others: bool = True, ends: bool = False) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A file that is being sent to a session: nobody sees it before it is whole."""
+"""A file that is being sent to a session, and appears there only when it is whole."""
 
 import errno
 import os

@@ -57,7 +57,7 @@ def _collect(tree: Tree, top: list[str], most: int, left_out: LeftOut) -> list[t
         except (OSError, Refused) as error:
             if isinstance(error, Refused) and (error.code == "too_large" or folder is top):
                 raise
-            # Not readable, or gone meanwhile.
+            # Not readable, or deleted in the meantime.
             left_out.add("/".join(folder[len(top) :]) or ".")
         folders.extend(below)
     found.sort(key=lambda item: item[0])
@@ -74,7 +74,7 @@ def _can_be_packed(names: list[str], top: int, status: os.stat_result, parent: i
 
 
 def _send_entry(tree: Tree, top: list[str], names: list[str], status: os.stat_result, room: int) -> int:
-    """Its size. What has changed its kind meanwhile is left out; what has shrunk ends everything with code 1."""
+    """Its size. What has changed its kind in the meantime is left out; what has shrunk ends everything with code 1."""
     described = describe("/".join(names[len(top) :]), status)
     described["mode"] = stat.S_IMODE(status.st_mode) & 0o777
     try:
@@ -144,7 +144,7 @@ def _finish_folders(tree: Tree, folders: dict[tuple[str, ...], dict[str, Any]]) 
                 os.utime(descriptor, ns=(entry["modified_ms"] * 1_000_000,) * 2)
                 os.fchmod(descriptor, entry["mode"] & 0o777)
         except (OSError, Refused):
-            # Gone meanwhile.
+            # Deleted in the meantime.
             continue
 
 

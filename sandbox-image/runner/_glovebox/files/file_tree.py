@@ -122,7 +122,7 @@ def folder_in(parent: int, name: str) -> Folder:
 
 
 class Tree:
-    """Walks by descriptors of folders, so that no link put in the way meanwhile leads anywhere else."""
+    """Walks by descriptors of folders, so that no link made in the meantime leads anywhere else."""
 
     def __init__(self, root: str) -> None:
         self.root = root

@@ -88,7 +88,7 @@ def save(places: list[Place], request: dict[str, Any]) -> None:
             counts["unreadable"] += 1
             entry[0].leave_out(entry[1], left_out)
         except OSError:
-            # Gone meanwhile, or something else now.
+            # Deleted in the meantime, or something else now.
             continue
     answer({"end": True, **counts, "left_out": left_out.told()})
 
@@ -178,7 +178,7 @@ def _mark(status: os.stat_result) -> str:
 
 
 def _send_file(tree: Tree, names: list[str], path: str) -> None:
-    """Exactly as long as announced: what a writer cuts off meanwhile is sent as zeros, and sent again the next time."""
+    """Exactly as long as announced: what a writer cuts off in the meantime is sent as zeros, and again the next time."""
     descriptor = tree.open_closed_file(names)
     try:
         status = os.fstat(descriptor)

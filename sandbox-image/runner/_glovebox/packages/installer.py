@@ -82,7 +82,7 @@ def _install_what_can_be(installer: "_Installer", outcomes: list[Outcome], failu
         return
     known = _without_unknown(outcomes)
     middle = (len(known) + 1) // 2
-    # All anew where some have turned out to be what was wrong.
+    # All of it once more, where some have turned out to be what was wrong.
     for part in [known] if len(known) < len(outcomes) else [known[:middle], known[middle:]]:
         if part:
             _install(installer, part)
@@ -236,7 +236,7 @@ def _lock_entry(package: tuple[str, str]) -> str:
 
 
 def _find_uv() -> str:
-    """The image's: the session may have another."""
+    """The path of the image's uv: the session may have another."""
     path = [folder for folder in os.environ["PATH"].split(os.pathsep) if not folder.startswith(WORKSPACE)]
     return shutil.which("uv", path=os.pathsep.join(path)) or "uv"
 
@@ -248,7 +248,7 @@ def _write(path: str, *parts: str) -> str:
 
 
 def _switch_to(target: str) -> None:
-    """Lets a folder of packages be `site-packages`, in one step for whoever imports at that moment."""
+    """Makes a folder of packages `site-packages`, in one step for code that imports at that moment."""
     os.chmod(target, 0o755)
     if os.path.isdir(USER_SITE) and not os.path.islink(USER_SITE):
         # Made by another installer.
@@ -285,7 +285,7 @@ def _remove_leftovers() -> None:
 
 
 def _obstacle() -> str | None:
-    """What is where a folder on the way to the packages should be, a file or a link to nowhere."""
+    """The path of what stands in the place of a parent folder of the packages: a file, or a link to nowhere."""
     path = WORKSPACE
     for name in os.path.relpath(VERSIONS, WORKSPACE).split(os.sep):
         path = os.path.join(path, name)

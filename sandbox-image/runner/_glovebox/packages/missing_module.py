@@ -16,15 +16,15 @@ ASKING_LIMIT_S = 5
 """Seconds for the index to say whether it has a package of that name."""
 MAX_NAME = 100
 MAX_PAGE = 256 * 1024
-"""Bytes of an index's page that are read: its first file is there by then."""
+"""Bytes of an index's page that are read: the first file is within these."""
 MAX_WALKED = 5000
-"""Entries of the workspace that are looked at."""
+"""Entries of the workspace that are examined."""
 _OWN = frozenset(
     """api app base client common conf config constants core custom data database db foo bar functions helper helpers
     lib library local main model models module my package plugins project schema schemas script scripts secret secrets
     server service services settings src test tests tool tools types util utilities utils views""".split()
 )
-"""What people call modules of their own; the index has projects of nearly all these names, which nobody means."""
+"""Names that people give modules of their own. The index has projects of nearly all these names, which are not meant."""
 _SHARED = frozenset({"azure", "backports", "google", "sphinxcontrib", "zope"})
 """Names that many packages have a part of."""
 _OFTEN = frozenset(
@@ -39,7 +39,7 @@ _OFTEN = frozenset(
     torchvision tqdm transformers typer ujson uvicorn websockets wordcloud xgboost xlrd xlsxwriter xlwt xmltodict
     yfinance""".split()
 )
-"""Modules of packages of the same name. A name that is nearly one of these is a slip, and may be somebody's trap."""
+"""Modules of packages of the same name. A name that is nearly one of these is a typing error, and may be a trap."""
 
 
 def find(error: BaseException, causes: Iterable[BaseException]) -> dict[str, Any] | None:

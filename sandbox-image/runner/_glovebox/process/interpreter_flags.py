@@ -1,4 +1,4 @@
-"""Lets a program see of its interpreter what it would see under `python script.py`."""
+"""Shows a program the flags of its interpreter that it would see under `python script.py`."""
 
 import sys
 from typing import Any
@@ -10,5 +10,5 @@ def hide_isolation() -> None:
     try:
         setattr(sys, "flags", flags.__replace__(isolated=0, ignore_environment=0, no_user_site=0, safe_path=False))
     except (AttributeError, TypeError):
-        # Before 3.13 nobody can make such an object.
+        # Before 3.13 such an object cannot be made.
         pass

@@ -33,7 +33,7 @@ MAX_ENDED = 50
 MAX_ENDED_BYTES = 1024 * 1024
 """Bytes of these reports together."""
 UNLIMITED = 1 << 62
-"""Credit of executions that nobody listens to: their output goes into their files."""
+"""Credit of executions without a control plane: their output goes into their files."""
 
 
 class Ending:
@@ -91,7 +91,7 @@ class Detachment:
         self._channel.detach()
         self._tunnels.suspend()
         executions = self._executions
-        # What the others were sent goes with them: the next control plane counts its streams anew.
+        # What was sent to the others is dropped with them: the next control plane counts its streams from the start.
         executions.pending = [pending for pending in executions.pending if "background" in pending.request]
         for pending in executions.pending:
             pending.stream = self._new_stream()
@@ -120,7 +120,7 @@ class Detachment:
             execution.retries = False
             if execution.stdin:
                 execution.stdin.close()
-        # None may wait for someone to read its output, not even to hear an interrupt.
+        # None may wait until its output is read, not even to receive an interrupt.
         execution.credit = UNLIMITED
         self._executions.watch_outputs(execution)
 
@@ -156,7 +156,7 @@ class Detachment:
     def end(self, execution: Execution | None, stream: int, request: dict[str, Any], report: dict[str, Any]) -> None:
         """Reports the end of a run, which may never have begun."""
         if execution in self._orphans and (report.get("survivors") or "failed" in report):
-            # Something of it may still run, and nobody is told: only a cleared sandbox is sure.
+            # Something of it may still run, and there is no one to tell: only a cleared sandbox is safe.
             os._exit(1)
         if "background" in request:
             self._ended.append((self._describe(execution, request), json.dumps(report)))

@@ -96,7 +96,7 @@ class Execution:
             self.request = -1
 
     def read_reports(self) -> list[dict[str, Any]]:
-        """What the supervisor has said; `ended` when it will say no more."""
+        """The supervisor's new reports; sets `ended` when there will be no more."""
         try:
             data = self.control.recv(1 << 16)
         except ConnectionResetError:

@@ -47,7 +47,7 @@ class Preload:
         self._looked_up: set[str] = set()
         """Top-level names that its imports asked for: a module of the session by such a name retires it."""
         self._coming: tuple[Execution, Callable[[Execution], None], float] | None = None
-        """The process that it is about to fork, who gets it, and by when."""
+        """The process that it is about to fork, the function that gets it, and the deadline."""
         self._shadows = ShadowedModules()
         self._attempts = 0
 
@@ -62,7 +62,7 @@ class Preload:
         """Takes the names of what an execution has imported, and checks that there is still memory."""
         self._wanted.add(names)
         if oom_killed and self._wanted.adaptive:
-            # There was no memory for it after all; what is imported from now on counts anew.
+            # There was no memory for it after all: begins again with what is imported from now on.
             self._wanted.forget()
             self._retire()
         elif self._ready and not _has_room(LEAST_ROOM_TO_STAY):
@@ -86,7 +86,7 @@ class Preload:
         return 0 if request.get("env") else self._ready.generation
 
     def delays(self, request: dict[str, Any]) -> bool:
-        """Whether that code had better wait for an import under way."""
+        """Whether that code should wait for an import under way."""
         growing = self._growing
         return (
             growing is not None
@@ -96,7 +96,7 @@ class Preload:
         )
 
     def patience_s(self) -> float | None:
-        """After which `check` has something to do, if nothing happens before."""
+        """Seconds until `check` has something to do, if nothing happens before."""
         now = time.monotonic()
         deadlines = [self._coming[2]] if self._coming else []
         if self._growing:
@@ -105,7 +105,7 @@ class Preload:
         return max(0.001, min(deadlines) - now) if deadlines else None
 
     def check(self) -> None:
-        """Ends what takes too long."""
+        """Drops zygotes that take too long."""
         now = time.monotonic()
         if self._coming and now > self._coming[2] and self._ready:
             self._lose(self._ready)
@@ -202,13 +202,16 @@ class Preload:
         self._wanted.have(had | set(zygote.names))
 
     def _lose(self, zygote: ZygoteHandle) -> None:
-        """It has ended, hangs or talks nonsense; a module that it imported did that, or something of the session."""
+        """Drops a zygote that has ended, hangs or makes no sense.
+
+        A module that it imported did that, or something of the session.
+        """
         if zygote is self._growing and zygote.began:
             self._wanted.refuse([zygote.began], "its import crashed or took too long")
         self._drop(zygote)
 
     def _retire(self) -> None:
-        """Nothing is found loaded from now on, until what is wanted has been imported anew."""
+        """Drops all zygotes: nothing is found loaded until it has been imported again."""
         for zygote in (self._ready, self._growing):
             if zygote:
                 self._drop(zygote)
@@ -237,7 +240,7 @@ class Preload:
 
 
 def _has_room(part: float) -> bool:
-    """Whether so much of the memory limit is free."""
+    """Whether such a part of the memory limit is free."""
     memory = linux.memory()
     return memory is None or memory[0] - memory[1] >= memory[0] * part
 

@@ -32,7 +32,7 @@ class Standby:
         adopt: Callable[[Execution], None],
         let_go: Callable[[Iterable[int]], None],
     ) -> None:
-        """`adopt` gets a process when it is there; `let_go` is called in a forked one, with the descriptors that it keeps."""
+        """`adopt` gets each process when it is there. `let_go` is called in it, with the descriptors that it keeps."""
         self._executions = executions
         self._preload = preload
         self._adopt = adopt

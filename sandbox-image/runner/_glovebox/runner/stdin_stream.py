@@ -60,7 +60,7 @@ class StdinStream:
         self._go_on(taken)
 
     def _write(self, data: memoryview) -> int:
-        """How many bytes the pipe takes now; all, when nobody reads it any more."""
+        """Writes what the pipe takes now; the number of bytes, all of them when it has no reader any more."""
         taken = 0
         try:
             while taken < len(data):

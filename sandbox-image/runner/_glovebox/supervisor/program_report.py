@@ -5,7 +5,7 @@ from typing import Any
 
 
 def parse(line: bytes) -> Any:
-    """One JSON value of the report; None for nonsense, which a program may well write there."""
+    """One JSON value of the report; None for what is no JSON, as the code may write anything there."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):

@@ -25,7 +25,7 @@ class HandoverListener:
         self.socket = listener
 
     def accept(self) -> tuple[list[int], socket.socket] | None:
-        """Three descriptors and the connection that they came over; None when nobody with a right to it is there."""
+        """Three descriptors and the connection that they came over; None when the caller has no right to it."""
         try:
             caller, _ = self.socket.accept()
         except OSError:
