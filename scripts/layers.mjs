@@ -20,7 +20,9 @@ export const LAYERS = {
   engines: ['sandbox/engine.ts', 'sandbox/disk-sizes.ts', 'packages/index/host-indexes.ts', 'lib'],
   tools: ['sessions', 'files', 'execution', 'lib'],
   config: ['lib'],
+  'glovebox-settings': ['type:engines', 'type:sessions', 'type:archives', 'type:sandbox', 'type:scheduling'],
   glovebox: [
+    'glovebox-settings',
     'engines',
     'packages',
     'sessions',

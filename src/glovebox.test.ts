@@ -6,7 +6,8 @@ import { FAKE_PROFILE, FakeEngine, FakeMachine } from '../test/support/fake-engi
 import type { FakeProgram } from '../test/support/fake-runner.ts';
 import { loadConfig } from './config/load.ts';
 import { GloveboxError } from './errors.ts';
-import { Glovebox, type OpenOptions } from './glovebox.ts';
+import { Glovebox } from './glovebox.ts';
+import type { OpenOptions } from './glovebox-settings.ts';
 import { createLog } from './log.ts';
 import type { Sandbox } from './sandbox/sandbox.ts';
 

@@ -1,7 +1,8 @@
 import { cpus } from 'node:os';
-import { type ArchiveBounds, ArchiveSettings } from './archives/settings.ts';
-import { type EngineSettings, openEngine } from './engines/index.ts';
+import { ArchiveSettings } from './archives/settings.ts';
+import { openEngine } from './engines/index.ts';
 import { GloveboxError, serverStopping } from './errors.ts';
+import type { GloveboxSettings, OnShutdown, OpenOptions } from './glovebox-settings.ts';
 import { within } from './lib/deadline.ts';
 import { singleFlight, type Waiting } from './lib/single-flight.ts';
 import type { Log } from './log.ts';
@@ -13,71 +14,22 @@ import { Pool } from './sandbox/pool.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
 import { ExecutionMetrics } from './scheduling/execution-metrics.ts';
 import { type ExecutionFigures, ExecutionScheduler } from './scheduling/execution-scheduler.ts';
-import { type MemoryLimits, MemoryQuota } from './scheduling/memory-quota.ts';
+import { MemoryQuota } from './scheduling/memory-quota.ts';
 import { BackgroundRecords } from './sessions/background-records.ts';
 import { ephemeralName, Instance } from './sessions/instance.ts';
 import { type Manifest, Manifests } from './sessions/manifests.ts';
 import { recover } from './sessions/recovery.ts';
-import { type Session, type SessionLimits, Sessions } from './sessions/sessions.ts';
+import { type Session, Sessions } from './sessions/sessions.ts';
 import { Snapshots } from './sessions/snapshots.ts';
 
 export { ephemeralName } from './sessions/instance.ts';
 export { parseRequirement };
 
-type OnShutdown = 'remove' | 'keep';
-
 /** More starts of sandboxes at once only make each take longer. */
 const STARTS_PER_PROCESSOR = 2;
 
-/** Milliseconds for a set-up that is under way to end when it is told to: what it is about to take over is then known. */
+/** Milliseconds for a set-up that is under way to end: only then is known what it has taken over. */
 const SETUP_END_MS = 2000;
-
-/** What a Glovebox is to be; the settings of the server are among them. */
-export interface GloveboxSettings
-  extends EngineSettings,
-    Omit<SessionLimits, keyof DiskSizes>,
-    MemoryLimits,
-    ArchiveBounds {
-  /** Holds the state of all control planes of a user: what is to outlive a process. */
-  readonly stateDir: string;
-  readonly maxExecutions: number;
-  readonly maxExecutionsPerOwner: number;
-  readonly maxFreshExecutionsPerOwner: number;
-  readonly maxWaitingPerOwner: number;
-  /** Sandboxes that are kept ready. */
-  readonly poolSize: number;
-  /** Most that are kept ready when demand is high. */
-  readonly poolMax?: number;
-  readonly preload: Backend['configuration']['preload'];
-  readonly onShutdown: OnShutdown;
-  readonly packagesAllow: readonly string[];
-  readonly packagesDeny: readonly string[];
-  readonly packagesSdists: 'allow' | 'deny';
-  readonly cacheDir: string;
-  readonly cacheMb: number;
-}
-
-export interface OpenOptions {
-  /** Names this control plane among those of the state directory. */
-  readonly instance: string;
-  readonly log: Log;
-  /** Whether a missing engine may be installed, if the settings allow it too. */
-  readonly mayInstall: boolean;
-  /** Whether the engine is got ready only when a sandbox is first wanted. */
-  readonly lazy?: boolean;
-  /** How long, in milliseconds, a call waits for the engine to be got ready; without end if left out. */
-  readonly patienceMs?: number;
-  /** Hears the steps of the set-up. */
-  readonly onProgress?: (message: string) => void;
-  /** Ends the opening. */
-  readonly signal?: AbortSignal;
-  /** Whether there will be a next run to keep sessions for; asked at the end. */
-  readonly mayKeep?: () => Promise<boolean>;
-  /** Hears while sessions are being ended, after each, how many are left. */
-  readonly onEnded?: (left: number) => void;
-  /** Opens the engine; for tests, which have one in memory. Default: the engine that the settings name. */
-  readonly openEngine?: typeof openEngine;
-}
 
 /** What `GET /health` says of it. */
 export interface GloveboxHealth {
