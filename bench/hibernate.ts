@@ -4,11 +4,17 @@ import { pairRows, pairSubjects } from './against/pair.ts';
 import { closeSession, openRest } from './doors.ts';
 import { interleave, median, type Samples, type Subject } from './measure.ts';
 import type { Server } from './server.ts';
+import { fillSession } from './session-files.ts';
 import type { Setting } from './setting.ts';
 import { type Row, toRow } from './table.ts';
 
 const POOLED = 'new session, first result: pool ready, beside hibernated ones';
-const SIZES_MB = [1, 50, 200];
+/** Sessions with so many MB, about half of it these packages; the rest is a table. */
+const FILLINGS: readonly (readonly [sizeMb: number, packages: readonly string[]])[] = [
+  [1, []],
+  [50, ['pillow']],
+  [200, ['pandas']],
+];
 /** A hibernated session with 1 MB of files, of a pooled first result. */
 const TARGET = { sizeMb: 1, ratio: 2 };
 const LOOK_AGAIN_MS = 50;
@@ -31,7 +37,7 @@ export async function measureHibernation({ builds, signal, quick }: Setting): Pr
   };
   const subjects = await pairSubjects(servers, async (server) => {
     const own: Subject[] = [pooled(server, quiet)];
-    for (const sizeMb of SIZES_MB) own.push(await hibernated(server, sizeMb, quiet));
+    for (const filling of FILLINGS) own.push(await hibernated(server, filling, quiet));
     return own;
   });
   const samples = await interleave(subjects, { rounds: quick ? 3 : 11, warmUp: 1, signal });
@@ -52,11 +58,13 @@ function pooled(server: Server, quiet: () => Promise<void>): Subject {
   };
 }
 
-async function hibernated(server: Server, sizeMb: number, quiet: () => Promise<void>): Promise<Subject> {
+async function hibernated(
+  server: Server,
+  [sizeMb, packages]: (typeof FILLINGS)[number],
+  quiet: () => Promise<void>,
+): Promise<Subject> {
   const session = `rested-${sizeMb}`;
-  const body = new Uint8Array(sizeMb * 1024 * 1024).fill(7);
-  const sent = await fetch(`${server.url}/sessions/${session}/files/data`, { method: 'PUT', body });
-  if (!sent.ok) throw new Error(`${sizeMb} MB were answered with ${sent.status}.`);
+  await fillSession(server, session, sizeMb, packages);
   const { print } = openRest(server.url);
   return {
     name: nameOf(sizeMb),
@@ -79,7 +87,7 @@ function toRows(samples: Samples): Row[] {
   const floor = { floor: 'pooled', of: median(of(POOLED)) };
   return [
     toRow(POOLED, 'ms', of(POOLED)),
-    ...SIZES_MB.map((sizeMb) => {
+    ...FILLINGS.map(([sizeMb]) => {
       const comparison = sizeMb === TARGET.sizeMb ? { ...floor, target: TARGET.ratio } : floor;
       return toRow(nameOf(sizeMb), 'ms', of(nameOf(sizeMb)), [comparison]);
     }),

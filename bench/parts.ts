@@ -2,6 +2,7 @@ import { measureCallParts } from './call-parts.ts';
 import { measureCells } from './cells.ts';
 import { measureDensity } from './density.ts';
 import { measureFairness } from './fairness.ts';
+import { measureFirstImports } from './first-import.ts';
 import { measureForks } from './forks.ts';
 import { measureHibernation } from './hibernate.ts';
 import { measureInstalls } from './install.ts';
@@ -9,6 +10,7 @@ import { measureMemory } from './memory.ts';
 import { measureNewSessions } from './new-session.ts';
 import { measurePreload } from './preload.ts';
 import { measurePrints } from './print.ts';
+import { measureRestarts } from './restart.ts';
 import { measureSessionRate } from './session-rate.ts';
 import type { Setting } from './setting.ts';
 import { measureStreaming } from './streaming.ts';
@@ -19,25 +21,18 @@ import { measureTransfers } from './transfers.ts';
 type Measure = (setting: Setting) => Promise<Row[]>;
 
 /** What a run consists of, in order, by the names that `--only` knows. */
-export const PARTS: ReadonlyMap<string, Measure> = new Map([
-  ['print', inTurn(measurePrints, measureCallParts, measureForks)],
-  ['cells', measureCells],
-  ['imports', measurePreload],
-  ['new-sessions', measureNewSessions],
-  ['fairness', measureFairness],
-  ['hibernation', measureHibernation],
-  ['memory', measureMemory],
-  ['throughput', measureThroughput],
-  ['session-rate', measureSessionRate],
-  ['streaming', inTurn(measureStreaming, measureTransfers)],
-  ['installations', measureInstalls],
-  ['density', measureDensity],
+export const PARTS: ReadonlyMap<string, readonly Measure[]> = new Map([
+  ['print', [measurePrints, measureCallParts, measureForks]],
+  ['cells', [measureCells]],
+  ['imports', [measurePreload, measureFirstImports]],
+  ['new-sessions', [measureNewSessions]],
+  ['fairness', [measureFairness]],
+  ['hibernation', [measureHibernation]],
+  ['memory', [measureMemory]],
+  ['throughput', [measureThroughput]],
+  ['session-rate', [measureSessionRate]],
+  ['restart', [measureRestarts]],
+  ['streaming', [measureStreaming, measureTransfers]],
+  ['installations', [measureInstalls]],
+  ['density', [measureDensity]],
 ]);
-
-function inTurn(...measures: readonly Measure[]): Measure {
-  return async (setting) => {
-    const rows: Row[][] = [];
-    for (const measure of measures) rows.push(await measure(setting));
-    return rows.flat();
-  };
-}

@@ -35,7 +35,8 @@ export async function measureTransfers({ builds, floors, quick, signal }: Settin
   const copies = await runCopies(floors, container, MEGABYTES, plan.rounds);
   // Random, so that nothing on the way has less to do than for any other file.
   const body = randomBytes(BYTES);
-  const files = builds.map((build) => openFiles(build, body));
+  const files: Files[] = [];
+  for (const build of builds) files.push(await openFiles(build, body));
   const subjects: Subject[] = [
     { name: NAMES.in, run: () => floors.execIn(container, body) },
     { name: NAMES.out, run: () => floors.execOut(container, BYTES) },
@@ -47,7 +48,7 @@ export async function measureTransfers({ builds, floors, quick, signal }: Settin
   return [toRow(COPY, 'MB/s', copies), ...pairRows(samples, toRows), ...joinRows(processorRows)];
 }
 
-function openFiles({ server }: Build, body: Uint8Array): Files {
+async function openFiles({ server }: Build, body: Uint8Array): Promise<Files> {
   const url = `${server.url}/sessions/${SESSION}/files/data`;
   const processor: Samples = {};
   const measured = (name: string, run: () => Promise<void>): Subject => {
@@ -75,6 +76,8 @@ function openFiles({ server }: Build, body: Uint8Array): Files {
     for await (const chunk of response.body ?? []) bytes += chunk.length;
     if (bytes !== BYTES) throw new Error(`A download was answered with ${response.status} and ${bytes} bytes.`);
   };
+  // Every other round begins with the download, the first one too.
+  await upload();
   const subjects = [measured(NAMES.upload, upload), measured(NAMES.download, download)];
   return { subjects, processor };
 }
