@@ -108,8 +108,8 @@ describe('a start that cannot be', () => {
   });
 
   test.each([
-    ['GLOVEBOX_CPUS', '1023.5', /1023\.5.* 0\.01 to \d+\.\n.*lower GLOVEBOX_CPUS/],
-    ['GLOVEBOX_RUNTIME', 'nonesuch', /"nonesuch": the engine knows .*runc.*\n.*leave GLOVEBOX_RUNTIME out/],
+    ['GLOVEBOX_CPUS', '1023.5', /1023\.5.* 0\.01 to \d+\.\n.*Lower GLOVEBOX_CPUS/],
+    ['GLOVEBOX_RUNTIME', 'nonesuch', /"nonesuch", but the engine has only: .*runc.*\n.*leave out GLOVEBOX_RUNTIME/],
     ['GLOVEBOX_DISK_MB', '1000', /1000.* 1024 MiB.*\n.*lower GLOVEBOX_DISK_MB to/],
     ['GLOVEBOX_INDEX_URL', 'ftp://mirror.example/simple', /ftp:.*\n.*http:\/\/, https:\/\/ or file:/],
     ['GLOVEBOX_INDEX_URL', 'https://mirror.example/simple,http://', /has http:\/\/,.*\n.*https:/],

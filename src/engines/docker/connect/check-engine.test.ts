@@ -10,8 +10,10 @@ const docker = engine(() => ({ NCPU: 4, Runtimes: { runc: {}, runsc: {} } }));
 
 test('an engine takes its own processors and runtimes, and nothing else', async () => {
   await checkEngine(docker, { cpus: 4, runtime: 'runsc' });
-  await expect(checkEngine(docker, { cpus: 4.1 })).rejects.toThrow('GLOVEBOX_CPUS is 4.1: the engine takes 0.01 to 4.');
-  await expect(checkEngine(docker, { cpus: 1, runtime: 'kata' })).rejects.toThrow('knows runc, runsc.');
+  await expect(checkEngine(docker, { cpus: 4.1 })).rejects.toThrow(
+    'GLOVEBOX_CPUS is 4.1, but the engine supports 0.01 to 4.',
+  );
+  await expect(checkEngine(docker, { cpus: 1, runtime: 'kata' })).rejects.toThrow('has only: runc, runsc.');
 });
 
 test.each(['io.containerd.runsc.v1', '/usr/bin/crun'])('%s is for the engine to find', async (runtime) => {

@@ -2,12 +2,13 @@ import type Dockerode from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
 import { statusOf } from '../inspect.ts';
 
-export interface Wishes {
+/** Settings that the engine must support. */
+export interface EngineRequirements {
   readonly cpus: number;
   readonly runtime?: string;
 }
 
-/** What an engine says of itself and its machine; it may leave out any of it. */
+/** Facts about an engine and its machine. Each may be missing. */
 export interface EngineFacts {
   readonly NCPU?: number;
   readonly Driver?: string;
@@ -19,32 +20,36 @@ export interface EngineFacts {
   readonly SwapLimit?: boolean;
 }
 
-/** Names that newer engines resolve themselves: shims of containerd, and paths of binaries. */
+/** Pattern of runtimes that engines do not list: shims of containerd, and paths of binaries. */
 const UNLISTED_RUNTIME = /^io\.containerd\.|\//;
 
 /**
- * Refuses at the start what the engine would refuse at every start of a sandbox.
- * @throws GloveboxError `engine_unavailable` that names the setting and what this engine takes.
+ * Checks settings with which the engine could not start any sandbox.
+ * @throws GloveboxError `engine_unavailable` with the setting and the values that the engine supports
  */
-export async function checkEngine(docker: Dockerode, { cpus, runtime }: Wishes): Promise<void> {
+export async function checkEngine(docker: Dockerode, { cpus, runtime }: EngineRequirements): Promise<void> {
   const { NCPU: processors, Runtimes } = await readFacts(docker);
   const runtimes = Runtimes && Object.keys(Runtimes);
   if (processors !== undefined && cpus > processors) {
-    throw new GloveboxError('engine_unavailable', `GLOVEBOX_CPUS is ${cpus}: the engine takes 0.01 to ${processors}.`, {
-      hint: `The engine's machine has ${processors} processors: lower GLOVEBOX_CPUS, or leave it out for the default.`,
-    });
+    throw new GloveboxError(
+      'engine_unavailable',
+      `GLOVEBOX_CPUS is ${cpus}, but the engine supports 0.01 to ${processors}.`,
+      {
+        hint: `The machine of the engine has ${processors} processors. Lower GLOVEBOX_CPUS, or leave it out for the default.`,
+      },
+    );
   }
   if (runtime === undefined || UNLISTED_RUNTIME.test(runtime) || !runtimes || runtimes.includes(runtime)) return;
   throw new GloveboxError(
     'engine_unavailable',
-    `GLOVEBOX_RUNTIME is "${runtime}": the engine knows ${runtimes.join(', ')}.`,
+    `GLOVEBOX_RUNTIME is "${runtime}", but the engine has only: ${runtimes.join(', ')}.`,
     {
-      hint: `Install "${runtime}" and name it to the engine (its daemon.json), or leave GLOVEBOX_RUNTIME out for the engine's own.`,
+      hint: `Install "${runtime}" and add it to the engine's daemon.json, or leave out GLOVEBOX_RUNTIME for the default.`,
     },
   );
 }
 
-/** Empty where a proxy before the engine keeps it to itself. */
+/** Reads the facts about an engine. Empty if a proxy in front of it refuses the call. */
 export async function readFacts(docker: Dockerode): Promise<EngineFacts> {
   try {
     return (await docker.info()) as EngineFacts;

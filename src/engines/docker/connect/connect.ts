@@ -8,11 +8,12 @@ import { describeInstallation } from '../host/install-advice.ts';
 import { type EngineEndpoint, type EngineEnvironment, listDefaultEndpoints, readNamedEndpoint } from './endpoints.ts';
 import { SshAgent, sshCommand } from './ssh.ts';
 
+/** Time for an engine to answer, in milliseconds. */
 const ANSWER_DEADLINE_MS = 5000;
-/** A connection through SSH takes a few round trips and a login. */
+/** The same for a connection through SSH, which takes several round trips and a login. */
 const REMOTE_DEADLINE_MS = 20_000;
 
-/** Of Docker 20.10 and Podman 4. */
+/** Oldest supported API version, which Docker 20.10 and Podman 4 have. */
 const OLDEST_API = [1, 41] as const;
 
 export interface ConnectOptions {
@@ -22,19 +23,21 @@ export interface ConnectOptions {
 export interface EngineConnection {
   readonly docker: Dockerode;
   readonly address: string;
-  /** Where the address comes from: `DOCKER_HOST`, `the Docker context "x"`, or the socket's path. */
+  /** Origin of the address: `DOCKER_HOST`, `the Docker context "x"`, or the path of the socket. */
   readonly source: string;
 }
 
 export interface EngineSearch {
-  /** Tried in turn when none is named; default: where engines usually listen. */
+  /** Endpoints to try in turn when the user named none; by default the usual ones. */
   readonly endpoints?: readonly EngineEndpoint[];
+  /** Time for an engine to answer, in milliseconds. */
   readonly deadlineMs?: number;
 }
 
 /**
- * The engine that the user named by `DOCKER_HOST` or a context, else the first that answers at a usual place.
- * @throws GloveboxError `engine_unavailable` when there is none; a named one is never replaced by another.
+ * Connects to the engine in `DOCKER_HOST` or the current Docker context, or else to the first of the usual endpoints
+ * that answers.
+ * @throws GloveboxError `engine_unavailable` when there is none. If the user named an engine, no other is tried.
  */
 export async function connectEngine(options: ConnectOptions, search: EngineSearch = {}): Promise<EngineConnection> {
   const found = await findEngine(options, search);
@@ -45,8 +48,9 @@ export async function connectEngine(options: ConnectOptions, search: EngineSearc
 }
 
 /**
- * Like {@link connectEngine}, but undefined when no engine was named and none is there.
- * @throws GloveboxError `engine_unavailable` when the named one does not answer, or one is there but not for this user.
+ * Like {@link connectEngine}, but undefined when the user named no engine, and none was found.
+ * @throws GloveboxError `engine_unavailable` when the named engine does not answer, or this user may not use the one
+ *   found
  */
 export async function findEngine(
   { hostEnvironment }: ConnectOptions,
@@ -80,7 +84,7 @@ async function tryEndpoint(endpoint: EngineEndpoint, deadlineMs?: number): Promi
   }
 }
 
-/** The connection, if its engine knows what a sandbox needs. */
+/** Checks the API version of an engine. @throws GloveboxError `engine_unavailable` when it is too old */
 async function supported(connection: EngineConnection): Promise<EngineConnection> {
   const { Version: version, ApiVersion: api } = await connection.docker.version();
   const [major = 0, minor = 0] = typeof api === 'string' ? api.split('.').map(Number) : OLDEST_API;
@@ -88,20 +92,20 @@ async function supported(connection: EngineConnection): Promise<EngineConnection
   throw new GloveboxError(
     'engine_unavailable',
     `The container engine at ${connection.address} is too old: ${version}, with API ${api}.`,
-    { hint: 'Upgrade it: Docker 20.10 or newer, or Podman 4 or newer. Or set DOCKER_HOST to one elsewhere.' },
+    { hint: 'Upgrade to Docker 20.10 or newer, or Podman 4 or newer. Or set DOCKER_HOST to another engine.' },
   );
 }
 
-/** Rejects when the engine does not answer within `deadlineMs`. */
+/** Waits for an answer of the engine. Rejects when none arrives within `deadlineMs` milliseconds. */
 export async function pingEngine(docker: Dockerode, deadlineMs: number): Promise<void> {
-  // The types of dockerode do not know that it takes a signal.
+  // The types of dockerode lack the option for a signal.
   const ping = docker.ping as (this: Dockerode, options: { abortSignal: AbortSignal }) => Promise<unknown>;
   await ping.call(docker, { abortSignal: AbortSignal.timeout(deadlineMs) });
 }
 
 /**
- * A client for an address; nothing is sent yet.
- * Connections are kept: an exec's hijacked one leaves the pool of its own accord.
+ * Makes a client for an address, without sending anything. Idle connections are kept open. The connection of an exec
+ * leaves the pool by itself, because it is upgraded.
  */
 export function openEngine({ address, tls }: EngineEndpoint): Dockerode {
   const local = /^(unix|npipe):\/\/(.+)$/.exec(address)?.[2];
@@ -110,7 +114,7 @@ export function openEngine({ address, tls }: EngineEndpoint): Dockerode {
   if (url.protocol === 'ssh:') {
     return createClient({ protocol: 'http', host: 'ssh.invalid', port: 80, agent: new SshAgent(sshCommand(url)) });
   }
-  if (!/^https?:$/.test(url.protocol)) throw new Error(`addresses that begin with ${url.protocol} are not understood`);
+  if (!/^https?:$/.test(url.protocol)) throw new Error(`addresses that begin with ${url.protocol} are not supported`);
   const secure = tls !== undefined || url.protocol === 'https:';
   return createClient({
     protocol: secure ? 'https' : 'http',
@@ -123,7 +127,7 @@ export function openEngine({ address, tls }: EngineEndpoint): Dockerode {
 
 type ClientOptions = Dockerode.DockerOptions & { agent: http.Agent | https.Agent; pathPrefix?: string };
 
-/** dockerode would take from the environment whatever it is not given; its types do not know `agent` and `pathPrefix`. */
+/** Sets all options, as dockerode takes missing ones from the environment. Its types lack `agent` and `pathPrefix`. */
 function createClient(options: ClientOptions): Dockerode {
   const nothing = {
     host: undefined,
@@ -143,7 +147,7 @@ function isDenied(error: Error): boolean {
 
 function refused({ address, source }: EngineEndpoint, cause: Error): GloveboxError {
   const path = /^unix:\/\/(.+)$/.exec(address)?.[1];
-  // Of a folder, too, the system says that it is denied.
+  // For a folder, the system also reports that access is denied.
   const isFolder = path !== undefined && statSync(path, { throwIfNoEntry: false })?.isDirectory();
   if (isDenied(cause) && !isFolder) {
     return new GloveboxError('engine_unavailable', `This user may not use the container engine at ${address}.`, {
@@ -159,15 +163,15 @@ function refused({ address, source }: EngineEndpoint, cause: Error): GloveboxErr
     `The container engine at ${place} does not answer: ${isFolder ? 'that is a folder.' : reasonOf(cause)}`,
     {
       hint:
-        adviseOnMount(path) ?? `Start that engine, or correct ${source}; unset it to use an engine of this machine.`,
+        adviseOnMount(path) ?? `Start that engine, or correct ${source}. Unset it to use an engine of this machine.`,
       cause,
     },
   );
 }
 
 function reasonOf(cause: Error): string {
-  if (cause.name === 'TimeoutError' || cause.name === 'AbortError') return 'nothing came back in time.';
-  // Several addresses were tried: the message of the whole is empty.
+  if (cause.name === 'TimeoutError' || cause.name === 'AbortError') return 'the request timed out.';
+  // The error of several attempts has an empty message.
   if (cause instanceof AggregateError) return cause.errors.map((error: Error) => error.message).join(', ');
   return cause.message.trim();
 }

@@ -23,15 +23,15 @@ export interface EngineTls {
   readonly rejectUnauthorized: boolean;
 }
 
-/** An address at which an engine may answer, and who says so. */
+/** An address of an engine, and where it was configured. */
 export interface EngineEndpoint {
-  /** `unix://`, `npipe://`, `tcp://` or `ssh://`. */
+  /** URL with the scheme `unix`, `npipe`, `tcp` or `ssh`. */
   readonly address: string;
   readonly source: string;
   readonly tls?: EngineTls;
 }
 
-/** The endpoint that the user named, as the Docker CLI would read it: `DOCKER_HOST` before any context. */
+/** Reads the endpoint that the user named, as the Docker CLI does: `DOCKER_HOST` takes precedence over a context. */
 export async function readNamedEndpoint({ docker }: EngineEnvironment): Promise<EngineEndpoint | undefined> {
   if (docker.host) {
     const address = docker.host.includes('://') ? docker.host : `tcp://${docker.host}`;
@@ -56,7 +56,7 @@ async function readContextEndpoint(configDir: string, name: string): Promise<Eng
   const address = endpoint?.['Host'];
   if (typeof address !== 'string' || address === '') {
     throw new GloveboxError('engine_unavailable', `The Docker context "${name}" is not defined in ${configDir}.`, {
-      hint: 'Choose one that "docker context ls" lists with "docker context use", or set DOCKER_HOST.',
+      hint: 'List the contexts with "docker context ls", choose one with "docker context use", or set DOCKER_HOST.',
     });
   }
   const tls = await readTls(join(configDir, 'contexts', 'tls', id, 'docker'), endpoint?.['SkipTLSVerify'] !== true);
@@ -72,7 +72,7 @@ async function readTls(directory: string, rejectUnauthorized: boolean): Promise<
   return { ...Object.fromEntries(found.filter(([, pem]) => pem !== undefined)), rejectUnauthorized };
 }
 
-/** Where engines listen when nobody configured anything; the usual ones first. */
+/** Lists the default endpoints of engines, the most common first. */
 export function listDefaultEndpoints(
   { runtimeDir, home }: EngineEnvironment,
   platform: NodeJS.Platform = process.platform,

@@ -3,8 +3,8 @@ import { Agent } from 'node:http';
 import { Duplex } from 'node:stream';
 
 /**
- * Connections to an engine through the user's own `ssh`, as the Docker CLI makes them: its configuration, keys,
- * agent and known hosts hold. (dockerode's own SSH accepts any host key.)
+ * Connects to an engine through the user's `ssh`, as the Docker CLI does, with its configuration, keys, agent and known
+ * hosts. dockerode's own SSH client is not used, because it accepts any host key.
  */
 export class SshAgent extends Agent {
   readonly #command: readonly [string, ...string[]];
@@ -20,7 +20,7 @@ export class SshAgent extends Agent {
   }
 }
 
-/** What the Docker CLI runs for an `ssh://` address; it never asks for a password. */
+/** The command for an `ssh://` address, as in the Docker CLI. It never asks for a password. */
 export function sshCommand(address: URL): [string, ...string[]] {
   return [
     'ssh',
@@ -33,7 +33,7 @@ export function sshCommand(address: URL): [string, ...string[]] {
   ];
 }
 
-/** The standard streams of a process, as the socket that Node's HTTP client wants. */
+/** A socket for Node's HTTP client, made of the standard streams of a process. */
 class ProcessSocket extends Duplex {
   readonly #child: ChildProcess & { stdin: NodeJS.WritableStream; stdout: NodeJS.ReadableStream };
 

@@ -1,6 +1,6 @@
 /**
- * Paths of /proc, /sys and /dev that a sandbox does not get to see. Naming any replaces the engine's own list, so its
- * entries stand here first: oci/defaults.go of github.com/moby/moby, with those that newer releases added.
+ * Paths of /proc, /sys and /dev that are hidden in a sandbox. This list replaces the engine's default list, so it
+ * begins with the same entries: oci/defaults.go of github.com/moby/moby, with those of newer releases.
  */
 export const MASKED_PATHS: readonly string[] = [
   ...thermalPaths(128),
@@ -16,7 +16,7 @@ export const MASKED_PATHS: readonly string[] = [
   '/proc/timer_stats',
   '/sys/devices/virtual/powercap',
   '/sys/firmware',
-  // Beyond the default: what the host is, how it was started, and what its other tenants do.
+  // Additional entries: the host's hardware and configuration, and the activity of other containers.
   '/proc/cmdline',
   '/proc/config.gz',
   '/proc/diskstats',
@@ -31,11 +31,11 @@ export const MASKED_PATHS: readonly string[] = [
   '/sys/devices/virtual/dmi',
   '/sys/kernel',
   '/sys/module',
-  // Files there are message queues, whose system calls are dropped; creating one needs only open().
+  // Files there are message queues. Their system calls are refused, but open() alone could create one.
   '/dev/mqueue',
 ];
 
-/** The engine's defaults, for the same reason. */
+/** Read-only paths. They are the engine's defaults, as this list replaces the default list. */
 export const READONLY_PATHS: readonly string[] = [
   '/proc/bus',
   '/proc/fs',
@@ -44,7 +44,7 @@ export const READONLY_PATHS: readonly string[] = [
   '/proc/sysrq-trigger',
 ];
 
-/** The engine knows how many processors there are; here a number that suffices, for the runtime skips missing paths. */
+/** Paths for a number of processors that is always large enough. The runtime skips missing paths. */
 function thermalPaths(processors: number): string[] {
   return Array.from({ length: processors }, (_, cpu) => `/sys/devices/system/cpu/cpu${cpu}/thermal_throttle`);
 }

@@ -1,6 +1,6 @@
 import { ALLOWED, DROPPED, type Refusal } from './syscalls.ts';
 
-/** A comparison of one argument; for SCMP_CMP_MASKED_EQ `value` is the mask and `valueTwo` what must be left. */
+/** A comparison of one argument. For SCMP_CMP_MASKED_EQ, `value` is the mask, and `valueTwo` the expected result. */
 export interface SeccompArgument {
   readonly index: number;
   readonly value: number;
@@ -15,7 +15,7 @@ interface SeccompRule {
   readonly args?: readonly SeccompArgument[];
 }
 
-/** The JSON that container engines take behind `seccomp=` (docs.docker.com/engine/security/seccomp). */
+/** A profile in JSON for the option `seccomp=` of container engines (docs.docker.com/engine/security/seccomp). */
 interface SeccompProfile {
   readonly defaultAction: 'SCMP_ACT_ERRNO';
   readonly defaultErrnoRet: number;
@@ -25,10 +25,10 @@ interface SeccompProfile {
 
 const ERRNO: Readonly<Record<Refusal, number>> = { EPERM: 1, ENOSYS: 38 };
 
-/** The kernel reads these arguments as 32-bit words; a filter sees 64 bits, so the upper half must not count. */
+/** Mask of the lower 32 bits. A filter sees 64 bits, but the kernel reads these arguments as 32-bit words. */
 const LOW_WORD = 0xffff_ffff;
 
-/** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET (linux/sched.h). */
+/** Mask of CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET (linux/sched.h). */
 const NAMESPACE_FLAGS = 0x7e02_0000;
 
 const AF_UNIX = 1;
@@ -36,21 +36,21 @@ const AF_INET = 2;
 const AF_INET6 = 10;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
-/** SOCK_CLOEXEC and SOCK_NONBLOCK ride along in the type. */
+/** Mask of SOCK_CLOEXEC and SOCK_NONBLOCK, which are flags in the type of a socket. */
 const SOCK_FLAGS = 0x8_0800;
 const IPPROTO_DEFAULT = 0;
 const IPPROTO_TCP = 6;
 const IPPROTO_UDP = 17;
 
 /**
- * Terminal ioctls that have led out of containers: TIOCSTI and TIOCLINUX type into a terminal, TIOCSETD loads line
- * disciplines (n_hdlc, n_gsm) into the kernel (asm-generic/ioctls.h).
+ * Terminal ioctls that have been used to escape from containers (asm-generic/ioctls.h). TIOCSTI and TIOCLINUX insert
+ * input into a terminal. TIOCSETD loads line disciplines (n_hdlc, n_gsm) into the kernel.
  */
 const REFUSED_IOCTLS = [0x5412, 0x541c, 0x5423] as const;
 
 /**
- * The prctl options a program may use (linux/prctl.h). Left out on purpose: PR_SET_SECCOMP (the call of that name is
- * dropped too), PR_SET_MM, PR_SET_MEMORY_MERGE (merged pages tell what neighbours hold), PR_SCHED_CORE.
+ * The prctl options that a program may use (linux/prctl.h). Not allowed on purpose: PR_SET_SECCOMP (like the system
+ * call seccomp), PR_SET_MM, PR_SET_MEMORY_MERGE (merged pages reveal the memory of other processes) and PR_SCHED_CORE.
  */
 const PRCTL_OPTIONS: Readonly<Record<string, number>> = {
   PR_SET_PDEATHSIG: 1,
@@ -97,8 +97,9 @@ function allowed(name: string, ...args: readonly SeccompArgument[]): SeccompRule
 }
 
 /**
- * Comparisons that between them match every 32-bit word but `values`. Rules can only be joined by "or", and "greater
- * than" would look at the upper half that the kernel ignores; so the rest is cut into prefixes, as with addresses.
+ * Makes comparisons that together match every 32-bit word except for `values`. Rules can only be joined by "or", and
+ * "greater than" would include the upper half that the kernel ignores. So the other words are covered by prefixes, as
+ * with networks of IP addresses.
  */
 export function allWordsBut(index: number, values: readonly number[], bit = 31, prefix = 0): SeccompArgument[] {
   if (values.length === 0) return [masked(index, 2 ** 32 - 2 ** (bit + 1), prefix)];
@@ -120,7 +121,10 @@ export function allWordsBut(index: number, values: readonly number[], bit = 31, 
   ];
 }
 
-/** TCP and UDP alone: SCTP, DCCP, MPTCP and raw sockets would load modules and bring their holes. */
+/**
+ * Allows only TCP and UDP sockets. SCTP, DCCP, MPTCP and raw sockets would load kernel modules with a larger attack
+ * surface.
+ */
 function internetRules(family: number): SeccompRule[] {
   const kinds = [
     { type: SOCK_STREAM, protocols: [IPPROTO_DEFAULT, IPPROTO_TCP] },
@@ -138,7 +142,7 @@ function filteredRules(): SeccompRule[] {
     allowed('clone', masked(0, NAMESPACE_FLAGS, 0)),
     ...allWordsBut(1, REFUSED_IOCTLS).map((argument) => allowed('ioctl', argument)),
     ...Object.values(PRCTL_OPTIONS).map((option) => allowed('prctl', word(0, option))),
-    // A process's own limits alone: lowered ones of the runner's would be there for every later execution.
+    // Only the limits of the process itself: lowered limits of the runner would affect all later executions.
     allowed('prlimit64', word(0, 0)),
     allowed('socket', word(0, AF_UNIX)),
     ...internetRules(AF_INET),
@@ -148,8 +152,8 @@ function filteredRules(): SeccompRule[] {
 }
 
 /**
- * The sandbox's system calls. Needs no-new-privileges, and an x86_64 or aarch64 kernel: 32-bit and x32 calls are
- * another architecture to the filter and end the process that makes them.
+ * Makes the seccomp profile of a sandbox. It needs no-new-privileges, and an x86_64 or aarch64 kernel. For the filter,
+ * 32-bit and x32 calls belong to another architecture, so they kill the process.
  */
 export function seccompProfile(): SeccompProfile {
   const missing = DROPPED.filter(({ refusal }) => refusal === 'ENOSYS').flatMap(({ names }) => names);

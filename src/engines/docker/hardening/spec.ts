@@ -14,46 +14,52 @@ export const LABELS = {
   profile: 'glovebox.profile',
 } as const;
 
-/** Arguments of `ps` for what the engine tells about processes in a sandbox. */
+/** Arguments of `ps` with which the engine lists the processes of a sandbox. */
 export const PROCESS_COLUMNS = '-eo pid,uid,stat';
 
-/** Who the main process runs as: neither root nor the code, so that code can neither end nor read it. */
+/**
+ * User id of the main process. It is neither root nor the user of the code, so code can neither end nor read the
+ * process.
+ */
 export const MAIN_UID = 65_532;
 
 const MIB = 2 ** 20;
-/** gVisor's own kernel lives in the sandbox's memory and counts as its threads. */
+/** Smallest memory limit for gVisor in MiB, as its kernel counts as memory of the sandbox. */
 const GVISOR_MEMORY_MB = 1024;
+/** Smallest process limit for gVisor, as its kernel's threads count as processes of the sandbox. */
 const GVISOR_PIDS = 1024;
-/** Below these the runner does not start. */
+/** Memory in MiB that the runner needs to start. */
 const SMALLEST_MEMORY_MB = 64;
+/** Processes that the runner needs to start. */
 const FEWEST_PIDS = 16;
-/** Longer than any machine stays up: more is a mistake, and `sleep` is to take it without thinking. */
+/** Longest lifetime in seconds. More would be a mistake, and `sleep` accepts this number everywhere. */
 const LONGEST_LIFETIME_S = 2 ** 31 - 1;
 
 const SECCOMP_OPTION = `seccomp=${JSON.stringify(seccompProfile())}`;
 
-/** What a container is to be: a sandbox, and the user that its runner and code run as, which is its alone. */
+/** Specification of a container. */
 export interface ContainerSpec extends SandboxSpec {
+  /** User id of the runner and the code. No other container has it. */
   readonly uid: number;
 }
 
-/** `CgroupnsMode` is part of API 1.41, the oldest that an engine may have, and missing in the types. */
+/** Adds `CgroupnsMode`, which the types lack. It is part of API 1.41, the oldest supported version. */
 interface HostConfig extends Docker.HostConfig {
   CgroupnsMode: 'private';
 }
 
 /**
- * The whole of the hardening: what a sandbox is made with, and nothing of it comes from a client but the sizes.
- * @throws GloveboxError `invalid_input` when the sizes do not go together
+ * Makes the options of a sandbox's container, with all its hardening. Only the sizes depend on settings.
+ * @throws GloveboxError `invalid_input` when a size is out of range
  */
 export function containerOptions(spec: ContainerSpec): Docker.ContainerCreateOptions {
-  assertPossible(spec);
+  assertInRange(spec);
   const storage = diskSizesFor(spec.memoryMb, spec.diskMb);
   const common = {
     Image: spec.image,
     Hostname: 'sandbox',
     User: `${MAIN_UID}:${MAIN_UID}`,
-    // Whatever entry point, working directory or health check the image has: this is what runs, and where.
+    // These replace the entry point, working directory and health check of the image.
     Entrypoint: ['/bin/sleep'],
     Cmd: [String(spec.maxLifetimeS)],
     WorkingDir: '/',
@@ -76,18 +82,20 @@ export function containerOptions(spec: ContainerSpec): Docker.ContainerCreateOpt
   };
 }
 
-/** As `python3 FOLDER`, but the stack of each program, which begins with this, has no path in it that is not the program's. */
+/**
+ * Does the same as `python3 FOLDER`, but adds no path of the runner to the stack traces of programs, which begin here.
+ */
 const RUN = [
   'import sys',
   'sys.path.insert(0, sys.argv.pop(1))',
   "exec(compile(open(sys.path[0] + '/__main__.py').read(), '<importlib._bootstrap_start>', 'exec'))",
 ].join('; ');
 
-/** Starts the runner; its stdin and stdout carry the channel, so there is no terminal in between. */
+/** Exec options that start the runner. Its stdin and stdout carry the channel, so it has no terminal. */
 export function runnerExecOptions(uid: number): Docker.ExecCreateOptions {
   return {
-    // Isolated mode: nothing that a session writes, and none of its variables, is read by the runner's interpreter.
-    // The last is the name by which the next control plane reaches it.
+    // In isolated mode, the runner's interpreter reads no files and no environment variables of the session.
+    // The last argument is the name by which the next control plane reaches the runner.
     Cmd: ['python3', '-I', '-c', RUN, '/opt/glovebox/runner', 'glovebox-runner'],
     User: `${uid}:${uid}`,
     WorkingDir: '/',
@@ -101,8 +109,8 @@ export function runnerExecOptions(uid: number): Docker.ExecCreateOptions {
 }
 
 /**
- * Ends every process of `uid` at once. The kernel skips the caller of `kill(-1)` alone, and `kill` is a part of the
- * shell, so nothing is left but a shell that ends next. A word of it says that it was not killed itself.
+ * Exec options that kill all processes of `uid` at once. `kill(-1)` spares only its caller. As `kill` is built into the
+ * shell, only the shell remains, and it ends next. Its output shows that it was not killed itself.
  */
 export function killExecOptions(uid: number): Docker.ExecCreateOptions {
   return {
@@ -130,7 +138,8 @@ function hostConfig(spec: ContainerSpec, storage: DiskSizes): HostConfig {
     IpcMode: 'private',
     CgroupnsMode: 'private',
     CapDrop: ['ALL'],
-    // gVisor is the kernel that the code sees, and applies no host profile; the engine's own default stays for runsc.
+    // With gVisor, the code does not see the host's kernel, and no seccomp profile is applied to it. The engine's default
+    // stays for runsc itself.
     SecurityOpt: ['no-new-privileges', ...(gvisor ? [] : [SECCOMP_OPTION])],
     MaskedPaths: [...MASKED_PATHS],
     ReadonlyPaths: [...READONLY_PATHS],
@@ -141,13 +150,13 @@ function hostConfig(spec: ContainerSpec, storage: DiskSizes): HostConfig {
     OomScoreAdj: 500,
     ShmSize: storage.shmMb * MIB,
     Tmpfs: { '/workspace': tmpfs(storage.workspaceMb, spec.uid), '/tmp': tmpfs(storage.tmpMb, spec.uid) },
-    // The engine keeps no output of the main process: code that found a way to write there would fill its disk.
+    // No log of the main process: code that could write to it would fill the engine's disk.
     LogConfig: { Type: 'none', Config: {} },
     Ulimits: [limit('nofile', 1024), limit('core', 0), limit('fsize', storage.largestFileMb * MIB)],
   };
 }
 
-/** `exec` because compiled packages are loaded from there; the engine's default for tmpfs is noexec. */
+/** Options of a tmpfs. It needs `exec` to load compiled packages; the engine's default is noexec. */
 function tmpfs(sizeMb: number, uid: number): string {
   const inodes = Math.max(1024, sizeMb * 128);
   return `rw,nosuid,nodev,exec,size=${sizeMb}m,nr_inodes=${inodes},mode=0700,uid=${uid},gid=${uid}`;
@@ -161,12 +170,12 @@ function isGvisor(runtime: string | undefined): boolean {
   return runtime !== undefined && /runsc|gvisor/i.test(runtime);
 }
 
-/** Two sandboxes with the same fingerprint differ in nothing but whose they are. */
+/** Hash of the options. Sandboxes with the same hash differ only in their owner. */
 function fingerprint(options: Docker.ContainerCreateOptions): string {
   return createHash('sha256').update(JSON.stringify(options)).digest('hex').slice(0, 16);
 }
 
-function assertPossible(spec: ContainerSpec): void {
+function assertInRange(spec: ContainerSpec): void {
   assertWhole('memory_mb', spec.memoryMb, SMALLEST_MEMORY_MB, Number.MAX_SAFE_INTEGER / MIB);
   assertWhole('pids', spec.pids, FEWEST_PIDS, 2 ** 22);
   assertWhole('disk_mb', spec.diskMb, 1, Number.MAX_SAFE_INTEGER / MIB);
@@ -176,7 +185,7 @@ function assertPossible(spec: ContainerSpec): void {
     throw new GloveboxError('invalid_input', `cpus must be a number from 0.01 to 4096, not ${spec.cpus}.`);
   }
   if (!/^[a-z0-9][a-z0-9_-]{0,62}$/i.test(spec.key)) {
-    throw new GloveboxError('invalid_input', 'The key of a sandbox is letters, digits, "_" and "-", at most 63.');
+    throw new GloveboxError('invalid_input', 'The key of a sandbox must have 1 to 63 letters, digits, "_" or "-".');
   }
 }
 

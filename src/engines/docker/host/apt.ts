@@ -2,7 +2,7 @@ import { runCommand } from '../../../lib/run-command.ts';
 import { isDebianLike, type OsRelease, readOsRelease } from './os-release.ts';
 import { lastLines, type Report } from './progress.ts';
 
-/** The Debian or Ubuntu that this process may install packages on, because it is root there; else undefined. */
+/** The release of this host if packages can be installed: as root, on Debian or Ubuntu. Undefined otherwise. */
 export async function findInstallableHost(): Promise<OsRelease | undefined> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return undefined;
   const os = await readOsRelease();
@@ -10,8 +10,8 @@ export async function findInstallableHost(): Promise<OsRelease | undefined> {
 }
 
 /**
- * Installs distribution packages, asking nothing; waits for another apt to finish.
- * @throws Error with apt's last lines.
+ * Installs distribution packages without questions. Waits if another apt is running.
+ * @throws Error with the last lines of apt's output
  */
 export async function installPackages(names: readonly string[], report: Report, signal?: AbortSignal): Promise<void> {
   report(`Installing ${names.join(', ')} with apt-get`);

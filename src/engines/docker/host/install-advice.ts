@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { runCommand } from '../../../lib/run-command.ts';
 import { type OsRelease, readOsRelease } from './os-release.ts';
 
-/** How a person gets an engine onto this machine: the command, and nothing that they need not know. */
+/** Hint with the command that installs or starts an engine on this machine. */
 export async function describeInstallation(platform: NodeJS.Platform = process.platform): Promise<string> {
   if (platform === 'darwin')
     return 'Install one with "brew install --cask docker" (or OrbStack, or colima), start it, and try again.';
@@ -14,6 +14,7 @@ export async function describeInstallation(platform: NodeJS.Platform = process.p
   return `Install and start one: ${installCommand(await readOsRelease())}. Or set DOCKER_HOST to one elsewhere.`;
 }
 
+/** The command that installs and starts an engine on a Linux distribution. */
 export function installCommand(os: OsRelease | undefined): string {
   const family = os ? [os.id, ...os.like.split(' ')] : [];
   const has = (...names: string[]) => names.some((name) => family.includes(name));

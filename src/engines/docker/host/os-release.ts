@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 
-/** Which Linux this is. */
+/** Name and version of a Linux distribution. */
 export interface OsRelease {
   readonly id: string;
   readonly like: string;
@@ -9,7 +9,7 @@ export interface OsRelease {
   readonly name: string;
 }
 
-/** An os-release file, as far as we read it. */
+/** Parses an os-release file. */
 export function parseOsRelease(text: string): OsRelease {
   const values = new Map(
     text.split('\n').map((line) => {
@@ -27,12 +27,13 @@ export function parseOsRelease(text: string): OsRelease {
   };
 }
 
+/** Reads the os-release file of this host. Undefined if there is none. */
 export async function readOsRelease(): Promise<OsRelease | undefined> {
   for (const path of ['/etc/os-release', '/usr/lib/os-release']) {
     try {
       return parseOsRelease(await readFile(path, 'utf8'));
     } catch {
-      // Not every Linux has it in both places, or at all.
+      // Some distributions have it in only one place, or not at all.
     }
   }
   return undefined;

@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream';
 
-/** Told in one short line what a long step is doing. */
+/** Receives short messages about the progress of long work. */
 export type Report = (message: string) => void;
 
-/** One line of the JSON stream that builds, pulls and imports answer with. */
+/** One line of the JSON stream of a build, a pull or an import. */
 export interface ProgressEvent {
   readonly stream?: string;
   readonly status?: string;
@@ -12,12 +12,12 @@ export interface ProgressEvent {
   readonly error?: string;
 }
 
-/** The engine refused or failed while it was streaming progress. */
+/** Error that the engine reported in a progress stream. */
 class ProgressError extends Error {}
 
 /**
- * The events of a progress stream, in order.
- * @throws ProgressError as soon as an event carries an error.
+ * Yields the events of a progress stream, in their order.
+ * @throws ProgressError at an event with an error
  */
 export async function* readProgress(body: NodeJS.ReadableStream, onData: () => void = () => {}) {
   let rest = '';
@@ -37,7 +37,7 @@ function* parseEvent(line: string): Generator<ProgressEvent> {
   yield event;
 }
 
-/** Aborts its signal when nothing was heard for `limitMs`, or when the signal it follows aborts. */
+/** Aborts its signal when nothing arrives for `limitMs` milliseconds, or when another signal aborts. */
 export class StallGuard implements Disposable {
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout;
@@ -46,11 +46,11 @@ export class StallGuard implements Disposable {
   constructor(limitMs: number, follows?: AbortSignal) {
     this.signal = follows ? AbortSignal.any([this.#controller.signal, follows]) : this.#controller.signal;
     this.#timer = setTimeout(() => {
-      this.#controller.abort(new Error(`nothing was heard for ${Math.round(limitMs / 1000)} s`));
+      this.#controller.abort(new Error(`no data arrived for ${Math.round(limitMs / 1000)} s`));
     }, limitMs);
   }
 
-  /** Something was heard. */
+  /** Restarts the timer, as data has arrived. */
   readonly touch = (): void => {
     this.#timer.refresh();
   };
@@ -64,7 +64,7 @@ export class StallGuard implements Disposable {
   }
 }
 
-/** Passes messages on, leaving out those that repeat the one before. */
+/** Makes a report that leaves out repeated messages. */
 export function withoutRepeats(report: Report): Report {
   let last = '';
   return (message) => {
@@ -74,7 +74,7 @@ export function withoutRepeats(report: Report): Report {
   };
 }
 
-/** The last lines of foreign output, short enough for an error message. */
+/** The last lines of a program's output, short enough for an error message. */
 export function lastLines(output: string, count = 12): string {
   const lines = output
     // biome-ignore lint/suspicious/noControlCharactersInRegex: colours of tools are escape sequences

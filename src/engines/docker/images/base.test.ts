@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { installCommand } from '../host/install-advice.ts';
 import { parseOsRelease } from '../host/os-release.ts';
-import { explainUnfitBase } from './base-python.ts';
-import { chooseAptSettings, choosePackageSource, isTakenPastItsTime } from './debian-base.ts';
+import { explainUnsuitableBase } from './base-python.ts';
+import { allowsExpired, chooseAptSettings, choosePackageSource } from './debian-base.ts';
 
 const bookworm = parseOsRelease(
   'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',
@@ -62,12 +62,14 @@ test.each([
   ['Types: deb\nSuites: x\n\nTypes: deb\nCheck-Valid-Until: no\n', 1, true, false],
   ['Types: deb\n', 7, true, false],
 ])('whether %j takes a mirror past its time', (text, number, isDeb822, expected) => {
-  expect(isTakenPastItsTime(text, number, isDeb822)).toBe(expected);
+  expect(allowsExpired(text, number, isDeb822)).toBe(expected);
 });
 
 test('only the words of the check itself say that a base is unfit', () => {
-  expect(explainUnfitBase('b:1', 'step\nUNFIT: has Python 3.11.2\n')?.message).toContain('b:1 has Python 3.11.2;');
-  expect(explainUnfitBase('b:1', 'ERROR: no UNFIT: has Python 3.11.2\n')).toBeUndefined();
+  expect(explainUnsuitableBase('b:1', 'step\nUNFIT: has Python 3.11.2\n')?.message).toContain(
+    'b:1 has Python 3.11.2, but',
+  );
+  expect(explainUnsuitableBase('b:1', 'ERROR: no UNFIT: has Python 3.11.2\n')).toBeUndefined();
 });
 
 test('takes the release of an Ubuntu that is new enough, and refuses an older one', () => {

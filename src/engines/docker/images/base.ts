@@ -16,26 +16,26 @@ import {
 import { NODE_BASE } from './node-base.ts';
 import { pullImage } from './pull.ts';
 
-/** The bases that can be made from distribution packages where no registry answers. */
+/** Base images that can be built from distribution packages if no registry can be reached. */
 const RECIPES: readonly BaseRecipe[] = [PYTHON_BASE, NODE_BASE];
 
 export interface BaseOptions {
-  /** The image to build on. */
+  /** Reference of the base image. */
   readonly base: string;
-  /** Whether tools that are missing on this host may be installed. */
+  /** Whether missing tools may be installed on this host. */
   readonly setup: 'auto' | 'never';
 }
 
-/** What decides which base is used, known before any registry was asked. */
+/** Identity of the base image, known without asking a registry. */
 export function identifyBase(base: string): string {
   const recipe = findRecipe(base);
   return recipe ? `${base} or ${hashRecipe(recipe)}` : base;
 }
 
 /**
- * The reference of a base image that the engine has: there already, pulled, or, for a default base
- * where no registry answers, made from this host's distribution packages.
- * @throws GloveboxError `engine_unavailable` that says what was tried and what to do.
+ * Makes sure that the engine has the base image, and returns its reference. A missing image is pulled. If a default
+ * base image cannot be pulled, it is built from the distribution packages of this host.
+ * @throws GloveboxError `engine_unavailable` with what was tried and what to do
  */
 export async function ensureBase(
   docker: Dockerode,
@@ -79,15 +79,15 @@ async function makeBase(
   const pulled = `The base image ${recipe.replaces} cannot be pulled (${describe(pullError)})`;
   const refuse = (why: string, cause: unknown) => unavailable(`${pulled}, ${why}`, cause, recipe);
   const host = await findInstallableHost();
-  if (!host) throw refuse('and only as root on Debian or Ubuntu can one be made from packages.', pullError);
+  if (!host) throw refuse('and it can be built from packages only as root on Debian or Ubuntu.', pullError);
   const source = await readPackageSource(host, signal);
-  if (!source) throw refuse(`and apt on ${host.name} has no new enough packages to offer.`, pullError);
+  if (!source) throw refuse(`and apt on ${host.name} has no packages that are new enough.`, pullError);
   try {
     await ensureMmdebstrap(setup, report, signal);
     return await buildDebianBase(docker, source, recipe, report, signal);
   } catch (cause) {
     signal?.throwIfAborted();
-    throw refuse(`nor can one be made from packages: ${describe(cause)}`, cause);
+    throw refuse(`and it cannot be built from packages: ${describe(cause)}`, cause);
   }
 }
 
@@ -95,7 +95,7 @@ async function ensureMmdebstrap(setup: BaseOptions['setup'], report: Report, sig
   const { code } = await runCommand('mmdebstrap', ['--version'], { signal });
   if (code === 0) return;
   if (setup === 'never')
-    throw new Error('mmdebstrap is not installed, and GLOVEBOX_SETUP=never forbids to install it.');
+    throw new Error('mmdebstrap is not installed, and GLOVEBOX_SETUP=never does not allow to install it.');
   await installPackages(['mmdebstrap'], report, signal);
 }
 
@@ -106,8 +106,8 @@ function describe(error: unknown): string {
 function unavailable(message: string, cause: unknown, { instead }: BaseRecipe = PYTHON_BASE): GloveboxError {
   return new GloveboxError('engine_unavailable', message, {
     hint:
-      'Bring the image to the engine (docker pull, or docker load of a file saved elsewhere), ' +
-      `or name one that it can reach or has, ${instead}.${adviseOnImage()}`,
+      'Load the image into the engine (docker pull, or docker load of a file saved elsewhere), ' +
+      `or set one that the engine has or can pull, ${instead}.${adviseOnImage()}`,
     cause,
   });
 }

@@ -5,16 +5,16 @@ import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { pack } from 'tar-stream';
 
-/** A file of a build context, under the name that the Dockerfile knows. */
+/** A file of a build context, with the name that the Dockerfile uses. */
 export interface ContextFile {
   readonly name: string;
   readonly content: Buffer;
 }
 
-/** `sandbox-image/` of this package: as far from `src/docker` as from `dist/docker`. */
+/** Path of `sandbox-image/`. Its relative path is the same from `src` and from `dist`. */
 export const SANDBOX_IMAGE_DIR = fileURLToPath(new URL('../../../../sandbox-image/', import.meta.url));
 
-/** The named files and folders of `directory`, in an order that depends on their names only. */
+/** Reads files and folders of `directory`, in an order that depends only on their names. */
 export function readContext(names: readonly string[], directory: string = SANDBOX_IMAGE_DIR): ContextFile[] {
   return names
     .flatMap((name) => listFiles(directory, name))
@@ -28,7 +28,7 @@ function listFiles(directory: string, name: string): string[] {
   return readdirSync(join(directory, name)).flatMap((entry) => listFiles(directory, `${name}/${entry}`));
 }
 
-/** Twelve hex digits that change when a file or one of the `facts` does, and never else. */
+/** Hash of files and other facts, 12 hex digits long. It changes only when one of them changes. */
 export function hashInputs(files: readonly ContextFile[], facts: readonly string[]): string {
   const hash = createHash('sha256');
   for (const fact of facts) hash.update(`${fact.length}:${fact}`);
@@ -36,7 +36,7 @@ export function hashInputs(files: readonly ContextFile[], facts: readonly string
   return hash.digest('hex').slice(0, 12);
 }
 
-/** The files as a tar stream in which owner, mode and time are always the same: the engine's cache compares them. */
+/** Packs files into a tar. Owner, mode and time are always the same, because the engine's build cache compares them. */
 export function packContext(files: readonly ContextFile[]): Readable {
   const archive = pack();
   const mtime = new Date(0);

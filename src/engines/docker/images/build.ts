@@ -5,10 +5,11 @@ import { GloveboxError } from '../../../errors.ts';
 import { lastLines, type ProgressEvent, type Report, readProgress, withoutRepeats } from '../host/progress.ts';
 import { type ContextFile, packContext } from './build-context.ts';
 
-/** Carried by the images of a stage that held credentials; its value is the build that made them. */
+/** Label of the images of a stage with credentials. Its value is the id of the build. */
 const STAGE_LABEL = 'glovebox.build';
-/** A stage older than this belongs to a build that died: no build takes so long. */
+/** Age in milliseconds after which the images of a stage are left over from a build that crashed. */
 const ABANDONED_AFTER_MS = 2 * 3600 * 1000;
+/** Time to remove the images of stages, in milliseconds. */
 const REMOVAL_DEADLINE_MS = 10_000;
 
 export interface BuildRequest {
@@ -17,18 +18,20 @@ export interface BuildRequest {
   readonly files: readonly ContextFile[];
   readonly base: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** Predefined proxy arguments: the engine keeps them out of the image and its history. */
+  /** Predefined proxy arguments. The engine does not store them in the image and its history. */
   readonly proxy: Readonly<Record<string, string>>;
-  /** What the progress lines begin with. */
+  /** Beginning of each progress message. */
   readonly title: string;
-  /** The error to throw when a build with this output has failed, if it says more than the output's last lines. */
+  /**
+   * Makes a specific error from the output of a failed build. Undefined for an error with the last lines of the output.
+   */
   readonly explain?: (output: string) => GloveboxError | undefined;
 }
 
 /**
- * Builds and tags an image. The Dockerfile gets the argument `BASE`, and a text for `$BUILD`:
- * stages that label themselves `glovebox.build=$BUILD` are removed afterwards, however the build ends.
- * @throws GloveboxError `engine_unavailable` with the last lines of the build's output, or as explained.
+ * Builds and tags an image. The Dockerfile gets the argument `BASE`, and the id of the build in place of `$BUILD`.
+ * Images of stages with the label `glovebox.build=$BUILD` are removed afterwards, even if the build fails.
+ * @throws GloveboxError `engine_unavailable` with the last lines of the output, or the error that `explain` makes
  */
 export async function buildImage(
   docker: Dockerode,
@@ -59,7 +62,7 @@ async function runBuild(
       dockerfile: request.dockerfile,
       buildargs: { ...request.proxy, BASE: request.base },
       labels: { ...request.labels },
-      // A proxy, an index or a resolver on this host's loopback is then within reach, and no bridge is needed.
+      // A proxy, an index or a resolver on the loopback of this host can then be reached, and no bridge is needed.
       networkmode: 'host',
       rm: true,
       forcerm: true,
@@ -79,14 +82,14 @@ async function runBuild(
       'engine_unavailable',
       `${request.title} failed.\n${lastLines(`${output.join('')}\n${reason}`)}`,
       {
-        hint: 'Correct what the lines above name (GLOVEBOX_INDEX_URL, HTTPS_PROXY and SSL_CERT_FILE say how to reach the package index), then start again.',
+        hint: 'Correct the cause in the lines above, then start again. GLOVEBOX_INDEX_URL, HTTPS_PROXY and SSL_CERT_FILE set how to reach the package index.',
         cause,
       },
     );
   }
 }
 
-/** As text, for the step that declares an argument would leave an image before the label's. */
+/** Replaces `$BUILD` in the Dockerfile. A build argument would not do: its step makes an image without the label. */
 function nameBuild({ files, dockerfile }: BuildRequest, build: string): ContextFile[] {
   return files.map(({ name, content }) =>
     name === dockerfile
@@ -95,7 +98,7 @@ function nameBuild({ files, dockerfile }: BuildRequest, build: string): ContextF
   );
 }
 
-/** What an event of a build tells the reader, if anything: the step, or the package being fetched. */
+/** Describes an event of a build: the step, or the package that is downloaded. Undefined for other events. */
 export function describeStep({ stream }: ProgressEvent): string | undefined {
   const step = /^Step (\d+\/\d+) : (.*)/.exec(stream ?? '');
   if (step) return `step ${step[1]}: ${shorten(step[2] ?? '')}`;
@@ -108,12 +111,12 @@ function shorten(instruction: string): string {
   return line.length > 60 ? `${line.slice(0, 59)}…` : line;
 }
 
-/** Removes the images that `build` left behind, and those of builds that died: credentials were copied into them. */
+/** Removes the stage images of `build`, and those of crashed builds, because they contain credentials. */
 async function removeStages(docker: Dockerode, build: string, report: Report): Promise<void> {
   const deadline = Date.now() + REMOVAL_DEADLINE_MS;
   let left = await findStages(docker, build);
   while (left.length > 0) {
-    // An image goes only when no other is built on it and no container of an aborted step uses it: go round again.
+    // An image can be removed only when no other image and no container of an aborted step uses it, so try again.
     const removals = await Promise.allSettled(left.map((id) => docker.getImage(id).remove({ noprune: true })));
     left = await findStages(docker, build);
     if (removals.some(({ status }) => status === 'fulfilled')) continue;
@@ -121,7 +124,7 @@ async function removeStages(docker: Dockerode, build: string, report: Report): P
     await sleep(200);
   }
   if (left.length === 0) return;
-  report(`Intermediate images that may hold credentials are left: docker rmi ${left.join(' ')}`);
+  report(`Intermediate images that may contain credentials could not be removed: docker rmi ${left.join(' ')}`);
 }
 
 async function findStages(docker: Dockerode, build: string): Promise<string[]> {

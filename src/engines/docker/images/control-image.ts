@@ -13,7 +13,7 @@ import { buildImage } from './build.ts';
 import { type ContextFile, hashInputs, readContext } from './build-context.ts';
 import type { IndexOptions } from './index-access.ts';
 
-/** The clone that this runs from: as far from `src/docker` as from `dist/docker`. */
+/** Root of the repository. Its relative path is the same from `src` and from `dist`. */
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
 const FILES = [
   'Dockerfile',
@@ -26,15 +26,15 @@ const FILES = [
   'src',
   'sandbox-image',
 ];
-/** Lines of an npmrc that mean the same in a container: registries, what they ask for, and the way to them. */
+/** Pattern of the lines of an npmrc that also work in a container: registries, credentials and proxies. */
 const PORTABLE = /^\s*((@[^:=\s]+:)?registry|\/\/[^=]+|(https?-)?proxy|noproxy|strict-ssl)\s*=/;
-/** The hash of what an image was built from, so that it is built anew exactly when that changes. */
+/** Label with the hash of an image's inputs. The image is built again only when these change. */
 const INPUTS_LABEL = 'glovebox.control';
 const BASE_LABEL = 'org.opencontainers.image.base.name';
 
 export interface ControlImage {
   readonly reference: string;
-  /** What it is built on; another than was asked for where that could not be had. */
+  /** Reference of the base image. It differs from the requested one if that could not be pulled. */
   readonly base: string;
 }
 
@@ -43,8 +43,9 @@ export interface ControlImageOptions extends BaseOptions, Pick<IndexOptions, 'ho
 }
 
 /**
- * Builds the image of the control plane from this clone, as `docker build` would, but on a base of Debian packages
- * where no registry answers, and with this host's certificate authorities and npm settings, which do not stay in it.
+ * Builds the image of the control plane from this repository. Unlike `docker build`, it can use a base image of Debian
+ * packages if no registry can be reached. The build uses the certificate authorities and npm settings of this host,
+ * which are not stored in the image.
  * @throws GloveboxError `engine_unavailable` with the reason and the next step.
  */
 export async function buildControlImage(
@@ -54,14 +55,18 @@ export async function buildControlImage(
   signal?: AbortSignal,
 ): Promise<ControlImage> {
   if (!existsSync(join(ROOT, 'Dockerfile'))) {
-    throw new GloveboxError('invalid_input', 'The image of the control plane is built from a clone of the sources.', {
-      hint: 'Clone the repository, and run "npm run image:control-plane" there.',
-    });
+    throw new GloveboxError(
+      'invalid_input',
+      'The image of the control plane can only be built in a clone of the repository.',
+      {
+        hint: 'Clone the repository, then run "npm run image:control-plane" there.',
+      },
+    );
   }
   const reference = `glovebox:${options.version}`;
   const files = readContext(FILES, ROOT).filter(({ name }) => !/\.test\.ts$|^sandbox-image\/tests\//.test(name));
   const inputs = hashInputs(files, [identifyBase(options.base), options.version]);
-  const made = await findMade(docker, reference, inputs);
+  const made = await findExisting(docker, reference, inputs);
   if (made) return made;
   const base = await ensureBase(docker, options, report, signal);
   await buildImage(
@@ -78,24 +83,24 @@ export async function buildControlImage(
     report,
     signal,
   );
-  await nameLatest(docker, reference);
+  await tagLatest(docker, reference);
   return { reference, base };
 }
 
-async function findMade(docker: Dockerode, reference: string, inputs: string): Promise<ControlImage | undefined> {
+async function findExisting(docker: Dockerode, reference: string, inputs: string): Promise<ControlImage | undefined> {
   if (!(await hasImage(docker, reference))) return undefined;
   const { Labels: labels } = (await docker.getImage(reference).inspect()).Config;
   if (labels?.[INPUTS_LABEL] !== inputs) return undefined;
-  await nameLatest(docker, reference);
+  await tagLatest(docker, reference);
   return { reference, base: labels[BASE_LABEL] ?? '' };
 }
 
-/** The name by which compose.yaml knows it. */
-async function nameLatest(docker: Dockerode, reference: string): Promise<void> {
+/** Adds the tag that compose.yaml uses. */
+async function tagLatest(docker: Dockerode, reference: string): Promise<void> {
   await docker.getImage(reference).tag({ repo: 'glovebox', tag: 'latest' });
 }
 
-/** What npm needs to reach its registry from a build, as files of `access/`: they may hold credentials. */
+/** Reads the settings that npm needs in a build, as files of `access/`. They may contain credentials. */
 export async function readRegistryAccess(
   { hostEnvironment }: Pick<IndexOptions, 'hostEnvironment'>,
   signal?: AbortSignal,
@@ -107,7 +112,7 @@ export async function readRegistryAccess(
   ];
 }
 
-/** npm's own files, the later the stronger; npm tells the values of settings, but not of secrets. */
+/** Reads the npmrc files, because `npm config get` does not show secrets. Later files take precedence. */
 async function readNpmSettings(signal?: AbortSignal): Promise<string> {
   const lines: string[] = [];
   for (const file of ['globalconfig', 'userconfig']) {

@@ -10,21 +10,21 @@ import type { OsRelease } from '../host/os-release.ts';
 import { lastLines, type Report, readProgress, withoutRepeats } from '../host/progress.ts';
 import { PYTHON_VERSIONS } from './base-python.ts';
 
-/** How an image is made of distribution packages. */
+/** How a base image is built from distribution packages. */
 export interface BaseRecipe {
-  /** The image of a registry that it stands in for. */
+  /** Reference of the image that it replaces. */
   readonly replaces: string;
-  /** What to say when neither can be had: which other images would do. */
+  /** Part of the hint when neither image is available: which other images can be used. */
   readonly instead: string;
   readonly repository: string;
   readonly packages: readonly string[];
-  /** What else goes in, in words that change with it. */
+  /** Further inputs, such as versions. The hash of the recipe includes them. */
   readonly facts?: readonly string[];
-  /** Fills a folder, laid out as `/usr/local` is to be. @throws Error when it cannot be had. */
+  /** Fills a folder with the contents of `/usr/local`. @throws Error when they are not available */
   readonly addLocal?: (directory: string, signal?: AbortSignal) => Promise<void>;
 }
 
-/** What python:3.13-slim has besides a minimal Debian, and no more. */
+/** Recipe that replaces python:3.13-slim: the packages that it has besides a minimal Debian. */
 export const PYTHON_BASE: BaseRecipe = {
   replaces: 'python:3.13-slim',
   instead: `one with Python ${PYTHON_VERSIONS}: GLOVEBOX_BASE=registry.example/python:3.13-slim`,
@@ -32,18 +32,18 @@ export const PYTHON_BASE: BaseRecipe = {
   packages: ['python3', 'python3-pip', 'python3-venv', 'ca-certificates', 'netbase', 'tzdata'],
 };
 
-/** Left out while unpacking: half of the bytes, none of which a program reads. */
+/** Paths that are not unpacked. They are half of all bytes, and no program reads them. */
 const EXCLUDED = ['/usr/share/man/*', '/usr/share/doc/*', '/usr/share/info/*', '/usr/share/locale/*'];
 const DEBIAN_RELEASE = 'trixie';
 
-/** Where a distribution's packages come from, as apt is configured here. */
+/** Sources of distribution packages, from the configuration of apt on this host. */
 export interface PackageSource {
   readonly release: string;
   /** Lines of a sources.list. */
   readonly sources: readonly string[];
 }
 
-/** Changes with the recipe, so that a changed one makes a new base. */
+/** Hash of a recipe, so that a changed recipe makes a new image. */
 export function hashRecipe({ packages, facts = [] }: BaseRecipe): string {
   return createHash('sha256')
     .update(JSON.stringify([packages, EXCLUDED, DEBIAN_RELEASE, ...facts]))
@@ -51,17 +51,17 @@ export function hashRecipe({ packages, facts = [] }: BaseRecipe): string {
     .slice(0, 12);
 }
 
-/** The name that a base made by {@link buildDebianBase} has. */
+/** The tag of a base image that {@link buildDebianBase} makes. */
 export function debianBaseTag(recipe: BaseRecipe, release: string): string {
   return `${recipe.repository}:${release}-${hashRecipe(recipe)}`;
 }
 
 /**
- * The sources to build a base from: Debian's `trixie` from the mirrors that apt uses for the host's own Debian
- * release, or the host's own release on an Ubuntu whose Python is new enough.
- * @param targets - output of `apt-get indextargets`, in the format that {@link readPackageSource} asks for
- * @param isFrozen - whether apt takes a mirror past its time, by the entry of a sources.list that names it
- * @returns undefined when neither can be had.
+ * Chooses the sources to build a base image from: Debian's `trixie` from the mirrors that apt uses on a Debian host, or
+ * the release of an Ubuntu host if its Python is new enough.
+ * @param targets output of `apt-get indextargets`, in the format that {@link readPackageSource} uses
+ * @param isFrozen whether the given entry of a sources.list makes apt accept an expired mirror
+ * @returns undefined when there is no suitable source
  */
 export function choosePackageSource(
   os: OsRelease,
@@ -85,25 +85,26 @@ export function choosePackageSource(
   return { release, sources: [...sources].map(([source, names]) => `${source} ${[...names].join(' ')}`) };
 }
 
+/** Reads the package sources of apt on this host. Undefined when there is no suitable one. */
 export async function readPackageSource(os: OsRelease, signal?: AbortSignal): Promise<PackageSource | undefined> {
   const format = '$(CREATED_BY) $(REPO_URI) $(RELEASE) $(COMPONENT) $(SOURCESENTRY)';
   const { stdout } = await runCommand('apt-get', ['indextargets', '--format', format], { signal });
   return choosePackageSource(os, stdout, isFrozenEntry);
 }
 
-/** Of `/etc/apt/sources.list.d/debian.sources:2`, as apt names entries: by line, or by stanza of a deb822 file. */
+/** Whether an entry such as `/etc/apt/sources.list.d/debian.sources:2` is frozen. The number is a line or a stanza. */
 function isFrozenEntry(entry: string): boolean {
   const [, path = '', number = ''] = /^(\/.*):(\d+)$/.exec(entry) ?? [];
   try {
-    return path !== '' && isTakenPastItsTime(readFileSync(path, 'utf8'), Number(number), path.endsWith('.sources'));
+    return path !== '' && allowsExpired(readFileSync(path, 'utf8'), Number(number), path.endsWith('.sources'));
   } catch {
-    // Not to be read by us: then apt's own settings decide.
+    // If the file cannot be read, apt's general settings apply.
     return false;
   }
 }
 
-/** Whether an entry of a sources.list has apt take a Release file whose Valid-Until has passed (sources.list(5)). */
-export function isTakenPastItsTime(text: string, number: number, isDeb822: boolean): boolean {
+/** Whether an entry of a sources.list makes apt accept a Release file after its Valid-Until (sources.list(5)). */
+export function allowsExpired(text: string, number: number, isDeb822: boolean): boolean {
   const entries = isDeb822
     ? text
         .replace(/^#.*\n?/gm, '')
@@ -116,8 +117,9 @@ export function isTakenPastItsTime(text: string, number: number, isDeb822: boole
 }
 
 /**
- * Makes a base image of distribution packages and imports it; its tag.
- * Needs `mmdebstrap` and root. @throws Error with the last lines of its output.
+ * Builds a base image from distribution packages, imports it into the engine, and returns its tag. Needs `mmdebstrap`
+ * and root.
+ * @throws Error with the last lines of the output of mmdebstrap
  */
 export async function buildDebianBase(
   docker: Dockerode,
@@ -146,21 +148,21 @@ async function importBase(
   report: Report,
   signal?: AbortSignal,
 ): Promise<void> {
-  const told = withoutRepeats(report);
+  const reportOnce = withoutRepeats(report);
   const child = spawn('mmdebstrap', args, {
     stdio: ['pipe', 'pipe', 'pipe'],
     ...(signal ? { signal } : {}),
   });
-  // One that ends early does not read its input; its exit code says so.
+  // If the process ends early, it does not read its input. The exit code reports the failure.
   child.stdin.on('error', () => {});
   child.stdin.end(`${source.sources.join('\n')}\n`);
   const stderr = collect(child.stderr);
   createInterface({ input: child.stderr }).on('line', (line) => {
     const step = /^I: ((?:running apt|downloading|extracting|installing|creating).*?)\.*$/.exec(line)?.[1];
-    if (step) told(`Making a base image from ${source.release} packages: ${step}`);
+    if (step) reportOnce(`Making a base image from ${source.release} packages: ${step}`);
   });
   const exited = waitForExit(child, stderr);
-  // Both are awaited, so that neither outlives this call; of a truncated archive an image may be made all the same.
+  // Both are awaited, so that neither outlives this call. The engine may make an image even of a truncated archive.
   const [code, imported] = await Promise.all([exited, importArchive(docker, child.stdout, signal)]);
   if (code === 0 && imported.id !== undefined) {
     const [repo = '', label = ''] = tag.split(':');
@@ -170,10 +172,10 @@ async function importBase(
   if (imported.id !== undefined) await docker.getImage(imported.id).remove();
   signal?.throwIfAborted();
   const reason = code === 0 ? String(imported.error) : lastLines(stderr.join(''));
-  throw new Error(`mmdebstrap could not make a base image of ${source.release} packages.\n${reason}`);
+  throw new Error(`mmdebstrap could not build a base image from ${source.release} packages.\n${reason}`);
 }
 
-/** The id of the image that the engine makes of an archive, or why it made none. */
+/** Imports an archive as an image. Returns the id of the image, or the error. */
 async function importArchive(
   docker: Dockerode,
   archive: NodeJS.ReadableStream,
@@ -183,7 +185,7 @@ async function importArchive(
     const body = await docker.importImage(archive, signal ? { abortSignal: signal } : {});
     let id: string | undefined;
     for await (const { status } of readProgress(body)) id = status;
-    return id === undefined ? { error: 'the engine named no image' } : { id };
+    return id === undefined ? { error: 'the engine returned no image id' } : { id };
   } catch (error) {
     return { error };
   }
@@ -204,7 +206,7 @@ async function mmdebstrapArguments(
     '--dpkgopt=path-include=/usr/share/doc/*/copyright',
     ...(await readAptSettings(signal)).map((setting) => `--aptopt=${setting}`),
     ...(addLocal ? [`--customize-hook=sync-in ${local} /usr/local`] : []),
-    // Mirrors and proxies may have credentials in them.
+    // The addresses of mirrors and proxies may contain credentials.
     `--customize-hook=${clean}`,
     '--format=tar',
     release,
@@ -214,15 +216,15 @@ async function mmdebstrapArguments(
 }
 
 /**
- * How apt reaches its mirrors from here, which mmdebstrap does not read by itself: proxies and certificates, and whether
- * a mirror that stands still (a snapshot) is taken past the time that its Release file names.
+ * Reads the settings by which apt reaches its mirrors, as mmdebstrap does not read them itself: proxies, certificates,
+ * and whether an expired mirror (a snapshot) is accepted.
  */
 async function readAptSettings(signal?: AbortSignal): Promise<string[]> {
   const { stdout } = await runCommand('apt-config', ['dump', '--no-empty'], { signal });
   return chooseAptSettings(stdout);
 }
 
-/** Of what `apt-config dump` prints. */
+/** Chooses these settings from the output of `apt-config dump`. */
 export function chooseAptSettings(dump: string): string[] {
   const names = /^Acquire::(https?|Retries|Check-Valid-Until|Check-Date|Max-FutureTime|(Min|Max)-ValidTime)\b/;
   return dump.split('\n').filter((line) => names.test(line));

@@ -3,19 +3,19 @@ import { findAuthorities, readPipSettings } from '../../../packages/index/host-i
 import type { ContextFile } from './build-context.ts';
 
 export interface IndexOptions {
-  /** Package indexes; default: what pip is configured with on this host. */
+  /** Package indexes; by default those that pip uses on this host. */
   readonly indexUrl?: readonly string[] | undefined;
   readonly hostEnvironment: {
-    /** Certificate authorities that this host trusts. */
+    /** Path of a PEM file with the certificate authorities that this host trusts. */
     readonly caFile?: string | undefined;
     readonly proxy: Readonly<Record<string, string>>;
   };
 }
 
-/** What pip needs to reach the index from a build, as files of `access/`: they may hold credentials. */
+/** Reads the settings that pip needs in a build, as files of `access/`. They may contain credentials. */
 export async function readIndexAccess(options: IndexOptions, signal?: AbortSignal): Promise<ContextFile[]> {
   const settings = await readPipSettings(signal);
-  // Folders and file:// are the gateway's alone: a build could not read them.
+  // Folders and file:// URLs are left out, because a build cannot read them.
   const [first, ...others] = (options.indexUrl ?? []).filter((url) => /^https?:/.test(url));
   if (first) settings.set('index-url', first).set('extra-index-url', others.join(' '));
   return [
@@ -29,7 +29,7 @@ async function readAuthorities(caFile: string | undefined): Promise<Buffer> {
   return path ? await readFile(path) : Buffer.alloc(0);
 }
 
-/** A pip.conf; lists go on in indented lines. */
+/** Formats a pip.conf. The values of a list are on indented lines. */
 export function formatPipConfig(settings: ReadonlyMap<string, string>): string {
   const lines = [...settings].map(
     ([name, value]) => `${name.replace(/^default-/, '')} = ${value.trim().split(/\s+/).join('\n    ')}`,

@@ -5,12 +5,12 @@ import { runCommand } from '../../../lib/run-command.ts';
 import { lastLines } from '../host/progress.ts';
 import type { BaseRecipe } from './debian-base.ts';
 
-/** The Node that this package is developed with: an official binary, which runs on any glibc of its platform. */
+/** Path of the Node binary in node_modules. It is an official binary, which runs with any glibc of its platform. */
 const NODE = fileURLToPath(new URL('../../../../node_modules/node/bin/node', import.meta.url));
 const NODE_VERSION = '24.21.0';
 const NPM_VERSION = '11.19.1';
 
-/** What node:24-slim has besides a minimal Debian, as far as the Dockerfile of the control plane needs it. */
+/** Recipe that replaces node:24-slim, with the parts that the Dockerfile of the control plane needs. */
 export const NODE_BASE: BaseRecipe = {
   replaces: 'node:24-slim',
   instead: 'one with Node 24: GLOVEBOX_CONTROL_BASE=registry.example/node:24-slim',
@@ -20,7 +20,7 @@ export const NODE_BASE: BaseRecipe = {
   addLocal: addNode,
 };
 
-/** Node and npm, both as their registry package has them, by the npm of this host and its settings. */
+/** Adds Node from node_modules, and npm from its registry, by the npm of this host with its settings. */
 async function addNode(directory: string, signal?: AbortSignal): Promise<void> {
   const { code, stdout, stderr } = await runCommand(NODE, ['--version'], { signal });
   if (stdout.trim() !== `v${NODE_VERSION}`) {
@@ -31,7 +31,7 @@ async function addNode(directory: string, signal?: AbortSignal): Promise<void> {
   copyFileSync(NODE, join(bin, 'node'));
   await addNpm(modules, signal);
   symlinkSync('../lib/node_modules/npm/bin/npm-cli.js', join(bin, 'npm'));
-  // The folder's own mode becomes that of /usr/local.
+  // The mode of this folder becomes that of /usr/local.
   chmodSync(directory, 0o755);
 }
 
@@ -42,7 +42,7 @@ async function addNpm(modules: string, signal?: AbortSignal): Promise<void> {
   const archive = join(modules, packed.stdout.trim());
   const unpacked = await runCommand('tar', ['-xzf', archive, '-C', modules, '--no-same-owner'], { signal });
   const failed = [packed, unpacked].find(({ code }) => code !== 0);
-  if (failed) throw new Error(`npm ${NPM_VERSION} cannot be had: ${lastLines(failed.stderr, 3)}`);
+  if (failed) throw new Error(`npm ${NPM_VERSION} cannot be downloaded: ${lastLines(failed.stderr, 3)}`);
   rmSync(archive);
   renameSync(join(modules, 'package'), join(modules, 'npm'));
 }

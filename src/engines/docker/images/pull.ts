@@ -1,11 +1,11 @@
 import type Dockerode from 'dockerode';
 import { type ProgressEvent, type Report, readProgress, StallGuard, withoutRepeats } from '../host/progress.ts';
 
-/** A registry that says nothing for so long is taken to be out of reach. */
+/** Time in milliseconds without an answer after which a registry counts as unreachable. */
 const STALL_LIMIT_MS = 20_000;
 
 /**
- * Pulls `reference`. Rejects with the engine's own error, or when nothing was heard for `stallLimitMs`.
+ * Pulls an image. Rejects with the error of the engine, or when nothing arrives for `stallLimitMs` milliseconds.
  */
 export async function pullImage(
   docker: Dockerode,
@@ -15,14 +15,14 @@ export async function pullImage(
   stallLimitMs: number = STALL_LIMIT_MS,
 ): Promise<void> {
   using guard = new StallGuard(stallLimitMs, signal);
-  const told = withoutRepeats(report);
+  const reportOnce = withoutRepeats(report);
   const layers = new Map<string, { current: number; total: number }>();
   try {
-    told(`Pulling ${reference}`);
+    reportOnce(`Pulling ${reference}`);
     const body = await docker.pull(withTag(reference), { abortSignal: guard.signal });
     for await (const event of readProgress(body, guard.touch)) {
       const downloaded = describeDownload(layers, event);
-      if (downloaded) told(`Pulling ${reference}: ${downloaded}`);
+      if (downloaded) reportOnce(`Pulling ${reference}: ${downloaded}`);
     }
   } catch (error) {
     signal?.throwIfAborted();
@@ -31,12 +31,12 @@ export async function pullImage(
   }
 }
 
-/** Without a tag the engine would pull every tag there is. */
+/** Adds the tag `latest` if there is none. Otherwise the engine would pull all tags. */
 function withTag(reference: string): string {
   return /:[^/]+$|@/.test(reference) ? reference : `${reference}:latest`;
 }
 
-/** How much of all layers is here, in steps of ten per cent so that a log of it stays short. */
+/** Describes how much of all layers is downloaded, in steps of 10 %, so that the log stays short. */
 export function describeDownload(
   layers: Map<string, { current: number; total: number }>,
   { id, status, progressDetail }: ProgressEvent,

@@ -168,7 +168,7 @@ test.each([
   const unfit = await makeBase(version);
   await expect(build('slim', context, { base: unfit })).rejects.toMatchObject({
     code: 'engine_unavailable',
-    message: `The base image ${unfit} ${reason}; the sandbox image is built on Python 3.12 to 3.15, with pip.`,
+    message: `The base image ${unfit} ${reason}, but the sandbox image needs Python 3.12 to 3.15 with pip.`,
     hint: expect.stringContaining('GLOVEBOX_BASE='),
   });
   expect(await listStages()).toEqual([]);

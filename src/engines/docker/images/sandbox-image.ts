@@ -3,16 +3,16 @@ import { GloveboxError } from '../../../errors.ts';
 import type { Report } from '../host/progress.ts';
 import { hasImage } from '../inspect.ts';
 import { type BaseOptions, ensureBase, identifyBase } from './base.ts';
-import { explainUnfitBase } from './base-python.ts';
+import { explainUnsuitableBase } from './base-python.ts';
 import { buildImage } from './build.ts';
 import { type ContextFile, hashInputs, readContext, SANDBOX_IMAGE_DIR } from './build-context.ts';
 import { type IndexOptions, readIndexAccess } from './index-access.ts';
 import { pullImage } from './pull.ts';
 
 export interface ImageOptions extends BaseOptions, IndexOptions {
-  /** `data` or `slim`, which are built here, or the reference of an image built elsewhere. */
+  /** `data` or `slim`, which are built by Glovebox, or the reference of another image. */
   readonly image: string;
-  /** Where the Dockerfiles are, when not in this package. */
+  /** Folder of the Dockerfiles; by default that of this package. */
   readonly contextDir?: string;
 }
 
@@ -30,9 +30,9 @@ const PACKAGES_FILES = [
 ];
 
 /**
- * The reference of a sandbox image that the engine has; built, or pulled, when it has not.
- * An image of ours is named by the hash of what goes into it, so it is built anew exactly when that changes;
- * two processes that build at once make the same image twice, and either is good.
+ * Builds or pulls the sandbox image, unless the engine has it, and returns its reference. The tag of a built image is a
+ * hash of its inputs, so it is built again only when these change. If two processes build at the same time, they make
+ * the same image twice, which does no harm.
  * @throws GloveboxError `engine_unavailable` with the reason and the next step.
  */
 export async function ensureImage(
@@ -42,7 +42,7 @@ export async function ensureImage(
   signal?: AbortSignal,
 ): Promise<string> {
   const variant = VARIANTS.find((name) => name === options.image);
-  if (!variant) return await ensureForeignImage(docker, options.image, report, signal);
+  if (!variant) return await ensureCustomImage(docker, options.image, report, signal);
   const plan = planImage(variant, options);
   if (await hasImage(docker, plan.tag)) return plan.tag;
   const base = await ensureBase(docker, options, report, signal);
@@ -61,11 +61,11 @@ export async function ensureImage(
     report,
     signal,
   );
-  report(`The sandbox image is ${plan.tag}; "docker image prune" removes what it replaces.`);
+  report(`The sandbox image is ${plan.tag}. "docker image prune" removes the images that it replaces.`);
   return plan.tag;
 }
 
-/** The reference of the image that {@link ensureImage} would give, and whether the engine has it already. */
+/** The reference of the image that {@link ensureImage} would return, and whether the engine has it already. */
 export async function findImage(
   docker: Dockerode,
   options: ImageOptions,
@@ -81,7 +81,7 @@ interface Layer {
   readonly files: readonly ContextFile[];
 }
 
-/** What is to be built and under which names: the packages apart, so that a change of the runner leaves them be. */
+/** The images to build. The packages are a separate image, so that they are not built again when the runner changes. */
 function planImage(variant: Variant, { base, contextDir }: ImageOptions): Layer & { readonly packages: Layer } {
   const directory = contextDir ?? SANDBOX_IMAGE_DIR;
   const identity = identifyBase(base);
@@ -122,7 +122,7 @@ async function ensurePackages(
       labels: { 'glovebox.packages': variant, 'glovebox.base': base },
       proxy: options.hostEnvironment.proxy,
       title: 'Installing the packages of the sandbox image',
-      explain: (output) => explainUnfitBase(base, output),
+      explain: (output) => explainUnsuitableBase(base, output),
     },
     report,
     signal,
@@ -130,7 +130,7 @@ async function ensurePackages(
   return tag;
 }
 
-async function ensureForeignImage(
+async function ensureCustomImage(
   docker: Dockerode,
   reference: string,
   report: Report,
@@ -147,7 +147,7 @@ async function ensureForeignImage(
       'engine_unavailable',
       `The image ${reference} (GLOVEBOX_IMAGE) cannot be pulled: ${reason}`,
       {
-        hint: 'Set GLOVEBOX_IMAGE to data, to slim, or to an image that the engine has or can pull.',
+        hint: 'Set GLOVEBOX_IMAGE to data, slim, or an image that the engine has or can pull.',
         cause,
       },
     );

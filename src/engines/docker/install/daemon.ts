@@ -4,24 +4,26 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { runCommand } from '../../../lib/run-command.ts';
 import { lastLines } from '../host/progress.ts';
 
-/** Restoring or killing what a crashed daemon left behind takes a while. */
+/** Time for a daemon to start, in milliseconds. After a crash, it first restores or kills the old containers. */
 const START_DEADLINE_MS = 90_000;
+/** Time for a daemon to end, in milliseconds, before it is killed. */
 const STOP_DEADLINE_MS = 30_000;
+/** Time for an old containerd to end by itself, in milliseconds. */
 const CONTAINERD_GRACE_MS = 2000;
 
-/** Where a daemon keeps what it keeps. */
+/** Paths and options of a daemon. */
 export interface DaemonPaths {
   readonly socket: string;
   readonly pidFile: string;
   readonly containerdDir: string;
   readonly logFile: string;
-  /** What runs it, if not its name alone does. */
+  /** Command that runs the daemon; `dockerd` by default. */
   readonly command?: readonly [string, ...string[]];
   /** Further arguments of `dockerd`. */
   readonly args: readonly string[];
 }
 
-/** What `dockerd` uses when it is told nothing. */
+/** Default paths of `dockerd`. */
 export const SYSTEM_DAEMON: DaemonPaths = {
   socket: '/var/run/docker.sock',
   pidFile: '/var/run/docker.pid',
@@ -32,9 +34,9 @@ export const SYSTEM_DAEMON: DaemonPaths = {
 
 /**
  * Starts `dockerd` so that it outlives this process, unless one is starting or running already.
- * @param answers - whether the daemon answers yet
- * @returns how to stop the daemon, or undefined when it is not ours to stop.
- * @throws Error with the last lines of the daemon's log.
+ * @param answers tells whether the daemon answers
+ * @returns a function that stops the daemon, or undefined when this call did not start it
+ * @throws Error with the last lines of the daemon's log
  */
 export async function startDaemon(
   paths: DaemonPaths,
@@ -68,7 +70,7 @@ function spawnDaemon({ logFile, command = ['dockerd'], args, socket, pidFile }: 
       detached: true,
       stdio: ['ignore', log, log],
     });
-    // That it could not be started shows in its having no pid.
+    // If it cannot be started, it has no pid.
     child.on('error', () => {});
     return child;
   } finally {
@@ -85,10 +87,10 @@ async function waitForAnswer(
 ): Promise<void> {
   const deadline = Date.now() + START_DEADLINE_MS;
   while (!(await answers())) {
-    // Of two that start at once one gives up: the other is as good.
-    const gone = child && hasEnded(child) && findProcess(paths.pidFile, 'dockerd') === undefined;
-    if (gone || Date.now() > deadline) {
-      const what = gone
+    // If two daemons start at the same time, one of them ends. The other can be used.
+    const hasFailed = child && hasEnded(child) && findProcess(paths.pidFile, 'dockerd') === undefined;
+    if (hasFailed || Date.now() > deadline) {
+      const what = hasFailed
         ? 'dockerd ended while starting'
         : `dockerd did not answer within ${START_DEADLINE_MS / 1000} s`;
       throw new Error(`${what}; the end of ${paths.logFile}:\n${readLogEnd(paths.logFile, logStart)}`);
@@ -100,19 +102,19 @@ async function waitForAnswer(
 function readLogEnd(logFile: string, start: number): string {
   try {
     const log = readFileSync(logFile).subarray(start).toString('utf8');
-    // What went wrong is often followed by many lines on shutting down.
-    const complaints = log.split('\n').filter((line) => !/level=(debug|info)/.test(line));
-    return lastLines(complaints.some((line) => line.trim()) ? complaints.join('\n') : log);
+    // The error is often followed by many lines about the shutdown.
+    const errors = log.split('\n').filter((line) => !/level=(debug|info)/.test(line));
+    return lastLines(errors.some((line) => line.trim()) ? errors.join('\n') : log);
   } catch {
     return '(there is none)';
   }
 }
 
-/** A daemon that was killed leaves files that hold up the next one when another process has got its number. */
+/** Removes the files of a daemon that was killed. They would block the next one if another process has its pid now. */
 async function clearStaleFiles({ pidFile, containerdDir, socket }: DaemonPaths): Promise<void> {
   rmSync(pidFile, { force: true });
   rmSync(socket, { force: true });
-  // One that is about to follow its daemon must be gone, or the next daemon relies on it; one that stays is taken over.
+  // A containerd that is about to end must be gone, or the next daemon would use it. One that keeps running is reused.
   const isGone = () => findProcess(`${containerdDir}/containerd.pid`, 'containerd') === undefined;
   if (!(await waitUntil(isGone, CONTAINERD_GRACE_MS))) return;
   for (const name of ['containerd.pid', 'containerd.sock', 'containerd.sock.ttrpc', 'containerd-debug.sock']) {
@@ -120,14 +122,14 @@ async function clearStaleFiles({ pidFile, containerdDir, socket }: DaemonPaths):
   }
 }
 
-/** Where no init mounted the cgroup hierarchies, Debian has a script that does. */
+/** Mounts the cgroup hierarchies with a script of Debian, if no init system has done it. */
 async function mountCgroups(): Promise<void> {
   if (existsSync('/sys/fs/cgroup') && readdirSync('/sys/fs/cgroup').length > 0) return;
   await runCommand('cgroupfs-mount', []);
 }
 
 async function stopDaemon({ pidFile, containerdDir }: DaemonPaths, child: ChildProcess): Promise<void> {
-  // Read first: the daemon removes the file, even when its containerd outlives it.
+  // Read before the stop, because the daemon removes the file even if containerd keeps running.
   const containerd = findProcess(`${containerdDir}/containerd.pid`, 'containerd');
   if (child.pid !== undefined && !hasEnded(child)) {
     child.kill('SIGTERM');
@@ -152,7 +154,7 @@ async function waitUntil(condition: () => boolean, limitMs: number = STOP_DEADLI
   return true;
 }
 
-/** The number in a pid file, if a process of that name has it. */
+/** The pid in a pid file, if it belongs to a process with the given name. */
 function findProcess(pidFile: string, name: string): number | undefined {
   try {
     const pid = Number.parseInt(readFileSync(pidFile, 'utf8'), 10);

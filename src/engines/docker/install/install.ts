@@ -8,19 +8,18 @@ import type { Report } from '../host/progress.ts';
 import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from './daemon.ts';
 
 export interface InstallOptions {
-  /** `never` makes this an error that says what to do by hand. */
+  /** With `never`, nothing is installed, and the error says what to do. */
   readonly setup: 'auto' | 'never';
 }
 
 export interface InstalledEngine extends EngineConnection {
-  /** Stops the daemon if this call started it by hand; nothing else is stopped. */
+  /** Stops the daemon if this call started it as a process. Services are not stopped. */
   stop(): Promise<void>;
 }
 
 /**
- * Gets this machine an engine when it has none that answers: installs Docker if it is missing, and starts it.
- * Only as root on Debian or Ubuntu.
- * @throws GloveboxError `engine_unavailable` with the command for this platform, or with what went wrong.
+ * Installs Docker on this machine if it is missing, and starts it. Only as root on Debian or Ubuntu.
+ * @throws GloveboxError `engine_unavailable` with the command for this platform, or with the reason of the failure
  */
 export async function installEngine(
   { setup }: InstallOptions,
@@ -65,19 +64,19 @@ async function startEngine(report: Report, paths: DaemonPaths, signal?: AbortSig
     }
   };
   const connection = { docker, address, source: paths.socket };
-  // Installing it may have started it.
+  // The installation may have started it.
   if (await answers()) return { ...connection, stop: async () => {} };
   report('Starting Docker');
   if (paths === SYSTEM_DAEMON && existsSync('/run/systemd/system')) {
     await startService(signal);
     if (await answers()) return { ...connection, stop: async () => {} };
-    throw new Error(`docker.service runs, but nothing answers at ${paths.socket}`);
+    throw new Error(`docker.service is running, but no engine answers at ${paths.socket}`);
   }
   const stop = await startDaemon(paths, answers, signal);
   return { ...connection, stop: stop ?? (async () => {}) };
 }
 
-/** Returns when the daemon says that it is ready; its log says why, when it is not. */
+/** Starts the service and waits until it is ready. @throws Error with the last lines of its log */
 async function startService(signal?: AbortSignal): Promise<void> {
   const { code, stderr } = await runCommand('systemctl', ['start', 'docker.service'], { signal });
   if (code === 0) return;

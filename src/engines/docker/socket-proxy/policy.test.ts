@@ -1,7 +1,7 @@
 import type Docker from 'dockerode';
 import { describe, expect, test } from 'vitest';
 import { type ContainerSpec, containerOptions, killExecOptions, runnerExecOptions } from '../hardening/spec.ts';
-import { judge } from './policy.ts';
+import { checkRequest } from './policy.ts';
 
 const IMAGE = 'glovebox-sandbox:slim-0123456789ab';
 const ID = 'a'.repeat(64);
@@ -17,8 +17,9 @@ function creation(changes: Partial<ContainerSpec> = {}): Docker.ContainerCreateO
   return JSON.parse(JSON.stringify(containerOptions(spec(changes)))) as Docker.ContainerCreateOptions;
 }
 
-const create = (body: unknown, url = '/containers/create?name=x') => judge({ method: 'POST', url, body }, options);
-const ask = (method: string, url: string, body?: unknown) => judge({ method, url, body }, options);
+const create = (body: unknown, url = '/containers/create?name=x') =>
+  checkRequest({ method: 'POST', url, body }, options);
+const ask = (method: string, url: string, body?: unknown) => checkRequest({ method, url, body }, options);
 
 describe('a container', () => {
   test.each<Partial<ContainerSpec>>([
@@ -82,7 +83,7 @@ describe('a container', () => {
   });
 
   test.each([undefined, null, [], 'text', {}, { HostConfig: null }])('does not pass as %j', (body) => {
-    expect(() => create(body)).toThrow('Refused by the socket proxy: its image is none of ours.');
+    expect(() => create(body)).toThrow('Refused by the socket proxy: its image is not allowed.');
   });
 
   test('gets the name and nothing else of its query', () => {
@@ -113,7 +114,7 @@ describe('an exec', () => {
     { Tty: true },
   ])('does not pass with %j', (change) => {
     const body = { ...runnerExecOptions(10_007), ...change };
-    expect(() => ask('POST', `/containers/${ID}/exec`, body)).toThrow('neither a runner');
+    expect(() => ask('POST', `/containers/${ID}/exec`, body)).toThrow('neither starts a runner');
   });
 
   test('is started by its number alone, whatever the request says', () => {

@@ -9,38 +9,38 @@ import {
   runnerExecOptions,
 } from '../hardening/spec.ts';
 
-/** A request as the control plane made it. */
+/** A request of the control plane. */
 export interface EngineRequest {
   readonly method: string;
   /** Path and query. */
   readonly url: string;
-  /** Parsed JSON; undefined where none was sent. */
+  /** Parsed JSON; undefined if there is no body. */
   readonly body?: unknown;
 }
 
-/** What is passed on in its place: nothing of the request but what was understood. */
-export interface Passage {
+/** The request that is forwarded instead. It has only those parts of the original that were checked. */
+export interface ForwardedRequest {
   readonly path: string;
   readonly body?: unknown;
-  /** A container that must be a sandbox of Glovebox's. */
+  /** Id of a container, which must be a sandbox of Glovebox. */
   readonly sandbox?: string;
-  /** An exec that must have been made through the same proxy. */
+  /** Id of an exec, which must have been created through the same proxy. */
   readonly exec?: string;
-  /** The answer names an exec that may be started later. */
+  /** Whether the answer has the id of an exec that may be started later. */
   readonly makesExec?: boolean;
 }
 
 export interface PolicyOptions {
-  /** `GLOVEBOX_IMAGE`: an image besides those built from `sandbox-image/`. */
+  /** `GLOVEBOX_IMAGE`: an image that is allowed besides those built from `sandbox-image/`. */
   readonly image: string;
-  /** `GLOVEBOX_KEEP_WHILE`: a container of which may be asked whether it runs. */
+  /** `GLOVEBOX_KEEP_WHILE`: a container that may be inspected to see whether it runs. */
   readonly keepWhile?: string | undefined;
 }
 
 interface Rule {
   readonly method: string;
   readonly path: RegExp;
-  readonly pass: (match: string[], request: EngineRequest, options: PolicyOptions) => Passage;
+  readonly pass: (match: string[], request: EngineRequest, options: PolicyOptions) => ForwardedRequest;
 }
 
 const MIB = 2 ** 20;
@@ -48,7 +48,7 @@ const BUILT_IMAGE = /^glovebox-sandbox:(data|slim)-[0-9a-f]{12}$/;
 const OURS = encodeURIComponent(JSON.stringify({ label: [LABELS.key] }));
 const COLUMNS = encodeURIComponent(PROCESS_COLUMNS);
 
-/** Every call of the engine's API that a control plane needs once its sandbox image is there. */
+/** All calls of the engine's API that a control plane needs once it has its sandbox image. */
 const RULES: readonly Rule[] = [
   { method: 'GET', path: /^\/_ping$/, pass: () => ({ path: '/_ping' }) },
   { method: 'GET', path: /^\/version$/, pass: () => ({ path: '/version' }) },
@@ -67,7 +67,7 @@ const RULES: readonly Rule[] = [
       return { path: `/containers/${name}/json` };
     },
   },
-  { method: 'POST', path: /^\/containers\/create$/, pass: (_, request, options) => passCreation(request, options) },
+  { method: 'POST', path: /^\/containers\/create$/, pass: (_, request, options) => checkCreation(request, options) },
   {
     method: 'POST',
     path: /^\/containers\/([\w-]+)\/start$/,
@@ -76,7 +76,7 @@ const RULES: readonly Rule[] = [
   {
     method: 'GET',
     path: /^\/containers\/([\w-]+)\/top$/,
-    // The engine hands these arguments to a `ps` of the host's.
+    // The engine passes these arguments to `ps` on the host.
     pass: ([, id = '']) => ({ path: `/containers/${id}/top?ps_args=${COLUMNS}`, sandbox: id }),
   },
   {
@@ -102,10 +102,10 @@ const RULES: readonly Rule[] = [
 ];
 
 /**
- * What becomes of a request to the engine.
- * @throws GloveboxError `forbidden` for all that a control plane does not need.
+ * Checks a request to the engine, and makes the request that is forwarded instead.
+ * @throws GloveboxError `forbidden` for a request that a control plane does not need
  */
-export function judge(request: EngineRequest, options: PolicyOptions): Passage {
+export function checkRequest(request: EngineRequest, options: PolicyOptions): ForwardedRequest {
   const path = request.url.split('?', 1)[0] ?? '';
   for (const rule of RULES) {
     const match = rule.method === request.method ? rule.path.exec(path) : null;
@@ -115,21 +115,21 @@ export function judge(request: EngineRequest, options: PolicyOptions): Passage {
 }
 
 /**
- * A container passes if it is, to the letter, what the hardening makes of its sizes: with the sizes read from the
- * request, the whole is written anew and compared. So no field is forgotten, nor one that engines of tomorrow know.
+ * Checks the creation of a container. The sizes are read from the request, the container's options are made again from
+ * them, and the request must be equal to the result. So no field can be forgotten, even if later engines add new ones.
  */
-function passCreation({ body }: EngineRequest, { image }: PolicyOptions): Passage {
+function checkCreation({ body }: EngineRequest, { image }: PolicyOptions): ForwardedRequest {
   const spec = readSpec(body);
-  if (!BUILT_IMAGE.test(spec.image) && spec.image !== image) throw refused('its image is none of ours');
-  const expected = writeAnew(spec);
+  if (!BUILT_IMAGE.test(spec.image) && spec.image !== image) throw refused('its image is not allowed');
+  const expected = makeOptions(spec);
   if (expected === undefined || !isDeepStrictEqual(body, expected)) {
-    throw refused('the container is not hardened as a sandbox is');
+    throw refused('the container is not hardened as a sandbox');
   }
   return { path: `/containers/create?name=glovebox-${spec.key}`, body: expected };
 }
 
-/** What the hardening makes of these sizes, as it comes over the wire; undefined where they are impossible. */
-function writeAnew(spec: ContainerSpec): unknown {
+/** The container's options for these sizes, as parsed JSON. Undefined when a size is out of range. */
+function makeOptions(spec: ContainerSpec): unknown {
   try {
     return JSON.parse(JSON.stringify(containerOptions(spec)));
   } catch {
@@ -137,7 +137,7 @@ function writeAnew(spec: ContainerSpec): unknown {
   }
 }
 
-/** The sizes that a sandbox was asked for with; whatever is no sandbox yields sizes that are refused, or compared. */
+/** Reads the sizes of a sandbox from the request. Any other container gives sizes or options that are refused later. */
 function readSpec(body: unknown): ContainerSpec {
   const { Image, Cmd, Labels, HostConfig } = (body ?? {}) as Record<string, unknown> & CreationBody;
   const workspace = /,size=(\d+)m,.*,uid=(\d+),/.exec(String(HostConfig?.Tmpfs?.['/workspace']));
@@ -167,17 +167,17 @@ interface CreationBody {
   };
 }
 
-/** An exec is the runner or the kill of a session's own user. */
+/** Checks an exec. It must start the runner, or kill the processes, of a session's user. */
 function checkExec(body: unknown): unknown {
   const uid = Number(/^(\d{5}):\1$/.exec(String((body as { User?: unknown } | undefined)?.User))?.[1]);
   const known = [runnerExecOptions(uid), killExecOptions(uid)];
   const found = uid >= 10_000 && uid <= 59_999 && known.find((options) => isDeepStrictEqual(body, options));
-  if (!found) throw refused('this exec is neither a runner nor the end of one');
+  if (!found) throw refused('this exec neither starts a runner nor ends one');
   return found;
 }
 
 function withoutDots(name: string): string {
-  if (/(^|\/)\.*(\/|$)/.test(name)) throw refused('that is no name of an image');
+  if (/(^|\/)\.*(\/|$)/.test(name)) throw refused('that is not the name of an image');
   return name;
 }
 

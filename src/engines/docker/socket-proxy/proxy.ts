@@ -5,29 +5,30 @@ import { pipeline } from 'node:stream';
 import { GloveboxError, toGloveboxError } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
 import { LABELS } from '../hardening/spec.ts';
-import { judge, type Passage, type PolicyOptions } from './policy.ts';
+import { checkRequest, type ForwardedRequest, type PolicyOptions } from './policy.ts';
 
-/** dockerode repeats the whole of a container in the query, its seccomp profile too. */
+/** Bytes of the headers: dockerode repeats the options of a container, with its seccomp profile, in the query. */
 const MAX_HEADER_BYTES = 512 * 1024;
+/** Bytes of a body. */
 const MAX_BODY_BYTES = 1024 * 1024;
-/** Execs are started at once; one that was not never will be. */
+/** Execs that were created but not started. Execs are started at once, so old ones never will be. */
 const MAX_WAITING_EXECS = 10_000;
 
 export interface SocketProxyOptions extends PolicyOptions {
-  /** The engine's own socket. */
+  /** Path of the engine's socket. */
   readonly engine: string;
-  /** The socket that the control plane is given; a file there is replaced. */
+  /** Path of the socket for the control plane. An existing file is replaced. */
   readonly socket: string;
   readonly log: Log;
 }
 
-/** Stands between a control plane and the engine; what passes is in `socket-policy.ts`. */
+/** Proxy between a control plane and the engine. `policy.ts` decides what it forwards. */
 export class SocketProxy implements AsyncDisposable {
   readonly #options: SocketProxyOptions;
   readonly #server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, (incoming, response) => {
     this.#answer(incoming, response).catch((error: unknown) => this.#refuse(response, incoming, error));
   });
-  /** Execs that were made through here, and not yet started. */
+  /** Ids of the execs that were created through this proxy, and not yet started. */
   readonly #execs = new Set<string>();
 
   private constructor(options: SocketProxyOptions) {
@@ -41,7 +42,7 @@ export class SocketProxy implements AsyncDisposable {
     });
   }
 
-  /** @throws Error when the socket cannot be made. */
+  /** Listens on the socket. @throws Error when the socket cannot be created */
   static async listen(options: SocketProxyOptions): Promise<SocketProxy> {
     const proxy = new SocketProxy(options);
     rmSync(options.socket, { force: true });
@@ -58,10 +59,11 @@ export class SocketProxy implements AsyncDisposable {
   }
 
   async #answer(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
-    const passage = await this.#judge(incoming, await readBody(incoming));
-    if (passage.exec !== undefined) throw new GloveboxError('forbidden', 'An exec is started with its streams only.');
-    const answer = await this.#send(incoming.method, passage);
-    if (passage.makesExec && answer.statusCode === 201) {
+    const forwarded = await this.#check(incoming, await readBody(incoming));
+    if (forwarded.exec !== undefined)
+      throw new GloveboxError('forbidden', 'An exec can only be started with its streams attached.');
+    const answer = await this.#send(incoming.method, forwarded);
+    if (forwarded.makesExec && answer.statusCode === 201) {
       const text = (await readBody(answer)).toString();
       this.#remember((JSON.parse(text) as { Id: string }).Id);
       response.writeHead(201, { 'Content-Type': 'application/json' }).end(text);
@@ -71,19 +73,19 @@ export class SocketProxy implements AsyncDisposable {
     pipeline(answer, response, () => {});
   }
 
-  /** The streams of an exec: from here on both sides speak bytes. */
+  /** Connects the streams of an exec. After the upgrade, both sides send raw bytes. */
   async #upgrade(incoming: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const [body, rest] = await readUpgradeBody(incoming, socket, head);
-    const passage = await this.#judge(incoming, body);
-    if (passage.exec === undefined || !this.#execs.delete(passage.exec)) {
-      throw new GloveboxError('forbidden', 'This exec was not made through the socket proxy.');
+    const forwarded = await this.#check(incoming, body);
+    if (forwarded.exec === undefined || !this.#execs.delete(forwarded.exec)) {
+      throw new GloveboxError('forbidden', 'This exec was not created through the socket proxy.');
     }
-    const outgoing = request({ ...this.#to(incoming.method, passage), headers: UPGRADE_HEADERS });
+    const outgoing = request({ ...this.#target(incoming.method, forwarded), headers: UPGRADE_HEADERS });
     outgoing.once('upgrade', (_, upstream: Duplex, first: Buffer) => {
       socket.write('HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n');
       socket.write(first);
       upstream.write(rest);
-      // What one side ends the other is told; what one side breaks off, too.
+      // When one side ends or breaks the connection, the other side is closed as well.
       upstream.on('error', () => socket.destroy());
       socket.on('close', () => upstream.destroy());
       upstream.pipe(socket);
@@ -91,34 +93,34 @@ export class SocketProxy implements AsyncDisposable {
     });
     outgoing.once('response', () => socket.destroy());
     outgoing.once('error', () => socket.destroy());
-    outgoing.end(JSON.stringify(passage.body));
+    outgoing.end(JSON.stringify(forwarded.body));
   }
 
-  async #judge({ method = '', url = '' }: IncomingMessage, body: Buffer): Promise<Passage> {
-    const passage = judge({ method, url, ...(body.length > 0 ? { body: parse(body) } : {}) }, this.#options);
-    if (passage.sandbox !== undefined) await this.#assertOurs(passage.sandbox);
-    return passage;
+  async #check({ method = '', url = '' }: IncomingMessage, body: Buffer): Promise<ForwardedRequest> {
+    const forwarded = checkRequest({ method, url, ...(body.length > 0 ? { body: parse(body) } : {}) }, this.#options);
+    if (forwarded.sandbox !== undefined) await this.#assertSandbox(forwarded.sandbox);
+    return forwarded;
   }
 
-  /** A container that is gone passes: the engine says so itself. */
-  async #assertOurs(container: string): Promise<void> {
+  /** Checks that a container is a sandbox. A missing one is accepted, because the engine answers with an error. */
+  async #assertSandbox(container: string): Promise<void> {
     const answer = await this.#send('GET', { path: `/containers/${container}/json` });
     const text = (await readBody(answer)).toString();
     if (answer.statusCode === 404) return;
     const { Config } = JSON.parse(text) as { Config?: { Labels?: Record<string, string> } };
     if (Config?.Labels?.[LABELS.key] !== undefined) return;
-    throw new GloveboxError('forbidden', 'Refused by the socket proxy: that container is no sandbox.');
+    throw new GloveboxError('forbidden', 'Refused by the socket proxy: that container is not a sandbox.');
   }
 
-  #to(method: string | undefined, { path }: Passage): RequestOptions {
+  #target(method: string | undefined, { path }: ForwardedRequest): RequestOptions {
     return { socketPath: this.#options.engine, method: method ?? 'GET', path, headers: { Host: 'engine' } };
   }
 
-  #send(method: string | undefined, passage: Passage): Promise<IncomingMessage> {
+  #send(method: string | undefined, forwarded: ForwardedRequest): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
-      const outgoing = request(this.#to(method, passage), resolve).once('error', reject);
-      if (passage.body === undefined) return outgoing.end();
-      return outgoing.setHeader('Content-Type', 'application/json').end(JSON.stringify(passage.body));
+      const outgoing = request(this.#target(method, forwarded), resolve).once('error', reject);
+      if (forwarded.body === undefined) return outgoing.end();
+      return outgoing.setHeader('Content-Type', 'application/json').end(JSON.stringify(forwarded.body));
     });
   }
 
@@ -139,7 +141,7 @@ export class SocketProxy implements AsyncDisposable {
   #log({ method, url }: IncomingMessage, thrown: unknown): void {
     const request = `${method} ${url?.split('?', 1)[0]?.slice(0, 200)}`;
     const error = toGloveboxError(thrown);
-    this.#options.log.warn('a request did not pass', { request, error });
+    this.#options.log.warn('refused a request', { request, error });
   }
 }
 
@@ -161,7 +163,7 @@ async function readBody(stream: Readable): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** Node leaves the body of a request to upgrade on the socket: that many bytes are the body, what follows is not. */
+/** Reads the body of an upgrade request, which Node leaves on the socket. Bytes after its length are not part of it. */
 async function readUpgradeBody(
   { headers }: IncomingMessage,
   socket: Duplex,
@@ -169,7 +171,7 @@ async function readUpgradeBody(
 ): Promise<[body: Buffer, rest: Buffer]> {
   const length = Number(headers['content-length'] ?? 0);
   if (headers['transfer-encoding'] !== undefined || !(length >= 0 && length <= MAX_BODY_BYTES)) {
-    throw new GloveboxError('forbidden', 'A request to upgrade says how long its body is.');
+    throw new GloveboxError('forbidden', 'A request to upgrade must give the length of its body.');
   }
   let read = head;
   while (read.length < length) {
