@@ -1,6 +1,7 @@
 import { GloveboxError } from '../errors.ts';
 import { type FileEntry, SessionFiles } from '../files/session-files.ts';
 import type { Held } from './access.ts';
+import { checkOptions, checkText, type Options, SIGNAL } from './check-options.ts';
 
 /** What a file is to hold: text (UTF-8), bytes, or bytes that come in parts, such as a stream. */
 export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array>;
@@ -8,7 +9,7 @@ export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array>;
 /** Bytes that `read` takes into memory at most. */
 const MOST_IN_MEMORY = 1024 * 1024 * 1024;
 
-interface Options {
+interface FileOptions {
   /** Ends what is under way. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -30,27 +31,33 @@ export class Files {
   async write(
     path: string,
     content: FileContent,
-    { mode = 'replace', signal }: Options & { readonly mode?: 'create' | 'replace' } = {},
+    options: FileOptions & { readonly mode?: 'create' | 'replace' } = {},
   ): Promise<{ readonly size: number; readonly created: boolean }> {
+    check('files.write', path, options, { mode: 'text' });
     checkContent(content);
-    return await this.#use(signal, async (files) => {
+    const { mode = 'replace' } = options;
+    checkMode(mode);
+    return await this.#use(options, async (files) => {
       const { size, created } = await files.write(path, content, { mode });
       return { size, created };
     });
   }
 
   /** Reads a whole file. @throws GloveboxError `file_not_found`; `payload_too_large` above 1 GiB, for which there is `stream` */
-  async read(path: string, { signal }: Options = {}): Promise<Uint8Array> {
-    return await this.#use(signal, async (files) => (await files.read(path, {}, MOST_IN_MEMORY)).content);
+  async read(path: string, options: FileOptions = {}): Promise<Uint8Array> {
+    check('files.read', path, options);
+    return await this.#use(options, async (files) => (await files.read(path, {}, MOST_IN_MEMORY)).content);
   }
 
   /** Reads a whole file as UTF-8. @throws GloveboxError as `read` does */
-  async readText(path: string, options: Options = {}): Promise<string> {
+  async readText(path: string, options: FileOptions = {}): Promise<string> {
     return Buffer.from(await this.read(path, options)).toString('utf8');
   }
 
   /** Reads a file in parts; whoever stops early ends the reading. @throws GloveboxError `file_not_found` */
-  async *stream(path: string, { signal }: Options = {}): AsyncGenerator<Uint8Array, void, undefined> {
+  async *stream(path: string, options: FileOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    check('files.stream', path, options);
+    const { signal } = options;
     using held = await this.#hold(signal);
     const file = await new SessionFiles(held.session, signal).open(path);
     try {
@@ -66,29 +73,46 @@ export class Files {
    */
   async list(
     path = '',
-    { recursive, limit, signal }: Options & { readonly recursive?: boolean; readonly limit?: number } = {},
+    options: FileOptions & { readonly recursive?: boolean; readonly limit?: number } = {},
   ): Promise<{ readonly entries: readonly FileEntry[]; readonly truncated: boolean }> {
-    const options = { ...(recursive === undefined ? {} : { recursive }), ...(limit === undefined ? {} : { limit }) };
-    return await this.#use(signal, async (files) => {
-      const { entries, truncated } = await files.list(path, options);
+    check('files.list', path, options, { recursive: 'true or false', limit: 'number' });
+    const { recursive = false, limit } = options;
+    return await this.#use(options, async (files) => {
+      const { entries, truncated } = await files.list(path, { recursive, ...(limit === undefined ? {} : { limit }) });
       return { entries, truncated };
     });
   }
 
   /** Says what a path is. @throws GloveboxError `file_not_found` */
-  async stat(path: string, { signal }: Options = {}): Promise<FileEntry> {
-    return await this.#use(signal, (files) => files.stat(path));
+  async stat(path: string, options: FileOptions = {}): Promise<FileEntry> {
+    check('files.stat', path, options);
+    return await this.#use(options, (files) => files.stat(path));
   }
 
   /** Deletes a file or an empty folder; any folder if `recursive`. @throws GloveboxError `file_not_found` */
-  async delete(path: string, { recursive, signal }: Options & { readonly recursive?: boolean } = {}): Promise<void> {
-    await this.#use(signal, (files) => files.delete(path, recursive === undefined ? {} : { recursive }));
+  async delete(path: string, options: FileOptions & { readonly recursive?: boolean } = {}): Promise<void> {
+    check('files.delete', path, options, { recursive: 'true or false' });
+    const { recursive = false } = options;
+    await this.#use(options, (files) => files.delete(path, { recursive }));
   }
 
-  async #use<T>(signal: AbortSignal | undefined, use: (files: SessionFiles) => Promise<T>): Promise<T> {
+  async #use<T>({ signal }: FileOptions, use: (files: SessionFiles) => Promise<T>): Promise<T> {
     using held = await this.#hold(signal);
     return await use(new SessionFiles(held.session, signal));
   }
+}
+
+/** @throws GloveboxError `invalid_input` for a path or options that are none */
+function check(call: string, path: string, options: FileOptions, known: Options = {}): void {
+  checkText(call, 'The path', path);
+  checkOptions(call, options, { ...known, ...SIGNAL });
+}
+
+function checkMode(mode: string): void {
+  if (mode === 'create' || mode === 'replace') return;
+  throw new GloveboxError('invalid_input', `files.write has no mode ${JSON.stringify(mode)}.`, {
+    hint: 'Write "create" for a file that must be new, or "replace".',
+  });
 }
 
 /** @throws GloveboxError `invalid_input` for what no file can hold */

@@ -5,7 +5,9 @@ import type { SessionSummary } from '../sessions/identity.ts';
 import type { InstallOptions, InstallResult } from '../sessions/install.ts';
 import type { RunOptions as CoreRunOptions, StartOptions as CoreStartOptions } from '../sessions/run-code.ts';
 import { type Access, type Held, inOurWords, orNever, rethrow } from './access.ts';
+import { checkOptions, checkText, type Options, SIGNAL } from './check-options.ts';
 import { Files } from './files.ts';
+import { guardListener } from './guard-listener.ts';
 import { type Snapshot, toSnapshot } from './snapshots.ts';
 
 /** How code is to run while its caller waits. */
@@ -19,6 +21,14 @@ export type BackgroundExecution = Pick<
   CoreExecution,
   'id' | 'startedAt' | 'context' | 'status' | 'result' | 'cancel' | 'wait' | 'read'
 >;
+
+const START: Options = {
+  timeoutMs: 'number',
+  context: 'text',
+  resetContext: 'true or false',
+  stdin: 'text',
+  env: 'object of texts',
+};
 
 /** A session as its owner sees it. */
 export interface SessionInfo {
@@ -66,14 +76,20 @@ export class Session implements AsyncDisposable {
    * @throws GloveboxError `invalid_input`; `capacity_exceeded`, `engine_unavailable` when it cannot run at all
    */
   async run(code: string, options: RunOptions = {}): Promise<ExecutionResult> {
-    checkCode(code);
-    using held = await this.#hold(options.signal);
-    return await held.session.run(code, { ...options, ...madeNow(held) });
+    checkText('session.run', 'The code', code);
+    checkOptions('session.run', options, { ...START, ...SIGNAL, onEvent: 'function' });
+    const listener = guardListener(options.onEvent, options.signal);
+    const { onEvent, signal } = listener;
+    using held = await this.#hold(signal);
+    const result = await held.session.run(code, { ...options, onEvent, signal, ...madeNow(held) });
+    listener.check();
+    return result;
   }
 
   /** Starts Python code in the background. @throws GloveboxError `invalid_input`; `session_busy` when too many run there */
   async start(code: string, options: StartOptions = {}): Promise<BackgroundExecution> {
-    checkCode(code);
+    checkText('session.start', 'The code', code);
+    checkOptions('session.start', options, START);
     using held = await this.#hold();
     return await held.session.start(code, { ...options, ...madeNow(held) });
   }
@@ -94,12 +110,20 @@ export class Session implements AsyncDisposable {
         hint: "Write them as session.install(['numpy>=2']).",
       });
     }
-    using held = await this.#hold(options.signal);
-    return await held.session.install(packages, options);
+    checkOptions('session.install', options, { timeoutMs: 'number', onEvent: 'function', ...SIGNAL });
+    const listener = guardListener(options.onEvent, options.signal);
+    const { onEvent, signal } = listener;
+    using held = await this.#hold(signal);
+    const result = await held.session.install(packages, { ...options, onEvent, signal });
+    listener.check();
+    return result;
   }
 
   /** Ends a context with its variables, after the calls that wait for it; one that is not there is a success. */
-  async endContext(name: string, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+  async endContext(name: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    checkText('session.endContext', 'The name', name);
+    checkOptions('session.endContext', options, SIGNAL);
+    const { signal } = options;
     using held = await this.#hold(signal);
     await held.session.endContext(name, orNever(signal));
   }
@@ -113,19 +137,19 @@ export class Session implements AsyncDisposable {
   }
 
   /** Keeps its files and packages as they are now. Variables of contexts and running code are not copied. */
-  async snapshot({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<Snapshot> {
+  async snapshot(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Snapshot> {
+    checkOptions('session.snapshot', options, SIGNAL);
+    const { signal } = options;
     const { snapshots } = this.#access.glovebox;
     return toSnapshot(await snapshots.make(this.owner, this.id, orNever(signal)).catch(rethrow));
   }
 
   /** Makes a session of its own that begins as this one is now. @throws GloveboxError `invalid_input` for a name that is taken */
-  async fork({
-    name,
-    signal,
-  }: {
-    readonly name?: string | undefined;
-    readonly signal?: AbortSignal | undefined;
-  } = {}): Promise<Session> {
+  async fork(
+    options: { readonly name?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<Session> {
+    checkOptions('session.fork', options, { name: 'text', ...SIGNAL });
+    const { name, signal } = options;
     const { snapshots } = this.#access.glovebox;
     const { session_id: id } = await snapshots.fork(this.owner, this.id, name, orNever(signal)).catch(rethrow);
     return new Session(this.#access, { owner: this.owner, id, created: true });
@@ -165,11 +189,6 @@ export function toInfo(owner: string, summary: SessionSummary): SessionInfo {
     expiresAt: new Date(expires_at),
   };
   return { id, owner, state, ...times, running, contexts };
-}
-
-function checkCode(code: unknown): void {
-  if (typeof code === 'string') return;
-  throw new GloveboxError('invalid_input', 'The code is no text.', { hint: "Write it as session.run('print(1)')." });
 }
 
 function madeNow({ created }: Held): { sessionCreated?: true } {

@@ -1,4 +1,5 @@
 import { type Access, inOurWords, ownerOf } from './access.ts';
+import { checkOptions, checkText, OWNER } from './check-options.ts';
 import { Session, type SessionInfo, toInfo } from './session.ts';
 
 /** Which session to open. */
@@ -26,6 +27,7 @@ export class Sessions {
    * `capacity_exceeded`, `not_found`
    */
   async open(options: OpenSessionOptions = {}): Promise<Session> {
+    checkOptions('sessions.open', options, { ...OWNER, name: 'text', snapshot: 'text' });
     const owner = ownerOf(options);
     const { name, snapshot } = options;
     const { sessions, snapshots } = this.#access.glovebox;
@@ -39,6 +41,8 @@ export class Sessions {
 
   /** Finds a session by its id or name. @throws GloveboxError `session_not_found` */
   get(id: string, options: { readonly owner?: string | undefined } = {}): Session {
+    checkText('sessions.get', 'The id', id);
+    checkOptions('sessions.get', options, OWNER);
     const owner = ownerOf(options);
     inOurWords(() => this.#access.glovebox.sessions.get(owner, id));
     return new Session(this.#access, { owner, id, created: false });
@@ -46,6 +50,7 @@ export class Sessions {
 
   /** Lists the sessions of an owner. */
   list(options: { readonly owner?: string | undefined } = {}): SessionInfo[] {
+    checkOptions('sessions.list', options, OWNER);
     const owner = ownerOf(options);
     return this.#access.glovebox.sessions.list(owner).map((summary) => toInfo(owner, summary));
   }

@@ -1,5 +1,6 @@
 import type { SnapshotSummary } from '../sessions/snapshots.ts';
 import { type Access, ownerOf } from './access.ts';
+import { checkOptions, checkText, OWNER } from './check-options.ts';
 
 /** A copy of a session's files and packages, kept as they were. */
 export interface Snapshot {
@@ -22,11 +23,14 @@ export class Snapshots {
 
   /** Lists the snapshots of an owner, the oldest first. */
   list(options: { readonly owner?: string | undefined } = {}): Snapshot[] {
+    checkOptions('snapshots.list', options, OWNER);
     return this.#access.glovebox.snapshots.list(ownerOf(options)).map(toSnapshot);
   }
 
   /** Removes a snapshot; sessions that began as it are not touched. @throws GloveboxError `not_found` */
   async delete(id: string, options: { readonly owner?: string | undefined } = {}): Promise<void> {
+    checkText('snapshots.delete', 'The id', id);
+    checkOptions('snapshots.delete', options, OWNER);
     await this.#access.glovebox.snapshots.delete(ownerOf(options), id);
   }
 }

@@ -132,6 +132,55 @@ describe('a session of the library', () => {
   });
 });
 
+describe('a call that cannot be meant', () => {
+  test('a listener that fails ends its call with what it threw, and the session goes on', async () => {
+    await using glovebox = await open();
+    await using session = await glovebox.sessions.open();
+    await session.run('x = 41', { context: 'c' });
+    const code = 'print(1, flush=True)\nimport time; time.sleep(60)';
+    const failing = [
+      () => {
+        throw new Error('mine');
+      },
+      () => Promise.reject(new Error('mine')),
+    ];
+    for (const onEvent of failing)
+      await expect(session.run(code, { onEvent, timeoutMs: 60_000 })).rejects.toThrow('mine');
+    const next = await session.run('print(x + 1)', { context: 'c' });
+    expect(next).toMatchObject({ status: 'ok', stdout: '42\n' });
+    expect(next).not.toHaveProperty('reset');
+  });
+
+  test('is refused with what to write, by a program that is not checked by types as well', async () => {
+    await using glovebox = await open();
+    await using session = await glovebox.sessions.open();
+    /** Arguments as JavaScript may have them. */
+    const any = (value: unknown) => value as never;
+    const calls: [() => unknown, string][] = [
+      [() => session.run(any(5)), 'The code of session.run is no text.'],
+      [() => session.run('', any({ timeout: 5 })), 'session.run has no option "timeout".'],
+      [() => session.run('', any(null)), 'The options of session.run are no object.'],
+      [() => session.run('', any({ timeoutMs: '5' })), 'The option timeoutMs of session.run is no number.'],
+      [() => session.run('', any({ env: { A: 5 } })), 'The option env of session.run is no object of texts.'],
+      [() => session.run('', any({ signal: 5 })), 'The option signal of session.run is no AbortSignal.'],
+      [() => session.run('', { timeoutMs: -1 }), 'timeoutMs is from 1 to 3600000, not -1.'],
+      [() => session.start('', any({ onEvent: () => {} })), 'session.start has no option "onEvent".'],
+      [() => session.install(any('numpy')), 'The packages are no list of names.'],
+      [() => session.files.read(any(5)), 'The path of files.read is no text.'],
+      [() => session.files.write('a', any(5)), 'The content is neither text, nor bytes, nor a stream of bytes.'],
+      [() => session.files.write('a', 'b', any({ mode: 'new' })), 'files.write has no mode "new".'],
+      [() => session.fork(any('name')), 'The options of session.fork are no object.'],
+      [() => glovebox.sessions.open(any({ nam: 'x' })), 'sessions.open has no option "nam".'],
+      [() => glovebox.sessions.open({ name: 'a b' }), '"a b" is not a valid name.'],
+      [() => glovebox.sessions.open({ owner: '../x' }), '"../x" is no name of an owner.'],
+      [() => glovebox.sessions.get(any(5)), 'The id of sessions.get is no text.'],
+    ];
+    for (const [call, message] of calls)
+      await expect((async () => await call())()).rejects.toMatchObject({ code: 'invalid_input', message });
+    await expect(session.run('', any({ timeOut: 5 }))).rejects.toMatchObject({ hint: 'Did you mean "timeoutMs"?' });
+  });
+});
+
 describe('the end of a Glovebox', () => {
   test('leaves nothing behind; a second end, and one of a session after it, do nothing', async () => {
     const stateDir = newStateDir();
