@@ -107,8 +107,8 @@ export interface ResultParts {
   readonly identity: ExecutionIdentity;
   readonly end: ExecutionEnd;
   readonly limit: MetLimit | undefined;
-  /** Names of the session's live contexts. */
-  readonly contexts: readonly string[];
+  /** The session's contexts that live. */
+  readonly contexts: { readonly names: readonly string[] };
   readonly output: ExecutionOutput;
   readonly timings: Timings;
 }
@@ -119,7 +119,7 @@ export function toResult({ identity, end, limit, contexts, output, timings }: Re
   const stacks = status === 'timeout' && report?.stacks.length ? { stacks: report.stacks } : {};
   return {
     ...identity,
-    ...(end.context ? { context: end.context, contexts } : {}),
+    ...(end.context ? { context: end.context, contexts: contexts.names } : {}),
     status,
     exitCode: end.exitCode,
     ...(status === 'crashed' && report?.signal ? { signal: nameOfSignal(report.signal) } : {}),

@@ -15,6 +15,8 @@ const UNSET = ['0', 'false'];
  * @throws GloveboxError `invalid_input` with the most similar known name
  */
 export function checkQuery(c: Context<Env>, route: Route): void {
+  // Most requests have no query, and need no parsing.
+  if (!c.req.url.includes('?')) return;
   const given = [...new URL(c.req.url).searchParams.keys()];
   const known = queryParameters(route);
   const unknown = given.find((name) => !known.includes(name));

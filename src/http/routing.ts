@@ -6,7 +6,8 @@ import type { Env, Route } from './route.ts';
 
 /** The routes of a path, for all methods. */
 export function routesAt(path: string, routes: readonly Route[]): Route[] {
-  return routes.filter((route) => matches(route.path, path));
+  const found = path.split('/');
+  return routes.filter((route) => matches(route.path, path, found));
 }
 
 /** The route for a method among the routes of a path. HEAD uses the route of GET. */
@@ -40,14 +41,14 @@ export function unknownRoute(c: Context<Env>, routes: readonly Route[]): Respons
   );
 }
 
-function matches(pattern: string, path: string): boolean {
-  const [expected, found] = [pattern.split('/'), path.split('/')];
-  if (expected.at(-1) === '*' && found.length >= expected.length) {
-    expected.pop();
-    found.splice(expected.length);
-  }
+/** @param found the path's parts */
+function matches(pattern: string, path: string, found: readonly string[]): boolean {
+  if (!pattern.includes(':') && !pattern.endsWith('*')) return pattern === path;
+  const expected = pattern.split('/');
+  const isOpen = expected.at(-1) === '*' && found.length >= expected.length;
+  if (isOpen) expected.pop();
   return (
-    expected.length === found.length &&
+    (isOpen || expected.length === found.length) &&
     expected.every((part, at) => (part.startsWith(':') ? found[at] !== '' : part === found[at]))
   );
 }

@@ -56,7 +56,7 @@ export async function readResult(
     ...(truncated ? { truncated } : {}),
   };
   const limit = metLimit(end, timeoutMs, session.limits);
-  return toResult({ identity, end, limit, contexts: session.contexts.names, output, timings });
+  return toResult({ identity, end, limit, contexts: session.contexts, output, timings });
 }
 
 async function readDisplays(session: ReadsResults, id: string): Promise<readonly Display[]> {

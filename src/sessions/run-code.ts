@@ -126,7 +126,7 @@ export async function runCode(
   if (end.reattached) return await readResult(session, { identity, timeoutMs, end, timings });
   await output.finish();
   const limit = metLimit(end, timeoutMs, limits);
-  return toResult({ identity, end, limit, contexts: session.contexts.names, output: output.fold(end), timings });
+  return toResult({ identity, end, limit, contexts: session.contexts, output: output.fold(end), timings });
 }
 
 function whyInvalid(
