@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { environment } from '../bench/environment.ts';
 import { loadConfig } from '../src/config/load.ts';
-import { connectEngine, openEngine, pingEngine } from '../src/engines/docker/connect/connect.ts';
+import { connectEngine, createDockerClient, pingEngine } from '../src/engines/docker/connect/connect.ts';
 import { ensureImage } from '../src/engines/docker/images/sandbox-image.ts';
 import { type DaemonPaths, SYSTEM_DAEMON, startDaemon } from '../src/engines/docker/install/daemon.ts';
 import { canStartSecond, removeSecond, secondDaemon } from '../test/support/second-daemon.ts';
@@ -59,7 +59,7 @@ async function startOwn(root: string): Promise<RunEngine> {
   mkdirSync(root, { recursive: true });
   const paths = secondDaemon(root);
   const address = `unix://${paths.socket}`;
-  const docker = openEngine({ address, source: paths.socket });
+  const docker = createDockerClient({ address, source: paths.socket });
   const answers = () =>
     pingEngine(docker, PING_MS).then(
       () => true,

@@ -19,7 +19,7 @@ const LONGEST_PAUSE_MS = 60_000;
 /** Pause after one that failed, or while an execution goes on, as a multiple of the setting's time. */
 const LATER = 6;
 /** Bytes of a checkpoint in a second: the session's own work goes first. */
-const PACE = 64 * 1024 * 1024;
+const BYTES_PER_SECOND = 64 * 1024 * 1024;
 const MIB = 1024 * 1024;
 /** Milliseconds until a save is given up, with more for large disks: the session's own code may hold it up. */
 const LIMIT_MS = 60_000;
@@ -229,7 +229,7 @@ export class Checkpoints {
       await this.#run(async (signal) => {
         cancelled = signal;
         const known = this.#record ? await this.#archives.store.marks(this.#record) : [];
-        await this.#save(sandbox, { signal, known, pace: PACE, evenIfEmpty: false });
+        await this.#save(sandbox, { signal, known, bytesPerSecond: BYTES_PER_SECOND, evenIfEmpty: false });
       });
     } catch (error) {
       // Its session was closed, or lost what it was to read: nobody wants it any more.

@@ -1,13 +1,13 @@
 import type { Finding } from '../lib/finding.ts';
 import type { OpenedEngine } from '../sandbox/engine.ts';
 import type { DockerSettings } from './docker/index.ts';
-import type { ExamineOptions, OpenOptions } from './options.ts';
+import type { EngineOpenOptions, ExamineOptions } from './options.ts';
 
 /** The settings of whichever engine there is. A second one adds its own here, and below the choice between them. */
 export type EngineSettings = DockerSettings;
 
 /** Gets the engine that the settings name ready to make sandboxes. @throws GloveboxError `engine_unavailable` */
-export async function openEngine(settings: EngineSettings, options: OpenOptions): Promise<OpenedEngine> {
+export async function openEngine(settings: EngineSettings, options: EngineOpenOptions): Promise<OpenedEngine> {
   // Loaded when it is wanted, so that no start waits for it.
   const { openDocker } = await import('./docker/index.ts');
   return await openDocker(settings, options);

@@ -2,7 +2,7 @@ import type { Finding } from '../lib/finding.ts';
 import type { Log } from '../log.ts';
 
 /** How an engine of any kind is opened. */
-export interface OpenOptions {
+export interface EngineOpenOptions {
   /** Whether an engine may be installed, if the settings allow it too. */
   readonly mayInstall: boolean;
   readonly log: Log;

@@ -7,8 +7,8 @@ const ALL: SandboxReset = { reason: 'sandbox_lost', lost: ['files', 'contexts', 
 const CONTEXT: SandboxReset = { reason: 'context_ended', lost: ['contexts'] };
 const [EARLIER, LATER] = ['2026-11-23T08:00:00.000Z', '2026-11-23T09:00:00.000Z'] as const;
 
-const HEARD = { isHeard: true, isFirst: false };
-const UNHEARD = { isHeard: false, isFirst: false };
+const HEARD = { isHeard: true, keepIfUnheard: false };
+const UNHEARD = { isHeard: false, keepIfUnheard: false };
 
 function ledgerWith(...losses: SandboxReset[]): LossLedger {
   const ledger = new LossLedger();
@@ -27,14 +27,14 @@ describe('a loss', () => {
 
   test('that a cancelled call met itself stays pending, where it is the first to tell it', () => {
     const ledger = new LossLedger();
-    expect(ledger.tell(PROCESSES, { isHeard: false, isFirst: true })).toEqual(PROCESSES);
+    expect(ledger.tell(PROCESSES, { isHeard: false, keepIfUnheard: true })).toEqual(PROCESSES);
     expect(ledger.pending).toEqual(PROCESSES);
     expect(ledger.tell(undefined, HEARD)).toEqual(PROCESSES);
   });
 
   test('that others told first is no news in the end of a call that nobody hears', () => {
     const ledger = new LossLedger();
-    ledger.tell(PROCESSES, { isHeard: true, isFirst: true });
+    ledger.tell(PROCESSES, { isHeard: true, keepIfUnheard: true });
     expect(ledger.tell(PROCESSES, UNHEARD)).toEqual(PROCESSES);
     expect(ledger.pending).toBeUndefined();
   });
@@ -101,20 +101,20 @@ describe('what does not come back of an archive', () => {
 
   test('is told where nothing is pending, with the time that files are from', () => {
     const ledger = new LossLedger();
-    ledger.addUnfilled(restored);
+    ledger.addMissingFromArchive(restored);
     expect(ledger.pending).toEqual(restored);
   });
 
   test('is part of the loss that is pending already', () => {
     const ledger = ledgerWith({ ...restored, reason: 'runner_incompatible' });
-    ledger.addUnfilled(restored);
+    ledger.addMissingFromArchive(restored);
     expect(ledger.pending).toEqual({ ...restored, reason: 'runner_incompatible' });
   });
 
   test('of a broken one is all that is told', () => {
     const broken: SandboxReset = { reason: 'archive_broken', lost: ['files', 'packages'] };
     const ledger = ledgerWith(restored);
-    ledger.addUnfilled(broken);
+    ledger.addMissingFromArchive(broken);
     expect(ledger.pending).toEqual(broken);
   });
 });

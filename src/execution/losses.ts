@@ -1,5 +1,5 @@
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from './request.ts';
-import { traitsOf } from './request-kinds.ts';
+import { rulesFor } from './request-kinds.ts';
 
 /** What can be lost, in the order in which results name it. */
 const LOSABLE: readonly Losable[] = ['files', 'contexts', 'packages', 'background'];
@@ -37,7 +37,7 @@ export class LossLedger {
   }
 
   /** Adds what did not come back of an archive. A loss that is pending says that already, unless the archive is broken. */
-  addUnfilled(loss: SandboxReset): void {
+  addMissingFromArchive(loss: SandboxReset): void {
     if (!this.#pending || loss.reason === 'archive_broken') this.#pending = loss;
   }
 
@@ -56,18 +56,18 @@ export class LossLedger {
   /**
    * What the end of an execution is to tell.
    * @param own what was lost by its own end
-   * @param told `isHeard`: whether its caller surely hears it, so that nobody else is told; `isFirst`: whether it is the
+   * @param told `isHeard`: whether its caller surely hears it, so that nobody else is told; `keepIfUnheard`: whether it is the
    * first to tell its own loss, which stays pending if it is not heard
    */
   tell(
     own: SandboxReset | undefined,
-    { isHeard, isFirst }: { readonly isHeard: boolean; readonly isFirst: boolean },
+    { isHeard, keepIfUnheard }: { readonly isHeard: boolean; readonly keepIfUnheard: boolean },
   ): SandboxReset | undefined {
     // Whatever else is lost says more than that one context is.
     const isMinor = own?.reason === 'context_ended';
     const told = own && !isMinor ? merge(this.#pending, own) : (this.#pending ?? own);
     if (isHeard) this.#pending = undefined;
-    else if (isFirst) this.#pending = told;
+    else if (keepIfUnheard) this.#pending = told;
     return told;
   }
 }
@@ -77,7 +77,7 @@ export class LossLedger {
  * may be asked for much later.
  */
 export function isHeard(request: ExecutionRequest, { status }: ExecutionEnd): boolean {
-  return traitsOf(request).isHeard && !request.background && status !== 'cancelled';
+  return rulesFor(request).isHeard && !request.background && status !== 'cancelled';
 }
 
 /**

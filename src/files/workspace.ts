@@ -30,7 +30,7 @@ export interface SaveOptions {
   /** Files that need not be sent again. */
   readonly known: readonly { readonly path: string; readonly mark: string }[];
   /** Bytes in a second, for what is not to be noticed. */
-  readonly pace?: number;
+  readonly bytesPerSecond?: number;
 }
 
 /** A workspace that is being sent. */
@@ -49,7 +49,7 @@ export interface SentWorkspace {
 
 /** Begins to read a workspace. @throws GloveboxError `payload_too_large`, or what a sandbox that is lost makes of it */
 export async function sendWorkspace(sandbox: Executor, options: SaveOptions): Promise<SentWorkspace> {
-  const { signal, maxBytes, known, pace } = options;
+  const { signal, maxBytes, known, bytesPerSecond } = options;
   const request = { op: 'save', path: '', max_entries: MAX_ENTRIES, max_bytes: maxBytes } as const;
   const { call, answer } = await FileOperation.start(sandbox, request, savedSchema, {
     signal,
@@ -58,7 +58,7 @@ export async function sendWorkspace(sandbox: Executor, options: SaveOptions): Pr
   });
   let unreadable = 0;
   let leftOut = NOTHING_LEFT_OUT;
-  const bytes = pace === undefined ? call.bytes() : slowed(call.bytes(), pace, signal);
+  const bytes = bytesPerSecond === undefined ? call.bytes() : slowed(call.bytes(), bytesPerSecond, signal);
   const entries = decode(bytes, maxBytes, (end) => {
     unreadable = end.unreadable;
     leftOut = end.left_out ?? NOTHING_LEFT_OUT;

@@ -127,7 +127,7 @@ export class Channel {
 
   #dispatch({ type, stream, payload }: Frame): void {
     if (type === FrameType.ready) {
-      this.#greet(payload);
+      this.#takeGreeting(payload);
       return;
     }
     if (type === FrameType.note) {
@@ -152,7 +152,7 @@ export class Channel {
     } else throw new Error(`frame of unknown type ${type}`);
   }
 
-  #greet(payload: Buffer): void {
+  #takeGreeting(payload: Buffer): void {
     if (this.#greeted) throw new Error('a second greeting');
     this.#greeted = true;
     const { adopted, stdin_ahead: stdinAhead } = parseGreeting(payload);

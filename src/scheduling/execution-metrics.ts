@@ -2,12 +2,12 @@ import { Counter, Histogram, Registry } from 'prom-client';
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd, ExecutionRequest } from '../execution/request.ts';
 
-/** Upper bounds of the buckets that durations are counted in, in seconds. */
+/** Upper bounds of the histogram's buckets, in seconds. */
 const BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600];
 
 /** Counts the executions of all sessions as they end, by kind. */
 export class ExecutionMetrics {
-  /** A registry of its own: what is counted belongs to one server, not to the process. */
+  /** Registry of this server. The library's default registry would mix the servers of one process. */
   readonly registry = new Registry();
   readonly #ended = new Counter({
     name: 'glovebox_executions_total',
@@ -31,10 +31,10 @@ export class ExecutionMetrics {
 }
 
 /**
- * What an execution counts as. Only one that its caller has left is `cancelled`: what was ended because it had failed
- * already, or what it was sent had, is an `error`.
+ * Returns the status that an execution is counted under. Only an execution that its caller abandoned is `cancelled`. One
+ * that was ended because of a failure, for example of its input, is an `error`.
  */
 export function outcomeOf({ status }: ExecutionEnd, signal: AbortSignal): ExecutionEnd['status'] {
-  const isLeft = signal.aborted && !(signal.reason instanceof GloveboxError);
-  return status === 'cancelled' && !isLeft ? 'error' : status;
+  const isAbandoned = signal.aborted && !(signal.reason instanceof GloveboxError);
+  return status === 'cancelled' && !isAbandoned ? 'error' : status;
 }

@@ -1,9 +1,9 @@
 import type { ExecutionRequest } from '../execution/request.ts';
-import { traitsOf } from '../execution/request-kinds.ts';
+import { rulesFor } from '../execution/request-kinds.ts';
 import { type FairLimits, FairQueue } from './fair-queue.ts';
 import type { EnterOptions } from './wait-for-turn.ts';
 
-/** Executions of the whole server just now. */
+/** Current number of executions of the whole server. */
 export interface ExecutionFigures {
   readonly running: number;
   readonly waiting: number;
@@ -24,14 +24,14 @@ export class ExecutionScheduler {
   }
 
   /**
-   * Waits for one of the places that all sessions share. Work with files and lists of packages needs none.
-   * @throws GloveboxError `capacity_exceeded`; the signal's reason when it aborts.
+   * Waits for one of the places that all sessions share. File operations and package lists need none.
+   * @throws GloveboxError `capacity_exceeded`; the signal's reason when it aborts
    */
   async enter(owner: string, request: ExecutionRequest, options: EnterOptions): Promise<Disposable> {
-    return traitsOf(request).takesPlace ? await this.#queue.enter(owner, options) : { [Symbol.dispose]: () => {} };
+    return rulesFor(request).takesPlace ? await this.#queue.enter(owner, options) : { [Symbol.dispose]: () => {} };
   }
 
-  /** Seconds after which a place of the owner's is likely to be free. */
+  /** Estimates the seconds until a place of the owner is free. */
   retryAfterS(owner: string): number {
     return this.#queue.retryAfterS(owner);
   }

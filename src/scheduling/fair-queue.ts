@@ -2,46 +2,57 @@ import { capacityExceeded, type GloveboxError } from '../errors.ts';
 import { MeanHoldTime } from './hold-time.ts';
 import { type EnterOptions, waitForTurn } from './wait-for-turn.ts';
 
-/** An execution that has run for so long is no part of a flood: its owner may begin another. */
+/** Age from which an execution no longer counts as new, in milliseconds. Its owner may then begin another one. */
 const FRESH_MS = 5_000;
-/** An owner who has done nothing for so long is not there. */
-const ABOUT_MS = 10_000;
+/** Time after which an owner without a call counts as absent, in milliseconds. */
+const PRESENT_MS = 10_000;
 
 export interface FairLimits {
-  /** Places of all owners together. */
+  /** Number of places of all owners together. */
   readonly places: number;
+  /** Number of places that one owner may hold. */
   readonly placesPerOwner: number;
-  /** Those of an owner's places that may be taken within five seconds while other owners are about; all by default. */
+  /**
+   * Number of places that one owner may hold with executions younger than five seconds. It applies only while other
+   * owners are present. Default: all places of the owner.
+   */
   readonly freshPerOwner?: number;
+  /** Number of calls of one owner that may wait. */
   readonly waitingPerOwner: number;
 }
 
+/** State of one owner. */
 interface Share {
   running: number;
+  /** Number of running executions that are new, see `FRESH_MS`. */
   fresh: number;
+  /** Timer that forgets an absent owner. */
   leaving?: NodeJS.Timeout;
-  readonly pace: MeanHoldTime;
-  /** In order of arrival. */
+  readonly holdTime: MeanHoldTime;
+  /** Waiting calls, in order of arrival. */
   readonly waiting: Set<() => void>;
 }
 
 /**
- * Places that owners share: a free one goes to each owner in turn, and within an owner to the call that came first.
- * An owner who has none waits for at most one turn of each other owner. Where no owner may have all places,
- * the last one is kept for owners who have none, so that one who fills the rest delays nobody else. While others are
- * about, an owner takes new ones only as long as few of theirs are fresh, so that a flood leaves processors to them.
+ * Places that owners share. A free place goes to each owner in turn; within an owner, the oldest call comes first.
+ * An owner who holds no place waits for at most one turn of each other owner.
+ *
+ * If no owner may hold all places, the last place is reserved for owners who hold none. So an owner who fills the rest
+ * delays nobody else. While other owners are present, an owner may hold only a few places with new executions. So a
+ * burst of calls leaves processors to the others.
  */
 export class FairQueue {
   readonly #limits: FairLimits;
   readonly #shares = new Map<string, Share>();
-  /** Those that wait; whose turn it is comes first. */
+  /** Owners with waiting calls; the next one comes first. */
   readonly #turns = new Map<string, Share>();
-  readonly #kept: number;
+  /** Number of places reserved for owners who hold none. */
+  readonly #reserved: number;
   #running = 0;
 
   constructor(limits: FairLimits) {
     this.#limits = limits;
-    this.#kept = limits.places > 1 && limits.placesPerOwner < limits.places ? 1 : 0;
+    this.#reserved = limits.places > 1 && limits.placesPerOwner < limits.places ? 1 : 0;
   }
 
   get limits(): FairLimits {
@@ -57,29 +68,30 @@ export class FairQueue {
   }
 
   /**
-   * Waits for a place; dispose of it to give it back.
-   * @throws GloveboxError `capacity_exceeded` when too many wait, or patience ends; the signal's reason when it aborts.
+   * Waits for a place. Dispose of the result to give it back.
+   * @throws GloveboxError `capacity_exceeded` when too many wait or the wait takes too long; the signal's reason when
+   *   it aborts
    */
   async enter(owner: string, options: EnterOptions = {}): Promise<Disposable> {
     options.signal?.throwIfAborted();
-    const share = this.#shares.get(owner) ?? { running: 0, fresh: 0, pace: new MeanHoldTime(), waiting: new Set() };
-    this.#greet(owner, share);
-    // Nobody is passed over: who waits may not enter now either.
+    const share = this.#shares.get(owner) ?? { running: 0, fresh: 0, holdTime: new MeanHoldTime(), waiting: new Set() };
+    this.#markPresent(owner, share);
+    // This overtakes nobody: a call that waits may not enter now either.
     if (this.#mayEnter(share)) this.#admit(share);
     else await this.#wait(owner, share, options);
     return this.#hold(owner, share);
   }
 
-  /** Seconds after which a place of the owner's is likely to be free, by how long they were held of late. */
+  /** Estimates, from recent hold times, the seconds until a place of the owner is free. */
   retryAfterS(owner: string): number {
-    const { pace, running } = this.#shares.get(owner) ?? { pace: new MeanHoldTime(), running: 0 };
-    return pace.retryAfterS(running);
+    const { holdTime, running } = this.#shares.get(owner) ?? { holdTime: new MeanHoldTime(), running: 0 };
+    return holdTime.retryAfterS(running);
   }
 
   #mayEnter(share: Share): boolean {
     const { places, placesPerOwner } = this.#limits;
     if (share.running >= placesPerOwner || this.#isFlood(share)) return false;
-    return this.#running < (share.running === 0 ? places : places - this.#kept);
+    return this.#running < (share.running === 0 ? places : places - this.#reserved);
   }
 
   #isFlood({ fresh }: Share): boolean {
@@ -92,7 +104,7 @@ export class FairQueue {
     this.#running += 1;
   }
 
-  /** A place that was taken; dispose of it once or more to give it back. */
+  /** Makes the handle of a place that was taken. Disposing of it gives the place back; doing so again has no effect. */
   #hold(owner: string, share: Share): Disposable {
     const since = performance.now();
     let [given, fresh] = [true, true];
@@ -113,14 +125,17 @@ export class FairQueue {
         age();
         share.running -= 1;
         this.#running -= 1;
-        share.pace.add(performance.now() - since);
+        share.holdTime.add(performance.now() - since);
         this.#dismissUnused(owner, share);
         this.#admitAll();
       },
     };
   }
 
-  /** Two at once, where one who gave back has none now and so may have the place that is kept; all who a flood held up. */
+  /**
+   * Admits every waiting call that may enter now. That can be several: an owner who gave back a last place may take the
+   * reserved one as well, and the end of a burst frees all of an owner's calls.
+   */
   #admitAll(): void {
     while (this.#admitNext());
   }
@@ -141,7 +156,7 @@ export class FairQueue {
 
   async #wait(owner: string, share: Share, options: EnterOptions): Promise<void> {
     try {
-      if (share.waiting.size >= this.#limits.waitingPerOwner) throw this.#full(owner, share, 'as many wait as may');
+      if (share.waiting.size >= this.#limits.waitingPerOwner) throw this.#full(owner, share, 'the queue is full');
       if (!this.#turns.has(owner)) this.#turns.set(owner, share);
       await waitForTurn(share.waiting, options, () => this.#full(owner, share, 'none ended in time'));
     } catch (reason) {
@@ -159,19 +174,20 @@ export class FairQueue {
     return capacityExceeded(`${limit}, and ${why}.`, this.retryAfterS(owner));
   }
 
-  #greet(owner: string, share: Share): void {
+  /** Records that an owner is present. */
+  #markPresent(owner: string, share: Share): void {
     clearTimeout(share.leaving);
     this.#shares.set(owner, share);
   }
 
-  /** Not at once: who calls again and again is about all the time. */
+  /** Forgets an owner without calls, after a while: an owner who calls again and again stays present. */
   #dismissUnused(owner: string, share: Share): void {
     if (share.running > 0 || share.waiting.size > 0) return;
     clearTimeout(share.leaving);
     share.leaving = setTimeout(() => {
       this.#shares.delete(owner);
       this.#admitAll();
-    }, ABOUT_MS);
+    }, PRESENT_MS);
     share.leaving.unref();
   }
 }

@@ -2,7 +2,7 @@ import { capacityExceeded, GloveboxError } from '../errors.ts';
 import { MeanHoldTime } from './hold-time.ts';
 import { type EnterOptions, waitForTurn } from './wait-for-turn.ts';
 
-/** Lets so many through at once and so many more wait, in order. */
+/** Limits how many calls run at once, and how many more may wait in order. */
 export class Limiter {
   readonly #limit: number;
   readonly #queueLimit: number;
@@ -11,7 +11,7 @@ export class Limiter {
   readonly #holdTime = new MeanHoldTime();
   #running = 0;
 
-  /** @param place what the places are of, for people */
+  /** @param place what the limit applies to, for error messages */
   constructor(limit: number, queueLimit: number, place = 'this session') {
     this.#limit = limit;
     this.#queueLimit = queueLimit;
@@ -23,9 +23,9 @@ export class Limiter {
   }
 
   /**
-   * Waits for a place; dispose of it to give it back.
-   * @throws GloveboxError `session_busy` when too many wait already, `capacity_exceeded` when patience ends;
-   * the signal's reason when it aborts first.
+   * Waits for a place. Dispose of the result to give it back.
+   * @throws GloveboxError `session_busy` when too many wait already, `capacity_exceeded` when the wait takes too long;
+   *   the signal's reason when it aborts
    */
   async enter(options: EnterOptions = {}): Promise<Disposable> {
     if (this.#running < this.#limit) this.#running += 1;

@@ -1,17 +1,17 @@
 import { capacityExceeded } from '../errors.ts';
 
 export interface MemoryLimits {
-  /** What one sandbox may take, in MiB. */
+  /** Memory limit of one sandbox, in MiB. */
   readonly memoryMb: number;
-  /** What all sandboxes may take together, pooled ones included; without end if left out. */
+  /** Memory of all sandboxes together, pooled ones included, in MiB. Default: no limit. */
   readonly maxMemoryMb?: number;
-  /** What the sandboxes of one owner may take together. */
+  /** Memory of all sandboxes of one owner, in MiB. Default: no limit. */
   readonly maxMemoryMbPerOwner?: number;
 }
 
-/** Memory as sandboxes may come to use it: the sum of their limits, not what they use now. */
+/** Memory that sandboxes may use: the sum of their limits, not their current use. */
 export class MemoryQuota {
-  /** Hears that there is room again. */
+  /** Called when memory has become free. */
   onRoom: () => void = () => {};
   readonly #limits: MemoryLimits;
   readonly #owned = new Map<string, number>();
@@ -22,7 +22,7 @@ export class MemoryQuota {
     this.#limits = limits;
   }
 
-  /** Memory of sandboxes that exist or are being made, in MiB. */
+  /** Memory of the sandboxes that exist or are being started, in MiB. */
   get claimedMb(): number {
     return this.#sandboxes * this.#limits.memoryMb;
   }
@@ -37,19 +37,19 @@ export class MemoryQuota {
     return this.#fitsOwner(owner) && (this.#pooled > 0 || this.fitsAnother());
   }
 
-  /** Whether there may be one more sandbox besides those that there are. */
+  /** Whether the server may start one more sandbox. */
   fitsAnother(): boolean {
     return (this.#sandboxes + 1) * this.#limits.memoryMb <= (this.#limits.maxMemoryMb ?? Number.POSITIVE_INFINITY);
   }
 
-  /** Counts an owner's sandbox, a pooled or a new one. @throws GloveboxError `capacity_exceeded` */
+  /** Counts a sandbox for an owner. @throws GloveboxError `capacity_exceeded` */
   claim(owner: string, from: 'pool' | 'new'): void {
     if (!this.#fitsOwner(owner) || (from === 'new' && !this.fitsAnother())) throw this.exceeded(owner, 1);
     this.claimAnyway(owner);
     if (from === 'pool') this.leavePool();
   }
 
-  /** Counts one that exists already, whatever the limits are now. */
+  /** Counts a sandbox that exists already, even beyond the limits. */
   claimAnyway(owner: string): void {
     this.#sandboxes += 1;
     this.#owned.set(owner, (this.#owned.get(owner) ?? 0) + 1);
@@ -63,7 +63,7 @@ export class MemoryQuota {
     this.onRoom();
   }
 
-  /** Counts one more in the pool, if there is room for it. */
+  /** Counts one more sandbox in the pool. Returns false if the memory limit does not allow it. */
   enterPool(): boolean {
     if (!this.fitsAnother()) return false;
     this.#pooled += 1;

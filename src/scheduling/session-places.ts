@@ -1,21 +1,21 @@
 import { type ExecutionOptions, type ExecutionRequest, patienceFor } from '../execution/request.ts';
-import { traitsOf } from '../execution/request-kinds.ts';
+import { rulesFor } from '../execution/request-kinds.ts';
 import { Disposables } from '../lib/disposables.ts';
 import type { ExecutionScheduler } from './execution-scheduler.ts';
 import { Limiter } from './limiter.ts';
 import { TransferLimiter } from './transfer-limiter.ts';
 import type { EnterOptions } from './wait-for-turn.ts';
 
-/** Calls of one session that may wait for a place of one sort. */
+/** Number of calls of one session that may wait for a place of one sort. */
 export const SESSION_QUEUE_LIMIT = 32;
-/** Looks at a session's files at once, and lists of its packages. */
-const LOOKUPS = 4;
-/** Files that are on their way in or out of a session at once. */
+/** Number of file operations and package lists of a session at once. */
+const QUICK_REQUESTS = 4;
+/** Number of files that a session sends or receives at once. */
 const TRANSFERS = 8;
 
 export interface SessionPlacesOptions {
   readonly owner: string;
-  /** Executions of the session at once. */
+  /** Number of executions of the session at once. */
   readonly concurrency: number;
   readonly scheduler: Pick<ExecutionScheduler, 'enter'>;
   /** Waits for a call's turn in one of the session's contexts. */
@@ -26,8 +26,8 @@ export interface SessionPlacesOptions {
 export class SessionPlaces {
   readonly #options: SessionPlacesOptions;
   readonly #executions: Limiter;
-  /** Apart, so that a session can be looked at while all places are taken. */
-  readonly #lookups = new Limiter(LOOKUPS, SESSION_QUEUE_LIMIT);
+  /** Places of their own, so that files can be read while all other places are taken. */
+  readonly #quickRequests = new Limiter(QUICK_REQUESTS, SESSION_QUEUE_LIMIT);
   readonly #transfers = new TransferLimiter(TRANSFERS, SESSION_QUEUE_LIMIT);
 
   constructor(options: SessionPlacesOptions) {
@@ -35,15 +35,17 @@ export class SessionPlaces {
     this.#executions = new Limiter(options.concurrency, SESSION_QUEUE_LIMIT);
   }
 
-  /** Executions under way. */
+  /** Number of running executions. */
   get running(): number {
     return this.#executions.running;
   }
 
   /**
-   * Waits until an execution may run. First comes the context's turn, then one of the session's places, then one that all
-   * sessions share: who waits for the one does not hold those after it. Patience is for all three together.
-   * @throws GloveboxError `session_busy` when too many wait, `capacity_exceeded` when patience ends; the signal's reason
+   * Waits until an execution may run: for its turn in the context, then for one of the session's places, then for one of
+   * the places that all sessions share. In this order, a waiting call never holds a place that it cannot use yet. One
+   * time limit applies to all three waits together.
+   * @throws GloveboxError `session_busy` when too many wait, `capacity_exceeded` when the wait takes too long; the
+   *   signal's reason when it aborts
    */
   async enter(
     request: ExecutionRequest,
@@ -60,7 +62,7 @@ export class SessionPlaces {
     });
     using stack = new Disposables();
     if (context !== undefined) stack.use(await enterContext(context, waiting(`the context ${context}`)));
-    const limiter = traitsOf(request).isLookup ? this.#lookups : this.#executions;
+    const limiter = rulesFor(request).isQuick ? this.#quickRequests : this.#executions;
     const place = waiting('a place in this session');
     stack.use(await (transfer ? this.#transfers.enter(transfer, place) : limiter.enter(place)));
     stack.use(await scheduler.enter(owner, request, waiting('a place to run')));

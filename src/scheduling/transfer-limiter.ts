@@ -2,11 +2,12 @@ import type { Transfer } from '../execution/request.ts';
 import { Limiter } from './limiter.ts';
 import type { EnterOptions } from './wait-for-turn.ts';
 
-const LOOK_EVERY_MS = 100;
+/** Interval of the checks for stalled transfers, in milliseconds. */
+const CHECK_EVERY_MS = 100;
 
 /**
- * Places for transfers of files of one session. A transfer that has stalled keeps its place only until another wants
- * one: a client that goes to sleep holds up nobody but itself.
+ * Limits the file transfers of one session. A stalled transfer keeps its place only until another needs one. So a client
+ * that stops reading delays nobody but itself.
  */
 export class TransferLimiter {
   readonly #limit: number;
@@ -17,7 +18,7 @@ export class TransferLimiter {
   readonly #ending = new Set<Transfer>();
   #waiting = 0;
 
-  /** @param stallMs how long a transfer that others wait for may bring no byte */
+  /** @param stallMs milliseconds without a byte after which a transfer that others wait for is ended */
   constructor(limit: number, queueLimit: number, stallMs = 2000) {
     this.#limit = limit;
     this.#stallMs = stallMs;
@@ -40,7 +41,7 @@ export class TransferLimiter {
   async #wait(options: EnterOptions): Promise<Disposable> {
     if (this.#limiter.running < this.#limit) return await this.#limiter.enter(options);
     this.#waiting += 1;
-    const timer = setInterval(() => this.#makeRoom(), LOOK_EVERY_MS);
+    const timer = setInterval(() => this.#makeRoom(), CHECK_EVERY_MS);
     try {
       return await this.#limiter.enter(options);
     } finally {
@@ -49,7 +50,7 @@ export class TransferLimiter {
     }
   }
 
-  /** Ends those that stall the longest, as many as others wait for. */
+  /** Ends the transfers that have stalled the longest, one for each waiting call. */
   #makeRoom(): void {
     const stalledBefore = performance.now() - this.#stallMs;
     const stalled = [...this.#underWay]

@@ -1,15 +1,16 @@
 export interface EnterOptions {
   /** Ends the waiting. */
   readonly signal?: AbortSignal;
-  /** How long to wait at most; without end if left out. */
+  /** Longest wait, in milliseconds. Default: no limit. */
   readonly patienceMs?: number;
-  /** Hears, once, that there is a wait, and how many of the same queue are ahead. */
+  /** Called once when the call has to wait, with the number of calls ahead in the same queue. */
   readonly onWait?: (ahead: number) => void;
 }
 
 /**
- * Waits in a queue, whose owner admits whom it takes out of it by calling that.
- * @throws what `onLate` makes when patience ends; the signal's reason when it aborts. Then it is out of the queue.
+ * Waits in a queue of functions. To admit a call, remove its function from the queue and call it.
+ * @throws the error of `onLate` when the wait takes too long; the signal's reason when it aborts. In both cases the call
+ *   has left the queue.
  */
 export async function waitForTurn(
   queue: Set<() => void>,

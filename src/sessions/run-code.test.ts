@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { REPORT } from '../../test/support/report.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest } from '../execution/request.ts';
 import type { ExecutionEvent } from '../execution/result.ts';
-import { prepareExecution, type RunsCode, runCode, type StartOptions } from './run-code.ts';
+import { type CodeSession, prepareExecution, runCode, type StartOptions } from './run-code.ts';
 
 const LIMITS = {
   ...{ execTimeoutS: 30, maxTimeoutS: 300, memoryMb: 256, diskMb: 64, tmpMb: 32, shmMb: 32, largestFileMb: 256 },
@@ -10,7 +10,7 @@ const LIMITS = {
 };
 
 /** A session whose programs put this out and end so. */
-class FakeSession implements RunsCode {
+class FakeSession implements CodeSession {
   readonly id = 's';
   readonly limits = LIMITS;
   readonly contexts = { names: ['main'] };

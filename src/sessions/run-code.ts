@@ -49,7 +49,7 @@ export interface RunOptions extends StartOptions {
 }
 
 /** A session, as far as running code in it goes. */
-export interface RunsCode extends Executor {
+export interface CodeSession extends Executor {
   readonly id: string;
   readonly limits: RunLimits;
   readonly contexts: { readonly names: string[] };
@@ -71,7 +71,7 @@ interface Follower extends Pick<RunOptions, 'onEvent'> {
 
 /** Checks the options of an execution, and names it. @throws GloveboxError `invalid_input` */
 export function prepareExecution(
-  { id: sessionId, limits }: Pick<RunsCode, 'id' | 'limits'>,
+  { id: sessionId, limits }: Pick<CodeSession, 'id' | 'limits'>,
   code: string,
   options: StartOptions,
   isBackground: boolean,
@@ -102,7 +102,7 @@ export function prepareExecution(
  * @throws GloveboxError when it cannot run at all, as `Session.execute` does
  */
 export async function runCode(
-  session: RunsCode,
+  session: CodeSession,
   { identity, request, timeoutMs }: PreparedExecution,
   { onEvent, signal, onBegin }: Follower,
 ): Promise<ExecutionResult> {

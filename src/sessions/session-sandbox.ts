@@ -206,7 +206,7 @@ export class SessionSandbox {
       owners.write(this.#session, sandbox.key);
       owners.forgetFormer(this.#session);
       const loss = await this.#checkpoints.fill(sandbox);
-      if (loss) this.#losses.addUnfilled(loss);
+      if (loss) this.#losses.addMissingFromArchive(loss);
     } catch (error) {
       this.#stopListeningTo(sandbox);
       await sandbox.remove().catch(() => {});
@@ -251,7 +251,7 @@ export class SessionSandbox {
     const settled = contexts.settle(request, end);
     if (contexts.names.join() !== before) this.#session.onContexts();
     const heard = isHeard(request, end);
-    const reset = this.#losses.tell(settled.reset, { isHeard: heard, isFirst: ended !== undefined });
+    const reset = this.#losses.tell(settled.reset, { isHeard: heard, keepIfUnheard: ended !== undefined });
     if (heard) this.#checkpoints.forgetLoss();
     // Its result is not what a caller sees next: what was lost is for that to tell.
     return reset && !request.background ? { ...settled, reset } : settled;

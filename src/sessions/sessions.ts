@@ -257,7 +257,7 @@ export class Sessions {
 
   #expire(): void {
     for (const session of this.#registry.all()) {
-      const ended = this.#hibernation.look(session) === 'ended';
+      const ended = this.#hibernation.hibernateIdle(session) === 'ended';
       if (!ended || this.#expiring >= CLOSED_AT_ONCE) continue;
       this.#expiring += 1;
       void this.#closeLogged(session, 'expired').finally(() => {

@@ -1,7 +1,7 @@
 import type Docker from 'dockerode';
 import { inject } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { openEngine } from '../../src/engines/docker/connect/connect.ts';
+import { createDockerClient } from '../../src/engines/docker/connect/connect.ts';
 import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
 
 interface TestEngine {
@@ -18,7 +18,7 @@ export function engine(): Promise<TestEngine> {
 }
 
 async function prepare(): Promise<TestEngine> {
-  const docker = openEngine({ address: inject('engineAddress'), source: 'the test run' });
+  const docker = createDockerClient({ address: inject('engineAddress'), source: 'the test run' });
   const image = await ensureImage(docker, loadConfig(), (line) => process.stderr.write(`${line}\n`));
   return { docker, image };
 }

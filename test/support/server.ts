@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type Docker from 'dockerode';
 import { inject } from 'vitest';
-import { openEngine } from '../../src/engines/docker/connect/connect.ts';
+import { createDockerClient } from '../../src/engines/docker/connect/connect.ts';
 
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 /** An engine has been found and an image built before any test: a start takes a moment. */
@@ -46,7 +46,7 @@ let docker: Docker | undefined;
 
 export function engine(): Docker {
   const address = inject('engineAddress');
-  docker ??= openEngine({ address, source: 'the test run' });
+  docker ??= createDockerClient({ address, source: 'the test run' });
   return docker;
 }
 

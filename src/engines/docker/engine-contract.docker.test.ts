@@ -1,7 +1,7 @@
 import { engine } from '../../../test/support/engine-access.ts';
 import { createLog } from '../../log.ts';
 import { testEngine } from '../engine-contract.ts';
-import { openEngine } from './connect/connect.ts';
+import { createDockerClient } from './connect/connect.ts';
 import { DockerEngine } from './engine.ts';
 
 testEngine('Docker', async () => {
@@ -11,7 +11,8 @@ testEngine('Docker', async () => {
   return {
     opened: { engine: new DockerEngine(docker, log), profile },
     reopen: () => new DockerEngine(docker, log),
-    openUnreachable: () => new DockerEngine(openEngine({ address: 'tcp://127.0.0.1:9', source: 'a test' }), log),
+    openUnreachable: () =>
+      new DockerEngine(createDockerClient({ address: 'tcp://127.0.0.1:9', source: 'a test' }), log),
     [Symbol.asyncDispose]: async () => {},
   };
 });

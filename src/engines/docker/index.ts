@@ -1,5 +1,5 @@
 import type { OpenedEngine } from '../../sandbox/engine.ts';
-import type { OpenOptions } from '../options.ts';
+import type { EngineOpenOptions } from '../options.ts';
 import { checkEngine } from './connect/check-engine.ts';
 import { type ConnectOptions, connectEngine, findEngine } from './connect/connect.ts';
 import { DockerEngine } from './engine.ts';
@@ -25,7 +25,7 @@ export interface DockerSettings extends ImageOptions {
  */
 export async function openDocker(
   settings: DockerSettings,
-  { mayInstall, log, report, signal }: OpenOptions,
+  { mayInstall, log, report, signal }: EngineOpenOptions,
 ): Promise<OpenedEngine> {
   const found = mayInstall ? await findEngine(settings) : await connectEngine(settings);
   const { docker } = found ?? (await installEngine(settings, report, signal));

@@ -17,10 +17,10 @@ const END_ALL_MS = 5000;
 /** Kills in a row that something has killed, until what runs is taken for one that kills them all. */
 const MOST_KILLED = 2;
 /** Looks for what is left after a kill. */
-const EMPTY_LOOKS = 8;
+const EMPTY_CHECKS = 8;
 /** Looks where nothing was killed: there is nothing that takes a moment to be gone. */
-const KILLED_LOOKS = 2;
-const EMPTY_LOOK_EVERY_MS = 50;
+const KILLED_CHECKS = 2;
+const CHECK_EVERY_MS = 50;
 
 /** The user of a sandbox, whoever made it. */
 interface UserOfSandbox {
@@ -82,7 +82,7 @@ async function killUntil(deadline: number, processes: UserProcesses): Promise<bo
   do {
     const hasSpoken = await processes.kill();
     killed = hasSpoken ? 0 : killed + 1;
-    if (await isEmpty(processes, hasSpoken ? EMPTY_LOOKS : KILLED_LOOKS)) return true;
+    if (await isEmpty(processes, hasSpoken ? EMPTY_CHECKS : KILLED_CHECKS)) return true;
   } while (killed < MOST_KILLED && performance.now() < deadline);
   return false;
 }
@@ -91,12 +91,12 @@ async function killUntil(deadline: number, processes: UserProcesses): Promise<bo
  * Looks a few times: killed processes take a moment to be gone, many of them a longer one.
  * Only twice in a row counts, because processes that fork without end can be missed by a single look.
  */
-async function isEmpty(processes: UserProcesses, looks: number): Promise<boolean> {
-  let emptyLooks = 0;
-  for (let look = 1; look <= looks; look += 1) {
-    emptyLooks = (await processes.any()) ? 0 : emptyLooks + 1;
-    if (emptyLooks === 2) return true;
-    await sleep(EMPTY_LOOK_EVERY_MS);
+async function isEmpty(processes: UserProcesses, checks: number): Promise<boolean> {
+  let emptyChecks = 0;
+  for (let check = 1; check <= checks; check += 1) {
+    emptyChecks = (await processes.any()) ? 0 : emptyChecks + 1;
+    if (emptyChecks === 2) return true;
+    await sleep(CHECK_EVERY_MS);
   }
   return false;
 }

@@ -71,7 +71,7 @@ function readInput<Input extends { session_id?: string | undefined }>(
 
 /** Routes to follow and cancel background executions, and to end contexts. */
 export function executionRoutes(options: Options): Route[] {
-  return [...backgroundRoutes(options), ...sessionRoutes(options)];
+  return [...backgroundRoutes(options), ...sessionExecutionRoutes(options)];
 }
 
 function backgroundRoutes(options: Options): Route[] {
@@ -123,7 +123,7 @@ function backgroundRoutes(options: Options): Route[] {
   ];
 }
 
-function sessionRoutes({ sessions }: Options): Route[] {
+function sessionExecutionRoutes({ sessions }: Options): Route[] {
   return [
     {
       method: 'GET',

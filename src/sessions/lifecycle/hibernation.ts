@@ -31,7 +31,7 @@ export class Hibernation {
    * Looks at a session, over and over. One that has state in memory stays awake for its idle time; after that it loses
    * the state, not its files, unless it cannot be archived.
    */
-  look(session: Session): 'goes on' | 'ended' {
+  hibernateIdle(session: Session): 'goes on' | 'ended' {
     const { lifetime, isHibernated } = session;
     if (lifetime.inUse) return 'goes on';
     const isOld = !isHibernated && lifetime.isOver;

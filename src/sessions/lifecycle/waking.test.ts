@@ -124,7 +124,7 @@ test('a session is closed, with all its files, because its sandbox takes long to
   session.lifetime.cutTo(new Date(0));
   const hibernated = hibernation.hibernate(session, { force: true });
   await sandbox.removed;
-  expect(hibernation.look(session)).toBe('goes on');
+  expect(hibernation.hibernateIdle(session)).toBe('goes on');
   removal.resolve();
   expect(await hibernated).toBe('hibernated');
   expect(session.lifetime.expiresAt.getTime()).toBeGreaterThan(Date.now());

@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import Dockerode from 'dockerode';
 import { expect, test } from 'vitest';
-import { connectEngine, openEngine } from './connect.ts';
+import { connectEngine, createDockerClient } from './connect.ts';
 import { SshAgent } from './ssh.ts';
 
 const hostEnvironment = { docker: { tlsVerify: false, configDir: join(homedir(), '.docker') }, home: homedir() };
@@ -35,7 +35,7 @@ test('talks to an engine through the standard streams of a process, as over SSH'
 });
 
 test('an engine that is not there is refused at once', async () => {
-  const docker = openEngine({ address: 'tcp://127.0.0.1:9', source: 'a test' });
+  const docker = createDockerClient({ address: 'tcp://127.0.0.1:9', source: 'a test' });
   await expect(docker.ping()).rejects.toThrow('ECONNREFUSED');
 });
 

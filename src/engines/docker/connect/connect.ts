@@ -75,7 +75,7 @@ export async function findEngine(
 async function tryEndpoint(endpoint: EngineEndpoint, deadlineMs?: number): Promise<EngineConnection | Error> {
   const { address, source } = endpoint;
   try {
-    const docker = openEngine(endpoint);
+    const docker = createDockerClient(endpoint);
     const deadline = deadlineMs ?? (address.startsWith('ssh:') ? REMOTE_DEADLINE_MS : ANSWER_DEADLINE_MS);
     await pingEngine(docker, deadline);
     return { docker, address, source };
@@ -107,7 +107,7 @@ export async function pingEngine(docker: Dockerode, deadlineMs: number): Promise
  * Makes a client for an address, without sending anything. Idle connections are kept open. The connection of an exec
  * leaves the pool by itself, because it is upgraded.
  */
-export function openEngine({ address, tls }: EngineEndpoint): Dockerode {
+export function createDockerClient({ address, tls }: EngineEndpoint): Dockerode {
   const local = /^(unix|npipe):\/\/(.+)$/.exec(address)?.[2];
   if (local) return createClient({ socketPath: local, agent: new http.Agent({ keepAlive: true }) });
   const url = new URL(address.replace(/^tcp:/, 'http:'));

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { GloveboxError } from '../../../errors.ts';
 import { runCommand } from '../../../lib/run-command.ts';
-import { type EngineConnection, openEngine, pingEngine } from '../connect/connect.ts';
+import { createDockerClient, type EngineConnection, pingEngine } from '../connect/connect.ts';
 import { findInstallableHost, installPackages } from '../host/apt.ts';
 import { describeInstallation } from '../host/install-advice.ts';
 import type { Report } from '../host/progress.ts';
@@ -54,7 +54,7 @@ async function hasDaemon(signal?: AbortSignal): Promise<boolean> {
 
 async function startEngine(report: Report, paths: DaemonPaths, signal?: AbortSignal): Promise<InstalledEngine> {
   const address = `unix://${paths.socket}`;
-  const docker = openEngine({ address, source: paths.socket });
+  const docker = createDockerClient({ address, source: paths.socket });
   const answers = async () => {
     try {
       await pingEngine(docker, 2000);
