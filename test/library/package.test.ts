@@ -38,7 +38,7 @@ beforeAll(async () => {
   symlinkSync(join(ROOT, 'node_modules'), join(installed, 'node_modules'));
   symlinkSync(join(ROOT, 'node_modules/@types'), join(folder, 'node_modules/@types'));
   cpSync(join(ROOT, 'examples'), folder, { recursive: true });
-  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
+  writeFileSync(join(folder, 'package.json'), '{}\n');
   index = await IndexServer.start();
   index.add(makeWheel('humanize', '4.0', { files: HUMANIZE }));
 });
@@ -78,7 +78,7 @@ test('the examples agree with the declarations of the package', () => {
     'es2023,esnext.disposable',
   ];
   const strict = ['--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--types', 'node'];
-  const names = readdirSync(folder).filter((name) => name.endsWith('.ts'));
+  const names = readdirSync(folder).filter((name) => name.endsWith('.mts'));
   expect(names).toHaveLength(5);
   const check = () =>
     execFileSync(process.execPath, [TSC, ...options, ...strict, ...names], { cwd: folder, encoding: 'utf8' });
@@ -87,19 +87,19 @@ test('the examples agree with the declarations of the package', () => {
 
 describe('the example', () => {
   test.each([
-    ['run.ts', /^live: step 0\nlive: step 1\nlive: step 2\nIt ended as "ok" after \d+ ms\.\n.*"timeout"\.\n$/],
-    ['background.ts', /^0 %\n20 %\n40 %\n60 %\n80 %\n100 %\nIt ended as "ok"\./],
+    ['run.mts', /^live: step 0\nlive: step 1\nlive: step 2\nIt ended as "ok" after \d+ ms\.\n.*"timeout"\.\n$/],
+    ['background.mts', /^0 %\n20 %\n40 %\n60 %\n80 %\n100 %\nIt ended as "ok"\./],
     [
-      'packages.ts',
+      'packages.mts',
       /^humanize 4\.0 is installed\.\n1\.0 MB\n2\.5 MB\n\nsizes\/in\.txt: 16 bytes\nsizes\/out\.txt: 14 bytes\n$/,
     ],
-    ['snapshot.ts', /^The fork has: shared\nonly here\n\nThe snapshot has: shared\n\n$/],
-    ['chart.ts', /^The chart is in chart\.png\.\n$/],
+    ['snapshot.mts', /^The fork has: shared\nonly here\n\nThe snapshot has: shared\n\n$/],
+    ['chart.mts', /^The chart is in chart\.png\.\n$/],
   ])('%s runs as it is written', { timeout: 300_000 }, async (name, output) => {
     const { stdout, stderr } = await runNode(name);
     expect(stderr).toBe('');
     expect(stdout).toMatch(output);
-    if (name === 'chart.ts') expect(readFileSync(join(folder, 'chart.png')).subarray(1, 4).toString()).toBe('PNG');
+    if (name === 'chart.mts') expect(readFileSync(join(folder, 'chart.png')).subarray(1, 4).toString()).toBe('PNG');
   });
 });
 
