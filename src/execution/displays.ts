@@ -2,23 +2,23 @@ import { z } from 'zod';
 import { parseSandboxJson } from '../lib/sandbox-json.ts';
 
 export interface DisplayLimits {
-  /** Bytes of one result as JSON. */
+  /** Most bytes of one display as JSON. */
   readonly limit: number;
-  /** Bytes of all results of an execution. */
+  /** Most bytes of all displays of an execution. */
   readonly total: number;
 }
 
-/** The program keeps to 100 and says in one more how many it left out. */
+/** Most displays of an execution. The program sends up to 100, and one more that says how many it left out. */
 const MAX_RESULTS = 101;
-/** Lines without a result, after which no more are looked at: a flood of them would cost more than it is worth. */
+/** Number of invalid lines after which no more are read, so that a flood of them costs no processor time. */
 const MAX_IGNORED = 1000;
 const MAX_DEPTH = 100;
 
-/** Pictures begin as their format does, so that nothing else is handed on as one. */
+/** Images must begin with the bytes of their format, so that nothing else passes as an image. */
 const png = z.string().refine((value) => value.startsWith('iVBORw0KGgo') && isBase64(value));
 const jpeg = z.string().refine((value) => value.startsWith('/9') && isBase64(value));
 
-/** A file that the sandbox keeps; its path is relative to the workspace. */
+/** File that the sandbox keeps. Its path is relative to the workspace. */
 const file = z.object({
   path: z.string().regex(/^\.glovebox\/results\/[\w.-]{1,100}$/),
   size: z.number().int().nonnegative(),
@@ -37,27 +37,27 @@ export const displaySchema = z.object({
     .refine((value) => isShallow(value, MAX_DEPTH))
     .optional(),
   latex: z.string().optional(),
-  /** Formats that were cut, scaled down or left out to keep the budget. */
+  /** Formats that were cut, scaled down or left out to stay within the limits. */
   truncated: z.array(format).max(8).optional(),
-  /** The whole of what says most of the formats that were cut or are long: the unscaled picture, the html. */
+  /** File with the most informative format in full, if it was cut or is long. Example: the unscaled image. */
   original: file.optional(),
-  /** All that was kept, by format, if it is more than one. */
+  /** Files with the full formats, by format, if there are several. */
   originals: z.partialRecord(format, file).optional(),
-  /** Mime types that no format here is for. */
+  /** Media types that have no format here. */
   omitted: z.array(z.string().max(200)).max(8).optional(),
 });
 
-/** One object that the code displayed, in as many formats as it has; png and jpeg are base64. */
+/** Object that the code displayed, in one or more formats. PNG and JPEG are base64. */
 export type Display = z.infer<typeof displaySchema>;
 
 /**
- * Makes results of the bytes of a program's display pipe, hostile like all that leaves a sandbox: what is no result
- * is counted and ignored, and no more memory is taken than the limits allow.
+ * Reads displays from the bytes of a program's display pipe, which is not trusted. Invalid lines are counted and ignored.
+ * Memory use stays within the limits.
  */
 export class DisplayCollector {
   readonly #limits: DisplayLimits;
   readonly results: Display[] = [];
-  /** Lines that were no results, or beyond the limits; at 1 000 the collector has seen enough. */
+  /** Number of lines that were invalid or beyond the limits. At 1000 the collector stops reading. */
   ignored = 0;
   #pieces: Buffer[] = [];
   #pieceBytes = 0;
@@ -68,7 +68,7 @@ export class DisplayCollector {
     this.#limits = limits;
   }
 
-  /** The results that the chunk completes. Never throws for what is in it. */
+  /** Returns the displays that the chunk completes. Never throws, whatever the chunk contains. */
   add(chunk: Buffer): Display[] {
     const complete: Display[] = [];
     let start = 0;
@@ -89,7 +89,7 @@ export class DisplayCollector {
       this.#skipping = true;
       return;
     }
-    // Copied, because a small piece would keep the whole chunk that it was cut from.
+    // A copy, because a small piece would keep its whole chunk in memory.
     this.#pieces.push(Buffer.from(piece));
     this.#pieceBytes += piece.length;
   }
@@ -102,7 +102,7 @@ export class DisplayCollector {
     this.#skipping = false;
     const hasRoom = this.results.length < MAX_RESULTS && this.#bytes + line.length <= this.#limits.total;
     if (!wasTooLong && hasRoom) {
-      // Whatever is in it: parsing is what costs.
+      // Counted before parsing, because parsing is the expensive part.
       this.#bytes += line.length;
       const result = parseResult(line);
       if (result) {
@@ -128,7 +128,7 @@ function isBase64(value: string): boolean {
   return value.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(value);
 }
 
-/** Whether a value is of so many levels at most: `JSON.stringify` fails on one of thousands. */
+/** Whether a value has at most `levels` levels. `JSON.stringify` fails on a value with thousands of levels. */
 function isShallow(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return true;
   return levels > 0 && Object.values(value).every((item) => isShallow(item, levels - 1));

@@ -1,13 +1,13 @@
 import type { ExecutionEnd } from './request.ts';
 import { toSeconds } from './stopwatch.ts';
 
-/** What executions are held to, as configured. */
+/** Configured limits of executions. */
 export interface ExecutionLimits {
   readonly execTimeoutS: number;
   readonly maxTimeoutS: number;
   readonly memoryMb: number;
   readonly diskMb: number;
-  /** MiB of `/tmp` and `/dev/shm`, disks of their own. */
+  /** Size of `/tmp` in MiB. Like `/dev/shm`, it is a disk of its own. */
   readonly tmpMb: number;
   readonly shmMb: number;
   readonly largestFileMb: number;
@@ -20,27 +20,27 @@ export interface MetLimit {
   readonly name: string;
   /** Its value, in the unit that the name says; bytes for `file_size`. */
   readonly value: number | string;
-  /** What raises it, in words for people and models. */
+  /** How to raise it or stay below it, in words for people and models. */
   readonly setting: string;
-  /** What it ended, if that is not the code itself. */
+  /** What the limit ended, if not the code itself. */
   readonly ended?: 'a child process' | undefined;
 }
 
 const MIB = 2 ** 20;
 
-/** The limit that an execution met, by its end or by what the kernel refused its code, and what raises it. */
+/** Returns the limit that ended an execution, or made the kernel refuse a call of its code. */
 export function metLimit(end: ExecutionEnd, timeoutMs: number, limits: ExecutionLimits): MetLimit | undefined {
   if (end.status === 'out_of_memory') return memory(limits);
   const denied = end.status === 'error' ? deniedLimit(end.report?.error?.denied, limits) : undefined;
   if (denied) return denied;
-  // Also of what ran out of time: a pool waits without end for what a lost worker had.
+  // This comes before the time limit: a process pool that lost a worker waits for it without end.
   if (end.report?.oom_killed) return { ...memory(limits), ended: 'a child process' };
   if (end.status === 'timeout')
     return { name: 'timeout_s', value: toSeconds(timeoutMs), setting: 'the argument timeout_s' };
   return undefined;
 }
 
-/** The limit that a program in the sandbox calls by that name; it may call anything so. */
+/** Returns the limit of a name that the sandbox reported. The name is not trusted. */
 export function deniedLimit(denied: string | undefined, limits: ExecutionLimits): MetLimit | undefined {
   switch (denied) {
     case 'memory':

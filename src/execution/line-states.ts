@@ -1,11 +1,11 @@
-/** Rows above the last one that a cursor may come back to, as those of nested progress bars. */
+/** Number of rows above the last one to which a cursor may return. Nested progress bars do that. */
 const MAX_ROWS = 32;
-/** Bytes of a row that wait for its end; what is longer is no progress bar. */
+/** Longest row that is held back until its end, in bytes. A longer row is not a progress bar. */
 const MAX_ROW_BYTES = 16_384;
 const LONGEST_SEQUENCE = 32;
 const NEWLINE = 0x0a;
 
-/** Text, or one of what moves the cursor: the end of a line, a carriage return, a backspace, an escape sequence. */
+/** Text, or something that moves the cursor: the end of a line, a carriage return, a backspace, an escape sequence. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const PIECE = /[^\r\n\b\x1b]+|\r?\n|[\r\b]|\x1b\[[0-9;?]*[@-~]|\x1b/g;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: as above
@@ -15,28 +15,28 @@ interface Row {
   /** UTF-8 as one character a byte. */
   text: string;
   end: '' | '\n' | '\r\n';
-  /** The cursor is at its beginning: what comes next replaces it. */
+  /** Whether the cursor is at the beginning, so that new text replaces the row. */
   atStart: boolean;
-  /** It has been replaced: a carriage return before its end is one more, not a part of the line's end. */
+  /** Whether the row was replaced. Then a carriage return before its end is no part of the line end. */
   isRedrawn: boolean;
-  /** Backspaces since its last text. */
+  /** Number of backspaces since its last text. */
   back: number;
 }
 
 /**
- * Reduces output to the last state of each line, as it stands on a screen in the end: after a carriage return a line
- * begins anew. Within bounds, backspaces, moves of the cursor between rows and erased lines are followed too; colours
- * stay. Bytes come out once nothing can change them any more.
+ * Reduces output to the last state of each line, as a terminal shows it in the end. A carriage return starts the line
+ * again. Backspaces, cursor moves between rows and erased lines are followed too, within limits. Colours stay. Bytes are
+ * returned once nothing can change them any more.
  */
 export class LineStates {
   #rows: Row[] = [emptyRow()];
   #at = 0;
-  /** The beginning of an escape sequence, or a carriage return that may belong to the end of a line. */
+  /** Beginning of an escape sequence, or a carriage return that may belong to a line end. */
   #begun = '';
 
   add(chunk: Buffer): Buffer {
     const settled: Buffer[] = [];
-    // Plain output, which most is, passes without a look at each byte, but for its last rows.
+    // Most output is plain. Only its last rows are examined byte by byte.
     const from = this.#isPlain(chunk) ? startOfRows(chunk) : 0;
     if (from > 0) {
       settled.push(this.#settleAll(), chunk.subarray(0, from));
@@ -46,7 +46,7 @@ export class LineStates {
     return Buffer.concat(settled);
   }
 
-  /** What is left at the end of the output. */
+  /** Returns the remaining bytes at the end of the output. */
   finish(): Buffer {
     if (this.#begun === '\r') this.#return();
     else this.#write(this.#begun);
@@ -54,7 +54,7 @@ export class LineStates {
     return this.#settleAll();
   }
 
-  /** Bytes that may still change. */
+  /** Number of bytes that may still change. */
   get waiting(): number {
     return this.#rows.reduce((sum, { text, end }) => sum + text.length + end.length, 0);
   }
@@ -116,7 +116,7 @@ export class LineStates {
       this.#at = Math.min(Math.max(this.#at, this.#rows.length - 1), this.#at + count);
     else if (kind === 'K') this.#eraseLine(argument);
     else if (kind === 'J') this.#eraseBelow(argument);
-    // Whether the cursor is seen is of no interest; whatever else there is, colours first of all, is text.
+    // Sequences that show or hide the cursor are dropped. All others, mainly colours, count as text.
     else if (kind !== 'G' && sequence !== '\x1b[?25l' && sequence !== '\x1b[?25h') this.#write(sequence);
     if (kind === 'E' || kind === 'F' || (kind === 'G' && count === 1)) this.#return();
   }
@@ -127,16 +127,16 @@ export class LineStates {
     row.back = 0;
   }
 
-  /** Not all of a screen: what a program has said before it draws one anew is worth keeping. */
+  /** Erases from the cursor to the end. A request to erase the whole screen is ignored, so that earlier output stays. */
   #eraseBelow(argument: string): void {
     if (argument !== '' && argument !== '0') return;
     this.#eraseLine('0');
     this.#rows.length = Math.min(this.#rows.length, this.#at + 1);
   }
 
-  /** The rows that are out of reach. */
+  /** Returns the rows that the cursor can no longer reach. */
   #settle(): Buffer {
-    // A row that the cursor stands below of is there, even if nothing has been written to it.
+    // This creates the cursor's row, even if nothing has been written to it.
     const last = this.#row;
     const excess = Math.max(0, this.#rows.length - MAX_ROWS);
     let text = this.#rows.splice(0, excess).map(settledText).join('');
@@ -161,7 +161,7 @@ function withoutLast(text: string, characters: number): string {
   let end = text.length;
   for (let left = characters; left > 0 && end > 0; left -= 1) {
     end -= 1;
-    // The other bytes of a character of UTF-8.
+    // Skip the other bytes of a UTF-8 character.
     while (end > 0 && (text.charCodeAt(end) & 0xc0) === 0x80) end -= 1;
   }
   return text.slice(0, end);
@@ -171,12 +171,12 @@ function emptyRow(): Row {
   return { text: '', end: '', atStart: false, isRedrawn: false, back: 0 };
 }
 
-/** A row that was wiped with spaces is empty. */
+/** Returns the final text of a row. A row overwritten with spaces is empty. */
 function settledText({ text, end, atStart }: Row): string {
   return `${atStart && /^ *$/.test(text) ? '' : text}${end}`;
 }
 
-/** Where the last rows of a chunk begin; 0 if it has no more than these. */
+/** Returns the offset of the last `MAX_ROWS` rows of a chunk; 0 if it has no more rows. */
 function startOfRows(chunk: Buffer): number {
   let at = chunk.length;
   for (let row = 0; row < MAX_ROWS; row += 1) {

@@ -5,28 +5,28 @@ import { rulesFor } from './request-kinds.ts';
 const LOSABLE: readonly Losable[] = ['files', 'contexts', 'packages', 'background'];
 
 /**
- * What was lost of a session, until somebody has surely been told. Whoever sees a loss adds it here; the end of each
- * execution asks here what it is to tell.
+ * Records what a session has lost until a caller has certainly been told. Code that detects a loss adds it. When an
+ * execution ends, the ledger returns the losses to report in its result.
  */
 export class LossLedger {
-  /** Losses that nobody was told of, as one. */
+  /** All losses that no caller was told of, merged into one. */
   #pending: SandboxReset | undefined;
-  /** Processes that were ended since an execution last ended: it may be its own end that they went with. */
+  /** Loss of processes since the last execution ended. It may belong to the end of the running execution. */
   #processes: SandboxReset | undefined;
-  /** What was added of each thing that is gone. */
+  /** The loss that was added for each thing that is gone, such as a sandbox. */
   readonly #gone = new WeakMap<object, SandboxReset>();
 
-  /** What nobody has been told of. */
+  /** All losses that no caller was told of. */
   get pending(): SandboxReset | undefined {
     return this.#pending;
   }
 
-  /** Adds a loss that no execution tells by itself. */
+  /** Adds a loss that is not part of the end of an execution. */
   add(loss: SandboxReset): void {
     this.#pending = merge(this.#pending, loss);
   }
 
-  /** Adds what is lost with a thing, once: several executions may find out that it is gone. */
+  /** Adds the loss of a thing once, although several executions may detect it. */
   addOnce(thing: object, findLoss: () => SandboxReset): SandboxReset {
     const known = this.#gone.get(thing);
     if (known) return known;
@@ -36,17 +36,17 @@ export class LossLedger {
     return loss;
   }
 
-  /** Adds what did not come back of an archive. A loss that is pending says that already, unless the archive is broken. */
+  /** Adds what an archive could not restore. A pending loss includes that already, unless the archive is broken. */
   addMissingFromArchive(loss: SandboxReset): void {
     if (!this.#pending || loss.reason === 'archive_broken') this.#pending = loss;
   }
 
-  /** Adds processes that were ended in a sandbox that lives on. */
+  /** Adds the loss of processes that were ended in a sandbox that stays. */
   addProcesses(loss: SandboxReset): void {
     this.#processes = merge(this.#processes, loss);
   }
 
-  /** Those processes, which count as added no more. */
+  /** Returns the loss added by `addProcesses`, and forgets it. */
   takeProcesses(): SandboxReset | undefined {
     const processes = this.#processes;
     this.#processes = undefined;
@@ -54,16 +54,16 @@ export class LossLedger {
   }
 
   /**
-   * What the end of an execution is to tell.
-   * @param own what was lost by its own end
-   * @param told `isHeard`: whether its caller surely hears it, so that nobody else is told; `keepIfUnheard`: whether it is the
-   * first to tell its own loss, which stays pending if it is not heard
+   * Returns the loss to report in the result of an execution.
+   * @param own the loss that the end of this execution caused
+   * @param told `isHeard`: the caller certainly gets this result, so no later result repeats the loss.
+   *   `keepIfUnheard`: if the caller may not get it, the loss stays pending. It is set when no earlier result reported it.
    */
   tell(
     own: SandboxReset | undefined,
     { isHeard, keepIfUnheard }: { readonly isHeard: boolean; readonly keepIfUnheard: boolean },
   ): SandboxReset | undefined {
-    // Whatever else is lost says more than that one context is.
+    // Any other loss says more than the loss of one context.
     const isMinor = own?.reason === 'context_ended';
     const told = own && !isMinor ? merge(this.#pending, own) : (this.#pending ?? own);
     if (isHeard) this.#pending = undefined;
@@ -73,29 +73,32 @@ export class LossLedger {
 }
 
 /**
- * Whether what an end tells is surely heard. Who has cancelled may hear nothing, and the result of a background execution
- * may be asked for much later.
+ * Whether the caller certainly learns of a loss from this result. A caller who cancelled may not receive the result. The
+ * result of a background execution may be requested much later.
  */
 export function isHeard(request: ExecutionRequest, { status }: ExecutionEnd): boolean {
   return rulesFor(request).isHeard && !request.background && status !== 'cancelled';
 }
 
 /**
- * What an execution tells that ended with its sandbox: what it changed itself is gone, whatever comes back.
- * @param own what was lost by its end
- * @param gone what does not come back of the sandbox
+ * Returns the loss to report for an execution that ended with its sandbox. Its own changes are lost, even if the archive
+ * restores older files.
+ * @param own the loss that its end caused
+ * @param gone what the archive does not restore
+ * @param changed what the execution changed
  */
 export function ownLoss(own: SandboxReset, gone: SandboxReset, changed: readonly Losable[]): SandboxReset {
   const lost = own.lost.filter((what) => gone.lost.includes(what) || changed.includes(what));
   return { ...gone, reason: own.reason, lost };
 }
 
+/** Returns the losses without duplicates, in the order in which results name them. */
 export function inOrder(lost: Iterable<Losable>): Losable[] {
   const all = new Set(lost);
   return LOSABLE.filter((what) => all.has(what));
 }
 
-/** One loss after another that nobody was told of: all that is gone, and the earlier of the times that files are from. */
+/** Merges a pending loss with a later one: everything lost by either, and the earlier of their checkpoint times. */
 function merge(untold: SandboxReset | undefined, loss: SandboxReset): SandboxReset {
   if (!untold) return loss;
   const lost = inOrder([...untold.lost, ...loss.lost]);

@@ -1,24 +1,24 @@
-/** What a result carries of one stream. */
+/** The part of a stream that a result contains. */
 export interface Captured {
   readonly text: string;
-  /** Bytes between the text's head and its tail that were left out. */
+  /** Number of bytes left out between head and tail. */
   readonly leftOut: number;
-  /** Bytes of the whole stream. */
+  /** Size of the whole stream in bytes. */
   readonly total: number;
 }
 
-/** Keeps the first and the last bytes of a stream of any length within a budget. */
+/** Keeps the first and the last bytes of a stream of any length, up to a limit. */
 export class OutputCapture {
   readonly #headLimit: number;
   readonly #tailLimit: number;
   readonly #head: Buffer[] = [];
   #headBytes = 0;
-  /** A ring: the byte that comes next goes where the oldest is. */
+  /** Ring buffer with the last bytes. */
   #tail: Buffer | undefined;
-  /** Bytes that went to the ring in all. */
+  /** Number of bytes written to the ring buffer so far. */
   #tailBytes = 0;
 
-  /** @param limit bytes to keep in all */
+  /** @param limit most bytes to keep */
   constructor(limit: number) {
     this.#headLimit = Math.floor(limit / 2);
     this.#tailLimit = limit - this.#headLimit;
@@ -27,7 +27,7 @@ export class OutputCapture {
   add(chunk: Buffer): void {
     const room = this.#headLimit - this.#headBytes;
     if (room > 0) {
-      // Copied, because a small piece would keep the whole chunk that it was cut from.
+      // A copy, because a small piece would keep its whole chunk in memory.
       const piece = Buffer.from(chunk.subarray(0, room));
       this.#head.push(piece);
       this.#headBytes += piece.length;
@@ -35,12 +35,12 @@ export class OutputCapture {
     if (chunk.length > room) this.#addToTail(chunk.subarray(Math.max(0, room)));
   }
 
-  /** Bytes that came here. */
+  /** Number of bytes received. */
   get bytes(): number {
     return this.#headBytes + this.#tailBytes;
   }
 
-  /** @param total bytes of the whole stream, if some of it never came here: they count with what is left out between */
+  /** @param total size of the whole stream in bytes. If fewer were received, the others count as left out. */
   result(total = this.bytes): Captured {
     if (this.#tailBytes <= this.#tailLimit) {
       return { text: decode(Buffer.concat([...this.#head, this.#readTail()])), leftOut: 0, total };
@@ -68,26 +68,26 @@ export class OutputCapture {
   }
 }
 
-/** Stands between head and tail. */
+/** Returns the mark between head and tail. */
 export function leftOutMark(bytes: number): string {
   return `\n… ${bytes} bytes left out …\n`;
 }
 
-/** UTF-8 with a replacement character for each invalid part. */
+/** Decodes UTF-8, with a replacement character for each invalid part. */
 function decode(bytes: Buffer): string {
   return bytes.toString('utf8');
 }
 
 const isContinuation = (byte: number | undefined): boolean => byte !== undefined && (byte & 0xc0) === 0x80;
 
-/** Bytes without the rest of a character at their start. */
+/** Removes the rest of an incomplete character at the start. */
 export function withoutPartialStart(bytes: Buffer): Buffer {
   let start = 0;
   while (start < 3 && isContinuation(bytes[start])) start += 1;
   return bytes.subarray(start);
 }
 
-/** Bytes without a character at their end that is not whole. */
+/** Removes an incomplete character at the end. */
 export function withoutPartialEnd(bytes: Buffer): Buffer {
   let lead = bytes.length - 1;
   while (lead > bytes.length - 4 && isContinuation(bytes[lead])) lead -= 1;

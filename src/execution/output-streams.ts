@@ -6,10 +6,10 @@ import type { ExecutionEnd, OutputSink } from './request.ts';
 import type { CutStream, ExecutionOutput, OnEvent, TextStream } from './result.ts';
 
 export interface OutputLimits {
-  /** Bytes of each text stream in a result. */
+  /** Most bytes of each text stream in a result. */
   readonly outputLimit: number;
   readonly displays: DisplayLimits;
-  /** Whether texts are kept byte by byte, for who reads them by offsets, instead of the last state of each line. */
+  /** Whether to keep every byte, for callers that read by offset, instead of the last state of each line. */
   readonly verbatim: boolean;
 }
 
@@ -20,13 +20,13 @@ interface Text {
   bytes: number;
 }
 
-/** The output of one execution: folded into the result, and told to the caller as it comes. */
+/** Output of one execution: collected for the result, and reported to the caller as it arrives. */
 export class OutputStreams {
   readonly #onEvent: OnEvent | undefined;
   readonly #texts: Record<TextStream, Text>;
   readonly #displays: DisplayCollector;
 
-  /** @param onEvent hears the output as it comes; without it, the work of telling is spared */
+  /** @param onEvent called with output as it arrives */
   constructor({ outputLimit, displays, verbatim }: OutputLimits, onEvent?: OnEvent) {
     const open = (): Text => ({
       capture: new OutputCapture(outputLimit),
@@ -48,7 +48,7 @@ export class OutputStreams {
     return this.#tell(name, text.decoder.decode(chunk, { stream: true }));
   };
 
-  /** Takes what is left: lines without an end, and characters that never became whole. */
+  /** Takes what is left: lines without an end, and incomplete characters. */
   async finish(): Promise<void> {
     for (const name of ['stdout', 'stderr'] as const) {
       const { capture, lines, decoder } = this.#texts[name];
@@ -57,7 +57,7 @@ export class OutputStreams {
     }
   }
 
-  /** What a result carries of all that came. */
+  /** Returns the part of the output that a result contains. */
   fold({ failure, report }: Pick<ExecutionEnd, 'failure' | 'report'>): ExecutionOutput {
     const stdout = this.#fold('stdout', report?.kept?.stdout);
     const stderr = this.#fold('stderr', report?.kept?.stderr);
@@ -77,7 +77,7 @@ export class OutputStreams {
   #fold(name: TextStream, kept: KeptFile | undefined): { text: string; cut?: CutStream } {
     const { capture, bytes } = this.#texts[name];
     const { text, leftOut, total } = capture.result(bytes);
-    // Earlier states of lines are worth a word only where they are kept.
+    // Earlier states of lines are mentioned only if a file keeps them.
     const missing = leftOut || (kept ? bytes - capture.bytes : 0);
     if (missing <= 0) return { text };
     const file = kept ? { file: kept.path, fileBytes: kept.bytes } : {};
@@ -85,7 +85,7 @@ export class OutputStreams {
   }
 
   async #display(chunk: Buffer): Promise<void> {
-    // All of them begun now: the next chunk's must not come in between.
+    // Start all of them now, so that events of the next chunk cannot come in between.
     await Promise.all(this.#displays.add(chunk).map((display) => this.#onEvent?.({ type: 'display', display })));
   }
 

@@ -1,31 +1,31 @@
 import type { ExecutionRequest } from './request.ts';
 
-/** What an execution is for. */
+/** Purpose of an execution. */
 export type RequestKind = 'code' | 'end_context' | NonNullable<ExecutionRequest['kind']>;
 
-/** How executions of one kind are treated. */
+/** Rules for executions of one kind. */
 export interface KindRules {
-  /** Whether its caller surely tells what its end says of losses. */
+  /** Whether the caller always gets the losses that the result reports. */
   readonly isHeard: boolean;
-  /** Whether it takes a place among the session's looks, so that a session can be looked at while all others are taken. */
+  /** Whether it uses the session's places for quick requests. They stay free while code takes all other places. */
   readonly isQuick: boolean;
-  /** Whether it takes one of the places that all sessions share, which short work does not wait for. */
+  /** Whether it needs one of the places that all sessions share. Short requests need none. */
   readonly takesPlace: boolean;
 }
 
 const RULES: Readonly<Record<RequestKind, KindRules>> = {
   code: { isHeard: true, isQuick: false, takesPlace: true },
-  // Who ends a context gets no result.
+  // A caller who ends a context gets no result.
   end_context: { isHeard: false, isQuick: false, takesPlace: true },
   packages: { isHeard: true, isQuick: true, takesPlace: false },
   install: { isHeard: true, isQuick: false, takesPlace: true },
-  // Not every caller of a file operation has a place to tell it in.
+  // Not every answer to a file operation has a field for losses.
   files: { isHeard: false, isQuick: true, takesPlace: false },
-  // Nobody called for it.
+  // The server makes it for itself; no caller gets its result.
   archive: { isHeard: false, isQuick: false, takesPlace: false },
 };
 
-/** How an execution is treated, by its kind. */
+/** Returns the rules for an execution. */
 export function rulesFor({ kind, context, end_context: ended, code }: ExecutionRequest): KindRules {
   const rules = RULES[kind ?? (ended !== undefined && context === undefined ? 'end_context' : 'code')];
   return code === '' ? { ...rules, takesPlace: false } : rules;

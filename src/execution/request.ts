@@ -1,53 +1,58 @@
 import { GloveboxError } from '../errors.ts';
 import type { FullReport } from './report.ts';
 
-/** A call waits for a place as long as it may run, and at least so many milliseconds. */
+/** Shortest time that a call may wait for a place, in milliseconds. A call with a longer time limit may wait longer. */
 const LEAST_PATIENCE_MS = 60_000;
 
-/** What the runner is asked to run. */
+/** Request to the runner. */
 export interface ExecutionRequest {
-  /** `code` unless it says otherwise. */
+  /** Kind of the request. Default: code. */
   readonly kind?: 'packages' | 'install' | 'files' | 'archive';
   readonly code?: string;
-  /** The interpreter that the code runs in and that lives on; a process of its own when left out. */
+  /** Context to run the code in: an interpreter that continues to live. Default: a new process. */
   readonly context?: string;
-  /** Names a context that is ended first. */
+  /** Context to end first. */
   readonly end_context?: string;
-  /** The program's whole standard input; an empty one when left out. */
+  /** The program's whole standard input. Default: empty. */
   readonly stdin?: string;
   /** Whether standard input is streamed instead. */
   readonly stdin_stream?: boolean;
-  /** Bytes of one rich result, and of all; no rich results when left out. */
+  /** Most bytes of one display, and of all displays. Default: no displays. */
   readonly results?: { readonly limit: number; readonly total: number };
-  /** Output beyond `inline` bytes goes to a file named after `id`: `limit` bytes of it, `total` of all such files. */
+  /** How to keep long output in a file. */
   readonly keep?: KeepPolicy;
-  /** Set for an execution that outlives this control plane, for so many seconds in all; `keep` names it to the next one. */
+  /** Time limit of a background execution, which outlives this control plane. `keep.id` names it to the next one. */
   readonly background?: { readonly timeout_s: number };
-  /** For `files` an operation of files/files.py, for `archive` one of files/workspace.py. */
+  /** Operation of files/files.py for `files`, or of files/workspace.py for `archive`. */
   readonly file?: Readonly<Record<string, unknown>>;
-  /** Packages to `install`. */
+  /** Packages to install, for `install`. */
   readonly packages?: readonly { readonly name: string; readonly requirement: string }[];
-  /** Added to the program's environment. */
+  /** Additional environment variables of the program. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Whether an interpreter is to start with that environment, instead of one that was forked from the runner. */
+  /** Whether to start a new interpreter with that environment, instead of a fork of the runner. */
   readonly new_interpreter?: boolean;
 }
 
+/** How to keep long output in a file. */
 export interface KeepPolicy {
+  /** Name for the file. */
   readonly id: string;
+  /** Bytes up to which no file is needed. */
   readonly inline: number;
+  /** Most bytes of the file. */
   readonly limit: number;
+  /** Most bytes of all such files together. */
   readonly total: number;
 }
 
 export type OutputStream = 'stdout' | 'stderr' | 'display';
 
-/** Takes output as it comes; a promise holds the program back until it settles. */
+/** Takes output as it arrives. The program pauses until a returned promise settles. */
 export type OutputSink = (stream: OutputStream, chunk: Buffer) => void | Promise<void>;
 
 export type Losable = 'files' | 'contexts' | 'packages' | 'background';
 
-/** What was lost besides the execution when a process, or the whole sandbox, had to be ended. */
+/** What a session lost when a process or its whole sandbox ended. */
 export interface SandboxReset {
   readonly reason:
     | 'runner_lost'
@@ -58,36 +63,36 @@ export interface SandboxReset {
     | 'hibernated'
     | 'archive_broken';
   readonly lost: readonly Losable[];
-  /** The time of the checkpoint that files came back from, ISO 8601: files that are lost are newer. */
+  /** Time of the checkpoint from which files were restored, in ISO 8601. Newer changes are lost. */
   readonly restoredFrom?: string | undefined;
 }
 
-/** How an execution that had to be ended was ended, from the gentlest means to the last. */
+/** How an execution was ended, from the gentlest means to the last. */
 export type TerminationMeans = 'interrupt' | 'kill' | 'uid_kill' | 'replaced';
 
 export type ExecutionStatus = 'ok' | 'error' | 'timeout' | 'cancelled' | 'out_of_memory' | 'crashed';
 
-/** The one end of an execution. */
+/** How an execution ended. */
 export interface ExecutionEnd {
   readonly status: ExecutionStatus;
   /** Null when the program did not end by itself. */
   readonly exitCode: number | null;
   readonly report?: FullReport;
-  /** Why the program could not run, where the report does not say. */
+  /** Why the program could not run, if there is no report. */
   readonly failure?: string;
   readonly termination?: TerminationMeans;
   readonly reset?: SandboxReset;
-  /** Whether its connection broke meanwhile: what it said since is in its files alone. */
+  /** Whether its connection broke meanwhile. Later output is only in its files. */
   readonly reattached?: true;
-  /** The context that it ran in. */
+  /** Context that it ran in. */
   readonly context?: { readonly name: string; readonly created: boolean; readonly alive: boolean };
 }
 
 /** A file on its way between a session and its client. */
 export interface Transfer {
-  /** Since when its client has given, or taken, no byte, on the clock of `performance.now()`; undefined while it does. */
+  /** Time of `performance.now()` since which the client has moved no byte. Undefined while bytes move. */
   readonly idleSince: number | undefined;
-  /** Ends it in favour of another. */
+  /** Ends the transfer so that another can have its place. */
   end(): void;
 }
 
@@ -95,28 +100,28 @@ export interface ExecutionOptions {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   readonly onOutput: OutputSink;
-  /** Hears what it waits for, before it runs. */
+  /** Called with what the execution waits for before it runs. */
   readonly onWait?: (message: string) => void;
-  /** Hears that it begins, having waited for its turn. */
+  /** Called when its turn has come and it begins. */
   readonly onBegin?: () => void;
-  /** What the execution transfers between a file and a client, if it is that. */
+  /** File transfer that the execution carries out, if any. */
   readonly transfer?: Transfer;
-  /** Standard input, streamed as fast as the program reads; if it fails, the execution is cancelled. */
+  /** Standard input, streamed as fast as the program reads. If the stream fails, the execution is cancelled. */
   readonly stdin?: AsyncIterable<Buffer>;
 }
 
-/** What runs executions: a session, or one sandbox. */
+/** Runs executions: a session or a single sandbox. */
 export interface Executor {
   /** @throws GloveboxError when the program cannot run at all */
   execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd>;
 }
 
-/** Milliseconds that a call with such a time limit waits until it runs, in all. */
+/** Returns how long a call may wait before it runs, in milliseconds. */
 export function patienceFor({ timeoutMs }: Pick<ExecutionOptions, 'timeoutMs'>): number {
   return Math.max(LEAST_PATIENCE_MS, timeoutMs);
 }
 
-/** The end of an execution that was left before it began. @throws GloveboxError where that is why it was ended */
+/** Returns the end of an execution that was cancelled before it began. @throws GloveboxError if that was the reason */
 export function endUnbegun({ reason }: AbortSignal): ExecutionEnd {
   if (reason instanceof GloveboxError) throw reason;
   return { status: 'cancelled', exitCode: null };

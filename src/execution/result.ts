@@ -6,114 +6,114 @@ import type { FullReport } from './report.ts';
 import type { ExecutionEnd, ExecutionStatus, SandboxReset, TerminationMeans } from './request.ts';
 import type { Timings } from './stopwatch.ts';
 
-/** What came of one execution. A bad end is a status; it is not thrown. */
+/** Result of one execution. A failed execution has a status; it does not throw. */
 export interface ExecutionResult extends ExecutionIdentity, ExecutionOutput, Timings {
-  /** `ok`: exit code 0. `error`: it ended by itself with another. `crashed`: a signal or a lost sandbox ended it. */
+  /** `ok`: exit code 0. `error`: another exit code. `crashed`: ended by a signal, or lost with its sandbox. */
   readonly status: ExecutionStatus;
   /** Null when the program did not end by itself. */
   readonly exitCode: number | null;
-  /** The signal that ended a program which crashed, such as `SIGSEGV`. */
+  /** Signal that ended a crashed program, such as `SIGSEGV`. */
   readonly signal?: string | undefined;
-  /** The uncaught Python exception. */
+  /** Uncaught Python exception. */
   readonly error?: ExecutionError | undefined;
-  /** The context that it ran in; `created`: it began empty. */
+  /** Context that it ran in. `created`: the context was new and empty. */
   readonly context?: { readonly name: string; readonly created: boolean; readonly alive: boolean } | undefined;
-  /** Names of the session's live contexts, if it ran in one. */
+  /** Names of the session's live contexts, if it ran in a context. */
   readonly contexts?: readonly string[] | undefined;
-  /** Files in the workspace that it made or changed: paths from there on, sizes in bytes. */
+  /** Files in the workspace that it created or changed. Paths are relative to the workspace; sizes are in bytes. */
   readonly files: readonly { readonly path: string; readonly size: number }[];
   /** How it was ended, if it did not end by itself. */
   readonly termination?: Termination | undefined;
-  /** The limit that it met, and what raises it. */
+  /** Limit that it met, and how to raise it. */
   readonly limit?: MetLimit | undefined;
-  /** What the session lost, by this execution or before it, that nobody was told of yet. */
+  /** What the session lost, by this execution or earlier, that no earlier result reported. */
   readonly reset?: SandboxReset | undefined;
-  /** Processor time of all its processes. */
+  /** Processor time of all its processes, in milliseconds. */
   readonly cpuMs?: number | undefined;
   readonly peakMemoryBytes?: number | undefined;
 }
 
-/** What an execution in the background waits for or does, then what it ended as. */
+/** State of a background execution; after its end, the status of its result. */
 export type BackgroundStatus = 'queued' | 'running' | ExecutionStatus;
 
-/** Which execution, of which session. */
+/** Identifies an execution and its session. */
 export interface ExecutionIdentity {
   readonly sessionId: string;
-  /** Whether the session was made for this execution. */
+  /** Whether the session was created for this execution. */
   readonly sessionCreated?: true | undefined;
-  /** Names the execution, and the files of its long output. */
+  /** Id of the execution. The files of its long output are named after it. */
   readonly executionId: string;
 }
 
 export type TextStream = 'stdout' | 'stderr';
 
-/** What an execution put out, as far as a result carries it. */
+/** Output of an execution, as far as the result contains it. */
 export interface ExecutionOutput {
-  /** Each line in its last state; the middle of a long text is left out. */
+  /** Text with each line in its last state. The middle of a long text is left out. */
   readonly stdout: string;
   readonly stderr: string;
-  /** What the code displayed, in its order. */
+  /** Objects that the code displayed, in order. */
   readonly displays?: readonly Display[] | undefined;
-  /** The streams that are not here as a whole. */
+  /** Streams that are not complete here. */
   readonly truncated?: Truncated | undefined;
 }
 
 export type Truncated = { readonly [Name in TextStream]?: CutStream | undefined };
 
-/** A text stream of which a part is left out. */
+/** Text stream of which a part is left out. */
 export interface CutStream {
-  /** Bytes left out. */
+  /** Number of bytes left out. */
   readonly leftOutBytes: number;
-  /** Bytes of the whole stream. */
+  /** Size of the whole stream in bytes. */
   readonly totalBytes: number;
-  /** The file in the workspace that holds the stream from its beginning. */
+  /** File in the workspace that holds the stream from its beginning. */
   readonly file?: string | undefined;
-  /** Bytes of that file; fewer than `totalBytes` if not all could be kept. */
+  /** Size of that file in bytes. Smaller than `totalBytes` if the file reached its limit. */
   readonly fileBytes?: number | undefined;
 }
 
-/** An uncaught exception of the program. */
+/** Uncaught exception of the program. */
 export interface ExecutionError {
   readonly name: string;
   readonly value: string;
   readonly traceback: string;
-  /** What to do about it, where that is known. */
+  /** Advice on the error, if there is any. */
   readonly hint?: string | undefined;
 }
 
 export interface Termination {
   readonly by: TerminationMeans;
-  /** Where each thread was when time was up, the innermost frame last. */
+  /** Stack of each thread when the time limit was reached, the innermost frame last. */
   readonly stacks?: readonly { readonly thread: string; readonly frames: readonly string[] }[] | undefined;
 }
 
-/** What an execution says while it runs. Texts are whole characters of valid Unicode. */
+/** Event of a running execution. Texts are valid Unicode and consist of complete characters. */
 export type ExecutionEvent =
   | { readonly type: TextStream; readonly text: string }
   | { readonly type: 'display'; readonly display: Display }
   | ProgressEvent;
 
-/** What is being done now, for people; `queued` while the call waits for its turn. */
+/** Current activity, for people. `queued` while the call waits for its turn. */
 export interface ProgressEvent {
   readonly type: 'progress';
   readonly message: string;
   readonly status?: 'queued' | undefined;
 }
 
-/** Hears events as they happen; a promise holds the program back until it settles. */
+/** Receives events as they happen. The program pauses until a returned promise settles. */
 export type OnEvent<Event = ExecutionEvent> = (event: Event) => void | Promise<void>;
 
 export interface ResultParts {
   readonly identity: ExecutionIdentity;
   readonly end: ExecutionEnd;
   readonly limit: MetLimit | undefined;
-  /** The session's contexts that live. */
+  /** Live contexts of the session. */
   readonly contexts: { readonly names: readonly string[] };
   readonly output: ExecutionOutput;
   readonly timings: Timings;
 }
 
-/** Puts together what came of an execution. */
+/** Assembles the result of an execution. */
 export function toResult({ identity, end, limit, contexts, output, timings }: ResultParts): ExecutionResult {
   const { report, status, termination: by } = end;
   const stacks = status === 'timeout' && report?.stacks.length ? { stacks: report.stacks } : {};

@@ -1,8 +1,8 @@
-/** How long the two parts of a call took, to a microsecond and to a millisecond. */
+/** Durations of the two parts of a call. */
 export interface Timings {
-  /** From its begin to its end, without what it waited before. */
+  /** Milliseconds from its begin to its end, without the wait before, to a microsecond. */
   readonly durationMs: number;
-  /** Waited for its turn before that, if it had to. */
+  /** Milliseconds that it waited for its turn, if it had to. */
   readonly queuedMs?: number | undefined;
 }
 
@@ -11,7 +11,7 @@ export class Stopwatch {
   readonly #started = performance.now();
   #begun: number | undefined;
 
-  /** Its turn has come. */
+  /** Ends the wait: the turn has come. */
   begin(): void {
     this.#begun = performance.now();
   }
@@ -24,12 +24,12 @@ export class Stopwatch {
   }
 }
 
-/** Milliseconds to a microsecond. */
+/** Rounds milliseconds to a microsecond. */
 export function round(ms: number): number {
   return Math.round(ms * 1000) / 1000;
 }
 
-/** Milliseconds as the seconds that they were made of: without the last digit, which multiplying may have changed. */
+/** Converts milliseconds to seconds. Rounds away the error that an earlier multiplication by 1000 may have caused. */
 export function toSeconds(ms: number): number {
   return Number((ms / 1000).toPrecision(15));
 }
