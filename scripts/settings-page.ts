@@ -7,7 +7,7 @@ export const SETTINGS_PAGE = new URL('../docs/settings.md', import.meta.url);
 
 const INTRODUCTION = `# Settings
 
-<!-- Written by "npm run docs:settings" from src/config/settings.ts. Change the text there. -->
+<!-- Written by "npm run docs:settings" from the schema in src/config. Change the text there. -->
 
 Each setting can be given in three ways. A flag wins over the file, and the file wins over the environment.
 
