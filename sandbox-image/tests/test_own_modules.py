@@ -74,6 +74,17 @@ class OwnModulesTest(unittest.TestCase):
         failed = self.client.run("import sys; sys.path.insert(0, ''); 1 / 0", results=RESULTS)
         self.assertEqual((failed.stdout, report_of(failed)["error"]["name"]), (b"", "ZeroDivisionError"))
 
+    def test_a_process_that_the_code_forks_reports_its_errors(self) -> None:
+        code = (
+            "import os, threading\n"
+            "threading.Thread(target=lambda: [display(n) for n in range(50)]).start()\n"
+            "if child := os.fork(): os.waitpid(child, 0)\n"
+            "else: 1 / 0\n"
+        )
+        outcome = self.client.run(code, results=RESULTS)
+        self.assertIn(b"ZeroDivisionError", outcome.stderr)
+        self.assertEqual(report_of(outcome)["exit_code"], 0)
+
     def test_a_program_holds_no_socket_of_the_runners(self) -> None:
         client = Client(door=f"test-{os.urandom(6).hex()}")
         self.addCleanup(client.process.wait)

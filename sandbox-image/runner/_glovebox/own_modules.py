@@ -15,8 +15,15 @@ from _glovebox.paths import RUNNER_DIRECTORY, WORKSPACE
 _PACKAGE = "_glovebox"
 _hidden: dict[str, ModuleType] = {}
 _lock = RLock()
-# A process that the code forks has the lock, but not the thread that may hold it.
-os.register_at_fork(after_in_child=getattr(_lock, "_at_fork_reinit"))
+
+
+def _renew_lock() -> None:
+    """Replaces the lock in a process that the code has forked: the thread that may hold it is not there."""
+    global _lock
+    _lock = RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def hide_own() -> None:

@@ -5,6 +5,7 @@ import weakref
 from typing import Any
 
 from _glovebox.display import images
+from _glovebox.display.originals import keep
 
 _PADDING_INCHES = 0.1
 _MAX_GROWTH = 2.0
@@ -66,7 +67,7 @@ def _draw(figure: Any) -> dict[str, Any]:
     if is_smaller or scale < 1:
         bundle["glovebox/truncated"] = ["png"]
         if images.may_keep(width * dpi, height * dpi):
-            bundle["glovebox/original"] = images.keep(lambda file: figure.savefig(file, format="png", dpi=dpi), "png")
+            bundle["glovebox/original"] = keep(lambda file: figure.savefig(file, format="png", dpi=dpi), "png")
     return bundle
 
 

@@ -60,8 +60,8 @@ def read(descriptor: int, main_thread: Any) -> list[dict[str, Any]]:
             threads.append({"thread": "MainThread" if is_main else thread[2] or thread[1], "frames": []})
         elif threads and (frame := _FRAME.match(line)):
             threads[-1]["frames"].append(f'File "{frame[1]}", line {frame[2]}, in {frame[3]}'[:500])
-    for thread in threads:
-        thread["frames"] = _code_frames(thread["frames"])[:MAX_FRAMES][::-1]
+    for described in threads:
+        described["frames"] = _code_frames(described["frames"])[:MAX_FRAMES][::-1]
     threads.sort(key=lambda thread: thread["thread"] != "MainThread")
     return threads[:MAX_THREADS]
 

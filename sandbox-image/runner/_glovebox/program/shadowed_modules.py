@@ -32,7 +32,7 @@ class ShadowedModules:
         self._anything = False
         """Whether there may be modules of any name."""
 
-    def hide(self, names: set[str]) -> bool:
+    def may_hide(self, names: set[str]) -> bool:
         """Whether an import of any of these may find another module than the image's."""
         self._refresh()
         if self._anything or not names.isdisjoint(self._names):

@@ -143,7 +143,7 @@ class _Guard:
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> None:
         if "." not in name:
             self.names.add(name)
-            if self._shadows.hide({name}):
+            if self._shadows.may_hide({name}):
                 raise Shadowed(name)
 
 

@@ -79,7 +79,7 @@ class Preload:
             return 0
         if request is None:
             return self._ready.generation
-        if self._shadows.hide(self._looked_up):
+        if self._shadows.may_hide(self._looked_up):
             self._retire()
             return 0
         # Modules read their environment when they are imported.

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 
-def parse(line: bytes) -> Any:
+def parse(line: bytes | bytearray) -> Any:
     """One JSON value of the report; None for what is no JSON, as the code may write anything there."""
     try:
         return json.loads(line)
