@@ -4,8 +4,8 @@ import { type ArchivedEntry, type ArchiveLimits, EntryChecker } from '../tar/ent
 import { garbled } from './file-operation.ts';
 
 /**
- * Many files as one stream between here and a sandbox: for each entry a line of JSON, then the bytes of a file.
- * The sandbox's half is sandbox-image/runner/_glovebox/files/bundles.py; the two change together.
+ * Longest line of a bundle, in bytes. A bundle is a stream of many files to or from a sandbox: for each entry a line of
+ * JSON, then the bytes of the file. sandbox-image/runner/_glovebox/files/bundles.py implements the same format.
  */
 const LONGEST_LINE = 64 * 1024;
 
@@ -21,7 +21,7 @@ const lineSchema = z.union([
   }),
 ]);
 
-/** What a sandbox is sent of an archive's entries. */
+/** Encodes the entries of an archive for a sandbox. */
 export async function* encodeBundle(entries: AsyncIterable<ArchivedEntry>): AsyncGenerator<Buffer, void, undefined> {
   for await (const { entry, body } of entries) {
     const { modifiedMs, ...fields } = entry;
@@ -30,7 +30,7 @@ export async function* encodeBundle(entries: AsyncIterable<ArchivedEntry>): Asyn
   }
 }
 
-/** The entries that a sandbox sends. @throws GloveboxError when they are not what they should be. */
+/** Decodes the entries that a sandbox sends. @throws GloveboxError when they are not valid */
 export async function* decodeBundle(
   source: AsyncIterable<Uint8Array>,
   limits: ArchiveLimits,
@@ -48,7 +48,7 @@ export async function* decodeBundle(
       if (!entry) throw garbled();
       yield { entry, body: takeWhole(bytes, size) };
     }
-    // Only its end is left, and whether that was a good one.
+    // Read on to the end of the stream, which throws if the operation failed.
     if ((await bytes.take(1)).length > 0) throw garbled();
   } finally {
     await bytes.close();

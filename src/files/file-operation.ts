@@ -4,19 +4,19 @@ import type { ExecutionEnd, Executor, Transfer } from '../execution/request.ts';
 import { parseSandboxJson } from '../lib/sandbox-json.ts';
 import { FileReply } from './file-reply.ts';
 
-/** Milliseconds for an operation that carries no contents. */
+/** Time limit of an operation without file contents, in milliseconds. */
 const ASK_LIMIT_MS = 30_000;
-/** Milliseconds for an upload or a download, however slow the client is. */
+/** Time limit of an upload or a download, in milliseconds, also for slow clients. */
 const TRANSFER_LIMIT_MS = 3_600_000;
-/** Most bytes of one chunk that is sent. */
+/** Largest chunk to send, in bytes. */
 const CHUNK_BYTES = 256 * 1024;
-/** Bytes up to which a copy costs less than a frame for the length alone. */
+/** Size up to which a copy costs less than a separate frame for the length, in bytes. */
 const COPIED_BYTES = 16 * 1024;
 
 const DISK_HINT =
-  'Delete files that are no longer needed, or have the operator raise GLOVEBOX_DISK_MB; files count against GLOVEBOX_MEMORY_MB as well.';
+  'Delete files that are no longer needed, or have the operator raise GLOVEBOX_DISK_MB. Files count against GLOVEBOX_MEMORY_MB as well.';
 
-/** Codes of the program in the sandbox. */
+/** Error codes of the program in the sandbox. */
 const CODES: Readonly<Record<string, { code: ErrorCode; hint?: string; restHint?: string }>> = {
   file_not_found: { code: 'file_not_found' },
   invalid_input: { code: 'invalid_input' },
@@ -38,7 +38,7 @@ const CODES: Readonly<Record<string, { code: ErrorCode; hint?: string; restHint?
 
 const refusalSchema = z.object({ error: z.object({ code: z.string().max(64), message: z.string().max(20_000) }) });
 
-/** An operation of sandbox-image/runner/_glovebox/files/files.py, or workspace.py, with what it is to be done to. */
+/** Request for an operation of sandbox-image/runner/_glovebox/files/files.py or workspace.py. */
 export interface FileRequest extends Readonly<Record<string, unknown>> {
   readonly op: 'stat' | 'list' | 'read' | 'write' | 'delete' | 'pack' | 'unpack' | 'save' | 'restore';
   readonly path: string;
@@ -46,18 +46,18 @@ export interface FileRequest extends Readonly<Record<string, unknown>> {
 
 export interface FileOperationOptions {
   readonly signal: AbortSignal;
-  /** What is sent to the program, if anything is: then the call may take as long as a client needs for it. */
+  /** Input to send to the program, if any. The time limit is then that of a transfer. */
   readonly input?: AsyncIterable<Uint8Array>;
-  /** Whether contents come back. */
+  /** Whether the operation returns file contents. */
   readonly streams?: boolean;
 }
 
-/** One operation on the files of a session. What comes of it is as hostile as anything out of a sandbox. */
+/** Operation on the files of a session. Its output is not trusted, because it comes from the sandbox. */
 export class FileOperation {
   readonly #output = new FileReply();
   readonly #cancel = new AbortController();
   readonly #end: Promise<ExecutionEnd>;
-  /** Since when the client has given or taken nothing. */
+  /** Time since which the client has moved no byte. */
   #idleSince: number | undefined;
   #inputError: unknown;
   #answered = false;
@@ -79,12 +79,12 @@ export class FileOperation {
       },
     );
     this.#end = execution.finally(() => this.#output.end());
-    this.#end.catch(() => {}); // Whoever waits for the end hears of it.
+    this.#end.catch(() => {}); // Callers that wait for the end get the error.
   }
 
   /**
-   * Begins an operation and waits for its answer, the line that goes before any bytes.
-   * @throws GloveboxError with what the program refuses, what the input throws, or `sandbox_lost`
+   * Starts an operation and waits for its answer, the line before the bytes.
+   * @throws GloveboxError of the program, error of the input, or `sandbox_lost`
    */
   static async start<T>(
     executor: Executor,
@@ -102,8 +102,9 @@ export class FileOperation {
   }
 
   /**
-   * The bytes after the answer, the last of them when all has gone well: who has them all hears of nothing more.
-   * @throws GloveboxError when there are not exactly `length`, if that is known.
+   * Reads the bytes after the answer. The last chunk is returned only when the operation has succeeded, so that a
+   * complete stream is always a good one.
+   * @throws GloveboxError when there are not exactly `length` bytes, if that is known
    */
   async *bytes(length?: number): AsyncGenerator<Buffer, void, undefined> {
     let left = length;
@@ -123,19 +124,19 @@ export class FileOperation {
     if (last) yield last;
   }
 
-  /** Waits for the end of an operation that has done what it should. What was lost on the way is in it. */
+  /** Waits for the successful end of the operation. The end also reports losses of the session. */
   async finish(): Promise<ExecutionEnd> {
     const end = await this.#end;
     if (end.status !== 'ok') throw this.#failureOf(end);
     return end;
   }
 
-  /** Lets an operation that has answered come to its end by itself. */
+  /** Stops reading, and lets an operation that has answered end by itself. */
   leave(): void {
     this.#output.discard();
   }
 
-  /** Ends the operation, wherever it is, because nobody wants more of it or for a failure. Idempotent. */
+  /** Ends the operation in any state, because no more is needed or because of a failure. Idempotent. */
   async close(failure?: unknown): Promise<void> {
     this.#cancel.abort(failure);
     this.#output.discard();
@@ -155,19 +156,19 @@ export class FileOperation {
     return answer.data;
   }
 
-  /** A program that says nothing sensible is not waited for. */
+  /** Ends a program that gave no valid answer. */
   #endOfSilence(): Promise<ExecutionEnd> {
     this.#cancel.abort(garbled());
     return this.#end;
   }
 
-  /** Cuts the input into chunks, the last of them empty: one that breaks off has no such end, so nothing is made of it. */
+  /** Cuts the input into chunks. An empty chunk marks the end; without it, the program discards an incomplete input. */
   async *#frame(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, undefined> {
     try {
       this.#idleSince = performance.now();
       for await (const piece of input) {
         this.#idleSince = undefined;
-        // Whatever the answer is, it was given without the rest.
+        // The program has answered already, so it does not need the rest.
         if (this.#answered) return;
         for (let at = 0; at < piece.byteLength; at += CHUNK_BYTES) yield* frame(piece.subarray(at, at + CHUNK_BYTES));
         this.#idleSince = performance.now();
@@ -189,7 +190,7 @@ export class FileOperation {
       end: () => {
         this.#inputError ??= new GloveboxError(
           'request_timeout',
-          'No byte moved for a while, and other transfers of this session waited.',
+          'The transfer stalled while other transfers of this session waited.',
         );
         this.#cancel.abort(this.#inputError);
       },
@@ -200,7 +201,8 @@ export class FileOperation {
     if (this.#inputError !== undefined) return this.#inputError;
     if (end.status === 'out_of_memory')
       return new GloveboxError('disk_full', 'The memory of the session is full.', { hint: DISK_HINT });
-    if (end.status === 'timeout') return new GloveboxError('sandbox_lost', 'It took too long and was ended.');
+    if (end.status === 'timeout')
+      return new GloveboxError('sandbox_lost', 'The file operation took too long and was ended.');
     if (end.failure !== undefined) return new GloveboxError('session_busy', `Not done: ${end.failure.slice(0, 500)}.`);
     return garbled();
   }
@@ -235,8 +237,8 @@ function toError({ code, message }: { code: string; message: string }): Glovebox
 }
 
 export function garbled(cause?: unknown): GloveboxError {
-  return new GloveboxError('sandbox_lost', 'The files of this session could not be worked with to the end.', {
-    hint: 'Something in the session disturbs it, or changed the file meanwhile. Call again.',
+  return new GloveboxError('sandbox_lost', 'The operation on the files of this session did not finish.', {
+    hint: 'A program of the session may have disturbed it or changed the file meanwhile. Call again.',
     ...(cause === undefined ? {} : { cause }),
   });
 }

@@ -1,9 +1,9 @@
-/** The longest line of JSON that an answer begins with: a listing of many long names. */
+/** Longest first line of an answer, in bytes. A list of many long names needs that much. */
 const LONGEST_HEADER = 4 * 1024 * 1024;
 
-/** What the file program says: a line, then bytes that wait here, and hold the program back, until they are taken. */
+/** Reply of the file program: a line, then bytes. The program pauses until its bytes have been read. */
 export class FileReply {
-  /** The first line. Rejects when the output ends or goes on for too long without one. */
+  /** First line. Rejects when the output ends without one, or the line is too long. */
   readonly header: Promise<string>;
   readonly #line: PromiseWithResolvers<string>;
   #begun: Buffer[] | undefined = [];
@@ -15,10 +15,10 @@ export class FileReply {
   constructor() {
     this.#line = Promise.withResolvers();
     this.header = this.#line.promise;
-    this.header.catch(() => {}); // Whoever waits for it hears of it.
+    this.header.catch(() => {}); // Callers that wait for it get the error.
   }
 
-  /** Takes output as it comes; the promise settles when it has been taken from here. */
+  /** Takes output as it arrives. The promise settles when it has been read. */
   take(chunk: Buffer): Promise<void> | undefined {
     if (this.#ended) return undefined;
     if (!this.#begun) return this.#hold(chunk);
@@ -36,20 +36,20 @@ export class FileReply {
     return end + 1 < chunk.length ? this.#hold(chunk.subarray(end + 1)) : undefined;
   }
 
-  /** No more comes, or no more is wanted. */
+  /** Marks the end of the output. */
   end(): void {
     this.#ended = true;
     this.#line.reject(new Error('no answer'));
     this.#arrival?.resolve();
   }
 
-  /** Lets go of what has not been taken. */
+  /** Discards all output that has not been read. */
   discard(): void {
     this.end();
     for (const { release } of this.#waiting.splice(0)) release();
   }
 
-  /** The bytes after the first line, to their end. */
+  /** Reads the bytes after the first line. */
   async *bytes(): AsyncGenerator<Buffer, void, undefined> {
     for (;;) {
       const next = this.#waiting.shift();

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 
-/** What an archive does not have of a session or a folder, because no tar could, or because it could not be read. */
+/** Entries missing from an archive, because a tar cannot hold them or because they could not be read. */
 export interface LeftOut {
   readonly count: number;
-  /** The first of them, as names are spelled for callers. */
+  /** Names of the first ones, in the spelling for callers. */
   readonly names: readonly string[];
 }
 
-/** What a sandbox says it has left out. */
+/** Left-out entries as reported by a sandbox. */
 export const leftOutSchema = z.object({
   count: z.number().int().nonnegative(),
   names: z.array(z.string().max(16_384)).max(8192),

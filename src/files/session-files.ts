@@ -8,20 +8,20 @@ import { decodeBundle, encodeBundle } from './bundle.ts';
 import { FileOperation, type FileOperationOptions, type FileRequest } from './file-operation.ts';
 import { type LeftOut, leftOutSchema } from './left-out.ts';
 
-/** A file, folder, link or something else, as it was a moment ago. */
+/** State of a file, folder, link or other entry when it was read. */
 export interface FileEntry {
-  /** Path from the workspace on, as names are spelled for callers; `.` for the workspace itself. */
+  /** Path relative to the workspace, in the spelling for callers. `.` is the workspace itself. */
   readonly path: string;
   readonly type: 'file' | 'directory' | 'link' | 'other';
-  /** Bytes; 0 for what is no regular file. */
+  /** Size in bytes; 0 for anything but a regular file. */
   readonly size: number;
   readonly modified: Date;
 }
 
-/** The part of a file that is wanted: from an offset on, or its last bytes. */
+/** Requested part of a file: from an offset, or its last bytes. */
 export type FileRange = { readonly offset?: number; readonly length?: number } | { readonly suffix: number };
 
-/** What must hold of a file for a request to be done, as RFC 9110 has it: tags as OpenFile has them, times in whole seconds. */
+/** Conditions of a request, as in RFC 9110. Tags are those of OpenFile; times are in whole seconds. */
 export interface Conditions {
   readonly match?: '*' | readonly string[];
   readonly unmodified_since?: number;
@@ -29,46 +29,46 @@ export interface Conditions {
   readonly modified_since?: number;
 }
 
-/** Names the file that a range is wanted of. */
+/** State of the file to which a range applies, as in the header If-Range. */
 export type RangeCondition = { readonly tag: string } | { readonly modified: number };
 
-/** Bytes that come as they are taken; whoever has it takes or closes it. */
+/** Stream of bytes that is read on demand. The receiver must read it to the end or close it. */
 export interface FileStream {
   readonly bytes: AsyncIterable<Buffer>;
-  /** Ends what sends them, because nobody wants more or for a failure. Idempotent. */
+  /** Ends the sender, because no more bytes are needed or because of a failure. Idempotent. */
   close(failure?: unknown): Promise<void>;
 }
 
-/** A tar that is being made. */
+/** Tar that is being created. */
 export interface TarStream extends FileStream {
   readonly leftOut: LeftOut;
 }
 
-/** A file that is being read. */
+/** File that is being read. */
 export interface OpenFile extends FileStream {
   readonly entry: FileEntry;
-  /** Another with each change of it. */
+  /** Tag of this state of the file. It changes with each change of the file. */
   readonly tag?: string | undefined;
   readonly offset: number;
-  /** Bytes that come. */
+  /** Number of bytes in the stream. */
   readonly length: number;
-  /** Whether the range was passed over, since the file is not the one that it was meant for. */
+  /** Whether the whole file comes instead of the range, because the file has changed. */
   readonly whole: boolean;
-  /** Whether the caller has it as it is, so that nothing comes. */
+  /** Whether the caller has the current state already, so that no bytes come. */
   readonly notModified: boolean;
 }
 
 export interface Written {
   readonly size: number;
-  /** Whether there was no such file before. */
+  /** Whether the file is new. */
   readonly created: boolean;
   readonly tag?: string | undefined;
   readonly end: ExecutionEnd;
 }
 
-/** Limits of tars that go in or out; their bytes are limited by the caller. */
+/** Most entries of a tar in either direction. The caller limits its bytes. */
 const MAX_ARCHIVE_ENTRIES = 50_000;
-/** Bytes that one call reads into memory, if its caller does not say. */
+/** Default for the most bytes that one call reads into memory. */
 const DEFAULT_READ_BYTES = 64 * 1024 * 1024;
 
 const count = z.number().int().nonnegative();
@@ -86,7 +86,7 @@ const statSchema = ok.extend({ entry: entrySchema });
 const listSchema = ok.extend({ entries: z.array(entrySchema).max(1000), truncated: z.boolean() });
 const readSchema = ok.extend({
   entry: entrySchema,
-  tag: tag.optional(), // An earlier image knows none.
+  tag: tag.optional(), // An older image sends none.
   offset: count,
   length: count,
   whole: z.boolean().default(false),
@@ -97,15 +97,17 @@ const packSchema = ok.extend({ entries: count, size: count, left_out: leftOutSch
 const unpackSchema = ok.extend({ files: count, size: count });
 
 /**
- * The files of a session, by paths from its workspace on; every call is a process of the session's own user in there.
- * All throw GloveboxError: `file_not_found`, `invalid_input`, `payload_too_large`, `file_exists`, `precondition_failed`, `disk_full`,
- * `session_busy`, or what a sandbox that is lost makes of it.
+ * Reads and changes the files of a session. Paths are relative to its workspace. Each call runs a process in the sandbox,
+ * as the session's own user.
+ *
+ * All methods throw GloveboxError: `file_not_found`, `invalid_input`, `payload_too_large`, `file_exists`,
+ * `precondition_failed`, `disk_full`, `session_busy`, or `sandbox_lost`.
  */
 export class SessionFiles {
   readonly #executor: Executor;
   readonly #signal: AbortSignal;
 
-  /** @param signal ends what is under way */
+  /** @param signal ends running operations */
   constructor(executor: Executor, signal: AbortSignal = new AbortController().signal) {
     this.#executor = executor;
     this.#signal = signal;
@@ -115,17 +117,17 @@ export class SessionFiles {
     return (await this.#ask({ op: 'stat', path }, statSchema)).entry;
   }
 
-  /** What is in a folder, by path; those nearest to it where there are more than `limit`, which is at most 1000. */
+  /** Lists a folder, sorted by path. If it has more than `limit` entries (at most 1000), the least deep ones are listed. */
   async list(
     path = '',
     options: { readonly recursive?: boolean; readonly limit?: number } = {},
   ): Promise<{ entries: FileEntry[]; truncated: boolean; end: ExecutionEnd }> {
-    // The files of a session are all that there is to a caller of this: the top of them is the workspace.
+    // For a caller of this method, the workspace is the root folder.
     const folder = /^\/+$/.test(path) ? '' : path;
     return await this.#ask({ op: 'list', path: folder, ...options }, listSchema);
   }
 
-  /** Opens a regular file: what comes of it is exactly as long as the answer says. */
+  /** Opens a regular file. The stream has exactly `length` bytes. */
   async open(
     path: string,
     range: FileRange = {},
@@ -139,7 +141,7 @@ export class SessionFiles {
 
   /**
    * Reads a file, or a part of it, that fits in memory.
-   * @param most bytes that may be read
+   * @param most limit in bytes
    * @throws GloveboxError `payload_too_large` if there are more than `most`
    */
   async read(
@@ -168,14 +170,14 @@ export class SessionFiles {
   }
 
   /**
-   * Puts a file under its name once all of it has come; an input that throws leaves what was there before.
-   * @param content its bytes, or a text as UTF-8
+   * Writes a file. It appears under its name once all bytes have arrived. If the input throws, the old file stays.
+   * @param content bytes, or text to write as UTF-8
    */
   async write(
     path: string,
     content: string | Uint8Array | AsyncIterable<Uint8Array>,
     options: {
-      /** Bytes that come, if that is known. */
+      /** Number of bytes, if known. */
       readonly size?: number;
       readonly mode?: 'create' | 'replace';
       readonly conditions?: Conditions;
@@ -189,7 +191,7 @@ export class SessionFiles {
     return written;
   }
 
-  /** Deletes a file, a link itself, an empty folder or, if `recursive`, any folder below the workspace. */
+  /** Deletes a file, a link (not its target), or an empty folder. With `recursive`, deletes any folder in the workspace. */
   async delete(
     path: string,
     options: { readonly recursive?: boolean; readonly conditions?: Conditions } = {},
@@ -197,7 +199,7 @@ export class SessionFiles {
     return await this.#ask({ op: 'delete', path, ...options }, ok);
   }
 
-  /** A folder as a tar, without what no tar should hold: links that leave it, devices and the like. */
+  /** Creates a tar of a folder. Links that lead out of it, devices and the like are left out. */
   async pack(path: string, maxBytes: number): Promise<TarStream> {
     const limits: ArchiveLimits = { maxEntries: MAX_ARCHIVE_ENTRIES, maxBytes };
     const request: FileRequest = { op: 'pack', path, max_entries: limits.maxEntries, max_bytes: maxBytes };
@@ -206,13 +208,13 @@ export class SessionFiles {
     return { bytes: writeTar(decodeBundle(call.bytes(), limits)), close: (failure) => call.close(failure), leftOut };
   }
 
-  /** Makes a folder, and those above it, where there is none. */
+  /** Creates a folder and its parents, if they do not exist. */
   async makeFolder(path: string): Promise<{ files: number; size: number; end: ExecutionEnd }> {
     const { files, size, end } = await this.#ask({ op: 'unpack', path }, unpackSchema, { input: nothing() });
     return { files, size, end };
   }
 
-  /** Unpacks a tar into a folder; if it is refused half-way, the files before that stay. */
+  /** Unpacks a tar into a folder. If an entry is refused, the files before it stay. */
   async unpack(
     path: string,
     tar: AsyncIterable<Uint8Array>,

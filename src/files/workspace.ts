@@ -7,47 +7,47 @@ import { type LeftOut, NOTHING_LEFT_OUT } from './left-out.ts';
 import { type KeptEntry, type SavedEntry, sentLineSchema } from './workspace-entry.ts';
 
 /**
- * All that a session keeps, in its workspace and in `/tmp`, as one stream between here and its sandbox, run there as the session's user.
- * The sandbox's half is sandbox-image/runner/_glovebox/files/workspace.py; the two change together.
+ * Longest line of the stream that carries all files of a session, in its workspace and in `/tmp`, to or from its sandbox.
+ * In bytes. sandbox-image/runner/_glovebox/files/workspace.py implements the same format.
  */
 const LONGEST_LINE = 64 * 1024;
 const MAX_ENTRIES = 200_000;
-/** Bytes of the paths of all entries together. */
+/** Most bytes of the paths of all entries together. */
 const MAX_PATH_BYTES = 32 * 1024 * 1024;
 
 const savedSchema = z.object({ ok: z.literal(true), entries: z.number().int(), size: z.number().int() });
 const restoredSchema = z.object({
   ok: z.literal(true),
   entries: z.number().int(),
-  /** Files of `/tmp`, which had no room for them. */
+  /** Number of files of `/tmp` that did not fit there. */
   missing: z.number().int().nonnegative().default(0),
 });
 
 export interface SaveOptions {
   readonly signal: AbortSignal;
-  /** Bytes of all files together; files with holes in them may seem larger than the disk that they are on. */
+  /** Most bytes of all files together. Files with holes may appear larger than their disk. */
   readonly maxBytes: number;
-  /** Files that need not be sent again. */
+  /** Files that the archive has already. */
   readonly known: readonly { readonly path: string; readonly mark: string }[];
-  /** Bytes in a second, for what is not to be noticed. */
+  /** Limit for a transfer in the background. Default: no limit. */
   readonly bytesPerSecond?: number;
 }
 
-/** A workspace that is being sent. */
+/** Workspace that a sandbox is sending. */
 export interface SentWorkspace {
   readonly entries: AsyncIterable<SavedEntry>;
-  /** How many there were a moment ago. */
+  /** Number of entries when the transfer began. */
   readonly count: number;
-  /** Files and folders that could not be read; known once all entries have come. */
+  /** Number of files and folders that could not be read. Known after the last entry. */
   readonly unreadable: () => number;
-  /** Names of those, and of what lasts no longer than its process; known then, too. */
+  /** Names of those, and of sockets and the like, which last no longer than their process. Known after the last entry. */
   readonly leftOut: () => LeftOut;
-  /** Reads to the end what is not wanted. */
+  /** Reads the rest without using it. */
   skip(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Begins to read a workspace. @throws GloveboxError `payload_too_large`, or what a sandbox that is lost makes of it */
+/** Starts to read a workspace. @throws GloveboxError `payload_too_large` or `sandbox_lost` */
 export async function sendWorkspace(sandbox: Executor, options: SaveOptions): Promise<SentWorkspace> {
   const { signal, maxBytes, known, bytesPerSecond } = options;
   const request = { op: 'save', path: '', max_entries: MAX_ENTRIES, max_bytes: maxBytes } as const;
@@ -77,8 +77,8 @@ export async function sendWorkspace(sandbox: Executor, options: SaveOptions): Pr
 }
 
 /**
- * Fills the workspace, and `/tmp`, of a sandbox that nobody has used.
- * @throws GloveboxError when the workspace cannot be filled to the end
+ * Fills the workspace and `/tmp` of an unused sandbox.
+ * @throws GloveboxError when the workspace cannot be filled completely
  */
 export async function fillWorkspace(
   sandbox: Executor,
@@ -89,7 +89,7 @@ export async function fillWorkspace(
     signal,
     input: encode(entries),
   });
-  // All is there. The program's own end is not waited for here: the runner has whatever comes next wait for it.
+  // All files are there. No need to wait for the program's end: the runner makes the next execution wait for it.
   call.leave();
   return { missing: answer.missing };
 }
@@ -102,7 +102,7 @@ async function* asLines(values: readonly object[]): AsyncGenerator<Buffer, void,
   }
 }
 
-/** Small pieces are put together, since each that is sent is a frame of its own; large ones go as they are, uncopied. */
+/** Encodes entries. Joins small pieces, because each piece becomes a frame; passes large ones on without a copy. */
 async function* encode(entries: AsyncIterable<Required<SavedEntry>>): AsyncGenerator<Uint8Array, void, undefined> {
   const LARGE = 64 * 1024;
   let held: Uint8Array[] = [];
@@ -149,7 +149,7 @@ async function* decode(
       if (entry.type !== 'file' || same) yield { entry };
       else yield* withBody(entry, bytes);
     }
-    // Only its end is left, and whether that was a good one.
+    // Read on to the end of the stream, which throws if the operation failed.
     if ((await bytes.take(1)).length > 0) throw garbled();
   } finally {
     await bytes.close();
