@@ -10,34 +10,34 @@ import type { ArchiveSettings } from './settings.ts';
 import { ArchiveStore } from './store.ts';
 import { changedBy, mayChange, UnsavedChanges } from './unsaved-changes.ts';
 
-/** Part of the setting's time after which a checkpoint is begun: the rest is for making it. */
+/** Fraction of the configured time after which a checkpoint begins. The rest is for making it. */
 const BEGIN_AFTER = 1 / 2;
-/** Pause between two checkpoints of a session, as a multiple of what the last one took. */
+/** Pause between two checkpoints of a session, as a multiple of the duration of the last one. */
 const PAUSE = 10;
-/** Longest such pause, in milliseconds: it may be the engine, not the session, that took so long. */
+/** Longest such pause, in milliseconds. A slow engine, not the session, may have caused the long duration. */
 const LONGEST_PAUSE_MS = 60_000;
-/** Pause after one that failed, or while an execution goes on, as a multiple of the setting's time. */
+/** Pause after a failed checkpoint, or while an execution continues, as a multiple of the configured time. */
 const LATER = 6;
-/** Bytes of a checkpoint in a second: the session's own work goes first. */
+/** Speed limit of a checkpoint. The session's own work has priority. */
 const BYTES_PER_SECOND = 64 * 1024 * 1024;
 const MIB = 1024 * 1024;
-/** Milliseconds until a save is given up, with more for large disks: the session's own code may hold it up. */
+/** Time limit of a save, in milliseconds, with more for large disks. The session's own code may delay it. */
 const LIMIT_MS = 60_000;
 const LIMIT_MS_PER_MB = 100;
 
-/** What checkpoints need of a sandbox. */
+/** Part of a sandbox that checkpoints need. */
 export type RunningSandbox = Pick<SandboxHandle, 'lost' | 'execute'>;
 
-/** What a session's checkpoints need to know of it. */
+/** Part of a session that its checkpoints need. */
 export interface KeptSession {
   readonly id: string;
   readonly owner: string;
   readonly createdAt: Date;
-  /** Whether executions are under way. */
+  /** Whether executions are running. */
   readonly isBusy: boolean;
 }
 
-/** Another archive of a session, and what of that is not in it. */
+/** New archive of a session, and the entries missing from it. */
 export interface CopiedArchive {
   readonly record: ArchiveRecord;
   readonly leftOut: LeftOut;
@@ -48,14 +48,14 @@ interface Saving {
   readonly cancel: AbortController;
 }
 
-/** What the control plane keeps of one session on its own disk: a checkpoint of it, or all that there is of it. */
+/** Archive of one session on the control plane's disk: a checkpoint of an awake session, or a whole hibernated one. */
 export class Checkpoints {
   readonly #session: KeptSession;
   readonly #archives: ArchiveSettings;
   #record: ArchiveRecord | undefined;
   readonly #changes = new UnsavedChanges();
   #timer: NodeJS.Timeout | undefined;
-  /** When the timer ends, as `performance.now` tells it. */
+  /** Time of `performance.now()` at which the timer ends. */
   #due = 0;
   #notBefore = 0;
   #saving: Saving | undefined;
@@ -64,7 +64,7 @@ export class Checkpoints {
     this.#session = session;
     this.#archives = archives;
     this.#record = record;
-    // Whatever ran since is not known.
+    // Nobody knows what has run since then.
     if (record && !record.at_rest) this.#changes.add(['files']);
   }
 
@@ -72,22 +72,22 @@ export class Checkpoints {
     return this.#record;
   }
 
-  /** Takes note of an execution that begins, or has ended: a checkpoint of what it changes follows. */
+  /** Records that an execution begins or has ended, and schedules a checkpoint if it may change something. */
   markChanged(sandbox: RunningSandbox, request: ExecutionRequest, end?: ExecutionEnd): void {
     if (!mayChange(request)) return;
     if (end) this.#changes.add(changedBy(request, end));
     this.watch(sandbox);
   }
 
-  /** Makes a checkpoint soon. */
+  /** Schedules a checkpoint. */
   watch(sandbox: RunningSandbox): void {
     this.#schedule(sandbox, BEGIN_AFTER);
   }
 
   /**
-   * Takes the sandbox for gone: the archive, if there is any, is all there is of the session from now on.
-   * @param lost all that was in the sandbox
-   * @returns what of that does not come back, and the time that files come back from
+   * Records that the sandbox is gone. The session now consists of its archive, if it has one.
+   * @param lost everything that was in the sandbox
+   * @returns the part of it that the archive does not restore, and the time of the archive
    */
   loseSandbox(lost: readonly Losable[]): Pick<SandboxReset, 'lost' | 'restoredFrom'> {
     this.#stop();
@@ -102,9 +102,9 @@ export class Checkpoints {
   }
 
   /**
-   * Archives the whole session, for its sandbox to be removed. Whoever asks looks whether it was used meanwhile, and
-   * calls `hibernate` if not.
-   * @throws GloveboxError when it cannot be archived; then all is as before
+   * Archives the whole session, so that its sandbox can be removed. The caller then checks whether the session was used
+   * meanwhile, and calls `hibernate` if not.
+   * @throws GloveboxError when it cannot be archived; then nothing has changed
    */
   async saveWhole(sandbox: RunningSandbox): Promise<{ readonly unreadable: number }> {
     this.#stop();
@@ -112,21 +112,21 @@ export class Checkpoints {
     return await this.#run((signal) => this.#save(sandbox, { signal, known: [], evenIfEmpty: true }));
   }
 
-  /** Makes the archive all there is of the session. */
+  /** Marks the session as hibernated: from now on it consists of its archive. */
   hibernate(lost: readonly Losable[]): void {
     this.#stop();
     this.#setHibernated(lost);
   }
 
-  /** Whoever called has heard what was lost of the session until now. */
+  /** Forgets the recorded loss, after a caller was told of it. */
   forgetLoss(): void {
     if (this.#record?.at_rest && this.#record.lost)
       this.#update({ at_rest: true, lost: undefined, lost_with: undefined });
   }
 
   /**
-   * Fills a new sandbox with what was kept, if anything was; what is to be told of that.
-   * @throws GloveboxError when the sandbox cannot take it; the archive stays
+   * Fills a new sandbox from the archive, if there is one. Returns the loss to report, if any.
+   * @throws GloveboxError when the sandbox cannot be filled; the archive stays
    */
   async fill(sandbox: RunningSandbox): Promise<SandboxReset | undefined> {
     const { store } = this.#archives;
@@ -142,7 +142,7 @@ export class Checkpoints {
       await this.discard();
       return { reason: 'archive_broken', lost: ['files', 'packages'] };
     }
-    // After a crash until then it is hibernated again, and nothing of what follows has been answered.
+    // A crash before this is written leaves the session hibernated. That is correct: no caller has an answer yet.
     store.updateSoon(record.id, { at_rest: false, lost: undefined, lost_with: undefined });
     this.#record = store.get(record.id);
     const lost = inOrder(new Set([...(record.lost ?? []), ...(missing > 0 ? (['files'] as const) : [])]));
@@ -153,8 +153,8 @@ export class Checkpoints {
   }
 
   /**
-   * Makes another archive of what the session is now.
-   * @param sandbox none for a hibernated session
+   * Creates another archive of the session's current state.
+   * @param sandbox undefined for a hibernated session
    */
   async copyTo(
     identity: ArchiveIdentity,
@@ -163,8 +163,7 @@ export class Checkpoints {
   ): Promise<CopiedArchive> {
     const { store, limits } = this.#archives;
     if (!sandbox) {
-      if (!this.#record)
-        throw new GloveboxError('sandbox_lost', 'There is nothing of this session that could be kept.');
+      if (!this.#record) throw new GloveboxError('sandbox_lost', 'This session has nothing to archive.');
       await this.#verify(this.#record);
       return { record: await store.copy(this.#record, identity), leftOut: NOTHING_LEFT_OUT };
     }
@@ -176,14 +175,14 @@ export class Checkpoints {
     }
   }
 
-  /** Leaves everything as it is on the disk. */
+  /** Stops, and leaves the archive on the disk as it is. */
   async abandon(): Promise<void> {
     this.#stop();
     this.#saving?.cancel.abort();
     await this.#saving?.done.catch(() => {});
   }
 
-  /** Removes what was kept. */
+  /** Removes the archive. */
   async discard(): Promise<void> {
     await this.abandon();
     const record = this.#record;
@@ -232,7 +231,7 @@ export class Checkpoints {
         await this.#save(sandbox, { signal, known, bytesPerSecond: BYTES_PER_SECOND, evenIfEmpty: false });
       });
     } catch (error) {
-      // Its session was closed, or lost what it was to read: nobody wants it any more.
+      // Its session was closed or lost its sandbox, so the checkpoint is no longer needed.
       if (cancelled?.aborted) return;
       failed = true;
       if (error instanceof BrokenArchive) await this.discard().catch(() => {});
@@ -241,7 +240,7 @@ export class Checkpoints {
     }
     const wanted = this.#timer !== undefined || this.#changes.any;
     this.#stop();
-    // The next sandbox does not wait for what held this one up.
+    // The cause of the delay does not concern the next sandbox.
     if (sandbox.lost) return;
     const tookMs = performance.now() - started;
     const laterMs = this.#archives.limits.checkpointAfterS * 1000 * LATER;
@@ -273,7 +272,7 @@ export class Checkpoints {
       try {
         if (sent.count > 0 || this.#record || options.evenIfEmpty)
           this.#record = await store.write(identity, sent.entries, { previous: this.#record, signal });
-        // Ended by force, on a busy machine, it could take all else in the sandbox with it.
+        // Read to the end. Ending the program by force could, on a busy machine, end everything else in the sandbox.
         else await sent.skip();
       } finally {
         await sent.close();

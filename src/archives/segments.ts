@@ -3,20 +3,20 @@ import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 
 const BUFFER_BYTES = 256 * 1024;
-/** A file of up to so many bytes is read at once: on a busy machine a turn of the thread pool takes longer than that. */
+/** Size up to which a file is read synchronously, in bytes. On a busy machine, the thread pool takes longer. */
 const SMALL_BYTES = 2 * 1024 * 1024;
 
-/** A file's name, length and checksum, as a record has them. */
+/** Name, size and checksum of a file, as in a record. */
 export interface SummedFile {
   readonly number: number;
   readonly bytes: number;
   readonly sha256: string;
 }
 
-/** What is on disk is not what was written there. */
+/** Error of an archive on disk that differs from what was written. */
 export class BrokenArchive extends Error {}
 
-/** Writes a new file in large pieces and sums it up. */
+/** Writes a new file in large pieces and computes its checksum. */
 export class SummingWriter implements AsyncDisposable {
   readonly #file: FileHandle;
   readonly #reserve: (bytes: number) => void;
@@ -30,7 +30,7 @@ export class SummingWriter implements AsyncDisposable {
     this.#reserve = reserve;
   }
 
-  /** @param reserve hears of bytes before they are written, and throws if there is no room for them */
+  /** @param reserve called with a number of bytes before they are written; throws if there is no room */
   static async create(path: string, reserve: (bytes: number) => void): Promise<SummingWriter> {
     return new SummingWriter(await open(path, 'wx', 0o600), reserve);
   }
@@ -56,7 +56,7 @@ export class SummingWriter implements AsyncDisposable {
     return { number, bytes: this.#bytes, sha256: this.#hash.digest('hex') };
   }
 
-  /** Returns when all is on the disk. */
+  /** Flushes all data to the disk. */
   async sync(): Promise<void> {
     await this.#file.datasync();
   }
@@ -73,13 +73,13 @@ export class SummingWriter implements AsyncDisposable {
   }
 }
 
-/** @throws BrokenArchive when the file is not the one that was summed up */
+/** Checks the size and checksum of a file. @throws BrokenArchive when they differ */
 export async function verify(path: string, summed: SummedFile): Promise<void> {
   await using source = await openSource(path);
   await check(path, summed, source);
 }
 
-/** All that is in a file. @throws BrokenArchive as `verify` does */
+/** Reads a whole file and verifies it. @throws BrokenArchive as `verify` does */
 export async function readVerified(path: string, summed: SummedFile): Promise<Buffer> {
   const content = await readAll(path, summed).catch(unreadable(path));
   const sha256 = createHash('sha256').update(content).digest('hex');
@@ -91,7 +91,7 @@ async function readAll(path: string, { bytes }: SummedFile): Promise<Buffer> {
   return bytes <= SMALL_BYTES ? readFileSync(path) : await readFile(path);
 }
 
-/** Reads parts of a file; those that lie one after the other cost few reads, however small they are. */
+/** Reads parts of a file. Small consecutive parts are read from the disk together. */
 export class PartReader implements AsyncDisposable {
   readonly #source: Source;
   #window = Buffer.alloc(0);
@@ -130,7 +130,7 @@ export class PartReader implements AsyncDisposable {
     await this.#source[Symbol.asyncDispose]();
   }
 
-  /** Into new memory: pieces of the last window may still be on their way. */
+  /** Reads the next window into new memory, because pieces of the last one may still be in use. */
   async #fill(at: number): Promise<void> {
     const window = Buffer.allocUnsafe(BUFFER_BYTES);
     const bytes = await this.#source.read(window, at);
@@ -140,13 +140,13 @@ export class PartReader implements AsyncDisposable {
   }
 }
 
-/** An open file. */
+/** Open file. */
 interface Source extends AsyncDisposable {
-  /** Fills a buffer from a place of the file; how many bytes there were. */
+  /** Fills a buffer from an offset of the file. Returns the number of bytes read. */
   read(buffer: Buffer, at: number): Promise<number>;
 }
 
-/** @throws BrokenArchive when it cannot be opened */
+/** Opens a file. @throws BrokenArchive when it cannot be opened */
 async function openSource(path: string): Promise<Source> {
   const file = await open(path, 'r').catch(unreadable(path));
   return {
@@ -155,7 +155,7 @@ async function openSource(path: string): Promise<Source> {
   };
 }
 
-/** The same for a small file, without turns of the thread pool. */
+/** Opens a small file for synchronous reading, without the thread pool. */
 function openSmall(path: string): Source {
   const file = tryOpen(path);
   return {
@@ -188,7 +188,7 @@ function unreadable(path: string): (cause: unknown) => never {
   };
 }
 
-/** In one buffer: new ones for all of a large file keep the garbage collector busy for longer than the sum takes. */
+/** Computes a checksum in a single buffer. New buffers would cost more time in the garbage collector than the checksum. */
 async function sumUp(source: Source): Promise<Sum> {
   const hash = createHash('sha256');
   const buffer = Buffer.allocUnsafe(BUFFER_BYTES);

@@ -5,24 +5,24 @@ import type { ArchiveRecord } from './record.ts';
 import { ArchiveStore } from './store.ts';
 
 const MIB = 1024 * 1024;
-/** Sessions that hibernate at once, and those that may wait for it: the next look finds the others. */
+/** Number of sessions that hibernate at once. */
 const AT_ONCE = 4;
 const WAITING = 1000;
 
 export interface ArchiveBounds {
   readonly diskMb: number;
   readonly idleTtlS: number;
-  /** Seconds after which an unused session becomes an archive; 0 for never. */
+  /** Seconds after which an unused session is hibernated; 0 for never. */
   readonly hibernateAfterS: number;
-  /** Seconds that the archive of a session is kept if nobody uses it. */
+  /** Seconds for which the archive of an unused session is kept. */
   readonly archiveTtlS: number;
-  /** Seconds after an execution until its files are in a checkpoint; 0 for never. */
+  /** Seconds after an execution within which a checkpoint contains its files; 0 for never. */
   readonly checkpointAfterS: number;
-  /** MiB of all archives together. */
+  /** Size of all archives together, in MiB. */
   readonly archiveMb: number;
 }
 
-/** What sessions have in common when they are archived. */
+/** Settings and store for the archives of all sessions. */
 export class ArchiveSettings {
   readonly store: ArchiveStore;
   readonly limits: ArchiveBounds;
@@ -36,19 +36,19 @@ export class ArchiveSettings {
     this.log = log;
   }
 
-  /** Whether idle sessions become archives at all. One that ends before it could is closed. */
+  /** Whether idle sessions are hibernated. If a session expires before that, it is closed instead. */
   get hibernates(): boolean {
     const { hibernateAfterS, idleTtlS } = this.limits;
     return hibernateAfterS > 0 && hibernateAfterS < idleTtlS;
   }
 
-  /** When an archive of a session is removed, if nobody uses it; one of nothing is not kept for longer than a session. */
+  /** Returns when an unused archive is removed. An empty archive is kept no longer than an idle session. */
   expiryOf({ saved_at, entries }: ArchiveRecord): Date {
     const { archiveTtlS, idleTtlS } = this.limits;
     return new Date(Date.parse(saved_at) + (entries === 0 ? idleTtlS : archiveTtlS) * 1000);
   }
 
-  /** What there is of a session. */
+  /** Finds the archive of a session. */
   find(owner: string, sessionId: string): ArchiveRecord | undefined {
     return this.store.records.find(
       (record) => record.kind === 'session' && record.owner === owner && record.session_id === sessionId,

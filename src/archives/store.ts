@@ -16,28 +16,31 @@ import {
 import { BrokenArchive, PartReader, readVerified, type SummedFile, SummingWriter, verify } from './segments.ts';
 
 const RECORD = 'archive.json';
-/** Bytes that nobody wants any more, as a multiple of the others, before an archive is written anew. */
+/** Largest ratio of unused to used bytes. Beyond it, the next save writes the whole archive again. */
 const MOST_WASTE = 2;
-/** Bytes that nobody wants any more and that are let be in any case. */
+/** Number of unused bytes that are always tolerated. */
 const WASTE_BYTES = 1024 * 1024;
-/** Segments of an archive, before it is written anew. */
+/** Number of segments from which the next save writes the whole archive again. */
 const MOST_SEGMENTS = 16;
-/** What an archive counts for at least: even an empty one has files and a name. */
+/** Smallest size that an archive is counted with, in bytes. Even an empty one has files on the disk. */
 const LEAST_BYTES = 16 * 1024;
 
 type Entries = AsyncGenerator<Required<SavedEntry>, void, undefined>;
 type RecordedFiles = Omit<ArchiveRecord, keyof ArchiveIdentity>;
 
 /**
- * Archives on the control plane's own disk, a folder each: contents of files in segments, which are never changed; an
- * index of what is there now; and a record of both, whose replacement makes a new state count. Two archives may have
- * segments in common, as hard links. What no record names is left over, and is removed at the start.
+ * Stores archives on the control plane's own disk, each in a folder with:
+ * - segments, which hold file contents and never change;
+ * - an index, which lists the current entries;
+ * - a record of both. Replacing the record commits a new state.
+ *
+ * Two archives may share segments as hard links. Files that no record names are removed at the start.
  */
 export class ArchiveStore {
   readonly #directory: string;
   readonly #maxBytes: number;
   readonly #records = new Map<string, ArchiveRecord>();
-  /** Bytes of all archives, and of what is being written. */
+  /** Bytes of all archives, and of those being written. */
   #used = 0;
 
   constructor(directory: string, maxBytes: number) {
@@ -60,9 +63,9 @@ export class ArchiveStore {
   }
 
   /**
-   * Writes a state of an archive, which counts from the moment that this resolves. `previous` has what entries without
-   * a body are taken from. If it fails or the signal aborts, all is as it was before.
-   * @throws GloveboxError `capacity_exceeded` when there is no room; what `entries` throws
+   * Writes a new state of an archive. It is committed when the promise resolves. Entries without a body keep their
+   * contents of `previous`. If the write fails or the signal aborts, the old state stays.
+   * @throws GloveboxError `capacity_exceeded` when there is no room; any error of `entries`
    */
   async write(
     identity: ArchiveIdentity,
@@ -86,7 +89,7 @@ export class ArchiveStore {
     }
   }
 
-  /** Another archive with the same contents, which takes no room of its own. */
+  /** Creates another archive with the same contents, as hard links where possible. */
   async copy(record: ArchiveRecord, identity: ArchiveIdentity): Promise<ArchiveRecord> {
     const target = this.#pathOf(identity.id);
     const room = this.#reservation();
@@ -108,13 +111,13 @@ export class ArchiveStore {
     }
   }
 
-  /** Changes what a record says besides its files: at once, and so that a crash of this process cannot undo it. */
+  /** Changes the state in a record and writes it at once, so that a crash of this process cannot undo the change. */
   update(id: string, changes: ArchiveState): void {
     this.#change(id, changes);
     this.#rewrite(id);
   }
 
-  /** The same for what a crash just now may undo: the disk hears of it after what is under way. */
+  /** Changes the state in a record and writes it a moment later. A crash before that undoes the change. */
   updateSoon(id: string, changes: ArchiveState): void {
     this.#change(id, changes);
     setImmediate(() => this.#rewrite(id));
@@ -126,24 +129,24 @@ export class ArchiveStore {
     await this.#tidy(id);
   }
 
-  /** @throws BrokenArchive when any part of it is not as it was written */
+  /** Checks all files of an archive. @throws BrokenArchive when one differs from what was written */
   async verify(record: ArchiveRecord): Promise<void> {
     const path = this.#pathOf(record.id);
     await verify(join(path, `${record.index.number}.index`), record.index);
     for (const segment of record.segments) await verify(join(path, `${segment.number}.data`), segment);
   }
 
-  /** All that is in an archive, without contents. */
+  /** Lists the entries of an archive, without contents. */
   async entries(record: ArchiveRecord): Promise<Iterable<KeptEntry>> {
     return (await this.#indexOf(record)).values();
   }
 
-  /** What is in an archive, in the order in which it can be made again. */
+  /** Reads the entries of an archive, in the order in which they can be restored. */
   read(record: ArchiveRecord, { hardLinks }: { readonly hardLinks: 'kept' | 'copied' }): Entries {
     return this.#read(record, hardLinks, (path) => PartReader.open(path));
   }
 
-  /** The same, hard links kept, once all of it is known to be as it was written. @throws BrokenArchive if it is not */
+  /** Verifies an archive, then reads its entries with hard links. @throws BrokenArchive when a file is not as written */
   readVerified(record: ArchiveRecord): Entries {
     return this.#read(record, 'kept', (path, segment) => PartReader.openVerified(path, segment));
   }
@@ -170,7 +173,7 @@ export class ArchiveStore {
     }
   }
 
-  /** The files whose state a mark tells; none where the next state should not build on this one. */
+  /** Lists the files that have a mark. Empty if the next save should write everything again. */
   async marks(record: ArchiveRecord): Promise<{ path: string; mark: string }[]> {
     const stored = record.segments.reduce((sum, { bytes }) => sum + bytes, 0);
     if (record.segments.length >= MOST_SEGMENTS || stored > record.bytes * MOST_WASTE + WASTE_BYTES) return [];
@@ -203,7 +206,7 @@ export class ArchiveStore {
       bytes += entry.size;
     }
     const summed = [await segment.finish(number), await index.finish(number)] as const;
-    // Nothing has changed since: what is there stays.
+    // Nothing has changed, so the old files stay.
     if (previous && summed[1].sha256 === previous.index.sha256) return filesOf(previous);
     await Promise.all([segment.sync(), index.sync()]);
     const segments = [...(previous?.segments ?? []), summed[0]].filter((file) => used.has(file.number));
@@ -231,7 +234,7 @@ export class ArchiveStore {
     try {
       if (record) this.#commit(record, { flush: false });
     } catch {
-      // The disk is full. What is there says less good of itself than it could, and nothing that is wrong.
+      // The disk is full. The old record on disk is outdated, but safe to restart from.
     }
   }
 
@@ -242,11 +245,11 @@ export class ArchiveStore {
     else this.#records.delete(id);
   }
 
-  /** What cannot be read is no archive: nobody could be told whose it is. */
+  /** Loads the record of an archive. Removes the archive if the record cannot be read, because its owner is unknown. */
   #load(id: string): void {
     try {
       const record = recordSchema.parse(JSON.parse(readFileSync(join(this.#pathOf(id), RECORD), 'utf8')));
-      if (record.id !== id || record.passing) throw new BrokenArchive('it was only passing, or has another name');
+      if (record.id !== id || record.passing) throw new BrokenArchive('it was temporary, or has another name');
       this.#enter(id, record);
       const named = new Set([RECORD, ...namesOf(record)]);
       for (const name of readdirSync(this.#pathOf(id)))
@@ -256,7 +259,7 @@ export class ArchiveStore {
     }
   }
 
-  /** Removes what the record does not name; everything, if there is none. */
+  /** Removes the files that the record does not name, or the whole folder if there is no record. */
   async #tidy(id: string): Promise<void> {
     const path = this.#pathOf(id);
     const record = this.#records.get(id);
@@ -291,7 +294,7 @@ function namesOf({ index, segments }: ArchiveRecord): string[] {
   return [`${index.number}.index`, ...segments.map(({ number }) => `${number}.data`)];
 }
 
-/** Bytes that it counts for; contents that it shares with others count for each. */
+/** Returns the bytes that an archive counts for. Shared contents count for each archive. */
 function sizeOf({ index, segments }: ArchiveRecord): number {
   return segments.reduce((sum, { bytes }) => sum + bytes, Math.max(LEAST_BYTES, index.bytes));
 }

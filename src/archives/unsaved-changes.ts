@@ -1,12 +1,12 @@
 import type { ExecutionEnd, ExecutionRequest, Losable } from '../execution/request.ts';
 
-/** What executions changed of a session, or may have, that its archive does not have yet. */
+/** Changes that executions made, or may have made, to a session and that its archive does not contain yet. */
 export class UnsavedChanges {
   #changed = new Set<Losable>();
-  /** What is being saved now. */
+  /** Changes that are being saved now. */
   #saving = new Set<Losable>();
 
-  /** Whether there is any that is not even being saved. */
+  /** Whether there are changes that no save has begun to write. */
   get any(): boolean {
     return this.#changed.size > 0;
   }
@@ -15,7 +15,7 @@ export class UnsavedChanges {
     for (const what of changed) this.#changed.add(what);
   }
 
-  /** Saves what there is until now. If that fails, it is unsaved as before. */
+  /** Saves the changes made so far. If that fails, they count as unsaved again. */
   async save<T>(work: () => Promise<T>): Promise<T> {
     this.#saving = this.#changed;
     this.#changed = new Set();
@@ -29,7 +29,7 @@ export class UnsavedChanges {
     }
   }
 
-  /** What is lost with the sandbox, half saved or not at all; nothing is unsaved after that. */
+  /** Returns the changes that are lost with the sandbox, including those of an unfinished save, and forgets them. */
   lose(): ReadonlySet<Losable> {
     const lost = new Set([...this.#changed, ...this.#saving]);
     this.#changed.clear();
@@ -38,13 +38,13 @@ export class UnsavedChanges {
   }
 }
 
-/** Whether an execution may change what an archive keeps. */
+/** Whether an execution may change something that archives contain. */
 export function mayChange({ kind, file }: ExecutionRequest): boolean {
   if (kind === 'files') return ['write', 'delete', 'unpack'].includes(String(file?.['op']));
   return kind !== 'packages';
 }
 
-/** What an execution says that it changed, or may have changed where it says nothing. */
+/** Returns what an execution changed according to its report; without a report, what it may have changed. */
 export function changedBy(request: ExecutionRequest, { report }: ExecutionEnd): readonly Losable[] {
   if (!mayChange(request)) return [];
   if (request.kind === 'install') return ['packages'];
