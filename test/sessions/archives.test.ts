@@ -407,10 +407,12 @@ describe('a session whose container is lost', () => {
   test('has only what changed in the next part of its checkpoint', async () => {
     await using server = await startServer({ env: AWAKE });
     const id = await openSession(server);
+    let since = Date.now();
     await run(server, id, 'import os; open("big", "wb").write(os.urandom(20 << 20))');
-    await untilSaved(server);
+    await untilSaved(server, since);
+    since = Date.now();
     await run(server, id, 'open("small", "w").write("small")');
-    await untilSaved(server);
+    await untilSaved(server, since);
     const [archive] = archivesOf(server);
     const sizes = archive?.names
       .filter((name) => name.endsWith('.data'))
