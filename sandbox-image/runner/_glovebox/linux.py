@@ -124,7 +124,7 @@ def faults_of_ended(pid: int) -> int:
 
 
 def has_ended_processes(pid: int, since: int) -> bool:
-    """Whether a process that `pid` has started, or that such a one has, may have ended since its faults were those."""
+    """Returns whether a descendant of `pid` may have ended since `faults_of_ended` gave `since`."""
     if faults_of_ended(pid) > since:
         return True
     # Its orphans are the caller's.

@@ -34,7 +34,7 @@ class CellEnvironment:
                 _set_write_through(stream, True)
 
     def end(self) -> None:
-        """What was set for one cell is not there in the next."""
+        """Takes back what was set for one cell, so that the next one does not have it."""
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)

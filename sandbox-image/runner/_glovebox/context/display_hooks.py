@@ -84,7 +84,7 @@ class DisplayPublisher(displaypub.DisplayPublisher):
         displays.publish(data, display_id=(transient or {}).get("display_id"), update=update)
 
     def clear_output(self, wait: bool = False) -> None:
-        """What is shown has gone out already."""
+        """Does nothing: output that was shown is already on its way to the caller."""
 
 
 def _size(value: Any) -> int:

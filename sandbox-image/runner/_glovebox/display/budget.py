@@ -56,7 +56,7 @@ def _by_format(bundle: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Fitting:
-    """One result that takes shape: the most telling formats first, text in what they leave, a quarter at least."""
+    """One result in the making: the richest formats first, then text in the rest, which is at least a quarter."""
 
     def __init__(self, bundle: dict[str, Any], room: int) -> None:
         self._truncated: list[str] = list(bundle.get(TRUNCATED) or ())
@@ -164,7 +164,7 @@ class _Fitting:
         return f'"{binascii.b2a_base64(data, newline=False).decode()}"'
 
     def _keep(self, name: str, text: str) -> int:
-        """Keeps a format whole as a file, unless it is a table's; the characters that naming it takes."""
+        """Keeps a format whole as a file, unless it is a table's. Returns the characters that naming it takes."""
         if not self._keeps or len(text) > MAX_KEPT:
             return 0
         return self._add_original(name, originals.keep(lambda file: file.write(text.encode()), _EXTENSIONS[name]))

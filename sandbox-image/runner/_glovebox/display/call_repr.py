@@ -4,9 +4,9 @@ from typing import Any
 
 
 def ask(value: Any, method: str, **options: Any) -> Any:
-    """What a method of the object answers, without the metadata that may come with it; None if it fails, which is told.
+    """Returns what a method of the object returns, without metadata; None if it fails, which is reported.
 
-    A method that takes no such options is called without any.
+    Calls a method that takes no such options without them.
     """
     try:
         found = getattr(value, method, None)
@@ -29,7 +29,7 @@ def ask(value: Any, method: str, **options: Any) -> Any:
 
 
 def _is_of_the_call(error: Exception) -> bool:
-    """Whether it was raised before the method began."""
+    """Returns whether the error was raised before the method began."""
     trace = error.__traceback__
     return isinstance(error, TypeError) and trace is not None and trace.tb_next is None
 

@@ -150,7 +150,7 @@ def only(bundle: dict[str, Any], include: Any, exclude: Any) -> dict[str, Any]:
 
 
 def rich() -> Any:
-    """What makes results, loaded with the first of them."""
+    """Returns the module that makes rich results; it is loaded with the first result."""
     global _loaded
     if _loaded is None:
         loaded = import_own("display.rich", guard_path=False)

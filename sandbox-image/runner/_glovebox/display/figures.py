@@ -45,7 +45,7 @@ def describe_changed(figure: Any) -> dict[str, Any] | None:
 
 
 def is_empty(figure: Any) -> bool:
-    """Whether there is nothing in it: no axes, text or anything else."""
+    """Returns whether a figure has no axes, no text and nothing else in it."""
     return all(child is figure.patch or child in figure.subfigs and is_empty(child) for child in figure.get_children())
 
 
@@ -82,7 +82,10 @@ def _make_smaller(figure: Any, scale: float) -> None:
 
 
 def _find_box(figure: Any) -> Any:
-    """What the figure holds, in inches, so that legends and labels beside it are seen; None for the figure's frame."""
+    """Returns the box around all that the figure shows, in inches, legends and labels beside it included.
+
+    None stands for the figure's own frame.
+    """
     figure.draw_without_rendering()
     box = figure.get_tightbbox()
     width, height = figure.get_size_inches()

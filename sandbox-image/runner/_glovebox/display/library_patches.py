@@ -44,7 +44,7 @@ def _patch_ipython(display_functions: Any) -> None:
             original_publish(data, *arguments, transient=transient, update=update, **options)
 
     def clear_output(*arguments: Any, **options: Any) -> None:
-        """What is shown has gone out already; IPython would print codes for a terminal."""
+        """Does nothing beside our own shell: output is already sent, and IPython would print codes for a terminal."""
         if _shell() is not None and not _replaces_shell():
             original_clear(*arguments, **options)
 
@@ -58,7 +58,10 @@ def _shell() -> Any:
 
 
 def _replaces_shell() -> bool:
-    """Whether results are published past IPython: there is no shell, or one of the code's that prints their text."""
+    """Returns whether results bypass IPython.
+
+        That is so where there is no shell, or one made by the code, which would print their text.
+        """
     if not displays.is_open():
         return False
     shell = _shell()

@@ -42,7 +42,7 @@ def translate(bundle: dict[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
 
 
 def is_json(mime: str) -> bool:
-    """Whether it is JSON that says what is shown: a specification of plotly's or vega-lite's, places on a map."""
+    """Returns whether a format is JSON that describes a picture, such as one of plotly or vega-lite, or a map."""
     return mime.startswith("application/") and mime.endswith("json") and "jupyter" not in mime
 
 

@@ -95,7 +95,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _digits(value: int) -> str:
-    """All of them, however many: the interpreter has a limit for code that reads them from strangers."""
+    """Returns all digits of a number. The interpreter's limit, which is for untrusted input, is lifted meanwhile."""
     most = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:

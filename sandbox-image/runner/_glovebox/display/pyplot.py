@@ -100,7 +100,7 @@ def patch(
 
 
 def _begins_another(figure: Any, caller: Any, pyplot: Any) -> bool:
-    """Whether who asks for the current figure, which was shown, wants to plot."""
+    """Returns whether the caller, who asks for a figure that was shown already, is about to plot something new."""
     if caller.f_globals is not vars(pyplot):
         # `plt.gcf().savefig()`; but a library means to plot, and so does a later cell.
         return not _shown[figure] or "-packages/" in caller.f_code.co_filename

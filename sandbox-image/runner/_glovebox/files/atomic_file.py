@@ -55,7 +55,7 @@ class AtomicFile:
         return stat.S_IMODE(mode) & 0o777
 
     def status(self) -> os.stat_result:
-        """What is known of it, with its name once it has one."""
+        """Returns the state of the file; the name that it has meanwhile is removed."""
         if self._name:
             os.unlink(self._name)
             self._name = None

@@ -19,7 +19,7 @@ _ZEROS = memoryview(bytes(CHUNK))
 
 
 class Input:
-    """What the control plane sends, through one buffer: what is new for each chunk costs more than reading it."""
+    """Reads what the control plane sends. One buffer serves all chunks: a new one would cost more than reading."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -31,7 +31,7 @@ class Input:
         self._ended = False
 
     def pieces(self) -> Iterator[memoryview]:
-        """All that comes; each is there until the next is asked for."""
+        """Yields everything that comes, piece by piece. A piece is valid until the next one is asked for."""
         while self._more():
             yield self._take(CHUNK)
 

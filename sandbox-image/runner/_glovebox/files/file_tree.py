@@ -80,7 +80,7 @@ def _split(path: str) -> list[str]:
 
 
 def stays_inside(target: str, depth: int) -> bool:
-    """Whether a symbolic link `depth` folders below the top leads to somewhere below the top.
+    """Returns whether a symbolic link `depth` folders below the top leads to somewhere below the top.
 
     Steps up count only at its beginning: after the name of another link they could lead anywhere.
     """
@@ -173,7 +173,7 @@ class Tree:
         raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO, "")
 
     def open_closed_file(self, names: list[str]) -> int:
-        """The same, also where its mode lets nobody read it: the owner may still let themselves in, for a moment."""
+        """Opens a file as `open_file` does, even if nobody may read it: its owner may change that for a moment."""
         try:
             return self.open_file(names)
         except PermissionError:

@@ -122,7 +122,7 @@ def read_file(tree: Tree, names: list[str], request: dict[str, Any]) -> None:
 
 
 def send_range(descriptor: int, offset: int, length: int) -> int:
-    """How many bytes there were to send."""
+    """Sends a part of a file. Returns how many bytes there were."""
     sent = 0
     while sent < length:
         data = os.pread(descriptor, min(CHUNK, length - sent), offset + sent)

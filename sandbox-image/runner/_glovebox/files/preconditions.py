@@ -13,7 +13,10 @@ _LOCK_EVERY_S = 0.05
 
 
 def tag_of(status: os.stat_result) -> str:
-    """What changes with every change of a file: a new one has another inode, and no program sets the time of change."""
+    """Returns a text that changes with every change of a file.
+
+    A new file has another inode, and no program can set the time of change.
+    """
     return f"{status.st_ino:x}-{status.st_size:x}-{status.st_ctime_ns:x}"
 
 

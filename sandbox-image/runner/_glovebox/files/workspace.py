@@ -171,7 +171,10 @@ def _describe(path: str, status: os.stat_result) -> dict[str, Any]:
 
 
 def _mark(status: os.stat_result) -> str:
-    """What no later state of the file has: programs cannot set its change time. Empty while that is too fresh to tell."""
+    """Returns a text that no later state of the file has: programs cannot set its time of change.
+
+    Empty while that time is too recent to tell two changes apart.
+    """
     if status.st_ctime_ns > time.clock_gettime_ns(_FILE_CLOCK) - _TICKS_NS:
         return ""
     return f"{status.st_ino}.{status.st_ctime_ns}.{status.st_size}"

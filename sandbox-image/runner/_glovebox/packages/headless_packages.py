@@ -9,7 +9,7 @@ _LIBRARIES = ("libGL.so.1", "libxcb.so.1")
 
 
 def find(names: set[str]) -> list[str]:
-    """Those of the names that cannot be imported here."""
+    """Returns the names of packages that cannot be imported here."""
     found = sorted(PACKAGES.keys() & names)
     return [] if not found or _have_libraries() else found
 

@@ -47,7 +47,7 @@ def main(request: dict[str, Any]) -> None:
 
 
 def _without_modules(outcomes: list[Outcome]) -> list[Outcome]:
-    """Those that are packages; of names of modules it is noted which package they come with."""
+    """Returns the outcomes of real packages. Names of modules fail, with the package that they come with."""
     for outcome in outcomes:
         if reason := explain(outcome.name, outcome.requested):
             outcome.status, outcome.error = "failed", reason
@@ -90,7 +90,10 @@ def _install_what_can_be(installer: "_Installer", outcomes: list[Outcome], failu
 
 
 def _without_unknown(outcomes: list[Outcome]) -> list[Outcome]:
-    """Those that the index has; what it says of the others is noted in them. The installer tells of one at a time."""
+    """Returns the outcomes of packages that the index has. The others fail with its answer.
+
+    The installer itself would name only one missing package at a time.
+    """
     import http.client
 
     host, port = INDEX_ADDRESS
@@ -164,7 +167,7 @@ class _Installer:
     def _resolve_without_windows(
         self, requirements: list[str], present: dict[str, str], locked: list[dict[str, Any]], names: list[str]
     ) -> list[dict[str, Any]]:
-        """The same with packages that need no display; the given lock where the index does not have them."""
+        """Resolves again with packages that need no display. Returns `locked` where the index does not have them."""
         versions = {package["name"]: package["version"] for package in locked}
         instead = [f"{headless_packages.PACKAGES[name]}=={versions[name]}" for name in names]
         try:

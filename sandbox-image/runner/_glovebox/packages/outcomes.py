@@ -13,7 +13,7 @@ class Outcome:
     version: str | None = None
     error: str | None = None
     note: str | None = None
-    """What is to be known of one that was installed."""
+    """A remark about a package that was installed."""
     denied: str | None = None
     """The limit of the sandbox that stands behind the error."""
 

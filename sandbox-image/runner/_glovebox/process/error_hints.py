@@ -49,13 +49,13 @@ def _about_input() -> str | None:
 
 
 def _lacks_line_ends(source: str) -> bool:
-    """Whether it would compile with the line ends that an escape too many has hidden."""
+    """Returns whether the source would compile if each backslash with an n in it were a line end."""
     whole = _ESCAPED.sub(lambda match: _MEANT.get(match[1], match[1]), source)
     return any(_error_in(text) is None for text in (source.replace("\\n", "\n"), whole))
 
 
 def _is_cell(error: SyntaxError, lines: list[str]) -> bool:
-    """Whether it would compile but for lines and awaits that only notebooks know."""
+    """Returns whether the source would compile without the lines and awaits that only notebooks have."""
     first = next((line for line in lines if line.strip()), "")
     if first.startswith("%%"):
         return error.lineno == lines.index(first) + 1

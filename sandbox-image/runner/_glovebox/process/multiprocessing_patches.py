@@ -48,7 +48,7 @@ def __getattr__(name):
 
 
 def needs_no_guard(source: str) -> bool:
-    """Whether a script may be meant for processes that are forked: it does not tell a spawned one from itself."""
+    """Returns whether a script may rely on forking: nothing in it tells a spawned process from the script."""
     return "__main__" not in source and "parent_process" not in source
 
 

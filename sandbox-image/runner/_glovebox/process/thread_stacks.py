@@ -70,7 +70,7 @@ _CALLERS = (f'File "{HIDDEN_FILE}"', f'File "{RUNNER_DIRECTORY}{os.sep}', "/IPyt
 
 
 def _code_frames(frames: list[str]) -> list[str]:
-    """Without what called the code, the runner and the shell; the innermost first."""
+    """Returns the frames of the code alone, without those of the runner and the shell; the innermost first."""
     for at, frame in enumerate(frames):
         if any(caller in frame for caller in _CALLERS):
             return frames[:at]

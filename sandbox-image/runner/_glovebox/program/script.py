@@ -29,7 +29,7 @@ def run_script(source: str, path: str, show: Callable[..., None]) -> None:
 
 
 def _compile(source: str, path: str) -> tuple[CodeType | None, ...]:
-    """What is to be run, and last the expression whose value is shown, if it ends in one."""
+    """Returns the code to run and, if it ends in an expression whose value is shown, that expression."""
     tree = _parse(source, path)
     last = tree.body[-1] if tree.body else None
     # As in a notebook, a semicolon says that the value is of no interest.
@@ -42,7 +42,7 @@ def _compile(source: str, path: str) -> tuple[CodeType | None, ...]:
 
 
 def _compile_long(source: str, path: str) -> tuple[CodeType | None, ...]:
-    """The same without the syntax tree of the whole: the text is cut before its end."""
+    """Compiles as `_compile` does, without a syntax tree of the whole: the text is cut before its last line."""
     source = source.replace("\r\n", "\n").replace("\r", "\n")
     line, statement = _last_line(source)
     try:
@@ -66,7 +66,7 @@ def _on_its_line(source: str, start: int) -> str:
 
 
 def _last_line(source: str) -> tuple[int, int]:
-    """Where the last line begins that is not indented and in no string or parentheses, and its last statement.
+    """Returns where the last line begins that is not indented, in a string or in parentheses, and its last statement.
 
     Where this is mistaken, over strings of a strange form, one of the parts does not compile.
     """

@@ -74,7 +74,7 @@ class Preload:
         return self._coming is not None
 
     def origin_for(self, request: dict[str, Any] | None) -> int:
-        """The generation of modules that this code is to find loaded; 0 if it would import others, or otherwise."""
+        """Returns the generation of modules that this code is to find loaded; 0 if it is to find none."""
         if not self._ready:
             return 0
         if request is None:

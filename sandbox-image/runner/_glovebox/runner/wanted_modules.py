@@ -30,7 +30,7 @@ class WantedModules:
         self._find_missing()
 
     def add(self, names: Any) -> None:
-        """What a program says that it has imported: anything, if it is hostile."""
+        """Adds what a program says that it has imported. A hostile one may say anything."""
         if self.adaptive and isinstance(names, list):
             known = {*self._names}
             self._names += [name for name in names if is_name(name) and name not in known]

@@ -125,7 +125,7 @@ class Supervision:
         return bool(data) and self._reported <= MAX_REPORT
 
     def _finish_run(self) -> None:
-        """A context's: its program lives on, for the next one."""
+        """Reports the end of a cell. The program of the context lives on for the next one."""
         self._kills = self._count_kills()
         done = program_report.numbers(self._heard.get("done"), ("exit_code", "cpu_ms", "peak_memory_bytes"))
         self._send({"started": True, "signal": None, "survivors": False, "alive": True, **done, **self._describe()})
@@ -134,7 +134,7 @@ class Supervision:
         self._interrupted = False
 
     def _describe(self) -> dict[str, Any]:
-        """What can be said of a run while its program may still be there."""
+        """Returns the part of a report that is known while the program may still run."""
         start = self._heard.get("start")
         start = start if isinstance(start, dict) else {}
         since_ns = start.get("started_ns")
@@ -153,7 +153,7 @@ class Supervision:
         }
 
     def _count_kills(self) -> dict[str, Any]:
-        """How many processes of the sandbox the memory limit has ended during the run, and whether it may be its own."""
+        """Returns how many processes the memory limit ended during the run, and whether one may be the run's own."""
         start = self._heard.get("start")
         before = start.get("oom_kills") if isinstance(start, dict) else None
         kills = linux.oom_kills() - before if isinstance(before, int) else 0

@@ -85,7 +85,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._held = bytearray()
-        """What has come of a frame that must be whole."""
+        """Bytes received so far of a frame that must be whole."""
         self._stream = 0
         self._left = 0
         """Bytes of a frame of DATA that are still to come."""
