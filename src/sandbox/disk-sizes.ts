@@ -1,25 +1,25 @@
 import { GloveboxError } from '../errors.ts';
 
-/** How a sandbox's writable space is cut, in MiB. All of it is memory: what is full there is missing for the code. */
+/** Sizes of a sandbox's writable folders, in MiB. They are in memory, so files take memory away from the code. */
 export interface DiskSizes {
   readonly workspaceMb: number;
   readonly tmpMb: number;
   readonly shmMb: number;
-  /** The longest single file, sparse ones too. */
+  /** Largest single file, also a sparse one. */
   readonly largestFileMb: number;
 }
 
 const LARGEST_SHM_MB = 64;
 const LARGEST_TMP_MB = 128;
 /**
- * A file may be as long as the workspace is large: more could only be a hole, made to look like 1 TiB to whoever
- * copies it out. With a smaller workspace 256 MiB stay allowed, for files in memory (memfd) that no disk size limits.
+ * Smallest file size limit, in MiB. The limit is otherwise the size of the workspace: a larger file could only be sparse,
+ * and could appear as 1 TiB to a copying client. Files in memory (memfd) may need more than a small workspace.
  */
 const LEAST_FILE_LIMIT_MB = 256;
 
 /**
- * The workspace as large as asked; `/tmp` and `/dev/shm` shrink with the memory. Together they leave an eighth of it
- * to processes, so that filled disks alone never end a sandbox.
+ * Computes the sizes. The workspace is as large as requested; `/tmp` and `/dev/shm` shrink with the memory. An eighth of
+ * the memory remains for processes, so that full disks alone never end a sandbox.
  * @throws GloveboxError `invalid_input` when a workspace of `diskMb` has no room in `memoryMb`
  */
 export function diskSizesFor(memoryMb: number, diskMb: number): DiskSizes {
@@ -38,7 +38,7 @@ export function diskSizesFor(memoryMb: number, diskMb: number): DiskSizes {
   return { workspaceMb: diskMb, tmpMb, shmMb, largestFileMb: Math.max(LEAST_FILE_LIMIT_MB, diskMb) };
 }
 
-/** The largest workspace that memory of this size can hold. */
+/** Returns the largest workspace that fits into memory of this size, in MiB. */
 export function largestDiskMb(memoryMb: number): number {
   const leastTmpMb = Math.max(1, Math.floor(memoryMb / 32));
   return Math.max(0, usable(memoryMb) - shmFor(memoryMb) - leastTmpMb);

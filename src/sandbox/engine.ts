@@ -1,16 +1,16 @@
 import type { Duplex } from 'node:stream';
 
 /**
- * Names a sandbox to the engine that gave it, in this process or the next; to everybody else it says nothing. Its
- * beginning tells it from others in a log.
+ * Reference to a sandbox. Only the engine that made it can interpret it, also in a later process. Its first characters
+ * identify the sandbox in a log.
  */
 export type SandboxRef = string;
 
-/** What a sandbox is to be, in no engine's words. Sizes in MiB, lifetime in seconds. */
+/** Specification of a sandbox, independent of the engine. Sizes are in MiB, the lifetime in seconds. */
 export interface SandboxSpec {
-  /** Random, part of the sandbox's name: says nothing of session or owner. */
+  /** Random part of the sandbox's name. It does not reveal session or owner. */
   readonly key: string;
-  /** The control plane that makes it. */
+  /** Name of the control plane that starts it. */
   readonly instance: string;
   readonly image: string;
   readonly runtime?: string;
@@ -21,19 +21,19 @@ export interface SandboxSpec {
   readonly maxLifetimeS: number;
 }
 
-/** What all sandboxes of one control plane have in common, as its settings ask for it. */
+/** Specification common to all sandboxes of one control plane, from its settings. */
 export type SandboxProfile = Omit<SandboxSpec, 'key' | 'instance'>;
 
 export interface StartedSandbox {
   readonly ref: SandboxRef;
   /**
-   * Whether it may be used: false when another sandbox of this engine has what was to be its alone, such as its user.
-   * The caller awaits it while the runner is being reached, and removes a sandbox that may not be used.
+   * Whether the sandbox may be used. False when another sandbox of this engine has the same user, for example. The caller
+   * awaits it while connecting to the runner, and removes a sandbox that may not be used.
    */
   readonly confirmed: Promise<boolean>;
 }
 
-/** A sandbox as the engine lists it. */
+/** Sandbox in the engine's list. */
 export interface SandboxInfo {
   readonly ref: SandboxRef;
   readonly key: string;
@@ -47,37 +47,37 @@ export interface EngineInfo {
 }
 
 /**
- * Makes, finds and removes sandboxes. Every method rejects with `engine_unavailable` when the engine
- * does not answer, and with `sandbox_lost` when it does but the sandbox named is gone. None waits for an answer without
- * end. The tests that every engine passes are in `src/engines/engine-contract.ts`.
+ * Starts, lists and removes sandboxes. Every method rejects with `engine_unavailable` when the engine does not answer, and
+ * with `sandbox_lost` when it answers but the sandbox is gone. Every wait has a limit. The tests that every engine passes
+ * are in `src/engines/engine-contract.ts`.
  */
 export interface Engine {
   /** Creates and starts a sandbox. Leaves nothing behind when it fails. */
   start(spec: SandboxSpec): Promise<StartedSandbox>;
   /**
-   * Starts a runner as the user of the sandbox, who has no other. Bytes of the duplex are the runner's stdin and
-   * stdout; its end is the runner's. A runner outlives the connection: the next one reaches it too.
+   * Starts a runner as the sandbox's own user, or connects to the running one. The duplex carries the runner's stdin and
+   * stdout, and ends with it. A runner outlives the connection, so that the next connection can reach it.
    */
   connect(ref: SandboxRef): Promise<Duplex>;
   /**
-   * Ends every process of the sandbox's user; the sandbox and its files live on. True when none is seen to be left,
-   * false when some may be, or when that takes longer than a caller can wait: the sandbox is then to be replaced.
+   * Ends every process of the sandbox's user. The sandbox and its files stay. Returns true if no process is left. Returns
+   * false if some may be left, or if it takes too long; the caller must then replace the sandbox.
    */
   endProcesses(ref: SandboxRef): Promise<boolean>;
-  /** Removes a sandbox with all that is in it; one already gone is a success. */
+  /** Removes a sandbox with everything in it. Succeeds if it is gone already. */
   remove(ref: SandboxRef): Promise<void>;
-  /** Sandboxes of every Glovebox on this engine. */
+  /** Lists the sandboxes of every Glovebox on this engine. */
   list(): Promise<SandboxInfo[]>;
   info(): Promise<EngineInfo>;
 }
 
-/** An engine that is ready to make sandboxes, and what they are to be. */
+/** Engine that is ready to start sandboxes, and their profile. */
 export interface OpenedEngine {
   readonly engine: Engine;
   readonly profile: SandboxProfile;
 }
 
-/** Names a sandbox in a log. */
+/** Returns the name of a sandbox for logs. */
 export function shortName(ref: SandboxRef): string {
   return ref.slice(0, 12);
 }

@@ -1,29 +1,29 @@
-/** What was taken within so long counts together: in that time a small machine starts many more. */
+/** Time within which taken sandboxes count as one burst, in milliseconds. A small machine can start many in that time. */
 const BURST_MS = 10_000;
-/** Milliseconds that a burst is remembered. */
+/** Time for which a burst is remembered, in milliseconds. */
 const REMEMBERED_MS = 300_000;
 
 export interface PoolSizeLimits {
-  /** What is wanted when there was no demand. */
+  /** Pool size without recent demand. */
   readonly least: number;
   readonly most: number;
 }
 
-/** How many sandboxes to have ready, by how many were taken at about the same time of late. */
+/** Computes how many sandboxes to keep ready, from the largest recent burst. */
 export class PoolSize {
   readonly #limits: PoolSizeLimits;
   readonly #now: () => number;
-  /** When the latest were taken, the oldest first. */
+  /** Times at which sandboxes were taken recently, the oldest first. */
   #taken: number[] = [];
   #peak = { count: 0, at: Number.NEGATIVE_INFINITY };
 
-  /** @param now tells milliseconds, which never go back */
+  /** @param now returns the time of a monotonic clock, in milliseconds */
   constructor(limits: PoolSizeLimits, now: () => number = () => performance.now()) {
     this.#limits = limits;
     this.#now = now;
   }
 
-  /** Takes note of one that was taken. */
+  /** Records that a sandbox was taken. */
   add(): void {
     if (this.#limits.most <= this.#limits.least) return;
     const now = this.#now();
@@ -38,7 +38,7 @@ export class PoolSize {
     return Math.max(least, Math.min(most, count));
   }
 
-  /** Milliseconds until fewer may be wanted, if nothing happens; undefined when no more are than always. */
+  /** Milliseconds until the wanted size may fall without new demand. Undefined if it is the smallest already. */
   get changesInMs(): number | undefined {
     return this.wanted > this.#limits.least ? this.#peak.at + REMEMBERED_MS - this.#now() : undefined;
   }

@@ -8,29 +8,29 @@ import { type Backend, startSandbox } from './start-sandbox.ts';
 
 const REFILL_DELAY_MS = 100;
 const ASK_LIMIT_MS = 10_000;
-/** The server itself, as one of those that wait for a start: no owner has this name. */
+/** Name under which the server itself waits for a start. No owner has this name. */
 const NOBODY = '';
 
 export interface PoolOptions {
   readonly size: PoolSizeLimits;
-  /** Sandboxes that may be started at once; of one owner all but one. */
+  /** Number of sandboxes that may be started at once. One owner may have all but one of these starts. */
   readonly startsAtOnce: number;
   readonly memory: MemoryQuota;
   readonly log: Log;
 }
 
-/** Where sessions get their sandboxes from. */
+/** Source of the sandboxes of sessions. */
 export interface SandboxSource {
   /**
-   * A sandbox that is the owner's from now on, and counted as such: a ready one, or one started when it is their turn.
-   * @throws GloveboxError `capacity_exceeded` when their memory does not suffice
+   * Takes a ready sandbox for an owner, or starts one when it is the owner's turn. Its memory counts against the owner.
+   * @throws GloveboxError `capacity_exceeded` when the owner's memory does not suffice
    */
   take(owner: string): Promise<SandboxHandle>;
-  /** Starts no sandboxes that nobody waits for until it is disposed of. */
+  /** Pauses starts for the pool until disposed of. Sandboxes that a call waits for still start. */
   holdRefill(): Disposable;
 }
 
-/** Keeps started sandboxes ready, so that a new session need not wait for one. */
+/** Keeps started sandboxes ready, so that a new session does not have to wait for one. */
 export class Pool implements SandboxSource {
   readonly #backend: Backend;
   readonly #poolSize: PoolSize;
@@ -38,7 +38,7 @@ export class Pool implements SandboxSource {
   readonly #log: Log;
   readonly #starts: FairQueue;
   readonly #ready: Sandbox[] = [];
-  /** What callers wait for, and should not have to share the processors with a start for the pool. */
+  /** Number of operations that callers wait for. Meanwhile the pool starts no sandboxes, to leave processors to them. */
   #urgent = 0;
   #refilling: Promise<void> | undefined;
   #refillTimer: NodeJS.Timeout | undefined;
@@ -53,7 +53,7 @@ export class Pool implements SandboxSource {
     this.#starts = new FairQueue({
       places: startsAtOnce,
       placesPerOwner: Math.max(1, startsAtOnce - 1),
-      // There are as many as sessions may be.
+      // The number of sessions is limited already.
       waitingPerOwner: Number.POSITIVE_INFINITY,
     });
     memory.onRoom = () => this.#refillLater();
@@ -65,7 +65,7 @@ export class Pool implements SandboxSource {
   }
 
   async take(owner: string): Promise<Sandbox> {
-    // What is being made for the pool may be all that there is room for.
+    // The sandbox being started for the pool may be the last one that fits into memory.
     if (this.#ready.length === 0 && !this.#memory.fitsAnother()) await this.#refilling;
     const ready = this.#takeReady();
     this.#poolSize.add();
@@ -85,8 +85,8 @@ export class Pool implements SandboxSource {
   }
 
   /**
-   * Runs trusted code in a sandbox that nobody has had or will have; what it prints.
-   * @throws GloveboxError `sandbox_lost` when it does not end well.
+   * Runs trusted code in an unused sandbox, removes the sandbox, and returns what the code printed.
+   * @throws GloveboxError `sandbox_lost` when the code fails
    */
   async ask(code: string): Promise<string> {
     const ready = this.#takeReady();
@@ -119,7 +119,7 @@ export class Pool implements SandboxSource {
     };
   }
 
-  /** Removes the sandboxes that nobody took. */
+  /** Removes all ready sandboxes. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#refillTimer);
@@ -131,7 +131,7 @@ export class Pool implements SandboxSource {
   #takeReady(): Sandbox | undefined {
     let sandbox = this.#ready.shift();
     for (; sandbox && !sandbox.connected; sandbox = this.#ready.shift()) {
-      // Something has ended its runner, or the engine was restarted: whoever got it would be told of a loss.
+      // Its runner was ended, or the engine was restarted. A session that got it would have to report a loss.
       void sandbox.remove().catch(() => {});
       this.#memory.leavePool();
     }
@@ -145,14 +145,14 @@ export class Pool implements SandboxSource {
     return await startSandbox(this.#backend);
   }
 
-  /** Refills in a moment: the start of a container takes a processor from the first execution in the one just taken. */
+  /** Refills after a moment, so that the start of a container does not slow the first execution in the one just taken. */
   #refillLater(): void {
     clearTimeout(this.#refillTimer);
     this.#refillTimer = setTimeout(() => this.#refill(), REFILL_DELAY_MS);
     this.#refillTimer.unref();
   }
 
-  /** Fills up one at a time, and only while nothing is urgent. */
+  /** Refills the pool, one sandbox at a time, and only while nothing is urgent. */
   #refill(): void {
     this.#trim();
     this.#refilling ??= this.#fill().finally(() => {
@@ -160,7 +160,7 @@ export class Pool implements SandboxSource {
     });
   }
 
-  /** Removes what is wanted no more, now and when that is next to be expected. */
+  /** Removes surplus sandboxes now, and again when the wanted size may next fall. */
   #trim(): void {
     for (const sandbox of this.#ready.splice(this.#poolSize.wanted)) {
       void sandbox.remove().catch(() => {});
@@ -184,7 +184,7 @@ export class Pool implements SandboxSource {
         this.#ready.push(await startSandbox(this.#backend));
       } catch (error) {
         this.#memory.leavePool();
-        // The next take starts its own and reports what is wrong to someone who can act on it.
+        // The next call starts its own sandbox and reports the error to its caller, who can act on it.
         this.#log.warn('the pool could not start a sandbox', { error });
         return;
       }

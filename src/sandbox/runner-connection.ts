@@ -6,23 +6,23 @@ import { Channel, type OnTunnel, type RunnerConfiguration } from '../protocol/ch
 import { IncompatibleRunner } from '../protocol/greeting.ts';
 import { type Engine, type SandboxRef, shortName } from './engine.ts';
 
-/** What ends with all processes of a sandbox. */
+/** What is lost with all processes of a sandbox. */
 export const PROCESSES_LOST: SandboxReset['lost'] = ['contexts', 'background'];
-/** What ends with its container. */
+/** What is lost with its container. */
 export const ALL_LOST: SandboxReset['lost'] = ['files', 'contexts', 'packages', 'background'];
 
 export const RUNNER_LOST: SandboxReset = { reason: 'runner_lost', lost: PROCESSES_LOST };
 
-/** Milliseconds for the removal of a container, before its session goes on without it. */
+/** Longest wait for the removal of a container, in milliseconds. Then its session continues without waiting. */
 const REMOVAL_MS = 2000;
 
 export interface RunnerConnectionOptions {
-  /** What its runners are told. */
+  /** Configuration to send to its runners. */
   readonly configuration?: RunnerConfiguration;
   readonly log?: Log;
 }
 
-/** Hears of processes that were ended, all of them, in a sandbox that lives on. */
+/** Called when all processes of a sandbox were ended and its container stays. */
 export type OnLoss = (loss: SandboxReset) => void;
 
 interface RunnerListeners {
@@ -30,13 +30,13 @@ interface RunnerListeners {
   readonly onLoss: OnLoss;
 }
 
-/** A channel, or the attempt to open one; aborting `drop` ends either. */
+/** Channel, or an attempt to open one. Aborting `drop` ends either. */
 interface Connection {
   readonly channel: Promise<Channel>;
   readonly drop: AbortController;
 }
 
-/** The runner of one container: the way to it, and the certain end of all that runs there. */
+/** Connects to the runner of one container, and makes sure that all its processes can be ended. */
 export class RunnerConnection {
   readonly #engine: Engine;
   readonly #ref: SandboxRef;
@@ -45,9 +45,9 @@ export class RunnerConnection {
   #clearing: Promise<boolean> | undefined;
   #ending: Promise<boolean> | undefined;
   #connections = 0;
-  /** Whether a runner was there, which may be there still, or have left processes behind. */
+  /** Whether a runner was started before. It may still run, or may have left processes behind. */
   #hadRunner = false;
-  /** Background executions that nobody follows any more, to be ended once the engine can be reached again. */
+  /** Abandoned background executions, to end once the engine can be reached again. */
   readonly #givenUp = new Set<string>();
   #lost = false;
   #abandoned = false;
@@ -63,28 +63,28 @@ export class RunnerConnection {
     return this.#lost;
   }
 
-  /** Whether it belongs to the next control plane: nothing in it is ended any more. */
+  /** Whether the container is left to the next control plane, so that nothing in it may be ended. */
   get abandoned(): boolean {
     return this.#abandoned;
   }
 
-  /** Whether it is there, as far as is known without asking. */
+  /** Whether the runner is connected, as far as is known without asking it. */
   get connected(): boolean {
     return !this.#lost && this.#connections > 0;
   }
 
-  /** Whether everything that runs is being ended. */
+  /** Whether all processes are being ended. */
   get isClearing(): boolean {
     return this.#clearing !== undefined;
   }
 
-  /** Says that an earlier control plane has left one. */
+  /** Records that an earlier control plane left a runner. */
   expectOne(): void {
     this.#hadRunner = true;
   }
 
   /**
-   * The channel to it; starts one if none is there.
+   * Returns the channel to the runner. Starts a runner if there is none.
    * @throws GloveboxError `sandbox_lost` or `engine_unavailable`
    */
   async reach(): Promise<Channel> {
@@ -95,7 +95,7 @@ export class RunnerConnection {
     try {
       return await connection.channel;
     } catch (error) {
-      // Whoever dropped it knows what became of the sandbox.
+      // The code that dropped the connection has handled the state of the sandbox.
       if (connection.drop.signal.aborted) return await this.reach();
       if (this.#connection === connection) this.#connection = undefined;
       if (isLost(error)) await this.discard();
@@ -103,7 +103,7 @@ export class RunnerConnection {
     }
   }
 
-  /** Has a background execution ended as soon as the runner is reached again. */
+  /** Ends a background execution as soon as the runner can be reached again. */
   giveUp(id: string): void {
     this.#givenUp.add(id);
   }
@@ -116,8 +116,9 @@ export class RunnerConnection {
   }
 
   /**
-   * Ends every process of the session's user; the container lives on. False when it had to be removed instead.
-   * @param loss what is to be told of it
+   * Ends every process of the session's user. The container stays.
+   * @param loss the loss to report
+   * @returns false if the container had to be removed instead
    */
   clear(loss: SandboxReset): Promise<boolean> {
     this.#clearing ??= this.#clearOnce(loss).finally(() => {
@@ -126,25 +127,26 @@ export class RunnerConnection {
     return this.#clearing;
   }
 
-  /** Takes the container for lost, and has it removed. */
+  /** Marks the container as lost, and removes it. */
   async discard(): Promise<void> {
     if (this.#abandoned) return;
     this.#lost = true;
-    // Nobody waits for long: an engine may take half a minute to end a fork bomb. Boot and the hard lifetime catch the rest.
+    // The wait is short, because an engine may take half a minute to end a fork bomb. If the removal fails, the next start
+    // of the server or the container's own lifetime removes it.
     await within(
       REMOVAL_MS,
       this.#engine.remove(this.#ref).catch(() => {}),
     );
   }
 
-  /** Removes the container with all that is in it. @throws GloveboxError `engine_unavailable` */
+  /** Removes the container with everything in it. @throws GloveboxError `engine_unavailable` */
   async remove(): Promise<void> {
     this.#lost = true;
     this.#drop();
     await this.#engine.remove(this.#ref);
   }
 
-  /** Leaves everything as it is, for the next control plane to adopt. */
+  /** Leaves everything running for the next control plane to adopt. */
   abandon(): void {
     this.#abandoned = true;
     this.#drop();
@@ -158,7 +160,7 @@ export class RunnerConnection {
     };
     connection.channel.then(
       ({ closed }) => void closed.then(forget),
-      () => {}, // Whoever waits for it hears of it.
+      () => {}, // Callers that wait for it get the error.
     );
     return connection;
   }
@@ -175,7 +177,7 @@ export class RunnerConnection {
       this.#givenUp.clear();
       return channel;
     }
-    // What the last runner left is without a supervisor; or something of the session stands in the way of a new one.
+    // Processes of the last runner have no supervisor, or a process of the session prevents the start of a new runner.
     channel?.close();
     const isEmpty = await this.#endProcesses();
     dropped.throwIfAborted();
@@ -200,13 +202,13 @@ export class RunnerConnection {
     this.#hadRunner = true;
     void channel.closed.then(async ({ violation }) => {
       this.#connections -= 1;
-      // A runner that breaks the protocol is in hostile hands, and so is all that it could reach.
+      // A runner that breaks the protocol is not trusted, nor is anything that it could reach.
       if (violation) await this.discard();
     });
     return channel;
   }
 
-  /** Drops the connection, not waiting for its end: a runner that will not start would hold up what ends the cause. */
+  /** Drops the connection without waiting for its end. A runner that does not start would delay the cleanup. */
   #drop(): void {
     this.#connection?.drop.abort();
     this.#connection = undefined;
@@ -221,15 +223,15 @@ export class RunnerConnection {
         return true;
       }
     } catch {
-      // An engine that cannot say how things are leaves one safe way.
+      // If the engine cannot tell the state, removal is the only safe way.
     }
     await this.discard();
     return false;
   }
 
-  /** True when no process of the session's user is left. */
+  /** Ends all processes of the session's user. Returns true if none is left. */
   #endProcesses(): Promise<boolean> {
-    // Not two at once: they would kill each other's killers.
+    // Only one at a time: two would kill each other's kill processes.
     this.#ending ??= this.#engine.endProcesses(this.#ref).finally(() => {
       this.#ending = undefined;
     });
@@ -240,7 +242,7 @@ export class RunnerConnection {
   }
 }
 
-/** Whether a runner is there that speaks another version of the protocol. */
+/** Whether the error means that the runner speaks another version of the protocol. */
 export function isIncompatible(error: unknown): boolean {
   return error instanceof IncompatibleRunner;
 }

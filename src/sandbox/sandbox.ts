@@ -23,36 +23,36 @@ import {
 } from './runner-connection.ts';
 import { type Grace, graceFor, terminate } from './termination.ts';
 
-/** Milliseconds between attempts to reach an engine that is away. */
+/** Interval of the attempts to reach an unavailable engine, in milliseconds. */
 const RECONNECT_EVERY_MS = 1000;
-/** Refusals by an engine that answers otherwise, until it is the sandbox that is to blame. */
+/** Number of refused attempts by a working engine that are tolerated. After that, the sandbox counts as broken. */
 const MOST_REFUSALS = 1;
-/** Milliseconds for a runner to be reached again after a call's time: a sound one takes a tenth of it. */
+/** Time to reach a runner again after the time limit of a call, in milliseconds. A working runner needs a tenth of it. */
 const RECONNECT_GRACE_MS = 1000;
-/** Milliseconds for an engine to show that it does not hang. */
+/** Time within which a working engine answers, in milliseconds. */
 const ENGINE_ANSWER_MS = 3000;
-/** Milliseconds for the report of an execution that has ended, which is on its way. */
+/** Longest wait for the report of an ended execution, in milliseconds. */
 const REPORT_LIMIT_MS = 5000;
 
-/** How long an execution may go on; the deadline is of `performance.now()`. */
+/** Limits of an execution's duration. The deadline is a time of `performance.now()`. */
 interface Until {
   readonly deadline: number;
   readonly signal: AbortSignal;
 }
 
-/** What is to be known of an execution that is followed to its end. */
+/** Execution that is followed to its end. */
 interface Followed extends Until, Pick<ExecutionOptions, 'stdin'> {
   readonly grace: Grace;
-  /** Names it to the runner after this connection, if it outlives that. */
+  /** Id by which a later connection finds it, if it may outlive this one. */
   readonly keptAs?: string | undefined;
 }
 
-/** One running container with its runner. Never shared between sessions. */
+/** Running container with its runner. Never shared between sessions. */
 export class Sandbox {
   readonly key: string;
-  /** Takes the connections that code makes to its package index; refused while there is none. */
+  /** Called with each connection that code makes to its package index. While it is unset, connections are refused. */
   onTunnel: OnTunnel | undefined;
-  /** Hears what it loses while its container lives on; nobody has to be told while there is none. */
+  /** Called with losses of a container that stays. Unset while the sandbox belongs to no session. */
   onLoss: OnLoss | undefined;
   readonly #runner: RunnerConnection;
 
@@ -66,24 +66,25 @@ export class Sandbox {
     });
   }
 
-  /** Whether the container is gone; such a sandbox runs nothing any more. */
+  /** Whether the container is gone, so that the sandbox can run nothing. */
   get lost(): boolean {
     return this.#runner.lost;
   }
 
-  /** Whether a runner is there, as far as is known without asking. */
+  /** Whether a runner is connected, as far as is known without asking it. */
   get connected(): boolean {
     return this.#runner.connected;
   }
 
-  /** Starts the runner if none is there. @throws GloveboxError `sandbox_lost` or `engine_unavailable`. */
+  /** Starts the runner if there is none. @throws GloveboxError `sandbox_lost` or `engine_unavailable` */
   async connect(): Promise<void> {
     await this.#runner.reach();
   }
 
   /**
-   * Takes over what an earlier control plane left running; undefined when there is no telling what that is, and
-   * every process was ended. @throws GloveboxError `sandbox_lost` or `engine_unavailable`.
+   * Takes over what an earlier control plane left running. If that cannot be determined, ends every process and returns
+   * undefined.
+   * @throws GloveboxError `sandbox_lost` or `engine_unavailable`
    */
   async adopt(): Promise<RunnerState | undefined> {
     this.#runner.expectOne();
@@ -92,9 +93,9 @@ export class Sandbox {
   }
 
   /**
-   * Runs one program to its end, which this side's clock decides in the last resort.
-   * Bad ends of the program are statuses, not errors.
-   * @throws GloveboxError `sandbox_lost` when nothing was run, `engine_unavailable` when it has ended, or will
+   * Runs one program to its end. In the last resort, the clock of the control plane ends it.
+   * A program that fails has a status; it does not throw.
+   * @throws GloveboxError `sandbox_lost` when nothing was run, `engine_unavailable` when it has ended or will end
    */
   async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
     const channel = await this.#runner.reach();
@@ -117,12 +118,12 @@ export class Sandbox {
     return await this.#resume(channel, id, { deadline, signal, grace: graceFor(request) });
   }
 
-  /** Removes the container with all that is in it. */
+  /** Removes the container with everything in it. */
   async remove(): Promise<void> {
     await this.#runner.remove();
   }
 
-  /** Leaves the container as it is and lets go of its runner, for the next control plane to adopt. */
+  /** Disconnects and leaves the container running for the next control plane to adopt. */
   abandon(): void {
     this.#runner.abandon();
   }
@@ -171,11 +172,11 @@ export class Sandbox {
     return { status, exitCode: report.exit_code, report, ...(reset ? { reset } : {}) };
   }
 
-  /** The end of an execution whose channel has closed. If only the connection broke, the session goes on. */
+  /** Finds out how an execution ended whose channel has closed. If only the connection broke, the session continues. */
   async #endOfChannel(channel: Channel, followed: Followed): Promise<ExecutionEnd> {
     const { violation } = await channel.closed;
     if (violation) await this.#runner.discard();
-    // Who closed it on purpose knows what is lost.
+    // It was closed on purpose, and that code has recorded the loss.
     const { abandoned, lost, isClearing } = this.#runner;
     if (abandoned || lost || isClearing) return this.#endAfterClearing();
     const { keptAs } = followed;
@@ -183,8 +184,8 @@ export class Sandbox {
   }
 
   /**
-   * A call ends with its connection: the runner sees to that, if there is one still. Code that keeps a runner from
-   * coming back gains no time by that.
+   * Determines the end of a call whose connection broke. The runner, if it still runs, ends the call. Code that prevents
+   * the runner from being reached gains no time.
    * @throws GloveboxError `engine_unavailable` when only the connection broke, or the engine hangs
    */
   async #endOfCall({ deadline, signal }: Until): Promise<ExecutionEnd> {
@@ -192,13 +193,13 @@ export class Sandbox {
     const reconnected = this.#reconnect(signal, () => false);
     const next = await Promise.race([reconnected, stop.reason.then(() => within(RECONNECT_GRACE_MS, reconnected))]);
     if (next && !next.runnerState) return { status: 'crashed', exitCode: null, reset: RUNNER_LOST };
-    // An engine that hangs loses nobody's files: what is left in there ends when the sandbox is reached again.
+    // If the engine hangs, the files are kept. Remaining processes are ended when the sandbox can be reached again.
     if (next || !(this.#runner.lost || (await within(ENGINE_ANSWER_MS, this.#runner.engineAnswers())))) throw broken();
     const end = await this.#endAfterClearing();
     return signal.aborted ? { ...end, status: 'cancelled' } : end;
   }
 
-  /** What runs in the background needs nobody meanwhile. @throws GloveboxError `engine_unavailable` when it is late */
+  /** Follows a background execution after its connection broke. @throws GloveboxError `engine_unavailable` after its deadline */
   async #followFurther(id: string, followed: Followed): Promise<ExecutionEnd> {
     const { deadline, signal } = followed;
     const mayWait = () => !signal.aborted && performance.now() <= deadline;
@@ -212,8 +213,8 @@ export class Sandbox {
   }
 
   /**
-   * A channel to the same sandbox; undefined when it is the sandbox that is broken.
-   * @param mayWait whether to wait for an engine that is away
+   * Opens a new channel to the same sandbox. Returns undefined if the sandbox is broken.
+   * @param mayWait whether to wait for an unavailable engine
    * @throws GloveboxError `engine_unavailable`
    */
   async #reconnect(signal: AbortSignal, mayWait: () => boolean): Promise<Channel | undefined> {
@@ -230,7 +231,7 @@ export class Sandbox {
     return undefined;
   }
 
-  /** The end of an execution whose supervisor or runner was ended by someone: nothing of it may go on. */
+  /** Ends all processes of an execution whose supervisor or runner was killed, and returns its end. */
   async #endAfterClearing(): Promise<ExecutionEnd> {
     if (this.#runner.abandoned) return { status: 'cancelled', exitCode: null };
     const cleared = !this.lost && (await this.#runner.clear(RUNNER_LOST));
@@ -240,10 +241,14 @@ export class Sandbox {
 }
 
 function broken(): GloveboxError {
-  return new GloveboxError('engine_unavailable', 'The connection to the container engine broke, which ended this.', {
-    hint: 'Call again: the session goes on, with its files, contexts and background executions.',
-  });
+  return new GloveboxError(
+    'engine_unavailable',
+    'The connection to the container engine broke, which ended this call.',
+    {
+      hint: 'Call again. The session continues, with its files, contexts and background executions.',
+    },
+  );
 }
 
-/** A sandbox as its users know it: what stands in for one in a test needs no engine. */
+/** Public interface of a sandbox, which tests can implement without an engine. */
 export type SandboxHandle = Pick<Sandbox, keyof Sandbox>;

@@ -5,19 +5,19 @@ import type { RunnerConfiguration } from '../protocol/channel.ts';
 import type { OpenedEngine, SandboxInfo } from './engine.ts';
 import { Sandbox } from './sandbox.ts';
 
-/** Starts until one may be used. */
+/** Number of starts to try until a sandbox may be used. */
 const ATTEMPTS = 5;
 
-/** An engine that is ready to make sandboxes of one control plane, and what they are to be. */
+/** Engine that is ready to start sandboxes of one control plane, and their profile. */
 export interface Backend extends OpenedEngine {
-  /** Names the control plane to the engine, in a label. */
+  /** Label value that names the control plane. */
   readonly instance: string;
-  /** What runners are told. */
+  /** Configuration to send to runners. */
   readonly configuration: RunnerConfiguration;
   readonly log: Log;
 }
 
-/** A sandbox of that profile, which is there. */
+/** Creates the object for a sandbox that exists. */
 export function openSandbox({ engine, configuration, log }: Backend, info: Pick<SandboxInfo, 'ref' | 'key'>): Sandbox {
   return new Sandbox(engine, info, { configuration, log });
 }
@@ -39,6 +39,6 @@ export async function startSandbox(backend: Backend): Promise<Sandbox> {
     await sandbox.remove();
   }
   throw new GloveboxError('capacity_exceeded', 'No free user was found for a new sandbox.', {
-    hint: 'Remove sandboxes that nobody needs from this engine, then try again.',
+    hint: 'Remove sandboxes that are no longer needed from this engine, then try again.',
   });
 }

@@ -4,16 +4,16 @@ import type { Channel } from '../protocol/channel.ts';
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
 import { ALL_LOST, PROCESSES_LOST, type RunnerConnection } from './runner-connection.ts';
 
-/** Milliseconds between the interrupt and the kill, for `finally` blocks. */
+/** Time between interrupt and kill, in milliseconds, so that `finally` blocks can run. */
 const INTERRUPT_GRACE_MS = 500;
-/** The same in a context, which has a state to keep: a call into a library may take a while to hear the interrupt. */
+/** Time between interrupt and kill in a context, in milliseconds. It is longer, because a kill loses the variables. */
 const CONTEXT_GRACE_MS = 2000;
-/** Milliseconds for the runner to confirm a kill; then the engine kills from outside. */
+/** Time for the runner to confirm a kill, in milliseconds. After that, the engine kills from outside. */
 const KILL_CONFIRM_MS = 1000;
-/** Nobody waits for the end of a program that moves files, and a busy machine is no reason to end all others with it. */
+/** Longer times for file operations. No caller waits for their end, and a busy machine must not cost other programs. */
 const FILES_GRACE = { interruptMs: 2000, killMs: 5000 };
 
-/** Milliseconds that each means has, before the next and stronger one. */
+/** Milliseconds that each means gets before the next, stronger one. */
 export interface Grace {
   readonly interruptMs: number;
   readonly killMs: number;
@@ -24,7 +24,7 @@ export function graceFor({ kind, context }: ExecutionRequest): Grace {
   return { interruptMs: context === undefined ? INTERRUPT_GRACE_MS : CONTEXT_GRACE_MS, killMs: KILL_CONFIRM_MS };
 }
 
-/** Ends an execution by ever stronger means: each gets its time, and what survives them all ends with the container. */
+/** Ends an execution by increasingly strong means. If all others fail, the container is removed. */
 export async function terminate(
   runner: RunnerConnection,
   channel: Channel,

@@ -9,7 +9,7 @@ import { within } from '../../lib/deadline.ts';
  */
 export const SESSION_UIDS = { first: 10_000, last: 59_999, lastNamed: 11_999 } as const;
 
-/** Users that are tried before all sandboxes are looked at: where there are hundreds, the engine takes long to list them. */
+/** Number of users to try before listing all sandboxes. With hundreds of sandboxes, the engine's list takes long. */
 const GUESSES = 5;
 
 /** Milliseconds for kills from outside until one has ended all: docs/decisions/kill-from-outside.md. */
@@ -88,8 +88,8 @@ async function killUntil(deadline: number, processes: UserProcesses): Promise<bo
 }
 
 /**
- * Looks a few times: killed processes take a moment to be gone, many of them a longer one.
- * Only twice in a row counts, because processes that fork without end can be missed by a single look.
+ * Checks several times, because killed processes take a moment to disappear. The user counts as empty after two empty
+ * checks in a row: a single check can miss processes that fork without end.
  */
 async function isEmpty(processes: UserProcesses, checks: number): Promise<boolean> {
   let emptyChecks = 0;

@@ -83,7 +83,8 @@ export function containerOptions(spec: ContainerSpec): Docker.ContainerCreateOpt
 }
 
 /**
- * Does the same as `python3 FOLDER`, but adds no path of the runner to the stack traces of programs, which begin here.
+ * Starts the runner like `python3 FOLDER`, but without its path: stack traces of user programs start here, and would show
+ * it otherwise.
  */
 const RUN = [
   'import sys',
