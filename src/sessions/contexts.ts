@@ -3,53 +3,53 @@ import type { ExecutionEnd, ExecutionRequest, SandboxReset } from '../execution/
 import { Limiter } from '../scheduling/limiter.ts';
 import type { EnterOptions } from '../scheduling/wait-for-turn.ts';
 
-/** Interpreters that one session may keep; each holds memory. */
+/** Number of contexts that one session may have. Each uses memory. */
 const MAX_CONTEXTS = 16;
-/** Calls of one context that may wait for it. */
+/** Number of calls that may wait for a context. */
 const QUEUE_LIMIT = 32;
 const CONTEXT_LOST: SandboxReset = { reason: 'context_ended', lost: ['contexts'] };
 
-/** A named interpreter, as far as the control plane knows. */
+/** State of a context, as known to the control plane. */
 interface Context {
-  /** One call at a time, in order. */
+  /** Lets one call run at a time, in order. */
   readonly turns: Limiter;
   alive: boolean;
-  /** Whether its variables went in a way that no call to it has been told of. */
+  /** Whether its variables were lost and no call to it has been told so yet. */
   lost: boolean;
 }
 
-/** The interpreters of a session that live on between executions. */
+/** Contexts of a session: interpreters that continue to live between executions. */
 export class Contexts {
   readonly #contexts = new Map<string, Context>();
 
-  /** Those alive. */
+  /** Names of the live contexts. */
   get names(): string[] {
     return [...this.#contexts].filter(([, { alive }]) => alive).map(([name]) => name);
   }
 
-  /** Whether there is one, or may be one soon: a call to it is under way. */
+  /** Whether the context exists, or may exist soon because a call to it is running. */
   has(name: string): boolean {
     const context = this.#contexts.get(name);
     return context !== undefined && (context.alive || context.turns.running > 0);
   }
 
   /**
-   * Waits for a call's turn; dispose of it to let the next one in.
-   * @throws GloveboxError `session_busy` when too many wait; `capacity_exceeded` when patience ends, or there are too
-   * many contexts.
+   * Waits for a call's turn. Dispose of the result to admit the next call.
+   * @throws GloveboxError `session_busy` when too many wait; `capacity_exceeded` when the wait takes too long, or there
+   *   are too many contexts
    */
   async enter(name: string, options: EnterOptions = {}): Promise<Disposable> {
     return await this.#open(name).turns.enter(options);
   }
 
-  /** Takes note of how a run in a context ended, and adds what is to be told of it. */
+  /** Records how an execution in a context ended, and adds the context's state and losses to its end. */
   settle(request: ExecutionRequest, end: ExecutionEnd): ExecutionEnd {
     const { context: name, end_context: ended } = request;
     if (ended !== undefined) this.#forget(ended);
     const context = name === undefined ? undefined : this.#contexts.get(name);
     if (end.reset) {
       const created = context?.alive === false;
-      // Whatever it had until then is lost with the others.
+      // Its variables are lost with the rest of the sandbox.
       if (context) context.alive = true;
       const reset = this.settleReset(end.reset);
       return {
@@ -60,7 +60,7 @@ export class Contexts {
     }
     if (name === undefined || !context || !end.report) return end;
     const created = end.report.context_created ?? false;
-    // One that died between two calls was alive for all that was known.
+    // A context that died between two calls still counts as alive here.
     const wasLost = context.lost || (context.alive && created);
     context.alive = end.report.context_alive ?? false;
     context.lost = !context.alive;
@@ -71,7 +71,7 @@ export class Contexts {
     };
   }
 
-  /** Takes over those of an earlier control plane: who was there, and who of them lives. True if any was lost. */
+  /** Takes over the contexts of an earlier control plane. Returns true if any of `names` is no longer in `alive`. */
   recover(names: readonly string[], alive: readonly string[]): boolean {
     for (const name of new Set([...alive, ...names])) {
       const isAlive = alive.includes(name);
@@ -80,7 +80,7 @@ export class Contexts {
     return names.some((name) => !alive.includes(name));
   }
 
-  /** Takes all for ended with the sandbox's processes; each tells it with its next call. True if any was lost so. */
+  /** Marks all contexts as lost with the sandbox. The next call to each reports it. Returns true if any was lost. */
   loseAll(): boolean {
     const contexts = [...this.#contexts.values()];
     for (const context of contexts) {
@@ -90,7 +90,7 @@ export class Contexts {
     return contexts.some(({ lost }) => lost);
   }
 
-  /** Takes note of a loss of processes, which names contexts only if there were any. */
+  /** Records a loss of processes. The returned loss names contexts only if there were any. */
   settleReset({ lost, ...reset }: SandboxReset): SandboxReset {
     const any = lost.includes('contexts') && this.loseAll();
     return { ...reset, lost: lost.filter((what) => what !== 'contexts' || any) };

@@ -8,10 +8,10 @@ import type { Downloads } from './installation.ts';
 import type { Lifetime } from './lifecycle/lifetime.ts';
 import type { Manifests } from './manifests.ts';
 
-/** Milliseconds that a manifest's time of last use may be behind. */
+/** Longest time by which the time of last use in a manifest may be behind, in milliseconds. */
 const WRITE_EVERY_MS = 10_000;
 
-/** A session, as far as it concerns its sandbox. */
+/** Part of a session that concerns its sandbox. */
 export interface OwningSession extends SessionIdentity {
   readonly lifetime: Pick<Lifetime, 'lastUsedAt' | 'wokenAt'>;
   readonly contexts: Pick<Contexts, 'names'>;
@@ -21,47 +21,47 @@ export interface OwningSession extends SessionIdentity {
 
 export interface SandboxOwnersOptions {
   readonly manifests: Manifests;
-  /** Memory that all sandboxes may take. */
+  /** Memory quota of all sandboxes. */
   readonly memory: MemoryQuota;
-  /** Takes each connection that code of a session makes to its package index. */
+  /** Called with each connection that code of a session makes to its package index. */
   readonly onTunnel?: (tunnel: Duplex, session: OwningSession) => void;
 }
 
-/** Knows whose each sandbox is: it counts the memory against the owner, and writes the manifest that tells the next run. */
+/** Records the owner of each sandbox: counts its memory against the owner, and writes its manifest for the next run. */
 export class SandboxOwners {
   readonly #options: SandboxOwnersOptions;
-  /** Owners, by the keys of their sandboxes. */
+  /** Owners by sandbox key. */
   readonly #owners = new Map<string, string>();
-  /** When the manifest of each session was last written, in milliseconds since the epoch. */
+  /** Time when the manifest of each session was last written, in milliseconds since 1970. */
   readonly #writtenAt = new WeakMap<OwningSession, number>();
-  /** Keys of sandboxes that were gone when this control plane started, whose manifests are there still. */
+  /** Keys of sandboxes that were gone when this control plane started, but whose manifests still exist. */
   readonly #formerKeys = new WeakMap<OwningSession, string>();
 
   constructor(options: SandboxOwnersOptions) {
     this.#options = options;
   }
 
-  /** Makes a sandbox a session's, whose owner's memory it counts against already. */
+  /** Records the sandbox of a session. Its memory is already counted against the owner. */
   enter(session: OwningSession, sandbox: SandboxHandle): void {
     const { onTunnel } = this.#options;
     this.#owners.set(sandbox.key, session.owner);
     if (onTunnel) sandbox.onTunnel = (tunnel) => onTunnel(tunnel, session);
   }
 
-  /** Makes one that an earlier run left a session's, whatever the limits are now. */
+  /** Records a sandbox of an earlier run for its session, even beyond the limits. */
   adopt(session: OwningSession, sandbox: SandboxHandle): void {
     this.#options.memory.claimAnyway(session.owner);
     this.enter(session, sandbox);
   }
 
-  /** Forgets a sandbox that is gone. */
+  /** Removes a sandbox that is gone. */
   leave({ key }: SandboxHandle): void {
     this.#options.manifests.remove(key);
     const owner = this.#owners.get(key);
     if (this.#owners.delete(key) && owner !== undefined) this.#options.memory.release(owner);
   }
 
-  /** Writes the manifest of a session's sandbox as the session is now. */
+  /** Writes the manifest of a session's sandbox with the session's current state. */
   write(session: OwningSession, key: string): void {
     this.#writtenAt.set(session, Date.now());
     const { busyUntil } = session.background;
@@ -77,7 +77,7 @@ export class SandboxOwners {
     });
   }
 
-  /** Whether the manifest is so old that a use of the session is worth a write: one for each call would be a good part of it. */
+  /** Whether the manifest is old enough to write it again after a use. Writing it for each call would slow calls down. */
   isOutdated(session: OwningSession): boolean {
     return session.lifetime.lastUsedAt.getTime() - (this.#writtenAt.get(session) ?? 0) >= WRITE_EVERY_MS;
   }

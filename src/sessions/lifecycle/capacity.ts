@@ -5,9 +5,9 @@ import type { Session } from '../session.ts';
 import type { Hibernation } from './hibernation.ts';
 import type { ReleasingSessions } from './releasing.ts';
 
-/** Sessions of one owner that make room at the same time: each takes a good part of a processor. */
+/** Number of sessions of one owner that make room at the same time. Each uses much of a processor. */
 const AT_ONCE = 4;
-/** Longest time, in seconds, that a refused caller is told to wait: nobody knows when others make room. */
+/** Longest time that a refused caller is told to wait, in seconds. It is not known when others make room. */
 const MOST_RETRY_AFTER_S = 600;
 
 export interface CapacityLimits {
@@ -22,15 +22,15 @@ export interface CapacityOptions {
   readonly scheduler: ExecutionScheduler;
   readonly hibernation: Hibernation;
   readonly releasing: ReleasingSessions;
-  /** Gives all that there are now. */
+  /** Returns all current sessions. */
   readonly sessions: () => Iterable<Session>;
-  /** Closes one; it counts no more from the moment of the call. */
+  /** Closes a session. It stops counting at the moment of the call. */
   readonly close: (session: Session, why: string) => Promise<void>;
 }
 
 /**
- * Keeps sessions and their sandboxes within the caps. Where one is reached, the owner's own idle session that was unused
- * for longest makes room, never another owner's: it is hibernated, or closed where it cannot be.
+ * Keeps sessions and their sandboxes within the limits. When a limit is reached, the owner's least recently used idle
+ * session makes room, never a session of another owner. It is hibernated, or closed if that is not possible.
  */
 export class SessionCapacity {
   readonly #options: CapacityOptions;
@@ -40,9 +40,9 @@ export class SessionCapacity {
   }
 
   /**
-   * Undefined when the owner may have one more session that is awake now, and is to enter it before anything else
-   * happens. Else what to wait for before asking again; it throws GloveboxError `capacity_exceeded` when none of theirs
-   * is idle.
+   * Checks whether the owner may have one more awake session. Returns undefined if so: the caller must then register the
+   * session at once, without waiting for anything. Otherwise returns a promise to await before asking again. The promise
+   * rejects with GloveboxError `capacity_exceeded` if none of the owner's sessions is idle.
    */
   forSession(owner: string): Promise<void> | undefined {
     const limit = this.#limitMet(owner);
@@ -54,8 +54,8 @@ export class SessionCapacity {
   }
 
   /**
-   * What `take` gives once there is memory for one more sandbox of the owner.
-   * @throws GloveboxError `capacity_exceeded` when none of their sessions is idle
+   * Makes memory for one more sandbox of the owner, then calls `take` and returns its result.
+   * @throws GloveboxError `capacity_exceeded` when none of the owner's sessions is idle
    */
   async forSandbox<T>(owner: string, take: () => Promise<T>): Promise<T> {
     const { memory } = this.#options;
@@ -64,14 +64,14 @@ export class SessionCapacity {
       try {
         return await take();
       } catch (error) {
-        // Another call may have taken it first.
+        // Another call may have taken the memory first.
         const isFull = error instanceof GloveboxError && error.code === 'capacity_exceeded' && !memory.fits(owner);
         if (!isFull) throw error;
       }
     }
   }
 
-  /** Closes hibernated sessions that are more than an owner may have, those unused for longest. */
+  /** Closes the least recently used hibernated sessions of owners who have too many. */
   trim(): void {
     const hibernated = [...this.#options.sessions()].filter((session) => session.isHibernated);
     for (const own of Map.groupBy(hibernated, (session) => session.owner).values()) {
@@ -82,7 +82,7 @@ export class SessionCapacity {
     }
   }
 
-  /** The limit of sessions that are awake, in words, if it is reached. */
+  /** Describes the limit of awake sessions that is reached, if any. */
   #limitMet(owner: string): string | undefined {
     const { maxSessions, maxSessionsPerOwner } = this.#options.limits;
     const awake = [...this.#options.sessions()].filter((session) => !session.isHibernated);
@@ -91,7 +91,7 @@ export class SessionCapacity {
     return awake.length >= maxSessions ? `${maxSessions} sessions in all` : undefined;
   }
 
-  /** Waits until one session of the owner has given up its sandbox. Each who waits has one do so, and no more than one. */
+  /** Waits until one session of the owner has given up its sandbox. Each waiting call frees exactly one. */
   async #makeRoom(owner: string, refusal: () => GloveboxError): Promise<void> {
     const { releasing } = this.#options;
     const oldest = releasing.count(owner) < AT_ONCE ? this.#oldestIdle(owner) : undefined;
@@ -101,7 +101,7 @@ export class SessionCapacity {
     await next;
   }
 
-  /** One without live contexts if there is any: it loses nothing. */
+  /** Finds the owner's idle session to free. Sessions without live contexts come first, because they lose nothing. */
   #oldestIdle(owner: string): Session | undefined {
     const { sessions, releasing } = this.#options;
     const idle = [...sessions()]
@@ -113,7 +113,7 @@ export class SessionCapacity {
     return idle.find(({ contexts }) => contexts.names.length === 0) ?? idle[0];
   }
 
-  /** @throws GloveboxError `engine_unavailable`: then it is no use to close sessions */
+  /** Frees a session's sandbox. @throws GloveboxError `engine_unavailable`, when closing sessions would not help */
   async #release(session: Session): Promise<void> {
     const { hibernation, close } = this.#options;
     try {
@@ -125,7 +125,7 @@ export class SessionCapacity {
     if (!session.lifetime.inUse) await close(session, 'made room for another session');
   }
 
-  /** When one of the owner's calls is likely to have ended; for one who has no sandbox, when another's may be gone. */
+  /** Estimates the seconds until a call of the owner ends or, if the owner has no sandbox, until another owner's is gone. */
   #retryAfterS(owner: string): number {
     if (this.#options.memory.has(owner)) return this.#options.scheduler.retryAfterS(owner);
     const soonest = Math.min(...[...this.#options.sessions()].map(({ lifetime }) => lifetime.expiresAt.getTime()));

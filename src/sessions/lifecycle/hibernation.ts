@@ -4,16 +4,16 @@ import type { Session } from '../session.ts';
 import type { HibernationOutcome } from '../session-sandbox.ts';
 import type { ReleasingSessions } from './releasing.ts';
 
-/** Milliseconds until another attempt, after one that failed. */
+/** Pause after a failed attempt, in milliseconds. */
 const RETRY_MS = 5 * 60_000;
 
-/** Hibernates sessions, and says which have come to their end. */
+/** Hibernates idle sessions, and finds those that have expired. */
 export class Hibernation {
   readonly #archives: ArchiveSettings;
   readonly #releasing: ReleasingSessions;
   readonly #log: Log;
   readonly #underWay = new Map<Session, Promise<HibernationOutcome>>();
-  /** Sessions that wait for their turn, or are not to be tried before a time. */
+  /** Time of the next attempt for each session. Infinity while it waits for its turn. */
   readonly #notBefore = new WeakMap<Session, number>();
 
   constructor(archives: ArchiveSettings, releasing: ReleasingSessions, log: Log) {
@@ -22,14 +22,15 @@ export class Hibernation {
     this.#log = log;
   }
 
-  /** Whether sessions become archives at all. */
+  /** Whether idle sessions are hibernated. */
   get enabled(): boolean {
     return this.#archives.hibernates;
   }
 
   /**
-   * Looks at a session, over and over. One that has state in memory stays awake for its idle time; after that it loses
-   * the state, not its files, unless it cannot be archived.
+   * Starts to hibernate a session if it is idle. Called for each session at intervals. A session with live contexts stays
+   * awake for its whole idle time; then it loses the contexts, but not its files.
+   * @returns `ended` if the session has expired and must be closed
    */
   hibernateIdle(session: Session): 'goes on' | 'ended' {
     const { lifetime, isHibernated } = session;
@@ -47,9 +48,9 @@ export class Hibernation {
   }
 
   /**
-   * Hibernates a session now, or waits for that where it is under way already.
-   * @param options `force`: even if something is lost by that, of which its next result tells
-   * @throws what `Session.hibernate` throws; the session stays awake
+   * Hibernates a session now, or waits if that is already in progress.
+   * @param options `force`: even if something is lost, which the next result then reports
+   * @throws as `Session.hibernate` does; the session stays awake
    */
   async hibernate(session: Session, { force }: { readonly force: boolean }): Promise<HibernationOutcome> {
     const underWay = this.#underWay.get(session);
@@ -75,7 +76,7 @@ export class Hibernation {
     const about = { session: session.id, owner: session.owner };
     const outcome = await session.hibernate({ force }).catch((error: unknown): HibernationOutcome => {
       this.#log.warn('a session could not be hibernated', { ...about, error });
-      // Its container went meanwhile, and the last checkpoint is what there is of it.
+      // Its container disappeared meanwhile, so the session consists of its last checkpoint.
       if (session.isHibernated) return 'hibernated';
       throw error;
     });
