@@ -34,6 +34,7 @@ export function normalizeInput(given: object, schema: JsonSchema): Record<string
 }
 
 function normalizeValue(value: unknown, schema: JsonSchema): unknown {
+  if (typeof value === 'string' && schema['type'] === 'string') return value;
   const types = typesOf(schema);
   if (types.has('object')) return normalizeRecord(value);
   if (typeof value !== 'string' || types.has('string')) return value;
