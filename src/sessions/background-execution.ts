@@ -4,67 +4,67 @@ import type { BackgroundStatus, ExecutionResult } from '../execution/result.ts';
 import { SessionFiles } from '../files/session-files.ts';
 import { type NewOutput, readNewOutput, type StreamOffsets } from './background-output.ts';
 
-/** What came of it, or why it could not be run. */
+/** Result of a background execution, or the reason why it could not run. */
 export type BackgroundOutcome = { readonly result: ExecutionResult } | { readonly error: unknown };
 
-/** A background execution as it is at one moment, with the output that is new from given offsets on. */
+/** State of a background execution at one moment, with the output from given offsets. */
 export interface BackgroundReading extends NewOutput {
   readonly sessionId: string;
   readonly executionId: string;
   readonly status: BackgroundStatus;
   readonly startedAt: Date;
-  /** How long it has run until now, or ran in all. */
+  /** Milliseconds that it has run so far, or ran in total. */
   readonly durationMs: number;
-  /** How long it waited for its turn before that, if it had to. */
+  /** Milliseconds that it waited for its turn, if it had to. */
   readonly queuedMs?: number | undefined;
-  /** Its result, once it has ended; the streams in it are as they came, from their beginning. */
+  /** Result, once it has ended. Its streams contain every byte from the beginning. */
   readonly result?: ExecutionResult | undefined;
 }
 
-/** What is known of one when it begins. */
+/** Properties of a background execution that are known when it begins. */
 export interface BackgroundFacts {
   readonly id: string;
   readonly startedAt: Date;
-  /** Milliseconds that it may run, once its program is started. */
+  /** Time limit in milliseconds, from the start of its program. */
   readonly timeoutMs: number;
-  /** The context that it runs in. */
+  /** Context that it runs in. */
   readonly context?: string | undefined;
 }
 
-/** The session that they run in, as far as reading their output goes. */
+/** Part of a session that is needed to read output. */
 export interface ReadsOutput extends Executor {
   readonly id: string;
-  /** `outputLimit`: bytes of each text stream that one reading has. */
+  /** `outputLimit`: most bytes of each text stream in one reading. */
   readonly limits: { readonly outputLimit: number };
 }
 
-/** How to run one; `onBegin` is called when its program is started. */
+/** Function that runs an execution. It calls `onBegin` when the program has started. */
 export type BackgroundRun = (signal: AbortSignal, onBegin: () => void) => Promise<ExecutionResult>;
 
-/** An execution that goes on after the call that began it. */
+/** Execution that continues after the call that began it. */
 export interface BackgroundExecution extends BackgroundFacts {
-  /** When its program was started, having waited for its turn. */
+  /** Time when its program was started, after the wait for its turn. */
   readonly begunAt: Date | undefined;
   readonly outcome: BackgroundOutcome | undefined;
-  /** What it waits for or does, then what it ended as: `error` as well if it could not be run. */
+  /** Current state; after its end, the status of its result. `error` also if it could not run. */
   readonly status: BackgroundStatus;
-  /** Settles, never rejects, when it has ended. */
+  /** Resolves when it has ended; never rejects. */
   readonly ended: Promise<void>;
-  /** Its result, once it has ended. Rejects with a GloveboxError when it could not be run. */
+  /** Result, once it has ended. Rejects with a GloveboxError if it could not run. */
   readonly result: Promise<ExecutionResult>;
-  /** Ends it; its result, with what it put out before, comes as at any end. */
+  /** Cancels it. Its result contains the output so far. */
   cancel(): void;
-  /** Waits for its end, until the signal aborts or so many milliseconds are over. */
+  /** Waits for its end, but at most `ms` milliseconds, or until the signal aborts. */
   wait(ms: number, signal?: AbortSignal): Promise<void>;
   /**
-   * Reads what is new of its output, at most `output_limit` bytes of each stream, and how it is by now.
-   * @param offsets bytes that are read already; 0 by default
-   * @throws GloveboxError when it could not be run, or its session's files cannot be read now
+   * Reads its state and new output, at most `output_limit` bytes of each stream.
+   * @param offsets number of bytes read already; 0 by default
+   * @throws GloveboxError when it could not run, or its output cannot be read now
    */
   read(offsets?: Partial<StreamOffsets>, signal?: AbortSignal): Promise<BackgroundReading>;
 }
 
-/** A background execution, for those that run it. */
+/** Background execution, as seen by the code that runs it. */
 export class FollowedExecution implements BackgroundExecution {
   readonly id: string;
   readonly startedAt: Date;
@@ -76,7 +76,7 @@ export class FollowedExecution implements BackgroundExecution {
   #begunAt: Date | undefined;
   #outcome: BackgroundOutcome | undefined;
 
-  /** @param known of one that an earlier control plane began: when its program was started, and what came of it */
+  /** @param known start time and outcome of an execution that an earlier control plane began */
   constructor(
     session: ReadsOutput,
     { id, startedAt, timeoutMs, context }: BackgroundFacts,
@@ -147,7 +147,7 @@ export class FollowedExecution implements BackgroundExecution {
     };
   }
 
-  /** Runs it to its end. @param onChange hears when it begins and when it has ended; it does not throw */
+  /** Runs it to its end. @param onChange called when it begins and when it has ended; must not throw */
   follow(run: BackgroundRun, onChange: () => void): void {
     const begin = () => {
       this.#begunAt = new Date();

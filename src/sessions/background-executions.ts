@@ -10,21 +10,21 @@ import {
 import type { BackgroundRecord, BackgroundRecords } from './background-records.ts';
 import { fromRecordedResult, toRecordedResult } from './recorded-result.ts';
 
-/** Ended executions of a session whose results are kept. */
+/** Number of ended executions of a session whose results are kept. */
 const MAX_ENDED = 50;
-/** Executions of a session that may run at once in the background; more than its places would only wait. */
+/** Number of background executions of a session that may exist at once. Those without a place wait. */
 const MAX_RUNNING = 32;
 
 export interface BackgroundExecutionsOptions {
-  /** The session that they run in. */
+  /** Session that they run in. */
   readonly session: ReadsOutput;
   /** Records them for the next control plane. */
   readonly records?: BackgroundRecords;
-  /** Hears of each change. */
+  /** Called after each change. */
   readonly onChange?: () => void;
 }
 
-/** The background executions of one session; its end ends them. */
+/** Background executions of one session. They end with the session. */
 export class BackgroundExecutions {
   readonly #executions = new Map<string, BackgroundExecution>();
   readonly #options: BackgroundExecutionsOptions;
@@ -34,7 +34,7 @@ export class BackgroundExecutions {
     this.#options = options;
   }
 
-  /** The time until which one of them may run; undefined when none does. */
+  /** Latest time until which one of them may run. Undefined if none runs. */
   get busyUntil(): Date | undefined {
     const ends = this.list()
       .filter(({ outcome }) => !outcome)
@@ -46,12 +46,12 @@ export class BackgroundExecutions {
     return this.#executions.get(id);
   }
 
-  /** The newest last. */
+  /** Lists the executions, the newest last. */
   list(): BackgroundExecution[] {
     return [...this.#executions.values()];
   }
 
-  /** @throws GloveboxError `session_busy` when too many run. */
+  /** Starts an execution. @throws GloveboxError `session_busy` when too many run */
   start(
     id: string,
     run: BackgroundRun,
@@ -68,7 +68,7 @@ export class BackgroundExecutions {
     return this.#follow({ id, startedAt: new Date(), timeoutMs: about.timeoutMs ?? 0, context: about.context }, run);
   }
 
-  /** Takes over one that an earlier control plane began; `run` follows one that has not ended. */
+  /** Takes over an execution of an earlier control plane. `run` follows it if it has not ended. */
   recover(record: BackgroundRecord, run: BackgroundRun): BackgroundExecution {
     const { begunAt, outcome, ...facts } = fromRecord(record);
     if (!outcome) return this.#follow(facts, run, begunAt);
@@ -77,7 +77,7 @@ export class BackgroundExecutions {
     return execution;
   }
 
-  /** Records nothing any more: what they come to is for the next control plane to see. */
+  /** Stops recording, because the next control plane takes over the executions. */
   abandon(): void {
     this.#abandoned = true;
   }
@@ -99,7 +99,7 @@ export class BackgroundExecutions {
     try {
       this.#options.records?.write(toRecord(execution));
     } catch {
-      // A full disk costs the next control plane this record; the execution itself goes on.
+      // With a full disk, the next control plane lacks this record. The execution itself continues.
     }
     this.#options.onChange?.();
   }

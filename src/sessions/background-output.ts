@@ -4,19 +4,19 @@ import { leftOutMark, withoutPartialEnd } from '../execution/output-capture.ts';
 import { outputPath } from '../execution/output-path.ts';
 import type { BackgroundStatus, CutStream, ExecutionResult, TextStream, Truncated } from '../execution/result.ts';
 
-/** Bytes of both text streams that are read already. */
+/** Number of bytes of both text streams that were read already. */
 export interface StreamOffsets {
   readonly stdout: number;
   readonly stderr: number;
 }
 
-/** Output from given offsets on, each line in its last state. */
+/** Output from given offsets, with each line in its last state. */
 export interface NewOutput {
   readonly stdout: string;
   readonly stderr: string;
-  /** What there is of each stream beyond that. */
+  /** Rest of each stream that is not included. */
   readonly truncated?: Truncated | undefined;
-  /** The offsets to read on from. */
+  /** Offsets for the next reading. */
   readonly next: StreamOffsets;
 }
 
@@ -25,29 +25,29 @@ type Known = Pick<ExecutionResult, 'executionId' | 'stdout' | 'stderr' | 'trunca
   readonly status: BackgroundStatus;
 };
 
-/** The part of a stream that is wanted: at most so many bytes from an offset on. */
+/** Requested part of a stream. */
 interface Wanted {
   readonly name: TextStream;
   readonly from: number;
   readonly most: number;
 }
 
-/** Files of a session that output is in. */
+/** Access to the files of a session that hold output. */
 interface OutputFiles {
   read(path: string, range: { offset: number; length: number }, most: number): Promise<{ readonly content: Buffer }>;
 }
 
-/** A part of a stream. */
+/** Part of a stream. */
 interface Part {
   readonly text: string;
-  /** Where the next part begins. */
+  /** Offset of the next part. */
   readonly next: number;
 }
 
-/** Pieces of a stream that are read for one part, as long as little is left of them. */
+/** Most pieces of a stream to read for one part, if each reduces to little text. */
 const MOST_PIECES = 16;
 
-/** Reads what is new of both streams. @param most bytes of each */
+/** Reads new output of both streams. @param most limit of each stream in bytes */
 export async function readNewOutput(
   files: OutputFiles,
   execution: Known,
@@ -72,7 +72,7 @@ export async function readNewOutput(
   };
 }
 
-/** A stream from an offset on, each line in its last state, so that a part may stand for more bytes than it has. */
+/** Reads a stream from an offset, with each line in its last state. A part may represent more bytes than it contains. */
 export async function readStates(files: OutputFiles, wanted: Wanted, execution: Known): Promise<Part> {
   const states = new LineStates();
   const settled: Buffer[] = [];
@@ -90,10 +90,10 @@ export async function readStates(files: OutputFiles, wanted: Wanted, execution: 
   return { text: Buffer.concat([...settled, states.finish()]).toString('utf8'), next: from };
 }
 
-/** A stream from an offset on: whole characters of its file, and what came when that could take no more. */
+/** Reads a stream from an offset: complete characters from its file, then output that came after the file was full. */
 export async function readStream(files: OutputFiles, { name, from, most }: Wanted, execution: Known): Promise<Part> {
   const bytes = await readFile(files, outputPath(execution.executionId, name), from, most);
-  // Of one that an earlier control plane began, all is in the file: it is there for who asks again.
+  // All output of an execution that an earlier control plane began is in its file, which can be read again later.
   if (!bytes && execution.truncated?.[name] && execution[name] === '') return { text: '', next: from };
   return toPart(bytes ?? Buffer.alloc(0), { name, from, most }, execution);
 }
@@ -108,7 +108,7 @@ function toPart(bytes: Buffer, { name, from, most }: Wanted, execution: Known): 
   return { text: `${part.text}${rest.text}`, next: rest.next };
 }
 
-/** Empty without a file; undefined where it cannot be read now. */
+/** Reads part of a file. Empty if there is no file; undefined if it cannot be read now. */
 async function readFile(files: OutputFiles, path: string, offset: number, length: number): Promise<Buffer | undefined> {
   try {
     return (await files.read(path, { offset, length }, length)).content;
@@ -118,14 +118,14 @@ async function readFile(files: OutputFiles, path: string, offset: number, length
   }
 }
 
-/** What is known of a stream beyond its file, by the head and the tail that the control plane has of it. */
+/** Finds the part of a stream beyond its file, in the head and tail that the control plane has. */
 function afterFile(text: string, cut: CutStream | undefined, from: number): Part {
   const mark = cut ? leftOutMark(cut.leftOutBytes) : '';
   const at = cut ? text.indexOf(mark) : text.length;
   const head = Buffer.from(text.slice(0, at));
   const tail = Buffer.from(text.slice(at + mark.length));
   const total = cut?.totalBytes ?? head.length;
-  // Replaced bytes have another length than what they were: only with the file is an offset among them sure.
+  // Replacement characters differ in length from the bytes that they replace. Exact offsets are only possible in the file.
   if (from >= total || (!cut && from > 0 && text.includes('\uFFFD'))) return { text: '', next: from };
   const start = total - tail.length;
   if (!cut || from < head.length) return { text: `${head.subarray(from)}${mark}${tail}`, next: total };
@@ -133,7 +133,7 @@ function afterFile(text: string, cut: CutStream | undefined, from: number): Part
   return { text: tail.subarray(from - start).toString('utf8'), next: total };
 }
 
-/** What there is of a stream beyond the part that was read. */
+/** Describes the rest of a stream after the part that was read. */
 function restOf(cut: CutStream | undefined, next: number): CutStream | undefined {
   return cut && next < cut.totalBytes ? { ...cut, leftOutBytes: cut.totalBytes - next } : undefined;
 }

@@ -6,15 +6,15 @@ import { ERROR_CODES } from '../errors.ts';
 import { replaceFile } from '../lib/replace-file.ts';
 import { recordedResultSchema } from './recorded-result.ts';
 
-/** A background execution as the next control plane needs to know it. Times are ISO 8601. */
+/** Record of a background execution for the next control plane. Times are in ISO 8601. */
 const recordSchema = z.object({
   id: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
   started_at: z.iso.datetime(),
   timeout_s: z.number().nonnegative(),
   context: z.string().max(64).optional(),
-  /** When its program was started, having waited for its turn. */
+  /** Time when its program was started, after the wait for its turn. */
   began_at: z.iso.datetime().optional(),
-  /** What came of it, or why it could not be run. */
+  /** Result, or the reason why it could not run. */
   result: recordedResultSchema.optional(),
   error: z.object({ code: z.enum(ERROR_CODES), message: z.string(), hint: z.string() }).optional(),
 });
@@ -23,7 +23,7 @@ export type BackgroundRecord = z.infer<typeof recordSchema>;
 
 const FOLDER = 'jobs';
 
-/** One file for each background execution of one session, in a folder of an instance's directory. */
+/** Stores one file for each background execution of a session, in a folder of an instance's directory. */
 export class BackgroundRecords {
   readonly #directory: string;
 
@@ -31,7 +31,7 @@ export class BackgroundRecords {
     this.#directory = join(instanceDirectory, FOLDER, folderOf(owner, sessionId));
   }
 
-  /** Writes a record, whole or not at all. */
+  /** Writes a record atomically. */
   write(record: BackgroundRecord): void {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     replaceFile(join(this.#directory, record.id), JSON.stringify(record));
@@ -45,7 +45,7 @@ export class BackgroundRecords {
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
-  /** Reads all records that can be read, the oldest first. */
+  /** Reads all readable records, the oldest first. */
   readAll(): BackgroundRecord[] {
     return list(this.#directory)
       .flatMap((name) => {
@@ -69,7 +69,7 @@ export class BackgroundRecords {
   }
 }
 
-/** Owners and names of sessions may hold what a file's name must not. */
+/** Returns a folder name. Owners and session names may contain characters that a file name must not. */
 function folderOf(owner: string, sessionId: string): string {
   return createHash('sha256').update(`${owner}\0${sessionId}`).digest('hex').slice(0, 32);
 }

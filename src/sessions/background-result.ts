@@ -17,21 +17,21 @@ import type { RunningExecution } from '../protocol/greeting.ts';
 import type { BackgroundExecutions } from './background-executions.ts';
 import type { BackgroundRecord, BackgroundRecords } from './background-records.ts';
 
-/** Displayed objects of one execution, in times the limit of one. */
+/** Size of all displays of one execution, as a multiple of the limit of one display. */
 const DISPLAYS_IN_ALL = 4;
 
-/** What may be displayed by one execution. */
+/** Returns the limits for displays of one execution. */
 export function displayLimits({ resultLimit }: { readonly resultLimit: number }): DisplayLimits {
   return { limit: resultLimit, total: resultLimit * DISPLAYS_IN_ALL };
 }
 
-/** A session, as far as reading what an execution in it came to goes. */
+/** Part of a session that is needed to read the result of an execution. */
 export interface ReadsResults extends Executor {
   readonly limits: ExecutionLimits & { readonly resultLimit: number };
   readonly contexts: { readonly names: string[] };
 }
 
-/** An execution that has ended, whose output went past this control plane. */
+/** Ended execution whose output did not pass through this control plane. */
 interface EndedExecution {
   readonly identity: ExecutionIdentity;
   readonly timeoutMs: number;
@@ -40,8 +40,8 @@ interface EndedExecution {
 }
 
 /**
- * The result of an execution that an earlier control plane, or connection, began. Of its output there are the sizes and
- * what it displayed; the text is read from its files by whoever asks.
+ * Reads the result of an execution that an earlier control plane or connection began. It contains displays, and the sizes
+ * of text streams. Their text can be read from files.
  */
 export async function readResult(
   session: ReadsResults,
@@ -63,18 +63,18 @@ async function readDisplays(session: ReadsResults, id: string): Promise<readonly
   const limits = displayLimits(session.limits);
   const collector = new DisplayCollector(limits);
   try {
-    // Also of one that was cancelled meanwhile: what it displayed before is there.
+    // Not cancelled with the execution: objects displayed before the cancellation can still be read.
     const files = new SessionFiles(session, new AbortController().signal);
     const { content } = await files.read(outputPath(id, 'display'), { length: limits.total }, limits.total);
     collector.add(content);
   } catch (error) {
-    // Without a file nothing was displayed, or it is gone since.
+    // Without a file, nothing was displayed, or the file was deleted.
     if (!(error instanceof GloveboxError)) throw error;
   }
   return collector.results;
 }
 
-/** As if all of it had been left out: of each stream there are the file, and how long it was. */
+/** Describes streams as left out completely, with their files and sizes. */
 function describeCut({ stdout, stderr }: NonNullable<FullReport['kept']> = {}): Truncated | undefined {
   return stdout || stderr
     ? { ...(stdout ? { stdout: cutOf(stdout) } : {}), ...(stderr ? { stderr: cutOf(stderr) } : {}) }
@@ -86,7 +86,7 @@ function cutOf({ path, bytes, total = bytes }: KeptFile): CutStream {
   return { leftOutBytes: inAll, totalBytes: inAll, file: path, fileBytes: bytes };
 }
 
-/** A session of an earlier control plane, as far as its background executions go. */
+/** Part of a session that is needed to recover its background executions. */
 export interface RecoveredSession extends ReadsResults {
   readonly id: string;
   readonly background: BackgroundExecutions;
@@ -99,10 +99,10 @@ export interface RecoveredSession extends ReadsResults {
 }
 
 /**
- * Gives a session back the background executions that are recorded of it.
- * @param running those that its runner still has, by id
- * @param reason why those are lost that it has not
- * @returns whether any is lost
+ * Restores the recorded background executions of a session.
+ * @param running executions that its runner still has, by id
+ * @param reason why other executions are lost
+ * @returns whether any execution is lost
  */
 export function recoverBackground(
   session: RecoveredSession,
@@ -113,13 +113,13 @@ export function recoverBackground(
   for (const record of records) {
     session.background.recover(record, (signal) => follow(session, record, running.get(record.id), reason, signal));
   }
-  // Nobody would hear of those that nothing is recorded of.
+  // Executions without a record cannot be found by any caller, so end them.
   const known = new Set(records.map(({ id }) => id));
   for (const [id, { channel }] of running) if (!known.has(id)) channel.kill();
   return records.some(({ id, result, error }) => !result && !error && !running.has(id));
 }
 
-/** Follows an execution that an earlier control plane began to its end; its result. */
+/** Follows an execution that an earlier control plane began. Returns its result. */
 async function follow(
   session: RecoveredSession,
   record: BackgroundRecord,
@@ -140,7 +140,7 @@ async function follow(
   const request = { background, ...(record.context === undefined ? {} : { context: record.context }) };
   const resumed = performance.now();
   const end = await session.resume(execution, request, { timeoutMs: begun + timeoutMs - adoptedAt, signal });
-  // Its own clock knows how long it ran while nobody was here, but is not believed beyond what is possible.
+  // Only the sandbox knows how long it ran without a control plane. Its value is limited to what is possible.
   const ranMs = Math.min(execution.ranMs, Math.max(0, adoptedAt - begun));
   const durationMs = round(ranMs + (execution.ended ? 0 : performance.now() - resumed));
   return await readResult(session, { identity, timeoutMs, end, timings: { durationMs } });

@@ -1,14 +1,14 @@
-/** The owner of all sessions where nobody is asked for a key. */
+/** Owner of all sessions on a server without keys. */
 export const LOCAL_OWNER = 'local';
 
-/** Who calls, and what is known of the session that they mean; made by the protocol layers. */
+/** Caller of a tool, with what is known of the intended session. The protocol layers create it. */
 export interface Caller {
-  /** The authenticated principal; `local` when authentication is off. */
+  /** Authenticated owner; `local` when authentication is off. */
   readonly owner: string;
   /** Value of the `X-Session-Id` header. */
   readonly sessionHeader?: string;
-  /** The session that a legacy MCP session or a stdio process is bound to; set by the first call that gets one. */
+  /** Session bound to an MCP session of an older protocol version or to a stdio process. Set by its first call. */
   readonly binding?: { sessionId?: string };
-  /** What a call gets that names no session: a new one, or the owner's `default`. */
+  /** Session of a call that names none: a new one, or the owner's `default`. */
   readonly fallback: 'new' | 'owner';
 }

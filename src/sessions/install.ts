@@ -12,61 +12,61 @@ import { Stopwatch, type Timings } from '../execution/stopwatch.ts';
 import type { Limiter } from '../scheduling/limiter.ts';
 import { type Downloads, InstallLog, type PackageResult } from './installation.ts';
 
-/** Milliseconds for removing what an installation that was cut off has left. */
+/** Time limit for removing the files of an interrupted installation, in milliseconds. */
 const CLEAR_LIMIT_MS = 10_000;
 
 export interface InstallLimits extends ExecutionLimits {
-  /** Seconds until an installation is given up, if its caller does not say. */
+  /** Default time limit of an installation, in seconds. */
   readonly installTimeoutS: number;
 }
 
-/** A requirement that was checked. */
+/** Valid requirement. */
 export interface CheckedRequirement {
-  /** The name of the package that it is for. */
+  /** Name of the package. */
   readonly name: string;
-  /** The whole of it. */
+  /** Full text of the requirement. */
   readonly text: string;
 }
 
 /** Checks a requirement. @throws GloveboxError `invalid_input` */
 export type ParseRequirement = (text: string) => CheckedRequirement;
 
-/** How packages are to be installed. */
+/** Options of an installation. */
 export interface InstallOptions {
-  /** Milliseconds until it is given up; `install_timeout_s` of the settings if left out. */
+  /** Time limit in milliseconds. Default: the setting `install_timeout_s`. */
   readonly timeoutMs?: number | undefined;
-  /** Hears of progress as it comes. */
+  /** Called with progress. */
   readonly onEvent?: OnEvent<ProgressEvent> | undefined;
-  /** Cancels the installation; its result then says `cancelled`. */
+  /** Cancels the installation. The result then has the status `cancelled`. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What came of an installation. A bad end is a status; it is not thrown. */
+/** Result of an installation. A failed installation has a status; it does not throw. */
 export interface InstallResult extends Timings {
-  /** `ok`: all packages are there. `error`: see the error of each that failed. */
+  /** `ok`: all packages are installed. `error`: each failed package has an error. */
   readonly status: ExecutionStatus;
-  /** One for each requirement, in their order. */
+  /** Results, one for each requirement, in the same order. */
   readonly packages: readonly PackageResult[];
-  /** What the index says of packages that were installed: archived, deprecated. */
+  /** Notices of the index on installed packages, for example that a project is archived. */
   readonly notes: readonly string[];
-  /** The installer's own words, shortened. */
+  /** Shortened output of the installer. */
   readonly log: string;
-  /** The limit that it met, and what raises it. */
+  /** Limit that it met, and how to raise it. */
   readonly limit?: MetLimit | undefined;
-  /** What the session lost, by this installation or before it, that nobody was told of yet. */
+  /** What the session lost, by this installation or earlier, that no earlier result reported. */
   readonly reset?: SandboxReset | undefined;
 }
 
-/** A session, as far as installing packages into it goes. */
+/** Part of a session that is needed to install packages. */
 export interface Installs extends Executor {
   readonly limits: InstallLimits;
-  /** Lets one installation after the other begin. */
+  /** Lets one installation run at a time. */
   readonly installs: Limiter;
   readonly downloads: Downloads;
 }
 
 /**
- * Installs packages into a session, after the installations that wait before it.
+ * Installs packages into a session, after earlier installations.
  * @throws GloveboxError as `Session.execute` does
  */
 export async function installPackages(
@@ -109,7 +109,7 @@ export async function installPackages(
   };
 }
 
-/** Frees the disk of what an installation that was cut off has left; none of it could be imported. */
+/** Removes the files of an interrupted installation. None of them could be imported. */
 async function clearUp(session: Executor): Promise<void> {
   try {
     await session.execute(
@@ -117,12 +117,12 @@ async function clearUp(session: Executor): Promise<void> {
       { timeoutMs: CLEAR_LIMIT_MS, signal: new AbortController().signal, onOutput: () => {} },
     );
   } catch (error) {
-    // The next installation clears up as well; the session may also be gone.
+    // The session may be gone. Otherwise the next installation removes them.
     if (!(error instanceof GloveboxError)) throw error;
   }
 }
 
-/** Why packages of which the installer said nothing are not there; undefined after an orderly end. */
+/** Returns why packages without a report of the installer are missing. Undefined after a normal end. */
 function describeEnd({ status, failure }: ExecutionEnd): string | undefined {
   if (status === 'ok') return undefined;
   const reasons: Partial<Record<ExecutionStatus, string>> = {

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { parseSandboxJson } from '../lib/sandbox-json.ts';
 
-/** Hears what the package gateway does for a session. */
+/** Receives reports of the package gateway on its work for a session. */
 export interface DownloadListener {
-  /** Tells how far one file has come. */
+  /** Reports the progress of a download. */
   onDownload(download: Download): void;
-  /** Tells what an installer was refused or could not get, in one sentence for people. */
+  /** Reports what the installer was refused or could not get, as a sentence for people. */
   onProblem(problem: { readonly subject: string; readonly message: string }): void;
-  /** Tells what an index says of a project that is being installed, in one sentence for people. */
+  /** Reports a notice of the index on a project, as a sentence for people. */
   onNotice(notice: { readonly subject: string; readonly message: string }): void;
 }
 
@@ -18,11 +18,11 @@ export interface Download {
   readonly cached: boolean;
 }
 
-/** Passes on what the package gateway does for one session to whoever listens. */
+/** Passes reports of the package gateway for one session on to listeners. */
 export class Downloads implements DownloadListener {
   readonly #listeners = new Set<DownloadListener>();
 
-  /** Lets a listener hear of it until disposed of. */
+  /** Adds a listener until disposed of. */
   listen(listener: DownloadListener): Disposable {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
@@ -41,19 +41,19 @@ export class Downloads implements DownloadListener {
   };
 }
 
-/** What became of one requirement. */
+/** Result for one requirement. */
 export interface PackageResult {
   name: string;
-  /** The requirement as it was asked for. */
+  /** Requirement as the caller wrote it. */
   requested: string;
   status: 'installed' | 'already_satisfied' | 'failed' | 'not_attempted';
   version?: string | undefined;
   error?: string | undefined;
-  /** What to know of one that was installed. */
+  /** Note on an installed package. */
   note?: string | undefined;
 }
 
-/** What the installer says of one requirement. */
+/** Report of the installer on one requirement. */
 interface Reported extends PackageResult {
   denied?: string | undefined;
 }
@@ -66,10 +66,10 @@ const packageSchema = z.object({
   version: text.nullable(),
   error: text.nullable(),
   note: text.nullish(),
-  /** The limit of the sandbox that stands behind it; the installer of an older image says none. */
+  /** Limit of the sandbox that caused the error. The installer of an older image does not send it. */
   denied: text.nullish(),
 });
-/** A line of the installer in the sandbox (its `packages/installer.py`), which is hostile like all of it. */
+/** Line of the installer in the sandbox (`packages/installer.py`). It is not trusted. */
 const message = z.union([
   z.object({ phase: z.enum(['resolving', 'installing']), count: z.number().int().optional() }),
   z.object({ log: text }),
@@ -81,7 +81,7 @@ const MAX_LOG = 8192;
 const MAX_PROBLEMS = 100;
 const MAX_NOTICES = 100;
 
-/** Makes progress and results of what the installer and the gateway say during one installation. */
+/** Collects progress and results of one installation from the reports of installer and gateway. */
 export class InstallLog implements DownloadListener {
   readonly #requirements: readonly { readonly name: string; readonly requirement: string }[];
   readonly #onProgress: (message: string) => void;
@@ -90,7 +90,7 @@ export class InstallLog implements DownloadListener {
   readonly #notices = new Map<string, string>();
   #line = '';
   #log = '';
-  /** What was last said of each requirement, by its text: before its end the installer tells of some at a time. */
+  /** Last report on each requirement, by its text. The installer reports on some at a time. */
   readonly #reported = new Map<string, Reported | undefined>();
 
   constructor(
@@ -121,22 +121,22 @@ export class InstallLog implements DownloadListener {
     if (this.#notices.size < MAX_NOTICES) this.#notices.set(keyOf(subject), message);
   }
 
-  /** What the index says of projects that were installed. */
+  /** Notices of the index on installed projects. */
   get notices(): string[] {
     return [...this.#notices.values()];
   }
 
-  /** One result for each requirement; `reason` is why those have none of which nothing was said. */
+  /** Returns one result for each requirement. @param reason error for requirements without a report */
   results(reason: string | undefined): PackageResult[] {
     return this.#requirements.map(({ name, requirement }) => {
       const said = this.#reported.get(requirement);
       if (said && said.status !== 'not_attempted') return this.#explained(said, name, requirement);
-      const error = reason ?? 'The installer said nothing of it.';
+      const error = reason ?? 'The installer did not report on it.';
       return { name, requested: requirement, status: 'not_attempted', error };
     });
   }
 
-  /** The limit of the sandbox that packages failed by, if one stands behind it. */
+  /** Limit of the sandbox that made packages fail, if any. */
   get denied(): string | undefined {
     return [...this.#reported.values()].find((said) => said?.denied !== undefined)?.denied;
   }
@@ -146,7 +146,7 @@ export class InstallLog implements DownloadListener {
   }
 
   #explained(said: Reported, name: string, requested: string): PackageResult {
-    // The gateway knows more than the installer it answered: what was denied, and what the operator can do.
+    // The gateway knows more than the installer: what was denied, and what the operator can do.
     const error =
       said.status === 'failed' ? (this.#problems.get(keyOf(name)) ?? this.#withReasons(said.error)) : undefined;
     return {
@@ -159,7 +159,7 @@ export class InstallLog implements DownloadListener {
     };
   }
 
-  /** The installer's words with what the gateway says of the packages in them, which others need. */
+  /** Adds the gateway's reasons for the packages named in an error of the installer. */
   #withReasons(error: string | undefined): string | undefined {
     if (error === undefined) return undefined;
     const names = new Set(error.match(/\w(?:[\w.-]*\w)?/g)?.map(keyOf));
@@ -183,7 +183,7 @@ export class InstallLog implements DownloadListener {
     }
   }
 
-  /** Of nothing but what was asked for: who says it may be hostile. */
+  /** Records a report on a requested package. Others are ignored, because the sandbox is not trusted. */
   #note({ version, error, note, denied, ...said }: z.infer<typeof packageSchema>): void {
     if (!this.#reported.has(said.requested)) return;
     const known = {

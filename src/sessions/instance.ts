@@ -5,25 +5,25 @@ import { DatabaseSync } from 'node:sqlite';
 import { GloveboxError } from '../errors.ts';
 import { makeDirectory } from '../lib/make-directory.ts';
 
-/** An ephemeral instance ends with a random part, so none of that name ever comes back. */
+/** Random end of the name of an ephemeral instance. It is never used again. */
 const EPHEMERAL = /\.[0-9a-f]{8}$/;
 
-/** The code with which SQLite says that another process holds the lock. */
+/** Error code of SQLite when another process holds the lock. */
 const SQLITE_BUSY = 5;
 
-/** A name that no other instance has had or will have. */
+/** Returns a unique name for an instance. */
 export function ephemeralName(kind: string): string {
   return `${kind}.${randomBytes(4).toString('hex')}`;
 }
 
 /**
- * The running control plane among those that share an engine: its name, held by a lock that dies with the process.
- * The lock is an SQLite transaction that is never committed: the system drops its file lock at the process's end,
- * whatever ended it, on every platform that Node runs on.
+ * Running control plane, identified among others on the same engine by a name. A lock holds the name until the process
+ * ends. The lock is an SQLite transaction that is never committed: on every platform of Node, the system releases its
+ * file lock when the process ends, however it ends.
  */
 export class Instance implements Disposable {
   readonly name: string;
-  /** The value of the label on all that this instance makes: its name and the state directory's own id. */
+  /** Label value of everything that this instance creates: its name and the id of the state directory. */
   readonly label: string;
   readonly directory: string;
   readonly #stateDir: string;
@@ -37,7 +37,7 @@ export class Instance implements Disposable {
     this.#lock = lock;
   }
 
-  /** @throws GloveboxError `invalid_input` when an instance of that name runs, or the directory cannot be written. */
+  /** Takes a name. @throws GloveboxError `invalid_input` when it is in use, or the directory is not writable */
   static acquire(stateDir: string, name: string): Instance {
     const lock = writing(stateDir, () => {
       makeDirectory(instanceDirectory(stateDir, name));
@@ -49,13 +49,13 @@ export class Instance implements Disposable {
     });
   }
 
-  /** The instance of this state directory that made a sandbox with such a label; undefined for another directory's. */
+  /** Returns the instance of this state directory that created a label. Undefined if it belongs to another directory. */
   nameOf(label: string): string | undefined {
     const [name = '', id] = label.split('@');
     return id === stateId(this.#stateDir) ? name : undefined;
   }
 
-  /** Runs `use` if no process holds that instance, while holding it. */
+  /** Runs `use` while holding the lock of an instance, if no other process holds it. */
   async ifDead(name: string, use: (directory: string, ephemeral: boolean) => Promise<void>): Promise<void> {
     const directory = instanceDirectory(this.#stateDir, name);
     makeDirectory(directory);
@@ -85,11 +85,11 @@ function labelOf(stateDir: string, name: string): string {
   return `${name}@${stateId(stateDir)}`;
 }
 
-/** Tells this state directory's containers from those of another user or machine on the same engine. */
+/** Returns the id that distinguishes containers of this state directory from others on the same engine. */
 function stateId(stateDir: string): string {
   const path = join(stateDir, 'id');
   try {
-    // Exclusive, so that of two first processes one writes and both read the same.
+    // Exclusive: if two processes start at once, one writes the id and both read the same.
     writeFileSync(path, randomBytes(4).toString('hex'), { flag: 'wx', mode: 0o600 });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
@@ -97,7 +97,7 @@ function stateId(stateDir: string): string {
   return readFileSync(path, 'utf8');
 }
 
-/** Undefined while another process holds it. */
+/** Takes the lock. Undefined if another process holds it. */
 function tryLock(stateDir: string, name: string): DatabaseSync | undefined {
   const lock = new DatabaseSync(lockPath(stateDir, name));
   try {
@@ -110,7 +110,7 @@ function tryLock(stateDir: string, name: string): DatabaseSync | undefined {
   }
 }
 
-/** @throws GloveboxError `invalid_input` when what is to be written cannot be. */
+/** Runs `write`. @throws GloveboxError `invalid_input` when the state directory is not writable */
 function writing<T>(stateDir: string, write: () => T): T {
   try {
     return write();
@@ -122,7 +122,7 @@ function writing<T>(stateDir: string, write: () => T): T {
   }
 }
 
-/** An ephemeral instance leaves no trace. */
+/** Releases the lock, and removes the directory of an ephemeral instance. */
 function release(lock: DatabaseSync, stateDir: string, name: string): void {
   if (EPHEMERAL.test(name)) {
     rmSync(instanceDirectory(stateDir, name), { recursive: true, force: true });

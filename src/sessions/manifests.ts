@@ -3,24 +3,24 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { replaceFile } from '../lib/replace-file.ts';
 
-/** Says whose a sandbox is: what its container's labels must not say. Times are ISO 8601. */
+/** Manifest of a sandbox: names its owner and session, which labels must not reveal. Times are in ISO 8601. */
 const manifestSchema = z.object({
   key: z.string().regex(/^[0-9a-f]{20}$/),
   session_id: z.string().min(1).max(64),
   owner: z.string().min(1),
   created_at: z.iso.datetime(),
   last_used_at: z.iso.datetime(),
-  /** When its sandbox was filled from an archive: its lifetime counts from then. */
+  /** Time when the sandbox was filled from an archive. Its lifetime counts from then. */
   woken_at: z.iso.datetime().optional(),
-  /** Names of its live contexts, by which the next control plane knows those that are lost. */
+  /** Names of the live contexts. They tell the next control plane which ones are lost. */
   contexts: z.array(z.string().max(64)).max(64).optional(),
-  /** End of the time limit of its last background execution: the session does not expire before. */
+  /** End of the time limit of its last background execution. The session does not expire before. */
   busy_until: z.iso.datetime().optional(),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
 
-/** One small file for each session's sandbox, in an instance's directory. */
+/** Stores one small file for each session's sandbox, in an instance's directory. */
 export class Manifests {
   readonly #directory: string;
 
@@ -29,7 +29,7 @@ export class Manifests {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   }
 
-  /** Writes a manifest, whole or not at all: synchronous, because it claims the sandbox. */
+  /** Writes a manifest atomically, and synchronously, because it claims the sandbox. */
   write(manifest: Manifest): void {
     replaceFile(this.#pathOf(manifest.key), JSON.stringify(manifest));
   }
@@ -38,7 +38,7 @@ export class Manifests {
     rmSync(this.#pathOf(key), { force: true });
   }
 
-  /** Reads all manifests; what cannot be read claims nothing, and is removed. */
+  /** Reads all manifests. Removes those that cannot be read. */
   readAll(): Manifest[] {
     const files = readdirSync(this.#directory, { withFileTypes: true }).filter((entry) => entry.isFile());
     return files.flatMap(({ name }) => {

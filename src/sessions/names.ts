@@ -1,18 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { GloveboxError } from '../errors.ts';
 
-/** An owner's own name for a session; handles that the server mints begin with `gbx_`. */
+/** Name that an owner gives to a session. Handles made by the server begin with `gbx_`. */
 const NAME = /^(?!gbx_)[A-Za-z0-9_-]{1,64}$/;
 const GOOD_NAME = 'a name of 1 to 64 letters, digits, "_" or "-" that does not begin with "gbx_"';
-/** The session of an owner who names none. */
+/** Name of the session that calls without a session share. */
 export const DEFAULT_NAME = 'default';
 
-/** 144 random bits. */
+/** Returns a new handle with 144 random bits. */
 export function mintHandle(): string {
   return `gbx_${randomBytes(18).toString('base64url')}`;
 }
 
-/** @throws GloveboxError `invalid_input` for what no session may be named */
+/** Checks the name of a session. @throws GloveboxError `invalid_input` */
 export function checkName(name: string): void {
   if (NAME.test(name)) return;
   const fault = name.startsWith('gbx_')
@@ -21,7 +21,7 @@ export function checkName(name: string): void {
   throw new GloveboxError('invalid_input', fault, { hint: `Use ${GOOD_NAME}, or leave it out to get a handle.` });
 }
 
-/** @throws GloveboxError `session_not_found` for a handle that nobody has, `invalid_input` for what is no name either */
+/** Checks the id of a session to create. @throws GloveboxError `session_not_found` for a handle, `invalid_input` for an invalid name */
 export function checkNewId(id: string): void {
   if (id.startsWith('gbx_')) throw unknownSession(id);
   if (NAME.test(id)) return;

@@ -36,7 +36,7 @@ const resetSchema = z.object({
   restored_from: z.string().optional(),
 });
 
-/** The result of an execution as it is on disk. Older and newer control planes read it: it changes by additions alone. */
+/** Result of an execution on disk. Older and newer control planes read it, so only additions are allowed. */
 export const recordedResultSchema = z.object({
   session_id: z.string(),
   session_created: z.literal(true).optional(),

@@ -10,16 +10,16 @@ import { BackgroundRecords } from './background-records.ts';
 import type { Instance } from './instance.ts';
 import { type Manifest, Manifests } from './manifests.ts';
 
-/** Each takes the engine some 100 ms, and a program that will not end a few seconds. */
+/** Number of sessions to adopt at once. Each takes about 100 ms, or seconds if a program does not end. */
 const ADOPTIONS_AT_ONCE = 8;
 
-/** What there is of a session of an earlier control plane. */
+/** What remains of a session of an earlier control plane. */
 export interface Remains {
-  /** Its contexts, as far as that control plane had recorded. */
+  /** Recorded names of its contexts. */
   readonly contexts: readonly string[];
-  /** What its runner still has; undefined when every process is gone. */
+  /** State of its runner. Undefined if all processes are gone. */
   readonly runnerState?: RunnerState | undefined;
-  /** Why its sandbox is gone, with all that was in it; left out where it is there. */
+  /** Why its sandbox is gone. Left out if the sandbox exists. */
   readonly sandboxLost?: 'sandbox_lost' | 'runner_incompatible';
 }
 
@@ -28,19 +28,19 @@ export interface RecoveryOptions {
   readonly instance: Instance;
   readonly manifests: Manifests;
   readonly idleTtlS: number;
-  /** The sessions that there are archives of. At rest, an archive is all there is, whatever else is found. */
+  /** Sessions with an archive. With `at_rest`, the session consists of the archive, even if a sandbox is found. */
   readonly archived: readonly Pick<ArchiveRecord, 'owner' | 'session_id' | 'at_rest'>[];
-  /** Takes over a session of an earlier run; one whose sandbox is gone begins anew in another. */
+  /** Takes over a session of an earlier run. If its sandbox is gone, it continues in a new one. */
   readonly adopt: (manifest: Manifest, sandbox: SandboxHandle | undefined, remains: Remains) => void;
-  /** Whether an attempt that failed has taken a session over already. */
+  /** Whether an earlier, failed attempt has taken over the session already. */
   readonly isAdopted: (manifest: Manifest) => boolean;
   readonly log: Log;
 }
 
 /**
- * Puts in order what earlier runs left on the engine. Sessions of this instance come back, those whose sandboxes still run with all
- * that is in these; all else of this instance, and what dead instances of this state directory cannot come back to, is removed.
- * Sandboxes of live instances, and those of other state directories, are left alone.
+ * Recovers what earlier runs left on the engine. Sessions of this instance are restored, with their sandboxes if these
+ * still run. Other sandboxes of this instance are removed, and those that dead instances of this state directory cannot
+ * use again. Sandboxes of running instances and of other state directories are left alone.
  */
 export async function recover(options: RecoveryOptions): Promise<void> {
   const byInstance = Map.groupBy(await options.backend.engine.list(), (sandbox) =>
@@ -65,7 +65,7 @@ async function recoverOwn(sandboxes: SandboxInfo[], options: RecoveryOptions): P
   const all = manifests.readAll();
   const rests = ({ owner, session_id: id }: Manifest) =>
     archived.some((record) => record.at_rest && record.owner === owner && record.session_id === id);
-  // The sandbox of a hibernated session was not filled to the end, or was about to be removed.
+  // The sandbox of a hibernated session was not filled completely, or was about to be removed.
   const live = all.filter((manifest) => !rests(manifest) && !isExpired(manifest, options.idleTtlS));
   for (const { key } of all.filter((manifest) => !live.includes(manifest))) manifests.remove(key);
   BackgroundRecords.sweep(instance.directory, [...live, ...archived]);
@@ -83,12 +83,12 @@ async function recoverOwn(sandboxes: SandboxInfo[], options: RecoveryOptions): P
     }
   };
   const workers = await Promise.allSettled(Array.from({ length: ADOPTIONS_AT_ONCE }, work));
-  // An engine that does not answer now loses nobody's sandbox: the next attempt takes it over.
+  // If the engine does not answer now, the next attempt takes over the sandbox.
   for (const worker of workers) if (worker.status === 'rejected') throw worker.reason;
   await removeAll([...byKey.values()], options);
 }
 
-/** Whether its sandbox goes on; the session does in any case. */
+/** Restores a session. Returns whether its sandbox could be kept; the session is kept in any case. */
 async function recoverSession(
   manifest: Manifest,
   info: SandboxInfo | undefined,

@@ -23,14 +23,14 @@ export class SessionRegistry {
     return this.#sessions.get(keyOf(owner, id));
   }
 
-  /** @throws GloveboxError `session_not_found` for an unknown, expired or another's session alike. */
+  /** Finds a session. @throws GloveboxError `session_not_found` if it is unknown, has expired, or has another owner */
   get(owner: string, id: string): Session {
     const session = this.find(owner, id);
     if (!session) throw unknownSession(id);
     return session;
   }
 
-  /** @throws GloveboxError `invalid_input` when the owner has such a session */
+  /** Checks that an id is free. @throws GloveboxError `invalid_input` when the owner has a session of that id */
   checkFree(owner: string, id: string): void {
     if (!this.find(owner, id)) return;
     throw new GloveboxError('invalid_input', `There is a session ${JSON.stringify(id)} already.`, {
@@ -39,7 +39,7 @@ export class SessionRegistry {
     });
   }
 
-  /** @throws GloveboxError `execution_not_found` for an unknown, forgotten or another's background execution alike */
+  /** Finds a background execution. @throws GloveboxError `execution_not_found` if it is unknown, forgotten, or has another owner */
   findBackground(owner: string, id: string): { readonly session: Session; readonly execution: BackgroundExecution } {
     for (const session of this.of(owner)) {
       const execution = session.background.get(id);
@@ -48,7 +48,7 @@ export class SessionRegistry {
     throw new GloveboxError('execution_not_found', `Unknown background execution ${JSON.stringify(id.slice(0, 64))}.`);
   }
 
-  /** Whether a session is registered still: another one of that id may have been opened since it was closed. */
+  /** Whether this session is still registered. Another one with the same id may have been opened since. */
   has(session: Session): boolean {
     return this.find(session.owner, session.id) === session;
   }
@@ -61,7 +61,7 @@ export class SessionRegistry {
     if (this.has(session)) this.#sessions.delete(keyOf(session.owner, session.id));
   }
 
-  /** Removes all sessions; those that there were. */
+  /** Removes all sessions, and returns them. */
   clear(): Session[] {
     const sessions = this.all();
     this.#sessions.clear();
@@ -69,7 +69,7 @@ export class SessionRegistry {
   }
 }
 
-/** NUL is in no name, so no owner and id can be mistaken for another pair. */
+/** Returns a unique key for owner and id: no name contains NUL. */
 function keyOf(owner: string, id: string): string {
   return `${owner}\0${id}`;
 }

@@ -8,7 +8,7 @@ import { Stopwatch, toSeconds } from '../execution/stopwatch.ts';
 import { needNewInterpreter, whyRefused } from '../execution/variables.ts';
 import { displayLimits, readResult } from './background-result.ts';
 
-/** Part of the session's disk that files of long output may take. */
+/** Fraction of the session's disk that files of long output may use. */
 const KEPT_PART = 1 / 4;
 const MIB = 1024 * 1024;
 const SHORTEST_TIMEOUT_MS = 1;
@@ -16,60 +16,60 @@ const CONTEXT_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 
 export interface RunLimits extends ExecutionLimits {
-  /** Bytes of each text stream in a result. */
+  /** Most bytes of each text stream in a result. */
   readonly outputLimit: number;
-  /** Bytes of each longer stream that the session keeps in a file. */
+  /** Most bytes of a longer stream that the session keeps in a file. */
   readonly outputKeepLimit: number;
-  /** Bytes of one displayed object. */
+  /** Most bytes of one display. */
   readonly resultLimit: number;
 }
 
-/** How code is to run in the background. */
+/** Options for code that runs in the background. */
 export interface StartOptions {
-  /** Milliseconds until it is ended; `exec_timeout_s` of the settings if left out, `max_timeout_s` in the background. */
+  /** Time limit in milliseconds. Default: the setting `exec_timeout_s`, or `max_timeout_s` in the background. */
   readonly timeoutMs?: number | undefined;
-  /** Name of an interpreter that keeps its variables for later calls: letters, digits, "_" and "-", at most 64. */
+  /** Name of a context, which keeps its variables for later calls: up to 64 letters, digits, "_" and "-". */
   readonly context?: string | undefined;
-  /** Whether that context is to start anew. */
+  /** Whether to reset that context first. */
   readonly resetContext?: boolean | undefined;
-  /** The program's whole standard input; an empty one if left out. */
+  /** The program's whole standard input. Default: empty. */
   readonly stdin?: string | undefined;
-  /** Variables to add to the program's environment. */
+  /** Additional environment variables of the program. */
   readonly env?: Readonly<Record<string, string>> | undefined;
-  /** Whether the session was made for this call, so that what code misses in it may be in another. */
+  /** Whether the session was created for this call. Then files that the code misses may be in another session. */
   readonly sessionCreated?: true | undefined;
 }
 
-/** How code is to run while its caller waits. */
+/** Options for code that runs while its caller waits. */
 export interface RunOptions extends StartOptions {
-  /** Hears output and progress as they come. */
+  /** Called with output and progress as they arrive. */
   readonly onEvent?: OnEvent | undefined;
-  /** Cancels the execution; its result then says `cancelled`. */
+  /** Cancels the execution. The result then has the status `cancelled`. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A session, as far as running code in it goes. */
+/** Part of a session that is needed to run code. */
 export interface CodeSession extends Executor {
   readonly id: string;
   readonly limits: RunLimits;
   readonly contexts: { readonly names: string[] };
 }
 
-/** An execution whose options were checked. */
+/** Execution with checked options. */
 export interface PreparedExecution {
   readonly identity: ExecutionIdentity;
   readonly request: ExecutionRequest;
   readonly timeoutMs: number;
 }
 
-/** Whoever follows an execution. */
+/** Code that follows an execution. */
 interface Follower extends Pick<RunOptions, 'onEvent'> {
   readonly signal: AbortSignal;
-  /** Hears that its program is started, having waited for its turn. */
+  /** Called when its program has started, after the wait for its turn. */
   readonly onBegin?: () => void;
 }
 
-/** Checks the options of an execution, and names it. @throws GloveboxError `invalid_input` */
+/** Checks the options of an execution, and gives it an id. @throws GloveboxError `invalid_input` */
 export function prepareExecution(
   { id: sessionId, limits }: Pick<CodeSession, 'id' | 'limits'>,
   code: string,
@@ -99,7 +99,7 @@ export function prepareExecution(
 
 /**
  * Runs code to its end and makes its result.
- * @throws GloveboxError when it cannot run at all, as `Session.execute` does
+ * @throws GloveboxError when it cannot run, as `Session.execute` does
  */
 export async function runCode(
   session: CodeSession,
@@ -146,7 +146,7 @@ function whyInvalid(
   return undefined;
 }
 
-/** A background execution's output is read from its file while it runs, so that begins at once. */
+/** Returns how to keep long output. The file of a background execution begins at once, because it is read while it runs. */
 function keepPolicy(id: string, limits: RunLimits, isBackground: boolean): KeepPolicy {
   const total = Math.floor(limits.diskMb * MIB * KEPT_PART);
   const limit = Math.min(limits.outputKeepLimit, Math.floor(total / 2));

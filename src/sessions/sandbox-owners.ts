@@ -82,12 +82,12 @@ export class SandboxOwners {
     return session.lifetime.lastUsedAt.getTime() - (this.#writtenAt.get(session) ?? 0) >= WRITE_EVERY_MS;
   }
 
-  /** Keeps the manifest of a sandbox that was gone at the start: the session has no other until it has another sandbox. */
+  /** Keeps the manifest of a sandbox that was gone at the start, until the session has another sandbox. */
   keepFormer(session: OwningSession, key: string): void {
     this.#formerKeys.set(session, key);
   }
 
-  /** Removes that manifest, once there is another, or the session is gone. */
+  /** Removes the manifest kept by `keepFormer`. Called once there is another manifest or the session is gone. */
   forgetFormer(session: OwningSession): void {
     const key = this.#formerKeys.get(session);
     if (key !== undefined) this.#options.manifests.remove(key);

@@ -10,41 +10,44 @@ import type { Contexts } from './contexts.ts';
 import type { Lifetime } from './lifecycle/lifetime.ts';
 import type { OwningSession, SandboxOwners } from './sandbox-owners.ts';
 
-/** An empty sandbox. Until this is disposed of, no other is started for the pool. */
+/** Empty sandbox for a session. Until this is disposed of, the pool starts no other sandbox. */
 export interface ProvidedSandbox extends Disposable {
   readonly sandbox: SandboxHandle;
 }
 
-/** What there is of a session already: a sandbox, an archive, or both. */
+/** Existing parts of a session: a sandbox, an archive, or both. */
 export interface FormerState {
   readonly sandbox?: SandboxHandle | undefined;
   readonly record?: ArchiveRecord | undefined;
 }
 
-/** How an attempt to hibernate a session ended: it was used or closed meanwhile, has what could not be read, or nothing. */
+/**
+ * Result of an attempt to hibernate a session. `used`: it was used or closed meanwhile. `unreadable`: some files could
+ * not be read. `nothing`: it has nothing to archive.
+ */
 export type HibernationOutcome = 'hibernated' | 'used' | 'unreadable' | 'nothing';
 
-/** What the sandboxes of sessions come from, and what is kept of them. */
+/** Services that provide, record and archive the sandboxes of sessions. */
 export interface SandboxHost {
   readonly archives: ArchiveSettings;
   readonly owners: Pick<SandboxOwners, 'enter' | 'leave' | 'write' | 'forgetFormer'>;
-  /** An empty sandbox that counts against the owner's memory. @throws GloveboxError when there can be none now */
+  /** Gets an empty sandbox that counts against the owner's memory. @throws GloveboxError when none is available */
   readonly provide: (owner: string) => Promise<ProvidedSandbox>;
 }
 
-/** A session, as far as its sandbox goes. */
+/** Part of a session that its sandbox needs. */
 export interface SandboxedSession extends OwningSession {
   readonly contexts: Contexts;
   readonly lifetime: Lifetime;
-  /** Whether executions are under way. */
+  /** Whether executions are running. */
   readonly isBusy: boolean;
-  /** Hears that other contexts live than before. */
+  /** Called when the set of live contexts has changed. */
   onContexts(): void;
 }
 
 /**
- * The sandbox of one session, one after the other: a new one is woken when it is wanted, filled with what was kept of the
- * one before, and what does not come back is told.
+ * Manages the sandboxes of one session, which may have several in succession. Starts a new one on demand, fills it from
+ * the session's archive, and reports what could not be restored.
  */
 export class SessionSandbox {
   readonly #session: SandboxedSession;
@@ -64,40 +67,40 @@ export class SessionSandbox {
     this.#checkpoints.watch(sandbox);
   }
 
-  /** Whether the archive is all there is of the session. */
+  /** Whether the session has no sandbox and consists of its archive. */
   get isHibernated(): boolean {
     return !this.#sandbox && this.record?.at_rest === true;
   }
 
-  /** The session's archive as it is now. */
+  /** Current record of the session's archive. */
   get record(): ArchiveRecord | undefined {
     return this.#checkpoints.record;
   }
 
-  /** When the archive ends, while that is all there is of the session. */
+  /** Time when the archive of a hibernated session expires. */
   get archiveExpiry(): Date | undefined {
     const { record } = this;
     return this.isHibernated && record ? this.#host.archives.expiryOf(record) : undefined;
   }
 
-  /** The key of the sandbox that there is now, if there is one. */
+  /** Returns the key of the current sandbox, if there is one. */
   async key(): Promise<string | undefined> {
     return (await this.#present())?.key;
   }
 
-  /** Gets a sandbox ready. @throws GloveboxError when there can be none now */
+  /** Gets a sandbox ready. @throws GloveboxError when none is available */
   async open(): Promise<void> {
     await this.#current();
   }
 
-  /** Adds a loss of an earlier control plane, for the next result to tell. */
+  /** Adds a loss from an earlier control plane. The next result reports it. */
   addLoss(loss: SandboxReset, { withSandbox }: { readonly withSandbox: boolean }): void {
     this.#losses.add(withSandbox ? { ...loss, ...this.#checkpoints.loseSandbox(loss.lost) } : loss);
   }
 
   /**
-   * Runs an execution in the sandbox; its end, with all that is to be told of losses.
-   * @throws GloveboxError as `run` does, or when there can be no sandbox now
+   * Runs an execution in the sandbox. Returns its end, with the losses to report.
+   * @throws GloveboxError as `run` does, or when no sandbox is available
    */
   async execute(
     request: ExecutionRequest,
@@ -113,7 +116,7 @@ export class SessionSandbox {
       }
     } finally {
       if (sandbox.lost) this.#lose(sandbox);
-      // An end that was not heard of may have changed anything.
+      // An execution without a known end may have changed anything.
       else if (!this.#closed)
         this.#checkpoints.markChanged(sandbox, request, end ?? { status: 'crashed', exitCode: null });
     }
@@ -122,8 +125,8 @@ export class SessionSandbox {
 
   /**
    * Archives the session and removes the sandbox, unless it is used meanwhile.
-   * @param options `force`: even if something is lost by that, of which the next result will tell
-   * @throws GloveboxError when it cannot be archived; it stays awake
+   * @param options `force`: even if something is lost, which the next result then reports
+   * @throws GloveboxError when it cannot be archived; then the session stays awake
    */
   async hibernate({ force }: { readonly force: boolean }): Promise<HibernationOutcome> {
     const { contexts, lifetime } = this.#session;
@@ -133,7 +136,7 @@ export class SessionSandbox {
     if (!sandbox) return this.isHibernated ? 'hibernated' : 'nothing';
     const wasUsed = lifetime.watch();
     const saved = await this.#checkpoints.saveWhole(sandbox).catch((error: unknown) => {
-      // Something took its container away: what there is of it is the last checkpoint.
+      // Its container was removed by something else, so the session consists of its last checkpoint.
       if (sandbox.lost) this.#lose(sandbox);
       if (this.#closed) return undefined;
       throw error;
@@ -153,14 +156,14 @@ export class SessionSandbox {
     return 'hibernated';
   }
 
-  /** Makes another archive of what the session is now, without waking it. */
+  /** Creates another archive of the session's current state, without waking it. */
   async copyTo(identity: ArchiveIdentity, signal: AbortSignal): Promise<CopiedArchive> {
     using _held = this.#session.lifetime.hold();
     const sandbox = await this.#present();
     return await this.#checkpoints.copyTo(identity, sandbox?.lost ? undefined : sandbox, signal);
   }
 
-  /** Removes the sandbox with all that is in it, and what was kept. Idempotent. */
+  /** Removes the sandbox and the archive. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
     const sandbox = await this.#present();
@@ -168,7 +171,7 @@ export class SessionSandbox {
     if (sandbox) await this.#remove(sandbox);
   }
 
-  /** Lets go of the sandbox without removing it, for the next control plane to adopt. */
+  /** Disconnects from the sandbox without removing it, so that the next control plane can adopt it. */
   async abandon(): Promise<void> {
     this.#closed = true;
     const sandbox = await this.#present();
@@ -176,12 +179,12 @@ export class SessionSandbox {
     sandbox?.abandon();
   }
 
-  /** The sandbox that there is, or is being woken; undefined where there is none. */
+  /** Returns the current sandbox, or the one being started. Undefined if there is none. */
   async #present(): Promise<SandboxHandle | undefined> {
     return await this.#sandbox?.catch(() => undefined);
   }
 
-  /** The sandbox; wakes one if there is none. */
+  /** Returns the sandbox. Starts one if there is none. */
   async #current(): Promise<SandboxHandle> {
     if (this.#closed) throw new GloveboxError('session_not_found', `The session ${this.#session.id} was closed.`);
     this.#sandbox ??= this.#wake();
@@ -194,7 +197,7 @@ export class SessionSandbox {
     }
   }
 
-  /** Gets an empty sandbox, makes it the session's, and fills it with what was kept. */
+  /** Gets an empty sandbox, assigns it to the session, and fills it from the archive. */
   async #wake(): Promise<SandboxHandle> {
     const { owners, provide } = this.#host;
     using provided = await provide(this.#session.owner);
@@ -216,7 +219,7 @@ export class SessionSandbox {
     return sandbox;
   }
 
-  /** Removes a sandbox, which is the session's no more even while an engine that is down has yet to remove it. */
+  /** Removes a sandbox. It no longer belongs to the session, even if the engine is down and removes it later. */
   async #remove(sandbox: SandboxHandle): Promise<void> {
     try {
       await sandbox.remove();
@@ -225,7 +228,7 @@ export class SessionSandbox {
     }
   }
 
-  /** Takes a sandbox for gone; what does not come back of it. */
+  /** Records that a sandbox is gone. Returns the part that cannot be restored. */
   #lose(sandbox: SandboxHandle): SandboxReset {
     return this.#losses.addOnce(sandbox, () => {
       this.#sandbox = undefined;
@@ -240,29 +243,29 @@ export class SessionSandbox {
   }
 
   /**
-   * Adds what is to be told of the session to the end of an execution.
-   * @param ended processes that were ended in a sandbox that lives on, by this execution or before it
+   * Adds the session's losses to the end of an execution.
+   * @param ended loss of processes in a sandbox that stays, caused by this execution or before it
    */
   #settle(request: ExecutionRequest, end: ExecutionEnd, ended: SandboxReset | undefined): ExecutionEnd {
     const { contexts } = this.#session;
     const before = contexts.names.join();
-    // What was lost before it began is no part of its own end: its context is a new one.
+    // The loss happened before this execution, which ran in a new context. So it is not part of its own end.
     if (ended && !end.reset) this.#losses.add(contexts.settleReset(ended));
     const settled = contexts.settle(request, end);
     if (contexts.names.join() !== before) this.#session.onContexts();
     const heard = isHeard(request, end);
     const reset = this.#losses.tell(settled.reset, { isHeard: heard, keepIfUnheard: ended !== undefined });
     if (heard) this.#checkpoints.forgetLoss();
-    // Its result is not what a caller sees next: what was lost is for that to tell.
+    // The result of a background execution is not the next one that a caller sees, so it does not report the loss.
     return reset && !request.background ? { ...settled, reset } : settled;
   }
 
-  /** Hears what processes a sandbox loses while it lives on. */
+  /** Starts to record the loss of processes in a sandbox that stays. */
   #listenTo(sandbox: SandboxHandle): void {
     sandbox.onLoss = (loss) => this.#losses.addProcesses(loss);
   }
 
-  /** Hears no more of a sandbox: what its processes lost is part of what goes with it. */
+  /** Stops recording the loss of processes: it is now part of the loss of the sandbox. */
   #stopListeningTo(sandbox: SandboxHandle): void {
     sandbox.onLoss = undefined;
     this.#losses.takeProcesses();

@@ -41,35 +41,35 @@ import { type FormerState, type HibernationOutcome, type SandboxHost, SessionSan
 
 const END_CONTEXT_MS = 10_000;
 
-/** What all sessions of a control plane stand on. */
+/** Services shared by all sessions of a control plane. */
 export interface SessionHost extends SandboxHost {
   readonly limits: LifetimeLimits &
     RunLimits &
     InstallLimits & {
-      /** Executions of one session at once. */
+      /** Number of executions of one session at once. */
       readonly concurrency: number;
     };
   readonly parseRequirement: ParseRequirement;
   readonly owners: SandboxHost['owners'] & Pick<SandboxOwners, 'isOutdated'>;
   readonly scheduler: Pick<ExecutionScheduler, 'enter'>;
   readonly metrics: Pick<ExecutionMetrics, 'count'>;
-  /** Finds the records of a session's background executions. */
+  /** Returns the records of a session's background executions. */
   readonly recordsOf: (session: SessionIdentity) => BackgroundRecords;
-  /** Writes down what has changed of a session, for the next control plane. */
+  /** Saves the changed state of a session for the next control plane. */
   readonly record: (session: Session) => void;
 }
 
-/** A handle that its owner holds: one sandbox at a time, and the files in it. */
+/** Session of an owner: one sandbox at a time, with its files and background executions. */
 export class Session implements SessionIdentity {
   readonly id: string;
   readonly owner: string;
   readonly createdAt: Date;
   readonly lifetime: Lifetime;
-  /** Packages are installed by one call at a time. */
+  /** Lets one call at a time install packages. */
   readonly installs = new Limiter(1, SESSION_QUEUE_LIMIT);
-  /** What the package gateway does for this session. */
+  /** Reports of the package gateway for this session. */
   readonly downloads = new Downloads();
-  /** Its files, by paths from its workspace on. */
+  /** Files of the session, with paths relative to its workspace. */
   readonly files = new SessionFiles({
     execute: async (request, options) => {
       using _held = this.use();
@@ -83,7 +83,7 @@ export class Session implements SessionIdentity {
   readonly #places: SessionPlaces;
   readonly #sandbox: SessionSandbox;
 
-  /** @param from what there is of it already */
+  /** @param from existing sandbox or archive */
   constructor(identity: SessionIdentity, host: SessionHost, from: FormerState = {}) {
     const { limits, scheduler } = host;
     this.id = identity.id;
@@ -106,22 +106,22 @@ export class Session implements SessionIdentity {
     this.#sandbox = new SessionSandbox(this, host, from);
   }
 
-  /** Whether its archive is all there is of it. */
+  /** Whether it has no sandbox and consists of its archive. */
   get isHibernated(): boolean {
     return this.#sandbox.isHibernated;
   }
 
-  /** Whether executions are under way. */
+  /** Whether executions are running. */
   get isBusy(): boolean {
     return this.#places.running > 0;
   }
 
-  /** The record of its archive as it is now. */
+  /** Current record of its archive. */
   get record(): ArchiveRecord | undefined {
     return this.#sandbox.record;
   }
 
-  /** Takes over what an earlier control plane left; the next result tells what was lost of it. */
+  /** Takes over what an earlier control plane left. The next result reports what was lost. */
   recover({ contexts, runnerState, sandboxLost }: Remains): void {
     const reason = sandboxLost ?? 'runner_lost';
     const lost = new Set<Losable>(sandboxLost ? ['files', 'packages', 'background'] : []);
@@ -130,12 +130,12 @@ export class Session implements SessionIdentity {
     if (lost.size > 0) this.addLoss({ reason, lost: inOrder(lost) }, { withSandbox: sandboxLost !== undefined });
   }
 
-  /** Gets the sandbox ready. @throws GloveboxError when there can be none now. */
+  /** Gets the sandbox ready. @throws GloveboxError when none is available */
   async open(): Promise<void> {
     await this.#sandbox.open();
   }
 
-  /** Holds it open until disposed of, which counts as a use. */
+  /** Holds the session open until disposed of. Disposing of it counts as a use. */
   use(): Disposable {
     const held = this.lifetime.hold();
     return {
@@ -147,13 +147,13 @@ export class Session implements SessionIdentity {
     };
   }
 
-  /** What code in it is held to. */
+  /** Limits of executions and installations. */
   get limits(): RunLimits & InstallLimits {
     return this.#host.limits;
   }
 
   /**
-   * Runs Python code to its end. A bad end is a status of the result.
+   * Runs Python code to its end. If the code fails, the result has a status; nothing is thrown.
    * @throws GloveboxError `invalid_input`, and as `execute` does
    */
   async run(code: string, { onEvent, signal, ...options }: RunOptions = {}): Promise<ExecutionResult> {
@@ -163,7 +163,7 @@ export class Session implements SessionIdentity {
   }
 
   /**
-   * Starts Python code in the background, where it keeps the session open until its end.
+   * Starts Python code in the background. It keeps the session open until its end.
    * @throws GloveboxError `invalid_input`; `session_busy` when too many run there
    */
   async start(code: string, options: StartOptions = {}): Promise<BackgroundExecution> {
@@ -179,9 +179,9 @@ export class Session implements SessionIdentity {
   }
 
   /**
-   * Installs Python packages, for the executions after it to import. A package that fails is told in the result.
+   * Installs Python packages for later executions. The result names packages that failed.
    * @param packages names with optional extras and version specifiers, such as `numpy>=2`
-   * @throws GloveboxError `invalid_input` for what is no requirement; as `execute` does
+   * @throws GloveboxError `invalid_input` for an invalid requirement; as `execute` does
    */
   async install(packages: readonly string[], options: InstallOptions = {}): Promise<InstallResult> {
     const requirements = packages.map((text) => this.#host.parseRequirement(text));
@@ -190,9 +190,9 @@ export class Session implements SessionIdentity {
   }
 
   /**
-   * Runs one program in the session's sandbox, in a new one if that is gone.
-   * @throws GloveboxError when it cannot be run at all; `session_busy` when too many wait before it,
-   * `capacity_exceeded` when its turn does not come in time.
+   * Runs one program in the session's sandbox, or in a new one if the sandbox is gone.
+   * @throws GloveboxError when it cannot run; `session_busy` when too many calls wait, `capacity_exceeded` when its turn
+   *   does not come in time
    */
   async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
     const places = await this.#places.enter(request, options).catch((error: unknown) => {
@@ -206,14 +206,14 @@ export class Session implements SessionIdentity {
     const execute = () => this.#sandbox.execute(request, (sandbox) => sandbox.execute(request, options));
     const end = await execute().catch((error: unknown) => {
       if (!(error instanceof GloveboxError) || error.code !== 'sandbox_lost') throw error;
-      // Nothing of this program has run, so it may run in the sandbox's successor.
+      // No part of this program has run, so it can run in a new sandbox.
       return execute();
     });
     this.#host.metrics.count(request, { status: outcomeOf(end, options.signal) }, performance.now() - started);
     return end;
   }
 
-  /** Follows a background execution of an earlier control plane to its end. It runs already, so it waits for no place. */
+  /** Follows a background execution of an earlier control plane to its end. It runs already, so it needs no place. */
   async resume(
     execution: RunningExecution,
     request: ExecutionRequest,
@@ -230,7 +230,7 @@ export class Session implements SessionIdentity {
     }
   }
 
-  /** Ends a context after the calls that wait for it; one that is not there is a success. */
+  /** Ends a context after the calls that wait for it. Succeeds if there is no such context. */
   async endContext(name: string, signal: AbortSignal = new AbortController().signal): Promise<void> {
     using _held = this.use();
     if (!this.contexts.has(name)) return;
@@ -239,26 +239,26 @@ export class Session implements SessionIdentity {
     await this.execute({ code: '', end_context: name }, options);
   }
 
-  /** Has the next result tell of a loss. @param about `withSandbox`: whether its sandbox is what was lost */
+  /** Adds a loss, which the next result reports. @param about `withSandbox`: the sandbox itself was lost */
   addLoss(loss: SandboxReset, about: { readonly withSandbox: boolean } = { withSandbox: false }): void {
     this.#sandbox.addLoss(loss, about);
   }
 
   /**
-   * Archives it and removes its sandbox, unless it is used meanwhile.
-   * @param options `force`: even if something is lost by that, of which its next result will tell
-   * @throws GloveboxError when it cannot be archived; it stays awake
+   * Archives the session and removes its sandbox, unless the session is used meanwhile.
+   * @param options `force`: even if something is lost, which the next result then reports
+   * @throws GloveboxError when it cannot be archived; then it stays awake
    */
   async hibernate(options: { readonly force: boolean }): Promise<HibernationOutcome> {
     return await this.#sandbox.hibernate(options);
   }
 
-  /** Makes another archive of what it is now, without waking it. */
+  /** Creates another archive of its current state, without waking it. */
   async copyTo(identity: ArchiveIdentity, signal: AbortSignal): Promise<CopiedArchive> {
     return await this.#sandbox.copyTo(identity, signal);
   }
 
-  /** Removes the sandbox and all that is in it, and what was kept. Idempotent. */
+  /** Removes the sandbox and the archive. Idempotent. */
   async close(): Promise<void> {
     this.background.abandon();
     this.background.cancelAll();
@@ -266,7 +266,7 @@ export class Session implements SessionIdentity {
     await this.#sandbox.close();
   }
 
-  /** Lets go of the sandbox without removing it, for the next control plane to adopt. */
+  /** Disconnects from the sandbox without removing it, so that the next control plane can adopt it. */
   async abandon(): Promise<void> {
     this.background.abandon();
     await this.#sandbox.abandon();
@@ -284,12 +284,12 @@ export class Session implements SessionIdentity {
     };
   }
 
-  /** The key of the sandbox that the session has, if it has one now. */
+  /** Returns the key of the current sandbox, if there is one. */
   async sandboxKey(): Promise<string | undefined> {
     return await this.#sandbox.key();
   }
 
-  /** Writes down which contexts live, now that others do than before. */
+  /** Saves the names of the live contexts, after they have changed. */
   onContexts(): void {
     this.#host.record(this);
   }

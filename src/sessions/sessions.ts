@@ -33,13 +33,13 @@ export type { Lease } from './lifecycle/leases.ts';
 export type { Session } from './session.ts';
 
 const SWEEP_MS = 1000;
-/** An engine that has hundreds to remove at once answers nobody in time. */
+/** Number of expired sessions closed at once. With hundreds of removals, an engine no longer answers in time. */
 const CLOSED_AT_ONCE = 16;
-/** Part of its idle time that an unused session lasts after its caller's connection ended. */
+/** Fraction of the idle time for which a session lasts after its caller's connection ended. */
 const DISCONNECTED_PART = 1 / 6;
 
 export interface SessionLimits extends CapacityLimits, LifetimeLimits, RunLimits, InstallLimits {
-  /** Executions of one session at once. */
+  /** Number of executions of one session at once. */
   readonly concurrency: number;
 }
 
@@ -47,12 +47,12 @@ export interface SessionsOptions extends SandboxOwnersOptions {
   readonly limits: SessionLimits;
   readonly parseRequirement: ParseRequirement;
   readonly archives: ArchiveSettings;
-  /** The executions of all sessions. */
+  /** Scheduler for the executions of all sessions. */
   readonly scheduler: ExecutionScheduler;
   readonly metrics: ExecutionMetrics;
-  /** Gets the engine ready, once, and answers with the pool of its sandboxes. */
+  /** Gets the engine ready, once, and returns the pool of its sandboxes. */
   readonly prepare: (waiting?: Waiting) => Promise<SandboxSource>;
-  /** Finds the records of a session's background executions. */
+  /** Returns the records of a session's background executions. */
   readonly recordsOf: (session: SessionIdentity) => BackgroundRecords;
   readonly log: Log;
 }
@@ -63,7 +63,7 @@ export interface ReadOptions {
   readonly signal: AbortSignal;
 }
 
-/** Opens, finds, owns, expires, limits and closes sessions. */
+/** Opens, finds, limits, expires and closes sessions. */
 export class Sessions {
   readonly #options: SessionsOptions;
   readonly #hibernation: Hibernation;
@@ -74,7 +74,7 @@ export class Sessions {
   readonly #adoption: SessionAdoption;
   readonly #leases: SessionLeases;
   readonly #sweep: NodeJS.Timeout;
-  /** Sessions that are being closed because their time is over. */
+  /** Number of expired sessions that are being closed. */
   #expiring = 0;
 
   constructor(options: SessionsOptions) {
@@ -108,14 +108,14 @@ export class Sessions {
     this.#sweep.unref();
   }
 
-  /** Sessions there are, of all owners. */
+  /** Number of sessions of all owners. */
   get count(): number {
     return this.#registry.size;
   }
 
   /**
-   * Opens a session, of that name or with a new handle; the one of that name if it exists.
-   * @throws GloveboxError `invalid_input` for no name, `capacity_exceeded`, or what the engine says
+   * Opens a session with a name, or with a new handle. Returns the existing session of that name, if there is one.
+   * @throws GloveboxError `invalid_input` for an invalid name, `capacity_exceeded`, or an error of the engine
    */
   async create(owner: string, name?: string): Promise<{ session: SessionSummary; created: boolean }> {
     if (name !== undefined) checkName(name);
@@ -127,32 +127,32 @@ export class Sessions {
     return this.#registry.of(owner).map((session) => session.summarize());
   }
 
-  /** @throws GloveboxError `session_not_found` for an unknown, expired or another's session alike. */
+  /** Finds a session. @throws GloveboxError `session_not_found` if it is unknown, has expired, or has another owner */
   get(owner: string, id: string): Session {
     return this.#registry.get(owner, id);
   }
 
-  /** @throws GloveboxError `session_not_found` as `get` does. */
+  /** Describes a session. @throws GloveboxError `session_not_found` as `get` does */
   describe(owner: string, id: string): SessionSummary {
     return this.get(owner, id).summarize();
   }
 
-  /** Closes a session and removes all that is in it. @throws GloveboxError `session_not_found` as `get` does. */
+  /** Closes a session and removes its contents. @throws GloveboxError `session_not_found` as `get` does */
   async close(owner: string, id: string): Promise<void> {
     await this.#close(this.get(owner, id));
   }
 
   /**
-   * The session that a call means: its argument, else the header, else the one bound to its connection,
-   * else the caller's fallback. Opens it if need be.
-   * @throws GloveboxError `session_not_found`, `invalid_input`, `capacity_exceeded`, or what the engine says.
+   * Leases the session of a call. It is named by the call's argument, else by the header, else by the connection;
+   * otherwise it is the caller's fallback. Opens the session if necessary.
+   * @throws GloveboxError `session_not_found`, `invalid_input`, `capacity_exceeded`, or an error of the engine
    */
   async lease(caller: Caller, argument?: string, waiting: Waiting = {}): Promise<Lease> {
     return await this.#leases.leaseFor(caller, argument, waiting);
   }
 
   /**
-   * A session that is held open as it is: a hibernated one is not woken.
+   * Holds a session open without waking it.
    * @throws GloveboxError `session_not_found` as `get` does
    */
   hold(owner: string, id: string): Lease {
@@ -160,10 +160,10 @@ export class Sessions {
   }
 
   /**
-   * A background execution of one of the owner's sessions, as it is by now or at the end of a wait.
-   * @param options `waitMs`: how long to wait for its end; `offsets`: bytes of its output that are read already
-   * @throws GloveboxError `execution_not_found` for an unknown, forgotten or another's one alike; as `lease` does; what
-   * the execution could not be run for
+   * Reads a background execution of one of the owner's sessions, now or after a wait.
+   * @param options `waitMs`: longest wait for its end; `offsets`: number of output bytes read already
+   * @throws GloveboxError `execution_not_found` if it is unknown, forgotten, or has another owner; as `lease` does; the
+   *   reason why the execution could not run
    */
   async readBackground(owner: string, id: string, options: ReadOptions): Promise<BackgroundReading> {
     const { waitMs, offsets, signal } = options;
@@ -172,7 +172,7 @@ export class Sessions {
     return await held.execution.read(offsets, signal);
   }
 
-  /** Ends a background execution, and waits for that; its result. @throws GloveboxError as `readBackground` does */
+  /** Cancels a background execution and returns its result. @throws GloveboxError as `readBackground` does */
   async cancelBackground(owner: string, id: string, signal: AbortSignal): Promise<BackgroundReading> {
     using held = await this.#leases.leaseBackground(owner, id, { signal });
     held.execution.cancel();
@@ -180,7 +180,7 @@ export class Sessions {
     return await held.execution.read({}, signal);
   }
 
-  /** Says that the connection which used a session has ended: its idle time is cut short, unless it is used again. */
+  /** Shortens the idle time of a session, because the connection that used it has ended. A new use cancels this. */
   disconnected(owner: string, id: string): void {
     const session = this.#registry.find(owner, id);
     if (!session || session.lifetime.inUse || session.isHibernated) return;
@@ -191,22 +191,22 @@ export class Sessions {
     return this.#registry.find(owner, id) !== undefined;
   }
 
-  /** Takes over a session of an earlier run of this instance, with its sandbox if that still runs. */
+  /** Takes over a session of an earlier run of this instance, with its sandbox if it still runs. */
   adopt(manifest: Manifest, sandbox: SandboxHandle | undefined, remains: Remains): void {
     this.#adoption.adopt(manifest, sandbox, remains);
   }
 
-  /** Makes a session of an archive, which is all there is of it. @throws GloveboxError when there is one of that id */
+  /** Creates a hibernated session from an archive. @throws GloveboxError when a session of that id exists */
   adoptArchive(record: ArchiveRecord): SessionSummary {
     return this.#adoption.adoptArchive(record);
   }
 
-  /** Brings back what is left of sessions of an earlier run that have no sandbox any more. */
+  /** Restores sessions of an earlier run that have an archive but no sandbox. */
   async adoptArchives(): Promise<void> {
     await this.#adoption.adoptArchives();
   }
 
-  /** The id of a session that is to be made. @throws GloveboxError `invalid_input` for no name, or one that is taken */
+  /** Returns the id for a new session. @throws GloveboxError `invalid_input` for a name that is invalid or taken */
   nameNew(owner: string, name: string | undefined): string {
     if (name === undefined) return mintHandle();
     checkName(name);
@@ -214,14 +214,14 @@ export class Sessions {
     return name;
   }
 
-  /** @throws GloveboxError `invalid_input` when the owner has such a session */
+  /** Checks that an id is free. @throws GloveboxError `invalid_input` when the owner has a session of that id */
   checkFree(owner: string, id: string): void {
     this.#registry.checkFree(owner, id);
   }
 
   /**
-   * Ends all sessions: removes them, or leaves their sandboxes for the next run to adopt. Archives stay.
-   * @param onEnded hears how many are left after each one
+   * Ends all sessions: removes them, or leaves their sandboxes for the next run. Archives stay.
+   * @param onEnded called after each session with the number of remaining ones
    */
   async shutdown(mode: 'remove' | 'keep', onEnded: (left: number) => void = () => {}): Promise<void> {
     clearInterval(this.#sweep);
@@ -267,7 +267,7 @@ export class Sessions {
     this.#capacity.trim();
   }
 
-  /** Closes a session that somebody needs gone; if it cannot be removed, that is logged. */
+  /** Closes a session, and logs a failure instead of throwing it. */
   async #closeLogged(session: Session, why: string): Promise<void> {
     const about = { session: session.id, owner: session.owner };
     this.#options.log.info('closing a session', { ...about, why });

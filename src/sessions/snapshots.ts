@@ -13,7 +13,7 @@ import type { Sessions } from './sessions.ts';
 
 /** Snapshots that one owner may keep. */
 const MOST_SNAPSHOTS = 100;
-/** Entries of a tar that comes in. */
+/** Most entries of an imported tar. */
 const MAX_ENTRIES = 200_000;
 
 const NO_LIMITS = {
@@ -22,18 +22,18 @@ const NO_LIMITS = {
   maxPathBytes: Number.POSITIVE_INFINITY,
 };
 
-/** A snapshot as its owner sees it. */
+/** Snapshot as its owner sees it. */
 export interface SnapshotSummary {
   snapshot_id: string;
-  /** The session that it was made of. */
+  /** Id of the session that it was made from. */
   session_id: string;
-  /** Bytes of all files in it. */
+  /** Size of all its files in bytes. */
   size: number;
-  /** ISO 8601. */
+  /** Creation time in ISO 8601. */
   created_at: string;
 }
 
-/** Copies of sessions: kept as they were, going on as sessions of their own, or as files to take along. */
+/** Copies sessions: as snapshots, as new sessions, or as tar files. */
 export class Snapshots {
   readonly #sessions: Sessions;
   readonly #store: ArchiveStore;
@@ -43,7 +43,7 @@ export class Snapshots {
     this.#store = store;
   }
 
-  /** Keeps a session as it is now. @throws GloveboxError `session_not_found`, `capacity_exceeded` */
+  /** Creates a snapshot of a session. @throws GloveboxError `session_not_found`, `capacity_exceeded` */
   async make(owner: string, sessionId: string, signal: AbortSignal): Promise<SnapshotSummary> {
     const session = this.#sessions.get(owner, sessionId);
     if (this.#of(owner).length >= MOST_SNAPSHOTS)
@@ -53,26 +53,26 @@ export class Snapshots {
     return summarize((await session.copyTo(identify('snapshot', owner, sessionId), signal)).record);
   }
 
-  /** The oldest first. */
+  /** Lists the owner's snapshots, the oldest first. */
   list(owner: string): SnapshotSummary[] {
     return this.#of(owner)
       .map(summarize)
       .sort((a, b) => a.created_at.localeCompare(b.created_at));
   }
 
-  /** @throws GloveboxError `not_found` for an unknown or another's snapshot alike */
+  /** Deletes a snapshot. @throws GloveboxError `not_found` if it is unknown or has another owner */
   async delete(owner: string, id: string): Promise<void> {
     await this.#store.remove(this.#get(owner, id).id);
   }
 
-  /** A session of its own that begins as another is now. @throws GloveboxError `invalid_input` for a name that is taken */
+  /** Creates a session as a copy of another one. @throws GloveboxError `invalid_input` for a name that is taken */
   async fork(owner: string, sessionId: string, name: string | undefined, signal: AbortSignal): Promise<SessionSummary> {
     const session = this.#sessions.get(owner, sessionId);
     const id = this.#sessions.nameNew(owner, name);
     return await this.#enter((await session.copyTo(identify('session', owner, id), signal)).record);
   }
 
-  /** A session that begins as a snapshot. @throws GloveboxError `not_found`, `invalid_input` */
+  /** Creates a session from a snapshot. @throws GloveboxError `not_found`, `invalid_input` */
   async open(owner: string, snapshotId: string, name: string | undefined): Promise<SessionSummary> {
     const snapshot = this.#get(owner, snapshotId);
     const id = this.#sessions.nameNew(owner, name);
@@ -80,7 +80,7 @@ export class Snapshots {
     return await this.#enter(await this.#store.copy(snapshot, identify('session', owner, id)));
   }
 
-  /** A session's workspace as one tar, without links that lead out of it, as no tar should have them. */
+  /** Exports a session's workspace as a tar, without links that lead out of it. */
   async export(owner: string, sessionId: string, signal: AbortSignal): Promise<TarStream> {
     const session = this.#sessions.get(owner, sessionId);
     const identity = { ...identify('snapshot', owner, sessionId), passing: true };
@@ -97,8 +97,8 @@ export class Snapshots {
   }
 
   /**
-   * A session that begins as what is in a tar, which a stranger made.
-   * @throws GloveboxError `invalid_input`, `payload_too_large`; nothing is left of it then
+   * Creates a session from an untrusted tar.
+   * @throws GloveboxError `invalid_input`, `payload_too_large`; then no session is created
    */
   async import(
     owner: string,
@@ -111,7 +111,7 @@ export class Snapshots {
     return await this.#enter(await this.#store.write(identify('session', owner, id), entries));
   }
 
-  /** Somebody may have taken the name meanwhile. */
+  /** Creates the session, and removes the archive if the name was taken meanwhile. */
   async #enter(record: ArchiveRecord): Promise<SessionSummary> {
     try {
       return this.#sessions.adoptArchive(record);
@@ -174,12 +174,12 @@ function leftOutOf(entries: Iterable<KeptEntry>): string[] {
   return names;
 }
 
-/** What is in `/tmp` is no part of a tar. */
+/** Whether an entry is in `/tmp`, which a tar does not contain. */
 function isPassing({ path }: KeptEntry): boolean {
   return path.startsWith('/');
 }
 
-/** Whatever no tar should have is left out. */
+/** Checks an entry. Returns undefined for one that a tar should not contain. */
 function check(checker: EntryChecker, kept: KeptEntry): ArchivedEntry['entry'] | undefined {
   if (isPassing(kept)) return undefined;
   const { path, type, size, mode, modified_ms: modifiedMs, target = '' } = kept;

@@ -15,7 +15,7 @@ export interface SessionAdoptionOptions {
   readonly log: Log;
 }
 
-/** Takes over the sessions of earlier runs, and those that are made of an archive. */
+/** Takes over sessions of earlier runs, and creates sessions from archives. */
 export class SessionAdoption {
   readonly #options: SessionAdoptionOptions;
 
@@ -23,7 +23,7 @@ export class SessionAdoption {
     this.#options = options;
   }
 
-  /** Takes over a session that had a sandbox, with that if it still runs. */
+  /** Takes over a session that had a sandbox, with the sandbox if it still runs. */
   adopt(manifest: Manifest, sandbox: SandboxHandle | undefined, remains: Remains): void {
     const { host, owners, registry } = this.#options;
     const identity = { id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) };
@@ -42,12 +42,12 @@ export class SessionAdoption {
     }
   }
 
-  /** Makes a session of an archive, which is all there is of it. @throws GloveboxError when there is one of that id */
+  /** Creates a hibernated session from an archive. @throws GloveboxError when a session of that id exists */
   adoptArchive(record: ArchiveRecord): SessionSummary {
     return this.#enter(record).summarize();
   }
 
-  /** Brings back what is left of sessions of an earlier run that have no sandbox any more. */
+  /** Restores sessions of an earlier run that have an archive but no sandbox. */
   async adoptArchives(): Promise<void> {
     const { host, registry, log } = this.#options;
     const { archives } = host;
@@ -61,7 +61,7 @@ export class SessionAdoption {
       }
       if (!record.at_rest) archives.store.update(record.id, { at_rest: true });
       const session = this.#enter(archives.store.get(record.id) ?? record);
-      // Of those that ended before it was hibernated, the results are still there.
+      // Restores the results of background executions that ended before it was hibernated.
       session.recover({ contexts: [] });
       log.info('a session came back as an archive', { session: session_id, owner });
       if (record.at_rest) continue;

@@ -8,7 +8,7 @@ import type { SessionRegistry } from '../registry.ts';
 import type { Session } from '../session.ts';
 import type { SessionCapacity } from './capacity.ts';
 
-/** A session held open for one call; it does not expire before the lease is disposed of. */
+/** Session held open for one call. It does not expire before the lease is disposed of. */
 export interface Lease extends Disposable {
   readonly session: Session;
   readonly created: boolean;
@@ -19,18 +19,18 @@ export interface SessionLeasesOptions {
   readonly capacity: SessionCapacity;
   /** Gets the engine ready, once. */
   readonly prepare: (waiting: Waiting) => Promise<unknown>;
-  /** Makes a session that there is nothing of yet. */
+  /** Creates a new session. */
   readonly make: (identity: SessionIdentity) => Session;
 }
 
-/** A session that a call holds, before it is known to have a sandbox. */
+/** Session that a call holds, possibly still without a sandbox. */
 interface HeldSession {
   readonly held: Disposable;
   readonly session: Session;
   readonly created: boolean;
 }
 
-/** Finds or makes the sessions that calls mean, and holds them open and awake for these. */
+/** Finds or creates the sessions for calls, and holds them open and awake. */
 export class SessionLeases {
   readonly #options: SessionLeasesOptions;
   #ended = false;
@@ -39,17 +39,17 @@ export class SessionLeases {
     this.#options = options;
   }
 
-  /** Lets no call wait any longer for a session, since the server ends. */
+  /** Ends all waits for sessions, because the server is shutting down. */
   end(): void {
     this.#ended = true;
   }
 
-  /** @throws GloveboxError `engine_unavailable` when the server ends */
+  /** @throws GloveboxError `engine_unavailable` when the server is shutting down */
   checkRunning(): void {
     if (this.#ended) throw serverStopping();
   }
 
-  /** The session that a call means, as `Sessions.lease` has it. */
+  /** Leases the session of a call, see `Sessions.lease`. */
   async leaseFor(caller: Caller, argument: string | undefined, waiting: Waiting): Promise<Lease> {
     const { owner, binding } = caller;
     const named = argument ?? caller.sessionHeader;
@@ -65,9 +65,9 @@ export class SessionLeases {
   }
 
   /**
-   * The owner's session of that id, awake; a new one if there is none.
-   * @param options `mint`: whether the id is a handle that was made for this
-   * @throws GloveboxError `session_not_found`, `invalid_input`, `capacity_exceeded`, or what the engine says
+   * Leases the owner's session of that id, awake. Creates it if it does not exist.
+   * @param options `mint`: the id is a new handle, created for this call
+   * @throws GloveboxError `session_not_found`, `invalid_input`, `capacity_exceeded`, or an error of the engine
    */
   async lease(owner: string, id: string, options: Waiting & { readonly mint?: boolean }): Promise<Lease> {
     const { registry, capacity } = this.#options;
@@ -92,13 +92,13 @@ export class SessionLeases {
     return { session, created, ...session.use() };
   }
 
-  /** A session that is held open as it is. @throws GloveboxError `session_not_found` */
+  /** Holds a session open without waking it. @throws GloveboxError `session_not_found` */
   hold(owner: string, id: string): Lease {
     const session = this.#options.registry.get(owner, id);
     return { session, created: false, ...session.use() };
   }
 
-  /** A background execution, whose session is held open and awake. @throws GloveboxError `execution_not_found` */
+  /** Leases the session of a background execution, awake. @throws GloveboxError `execution_not_found` */
   async leaseBackground(
     owner: string,
     id: string,
@@ -110,8 +110,8 @@ export class SessionLeases {
   }
 
   /**
-   * Enters a new session in the registry before it has a sandbox, so that a second call of that name finds it.
-   * The session is in use from then on.
+   * Registers a new session before it has a sandbox, so that a second call with the same name finds it. The session counts
+   * as in use from then on.
    */
   async #open(owner: string, id: string, waiting: Waiting): Promise<HeldSession> {
     const { registry, capacity, prepare, make } = this.#options;
@@ -130,7 +130,7 @@ export class SessionLeases {
     return { held, session, created: true };
   }
 
-  /** @throws the signal's reason, or GloveboxError `engine_unavailable` when the server ends meanwhile */
+  /** Waits. @throws the signal's reason, or GloveboxError `engine_unavailable` when the server shuts down meanwhile */
   async #waitFor(work: Promise<unknown>, { signal }: Waiting): Promise<void> {
     await work;
     signal?.throwIfAborted();

@@ -1,12 +1,12 @@
-/** Longest times of sessions. */
+/** Longest lifetimes of sessions. */
 export interface LifetimeLimits {
-  /** Seconds from the last use on. */
+  /** Seconds since the last use. */
   readonly idleTtlS: number;
-  /** Seconds in all, from the creation or the last waking on. */
+  /** Seconds since the session was created or last woken. */
   readonly maxLifetimeS: number;
 }
 
-/** The times of a session, and whether it is in use: it ends neither by age nor for room while a call holds it. */
+/** Lifetime of a session. While a call holds the session, it neither expires nor makes room for another. */
 export class Lifetime {
   readonly #limits: LifetimeLimits;
   readonly #archiveExpiry: () => Date | undefined;
@@ -15,7 +15,7 @@ export class Lifetime {
   #expiresAt: Date;
   #wokenAt: Date;
 
-  /** @param archiveExpiry when the archive of a hibernated session ends; undefined while the session has a sandbox */
+  /** @param archiveExpiry returns when the archive of a hibernated session expires; undefined if it has a sandbox */
   constructor(createdAt: Date, limits: LifetimeLimits, archiveExpiry: () => Date | undefined) {
     this.#limits = limits;
     this.#archiveExpiry = archiveExpiry;
@@ -37,12 +37,12 @@ export class Lifetime {
     return this.#expiresAt;
   }
 
-  /** When its sandbox became the session's: its lifetime begins anew when it comes back from its archive. */
+  /** Time when it got its sandbox. The lifetime starts again when the session is restored from its archive. */
   get wokenAt(): Date {
     return this.#wokenAt;
   }
 
-  /** Whether it has lasted as long as a session may that has a sandbox. */
+  /** Whether it has reached the longest lifetime of a session with a sandbox. */
   get isOver(): boolean {
     return this.#end().getTime() <= Date.now();
   }
@@ -57,30 +57,30 @@ export class Lifetime {
     };
   }
 
-  /** Takes note of a use: idle time counts from then on. */
+  /** Records a use. Idle time counts from then on. */
   touch(at = new Date()): void {
     this.#lastUsedAt = at;
     const idleUntil = at.getTime() + this.#limits.idleTtlS * 1000;
     this.#expiresAt = this.#archiveExpiry() ?? new Date(Math.min(idleUntil, this.#end().getTime()));
   }
 
-  /** Looks for uses from now on; the answer tells whether there was any, or is one. */
+  /** Returns a function that tells whether the session was used since now, or is in use. */
   watch(): () => boolean {
     const lastUsedAt = this.#lastUsedAt;
     return () => this.inUse || this.#lastUsedAt !== lastUsedAt;
   }
 
-  /** Begins a lifetime anew. @param at when that was, for a session of an earlier control plane */
+  /** Starts the lifetime again. @param at time of the start, for a session of an earlier control plane */
   wake(at = new Date()): void {
     this.#wokenAt = at;
   }
 
-  /** Lets it last as long as its archive, since that is all there is of the session from now on. */
+  /** Extends the lifetime to that of the archive, of which the session now consists. */
   hibernate(): void {
     this.#expiresAt = this.#archiveExpiry() ?? this.#expiresAt;
   }
 
-  /** Ends it at that time, if it would last longer, unless it is used again. */
+  /** Shortens the lifetime to a time, unless the session is used again. */
   cutTo(end: Date): void {
     if (end < this.#expiresAt) this.#expiresAt = end;
   }

@@ -1,10 +1,10 @@
 import type { Session } from '../session.ts';
 
-/** Sessions that are giving up their sandboxes, for whatever reason: who needs room waits for them first. */
+/** Sessions that are releasing their sandboxes. Calls that need room wait for them first. */
 export class ReleasingSessions {
   readonly #byOwner = new Map<string, Map<Session, Promise<void>>>();
 
-  /** How many of the owner's there are. */
+  /** Counts the owner's releasing sessions. */
   count(owner: string): number {
     return this.#byOwner.get(owner)?.size ?? 0;
   }
@@ -13,13 +13,13 @@ export class ReleasingSessions {
     return this.#byOwner.get(session.owner)?.has(session) ?? false;
   }
 
-  /** Settles when one of the owner's has left, or could not; undefined if there is none. */
+  /** Returns a promise for the next release of the owner, successful or not. Undefined if there is none. */
   next(owner: string): Promise<void> | undefined {
     const leaving = this.#byOwner.get(owner);
     return leaving && Promise.race(leaving.values());
   }
 
-  /** Counts a session until that has settled, and returns it. */
+  /** Counts a session until the promise has settled. Returns the promise. */
   add<T>(session: Session, leaving: Promise<T>): Promise<T> {
     const { owner } = session;
     const own = this.#byOwner.get(owner) ?? new Map<Session, Promise<void>>();
