@@ -194,7 +194,9 @@ describe('env is in force as for python script.py', () => {
     expect(lastOf(await cell(set, { env }))).toBe("('JST', True, 'error')");
     expect(lastOf(await cell(set))).toBe("('UTC', False, 'default')");
     for (const name of ['PYTHONHASHSEED', 'PYTHONOPTIMIZE', 'LD_PRELOAD'])
-      expect(await refusal('1', { env: { [name]: '1' }, context: 'main' })).toContain(`"env.${name}": it is read when`);
+      expect(await refusal('1', { env: { [name]: '1' }, context: 'main' })).toContain(
+        `"env.${name}": it is read only when`,
+      );
     expect(await refusal('1', { env: { LC_ALL: 'de_DE' }, context: 'main' })).toContain('"env.LC_ALL"');
     expect(await refusal('1', { env: { PYTHONINSPECT: '1' } })).toContain('"env.PYTHONINSPECT"');
   });
