@@ -5,13 +5,13 @@ import type { Session } from '../sessions/sessions.ts';
 
 const OWNER = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
 
-/** A session that a call holds open. */
+/** Session that a call holds open. */
 export interface Held extends Disposable {
   readonly session: Session;
   readonly created: boolean;
 }
 
-/** What the objects of the library share: the Glovebox, until it is closed. */
+/** Access to the Glovebox, shared by all objects of the library. */
 export class Access {
   readonly #glovebox: Glovebox;
   #isClosed = false;
@@ -24,7 +24,7 @@ export class Access {
     return this.#isClosed;
   }
 
-  /** @throws GloveboxError `engine_unavailable` once it is closed */
+  /** Returns the Glovebox. @throws GloveboxError `engine_unavailable` once it is closed */
   get glovebox(): Glovebox {
     if (!this.#isClosed) return this.#glovebox;
     throw new GloveboxError('engine_unavailable', 'This Glovebox is closed.', {
@@ -32,20 +32,20 @@ export class Access {
     });
   }
 
-  /** Holds a session open for one call; opens it if there is none of that name. */
+  /** Holds a session open for one call. Opens it if it does not exist. */
   async hold(owner: string, id: string, signal?: AbortSignal): Promise<Held> {
     const waiting = signal ? { signal } : {};
     return await this.glovebox.sessions.lease({ owner, fallback: 'new' }, id, waiting).catch(rethrow);
   }
 
-  /** Closes it for all. Idempotent. */
+  /** Closes the Glovebox. Idempotent. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#glovebox.close();
   }
 }
 
-/** Throws an error of the core with the next step in words of the library, where it has its own. */
+/** Throws an error of the core. Its hint names methods of the library, where they differ from tools. */
 export function rethrow(error: unknown): never {
   if (!(error instanceof GloveboxError) || error.code !== 'session_not_found') throw error;
   throw new GloveboxError(error.code, error.message, {
@@ -63,7 +63,7 @@ export function inOurWords<T>(use: () => T): T {
   }
 }
 
-/** The owner that a call names. @throws GloveboxError `invalid_input` for what no owner may be called */
+/** Returns the owner of a call. @throws GloveboxError `invalid_input` for an invalid name */
 export function ownerOf({ owner = LOCAL_OWNER }: { readonly owner?: string | undefined }): string {
   if (typeof owner === 'string' && OWNER.test(owner)) return owner;
   throw new GloveboxError('invalid_input', `${JSON.stringify(owner)} is no name of an owner.`, {
@@ -71,7 +71,7 @@ export function ownerOf({ owner = LOCAL_OWNER }: { readonly owner?: string | und
   });
 }
 
-/** The signal, or one that never aborts. */
+/** Returns the signal, or one that never aborts. */
 export function orNever(signal: AbortSignal | undefined): AbortSignal {
   return signal ?? new AbortController().signal;
 }

@@ -1,7 +1,7 @@
 import { GloveboxError } from '../errors.ts';
 import { nearest } from '../lib/nearest.ts';
 
-/** What an option may be, in words for messages. */
+/** Types of options, named as in messages. */
 const KINDS = {
   text: (value: unknown) => typeof value === 'string',
   number: (value: unknown) => typeof value === 'number',
@@ -14,7 +14,7 @@ const KINDS = {
 
 type Kind = keyof typeof KINDS;
 
-/** The options of a call, by name. */
+/** Types of a call's options, by name. */
 export type Options = Readonly<Record<string, Kind>>;
 
 /** Options that many calls have. */
@@ -22,9 +22,9 @@ export const SIGNAL: Options = { signal: 'AbortSignal' };
 export const OWNER: Options = { owner: 'text' };
 
 /**
- * Checks what a program that is not checked by types may have got wrong.
- * @param call what was called, as the program writes it
- * @throws GloveboxError `invalid_input` that names the option, and the nearest name for one that there is not
+ * Checks the options of a call, for programs without type checks.
+ * @param call name of the call, as in a program
+ * @throws GloveboxError `invalid_input` that names the option, and the nearest valid name for an unknown one
  */
 export function checkOptions(call: string, options: unknown, known: Options): void {
   if (typeof options !== 'object' || options === null) {
@@ -41,7 +41,7 @@ export function checkOptions(call: string, options: unknown, known: Options): vo
   }
 }
 
-/** @throws GloveboxError `invalid_input` for what is no text */
+/** Checks that a value is a string. @throws GloveboxError `invalid_input` */
 export function checkText(call: string, what: string, value: unknown): void {
   if (typeof value !== 'string') throw invalid(`${what} of ${call} is no text.`);
 }

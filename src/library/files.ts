@@ -3,18 +3,18 @@ import { type FileEntry, SessionFiles } from '../files/session-files.ts';
 import type { Held } from './access.ts';
 import { checkOptions, checkText, type Options, SIGNAL } from './check-options.ts';
 
-/** What a file is to hold: text (UTF-8), bytes, or bytes that come in parts, such as a stream. */
+/** Content for a file: text (written as UTF-8), bytes, or a stream of bytes. */
 export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array>;
 
-/** Bytes that `read` takes into memory at most. */
+/** Most bytes that `read` loads into memory. */
 const MOST_IN_MEMORY = 1024 * 1024 * 1024;
 
 interface FileOptions {
-  /** Ends what is under way. */
+  /** Cancels the operation. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The files of a session. Paths begin at its workspace, in which code starts, such as `data/table.csv`. */
+/** Files of a session. Paths such as `data/table.csv` are relative to its workspace, the working directory of code. */
 export class Files {
   readonly #hold: (signal?: AbortSignal) => Promise<Held>;
 
@@ -24,7 +24,7 @@ export class Files {
   }
 
   /**
-   * Writes a file, and the folders above it. A stream that breaks off leaves what was there before.
+   * Writes a file and creates its parent folders. If a stream fails, the old file stays.
    * @param options `mode`: `create` refuses to replace a file
    * @throws GloveboxError `file_exists`, `disk_full`, `invalid_input`
    */
@@ -54,7 +54,7 @@ export class Files {
     return Buffer.from(await this.read(path, options)).toString('utf8');
   }
 
-  /** Reads a file in parts; whoever stops early ends the reading. @throws GloveboxError `file_not_found` */
+  /** Reads a file as a stream. Leaving the loop early ends the reading. @throws GloveboxError `file_not_found` */
   async *stream(path: string, options: FileOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
     check('files.stream', path, options);
     const { signal } = options;
@@ -68,8 +68,8 @@ export class Files {
   }
 
   /**
-   * Lists a folder, by path; the workspace if none is named.
-   * @param options `recursive`: whether what is in its folders is listed, too; `limit`: at most so many, up to 1000
+   * Lists a folder, sorted by path. Default: the workspace.
+   * @param options `recursive`: also list the contents of subfolders; `limit`: most entries, up to 1000
    */
   async list(
     path = '',
@@ -83,7 +83,7 @@ export class Files {
     });
   }
 
-  /** Says what a path is. @throws GloveboxError `file_not_found` */
+  /** Returns type, size and time of a path. @throws GloveboxError `file_not_found` */
   async stat(path: string, options: FileOptions = {}): Promise<FileEntry> {
     check('files.stat', path, options);
     return await this.#use(options, (files) => files.stat(path));
@@ -102,7 +102,7 @@ export class Files {
   }
 }
 
-/** @throws GloveboxError `invalid_input` for a path or options that are none */
+/** Checks the path and options of a call. @throws GloveboxError `invalid_input` */
 function check(call: string, path: string, options: FileOptions, known: Options = {}): void {
   checkText(call, 'The path', path);
   checkOptions(call, options, { ...known, ...SIGNAL });
@@ -115,7 +115,7 @@ function checkMode(mode: string): void {
   });
 }
 
-/** @throws GloveboxError `invalid_input` for what no file can hold */
+/** Checks the content of a file. @throws GloveboxError `invalid_input` */
 function checkContent(content: FileContent): void {
   if (typeof content === 'string') {
     if (content.isWellFormed()) return;

@@ -5,20 +5,20 @@ import { type GloveboxOptions, readOptions } from './options.ts';
 import { Sessions } from './sessions.ts';
 import { Snapshots } from './snapshots.ts';
 
-/** How the engine is, and what there is to do. */
+/** State of the engine and current load. */
 export interface GloveboxHealth {
   readonly engine: { readonly name: string; readonly version: string };
-  /** The reference of the sandbox image. */
+  /** Reference of the sandbox image. */
   readonly image: string;
-  /** Sessions of all owners. */
+  /** Number of sessions of all owners. */
   readonly sessions: number;
-  /** Sandboxes that are kept ready. */
+  /** Wanted and actual number of sandboxes kept ready. */
   readonly pool: { readonly size: number; readonly ready: number };
-  /** Executions under way, and those that wait for their turn. */
+  /** Number of running and waiting executions, and of places to run. */
   readonly executions: { readonly running: number; readonly waiting: number; readonly places: number };
 }
 
-/** A container engine, and the sessions in which code runs there. */
+/** Container engine with the sessions in which code runs. */
 export class Glovebox implements AsyncDisposable {
   readonly sessions: Sessions;
   readonly snapshots: Snapshots;
@@ -31,7 +31,7 @@ export class Glovebox implements AsyncDisposable {
   }
 
   /**
-   * Finds the engine and the sandbox image, builds the image where there is none, and starts the pool.
+   * Finds the engine and the sandbox image, builds the image if it is missing, and starts the pool.
    *
    * ```
    * await using glovebox = await Glovebox.open({ engine: 'docker', image: 'slim', memoryMb: 512 });
@@ -53,8 +53,8 @@ export class Glovebox implements AsyncDisposable {
   }
 
   /**
-   * Asks the engine how it is.
-   * @param options `deep`: whether code is to run in a sandbox of its own, too
+   * Checks the engine.
+   * @param options `deep`: also run code in a new sandbox
    * @throws GloveboxError when code cannot run
    */
   async health({ deep = false }: { readonly deep?: boolean } = {}): Promise<GloveboxHealth> {
@@ -63,7 +63,7 @@ export class Glovebox implements AsyncDisposable {
 
   /**
    * Removes all sessions with their containers, unless `onShutdown: 'keep'` leaves them for the next one of the same
-   * `instance`. What runs ends. A second call waits for the first.
+   * `instance`. Running code ends. A second call waits for the first.
    */
   async close(): Promise<void> {
     await this.#access.close();

@@ -1,9 +1,9 @@
-/** A listener whose failure ends the call that it listens to, and not the sandbox. */
+/** Listener whose failure ends its call, but not the sandbox. */
 export interface GuardedListener<Event> {
   readonly onEvent: ((event: Event) => void | Promise<void>) | undefined;
   /** Aborts with the caller's own signal, and when the listener fails. */
   readonly signal: AbortSignal;
-  /** Throws what the listener threw, if it did. */
+  /** Throws the error of the listener, if it failed. */
   check(): void;
 }
 
@@ -21,7 +21,7 @@ export function guardListener<Event>(
   const guarded = (event: Event): void | Promise<void> => {
     if (failures.length > 0) return;
     try {
-      // A promise holds the program back, so it is passed on; its failure is not.
+      // Pass a promise on, because the program waits for it. Do not pass on its failure.
       return onEvent?.(event)?.catch(fail);
     } catch (error) {
       fail(error);

@@ -3,7 +3,7 @@ import { loadOptions } from '../config/load.ts';
 import type { Settings } from '../config/settings.ts';
 import { GloveboxError } from '../errors.ts';
 
-/** Settings that say how a server listens, and mean nothing to a library. */
+/** Settings of servers, which do not apply to the library. */
 const OF_SERVERS = [
   'host',
   'port',
@@ -22,26 +22,26 @@ const OF_SERVERS = [
 
 type LibrarySettings = Omit<Settings, (typeof OF_SERVERS)[number]>;
 
-/** The settings of sandboxes, executions, sessions, packages and folders, as docs/settings.md describes them. */
+/** Settings of sandboxes, executions, sessions, packages and folders, described in docs/settings.md. */
 export type SettingOptions = {
   readonly [K in keyof LibrarySettings as CamelCase<K>]?: LibrarySettings[K] | undefined;
 };
 
-/** How to open a Glovebox. */
+/** Options for opening a Glovebox. */
 export interface GloveboxOptions extends SettingOptions {
-  /** The kind of container engine; there is one, which `DOCKER_HOST` may name. */
+  /** Kind of container engine. Only `docker` exists; `DOCKER_HOST` may name its address. */
   readonly engine?: 'docker' | undefined;
-  /** Hears the steps of the set-up, which takes minutes where the sandbox image must be built. */
+  /** Called with each step of the set-up. It takes minutes if the sandbox image must be built. */
   readonly onProgress?: ((message: string) => void) | undefined;
-  /** Ends the opening. */
+  /** Cancels the opening. */
   readonly signal?: AbortSignal | undefined;
 }
 
 const OWN = ['engine', 'onProgress', 'signal'];
-/** A library does not change the machine, nor talk where nobody asked it to. */
+/** Defaults that differ from the server's: a library neither changes the machine nor logs unasked. */
 const DEFAULTS = { setup: 'never', logLevel: 'warn' };
 
-/** Reads the options. @throws GloveboxError `invalid_input` for one that is unknown, not valid, or contradicts another */
+/** Reads the options. @throws GloveboxError `invalid_input` for an option that is unknown, invalid or contradictory */
 export function readOptions(options: GloveboxOptions): Config {
   if (typeof options !== 'object' || options === null) {
     throw new GloveboxError('invalid_input', 'The options of Glovebox.open are no object.', {

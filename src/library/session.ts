@@ -10,13 +10,13 @@ import { Files } from './files.ts';
 import { guardListener } from './guard-listener.ts';
 import { type Snapshot, toSnapshot } from './snapshots.ts';
 
-/** How code is to run while its caller waits. */
+/** Options for code that runs while its caller waits. */
 export type RunOptions = Omit<CoreRunOptions, 'sessionCreated'>;
 
-/** How code is to run in the background. */
+/** Options for code that runs in the background. */
 export type StartOptions = Omit<CoreStartOptions, 'sessionCreated'>;
 
-/** An execution that goes on after the call that began it. Its session stays open until its end. */
+/** Execution that continues after the call that began it. Its session stays open until its end. */
 export type BackgroundExecution = Pick<
   CoreExecution,
   'id' | 'startedAt' | 'context' | 'status' | 'result' | 'cancel' | 'wait' | 'read'
@@ -30,29 +30,29 @@ const START: Options = {
   env: 'object of texts',
 };
 
-/** A session as its owner sees it. */
+/** Session as its owner sees it. */
 export interface SessionInfo {
   readonly id: string;
   readonly owner: string;
-  /** A hibernated one has no sandbox until it is used again. */
+  /** A hibernated session has no sandbox until it is used again. */
   readonly state: 'active' | 'hibernated';
   readonly createdAt: Date;
   readonly lastUsedAt: Date;
   readonly expiresAt: Date;
-  /** Executions under way. */
+  /** Number of running executions. */
   readonly running: number;
-  /** Names of its live contexts. */
+  /** Names of the live contexts. */
   readonly contexts: readonly string[];
 }
 
 /**
- * A sandbox of one owner, with its files and packages. A hibernated one comes back with its next call. Calls may be made
- * at once; those in one context wait for each other.
+ * Session of one owner, with its files and packages. A hibernated session wakes with its next call. Calls may run at the
+ * same time; calls in one context wait for each other.
  */
 export class Session implements AsyncDisposable {
   readonly id: string;
   readonly owner: string;
-  /** Whether it was made when it was opened, or had been there before. */
+  /** Whether opening it created it. False if it existed before. */
   readonly created: boolean;
   readonly files: Files;
   readonly #access: Access;
@@ -68,7 +68,7 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Runs Python code to its end. A bad end is a status of the result; it is not thrown.
+   * Runs Python code to its end. If the code fails, the result has a status; nothing is thrown.
    *
    * ```
    * const { status, stdout } = await session.run('print(6 * 7)', { timeoutMs: 5_000 });
@@ -94,15 +94,15 @@ export class Session implements AsyncDisposable {
     return await held.session.start(code, { ...options, ...madeNow(held) });
   }
 
-  /** The background executions of this session, the oldest first; the last fifty that have ended are remembered. */
+  /** Lists the background executions of this session, the oldest first, with the last fifty that have ended. */
   get executions(): readonly BackgroundExecution[] {
     return inOurWords(() => this.#access.glovebox.sessions.get(this.owner, this.id)).background.list();
   }
 
   /**
-   * Installs Python packages, for the executions after it to import. A package that fails is told in the result.
+   * Installs Python packages for later executions. The result names packages that failed.
    * @param packages names with optional extras and version specifiers, such as `numpy>=2`
-   * @throws GloveboxError `invalid_input` for what is no requirement
+   * @throws GloveboxError `invalid_input` for an invalid requirement
    */
   async install(packages: readonly string[], options: InstallOptions = {}): Promise<InstallResult> {
     if (!Array.isArray(packages) || packages.length === 0 || packages.some((name) => typeof name !== 'string')) {
@@ -119,7 +119,7 @@ export class Session implements AsyncDisposable {
     return result;
   }
 
-  /** Ends a context with its variables, after the calls that wait for it; one that is not there is a success. */
+  /** Ends a context with its variables, after the calls that wait for it. Succeeds if there is no such context. */
   async endContext(name: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     checkText('session.endContext', 'The name', name);
     checkOptions('session.endContext', options, SIGNAL);
@@ -128,7 +128,7 @@ export class Session implements AsyncDisposable {
     await held.session.endContext(name, orNever(signal));
   }
 
-  /** What it is now; looking does not wake it. @throws GloveboxError `session_not_found` */
+  /** Describes the session without waking it. @throws GloveboxError `session_not_found` */
   info(): SessionInfo {
     return toInfo(
       this.owner,
@@ -136,7 +136,7 @@ export class Session implements AsyncDisposable {
     );
   }
 
-  /** Keeps its files and packages as they are now. Variables of contexts and running code are not copied. */
+  /** Creates a snapshot of its files and packages. Variables of contexts and running code are not copied. */
   async snapshot(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Snapshot> {
     checkOptions('session.snapshot', options, SIGNAL);
     const { signal } = options;
@@ -144,7 +144,7 @@ export class Session implements AsyncDisposable {
     return toSnapshot(await snapshots.make(this.owner, this.id, orNever(signal)).catch(rethrow));
   }
 
-  /** Makes a session of its own that begins as this one is now. @throws GloveboxError `invalid_input` for a name that is taken */
+  /** Creates a session as a copy of this one. @throws GloveboxError `invalid_input` for a name that is taken */
   async fork(
     options: { readonly name?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
   ): Promise<Session> {
@@ -155,11 +155,11 @@ export class Session implements AsyncDisposable {
     return new Session(this.#access, { owner: this.owner, id, created: true });
   }
 
-  /** Removes it with all that is in it; what runs ends. One that is gone is a success. */
+  /** Removes the session with its contents and ends its code. Succeeds if it is gone already. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    // With the Glovebox its sessions are gone, too.
+    // After the Glovebox was closed, its sessions are gone too.
     if (this.#access.isClosed) return;
     try {
       await this.#access.glovebox.sessions.close(this.owner, this.id);

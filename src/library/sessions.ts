@@ -2,17 +2,17 @@ import { type Access, inOurWords, ownerOf } from './access.ts';
 import { checkOptions, checkText, OWNER } from './check-options.ts';
 import { Session, type SessionInfo, toInfo } from './session.ts';
 
-/** Which session to open. */
+/** Options for opening a session. */
 export interface OpenSessionOptions {
-  /** Whose it is: nobody else sees it. `local` if left out. */
+  /** Owner of the session. No other owner sees it. Default: `local`. */
   readonly owner?: string | undefined;
-  /** A name of your own, under which it is found again; without one it gets a new id. */
+  /** Name by which to find it again. Default: a new id. */
   readonly name?: string | undefined;
-  /** The id of a snapshot that a new session begins as. */
+  /** Id of a snapshot to create the session from. */
   readonly snapshot?: string | undefined;
 }
 
-/** The sessions of all owners. */
+/** Sessions of all owners. */
 export class Sessions {
   readonly #access: Access;
 
@@ -22,9 +22,9 @@ export class Sessions {
   }
 
   /**
-   * Opens a session: the one of that name if there is one, else a new one.
-   * @throws GloveboxError `invalid_input` for what is no name, or is taken while a snapshot is to be opened under it;
-   * `capacity_exceeded`, `not_found`
+   * Opens the session of a name, or a new one if it does not exist.
+   * @throws GloveboxError `invalid_input` for an invalid name, or with `snapshot` for a name that is taken;
+   *   `capacity_exceeded`, `not_found`
    */
   async open(options: OpenSessionOptions = {}): Promise<Session> {
     checkOptions('sessions.open', options, { ...OWNER, name: 'text', snapshot: 'text' });

@@ -2,17 +2,17 @@ import type { SnapshotSummary } from '../sessions/snapshots.ts';
 import { type Access, ownerOf } from './access.ts';
 import { checkOptions, checkText, OWNER } from './check-options.ts';
 
-/** A copy of a session's files and packages, kept as they were. */
+/** Unchanging copy of a session's files and packages. */
 export interface Snapshot {
   readonly id: string;
-  /** The session that it was made of. */
+  /** Id of the session that it was made from. */
   readonly sessionId: string;
-  /** Bytes of all files in it. */
+  /** Size of all its files in bytes. */
   readonly size: number;
   readonly createdAt: Date;
 }
 
-/** The snapshots of all owners; `session.snapshot()` makes one, `sessions.open({ snapshot })` begins with it. */
+/** Snapshots of all owners. `session.snapshot()` creates one; `sessions.open({ snapshot })` opens a session from one. */
 export class Snapshots {
   readonly #access: Access;
 
@@ -27,7 +27,7 @@ export class Snapshots {
     return this.#access.glovebox.snapshots.list(ownerOf(options)).map(toSnapshot);
   }
 
-  /** Removes a snapshot; sessions that began as it are not touched. @throws GloveboxError `not_found` */
+  /** Removes a snapshot. Sessions created from it stay. @throws GloveboxError `not_found` */
   async delete(id: string, options: { readonly owner?: string | undefined } = {}): Promise<void> {
     checkText('snapshots.delete', 'The id', id);
     checkOptions('snapshots.delete', options, OWNER);
