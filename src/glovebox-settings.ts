@@ -6,7 +6,7 @@ import type { Backend } from './sandbox/start-sandbox.ts';
 import type { MemoryLimits } from './scheduling/memory-quota.ts';
 import type { SessionLimits } from './sessions/sessions.ts';
 
-/** What becomes of sessions at the end. */
+/** What to do with sessions at shutdown. */
 export type OnShutdown = 'remove' | 'keep';
 
 /** What a Glovebox is to be; the settings of the server are among them. */
@@ -21,9 +21,9 @@ export interface GloveboxSettings
   readonly maxExecutionsPerOwner: number;
   readonly maxFreshExecutionsPerOwner: number;
   readonly maxWaitingPerOwner: number;
-  /** Sandboxes that are kept ready. */
+  /** Number of sandboxes kept ready. */
   readonly poolSize: number;
-  /** Most that are kept ready when demand is high. */
+  /** Largest number kept ready when demand is high. */
   readonly poolMax?: number;
   readonly preload: Backend['configuration']['preload'];
   readonly onShutdown: OnShutdown;
@@ -35,23 +35,23 @@ export interface GloveboxSettings
 }
 
 export interface OpenOptions {
-  /** Names this control plane among those of the state directory. */
+  /** Name of this control plane among those of the state directory. */
   readonly instance: string;
   readonly log: Log;
   /** Whether a missing engine may be installed, if the settings allow it too. */
   readonly mayInstall: boolean;
-  /** Whether the engine is got ready only when a sandbox is first wanted. */
+  /** Whether to set up the engine only when the first sandbox is needed. */
   readonly lazy?: boolean;
-  /** How long, in milliseconds, a call waits for the engine to be got ready; without end if left out. */
+  /** Longest time that a call waits for the set-up of the engine, in milliseconds. Default: no limit. */
   readonly patienceMs?: number;
-  /** Hears the steps of the set-up. */
+  /** Called with each step of the set-up. */
   readonly onProgress?: (message: string) => void;
   /** Ends the opening. */
   readonly signal?: AbortSignal;
-  /** Whether there will be a next run to keep sessions for; asked at the end. */
+  /** Tells at shutdown whether to expect a next run, for which to keep sessions. */
   readonly mayKeep?: () => Promise<boolean>;
-  /** Hears while sessions are being ended, after each, how many are left. */
+  /** Called at shutdown after each ended session, with the number of remaining ones. */
   readonly onEnded?: (left: number) => void;
-  /** Opens the engine; for tests, which have one in memory. Default: the engine that the settings name. */
+  /** Opens the engine. For tests with an engine in memory. Default: the engine that the settings name. */
   readonly openEngine?: typeof openEngine;
 }

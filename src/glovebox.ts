@@ -25,13 +25,13 @@ import { Snapshots } from './sessions/snapshots.ts';
 export { ephemeralName } from './sessions/instance.ts';
 export { parseRequirement };
 
-/** More starts of sandboxes at once only make each take longer. */
+/** Number of sandboxes to start at once, per processor. With more, each start only takes longer. */
 const STARTS_PER_PROCESSOR = 2;
 
-/** Milliseconds for a set-up that is under way to end: only then is known what it has taken over. */
+/** Longest wait for the end of a running set-up, in milliseconds. Only after it, all recovered sandboxes are known. */
 const SETUP_END_MS = 2000;
 
-/** What `GET /health` says of it. */
+/** Health, as reported by `GET /health`. */
 export interface GloveboxHealth {
   readonly engine: EngineInfo;
   readonly image: string;
@@ -40,19 +40,19 @@ export interface GloveboxHealth {
   readonly executions: ExecutionFigures;
 }
 
-/** What it has to do just now. */
+/** Current load. */
 export interface GloveboxFigures extends Pick<GloveboxHealth, 'sessions' | 'pool' | 'executions'> {
-  /** The sum of what sandboxes may take. */
+  /** Sum of the memory limits of all sandboxes. */
   readonly claimedMb: number;
 }
 
-/** An engine, and the sessions, snapshots and packages of its sandboxes: what REST, MCP and the commands stand on. */
+/** An engine with its sessions, snapshots and packages. REST, MCP and the commands are built on it. */
 export class Glovebox implements AsyncDisposable {
   readonly sessions: Sessions;
   readonly snapshots: Snapshots;
-  /** What has been done since the start. */
+  /** Metrics since the start. */
   readonly metrics = new ExecutionMetrics();
-  /** Gets the engine ready, once, and takes over what earlier runs left there. */
+  /** Sets up the engine, once, and recovers what earlier runs left there. */
   readonly prepare: (waiting?: Waiting) => Promise<{ backend: Backend; pool: Pool }>;
   readonly #settings: GloveboxSettings;
   readonly #options: OpenOptions;
@@ -100,7 +100,7 @@ export class Glovebox implements AsyncDisposable {
       return ready;
     }, patienceMs);
     this.sessions = new Sessions({
-      // Sizes that do not go together are refused now, rather than at every start of a sandbox.
+      // Refuse contradictory sizes now, rather than at every start of a sandbox.
       limits: limitsOf(settings),
       parseRequirement,
       manifests: this.#manifests,

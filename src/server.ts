@@ -17,20 +17,20 @@ import { createStreamableHttp } from './mcp/streamable-http.ts';
 import { createMcp, createToolsFor, maxRequestBytes } from './mcp-tools.ts';
 import { version } from './version.ts';
 
-/** Open MCP sessions of the older protocol versions, which clients tend to leave behind. */
+/** Most open MCP sessions of older protocol versions. Clients often leave them open. */
 const CONNECTIONS = { maxSessionsPerOwner: 1000, maxSessions: 2000 };
-/** For requests under way to end by themselves when the server stops; then they are cancelled. */
+/** Time for running requests to end when the server stops, in milliseconds. After that, they are cancelled. */
 const SHUTDOWN_GRACE_MS = 2000;
-/** For those to be answered. */
+/** Time for cancelled requests to be answered, in milliseconds. */
 const CANCEL_GRACE_MS = 3000;
 
 export interface ServeOptions {
   readonly log: Log;
-  /** The keys that callers are asked for; whoever calls is the one owner if left out. */
+  /** Keys that callers must send. Without it, all callers are the same owner. */
   readonly keys?: KeyRing | undefined;
-  /** Hears the URLs, and the key that was made because there was none. */
+  /** Called with the URLs, and with the key that was created because there was none. */
   readonly onListening: (urls: readonly string[], firstKey?: string) => void;
-  /** Ends the server. */
+  /** Stops the server when it aborts. */
   readonly signal: AbortSignal;
   /** For conformance tests. */
   readonly extendMcp?: McpOptions['extend'];
@@ -68,7 +68,7 @@ export async function serve(
     mcp: { streamable: streamable.handle, sse: sse.open, messages: sse.post },
   });
   const listening = await listen(app, config);
-  // Last: a key that is made for a server that then does not start would be lost.
+  // Last, because a new key would be lost if the server then did not start.
   const { apiKeysFile, firstKey } = config;
   onListening(listening.urls, keys && firstKey !== undefined ? addFirstKey(apiKeysFile, firstKey) : undefined);
 

@@ -1,21 +1,21 @@
 import type { Finding } from '../lib/finding.ts';
 import type { Log } from '../log.ts';
 
-/** How an engine of any kind is opened. */
+/** Options for opening an engine. */
 export interface EngineOpenOptions {
   /** Whether an engine may be installed, if the settings allow it too. */
   readonly mayInstall: boolean;
   readonly log: Log;
-  /** Hears the steps of the set-up. */
+  /** Called with each step of the set-up. */
   readonly report: (message: string) => void;
   /** Ends the set-up. */
   readonly signal?: AbortSignal;
 }
 
-/** How an engine of any kind is examined. */
+/** Options for examining an engine. */
 export interface ExamineOptions {
-  /** Hears at once what is found before the rest is. */
+  /** Called with each finding as soon as it is known. */
   readonly tell: (findings: readonly Finding[]) => void;
-  /** Runs code in a sandbox of its own; what came of it, for people. */
+  /** Runs code in a new sandbox. Returns a description of the result, for people. */
   readonly runProbe: () => Promise<string>;
 }

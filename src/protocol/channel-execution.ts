@@ -3,26 +3,26 @@ import type { OutputSink, OutputStream } from '../execution/request.ts';
 import { FrameType, INITIAL_CREDIT } from './frames.ts';
 import { StdinStream } from './stdin-stream.ts';
 
-/** Output taken before credit for it is granted anew: fewer frames than one grant for each chunk. */
+/** Bytes of output to take before granting new credit. This needs fewer frames than a grant for each chunk. */
 const GRANT_BYTES = INITIAL_CREDIT / 4;
 
-/** One execution's end of the channel. */
+/** Execution on a channel, as seen by the control plane. */
 export class ChannelExecution {
-  /** The runner's report, as soon as it comes. Never settles if the channel closes first. */
+  /** Resolves with the runner's report. Never settles if the channel closes first. */
   readonly ended: Promise<Report>;
-  /** The program's standard input, if that is streamed. */
+  /** Standard input of the program, if it is streamed. */
   readonly input: StdinStream;
   readonly #sink: OutputSink;
   readonly #send: (type: number, payload: Buffer) => void;
   #end: (report: Report) => void = () => {};
   #credit = INITIAL_CREDIT;
   #consumed = 0;
-  /** Bytes that a slow sink still holds. */
+  /** Number of bytes that the sink has not processed yet. */
   #held = 0;
   #waiting = true;
   #released: () => void = () => {};
 
-  /** @param granted bytes of standard input that the runner takes unasked */
+  /** @param granted bytes of standard input that the runner accepts without a grant */
   constructor(sink: OutputSink, send: (type: number, payload: Buffer) => void, granted = 0) {
     this.#sink = sink;
     this.#send = send;
@@ -40,7 +40,7 @@ export class ChannelExecution {
     this.#send(FrameType.stop, Buffer.from('k'));
   }
 
-  /** Settles when the sink has let go of all output that has come. */
+  /** Resolves when the sink has processed all output received so far. */
   delivered(): Promise<void> {
     if (this.#held === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -48,13 +48,13 @@ export class ChannelExecution {
     });
   }
 
-  /** From now on the sink may be as slow as it likes: it holds nobody back. */
+  /** Grants credit at once from now on, so that a slow sink does not delay the program. */
   stopWaiting(): void {
     this.#waiting = false;
     this.#release(this.#held);
   }
 
-  /** @throws Error when the stream sends more than it was granted. */
+  /** Takes output. @throws Error when the stream sends more than it was granted */
   take(stream: OutputStream, chunk: Buffer): void {
     this.#credit -= chunk.length;
     if (this.#credit < 0) throw new Error('output beyond its credit');

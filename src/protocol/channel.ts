@@ -8,45 +8,45 @@ import { IncompatibleRunner, parseGreeting, type RunnerState } from './greeting.
 import { parseNotice, type RunnerNotice } from './notice.ts';
 import { Tunnel } from './tunnel.ts';
 
-/** Takes each connection that code in the sandbox makes to its package index. */
+/** Called with each connection that code in the sandbox makes to its package index. */
 export type OnTunnel = (tunnel: Duplex) => void;
 
 export interface ChannelOptions {
-  /** What the runner is told before anything else. */
+  /** Configuration, which the runner gets before anything else. */
   readonly configuration?: RunnerConfiguration;
   readonly onTunnel?: OnTunnel;
-  /** Hears what the runner says of the sandbox. */
+  /** Called with notices of the runner on the sandbox. */
   readonly onNote?: (note: RunnerNotice) => void;
 }
 
 export interface RunnerConfiguration {
-  /** Modules that programs are to find loaded; `adaptive`: those that earlier ones have imported. */
+  /** Modules to preload for programs. `adaptive`: those that earlier programs imported. */
   readonly preload: 'adaptive' | 'none' | readonly string[];
 }
 
-/** Time for a started runner to say that it is ready. */
+/** Time for a started runner to send its greeting, in milliseconds. */
 const READY_LIMIT_MS = 10_000;
-/** More than the runner opens at once: a tunnel that was reset there may still be open here. */
+/** Most open tunnels. More than the runner opens at once, because one that it has reset may still be open here. */
 const MAX_TUNNELS = 256;
-/** More than the runner sends: what is logged must have an end. */
+/** Most notices to log. More than the runner sends; it limits the log of an untrusted sandbox. */
 const MAX_NOTES = 32;
 
 /**
- * Frames over a runner's stdin and stdout: any number of executions at once, each with its own credit,
- * so that a slow reader of one holds up no other and no output gathers here.
- * Whatever comes from the sandbox is hostile: the first byte out of order closes the channel.
+ * Sends and receives frames over a runner's stdin and stdout. Any number of executions share the channel. Each has its own
+ * credit, so that a slow reader delays no other execution and no output piles up here.
+ * The sandbox is not trusted: the first invalid byte closes the channel.
  */
 export class Channel {
-  /** Settles, never rejects, when the channel is no more: the runner ended, or broke the protocol. */
+  /** Resolves when the channel has closed, because the runner ended or broke the protocol. Never rejects. */
   readonly closed: Promise<{ violation?: string }>;
-  /** What an earlier control plane left in the runner; undefined when the runner is new. */
+  /** What an earlier control plane left in the runner. Undefined if the runner is new. */
   runnerState: RunnerState | undefined;
   readonly #stream: Duplex;
   readonly #executions = new Map<number, ChannelExecution>();
   readonly #tunnels = new Map<number, Tunnel>();
   readonly #onTunnel: OnTunnel;
   readonly #onNote: (note: RunnerNotice) => void;
-  /** Bytes of an execution's standard input that the runner takes before it grants any. */
+  /** Bytes of standard input that the runner accepts before its first grant. */
   #stdinAhead = 0;
   #notices = 0;
   #lastStream = 0;
@@ -71,7 +71,7 @@ export class Channel {
 
   /**
    * Opens a channel to a runner that has just been started.
-   * @throws GloveboxError `sandbox_lost` if it does not answer, an IncompatibleRunner if it speaks another version.
+   * @throws GloveboxError `sandbox_lost` if it does not answer; IncompatibleRunner if it speaks another version
    */
   static async open(stream: Duplex, options: ChannelOptions = {}): Promise<Channel> {
     const channel = new Channel(stream, options);
@@ -92,7 +92,7 @@ export class Channel {
     }
   }
 
-  /** Begins an execution; its output goes to `sink` in order. */
+  /** Starts an execution. Its output goes to `sink`, in order. */
   execute(request: ExecutionRequest, sink: OutputSink): ChannelExecution {
     this.#lastStream += 1;
     const id = this.#lastStream;
@@ -159,7 +159,7 @@ export class Channel {
     this.#stdinAhead = stdinAhead;
     if (adopted) {
       const executions = adopted.executions.map(({ id, stream, ran_ms: ranMs, ended, ended_by: endedBy }) => {
-        // Its output is read from the files that the runner keeps it in.
+        // Its output is read from files that the runner writes.
         const channel = new ChannelExecution(
           () => undefined,
           (type, bytes) => this.#send(type, stream, bytes),
@@ -179,7 +179,7 @@ export class Channel {
     }
     const tunnel = this.#tunnels.get(stream);
     if (stream > this.#lastTunnel) throw new Error(`frame of type ${type} for unknown tunnel ${stream}`);
-    // A tunnel that was closed here: the frame was on its way.
+    // The tunnel was closed here while the frame was on its way.
     if (!tunnel) return;
     if (type === FrameType.data) tunnel.deliver(payload);
     else if (type === FrameType.credit && payload.length === 4) tunnel.credit(payload.readUInt32BE());
@@ -196,7 +196,7 @@ export class Channel {
       (type, payload) => this.#send(type, stream, payload),
       () => this.#tunnels.delete(stream),
     );
-    tunnel.on('error', () => {}); // Whoever uses the tunnel learns of its end by its close.
+    tunnel.on('error', () => {}); // Users of the tunnel get the event `close`.
     this.#tunnels.set(stream, tunnel);
     this.#onTunnel(tunnel);
   }

@@ -1,58 +1,58 @@
 import type { Writable } from 'node:stream';
 
 /**
- * The channel's frames: a header of length (4 bytes), type (1) and stream id (4), big-endian, then the payload.
- * The runner's half is sandbox-image/runner/_glovebox/wire/frames.py; the two change together.
+ * Frames of the channel: a header of length (4 bytes), type (1) and stream id (4), big-endian, then the payload.
+ * sandbox-image/runner/_glovebox/wire/frames.py implements the same format.
  */
 
 /**
- * Counts up with every change of what frames mean, requests and reports included, that the other side would misread.
+ * Version of the protocol. Increased with every incompatible change of frames, requests or reports.
  * The header, `configure` and the `protocol` of `ready` are the same in all versions.
  */
 export const PROTOCOL_VERSION = 1;
 
 export const FrameType = {
-  /** To the runner: JSON of a request; begins the stream's execution. */
+  /** To the runner: request as JSON, which starts the stream's execution. */
   start: 1,
   /** To the runner: one byte, `i` to interrupt or `k` to kill. */
   stop: 2,
-  /** Four bytes: how many more bytes the stream may send. From the runner too, for a tunnel and for standard input. */
+  /** Four bytes: number of further bytes that the stream may send. The runner sends it for tunnels and standard input. */
   credit: 3,
-  /** Either way on a tunnel's stream; to a program's standard input on an execution's. */
+  /** Data of a tunnel in either direction, or data for the standard input of an execution. */
   data: 4,
-  /** No more data comes this way. */
+  /** End of the data in this direction. */
   fin: 5,
-  /** The tunnel is gone, both ways. */
+  /** The tunnel is closed in both directions. */
   reset: 6,
-  /** To the runner, on stream 0, before anything else: JSON of settings. */
+  /** To the runner, on stream 0, before anything else: configuration as JSON. */
   configure: 7,
-  /** From the runner, once, on stream 0: JSON of the protocol's version, and of what `parseGreeting` takes. */
+  /** From the runner, once, on stream 0: greeting as JSON, see `parseGreeting`. */
   ready: 16,
   stdout: 17,
   stderr: 18,
-  /** From the runner: JSON of a report; the stream's last frame. */
+  /** From the runner: report as JSON, the last frame of the stream. */
   end: 19,
   /** From the runner: a new tunnel. */
   open: 20,
-  /** Rich results: bytes of a stream of JSON lines. */
+  /** Displays, as a stream of JSON lines. */
   display: 21,
-  /** From the runner, on stream 0: JSON about the sandbox for the log. */
+  /** From the runner, on stream 0: notice for the log as JSON. */
   note: 22,
 } as const;
 
-/** Streams from here on are tunnels, which the runner opens; those below are executions. */
+/** Lowest stream id of tunnels, which the runner opens. Lower ids are executions. */
 export const FIRST_TUNNEL = 2 ** 31;
 
-/** Streams from here on are executions that an earlier control plane began; the runner gives them their numbers. */
+/** Lowest stream id of executions that an earlier control plane began. The runner assigns these ids. */
 export const FIRST_KEPT = 2 ** 30;
 
-/** Bytes of output that a stream may send before it is granted more. */
+/** Initial credit of a stream for output, in bytes. */
 export const INITIAL_CREDIT = 256 * 1024;
 
-/** Longest payload that is taken from a sandbox. A report with long paths and a long traceback stays below it. */
+/** Longest payload accepted from a sandbox, in bytes. A report with long paths and a long traceback is shorter. */
 const MAX_PAYLOAD = 4 * 1024 * 1024;
 const HEADER_BYTES = 9;
-/** Bytes up to which a copy costs less than a second buffer in a write. */
+/** Size up to which a copy costs less than a second buffer in a write, in bytes. */
 const COPIED_BYTES = 4096;
 
 export interface Frame {
@@ -65,7 +65,7 @@ export function encodeFrame(type: number, stream: number, payload: Buffer): Buff
   return Buffer.concat([encodeHeader(type, stream, payload.length), payload]);
 }
 
-/** Writes a frame. A large payload goes as it is: copies of all that is sent are work for the garbage collector. */
+/** Writes a frame. A large payload is not copied, to save work for the garbage collector. */
 export function writeFrame(target: Writable, type: number, stream: number, payload: Buffer): void {
   if (payload.length <= COPIED_BYTES) {
     target.write(encodeFrame(type, stream, payload));
@@ -85,14 +85,14 @@ function encodeHeader(type: number, stream: number, length: number): Buffer {
   return header;
 }
 
-/** Payloads that are bytes of a stream: they may come in pieces, each of which is a frame as good as any. */
+/** Types of frames whose payload is part of a stream. Each piece of such a payload is passed on as a frame of its own. */
 const STREAMED: ReadonlySet<number> = new Set([FrameType.stdout, FrameType.stderr, FrameType.display, FrameType.data]);
 
-/** Cuts a hostile byte stream into frames. Gathers only those that must be whole, and at most one of them. */
+/** Splits an untrusted byte stream into frames. Buffers at most one frame, and only of a type that must be complete. */
 export class FrameDecoder {
   readonly #header = Buffer.alloc(HEADER_BYTES);
   #headerBytes = 0;
-  /** Payload bytes of the frame under way that are still to come. */
+  /** Number of missing payload bytes of the current frame. */
   #missing = 0;
   #pieces: Buffer[] = [];
 
@@ -118,12 +118,12 @@ export class FrameDecoder {
     }
   }
 
-  /** The frame that a piece completes; of a streamed one each piece is a frame. */
+  /** Returns the frame that a piece completes. Each piece of a streamed payload is a frame. */
   #take(piece: Buffer): Frame | undefined {
     const type = this.#header.readUInt8(4);
     const stream = this.#header.readUInt32BE(5);
     if (STREAMED.has(type)) {
-      // An empty frame is one all the same.
+      // An empty frame is a frame too.
       return piece.length > 0 || this.#header.readUInt32BE(0) === 0 ? { type, stream, payload: piece } : undefined;
     }
     this.#pieces.push(piece);

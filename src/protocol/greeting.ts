@@ -4,27 +4,27 @@ import type { ChannelExecution } from './channel-execution.ts';
 import { FIRST_KEPT, FIRST_TUNNEL, PROTOCOL_VERSION } from './frames.ts';
 import { MOST_INPUT_CREDIT } from './stdin-stream.ts';
 
-/** What an earlier control plane has left in a runner. */
+/** State that an earlier control plane left in a runner. */
 export interface RunnerState {
-  /** Names of the contexts that live. */
+  /** Names of the live contexts. */
   readonly contexts: readonly string[];
-  /** Background executions by id, those that have ended included. */
+  /** Background executions by id, including ended ones. */
   readonly executions: ReadonlyMap<string, RunningExecution>;
 }
 
 export interface RunningExecution {
   readonly id: string;
   readonly channel: ChannelExecution;
-  /** How long it had run when this was told, or ran in all; by the runner's clock. */
+  /** How long it has run so far, or ran in total, by the runner's clock. */
   readonly ranMs: number;
-  /** Whether it has ended: then its report is on its way. */
+  /** Whether it has ended. Then its report follows. */
   readonly ended: boolean;
-  /** How the runner ended it, alone and at its time limit. */
+  /** How the runner ended it at its time limit, without a control plane. */
   readonly endedBy?: 'interrupt' | 'kill' | undefined;
 }
 
 const greetingSchema = z.object({
-  /** Bytes of standard input that a request may say to be granted from the start. */
+  /** Most bytes of standard input that a request may send before the first grant. */
   stdin_ahead: z.number().int().min(0).max(MOST_INPUT_CREDIT).default(0),
   adopted: z
     .object({
@@ -49,17 +49,17 @@ const greetingSchema = z.object({
     .optional(),
 });
 
-/** All that is to be understood of a greeting in every version of the protocol. Runners of the first named none. */
+/** Part of a greeting that is the same in every version of the protocol. Runners of the first version sent no version. */
 const versionSchema = z.object({ protocol: z.number().int().default(1) });
 
-/** The runner is of an image that was made for another control plane: nothing else that it says can be relied on. */
+/** Error for a runner whose image was built for another version. No other message of it can be trusted. */
 export class IncompatibleRunner extends GloveboxError {
   constructor(version: number) {
     super('sandbox_lost', `The sandbox speaks version ${version} of the runner's protocol, not ${PROTOCOL_VERSION}.`);
   }
 }
 
-/** @throws IncompatibleRunner, or Error when the payload is not what a runner says first. */
+/** Reads a greeting. @throws IncompatibleRunner, or Error when the payload is not a greeting */
 export function parseGreeting(payload: Buffer): z.infer<typeof greetingSchema> {
   const greeting: unknown = JSON.parse(payload.toString('utf8'));
   const { protocol } = versionSchema.parse(greeting);

@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import { parseSandboxJson } from '../lib/sandbox-json.ts';
 
-/** What the runner has to say of the sandbox besides its executions, checked like any hostile input. */
+/** Notice of the runner on the sandbox, not on an execution. It is checked, because it is not trusted. */
 const noteSchema = z.object({
-  /** A module that programs will not find loaded, and why. */
+  /** Module that could not be preloaded, and why. */
   preload_failed: z.object({ module: z.string().max(200), reason: z.string().max(1000) }),
 });
 
 export type RunnerNotice = z.infer<typeof noteSchema>;
 
-/** @throws Error when the payload is not a note. */
+/** Reads a notice. @throws Error when the payload is not a notice */
 export function parseNotice(payload: Buffer): RunnerNotice {
   return noteSchema.parse(parseSandboxJson(payload));
 }

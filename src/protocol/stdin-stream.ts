@@ -1,37 +1,37 @@
 import { FrameType } from './frames.ts';
 
-/** Bytes of one frame. */
+/** Most bytes of one frame. */
 const CHUNK = 64 * 1024;
-/** More than a runner grants. What is sent and not taken gathers here, so what is hostile may not ask for any amount. */
+/** Most credit, in bytes; more than a real runner grants. Unread data is buffered here, so the sandbox must not decide. */
 export const MOST_INPUT_CREDIT = 4 * 1024 * 1024;
 
-/** Standard input on its way to a program, as fast as that reads: the runner says how many bytes it takes. */
+/** Sends standard input to a program as fast as it reads. The runner grants credit. */
 export class StdinStream {
   readonly #send: (type: number, payload: Buffer) => void;
   #credit = 0;
   #closed = false;
   #wake: () => void = () => {};
 
-  /** @param granted bytes that the runner takes unasked */
+  /** @param granted bytes that the runner accepts without a grant */
   constructor(send: (type: number, payload: Buffer) => void, granted: number) {
     this.#send = send;
     this.#credit = granted;
   }
 
-  /** Takes what the runner grants. @throws Error when that is more than any runner would */
+  /** Adds credit. @throws Error when it is more than a real runner grants */
   grant(bytes: number): void {
     this.#credit += bytes;
     if (this.#credit > MOST_INPUT_CREDIT) throw new Error('input credit beyond its window');
     this.#wake();
   }
 
-  /** The program has ended, or the way to it: what is still to be sent goes nowhere. */
+  /** Discards the rest, because the program or the connection has ended. */
   close(): void {
     this.#closed = true;
     this.#wake();
   }
 
-  /** Sends all of it, then the end of the input. Settles early when it is closed first. */
+  /** Sends the whole input, then its end. Resolves early when closed. */
   async pump(source: AsyncIterable<Buffer>): Promise<void> {
     for await (const chunk of source) {
       for (let sent = 0; sent < chunk.length; ) {

@@ -6,16 +6,16 @@ const CHUNK = 64 * 1024;
 const GRANT_BYTES = INITIAL_CREDIT / 4;
 
 /**
- * One TCP connection that was accepted on a sandbox's loopback, as a stream of its bytes.
- * Either side may end its half first; each sends only what the other has granted.
+ * Stream of a TCP connection that was accepted on a sandbox's loopback address. Either side may end its half first. Each
+ * side sends only what the other has granted.
  */
 export class Tunnel extends Duplex {
   readonly #send: (type: number, payload: Buffer) => void;
   readonly #forget: () => void;
-  /** Bytes that the sandbox may still send. */
+  /** Number of bytes that the sandbox may still send. */
   #receiveCredit = INITIAL_CREDIT;
   #consumed = 0;
-  /** Bytes that may be sent to the sandbox. */
+  /** Number of bytes that may be sent to the sandbox. */
   #sendCredit = INITIAL_CREDIT;
   #pending: { rest: Buffer; done: () => void } | undefined;
   #ended = false;
@@ -26,7 +26,7 @@ export class Tunnel extends Duplex {
     this.#forget = forget;
   }
 
-  /** Data from the sandbox. @throws Error when it sends more than it was granted, or after its end. */
+  /** Takes data from the sandbox. @throws Error when it sends more than it was granted, or after its end */
   deliver(data: Buffer): void {
     this.#receiveCredit -= data.length;
     if (this.#receiveCredit < 0 || this.#ended) throw new Error('tunnel data beyond its credit or end');
@@ -34,21 +34,21 @@ export class Tunnel extends Duplex {
     if (this.push(data)) this.#grant();
   }
 
-  /** Credit from the sandbox. @throws Error when it grants more than was ever used. */
+  /** Takes credit from the sandbox. @throws Error when it grants more than was ever used */
   credit(bytes: number): void {
     this.#sendCredit += bytes;
     if (this.#sendCredit > INITIAL_CREDIT) throw new Error('tunnel credit beyond its window');
     this.#flush();
   }
 
-  /** The sandbox has ended its half. */
+  /** Handles the end of the sandbox's half. */
   finish(): void {
     if (this.#ended) return;
     this.#ended = true;
     this.push(null);
   }
 
-  /** The connection is gone; nothing more can be sent. */
+  /** Handles the end of the connection. */
   reset(): void {
     this.#forget();
     this.destroy();
