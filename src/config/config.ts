@@ -4,12 +4,12 @@ import { GloveboxError } from '../errors.ts';
 import { type HostEnvironment, hostEnvironment } from './host-environment.ts';
 import type { Settings } from './settings.ts';
 
-/** The name of a setting as code spells it: `execTimeoutS` for `exec_timeout_s`. */
+/** Name of a setting in code: `execTimeoutS` for `exec_timeout_s`. */
 export type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
   ? `${Head}${Capitalize<CamelCase<Tail>>}`
   : S;
 
-/** One frozen object that the whole program is configured by; names as in the settings, in camelCase. */
+/** Configuration of the whole program, frozen. Names are those of the settings, in camelCase. */
 export type Config = Readonly<
   { [K in keyof Settings as CamelCase<K>]: Exclude<Settings[K], undefined> } & {
     diskMb: number;
@@ -23,25 +23,25 @@ export type Config = Readonly<
   }
 >;
 
-/** Many executions wait for something, but when all of them compute, each should still get on. */
+/** Executions per processor. Many executions wait, but if all of them compute, each must still make progress. */
 const EXECUTIONS_PER_PROCESSOR = 8;
-/** So many owners may have all that one may have, before another waits for a place. */
+/** Number of owners who can use all of their places before another owner waits. */
 const OWNERS_AT_FULL_LOAD = 4;
 
-/** Where settings come from. */
+/** Source of settings. */
 export interface Origin {
-  /** How the caller wrote each setting that was set. */
+  /** Name that the caller used for each setting. */
   readonly spelled: ReadonlyMap<string, string>;
-  /** How a setting is written there. */
+  /** Returns how the source spells a setting. */
   readonly style: (name: string) => string;
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** How to name a setting to the caller. */
+/** Returns the name of a setting for messages. */
 type Spell = (name: keyof Settings) => string;
 
 /**
- * Checks settings against each other, and adds what is computed from them and from the machine.
+ * Checks settings against each other, and adds values computed from them and from the machine.
  * @throws GloveboxError `invalid_input` where two settings contradict each other
  */
 export function completeConfig(parsed: Settings, { spelled, style, env }: Origin): Config {
@@ -62,7 +62,7 @@ export function completeConfig(parsed: Settings, { spelled, style, env }: Origin
   }) as Config;
 }
 
-/** Whether an address can be reached from this machine only. */
+/** Whether an address is reachable from this machine only. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
 }
@@ -91,7 +91,7 @@ function checkMemory(parsed: Settings, spell: Spell): void {
   }
 }
 
-/** The default time limits, lowered to the highest that there may be; those that were set must be within it. */
+/** Returns the time limits. Defaults are lowered to the highest allowed limit; values that were set must not exceed it. */
 function timeoutsWithin(
   { exec_timeout_s, install_timeout_s, max_timeout_s }: Settings,
   spelled: ReadonlyMap<string, string>,
@@ -110,7 +110,7 @@ function timeoutsWithin(
   };
 }
 
-/** Without keys there is one owner, who may have all places. */
+/** Returns the places of one owner. Without keys there is only one owner, who may have all places. */
 function executionLimits({ auth, max_executions, max_executions_per_owner }: Settings) {
   const maxExecutions = max_executions ?? Math.max(1, cpus().length) * EXECUTIONS_PER_PROCESSOR;
   const share = auth === 'keys' ? Math.ceil(maxExecutions / OWNERS_AT_FULL_LOAD) : maxExecutions;
@@ -140,7 +140,7 @@ function camelCased(parsed: Settings): Record<string, unknown> {
   );
 }
 
-/** `execTimeoutS` for `exec_timeout_s`. */
+/** Converts a name: `execTimeoutS` for `exec_timeout_s`. */
 export function camelCase(name: string): string {
   return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

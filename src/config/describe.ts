@@ -2,21 +2,21 @@ import { z } from 'zod';
 import { SUBJECTS, settings } from './settings.ts';
 import { aboutOf } from './value-types.ts';
 
-/** What the name of a variable begins with. */
+/** Prefix of environment variables. */
 export const PREFIX = 'GLOVEBOX_';
 
 export interface SettingDescription {
-  /** As in the configuration file. */
+  /** Name in the configuration file. */
   readonly name: string;
   readonly variable: string;
   readonly flag: string;
-  /** Such as `whole number` or `list`. */
+  /** Type, such as `whole number` or `list`. */
   readonly type: string;
-  /** Such as `1 to 64`, or `auto|never`; empty where any text will do. */
+  /** Allowed values, such as `1 to 64` or `auto|never`. Empty if any text is allowed. */
   readonly allowed: string;
-  /** The literal value; empty where there is none, or the program computes it. */
+  /** Default value. Empty if there is none, or the program computes it. */
   readonly default: string;
-  /** The default in words, where the program computes it. */
+  /** Description of the default, if the program computes it. */
   readonly computedDefault: string;
   readonly meaning: string;
   readonly example: string;
@@ -40,7 +40,7 @@ export function describeSettings(): SettingDescription[] {
   return describeSubjects().flatMap((subject) => subject.settings);
 }
 
-/** Names, flags and meanings of all settings, which a start reads; the rest is read for help alone. */
+/** Lists names, flags and meanings of all settings. Every start needs them; the other properties only help. */
 export function describeFlags(): Pick<SettingDescription, 'name' | 'flag' | 'meaning'>[] {
   return Object.entries(settings.shape).map(([name, schema]) => ({
     name,
@@ -49,17 +49,17 @@ export function describeFlags(): Pick<SettingDescription, 'name' | 'flag' | 'mea
   }));
 }
 
-/** `GLOVEBOX_EXEC_TIMEOUT_S` for `exec_timeout_s`. */
+/** Returns the variable of a setting: `GLOVEBOX_EXEC_TIMEOUT_S` for `exec_timeout_s`. */
 export function variableOf(name: string): string {
   return PREFIX + name.toUpperCase();
 }
 
-/** `--exec-timeout-s` for `exec_timeout_s`. */
+/** Returns the flag of a setting: `--exec-timeout-s` for `exec_timeout_s`. */
 export function flagOf(name: string): string {
   return `--${name.replaceAll('_', '-')}`;
 }
 
-/** What values a setting may have, such as `1 to 64`; empty where any text will do. */
+/** Describes the allowed values of a setting, such as `1 to 64`. Empty if any text is allowed. */
 export function describeAllowed(name: string): string {
   return Object.hasOwn(settings.shape, name) ? allowedBy(settings.shape[name as keyof typeof settings.shape]) : '';
 }

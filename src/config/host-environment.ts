@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-/** How the host reaches the engine and the registries: standard variables, passed on as they are. */
+/** Standard variables by which the host reaches the engine and the registries, unchanged. */
 export interface HostEnvironment {
   /** `DOCKER_HOST`, `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`. */
   docker: { host?: string; tlsVerify: boolean; certPath?: string; context?: string; configDir: string };
@@ -14,7 +14,7 @@ export interface HostEnvironment {
   proxy: Readonly<Record<string, string>>;
 }
 
-/** What must be known before the settings are: how the engine is reached, and the folders that are named. */
+/** Variables read before the settings: access to the engine, and folders. */
 export function readPlaces(env: NodeJS.ProcessEnv = process.env): {
   directories: string[];
   hostEnvironment: HostEnvironment;

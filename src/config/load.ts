@@ -8,11 +8,11 @@ import { type Settings, settings } from './settings.ts';
 
 export type { Config } from './config.ts';
 
-/** Read before the settings are: it says where they are. */
+/** Variable with the path of the configuration file. Read before the settings. */
 const FILE_VARIABLE = 'GLOVEBOX_CONFIG';
 
 /**
- * Settings from the environment, the file named by `GLOVEBOX_CONFIG` or `--config`, and flags; later wins.
+ * Loads settings from the environment, the file named by `GLOVEBOX_CONFIG` or `--config`, and flags. Later ones win.
  * @throws GloveboxError `invalid_input` that names the setting, where it was set, and the nearest valid name.
  */
 export function loadConfig(env: NodeJS.ProcessEnv = process.env, flags: Readonly<Record<string, string>> = {}): Config {
@@ -38,8 +38,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, flags: Readonly
 }
 
 /**
- * Settings from an object with names in camelCase, as the library takes them; the environment's settings do not count.
- * @param others names of options that are no settings, which the caller may have meant
+ * Reads settings from an object with names in camelCase, for the library. Settings in the environment are ignored.
+ * @param others names of options that are not settings, for suggestions on misspelled names
  * @throws GloveboxError `invalid_input` that names the option and the nearest valid name
  */
 export function loadOptions(
@@ -72,7 +72,7 @@ function unknownOption(option: string, known: readonly string[]): GloveboxError 
 function check(values: Record<string, unknown>, origin: Origin): Config {
   const { spelled } = origin;
   for (const [name, value] of Object.entries(values)) {
-    // Text is turned into numbers; what is neither would be turned into one that nobody meant.
+    // Text is converted to numbers. Any other type would be converted to an unintended number.
     if (['string', 'number'].includes(typeof value) || Array.isArray(value)) continue;
     throw new GloveboxError(
       'invalid_input',
@@ -143,7 +143,7 @@ function invalidSetting(
   );
 }
 
-/** A number that is one, but not a possible one, is told by its range. */
+/** Describes why a value is not valid. For a number outside its range, names the range. */
 function describeProblem(name: string, issue: z.core.$ZodIssue | undefined): string {
   const allowed = describeAllowed(name);
   if (!allowed || issue === undefined) return issue?.message ?? 'not valid';

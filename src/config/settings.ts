@@ -3,7 +3,7 @@ import { executions, packages, sandbox, sessions } from './sandbox-settings.ts';
 import { callers, limits, server, storage } from './service-settings.ts';
 
 /**
- * Every setting, once, grouped by subject. `exec_timeout_s` is `GLOVEBOX_EXEC_TIMEOUT_S` in the environment,
+ * All settings, grouped by subject. `exec_timeout_s` is `GLOVEBOX_EXEC_TIMEOUT_S` in the environment,
  * `--exec-timeout-s` as a flag and `exec_timeout_s` in the configuration file.
  */
 export const SUBJECTS = {

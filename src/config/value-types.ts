@@ -3,36 +3,36 @@ import { z } from 'zod';
 /** Highest port number of TCP. */
 export const HIGHEST_PORT = 65_535;
 
-/** What people read about a setting besides its type, its range and a literal default. */
+/** Documentation of a setting, in addition to its type, range and literal default. */
 interface About {
-  /** One plain sentence, with the unit. */
+  /** Description: one plain sentence, with the unit. */
   readonly meaning: string;
-  /** A value as it is written in the environment or after a flag. */
+  /** Example value, as written in the environment or after a flag. */
   readonly example: string;
-  /** The default in words, where the program computes it. */
+  /** Description of the default, if the program computes it. */
   readonly byDefault?: string;
 }
 
-/** Attaches to a schema what the help and `docs/settings.md` say about it. */
+/** Attaches the documentation for the help and `docs/settings.md` to a schema. */
 export function about<S extends z.ZodType>(schema: S, meaning: string, example: string, byDefault?: string): S {
   const facts: About = { meaning, example, ...(byDefault === undefined ? {} : { byDefault }) };
   return schema.meta({ description: meaning, about: facts });
 }
 
-/** Reads what {@link about} attached. */
+/** Reads the documentation attached by {@link about}. */
 export function aboutOf(schema: z.ZodType): About {
   return (schema.meta()?.['about'] as About | undefined) ?? { meaning: '', example: '' };
 }
 
-/** A number from text or a number; units are in the setting's name. */
+/** Number, given as text or number. The unit is in the setting's name. */
 export const number = z.coerce.number({
   error: ({ code }) => (code === 'invalid_type' ? 'this is not a number' : undefined),
 });
 
-/** A whole number within a range. */
+/** Whole number within a range. */
 export const whole = (least: number, most: number) => number.int().min(least).max(most);
 
-/** A time in seconds, above 0. */
+/** Time in seconds, above 0. */
 export const seconds = (most: number) => number.positive().max(most);
 
 /** Text that is not empty. */
@@ -45,7 +45,7 @@ export const list = z
     (typeof value === 'string' ? value.split(',') : value).map((item) => item.trim()).filter(Boolean),
   );
 
-/** Package names with specifiers: a comma within `name>=2,<3` separates nothing. */
+/** Package names with specifiers. A comma within `name>=2,<3` is not a separator. */
 export const requirements = z
   .union([z.string(), z.array(z.string())])
   .transform((value) => (typeof value === 'string' ? value.split(/,(?=\s*[A-Za-z0-9])/) : value))
