@@ -1,9 +1,9 @@
-/** What the entry of the program gives to each command. */
+/** Context that the program's entry point gives to each command. */
 export interface CommandContext {
-  /** Writes a line for people, on stderr: stdout belongs to what scripts and MCP clients read. */
+  /** Writes a line for people to stderr. Stdout is for scripts and MCP clients. */
   readonly say: (line: string) => void;
-  /** Aborts when the process is asked to end. */
+  /** Aborts when the process should end. */
   readonly signal: AbortSignal;
-  /** Hears during a shutdown, after each session, how many are left. */
+  /** Called during shutdown after each session, with the number of remaining ones. */
   readonly onEnded: (left: number) => void;
 }

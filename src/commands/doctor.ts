@@ -9,13 +9,13 @@ import { findAuthorities, readHostIndexes } from '../packages/index/host-indexes
 
 const INDEX_LIMIT_MS = 10_000;
 
-/** Runs `glovebox doctor`; the exit status is 1 where something fails. */
+/** Runs `glovebox doctor`. The exit status is 1 if a check fails. */
 export async function runDoctor(config: Config): Promise<void> {
   const print = (line: string) => void process.stdout.write(`${line}\n`);
   if (!(await examine(config, createLog(config.logLevel), print))) process.exitCode = 1;
 }
 
-/** Says of each thing that Glovebox needs how it is, and what to do about it; whether it can serve. */
+/** Checks everything that Glovebox needs, and reports findings with advice. Returns whether it can serve. */
 async function examine(config: Config, log: Log, say: (line: string) => void): Promise<boolean> {
   let healthy = true;
   const tell = (findings: readonly Finding[]) => {

@@ -1,4 +1,4 @@
-// What the image's HEALTHCHECK runs: whether the server can be reached from outside of its container.
+// Program of the image's HEALTHCHECK: checks whether the server is reachable from outside of its container.
 import { readdirSync, readFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { networkInterfaces } from 'node:os';
@@ -9,7 +9,7 @@ import { parseSettings } from './settings-options.ts';
 const LIMIT_MS = 8000;
 const WILDCARDS = ['0.0.0.0', '::', '[::]'];
 
-/** What the container runs, without Node and the path of the program; an init may come before it. */
+/** Returns the command of the container, without Node and the program's path. An init process may come before it. */
 function readCommand(): string[] {
   const words = readFileSync('/proc/1/cmdline', 'utf8').split('\0').slice(0, -1);
   const program = words.findIndex((word) => /(^|\/)(cli\.js|glovebox)$/.test(word));
@@ -17,14 +17,14 @@ function readCommand(): string[] {
   return program < 0 ? ['serve'] : words.slice(program + 1);
 }
 
-/** Whether this is the host's own network: interfaces of a container are one end of a pair, whose other end is elsewhere. */
+/** Whether this is the host's own network. Interfaces of a container are one end of a pair with the other end outside. */
 function isHostNetwork(): boolean {
   const root = '/sys/class/net';
   const read = (name: string, file: string) => readFileSync(`${root}/${name}/${file}`, 'utf8');
   return readdirSync(root).some((name) => name !== 'lo' && read(name, 'ifindex') === read(name, 'iflink'));
 }
 
-/** The address at which others find the server. @throws Error where there is none. */
+/** Returns the address at which others reach the server. @throws Error if there is none */
 function reachableAddress({ host }: Pick<Config, 'host'>): string {
   if (isLoopback(host) && !isHostNetwork()) {
     throw new Error(
@@ -39,7 +39,7 @@ function reachableAddress({ host }: Pick<Config, 'host'>): string {
   return found.address;
 }
 
-/** Resolves when the server answers; one that asks who is calling is alive as well. */
+/** Resolves when the server answers. A server that asks for a key is alive as well. */
 async function expectAnswer(host: string, port: number): Promise<void> {
   const status = await new Promise<number>((resolve, reject) => {
     const headers = { Host: 'localhost' };

@@ -1,9 +1,9 @@
 import type { Command, Help } from 'commander';
 import { describeFlags, describeSubjects, type SettingDescription } from '../config/describe.ts';
 
-/** Columns that names of settings take, with the space before and after. */
+/** Width of the column with names of settings, in characters, with the space around it. */
 const NAME_WIDTH = 37;
-/** Columns of the text beside the names, so that a usual terminal of 120 shows a line whole. */
+/** Width of the text beside the names, in characters. A line fits into a terminal of 120 characters. */
 const TEXT_WIDTH = 80;
 
 /** Writes the help of the program or of a command: usage, what it does, its own options, then all settings. */
@@ -27,7 +27,7 @@ export function formatHelp(command: Command, helper: Help): string {
   return lines.join('\n');
 }
 
-/** What stands after the name of a command: its arguments and options, as `NAME [--expires-days N]`. */
+/** Returns the arguments and options of a command, such as `NAME [--expires-days N]`. */
 function termOf(command: Command): string {
   const args = command.registeredArguments.map((argument) => argument.name().toUpperCase());
   return [command.name(), ...args].join(' ');
@@ -48,10 +48,10 @@ function usageOf(command: Command): string[] {
   return [`Usage: glovebox ${parents}${words.join(' ')}`];
 }
 
-/** Options that usage lines show; the settings are one item there. */
+/** Options to show in usage lines. All settings appear there as one item. */
 const OWN = new Set(['--control-plane', '--expires-days']);
 
-/** Commands that have commands of their own leave the settings to those. */
+/** Whether to list the settings. Commands with subcommands leave that to them. */
 function takesSettings(command: Command): boolean {
   return !command.parent || command.commands.length === 0;
 }

@@ -4,9 +4,9 @@ import { version } from '../version.ts';
 import { createProgram } from './program.ts';
 import { explainUsage } from './usage-error.ts';
 
-/** Without progress for so long, in milliseconds, a shutdown is ended; the next start removes what is left. */
+/** Time without progress after which a shutdown is ended, in milliseconds. The next start removes the rest. */
 const SHUTDOWN_LIMIT_MS = 15_000;
-/** Hundreds of containers take the engine a while, in which nothing else would be said. */
+/** Number of ended sessions between two progress messages of a shutdown. Removing hundreds of containers takes long. */
 const TELL_EVERY_SESSIONS = 50;
 
 const say = (line: string) => process.stderr.write(`${line}\n`);

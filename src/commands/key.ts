@@ -5,10 +5,10 @@ import type { CommandContext } from './context.ts';
 
 type Say = CommandContext['say'];
 
-/** What `--expires-days` may be at most. */
+/** Largest value of `--expires-days`. */
 const MOST_DAYS = 36_500;
 
-/** Runs `glovebox key new`: the key goes to stdout for scripts, what people want to `say`. */
+/** Runs `glovebox key new`. Writes the key to stdout for scripts, and messages for people with `say`. */
 export function makeKey(config: Config, name: string, days: string | undefined, say: Say): void {
   const expiresDays = readDays(days);
   const { key, stored } = addKey(config.apiKeysFile, name, expiresDays);

@@ -3,13 +3,13 @@ import { readPlaces } from '../config/host-environment.ts';
 import { listDefaultEndpoints } from '../engines/docker/connect/endpoints.ts';
 import { isOwnContainer } from '../engines/docker/host/container-advice.ts';
 
-/** The image's own user and group, by whom everything is done. */
+/** User and group of the image, as which the program runs. */
 const USER = 65_532;
 
 /**
- * In the image of the control plane, gives up root for the image's user, in the groups of the engine's sockets: to find
- * those out, and to own its folders, is all that root is for. Elsewhere nothing happens.
- * What to do, where root may not become another user.
+ * In the image of the control plane, switches from root to the image's user, in the groups of the engine's sockets. Root
+ * is only needed to find those groups and to own the folders. Outside of the image, does nothing.
+ * @returns advice, if root may not become another user
  */
 export function leaveRoot(): string | undefined {
   if (process.getuid?.() !== 0 || !isOwnContainer()) return undefined;
@@ -18,7 +18,7 @@ export function leaveRoot(): string | undefined {
   const { host } = hostEnvironment.docker;
   const addresses = host === undefined ? listDefaultEndpoints(hostEnvironment).map(({ address }) => address) : [host];
   const sockets = addresses.flatMap((address) => groupOf(address) ?? []);
-  // Those of --group-add are kept; root's own is not, but where a socket belongs to it.
+  // Groups of --group-add are kept. Root's own group is dropped, unless a socket belongs to it.
   const given = process.getgroups?.().filter((group) => group !== 0) ?? [];
   try {
     process.setgroups?.([...new Set([...given, ...sockets])]);
@@ -35,7 +35,7 @@ export function leaveRoot(): string | undefined {
   }
 }
 
-/** The group of the socket at an address; undefined where there is none. */
+/** Returns the group of the socket at an address. Undefined if there is no socket. */
 function groupOf(address: string): number | undefined {
   const path = /^unix:\/\/(.+)$/.exec(address)?.[1] ?? '';
   try {
@@ -46,7 +46,7 @@ function groupOf(address: string): number | undefined {
   }
 }
 
-/** Gives a mounted folder of root's to the image's user; what cannot be given is told when it cannot be written. */
+/** Gives a mounted folder of root to the image's user. A failure is reported later, when the folder cannot be written. */
 function takeOver(directory: string): void {
   try {
     if (statSync(directory).uid === 0) chownSync(directory, USER, USER);

@@ -7,10 +7,10 @@ import { ensureImage } from '../engines/docker/images/sandbox-image.ts';
 import { version } from '../version.ts';
 import type { CommandContext } from './context.ts';
 
-/** Where Compose looks for what `compose.yaml` leaves open. */
+/** File from which Compose reads the variables of `compose.yaml`. */
 const ENVIRONMENT_FILE = '.env';
 
-/** Builds all images that `compose.yaml` needs, and writes down in `.env` what it must know of this machine. */
+/** Builds all images for `compose.yaml`, and writes the values of this machine to `.env`. */
 export async function prepareCompose(config: Config, { say }: Pick<CommandContext, 'say'>): Promise<void> {
   const { docker, address } = await connectEngine(config);
   const { setup, controlBase, hostEnvironment } = config;
@@ -36,7 +36,7 @@ export async function prepareCompose(config: Config, { say }: Pick<CommandContex
   say('Now run: docker compose --profile http up -d');
 }
 
-/** The text of a `.env` file with those of the values that it does not set already. */
+/** Adds values to the text of a `.env` file, except for those that it sets already. */
 export function addVariables(text: string, values: Readonly<Record<string, string>>): string {
   const lines = Object.entries(values)
     .filter(([name]) => !new RegExp(`^\\s*(export\\s+)?${name}\\s*=`, 'm').test(text))
@@ -45,7 +45,7 @@ export function addVariables(text: string, values: Readonly<Record<string, strin
   return lines.length === 0 ? text : ended + lines.join('');
 }
 
-/** Where the socket is and which group may use it; of an engine elsewhere, Compose is told nothing. */
+/** Returns the variables for the engine's socket: its group, and its path if unusual. Empty for a remote engine. */
 function describeSocket(address: string): Record<string, string> {
   const path = /^unix:\/\/(.+)$/.exec(address)?.[1];
   if (path === undefined || process.platform !== 'linux') return {};

@@ -5,7 +5,7 @@ import { formatHelp } from './help.ts';
 import { addSettings, configOf } from './settings-options.ts';
 import { refuseExtra } from './usage-error.ts';
 
-/** Puts the commands together. What a command needs is loaded when it runs, so that no start waits for the others. */
+/** Assembles the commands. The code of a command is loaded when it runs, so that starts are fast. */
 export function createProgram(version: string, context: CommandContext): Command {
   const program = new Command('glovebox')
     .version(version, '--version', 'Print the version.')
@@ -20,7 +20,7 @@ export function createProgram(version: string, context: CommandContext): Command
   add('serve', 'Serve REST and MCP over HTTP.').action(
     withConfig(async (config) => (await import('./serve.ts')).runServe(config, context)),
   );
-  // No key is asked for over stdio, so one owner may have all places.
+  // Over stdio there are no keys, so one owner may have all places.
   add('stdio', 'Serve MCP on stdin and stdout, for a client that starts it.').action(
     withConfig(async (config) => (await import('./stdio.ts')).runStdio(config, context), { auth: 'none' }),
   );
@@ -41,7 +41,7 @@ export function createProgram(version: string, context: CommandContext): Command
     withConfig(async (config) => (await import('./socket-proxy.ts')).runSocketProxy(config, context)),
   );
   program.commands.forEach((command) => void command.allowExcessArguments());
-  // The one that was chosen gets its settings: to make them for all would cost each start some milliseconds.
+  // Only the chosen command gets its settings. Creating them for all would cost each start some milliseconds.
   for (const parent of [program, ...program.commands])
     parent.hook('preSubcommand', (_parent, chosen) => void addSettings(chosen));
   return program.hook('preAction', (_program, { args, registeredArguments }) =>
@@ -51,7 +51,7 @@ export function createProgram(version: string, context: CommandContext): Command
 
 const CONTROL_PLANE = '--control-plane';
 
-/** Makes an action that gets the settings of its command; `defaults` stand in for flags that are not given. */
+/** Creates an action that gets the settings of its command. @param defaults values for flags that are not given */
 function withConfig(
   run: (config: Config, options: { controlPlane?: boolean }) => Promise<void>,
   defaults: Readonly<Record<string, string>> = {},

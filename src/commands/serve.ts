@@ -7,7 +7,7 @@ import { serve } from '../server.ts';
 import type { CommandContext } from './context.ts';
 
 /**
- * Runs `glovebox serve`: REST and MCP over HTTP until the signal aborts. Everything made is then removed, or kept if so
+ * Runs `glovebox serve`: REST and MCP over HTTP until the signal aborts. Then removes the sessions, or keeps them if so
  * configured.
  */
 export async function runServe(config: Config, { say, signal, onEnded }: CommandContext): Promise<void> {
@@ -25,23 +25,23 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
   await serve(glovebox, config, { log, keys, onListening, signal });
 }
 
-/** Under Compose, whether there will be a next run shows by a container that lives as long as the project is up. */
+/** Under Compose, a container that runs while the project is up shows whether there will be a next run. */
 function keepingWhile(config: Config): { mayKeep?: () => Promise<boolean> } {
   const { keepWhile } = config;
   return keepWhile === undefined ? {} : { mayKeep: () => isContainerRunning(config, keepWhile) };
 }
 
-/** With port 0 the name is as passing as the port. */
+/** Returns the name of the instance. With port 0, the name is temporary like the port. */
 function nameOfPort(port: number): string {
   return port === 0 ? ephemeralName('http') : `http-${port}`;
 }
 
-/** Addresses that lead nowhere by themselves, as those of a server that listens on all. */
+/** Addresses of servers that listen on all interfaces. Clients cannot use them. */
 const WILDCARD = /\/\/(0\.0\.0\.0|\[::\])(?=:)/;
 
 function tellListening(say: CommandContext['say'], { firstKey: owner }: Config, urls: readonly string[], key?: string) {
   const shown = urls.map((url) => url.replace(WILDCARD, '//localhost'));
-  // The last, as the image is told of 8055 last, and that is what its documented line publishes.
+  // The last URL, because the last port of the image is 8055, which the documented command publishes.
   const url = shown.at(-1);
   if (key !== undefined) {
     say(`Callers need a key. This one was made for "${owner}", since there was none, and is not shown again:`);

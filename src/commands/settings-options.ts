@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import { describeFlags } from '../config/describe.ts';
 import { type Config, loadConfig } from '../config/load.ts';
 
-/** Adds a flag for each setting, and `--config`, to a command that has no commands of its own. */
+/** Adds a flag for each setting, and `--config`, to a command without subcommands. */
 export function addSettings(command: Command): Command {
   if (command.commands.length > 0) return command;
   command.addOption(new Option('--config <file>', 'JSON file of settings.'));
@@ -10,14 +10,14 @@ export function addSettings(command: Command): Command {
   return command;
 }
 
-/** Reads the settings of a command that has been parsed; `defaults` stand in for flags that are not given. */
+/** Reads the settings of a parsed command. @param defaults values for flags that are not given */
 export function configOf(command: Command, defaults: Readonly<Record<string, string>> = {}): Config {
   return loadConfig(undefined, { ...defaults, ...settingsOf(command) });
 }
 
 /**
  * Reads a list of flags as `glovebox serve` does.
- * @throws CommanderError for a flag that is no setting or has no value
+ * @throws CommanderError for an unknown flag, or one without a value
  */
 export function parseSettings(flags: readonly string[]): Record<string, string> {
   const command = addSettings(new Command('serve').exitOverride().configureOutput({ outputError: () => {} }));

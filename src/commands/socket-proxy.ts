@@ -6,7 +6,7 @@ import { aborted } from '../lib/deadline.ts';
 import { createLog } from '../log.ts';
 import type { CommandContext } from './context.ts';
 
-/** Runs `glovebox socket-proxy`: stands between a control plane and the engine's socket until the signal aborts. */
+/** Runs `glovebox socket-proxy`, a proxy between a control plane and the engine's socket, until the signal aborts. */
 export async function runSocketProxy(config: Config, { signal }: CommandContext): Promise<void> {
   const log = createLog(config.logLevel);
   const { address } = await connectEngine(config);

@@ -4,10 +4,10 @@ import { createLog } from '../log.ts';
 import { serveStdio } from '../stdio-server.ts';
 import type { CommandContext } from './context.ts';
 
-/** A model's client gives up after a minute or so: better an answer that says what is going on. */
+/** Longest wait for the set-up, in milliseconds. Clients give up after about a minute, so answer before that. */
 const PATIENCE_MS = 20_000;
 
-/** Runs `glovebox stdio` until the client hangs up or the signal aborts. Nothing is made before the first call. */
+/** Runs `glovebox stdio` until the client disconnects or the signal aborts. The first call starts the set-up. */
 export async function runStdio(config: Config, { signal }: CommandContext): Promise<void> {
   const log = createLog(config.logLevel);
   const instance = config.instance ?? ephemeralName('stdio');

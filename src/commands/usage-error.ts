@@ -3,19 +3,19 @@ import { describeFlags } from '../config/describe.ts';
 import { GloveboxError } from '../errors.ts';
 import { nearest } from '../lib/nearest.ts';
 
-/** How a command line that is not understood ends the program. */
+/** Message and exit status for an invalid command line. */
 export interface UsageProblem {
-  /** What to print; empty where commander has printed it. */
+  /** Text to print. Empty if commander has printed it. */
   readonly text: string;
   readonly exitCode: number;
 }
 
-/** Exit status where a command, or an argument of it, is missing or unknown. */
+/** Exit status for a missing or unknown command or argument. */
 const WRONG_USAGE = 2;
 
 /**
- * Says in our words what commander refuses, with the nearest name and the next step. `words` is the command line that
- * `program` was given.
+ * Describes an error of commander in our words, with the nearest name and the next step.
+ * @param words command line of `program`
  */
 export function explainUsage(error: CommanderError, words: readonly string[], program: Command): UsageProblem {
   const [, quoted = ''] = /'([^']*)'/.exec(error.message) ?? [];
@@ -42,13 +42,13 @@ export function explainUsage(error: CommanderError, words: readonly string[], pr
   }
 }
 
-/** Commander's own words as a sentence. */
+/** Returns commander's own message as a sentence. */
 function sentence({ message }: CommanderError): string {
   const text = message.replace(/^error: /, '');
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** @throws GloveboxError for words that stand where flags are expected */
+/** Checks flags. @throws GloveboxError for a word in the place of a flag */
 export function refuseExtra(words: readonly string[]): void {
   if (words.length === 0) return;
   throw new GloveboxError('invalid_input', `"${words[0]}" is not understood here.`, {
@@ -78,7 +78,7 @@ function unknownOption(written: string, words: readonly string[], program: Comma
   return `glovebox: ${flag} is not a setting.\n${meant ? `Did you mean ${meant}?` : seeHelp(words, program)}`;
 }
 
-/** The command that a command line names, as far as it names one. */
+/** Returns the command that a command line names, as far as possible. */
 function commandOf(words: readonly string[], program: Command): Command {
   let found = program;
   for (const word of words) {
