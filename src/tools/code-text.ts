@@ -1,4 +1,4 @@
-/** What a model may put after an opening fence to say that it is Python. */
+/** Language names that a model may put after an opening Markdown fence for Python. */
 const LANGUAGE = String.raw`\{?\.?(?:python|py|ipython|jupyter|code-cell|tool_code)[\d.]*\b[^\n]*`;
 const FENCED = new RegExp(
   String.raw`^((?:[^\S\n]*\n)*)[^\S\n]*(${'`'}{3,}|~{3,})[^\S\n]*(?:${LANGUAGE})?[^\S\n]*\n([^]*?\n)??[^\S\n]*\2[${'`'}~]*\s*$`,
@@ -6,8 +6,8 @@ const FENCED = new RegExp(
 );
 
 /**
- * The code that was meant: without a byte order mark, and without a Markdown fence around all of it.
- * In the fence's place stays an empty line, so that errors count the lines that were sent.
+ * Removes a byte order mark, and a Markdown fence around all of the code. An empty line replaces the opening fence, so
+ * that line numbers in errors stay correct.
  */
 export function codeText(sent: string): string {
   const text = sent.replace(/^\uFEFF/, '');

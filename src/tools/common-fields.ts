@@ -46,7 +46,7 @@ const sessionResetOutput = z
   .optional()
   .describe('The sandbox had to be cleared or replaced; what was lost with it.');
 
-/** What every tool says of the session that it worked in. */
+/** Fields on the session in the output of every tool. */
 export const sessionOutput = {
   session_id: sessionIdOutput,
   session_created: sessionCreatedOutput,
@@ -55,17 +55,17 @@ export const sessionOutput = {
 
 type SessionReset = NonNullable<z.infer<typeof sessionResetOutput>>;
 
-/** The fields that say which session a result is of. */
+/** Returns the fields that name the session of a result. */
 export function identify({ session, created }: Lease): { session_id: string; session_created?: true } {
   return { session_id: session.id, ...(created ? { session_created: true } : {}) };
 }
 
-/** The same as text, after what was lost with the session's sandbox: the last lines of every summary. */
+/** Returns the last lines of every summary: what was lost with the sandbox, then the session. */
 export function sessionLines(output: {
   readonly session_id: string;
   readonly session_created?: true | undefined;
   readonly session_reset?: SessionReset | undefined;
-  /** The context that the call ran in. */
+  /** Context that the call ran in. */
   readonly context?: { readonly name: string } | undefined;
 }): string {
   const { session_id, session_created, session_reset, context } = output;
@@ -73,7 +73,7 @@ export function sessionLines(output: {
   return `${reset}[session_id] ${session_id}${session_created ? ' (new and empty; pass session_id to come back)' : ''}`;
 }
 
-/** When one context alone has ended, a plain "contexts" would say too much. */
+/** Describes a loss. If only one context ended, "contexts" alone would say too much. */
 function describeReset({ reason, lost, restored_from }: SessionReset, context: string | undefined): string {
   const what =
     reason === 'context_ended' && context ? `what context ${context} had; all else is kept` : lost.join(', ');
@@ -81,20 +81,20 @@ function describeReset({ reason, lost, restored_from }: SessionReset, context: s
   return `[session_reset] ${reason}: lost ${what}${since}`;
 }
 
-/** The field that says what was lost with a sandbox, when something was. */
+/** Returns the field with the loss of a session, if there is any. */
 export function tellReset({ reset }: { readonly reset?: SandboxReset | undefined }): { session_reset?: SessionReset } {
   if (!reset) return {};
   const { reason, lost, restoredFrom } = reset;
   return { session_reset: { reason, lost: [...lost], restored_from: restoredFrom } };
 }
 
-/** How long a call took. */
+/** Fields with the duration of a call. */
 export const timingsOutput = {
   duration_ms: z.number().describe('From its begin to its end, without what it waited before.'),
   queued_ms: z.number().optional().describe('Waited for its turn before that, if it had to.'),
 };
 
-/** The fields that say how long a call took. */
+/** Returns the fields with the duration of a call. */
 export function tellTimings({ durationMs, queuedMs }: Timings): { duration_ms: number; queued_ms?: number } {
   return { duration_ms: durationMs, ...(queuedMs === undefined ? {} : { queued_ms: queuedMs }) };
 }

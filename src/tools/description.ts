@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import type { Tool } from './tool.ts';
 
-/** Any tool, as the protocols see it. */
+/** Tool with any input and output, as the protocols use it. */
 export type AnyTool = Tool<{ session_id?: string | undefined }>;
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** What callers are told of a tool, ready to be sent. */
+/** Description of a tool, ready to be sent to callers. */
 export interface ToolDescription {
   readonly name: string;
   readonly title: string;
@@ -25,7 +25,7 @@ export interface ToolDescription {
 const described = new WeakMap<AnyTool, ToolDescription>();
 const shapes = new WeakMap<AnyTool, JsonSchema>();
 
-/** The description that MCP, REST and OpenAPI share; made once per tool, for it takes longer than a call does. */
+/** Returns the description shared by MCP, REST and OpenAPI. Created once per tool, because that takes longer than a call. */
 export function describeTool(tool: AnyTool): ToolDescription {
   const known = described.get(tool);
   if (known) return known;
@@ -48,7 +48,7 @@ export function describeTool(tool: AnyTool): ToolDescription {
   return description;
 }
 
-/** The schema of a tool's input as it is checked, for whoever reads what a caller meant. */
+/** Returns the schema by which a tool's input is checked, for code that normalizes input. */
 export function inputShape(tool: AnyTool): JsonSchema {
   const known = shapes.get(tool);
   if (known) return known;
@@ -58,8 +58,8 @@ export function inputShape(tool: AnyTool): JsonSchema {
 }
 
 /**
- * The same without what clients with strict schemas refuse or drop: bounds of a text's length, which are told when they
- * are not kept, and objects with names of their own, which are advertised as lists of `NAME=value`.
+ * Converts a schema for clients with strict schemas. Removes limits of text lengths, which errors name when they are
+ * exceeded. Describes objects with free names as lists of `NAME=value`.
  */
 function forStrictClients<T extends JsonSchema>(schema: T): T {
   if (Array.isArray(schema)) return schema.map(forStrictClients) as unknown as T;
@@ -73,14 +73,14 @@ function forStrictClients<T extends JsonSchema>(schema: T): T {
   return Object.fromEntries(inner) as T;
 }
 
-/** JSON Schema 2020-12 of an object, without what only zod needs to say. */
+/** Returns the JSON Schema 2020-12 of an object, without the details that only zod needs. */
 function toJsonSchema(schema: z.ZodType, io: 'input' | 'output'): JsonSchema & { type: 'object' } {
   const { $schema: _, ...converted } = z.toJSONSchema(schema, {
     io,
     override: ({ jsonSchema }) => {
       if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
       if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
-      // A client that keeps the schema must not refuse the fields that a later server adds.
+      // A client that stores the schema must not refuse fields that a later server adds.
       if (io === 'output' && jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
     },
   });

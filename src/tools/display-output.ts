@@ -26,16 +26,16 @@ const resultOutput = z.object({
   attached: z.array(z.string()).optional().describe('Formats that come as image content beside this object.'),
 });
 
-/** The field `results`. */
+/** Schema of the field `results`. */
 export const resultsOutput = z
   .array(resultOutput)
   .optional()
   .describe('What the code displayed: display(object), figures, each in the formats that it has.');
 
-/** One result as callers get it. */
+/** Result as callers get it. */
 export type ResultOutput = z.infer<typeof resultOutput>;
 
-/** Characters of one result in a summary; the structured output has all of it. */
+/** Most characters of one result in a summary. The structured output contains all of it. */
 const SUMMARY_LIMIT = 10_000;
 
 /** A result as lines of text: its picture's format and size, and the text that says most to a reader of text. */
@@ -56,7 +56,7 @@ function summarizeResult(result: Display | ResultOutput): string {
   return `[result] ${facts.filter(Boolean).join(' ')}`;
 }
 
-/** Results as text, each on lines of its own; empty without any. */
+/** Returns results as text, each on separate lines. Empty if there are none. */
 export function summarizeResults(results: readonly (Display | ResultOutput)[] | undefined): string {
   return (results ?? []).map(summarizeResult).join('\n');
 }

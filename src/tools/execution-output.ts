@@ -13,7 +13,7 @@ const leftOut = z
   })
   .optional();
 
-/** What `execute_python` answers. */
+/** Output schema of `execute_python`. */
 export const executionOutput = z.object({
   ...sessionOutput,
   execution_id: z.string(),
@@ -63,7 +63,7 @@ export const executionOutput = z.object({
 
 export type ExecutionOutput = z.infer<typeof executionOutput>;
 
-/** The result of an execution as the tools' callers get it. */
+/** Converts the result of an execution for callers of tools. */
 export function toOutput(result: ExecutionResult): ExecutionOutput {
   const { context, contexts, status, signal, error, files, termination, limit, stdout, stderr, displays } = result;
   return {
@@ -102,7 +102,7 @@ function toLeftOut(cut: CutStream | undefined): z.infer<typeof leftOut> {
   return cut && { bytes: cut.leftOutBytes, total_bytes: cut.totalBytes, file: cut.file, file_bytes: cut.fileBytes };
 }
 
-/** All that the structured form says, as text for a model. */
+/** Returns everything in the structured output as text for a model. */
 export function summarizeExecution(output: ExecutionOutput): string {
   const parts = [
     output.stdout,

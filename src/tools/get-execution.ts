@@ -67,7 +67,7 @@ export const cancelExecution: Tool<z.infer<typeof cancelInput>, Output> = {
   summarize,
 };
 
-/** What the arguments of `get_execution` ask for. */
+/** Converts the arguments of `get_execution`. */
 export function toReadOptions({ wait_s, stdout_offset = 0, stderr_offset = 0 }: GetInput) {
   return {
     waitMs: wait_s === undefined ? undefined : wait_s * 1000,
@@ -75,7 +75,7 @@ export function toReadOptions({ wait_s, stdout_offset = 0, stderr_offset = 0 }: 
   };
 }
 
-/** A background execution as callers get it. */
+/** Converts a background execution for callers. */
 export function toReadingOutput(reading: BackgroundReading): Output {
   // That the session was new was so when it began.
   const { session_created: _, ...known } = reading.result ? toOutput(reading.result) : describeRunning(reading);

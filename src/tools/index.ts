@@ -11,7 +11,7 @@ import { readFile } from './read-file.ts';
 import { forkSession, snapshotSession } from './snapshot-session.ts';
 import { createWriteFile, type WriteFileLimits } from './write-file.ts';
 
-/** Every tool, in the order that clients see. */
+/** All tools, in the order that clients see. */
 export function createTools(
   limits: ExecutePythonLimits & InstallDependenciesLimits & WriteFileLimits,
   parse: ParseRequirement,

@@ -93,7 +93,7 @@ async function installDependencies(
   context: ToolContext,
   parse: ParseRequirement,
 ): Promise<Output> {
-  // What is wrong with them is said before a session is made for them.
+  // Check the requirements before creating a session for them.
   for (const text of packages) parse(text);
   using lease = await leaseSession(context, session_id);
   const identity = identify(lease);

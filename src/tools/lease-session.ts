@@ -1,7 +1,7 @@
 import type { Lease } from '../sessions/sessions.ts';
 import type { ToolContext } from './tool.ts';
 
-/** Holds the session that a call means open, a new one if need be; its caller hears of what that takes. */
+/** Leases the session of a call, or a new one if necessary. Reports the progress to the caller. */
 export function leaseSession(context: ToolContext, sessionId: string | undefined): Promise<Lease> {
   const { sessions, caller, signal } = context;
   return sessions.lease(caller, sessionId, {

@@ -11,7 +11,7 @@ export const limitOutput = z
   .optional()
   .describe('The limit that it met, and what raises it.');
 
-/** The limit that an execution met, as text. */
+/** Describes the limit that an execution met. */
 export function describeLimit({ name, value, setting, ended }: MetLimit): string {
   return `limit ${name} = ${value}${ended ? `, which ended ${ended}` : ''}; to change it: ${setting}`;
 }

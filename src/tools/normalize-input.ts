@@ -1,7 +1,7 @@
 import { parseJson } from '../lib/json-input.ts';
 import type { JsonSchema } from './description.ts';
 
-/** Text of this length at most is looked at for a number. */
+/** Longest text that is read as a number, in characters. */
 const LONGEST_NUMBER = 32;
 /** Text of a list, likewise: five hundred requirements and more. */
 const LONGEST_LIST = 65_536;
@@ -96,7 +96,7 @@ function fromPairs(pairs: readonly unknown[]): Record<string, string> | undefine
   return Object.fromEntries(found);
 }
 
-/** A number that is written in one way only. */
+/** Whether a value is a number in plain decimal notation. */
 function isPlainNumber(value: unknown): boolean {
   return typeof value === 'number' && /^-?\d+(\.\d+)?$/.test(String(value));
 }

@@ -71,7 +71,7 @@ async function readPart(input: Input, context: ToolContext): Promise<Output> {
   };
 }
 
-/** A range of text without the characters that are cut by its ends, and how many bytes were cut off before it. */
+/** Removes incomplete characters at both ends of a range. Returns the text and the number of bytes removed at the start. */
 function wholeCharacters(bytes: Buffer, isInside: boolean, isEnd: boolean): { skipped: number; whole: Buffer } {
   const fromStart = isInside ? withoutPartialStart(bytes) : bytes;
   return { skipped: bytes.length - fromStart.length, whole: isEnd ? fromStart : withoutPartialEnd(fromStart) };

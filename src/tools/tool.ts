@@ -5,48 +5,47 @@ import type { Caller } from '../sessions/caller.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Snapshots } from '../sessions/snapshots.ts';
 
-/** What a call says while it runs. Texts are whole characters of valid Unicode. */
+/** Event of a running call. Texts are valid Unicode and consist of complete characters. */
 export type ToolEvent =
   | { type: 'session'; session_id: string; session_created?: true }
   | { type: TextStream; text: string }
   | { type: 'display'; result: Display }
   | ProgressEvent;
 
-/** What an execution says, in the words of the tools. */
+/** Converts an event of an execution to the form of the tools. */
 export function toToolEvent(event: ExecutionEvent): ToolEvent {
   return event.type === 'display' ? { type: 'display', result: event.display } : event;
 }
 
-/** All that a tool may use of the world. Only add what a tool uses. */
+/** Everything that a tool may use. Add only what a tool needs. */
 export interface ToolContext {
   readonly sessions: Sessions;
   readonly snapshots: Snapshots;
   readonly caller: Caller;
   /** Aborts when the caller cancels or goes away. */
   readonly signal: AbortSignal;
-  /** Tells the caller of progress; a promise means that the caller is slow and the program should wait. */
+  /** Reports progress to the caller. If it returns a promise, the caller is slow and the program should wait. */
   emit(event: ToolEvent): void | Promise<void>;
 }
 
-/** For calls that nobody follows: spares the work of telling. */
+/** Ignores events, for calls that nobody follows. */
 export const ignoreEvents = (): void => {};
 
 /**
- * What a call does to what is there: MCP's annotations derive from it. One that `adds` leaves all of that as it was;
- * one that `ends` something does no more when it is called again.
+ * Effect of a call, from which MCP's annotations derive. `adds`: it changes nothing that exists. `ends`: a second call has
+ * no further effect.
  */
 export type ToolEffect = 'reads' | 'adds' | 'changes' | 'ends';
 
-/** Names the session that a call was in, if it was in one. */
+/** Output of a tool, with the id of the session of the call, if it had one. */
 export interface ToolOutput {
   readonly session_id?: string | undefined;
   readonly [field: string]: unknown;
 }
 
 /**
- * One tool: MCP, REST and the docs all derive from this object.
- * `handle` gets input that `input` has parsed and answers with what `output` describes;
- * it throws a GloveboxError when the tool cannot do its job.
+ * Definition of a tool, from which MCP, REST and the docs derive. `handle` gets input parsed by `input`, and returns what
+ * `output` describes. It throws a GloveboxError when the tool fails.
  */
 export interface Tool<
   Input extends { session_id?: string | undefined } = { session_id?: string },
@@ -54,14 +53,14 @@ export interface Tool<
 > {
   readonly name: string;
   readonly title: string;
-  /** Written for a model that reads it cold. */
+  /** Description for a model without other knowledge of Glovebox. */
   readonly description: string;
   readonly effect: ToolEffect;
-  /** Whether it reaches what is beyond the sandbox, as a package index is. */
+  /** Whether it uses anything outside of the sandbox, such as a package index. */
   readonly reachesOut?: boolean;
   readonly input: z.ZodType<Input>;
   readonly output: z.ZodType<Output>;
   handle(input: Input, context: ToolContext): Promise<Output>;
-  /** The output as text, with all that the structured form says. */
+  /** Returns the output as text, with everything in the structured form. */
   summarize(output: Output): string;
 }

@@ -5,15 +5,15 @@ import { type AnyTool, describeTool, inputShape } from './description.ts';
 import { normalizeInput, readArguments } from './normalize-input.ts';
 import type { Tool } from './tool.ts';
 
-/** Misspelled names are searched for only up to this length: the search takes time with the square of it. */
+/** Longest name for which similar names are searched. The time of the search grows with the square of the length. */
 const LONGEST_NAME = 64;
 const MOST_PROBLEMS = 4;
-/** Names that are looked at for a misspelling: each takes time. */
+/** Most unknown names for which similar names are searched. */
 const MOST_NAMED = 100;
 
 /**
- * What a caller sent, as the tool's input; the one place where either protocol checks it.
- * @throws GloveboxError `invalid_input` that names the arguments at fault and all that there are.
+ * Checks the input of a tool, for both protocols.
+ * @throws GloveboxError `invalid_input` that names the invalid arguments and all valid ones
  */
 export function validateInput<Input extends { session_id?: string | undefined }>(
   tool: Tool<Input>,
@@ -47,13 +47,13 @@ function describeIssue(issue: z.core.$ZodIssue, given: object): string {
   const [name, ...rest] = issue.path;
   if (name === undefined) return `cannot use these arguments: ${lowered(issue.message)}`;
   if (rest.length === 0 && !Object.hasOwn(given, name)) return `needs the argument ${quote(String(name))}`;
-  // What is wrong with the key itself is said one level deeper.
+  // The reason for an invalid key is one level deeper.
   const message = (issue.code === 'invalid_key' ? issue.issues[0]?.message : undefined) ?? issue.message;
   const within = rest.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join('');
   return `cannot use ${quote(String(name) + within)}: ${lowered(message)}`;
 }
 
-/** @param problems the first of `count` */
+/** @param problems the first ones of `count` */
 function invalid(
   tool: AnyTool,
   problems: readonly string[],
@@ -83,7 +83,7 @@ function listArguments(tool: AnyTool): string {
   return listed.join(', ') || 'none';
 }
 
-/** Foreign text in a message is quoted and short: it may be anything. */
+/** Quotes and shortens text of a caller for a message. */
 function quote(name: string): string {
   return JSON.stringify(name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name);
 }

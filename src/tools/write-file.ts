@@ -5,7 +5,7 @@ import { leaseSession } from './lease-session.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
 export interface WriteFileLimits {
-  /** Bytes that a call may carry. */
+  /** Most bytes of a file in one call. */
   readonly codeLimit: number;
 }
 
