@@ -12,20 +12,20 @@ const BACKGROUND: ExecutionRequest = {
 };
 
 /**
- * What every engine promises to the core, as tests. The author of an engine calls `testEngine` in a test file of its
- * own and needs no other list of what an engine must do. In short:
+ * Tests of everything that an engine must do for the core. The author of an engine calls `testEngine` in a test file. In
+ * short:
  *
- * - A `ref` is the engine's own word for a sandbox. It holds all that the engine must know to find the sandbox again,
- *   in another process too: the core keeps it nowhere else than in `list`.
- * - The core keeps `key` and `instance`. `list` tells both, of the sandboxes of all control planes.
- * - The user that runs the code is the engine's affair. No two sandboxes on one engine may have the same one, be they
- *   of two control planes; what can be checked only after the start is told by `confirmed`.
+ * - A `ref` is the engine's own reference to a sandbox. It contains everything that the engine needs to find the sandbox
+ *   again, also in another process. The core does not store it: it gets it from `list`.
+ * - The core stores `key` and `instance`. `list` returns both, for the sandboxes of all control planes.
+ * - The engine chooses the user that runs the code. No two sandboxes on one engine may have the same user, even if they
+ *   belong to two control planes. `confirmed` tells what can be checked only after the start.
  * - `connect` runs `/opt/glovebox/runner` in the sandbox, which finds out whether a runner is there already. Bytes
  *   must come unchanged, in order, with back-pressure both ways, and each side must see the end of the other.
- * - `endProcesses` must work without the runner, against code that kills, forks and ignores signals, and says true only
- *   when nothing was seen to be left from outside of what code can change. It answers within some five seconds.
- * - An engine that is away loses nobody's sandbox: it says `engine_unavailable`, never `sandbox_lost`.
- * - The hardening is no part of this: see `test/hardening`.
+ * - `endProcesses` must work without the runner, against code that kills, forks and ignores signals. It returns true only
+ *   if a check that the code cannot influence finds no process left. It answers within about five seconds.
+ * - While an engine is unavailable, no sandbox counts as lost: the error is `engine_unavailable`, never `sandbox_lost`.
+ * - The hardening is not covered here: see `test/hardening`.
  */
 export function testEngine(name: string, open: () => Promise<EngineUnderTest>): void {
   describe(`the contract of an engine: ${name}`, () => {
@@ -185,7 +185,7 @@ function testEnding(lab: EngineLab): void {
   });
 }
 
-/** Covers `remove`, and what is not there. */
+/** Covers `remove`, and sandboxes that do not exist. */
 function testAbsence(lab: EngineLab): void {
   test('a removal ends the connection; it may come twice, and of what is gone only it succeeds', async () => {
     const { engine } = lab;
@@ -215,7 +215,7 @@ function testAbsence(lab: EngineLab): void {
   });
 }
 
-/** Asks a new runner, or the one that is there, what its last one has left. */
+/** Asks the runner what an earlier control plane left. */
 async function countStrays(engine: Engine, { ref }: SandboxInfo): Promise<string> {
   const channel = await Channel.open(await engine.connect(ref));
   const output: Buffer[] = [];

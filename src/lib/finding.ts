@@ -2,10 +2,10 @@ import { GloveboxError } from '../errors.ts';
 
 type Level = 'ok' | 'warn' | 'fail';
 
-/** What an examination found of one thing: how it is, and what to do about it, where something is to be done. */
+/** Finding of an examination: the level, the subject, its state, and the next step if one is needed. */
 export type Finding = readonly [level: Level, what: string, said: string, next?: string];
 
-/** What `work` finds; an error is the finding that it failed. */
+/** Returns the findings of `work`. An error becomes a finding that it failed. */
 export async function attempt(what: string, work: () => Promise<readonly Finding[]>): Promise<readonly Finding[]> {
   try {
     return await work();

@@ -49,7 +49,7 @@ describe('an execution in a session', () => {
   });
 
   test.each<[string, ExecutionRequest, object]>([
-    ['a look at files', { kind: 'files' }, {}],
+    ['a file operation', { kind: 'files' }, {}],
     ['a list of packages', { kind: 'packages' }, {}],
     ['a transfer of a file', { kind: 'files' }, { transfer: TRANSFER }],
   ])('does not keep %s waiting', async (_what, request, more) => {

@@ -3,7 +3,7 @@ import type { JsonSchema } from './description.ts';
 
 /** Longest text that is read as a number, in characters. */
 const LONGEST_NUMBER = 32;
-/** Text of a list, likewise: five hundred requirements and more. */
+/** Longest text that is read as a list, in characters. More than five hundred requirements fit. */
 const LONGEST_LIST = 65_536;
 const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 type Properties = Readonly<Record<string, JsonSchema>>;
@@ -105,7 +105,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Objects and lists alone: whatever else JSON knows is not tried. */
+/** Parses JSON text of an object or a list. Other values are not parsed. */
 function readJson(text: string): unknown {
   if (!/^\s*[[{]/.test(text)) return undefined;
   try {
