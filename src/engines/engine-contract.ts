@@ -215,7 +215,7 @@ function testAbsence(lab: EngineLab): void {
   });
 }
 
-/** Asks the runner what an earlier control plane left. */
+/** Counts, from inside of the sandbox, the processes that earlier runners left. */
 async function countStrays(engine: Engine, { ref }: SandboxInfo): Promise<string> {
   const channel = await Channel.open(await engine.connect(ref));
   const output: Buffer[] = [];
