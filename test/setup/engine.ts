@@ -45,15 +45,28 @@ export async function teardown(): Promise<void> {
   await finish();
 }
 
-/** Every server of the run has ended: a sandbox of any of them is a leak. */
+/** Every server of the run has ended: a sandbox that is still there is a leak, unless it is being removed already. */
 async function assertNothingLeft(docker: Docker, stateRoot: string): Promise<void> {
   const ids = new Set(readdirSync(stateRoot).flatMap((name) => readId(join(stateRoot, name, 'id')) ?? []));
   const containers = await docker.listContainers({ all: true, filters: { label: ['glovebox.instance'] } });
-  const left = containers.filter(({ Labels }) => ids.has(Labels['glovebox.instance']?.split('@')[1] ?? ''));
-  await Promise.all(left.map(({ Id }) => docker.getContainer(Id).remove({ force: true })));
-  if (left.length === 0) return;
-  const names = left.map(({ Names, Labels }) => `${Names[0]} of ${Labels['glovebox.instance']}`);
-  throw new Error(`Containers left by this run's servers: ${names.join(', ')}`);
+  const ours = containers.filter(({ Labels }) => ids.has(Labels['glovebox.instance']?.split('@')[1] ?? ''));
+  const removed = await Promise.all(ours.map(({ Id }) => remove(docker, Id)));
+  const names = ours
+    .filter((_, at) => removed[at])
+    .map(({ Names, Labels }) => `${Names[0]} of ${Labels['glovebox.instance']}`);
+  if (names.length > 0) throw new Error(`Containers left by this run's servers: ${names.join(', ')}`);
+}
+
+/** Removes a container. Returns false if it is gone, or is being removed, without us. */
+async function remove(docker: Docker, id: string): Promise<boolean> {
+  try {
+    await docker.getContainer(id).remove({ force: true });
+    return true;
+  } catch (error) {
+    const { statusCode } = error as { statusCode?: number };
+    if (statusCode === 404 || statusCode === 409) return false;
+    throw error;
+  }
 }
 
 /** A state directory's own id; undefined for one that no server has used. */
