@@ -1,6 +1,8 @@
 /** Something to time. What has to happen around it is not timed. */
 export interface Subject {
   readonly name: string;
+  /** Whether it is that of the baseline; it stands right after the same of this build. */
+  readonly isBaseline?: boolean;
   before?(): Promise<unknown>;
   run(): Promise<unknown>;
   after?(): Promise<unknown>;
@@ -18,12 +20,12 @@ export type Samples = Record<string, number[]>;
 
 /**
  * Milliseconds of each subject in turn, A B C A B C …: whatever else the machine does in the meantime
- * meets all of them alike. Every other round goes backwards, so that none always follows the same one.
+ * meets all of them alike. The order changes from round to round, so that none always follows the same one.
  */
 export async function interleave(subjects: readonly Subject[], { rounds, warmUp, signal }: Plan): Promise<Samples> {
   const samples: Samples = Object.fromEntries(subjects.map(({ name }) => [name, []]));
   for (let round = -warmUp; round < rounds; round += 1) {
-    for (const subject of round % 2 === 0 ? subjects : subjects.toReversed()) {
+    for (const subject of orderOf(subjects, round)) {
       signal.throwIfAborted();
       await subject.before?.();
       const ms = await time(() => subject.run());
@@ -32,6 +34,20 @@ export async function interleave(subjects: readonly Subject[], { rounds, warmUp,
     }
   }
   return samples;
+}
+
+/**
+ * The order of a round: forwards in even ones and backwards in odd ones. In two of four rounds each baseline comes before
+ * the same of this build: what follows a subject is slowed down by what that leaves to be done, and both are to be alike.
+ */
+export function orderOf(subjects: readonly Subject[], round: number): Subject[] {
+  const isSwapped = ((round % 4) + 4) % 4 >= 2;
+  const order = [...subjects];
+  for (const [at, { isBaseline }] of subjects.entries()) {
+    const [own, baseline] = order.slice(at - 1, at + 1);
+    if (isSwapped && isBaseline && own && baseline) order.splice(at - 1, 2, baseline, own);
+  }
+  return round % 2 === 0 ? order : order.reverse();
 }
 
 /** As `interleave`, but of so many samples of one subject at a time, each time after a warm-up of its own. */

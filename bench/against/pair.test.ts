@@ -23,6 +23,15 @@ test('the samples of two builds alternate A B B A', async () => {
   ]);
 });
 
+test('neither build always follows another subject: four rounds have each build after each', async () => {
+  const { ran, subjects } = await pair();
+  await interleave(subjects, { rounds: 4, warmUp: 0, signal });
+  const before = (name: string) =>
+    ran.flatMap((at, i) => (at === name && i % 4 > 0 ? [ran[i - 1]?.slice(4)] : [])).sort();
+  expect(before('own cell')).toEqual(before('old cell'));
+  expect(before('own print')).toEqual(before('old print'));
+});
+
 test('blocks of samples alternate A B B A, and their warm-up is not counted', async () => {
   const ran: string[] = [];
   const subjects = ['A', 'B'].map((name) => ({ name, run: async () => ran.push(name) }));

@@ -5,8 +5,8 @@ import type { Row } from '../table.ts';
 const MARK = ' (baseline)';
 
 /**
- * The subjects of this build, each followed by the baseline's, if there is one. A run that goes through them forwards
- * and then backwards meets both builds in the order A B B A.
+ * The subjects of this build, each followed by the baseline's, if there is one. `orderOf` swaps the two in half of the
+ * rounds.
  */
 export async function pairSubjects<B>(
   builds: readonly B[],
@@ -17,7 +17,7 @@ export async function pairSubjects<B>(
 }
 
 function toBaseline(subject: Subject): Subject {
-  return { ...subject, name: subject.name + MARK };
+  return { ...subject, name: subject.name + MARK, isBaseline: true };
 }
 
 /** The rows of this build, each with the baseline's samples of the same. */
