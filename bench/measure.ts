@@ -40,7 +40,7 @@ export async function interleave(subjects: readonly Subject[], { rounds, warmUp,
  * The order of a round: forwards in even ones and backwards in odd ones. In two of four rounds each baseline comes before
  * the same of this build: what follows a subject is slowed down by what that leaves to be done, and both are to be alike.
  */
-export function orderOf(subjects: readonly Subject[], round: number): Subject[] {
+function orderOf(subjects: readonly Subject[], round: number): Subject[] {
   const isSwapped = ((round % 4) + 4) % 4 >= 2;
   const order = [...subjects];
   for (const [at, { isBaseline }] of subjects.entries()) {

@@ -50,7 +50,8 @@ export class LegacySessions {
   /** Serves a request of an existing session. The session of another owner is answered as unknown. */
   async continue(id: string, owner: string, request: Request, parsedBody: unknown): Promise<Response> {
     const session = this.#sessions.get(id);
-    if (session?.owner !== owner) return rpcError(404, -32_001, 'Session not found. Send "initialize" to open a new one.');
+    if (session?.owner !== owner)
+      return rpcError(404, -32_001, 'Session not found. Send "initialize" to open a new one.');
     return await this.#serve(session, request, parsedBody);
   }
 
