@@ -1,7 +1,7 @@
 import { GloveboxError } from '../../errors.ts';
 import { statusOf } from './inspect.ts';
 
-/** A loaded engine takes seconds to start a container; one that takes longer than this hangs. */
+/** Longest wait for an answer, in milliseconds. A loaded engine takes seconds to start a container. */
 const ANSWER_LIMIT_MS = 30_000;
 
 /**
@@ -23,7 +23,7 @@ export async function explain<T>(call: Promise<T>, onLate: (answer: T) => void =
   }
 }
 
-/** What an error of the engine means here: the sandbox is gone, or the engine cannot do its part. */
+/** Translates an error of the engine: `sandbox_lost` if the sandbox is gone, else `engine_unavailable`. */
 function translate(error: unknown): GloveboxError {
   const status = statusOf(error);
   const reason = reasonOf(error);

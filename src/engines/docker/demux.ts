@@ -38,7 +38,7 @@ export function demultiplex(raw: Duplex, onStderr: (chunk: Buffer) => void): Dup
   return plain;
 }
 
-/** Cuts the engine's stream at its headers; pieces are passed on as they come, never gathered. */
+/** Splits the engine's stream at its headers. Passes each piece on as it arrives, without collecting them. */
 function createSplitter(onPiece: (stream: number, piece: Buffer) => void): (chunk: Buffer) => void {
   const header = Buffer.alloc(HEADER_BYTES);
   let headerBytes = 0;

@@ -18,20 +18,20 @@ import { statusOf } from './inspect.ts';
 import { endAll, isFree, pickUser } from './session-users.ts';
 import { hasProcesses, killUser } from './user-processes.ts';
 
-/** Most that a runner's stderr adds to the log: it says something only when it is broken, or in hostile hands. */
+/** Most characters of a runner's stderr in the log. Only a broken or hostile runner writes there. */
 const STDERR_LIMIT = 2048;
 
-/** Between two attempts to remove what an engine that was down, or hung, could not. */
+/** Interval between two attempts to remove a container, in milliseconds, while the engine cannot. */
 const REMOVE_AGAIN_MS = 5000;
 
-/** Between the id of a container and its user, in the ref of a sandbox. */
+/** Separates the id of a container from its user in the ref of a sandbox. */
 const REF_SEPARATOR = '/';
 
 /** Sandboxes as containers of a Docker-compatible engine. */
 export class DockerEngine implements Engine {
   readonly #docker: Docker;
   readonly #log: Log;
-  /** What is still to be removed. */
+  /** Containers that are still to be removed. */
   readonly #doomed = new Set<string>();
 
   constructor(docker: Docker, log: Log) {
@@ -46,12 +46,12 @@ export class DockerEngine implements Engine {
     try {
       const container = await explain(creating);
       await explain(container.start());
-      // Of two control planes that picked the same user at once, at least the later one sees it now.
+      // If two control planes picked the same user at once, at least the later one sees that now.
       return { ref: toRef(container.id, uid), confirmed: isFree(this.#listUsers, uid, spec.key) };
     } catch (error) {
-      // By name, because an engine whose answer was lost may have made it all the same.
+      // By name, because the engine may have created it although its answer was lost.
       if (options.name) await this.#remove(options.name).catch(() => {});
-      // One that answers only later may have made it after that.
+      // An engine that answers late may have created it after that.
       void creating.then(({ id }) => this.#remove(id)).catch(() => {});
       throw error;
     }
@@ -105,24 +105,24 @@ export class DockerEngine implements Engine {
     return containers.map(({ Labels }) => ({ key: Labels[LABELS.key] ?? '', uid: Number(Labels[LABELS.uid]) }));
   };
 
-  /** @param label all of which a container must have */
+  /** Lists containers. @param label labels that a container must have, all of them */
   async #list(label: string[]): Promise<Docker.ContainerInfo[]> {
     return await explain(this.#docker.listContainers({ all: true, filters: { label } }));
   }
 
-  /** @param id of a container, or its name */
+  /** Removes a container. @param id its id or its name */
   async #remove(id: string): Promise<void> {
     try {
       await explain(this.#docker.getContainer(id).remove({ force: true, v: true }));
     } catch (error) {
       const isGone = error instanceof GloveboxError && error.code === 'sandbox_lost';
-      // Another call is removing it, and may fail.
+      // Another call is removing it, but that may fail.
       if (!isGone || statusOf(error.cause) === 409) this.#removeLater(id);
       if (!isGone) throw error;
     }
   }
 
-  /** Over and over: an engine that is down now keeps what it has, and may be back in a moment. */
+  /** Tries again and again to remove containers: an engine that is down keeps them, and may soon be back. */
   #removeLater(id: string): void {
     if (this.#doomed.has(id)) return;
     this.#doomed.add(id);

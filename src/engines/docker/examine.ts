@@ -8,7 +8,7 @@ import type { DockerSettings } from './index.ts';
 
 const KERNEL_HINT = "The kernel of the engine's machine, or a rootless engine, does not offer it: enable that cgroup.";
 
-/** Says of the engine, its limits and the sandbox image how they are. @throws GloveboxError `engine_unavailable` */
+/** Checks the engine, its limits and the sandbox image. @throws GloveboxError `engine_unavailable` */
 export async function examineDocker(
   settings: DockerSettings,
   { tell, runProbe }: ExamineOptions,
@@ -37,7 +37,10 @@ async function examineSandbox(
   return [['warn', 'sandbox', `its image ${reference} is missing`, 'Run "glovebox image", or start the server.']];
 }
 
-/** A limit that is not enforced lets code take the machine; without those on swap and processors it slows others. */
+/**
+ * Checks that limits are enforced. Without most of them, code can take the whole machine. Without those on swap and
+ * processors, it slows others down.
+ */
 function examineLimits({ MemoryLimit, PidsLimit, CpuCfsQuota, SwapLimit }: EngineFacts): readonly Finding[] {
   const limits = [
     ['memory limit', MemoryLimit, 'fail'],

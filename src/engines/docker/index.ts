@@ -7,7 +7,7 @@ import { ensureImage, type ImageOptions } from './images/sandbox-image.ts';
 import { isRunning } from './inspect.ts';
 import { installEngine } from './install/install.ts';
 
-/** What a Docker-compatible engine and its sandboxes are to be. Sizes in MiB, lifetimes in seconds. */
+/** Settings of a Docker-compatible engine and its sandboxes. Sizes are in MiB, lifetimes in seconds. */
 export interface DockerSettings extends ImageOptions {
   readonly hostEnvironment: ConnectOptions['hostEnvironment'] & ImageOptions['hostEnvironment'];
   readonly memoryMb: number;
@@ -37,8 +37,8 @@ export async function openDocker(
 }
 
 /**
- * Whether a container of that name runs on the engine, whoever made it.
- * @throws GloveboxError or what the engine says, where it does not tell
+ * Returns whether a container of that name runs on the engine.
+ * @throws GloveboxError, or the engine's own error, if the engine does not answer
  */
 export async function isContainerRunning(settings: ConnectOptions, name: string): Promise<boolean> {
   return await isRunning((await connectEngine(settings)).docker, name);

@@ -2,7 +2,7 @@ import type Dockerode from 'dockerode';
 
 const ANSWER_LIMIT_MS = 30_000;
 
-/** Whether the engine has an image of this name. Rejects when the engine does not answer. */
+/** Returns whether the engine has an image of this name. Rejects when the engine does not answer. */
 export async function hasImage(docker: Dockerode, reference: string): Promise<boolean> {
   try {
     await docker.getImage(reference).inspect();
@@ -13,7 +13,7 @@ export async function hasImage(docker: Dockerode, reference: string): Promise<bo
   }
 }
 
-/** Whether the engine runs a container of this name. Rejects when the engine does not say. */
+/** Returns whether the engine runs a container of this name. Rejects when the engine does not answer. */
 export async function isRunning(docker: Dockerode, name: string): Promise<boolean> {
   try {
     const abortSignal = AbortSignal.timeout(ANSWER_LIMIT_MS);
@@ -24,7 +24,7 @@ export async function isRunning(docker: Dockerode, name: string): Promise<boolea
   }
 }
 
-/** The HTTP status that the engine refused with, if it was reached. */
+/** Returns the HTTP status of the engine's refusal. Undefined if the engine was not reached. */
 export function statusOf(error: unknown): number | undefined {
   return error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : undefined;
 }

@@ -12,35 +12,35 @@ export const SESSION_UIDS = { first: 10_000, last: 59_999, lastNamed: 11_999 } a
 /** Number of users to try before listing all sandboxes. With hundreds of sandboxes, the engine's list takes long. */
 const GUESSES = 5;
 
-/** Milliseconds for kills from outside until one has ended all: docs/decisions/kill-from-outside.md. */
+/** Time limit for kills from outside, in milliseconds; see docs/decisions/kill-from-outside.md. */
 const END_ALL_MS = 5000;
-/** Kills in a row that something has killed, until what runs is taken for one that kills them all. */
+/** Number of kills in a row that were themselves killed, after which the code is taken to kill them all. */
 const MOST_KILLED = 2;
-/** Looks for what is left after a kill. */
+/** Number of checks for remaining processes after a kill. */
 const EMPTY_CHECKS = 8;
-/** Looks where nothing was killed: there is nothing that takes a moment to be gone. */
+/** Number of checks if nothing was killed: then nothing takes a moment to disappear. */
 const KILLED_CHECKS = 2;
 const CHECK_EVERY_MS = 50;
 
-/** The user of a sandbox, whoever made it. */
+/** User of a sandbox, of this or another control plane. */
 interface UserOfSandbox {
   readonly key: string;
   readonly uid: number;
 }
 
-/** Lists the users of all sandboxes on the engine, or at least those of `uid`, which takes the engine far less. */
+/** Lists the users of all sandboxes on the engine; with `uid` at least those of that user, which is much cheaper. */
 export type ListUsers = (uid?: number) => Promise<readonly UserOfSandbox[]>;
 
-/** All that a user runs in one sandbox. */
+/** Processes of one user in one sandbox. */
 export interface UserProcesses {
-  /** Kills them. False when the one that was to do so ended without a word: something has killed it. */
+  /** Kills them. Returns false if the killing process ended silently, which means that it was killed itself. */
   kill(): Promise<boolean>;
-  /** Whether there are any, as seen from outside the sandbox. */
+  /** Returns whether there are any, as seen from outside the sandbox. */
   any(): Promise<boolean>;
 }
 
 /**
- * A user that no sandbox of any control plane on this engine has; one with a name while there are any.
+ * Picks a user that no sandbox on this engine has, one with a name if possible.
  * @throws GloveboxError `capacity_exceeded`
  */
 export async function pickUser(listUsers: ListUsers): Promise<number> {
@@ -58,7 +58,7 @@ export async function pickUser(listUsers: ListUsers): Promise<number> {
   return uid;
 }
 
-/** @param key names a sandbox that may have the user */
+/** Checks a user. @param key name of a sandbox that may have the user */
 export async function isFree(listUsers: ListUsers, uid: number, key?: string): Promise<boolean> {
   return (await listUsers(uid)).every((other) => other.uid !== uid || other.key === key);
 }

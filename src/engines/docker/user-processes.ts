@@ -14,12 +14,12 @@ export async function killUser(container: Docker.Container, uid: number): Promis
   stream.on('data', () => {
     hasSpoken = true;
   });
-  // The stream ends with the shell that kills, or breaks with the engine; `hasProcesses` then says how things are.
+  // The stream ends with the killing shell, or breaks with the engine. `hasProcesses` then tells the result.
   await new Promise((resolve) => stream.once('close', resolve).once('end', resolve).once('error', resolve));
   return hasSpoken;
 }
 
-/** Whether any process of `uid` runs in the container, as seen from outside it. @throws GloveboxError as `killUser` does */
+/** Returns whether `uid` runs a process in the container, as seen from outside. @throws GloveboxError as `killUser` does */
 export async function hasProcesses(container: Docker.Container, uid: number): Promise<boolean> {
   const top = await explain(container.top({ ps_args: PROCESS_COLUMNS }));
   const processes: string[][] = top.Processes ?? [];

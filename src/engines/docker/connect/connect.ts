@@ -10,7 +10,7 @@ import { SshAgent, sshCommand } from './ssh.ts';
 
 /** Time for an engine to answer, in milliseconds. */
 const ANSWER_DEADLINE_MS = 5000;
-/** The same for a connection through SSH, which takes several round trips and a login. */
+/** Time to answer through SSH, in milliseconds. SSH takes several round trips and a login. */
 const REMOTE_DEADLINE_MS = 20_000;
 
 /** Oldest supported API version, which Docker 20.10 and Podman 4 have. */
