@@ -9,7 +9,7 @@ import type { SessionLimits } from './sessions/sessions.ts';
 /** What to do with sessions at shutdown. */
 export type OnShutdown = 'remove' | 'keep';
 
-/** What a Glovebox is to be; the settings of the server are among them. */
+/** Settings of a Glovebox. Those of a server are a superset. */
 export interface GloveboxSettings
   extends EngineSettings,
     Omit<SessionLimits, keyof DiskSizes>,

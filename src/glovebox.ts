@@ -150,7 +150,7 @@ export class Glovebox implements AsyncDisposable {
     return { engine, image, sessions: this.sessions.count, pool: pool.status, executions: this.#scheduler.figures };
   }
 
-  /** What `GET /metrics` says; asks the engine nothing. */
+  /** Current figures for `GET /metrics`. Does not ask the engine. */
   get figures(): GloveboxFigures {
     const pool = this.#pool?.status ?? { size: this.#settings.poolSize, ready: 0 };
     return {
@@ -161,7 +161,7 @@ export class Glovebox implements AsyncDisposable {
     };
   }
 
-  /** What becomes of the sessions; to be asked as soon as the end is called for, while the others of ours still run. */
+  /** Decides what to do with the sessions. Call it as soon as the shutdown begins, while other services still run. */
   readonly decideShutdown: () => Promise<OnShutdown> = singleFlight(async () => {
     const { onShutdown } = this.#settings;
     const { mayKeep, log } = this.#options;

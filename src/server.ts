@@ -32,7 +32,7 @@ export interface ServeOptions {
   readonly onListening: (urls: readonly string[], firstKey?: string) => void;
   /** Stops the server when it aborts. */
   readonly signal: AbortSignal;
-  /** For conformance tests. */
+  /** Adds prompts, resources and tools to each MCP server; for conformance tests. */
   readonly extendMcp?: McpOptions['extend'];
 }
 

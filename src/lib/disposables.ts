@@ -5,7 +5,7 @@
 export class Disposables implements Disposable {
   #resources: Disposable[] = [];
 
-  /** Adds a resource; the resource itself. */
+  /** Adds a resource, and returns it. */
   use<T extends Disposable>(resource: T): T {
     this.#resources.push(resource);
     return resource;
@@ -38,11 +38,11 @@ export class Disposables implements Disposable {
   }
 }
 
-/** The same for resources whose end takes time; one ends after the other. */
+/** Disposes of asynchronous resources, one after the other, in the reverse order. */
 export class AsyncDisposables implements AsyncDisposable {
   readonly #resources: AsyncDisposable[] = [];
 
-  /** Adds a resource; the resource itself. */
+  /** Adds a resource, and returns it. */
   use<T extends AsyncDisposable>(resource: T): T {
     this.#resources.push(resource);
     return resource;

@@ -6,9 +6,9 @@ const FILE_META_KEY = 'glovebox/file';
 
 type Content = CallToolResult['content'];
 
-/** Characters of base64 of all images in an answer. */
+/** Most characters of base64 of all images in an answer. */
 const IMAGE_BUDGET = 4 * 1024 * 1024;
-/** The same for clients that end the stream of an answer beyond 1 MiB: mcp 2.3 for Python, and fastmcp 4.2. */
+/** The same limit for clients whose stream ends at an answer beyond 1 MiB: mcp 2.3 for Python, and fastmcp 4.2. */
 const SMALL_IMAGE_BUDGET = 768 * 1024;
 /** Oldest protocol version for which the smaller budget is used. */
 const SMALL_SINCE = '2026-07-28';

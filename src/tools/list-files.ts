@@ -4,7 +4,7 @@ import { filePathInput, identify, sessionIdInput, sessionLines, sessionOutput, t
 import { leaseSession } from './lease-session.ts';
 import type { Tool, ToolContext } from './tool.ts';
 
-/** What a model still reads with profit. */
+/** Most entries in a result: a model gains nothing from more. */
 const MOST_ENTRIES = 500;
 
 const inputSchema = z.strictObject({

@@ -8,7 +8,7 @@ import type { Tool, ToolContext } from './tool.ts';
 
 const DEFAULT_LENGTH = 65_536;
 const LARGEST_LENGTH = 1_048_576;
-/** Of one UTF-8 character: a shorter range could hold none. */
+/** Most bytes of one UTF-8 character. A shorter range could hold none. */
 const LONGEST_CHARACTER = 4;
 
 const inputSchema = z.strictObject({

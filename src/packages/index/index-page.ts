@@ -49,7 +49,7 @@ export const ACCEPT_PAGE =
 const text = z.string().max(4096);
 const hashes = z.record(z.string(), z.unknown());
 const metadata = z.union([z.boolean(), hashes]).nullish().catch(undefined);
-/** As tolerant as pip: a key may be null, and informative fields that cannot be read are left out. */
+/** Schema of a file of a page, as tolerant as pip: a key may be null, and unreadable notices are left out. */
 const jsonFile = z.object({
   filename: text.nullish(),
   url: text,

@@ -53,7 +53,7 @@ export function compareVersions(left: Version, right: Version): number {
   );
 }
 
-/** The same version without its local part. */
+/** Returns a version without its local part. */
 export function publicPart({ local: _, ...version }: Version): Version {
   return version;
 }
