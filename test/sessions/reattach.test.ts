@@ -112,7 +112,7 @@ describe.skipIf(!inject('engineAddress').startsWith('unix://'))('when the connec
     for (const response of await Promise.all(calls)) {
       expect(response.status).toBe(503);
       expect(await response.json()).toMatchObject({
-        error: { code: 'engine_unavailable', hint: expect.stringContaining('the session goes on') },
+        error: { code: 'engine_unavailable', hint: expect.stringContaining('The session continues') },
       });
     }
     const next = await runPython(server, 'print(x)', { session_id: id, context: 'c' });
