@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http';
+import { parseRange } from '../../lib/byte-range.ts';
 import { unlessAborted } from '../../lib/unless-aborted.ts';
 import type { CachedFile } from '../cache/disk-cache.ts';
 import type { Download } from '../files/download.ts';
 import type { FileStore } from '../files/file-store.ts';
 import type { IndexFile } from '../index/index-page.ts';
 import { HashMismatch } from '../upstream/problem.ts';
-import { parseRange } from './byte-range.ts';
 import { type Reply, sendBody } from './reply.ts';
 
 export interface FileDelivery {
