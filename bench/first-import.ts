@@ -6,39 +6,50 @@ import type { Server } from './server.ts';
 import type { Setting } from './setting.ts';
 import { type Row, toRow } from './table.ts';
 
-const CODE = 'import pandas\nprint(pandas.__name__)';
-const NAME = 'new session, pool ready, image data: first import pandas';
-/** Sessions before those that count: as many as a server needs to notice what its sessions import. */
+/** The modules of each server; its sessions import one each, in turn. */
+const SERVERS = [['pandas'], ['numpy', 'matplotlib.pyplot']] as const;
+/** Sessions with each module before those that count: as many as a server needs to notice what its sessions import. */
 const WARM_UP = 5;
+/** Of the other build's first import of pandas. */
+const TARGET = 1 / 8;
 
-/** The first call of new sessions imports pandas; the server has the image `data`, and its defaults otherwise. */
+const nameOf = (module: string) => `new session, pool ready, image data: first import ${module}`;
+
+/** The first call of new sessions imports a module; the servers have the image `data`, and their defaults otherwise. */
 export async function measureFirstImports({ builds, quick, signal }: Setting): Promise<Row[]> {
-  await using stack = new AsyncDisposableStack();
-  const servers: Server[] = [];
-  const settle = () => settleAll(servers);
-  const subjects = await pairSubjects(builds, async (build) => {
-    const server = stack.use(await build.start(['--image', 'data']));
-    servers.push(server);
-    return [firstImport(server, settle)];
-  });
-  const samples = await interleave(subjects, { rounds: quick ? 5 : 15, warmUp: WARM_UP, signal });
-  return pairRows(samples, toRows);
+  const rows: Row[] = [];
+  for (const modules of SERVERS) {
+    await using stack = new AsyncDisposableStack();
+    const servers: Server[] = [];
+    const settle = () => settleAll(servers);
+    const subjects = await pairSubjects(builds, async (build) => {
+      const server = stack.use(await build.start(['--image', 'data']));
+      servers.push(server);
+      return modules.map((module) => firstImport(server, module, settle));
+    });
+    const samples = await interleave(subjects, { rounds: quick ? 5 : 15, warmUp: WARM_UP, signal });
+    rows.push(...pairRows(samples, (of) => modules.map((module) => toImportRow(module, of))));
+  }
+  return rows;
 }
 
-function firstImport({ url }: Server, settle: () => Promise<void>): Subject {
+function firstImport({ url }: Server, module: string, settle: () => Promise<void>): Subject {
   let made = 0;
+  const session = () => `first-${module}-${made}`;
+  const code = `import ${module} as module\nprint(module.__name__)`;
   return {
-    name: NAME,
+    name: nameOf(module),
     before: settle,
     run: async () => {
       made += 1;
-      const { stdout } = await post(url, { code: CODE, session_id: `first-import-${made}` });
-      if (stdout !== 'pandas\n') throw new Error(`A first import of pandas printed ${String(stdout)}.`);
+      const { stdout } = await post(url, { code, session_id: session() });
+      if (stdout !== `${module}\n`) throw new Error(`A first import of ${module} printed ${String(stdout)}.`);
     },
-    after: () => closeSession(url, `first-import-${made}`),
+    after: () => closeSession(url, session()),
   };
 }
 
-function toRows(samples: Samples): Row[] {
-  return [toRow(NAME, 'ms', samples[NAME] ?? [])];
+function toImportRow(module: string, samples: Samples): Row {
+  const row = toRow(nameOf(module), 'ms', samples[nameOf(module)] ?? []);
+  return module === 'pandas' ? { ...row, ofTargets: TARGET } : row;
 }

@@ -13,6 +13,7 @@ import { measurePrints } from './print.ts';
 import { measureRestarts } from './restart.ts';
 import { measureSessionRate } from './session-rate.ts';
 import type { Setting } from './setting.ts';
+import { measureStartsBeside } from './starts-beside.ts';
 import { measureStreaming } from './streaming.ts';
 import type { Row } from './table.ts';
 import { measureThroughput } from './throughput.ts';
@@ -26,7 +27,7 @@ export const PARTS: ReadonlyMap<string, readonly Measure[]> = new Map([
   ['cells', [measureCells]],
   ['imports', [measurePreload, measureFirstImports]],
   ['new-sessions', [measureNewSessions]],
-  ['fairness', [measureFairness]],
+  ['fairness', [measureFairness, measureStartsBeside]],
   ['hibernation', [measureHibernation]],
   ['memory', [measureMemory]],
   ['throughput', [measureThroughput]],

@@ -13,6 +13,9 @@ const FLAGS = ['--instance', 'bench-restart'];
 const HEALTH = `kill -9 with ${SESSIONS} sessions: until /health answers`;
 const ALL = `kill -9 with ${SESSIONS} sessions: until each has answered`;
 
+/** Milliseconds until `/health` answers; and of the other build's. */
+const TARGETS = { atMost: 1000, ofTargets: 0.1 };
+
 /** One build, its server of now, and what each of its restarts took. */
 interface Restarted {
   readonly build: Build;
@@ -37,7 +40,9 @@ export async function measureRestarts({ builds, quick, signal }: Setting): Promi
       await restart(own);
     });
   }
-  return joinRows(restarted.map(({ health, all }) => [toRow(HEALTH, 'ms', health), toRow(ALL, 'ms', all)]));
+  return joinRows(
+    restarted.map(({ health, all }) => [{ ...toRow(HEALTH, 'ms', health), ...TARGETS }, toRow(ALL, 'ms', all)]),
+  );
 }
 
 async function restart(own: Restarted): Promise<void> {

@@ -49,3 +49,15 @@ test('rows that are read back from the figures of a run make the same table', ()
   const kept = JSON.parse(JSON.stringify(ROWS.map((row) => ({ ...row, ...summarize(row) }))));
   expect(renderTable({ facts, rows: kept })).toBe(renderTable({ facts, rows: ROWS }));
 });
+
+test('what is wanted of the ratio to one commit is told beside that commit alone', () => {
+  const rows: readonly Row[] = [
+    { ...toRow('print(1)', 'ms', [8]), baseline: [16], ofTargets: 0.5 },
+    { ...toRow('8 sessions', '/s', [150]), baseline: [100], ofTargets: 1.8 },
+  ];
+  const lines = renderTable({ facts: { against: '05e987f' }, rows }).split('\n');
+  const after = (row: string) => lines[lines.findIndex((line) => line.startsWith(row)) + 1]?.trim().split(/ {2,}/);
+  expect(after('print(1)')).toEqual(['0.50 x', '05e987f', '<= 0.50 x', 'met']);
+  expect(after('8 sessions')).toEqual(['1.50 x', '05e987f', '>= 1.80 x', 'missed']);
+  expect(renderTable({ facts: { against: 'main (142dfec)' }, rows })).not.toContain('met');
+});

@@ -21,6 +21,8 @@ export interface Row {
   readonly baseline?: readonly number[];
   /** Highest median that is wanted. */
   readonly atMost?: number;
+  /** What is wanted of the median in multiples of the one of `TARGETS_OF`: at most so much, of a rate at least. */
+  readonly ofTargets?: number;
 }
 
 /** A row's figures; a percentile is what that part of the samples is better than. */
@@ -37,6 +39,8 @@ export interface Summary {
   readonly met?: boolean;
 }
 
+/** The commit that the targets under `x of` are meant for; none is shown beside another. */
+const TARGETS_OF = '05e987f';
 /** The one after the unit is there if the run was compared with another build. */
 const HEADINGS = ['', 'p50', 'p90', 'p99', '', 'x of', 'ratio', 'to', 'target', ''];
 const OF_BASELINE = HEADINGS.indexOf('x of');
@@ -56,8 +60,7 @@ export function toRow(
 export function summarize({ unit, samples, comparisons, baseline, atMost }: Row): Summary {
   const p50 = median(samples);
   const baselineP50 = baseline && median(baseline);
-  // The bad end of a rate is the low one.
-  const worst = (part: number) => quantile(samples, unit.endsWith('/s') ? 1 - part : part);
+  const worst = (part: number) => quantile(samples, isRate(unit) ? 1 - part : part);
   return {
     p50,
     p90: worst(0.9),
@@ -71,9 +74,16 @@ export function summarize({ unit, samples, comparisons, baseline, atMost }: Row)
   };
 }
 
+/** Whether more is better, and the bad end the low one. */
+function isRate(unit: Row['unit']): boolean {
+  return unit.endsWith('/s');
+}
+
 /** One table for people: a line for each measurement, and one more for each further comparison. */
 export function renderTable({ facts, rows }: { readonly facts: Facts; readonly rows: readonly Row[] }): string {
-  const all = [HEADINGS.with(OF_BASELINE, `x of ${facts['against']}`), ...rows.flatMap(toLines)];
+  const against = String(facts['against']);
+  const measured = rows.flatMap((row) => [...toLines(row), ...toTargetLine(row, against)]);
+  const all = [HEADINGS.with(OF_BASELINE, `x of ${against}`), ...measured];
   const lines = facts['against'] === undefined ? all.map((line) => line.toSpliced(OF_BASELINE, 1)) : all;
   const names = lines[0] ?? [];
   const widths = names.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
@@ -97,6 +107,15 @@ function toLines(row: Row): string[][] {
     [row.what, middle, slow, slowest, unit, beside, ...first, ...wanted],
     ...others.map((cells) => ['', '', '', '', '', '', ...cells]),
   ];
+}
+
+/** What is wanted of the ratio to the other build, on a line of its own. */
+function toTargetLine(row: Row, against: string): string[][] {
+  const { ofBaseline } = summarize(row);
+  const { ofTargets, unit } = row;
+  if (ofTargets === undefined || ofBaseline === undefined || !against.startsWith(TARGETS_OF)) return [];
+  const [sign, met] = isRate(unit) ? ['>=', ofBaseline >= ofTargets] : ['<=', ofBaseline <= ofTargets];
+  return [['', '', '', '', '', '', toRatio(ofBaseline), against, `${sign} ${toRatio(ofTargets)}`, verdict(met)]];
 }
 
 function toCells({ floor, target, ratio, met }: Summary['comparisons'][number]): string[] {

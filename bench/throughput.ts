@@ -1,7 +1,7 @@
 import type { Build } from './against/build.ts';
 import { joinRows } from './against/pair.ts';
 import { openRest } from './doors.ts';
-import { median, rate } from './measure.ts';
+import { median, quantile, rate } from './measure.ts';
 import type { Setting } from './setting.ts';
 import { type Row, toRow } from './table.ts';
 
@@ -9,6 +9,10 @@ const EXECS = [1, 8];
 const SESSIONS = [1, 8, 32, 100];
 const MOST = Math.max(...SESSIONS);
 const MADE_AT_ONCE = 8;
+/** Of the other build's executions a second, where several sessions call at once. */
+const TARGET_OF_RATE = 1.8;
+/** Of the p50 of all: the p99 of the session that waits longest. */
+const TARGET_OF_WORST = 2;
 /** The default is fifty; all others are as they come, so most of a hundred calls wait for a place. */
 const SETTINGS = ['--max-sessions-per-owner', String(MOST)];
 
@@ -18,7 +22,8 @@ interface Load {
   readonly workers: number;
   readonly call: (worker: number) => Promise<void>;
   readonly rates: number[];
-  readonly latencies: number[];
+  /** Of each worker. */
+  readonly latencies: readonly number[][];
 }
 
 /** Executions of `print(1)` a second in so many sessions at once, against the engine's exec. */
@@ -40,17 +45,22 @@ export async function measureThroughput({ builds, floors, signal, quick }: Setti
   for (const build of builds) sessions.push(await openSessions(build, stack));
   // The same of both builds next to each other, so that forwards and backwards make A B B A.
   const loads = [...execs, ...SESSIONS.flatMap((_, at) => sessions.flatMap((list) => list[at] ?? []))];
-  for (let round = 0; round < (quick ? 2 : 5); round += 1) {
+  for (let round = 0; round < (quick ? 2 : 6); round += 1) {
     for (const load of round % 2 === 0 ? loads : loads.toReversed()) {
       signal.throwIfAborted();
-      await press(load, quick ? 1500 : 2500);
+      // With more of them each has fewer turns, and one session's p99 needs some.
+      await press(load, (quick ? 1500 : 2500) * (load.workers === MOST ? 3 : 1));
     }
   }
   return [
     ...execs.map((load) => rateRow(load)),
-    ...joinRows(sessions.map((list) => list.map((load) => rateRow(load, execs)))),
+    ...joinRows(
+      sessions.map((list) =>
+        list.map((load) => ({ ...rateRow(load, execs), ...(load.workers > 1 ? { ofTargets: TARGET_OF_RATE } : {}) })),
+      ),
+    ),
     ...execs.map(latencyRow),
-    ...joinRows(sessions.map((list) => list.map(latencyRow))),
+    ...joinRows(sessions.map((list) => [...list.map(latencyRow), ...list.slice(-1).map(worstRow)])),
   ];
 }
 
@@ -65,7 +75,14 @@ async function openSessions(build: Build, stack: AsyncDisposableStack): Promise<
 }
 
 function latencyRow({ name, latencies }: Load): Row {
-  return toRow(`each ${name}`, 'ms', latencies);
+  return toRow(`each ${name}`, 'ms', latencies.flat());
+}
+
+/** What the session has to expect that waits longest. */
+function worstRow({ name, latencies }: Load): Row {
+  const worst = Math.max(...latencies.map((list) => quantile(list, 0.99)));
+  const floor = { floor: 'p50 of all', of: median(latencies.flat()), target: TARGET_OF_WORST };
+  return toRow(`${name}: p99 of the slowest session`, 'ms', [worst], [floor]);
 }
 
 function nameOf(workers: number): string {
@@ -73,23 +90,23 @@ function nameOf(workers: number): string {
 }
 
 function toLoad(name: string, workers: number, call: Load['call']): Load {
-  return { name, workers, call, rates: [], latencies: [] };
+  return { name, workers, call, rates: [], latencies: Array.from({ length: workers }, () => []) };
 }
 
 /** Lets all workers call for so long; the last calls are waited for, and their time counts. */
-async function press({ workers, call, rates, latencies }: Load, windowMs: number): Promise<void> {
+async function press({ call, rates, latencies }: Load, windowMs: number): Promise<void> {
   const started = performance.now();
-  const before = latencies.length;
-  const work = async (worker: number) => {
-    for (let at = started; at - started < windowMs; ) {
+  let calls = 0;
+  const work = async (own: number[], worker: number) => {
+    for (let at = started; at - started < windowMs; calls += 1) {
       await call(worker);
       const now = performance.now();
-      latencies.push(now - at);
+      own.push(now - at);
       at = now;
     }
   };
-  await Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)));
-  rates.push((latencies.length - before) / ((performance.now() - started) / 1000));
+  await Promise.all(latencies.map(work));
+  rates.push(calls / ((performance.now() - started) / 1000));
 }
 
 /** One is compared with one exec after the other, more with as many at once as the engine was asked for. */
