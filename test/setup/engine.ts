@@ -12,6 +12,8 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** The engine's address, as `DOCKER_HOST` has it. */
     engineAddress: string;
+    /** `GLOVEBOX_RUNTIME`, with which all sandboxes of this run are made; empty for the engine's default. */
+    runtime: string;
     /** Holds the state directories of all servers of this run. */
     stateRoot: string;
   }
@@ -30,6 +32,7 @@ export async function setup({ provide }: TestProject): Promise<void> {
   await ensureImage(docker, config, report);
   const stateRoot = mkdtempSync(join(tmpdir(), 'glovebox-test-'));
   provide('engineAddress', address);
+  provide('runtime', config.runtime ?? '');
   provide('stateRoot', stateRoot);
   finish = async () => {
     try {

@@ -44,7 +44,7 @@ def attempt(action, *arguments):
 let made = 0;
 
 export async function startCanary(change: Partial<ContainerSpec> = {}): Promise<Canary> {
-  const { docker, image } = await engine();
+  const { docker, image, runtime } = await engine();
   made += 1;
   const spec: ContainerSpec = {
     key: `canary-${process.pid}-${made}`,
@@ -56,6 +56,7 @@ export async function startCanary(change: Partial<ContainerSpec> = {}): Promise<
     pids: 64,
     diskMb: 64,
     maxLifetimeS: 600,
+    ...runtime,
     ...change,
   };
   const container = await docker.createContainer(containerOptions(spec));

@@ -7,6 +7,8 @@ import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
 interface TestEngine {
   readonly docker: Docker;
   readonly image: string;
+  /** The runtime that the run asks for, as a part of a sandbox's specification. */
+  readonly runtime: { readonly runtime?: string };
 }
 
 let ready: Promise<TestEngine> | undefined;
@@ -20,5 +22,5 @@ export function engine(): Promise<TestEngine> {
 async function prepare(): Promise<TestEngine> {
   const docker = createDockerClient({ address: inject('engineAddress'), source: 'the test run' });
   const image = await ensureImage(docker, loadConfig(), (line) => process.stderr.write(`${line}\n`));
-  return { docker, image };
+  return { docker, image, runtime: inject('runtime') ? { runtime: inject('runtime') } : {} };
 }

@@ -64,6 +64,7 @@ export function environment(stateDir: string, env: Readonly<Record<string, strin
     ...Object.fromEntries(inherited),
     DOCKER_HOST: inject('engineAddress'),
     GLOVEBOX_IMAGE: 'slim',
+    ...(inject('runtime') ? { GLOVEBOX_RUNTIME: inject('runtime') } : {}),
     GLOVEBOX_SETUP: 'never',
     GLOVEBOX_STATE_DIR: stateDir,
     ...env,

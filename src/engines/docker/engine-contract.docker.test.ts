@@ -5,9 +5,9 @@ import { createDockerClient } from './connect/connect.ts';
 import { DockerEngine } from './engine.ts';
 
 testEngine('Docker', async () => {
-  const { docker, image } = await engine();
+  const { docker, image, runtime } = await engine();
   const log = createLog('error');
-  const profile = { image, memoryMb: 256, cpus: 1, pids: 64, diskMb: 64, maxLifetimeS: 600 };
+  const profile = { image, memoryMb: 256, cpus: 1, pids: 64, diskMb: 64, maxLifetimeS: 600, ...runtime };
   return {
     opened: { engine: new DockerEngine(docker, log), profile },
     reopen: () => new DockerEngine(docker, log),

@@ -1,0 +1,60 @@
+import { parseArgs } from 'node:util';
+import { CATALOG } from './engines/catalog.ts';
+import { removeAbandoned } from './engines/namespace.ts';
+import { writePage } from './engines/page.ts';
+import { type EngineResult, readResults, saveResult } from './engines/results.ts';
+import { SUITE_NAMES } from './engines/suites.ts';
+import { tryEngine } from './engines/try-engine.ts';
+
+const USAGE = `Usage: npm run engines -- [NAME…] [--suites ${SUITE_NAMES.join(',')}] [--list]
+
+Sets each engine up from Debian's packages in namespaces of its own, runs the tests of all that an engine must do on it,
+removes it, and writes docs/engines.md. Without names: all of them. Needs root, mmdebstrap, and an engine that has or
+builds the sandbox image. The roots of Debian's releases (0.6 GB each) are kept in ~/.cache/glovebox-engines.
+  --suites  only these subjects; the page keeps what it has of the others
+  --list    names of the engines
+`;
+
+const report = (line: string) => void process.stderr.write(`${line}\n`);
+
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(signal, () => stop.abort(new Error(signal)));
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    suites: { type: 'string', default: SUITE_NAMES.join(',') },
+    list: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+});
+
+if (values.help) process.stdout.write(USAGE);
+else if (values.list) for (const { name, title } of CATALOG) process.stdout.write(`${name.padEnd(10)} ${title}\n`);
+else process.exitCode = (await main()) ? 0 : 1;
+// Connections that are kept open would hold the process.
+process.exit();
+
+/** Returns whether each engine did what the catalog expects of it. */
+async function main(): Promise<boolean> {
+  const unknown = positionals.filter((name) => !CATALOG.some((entry) => entry.name === name));
+  if (unknown.length > 0) throw new Error(`No such engine: ${unknown.join(', ')}. See --list.`);
+  const suites = SUITE_NAMES.filter((name) => values.suites.split(',').includes(name));
+  await removeAbandoned();
+  const results: EngineResult[] = [];
+  for (const entry of CATALOG) {
+    if (positionals.length > 0 && !positionals.includes(entry.name)) continue;
+    const result = await tryEngine(entry, suites, report, stop.signal);
+    results.push(saveResult(result));
+  }
+  writePage(readResults());
+  return results.every(isAsExpected);
+}
+
+/** An engine that the catalog has as refused is refused; on any other every line that applies held. */
+function isAsExpected({ name, refused, suites }: EngineResult): boolean {
+  const entry = CATALOG.find((one) => one.name === name);
+  if (entry?.refused || refused !== undefined) return entry?.refused === true && refused !== undefined;
+  return Object.values(suites).every((lines) => lines.every(({ outcome }) => outcome !== 'failed'));
+}

@@ -1,0 +1,67 @@
+/** An engine that `npm run engines` sets up from Debian's packages. */
+export interface EngineEntry {
+  /** What the command line calls it. */
+  readonly name: string;
+  readonly title: string;
+  readonly kind: 'docker' | 'podman';
+  /** Release of Debian that has it. */
+  readonly suite: 'bookworm' | 'trixie';
+  /** Packages whose versions the page names. */
+  readonly packages: readonly string[];
+  /** Settings of dockerd besides those that every one here has. */
+  readonly daemon?: Readonly<Record<string, unknown>>;
+  /** `GLOVEBOX_RUNTIME`, where the product is to be told. */
+  readonly runtime?: string;
+  /** Whether the product is to refuse it. */
+  readonly refused?: boolean;
+  /** Shell commands that run before the service, in its namespaces. */
+  readonly prepare?: readonly string[];
+}
+
+const CRUN = { runtimes: { crun: { path: '/usr/bin/crun' } } };
+// gVisor takes each network namespace of a recent kernel for the first one, and then refuses to start with a network.
+const RUNSC = { runtimes: { runsc: { path: '/usr/bin/runsc', runtimeArgs: ['--network=none'] } } };
+const REMAP = [
+  'useradd --system dockremap',
+  'echo dockremap:200000:65536 >> /etc/subuid',
+  'echo dockremap:200000:65536 >> /etc/subgid',
+];
+
+export const CATALOG: readonly EngineEntry[] = [
+  {
+    ...{ name: 'podman5', title: 'Podman 5, rootful', kind: 'podman', suite: 'trixie' },
+    packages: ['podman', 'crun', 'conmon'],
+  },
+  {
+    ...{ name: 'podman4', title: 'Podman 4, rootful', kind: 'podman', suite: 'bookworm' },
+    ...{ packages: ['podman', 'crun', 'conmon'], refused: true },
+  },
+  {
+    ...{ name: 'docker20', title: 'Docker 20.10', kind: 'docker', suite: 'bookworm' },
+    packages: ['docker.io', 'containerd', 'runc'],
+  },
+  {
+    ...{ name: 'docker26', title: 'Docker 26', kind: 'docker', suite: 'trixie' },
+    packages: ['docker.io', 'containerd', 'runc'],
+  },
+  {
+    ...{ name: 'crun', title: 'Docker 20.10 with crun', kind: 'docker', suite: 'bookworm' },
+    ...{ packages: ['docker.io', 'containerd', 'crun'], daemon: CRUN, runtime: 'crun' },
+  },
+  {
+    ...{ name: 'crun26', title: 'Docker 26 with crun', kind: 'docker', suite: 'trixie' },
+    ...{ packages: ['docker.io', 'containerd', 'crun'], daemon: CRUN, runtime: 'crun' },
+  },
+  {
+    ...{ name: 'userns', title: 'Docker 20.10 with userns-remap', kind: 'docker', suite: 'bookworm' },
+    ...{ packages: ['docker.io', 'containerd', 'runc'], daemon: { 'userns-remap': 'default' }, prepare: REMAP },
+  },
+  {
+    ...{ name: 'userns26', title: 'Docker 26 with userns-remap', kind: 'docker', suite: 'trixie' },
+    ...{ packages: ['docker.io', 'containerd', 'runc'], daemon: { 'userns-remap': 'default' }, prepare: REMAP },
+  },
+  {
+    ...{ name: 'gvisor', title: 'Docker 26 with gVisor', kind: 'docker', suite: 'trixie' },
+    ...{ packages: ['docker.io', 'containerd', 'runsc'], daemon: RUNSC, runtime: 'runsc' },
+  },
+];

@@ -1,0 +1,95 @@
+import { writeFileSync } from 'node:fs';
+import type { EngineResult } from './results.ts';
+import { type Line, SUITE_NAMES, type SuiteName } from './suites.ts';
+
+const PAGE = new URL('../../docs/engines.md', import.meta.url);
+
+const HEADINGS: Readonly<Record<SuiteName, string>> = {
+  contract: 'What the core needs of an engine',
+  hardening: 'What a sandbox is made of',
+  hostile: 'Hostile code',
+  readme: "README's lines",
+};
+
+const SYMBOLS = { held: '✓', failed: '✗', absent: '–' } as const;
+
+/** Writes docs/engines.md from results. */
+export function writePage(results: readonly EngineResult[]): void {
+  writeFileSync(PAGE, renderPage(results));
+}
+
+/** Renders the page: what each engine is, what failed, and every line of every engine. */
+export function renderPage(results: readonly EngineResult[]): string {
+  const used = results.filter(({ refused }) => refused === undefined);
+  return [
+    '# Engines',
+    '',
+    'Made by `npm run engines`, which sets each engine up from packages in namespaces of its own and runs the tests of',
+    'this repository on it. Do not edit by hand.',
+    '',
+    ...table(
+      ['engine', ...SUITE_NAMES.map((name) => HEADINGS[name]), 'versions', 'control groups', 'kernel', 'date'],
+      results.map((result) => [
+        `${result.title} (\`${result.name}\`)`,
+        ...SUITE_NAMES.map((name) => (result.refused ? 'refused' : count(result.suites[name]))),
+        ...[result.versions, `v${result.cgroupVersion}`, result.kernel, result.date],
+      ]),
+    ),
+    '',
+    'Counted are the lines that held, of those that apply.',
+    ...results.flatMap(renderShortfalls),
+    '',
+    '## Every line',
+    '',
+    '✓ held, ✗ did not hold, – does not apply to that engine, blank: not run.',
+    ...SUITE_NAMES.flatMap((name) => renderSuite(name, used)),
+    '',
+  ].join('\n');
+}
+
+function renderShortfalls({ title, name, refused, suites }: EngineResult): string[] {
+  const failed = SUITE_NAMES.flatMap((suite) => (suites[suite] ?? []).filter(({ outcome }) => outcome === 'failed'));
+  if (refused !== undefined) return ['', `## ${title}: refused`, '', `> ${refused}`];
+  if (failed.length === 0) return [];
+  return [
+    ...['', `## ${title}: what did not hold`, '', `From \`npm run engines -- ${name}\`:`, ''],
+    ...failed.map((line) => `- ${line.title}: ${inline(line.why ?? '')}`),
+  ];
+}
+
+function renderSuite(suite: SuiteName, results: readonly EngineResult[]): string[] {
+  const titles = new Set(results.flatMap(({ suites }) => (suites[suite] ?? []).map(({ title }) => title)));
+  if (titles.size === 0) return [];
+  const rows = [...titles].map((title) => [
+    cell(title),
+    ...results.map(({ suites }) => {
+      const line = suites[suite]?.find((one) => one.title === title);
+      return line ? SYMBOLS[line.outcome] : '';
+    }),
+  ]);
+  return ['', `### ${HEADINGS[suite]}`, '', ...table(['line', ...results.map(({ name }) => name)], rows)];
+}
+
+function count(lines: readonly Line[] | undefined): string {
+  if (!lines) return '';
+  const apply = lines.filter(({ outcome }) => outcome !== 'absent');
+  return `${apply.filter(({ outcome }) => outcome === 'held').length} of ${apply.length}`;
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)];
+}
+
+/** Longest title of a line on the page. */
+const TITLE_LIMIT = 140;
+
+function cell(text: string): string {
+  const line = text.replace(/\s+/g, ' ');
+  const short = line.length > TITLE_LIMIT ? `${line.slice(0, TITLE_LIMIT)}…` : line;
+  return short.replace(/[|<>]/g, (character) => `\\${character}`);
+}
+
+function inline(text: string): string {
+  return `\`${text.replace(/`/g, "'").replace(/\s+/g, ' ')}\``;
+}

@@ -1,0 +1,76 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { homedir, release, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type Docker from 'dockerode';
+import { loadConfig } from '../../src/config/load.ts';
+import { GloveboxError } from '../../src/errors.ts';
+import { Glovebox } from '../../src/glovebox.ts';
+import { createLog } from '../../src/log.ts';
+import type { EngineEntry } from './catalog.ts';
+import { loadSandboxImage } from './images.ts';
+import type { EngineResult } from './results.ts';
+import { startEngine } from './services.ts';
+import { type Line, runSuite, type SuiteName } from './suites.ts';
+
+/** Sets an engine up, runs the suites on it, and removes it. */
+export async function tryEngine(
+  entry: EngineEntry,
+  suites: readonly SuiteName[],
+  report: (line: string) => void,
+  signal: AbortSignal,
+): Promise<EngineResult> {
+  const say = (line: string) => report(`${entry.name}: ${line}`);
+  await using engine = await startEngine(entry, say, signal);
+  const { address, docker, versions } = engine;
+  say(`${versions} at ${address}`);
+  await loadSandboxImage(docker, say);
+  const env = {
+    DOCKER_HOST: address,
+    GLOVEBOX_IMAGE: 'slim',
+    ...(entry.runtime ? { GLOVEBOX_RUNTIME: entry.runtime } : {}),
+  };
+  const about = {
+    ...{ name: entry.name, title: entry.title, versions, kernel: release() },
+    ...{ date: new Date().toISOString().slice(0, 10), cgroupVersion: await readCgroupVersion(docker) },
+  };
+  const refused = await findRefusal(env);
+  if (refused !== undefined) {
+    say(`refused: ${refused}`);
+    return { ...about, refused, suites: {} };
+  }
+  const lines: Partial<Record<SuiteName, Line[]>> = {};
+  for (const name of suites) {
+    const found = await runSuite(name, { env, signal });
+    const failed = found.filter(({ outcome }) => outcome === 'failed');
+    say(`${name}: ${found.filter(({ outcome }) => outcome === 'held').length} held, ${failed.length} failed`);
+    for (const { title, why } of failed) say(`  ${title}: ${why}`);
+    lines[name] = found;
+  }
+  return { ...about, suites: lines };
+}
+
+/** Returns why the product does not use the engine, in its own words. Undefined if it runs code there. */
+async function findRefusal(env: Readonly<Record<string, string>>): Promise<string | undefined> {
+  const stateDir = mkdtempSync(join(tmpdir(), 'glovebox-engines-'));
+  try {
+    const config = loadConfig(
+      { HOME: homedir(), ...env, GLOVEBOX_STATE_DIR: stateDir },
+      { image: 'slim', setup: 'never' },
+    );
+    await using glovebox = await Glovebox.open(config, {
+      ...{ instance: 'engines', log: createLog('error'), mayInstall: false },
+    });
+    await glovebox.health(true);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof GloveboxError)) throw error;
+    return error.message;
+  } finally {
+    rmSync(stateDir, { recursive: true, force: true });
+  }
+}
+
+async function readCgroupVersion(docker: Docker): Promise<string> {
+  const { CgroupVersion } = (await docker.info()) as { readonly CgroupVersion?: string };
+  return CgroupVersion ?? 'unknown';
+}
