@@ -13,7 +13,7 @@ const WARM_UP = 50;
 const TARGET_OF_ALL = 0.55;
 
 /** Who works for a call, in milliseconds of processor time. */
-interface Times {
+export interface Times {
   readonly server: number;
   readonly engine: number;
   /** The engine's own process beside the container. */
@@ -63,7 +63,8 @@ async function open({ server, stateDir }: Build, docker: Setting['docker']): Pro
   return { call, read: () => readTimes(server.pid, State.Pid), windows: [] };
 }
 
-function readTimes(server: number, main: number): Times {
+/** So far, of a server, and of the container whose first process has this id. */
+export function readTimes(server: number, main: number): Times {
   const processes = readProcesses();
   const relay = processes.find(({ pid }) => pid === main)?.parent;
   const sum = (list: typeof processes) => list.reduce((total, { ms }) => total + ms, 0);
@@ -75,11 +76,11 @@ function readTimes(server: number, main: number): Times {
   };
 }
 
-function isKnown({ engine, relay, sandbox }: Times): boolean {
+export function isKnown({ engine, relay, sandbox }: Times): boolean {
   return engine > 0 && relay > 0 && Number.isFinite(sandbox);
 }
 
-function each(before: Times, after: Times, calls: number): Times {
+export function each(before: Times, after: Times, calls: number): Times {
   const of = (key: keyof Times) => (after[key] - before[key]) / calls;
   return { server: of('server'), engine: of('engine'), relay: of('relay'), sandbox: of('sandbox') };
 }

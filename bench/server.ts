@@ -37,6 +37,8 @@ export interface ServerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Of another build. */
   readonly cli?: string;
+  /** For Node itself. */
+  readonly nodeFlags?: readonly string[];
   /** Takes what the server says; it goes to stderr if left out. */
   readonly hear?: (chunk: Buffer) => void;
 }
@@ -45,9 +47,9 @@ export interface ServerOptions {
 export async function startServer(
   flags: readonly string[],
   signal: AbortSignal,
-  { env = {}, cli = CLI, hear = (chunk) => void process.stderr.write(chunk) }: ServerOptions = {},
+  { env = {}, cli = CLI, nodeFlags = [], hear = (chunk) => void process.stderr.write(chunk) }: ServerOptions = {},
 ): Promise<Server> {
-  const args = [...NODE_FLAGS, cli, 'serve', '--port', '0', '--log-level', 'warn', ...flags];
+  const args = [...NODE_FLAGS, ...nodeFlags, cli, 'serve', '--port', '0', '--log-level', 'warn', ...flags];
   // In a process group of its own: Ctrl-C is for this program, which then stops it in order.
   const child = spawn(process.execPath, args, {
     env: { ...environment(), ...env },
