@@ -2,7 +2,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { GloveboxError } from '../errors.ts';
 import { ByteReader } from './byte-reader.ts';
-import { notTar } from './header.ts';
+import { BLOCK, notTar, parseHeader } from './header.ts';
 
 /** First bytes of compressed files and of other archive formats. */
 const KINDS: readonly (readonly [name: string, hex: string])[] = [
@@ -28,8 +28,8 @@ export async function* decompressed(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const bytes = new ByteReader(source);
   try {
-    const head = await bytes.take(6);
-    const kind = KINDS.find(([, hex]) => head.toString('hex').startsWith(hex))?.[0];
+    const head = await bytes.take(BLOCK);
+    const kind = kindOf(head);
     if (kind === 'gzip') yield* gunzip(head, bytes, maxBytes);
     else if (kind !== undefined) throw notTar(`it is compressed as ${kind}; only gzip is accepted`);
     else {
@@ -38,6 +38,24 @@ export async function* decompressed(
     }
   } finally {
     await bytes.close();
+  }
+}
+
+/** The compression or format of a file, by its first block. Undefined for a tar that is not compressed. */
+function kindOf(head: Buffer): string | undefined {
+  const start = head.toString('hex', 0, 6);
+  const kind = KINDS.find(([, hex]) => start.startsWith(hex))?.[0];
+  // A tar begins with the name of its first file, which may look like a compressed file: "BZhang.txt".
+  return kind !== undefined && kind !== 'gzip' && isHeader(head) ? undefined : kind;
+}
+
+function isHeader(block: Buffer): boolean {
+  if (block.length < BLOCK) return false;
+  try {
+    parseHeader(block);
+    return true;
+  } catch {
+    return false;
   }
 }
 

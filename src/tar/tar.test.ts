@@ -91,6 +91,14 @@ describe('a tar', () => {
     expect(listed).toBe(`a/\na/é 😀\n\n${'y'.repeat(255)}/${'z'.repeat(255)}\nlarge\na/l\n`);
   });
 
+  test.each(['BZhang.txt', 'Rar!\x1a', 'PK\x03\x04'])(
+    'was taken for a compressed file when its first name began like one: %j',
+    async (path) => {
+      const found = await read(await written(file(path, '1')));
+      expect(found).toMatchObject([{ path, content: '1' }]);
+    },
+  );
+
   test('is read without taking a file at all', async () => {
     const tar = await tarOf({ name: 'a', content: 'x'.repeat(2000) }, { name: 'b', content: 'y' });
     const paths: string[] = [];
