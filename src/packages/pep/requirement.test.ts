@@ -70,6 +70,9 @@ test.each([
   ['numpy>=1.0<2', 'is not a version'],
   ['numpy[a b]', 'name of an extra'],
   ['numpy[x', 'not a version specifier'],
+  ['x===', 'has no version'],
+  ['x===1.0@', 'is not a version'],
+  ['x===1.0%2F', 'is not a version'],
   ['_x', 'package name'],
   ['x-', 'package name'],
   ['ünï', 'package name'],
@@ -85,6 +88,15 @@ test.each([
   expect(refuse).toThrow(GloveboxError);
   expect(refuse).toThrow(reason);
 });
+
+test.each([`x>=${'1>'.repeat(480)}`, `x[${'ï'.repeat(900)}]`, `x ${'1'.repeat(900)}`])(
+  'a long part of a requirement was quoted whole, and twice, in the message that refuses it',
+  (text) => {
+    expect(() => parseRequirement(text)).toThrow(
+      expect.objectContaining({ message: expect.stringMatching(/^.{1,500}$/s) }),
+    );
+  },
+);
 
 test('a hostile text takes no time', () => {
   const began = performance.now();

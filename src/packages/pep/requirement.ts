@@ -1,7 +1,7 @@
 import { GloveboxError } from '../../errors.ts';
 import { isMarker } from './marker.ts';
 import { isProjectName, normalizeName } from './names.ts';
-import { parseSpecifiers, type Specifier } from './specifiers.ts';
+import { parseSpecifiers, quote, type Specifier } from './specifiers.ts';
 
 /** A requirement: a package by name (PEP 508). */
 export interface Requirement {
@@ -73,7 +73,7 @@ function parseExtras(text: string, quoted: string): string[] {
   const extras = text.split(',').map((extra) => extra.trim());
   if (extras.length === 1 && extras[0] === '') return [];
   const wrong = extras.find((extra) => !isProjectName(extra));
-  if (wrong !== undefined) throw refusal(`${quoted}: ${JSON.stringify(wrong)} is not the name of an extra.`);
+  if (wrong !== undefined) throw refusal(`${quoted}: ${quote(wrong)} is not the name of an extra.`);
   return extras;
 }
 
@@ -87,7 +87,7 @@ function assemble(
   if (/^[a-z0-9]/i.test(versions)) {
     throw refusal(
       /^v?\d/i.test(versions)
-        ? `${quoted} has no operator before the version; write "${name}==${versions.split(/\s/)[0]}".`
+        ? `${quoted} has no operator before the version; write ${quote(`${name}==${versions.split(/\s/)[0]}`)}.`
         : `${quoted} has more than one package; give each one as a separate item.`,
     );
   }

@@ -2,6 +2,8 @@ import { compareVersions, isPrerelease, parseVersion, publicPart, type Version }
 
 const OPERATORS = ['===', '~=', '==', '!=', '<=', '>=', '<', '>'] as const;
 type Operator = (typeof OPERATORS)[number];
+/** Characters of a part of a requirement that a message quotes. */
+const LONGEST_QUOTE = 120;
 
 /** One clause of a version specifier (PEP 440), such as `>=1.26` or `==2.*`. */
 export interface Specifier {
@@ -31,25 +33,34 @@ export function parseSpecifiers(text: string): readonly Specifier[] | string {
 
 function parseClause(clause: string): Specifier | string {
   const operator = OPERATORS.find((candidate) => clause.startsWith(candidate));
+  const quoted = quote(clause);
   if (!operator) {
     return clause.startsWith('=')
-      ? `"${clause}" has one "="; write "=${clause}".`
-      : `"${clause}" is not a version specifier; write one such as ">=1.2" or "==2.*".`;
+      ? `${quoted} has one "="; write ${quote(`=${clause}`)}.`
+      : `${quoted} is not a version specifier; write one such as ">=1.2" or "==2.*".`;
   }
   const text = clause.slice(operator.length).trim();
   if (operator === '===') {
-    return text && !/[\s;()]/.test(text) ? { operator, text, prefix: false } : `"${clause}" has no version.`;
+    if (text === '') return `${quoted} has no version.`;
+    // No name of a file has other characters, so nothing else could match.
+    if (!/^[\w.+!~*-]+$/.test(text)) return `${quote(text)} in ${quoted} is not a version.`;
+    return { operator, text, prefix: false };
   }
   const prefix = text.endsWith('.*');
   const bare = prefix ? text.slice(0, -2) : text;
   const version = parseVersion(bare);
-  if (!version) return `"${text}" in "${clause}" is not a version (PEP 440), such as 1.26 or 2.0rc1.`;
-  if (prefix && operator !== '==' && operator !== '!=') return `"${clause}": only == and != may end in ".*".`;
-  if (prefix && !/^v?[\d.!]+$/i.test(bare)) return `"${clause}": only a plain release may end in ".*".`;
-  if (operator === '~=' && version.release.length < 2) return `"${clause}" needs at least two numbers, as in "~=1.4".`;
+  if (!version) return `${quote(text)} in ${quoted} is not a version (PEP 440), such as 1.26 or 2.0rc1.`;
+  if (prefix && operator !== '==' && operator !== '!=') return `${quoted}: only == and != may end in ".*".`;
+  if (prefix && !/^v?[\d.!]+$/i.test(bare)) return `${quoted}: only a plain release may end in ".*".`;
+  if (operator === '~=' && version.release.length < 2) return `${quoted} needs at least two numbers, as in "~=1.4".`;
   if (version.local && operator !== '==' && operator !== '!=')
-    return `"${clause}": a local version ("+...") needs == or !=.`;
+    return `${quoted}: a local version ("+...") needs == or !=.`;
   return { operator, text: bare, prefix, version };
+}
+
+/** Quotes a part of a requirement in a message, shortened if it is long. */
+export function quote(text: string): string {
+  return `"${(text.length > LONGEST_QUOTE ? `${text.slice(0, LONGEST_QUOTE - 3)}...` : text).toWellFormed()}"`;
 }
 
 /** Whether a version matches every clause. Pre-releases are compared as any other version. */
