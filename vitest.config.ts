@@ -11,6 +11,7 @@ export default defineConfig({
             'bench/**/*.test.ts',
             'scripts/**/*.test.{mjs,ts}',
             'test/mcp/conformance.test.ts',
+            'test/fuzz/**/*.test.ts',
           ],
           exclude: ['**/*.docker.test.ts'],
         },
@@ -19,7 +20,7 @@ export default defineConfig({
         test: {
           name: 'docker',
           include: ['src/**/*.docker.test.ts', 'test/**/*.test.ts'],
-          exclude: ['test/mcp/conformance.test.ts'],
+          exclude: ['test/mcp/conformance.test.ts', 'test/fuzz/**'],
           globalSetup: 'test/setup/engine.ts',
           // Hostile code races the kernel, and a busy machine decides such races differently: twice is a failure.
           retry: 1,

@@ -1,0 +1,12 @@
+// What runs each night, one after the other: what takes too long for every change. Ends with 1 if any of it fails.
+import { spawnSync } from 'node:child_process';
+
+const STEPS = [['fuzz', '--minutes', '5']];
+
+const failed = STEPS.filter(([script, ...args]) => {
+  process.stdout.write(`\n== npm run ${[script, ...args].join(' ')}\n`);
+  const { status } = spawnSync('npm', ['run', '--silent', script, '--', ...args], { stdio: 'inherit' });
+  return status !== 0;
+});
+process.stdout.write(failed.length === 0 ? '\nok\n' : `\nfailed: ${failed.map(([script]) => script).join(', ')}\n`);
+process.exitCode = failed.length === 0 ? 0 : 1;
