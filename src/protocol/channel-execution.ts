@@ -8,13 +8,13 @@ const GRANT_BYTES = INITIAL_CREDIT / 4;
 
 /** Execution on a channel, as seen by the control plane. */
 export class ChannelExecution {
-  /** Resolves with the runner's report. Never settles if the channel closes first. */
-  readonly ended: Promise<Report>;
+  /** Resolves with the runner's report; with undefined if the channel closes first. */
+  readonly ended: Promise<Report | undefined>;
   /** Standard input of the program, if it is streamed. */
   readonly input: StdinStream;
   readonly #sink: OutputSink;
   readonly #send: (type: number, payload: Buffer) => void;
-  #end: (report: Report) => void = () => {};
+  #end: (report: Report | undefined) => void = () => {};
   #credit = INITIAL_CREDIT;
   #consumed = 0;
   /** Number of bytes that the sink has not processed yet. */
@@ -38,6 +38,11 @@ export class ChannelExecution {
 
   kill(): void {
     this.#send(FrameType.stop, Buffer.from('k'));
+  }
+
+  /** Whether the sink has processed all output received so far. */
+  get isDelivered(): boolean {
+    return this.#held === 0;
   }
 
   /** Resolves when the sink has processed all output received so far. */
@@ -73,6 +78,12 @@ export class ChannelExecution {
   end(report: Report): void {
     this.input.close();
     this.#end(report);
+  }
+
+  /** Records that the channel has closed, so that no report comes any more. */
+  abandon(): void {
+    this.input.close();
+    this.#end(undefined);
   }
 
   #release(bytes: number): void {

@@ -74,6 +74,15 @@ describe('a channel', () => {
     expect(seen).toEqual(['2b', '1a']);
   });
 
+  it('tells an execution that waits for its end that the channel has closed', async () => {
+    const { channel, runner } = await openChannel();
+    const begun = channel.execute({ code: '' }, () => {});
+    runner.destroy();
+    expect(await begun.ended).toBeUndefined();
+    await channel.closed;
+    expect(await channel.execute({ code: '' }, () => {}).ended).toBeUndefined();
+  });
+
   it('grants no credit for output that a slow sink still holds', async () => {
     const { channel, runner } = await openChannel();
     const slow = Promise.withResolvers<void>();

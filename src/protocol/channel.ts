@@ -99,7 +99,7 @@ export class Channel {
     const granted = request.stdin_stream ? this.#stdinAhead : 0;
     const execution = new ChannelExecution(sink, (type, payload) => this.#send(type, id, payload), granted);
     this.#executions.set(id, execution);
-    if (this.#stream.destroyed) execution.input.close();
+    if (this.#stream.destroyed) execution.abandon();
     const body = granted > 0 ? { ...request, stdin_granted: granted } : request;
     this.#send(FrameType.start, id, Buffer.from(JSON.stringify(body)));
     return execution;
@@ -108,7 +108,7 @@ export class Channel {
   close(violation?: string): void {
     this.#close(violation === undefined ? {} : { violation });
     this.#stream.destroy();
-    for (const { input } of this.#executions.values()) input.close();
+    for (const execution of this.#executions.values()) execution.abandon();
     for (const tunnel of [...this.#tunnels.values()]) tunnel.reset();
   }
 

@@ -129,19 +129,21 @@ export class Sandbox {
   }
 
   async #follow(channel: Channel, execution: ChannelExecution, followed: Followed): Promise<ExecutionEnd> {
-    using stop = startDeadline(followed.deadline - performance.now(), followed.signal);
-    if (followed.stdin) execution.input.pump(followed.stdin).catch(stop.cancel);
-    const first = await Promise.race([execution.ended, channel.closed.then(() => 'closed' as const), stop.reason]);
-    if (first === 'closed') return await this.#endOfChannel(channel, followed);
-    if (typeof first === 'string')
-      return {
-        ...(await terminate(this.#runner, channel, execution, followed.grace)),
-        status: first,
-        exitCode: null,
-      };
-    await Promise.race([execution.delivered(), stop.reason]);
-    execution.stopWaiting();
-    return this.#endOf(first);
+    const stop = startDeadline(followed.deadline - performance.now(), followed.signal);
+    try {
+      if (followed.stdin) execution.input.pump(followed.stdin).catch(stop.cancel);
+      const first = await Promise.race([execution.ended, stop.reason]);
+      if (first === undefined) return await this.#endOfChannel(channel, followed);
+      if (typeof first === 'string') {
+        const terminated = await terminate(this.#runner, execution, followed.grace);
+        return { ...terminated, status: first, exitCode: null };
+      }
+      if (!execution.isDelivered) await Promise.race([execution.delivered(), stop.reason]);
+      execution.stopWaiting();
+      return await this.#endOf(first);
+    } finally {
+      stop[Symbol.dispose]();
+    }
   }
 
   async #resume(channel: Channel, id: string, followed: Followed): Promise<ExecutionEnd> {

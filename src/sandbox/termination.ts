@@ -1,6 +1,5 @@
 import type { ExecutionEnd, ExecutionRequest, SandboxReset, TerminationMeans } from '../execution/request.ts';
 import { within } from '../lib/deadline.ts';
-import type { Channel } from '../protocol/channel.ts';
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
 import { ALL_LOST, PROCESSES_LOST, type RunnerConnection } from './runner-connection.ts';
 
@@ -27,19 +26,17 @@ export function graceFor({ kind, context }: ExecutionRequest): Grace {
 /** Ends an execution by increasingly strong means. If all others fail, the container is removed. */
 export async function terminate(
   runner: RunnerConnection,
-  channel: Channel,
   execution: ChannelExecution,
   { interruptMs, killMs }: Grace,
 ): Promise<Pick<ExecutionEnd, 'termination' | 'reset' | 'report'>> {
-  const ended = Promise.race([execution.ended, channel.closed.then(() => undefined)]);
   execution.interrupt();
-  let report = await within(interruptMs, ended);
+  let report = await within(interruptMs, execution.ended);
   let termination: TerminationMeans = 'interrupt';
   if (!report) {
     execution.stopWaiting();
     execution.kill();
     termination = 'kill';
-    report = await within(killMs, ended);
+    report = await within(killMs, execution.ended);
   }
   execution.stopWaiting();
   if (report && 'refused' in report) return { termination };
