@@ -71,7 +71,7 @@ export function idempotencyKey(c: Context<Env>): string | undefined {
 
 /** Hash that identifies a call by its method, URL, session and body. */
 export function fingerprintOf(c: Context<Env>): string {
-  const parts = [c.req.method, c.req.url, c.req.header('x-session-id') ?? '', c.var.body];
+  const parts = [c.req.method, c.req.url, c.req.header('x-session-id') ?? '', c.get('body')];
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
 }
 
@@ -80,13 +80,13 @@ export function idempotent(handle: Handler, keys: IdempotencyKeys): Handler {
   return async (c) => {
     const key = idempotencyKey(c);
     if (key === undefined) return await handle(c);
-    if (c.var.body === undefined) {
+    if (c.get('body') === undefined) {
       throw new GloveboxError('invalid_input', 'An Idempotency-Key cannot be used with an upload.', {
         hint: 'Leave it out: a repeated upload writes the same files again.',
       });
     }
     let isFirst = false;
-    const answer = await keys.once(c.var.owner, key, fingerprintOf(c), async () => {
+    const answer = await keys.once(c.get('owner'), key, fingerprintOf(c), async () => {
       isFirst = true;
       const response = await handle(c);
       return { status: response.status, headers: [...response.headers], body: await response.arrayBuffer() };

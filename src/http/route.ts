@@ -36,5 +36,7 @@ export interface Route {
   readonly takes?: readonly BodyType[];
   /** Whether it is a route of MCP, which has its own form of errors. */
   readonly isMcp?: true;
+  /** Whether its handler also answers all methods that its path has no route for. */
+  readonly answersAll?: true;
   readonly handle: Handler;
 }

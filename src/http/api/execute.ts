@@ -13,7 +13,7 @@ import { validateInput } from '../../tools/validate.ts';
 import { EventStreams, type EventStreamsOptions, type StreamedCall } from '../event-streams.ts';
 import { fingerprintOf, idempotencyKey } from '../idempotency.ts';
 import { parseJsonObject } from '../json.ts';
-import { reportError } from '../respond.ts';
+import { jsonAnswer, reportError } from '../respond.ts';
 import type { Env, Handler } from '../route.ts';
 import { streamEvents } from '../server-sent-events.ts';
 
@@ -47,7 +47,7 @@ export function createExecute(options: ExecuteOptions): Handler {
   return async (c) => {
     // A call with a key can be repeated to get its answer, so it goes on without its client.
     const cancelled = c.req.header('idempotency-key') === undefined ? [c.req.raw.signal] : [];
-    return c.json(await prepare(c, options).run(ignoreEvents, ...cancelled));
+    return jsonAnswer(await prepare(c, options).run(ignoreEvents, ...cancelled));
   };
 }
 
@@ -61,7 +61,7 @@ export function createExecuteStream(options: ExecuteOptions): Handler {
   return (c) => {
     const last = c.req.header('last-event-id');
     const { call, after } = last
-      ? streams.resume(c.var.owner, last)
+      ? streams.resume(c.get('owner'), last)
       : { call: findOrBegin(c, options, streams), after: 0 };
     // After any other answer, an event source that has all events would reconnect for ever.
     if (call.events.isAtEnd(after)) return c.body(null, 204);
@@ -78,13 +78,13 @@ export function createExecuteStream(options: ExecuteOptions): Handler {
 function findOrBegin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams): StreamedCall {
   const key = idempotencyKey(c);
   if (key === undefined) return begin(c, options, streams);
-  return streams.once(c.var.owner, key, fingerprintOf(c), () => begin(c, options, streams));
+  return streams.once(c.get('owner'), key, fingerprintOf(c), () => begin(c, options, streams));
 }
 
 /** Starts a call that writes its events to a new stream. */
 function begin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams): StreamedCall {
   const checked = prepare(c, options);
-  const call = streams.open(c.var.owner);
+  const call = streams.open(c.get('owner'));
   const { events, signal } = call;
   const emit = ({ type, ...data }: ToolEvent) => events.write(type, JSON.stringify(data), signal);
   checked.run(emit, signal).then(
@@ -96,16 +96,20 @@ function begin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams):
 }
 
 function prepare(c: Context<Env>, { tools, sessions, snapshots, fallback, stopping }: ExecuteOptions): Call {
-  const body = parseJsonObject(c.var.body, FIELDS, EXAMPLE);
+  const body = parseJsonObject(c.get('body'), FIELDS, EXAMPLE);
   const tool = findTool(body['name'], tools);
   const input = validateInput(tool, withSession(body));
   const sessionHeader = c.req.header('x-session-id');
-  const caller: Caller = { owner: c.var.owner, fallback, ...(sessionHeader ? { sessionHeader } : {}) };
+  const caller: Caller = { owner: c.get('owner'), fallback, ...(sessionHeader ? { sessionHeader } : {}) };
   return {
     run: async (emit, ...cancelled) => {
-      using following = followSignal(stopping, ...cancelled);
-      const result = await tool.handle(input, { sessions, snapshots, caller, signal: following.signal, emit });
-      return { name: tool.name, session_id: result.session_id, result };
+      const following = followSignal(stopping, ...cancelled);
+      try {
+        const result = await tool.handle(input, { sessions, snapshots, caller, signal: following.signal, emit });
+        return { name: tool.name, session_id: result.session_id, result };
+      } finally {
+        following[Symbol.dispose]();
+      }
     },
   };
 }

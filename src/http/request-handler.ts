@@ -1,0 +1,132 @@
+import type { Context } from 'hono';
+import { serverStopping } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { createLiveness, type Health } from './api/health.ts';
+import { type Authenticate, unauthorized } from './auth/auth.ts';
+import { answerWhileRead, discardBody, readBody } from './body.ts';
+import { bodyHandlingFor } from './body-type.ts';
+import { createGuard, type GuardOptions } from './guard.ts';
+import { checkQuery } from './query.ts';
+import type { RequestRate } from './request-rate.ts';
+import { errorResponse, hasAllHeaders, reportError } from './respond.ts';
+import type { Env, Route } from './route.ts';
+import { allowed, routeFor, routesAt, unknownRoute } from './routing.ts';
+
+export interface RequestHandlerOptions extends GuardOptions {
+  readonly authenticate: Authenticate;
+  /** Limit on the requests of each owner; none if left out. */
+  readonly requestRate?: RequestRate;
+  /** Size in bytes of a JSON or MCP body. */
+  readonly maxBodyBytes: number;
+  /** Time in milliseconds without a byte after which the reading of a body is aborted. */
+  readonly stallMs?: number;
+  readonly health: Health;
+  /** Aborts when the server shuts down. Requests on open connections are then refused. */
+  readonly closing: AbortSignal;
+  readonly log: Log;
+}
+
+type AsyncHandler = (c: Context<Env>) => Promise<Response>;
+
+/**
+ * Makes the handler of all requests. It refuses foreign pages, finds the owner, counts the request, reads the body, calls
+ * the route, and completes the headers of the answer.
+ */
+export function createRequestHandler(options: RequestHandlerOptions, routes: readonly Route[]): AsyncHandler {
+  const { closing, log } = options;
+  const guard = createGuard(options);
+  const serve = createServer(options, routes);
+  return async (c) => {
+    let answer: Response;
+    let cors: Record<string, string> | undefined;
+    try {
+      if (closing.aborted) throw serverStopping();
+      guard.check(c.req.raw);
+      cors = guard.corsHeaders(c.req.raw);
+      // A preflight request has no credentials, so it is answered before authentication.
+      if (isPreflight(c)) return finish(c, c.body(null, 204, cors), closing);
+      answer = await serve(c);
+    } catch (thrown) {
+      answer = errorResponse(reportError(thrown, c, log));
+    }
+    if (cors) addHeaders(answer, cors);
+    return finish(c, answer, closing);
+  };
+}
+
+/** Serves requests that no foreign page has sent. */
+function createServer(options: RequestHandlerOptions, routes: readonly Route[]): AsyncHandler {
+  const { authenticate, requestRate } = options;
+  const answerLiveness = createLiveness(options.health);
+  return async (c) => {
+    const owner = await authenticate(c.req.raw, c.env.outgoing);
+    if (owner === undefined) {
+      if (c.req.path === '/health' && isReading(c.req.method)) return await answerLiveness(c);
+      // Clients look here for an authorization server. There is none, so the answer is 404 and not 401.
+      if (c.req.path.startsWith('/.well-known/')) return unknownRoute(c, []);
+      throw unauthorized();
+    }
+    c.set('owner', owner);
+    // Health checks are not limited, unless they run code.
+    if (c.req.path !== '/health' || c.req.query('deep') !== undefined) requestRate?.take(owner);
+    return await serveRoute(c, routes, options);
+  };
+}
+
+/** Checks a request before its body is read: first the path and method, then the query, then the type of the body. */
+async function serveRoute(
+  c: Context<Env>,
+  routes: readonly Route[],
+  { maxBodyBytes, stallMs }: RequestHandlerOptions,
+): Promise<Response> {
+  const here = routesAt(c.req.path, routes);
+  if (c.req.method === 'OPTIONS' && here.length > 0) return c.body(null, 204, { Allow: allowed(here) });
+  // MCP answers other methods with its own errors.
+  const route = routeFor(c.req.method, here) ?? here.find(({ answersAll }) => answersAll);
+  if (!route) return unknownRoute(c, routes);
+  if (route.isMcp) {
+    if (c.req.method === 'POST') c.set('body', await readBody(c, maxBodyBytes, stallMs));
+  } else {
+    checkQuery(c, route);
+    if (bodyHandlingFor(c.req.raw, route) === 'text') c.set('body', await readBody(c, maxBodyBytes, stallMs));
+  }
+  return await route.handle(c);
+}
+
+function addHeaders(answer: Response, cors: Readonly<Record<string, string>>): void {
+  const added = Object.entries(cors);
+  if (added.length === 0 && hasAllHeaders(answer)) return;
+  const { headers } = answer;
+  for (const [name, value] of added) {
+    if (name === 'Vary') headers.append(name, value);
+    else headers.set(name, value);
+  }
+  // A shared cache may ignore X-API-Key, and give the answer of one owner to another.
+  if (!headers.has('cache-control')) headers.set('Cache-Control', 'no-store');
+}
+
+/**
+ * Sets the framing of an answer. Node decides on chunked encoding and keep-alive, as it knows the client's HTTP version
+ * and headers. A connection is closed after its answer when the server shuts down, or a refused body is still unread.
+ */
+async function finish(c: Context<Env>, answer: Response, closing: AbortSignal): Promise<Response> {
+  if (!closing.aborted && hasAllHeaders(answer)) return answer;
+  const { headers } = answer;
+  headers.delete('transfer-encoding');
+  if (headers.get('connection') !== 'close') headers.delete('connection');
+  const leavesBody = answer.status >= 400 && !isReading(c.req.method) && c.env.incoming?.complete === false;
+  const sent =
+    leavesBody && answer.status !== 408
+      ? await answerWhileRead(answer, c.get('rest') ?? discardBody(c.req.raw))
+      : answer;
+  if (leavesBody || closing.aborted) sent.headers.set('Connection', 'close');
+  return sent;
+}
+
+function isPreflight(c: Context<Env>): boolean {
+  return c.req.method === 'OPTIONS' && Boolean(c.req.header('access-control-request-method'));
+}
+
+function isReading(method: string): boolean {
+  return method === 'GET' || method === 'HEAD';
+}
