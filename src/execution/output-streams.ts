@@ -16,7 +16,8 @@ export interface OutputLimits {
 interface Text {
   readonly capture: OutputCapture;
   readonly lines: LineStates | undefined;
-  readonly decoder: InstanceType<typeof TextDecoder>;
+  /** Decodes the events; only if somebody listens, because a decoder is expensive to make. */
+  readonly decoder: InstanceType<typeof TextDecoder> | undefined;
   bytes: number;
 }
 
@@ -31,7 +32,7 @@ export class OutputStreams {
     const open = (): Text => ({
       capture: new OutputCapture(outputLimit),
       lines: verbatim ? undefined : new LineStates(),
-      decoder: new TextDecoder(),
+      decoder: onEvent && new TextDecoder(),
       bytes: 0,
     });
     this.#onEvent = onEvent;
@@ -44,7 +45,7 @@ export class OutputStreams {
     const text = this.#texts[name];
     text.bytes += chunk.length;
     text.capture.add(text.lines?.add(chunk) ?? chunk);
-    if (!this.#onEvent) return undefined;
+    if (!text.decoder) return undefined;
     return this.#tell(name, text.decoder.decode(chunk, { stream: true }));
   };
 
@@ -53,7 +54,7 @@ export class OutputStreams {
     for (const name of ['stdout', 'stderr'] as const) {
       const { capture, lines, decoder } = this.#texts[name];
       if (lines) capture.add(lines.finish());
-      if (this.#onEvent) await this.#tell(name, decoder.decode());
+      if (decoder) await this.#tell(name, decoder.decode());
     }
   }
 

@@ -20,7 +20,7 @@ export async function readBody(c: Context<Env>, maxBytes: number, stallMs = STAL
   const declared = request.headers.get('content-length');
   if (declared !== null && Number(declared) > maxBytes) throw tooLarge(maxBytes);
   refuseEncoded(request);
-  using stall = watchForStall(c, stallMs);
+  const stall = watchForStall(c, stallMs);
   let bytes: ArrayBuffer | Uint8Array;
   try {
     // Node enforces a declared length. Without one, the bytes are counted here.
@@ -33,6 +33,8 @@ export async function readBody(c: Context<Env>, maxBytes: number, stallMs = STAL
       hint: 'Send the whole request again.',
       cause,
     });
+  } finally {
+    stall[Symbol.dispose]();
   }
   try {
     return DECODER.decode(bytes);

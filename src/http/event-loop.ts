@@ -1,7 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 /** Sampling interval of the monitor in milliseconds. It is subtracted from the measured delays. */
-const RESOLUTION_MS = 20;
+const RESOLUTION_MS = 50;
 const QUANTILES = [0.5, 0.99] as const;
 
 /** Delay of the event loop since the last reading, in seconds: how long calls had to wait for the server's own work. */

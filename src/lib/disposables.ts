@@ -26,15 +26,16 @@ export class Disposables implements Disposable {
 
   /** Disposes of all, also when one fails; the first failure is thrown at the end. */
   [Symbol.dispose](): void {
-    const failures: unknown[] = [];
-    for (const resource of this.#resources.splice(0).reverse()) {
+    let failures: unknown[] | undefined;
+    for (let resource = this.#resources.pop(); resource; resource = this.#resources.pop()) {
       try {
         resource[Symbol.dispose]();
       } catch (error) {
+        failures ??= [];
         failures.push(error);
       }
     }
-    if (failures.length > 0) throw failures[0];
+    if (failures) throw failures[0];
   }
 }
 

@@ -1,5 +1,3 @@
-import { Disposables } from './disposables.ts';
-
 /**
  * Makes a signal that follows others until it is disposed of: `using call = followSignal(…)`.
  * Transports also abort their signals after the normal end of a call. The new signal does not follow them then, so
@@ -7,12 +5,17 @@ import { Disposables } from './disposables.ts';
  */
 export function followSignal(...sources: readonly AbortSignal[]): Disposable & { readonly signal: AbortSignal } {
   const controller = new AbortController();
-  const stack = new Disposables();
+  const follow = ({ target }: Event) => {
+    if (target instanceof AbortSignal) controller.abort(target.reason);
+  };
   for (const source of sources) {
-    const abort = () => controller.abort(source.reason);
-    if (source.aborted) abort();
-    source.addEventListener('abort', abort, { once: true });
-    stack.defer(() => source.removeEventListener('abort', abort));
+    if (source.aborted) controller.abort(source.reason);
+    else source.addEventListener('abort', follow);
   }
-  return { signal: controller.signal, [Symbol.dispose]: () => stack[Symbol.dispose]() };
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]: () => {
+      for (const source of sources) source.removeEventListener('abort', follow);
+    },
+  };
 }

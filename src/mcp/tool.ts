@@ -82,7 +82,7 @@ async function callTool(
   const input = validateInput(tool, args);
   const sessionHeader = namedSession(connection, http?.req, input.session_id);
   const progress = openProgress(mcpReq, () => dependencies.isSlow(http?.req));
-  using following = followSignal(mcpReq.signal);
+  const following = followSignal(mcpReq.signal);
   connection.running += 1;
   try {
     const output = await tool.handle(input, {
@@ -102,6 +102,7 @@ async function callTool(
   } finally {
     connection.running -= 1;
     progress?.stop();
+    following[Symbol.dispose]();
   }
 }
 

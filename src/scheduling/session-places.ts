@@ -60,12 +60,17 @@ export class SessionPlaces {
       patienceMs: deadline - performance.now(),
       onWait: (ahead) => options.onWait?.(`Waiting for ${what}; ${ahead} of your calls are ahead.`),
     });
-    using stack = new Disposables();
-    if (context !== undefined) stack.use(await enterContext(context, waiting(`the context ${context}`)));
-    const limiter = rulesFor(request).isQuick ? this.#quickRequests : this.#executions;
-    const place = waiting('a place in this session');
-    stack.use(await (transfer ? this.#transfers.enter(transfer, place) : limiter.enter(place)));
-    stack.use(await scheduler.enter(owner, request, waiting('a place to run')));
-    return stack.move();
+    const places = new Disposables();
+    try {
+      if (context !== undefined) places.use(await enterContext(context, waiting(`the context ${context}`)));
+      const limiter = rulesFor(request).isQuick ? this.#quickRequests : this.#executions;
+      const place = waiting('a place in this session');
+      places.use(await (transfer ? this.#transfers.enter(transfer, place) : limiter.enter(place)));
+      places.use(await scheduler.enter(owner, request, waiting('a place to run')));
+      return places;
+    } catch (error) {
+      places[Symbol.dispose]();
+      throw error;
+    }
   }
 }

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { GloveboxError } from '../errors.ts';
 import { type ExecutionLimits, metLimit } from '../execution/limits-met.ts';
 import { OutputStreams } from '../execution/output-streams.ts';
@@ -6,6 +5,7 @@ import type { ExecutionRequest, Executor, KeepPolicy } from '../execution/reques
 import { type ExecutionIdentity, type ExecutionResult, type OnEvent, toResult } from '../execution/result.ts';
 import { Stopwatch, toSeconds } from '../execution/stopwatch.ts';
 import { needNewInterpreter, whyRefused } from '../execution/variables.ts';
+import { randomId } from '../lib/random-id.ts';
 import { displayLimits, readResult } from './background-result.ts';
 
 /** Fraction of the session's disk that files of long output may use. */
@@ -81,7 +81,7 @@ export function prepareExecution(
   const { timeoutMs = defaultMs } = options;
   const problem = whyInvalid(options, timeoutMs, limits);
   if (problem !== undefined) throw new GloveboxError('invalid_input', problem);
-  const executionId = `exe_${randomBytes(9).toString('base64url')}`;
+  const executionId = `exe_${randomId(9)}`;
   const request: ExecutionRequest = {
     code,
     ...(context === undefined ? {} : { context }),

@@ -15,6 +15,7 @@ import type { ExecutionResult } from '../execution/result.ts';
 import { SessionFiles } from '../files/session-files.ts';
 import { Disposables } from '../lib/disposables.ts';
 import type { RunningExecution } from '../protocol/greeting.ts';
+import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import { type ExecutionMetrics, outcomeOf } from '../scheduling/execution-metrics.ts';
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
@@ -157,9 +158,13 @@ export class Session implements SessionIdentity {
    * @throws GloveboxError `invalid_input`, and as `execute` does
    */
   async run(code: string, { onEvent, signal, ...options }: RunOptions = {}): Promise<ExecutionResult> {
-    using _held = this.use();
-    const prepared = prepareExecution(this, code, options, false);
-    return await runCode(this, prepared, { onEvent, signal: signal ?? new AbortController().signal });
+    const held = this.use();
+    try {
+      const prepared = prepareExecution(this, code, options, false);
+      return await runCode(this, prepared, { onEvent, signal: signal ?? new AbortController().signal });
+    } finally {
+      held[Symbol.dispose]();
+    }
   }
 
   /**
@@ -200,17 +205,26 @@ export class Session implements SessionIdentity {
       throw error;
     });
     if (!places) return endUnbegun(options.signal);
-    using _places = places;
-    options.onBegin?.();
-    const started = performance.now();
-    const execute = () => this.#sandbox.execute(request, (sandbox) => sandbox.execute(request, options));
-    const end = await execute().catch((error: unknown) => {
+    try {
+      options.onBegin?.();
+      const started = performance.now();
+      const end = await this.#executeNow(request, options);
+      this.#host.metrics.count(request, { status: outcomeOf(end, options.signal) }, performance.now() - started);
+      return end;
+    } finally {
+      places[Symbol.dispose]();
+    }
+  }
+
+  async #executeNow(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
+    const run = (sandbox: SandboxHandle) => sandbox.execute(request, options);
+    try {
+      return await this.#sandbox.execute(request, run);
+    } catch (error) {
       if (!(error instanceof GloveboxError) || error.code !== 'sandbox_lost') throw error;
       // No part of this program has run, so it can run in a new sandbox.
-      return execute();
-    });
-    this.#host.metrics.count(request, { status: outcomeOf(end, options.signal) }, performance.now() - started);
-    return end;
+      return await this.#sandbox.execute(request, run);
+    }
   }
 
   /** Follows a background execution of an earlier control plane to its end. It runs already, so it needs no place. */

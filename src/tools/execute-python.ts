@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { ExecutionEvent } from '../execution/result.ts';
 import { whyRefused } from '../execution/variables.ts';
+import type { Lease } from '../sessions/sessions.ts';
 import { codeText } from './code-text.ts';
 import { identify, programText, sessionIdInput } from './common-fields.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution, toOutput } from './execution-output.ts';
@@ -94,14 +95,23 @@ function describe({ execTimeoutS, maxTimeoutS, memoryMb }: ExecutePythonLimits):
   ].join(' ');
 }
 
-async function executePython(
-  { code, session_id, context, reset_context, timeout_s, background, stdin, env }: Input,
-  { emit, signal, ...caller }: ToolContext,
+async function executePython(input: Input, context: ToolContext): Promise<ExecutionOutput> {
+  const lease = await leaseSession(context, input.session_id);
+  try {
+    return await executeIn(lease, input, context);
+  } finally {
+    lease[Symbol.dispose]();
+  }
+}
+
+async function executeIn(
+  lease: Lease,
+  { code, context, reset_context, timeout_s, background, stdin, env }: Input,
+  { emit, signal }: ToolContext,
 ): Promise<ExecutionOutput> {
-  using lease = await leaseSession({ emit, signal, ...caller }, session_id);
   const { session, created } = lease;
   const about = identify(lease);
-  await emit({ type: 'session', ...about });
+  if (emit !== ignoreEvents) await emit({ type: 'session', ...about });
   const options = {
     timeoutMs: timeout_s === undefined ? undefined : timeout_s * 1000,
     context,

@@ -76,7 +76,6 @@ export class SessionLeases {
     const { held, session, created } = found
       ? { held: found.lifetime.hold(), session: found, created: false }
       : await this.#open(owner, id, options);
-    using _held = held;
     try {
       while (session.isHibernated) {
         const released = capacity.forSession(owner);
@@ -84,12 +83,14 @@ export class SessionLeases {
         await this.#waitFor(released, options);
       }
       await session.open();
+      session.lifetime.touch();
+      return { session, created, ...session.use() };
     } catch (error) {
       if (created) registry.remove(session);
       throw error;
+    } finally {
+      held[Symbol.dispose]();
     }
-    session.lifetime.touch();
-    return { session, created, ...session.use() };
   }
 
   /** Holds a session open without waking it. @throws GloveboxError `session_not_found` */
