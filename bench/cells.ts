@@ -37,7 +37,7 @@ export async function measureCells({ builds, jupyter, quick, signal }: Setting):
         first(NAMES.firstContext, server, settle, 'main'),
       ])),
     ],
-    { rounds: quick ? 5 : 11, warmUp: WARM_UP, signal },
+    { rounds: quick ? 4 : 12, warmUp: WARM_UP, signal },
   );
   await driver?.start();
   const prints = await interleave(

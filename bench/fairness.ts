@@ -28,7 +28,7 @@ export async function measureFairness({ builds, signal, quick }: Setting): Promi
   const pairs: Pair[] = [];
   for (const build of builds) pairs.push(await openPair(build, stack));
   // In short turns, so that whatever else the machine does meets all alike.
-  for (let turn = 0; turn < (quick ? 4 : 12); turn += 1) {
+  for (let turn = 0; turn < (quick ? 4 : 10); turn += 1) {
     await inRound(turn, pairs, (pair) => measure(pair, ALONE, signal));
     for (const [name, code] of FLOODS) {
       await inRound(turn, pairs, async (pair) => {

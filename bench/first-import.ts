@@ -27,7 +27,7 @@ export async function measureFirstImports({ builds, quick, signal }: Setting): P
       servers.push(server);
       return modules.map((module) => firstImport(server, module, settle));
     });
-    const samples = await interleave(subjects, { rounds: quick ? 5 : 15, warmUp: WARM_UP, signal });
+    const samples = await interleave(subjects, { rounds: quick ? 4 : 12, warmUp: WARM_UP, signal });
     rows.push(...pairRows(samples, (of) => modules.map((module) => toImportRow(module, of))));
   }
   return rows;
@@ -35,7 +35,7 @@ export async function measureFirstImports({ builds, quick, signal }: Setting): P
 
 function firstImport({ url }: Server, module: string, settle: () => Promise<void>): Subject {
   let made = 0;
-  const session = () => `first-${module}-${made}`;
+  const session = () => `first-${module.replace('.', '-')}-${made}`;
   const code = `import ${module} as module\nprint(module.__name__)`;
   return {
     name: nameOf(module),

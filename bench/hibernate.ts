@@ -42,7 +42,7 @@ export async function measureHibernation({ builds, signal, quick }: Setting): Pr
     for (const filling of FILLINGS) own.push(await hibernated(server, filling, quiet));
     return own;
   });
-  const samples = await interleave(subjects, { rounds: quick ? 3 : 11, warmUp: 1, signal });
+  const samples = await interleave(subjects, { rounds: quick ? 4 : 8, warmUp: 1, signal });
   return pairRows(samples, toRows);
 }
 

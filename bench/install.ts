@@ -37,7 +37,7 @@ export async function measureInstalls({ builds, signal, quick }: Setting): Promi
       { name: NAMES.pipCached, run: () => pip(scratch, ['--cache-dir', pipCache], signal) },
       { name: NAMES.pipCold, run: () => pip(scratch, ['--no-cache-dir'], signal) },
     ];
-    const samples = await interleave(subjects, { rounds: quick ? 2 : 5, warmUp: 1, signal });
+    const samples = await interleave(subjects, { rounds: quick ? 2 : 4, warmUp: 1, signal });
     return pairRows(samples, toRows);
   } finally {
     rmSync(scratch, { recursive: true, force: true });

@@ -27,7 +27,7 @@ export async function measureNewSessions(setting: Setting): Promise<Row[]> {
     { name: RUN, run: () => floors.dockerRun() },
     createAndStart(setting),
   ];
-  const samples = await interleave(subjects, { rounds: quick ? 5 : 21, warmUp: quick ? 1 : 3, signal });
+  const samples = await interleave(subjects, { rounds: quick ? 5 : 16, warmUp: quick ? 1 : 3, signal });
   return pairRows(samples, toRows);
 }
 

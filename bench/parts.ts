@@ -25,9 +25,11 @@ type Measure = (setting: Setting) => Promise<Row[]>;
 export const PARTS: ReadonlyMap<string, readonly Measure[]> = new Map([
   ['print', [measurePrints, measureCallParts, measureForks]],
   ['cells', [measureCells]],
-  ['imports', [measurePreload, measureFirstImports]],
+  ['imports', [measurePreload]],
+  ['first-imports', [measureFirstImports]],
   ['new-sessions', [measureNewSessions]],
-  ['fairness', [measureFairness, measureStartsBeside]],
+  ['fairness', [measureFairness]],
+  ['starts', [measureStartsBeside]],
   ['hibernation', [measureHibernation]],
   ['memory', [measureMemory]],
   ['throughput', [measureThroughput]],

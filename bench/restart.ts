@@ -34,7 +34,7 @@ export async function measureRestarts({ builds, quick, signal }: Setting): Promi
     restarted.push(own);
     await callAll(own.server);
   }
-  for (let round = 0; round < (quick ? 2 : 5); round += 1) {
+  for (let round = 0; round < (quick ? 2 : 6); round += 1) {
     await inRound(round, restarted, async (own) => {
       signal.throwIfAborted();
       await restart(own);

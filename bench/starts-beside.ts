@@ -27,7 +27,7 @@ export async function measureStartsBeside({ builds, quick, signal }: Setting): P
   await using stack = new AsyncDisposableStack();
   const all: Measured[] = [];
   for (const build of builds) all.push(await open(build, stack));
-  for (let turn = 0; turn < (quick ? 4 : 12); turn += 1) {
+  for (let turn = 0; turn < (quick ? 4 : 10); turn += 1) {
     await inRound(turn, all, async ({ server, alone }) => alone.push(...(await callAgain(server, signal))));
     await inRound(turn, all, (own) => measureBeside(own, signal));
   }

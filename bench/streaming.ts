@@ -36,7 +36,7 @@ export async function measureStreaming(setting: Setting): Promise<Row[]> {
       { name: STREAMED, run: () => stream(url) },
     ])),
   ];
-  return pairRows(await interleave(subjects, { rounds: quick ? 2 : 3, warmUp: quick ? 0 : 1, signal }), toRows);
+  return pairRows(await interleave(subjects, { rounds: quick ? 2 : 4, warmUp: quick ? 0 : 1, signal }), toRows);
 }
 
 async function fold(url: string): Promise<void> {

@@ -49,7 +49,7 @@ export async function measureThroughput({ builds, floors, signal, quick }: Setti
     for (const load of round % 2 === 0 ? loads : loads.toReversed()) {
       signal.throwIfAborted();
       // With more of them each has fewer turns, and one session's p99 needs some.
-      await press(load, (quick ? 1500 : 2500) * (load.workers === MOST ? 3 : 1));
+      await press(load, (quick ? 1500 : 2000) * (load.workers === MOST ? 3 : 1));
     }
   }
   return [

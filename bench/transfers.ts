@@ -33,7 +33,7 @@ export async function measureTransfers({ builds, floors, quick, signal }: Settin
   await using stack = new AsyncDisposableStack();
   const container = await floors.createAndStart();
   stack.defer(() => container.remove({ force: true }));
-  const plan = { rounds: quick ? 3 : 9, warmUp: 1, signal };
+  const plan = { rounds: quick ? 4 : 8, warmUp: 1, signal };
   const copies = await runCopies(floors, container, MEGABYTES, plan.rounds);
   // Random, so that nothing on the way has less to do than for any other file.
   const body = randomBytes(BYTES);

@@ -40,6 +40,14 @@ export function proportionalOf(pid: number): number | undefined {
   return fieldOf(`/proc/${pid}/smaps_rollup`, 'Pss');
 }
 
+/** The same in parts: memory of no file, and pages of files. */
+export function proportionalParts(pid: number): { readonly own: number; readonly files: number } | undefined {
+  const [own, files, shared] = ['Pss_Anon', 'Pss_File', 'Pss_Shmem'].map((name) =>
+    fieldOf(`/proc/${pid}/smaps_rollup`, name),
+  );
+  return own === undefined || files === undefined ? undefined : { own: own + (shared ?? 0), files };
+}
+
 /** MiB, as `proportionalOf`. */
 export function residentOf(pid: number): number | undefined {
   return fieldOf(`/proc/${pid}/status`, 'VmRSS');

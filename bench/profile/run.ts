@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type Docker from 'dockerode';
 import { loadConfig } from '../../src/config/load.ts';
@@ -14,7 +15,15 @@ import { type Server, startServer } from '../server.ts';
 import { foldByModule } from './cpu-profile.ts';
 import { profileNode } from './inspector.ts';
 import { countEvents, countSystemCalls, recordStacks } from './kernel-tools.ts';
-import { render, renderCounts, renderSandbox, renderServer, renderTimes } from './tables.ts';
+import {
+  type Processes,
+  render,
+  renderCounts,
+  renderIdle,
+  renderSandbox,
+  renderServer,
+  renderTimes,
+} from './tables.ts';
 
 const USAGE = `Usage: npm run profile -- [--calls N] [--document]
 
@@ -26,6 +35,7 @@ The sandbox's part needs root, and the programs perf and strace; what cannot be 
 const SESSION = 'profile';
 const WARM_UP = 400;
 const OWN_WORK_CALLS = 50;
+const IDLE_AFTER_MS = 1500;
 const EVENTS = ['page-faults', 'context-switches'];
 /** Runs in a fresh process of the session, as a call does. */
 const OWN_WORK = `import time
@@ -42,14 +52,6 @@ interface Subject {
   readonly container: Docker.Container;
   readonly calls: number;
   readonly repeat: () => Promise<void>;
-}
-
-/** Process ids of a sandbox, as this machine has them. */
-interface Processes {
-  /** The container's first process. */
-  readonly first: number;
-  readonly runner: number;
-  readonly parents: ReadonlyMap<number, number>;
 }
 
 const stop = new AbortController();
@@ -133,6 +135,7 @@ async function profile({ server, inspector, container, calls, repeat }: Subject)
     ...(stacks ? [renderSandbox(stacks, runner, times.sandbox)] : []),
     ...(counts ? [counts] : []),
     await renderOwnWork(server),
+    await idle(container),
   ].join('\n\n');
 }
 
@@ -145,6 +148,12 @@ async function ifThere<T>(measure: () => Promise<T>): Promise<T | undefined> {
     process.stderr.write(`profile: ${(error as Error).message}\n`);
     return undefined;
   }
+}
+
+/** After the standby of the last call is there. */
+async function idle(container: Docker.Container): Promise<string> {
+  await sleep(IDLE_AFTER_MS, undefined, { signal: stop.signal });
+  return renderIdle(await findProcesses(container));
 }
 
 /** What the interpreter takes for the code itself, in a process that has just been forked. */

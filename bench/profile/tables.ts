@@ -1,4 +1,5 @@
 import type { Times } from '../call-parts.ts';
+import { proportionalParts } from '../use.ts';
 import { KIND_NAMES, kindOf, type Recording, type Role, rolesBelow } from './kernel-samples.ts';
 
 const ROLES: readonly Role[] = ['runner', 'supervisor', 'program'];
@@ -8,6 +9,14 @@ const MOST_CALLS = 12;
 
 /** Milliseconds for one call, in columns. */
 type Line = readonly [name: string, ...values: (number | string)[]];
+
+/** Process ids of a sandbox, as this machine has them. */
+export interface Processes {
+  /** The container's first process. */
+  readonly first: number;
+  readonly runner: number;
+  readonly parents: ReadonlyMap<number, number>;
+}
 
 /** Who spends it. */
 export function renderTimes({ server, engine, relay, sandbox }: Times): string {
@@ -62,6 +71,19 @@ export function renderCounts(events: ReadonlyMap<string, number>, calls: Readonl
     ...sorted.slice(0, MOST_CALLS).map(([name, count]): Line => [`  ${name}`, count]),
     ...(rest > 0 ? [['  others', rest] as Line] : []),
   ]);
+}
+
+/** What an idle session takes in MiB, by process. */
+export function renderIdle({ first, runner, parents }: Processes): string {
+  const roles = rolesBelow(runner, parents);
+  const lines = [...parents.keys()].flatMap((pid): [string, number, number, number][] => {
+    const parts = proportionalParts(pid);
+    if (!parts) return [];
+    const name = roles.get(pid) ?? (pid === first ? "engine's init process" : 'process that holds the container open');
+    return [[name, parts.own, parts.files, parts.own + parts.files]];
+  });
+  const sums = [1, 2, 3].map((column) => sumOf(lines.map((line) => Number(line[column]))));
+  return render([['idle session, proportional set in MiB', 'anonymous', 'files', 'all'], ...lines, ['all', ...sums]]);
 }
 
 export function render(lines: readonly Line[]): string {
