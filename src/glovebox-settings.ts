@@ -42,6 +42,8 @@ export interface OpenOptions {
   readonly mayInstall: boolean;
   /** Whether to set up the engine only when the first sandbox is needed. */
   readonly lazy?: boolean;
+  /** Whether the opening waits until the sessions of the last run are adopted. Default: they are adopted meanwhile. */
+  readonly adoptFirst?: boolean;
   /** Longest time that a call waits for the set-up of the engine, in milliseconds. Default: no limit. */
   readonly patienceMs?: number;
   /** Called with each step of the set-up. */

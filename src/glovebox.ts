@@ -36,12 +36,14 @@ export interface GloveboxHealth {
   readonly engine: EngineInfo;
   readonly image: string;
   readonly sessions: number;
+  /** Number of these that are still to be adopted from the last run. */
+  readonly adopting: number;
   readonly pool: { readonly size: number; readonly ready: number };
   readonly executions: ExecutionFigures;
 }
 
 /** Current load. */
-export interface GloveboxFigures extends Pick<GloveboxHealth, 'sessions' | 'pool' | 'executions'> {
+export interface GloveboxFigures extends Pick<GloveboxHealth, 'sessions' | 'adopting' | 'pool' | 'executions'> {
   /** Sum of the memory limits of all sandboxes. */
   readonly claimedMb: number;
 }
@@ -66,6 +68,8 @@ export class Glovebox implements AsyncDisposable {
   #hasEngine = false;
   #settingUp: Promise<unknown> | undefined;
   #pool: Pool | undefined;
+  /** Removal of what earlier runs left over. */
+  #cleanUp: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
   private constructor(settings: GloveboxSettings, options: OpenOptions, instance: Instance) {
@@ -146,19 +150,18 @@ export class Glovebox implements AsyncDisposable {
     if (deep && (await pool.ask('print(6 * 7)')) !== '42\n') {
       throw new GloveboxError('sandbox_lost', 'A new sandbox does not compute.');
     }
-    const { image } = backend.profile;
-    return { engine, image, sessions: this.sessions.count, pool: pool.status, executions: this.#scheduler.figures };
+    return { engine, image: backend.profile.image, ...this.#counts, pool: pool.status };
   }
 
   /** Current figures for `GET /metrics`. Does not ask the engine. */
   get figures(): GloveboxFigures {
     const pool = this.#pool?.status ?? { size: this.#settings.poolSize, ready: 0 };
-    return {
-      sessions: this.sessions.count,
-      pool,
-      executions: this.#scheduler.figures,
-      claimedMb: this.#memory.claimedMb,
-    };
+    return { ...this.#counts, pool, claimedMb: this.#memory.claimedMb };
+  }
+
+  get #counts(): Pick<GloveboxHealth, 'sessions' | 'adopting' | 'executions'> {
+    const { count: sessions, adoptions } = this.sessions;
+    return { sessions, adopting: adoptions.left, executions: this.#scheduler.figures };
   }
 
   /** Decides what to do with the sessions. Call it as soon as the shutdown begins, while other services still run. */
@@ -191,6 +194,7 @@ export class Glovebox implements AsyncDisposable {
       await within(SETUP_END_MS, Promise.allSettled([this.#settingUp]));
       // Side by side: the engine takes its time over many sessions, and a shutdown has a limit.
       await Promise.all([this.sessions.shutdown(mode, this.#options.onEnded), this.#pool?.close()]);
+      await this.#cleanUp;
       await this.#packages[Symbol.asyncDispose]();
     } finally {
       this.#instance[Symbol.dispose]();
@@ -207,10 +211,13 @@ export class Glovebox implements AsyncDisposable {
     const backend = { ...opened, instance, configuration: { preload: settings.preload }, log };
     await this.#recover(backend);
     signal.throwIfAborted();
+    const { adoptions } = this.sessions;
+    if (this.#options.adoptFirst) await adoptions.undisturbed;
     this.#pool = new Pool(backend, {
       size: { least: settings.poolSize, most: Math.max(settings.poolSize, settings.poolMax ?? 0) },
       startsAtOnce: Math.max(1, cpus().length) * STARTS_PER_PROCESSOR,
       memory: this.#memory,
+      ...(adoptions.left > 0 ? { notBefore: adoptions.settled } : {}),
       log,
     });
     return { backend, pool: this.#pool };
@@ -218,7 +225,8 @@ export class Glovebox implements AsyncDisposable {
 
   async #recover(backend: Backend): Promise<void> {
     const { sessions } = this;
-    await recover({
+    const { log } = this.#options;
+    const removeLeftOver = await recover({
       backend,
       instance: this.#instance,
       manifests: this.#manifests,
@@ -226,9 +234,13 @@ export class Glovebox implements AsyncDisposable {
       idleTtlS: this.#settings.idleTtlS,
       adopt: sessions.adopt.bind(sessions),
       isAdopted: ({ owner, session_id: id }: Manifest) => sessions.has(owner, id),
-      log: this.#options.log,
+      log,
     });
     await sessions.adoptArchives();
+    this.#cleanUp = sessions.adoptions.settled
+      .then(removeLeftOver)
+      .catch((error: unknown) => log.warn('what an earlier run left could not be removed', { error }));
+    sessions.adoptions.begin();
   }
 }
 

@@ -46,6 +46,8 @@ export class Glovebox implements AsyncDisposable {
       instance: config.instance ?? ephemeralName('library'),
       log: createLog(config.logLevel),
       mayInstall: config.setup === 'auto',
+      // Some of its methods are synchronous, so they cannot wait for a session.
+      adoptFirst: true,
       ...(onProgress ? { onProgress } : {}),
       ...(signal ? { signal } : {}),
     });

@@ -132,7 +132,7 @@ export class Session implements AsyncDisposable {
   info(): SessionInfo {
     return toInfo(
       this.owner,
-      inOurWords(() => this.#access.glovebox.sessions.describe(this.owner, this.id)),
+      inOurWords(() => this.#access.glovebox.sessions.get(this.owner, this.id).summarize()),
     );
   }
 

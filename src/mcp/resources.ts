@@ -117,7 +117,7 @@ async function readResource(
 
 /** Leases a session that exists. @throws GloveboxError `session_not_found`, also for the session of another owner */
 async function leaseExisting(sessions: Sessions, owner: string, id: string): Promise<Lease> {
-  sessions.describe(owner, id);
+  await sessions.describe(owner, id);
   return await sessions.lease({ owner, fallback: 'owner' }, id);
 }
 

@@ -16,6 +16,8 @@ export interface PoolOptions {
   /** Number of sandboxes that may be started at once. One owner may have all but one of these starts. */
   readonly startsAtOnce: number;
   readonly memory: MemoryQuota;
+  /** The pool starts no sandboxes before it resolves. */
+  readonly notBefore?: Promise<void>;
   readonly log: Log;
 }
 
@@ -45,7 +47,7 @@ export class Pool implements SandboxSource {
   #trimTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(backend: Backend, { size, startsAtOnce, memory, log }: PoolOptions) {
+  constructor(backend: Backend, { size, startsAtOnce, memory, notBefore, log }: PoolOptions) {
     this.#backend = backend;
     this.#poolSize = new PoolSize(size);
     this.#memory = memory;
@@ -57,7 +59,10 @@ export class Pool implements SandboxSource {
       waitingPerOwner: Number.POSITIVE_INFINITY,
     });
     memory.onRoom = () => this.#refillLater();
-    this.#refill();
+    if (notBefore !== undefined) {
+      const held = this.holdRefill();
+      void notBefore.then(() => held[Symbol.dispose]());
+    } else this.#refill();
   }
 
   get status(): { size: number; ready: number } {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ERROR_CODES } from '../errors.ts';
@@ -35,6 +35,10 @@ export class BackgroundRecords {
   write(record: BackgroundRecord): void {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     replaceFile(join(this.#directory, record.id), JSON.stringify(record));
+  }
+
+  has(id: string): boolean {
+    return existsSync(join(this.#directory, id));
   }
 
   remove(id: string): void {

@@ -1,17 +1,12 @@
 import type { ArchiveRecord } from '../archives/record.ts';
-import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { RunnerState } from '../protocol/greeting.ts';
 import { type SandboxInfo, shortName } from '../sandbox/engine.ts';
-import { isIncompatible } from '../sandbox/runner-connection.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import { type Backend, openSandbox } from '../sandbox/start-sandbox.ts';
 import { BackgroundRecords } from './background-records.ts';
 import type { Instance } from './instance.ts';
 import { type Manifest, Manifests } from './manifests.ts';
-
-/** Number of sessions to adopt at once. Each takes about 100 ms, or seconds if a program does not end. */
-const ADOPTIONS_AT_ONCE = 8;
 
 /** What remains of a session of an earlier control plane. */
 export interface Remains {
@@ -31,87 +26,69 @@ export interface RecoveryOptions {
   /** Sessions with an archive. With `at_rest`, the session consists of the archive, even if a sandbox is found. */
   readonly archived: readonly Pick<ArchiveRecord, 'owner' | 'session_id' | 'at_rest'>[];
   /** Takes over a session of an earlier run. If its sandbox is gone, it continues in a new one. */
-  readonly adopt: (manifest: Manifest, sandbox: SandboxHandle | undefined, remains: Remains) => void;
+  readonly adopt: (manifest: Manifest, sandbox: SandboxHandle | undefined) => void;
   /** Whether an earlier, failed attempt has taken over the session already. */
   readonly isAdopted: (manifest: Manifest) => boolean;
   readonly log: Log;
 }
 
 /**
- * Recovers what earlier runs left on the engine. Sessions of this instance are restored, with their sandboxes if these
- * still run. Other sandboxes of this instance are removed, and those that dead instances of this state directory cannot
+ * Recovers what earlier runs left on the engine. Sessions of this instance are taken over, with their sandboxes if these
+ * still run. Other sandboxes of this instance are left over, and those that dead instances of this state directory cannot
  * use again. Sandboxes of running instances and of other state directories are left alone.
+ * @returns removes the sandboxes that are left over
  */
-export async function recover(options: RecoveryOptions): Promise<void> {
+export async function recover(options: RecoveryOptions): Promise<() => Promise<void>> {
   const byInstance = Map.groupBy(await options.backend.engine.list(), (sandbox) =>
     options.instance.nameOf(sandbox.instance),
   );
-  await recoverOwn(byInstance.get(options.instance.name) ?? [], options);
-  for (const [name, sandboxes] of byInstance) {
-    if (name === undefined || name === options.instance.name) continue;
-    await options.instance.ifDead(name, async (directory, ephemeral) => {
-      const kept = ephemeral ? new Set<string>() : liveKeys(new Manifests(directory), options.idleTtlS);
-      await removeAll(
-        sandboxes.filter((sandbox) => !kept.has(sandbox.key)),
-        options,
-      );
-    });
-  }
-}
-
-async function recoverOwn(sandboxes: SandboxInfo[], options: RecoveryOptions): Promise<void> {
-  const { instance, manifests, archived, log } = options;
-  const byKey = new Map(sandboxes.map((sandbox) => [sandbox.key, sandbox]));
-  const all = manifests.readAll();
-  const rests = ({ owner, session_id: id }: Manifest) =>
-    archived.some((record) => record.at_rest && record.owner === owner && record.session_id === id);
-  // The sandbox of a hibernated session was not filled completely, or was about to be removed.
-  const live = all.filter((manifest) => !rests(manifest) && !isExpired(manifest, options.idleTtlS));
-  for (const { key } of all.filter((manifest) => !live.includes(manifest))) manifests.remove(key);
-  BackgroundRecords.sweep(instance.directory, [...live, ...archived]);
-  const waiting = live.values();
-  const work = async () => {
-    for (const manifest of waiting) {
-      if (options.isAdopted(manifest)) {
-        byKey.delete(manifest.key);
-        continue;
-      }
-      const isKept = await recoverSession(manifest, byKey.get(manifest.key), options);
-      if (isKept) byKey.delete(manifest.key);
-      const facts = { session: manifest.session_id, owner: manifest.owner };
-      log.info(isKept ? 'adopted a session' : 'adopted a session without its sandbox', facts);
+  const leftOver = recoverOwn(byInstance.get(options.instance.name) ?? [], options);
+  return async () => {
+    await removeAll(leftOver, options);
+    for (const [name, sandboxes] of byInstance) {
+      if (name !== undefined && name !== options.instance.name) await removeUnused(name, sandboxes, options);
     }
   };
-  const workers = await Promise.allSettled(Array.from({ length: ADOPTIONS_AT_ONCE }, work));
-  // If the engine does not answer now, the next attempt takes over the sandbox.
-  for (const worker of workers) if (worker.status === 'rejected') throw worker.reason;
-  await removeAll([...byKey.values()], options);
 }
 
-/** Restores a session. Returns whether its sandbox could be kept; the session is kept in any case. */
-async function recoverSession(
-  manifest: Manifest,
-  info: SandboxInfo | undefined,
-  { backend, adopt, log }: RecoveryOptions,
-): Promise<boolean> {
-  const contexts = manifest.contexts ?? [];
-  const sandbox = info?.running ? openSandbox(backend, info) : undefined;
-  let sandboxLost: Remains['sandboxLost'] = 'sandbox_lost';
-  try {
-    if (sandbox) {
-      adopt(manifest, sandbox, { contexts, runnerState: await sandbox.adopt() });
-      return true;
-    }
-  } catch (error) {
-    if (!(error instanceof GloveboxError && error.code === 'sandbox_lost')) throw error;
-    if (isIncompatible(error)) sandboxLost = 'runner_incompatible';
-    log.warn('a sandbox could not be adopted', { session: manifest.session_id, owner: manifest.owner, error });
+/** Takes over the sessions of this instance. Returns the sandboxes that belong to none. */
+function recoverOwn(sandboxes: readonly SandboxInfo[], options: RecoveryOptions): SandboxInfo[] {
+  const { instance, manifests, archived, backend } = options;
+  const all = manifests.readAll();
+  const resting = new Set(archived.filter((record) => record.at_rest).map((record) => idOf(record)));
+  // The sandbox of a hibernated session was not filled completely, or was about to be removed.
+  const live = all.filter((manifest) => !resting.has(idOf(manifest)) && !isExpired(manifest, options.idleTtlS));
+  const kept = new Map(live.map((manifest) => [manifest.key, manifest]));
+  for (const { key } of all) if (!kept.has(key)) manifests.remove(key);
+  BackgroundRecords.sweep(instance.directory, [...live, ...archived]);
+  const running = new Map(sandboxes.filter((info) => info.running).map((info) => [info.key, info]));
+  for (const manifest of live) {
+    const info = running.get(manifest.key);
+    if (!options.isAdopted(manifest)) options.adopt(manifest, info && openSandbox(backend, info));
   }
-  adopt(manifest, undefined, { contexts, sandboxLost });
-  return false;
+  return sandboxes.filter(({ key, running: runs }) => !(runs && kept.has(key)));
 }
 
-async function removeAll(sandboxes: SandboxInfo[], { backend: { engine }, log }: RecoveryOptions): Promise<void> {
+/** Returns a unique text for a session: no name contains NUL. */
+function idOf({ owner, session_id: id }: { readonly owner: string; readonly session_id: string }): string {
+  return `${owner}\0${id}`;
+}
+
+/** Removes the sandboxes that another instance cannot use again, unless it runs. */
+async function removeUnused(name: string, sandboxes: readonly SandboxInfo[], options: RecoveryOptions): Promise<void> {
+  await options.instance.ifDead(name, async (directory, ephemeral) => {
+    const kept = ephemeral ? new Set<string>() : liveKeys(new Manifests(directory), options.idleTtlS);
+    await removeAll(
+      sandboxes.filter((sandbox) => !kept.has(sandbox.key)),
+      options,
+    );
+  });
+}
+
+async function removeAll(
+  sandboxes: readonly SandboxInfo[],
+  { backend: { engine }, log }: RecoveryOptions,
+): Promise<void> {
   for (const { ref, instance } of sandboxes) {
     log.info('removing an orphaned sandbox', { sandbox: shortName(ref), instance });
     await engine.remove(ref);

@@ -82,6 +82,13 @@ export class SandboxOwners {
     return session.lifetime.lastUsedAt.getTime() - (this.#writtenAt.get(session) ?? 0) >= WRITE_EVERY_MS;
   }
 
+  /** Removes a sandbox of an earlier run that could not be adopted, but keeps its manifest as `keepFormer` does. */
+  leaveFormer(session: OwningSession, { key }: SandboxHandle): void {
+    this.#owners.delete(key);
+    this.#options.memory.release(session.owner);
+    this.keepFormer(session, key);
+  }
+
   /** Keeps the manifest of a sandbox that was gone at the start, until the session has another sandbox. */
   keepFormer(session: OwningSession, key: string): void {
     this.#formerKeys.set(session, key);

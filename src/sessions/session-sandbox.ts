@@ -15,9 +15,19 @@ export interface ProvidedSandbox extends Disposable {
   readonly sandbox: SandboxHandle;
 }
 
+/** Sandbox of an earlier control plane. */
+export interface FormerSandbox {
+  readonly handle: SandboxHandle;
+  /**
+   * Adopts it, once. Before it resolves, `SessionSandbox.adopted` is called. Until then nothing else may run in it.
+   * @throws GloveboxError `engine_unavailable`; the next call tries again
+   */
+  readonly adopt: () => Promise<void>;
+}
+
 /** Existing parts of a session: a sandbox, an archive, or both. */
 export interface FormerState {
-  readonly sandbox?: SandboxHandle | undefined;
+  readonly sandbox?: FormerSandbox;
   readonly record?: ArchiveRecord | undefined;
 }
 
@@ -54,6 +64,8 @@ export class SessionSandbox {
   readonly #host: SandboxHost;
   readonly #checkpoints: Checkpoints;
   readonly #losses = new LossLedger();
+  /** Sandbox that is still to be adopted. */
+  #former: FormerSandbox | undefined;
   #sandbox: Promise<SandboxHandle> | undefined;
   #closed = false;
 
@@ -61,10 +73,8 @@ export class SessionSandbox {
     this.#session = session;
     this.#host = host;
     this.#checkpoints = new Checkpoints(session, host.archives, record);
-    if (!sandbox) return;
-    this.#sandbox = Promise.resolve(sandbox);
-    this.#listenTo(sandbox);
-    this.#checkpoints.watch(sandbox);
+    this.#former = sandbox;
+    if (sandbox) this.#sandbox = Promise.resolve(sandbox.handle);
   }
 
   /** Whether the session has no sandbox and consists of its archive. */
@@ -86,6 +96,17 @@ export class SessionSandbox {
   /** Returns the key of the current sandbox, if there is one. */
   async key(): Promise<string | undefined> {
     return (await this.#present())?.key;
+  }
+
+  /** Ends the wait for the adoption of the sandbox. @param isLost whether the sandbox is gone */
+  adopted({ isLost }: { readonly isLost: boolean }): void {
+    const handle = this.#former?.handle;
+    this.#former = undefined;
+    if (isLost) this.#sandbox = undefined;
+    else if (handle) {
+      this.#listenTo(handle);
+      this.#checkpoints.watch(handle);
+    }
   }
 
   /** Gets a sandbox ready. @throws GloveboxError when none is available */
@@ -159,6 +180,7 @@ export class SessionSandbox {
   /** Creates another archive of the session's current state, without waking it. */
   async copyTo(identity: ArchiveIdentity, signal: AbortSignal): Promise<CopiedArchive> {
     using _held = this.#session.lifetime.hold();
+    await this.#former?.adopt();
     const sandbox = await this.#present();
     return await this.#checkpoints.copyTo(identity, sandbox?.lost ? undefined : sandbox, signal);
   }
@@ -186,6 +208,7 @@ export class SessionSandbox {
 
   /** Returns the sandbox. Starts one if there is none. */
   async #current(): Promise<SandboxHandle> {
+    if (this.#former) await this.#former.adopt();
     if (this.#closed) throw new GloveboxError('session_not_found', `The session ${this.#session.id} was closed.`);
     this.#sandbox ??= this.#wake();
     const waking = this.#sandbox;

@@ -161,7 +161,7 @@ test('a session that a stopping server lets go of is closed because its archive 
   const session = new Session(
     IDENTITY,
     openHost(() => sandbox),
-    { sandbox },
+    { sandbox: { handle: sandbox, adopt: async () => {} } },
   );
   const hibernated = session.hibernate({ force: true });
   await begun.promise;

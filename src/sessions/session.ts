@@ -124,6 +124,7 @@ export class Session implements SessionIdentity {
 
   /** Takes over what an earlier control plane left. The next result reports what was lost. */
   recover({ contexts, runnerState, sandboxLost }: Remains): void {
+    this.#sandbox.adopted({ isLost: sandboxLost !== undefined });
     const reason = sandboxLost ?? 'runner_lost';
     const lost = new Set<Losable>(sandboxLost ? ['files', 'packages', 'background'] : []);
     if (this.contexts.recover(contexts, runnerState?.contexts ?? [])) lost.add('contexts');

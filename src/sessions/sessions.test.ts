@@ -102,7 +102,7 @@ describe('a cap', () => {
   test('a session in use makes no room', async () => {
     openSessions({ sandboxes: 1 });
     (await open('one'))[Symbol.dispose]();
-    using _held = sessions.hold('alice', 'one');
+    using _held = await sessions.hold('alice', 'one');
     await expect(open('two')).rejects.toMatchObject(FULL);
   });
 });

@@ -14,6 +14,7 @@ import type { Caller } from './caller.ts';
 import type { SessionIdentity, SessionSummary } from './identity.ts';
 import type { InstallLimits, ParseRequirement } from './install.ts';
 import { SessionAdoption } from './lifecycle/adoption.ts';
+import { Adoptions } from './lifecycle/adoptions.ts';
 import { type CapacityLimits, SessionCapacity } from './lifecycle/capacity.ts';
 import { Hibernation } from './lifecycle/hibernation.ts';
 import { type Lease, SessionLeases } from './lifecycle/leases.ts';
@@ -21,7 +22,6 @@ import type { LifetimeLimits } from './lifecycle/lifetime.ts';
 import { ReleasingSessions } from './lifecycle/releasing.ts';
 import type { Manifest } from './manifests.ts';
 import { checkName, mintHandle } from './names.ts';
-import type { Remains } from './recovery.ts';
 import { SessionRegistry } from './registry.ts';
 import type { RunLimits } from './run-code.ts';
 import { SandboxOwners, type SandboxOwnersOptions } from './sandbox-owners.ts';
@@ -72,6 +72,8 @@ export class Sessions {
   readonly #owners: SandboxOwners;
   readonly #registry = new SessionRegistry();
   readonly #adoption: SessionAdoption;
+  /** Sessions of the last run that are still to be adopted. */
+  readonly adoptions = new Adoptions();
   readonly #leases: SessionLeases;
   readonly #sweep: NodeJS.Timeout;
   /** Number of expired sessions that are being closed. */
@@ -88,6 +90,7 @@ export class Sessions {
       scheduler,
       hibernation: this.#hibernation,
       releasing: this.#releasing,
+      adoptions: this.adoptions,
       sessions: () => this.#registry.all(),
       close: (session, why) => this.#closeLogged(session, why),
     });
@@ -97,9 +100,11 @@ export class Sessions {
       provide: (owner) => this.#provide(owner),
       record: (session) => void this.#record(session),
     };
-    this.#adoption = new SessionAdoption({ host, owners: this.#owners, registry: this.#registry, log });
+    const [owners, registry, adoptions] = [this.#owners, this.#registry, this.adoptions];
+    this.#adoption = new SessionAdoption({ host, owners, registry, adoptions, log });
     this.#leases = new SessionLeases({
-      registry: this.#registry,
+      registry,
+      adoptions,
       capacity: this.#capacity,
       prepare,
       make: (identity) => new Session(identity, host),
@@ -132,9 +137,17 @@ export class Sessions {
     return this.#registry.get(owner, id);
   }
 
-  /** Describes a session. @throws GloveboxError `session_not_found` as `get` does */
-  describe(owner: string, id: string): SessionSummary {
-    return this.get(owner, id).summarize();
+  /**
+   * Finds a session, and waits until it is adopted.
+   * @throws GloveboxError `session_not_found` as `get` does, or an error of the engine
+   */
+  async getAdopted(owner: string, id: string, waiting: Waiting = {}): Promise<Session> {
+    return await this.#leases.getAdopted(owner, id, waiting);
+  }
+
+  /** Describes a session. @throws GloveboxError as `getAdopted` does */
+  async describe(owner: string, id: string, waiting: Waiting = {}): Promise<SessionSummary> {
+    return (await this.getAdopted(owner, id, waiting)).summarize();
   }
 
   /** Closes a session and removes its contents. @throws GloveboxError `session_not_found` as `get` does */
@@ -152,11 +165,11 @@ export class Sessions {
   }
 
   /**
-   * Holds a session open without waking it.
-   * @throws GloveboxError `session_not_found` as `get` does
+   * Holds a session open without waking it, as soon as it is adopted.
+   * @throws GloveboxError `session_not_found` as `get` does, or an error of the engine
    */
-  hold(owner: string, id: string): Lease {
-    return this.#leases.hold(owner, id);
+  async hold(owner: string, id: string, waiting: Waiting = {}): Promise<Lease> {
+    return await this.#leases.hold(owner, id, waiting);
   }
 
   /**
@@ -192,8 +205,8 @@ export class Sessions {
   }
 
   /** Takes over a session of an earlier run of this instance, with its sandbox if it still runs. */
-  adopt(manifest: Manifest, sandbox: SandboxHandle | undefined, remains: Remains): void {
-    this.#adoption.adopt(manifest, sandbox, remains);
+  adopt(manifest: Manifest, sandbox: SandboxHandle | undefined): void {
+    this.#adoption.adopt(manifest, sandbox);
   }
 
   /** Creates a hibernated session from an archive. @throws GloveboxError when a session of that id exists */
@@ -226,23 +239,25 @@ export class Sessions {
   async shutdown(mode: 'remove' | 'keep', onEnded: (left: number) => void = () => {}): Promise<void> {
     clearInterval(this.#sweep);
     this.#leases.end();
+    const notAdopted = this.adoptions.end();
     const sessions = this.#registry.clear();
     const places = new Limiter(mode === 'remove' ? CLOSED_AT_ONCE : sessions.length, Number.POSITIVE_INFINITY);
     let left = sessions.length;
     await Promise.all(
       sessions.map(async (session) => {
         using _place = await places.enter();
-        await this.#end(session, mode);
+        await this.#end(session, mode, notAdopted.has(session));
         left -= 1;
         onEnded(left);
       }),
     );
   }
 
-  async #end(session: Session, mode: 'remove' | 'keep'): Promise<void> {
+  async #end(session: Session, mode: 'remove' | 'keep', isUnknown: boolean): Promise<void> {
     if (mode === 'remove' && !session.isHibernated) return await session.close().catch(() => {});
     const key = await session.sandboxKey();
-    if (key) this.#owners.write(session, key);
+    // The manifest of the last run says more of a session that was not adopted.
+    if (key && !isUnknown) this.#owners.write(session, key);
     await session.abandon();
   }
 

@@ -72,7 +72,7 @@ export function fakeSessions(): Sessions {
       return { session: summary(name), created };
     },
     list: (owner: string) => [...all].filter(([, whose]) => whose === owner).map(([id]) => summary(id)),
-    describe: (owner: string, id: string) => {
+    describe: async (owner: string, id: string) => {
       check(owner, id);
       return summary(id);
     },

@@ -226,11 +226,11 @@ describe('after kill -9 of the server a session goes on', () => {
     await first.kill();
     expect(await Promise.all(calls)).toEqual(['cut', 'cut']);
     await using second = await startServer(place);
-    const left = await processesOf(container, uid);
-    expect(left.filter((args) => args.includes('4323'))).toEqual([]);
     const next = await runPython(second, 'print(x)', { session_id: id, context: 'c' });
     expect(next).toMatchObject({ stdout: '1\n' });
     expect(next).not.toHaveProperty('session_reset');
+    const left = await processesOf(container, uid);
+    expect(left.filter((args) => args.includes('4323'))).toEqual([]);
   });
 
   test('many times over, and leaves no process, exec or container behind', async () => {

@@ -139,7 +139,10 @@ function sessionExecutionRoutes({ sessions }: Options): Route[] {
           required: ['executions'],
         }),
       },
-      handle: (c) => c.json({ executions: sessions.get(c.var.owner, readId(c)).background.list().map(toListed) }),
+      handle: async (c) => {
+        const session = await sessions.getAdopted(c.var.owner, readId(c), { signal: c.req.raw.signal });
+        return c.json({ executions: session.background.list().map(toListed) });
+      },
     },
     {
       method: 'DELETE',
@@ -152,7 +155,7 @@ function sessionExecutionRoutes({ sessions }: Options): Route[] {
         responses: { 204: { description: 'Ended.' } },
       },
       handle: async (c) => {
-        using held = sessions.hold(c.var.owner, readId(c));
+        using held = await sessions.hold(c.var.owner, readId(c), { signal: c.req.raw.signal });
         await held.session.endContext(c.req.param('name') ?? '', c.req.raw.signal);
         return c.body(null, 204);
       },

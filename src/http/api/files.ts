@@ -285,8 +285,9 @@ async function deleteFile(c: Context<Env>, { sessions }: FilesOptions): Promise<
 /** Leases a session that exists. Reading files must not create one. */
 async function leaseExisting(c: Context<Env>, sessions: Sessions): Promise<Lease> {
   const id = readId(c);
-  sessions.describe(c.var.owner, id);
-  return await sessions.lease({ owner: c.var.owner, fallback: 'owner' }, id, { signal: c.req.raw.signal });
+  const waiting = { signal: c.req.raw.signal };
+  await sessions.describe(c.var.owner, id, waiting);
+  return await sessions.lease({ owner: c.var.owner, fallback: 'owner' }, id, waiting);
 }
 
 /** The path after `/files/`. Its names may contain any bytes, percent-encoded. */

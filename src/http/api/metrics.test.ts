@@ -10,6 +10,7 @@ test('metrics tell what runs, how executions ended, and in cumulative buckets ho
   executions.count({ kind: 'install' }, { status: 'error' }, 2000);
   const metrics = new ServerMetrics(executions.registry, () => ({
     sessions: 3,
+    adopting: 2,
     pool: { size: 2, ready: 1 },
     executions: { running: 0, waiting: 0, places: 8 },
     claimedMb: 1,
@@ -21,6 +22,7 @@ test('metrics tell what runs, how executions ended, and in cumulative buckets ho
     expect.arrayContaining([
       '# TYPE glovebox_sessions gauge',
       'glovebox_sessions 3',
+      'glovebox_sessions_adopting 2',
       'glovebox_pool_ready 1',
       'glovebox_memory_limit_bytes 1048576',
       'glovebox_executions_places 8',

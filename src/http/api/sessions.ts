@@ -76,7 +76,7 @@ export function sessionRoutes(options: ImportOptions): Route[] {
         parameters: [sessionParameter],
         responses: jsonResponse(200, 'The session.', schemaRef('Session')),
       },
-      handle: (c) => c.json(sessions.describe(c.var.owner, readId(c))),
+      handle: async (c) => c.json(await sessions.describe(c.var.owner, readId(c), { signal: c.req.raw.signal })),
     },
     {
       method: 'DELETE',

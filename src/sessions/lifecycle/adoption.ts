@@ -1,5 +1,8 @@
 import type { ArchiveRecord } from '../../archives/record.ts';
+import { GloveboxError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
+import type { RunnerState } from '../../protocol/greeting.ts';
+import { isIncompatible } from '../../sandbox/runner-connection.ts';
 import type { SandboxHandle } from '../../sandbox/sandbox.ts';
 import type { SessionSummary } from '../identity.ts';
 import type { Manifest } from '../manifests.ts';
@@ -7,11 +10,13 @@ import type { Remains } from '../recovery.ts';
 import type { SessionRegistry } from '../registry.ts';
 import type { SandboxOwners } from '../sandbox-owners.ts';
 import { Session, type SessionHost } from '../session.ts';
+import type { Adoptions } from './adoptions.ts';
 
 export interface SessionAdoptionOptions {
   readonly host: SessionHost;
   readonly owners: SandboxOwners;
   readonly registry: SessionRegistry;
+  readonly adoptions: Adoptions;
   readonly log: Log;
 }
 
@@ -23,23 +28,35 @@ export class SessionAdoption {
     this.#options = options;
   }
 
-  /** Takes over a session that had a sandbox, with the sandbox if it still runs. */
-  adopt(manifest: Manifest, sandbox: SandboxHandle | undefined, remains: Remains): void {
-    const { host, owners, registry } = this.#options;
+  /**
+   * Takes over a session that had a sandbox. It is registered and counted at once. What still runs in its sandbox is
+   * adopted later, in turn with that of other sessions.
+   */
+  adopt(manifest: Manifest, sandbox: SandboxHandle | undefined): void {
+    const { host, owners, registry, adoptions } = this.#options;
     const identity = { id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) };
     const record = host.archives.find(identity.owner, identity.id);
-    const session = new Session(identity, host, { sandbox, record });
-    if (sandbox) owners.adopt(session, sandbox);
-    else owners.keepFormer(session, manifest.key);
+    const adopt = (): Promise<void> => adoptions.now(session);
+    const session: Session = new Session(identity, host, {
+      record,
+      ...(sandbox ? { sandbox: { handle: sandbox, adopt } } : {}),
+    });
     session.lifetime.wake(new Date(manifest.woken_at ?? manifest.created_at));
-    registry.enter(session);
-    session.recover(remains);
     session.lifetime.touch(new Date(manifest.last_used_at));
-    for (const { outcome, ended } of session.background.list()) {
-      if (outcome) continue;
-      const held = session.use();
-      void ended.then(() => held[Symbol.dispose]());
+    session.contexts.recover(manifest.contexts ?? [], manifest.contexts ?? []);
+    if (!sandbox) {
+      owners.keepFormer(session, manifest.key);
+      registry.enter(session);
+      this.#settle(session, manifest, { sandboxLost: 'sandbox_lost' });
+      return;
     }
+    owners.adopt(session, sandbox);
+    registry.enter(session);
+    const held = session.lifetime.hold();
+    adoptions.add(session, async () => {
+      await this.#adoptSandbox(session, manifest, sandbox);
+      held[Symbol.dispose]();
+    });
   }
 
   /** Creates a hibernated session from an archive. @throws GloveboxError when a session of that id exists */
@@ -69,6 +86,39 @@ export class SessionAdoption {
     }
   }
 
+  /** @throws GloveboxError `engine_unavailable`; then the session is as before */
+  async #adoptSandbox(session: Session, manifest: Manifest, sandbox: SandboxHandle): Promise<void> {
+    const { owners, log } = this.#options;
+    const remains = await runnerOf(sandbox).catch((error: unknown) => {
+      if (!(error instanceof GloveboxError && error.code === 'sandbox_lost')) throw error;
+      if (this.#isOpen(session))
+        log.warn('a sandbox could not be adopted', { session: session.id, owner: session.owner, error });
+      return { sandboxLost: isIncompatible(error) ? 'runner_incompatible' : 'sandbox_lost' } as const;
+    });
+    // It was closed meanwhile, or this control plane is stopping and leaves it to the next one.
+    if (!this.#isOpen(session)) return;
+    if (remains.sandboxLost) owners.leaveFormer(session, sandbox);
+    this.#settle(session, manifest, remains);
+  }
+
+  #settle(session: Session, manifest: Manifest, remains: Omit<Remains, 'contexts'>): void {
+    session.recover({ contexts: manifest.contexts ?? [], ...remains });
+    session.lifetime.touch(new Date(manifest.last_used_at));
+    for (const { outcome, ended } of session.background.list()) {
+      if (outcome) continue;
+      const held = session.use();
+      void ended.then(() => held[Symbol.dispose]());
+    }
+    this.#options.log.info(remains.sandboxLost ? 'adopted a session without its sandbox' : 'adopted a session', {
+      session: session.id,
+      owner: session.owner,
+    });
+  }
+
+  #isOpen(session: Session): boolean {
+    return this.#options.registry.has(session);
+  }
+
   #enter(record: ArchiveRecord): Session {
     const { host, registry } = this.#options;
     const identity = { id: record.session_id, owner: record.owner, createdAt: new Date(record.created_at) };
@@ -78,4 +128,10 @@ export class SessionAdoption {
     registry.enter(session);
     return session;
   }
+}
+
+/** Returns what an earlier control plane left in a sandbox. @throws GloveboxError as `Sandbox.adopt` does */
+async function runnerOf(sandbox: SandboxHandle): Promise<Pick<Remains, 'runnerState' | 'sandboxLost'>> {
+  const runnerState: RunnerState | undefined = await sandbox.adopt();
+  return { runnerState };
 }

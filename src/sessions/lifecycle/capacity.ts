@@ -2,6 +2,7 @@ import { capacityExceeded, GloveboxError } from '../../errors.ts';
 import type { ExecutionScheduler } from '../../scheduling/execution-scheduler.ts';
 import type { MemoryQuota } from '../../scheduling/memory-quota.ts';
 import type { Session } from '../session.ts';
+import type { Adoptions } from './adoptions.ts';
 import type { Hibernation } from './hibernation.ts';
 import type { ReleasingSessions } from './releasing.ts';
 
@@ -22,6 +23,7 @@ export interface CapacityOptions {
   readonly scheduler: ExecutionScheduler;
   readonly hibernation: Hibernation;
   readonly releasing: ReleasingSessions;
+  readonly adoptions: Adoptions;
   /** Returns all current sessions. */
   readonly sessions: () => Iterable<Session>;
   /** Closes a session. It stops counting at the moment of the call. */
@@ -93,10 +95,11 @@ export class SessionCapacity {
 
   /** Waits until one session of the owner has given up its sandbox. Each waiting call frees exactly one. */
   async #makeRoom(owner: string, refusal: () => GloveboxError): Promise<void> {
-    const { releasing } = this.#options;
+    const { releasing, adoptions } = this.#options;
     const oldest = releasing.count(owner) < AT_ONCE ? this.#oldestIdle(owner) : undefined;
     if (oldest) return await releasing.add(oldest, this.#release(oldest));
-    const next = releasing.next(owner);
+    // A session that is not adopted yet may be idle.
+    const next = releasing.next(owner) ?? adoptions.oldestOf(owner);
     if (!next) throw refusal();
     await next;
   }

@@ -1,11 +1,13 @@
 import { serverStopping } from '../../errors.ts';
 import type { Waiting } from '../../lib/single-flight.ts';
+import { unlessAborted } from '../../lib/unless-aborted.ts';
 import type { BackgroundExecution } from '../background-execution.ts';
 import type { Caller } from '../caller.ts';
 import type { SessionIdentity } from '../identity.ts';
 import { checkNewId, DEFAULT_NAME, mintHandle } from '../names.ts';
 import type { SessionRegistry } from '../registry.ts';
 import type { Session } from '../session.ts';
+import type { Adoptions } from './adoptions.ts';
 import type { SessionCapacity } from './capacity.ts';
 
 /** Session held open for one call. It does not expire before the lease is disposed of. */
@@ -17,6 +19,7 @@ export interface Lease extends Disposable {
 export interface SessionLeasesOptions {
   readonly registry: SessionRegistry;
   readonly capacity: SessionCapacity;
+  readonly adoptions: Adoptions;
   /** Gets the engine ready, once. */
   readonly prepare: (waiting: Waiting) => Promise<unknown>;
   /** Creates a new session. */
@@ -77,6 +80,8 @@ export class SessionLeases {
       ? { held: found.lifetime.hold(), session: found, created: false }
       : await this.#open(owner, id, options);
     try {
+      // Only then is it known whether it has a sandbox.
+      await this.#adopted(session, options);
       while (session.isHibernated) {
         const released = capacity.forSession(owner);
         if (!released) break;
@@ -93,9 +98,19 @@ export class SessionLeases {
     }
   }
 
-  /** Holds a session open without waking it. @throws GloveboxError `session_not_found` */
-  hold(owner: string, id: string): Lease {
-    const session = this.#options.registry.get(owner, id);
+  /**
+   * Finds a session, and waits until it is adopted.
+   * @throws GloveboxError `session_not_found`; `engine_unavailable` when it cannot be adopted now
+   */
+  async getAdopted(owner: string, id: string, waiting: Waiting): Promise<Session> {
+    const { registry } = this.#options;
+    await this.#adopted(registry.get(owner, id), waiting);
+    return registry.get(owner, id);
+  }
+
+  /** Holds a session open without waking it. @throws GloveboxError as `getAdopted` does */
+  async hold(owner: string, id: string, waiting: Waiting): Promise<Lease> {
+    const session = await this.getAdopted(owner, id, waiting);
     return { session, created: false, ...session.use() };
   }
 
@@ -105,9 +120,23 @@ export class SessionLeases {
     id: string,
     waiting: Waiting,
   ): Promise<Disposable & { readonly execution: BackgroundExecution }> {
-    const { session, execution } = this.#options.registry.findBackground(owner, id);
-    const lease = session.isHibernated ? await this.lease(owner, session.id, waiting) : this.hold(owner, session.id);
+    const { registry } = this.#options;
+    // The executions of a session are known once it is adopted.
+    const recorded = registry.of(owner).find(({ background, records }) => !background.get(id) && records.has(id));
+    if (recorded) await this.#adopted(recorded, waiting);
+    const { session, execution } = registry.findBackground(owner, id);
+    const lease = session.isHibernated
+      ? await this.lease(owner, session.id, waiting)
+      : await this.hold(owner, session.id, waiting);
     return { ...lease, execution };
+  }
+
+  /** Waits until a session of an earlier control plane is adopted, before all others. */
+  async #adopted(session: Session, waiting: Waiting): Promise<void> {
+    const { adoptions } = this.#options;
+    if (!adoptions.has(session)) return;
+    const adopted = adoptions.now(session);
+    await this.#waitFor(waiting.signal ? unlessAborted(adopted, waiting.signal) : adopted, waiting);
   }
 
   /**

@@ -87,7 +87,7 @@ async function openHibernated(name: string) {
 }
 
 const keys = () => manifests.readAll().map(({ key }) => key);
-const stateOf = (name: string) => sessions.describe('alice', name).state;
+const stateOf = (name: string) => sessions.get('alice', name).summarize().state;
 
 describe('a call for a session that is being hibernated', () => {
   test('keeps it awake while its files are being saved', async () => {
