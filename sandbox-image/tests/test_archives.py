@@ -11,6 +11,7 @@ from typing import Any
 from file_process import Process, whole
 
 from _glovebox.files import workspace
+from _glovebox.files.packing import BLOCK
 
 LIMITS = {"max_entries": 100, "max_bytes": 1_000_000}
 
@@ -98,6 +99,70 @@ class ArchivesTest(unittest.TestCase):
             with self.subTest(path=path):
                 self.assertIn("error", self.restore(entry(path, b"x")))
         self.assertEqual(sorted(os.listdir(self.base)), ["tmp", "workspace"])
+
+    def test_what_is_packed_comes_back_as_it_was(self) -> None:
+        contents = {
+            "text": b"one line of many\n" * 60_000,
+            "random": os.urandom(600_000),
+            "short": b"short",
+            "late noise": b"a" * BLOCK + os.urandom(BLOCK + 10),
+        }
+        for name, data in contents.items():
+            with open(f"{self.root}/{name}", "wb") as file:
+                file.write(data)
+        request = {"op": "save", "max_entries": 100, "max_bytes": 10_000_000, "pack": True}
+        sent, code = self.ask(request, whole())
+        self.assertEqual(code, 0)
+        entries = split_packed(sent)
+        self.assertEqual({item["path"] for item, _ in entries if "packed" in item}, {"text", "late noise"})
+        self.assertLess(len(sent), sum(map(len, contents.values())) - 900_000)
+        for name in contents:
+            os.unlink(f"{self.root}/{name}")
+        answer = self.restore(*(json.dumps(item).encode() + b"\n" + data for item, data in entries))
+        self.assertEqual(answer, {"ok": True, "entries": 4, "missing": 0})
+        for name, data in contents.items():
+            with open(f"{self.root}/{name}", "rb") as file:
+                self.assertEqual(file.read(), data)
+
+    def test_damaged_packed_contents_are_refused(self) -> None:
+        data = b"one line of many\n" * 1000
+        with open(f"{self.root}/text", "wb") as file:
+            file.write(data)
+        sent, _ = self.ask({"op": "save", **LIMITS, "pack": True}, whole())
+        [(described, packed)] = split_packed(sent)
+        os.unlink(f"{self.root}/text")
+        other = len(data) + 1
+        for damaged in (
+            entry("text", packed[:-1], size=len(data), packed=len(packed) - 1),
+            entry("text", packed + b"x", size=len(data), packed=len(packed) + 1),
+            entry("text", packed, size=other, packed=len(packed)),
+            entry("text", packed[:4] + b"\0" + packed[5:], size=len(data), packed=len(packed)),
+            entry("text", b"\xff" * 4 + packed[4:], size=len(data), packed=len(packed)),
+            entry("text", b"", size=len(data), packed=0),
+            entry("/tmp/text", packed, size=other, packed=len(packed)),
+        ):
+            self.assertEqual(self.restore(damaged)["error"]["code"], "damaged")
+            shutil.rmtree(self.root)
+            os.mkdir(self.root)
+
+
+def split_packed(sent: bytes) -> list[tuple[dict[str, Any], bytes]]:
+    """Entries as they are to be sent back, with their contents."""
+    _, _, rest = sent.partition(b"\n")
+    entries = []
+    while True:
+        line, _, rest = rest.partition(b"\n")
+        described = json.loads(line)
+        if "end" in described:
+            return entries
+        size = described["size"]
+        if described.pop("packed", False):
+            size = 0
+            for _ in range(0, described["size"], BLOCK):
+                size += 4 + int.from_bytes(rest[size : size + 4], "big")
+            described["packed"] = size
+        entries.append((described, rest[:size]))
+        rest = rest[size:]
 
 
 if __name__ == "__main__":

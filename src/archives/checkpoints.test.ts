@@ -35,6 +35,7 @@ function openArchive() {
   const begun: number[] = [];
   const sandbox: RunningSandbox = {
     lost: false,
+    unpacks: async () => true,
     execute: async () => {
       begun.push(Date.now());
       await new Promise((resolve) => setTimeout(resolve, HANG_MS));
@@ -69,6 +70,7 @@ test('a checkpoint of nothing is ended by force', async () => {
   const ends: string[] = [];
   const sandbox: RunningSandbox = {
     lost: false,
+    unpacks: async () => true,
     execute: async (_, { signal, onOutput }): Promise<ExecutionEnd> => {
       await onOutput('stdout', Buffer.from(`${JSON.stringify({ ok: true, entries: 0, size: 0 })}\n`));
       await new Promise((resolve) => setTimeout(resolve, 1000));
@@ -90,6 +92,7 @@ test('a checkpoint that the end of its session breaks off is warned of as one th
   const log = { ...createLog('error'), warn: (message: string) => void said.push(message) };
   const sandbox: RunningSandbox = {
     lost: false,
+    unpacks: async () => true,
     execute: (_, { signal }) =>
       new Promise((resolve) => {
         signal.addEventListener('abort', () => resolve({ status: 'cancelled', exitCode: null }));
@@ -112,6 +115,7 @@ test('a session is back when its files are, before the program that brought them
   const archive = new Checkpoints(IDENTITY, settings, record);
   const sandbox: RunningSandbox = {
     lost: false,
+    unpacks: async () => true,
     execute: async (_, { onOutput, signal }): Promise<ExecutionEnd> => {
       await onOutput('stdout', Buffer.from('{"ok":true,"entries":0}\n'));
       await new Promise((resolve) => signal.addEventListener('abort', resolve));

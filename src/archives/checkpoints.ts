@@ -1,6 +1,7 @@
 import { GloveboxError } from '../errors.ts';
 import { inOrder } from '../execution/losses.ts';
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from '../execution/request.ts';
+import { DamagedContents } from '../files/file-operation.ts';
 import { type LeftOut, NOTHING_LEFT_OUT } from '../files/left-out.ts';
 import { fillWorkspace, type SaveOptions, sendWorkspace } from '../files/workspace.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
@@ -26,7 +27,7 @@ const LIMIT_MS = 60_000;
 const LIMIT_MS_PER_MB = 100;
 
 /** Part of a sandbox that checkpoints need. */
-export type RunningSandbox = Pick<SandboxHandle, 'lost' | 'execute'>;
+export type RunningSandbox = Pick<SandboxHandle, 'lost' | 'execute' | 'unpacks'>;
 
 /** Part of a session that its checkpoints need. */
 export interface KeptSession {
@@ -35,6 +36,11 @@ export interface KeptSession {
   readonly createdAt: Date;
   /** Whether executions are running. */
   readonly isBusy: boolean;
+}
+
+/** Error of an archive that turned out to be broken while a sandbox was filled. Half of it may be in that sandbox. */
+export class HalfFilled extends Error {
+  readonly loss: SandboxReset = { reason: 'archive_broken', lost: ['files', 'packages'] };
 }
 
 /** New archive of a session, and the entries missing from it. */
@@ -109,7 +115,7 @@ export class Checkpoints {
   async saveWhole(sandbox: RunningSandbox): Promise<{ readonly unreadable: number }> {
     this.#stop();
     await this.#saving?.done.catch(() => {});
-    return await this.#run((signal) => this.#save(sandbox, { signal, known: [], evenIfEmpty: true }));
+    return await this.#run((signal) => this.#save(sandbox, { signal, known: [], pack: true, evenIfEmpty: true }));
   }
 
   /** Marks the session as hibernated: from now on it consists of its archive. */
@@ -127,6 +133,7 @@ export class Checkpoints {
   /**
    * Fills a new sandbox from the archive, if there is one. Returns the loss to report, if any.
    * @throws GloveboxError when the sandbox cannot be filled; the archive stays
+   * @throws HalfFilled when the archive is broken; it is removed, and the sandbox is of no use
    */
   async fill(sandbox: RunningSandbox): Promise<SandboxReset | undefined> {
     const { store } = this.#archives;
@@ -135,12 +142,13 @@ export class Checkpoints {
     if (!record) return undefined;
     let missing = 0;
     try {
-      ({ missing } = await fillWorkspace(sandbox, store.readVerified(record), new AbortController().signal));
+      const entries = store.readVerified(record, { packed: await sandbox.unpacks() });
+      ({ missing } = await fillWorkspace(sandbox, entries, new AbortController().signal));
     } catch (error) {
-      if (!(error instanceof BrokenArchive)) throw error;
+      if (!(error instanceof BrokenArchive || error instanceof DamagedContents)) throw error;
       this.#archives.log.error('an archive is broken', { session: record.session_id, owner: record.owner, error });
       await this.discard();
-      return { reason: 'archive_broken', lost: ['files', 'packages'] };
+      throw new HalfFilled('an archive is broken', { cause: error });
     }
     // A crash before this is written leaves the session hibernated. That is correct: no caller has an answer yet.
     store.updateSoon(record.id, { at_rest: false, lost: undefined, lost_with: undefined });
@@ -167,7 +175,7 @@ export class Checkpoints {
       await this.#verify(this.#record);
       return { record: await store.copy(this.#record, identity), leftOut: NOTHING_LEFT_OUT };
     }
-    const sent = await sendWorkspace(sandbox, { signal, known: [], maxBytes: limits.diskMb * MIB * 2 });
+    const sent = await sendWorkspace(sandbox, { signal, known: [], pack: true, maxBytes: limits.diskMb * MIB * 2 });
     try {
       return { record: await store.write(identity, sent.entries), leftOut: sent.leftOut() };
     } finally {
@@ -228,7 +236,14 @@ export class Checkpoints {
       await this.#run(async (signal) => {
         cancelled = signal;
         const known = this.#record ? await this.#archives.store.marks(this.#record) : [];
-        await this.#save(sandbox, { signal, known, bytesPerSecond: BYTES_PER_SECOND, evenIfEmpty: false });
+        await this.#save(sandbox, {
+          signal,
+          known,
+          // The session's own work goes first, and compression would take it processor time.
+          pack: false,
+          bytesPerSecond: BYTES_PER_SECOND,
+          evenIfEmpty: false,
+        });
       });
     } catch (error) {
       // Its session was closed or lost its sandbox, so the checkpoint is no longer needed.

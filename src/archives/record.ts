@@ -44,4 +44,9 @@ export type ArchiveIdentity = Omit<ArchiveRecord, 'entries' | 'bytes' | 'index' 
 export interface IndexedEntry extends KeptEntry {
   readonly segment?: number;
   readonly offset?: number;
+  /**
+   * Instead of both, the place of contents that are compressed (src/files/packed.ts). It has a name of its own, so that
+   * a release that cannot unpack finds no contents instead of wrong ones.
+   */
+  readonly packed?: { readonly segment: number; readonly offset: number; readonly bytes: number };
 }

@@ -53,7 +53,8 @@ async function contentsOf(store: ArchiveStore, record: ArchiveRecord): Promise<R
   const found: Record<string, string> = {};
   for await (const { entry, body } of store.read(record, { hardLinks: 'kept' })) found[entry.path] = await text(body);
   const verified: Record<string, string> = {};
-  for await (const { entry, body } of store.readVerified(record)) verified[entry.path] = await text(body);
+  for await (const { entry, body } of store.readVerified(record, { packed: true }))
+    verified[entry.path] = await text(body);
   expect(verified).toEqual(found);
   return found;
 }
@@ -173,7 +174,7 @@ describe('an archive', () => {
   ])('with one byte of %s (of %i) changed or missing is broken', async (name, size) => {
     const store = new ArchiveStore(directory, 4 * MIB);
     const record = await store.write(identity(), entries({ a: 'a'.repeat(size) }));
-    const read = () => Array.fromAsync(store.readVerified(record), ({ entry }) => entry.path);
+    const read = () => Array.fromAsync(store.readVerified(record, { packed: true }), ({ entry }) => entry.path);
     expect(await read()).toEqual(['a']);
     const path = join(directory, record.id, name);
     const content = readFileSync(path);

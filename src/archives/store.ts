@@ -3,7 +3,8 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { copyFile, link, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GloveboxError } from '../errors.ts';
-import type { KeptEntry, SavedEntry } from '../files/workspace-entry.ts';
+import { unpack } from '../files/packed.ts';
+import type { ArchivedContents, KeptEntry, SavedEntry } from '../files/workspace-entry.ts';
 import { AsyncDisposables } from '../lib/disposables.ts';
 import { replaceFile } from '../lib/replace-file.ts';
 import {
@@ -25,7 +26,15 @@ const MOST_SEGMENTS = 16;
 /** Smallest size that an archive is counted with, in bytes. Even an empty one has files on the disk. */
 const LEAST_BYTES = 16 * 1024;
 
-type Entries = AsyncGenerator<Required<SavedEntry>, void, undefined>;
+type Entries = AsyncGenerator<ArchivedContents, void, undefined>;
+type Place = Pick<IndexedEntry, 'segment' | 'offset' | 'packed'>;
+/** How entries are read. */
+interface Reading {
+  readonly hardLinks: 'kept' | 'copied';
+  /** Whether compressed contents stay compressed. */
+  readonly packed: boolean;
+  readonly open: (path: string, segment: SummedFile) => Promise<PartReader>;
+}
 type RecordedFiles = Omit<ArchiveRecord, keyof ArchiveIdentity>;
 
 /**
@@ -143,19 +152,20 @@ export class ArchiveStore {
 
   /** Reads the entries of an archive, in the order in which they can be restored. */
   read(record: ArchiveRecord, { hardLinks }: { readonly hardLinks: 'kept' | 'copied' }): Entries {
-    return this.#read(record, hardLinks, (path) => PartReader.open(path));
+    return this.#read(record, { hardLinks, packed: false, open: (path) => PartReader.open(path) });
   }
 
-  /** Verifies an archive, then reads its entries with hard links. @throws BrokenArchive when a file is not as written */
-  readVerified(record: ArchiveRecord): Entries {
-    return this.#read(record, 'kept', (path, segment) => PartReader.openVerified(path, segment));
+  /**
+   * Verifies an archive, then reads its entries with hard links.
+   * @param options `packed`: whether contents that are compressed stay so
+   * @throws BrokenArchive when a file is not as written
+   */
+  readVerified(record: ArchiveRecord, { packed }: { readonly packed: boolean }): Entries {
+    const open = (path: string, segment: SummedFile) => PartReader.openVerified(path, segment);
+    return this.#read(record, { hardLinks: 'kept', packed, open });
   }
 
-  async *#read(
-    record: ArchiveRecord,
-    hardLinks: 'kept' | 'copied',
-    open: (path: string, segment: SummedFile) => Promise<PartReader>,
-  ): Entries {
+  async *#read(record: ArchiveRecord, { hardLinks, packed: keepsPacked, open }: Reading): Entries {
     const index = await this.#indexOf(record);
     await using stack = new AsyncDisposables();
     const readers = new Map<number, PartReader>();
@@ -166,10 +176,14 @@ export class ArchiveStore {
       );
     for (const { path, ...own } of index.values()) {
       const linked = own.type === 'hard' && hardLinks === 'copied' ? index.get(own.target ?? '') : undefined;
-      const { segment = 0, offset = 0, ...entry } = { ...own, ...linked, path };
-      const reader = readers.get(segment);
+      const { segment = 0, offset = 0, packed, ...entry } = { ...own, ...linked, path };
+      const place = packed ?? { segment, offset, bytes: entry.size };
+      const reader = readers.get(place.segment);
       if (entry.size > 0 && !reader) throw new BrokenArchive('a segment is missing');
-      yield { entry, body: reader ? reader.read(offset, entry.size) : nothing() };
+      const body = reader ? reader.read(place.offset, place.bytes) : nothing();
+      if (!packed) yield { entry, body };
+      else if (keepsPacked) yield { entry, body, packed: packed.bytes };
+      else yield { entry, body: unpack(body, entry.size, damaged) };
     }
   }
 
@@ -197,10 +211,15 @@ export class ArchiveStore {
     await using index = await SummingWriter.create(path(`${number}.index`), reserve);
     const used = new Set<number>();
     let [count, bytes] = [0, 0];
-    for await (const { entry, body } of entries) {
-      const place = body ? { segment: number, offset: segment.bytes } : placeOf(known.get(entry.path), entry.size);
+    for await (const { entry, body, packed } of entries) {
+      const offset = segment.bytes;
       if (body) for await (const piece of body) await segment.write(piece);
-      if (entry.size > 0 && place.segment !== undefined) used.add(place.segment);
+      const own = packed
+        ? { packed: { segment: number, offset, bytes: segment.bytes - offset } }
+        : { segment: number, offset };
+      const place: Place = body ? own : placeOf(known.get(entry.path), entry.size);
+      const holder = place.packed?.segment ?? place.segment;
+      if (entry.size > 0 && holder !== undefined) used.add(holder);
       await index.write(Buffer.from(`${JSON.stringify({ ...entry, ...(entry.type === 'file' ? place : {}) })}\n`));
       count += 1;
       bytes += entry.size;
@@ -299,14 +318,19 @@ function sizeOf({ index, segments }: ArchiveRecord): number {
   return segments.reduce((sum, { bytes }) => sum + bytes, Math.max(LEAST_BYTES, index.bytes));
 }
 
-function placeOf(known: IndexedEntry | undefined, size: number): Pick<IndexedEntry, 'segment' | 'offset'> {
+function placeOf(known: IndexedEntry | undefined, size: number): Place {
   if (size === 0) return {};
+  if (known?.packed && known.size === size) return { packed: known.packed };
   if (known?.segment === undefined || known.offset === undefined || known.size !== size)
     throw new BrokenArchive('an entry has no contents');
   return { segment: known.segment, offset: known.offset };
 }
 
 async function* nothing(): AsyncGenerator<Buffer, void, undefined> {}
+
+function damaged(cause?: unknown): BrokenArchive {
+  return new BrokenArchive('contents in an archive are damaged', { cause });
+}
 
 function noRoom(): GloveboxError {
   return new GloveboxError('capacity_exceeded', 'There is no room for another archive.', {

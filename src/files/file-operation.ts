@@ -33,8 +33,12 @@ const CODES: Readonly<Record<string, { code: ErrorCode; hint?: string; restHint?
   file_exists: { code: 'file_exists' },
   precondition_failed: { code: 'precondition_failed' },
   disk_full: { code: 'disk_full', hint: DISK_HINT },
+  damaged: { code: 'sandbox_lost' },
   too_large: { code: 'payload_too_large', hint: 'Fetch it in parts: single files, or smaller folders.' },
 };
+
+/** Error of a workspace that could not be filled, because its archive holds something else than contents of files. */
+export class DamagedContents extends GloveboxError {}
 
 const refusalSchema = z.object({ error: z.object({ code: z.string().max(64), message: z.string().max(20_000) }) });
 
@@ -233,7 +237,8 @@ function toError({ code, message }: { code: string; message: string }): Glovebox
   const known = Object.hasOwn(CODES, code) ? CODES[code] : undefined;
   if (!known) return garbled();
   const { code: ours, ...hints } = known;
-  return new GloveboxError(ours, message.slice(0, 1000), hints);
+  const Kind = code === 'damaged' ? DamagedContents : GloveboxError;
+  return new Kind(ours, message.slice(0, 1000), hints);
 }
 
 export function garbled(cause?: unknown): GloveboxError {

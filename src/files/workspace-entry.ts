@@ -18,9 +18,12 @@ const entryShape = {
 /** Entry of a workspace. */
 export type KeptEntry = z.infer<z.ZodObject<typeof entryShape>>;
 
-/** Line from a sandbox, which is not trusted. `same`: the archive has its contents already. */
+/**
+ * Line from a sandbox, which is not trusted. `same`: the archive has its contents already. `packed`: they are compressed,
+ * as src/files/packed.ts has it.
+ */
 export const sentLineSchema = z.union([
-  z.object({ ...entryShape, same: z.literal(true).optional() }),
+  z.object({ ...entryShape, same: z.literal(true).optional(), packed: z.literal(true).optional() }),
   z.object({ end: z.literal(true), unreadable: count, passing: count, left_out: leftOutSchema.optional() }),
 ]);
 
@@ -28,4 +31,14 @@ export const sentLineSchema = z.union([
 export interface SavedEntry {
   readonly entry: KeptEntry;
   readonly body?: AsyncIterable<Buffer>;
+  /** Whether the body is compressed, as src/files/packed.ts has it. */
+  readonly packed?: boolean;
+}
+
+/** Entry that comes out of an archive. The body must be read before the next entry. */
+export interface ArchivedContents {
+  readonly entry: KeptEntry;
+  readonly body: AsyncIterable<Buffer>;
+  /** Number of bytes of the body, if it is compressed. */
+  readonly packed?: number;
 }

@@ -4,7 +4,8 @@ import type { Executor } from '../execution/request.ts';
 import { ByteReader } from '../tar/byte-reader.ts';
 import { FileOperation, garbled } from './file-operation.ts';
 import { type LeftOut, NOTHING_LEFT_OUT } from './left-out.ts';
-import { type KeptEntry, type SavedEntry, sentLineSchema } from './workspace-entry.ts';
+import { takePacked } from './packed.ts';
+import { type ArchivedContents, type KeptEntry, type SavedEntry, sentLineSchema } from './workspace-entry.ts';
 
 /**
  * Longest line of the stream that carries all files of a session, in its workspace and in `/tmp`, to or from its sandbox.
@@ -31,6 +32,8 @@ export interface SaveOptions {
   readonly known: readonly { readonly path: string; readonly mark: string }[];
   /** Limit for a transfer in the background. Default: no limit. */
   readonly bytesPerSecond?: number;
+  /** Whether the sandbox compresses what gains by it, if it can. */
+  readonly pack: boolean;
 }
 
 /** Workspace that a sandbox is sending. */
@@ -49,8 +52,8 @@ export interface SentWorkspace {
 
 /** Starts to read a workspace. @throws GloveboxError `payload_too_large` or `sandbox_lost` */
 export async function sendWorkspace(sandbox: Executor, options: SaveOptions): Promise<SentWorkspace> {
-  const { signal, maxBytes, known, bytesPerSecond } = options;
-  const request = { op: 'save', path: '', max_entries: MAX_ENTRIES, max_bytes: maxBytes } as const;
+  const { signal, maxBytes, known, bytesPerSecond, pack } = options;
+  const request = { op: 'save', path: '', max_entries: MAX_ENTRIES, max_bytes: maxBytes, pack } as const;
   const { call, answer } = await FileOperation.start(sandbox, request, savedSchema, {
     signal,
     streams: true,
@@ -82,7 +85,7 @@ export async function sendWorkspace(sandbox: Executor, options: SaveOptions): Pr
  */
 export async function fillWorkspace(
   sandbox: Executor,
-  entries: AsyncIterable<Required<SavedEntry>>,
+  entries: AsyncIterable<ArchivedContents>,
   signal: AbortSignal,
 ): Promise<{ readonly missing: number }> {
   const { call, answer } = await FileOperation.start(sandbox, { op: 'restore', path: '' }, restoredSchema, {
@@ -103,7 +106,7 @@ async function* asLines(values: readonly object[]): AsyncGenerator<Buffer, void,
 }
 
 /** Encodes entries. Joins small pieces, because each piece becomes a frame; passes large ones on without a copy. */
-async function* encode(entries: AsyncIterable<Required<SavedEntry>>): AsyncGenerator<Uint8Array, void, undefined> {
+async function* encode(entries: AsyncIterable<ArchivedContents>): AsyncGenerator<Uint8Array, void, undefined> {
   const LARGE = 64 * 1024;
   let held: Uint8Array[] = [];
   let size = 0;
@@ -118,9 +121,9 @@ async function* encode(entries: AsyncIterable<Required<SavedEntry>>): AsyncGener
     size = 0;
     return piece;
   };
-  for await (const { entry, body } of entries) {
+  for await (const { entry, body, packed } of entries) {
     const { mark: _, ...fields } = entry;
-    yield* add(Buffer.from(`${JSON.stringify(fields)}\n`));
+    yield* add(Buffer.from(`${JSON.stringify({ ...fields, packed })}\n`));
     for await (const piece of body) yield* add(piece);
   }
   if (size > 0) yield take();
@@ -140,13 +143,14 @@ async function* decode(
         onEnd(line);
         break;
       }
-      const { same, ...sent } = line;
+      const { same, packed, ...sent } = line;
       const entry: KeptEntry = { ...sent, size: line.type === 'file' ? line.size : 0 };
       room.entries -= 1;
       room.bytes -= entry.size;
       room.paths -= Buffer.byteLength(entry.path) + (entry.target?.length ?? 0);
       if (room.entries < 0 || room.bytes < 0 || room.paths < 0) throw garbled();
       if (entry.type !== 'file' || same) yield { entry };
+      else if (packed) yield* withPackedBody(entry, bytes);
       else yield* withBody(entry, bytes);
     }
     // Read on to the end of the stream, which throws if the operation failed.
@@ -166,6 +170,16 @@ async function* withBody(entry: KeptEntry, bytes: ByteReader): AsyncGenerator<Sa
   }
   yield { entry, body: read() };
   if (left > 0) throw garbled();
+}
+
+async function* withPackedBody(entry: KeptEntry, bytes: ByteReader): AsyncGenerator<SavedEntry, void, undefined> {
+  let taken = false;
+  async function* read(): AsyncGenerator<Buffer, void, undefined> {
+    yield* takePacked(bytes, entry.size, garbled);
+    taken = true;
+  }
+  yield { entry, body: read(), packed: true };
+  if (!taken) throw garbled();
 }
 
 function parseLine(line: Buffer | undefined): z.infer<typeof sentLineSchema> {

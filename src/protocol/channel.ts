@@ -48,6 +48,7 @@ export class Channel {
   readonly #onNote: (note: RunnerNotice) => void;
   /** Bytes of standard input that the runner accepts before its first grant. */
   #stdinAhead = 0;
+  #unpacks = false;
   #notices = 0;
   #lastStream = 0;
   #lastTunnel = FIRST_TUNNEL;
@@ -90,6 +91,11 @@ export class Channel {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** Whether the runner can unpack the contents of an archive. */
+  get unpacks(): boolean {
+    return this.#unpacks;
   }
 
   /** Starts an execution. Its output goes to `sink`, in order. */
@@ -155,8 +161,9 @@ export class Channel {
   #takeGreeting(payload: Buffer): void {
     if (this.#greeted) throw new Error('a second greeting');
     this.#greeted = true;
-    const { adopted, stdin_ahead: stdinAhead } = parseGreeting(payload);
+    const { adopted, stdin_ahead: stdinAhead, unpacks } = parseGreeting(payload);
     this.#stdinAhead = stdinAhead;
+    this.#unpacks = unpacks;
     if (adopted) {
       const executions = adopted.executions.map(({ id, stream, ran_ms: ranMs, ended, ended_by: endedBy }) => {
         // Its output is read from files that the runner writes.

@@ -26,6 +26,8 @@ export interface RunningExecution {
 const greetingSchema = z.object({
   /** Most bytes of standard input that a request may send before the first grant. */
   stdin_ahead: z.number().int().min(0).max(MOST_INPUT_CREDIT).default(0),
+  /** Whether the runner can unpack the contents of an archive. */
+  unpacks: z.boolean().default(false),
   adopted: z
     .object({
       contexts: z.array(z.string().regex(/^[A-Za-z0-9_-]{1,64}$/)).max(64),

@@ -81,6 +81,11 @@ export class Sandbox {
     await this.#runner.reach();
   }
 
+  /** Whether its runner can unpack the contents of an archive. @throws GloveboxError as `connect` does */
+  async unpacks(): Promise<boolean> {
+    return (await this.#runner.reach()).unpacks;
+  }
+
   /**
    * Takes over what an earlier control plane left running. If that cannot be determined, ends every process and returns
    * undefined.

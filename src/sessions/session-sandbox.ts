@@ -1,4 +1,4 @@
-import { Checkpoints, type CopiedArchive } from '../archives/checkpoints.ts';
+import { Checkpoints, type CopiedArchive, HalfFilled } from '../archives/checkpoints.ts';
 import type { ArchiveIdentity, ArchiveRecord } from '../archives/record.ts';
 import type { ArchiveSettings } from '../archives/settings.ts';
 import { changedBy } from '../archives/unsaved-changes.ts';
@@ -220,8 +220,19 @@ export class SessionSandbox {
     }
   }
 
-  /** Gets an empty sandbox, assigns it to the session, and fills it from the archive. */
+  /** Gets a sandbox with the session's files. If the archive is broken, gets an empty one. */
   async #wake(): Promise<SandboxHandle> {
+    try {
+      return await this.#fillOne();
+    } catch (error) {
+      if (!(error instanceof HalfFilled)) throw error;
+      this.#losses.addMissingFromArchive(error.loss);
+      return await this.#fillOne();
+    }
+  }
+
+  /** Gets an empty sandbox, assigns it to the session, and fills it from the archive, if there is one. */
+  async #fillOne(): Promise<SandboxHandle> {
     const { owners, provide } = this.#host;
     using provided = await provide(this.#session.owner);
     const { sandbox } = provided;

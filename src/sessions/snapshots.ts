@@ -3,7 +3,7 @@ import { BrokenArchive } from '../archives/segments.ts';
 import { ArchiveStore } from '../archives/store.ts';
 import { GloveboxError } from '../errors.ts';
 import type { TarStream } from '../files/session-files.ts';
-import type { KeptEntry, SavedEntry } from '../files/workspace-entry.ts';
+import type { ArchivedContents, KeptEntry, SavedEntry } from '../files/workspace-entry.ts';
 import { type ArchivedEntry, EntryChecker } from '../tar/entry.ts';
 import { spellName } from '../tar/names.ts';
 import { readTar } from '../tar/reader.ts';
@@ -159,7 +159,7 @@ function summarize(record: ArchiveRecord): SnapshotSummary {
   return { snapshot_id: id, session_id, size: bytes, created_at };
 }
 
-async function* toTar(entries: AsyncIterable<Required<SavedEntry>>): AsyncGenerator<ArchivedEntry, void, undefined> {
+async function* toTar(entries: AsyncIterable<ArchivedContents>): AsyncGenerator<ArchivedEntry, void, undefined> {
   const checker = new EntryChecker(NO_LIMITS);
   for await (const { entry, body } of entries) {
     const checked = check(checker, entry);

@@ -16,6 +16,8 @@ export class FakeSandbox implements SandboxHandle {
   moving: Promise<unknown> = Promise.resolve();
   /** Settles when it may be gone after its removal. */
   removal: Promise<unknown> = Promise.resolve();
+  /** Whether it finds damage in what it is filled with. */
+  findsDamage = false;
   readonly #removed = Promise.withResolvers<void>();
   readonly #moves = Promise.withResolvers<void>();
 
@@ -33,6 +35,10 @@ export class FakeSandbox implements SandboxHandle {
     return this.#moves.promise;
   }
 
+  async unpacks(): Promise<boolean> {
+    return true;
+  }
+
   async execute({ kind, file }: ExecutionRequest, { onOutput }: ExecutionOptions): Promise<ExecutionEnd> {
     if (kind !== 'archive') {
       const end = this.ends.shift() ?? FINE;
@@ -41,6 +47,10 @@ export class FakeSandbox implements SandboxHandle {
     }
     this.#moves.resolve();
     await this.moving;
+    if (this.findsDamage) {
+      await onOutput('stdout', Buffer.from('{"error":{"code":"damaged","message":"It is damaged."}}\n'));
+      return { status: 'error', exitCode: 1 };
+    }
     await onOutput('stdout', Buffer.from('{"ok":true,"entries":0,"size":0}\n'));
     if (file?.['op'] === 'save') await onOutput('stdout', Buffer.from('{"end":true,"unreadable":0,"passing":0}\n'));
     return FINE;

@@ -89,6 +89,16 @@ async function openHibernated(name: string) {
 const keys = () => manifests.readAll().map(({ key }) => key);
 const stateOf = (name: string) => sessions.get('alice', name).summarize().state;
 
+test('a session whose archive turns out to be damaged goes on in another sandbox than the half-filled one', async () => {
+  const session = await openHibernated('one');
+  prepared.push(Object.assign(new FakeSandbox(2), { findsDamage: true }));
+  (await sessions.lease(CALLER, 'one'))[Symbol.dispose]();
+  expect(taken.map(({ lost }) => lost)).toEqual([true, true, false]);
+  expect(keys()).toEqual([taken[2]?.key]);
+  expect(stateOf('one')).toBe('active');
+  expect(session.isHibernated).toBe(false);
+});
+
 describe('a call for a session that is being hibernated', () => {
   test('keeps it awake while its files are being saved', async () => {
     const { sandbox, moving } = prepare(1);

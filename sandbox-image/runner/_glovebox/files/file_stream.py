@@ -15,6 +15,8 @@ from _glovebox.files.file_tree import Refused, refusal_of
 
 LONGEST_LINE = 64 * 1024
 CHUNK = 64 * 1024
+_READ = 256 * 1024
+"""Most bytes of one reading of what is sent."""
 _ZEROS = memoryview(bytes(CHUNK))
 
 
@@ -23,7 +25,7 @@ class Input:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._buffer = bytearray(CHUNK)
+        self._buffer = bytearray(_READ)
         self._at = self._end = 0
         """The part of it that was read and not taken."""
         self._left = 0
@@ -33,7 +35,7 @@ class Input:
     def pieces(self) -> Iterator[memoryview]:
         """Yields everything that comes, piece by piece. A piece is valid until the next one is asked for."""
         while self._more():
-            yield self._take(CHUNK)
+            yield self._take(_READ)
 
     def line(self) -> bytes | None:
         """The next line; None when everything has come."""
@@ -58,6 +60,16 @@ class Input:
             piece = self._take(size)
             size -= len(piece)
             incoming.write(piece)
+
+    def fill(self, target: memoryview) -> None:
+        """Fills a buffer with the next bytes."""
+        at = 0
+        while at < len(target):
+            if not self._more():
+                raise Refused("invalid_input", "The stream of entries ends in the midst of one.")
+            piece = self._take(len(target) - at)
+            target[at : at + len(piece)] = piece
+            at += len(piece)
 
     def _more(self) -> bool:
         """Has something of a chunk at hand; False when everything has come."""
@@ -93,7 +105,7 @@ class Input:
             sys.exit(1)
 
 
-def send(data: bytes) -> None:
+def send(data: bytes | memoryview) -> None:
     remaining = memoryview(data)
     while remaining:
         remaining = remaining[os.write(1, remaining) :]

@@ -116,6 +116,10 @@ class Folder:
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
+    def keep(self) -> int:
+        """The descriptor, which the caller closes."""
+        return self._descriptor
+
 
 def folder_in(parent: int, name: str) -> Folder:
     return Folder(os.open(name, _FOLDER, dir_fd=parent))

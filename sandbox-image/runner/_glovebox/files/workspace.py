@@ -3,7 +3,8 @@
 Paths are relative to the workspace, and absolute of what is in /tmp. For each entry a line of JSON, then the bytes of a
 file, as in bundles.py; but whole: packages and kept output too, hard links as such, and symbolic links wherever they
 lead, since all of it comes back to a sandbox of the same owner only. A file that the control plane knows already, by its
-`mark`, is sent as a line that says `same`, without its bytes.
+`mark`, is sent as a line that says `same`, without its bytes. Where the request says `pack`, a file that gains by it is
+sent as a line that says `packed`, with the blocks of packing.py. On the way back `packed` is the number of their bytes.
 """
 
 import json
@@ -12,42 +13,19 @@ import stat
 import time
 from typing import Any
 
+from _glovebox import zstd
+from _glovebox.files import packing
 from _glovebox.files.file_names import LeftOut
-from _glovebox.files.file_stream import CHUNK, Input, Refusing, answer, send, write_sparse
-from _glovebox.files.file_tree import LONGEST_PATH, Refused, Tree, describe, refusal_of, split_path
-from _glovebox.paths import OWN_IN_TMP, TMP, WORKSPACE
+from _glovebox.files.file_stream import CHUNK, Input, Refusing, answer, send
+from _glovebox.files.file_tree import LONGEST_PATH, Refused, Tree, describe
+from _glovebox.files.places import Place
+from _glovebox.files.restoring import restore
+from _glovebox.paths import TMP, WORKSPACE
 
 _FILE_CLOCK = 5
 """CLOCK_REALTIME_COARSE, which the kernel stamps files with."""
 _TICKS_NS = 20_000_000
 """A file changed so lately may be changed again without its stamp telling."""
-_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class Place:
-    """A folder whose contents are kept, and what their paths in the archive begin with."""
-
-    def __init__(self, root: str, prefix: str = "") -> None:
-        self.tree = Tree(root)
-        self.prefix = prefix
-
-    def holds(self, path: str) -> bool:
-        return path.startswith(self.prefix)
-
-    def path(self, names: list[str]) -> str:
-        return self.prefix + "/".join(names)
-
-    def names(self, path: str) -> list[str]:
-        return split_path(path[len(self.prefix) :], self.tree.root)
-
-    def leave_out(self, names: list[str], left_out: LeftOut) -> None:
-        """Takes note of what is not kept of the workspace; /tmp is for passing things."""
-        if not self.prefix:
-            left_out.add(self.path(names))
-
-    def is_own(self, names: list[str], kind: int) -> bool:
-        return bool(self.prefix) and len(names) == 1 and kind == stat.S_IFDIR and bool(OWN_IN_TMP.fullmatch(names[0]))
-
 
 Entry = tuple[Place, list[str], os.stat_result]
 
@@ -69,6 +47,7 @@ def save(places: list[Place], request: dict[str, Any]) -> None:
     """
     _yield_processor()
     known = _take_known(Input(0))
+    packer = _packer(request)
     entries: list[Entry] = []
     counts = {"unreadable": 0, "passing": 0}
     left_out = LeftOut()
@@ -81,7 +60,7 @@ def save(places: list[Place], request: dict[str, Any]) -> None:
     first_paths: dict[tuple[int, int], str] = {}
     for entry in entries:
         try:
-            _send_entry(entry, known, first_paths)
+            _send_entry(entry, known, first_paths, packer)
         except BrokenPipeError:
             raise
         except (PermissionError, Refused):
@@ -144,7 +123,14 @@ def _collect(place: Place, most: int, found: list[Entry], counts: dict[str, int]
             place.leave_out(folder, left_out)
 
 
-def _send_entry(entry: Entry, known: dict[str, str], first: dict[tuple[int, int], str]) -> None:
+def _packer(request: dict[str, Any]) -> packing.Packer | None:
+    path = zstd.library() if request.get("pack") else None
+    return packing.Packer(path) if path else None
+
+
+def _send_entry(
+    entry: Entry, known: dict[str, str], first: dict[tuple[int, int], str], packer: packing.Packer | None
+) -> None:
     place, names, status = entry
     path = place.path(names)
     described = _describe(path, status)
@@ -161,7 +147,7 @@ def _send_entry(entry: Entry, known: dict[str, str], first: dict[tuple[int, int]
         if mark and known.get(path) == mark:
             answer({**described, "mark": mark, "same": True})
         else:
-            _send_file(place.tree, names, path)
+            _send_file(place.tree, names, path, packer)
         if status.st_nlink > 1:
             first[inode] = path
 
@@ -180,12 +166,16 @@ def _mark(status: os.stat_result) -> str:
     return f"{status.st_ino}.{status.st_ctime_ns}.{status.st_size}"
 
 
-def _send_file(tree: Tree, names: list[str], path: str) -> None:
+def _send_file(tree: Tree, names: list[str], path: str, packer: packing.Packer | None) -> None:
     """Exactly as long as announced: what a writer cuts off in the meantime is sent as zeros, and again the next time."""
     descriptor = tree.open_closed_file(names)
     try:
         status = os.fstat(descriptor)
-        answer({**_describe(path, status), "mark": _mark(status)})
+        described = {**_describe(path, status), "mark": _mark(status)}
+        if packer and status.st_size >= packing.LEAST:
+            _send_packed(descriptor, status.st_size, described, packer)
+            return
+        answer(described)
         left = status.st_size
         while left > 0:
             data = os.read(descriptor, min(CHUNK, left)) or bytes(min(CHUNK, left))
@@ -195,105 +185,30 @@ def _send_file(tree: Tree, names: list[str], path: str) -> None:
         os.close(descriptor)
 
 
-def restore(workspace: Place, passing: Place) -> None:
-    """Makes what comes in a workspace that is empty; whoever sent it drops the sandbox if that fails.
-
-    What /tmp has no room for is counted as `missing`: it may be smaller than it was.
-    """
-    source = Input(0)
-    folders: list[tuple[Place, list[str], dict[str, Any]]] = []
-    entries = missing = 0
-    while (line := source.line()) is not None:
-        entry = json.loads(line)
-        place = passing if passing.holds(entry["path"]) else workspace
-        names = place.names(entry["path"])
-        contents = _Contents(source, entry["size"] if entry["type"] == "file" else 0)
-        try:
-            if entry["type"] == "directory":
-                with place.tree.folder(names, make=True):
-                    folders.append((place, names, entry))
-            else:
-                _make(place, names, entry, contents)
-        except (OSError, Refused) as error:
-            if place is workspace:
-                raise refusal_of(error, entry["path"]) if isinstance(error, OSError) else error from None
-            contents.skip()
-            missing += 1
-        entries += 1
-    for place, names, entry in reversed(folders):
-        # Last, because a folder may be one that nothing can be put into.
-        with place.tree.folder(names) as descriptor:
-            os.utime(descriptor, ns=_times(entry))
-            os.fchmod(descriptor, entry["mode"] & 0o777)
-    answer({"ok": True, "entries": entries, "missing": missing})
-
-
-def _make(place: Place, names: list[str], entry: dict[str, Any], contents: "_Contents") -> None:
-    tree = place.tree
-    with tree.folder(names[:-1], make=True) as parent:
-        if entry["type"] == "file":
-            _write_file(names[-1], parent, entry, contents)
-        elif entry["type"] == "link":
-            os.symlink(entry["target"], names[-1], dir_fd=parent)
-            os.utime(names[-1], ns=_times(entry), dir_fd=parent, follow_symlinks=False)
-        else:
-            other = place.names(entry["target"])
-            with tree.folder(other[:-1]) as folder:
-                os.link(other[-1], names[-1], src_dir_fd=folder, dst_dir_fd=parent, follow_symlinks=False)
-
-
-def _write_file(name: str, parent: int, entry: dict[str, Any], contents: "_Contents") -> None:
-    descriptor = os.open(name, _NEW, 0o600, dir_fd=parent)
-    try:
-        contents.copy_to(descriptor)
-        os.ftruncate(descriptor, entry["size"])
-        os.fchmod(descriptor, entry["mode"] & 0o777)
-        os.utime(descriptor, ns=_times(entry))
-    except OSError:
-        os.unlink(name, dir_fd=parent)
-        raise
-    finally:
-        os.close(descriptor)
-
-
-def _times(entry: dict[str, Any]) -> tuple[int, int]:
-    return (entry["modified_ms"] * 1_000_000,) * 2
-
-
-class _Contents:
-    """The bytes of one file, which are taken to their end whatever becomes of them."""
-
-    def __init__(self, source: Input, size: int) -> None:
-        self._source = source
-        self._left = size
-
-    def copy_to(self, descriptor: int) -> None:
-        sparse = _SparseWriter(descriptor)
-        size, self._left = self._left, 0
-        self._source.copy_to(sparse, size)
-        if sparse.failure:
-            raise sparse.failure
-
-    def skip(self) -> None:
-        size, self._left = self._left, 0
-        self._source.copy_to(_SparseWriter(None), size)
-
-
-class _SparseWriter:
-    """Writes, and leaves holes where there is nothing but zeros: a file takes no more room than it did.
-
-    Once that has failed, or without a descriptor, it writes nothing more.
-    """
-
-    def __init__(self, descriptor: int | None) -> None:
-        self._descriptor = descriptor
-        self.failure: OSError | None = None
-
-    def write(self, data: memoryview) -> None:
-        if self._descriptor is None:
+def _send_packed(descriptor: int, left: int, described: dict[str, Any], packer: packing.Packer) -> None:
+    """Packs a file, unless its beginning shows that this gains little."""
+    block = _read_block(descriptor, left, packer)
+    packed = packer.pack(len(block))
+    packs = packing.is_worth_it(packed, len(block))
+    answer({**described, "packed": True} if packs else described)
+    while True:
+        send(packed if packs else block)
+        left -= len(block)
+        if left == 0:
             return
-        try:
-            write_sparse(self._descriptor, data)
-        except OSError as error:
-            self.failure = error
-            self._descriptor = None
+        block = _read_block(descriptor, left, packer)
+        if packs:
+            packed = packer.pack(len(block))
+
+
+def _read_block(descriptor: int, left: int, packer: packing.Packer) -> memoryview:
+    """The next block of a file, with zeros beyond its end."""
+    block = packer.plain[: min(packing.BLOCK, left)]
+    at = 0
+    while at < len(block):
+        size = os.readv(descriptor, [block[at:]])
+        if size == 0:
+            block[at:] = bytes(len(block) - at)
+            break
+        at += size
+    return block

@@ -11,6 +11,7 @@ import sys
 import time
 from typing import Any
 
+from _glovebox import zstd
 from _glovebox.runner import stdin_stream
 from _glovebox.runner.execution import Execution
 from _glovebox.runner.executions import Executions
@@ -203,7 +204,8 @@ class Detachment:
 
     def greet(self, state: dict[str, Any]) -> None:
         python = ".".join(map(str, sys.version_info[:3]))
-        own = {"protocol": frames.PROTOCOL_VERSION, "python": python, "stdin_ahead": stdin_stream.CREDIT}
+        can = {"stdin_ahead": stdin_stream.CREDIT, "unpacks": zstd.library() is not None}
+        own = {"protocol": frames.PROTOCOL_VERSION, "python": python, **can}
         self._channel.send(frames.pack_json(frames.READY, 0, {**own, **state}))
 
     def _reject_waiting(self) -> None:

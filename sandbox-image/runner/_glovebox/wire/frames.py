@@ -38,7 +38,7 @@ CONFIGURE = 7
 # From the runner.
 READY = 16
 """JSON, once, on stream 0: the protocol's version, the interpreter, how many bytes of an execution's standard input may
-come before they are granted (where its request says so, as `stdin_granted`), and what an earlier control plane left."""
+come before they are granted (where its request says so, as `stdin_granted`), whether it can unpack the contents of an archive, and what an earlier control plane left."""
 STDOUT = 17
 STDERR = 18
 END = 19
