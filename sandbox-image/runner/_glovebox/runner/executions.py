@@ -9,14 +9,15 @@ from typing import Any
 from _glovebox.runner.execution import Execution, Pending
 from _glovebox.runner.stdin_stream import StdinStream
 from _glovebox.wire import frames
+from _glovebox.wire.channel import Channel
 from _glovebox.wire.reactor import Reactor
 
 
 class Executions:
-    def __init__(self, reactor: Reactor, send: Callable[[bytes], None], on_output: Callable[[Execution], None]) -> None:
+    def __init__(self, reactor: Reactor, channel: Channel, on_output: Callable[[Execution], None]) -> None:
         """`on_output` is called with an execution each time that one of its pipes was read."""
         self._reactor = reactor
-        self._send = send
+        self._channel = channel
         self._on_output = on_output
         self.pending: list[Pending] = []
         """Requests that no process runs yet."""
@@ -71,7 +72,7 @@ class Executions:
     def _carry_output(self, execution: Execution, descriptor: int, _events: int) -> None:
         data = execution.read_output(descriptor)
         if data:
-            self._send(frames.pack(execution.outputs[descriptor], execution.stream, data))
+            self._channel.send_soon(frames.pack(execution.outputs[descriptor], execution.stream, data))
             if execution.credit == 0:
                 # Not watched at all: the end of a pipe would be told even to a watcher of nothing.
                 self.unwatch_outputs(execution)
@@ -89,7 +90,7 @@ class Executions:
         execution.request = -1
         execution.stdin = StdinStream(
             descriptor,
-            grant=lambda size: self._send(frames.pack(frames.CREDIT, stream, size.to_bytes(4, "big"))),
+            grant=lambda size: self._channel.send(frames.pack(frames.CREDIT, stream, size.to_bytes(4, "big"))),
             watch=lambda descriptor, wanted: self._watch_stdin(execution, descriptor, wanted),
         )
         execution.stdin.invite(granted=pending.request.get("stdin_granted", 0))

@@ -36,7 +36,7 @@ class Runner:
         self._reactor = Reactor()
         self._channel = Channel(self._reactor, self._on_frame, lambda: self._detachment.detach())
         self._tunnels = Tunnels(self._channel.send, self._reactor)
-        self._executions = Executions(self._reactor, self._channel.send, self._finish_if_done)
+        self._executions = Executions(self._reactor, self._channel, self._finish_if_done)
         self._preload = Preload(self._channel.send, self._reactor)
         self.standby = Standby(self._executions, self._preload, self._watch_supervisor, self._let_go)
         self._detachment = Detachment(listener, self._channel, self._executions, self._tunnels)
@@ -67,8 +67,10 @@ class Runner:
                 self._serve_events()
 
     def _serve_events(self) -> None:
-        limits_s = (self._preload.patience_s(), self._detachment.wait_s(), self.standby.patience_s())
+        waits = (self._preload.patience_s, self._detachment.wait_s, self.standby.patience_s, self._channel.wait_s)
+        limits_s = [wait_s() for wait_s in waits]
         ready = self._reactor.wait(min((limit for limit in limits_s if limit is not None), default=None))
+        self._channel.send_due()
         self._preload.check()
         self._reactor.dispatch(ready)
         self._detachment.tick()

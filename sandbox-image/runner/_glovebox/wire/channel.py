@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+import time
 from collections.abc import Callable, Iterable
 
 from _glovebox.wire import frames
@@ -13,6 +14,11 @@ _IN = 0
 _OUT = 1
 _RECEIVED = 64 * 1024
 """Bytes of one reading from the control plane: as many as its pipe holds."""
+
+_FEW = 4096
+"""Bytes of frames up to which they may wait for the next one."""
+_HOLD_S = 0.002
+"""Seconds that they wait at most."""
 
 OnFrame = Callable[[int, int, bytes | memoryview], None]
 """Gets the frame's type, its stream and its payload."""
@@ -25,6 +31,10 @@ class Channel:
         self._on_end = on_end
         self._decoder = frames.Decoder()
         self._received = bytearray(_RECEIVED)
+        self._held = b""
+        """Frames that wait for the next one."""
+        self._due = 0.0
+        """The monotonic time, in seconds, at which they are sent without it."""
         self._connection: socket.socket | None = None
         """The connection to the exec that the channel came with; its process ends when this is closed."""
         self.attached = True
@@ -42,8 +52,29 @@ class Channel:
         for kind, stream, payload in self._decoder.feed(memoryview(self._received)[:size]):
             self._on_frame(kind, stream, payload)
 
+    def send_soon(self, frame: bytes) -> None:
+        """Sends a frame together with the next one, if that comes soon: each write wakes all on the way to the caller."""
+        if len(self._held) + len(frame) > _FEW:
+            self.send(frame)
+        elif self.attached:
+            if not self._held:
+                self._due = time.monotonic() + _HOLD_S
+            self._held += frame
+
+    def wait_s(self) -> float | None:
+        """Seconds until `send_due` has something to send; None if nothing waits."""
+        return max(0, self._due - time.monotonic()) if self._held else None
+
+    def send_due(self) -> None:
+        """Sends what has waited long enough."""
+        if self._held and time.monotonic() >= self._due:
+            self.send(b"")
+
     def send(self, frame: bytes) -> None:
         """Writes a whole frame. Blocks only while the control plane does not read, which it always does."""
+        if self._held:
+            frame = self._held + frame
+            self._held = b""
         remaining = memoryview(frame)
         try:
             while remaining and self.attached:
@@ -64,6 +95,7 @@ class Channel:
 
     def detach(self) -> None:
         """Lets go of a control plane that is gone."""
+        self._held = b""
         self.attached = self.lost = False
         self._reactor.unwatch(_IN)
         close_standard_streams()
