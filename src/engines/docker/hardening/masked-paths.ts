@@ -35,13 +35,15 @@ export const MASKED_PATHS: readonly string[] = [
   '/dev/mqueue',
 ];
 
-/** Read-only paths. They are the engine's defaults, as this list replaces the default list. */
+/** Read-only paths. They begin with the engine's defaults, as this list replaces the default list. */
 export const READONLY_PATHS: readonly string[] = [
   '/proc/bus',
   '/proc/fs',
   '/proc/irq',
   '/proc/sys',
   '/proc/sysrq-trigger',
+  // With control groups of version 1, crun mounts a tmpfs here in which every user may write.
+  '/sys/fs/cgroup',
 ];
 
 /** Paths for a number of processors that is always large enough. The runtime skips missing paths. */

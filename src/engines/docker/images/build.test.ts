@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { extract } from 'tar-stream';
 import { expect, onTestFinished, test } from 'vitest';
 import { lastLines, readProgress, StallGuard } from '../host/progress.ts';
-import { describeStep } from './build.ts';
+import { chooseNetwork, describeStep } from './build.ts';
 import { hashInputs, packContext, readContext } from './build-context.ts';
 import { describeDownload } from './pull.ts';
 
@@ -53,6 +53,14 @@ test('reads progress that comes in pieces, and throws what the engine reports as
   })();
   await expect(reading).rejects.toThrow('no such thing');
   expect(seen).toEqual([{ stream: 'Step 1/2 : FROM x\n' }, { stream: 'ok' }]);
+});
+
+test('a build on an engine with remapped users does not ask for the network of the host, which Docker refuses there', () => {
+  expect(chooseNetwork({ SecurityOptions: ['name=seccomp,profile=default', 'name=userns'] })).toEqual({});
+  expect(chooseNetwork({ SecurityOptions: ['name=seccomp,profile=default', 'name=rootless'] })).toEqual({
+    networkmode: 'host',
+  });
+  expect(chooseNetwork({})).toEqual({ networkmode: 'host' });
 });
 
 test('says which step a build is at and which package it fetches, and nothing else', () => {

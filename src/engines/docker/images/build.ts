@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Dockerode from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
+import { type EngineFacts, readFacts } from '../connect/check-engine.ts';
 import { lastLines, type ProgressEvent, type Report, readProgress, withoutRepeats } from '../host/progress.ts';
 import { type ContextFile, packContext } from './build-context.ts';
 
@@ -62,8 +63,7 @@ async function runBuild(
       dockerfile: request.dockerfile,
       buildargs: { ...request.proxy, BASE: request.base },
       labels: { ...request.labels },
-      // A proxy, an index or a resolver on the loopback of this host can then be reached, and no bridge is needed.
-      networkmode: 'host',
+      ...chooseNetwork(await readFacts(docker)),
       rm: true,
       forcerm: true,
       ...(signal ? { abortSignal: signal } : {}),
@@ -82,11 +82,18 @@ async function runBuild(
       'engine_unavailable',
       `${request.title} failed.\n${lastLines(`${output.join('')}\n${reason}`)}`,
       {
-        hint: 'Correct the cause in the lines above, then start again. GLOVEBOX_INDEX_URL, HTTPS_PROXY and SSL_CERT_FILE set how to reach the package index.',
+        hint: 'Correct the cause in the lines above, then start again. GLOVEBOX_INDEX_URL, HTTPS_PROXY and SSL_CERT_FILE set how to reach the package index. With userns-remap, a build reaches nothing on the loopback of this host.',
         cause,
       },
     );
   }
+}
+
+/** Chooses the network of a build. Docker refuses the host's to containers with remapped users. */
+export function chooseNetwork({ SecurityOptions = [] }: EngineFacts): { readonly networkmode?: 'host' } {
+  if (SecurityOptions.some((option) => option.startsWith('name=userns'))) return {};
+  // A proxy, an index or a resolver on the loopback of this host can then be reached, and no bridge is needed.
+  return { networkmode: 'host' };
 }
 
 /** Replaces `$BUILD` in the Dockerfile. A build argument would not do: its step makes an image without the label. */
