@@ -27,6 +27,13 @@ test('a log line tells an error in any field, with what caused it', () => {
   );
 });
 
+test('an error of an engine that answers with all that it was sent makes no line of twelve thousand characters', () => {
+  const error = new Error('x'.repeat(12_000), { cause: new Error('y'.repeat(12_000)) });
+  expect(lineOf('info', 'warn', 'failed', { error })).toBe(
+    `warn  failed error="${'x'.repeat(300)}… (${'y'.repeat(300)}…)"\n`,
+  );
+});
+
 test('a field of a log line may have the name of one of its parts', () => {
   expect(lineOf('debug', 'debug', 'x', { level: 3, time: 'now', msg: 'y' })).toBe('debug x level=3 time=now msg=y\n');
 });

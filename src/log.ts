@@ -9,6 +9,9 @@ export interface Log {
   error(message: string, fields?: LogFields): void;
 }
 
+/** Most characters of the message of one error. */
+const MESSAGE_LIMIT = 300;
+
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
 
 /** A log that drops lines below `least`; each line is `time level message key=value …`. */
@@ -28,6 +31,9 @@ function format(value: unknown): string {
   return typeof value === 'string' && /^[\w./:@-]+$/.test(value) ? value : (JSON.stringify(value) ?? String(value));
 }
 
+/** Says what an error and its causes say, each cut: an engine may answer with all that it was sent. */
 function describe(error: Error): string {
-  return error.cause instanceof Error ? `${error.message} (${describe(error.cause)})` : error.message;
+  const { length } = error.message;
+  const message = length > MESSAGE_LIMIT ? `${error.message.slice(0, MESSAGE_LIMIT)}…` : error.message;
+  return error.cause instanceof Error ? `${message} (${describe(error.cause)})` : message;
 }
