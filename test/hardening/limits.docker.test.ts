@@ -1,7 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, inject, test } from 'vitest';
 import type { ContainerSpec } from '../../src/engines/docker/hardening/spec.ts';
 import { containerOptions, killExecOptions, MAIN_UID } from '../../src/engines/docker/hardening/spec.ts';
 import { runIn, startCanary } from '../support/canary.ts';
+import { listProcesses } from '../support/server.ts';
 
 /** What `code` prints as JSON, in a sandbox of its own. */
 async function see(code: string, change: Partial<ContainerSpec> = {}): Promise<unknown> {
@@ -127,11 +128,8 @@ for _ in range(10):
 time.sleep(0.2)
 `);
   expect(hide.exitCode, hide.stderr).toBe(0);
-  const users = async () => {
-    const { Processes } = await sandbox.container.top({ ps_args: '-eo uid,pid,comm' });
-    return Processes.map(([uid]: string[]) => Number(uid));
-  };
-  expect((await users()).filter((uid: number) => uid === sandbox.spec.uid)).toHaveLength(10);
+  const users = async () => (await listProcesses(sandbox.container)).map(({ uid }) => uid);
+  expect((await users()).filter((uid) => uid === sandbox.spec.uid)).toHaveLength(10);
   const { exitCode } = await runIn(sandbox.container, killExecOptions(sandbox.spec.uid));
   expect(exitCode).toBe(0);
   expect(await users()).toEqual([MAIN_UID, MAIN_UID]);
@@ -166,7 +164,8 @@ print(json.dumps([[p for p in ('/workspace/secret', '/tmp/secret', '/dev/shm/sec
   expect(await other.see(look)).toEqual([[], false, false, false]);
 });
 
-test('the engine took every option as it was given', async () => {
+// Podman's driver itself compares what was made with what was asked.
+test.skipIf(inject('isPodman'))('the engine took every option as it was given', async () => {
   await using sandbox = await startCanary({ memoryMb: 256, diskMb: 64, pids: 50, cpus: 0.5 });
   const { HostConfig, Config, State, Mounts } = await sandbox.container.inspect();
   const { HostConfig: asked, Labels, Healthcheck } = containerOptions(sandbox.spec);

@@ -5,6 +5,7 @@ import type Docker from 'dockerode';
 import type { TestProject } from 'vitest/node';
 import { loadConfig } from '../../src/config/load.ts';
 import { findEngine } from '../../src/engines/docker/connect/connect.ts';
+import { readPodmanVersion } from '../../src/engines/docker/connect/podman.ts';
 import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
 import { installEngine } from '../../src/engines/docker/install/install.ts';
 
@@ -12,6 +13,8 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** The engine's address, as `DOCKER_HOST` has it. */
     engineAddress: string;
+    /** Whether that is Podman. */
+    isPodman: boolean;
     /** `GLOVEBOX_RUNTIME`, with which all sandboxes of this run are made; empty for the engine's default. */
     runtime: string;
     /** Holds the state directories of all servers of this run. */
@@ -32,6 +35,7 @@ export async function setup({ provide }: TestProject): Promise<void> {
   await ensureImage(docker, config, report);
   const stateRoot = mkdtempSync(join(tmpdir(), 'glovebox-test-'));
   provide('engineAddress', address);
+  provide('isPodman', readPodmanVersion(await docker.version()) !== undefined);
   provide('runtime', config.runtime ?? '');
   provide('stateRoot', stateRoot);
   finish = async () => {

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type Docker from 'dockerode';
-import { type ContainerSpec, containerOptions, runnerExecOptions } from '../../src/engines/docker/hardening/spec.ts';
+import { type ContainerSpec, runnerExecOptions } from '../../src/engines/docker/hardening/spec.ts';
 import { engine } from './engine-access.ts';
 
 interface CanaryResult {
@@ -44,7 +44,7 @@ def attempt(action, *arguments):
 let made = 0;
 
 export async function startCanary(change: Partial<ContainerSpec> = {}): Promise<Canary> {
-  const { docker, image, runtime } = await engine();
+  const { driver, image, runtime } = await engine();
   made += 1;
   const spec: ContainerSpec = {
     key: `canary-${process.pid}-${made}`,
@@ -59,10 +59,13 @@ export async function startCanary(change: Partial<ContainerSpec> = {}): Promise<
     ...runtime,
     ...change,
   };
-  const container = await docker.createContainer(containerOptions(spec));
-  const dispose = () => container.remove({ force: true });
+  const container = await driver.create(spec);
+  const dispose = async () => {
+    await container.remove({ force: true });
+    await driver.discard(spec.key);
+  };
   try {
-    await container.start();
+    await driver.start(container);
   } catch (error) {
     await dispose();
     throw error;

@@ -1,11 +1,15 @@
+import { join } from 'node:path';
 import type Docker from 'dockerode';
 import { inject } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { createDockerClient } from '../../src/engines/docker/connect/connect.ts';
+import type { ContainerDriver } from '../../src/engines/docker/drivers/driver.ts';
+import { openDriver } from '../../src/engines/docker/drivers/open-driver.ts';
 import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
 
 interface TestEngine {
   readonly docker: Docker;
+  readonly driver: ContainerDriver;
   readonly image: string;
   /** The runtime that the run asks for, as a part of a sandbox's specification. */
   readonly runtime: { readonly runtime?: string };
@@ -22,5 +26,9 @@ export function engine(): Promise<TestEngine> {
 async function prepare(): Promise<TestEngine> {
   const docker = createDockerClient({ address: inject('engineAddress'), source: 'the test run' });
   const image = await ensureImage(docker, loadConfig(), (line) => process.stderr.write(`${line}\n`));
-  return { docker, image, runtime: inject('runtime') ? { runtime: inject('runtime') } : {} };
+  const runtime = inject('runtime') ? { runtime: inject('runtime') } : {};
+  const driver = await openDriver(docker, {
+    ...{ address: inject('engineAddress'), stateDir: join(inject('stateRoot'), 'engine'), ...runtime },
+  });
+  return { docker, driver, image, runtime };
 }

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type Docker from 'dockerode';
 import { inject } from 'vitest';
 import { createDockerClient } from '../../src/engines/docker/connect/connect.ts';
+import { MAIN_UID } from '../../src/engines/docker/hardening/spec.ts';
 
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 /** An engine has been found and an image built before any test: a start takes a moment. */
@@ -189,9 +190,18 @@ export async function containerOfUser(server: { readonly stateDir: string }, uid
 
 /** Arguments of the processes that run as the sandbox's user, as the engine sees them. */
 export async function processesOf(container: Docker.Container, uid: number): Promise<string[]> {
-  const top: { Processes?: string[][] } = await container.top({ ps_args: '-eo pid,uid,stat,args' });
-  const own = (top.Processes ?? []).filter(([, user, state]) => Number(user) === uid && !state?.startsWith('Z'));
-  return own.map((columns) => columns.slice(3).join(' '));
+  const live = (await listProcesses(container)).filter(({ state }) => !state.startsWith('Z'));
+  return live.filter((process) => process.uid === uid).map(({ args }) => args);
+}
+
+/** The processes of a container, as the engine sees them, with their users as the container has them. */
+export async function listProcesses(container: Docker.Container) {
+  const columns = inject('isPodman') ? 'pid,uid,state,args' : '-eo pid,uid,stat,args';
+  const { Processes = [] }: { Processes?: string[][] } = await container.top({ ps_args: columns });
+  const rows = Processes.map(([, uid, state = '', ...args]) => ({ uid: Number(uid), state, args: args.join(' ') }));
+  // With remapped users, the host has all under higher numbers. No user of a sandbox has a higher one than the main process.
+  const offset = Math.max(0, ...rows.map(({ uid }) => uid)) - MAIN_UID;
+  return rows.map((row) => ({ ...row, uid: row.uid - offset }));
 }
 
 /** Memory of a process that is in use now. */

@@ -1,5 +1,5 @@
 import { GloveboxError } from '../../errors.ts';
-import { statusOf } from './inspect.ts';
+import { reasonOf, statusOf } from './inspect.ts';
 
 /** Longest wait for an answer, in milliseconds. A loaded engine takes seconds to start a container. */
 const ANSWER_LIMIT_MS = 30_000;
@@ -25,9 +25,10 @@ export async function explain<T>(call: Promise<T>, onLate: (answer: T) => void =
 
 /** Translates an error of the engine: `sandbox_lost` if the sandbox is gone, else `engine_unavailable`. */
 function translate(error: unknown): GloveboxError {
+  if (error instanceof GloveboxError) return error;
   const status = statusOf(error);
   const reason = reasonOf(error);
-  if (status === 404 && /no such image/i.test(reason)) {
+  if (status === 404 && /no such image|image not known/i.test(reason)) {
     return new GloveboxError('engine_unavailable', 'The sandbox image is missing from the engine.', {
       hint: 'Restart Glovebox: it builds the image anew.',
       cause: error,
@@ -43,9 +44,4 @@ function translate(error: unknown): GloveboxError {
     });
   }
   return new GloveboxError('engine_unavailable', 'The container engine does not answer.', { cause: error });
-}
-
-function reasonOf(error: unknown): string {
-  const { json, message } = error as { json?: { message?: unknown }; message?: unknown };
-  return String(json?.message ?? message ?? error).trim();
 }

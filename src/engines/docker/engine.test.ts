@@ -2,8 +2,9 @@ import { PassThrough } from 'node:stream';
 import type Docker from 'dockerode';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createLog } from '../../log.ts';
+import { DockerDriver } from './drivers/docker.ts';
 import { DockerEngine } from './engine.ts';
-import { killUser } from './user-processes.ts';
+import { killUser, listsUser } from './user-processes.ts';
 
 const SPEC = {
   ...{ key: 'a'.repeat(20), instance: 'test', image: 'image' },
@@ -34,7 +35,7 @@ function openEngine(answers: { create?: Promise<unknown>; remove: () => Promise<
     }),
   };
   const docker = fake as unknown as Docker;
-  return { engine: new DockerEngine(docker, createLog('error')), docker, removed, listed };
+  return { engine: new DockerEngine(docker, new DockerDriver(docker), createLog('error')), docker, removed, listed };
 }
 
 beforeEach(() => void vi.useFakeTimers());
@@ -109,7 +110,24 @@ test('a start has the engine list all sandboxes', async () => {
   const { engine, listed } = openEngine({ create, remove: () => Promise.resolve() });
   const { ref, confirmed } = await engine.start(SPEC);
   expect(await confirmed).toBe(true);
-  const [id, uid] = ref.split('/');
+  const [id, uid, key] = ref.split('/');
   const ofUser = ['glovebox.key', `glovebox.uid=${uid}`];
-  expect([id, listed]).toEqual(['made', [ofUser, ofUser]]);
+  expect([id, key, listed]).toEqual(['made', SPEC.key, [ofUser, ofUser]]);
+});
+
+describe('a look from outside', () => {
+  const main = ['1', '65532', 'S'];
+  const remapped = ['1', '265532', 'S'];
+
+  test.each([
+    ['sees a process of the user', [main, ['7', '10000', 'R']], true],
+    ['sees none where there is only the main process, or that of another', [main, ['7', '10001', 'R']], false],
+    ['takes one that has ended for none', [main, ['7', '10000', 'Z+']], false],
+    ['sees through a map of users, as userns-remap has it', [remapped, ['7', '210000', 'R']], true],
+    ['sees none through a map of users', [remapped, ['7', '210001', 'R']], false],
+    ['that shows nothing does not show that there is none', [], true],
+    ['that lacks the main process does not show that there is none', [['7', '10001', 'R']], true],
+  ])('%s', (_what, processes, found) => {
+    expect(listsUser(processes, 10_000)).toBe(found);
+  });
 });

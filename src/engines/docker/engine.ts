@@ -13,7 +13,8 @@ import {
 } from '../../sandbox/engine.ts';
 import { explain } from './answer.ts';
 import { demultiplex } from './demux.ts';
-import { containerOptions, LABELS, runnerExecOptions } from './hardening/spec.ts';
+import type { ContainerDriver } from './drivers/driver.ts';
+import { containerName, LABELS, runnerExecOptions } from './hardening/spec.ts';
 import { statusOf } from './inspect.ts';
 import { endAll, isFree, pickUser } from './session-users.ts';
 import { hasProcesses, killUser } from './user-processes.ts';
@@ -24,35 +25,36 @@ const STDERR_LIMIT = 2048;
 /** Interval between two attempts to remove a container, in milliseconds, while the engine cannot. */
 const REMOVE_AGAIN_MS = 5000;
 
-/** Separates the id of a container from its user in the ref of a sandbox. */
+/** Separates the id of a container, its user and its key in the ref of a sandbox. */
 const REF_SEPARATOR = '/';
 
 /** Sandboxes as containers of a Docker-compatible engine. */
 export class DockerEngine implements Engine {
   readonly #docker: Docker;
   readonly #log: Log;
+  readonly #driver: ContainerDriver;
   /** Containers that are still to be removed. */
   readonly #doomed = new Set<string>();
 
-  constructor(docker: Docker, log: Log) {
+  constructor(docker: Docker, driver: ContainerDriver, log: Log) {
     this.#docker = docker;
+    this.#driver = driver;
     this.#log = log;
   }
 
   async start(spec: SandboxSpec): Promise<StartedSandbox> {
     const uid = await pickUser(this.#listUsers);
-    const options = containerOptions({ ...spec, uid });
-    const creating = this.#docker.createContainer(options);
+    const creating = this.#driver.create({ ...spec, uid });
     try {
       const container = await explain(creating);
-      await explain(container.start());
+      await explain(this.#driver.start(container));
       // If two control planes picked the same user at once, at least the later one sees that now.
-      return { ref: toRef(container.id, uid), confirmed: isFree(this.#listUsers, uid, spec.key) };
+      return { ref: toRef(container.id, uid, spec.key), confirmed: isFree(this.#listUsers, uid, spec.key) };
     } catch (error) {
       // By name, because the engine may have created it although its answer was lost.
-      if (options.name) await this.#remove(options.name).catch(() => {});
+      await this.#remove(containerName(spec.key), spec.key).catch(() => {});
       // An engine that answers late may have created it after that.
-      void creating.then(({ id }) => this.#remove(id)).catch(() => {});
+      void creating.then(({ id }) => this.#remove(id, spec.key)).catch(() => {});
       throw error;
     }
   }
@@ -74,16 +76,20 @@ export class DockerEngine implements Engine {
 
   async endProcesses(ref: SandboxRef): Promise<boolean> {
     const { container, uid } = this.#find(ref);
-    return await endAll({ kill: () => killUser(container, uid), any: () => hasProcesses(container, uid) });
+    return await endAll({
+      kill: () => killUser(container, uid),
+      any: () => hasProcesses(container, uid, this.#driver.processColumns),
+    });
   }
 
   async remove(ref: SandboxRef): Promise<void> {
-    await this.#remove(this.#find(ref).container.id);
+    const { container, key } = this.#find(ref);
+    await this.#remove(container.id, key);
   }
 
   async list(): Promise<SandboxInfo[]> {
     return (await this.#list([LABELS.key])).map(({ Id, Labels, State }) => ({
-      ref: toRef(Id, Number(Labels[LABELS.uid])),
+      ref: toRef(Id, Number(Labels[LABELS.uid]), Labels[LABELS.key] ?? ''),
       key: Labels[LABELS.key] ?? '',
       instance: Labels[LABELS.instance] ?? '',
       running: State === 'running',
@@ -92,12 +98,12 @@ export class DockerEngine implements Engine {
 
   async info(): Promise<EngineInfo> {
     const version = await explain(this.#docker.version());
-    return { name: version.Platform?.Name || 'Docker Engine', version: version.Version };
+    return { name: this.#driver.name, version: version.Version };
   }
 
-  #find(ref: SandboxRef): { readonly container: Docker.Container; readonly uid: number } {
-    const [id = '', uid = ''] = ref.split(REF_SEPARATOR);
-    return { container: this.#docker.getContainer(id), uid: Number(uid) };
+  #find(ref: SandboxRef): { readonly container: Docker.Container; readonly uid: number; readonly key: string } {
+    const [id = '', uid = '', key = ''] = ref.split(REF_SEPARATOR);
+    return { container: this.#docker.getContainer(id), uid: Number(uid), key };
   }
 
   readonly #listUsers = async (uid?: number) => {
@@ -110,30 +116,31 @@ export class DockerEngine implements Engine {
     return await explain(this.#docker.listContainers({ all: true, filters: { label } }));
   }
 
-  /** Removes a container. @param id its id or its name */
-  async #remove(id: string): Promise<void> {
+  /** Removes a container, and what else its sandbox has. @param id its id or its name */
+  async #remove(id: string, key: string): Promise<void> {
     try {
       await explain(this.#docker.getContainer(id).remove({ force: true, v: true }));
     } catch (error) {
       const isGone = error instanceof GloveboxError && error.code === 'sandbox_lost';
       // Another call is removing it, but that may fail.
-      if (!isGone || statusOf(error.cause) === 409) this.#removeLater(id);
+      if (!isGone || statusOf(error.cause) === 409) this.#removeLater(id, key);
       if (!isGone) throw error;
     }
+    await explain(this.#driver.discard(key));
   }
 
   /** Tries again and again to remove containers: an engine that is down keeps them, and may soon be back. */
-  #removeLater(id: string): void {
+  #removeLater(id: string, key: string): void {
     if (this.#doomed.has(id)) return;
     this.#doomed.add(id);
     const again = () => {
       this.#doomed.delete(id);
-      this.#remove(id).catch(() => {});
+      this.#remove(id, key).catch(() => {});
     };
     setTimeout(again, REMOVE_AGAIN_MS).unref();
   }
 }
 
-function toRef(id: string, uid: number): SandboxRef {
-  return `${id}${REF_SEPARATOR}${uid}`;
+function toRef(id: string, uid: number, key: string): SandboxRef {
+  return [id, uid, key].join(REF_SEPARATOR);
 }

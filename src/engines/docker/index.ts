@@ -2,6 +2,7 @@ import type { OpenedEngine } from '../../sandbox/engine.ts';
 import type { EngineOpenOptions } from '../options.ts';
 import { checkEngine } from './connect/check-engine.ts';
 import { type ConnectOptions, connectEngine, findEngine } from './connect/connect.ts';
+import { openDriver } from './drivers/open-driver.ts';
 import { DockerEngine } from './engine.ts';
 import { ensureImage, type ImageOptions } from './images/sandbox-image.ts';
 import { isRunning } from './inspect.ts';
@@ -15,6 +16,8 @@ export interface DockerSettings extends ImageOptions {
   readonly pids: number;
   readonly diskMb: number;
   readonly maxLifetimeS: number;
+  /** Folder for files that the engine is to read. */
+  readonly stateDir: string;
   /** The engine's OCI runtime; its own default if left out. */
   readonly runtime?: string;
 }
@@ -28,12 +31,13 @@ export async function openDocker(
   { mayInstall, log, report, signal }: EngineOpenOptions,
 ): Promise<OpenedEngine> {
   const found = mayInstall ? await findEngine(settings) : await connectEngine(settings);
-  const { docker } = found ?? (await installEngine(settings, report, signal));
+  const { docker, address } = found ?? (await installEngine(settings, report, signal));
   await checkEngine(docker, settings);
+  const driver = await openDriver(docker, { ...settings, address });
   const image = await ensureImage(docker, settings, report, signal);
   const { memoryMb, cpus, pids, diskMb, maxLifetimeS, runtime } = settings;
   const profile = { image, memoryMb, cpus, pids, diskMb, maxLifetimeS, ...(runtime ? { runtime } : {}) };
-  return { engine: new DockerEngine(docker, log), profile };
+  return { engine: new DockerEngine(docker, driver, log), profile };
 }
 
 /**

@@ -24,6 +24,12 @@ export async function isRunning(docker: Dockerode, name: string): Promise<boolea
   }
 }
 
+/** Returns what the engine says of an error, or the error's own message. */
+export function reasonOf(error: unknown): string {
+  const { json, message } = error as { json?: { message?: unknown }; message?: unknown };
+  return String(json?.message ?? message ?? error).trim();
+}
+
 /** Returns the HTTP status of the engine's refusal. Undefined if the engine was not reached. */
 export function statusOf(error: unknown): number | undefined {
   return error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : undefined;

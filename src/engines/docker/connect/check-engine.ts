@@ -18,6 +18,10 @@ export interface EngineFacts {
   readonly PidsLimit?: boolean;
   readonly CpuCfsQuota?: boolean;
   readonly SwapLimit?: boolean;
+  /** For example `name=userns` with remapped users. */
+  readonly SecurityOptions?: readonly string[];
+  /** Podman alone says this. */
+  readonly Rootless?: boolean;
 }
 
 /** Pattern of runtimes that engines do not list: shims of containerd, and paths of binaries. */

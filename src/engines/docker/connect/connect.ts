@@ -6,6 +6,7 @@ import { GloveboxError } from '../../../errors.ts';
 import { adviseOnGroup, adviseOnMount } from '../host/container-advice.ts';
 import { describeInstallation } from '../host/install-advice.ts';
 import { type EngineEndpoint, type EngineEnvironment, listDefaultEndpoints, readNamedEndpoint } from './endpoints.ts';
+import { assertPodmanVersion, readPodmanVersion } from './podman.ts';
 import { SshAgent, sshCommand } from './ssh.ts';
 
 /** Time for an engine to answer, in milliseconds. */
@@ -13,7 +14,7 @@ const ANSWER_DEADLINE_MS = 5000;
 /** Time to answer through SSH, in milliseconds. SSH takes several round trips and a login. */
 const REMOTE_DEADLINE_MS = 20_000;
 
-/** Oldest supported API version, which Docker 20.10 and Podman 4 have. */
+/** Oldest supported API version, which Docker 20.10 has. */
 const OLDEST_API = [1, 41] as const;
 
 export interface ConnectOptions {
@@ -84,15 +85,18 @@ async function tryEndpoint(endpoint: EngineEndpoint, deadlineMs?: number): Promi
   }
 }
 
-/** Checks the API version of an engine. @throws GloveboxError `engine_unavailable` when it is too old */
+/** Checks the version of an engine. @throws GloveboxError `engine_unavailable` when it is too old */
 async function supported(connection: EngineConnection): Promise<EngineConnection> {
-  const { Version: version, ApiVersion: api } = await connection.docker.version();
+  const said = await connection.docker.version();
+  const podman = readPodmanVersion(said);
+  if (podman !== undefined) assertPodmanVersion(podman, connection.address);
+  const { Version: version, ApiVersion: api } = said;
   const [major = 0, minor = 0] = typeof api === 'string' ? api.split('.').map(Number) : OLDEST_API;
   if (major > OLDEST_API[0] || (major === OLDEST_API[0] && minor >= OLDEST_API[1])) return connection;
   throw new GloveboxError(
     'engine_unavailable',
     `The container engine at ${connection.address} is too old: ${version}, with API ${api}.`,
-    { hint: 'Upgrade to Docker 20.10 or newer, or Podman 4 or newer. Or set DOCKER_HOST to another engine.' },
+    { hint: 'Upgrade to Docker 20.10 or newer, or Podman 5 or newer. Or set DOCKER_HOST to another engine.' },
   );
 }
 

@@ -17,6 +17,11 @@ export const LABELS = {
 /** Arguments of `ps` with which the engine lists the processes of a sandbox. */
 export const PROCESS_COLUMNS = '-eo pid,uid,stat';
 
+/** The name of a sandbox's container. */
+export function containerName(key: string): string {
+  return `glovebox-${key}`;
+}
+
 /**
  * User id of the main process. It is neither root nor the user of the code, so code can neither end nor read the
  * process.
@@ -71,14 +76,19 @@ export function containerOptions(spec: ContainerSpec): Docker.ContainerCreateOpt
   };
   return {
     ...common,
-    name: `glovebox-${spec.key}`,
-    Labels: {
-      [LABELS.instance]: spec.instance,
-      [LABELS.key]: spec.key,
-      [LABELS.uid]: String(spec.uid),
-      [LABELS.profile]: fingerprint({ ...common, HostConfig: hostConfig({ ...spec, uid: 0 }, storage) }),
-    },
+    name: containerName(spec.key),
+    Labels: labelsOf(spec, fingerprint({ ...common, HostConfig: hostConfig({ ...spec, uid: 0 }, storage) })),
     HostConfig: hostConfig(spec, storage),
+  };
+}
+
+/** The labels of a sandbox's container. @param profile what {@link fingerprint} says of its options */
+export function labelsOf({ instance, key, uid }: ContainerSpec, profile: string): Record<string, string> {
+  return {
+    [LABELS.instance]: instance,
+    [LABELS.key]: key,
+    [LABELS.uid]: String(uid),
+    [LABELS.profile]: profile,
   };
 }
 
@@ -159,24 +169,30 @@ function hostConfig(spec: ContainerSpec, storage: DiskSizes): HostConfig {
 
 /** Options of a tmpfs. It needs `exec` to load compiled packages; the engine's default is noexec. */
 function tmpfs(sizeMb: number, uid: number): string {
-  const inodes = Math.max(1024, sizeMb * 128);
-  return `rw,nosuid,nodev,exec,size=${sizeMb}m,nr_inodes=${inodes},mode=0700,uid=${uid},gid=${uid}`;
+  return `rw,nosuid,nodev,exec,size=${sizeMb}m,nr_inodes=${inodesOf(sizeMb)},mode=0700,uid=${uid},gid=${uid}`;
+}
+
+/** Limit of files on a disk. */
+export function inodesOf(sizeMb: number): number {
+  return Math.max(1024, sizeMb * 128);
 }
 
 function limit(name: string, value: number): Docker.Ulimit {
   return { Name: name, Soft: value, Hard: value };
 }
 
-function isGvisor(runtime: string | undefined): boolean {
+/** Whether a runtime is gVisor's. */
+export function isGvisor(runtime: string | undefined): boolean {
   return runtime !== undefined && /runsc|gvisor/i.test(runtime);
 }
 
 /** Hash of the options. Sandboxes with the same hash differ only in their owner. */
-function fingerprint(options: Docker.ContainerCreateOptions): string {
+export function fingerprint(options: object): string {
   return createHash('sha256').update(JSON.stringify(options)).digest('hex').slice(0, 16);
 }
 
-function assertInRange(spec: ContainerSpec): void {
+/** Refuses sizes that no engine could give. @throws GloveboxError `invalid_input` */
+export function assertInRange(spec: ContainerSpec): void {
   assertWhole('memory_mb', spec.memoryMb, SMALLEST_MEMORY_MB, Number.MAX_SAFE_INTEGER / MIB);
   assertWhole('pids', spec.pids, FEWEST_PIDS, 2 ** 22);
   assertWhole('disk_mb', spec.diskMb, 1, Number.MAX_SAFE_INTEGER / MIB);

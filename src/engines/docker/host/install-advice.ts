@@ -25,5 +25,5 @@ export function installCommand(os: OsRelease | undefined): string {
   if (has('arch')) return 'sudo pacman -S --needed docker && sudo systemctl enable --now docker';
   if (has('suse', 'opensuse')) return 'sudo zypper install -y docker && sudo systemctl enable --now docker';
   if (has('alpine')) return 'sudo apk add docker && sudo rc-service docker start';
-  return 'Docker 20.10 or newer, or Podman 4 or newer, from your distribution';
+  return 'Docker 20.10 or newer, or Podman 5 or newer, from your distribution';
 }

@@ -1,0 +1,16 @@
+import type Docker from 'dockerode';
+import type { ContainerSpec } from '../hardening/spec.ts';
+
+/** What differs between the engines that speak Docker's API. */
+export interface ContainerDriver {
+  /** Name of the engine, for people. */
+  readonly name: string;
+  /** Arguments of `top` for the columns process, user and state. */
+  readonly processColumns: string;
+  /** Creates the container of a sandbox with all its hardening, without starting it. */
+  create(spec: ContainerSpec): Promise<Docker.Container>;
+  /** Starts a container that {@link create} made. Code may run in it only after that. */
+  start(container: Docker.Container): Promise<void>;
+  /** Removes what belongs to a sandbox besides its container, which is gone. */
+  discard(key: string): Promise<void>;
+}

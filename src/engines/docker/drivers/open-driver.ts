@@ -1,0 +1,33 @@
+import type Docker from 'dockerode';
+import { readFacts } from '../connect/check-engine.ts';
+import { assertPodmanUsable, assertPodmanVersion, readPodmanVersion } from '../connect/podman.ts';
+import { isOwnContainer } from '../host/container-advice.ts';
+import { DockerDriver } from './docker.ts';
+import type { ContainerDriver } from './driver.ts';
+import { PodmanDriver } from './podman.ts';
+
+export interface DriverOptions {
+  /** The engine's address, as a URL. */
+  readonly address: string;
+  /** Folder for files that the engine is to read. */
+  readonly stateDir: string;
+  /** The engine's OCI runtime; its own default if left out. */
+  readonly runtime?: string;
+}
+
+/**
+ * Returns the driver for an engine, by what the engine says it is.
+ * @throws GloveboxError `engine_unavailable` when its sandboxes could not be sealed
+ */
+export async function openDriver(
+  docker: Docker,
+  { address, stateDir, runtime }: DriverOptions,
+): Promise<ContainerDriver> {
+  const version = await docker.version();
+  const podman = readPodmanVersion(version);
+  if (podman === undefined) return new DockerDriver(docker, version.Platform?.Name || undefined);
+  assertPodmanVersion(podman, address);
+  const facts = await readFacts(docker);
+  assertPodmanUsable({ address, facts, runtime, isInContainer: isOwnContainer() });
+  return new PodmanDriver(docker, { directory: stateDir, cgroupVersion: facts.CgroupVersion ?? '1' });
+}

@@ -1,0 +1,118 @@
+import type Docker from 'dockerode';
+import { GloveboxError } from '../../../errors.ts';
+import {
+  findDropped,
+  type MadeContainer,
+  type PodmanOptions,
+  podmanDiskNames,
+  podmanDisks,
+  podmanOptions,
+  sealExecOptions,
+} from '../hardening/podman.ts';
+import type { ContainerSpec } from '../hardening/spec.ts';
+import { reasonOf } from '../inspect.ts';
+import type { ContainerDriver } from './driver.ts';
+import { PodmanDisks } from './podman-disks.ts';
+import { ProfileFile } from './profile-file.ts';
+
+/** Path of a call of Podman's own API. Every later version answers to it. */
+const CREATE = '/v5.0.0/libpod/containers/create';
+const STATUS = { 201: true, 400: 'refused', 404: 'not found', 409: 'conflict', 500: 'server error' };
+
+export interface PodmanDriverOptions {
+  /** Folder for the system call filter, on the engine's machine. */
+  readonly directory: string;
+  /** `1` or `2`. */
+  readonly cgroupVersion: string;
+}
+
+/** Sandboxes of Podman. Their disks are volumes, and their system call filter is a file that its service reads. */
+export class PodmanDriver implements ContainerDriver {
+  readonly name = 'Podman Engine';
+  /** Columns that Podman reads itself. Given arguments of `ps`, it would run one in the sandbox. */
+  readonly processColumns = 'pid,uid,state';
+  readonly #docker: Docker;
+  readonly #disks: PodmanDisks;
+  readonly #profile: ProfileFile;
+  readonly #cgroupVersion: string;
+
+  constructor(docker: Docker, { directory, cgroupVersion }: PodmanDriverOptions) {
+    this.#docker = docker;
+    this.#disks = new PodmanDisks(docker);
+    this.#profile = new ProfileFile(directory);
+    this.#cgroupVersion = cgroupVersion;
+  }
+
+  async create(spec: ContainerSpec): Promise<Docker.Container> {
+    const options = podmanOptions(spec, this.#profile.path);
+    this.#profile.ensure();
+    this.#disks.sweepNowAndThen();
+    try {
+      await Promise.all(podmanDisks(spec).map((disk) => this.#disks.create(disk, spec.key)));
+      const container = await this.#createContainer(options);
+      await assertAsAsked(options, container);
+      return container;
+    } catch (error) {
+      await this.discard(spec.key).catch(() => {});
+      throw error;
+    }
+  }
+
+  async start(container: Docker.Container): Promise<void> {
+    await container.start();
+    if (this.#cgroupVersion === '1') await sealCgroups(container);
+  }
+
+  async discard(key: string): Promise<void> {
+    await Promise.all(podmanDiskNames(key).map((name) => this.#disks.remove(name)));
+  }
+
+  async #createContainer(options: PodmanOptions): Promise<Docker.Container> {
+    try {
+      return this.#docker.getContainer(await this.#dial(options));
+    } catch (error) {
+      if (!/seccomp profile/i.test(reasonOf(error))) throw error;
+      throw new GloveboxError(
+        'engine_unavailable',
+        `Podman cannot read the system call filter in ${this.#profile.path}.`,
+        {
+          hint: 'Podman takes it as a file on its own machine: run Glovebox there, outside of containers, with a GLOVEBOX_STATE_DIR that the service of Podman can read.',
+          cause: error,
+        },
+      );
+    }
+  }
+
+  /** Creates a container. Returns its id. */
+  #dial(options: PodmanOptions): Promise<string> {
+    const call = { path: CREATE, method: 'POST', options, statusCodes: STATUS };
+    return new Promise((resolve, reject) => {
+      this.#docker.modem.dial(call, (error: unknown, answer: unknown) =>
+        error ? reject(error) : resolve(String((answer as { readonly Id?: unknown }).Id)),
+      );
+    });
+  }
+}
+
+/** Makes what crun mounts over control groups of version 1 read-only. @throws GloveboxError `engine_unavailable` */
+async function sealCgroups(container: Docker.Container): Promise<void> {
+  const exec = await container.exec(sealExecOptions());
+  const stream = await exec.start({ hijack: true, stdin: false });
+  stream.resume();
+  await new Promise((resolve) => stream.once('close', resolve).once('end', resolve).once('error', resolve));
+  if ((await exec.inspect()).ExitCode === 0) return;
+  throw new GloveboxError('engine_unavailable', 'A sandbox of Podman could not be sealed: /sys/fs/cgroup.');
+}
+
+/** Removes a container that lacks what was asked for. @throws GloveboxError `engine_unavailable` */
+async function assertAsAsked(options: PodmanOptions, container: Docker.Container): Promise<void> {
+  const made = (await container.inspect()) as unknown as MadeContainer;
+  const dropped = findDropped(options, made);
+  if (dropped.length === 0) return;
+  await container.remove({ force: true });
+  throw new GloveboxError(
+    'engine_unavailable',
+    `Podman does not give a sandbox what was asked for: ${dropped.join(', ')}.`,
+    { hint: 'Run Podman as root, or without root on a host with control groups of version 2.' },
+  );
+}
