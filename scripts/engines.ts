@@ -4,14 +4,16 @@ import { removeAbandoned } from './engines/namespace.ts';
 import { writePage } from './engines/page.ts';
 import { type EngineResult, readResults, saveResult } from './engines/results.ts';
 import { SUITE_NAMES } from './engines/suites.ts';
-import { tryEngine } from './engines/try-engine.ts';
+import { holdEngines, tryEngine } from './engines/try-engine.ts';
 
-const USAGE = `Usage: npm run engines -- [NAME…] [--suites ${SUITE_NAMES.join(',')}] [--list]
+const USAGE = `Usage: npm run engines -- [NAME…] [--suites ${SUITE_NAMES.join(',')}] [--build] [--hold] [--list]
 
 Sets each engine up from Debian's packages in namespaces of its own, runs the tests of all that an engine must do on it,
 removes it, and writes docs/engines.md. Without names: all of them. Needs root, mmdebstrap, and an engine that has or
 builds the sandbox image. The roots of Debian's releases (0.6 GB each) are kept in ~/.cache/glovebox-engines.
   --suites  only these subjects; the page keeps what it has of the others
+  --build   have each engine build the sandbox image, instead of loading it from the machine's own engine
+  --hold    run nothing: print DOCKER_HOST of each, and keep them until they are interrupted
   --list    names of the engines
 `;
 
@@ -25,6 +27,8 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     suites: { type: 'string', default: SUITE_NAMES.join(',') },
+    build: { type: 'boolean', default: false },
+    hold: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
@@ -42,10 +46,14 @@ async function main(): Promise<boolean> {
   if (unknown.length > 0) throw new Error(`No such engine: ${unknown.join(', ')}. See --list.`);
   const suites = SUITE_NAMES.filter((name) => values.suites.split(',').includes(name));
   await removeAbandoned();
+  const wanted = CATALOG.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  if (values.hold) {
+    await holdEngines(wanted, report, stop.signal);
+    return true;
+  }
   const results: EngineResult[] = [];
-  for (const entry of CATALOG) {
-    if (positionals.length > 0 && !positionals.includes(entry.name)) continue;
-    const result = await tryEngine(entry, suites, report, stop.signal);
+  for (const entry of wanted) {
+    const result = await tryEngine(entry, { suites, builds: values.build, report, signal: stop.signal });
     results.push(saveResult(result));
   }
   writePage(readResults());

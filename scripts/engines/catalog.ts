@@ -12,6 +12,8 @@ export interface EngineEntry {
   readonly daemon?: Readonly<Record<string, unknown>>;
   /** `GLOVEBOX_RUNTIME`, where the product is to be told. */
   readonly runtime?: string;
+  /** Whether a user without any right runs it. */
+  readonly rootless?: boolean;
   /** Whether the product is to refuse it. */
   readonly refused?: boolean;
   /** Shell commands that run before the service, in its namespaces. */
@@ -35,6 +37,10 @@ export const CATALOG: readonly EngineEntry[] = [
   {
     ...{ name: 'podman4', title: 'Podman 4, rootful', kind: 'podman', suite: 'bookworm' },
     ...{ packages: ['podman', 'crun', 'conmon'], refused: true },
+  },
+  {
+    ...{ name: 'podman5-rootless', title: 'Podman 5, rootless, control groups v1', kind: 'podman', suite: 'trixie' },
+    ...{ packages: ['podman', 'crun', 'conmon'], rootless: true, refused: true },
   },
   {
     ...{ name: 'docker20', title: 'Docker 20.10', kind: 'docker', suite: 'bookworm' },

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createWriteStream, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,6 +15,10 @@ const END_LIMIT_MS = 20_000;
 /** A service in namespaces of its own. Disposing of it ends all that runs there, and removes its files. */
 export interface Namespace extends AsyncDisposable {
   readonly folder: string;
+  /** Parent of the first process inside. */
+  readonly pid: number;
+  /** What the service said. */
+  readLog(): string;
   /** Whether the service still runs. */
   isRunning(): boolean;
 }
@@ -36,11 +40,12 @@ export function enterNamespace({ name, root, command, prepare }: Service): Names
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', PREPARE: prepare.join('\n') },
   });
-  const log = createWriteStream(join(folder, 'service.log'));
-  child.stdout.pipe(log, { end: false });
-  child.stderr.pipe(log, { end: false });
+  const log: Buffer[] = [];
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => log.push(chunk));
   return {
     folder,
+    pid: child.pid ?? 0,
+    readLog: () => Buffer.concat(log).toString(),
     isRunning: () => child.exitCode === null && child.signalCode === null,
     [Symbol.asyncDispose]: async () => {
       await end(child);

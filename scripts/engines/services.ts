@@ -5,11 +5,23 @@ import type Docker from 'dockerode';
 import { createDockerClient, pingEngine } from '../../src/engines/docker/connect/connect.ts';
 import type { EngineEntry } from './catalog.ts';
 import { enterNamespace } from './namespace.ts';
+import { connectNetwork } from './network.ts';
 import { ensureRoot, readVersions } from './roots.ts';
 
 const PING_MS = 2000;
 const START_LIMIT_MS = 60_000;
+/** Most characters of what a service said that did not start. */
+const LOG_LIMIT = 2000;
 const LOOK_EVERY_MS = 200;
+
+/** Makes the user of a rootless engine, who may reach the folders that it needs. */
+const USER = `
+useradd --create-home --shell /bin/sh eng
+mkdir /run/eng
+chown eng:eng /run/eng /engine "$folder/socket"
+path=$folder
+while [ "$path" != / ]; do chmod o+x "$path"; path=$(dirname "$path"); done
+`;
 
 /** An engine of this run alone. Disposing of it removes everything of it. */
 export interface RunningEngine extends AsyncDisposable {
@@ -19,24 +31,41 @@ export interface RunningEngine extends AsyncDisposable {
   readonly versions: string;
 }
 
+export interface StartOptions {
+  /** Whether builds of images are to reach what this machine reaches. */
+  readonly hasNetwork: boolean;
+  readonly report: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
 /** Sets an engine up and starts it. @throws Error when it does not answer */
 export async function startEngine(
   entry: EngineEntry,
-  report: (line: string) => void,
-  signal: AbortSignal,
+  { hasNetwork, report, signal }: StartOptions,
 ): Promise<RunningEngine> {
   const root = await ensureRoot(entry.suite, report, signal);
   await using stack = new AsyncDisposableStack();
-  const command = entry.kind === 'podman' ? podmanCommand : (folder: string) => dockerCommand(folder, entry.daemon);
-  const namespace = stack.use(enterNamespace({ name: entry.name, root, command, prepare: entry.prepare ?? [] }));
-  const address = `unix://${join(namespace.folder, 'engine.sock')}`;
+  const command = (folder: string) =>
+    entry.kind === 'podman' ? podmanCommand(folder, entry.rootless) : dockerCommand(folder, entry.daemon, hasNetwork);
+  const namespace = stack.use(
+    enterNamespace({
+      name: entry.name,
+      root,
+      command,
+      prepare: [...(entry.rootless ? [USER] : []), ...(entry.prepare ?? [])],
+    }),
+  );
+  const address = `unix://${socketOf(namespace.folder)}`;
   const docker = createDockerClient({ address, source: 'this run' });
   const deadline = Date.now() + START_LIMIT_MS;
   while (!(await answers(docker))) {
     signal.throwIfAborted();
-    if (!namespace.isRunning() || Date.now() > deadline) throw new Error(`${entry.title} did not start.`);
+    if (!namespace.isRunning() || Date.now() > deadline) {
+      throw new Error(`${entry.title} did not start:\n${namespace.readLog().slice(-LOG_LIMIT)}`);
+    }
     await sleep(LOOK_EVERY_MS);
   }
+  if (hasNetwork) stack.use(await connectNetwork(root, namespace.pid));
   const versions = await readVersions(root, entry.packages);
   const owned = stack.move();
   return { docker, address, versions, [Symbol.asyncDispose]: () => owned.disposeAsync() };
@@ -51,24 +80,33 @@ async function answers(docker: Docker): Promise<boolean> {
   }
 }
 
-function dockerCommand(folder: string, daemon: EngineEntry['daemon'] = {}): string[] {
+function dockerCommand(folder: string, daemon: EngineEntry['daemon'] = {}, hasNetwork = false): string[] {
   const config = join(folder, 'daemon.json');
   writeFileSync(config, JSON.stringify(daemon));
   return [
-    ...['dockerd', '--host', `unix://${join(folder, 'engine.sock')}`, '--config-file', config],
-    ...['--data-root', join(folder, 'data'), '--exec-root', '/run/docker', '--pidfile', '/run/docker.pid'],
-    ...['--bridge=none', '--iptables=false', '--ip6tables=false'],
+    ...['dockerd', '--host', `unix://${socketOf(folder)}`, '--config-file', config],
+    ...['--data-root', '/engine/docker', '--exec-root', '/run/docker', '--pidfile', '/run/docker.pid'],
+    ...(hasNetwork ? [] : ['--bridge=none', '--iptables=false', '--ip6tables=false']),
   ];
 }
 
-function podmanCommand(folder: string): string[] {
+function socketOf(folder: string): string {
+  return join(folder, 'socket', 'engine.sock');
+}
+
+function podmanCommand(folder: string, rootless = false): string[] {
   const storage = join(folder, 'storage.conf');
   const containers = join(folder, 'containers.conf');
-  const places = [`graphroot = "${join(folder, 'data')}"`, 'runroot = "/run/containers/storage"'];
+  const places = [
+    'graphroot = "/engine/podman"',
+    `runroot = "${rootless ? '/run/eng/storage' : '/run/containers/storage'}"`,
+  ];
   writeFileSync(storage, ['[storage]', 'driver = "overlay"', ...places, ''].join('\n'));
   writeFileSync(containers, '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n');
+  const user = ['runuser', '-u', 'eng', '--', 'env', 'HOME=/home/eng', 'XDG_RUNTIME_DIR=/run/eng'];
   return [
-    ...['env', `CONTAINERS_STORAGE_CONF=${storage}`, `CONTAINERS_CONF=${containers}`],
-    ...['podman', 'system', 'service', '--time=0', `unix://${join(folder, 'engine.sock')}`],
+    ...(rootless ? user : ['env']),
+    ...[`CONTAINERS_STORAGE_CONF=${storage}`, `CONTAINERS_CONF=${containers}`],
+    ...['podman', 'system', 'service', '--time=0', `unix://${socketOf(folder)}`],
   ];
 }

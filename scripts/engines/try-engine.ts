@@ -5,25 +5,32 @@ import type Docker from 'dockerode';
 import { loadConfig } from '../../src/config/load.ts';
 import { GloveboxError } from '../../src/errors.ts';
 import { Glovebox } from '../../src/glovebox.ts';
+import { aborted } from '../../src/lib/deadline.ts';
 import { createLog } from '../../src/log.ts';
 import type { EngineEntry } from './catalog.ts';
-import { loadSandboxImage } from './images.ts';
+import { buildSandboxImage, loadSandboxImage } from './images.ts';
 import type { EngineResult } from './results.ts';
 import { startEngine } from './services.ts';
 import { type Line, runSuite, type SuiteName } from './suites.ts';
 
+export interface TryOptions {
+  readonly suites: readonly SuiteName[];
+  /** Whether the engine builds the sandbox image itself, instead of loading it. */
+  readonly builds: boolean;
+  readonly report: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
 /** Sets an engine up, runs the suites on it, and removes it. */
 export async function tryEngine(
   entry: EngineEntry,
-  suites: readonly SuiteName[],
-  report: (line: string) => void,
-  signal: AbortSignal,
+  { suites, builds, report, signal }: TryOptions,
 ): Promise<EngineResult> {
   const say = (line: string) => report(`${entry.name}: ${line}`);
-  await using engine = await startEngine(entry, say, signal);
+  await using engine = await startEngine(entry, { hasNetwork: builds, report: say, signal });
   const { address, docker, versions } = engine;
   say(`${versions} at ${address}`);
-  await loadSandboxImage(docker, say);
+  await (builds ? buildSandboxImage(docker, say, signal) : loadSandboxImage(docker, say));
   const env = {
     DOCKER_HOST: address,
     GLOVEBOX_IMAGE: 'slim',
@@ -33,7 +40,8 @@ export async function tryEngine(
     ...{ name: entry.name, title: entry.title, versions, kernel: release() },
     ...{ date: new Date().toISOString().slice(0, 10), cgroupVersion: await readCgroupVersion(docker) },
   };
-  const refused = await findRefusal(env);
+  // The address is of this run alone.
+  const refused = (await findRefusal(env))?.replaceAll(address, 'unix:///run/engine.sock');
   if (refused !== undefined) {
     say(`refused: ${refused}`);
     return { ...about, refused, suites: {} };
@@ -47,6 +55,22 @@ export async function tryEngine(
     lines[name] = found;
   }
   return { ...about, suites: lines };
+}
+
+/** Sets engines up, tells where they are, and removes them once the signal aborts. */
+export async function holdEngines(
+  entries: readonly EngineEntry[],
+  report: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  for (const entry of entries) {
+    const engine = stack.use(await startEngine(entry, { hasNetwork: true, report, signal }));
+    await loadSandboxImage(engine.docker, report);
+    const runtime = entry.runtime ? ` GLOVEBOX_RUNTIME=${entry.runtime}` : '';
+    report(`${entry.title}: DOCKER_HOST=${engine.address}${runtime}`);
+  }
+  await aborted(signal);
 }
 
 /** Returns why the product does not use the engine, in its own words. Undefined if it runs code there. */
