@@ -61,6 +61,7 @@ it('tables and pictures are shown as results, and loaded modules are shared, in 
     'test_figures',
     'test_displays',
     'test_preload',
+    'test_expected',
     'test_locales',
   );
   expect(stderr).toContain('\nOK');

@@ -43,6 +43,8 @@ const reportSchema = z.union([
     context_alive: z.boolean().optional(),
     /** Whether it was the first execution in its context. */
     context_created: z.boolean().optional(),
+    /** Modules of the image that it imported, or found loaded because it was expected to import them. */
+    imported: z.array(z.string().max(100)).max(1000).optional(),
     /** Files that hold long output in full. */
     kept: z.object({ stdout: keptFile.optional(), stderr: keptFile.optional() }).optional(),
   }),

@@ -24,6 +24,16 @@ export interface RunnerConfiguration {
   readonly preload: 'adaptive' | 'none' | readonly string[];
 }
 
+/** What a session is expected to use, so that its runner loads it beforehand. */
+export interface RunnerExpectation {
+  /** Names of modules, in the order of their imports. */
+  readonly modules: readonly string[];
+  /** Whether to make an interpreter ready for the first cell of a context. */
+  readonly context: boolean;
+  /** Most memory for it, in bytes. */
+  readonly bytes: number;
+}
+
 /** Time for a started runner to send its greeting, in milliseconds. */
 const READY_LIMIT_MS = 10_000;
 /** Most open tunnels. More than the runner opens at once, because one that it has reset may still be open here. */
@@ -76,8 +86,7 @@ export class Channel {
    */
   static async open(stream: Duplex, options: ChannelOptions = {}): Promise<Channel> {
     const channel = new Channel(stream, options);
-    if (options.configuration)
-      channel.#send(FrameType.configure, 0, Buffer.from(JSON.stringify(options.configuration)));
+    if (options.configuration) channel.configure(options.configuration);
     const silent = () =>
       channel.#greeting.reject(new GloveboxError('sandbox_lost', 'The runner of the sandbox did not start.'));
     void channel.closed.then(silent);
@@ -109,6 +118,11 @@ export class Channel {
     const body = granted > 0 ? { ...request, stdin_granted: granted } : request;
     this.#send(FrameType.start, id, Buffer.from(JSON.stringify(body)));
     return execution;
+  }
+
+  /** Sends the configuration, which the runner takes in place of an earlier one. */
+  configure(configuration: RunnerConfiguration & { readonly expect?: RunnerExpectation }): void {
+    this.#send(FrameType.configure, 0, Buffer.from(JSON.stringify(configuration)));
   }
 
   close(violation?: string): void {

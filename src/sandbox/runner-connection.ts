@@ -2,8 +2,9 @@ import { GloveboxError } from '../errors.ts';
 import type { SandboxReset } from '../execution/request.ts';
 import { within } from '../lib/deadline.ts';
 import type { Log } from '../log.ts';
-import { Channel, type OnTunnel, type RunnerConfiguration } from '../protocol/channel.ts';
+import { Channel, type OnTunnel, type RunnerConfiguration, type RunnerExpectation } from '../protocol/channel.ts';
 import { IncompatibleRunner } from '../protocol/greeting.ts';
+import type { RunnerNotice } from '../protocol/notice.ts';
 import { type Engine, type SandboxRef, shortName } from './engine.ts';
 
 /** What is lost with all processes of a sandbox. */
@@ -28,6 +29,7 @@ export type OnLoss = (loss: SandboxReset) => void;
 interface RunnerListeners {
   readonly onTunnel: OnTunnel;
   readonly onLoss: OnLoss;
+  readonly onNotice: (notice: RunnerNotice) => void;
 }
 
 /** Channel, or an attempt to open one. Aborting `drop` ends either. */
@@ -101,6 +103,13 @@ export class RunnerConnection {
       if (isLost(error)) await this.discard();
       throw error;
     }
+  }
+
+  /** Has the runner load what the session is expected to use. A later connection does not repeat it. */
+  async expect(expectation: RunnerExpectation): Promise<void> {
+    const { configuration } = this.#options;
+    const channel = await this.#connection?.channel;
+    if (configuration) channel?.configure({ ...configuration, expect: expectation });
   }
 
   /** Ends a background execution as soon as the runner can be reached again. */
@@ -190,12 +199,15 @@ export class RunnerConnection {
     const stream = await this.#engine.connect(this.#ref);
     dropped.addEventListener('abort', () => stream.destroy(), { once: true });
     if (dropped.aborted) stream.destroy();
-    const { configuration, onTunnel, log } = this.#options;
+    const { configuration, onTunnel, onNotice, log } = this.#options;
     const channel = await Channel.open(stream, {
       ...(configuration ? { configuration } : {}),
       onTunnel,
-      onNote: ({ preload_failed }) =>
-        log?.warn('a module could not be preloaded', { sandbox: shortName(this.#ref), ...preload_failed }),
+      onNote: (notice) => {
+        const { preload_failed: failed } = notice;
+        if (failed) log?.warn('a module could not be preloaded', { sandbox: shortName(this.#ref), ...failed });
+        onNotice(notice);
+      },
     });
     dropped.throwIfAborted();
     this.#connections += 1;

@@ -9,10 +9,12 @@ import {
   type SandboxReset,
 } from '../execution/request.ts';
 import { startDeadline, within } from '../lib/deadline.ts';
-import type { Channel, OnTunnel } from '../protocol/channel.ts';
+import type { Channel, OnTunnel, RunnerExpectation } from '../protocol/channel.ts';
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
 import type { RunnerState, RunningExecution } from '../protocol/greeting.ts';
+import type { RunnerNotice } from '../protocol/notice.ts';
 import type { Engine, SandboxInfo } from './engine.ts';
+import type { Use } from './module-usage.ts';
 import {
   ALL_LOST,
   isLost,
@@ -47,6 +49,12 @@ interface Followed extends Until, Pick<ExecutionOptions, 'stdin'> {
   readonly keptAs?: string | undefined;
 }
 
+/** Learns what executions use, and what runners load beforehand. */
+export interface PreloadObserver {
+  count(use: Use): void;
+  hear(sandbox: Sandbox, notice: RunnerNotice): void;
+}
+
 /** Running container with its runner. Never shared between sessions. */
 export class Sandbox {
   readonly key: string;
@@ -55,14 +63,21 @@ export class Sandbox {
   /** Called with losses of a container that stays. Unset while the sandbox belongs to no session. */
   onLoss: OnLoss | undefined;
   readonly #runner: RunnerConnection;
+  readonly #preloads: PreloadObserver | undefined;
 
-  constructor(engine: Engine, { ref, key }: Pick<SandboxInfo, 'ref' | 'key'>, options: RunnerConnectionOptions = {}) {
+  constructor(
+    engine: Engine,
+    { ref, key }: Pick<SandboxInfo, 'ref' | 'key'>,
+    { preloads, ...options }: RunnerConnectionOptions & { readonly preloads?: PreloadObserver | undefined } = {},
+  ) {
     this.key = key;
+    this.#preloads = preloads;
     const onTunnel: OnTunnel = (tunnel) => (this.onTunnel ? this.onTunnel(tunnel) : tunnel.destroy());
     this.#runner = new RunnerConnection(engine, ref, {
       ...options,
       onTunnel,
       onLoss: (loss) => this.onLoss?.(loss),
+      onNotice: (notice) => preloads?.hear(this, notice),
     });
   }
 
@@ -84,6 +99,11 @@ export class Sandbox {
   /** Whether its runner can unpack the contents of an archive. @throws GloveboxError as `connect` does */
   async unpacks(): Promise<boolean> {
     return (await this.#runner.reach()).unpacks;
+  }
+
+  /** Has the runner load what the session is expected to use. */
+  async expect(expectation: RunnerExpectation): Promise<void> {
+    await this.#runner.expect(expectation);
   }
 
   /**
@@ -167,6 +187,7 @@ export class Sandbox {
       return { ...end, failure: report.failed };
     }
     if ('refused' in report) return { status: 'crashed', exitCode: null, failure: report.refused };
+    this.#preloads?.count({ modules: report.imported ?? [], context: report.context_created === true });
     const reset = report.survivors ? (await this.#endAfterClearing()).reset : undefined;
     const status =
       report.exit_code === 0
@@ -258,4 +279,4 @@ function broken(): GloveboxError {
 }
 
 /** Public interface of a sandbox, which tests can implement without an engine. */
-export type SandboxHandle = Pick<Sandbox, keyof Sandbox>;
+export type SandboxHandle = Pick<Sandbox, Exclude<keyof Sandbox, 'expect'>>;

@@ -3,7 +3,7 @@ import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { RunnerConfiguration } from '../protocol/channel.ts';
 import type { OpenedEngine, SandboxInfo } from './engine.ts';
-import { Sandbox } from './sandbox.ts';
+import { type PreloadObserver, Sandbox } from './sandbox.ts';
 
 /** Number of starts to try until a sandbox may be used. */
 const ATTEMPTS = 5;
@@ -15,11 +15,16 @@ export interface Backend extends OpenedEngine {
   /** Configuration to send to runners. */
   readonly configuration: RunnerConfiguration;
   readonly log: Log;
+  /** Learns what executions use. Unset if nothing is loaded beforehand because of that. */
+  readonly preloads?: PreloadObserver | undefined;
 }
 
 /** Creates the object for a sandbox that exists. */
-export function openSandbox({ engine, configuration, log }: Backend, info: Pick<SandboxInfo, 'ref' | 'key'>): Sandbox {
-  return new Sandbox(engine, info, { configuration, log });
+export function openSandbox(
+  { engine, configuration, log, preloads }: Backend,
+  info: Pick<SandboxInfo, 'ref' | 'key'>,
+): Sandbox {
+  return new Sandbox(engine, info, { configuration, log, preloads });
 }
 
 /** Starts a sandbox with a user of its own and its runner ready. Leaves nothing behind when it fails. */

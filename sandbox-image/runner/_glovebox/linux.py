@@ -81,9 +81,13 @@ def memory() -> tuple[int, int] | None:
     return None
 
 
-def anonymous_memory() -> int:
-    """Bytes of this process's own memory, that of files left out; 0 where it cannot be known."""
-    found = re.search(rb"^RssAnon:\s*(\d+) kB$", _read("/proc/self/status"), re.MULTILINE)
+def anonymous_memory(pid: int | str = "self") -> int:
+    """Bytes of a process's own memory, that of files left out; 0 where it cannot be known."""
+    try:
+        status = _read(f"/proc/{pid}/status")
+    except OSError:
+        return 0
+    found = re.search(rb"^RssAnon:\s*(\d+) kB$", status, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
 
 

@@ -18,14 +18,25 @@ from _glovebox.process.reporting import report_error, tell, tell_imported
 from _glovebox.wire.request_pipe import read_request
 
 
-@hide_frame
-def serve(request: dict[str, Any] | None, requests: int, display: int, report: int) -> None:
-    """Runs that request and those that follow, until there are no more."""
+def prepare(report: int, before: int) -> Context:
+    """Makes the interpreter before there is a request, and tells how many bytes that takes beyond those of before."""
+    context = _make()
+    tell(report, {"prepared": max(0, linux.anonymous_memory() - before)})
+    return context
+
+
+def _make() -> Context:
     library_patches.install()
     # As at a prompt: there is no script.
     sys.argv = [""]
     sys.orig_argv = [sys.executable]
-    context = Context()
+    return Context()
+
+
+@hide_frame
+def serve(context: Context | None, request: dict[str, Any] | None, requests: int, display: int, report: int) -> None:
+    """Runs that request and those that follow, until there are no more."""
+    context = context or _make()
     imported = ImportedModules()
     while request is not None:
         before = _cpu_ms()

@@ -43,6 +43,12 @@ def is_name(name: Any) -> bool:
     return isinstance(name, str) and len(name) <= 100 and all(part.isidentifier() for part in name.split("."))
 
 
+def told_to_control_plane(found: list[str], imported: Any) -> list[str]:
+    """The names of modules that an execution found loaded ahead, and those that it has imported. It may say anything."""
+    named = imported if isinstance(imported, list) else []
+    return list(dict.fromkeys([*found, *(name for name in named if is_name(name))]))[:MAX_NAMES]
+
+
 def _lies_in(module: Any, directories: tuple[str, ...]) -> bool:
     try:
         return str(module.__file__).startswith(directories)

@@ -92,6 +92,11 @@ class Program:
     def run(self) -> NoReturn:
         """Waits for the request, runs it, and ends the process as the interpreter would end it."""
         request = read_request(self._request)
+        context = None
+        if request and "prepare" in request:
+            before = linux.anonymous_memory()
+            context = import_own("context.context_process").prepare(self._report, before)
+            request = read_request(self._request)
         if request is None:
             # Never needed: the runner is gone, or its supervisor.
             os._exit(0)
@@ -100,7 +105,7 @@ class Program:
         linux.prefer_for_oom_kill()
         session_packages.put_first()
         if request.get("context"):
-            import_own("context.context_process").serve(request, self._request, self._display, self._report)
+            import_own("context.context_process").serve(context, request, self._request, self._display, self._report)
             os._exit(0)
         if request.get("stdin_stream"):
             os.dup2(self._request, 0)

@@ -2,14 +2,16 @@
 
 It is a process of its own, so that no module can take the runner, and with it the channel, down. It speaks JSON with
 the runner over a socket that keeps messages apart. Orders, with the descriptors that belong to each:
-`{"import": names, "any": whether modules of the standard library count}` with a socket for the process that has them
-then, `{"fork": true}` with a supervisor's ends, `{}` to collect ended children. What it says: `{"pid"}` and `{"began"}`
-on the way of an import, then `{"failed", "reason"}`, its last word, or `{"loaded", "bytes"}`; `{"forked": pid or 0}`.
+`{"import": names, "any": whether modules of the standard library count, "limit": bytes}` with a socket for the process
+that has them then, `{"fork": true}` with a supervisor's ends, `{}` to collect ended children. Any order that comes during
+an import ends it after the module under way. What it says: `{"pid"}` and `{"began"}` on the way of an import, then
+`{"failed", "reason"}`, its last word, or `{"loaded", "names", "bytes", "own"}`; `{"forked": pid or 0}`.
 """
 
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -43,6 +45,8 @@ class Zygote:
         """The modules that every program finds loaded."""
         self._looked_up: set[str] = set()
         """Top-level names that an import has asked for, there or not: another answer makes another module."""
+        self._bytes = linux.anonymous_memory()
+        """Those that it has from the runner."""
 
     def serve(self, order: dict[str, Any]) -> Program | None:
         """Imports, then forks on request until the runner is gone; returns only in the process of a program."""
@@ -78,10 +82,16 @@ class Zygote:
         signal.alarm(IMPORT_LIMIT_S)
         guard = _Guard()
         sys.meta_path.insert(0, guard)
+        names: list[str] = []
         for name in order["import"]:
             if name not in sys.modules:
+                if names and self._is_ordered():
+                    break
                 self._tell(began=name)
                 self._import_one(name, bool(order.get("any")))
+                if self._own_memory() > order.get("limit", 1 << 60):
+                    self._fail(name, "with what comes before it, it takes more memory than there is for it", over=True)
+            names.append(name)
         sys.meta_path.remove(guard)
         signal.alarm(0)
         self._looked_up |= guard.names | {name.partition(".")[0] for name in sys.modules}
@@ -89,7 +99,14 @@ class Zygote:
         gc.collect()
         # What is there now stays: nothing of it is looked at, and so copied, by any collection to come.
         gc.freeze()
-        self._tell(loaded=sorted(self._looked_up), bytes=linux.anonymous_memory())
+        self._tell(loaded=sorted(self._looked_up), names=names, bytes=linux.anonymous_memory(), own=self._own_memory())
+
+    def _own_memory(self) -> int:
+        return max(0, linux.anonymous_memory() - self._bytes)
+
+    def _is_ordered(self) -> bool:
+        """Whether an order waits, so that somebody may wait for what is loaded by now."""
+        return bool(select.select([self._control], [], [], 0)[0])
 
     def _import_one(self, name: str, any_of_image: bool) -> None:
         """Ends the process when the module cannot be shared: what it has left behind would be met by programs."""
@@ -112,8 +129,8 @@ class Zygote:
         if not _open_descriptors() <= descriptors:
             self._fail(name, "it keeps files open, which a fork must not share")
 
-    def _fail(self, name: str, reason: str) -> NoReturn:
-        self._tell(failed=name, reason=reason)
+    def _fail(self, name: str, reason: str, over: bool = False) -> NoReturn:
+        self._tell(failed=name, reason=reason, over=over)
         os._exit(0)
 
     def _tell(self, **message: Any) -> None:

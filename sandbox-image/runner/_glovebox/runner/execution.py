@@ -39,6 +39,10 @@ class Execution:
         """Frame type by descriptor, for the pipes not yet at their end."""
         self.origin = 0
         """The generation of loaded modules that it was forked with; 0 for the runner's own."""
+        self.prepared = False
+        """Whether it is the process of a context to come that has made its interpreter ready."""
+        self.found: list[str] = []
+        """Modules that were loaded ahead for the request under way."""
         self.stdin: StdinStream | None = None
         """Carries the program's standard input while that is streamed."""
         self.stream = 0

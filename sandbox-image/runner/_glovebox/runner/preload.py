@@ -14,6 +14,8 @@ from _glovebox import linux
 from _glovebox.program.program import Pipes, Program
 from _glovebox.program.shadowed_modules import ShadowedModules
 from _glovebox.runner.execution import Execution
+from _glovebox.runner.executions import Executions
+from _glovebox.runner.expectation import Expectation
 from _glovebox.runner.wanted_modules import WantedModules
 from _glovebox.runner.zygote_handle import ZygoteHandle
 from _glovebox.wire.reactor import Reactor
@@ -24,8 +26,11 @@ HOLD_LIMIT_S = 3.0
 """Seconds that code waits for an import under way that it needs too, instead of doing the same beside it."""
 GROW_LIMIT_S = 25.0
 """Seconds for all imports; a little more than a zygote gives them."""
+LOOK_EVERY_S = 0.05
+"""Seconds between looks at the memory while code runs that has not used what was loaded ahead."""
 LEAST_ROOM_TO_GROW = 1 / 2
 LEAST_ROOM_TO_STAY = 1 / 8
+LEAST_ROOM_UNUSED = 1 / 2
 MOST_MEMORY = 1 / 4
 """Parts of the memory limit: what must be free, and what loaded modules may take."""
 MAX_ORDER = 500
@@ -38,9 +43,11 @@ Become = Callable[[socket.socket, dict[str, Any]], Program | None]
 
 
 class Preload:
-    def __init__(self, send: Callable[[bytes], None], reactor: Reactor) -> None:
+    def __init__(self, send: Callable[[bytes], None], reactor: Reactor, executions: Executions) -> None:
         self._reactor = reactor
+        self._executions = executions
         self._wanted = WantedModules(send)
+        self.expected = Expectation(send)
         self._setting: Any = None
         self._ready: ZygoteHandle | None = None
         self._growing: ZygoteHandle | None = None
@@ -50,17 +57,43 @@ class Preload:
         """The process that it is about to fork, the function that gets it, and the deadline."""
         self._shadows = ShadowedModules()
         self._attempts = 0
+        self._next_look = 0.0
 
-    def configure(self, setting: Any) -> None:
-        """`adaptive`, `none`, or names of modules: each control plane says it, most often the same."""
+    def configure(self, configuration: dict[str, Any]) -> None:
+        """Takes what to load: each control plane says it, most often the same, and more while nobody uses the sandbox."""
+        setting = configuration.get("preload")
         if setting != self._setting:
             self._setting = setting
             self._wanted.configure(setting)
             self._retire()
+        was_open = bool(self.expected.modules)
+        self.expected.configure(configuration.get("expect"))
+        self._wanted.expect(self.expected.modules)
+        if was_open and not self.expected.modules:
+            self._retire()
 
-    def learn(self, names: Any, oom_killed: bool) -> None:
+    def begin(self, request: dict[str, Any]) -> list[str]:
+        """A request gets its process. Returns the modules that were loaded ahead for it and that it uses."""
+        expected = self.expected
+        used = expected.used_by(request)
+        if expected.modules and "kind" not in request:
+            if used and self._ready:
+                self._wanted.keep_expected()
+                expected.use_modules()
+            elif not self._ready:
+                # It has not become ready in time: the session's own imports come first.
+                self._give_up_modules()
+        expected.begin(request)
+        self._next_look = time.monotonic() + LOOK_EVERY_S
+        return used if self._ready else []
+
+    def learn(self, request: dict[str, Any], names: Any, oom_killed: bool) -> None:
         """Takes the names of what an execution has imported, and checks that there is still memory."""
+        self.expected.end(request)
         self._wanted.add(names)
+        if self._ready and self._ready.has_grown():
+            self._wanted.refuse(self._ready.names, "it grows while nothing uses it")
+            self._retire()
         if oom_killed and self._wanted.adaptive:
             # There was no memory for it after all: begins again with what is imported from now on.
             self._wanted.forget()
@@ -77,23 +110,40 @@ class Preload:
         """Returns the generation of modules that this code is to find loaded; 0 if it is to find none."""
         if not self._ready:
             return 0
+        expected = self.expected
         if request is None:
-            return self._ready.generation
+            return 0 if expected.modules else self._ready.generation
+        if expected.modules and not expected.used_by(request):
+            # It may need the memory for itself.
+            return 0
         if self._shadows.may_hide(self._looked_up):
             self._retire()
             return 0
         # Modules read their environment when they are imported.
         return 0 if request.get("env") else self._ready.generation
 
+    @property
+    def generation(self) -> int:
+        """The generation of modules that are loaded; 0 if there are none."""
+        return self._ready.generation if self._ready else 0
+
+    @property
+    def grows(self) -> bool:
+        """Whether modules are being imported."""
+        return self._growing is not None
+
     def delays(self, request: dict[str, Any]) -> bool:
         """Whether that code should wait for an import under way."""
         growing = self._growing
-        return (
-            growing is not None
-            and time.monotonic() < growing.started + HOLD_LIMIT_S
-            and not request.get("env")
-            and growing.is_imported_by(request.get("code") or "")
-        )
+        if growing is None or time.monotonic() >= growing.started + HOLD_LIMIT_S or request.get("env"):
+            return False
+        if not growing.is_imported_by(request.get("code") or ""):
+            return False
+        if self.expected.modules and not growing.hurried:
+            # Not for all that may be of use: whoever waits gets what is loaded with the module under way.
+            growing.hurried = True
+            self._order(growing, {}, [])
+        return self._growing is growing
 
     def patience_s(self) -> float | None:
         """Seconds until `check` has something to do, if nothing happens before."""
@@ -102,6 +152,11 @@ class Preload:
         if self._growing:
             held = self._growing.started + HOLD_LIMIT_S
             deadlines.append(held if held > now else self._growing.started + GROW_LIMIT_S)
+        due_in_s = self.expected.due_in_s()
+        if due_in_s is not None:
+            deadlines.append(now + due_in_s)
+            if self._executions.running:
+                deadlines.append(self._next_look)
         return max(0.001, min(deadlines) - now) if deadlines else None
 
     def check(self) -> None:
@@ -111,6 +166,24 @@ class Preload:
             self._lose(self._ready)
         if self._growing and now > self._growing.started + GROW_LIMIT_S:
             self._lose(self._growing)
+        due_in_s = self.expected.due_in_s()
+        if due_in_s is not None and due_in_s <= 0:
+            self.give_up()
+        elif due_in_s is not None and self._executions.running and now >= self._next_look:
+            self._next_look = now + LOOK_EVERY_S
+            if not _has_room(LEAST_ROOM_UNUSED):
+                self.give_up()
+
+    def give_up(self) -> None:
+        """Drops what the session was expected to use and has not used."""
+        if self.expected.modules:
+            self._give_up_modules()
+        self.expected.give_up()
+
+    def _give_up_modules(self) -> None:
+        self._wanted.expect([])
+        self.expected.use_modules()
+        self._retire()
 
     def fork(self, control: socket.socket, pipes: Pipes, execution: Execution, take: Callable[[Execution], None]) -> bool:
         """Has a supervisor forked with these ends; False if nothing can. `take` gets it when it is there."""
@@ -142,6 +215,8 @@ class Preload:
             return None
         names = self._wanted.missing[:MAX_ORDER]
         order = {"import": names, "any": not self._wanted.adaptive}
+        if self.expected.modules:
+            order["limit"] = min(self.expected.limit, _most_memory() - linux.anonymous_memory())
         if self._ready:
             # The new one has all that this one has.
             started = self._order(self._ready, order, [theirs.fileno()])
@@ -174,7 +249,11 @@ class Preload:
         if message is None:
             self._lose(zygote)
         elif isinstance(message.get("failed"), str):
-            self._wanted.refuse([message["failed"]], str(message.get("reason")))
+            if message.get("over"):
+                self.expected.cut(message["failed"])
+                self._wanted.expect(self.expected.modules)
+            else:
+                self._wanted.refuse([message["failed"]], str(message.get("reason")))
             self._drop(zygote)
         elif isinstance(message.get("loaded"), list) and zygote is self._growing:
             self._switch_to(zygote, message)
@@ -189,8 +268,7 @@ class Preload:
                 self._retire()
 
     def _switch_to(self, zygote: ZygoteHandle, message: dict[str, Any]) -> None:
-        memory = linux.memory()
-        if memory and int(message["bytes"]) > memory[0] * MOST_MEMORY:
+        if int(message["bytes"]) > _most_memory():
             self._wanted.refuse(zygote.names, "with what it comes with, it takes more than a quarter of the memory")
             self._drop(zygote)
             return
@@ -199,7 +277,10 @@ class Preload:
         if self._ready:
             self._drop(self._ready)
         self._ready, self._looked_up = zygote, {str(name) for name in message["loaded"]}
-        self._wanted.have(had | set(zygote.names))
+        zygote.bytes = int(message["bytes"])
+        self._wanted.have(had | {str(name) for name in message["names"]})
+        if self.expected.modules:
+            self.expected.note("modules", int(message["own"]))
 
     def _lose(self, zygote: ZygoteHandle) -> None:
         """Drops a zygote that has ended, hangs or makes no sense.
@@ -212,6 +293,9 @@ class Preload:
 
     def _retire(self) -> None:
         """Drops all zygotes: nothing is found loaded until it has been imported again."""
+        if self.expected.begun and self.expected.modules:
+            self._wanted.expect([])
+            self.expected.use_modules()
         for zygote in (self._ready, self._growing):
             if zygote:
                 self._drop(zygote)
@@ -237,6 +321,12 @@ class Preload:
             self._lose(zygote)
             return False
         return True
+
+
+def _most_memory() -> int:
+    """Bytes that loaded modules may take."""
+    memory = linux.memory()
+    return int(memory[0] * MOST_MEMORY) if memory else 1 << 60
 
 
 def _has_room(part: float) -> bool:

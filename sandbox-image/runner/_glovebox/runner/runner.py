@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from _glovebox import linux
+from _glovebox.process import imported_modules
 from _glovebox.program.program import Program
 from _glovebox.runner import memory_kills
 from _glovebox.runner.detached import Detachment
@@ -37,7 +38,7 @@ class Runner:
         self._channel = Channel(self._reactor, self._on_frame, lambda: self._detachment.detach())
         self._tunnels = Tunnels(self._channel.send, self._reactor)
         self._executions = Executions(self._reactor, self._channel, self._finish_if_done)
-        self._preload = Preload(self._channel.send, self._reactor)
+        self._preload = Preload(self._channel.send, self._reactor, self._executions)
         self.standby = Standby(self._executions, self._preload, self._watch_supervisor, self._let_go)
         self._detachment = Detachment(listener, self._channel, self._executions, self._tunnels)
         self._settled_ns = 0
@@ -64,6 +65,8 @@ class Runner:
                 self._executions.pending.remove(pending)
                 self._launch(pending)
             else:
+                if self.standby.is_settled:
+                    self._preload.expected.tell()
                 self._serve_events()
 
     def _serve_events(self) -> None:
@@ -80,7 +83,7 @@ class Runner:
         if kind == frames.START:
             executions.pending.append(Pending(stream, json.loads(bytes(payload))))
         elif kind == frames.CONFIGURE:
-            self._preload.configure(json.loads(bytes(payload)).get("preload"))
+            self._preload.configure(json.loads(bytes(payload)))
         elif stream >= FIRST_STREAM:
             self._tunnels.on_frame(kind, stream, payload)
         elif execution := executions.running.get(stream):
@@ -124,18 +127,22 @@ class Runner:
         if "end_context" in request:
             self._end_context(request["end_context"])
         execution = self._alive(executions.contexts.get(name)) if name else None
+        found: list[str] = []
         if execution is None:
-            if self.standby.ready and not self._alive(self.standby.ready):
+            spare = self.standby.fitting(request)
+            if spare and not self._alive(spare):
                 # It has ended while it waited, by something of the session.
                 executions.pending.insert(0, pending)
                 return
-            execution = self.standby.take()
+            found = self._preload.begin(request)
+            execution = self.standby.take(spare)
             if execution:
                 execution.fresh = True
                 execution.retries = pending.may_retry and not request.get("stdin_stream")
         if execution is None or execution.stream:
             self._refuse(pending, frames.NO_PROCESS)
             return
+        execution.found = found
         if name:
             executions.contexts[name] = execution
         executions.running[stream] = execution
@@ -178,6 +185,9 @@ class Runner:
             self._on_end(execution)
 
     def _on_report(self, execution: Execution, report: dict[str, Any]) -> None:
+        if "prepared" in report:
+            self.standby.note_prepared(execution, int(report["prepared"]))
+            return
         if not execution.stream:
             # It had nothing to say but that it ends, which it may not have done yet.
             self._forget(execution)
@@ -250,6 +260,8 @@ class Runner:
             return
         memory_kills.settle(execution, report, executions.running.values())
         imported = report.pop("imported", None)
+        if told := imported_modules.told_to_control_plane(execution.found, imported):
+            report["imported"] = told
         self._settled_ns = max(self._settled_ns, report.pop("settled_ns", 0))
         if execution.context:
             report["context_alive"] = alive
@@ -258,4 +270,4 @@ class Runner:
         if spilled := execution.finish_spilled():
             report["kept"] = spilled
         self._detachment.end(execution, stream, request, report)
-        self._preload.learn(imported, bool(report.get("oom_killed")))
+        self._preload.learn(request, imported, bool(report.get("oom_killed")))

@@ -12,6 +12,7 @@ from _glovebox.runner.executions import Executions
 from _glovebox.runner.preload import Preload
 from _glovebox.supervisor.supervisor import supervise
 from _glovebox.wire import frames
+from _glovebox.wire.request_pipe import write_request
 
 RESERVE_AFTER_S = 0.25
 """Seconds before an idle runner forks the second process: a first request that comes at once has the processors."""
@@ -39,12 +40,19 @@ class Standby:
         self._let_go = let_go
         self.ready: Execution | None = None
         self.reserve: Execution | None = None
+        self.loaded: Execution | None = None
+        """One with the modules that the session is expected to use."""
+        self.context: Execution | None = None
+        """One that makes ready, or has ready, the interpreter of a context that the session is expected to use."""
         self._reserve_due: float | None = time.monotonic() + RESERVE_AFTER_S
         self._next_due = 0.0
         self._taken = 0
 
     def prepare(self, request: dict[str, Any] | None) -> Program | None:
         """Has one ready, if it can be had, that fits the request if there is one; returns as `_fork` does."""
+        self._drop_unexpected()
+        if request is not None and (fitting := self.fitting(request)) and fitting is not self.ready:
+            return None
         origin = self._origin_for(request)
         if self.ready is None:
             self.ready, self.reserve = self.reserve, None
@@ -60,11 +68,54 @@ class Standby:
         if self._reserve_due is not None and self._reserve_due <= time.monotonic():
             self._reserve_due = None
             return self._fork(origin)
+        return self._prepare_expected() if request is None and self._executions.idle else None
+
+    def _prepare_expected(self) -> Program | None:
+        """Has processes ready, one after the other, that fit what a session is expected to do first."""
+        expected = self._preload.expected
+        if expected.begun or self._preload.grows:
+            return None
+        if expected.modules and self.loaded is None and (generation := self._preload.generation):
+            return self._fork(generation, self._take_loaded)
+        if expected.context and self.context is None:
+            return self._fork(0, self._take_context)
         return None
 
-    def take(self) -> Execution | None:
-        """Gives the process that is ready to a request."""
-        spare, self.ready = self.ready, None
+    @property
+    def is_settled(self) -> bool:
+        """Whether all is there, as far as it can be had, for what the session is expected to do."""
+        expected = self._preload.expected
+        waits = (self._preload.generation and expected.modules and self.loaded is None) or (
+            expected.context and not (self.context and self.context.prepared)
+        )
+        return expected.begun or not (waits or self._preload.grows)
+
+    def note_prepared(self, spare: Execution, size: int) -> None:
+        """The interpreter of a context is ready, and takes so many bytes."""
+        spare.prepared = True
+        expected = self._preload.expected
+        if spare is self.context and size > expected.room:
+            expected.use_context()
+        elif spare is self.context:
+            expected.note("context", size)
+
+    def fitting(self, request: dict[str, Any]) -> Execution | None:
+        """The process, of those that are there, that a request should get."""
+        origin = self._preload.origin_for(request)
+        name = request.get("context")
+        if self.context and name and name not in self._executions.contexts and origin == 0:
+            return self.context
+        if self.loaded and self.loaded.origin == origin:
+            return self.loaded
+        return self.ready
+
+    def take(self, spare: Execution | None) -> Execution | None:
+        """Gives a process that fits to a request."""
+        if spare and spare is self.context:
+            self._preload.expected.use_context()
+        if spare is not self.ready and self.reserve:
+            self._end(self.reserve)
+        self._drop(spare)
         self._reserve_due = None
         self._taken += 1
         if self._taken == 2:
@@ -73,17 +124,38 @@ class Standby:
 
     def forget(self, spare: Execution) -> None:
         """Forgets a process that has ended, if it is one of these."""
-        if spare is self.ready:
-            self.ready = None
-        if spare is self.reserve:
-            self.reserve = None
+        if spare is self.context:
+            # Not again: its interpreter cannot be made, or something has ended it.
+            self._preload.expected.use_context()
+        self._drop(spare)
+
+    def _drop(self, spare: Execution | None) -> None:
+        for place in ("ready", "reserve", "loaded", "context"):
+            if spare and getattr(self, place) is spare:
+                setattr(self, place, None)
+
+    def _drop_unexpected(self) -> None:
+        """Ends the processes that were made ready for what is not expected any more."""
+        expected = self._preload.expected
+        if self.loaded and (not expected.modules or self.loaded.origin != self._preload.generation):
+            self._end(self.loaded)
+        if self.context and (not expected.context or (expected.begun and not self.context.prepared)):
+            expected.use_context()
+            self._end(self.context)
+            if self.ready and self._executions.idle:
+                # Another one shares more with the runner, which wrote to its memory while the other was there.
+                self._end(self.ready)
+
+    def _end(self, spare: Execution) -> None:
+        self._executions.command(spare, frames.KILL)
+        self._drop(spare)
 
     def close(self) -> None:
         """Closes the sockets to processes on standby, in a forked process: they are the parent's."""
-        for spare in (self.ready, self.reserve):
+        for spare in (self.ready, self.reserve, self.loaded, self.context):
             if spare:
                 spare.control.close()
-        self.ready = self.reserve = None
+        self.ready = self.reserve = self.loaded = self.context = None
 
     def patience_s(self) -> float | None:
         """Seconds in which there is nothing to prepare, if nothing happens; None is without end."""
@@ -100,7 +172,7 @@ class Standby:
         finds_a_context = request is not None and request.get("context") in self._executions.contexts
         return self._preload.origin_for(None if finds_a_context else request)
 
-    def _fork(self, origin: int) -> Program | None:
+    def _fork(self, origin: int, take: Callable[[Execution], None] | None = None) -> Program | None:
         """Forks a supervisor, which forks a program; returns only in the process of the program, or not at all.
 
         Without memory or processes for that there is no spare afterwards; with loaded modules it comes a little later.
@@ -117,7 +189,8 @@ class Standby:
         outputs = {stdout_out: frames.STDOUT, stderr_out: frames.STDERR, display_out: frames.DISPLAY}
         pipes = Pipes(request_out, stdout_in, stderr_in, display_in)
         spare = Execution(0, ours, request_in, outputs)
-        if not (origin and self._preload.fork(theirs, pipes, spare, self._take)):
+        take = take or self._take
+        if not (origin and self._preload.fork(theirs, pipes, spare, take)):
             try:
                 spare.pid = os.fork()
             except OSError:
@@ -128,7 +201,7 @@ class Standby:
                 ours.close()
                 close_all((request_in, *outputs))
                 return self.become_supervisor(theirs, pipes)
-            self._take(spare)
+            take(spare)
         theirs.close()
         close_all(pipes)
         return None
@@ -139,6 +212,19 @@ class Standby:
         else:
             self.reserve = spare
         self._adopt(spare)
+
+    def _take_loaded(self, spare: Execution) -> None:
+        self.loaded = spare
+        self._adopt(spare)
+
+    def _take_context(self, spare: Execution) -> None:
+        self.context = spare
+        self._adopt(spare)
+        try:
+            write_request(spare.request, {"prepare": "context"})
+        except BrokenPipeError:
+            # Its supervisor reports that it is dead.
+            pass
 
     def become_supervisor(self, control: socket.socket, pipes: Pipes) -> Program | None:
         """Turns a forked process into a supervisor; returns only in that of its program."""

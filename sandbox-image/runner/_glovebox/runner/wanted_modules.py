@@ -20,6 +20,8 @@ class WantedModules:
         self.missing: list[str] = []
         """What is neither had nor refused, in the order in which it was imported."""
         self._names: list[str] = []
+        self._expected: list[str] = []
+        """What is wanted only as long as the control plane's expectation is open."""
         self._refused: set[str] = set()
         self._notices = 0
 
@@ -37,8 +39,21 @@ class WantedModules:
             del self._names[MAX_NAMES:]
             self._find_missing()
 
+    def expect(self, names: list[str]) -> None:
+        """Wants these too, until other ones are expected; where the runner is told what to load, nothing else is."""
+        self._expected = names if self.adaptive else []
+        self._find_missing()
+
+    def keep_expected(self) -> None:
+        """Wants what is expected for as long as the session lives."""
+        known = {*self._names}
+        self._names += [name for name in self._expected if name not in known]
+        del self._names[MAX_NAMES:]
+        self.expect([])
+
     def forget(self) -> None:
         self._names = []
+        self._expected = []
         self._find_missing()
 
     def have(self, names: set[str]) -> None:
@@ -55,9 +70,8 @@ class WantedModules:
             self._send(frames.pack_json(frames.NOTE, 0, {"preload_failed": failed}))
 
     def _find_missing(self) -> None:
-        self.missing = [
-            name for name in self._names if name not in self.had and self._refused.isdisjoint(_with_parents(name))
-        ]
+        wanted = [*self._names, *self._expected]
+        self.missing = [name for name in wanted if name not in self.had and self._refused.isdisjoint(_with_parents(name))]
 
 
 def _with_parents(name: str) -> list[str]:

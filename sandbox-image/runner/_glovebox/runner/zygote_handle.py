@@ -8,7 +8,11 @@ import socket
 import time
 from typing import Any
 
+from _glovebox import linux
+
 MAX_MESSAGE = 128 * 1024
+MOST_GROWTH = 16 * 1024 * 1024
+"""Bytes by which one that only waits may grow."""
 
 
 class ZygoteHandle:
@@ -21,6 +25,10 @@ class ZygoteHandle:
         self.began: str | None = None
         """The module that it imports, or imported last."""
         self.started = time.monotonic()
+        self.bytes = 0
+        """Those of its own memory when it had loaded all."""
+        self.hurried = False
+        """Whether it was told to end its imports early."""
         self._pid = 0
         """Its process; 0 until it has told."""
         tops = "|".join(sorted({re.escape(name.partition(".")[0]) for name in names}))
@@ -47,6 +55,10 @@ class ZygoteHandle:
         if isinstance(message.get("began"), str):
             self.began = message["began"]
         return message
+
+    def has_grown(self) -> bool:
+        """Whether it takes much more memory than when it had loaded all: something goes on in it."""
+        return self._pid > 1 and linux.anonymous_memory(self._pid) > self.bytes + MOST_GROWTH
 
     def wake(self) -> None:
         """Continues it, as something of the session may have stopped it."""

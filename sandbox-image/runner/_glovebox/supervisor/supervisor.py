@@ -116,6 +116,9 @@ class Supervision:
             heard = program_report.parse(line)
             if isinstance(heard, dict):
                 self._heard.update(heard)
+                if "prepared" in heard:
+                    self._send(program_report.numbers(self._heard, ("prepared",)))
+                    del self._heard["prepared"]
                 if "start" in heard:
                     self._faults = linux.faults_of_ended(self._pid)
         if self._held_interrupt and "start" in self._heard:
