@@ -26,6 +26,8 @@ export interface GloveboxSettings
   /** Largest number kept ready when demand is high. */
   readonly poolMax?: number;
   readonly preload: Backend['configuration']['preload'];
+  /** Memory in MiB for modules that sandboxes load because other sessions used them. */
+  readonly preloadMb: number;
   readonly onShutdown: OnShutdown;
   readonly packagesAllow: readonly string[];
   readonly packagesDeny: readonly string[];

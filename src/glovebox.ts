@@ -1,4 +1,5 @@
 import { cpus } from 'node:os';
+import { join } from 'node:path';
 import { ArchiveSettings } from './archives/settings.ts';
 import { openEngine } from './engines/index.ts';
 import { GloveboxError, serverStopping } from './errors.ts';
@@ -11,7 +12,9 @@ import { parseRequirement } from './packages/pep/requirement.ts';
 import { type DiskSizes, diskSizesFor } from './sandbox/disk-sizes.ts';
 import type { EngineInfo } from './sandbox/engine.ts';
 import { Pool } from './sandbox/pool.ts';
+import { type PreloadFigures, Preloads } from './sandbox/preloads.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
+import { UsageFile } from './sandbox/usage-file.ts';
 import { ExecutionMetrics } from './scheduling/execution-metrics.ts';
 import { type ExecutionFigures, ExecutionScheduler } from './scheduling/execution-scheduler.ts';
 import { MemoryQuota } from './scheduling/memory-quota.ts';
@@ -28,6 +31,8 @@ export { parseRequirement };
 /** Number of sandboxes to start at once, per processor. With more, each start only takes longer. */
 const STARTS_PER_PROCESSOR = 2;
 
+const NOTHING_PRELOADED: PreloadFigures = { bytes: 0, limit: 0, sandboxes: 0, failures: 0 };
+
 /** Longest wait for the end of a running set-up, in milliseconds. Only after it, all recovered sandboxes are known. */
 const SETUP_END_MS = 2000;
 
@@ -39,11 +44,13 @@ export interface GloveboxHealth {
   /** Number of these that are still to be adopted from the last run. */
   readonly adopting: number;
   readonly pool: { readonly size: number; readonly ready: number };
+  readonly preload: PreloadFigures;
   readonly executions: ExecutionFigures;
 }
 
 /** Current load. */
-export interface GloveboxFigures extends Pick<GloveboxHealth, 'sessions' | 'adopting' | 'pool' | 'executions'> {
+export interface GloveboxFigures
+  extends Pick<GloveboxHealth, 'sessions' | 'adopting' | 'pool' | 'preload' | 'executions'> {
   /** Sum of the memory limits of all sandboxes. */
   readonly claimedMb: number;
 }
@@ -70,6 +77,8 @@ export class Glovebox implements AsyncDisposable {
   #pool: Pool | undefined;
   /** Removal of what earlier runs left over. */
   #cleanUp: Promise<void> | undefined;
+  #preloads: Preloads | undefined;
+  #usageFile: UsageFile | undefined;
   #closed: Promise<void> | undefined;
 
   private constructor(settings: GloveboxSettings, options: OpenOptions, instance: Instance) {
@@ -159,9 +168,10 @@ export class Glovebox implements AsyncDisposable {
     return { ...this.#counts, pool, claimedMb: this.#memory.claimedMb };
   }
 
-  get #counts(): Pick<GloveboxHealth, 'sessions' | 'adopting' | 'executions'> {
+  get #counts(): Pick<GloveboxHealth, 'sessions' | 'adopting' | 'preload' | 'executions'> {
     const { count: sessions, adoptions } = this.sessions;
-    return { sessions, adopting: adoptions.left, executions: this.#scheduler.figures };
+    const preload = this.#preloads?.figures ?? NOTHING_PRELOADED;
+    return { sessions, adopting: adoptions.left, preload, executions: this.#scheduler.figures };
   }
 
   /** Decides what to do with the sessions. Call it as soon as the shutdown begins, while other services still run. */
@@ -195,6 +205,7 @@ export class Glovebox implements AsyncDisposable {
       // Side by side: the engine takes its time over many sessions, and a shutdown has a limit.
       await Promise.all([this.sessions.shutdown(mode, this.#options.onEnded), this.#pool?.close()]);
       await this.#cleanUp;
+      this.#usageFile?.save();
       await this.#packages[Symbol.asyncDispose]();
     } finally {
       this.#instance[Symbol.dispose]();
@@ -208,7 +219,8 @@ export class Glovebox implements AsyncDisposable {
     const opened = await open(settings, { mayInstall, log, report, signal });
     this.#hasEngine = true;
     const { label: instance } = this.#instance;
-    const backend = { ...opened, instance, configuration: { preload: settings.preload }, log };
+    const preloads = this.#openPreloads(opened.profile.image);
+    const backend = { ...opened, instance, configuration: { preload: settings.preload }, log, preloads };
     await this.#recover(backend);
     signal.throwIfAborted();
     const { adoptions } = this.sessions;
@@ -219,8 +231,25 @@ export class Glovebox implements AsyncDisposable {
       memory: this.#memory,
       ...(adoptions.left > 0 ? { notBefore: adoptions.settled } : {}),
       log,
+      preloads,
     });
     return { backend, pool: this.#pool };
+  }
+
+  /** Returns what has sandboxes load what sessions of this image used of late. Undefined if a setting forbids it. */
+  #openPreloads(image: string): Preloads | undefined {
+    const { preload, preloadMb } = this.#settings;
+    if (preload !== 'adaptive' || preloadMb === 0) return undefined;
+    const path = join(this.#instance.directory, 'usage', 'modules.json');
+    const file = new UsageFile(path, image, this.#options.log);
+    this.#usageFile = file;
+    this.#preloads = new Preloads({
+      usage: file.usage,
+      limitBytes: preloadMb * 2 ** 20,
+      isBusy: () => this.#scheduler.figures.running >= Math.max(1, cpus().length),
+      onChange: () => file.saveSoon(),
+    });
+    return this.#preloads;
   }
 
   async #recover(backend: Backend): Promise<void> {

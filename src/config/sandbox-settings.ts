@@ -24,6 +24,11 @@ export const sandbox = {
     'Modules of the image that are loaded before code starts: their names, "none", or "adaptive" (what the session imported before).',
     'pandas,matplotlib.pyplot',
   ),
+  preload_mb: about(
+    whole(0, 1_048_576).default(512),
+    'Memory in MiB that sandboxes together may spend on what other sessions used of late and their own has not used yet: modules with preload "adaptive", and the interpreter of a context. 0 loads only what the session itself imported.',
+    '256',
+  ),
   pool_size: about(whole(0, 1000).default(2), 'Sandboxes kept ready for new sessions.', '5'),
   pool_max: about(
     whole(0, 1000).optional(),

@@ -3,6 +3,7 @@ import type { Log } from '../log.ts';
 import { FairQueue } from '../scheduling/fair-queue.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
 import { PoolSize, type PoolSizeLimits } from './pool-size.ts';
+import type { Preloads } from './preloads.ts';
 import type { Sandbox, SandboxHandle } from './sandbox.ts';
 import { type Backend, startSandbox } from './start-sandbox.ts';
 
@@ -19,6 +20,8 @@ export interface PoolOptions {
   /** The pool starts no sandboxes before it resolves. */
   readonly notBefore?: Promise<void>;
   readonly log: Log;
+  /** Has ready sandboxes load what sessions used of late. */
+  readonly preloads?: Preloads | undefined;
 }
 
 /** Source of the sandboxes of sessions. */
@@ -38,20 +41,25 @@ export class Pool implements SandboxSource {
   readonly #poolSize: PoolSize;
   readonly #memory: MemoryQuota;
   readonly #log: Log;
+  readonly #preloads: Preloads | undefined;
   readonly #starts: FairQueue;
   readonly #ready: Sandbox[] = [];
   /** Number of operations that callers wait for. Meanwhile the pool starts no sandboxes, to leave processors to them. */
   #urgent = 0;
   #refilling: Promise<void> | undefined;
+  #loading: Promise<void> | undefined;
+  /** Sandbox that is loading something. */
+  #loads: Sandbox | undefined;
   #refillTimer: NodeJS.Timeout | undefined;
   #trimTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(backend: Backend, { size, startsAtOnce, memory, notBefore, log }: PoolOptions) {
+  constructor(backend: Backend, { size, startsAtOnce, memory, notBefore, log, preloads }: PoolOptions) {
     this.#backend = backend;
     this.#poolSize = new PoolSize(size);
     this.#memory = memory;
     this.#log = log;
+    this.#preloads = preloads;
     this.#starts = new FairQueue({
       places: startsAtOnce,
       placesPerOwner: Math.max(1, startsAtOnce - 1),
@@ -59,14 +67,16 @@ export class Pool implements SandboxSource {
       waitingPerOwner: Number.POSITIVE_INFINITY,
     });
     memory.onRoom = () => this.#refillLater();
+    if (preloads) preloads.onWanted = () => this.#refillLater();
     if (notBefore !== undefined) {
       const held = this.holdRefill();
       void notBefore.then(() => held[Symbol.dispose]());
     } else this.#refill();
   }
 
+  /** `ready` leaves out sandboxes that still load what sessions used of late. They can be taken all the same. */
   get status(): { size: number; ready: number } {
-    return { size: this.#poolSize.wanted, ready: this.#ready.length };
+    return { size: this.#poolSize.wanted, ready: this.#ready.filter((sandbox) => !this.#lacks(sandbox)).length };
   }
 
   async take(owner: string): Promise<Sandbox> {
@@ -74,6 +84,7 @@ export class Pool implements SandboxSource {
     if (this.#ready.length === 0 && !this.#memory.fitsAnother()) await this.#refilling;
     const ready = this.#takeReady();
     this.#poolSize.add();
+    this.#preloads?.beginSession();
     try {
       this.#memory.claim(owner, ready ? 'pool' : 'new');
     } catch (error) {
@@ -129,6 +140,7 @@ export class Pool implements SandboxSource {
     this.#closed = true;
     clearTimeout(this.#refillTimer);
     clearTimeout(this.#trimTimer);
+    this.#preloads?.close();
     await this.#refilling;
     await Promise.all(this.#ready.splice(0).map((sandbox) => sandbox.remove().catch(() => {})));
   }
@@ -162,6 +174,9 @@ export class Pool implements SandboxSource {
     this.#trim();
     this.#refilling ??= this.#fill().finally(() => {
       this.#refilling = undefined;
+      this.#loading ??= this.#load().finally(() => {
+        this.#loading = undefined;
+      });
     });
   }
 
@@ -176,6 +191,22 @@ export class Pool implements SandboxSource {
     if (changesInMs === undefined || this.#closed) return;
     this.#trimTimer = setTimeout(() => this.#refill(), changesInMs);
     this.#trimTimer.unref();
+  }
+
+  #lacks(sandbox: Sandbox): boolean {
+    return sandbox === this.#loads || this.#preloads?.lacks(sandbox) === true;
+  }
+
+  /** Has the ready sandboxes load what sessions used of late, one sandbox at a time. */
+  async #load(): Promise<void> {
+    const preloads = this.#preloads;
+    while (preloads && !this.#closed) {
+      const next = this.#ready.find((sandbox) => preloads.lacks(sandbox));
+      if (!next || this.#urgent > 0) return;
+      this.#loads = next;
+      await preloads.load(next, () => !this.#closed && this.#ready.includes(next));
+      this.#loads = undefined;
+    }
   }
 
   async #fill(): Promise<void> {

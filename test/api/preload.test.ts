@@ -49,7 +49,9 @@ afterAll(async () => {
 function startData(env: Record<string, string> = {}): Promise<Server> {
   // A checkpoint would be measured as well.
   const constant = { GLOVEBOX_IMAGE: 'data', GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_CHECKPOINT_AFTER_S: '0' };
-  return startServer({ env: { ...constant, ...env } });
+  // What other sessions have imported has tests of its own.
+  const own = { GLOVEBOX_PRELOAD_MB: '0' };
+  return startServer({ env: { ...constant, ...own, ...env } });
 }
 
 async function importPandas(session_id: string, target = server): Promise<{ found: boolean; ms: number }> {

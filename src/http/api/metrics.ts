@@ -15,6 +15,13 @@ const GAUGES: Readonly<Record<string, readonly [help: string, read: (figures: Fi
   pool_ready: ['Sandboxes ready for new sessions.', ({ pool }) => pool.ready],
   pool_size: ['Target number of sandboxes in the pool.', ({ pool }) => pool.size],
   memory_limit_bytes: ['Sum of the memory limits of all sandboxes.', ({ claimedMb }) => claimedMb * BYTES_PER_MIB],
+  preload_bytes: [
+    'Memory for what other sessions used of late and the own one has not used yet.',
+    ({ preload }) => preload.bytes,
+  ],
+  preload_limit_bytes: ['Highest value of preload_bytes.', ({ preload }) => preload.limit],
+  preload_sandboxes: ['Sandboxes that hold some of preload_bytes.', ({ preload }) => preload.sandboxes],
+  preload_failures: ['Modules that could not be loaded beforehand since the start.', ({ preload }) => preload.failures],
   executions_running: ['Executions that are running.', ({ executions }) => executions.running],
   executions_waiting: ['Executions that wait to run.', ({ executions }) => executions.waiting],
   executions_places: ['Executions that may run at once.', ({ executions }) => executions.places],
