@@ -21,7 +21,7 @@ class MemoryKillsTest(unittest.TestCase):
     def begin(self) -> Execution:
         ours, _ = socket.socketpair()
         self.addCleanup(ours.close)
-        execution = Execution(0, ours, -1, {})
+        execution = Execution(0, ours)
         self.executions.append(execution)
         memory_kills.begin(execution, self.executions)
         return execution

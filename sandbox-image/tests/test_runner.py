@@ -218,12 +218,15 @@ class RunnerTest(unittest.TestCase):
         outcome = self.client.run(
             "import os, signal\n"
             "runner = int(open(f'/proc/{os.getppid()}/stat').read().split()[3])\n"
-            "for name in filter(str.isdigit, os.listdir('/proc')):\n"
-            "    try: parent = int(open(f'/proc/{name}/stat').read().rpartition(')')[2].split()[1])\n"
-            "    except OSError: continue\n"
-            "    if parent == runner and int(name) != os.getppid():\n"
-            "        os.kill(int(name), 9); print('killed')\n"
-            "        while ') Z ' not in open(f'/proc/{name}/stat').read(): pass\n"
+            "def others():\n"
+            "    for name in filter(str.isdigit, os.listdir('/proc')):\n"
+            "        try: parent = int(open(f'/proc/{name}/stat').read().rpartition(')')[2].split()[1])\n"
+            "        except OSError: continue\n"
+            "        if parent == runner and int(name) != os.getppid(): yield int(name)\n"
+            "while not (found := list(others())): pass\n"
+            "for pid in found:\n"
+            "    os.kill(pid, 9); print('killed')\n"
+            "    while ') Z ' not in open(f'/proc/{pid}/stat').read(): pass\n"
         )
         self.assertIn(b"killed\n", outcome.stdout)
         self.assertEqual(self.client.run("print(1)").stdout, b"1\n")

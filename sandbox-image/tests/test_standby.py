@@ -20,9 +20,7 @@ class StandbyTest(unittest.TestCase):
     def test_a_process_that_had_said_that_it_ends_was_given_a_request_before_it_had_ended(self) -> None:
         runner = Runner(None)
         ours, theirs = socket.socketpair()
-        request_out, request_in = os.pipe()
-        self.addCleanup(os.close, request_out)
-        spare = Execution(os.getpid(), ours, request_in, {})
+        spare = Execution(os.getpid(), ours)
         with ours, theirs:
             runner.standby._take(spare)
             theirs.sendall(json.dumps(frames.NO_PROCESS).encode() + b"\n")

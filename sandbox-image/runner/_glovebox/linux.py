@@ -136,10 +136,13 @@ def has_ended_processes(pid: int, since: int) -> bool:
     return any(_state(other)[:1] in ([b"Z"], []) or faults_of_ended(other) > 0 for other in below)
 
 
-def kill_descendants(limit_s: float) -> bool:
-    """Ends and reaps all that descends from this process, a subreaper; False if some outlast the limit."""
+def kill_descendants(limit_s: float, used: list[resource.struct_rusage]) -> bool:
+    """Ends and reaps all that descends from this process, a subreaper; False if some outlast the limit.
+
+    What each of its children has used, with its own children, is added to `used`.
+    """
     deadline = time.monotonic() + limit_s
-    while not _reap():
+    while not _reap(used):
         pids = descendants(os.getpid())
         # Stopped first, so that none forks or is orphaned away while the others are killed.
         for number in (signal.SIGSTOP, signal.SIGKILL):
@@ -149,16 +152,18 @@ def kill_descendants(limit_s: float) -> bool:
                 except OSError:
                     pass
         if time.monotonic() > deadline:
-            return _reap()
+            return _reap(used)
         time.sleep(0.001)
     return True
 
 
-def _reap() -> bool:
+def _reap(used: list[resource.struct_rusage]) -> bool:
     """Collects ended children; True when none is left at all."""
     try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while True:
+            pid, _, usage = os.wait4(-1, os.WNOHANG)
+            if not pid:
+                return False
+            used.append(usage)
     except ChildProcessError:
         return True
-    return False

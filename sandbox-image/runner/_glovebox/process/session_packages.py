@@ -16,12 +16,17 @@ from importlib.machinery import (
 from _glovebox.paths import USER_BASE, USER_SITE
 
 
-def put_first() -> None:
-    """Puts them before the image's, so that a newer one wins; also where none is there yet, for later installations."""
+def add_folder() -> None:
+    """Puts their folder before the image's packages; also where none is there yet, for later installations."""
     site.ENABLE_USER_SITE, site.USER_BASE, site.USER_SITE = True, USER_BASE, USER_SITE
     if USER_SITE not in sys.path:
         sys.path.insert(1, USER_SITE)
         _look_again_for_the_folder()
+
+
+def put_first() -> None:
+    """Puts them before the image's, so that a newer one wins, and what their `.pth` files name."""
+    add_folder()
     if not os.path.isdir(USER_SITE):
         return
     before = list(sys.path)

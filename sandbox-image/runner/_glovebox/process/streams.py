@@ -1,5 +1,6 @@
 """The standard streams of a program."""
 
+import os
 import sys
 from typing import TextIO
 
@@ -24,17 +25,21 @@ _are_open = False
 """A preloaded module may hold the streams that were there when it was imported: they stay."""
 
 
-def open_standard_streams() -> None:
-    """Text over the new descriptors 0, 1 and 2, with a terminal's buffering."""
+def ensure_standard_streams() -> None:
+    """Opens them, if nothing has done so in this process or in one that it was forked from; nothing is behind them yet."""
     global _are_open
+    if _are_open:
+        return
     _are_open = True
+    null, out, into = os.open(os.devnull, os.O_RDWR), *os.pipe()
+    # As in a program, where they are pipes: what a stream cannot do is asked once.
+    for descriptor, behind in enumerate((null, into, into)):
+        os.dup2(behind, descriptor)
     for name in _MODES:
         stream = open_stream(name)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-
-
-def ensure_standard_streams() -> None:
-    """Opens them, if nothing has done so in this process or in one that it was forked from."""
-    if not _are_open:
-        open_standard_streams()
+    for descriptor in (1, 2):
+        os.dup2(null, descriptor)
+    for descriptor in (null, out, into):
+        os.close(descriptor)

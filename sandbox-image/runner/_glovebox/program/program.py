@@ -2,6 +2,7 @@
 
 import _thread
 import builtins
+import gc
 import json
 import os
 import signal
@@ -50,27 +51,33 @@ class Program:
         self._post_mortem = post_mortem
 
     @classmethod
+    def prepare_parent(cls) -> None:
+        """Does once, in the process that programs are forked from, what all of them need."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        thread_stacks.prepare(_own_descriptors()[_POST_MORTEM])
+        os.environ.clear()
+        os.environ.update(environment())
+        ensure_standard_streams()
+        _become_main()
+        session_packages.add_folder()
+        _warm_up()
+        gc.collect()
+        # Nothing of what is there now is looked at, and so copied, by a collection in a program.
+        gc.freeze()
+
+    @classmethod
     def prepare(cls, pipes: Pipes, report: int, post_mortem: int) -> "Program":
-        """Turns a fork of the runner into a process of its own, as far as that goes without a request."""
+        """Turns a fork of such a process into one of its own, as far as that goes without a request."""
         os.setsid()
-        # The highest descriptors, out of the way of programs that count on low ones.
         own = (report, pipes.request, pipes.display, post_mortem)
-        highest = os.sysconf("SC_OPEN_MAX") - 1
-        kept = [os.dup2(descriptor, highest - at, inheritable=False) for at, descriptor in enumerate(own)]
+        kept = [os.dup2(old, new, inheritable=False) for old, new in zip(own, _own_descriptors())]
         null = os.open("/dev/null", os.O_RDONLY)
         for target, source in enumerate((null, pipes.stdout, pipes.stderr)):
             os.dup2(source, target)
         os.closerange(3, kept[-1])
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        thread_stacks.prepare(kept[3])
-        os.environ.clear()
-        os.environ.update(environment())
         _enter_workspace()
-        ensure_standard_streams()
-        _become_main()
         reseeding.reseed()
-        _warm_up()
         return cls(request=kept[1], display=kept[2], report=kept[0], post_mortem=kept[3])
 
     @classmethod
@@ -185,6 +192,16 @@ class Program:
             displays.finish()
 
 
+_POST_MORTEM = 3
+"""Where the descriptor of stacks is among a program's own."""
+
+
+def _own_descriptors() -> list[int]:
+    """The highest descriptors, out of the way of programs that count on low ones."""
+    highest = os.sysconf("SC_OPEN_MAX") - 1
+    return [highest - at for at in range(4)]
+
+
 def _enter_workspace() -> None:
     """Changes to the workspace, which is this user's even if an earlier execution has locked itself out."""
     try:
@@ -207,7 +224,7 @@ def _become_main() -> None:
 
 
 def _warm_up() -> None:
-    """Does once what each request needs: the kernel copies the memory that it touches now, not when a request waits."""
+    """Does once what each request needs, so that what is made at the first use is there."""
     json.loads(json.dumps({"code": "print(1)", "settled_ns": 0}))
     with open(os.devnull, "w", encoding="utf-8") as sink:
         exec(compile(b"print(1, file=sink)\n", "", "exec", dont_inherit=True), {"sink": sink})

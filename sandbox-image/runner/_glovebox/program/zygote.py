@@ -3,7 +3,7 @@
 It is a process of its own, so that no module can take the runner, and with it the channel, down. It speaks JSON with
 the runner over a socket that keeps messages apart. Orders, with the descriptors that belong to each:
 `{"import": names, "any": whether modules of the standard library count, "limit": bytes}` with a socket for the process
-that has them then, `{"fork": true}` with a supervisor's ends, `{}` to collect ended children. Any order that comes during
+that has them then, `{"fork": true}` with a supervisor's socket, `{}` to collect ended children. Any order that comes during
 an import ends it after the module under way. What it says: `{"pid"}` and `{"began"}` on the way of an import, then
 `{"failed", "reason"}`, its last word, or `{"loaded", "names", "bytes", "own"}`; `{"forked": pid or 0}`.
 """
@@ -25,15 +25,15 @@ from _glovebox.paths import WORKSPACE
 from _glovebox.process import reseeding
 from _glovebox.process.environment import environment
 from _glovebox.process.imported_modules import site_directories
-from _glovebox.process.streams import open_standard_streams
-from _glovebox.program.program import Pipes, Program
+from _glovebox.process.streams import ensure_standard_streams
+from _glovebox.program.program import Program
 from _glovebox.program.shadowed_modules import ShadowedModules
 
 IMPORT_LIMIT_S = 20
 MAX_MESSAGE = 128 * 1024
 _MAX_REASON = 500
 
-Become = Callable[[socket.socket, Pipes], Program | None]
+Become = Callable[[socket.socket], Program | None]
 """Turns a fork into a supervisor."""
 
 
@@ -58,12 +58,11 @@ class Zygote:
             if "import" in order:
                 self._grow(order, descriptors[0])
             elif "fork" in order:
-                control, *ends = descriptors
                 pid = _fork()
                 if pid == 0:
                     self._control.close()
-                    return self._become_supervisor(socket.socket(fileno=control), Pipes(*ends))
-                _close(descriptors)
+                    return self._become_supervisor(socket.socket(fileno=descriptors[0]))
+                os.close(descriptors[0])
                 self._tell(forked=max(pid, 0))
 
     def _grow(self, order: dict[str, Any], control: int) -> None:
@@ -140,7 +139,7 @@ class Zygote:
             os._exit(0)
 
     def _receive(self) -> tuple[dict[str, Any], list[int]]:
-        message, descriptors, _, _ = socket.recv_fds(self._control, MAX_MESSAGE, 5)
+        message, descriptors, _, _ = socket.recv_fds(self._control, MAX_MESSAGE, 1)
         if not message:
             os._exit(0)
         return json.loads(message), descriptors
@@ -169,14 +168,8 @@ def _become_neutral() -> None:
     os.environ.clear()
     os.environ.update(environment())
     os.chdir(WORKSPACE)
-    null, out, into = os.open(os.devnull, os.O_RDWR), *os.pipe()
-    # As in a program, where they are pipes: modules may keep these very objects, and what a stream cannot is asked once.
-    os.dup2(into, 1)
-    os.dup2(into, 2)
-    open_standard_streams()
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    _close([null, out, into])
+    # Modules may keep these very objects.
+    ensure_standard_streams()
     sys.modules["__main__"] = types.ModuleType("__main__")
     hide_own()
 
@@ -196,11 +189,6 @@ def _fork() -> int:
         return os.fork()
     except OSError:
         return -1
-
-
-def _close(descriptors: list[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
 
 
 def _reap() -> None:

@@ -7,8 +7,10 @@ import socket
 import struct
 import termios
 import time
+from collections.abc import Iterable
 from typing import Any
 
+from _glovebox.program.program import Pipes
 from _glovebox.runner.spilled_output import SpilledOutput
 from _glovebox.runner.stdin_stream import StdinStream
 from _glovebox.wire import frames
@@ -28,14 +30,17 @@ class Pending:
 
 
 class Execution:
-    """A process that waits for its request; a context's stays for the next one, with a stream of its own for each."""
+    """A supervisor and its program, which waits for its request; a context's stays for the next one.
 
-    def __init__(self, pid: int, control: socket.socket, request: int, outputs: dict[int, int]) -> None:
+    Each request has a stream of its own. When nothing is left of a program, the supervisor can start another.
+    """
+
+    def __init__(self, pid: int, control: socket.socket) -> None:
         self.pid = pid
         self.control = control
-        self.request = request
+        self.request = -1
         """Descriptor of the pipe for requests; -1 when it is closed, or standard input is streamed by it."""
-        self.outputs = outputs
+        self.outputs: dict[int, int] = {}
         """Frame type by descriptor, for the pipes not yet at their end."""
         self.origin = 0
         """The generation of loaded modules that it was forked with; 0 for the runner's own."""
@@ -79,6 +84,24 @@ class Execution:
     def restores(self) -> bool:
         """Whether it brings back the files of a hibernated session."""
         return bool(self.body.get("kind") == "archive" and self.body["file"].get("op") == "restore")
+
+    def start_program(self) -> None:
+        """Has the supervisor start a program. Raises OSError without descriptors for it, or when the supervisor is gone."""
+        made: list[int] = []
+        try:
+            for _ in range(4):
+                made.extend(os.pipe())
+            request_out, request_in, stdout_out, stdout_in, stderr_out, stderr_in, display_out, display_in = made
+            socket.send_fds(self.control, [frames.NEXT], Pipes(request_out, stdout_in, stderr_in, display_in))
+        except OSError:
+            close_all(made)
+            raise
+        close_all((request_out, stdout_in, stderr_in, display_in))
+        self.request = request_in
+        self.outputs = {stdout_out: frames.STDOUT, stderr_out: frames.STDERR, display_out: frames.DISPLAY}
+        self.prepared = False
+        self.stdin = None
+        self.body = {}
 
     def begin(self, stream: int, request: dict[str, Any], settled_ns: int) -> None:
         """Hands over a request. Raises BrokenPipeError when its process is dead."""
@@ -146,9 +169,13 @@ class Execution:
 
     def close(self) -> None:
         self.close_request()
-        for descriptor in self.outputs:
-            os.close(descriptor)
+        close_all(self.outputs)
         self.outputs = {}
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _readable_bytes(descriptor: int) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from _glovebox import linux
-from _glovebox.program.program import Pipes, Program
+from _glovebox.program.program import Program
 from _glovebox.program.shadowed_modules import ShadowedModules
 from _glovebox.runner.execution import Execution
 from _glovebox.runner.executions import Executions
@@ -185,12 +185,12 @@ class Preload:
         self.expected.use_modules()
         self._retire()
 
-    def fork(self, control: socket.socket, pipes: Pipes, execution: Execution, take: Callable[[Execution], None]) -> bool:
-        """Has a supervisor forked with these ends; False if nothing can. `take` gets it when it is there."""
+    def fork(self, control: socket.socket, execution: Execution, take: Callable[[Execution], None]) -> bool:
+        """Has a supervisor forked with this end; False if nothing can. `take` gets it when it is there."""
         if not self._ready:
             return False
         self._ready.wake()
-        if not self._order(self._ready, {"fork": True}, [control.fileno(), *pipes]):
+        if not self._order(self._ready, {"fork": True}, [control.fileno()]):
             return False
         execution.origin = self._ready.generation
         self._coming = (execution, take, time.monotonic() + FORK_LIMIT_S)

@@ -189,8 +189,10 @@ class Runner:
             self.standby.note_prepared(execution, int(report["prepared"]))
             return
         if not execution.stream:
-            # It had nothing to say but that it ends, which it may not have done yet.
+            # It had nothing to say but that its program ends, or itself, which it may not have done yet.
             self._forget(execution)
+            if report.get("again"):
+                self.standby.reuse(execution)
             return
         execution.report = report
         if report.get("alive"):
@@ -249,10 +251,13 @@ class Runner:
         execution.stream = 0
         execution.retries = False
         alive = report.pop("alive", False)
+        again = report.pop("again", False)
         if not alive:
             if execution.stdin:
                 execution.stdin.close()
             self._forget(execution)
+            if again:
+                self.standby.reuse(execution)
         if report.get("started") is False and retries:
             # Killed in the moment in which it got the request: nothing of that has run.
             self._detachment.release(execution)

@@ -1,12 +1,13 @@
 """The processes forked ahead for the next requests, so that these need not wait for two forks."""
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from _glovebox.program.program import Pipes, Program
+from _glovebox.program.program import Program
 from _glovebox.runner.execution import Execution
 from _glovebox.runner.executions import Executions
 from _glovebox.runner.preload import Preload
@@ -15,13 +16,18 @@ from _glovebox.wire import frames
 from _glovebox.wire.request_pipe import write_request
 
 RESERVE_AFTER_S = 0.25
-"""Seconds before an idle runner forks the second process: a first request that comes at once has the processors."""
+"""Seconds before an idle runner forks the second supervisor: a first request that comes at once has the processors."""
 NEXT_AFTER_S = 0.02
-"""Seconds that the second request, which may be the call that woke a session, has the processors before the next fork."""
+"""Seconds that a request runs before the next supervisor is forked: most end earlier, and leave theirs to the next."""
+IDLE_LIMIT_S = 1.0
+"""Seconds that a supervisor is kept without a program."""
+
+_NOT_AGAIN = -1
+"""The generation of a supervisor that is not to start another program."""
 
 
 class Standby:
-    """One process at any time, and two before the first request.
+    """One process at any time, and two before the first request. The supervisor of an execution that has ended starts the next.
 
     The first two requests of a session that wakes come close together: its files, then the call that woke it.
     """
@@ -46,7 +52,8 @@ class Standby:
         """One that makes ready, or has ready, the interpreter of a context that the session is expected to use."""
         self._reserve_due: float | None = time.monotonic() + RESERVE_AFTER_S
         self._next_due = 0.0
-        self._taken = 0
+        self._idle: dict[Execution, float] = {}
+        """Supervisors without a program, with the monotonic time, in seconds, at which each is to end."""
 
     def prepare(self, request: dict[str, Any] | None) -> Program | None:
         """Has one ready, if it can be had, that fits the request if there is one; returns as `_fork` does."""
@@ -61,10 +68,13 @@ class Standby:
                 if spare:
                     self._executions.command(spare, frames.KILL)
             self.ready = self.reserve = None
+        self._end_idle()
         if self._preload.forking:
             return None
         if self.ready is None:
-            return self._fork(origin) if request is not None or self._next_due_in_s() <= 0 else None
+            if (request is None and self._next_due_in_s() > 0) or self._start_in_idle(origin):
+                return None
+            return self._fork(origin)
         if self._reserve_due is not None and self._reserve_due <= time.monotonic():
             self._reserve_due = None
             return self._fork(origin)
@@ -117,10 +127,40 @@ class Standby:
             self._end(self.reserve)
         self._drop(spare)
         self._reserve_due = None
-        self._taken += 1
-        if self._taken == 2:
-            self._next_due = time.monotonic() + NEXT_AFTER_S
+        self._next_due = time.monotonic() + NEXT_AFTER_S
         return spare
+
+    def reuse(self, supervisor: Execution) -> None:
+        """Takes back a supervisor whose program has ended with all that it had started."""
+        self._idle[supervisor] = time.monotonic() + IDLE_LIMIT_S
+
+    def _start_in_idle(self, origin: int) -> bool:
+        """Has a supervisor that is there start the next program; whether there was one."""
+        # The latest: the others may soon end.
+        for supervisor in [other for other in reversed(self._idle) if other.origin == origin]:
+            del self._idle[supervisor]
+            try:
+                # Something of the session may have stopped it.
+                os.kill(supervisor.pid, signal.SIGCONT)
+                supervisor.start_program()
+            except OSError:
+                # Something of the session has killed it, or there are no descriptors.
+                _dismiss(supervisor)
+                continue
+            self.ready = supervisor
+            return True
+        return False
+
+    def _end_idle(self) -> None:
+        """Ends supervisors that nothing has needed, and those that have modules which are not wanted any more."""
+        if not self._idle:
+            return
+        now = time.monotonic()
+        origins = (0, self._preload.origin_for(None))
+        for supervisor, due in list(self._idle.items()):
+            if due <= now or supervisor.origin not in origins:
+                del self._idle[supervisor]
+                _dismiss(supervisor)
 
     def forget(self, spare: Execution) -> None:
         """Forgets a process that has ended, if it is one of these."""
@@ -128,6 +168,8 @@ class Standby:
             # Not again: its interpreter cannot be made, or something has ended it.
             self._preload.expected.use_context()
         self._drop(spare)
+        if spare.ended:
+            self._idle.pop(spare, None)
 
     def _drop(self, spare: Execution | None) -> None:
         for place in ("ready", "reserve", "loaded", "context"):
@@ -144,6 +186,7 @@ class Standby:
             self._end(self.context)
             if self.ready and self._executions.idle:
                 # Another one shares more with the runner, which wrote to its memory while the other was there.
+                self.ready.origin = _NOT_AGAIN
                 self._end(self.ready)
 
     def _end(self, spare: Execution) -> None:
@@ -152,16 +195,18 @@ class Standby:
 
     def close(self) -> None:
         """Closes the sockets to processes on standby, in a forked process: they are the parent's."""
-        for spare in (self.ready, self.reserve, self.loaded, self.context):
+        for spare in (self.ready, self.reserve, self.loaded, self.context, *self._idle):
             if spare:
                 spare.control.close()
         self.ready = self.reserve = self.loaded = self.context = None
+        self._idle.clear()
 
     def patience_s(self) -> float | None:
         """Seconds in which there is nothing to prepare, if nothing happens; None is without end."""
         if self.ready is None and (wait_s := self._next_due_in_s()):
             return wait_s
-        return None if self._reserve_due is None else max(0.001, self._reserve_due - time.monotonic())
+        deadlines = [*self._idle.values(), *([] if self._reserve_due is None else [self._reserve_due])]
+        return max(0.001, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _next_due_in_s(self) -> float:
         """Seconds until the next fork may be made; 0 as soon as nothing runs."""
@@ -173,64 +218,69 @@ class Standby:
         return self._preload.origin_for(None if finds_a_context else request)
 
     def _fork(self, origin: int, take: Callable[[Execution], None] | None = None) -> Program | None:
-        """Forks a supervisor, which forks a program; returns only in the process of the program, or not at all.
+        """Forks a supervisor, which starts a program; returns only in the process of the program, or not at all.
 
         Without memory or processes for that there is no spare afterwards; with loaded modules it comes a little later.
         """
-        descriptors: list[int] = []
         try:
-            for _ in range(4):
-                descriptors.extend(os.pipe())
             ours, theirs = socket.socketpair()
         except OSError:
-            close_all(descriptors)
             return None
-        request_out, request_in, stdout_out, stdout_in, stderr_out, stderr_in, display_out, display_in = descriptors
-        outputs = {stdout_out: frames.STDOUT, stderr_out: frames.STDERR, display_out: frames.DISPLAY}
-        pipes = Pipes(request_out, stdout_in, stderr_in, display_in)
-        spare = Execution(0, ours, request_in, outputs)
+        spare = Execution(0, ours)
         take = take or self._take
-        if not (origin and self._preload.fork(theirs, pipes, spare, take)):
-            try:
-                spare.pid = os.fork()
-            except OSError:
-                close_all(descriptors)
-                return None
-            if spare.pid == 0:
-                # Held here too, they would hide the runner's end from the supervisor, and the end of the request.
-                ours.close()
-                close_all((request_in, *outputs))
-                return self.become_supervisor(theirs, pipes)
-            take(spare)
+        if origin and self._preload.fork(theirs, spare, take):
+            theirs.close()
+            return None
+        try:
+            spare.pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            return None
+        if spare.pid == 0:
+            # Held here too, it would hide the runner's end from the supervisor.
+            ours.close()
+            return self.become_supervisor(theirs)
         theirs.close()
-        close_all(pipes)
+        take(spare)
         return None
 
     def _take(self, spare: Execution) -> None:
-        if self.ready is None:
-            self.ready = spare
-        else:
-            self.reserve = spare
-        self._adopt(spare)
+        if self._begin(spare):
+            if self.ready is None:
+                self.ready = spare
+            else:
+                self.reserve = spare
 
     def _take_loaded(self, spare: Execution) -> None:
-        self.loaded = spare
-        self._adopt(spare)
+        if self._begin(spare):
+            self.loaded = spare
 
     def _take_context(self, spare: Execution) -> None:
+        if not self._begin(spare):
+            return
         self.context = spare
-        self._adopt(spare)
         try:
             write_request(spare.request, {"prepare": "context"})
         except BrokenPipeError:
             # Its supervisor reports that it is dead.
             pass
 
-    def become_supervisor(self, control: socket.socket, pipes: Pipes) -> Program | None:
+    def _begin(self, spare: Execution) -> bool:
+        """Has a new supervisor start its first program; False without descriptors for that."""
+        try:
+            spare.start_program()
+        except OSError:
+            spare.control.close()
+            return False
+        self._adopt(spare)
+        return True
+
+    def become_supervisor(self, control: socket.socket) -> Program | None:
         """Turns a forked process into a supervisor; returns only in that of its program."""
         try:
-            self._let_go((control.fileno(), *pipes))
-            return supervise(control, pipes)
+            self._let_go((control.fileno(),))
+            return supervise(control)
         except BaseException as error:  # noqa: BLE001 - nothing may unwind into the runner's own code
             os.write(2, f"supervisor: {error!r}\n".encode())
             os._exit(70)
@@ -248,6 +298,10 @@ class Standby:
             os._exit(70)
 
 
-def close_all(descriptors: Iterable[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
+def _dismiss(supervisor: Execution) -> None:
+    """Has a supervisor without a program end; its end then comes as an event."""
+    try:
+        supervisor.control.shutdown(socket.SHUT_WR)
+    except OSError:
+        # It is gone already.
+        pass

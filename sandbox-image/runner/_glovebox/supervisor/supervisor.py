@@ -1,6 +1,7 @@
-"""The process between the runner and one execution's program: the parent of all that the program starts.
+"""The process between the runner and a program: the parent of all that the program starts.
 
-It is a subreaper, so a program's orphans become its children and none outlives the execution.
+It is a subreaper, so a program's orphans become its children and none outlives the execution. When nothing is left of
+one program it starts the next: each costs one fork, of a process that has prepared all that programs have in common.
 """
 
 import json
@@ -24,25 +25,43 @@ MAX_REPORT = 256 * 1024
 """Bytes that a program may report of one run."""
 
 
-def supervise(control: socket.socket, pipes: Pipes) -> Program | None:
-    """Forks a program, waits for its end, reports that on `control` and exits; returns only in the program's process.
+def supervise(control: socket.socket) -> Program | None:
+    """Forks a program at each order, waits for its end and reports that on `control`; returns only in a program's process.
 
-    The program waits for its request, so both processes can be there before there is anything to run.
+    The program waits for its request, so it can be there before there is anything to run.
     """
     linux.become_subreaper()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    report_out, report_in = os.pipe()
-    post_mortem = thread_stacks.create()
-    try:
-        pid = os.fork()
-    except OSError:
-        control.sendall(json.dumps(frames.NO_PROCESS).encode() + b"\n")
-        os._exit(0)
-    if pid == 0:
-        return Program.prepare(pipes, report_in, post_mortem)
-    for descriptor in (*pipes, report_in):
-        os.close(descriptor)
-    Supervision(pid, control, report_out, post_mortem).run()
+    Program.prepare_parent()
+    while pipes := _next_order(control):
+        report_out, report_in = os.pipe()
+        post_mortem = thread_stacks.create()
+        try:
+            pid = os.fork()
+        except OSError:
+            control.sendall(json.dumps(frames.NO_PROCESS).encode() + b"\n")
+            break
+        if pid == 0:
+            # Its descriptor is closed with all others.
+            control.detach()
+            return Program.prepare(pipes, report_in, post_mortem)
+        for descriptor in (*pipes, report_in):
+            os.close(descriptor)
+        supervision = Supervision(pid, control, report_out, post_mortem)
+        if not supervision.run():
+            break
+    os._exit(0)
+
+
+def _next_order(control: socket.socket) -> Pipes | None:
+    """Waits for the order to start a program; None when the runner wants no more, or is gone."""
+    while True:
+        command, descriptors, _, _ = socket.recv_fds(control, 1, len(Pipes._fields))
+        if command == frames.NEXT:
+            return Pipes(*descriptors)
+        if not command:
+            return None
+        # It was meant for the program that has ended.
 
 
 class Supervision:
@@ -62,31 +81,34 @@ class Supervision:
         """Page faults of the processes that a context's program had waited for when the run began."""
         self._kills: dict[str, Any] = {}
         """What the memory limit has ended during the run."""
-        # A warm-up, as the program's: the report of a program that changed nothing.
-        self._heard = {"start": {"started_ns": 2**62, "oom_kills": 0}}
-        json.dumps({**self._describe(), **self._count_kills()})
-        self._heard = {}
 
-    def run(self) -> None:
-        """Obeys the runner and passes on reports until the program ends; then ends what it left, and itself."""
-        status = self._wait()
-        clean = linux.kill_descendants(KILL_LIMIT_S)
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    def run(self) -> bool:
+        """Obeys the runner and passes on reports until the program ends; then ends what it left.
+
+        Returns whether nothing is left, so that the next program can be started.
+        """
+        status, usage = self._wait()
+        used = [usage]
+        clean = linux.kill_descendants(KILL_LIMIT_S, used)
         self._send(
             {
                 "started": "start" in self._heard,
                 "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
                 "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
                 "survivors": not clean,
+                "again": clean,
                 **self._describe(),
-                "cpu_ms": round((usage.ru_utime + usage.ru_stime) * 1000, 3),
-                "peak_memory_bytes": usage.ru_maxrss * 1024,
+                "cpu_ms": round(sum(each.ru_utime + each.ru_stime for each in used) * 1000, 3),
+                "peak_memory_bytes": max(each.ru_maxrss for each in used) * 1024,
             }
         )
-        os._exit(0)
+        os.close(self._post_mortem)
+        if self._from_program >= 0:
+            os.close(self._from_program)
+        return clean
 
-    def _wait(self) -> int:
-        """The wait status of the ended program, everything that it reported being read."""
+    def _wait(self) -> tuple[int, resource.struct_rusage]:
+        """The wait status of the ended program and what it has used, everything that it reported being read."""
         ended = os.pidfd_open(self._pid)
         poll = select.poll()
         for descriptor in (ended, self._control.fileno(), self._from_program):
@@ -101,7 +123,8 @@ class Supervision:
             elif ended in ready:
                 # Before it is gone, and with it what is known of its children.
                 self._kills = self._count_kills()
-                return os.waitpid(self._pid, 0)[1]
+                os.close(ended)
+                return os.wait4(self._pid, 0)[1:]
             if self._control.fileno() in ready:
                 self._obey(self._control.recv(1))
 

@@ -59,6 +59,9 @@ KILL = b"k"
 WAKE = b"w"
 """Tells a supervisor that there is a request for its program; not for the channel."""
 
+NEXT = b"n"
+"""Tells a supervisor without a program to start the next one, with the descriptors of its pipes; not for the channel."""
+
 NO_PROCESS = {"refused": "no process could be started: the sandbox is at its limit of processes or memory"}
 """The report of an execution that never began."""
 STOPPED = {"refused": "stopped before it began"}
