@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from _glovebox import linux
+from _glovebox.immortal import make_definitions_immortal
 from _glovebox.process import imported_modules
 from _glovebox.program.program import Program
 from _glovebox.runner import memory_kills
@@ -49,6 +50,7 @@ class Runner:
         linux.become_subreaper()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._hear_children()
+        make_definitions_immortal()
         gc.freeze()
         self._channel.listen()
         self._tunnels.listen()

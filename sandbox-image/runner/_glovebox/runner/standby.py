@@ -156,7 +156,7 @@ class Standby:
         if not self._idle:
             return
         now = time.monotonic()
-        origins = (0, self._preload.origin_for(None))
+        origins = (0, self._preload.generation)
         for supervisor, due in list(self._idle.items()):
             if due <= now or supervisor.origin not in origins:
                 del self._idle[supervisor]
