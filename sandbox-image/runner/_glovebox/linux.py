@@ -11,11 +11,9 @@ _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
-_OOM_COUNTERS = (
-    "/sys/fs/cgroup/memory.events",
-    "/sys/fs/cgroup/memory/memory.oom_control",
-)
-"""Files in which cgroup v2 and v1 keep the line `oom_kill N`."""
+_oom_counters = ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"]
+"""Files in which cgroup v2 and v1 keep the line `oom_kill N`; one that is not there is not looked for again."""
+_OOM_KILLS = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
 _V1 = "/sys/fs/cgroup/memory/memory"
 _V2 = "/sys/fs/cgroup/memory"
 _MEMORY = (
@@ -45,8 +43,11 @@ def become_subreaper() -> None:
 
 def prefer_for_oom_kill() -> None:
     """Makes this process and its children the first that a full memory limit ends."""
-    with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
-        file.write(b"1000")
+    descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    try:
+        os.write(descriptor, b"1000")
+    finally:
+        os.close(descriptor)
 
 
 def spare_descriptors(number: int) -> None:
@@ -57,14 +58,17 @@ def spare_descriptors(number: int) -> None:
 
 def oom_kills() -> int:
     """How many processes of this container its memory limit has ended."""
-    for path in _OOM_COUNTERS:
+    for path in list(_oom_counters):
         try:
-            with open(path, "rb", buffering=0) as file:
-                for line in file.read(4096).splitlines():
-                    if line.startswith(b"oom_kill "):
-                        return int(line.split()[1])
+            text = _read(path)
+        except FileNotFoundError:
+            # Of the other version of control groups.
+            _oom_counters.remove(path)
+            continue
         except OSError:
             continue
+        if found := _OOM_KILLS.search(text):
+            return int(found[1])
     return 0
 
 
@@ -92,8 +96,11 @@ def anonymous_memory(pid: int | str = "self") -> int:
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb", buffering=0) as file:
-        return file.read(16_384)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, 16_384)
+    finally:
+        os.close(descriptor)
 
 
 def descendants(root: int, ended: bool = False) -> list[int]:
@@ -113,9 +120,8 @@ def descendants(root: int, ended: bool = False) -> list[int]:
 def _state(pid: int) -> list[bytes]:
     """The fields of a process from its state on, the third in proc(5); empty when there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            # The command, in parentheses, may itself hold spaces and parentheses.
-            return file.read(1024).rpartition(b")")[2].split()
+        # The command, in parentheses, may itself hold spaces and parentheses.
+        return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except OSError:
         return []
 

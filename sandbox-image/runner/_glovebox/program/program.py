@@ -2,8 +2,6 @@
 
 import _thread
 import builtins
-import gc
-import json
 import os
 import signal
 import sys
@@ -12,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from _glovebox import linux
 from _glovebox.display import displays, import_hooks, library_patches
-from _glovebox.files import changed_files, files, workspace
+from _glovebox.files import files, workspace
 from _glovebox.own_modules import hide_own, import_own
 from _glovebox.packages import list_packages
 from _glovebox.paths import USER_SITE, WORKSPACE
@@ -61,10 +59,6 @@ class Program:
         ensure_standard_streams()
         _become_main()
         session_packages.add_folder()
-        _warm_up()
-        gc.collect()
-        # Nothing of what is there now is looked at, and so copied, by a collection in a program.
-        gc.freeze()
 
     @classmethod
     def prepare(cls, pipes: Pipes, report: int, post_mortem: int) -> "Program":
@@ -221,12 +215,3 @@ def _become_main() -> None:
         sys.modules["__mp_main__"] = module
     hide_own()
     sys.path.insert(0, WORKSPACE)
-
-
-def _warm_up() -> None:
-    """Does once what each request needs, so that what is made at the first use is there."""
-    json.loads(json.dumps({"code": "print(1)", "settled_ns": 0}))
-    with open(os.devnull, "w", encoding="utf-8") as sink:
-        exec(compile(b"print(1, file=sink)\n", "", "exec", dont_inherit=True), {"sink": sink})
-    linux.oom_kills()
-    changed_files.start_stamp(0)

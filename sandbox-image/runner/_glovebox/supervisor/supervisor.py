@@ -4,6 +4,7 @@ It is a subreaper, so a program's orphans become its children and none outlives 
 one program it starts the next: each costs one fork, of a process that has prepared all that programs have in common.
 """
 
+import gc
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ from _glovebox import linux
 from _glovebox.files import changed_files
 from _glovebox.process import multiprocessing_patches, thread_stacks
 from _glovebox.program.program import Pipes, Program
+from _glovebox.program.rehearsal import rehearse
 from _glovebox.supervisor import program_report
 from _glovebox.wire import frames
 
@@ -33,6 +35,10 @@ def supervise(control: socket.socket) -> Program | None:
     linux.become_subreaper()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Program.prepare_parent()
+    rehearse()
+    gc.collect()
+    # Nothing of what is there now is looked at, and so copied, by a collection in a program.
+    gc.freeze()
     while pipes := _next_order(control):
         report_out, report_in = os.pipe()
         post_mortem = thread_stacks.create()
@@ -77,8 +83,10 @@ class Supervision:
         self._interrupted = False
         self._held_interrupt = False
         """Whether one came before the run had begun: the program would not hear it, or hear it in its own preparations."""
+        self._is_used = False
+        """Whether the program has done something before the run: prepared an interpreter, or run a cell."""
         self._faults = 0
-        """Page faults of the processes that a context's program had waited for when the run began."""
+        """Page faults of the processes that a context's program had waited for when the run began; none before the first."""
         self._kills: dict[str, Any] = {}
         """What the memory limit has ended during the run."""
 
@@ -142,7 +150,8 @@ class Supervision:
                 if "prepared" in heard:
                     self._send(program_report.numbers(self._heard, ("prepared",)))
                     del self._heard["prepared"]
-                if "start" in heard:
+                    self._is_used = True
+                if "start" in heard and self._is_used:
                     self._faults = linux.faults_of_ended(self._pid)
         if self._held_interrupt and "start" in self._heard:
             self._interrupt()
@@ -156,6 +165,7 @@ class Supervision:
         done = program_report.numbers(self._heard.get("done"), ("exit_code", "cpu_ms", "peak_memory_bytes"))
         self._send({"started": True, "signal": None, "survivors": False, "alive": True, **done, **self._describe()})
         self._heard = {}
+        self._is_used = True
         self._reported = 0
         self._interrupted = False
 
@@ -229,10 +239,13 @@ def _remove_script(script: str) -> None:
     directory = os.path.dirname(script)
     try:
         os.unlink(script)
-        for name in os.listdir(directory):
-            if name.startswith(multiprocessing_patches.PREFIX):
-                os.unlink(os.path.join(directory, name))
-        os.rmdir(directory)
+        try:
+            os.rmdir(directory)
+        except OSError:
+            for name in os.listdir(directory):
+                if name.startswith(multiprocessing_patches.PREFIX):
+                    os.unlink(os.path.join(directory, name))
+            os.rmdir(directory)
     except OSError:
         # The program may keep files of its own there.
         pass
