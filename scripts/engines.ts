@@ -6,13 +6,14 @@ import { type EngineResult, readResults, saveResult } from './engines/results.ts
 import { SUITE_NAMES } from './engines/suites.ts';
 import { holdEngines, tryEngine } from './engines/try-engine.ts';
 
-const USAGE = `Usage: npm run engines -- [NAME…] [--suites ${SUITE_NAMES.join(',')}] [--build] [--hold] [--list]
+const USAGE = `Usage: npm run engines -- [NAME…] [--suites ${SUITE_NAMES.join(',')}] [--build] [--check] [--hold] [--list]
 
 Sets each engine up from Debian's packages in namespaces of its own, runs the tests of all that an engine must do on it,
-removes it, and writes docs/engines.md. Without names: all of them. Needs root, mmdebstrap, and an engine that has or
-builds the sandbox image. The roots of Debian's releases (0.6 GB each) are kept in ~/.cache/glovebox-engines.
+removes it, and writes docs/engines.md. Without names: all of them. Needs root, on Debian. The roots of Debian's releases
+(0.6 GB each) are kept in ~/.cache/glovebox-engines.
   --suites  only these subjects; the page keeps what it has of the others
   --build   have each engine build the sandbox image, instead of loading it from the machine's own engine
+  --check   write nothing: only the exit status tells
   --hold    run nothing: print DOCKER_HOST of each, and keep them until they are interrupted
   --list    names of the engines
 `;
@@ -28,6 +29,7 @@ const { values, positionals } = parseArgs({
   options: {
     suites: { type: 'string', default: SUITE_NAMES.join(',') },
     build: { type: 'boolean', default: false },
+    check: { type: 'boolean', default: false },
     hold: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
@@ -51,13 +53,20 @@ async function main(): Promise<boolean> {
     await holdEngines(wanted, report, stop.signal);
     return true;
   }
-  const results: EngineResult[] = [];
+  let allAsExpected = true;
   for (const entry of wanted) {
-    const result = await tryEngine(entry, { suites, builds: values.build, report, signal: stop.signal });
-    results.push(saveResult(result));
+    try {
+      const result = await tryEngine(entry, { suites, builds: values.build, report, signal: stop.signal });
+      if (!values.check) saveResult(result);
+      allAsExpected &&= isAsExpected(result);
+    } catch (error) {
+      stop.signal.throwIfAborted();
+      report(`${entry.name}: ${error instanceof Error ? error.message : error}`);
+      allAsExpected = false;
+    }
   }
-  writePage(readResults());
-  return results.every(isAsExpected);
+  if (!values.check) writePage(readResults());
+  return allAsExpected;
 }
 
 /** An engine that the catalog has as refused is refused; on any other every line that applies held. */

@@ -5,7 +5,7 @@ export interface EngineEntry {
   readonly title: string;
   readonly kind: 'docker' | 'podman';
   /** Release of Debian that has it. */
-  readonly suite: 'bookworm' | 'trixie';
+  readonly suite: 'bookworm' | 'trixie' | 'sid';
   /** Packages whose versions the page names. */
   readonly packages: readonly string[];
   /** Settings of dockerd besides those that every one here has. */
@@ -35,6 +35,10 @@ export const CATALOG: readonly EngineEntry[] = [
     packages: ['podman', 'crun', 'conmon'],
   },
   {
+    ...{ name: 'podman-sid', title: 'Podman of Debian sid, rootful', kind: 'podman', suite: 'sid' },
+    packages: ['podman', 'crun', 'conmon'],
+  },
+  {
     ...{ name: 'podman4', title: 'Podman 4, rootful', kind: 'podman', suite: 'bookworm' },
     ...{ packages: ['podman', 'crun', 'conmon'], refused: true },
   },
@@ -48,6 +52,10 @@ export const CATALOG: readonly EngineEntry[] = [
   },
   {
     ...{ name: 'docker26', title: 'Docker 26', kind: 'docker', suite: 'trixie' },
+    packages: ['docker.io', 'containerd', 'runc'],
+  },
+  {
+    ...{ name: 'docker-sid', title: 'Docker of Debian sid', kind: 'docker', suite: 'sid' },
     packages: ['docker.io', 'containerd', 'runc'],
   },
   {

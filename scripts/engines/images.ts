@@ -1,24 +1,37 @@
 import type Docker from 'dockerode';
 import { loadConfig } from '../../src/config/load.ts';
-import { connectEngine } from '../../src/engines/docker/connect/connect.ts';
+import { findEngine } from '../../src/engines/docker/connect/connect.ts';
 import { ensureBase } from '../../src/engines/docker/images/base.ts';
 import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
+import { installEngine } from '../../src/engines/docker/install/install.ts';
 
 type Report = (line: string) => void;
 
 /** Loads the sandbox image into an engine: the machine's own engine builds it, if it does not have it yet. */
-export async function loadSandboxImage(engine: Docker, report: Report): Promise<void> {
+export async function loadSandboxImage(engine: Docker, report: Report, signal: AbortSignal): Promise<void> {
   const config = loadConfig(undefined, { image: 'slim' });
-  const { docker } = await connectEngine(config);
-  await copyImage(docker, engine, await ensureImage(docker, config, report), report);
+  await using machine = await openMachineEngine(report, signal);
+  await copyImage(machine.docker, engine, await ensureImage(machine.docker, config, report, signal), report);
 }
 
 /** Has an engine build the sandbox image. Only what it is built on comes from the machine's own engine. */
 export async function buildSandboxImage(engine: Docker, report: Report, signal: AbortSignal): Promise<void> {
   const config = loadConfig(undefined, { image: 'slim' });
-  const { docker } = await connectEngine(config);
-  await copyImage(docker, engine, await ensureBase(docker, config, report, signal), report);
+  await using machine = await openMachineEngine(report, signal);
+  await copyImage(machine.docker, engine, await ensureBase(machine.docker, config, report, signal), report);
   await ensureImage(engine, config, report, signal);
+}
+
+/** The engine of this machine; one is installed if there is none, and stopped again unless it is a service. */
+async function openMachineEngine(
+  report: Report,
+  signal: AbortSignal,
+): Promise<AsyncDisposable & { readonly docker: Docker }> {
+  const config = loadConfig();
+  const found = await findEngine(config);
+  if (found) return { docker: found.docker, [Symbol.asyncDispose]: async () => {} };
+  const installed = await installEngine(config, report, signal);
+  return { docker: installed.docker, [Symbol.asyncDispose]: () => installed.stop() };
 }
 
 async function copyImage(docker: Docker, engine: Docker, image: string, report: Report): Promise<void> {

@@ -32,9 +32,8 @@ export function readResults(): EngineResult[] {
 }
 
 /** Saves a result. Subjects that were not run now stay as they were. */
-export function saveResult(result: EngineResult): EngineResult {
+export function saveResult(result: EngineResult): void {
   const before = readResults().find(({ name }) => name === result.name);
   const merged = { ...result, suites: result.refused ? {} : { ...before?.suites, ...result.suites } };
   writeFileSync(join(FOLDER, `${result.name}.json`), `${JSON.stringify(merged, null, 2)}\n`);
-  return merged;
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { ensureMmdebstrap } from '../../src/engines/docker/images/base.ts';
 import { chooseAptSettings } from '../../src/engines/docker/images/debian-base.ts';
 import { collect, runCommand, waitForExit } from '../../src/lib/run-command.ts';
 import type { EngineEntry } from './catalog.ts';
@@ -17,7 +18,11 @@ const PACKAGES = [
   ...['docker.io', 'containerd', 'runc', 'crun', 'runsc'],
 ];
 /** Packages that a release has besides. */
-const MORE: Readonly<Record<Suite, readonly string[]>> = { bookworm: [], trixie: ['docker-cli', 'passt'] };
+const MORE: Readonly<Record<Suite, readonly string[]>> = {
+  bookworm: [],
+  trixie: ['docker-cli', 'passt'],
+  sid: ['docker-cli', 'passt'],
+};
 const EXCLUDED = ['/usr/share/man/*', '/usr/share/doc/*', '/usr/share/info/*', '/usr/share/locale/*'];
 
 /**
@@ -34,6 +39,7 @@ export async function ensureRoot(suite: Suite, report: (line: string) => void, s
   if (existsSync(root)) return root;
   report(`Making a root of ${suite} with its engines in ${root} …`);
   mkdirSync(CACHE_DIR, { recursive: true });
+  await ensureMmdebstrap('auto', report, signal);
   const unfinished = `${root}.${process.pid}`;
   try {
     await runMmdebstrap(suite, packages, unfinished, signal);

@@ -30,7 +30,7 @@ export async function tryEngine(
   await using engine = await startEngine(entry, { hasNetwork: builds, report: say, signal });
   const { address, docker, versions } = engine;
   say(`${versions} at ${address}`);
-  await (builds ? buildSandboxImage(docker, say, signal) : loadSandboxImage(docker, say));
+  await (builds ? buildSandboxImage(docker, say, signal) : loadSandboxImage(docker, say, signal));
   const env = {
     DOCKER_HOST: address,
     GLOVEBOX_IMAGE: 'slim',
@@ -66,7 +66,7 @@ export async function holdEngines(
   await using stack = new AsyncDisposableStack();
   for (const entry of entries) {
     const engine = stack.use(await startEngine(entry, { hasNetwork: true, report, signal }));
-    await loadSandboxImage(engine.docker, report);
+    await loadSandboxImage(engine.docker, report, signal);
     const runtime = entry.runtime ? ` GLOVEBOX_RUNTIME=${entry.runtime}` : '';
     report(`${entry.title}: DOCKER_HOST=${engine.address}${runtime}`);
   }

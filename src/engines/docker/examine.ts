@@ -3,6 +3,7 @@ import { attempt, type Finding } from '../../lib/finding.ts';
 import type { ExamineOptions } from '../options.ts';
 import { checkEngine, type EngineFacts, readFacts } from './connect/check-engine.ts';
 import { connectEngine } from './connect/connect.ts';
+import { readPodmanVersion } from './connect/podman.ts';
 import { findImage } from './images/sandbox-image.ts';
 import type { DockerSettings } from './index.ts';
 
@@ -14,16 +15,28 @@ export async function examineDocker(
   { tell, runProbe }: ExamineOptions,
 ): Promise<readonly Finding[]> {
   const { docker, address, source } = await connectEngine(settings);
-  const { Version: version } = await docker.version();
-  tell([['ok', 'engine', `${version} at ${address}${address.endsWith(source) ? '' : `, from ${source}`}`]]);
+  const said = await docker.version();
+  const isPodman = readPodmanVersion(said) !== undefined;
+  tell([
+    [
+      'ok',
+      'engine',
+      `${isPodman ? 'Podman ' : ''}${said.Version} at ${address}${address.endsWith(source) ? '' : `, from ${source}`}`,
+    ],
+  ]);
   const facts = await readFacts(docker);
   return [
-    tellFact('runtimes', facts.Runtimes && Object.keys(facts.Runtimes).join(', ')),
+    tellFact('runtimes', facts.Runtimes && listRuntimes(facts.Runtimes, isPodman)),
     tellFact('storage driver', facts.Driver),
     tellFact('cgroup version', facts.CgroupVersion),
     ...examineLimits(facts),
     ...(await attempt('sandbox', () => examineSandbox(docker, settings, runProbe))),
   ];
+}
+
+/** Podman lists what it would know how to use, whether it is installed or not. */
+function listRuntimes(runtimes: Readonly<Record<string, unknown>>, isPodman: boolean): string {
+  return `${Object.keys(runtimes).join(', ')}${isPodman ? ' (installed or not)' : ''}`;
 }
 
 async function examineSandbox(

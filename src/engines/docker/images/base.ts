@@ -91,7 +91,12 @@ async function makeBase(
   }
 }
 
-async function ensureMmdebstrap(setup: BaseOptions['setup'], report: Report, signal?: AbortSignal): Promise<void> {
+/** Installs mmdebstrap if it is missing. @throws Error if it may not be installed */
+export async function ensureMmdebstrap(
+  setup: BaseOptions['setup'],
+  report: Report,
+  signal?: AbortSignal,
+): Promise<void> {
   const { code } = await runCommand('mmdebstrap', ['--version'], { signal });
   if (code === 0) return;
   if (setup === 'never')
