@@ -75,6 +75,10 @@ export const CATALOG: readonly EngineEntry[] = [
     ...{ packages: ['docker.io', 'containerd', 'runc'], daemon: { 'userns-remap': 'default' }, prepare: REMAP },
   },
   {
+    ...{ name: 'docker-rootless', title: 'Docker 26, rootless, control groups v1', kind: 'docker', suite: 'trixie' },
+    ...{ packages: ['docker.io', 'containerd', 'runc'], rootless: true, refused: true },
+  },
+  {
     ...{ name: 'gvisor', title: 'Docker 26 with gVisor', kind: 'docker', suite: 'trixie' },
     ...{ packages: ['docker.io', 'containerd', 'runsc'], daemon: RUNSC, runtime: 'runsc' },
   },

@@ -23,6 +23,11 @@ path=$folder
 while [ "$path" != / ]; do chmod o+x "$path"; path=$(dirname "$path"); done
 `;
 
+const AS_USER = [
+  ...['runuser', '-u', 'eng', '--', 'env', 'HOME=/home/eng', 'XDG_RUNTIME_DIR=/run/eng'],
+  'PATH=/usr/sbin:/usr/bin:/sbin:/bin',
+];
+
 /** An engine of this run alone. Disposing of it removes everything of it. */
 export interface RunningEngine extends AsyncDisposable {
   readonly docker: Docker;
@@ -46,7 +51,7 @@ export async function startEngine(
   const root = await ensureRoot(entry.suite, report, signal);
   await using stack = new AsyncDisposableStack();
   const command = (folder: string) =>
-    entry.kind === 'podman' ? podmanCommand(folder, entry.rootless) : dockerCommand(folder, entry.daemon, hasNetwork);
+    entry.kind === 'podman' ? podmanCommand(folder, entry.rootless) : dockerCommand(folder, entry, hasNetwork);
   const namespace = stack.use(
     enterNamespace({
       name: entry.name,
@@ -80,12 +85,14 @@ async function answers(docker: Docker): Promise<boolean> {
   }
 }
 
-function dockerCommand(folder: string, daemon: EngineEntry['daemon'] = {}, hasNetwork = false): string[] {
+function dockerCommand(folder: string, { daemon = {}, rootless = false }: EngineEntry, hasNetwork: boolean): string[] {
   const config = join(folder, 'daemon.json');
   writeFileSync(config, JSON.stringify(daemon));
+  const run = rootless ? '/run/eng' : '/run';
   return [
-    ...['dockerd', '--host', `unix://${socketOf(folder)}`, '--config-file', config],
-    ...['--data-root', '/engine/docker', '--exec-root', '/run/docker', '--pidfile', '/run/docker.pid'],
+    ...(rootless ? [...AS_USER, '/usr/share/docker.io/contrib/dockerd-rootless.sh'] : ['dockerd']),
+    ...['--host', `unix://${socketOf(folder)}`, '--config-file', config, '--data-root', '/engine/docker'],
+    ...['--exec-root', `${run}/docker`, '--pidfile', `${run}/docker.pid`],
     ...(hasNetwork ? [] : ['--bridge=none', '--iptables=false', '--ip6tables=false']),
   ];
 }
@@ -102,10 +109,11 @@ function podmanCommand(folder: string, rootless = false): string[] {
     `runroot = "${rootless ? '/run/eng/storage' : '/run/containers/storage'}"`,
   ];
   writeFileSync(storage, ['[storage]', 'driver = "overlay"', ...places, ''].join('\n'));
-  writeFileSync(containers, '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n');
-  const user = ['runuser', '-u', 'eng', '--', 'env', 'HOME=/home/eng', 'XDG_RUNTIME_DIR=/run/eng'];
+  // Its own default for builds is more than a machine may allow.
+  const limits = '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=8000:8000"]\n';
+  writeFileSync(containers, `${limits}[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n`);
   return [
-    ...(rootless ? user : ['env']),
+    ...(rootless ? AS_USER : ['env']),
     ...[`CONTAINERS_STORAGE_CONF=${storage}`, `CONTAINERS_CONF=${containers}`],
     ...['podman', 'system', 'service', '--time=0', `unix://${socketOf(folder)}`],
   ];

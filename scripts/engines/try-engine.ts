@@ -46,6 +46,8 @@ export async function tryEngine(
     say(`refused: ${refused}`);
     return { ...about, refused, suites: {} };
   }
+  // Hostile code may not run where limits are missing.
+  if (entry.refused) throw new Error('It was to be refused, and is not.');
   const lines: Partial<Record<SuiteName, Line[]>> = {};
   for (const name of suites) {
     const found = await runSuite(name, { env, signal });

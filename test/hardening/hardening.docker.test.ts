@@ -14,14 +14,18 @@ afterAll(async () => {
 describe('who the code is', () => {
   test('its own user, with no capability and no way to gain one', async () => {
     const { uid } = sandbox.spec;
-    const seen = await sandbox.see(`
+    const [ids, groups, ...rest] = (await sandbox.see(`
 status = dict(line.split(':\\t', 1) for line in open('/proc/self/status').read().splitlines() if ':\\t' in line)
-print(json.dumps([os.getresuid(), os.getresgid(), os.getgroups(),
-    [status[k] for k in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb')], status['NoNewPrivs'], status['Seccomp']]))`);
+print(json.dumps([[os.getresuid(), os.getresgid()], os.getgroups(),
+    [status[k] for k in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb')], status['NoNewPrivs'], status['Seccomp']]))`)) as unknown[];
     const none = '0'.repeat(16);
-    // Podman gives none to a user without a name; Docker gives each its own.
-    const groups = inject('isPodman') ? [] : [sandbox.spec.uid];
-    expect(seen).toEqual([[uid, uid, uid], [uid, uid, uid], groups, [none, none, none, none, none], '1', '2']);
+    expect(ids).toEqual([
+      [uid, uid, uid],
+      [uid, uid, uid],
+    ]);
+    // Some versions of Podman give none to a user without a name.
+    expect([[uid], []]).toContainEqual(groups);
+    expect(rest).toEqual([[none, none, none, none, none], '1', '2']);
   });
 
   test('no file in the image raises its user, and setuid calls are refused', async () => {

@@ -20,6 +20,30 @@ test.each(['io.containerd.runsc.v1', '/usr/bin/crun'])('%s is for the engine to 
   await checkEngine(docker, { cpus: 1, runtime });
 });
 
+test.each([
+  [{ MemoryLimit: false, PidsLimit: false }, 'cannot limit memory and processes of'],
+  [{ MemoryLimit: false, PidsLimit: true }, 'cannot limit memory of'],
+  [{ PidsLimit: false }, 'cannot limit processes of'],
+])('rootless Docker on control groups of version 1 served sandboxes without limits: %j', async (facts, said) => {
+  await expect(
+    checkEngine(
+      engine(() => facts),
+      { cpus: 1 },
+    ),
+  ).rejects.toThrow(said);
+});
+
+test('an engine that limits memory and processes is taken, and so is one that does not say', async () => {
+  await checkEngine(
+    engine(() => ({ MemoryLimit: true, PidsLimit: true, SwapLimit: false })),
+    { cpus: 1 },
+  );
+  await checkEngine(
+    engine(() => ({})),
+    { cpus: 1 },
+  );
+});
+
 test('what the socket proxy keeps to itself is no reason to refuse', async () => {
   const silent = engine(() => {
     throw Object.assign(new Error('not here'), { statusCode: 403 });

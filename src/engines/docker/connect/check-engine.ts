@@ -28,11 +28,13 @@ export interface EngineFacts {
 const UNLISTED_RUNTIME = /^io\.containerd\.|\//;
 
 /**
- * Checks settings with which the engine could not start any sandbox.
+ * Checks settings with which the engine could not start any sandbox, and that its sandboxes have limits.
  * @throws GloveboxError `engine_unavailable` with the setting and the values that the engine supports
  */
 export async function checkEngine(docker: Dockerode, { cpus, runtime }: EngineRequirements): Promise<void> {
-  const { NCPU: processors, Runtimes } = await readFacts(docker);
+  const facts = await readFacts(docker);
+  assertLimits(facts);
+  const { NCPU: processors, Runtimes } = facts;
   const runtimes = Runtimes && Object.keys(Runtimes);
   if (processors !== undefined && cpus > processors) {
     throw new GloveboxError(
@@ -49,6 +51,19 @@ export async function checkEngine(docker: Dockerode, { cpus, runtime }: EngineRe
     `GLOVEBOX_RUNTIME is "${runtime}", but the engine has only: ${runtimes.join(', ')}.`,
     {
       hint: `Install "${runtime}" and add it to the engine's daemon.json, or leave out GLOVEBOX_RUNTIME for the default.`,
+    },
+  );
+}
+
+/** Refuses an engine that takes limits and does not apply them: code could use up its machine. */
+function assertLimits({ MemoryLimit, PidsLimit }: EngineFacts): void {
+  const missing = [...(MemoryLimit === false ? ['memory'] : []), ...(PidsLimit === false ? ['processes'] : [])];
+  if (missing.length === 0) return;
+  throw new GloveboxError(
+    'engine_unavailable',
+    `The container engine says that it cannot limit ${missing.join(' and ')} of a sandbox.`,
+    {
+      hint: 'A rootless engine can only with control groups of version 2: run the engine as root, or boot with systemd.unified_cgroup_hierarchy=1. Elsewhere, boot with cgroup_enable=memory.',
     },
   );
 }
