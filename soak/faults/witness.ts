@@ -125,8 +125,7 @@ export class Witness {
     const { onAnswer } = this.#options;
     if (answer.kind === 'result') {
       onAnswer(answer.result.status);
-      // One that has just begun in the background may have reached no sandbox yet: it is lost with the server alone.
-      if (answer.result.status !== 'running') this.lastResultAt = Date.now();
+      this.lastResultAt = Date.now();
       return answer.result;
     }
     onAnswer(answer.kind === 'cut' ? 'connection lost' : answer.code);

@@ -104,6 +104,8 @@ export interface ExecutionOptions {
   readonly onWait?: (message: string) => void;
   /** Called when its turn has come and it begins. */
   readonly onBegin?: () => void;
+  /** Called when its request is on its way to the sandbox. */
+  readonly onSent?: () => void;
   /** File transfer that the execution carries out, if any. */
   readonly transfer?: Transfer;
   /** Standard input, streamed as fast as the program reads. If the stream fails, the execution is cancelled. */

@@ -129,7 +129,9 @@ export class Sandbox {
     const deadline = performance.now() + timeoutMs;
     const keptAs = request.background && request.keep?.id;
     const followed = { deadline, signal, grace: graceFor(request), keptAs, ...(stdin ? { stdin } : {}) };
-    return await this.#follow(channel, channel.execute(request, onOutput), followed);
+    const execution = channel.execute(request, onOutput);
+    options.onSent?.();
+    return await this.#follow(channel, execution, followed);
   }
 
   /** Follows a background execution of an earlier control plane to its end, as `execute` does. */

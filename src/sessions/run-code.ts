@@ -1,7 +1,7 @@
 import { GloveboxError } from '../errors.ts';
 import { type ExecutionLimits, metLimit } from '../execution/limits-met.ts';
 import { OutputStreams } from '../execution/output-streams.ts';
-import type { ExecutionRequest, Executor, KeepPolicy } from '../execution/request.ts';
+import type { ExecutionOptions, ExecutionRequest, Executor, KeepPolicy } from '../execution/request.ts';
 import { type ExecutionIdentity, type ExecutionResult, type OnEvent, toResult } from '../execution/result.ts';
 import { Stopwatch, toSeconds } from '../execution/stopwatch.ts';
 import { needNewInterpreter, whyRefused } from '../execution/variables.ts';
@@ -63,8 +63,10 @@ export interface PreparedExecution {
 }
 
 /** Code that follows an execution. */
-interface Follower extends Pick<RunOptions, 'onEvent'> {
+interface Follower extends Pick<RunOptions, 'onEvent'>, Pick<ExecutionOptions, 'onSent'> {
   readonly signal: AbortSignal;
+  /** Called when it has to wait for its turn. */
+  readonly onQueued?: () => void;
   /** Called when its program has started, after the wait for its turn. */
   readonly onBegin?: () => void;
 }
@@ -104,7 +106,7 @@ export function prepareExecution(
 export async function runCode(
   session: CodeSession,
   { identity, request, timeoutMs }: PreparedExecution,
-  { onEvent, signal, onBegin }: Follower,
+  { onEvent, signal, onQueued, onBegin, onSent }: Follower,
 ): Promise<ExecutionResult> {
   const { limits } = session;
   const output = new OutputStreams(
@@ -116,7 +118,11 @@ export async function runCode(
     timeoutMs,
     signal,
     onOutput: output.take,
-    onWait: (message) => void onEvent?.({ type: 'progress', message, status: 'queued' }),
+    onWait: (message) => {
+      onQueued?.();
+      void onEvent?.({ type: 'progress', message, status: 'queued' });
+    },
+    ...(onSent ? { onSent } : {}),
     onBegin: () => {
       stopwatch.begin();
       onBegin?.();

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FakeSandbox } from '../../test/support/fake-sandbox.ts';
 import { REPORT } from '../../test/support/report.ts';
 import type { ArchiveIdentity } from '../archives/record.ts';
@@ -202,4 +202,32 @@ test('a context that began anew after a loss is told to be lost', async () => {
   await execute({ context: 'c' });
   expect(await execute({ context: 'c' })).toMatchObject({ context: { created: true, alive: true }, reset: loss });
   expect(await execute({ context: 'c' })).not.toHaveProperty('reset');
+});
+
+describe('the start of a background execution', () => {
+  test('was answered before its request was on its way, so that a kill of the server lost it', async () => {
+    const order: string[] = [];
+    const sandbox = new FakeSandbox(1);
+    const reached = Promise.withResolvers<void>();
+    sandbox.execute = async (_, { onSent }) => {
+      await reached.promise;
+      order.push('sent');
+      onSent?.();
+      return await new Promise(() => {});
+    };
+    const host = openHost(() => sandbox);
+    const started = new Session(IDENTITY, host).start('endless').then(() => order.push('answered'));
+    reached.resolve();
+    await started;
+    expect(order).toEqual(['sent', 'answered']);
+  });
+
+  test('is answered while it waits for its turn', async () => {
+    const enter: SessionHost['scheduler']['enter'] = (_owner, _request, options) => {
+      options?.onWait?.(1);
+      return new Promise(() => {});
+    };
+    const host = openHost(() => new FakeSandbox(1), enter);
+    expect(await new Session(IDENTITY, host).start('later')).toMatchObject({ status: 'queued' });
+  });
 });

@@ -169,19 +169,24 @@ export class Session implements SessionIdentity {
   }
 
   /**
-   * Starts Python code in the background. It keeps the session open until its end.
+   * Starts Python code in the background. It keeps the session open until its end. Resolves when it waits for its turn,
+   * or is on its way to the sandbox, where it goes on even if this control plane is killed.
    * @throws GloveboxError `invalid_input`; `session_busy` when too many run there
    */
   async start(code: string, options: StartOptions = {}): Promise<BackgroundExecution> {
     using stack = new Disposables();
     stack.use(this.use());
     const prepared = prepareExecution(this, code, options, true);
+    const { promise: placed, resolve } = Promise.withResolvers<void>();
     const run = (signal: AbortSignal, onBegin: () => void) => {
       const held = stack.move();
-      return runCode(this, prepared, { signal, onBegin }).finally(() => held[Symbol.dispose]());
+      const follower = { signal, onBegin, onQueued: resolve, onSent: resolve };
+      return runCode(this, prepared, follower).finally(() => held[Symbol.dispose]());
     };
     const { identity, timeoutMs } = prepared;
-    return this.background.start(identity.executionId, run, { timeoutMs, context: options.context });
+    const execution = this.background.start(identity.executionId, run, { timeoutMs, context: options.context });
+    await Promise.race([placed, execution.ended]);
+    return execution;
   }
 
   /**
