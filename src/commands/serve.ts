@@ -3,7 +3,7 @@ import { isContainerRunning } from '../engines/docker/index.ts';
 import { ephemeralName, Glovebox } from '../glovebox.ts';
 import { KeyRing } from '../http/auth/key-ring.ts';
 import { createLog } from '../log.ts';
-import { serve } from '../server.ts';
+import { writeCompiledCodeSoon } from './compile-cache.ts';
 import type { CommandContext } from './context.ts';
 
 /**
@@ -14,14 +14,21 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
   const log = createLog(config.logLevel);
   const { auth, apiKeysFile, firstKey } = config;
   using keys = auth === 'keys' ? KeyRing.open(apiKeysFile, log, { mayBeEmpty: firstKey !== undefined }) : undefined;
-  await using glovebox = await Glovebox.open(config, {
+  const opening = Glovebox.open(config, {
     instance: config.instance ?? nameOfPort(config.port),
     mayInstall: config.setup === 'auto',
     onProgress: say,
     ...keepingWhile(config),
     ...{ log, onEnded, signal },
   });
-  const onListening = (urls: readonly string[], key?: string) => tellListening(say, config, urls, key);
+  // Loaded while the engine answers.
+  const loading = import('../server.ts');
+  await using glovebox = await opening;
+  const { serve } = await loading;
+  const onListening = (urls: readonly string[], key?: string) => {
+    tellListening(say, config, urls, key);
+    writeCompiledCodeSoon();
+  };
   await serve(glovebox, config, { log, keys, onListening, signal });
 }
 

@@ -1,7 +1,7 @@
 import { cpus, homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { GloveboxError } from '../errors.ts';
-import { type HostEnvironment, hostEnvironment } from './host-environment.ts';
+import { cacheHome, type HostEnvironment, hostEnvironment } from './host-environment.ts';
 import type { Settings } from './settings.ts';
 
 /** Name of a setting in code: `execTimeoutS` for `exec_timeout_s`. */
@@ -129,7 +129,7 @@ function stateDirectory(parsed: Settings, env: NodeJS.ProcessEnv): string {
 
 function cacheDirectory(parsed: Settings, env: NodeJS.ProcessEnv): string {
   if (parsed.cache_dir) return resolve(parsed.cache_dir);
-  return join(env['XDG_CACHE_HOME'] || join(env['HOME'] || homedir(), '.cache'), 'glovebox', 'packages');
+  return join(cacheHome(env), 'glovebox', 'packages');
 }
 
 function camelCased(parsed: Settings): Record<string, unknown> {

@@ -23,6 +23,11 @@ export function readPlaces(env: NodeJS.ProcessEnv = process.env): {
   return { directories, hostEnvironment: hostEnvironment(env) };
 }
 
+/** Returns the XDG cache directory. */
+export function cacheHome(env: NodeJS.ProcessEnv = process.env): string {
+  return env['XDG_CACHE_HOME'] || join(env['HOME'] || homedir(), '.cache');
+}
+
 /** Reads them; the environment of this process is not changed. */
 export function hostEnvironment(env: NodeJS.ProcessEnv): HostEnvironment {
   const home = env['HOME'] || homedir();
