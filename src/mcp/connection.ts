@@ -28,7 +28,9 @@ export type McpHandler = (c: Context<McpEnv>) => Response | Promise<Response>;
 
 /** The session named in the URL, as in `/mcp?session=NAME`. Undefined if it is missing or empty. */
 export function sessionInAddress(request: Request | undefined): string | undefined {
-  return (request && new URL(request.url).searchParams.get('session')) || undefined;
+  // Most requests have no query, and need no parsing.
+  if (!request?.url.includes('?')) return undefined;
+  return new URL(request.url).searchParams.get('session') || undefined;
 }
 
 /** A JSON-RPC error that does not belong to a particular request. */

@@ -1,4 +1,4 @@
-import { McpServer, ProtocolError, ProtocolErrorCode } from '@modelcontextprotocol/server';
+import { McpServer, ProtocolError, ProtocolErrorCode, Server } from '@modelcontextprotocol/server';
 import { nearest } from '../lib/nearest.ts';
 import type { Log } from '../log.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -29,6 +29,8 @@ const LIST_HINT = { ttlMs: 3_600_000, cacheScope: 'public' } as const;
 export interface McpServers {
   /** Makes a server for one connection. A shared server would leak data between requests (typescript-sdk#2607). */
   make(connection: Connection): McpServer;
+  /** Makes a server for a single tool call. It has nothing else, because a server is made for each modern request. */
+  makeForCall(connection: Connection): McpServer | Server;
   /** Sets the function that tells whether the client of a request reads slowly. */
   watch(request: Request, isSlow: () => boolean): void;
   /** Reports the end of a connection, so that its session can be ended earlier. */
@@ -48,6 +50,8 @@ export function createMcpServers(options: McpOptions): McpServers {
   const tools = options.tools.map((tool) => toMcpTool(tool, dependencies));
   return {
     make: (connection) => makeServer(options, tools, connection),
+    makeForCall: (connection) =>
+      options.extend ? makeServer(options, tools, connection) : makeCallServer(options, tools, connection),
     watch: (request, isSlow) => void slowness.set(request, isSlow),
     release: ({ owner, binding }) => {
       if (binding?.sessionId) options.sessions.disconnected(owner, binding.sessionId);
@@ -56,34 +60,51 @@ export function createMcpServers(options: McpOptions): McpServers {
   };
 }
 
+const CAPABILITIES = { tools: { listChanged: false }, resources: { listChanged: false } } as const;
+
+function identityOf({ version }: McpOptions) {
+  return { name: 'glovebox', title: 'Glovebox', version };
+}
+
+function makeCallServer(options: McpOptions, tools: readonly McpTool[], connection: Connection): Server {
+  const server = new Server(identityOf(options), { capabilities: CAPABILITIES });
+  serveCalls(server, options, tools, connection);
+  return server;
+}
+
 function makeServer(options: McpOptions, tools: readonly McpTool[], connection: Connection): McpServer {
-  const server = new McpServer(
-    { name: 'glovebox', title: 'Glovebox', version: options.version },
-    {
-      capabilities: { tools: { listChanged: false }, resources: { listChanged: false } },
-      instructions: options.instructions,
-      cacheHints: {
-        'tools/list': LIST_HINT,
-        'server/discover': LIST_HINT,
-        'resources/templates/list': LIST_HINT,
-        'resources/list': FILES_HINT,
-        'resources/read': FILES_HINT,
-      },
+  const server = new McpServer(identityOf(options), {
+    capabilities: CAPABILITIES,
+    instructions: options.instructions,
+    cacheHints: {
+      'tools/list': LIST_HINT,
+      'server/discover': LIST_HINT,
+      'resources/templates/list': LIST_HINT,
+      'resources/list': FILES_HINT,
+      'resources/read': FILES_HINT,
     },
-  );
+  });
   addFileResources(server, options.sessions, connection);
   const all = options.extend ? [...tools, ...options.extend(server)] : tools;
   // Not `registerTool`: it converts every schema again for every server, has its own messages for invalid input, and
   // does not list the tools when one is unknown.
   server.server.setRequestHandler('tools/list', () => ({ tools: all.map((tool) => tool.listed) }));
-  server.server.setRequestHandler('tools/call', ({ params }, context) => {
-    const tool = all.find(({ listed }) => listed.name === params.name);
-    if (!tool) throw unknownTool(params.name, all);
-    return tool.call(params.arguments, context, connection, server.server.getNegotiatedProtocolVersion());
-  });
-  server.server.onerror = (error) =>
-    options.log.debug('MCP protocol error.', { owner: connection.owner, cause: error });
+  serveCalls(server.server, options, all, connection);
   return server;
+}
+
+function serveCalls(
+  server: McpServer['server'],
+  { log }: McpOptions,
+  tools: readonly McpTool[],
+  connection: Connection,
+): void {
+  server.setRequestHandler('tools/call', ({ params }, context) => {
+    const tool = tools.find(({ listed }) => listed.name === params.name);
+    if (!tool) throw unknownTool(params.name, tools);
+    return tool.call(params.arguments, context, connection, server.getNegotiatedProtocolVersion());
+  });
+  server.onerror = (error) => log.debug('MCP protocol error.', { owner: connection.owner, cause: error });
 }
 
 function unknownTool(name: string, tools: readonly McpTool[]): ProtocolError {

@@ -1,4 +1,10 @@
-import { createMcpHandler, isInitializeRequest, isLegacyRequest } from '@modelcontextprotocol/server';
+import {
+  createMcpHandler,
+  isInitializeRequest,
+  isLegacyRequest,
+  type McpServerFactory,
+  PROTOCOL_VERSION_META_KEY,
+} from '@modelcontextprotocol/server';
 import { GloveboxError } from '../errors.ts';
 import { parseJson } from '../lib/json-input.ts';
 import { type McpHandler, rpcError } from './connection.ts';
@@ -28,10 +34,32 @@ function hasLongMethod(body: unknown): boolean {
   return typeof method === 'string' && method.length > LONGEST_METHOD;
 }
 
+/**
+ * Whether a body is a modern request beyond doubt: a call of a method, other than the old handshake, that names its
+ * protocol version. The SDK's own answer has to read every message by several schemas, which it does again afterwards.
+ */
+function isSurelyModern(body: unknown): boolean {
+  if (!isObject(body) || 'result' in body || 'error' in body) return false;
+  const { method, params } = body;
+  if (typeof method !== 'string' || method === 'initialize' || !isObject(params)) return false;
+  const { _meta: meta } = params;
+  return isObject(meta) && PROTOCOL_VERSION_META_KEY in meta;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** Serves MCP over HTTP on one path: version 2026-07-28 without sessions, and the older versions with sessions. */
 export function createStreamableHttp(servers: McpServers, limits: LegacySessionLimits): StreamableHttp {
   const sessions = new LegacySessions(servers, limits);
-  const modern = createMcpHandler(({ authInfo }) => servers.make({ owner: authInfo?.clientId ?? '', running: 0 }), {
+  const makeServer: McpServerFactory = ({ authInfo, requestInfo }) => {
+    const connection = { owner: authInfo?.clientId ?? '', running: 0 };
+    // The SDK has compared the header with the body before.
+    const isCall = requestInfo?.headers.get('mcp-method')?.trim() === 'tools/call';
+    return isCall ? servers.makeForCall(connection) : servers.make(connection);
+  };
+  const modern = createMcpHandler(makeServer, {
     legacy: 'reject',
     responseMode: 'auto',
     onerror: (error) => servers.log.debug('MCP request refused.', { cause: error }),
@@ -43,7 +71,7 @@ export function createStreamableHttp(servers: McpServers, limits: LegacySessionL
     let parsedBody: unknown;
     if (request.method === 'POST') {
       try {
-        parsedBody = parseJson(c.var.body);
+        parsedBody = parseJson(c.get('body'));
       } catch (thrown) {
         if (thrown instanceof GloveboxError) return rpcError(400, -32_600, `${thrown.message} ${thrown.hint}`);
         return rpcError(400, -32_700, 'The body is not valid JSON.');
@@ -51,8 +79,8 @@ export function createStreamableHttp(servers: McpServers, limits: LegacySessionL
     }
     if (hasLongMethod(parsedBody)) return rpcError(400, -32_600, 'The name of the method is too long.');
     servers.watch(request, () => c.env.outgoing?.writableNeedDrain ?? false);
-    const { owner } = c.var;
-    if (!(await isLegacyRequest(request, parsedBody))) {
+    const owner = c.get('owner');
+    if (isSurelyModern(parsedBody) || !(await isLegacyRequest(request, parsedBody))) {
       const answer = modern.fetch(request, { parsedBody, authInfo: authenticated(owner) });
       return await streamIfLate(answer, LATE_STREAM);
     }
