@@ -43,7 +43,7 @@ def import_own(name: str, *, guard_path: bool = True) -> Any:
         sys.modules.update(_hidden)
         path = sys.path[:]
         if guard_path:
-            sys.path[:] = [entry for entry in path if _is_of_image(str(entry))]
+            sys.path[:] = [entry for entry in path if is_of_image(str(entry))]
         try:
             return importlib.import_module(f"{_PACKAGE}.{name}")
         finally:
@@ -53,7 +53,8 @@ def import_own(name: str, *, guard_path: bool = True) -> Any:
             sys.modules.update(theirs)
 
 
-def _is_of_image(entry: str) -> bool:
+def is_of_image(entry: str) -> bool:
+    """Whether an entry of the search path is none of the session's folders."""
     return os.path.isabs(entry) and not entry.startswith(WORKSPACE)
 
 
