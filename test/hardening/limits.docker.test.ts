@@ -54,6 +54,23 @@ print(json.dumps([reason, 20 < len(children) < 40]))`,
     expect(seen).toEqual(['EAGAIN', true]);
   });
 
+  test('memory beyond what a sandbox could ever use is refused, whatever the host promises; reserved addresses are not', async () => {
+    const seen = await see(
+      `
+import mmap
+PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+def take(gib, prot=mmap.PROT_READ | mmap.PROT_WRITE):
+    try: mmap.mmap(-1, gib << 30, flags=PRIVATE, prot=prot).close(); return 'done'
+    except OSError as error: return errno.errorcode[error.errno]
+def allocate(gib):
+    try: bytearray(gib << 30); return 'done'
+    except MemoryError: return 'MemoryError'
+print(json.dumps([take(3), take(5), take(64, 0), allocate(5), allocate(1 << 16)]))`,
+      { memoryMb: 256, pids: 64 },
+    );
+    expect(seen).toEqual(['done', 'ENOMEM', 'done', 'MemoryError', 'MemoryError']);
+  });
+
   test('descriptors, core dumps and sparse files end at their limits', async () => {
     const seen = await see(`
 import resource, tempfile

@@ -48,6 +48,7 @@ describe('a container of Podman', () => {
       { type: 'NOFILE', soft: 1024, hard: 1024 },
       { type: 'CORE', soft: 0, hard: 0 },
       { type: 'FSIZE', soft: 512 * MIB, hard: 512 * MIB },
+      { type: 'DATA', soft: 9 * 1024 * MIB, hard: 9 * 1024 * MIB },
     ]);
   });
 
@@ -99,6 +100,7 @@ describe('a container that was made', () => {
         { Name: 'RLIMIT_NOFILE', Soft: 1024, Hard: 1024 },
         { Name: 'RLIMIT_CORE', Soft: 0, Hard: 0 },
         { Name: 'RLIMIT_FSIZE', Soft: 512 * MIB, Hard: 512 * MIB },
+        { Name: 'RLIMIT_DATA', Soft: 9 * 1024 * MIB, Hard: 9 * 1024 * MIB },
         { Name: 'RLIMIT_NPROC', Soft: 4096, Hard: 4096 },
       ],
       Binds: options.volumes.map(({ Name, Dest }) => `${Name}:${Dest}:rw,rprivate`),
@@ -114,7 +116,7 @@ describe('a container that was made', () => {
     ['PidsLimit', { PidsLimit: 0 }, ['PidsLimit']],
     ['NetworkMode', { NetworkMode: 'bridge' }, ['NetworkMode']],
     ['ReadonlyRootfs', { ReadonlyRootfs: false }, ['ReadonlyRootfs']],
-    ['all limits of processes', { Ulimits: [] }, ['Ulimits NOFILE', 'Ulimits CORE', 'Ulimits FSIZE']],
+    ['all limits of processes', { Ulimits: [] }, ['Ulimits NOFILE', 'Ulimits CORE', 'Ulimits FSIZE', 'Ulimits DATA']],
     ['a disk', { Binds: made.HostConfig.Binds?.slice(1) ?? [] }, ['the disk /workspace']],
     ['no-new-privileges', { SecurityOpt: null }, ['no-new-privileges']],
   ])('is told by name when it lacks %s', (_what, change, dropped) => {

@@ -10,6 +10,7 @@ import {
   LABELS,
   labelsOf,
   MAIN_UID,
+  mappedMemory,
 } from './spec.ts';
 
 const MIB = 2 ** 20;
@@ -97,7 +98,10 @@ function commonOptions(spec: ContainerSpec, profilePath: string) {
     },
     oom_score_adj: 500,
     log_configuration: { driver: 'none' },
-    r_limits: [limit('NOFILE', 1024), limit('CORE', 0), limit('FSIZE', largestFileMb * MIB)],
+    r_limits: [
+      ...[limit('NOFILE', 1024), limit('CORE', 0), limit('FSIZE', largestFileMb * MIB)],
+      limit('DATA', mappedMemory(memory, spec.pids)),
+    ],
   };
 }
 

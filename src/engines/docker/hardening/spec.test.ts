@@ -111,7 +111,20 @@ describe('its seals and sizes', () => {
 
   test('files, descriptors and core dumps are limited, processes of a user never are', () => {
     const limits = Object.fromEntries((host().Ulimits ?? []).map(({ Name, Soft, Hard }) => [Name, [Soft, Hard]]));
-    expect(limits).toEqual({ nofile: [1024, 1024], core: [0, 0], fsize: [512 * MIB, 512 * MIB] });
+    const data = 8 * 1024 * MIB + 128 * 8 * MIB;
+    expect(limits).toEqual({
+      nofile: [1024, 1024],
+      core: [0, 0],
+      fsize: [512 * MIB, 512 * MIB],
+      data: [data, data],
+    });
+  });
+
+  test('memory that a process may map is never so little that a runtime cannot start', () => {
+    const data = (change: Partial<ContainerSpec>) =>
+      (host(change).Ulimits ?? []).find(({ Name }) => Name === 'data')?.Hard ?? 0;
+    expect(data({ memoryMb: 64, diskMb: 16 })).toBe(4096 * MIB + 128 * 8 * MIB);
+    expect(data({ memoryMb: 16_384 })).toBe(8 * 16_384 * MIB + 128 * 8 * MIB);
   });
 
   test("the workspace and /tmp are the session's own, sized, and allow compiled modules", () => {

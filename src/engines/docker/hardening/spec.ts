@@ -33,6 +33,13 @@ const MIB = 2 ** 20;
 const GVISOR_MEMORY_MB = 1024;
 /** Smallest process limit for gVisor, as its kernel's threads count as processes of the sandbox. */
 const GVISOR_PIDS = 1024;
+/**
+ * Private memory in MiB that a process may map and write to, whether it is used or not: so many times the memory of the
+ * sandbox, and at least so much. Address space that is only reserved is not counted.
+ */
+const MAPPED_MEMORY = { times: 8, leastMb: 4096 };
+/** Stack of a thread in MiB. It is mapped as a whole, and mostly unused. */
+const STACK_MB = 8;
 /** Memory in MiB that the runner needs to start. */
 const SMALLEST_MEMORY_MB = 64;
 /** Processes that the runner needs to start. */
@@ -139,6 +146,7 @@ export function killExecOptions(uid: number): Docker.ExecCreateOptions {
 function hostConfig(spec: ContainerSpec, storage: DiskSizes): HostConfig {
   const gvisor = isGvisor(spec.runtime);
   const memory = Math.max(spec.memoryMb, gvisor ? GVISOR_MEMORY_MB : 0) * MIB;
+  const pids = Math.max(spec.pids, gvisor ? GVISOR_PIDS : 0);
   return {
     ...(spec.runtime === undefined ? {} : { Runtime: spec.runtime }),
     AutoRemove: true,
@@ -157,14 +165,28 @@ function hostConfig(spec: ContainerSpec, storage: DiskSizes): HostConfig {
     Memory: memory,
     MemorySwap: memory,
     NanoCpus: Math.round(spec.cpus * 1e9),
-    PidsLimit: Math.max(spec.pids, gvisor ? GVISOR_PIDS : 0),
+    PidsLimit: pids,
     OomScoreAdj: 500,
     ShmSize: storage.shmMb * MIB,
     Tmpfs: { '/workspace': tmpfs(storage.workspaceMb, spec.uid), '/tmp': tmpfs(storage.tmpMb, spec.uid) },
     // No log of the main process: code that could write to it would fill the engine's disk.
     LogConfig: { Type: 'none', Config: {} },
-    Ulimits: [limit('nofile', 1024), limit('core', 0), limit('fsize', storage.largestFileMb * MIB)],
+    Ulimits: [
+      limit('nofile', 1024),
+      limit('core', 0),
+      limit('fsize', storage.largestFileMb * MIB),
+      limit('data', mappedMemory(memory, pids)),
+    ],
   };
+}
+
+/**
+ * Private memory in bytes that each process may map. An allocation of more is refused, on each host alike. Without this
+ * limit, vm.overcommit_memory and the memory of the host would decide: where they allow it, the program is ended when it
+ * uses what it was given.
+ */
+export function mappedMemory(memory: number, pids: number): number {
+  return Math.max(MAPPED_MEMORY.times * memory, MAPPED_MEMORY.leastMb * MIB) + pids * STACK_MB * MIB;
 }
 
 /** Options of a tmpfs. It needs `exec` to load compiled packages; the engine's default is noexec. */
