@@ -5,6 +5,7 @@ import { writePage } from './engines/page.ts';
 import { type EngineResult, readResults, saveResult } from './engines/results.ts';
 import { SUITE_NAMES } from './engines/suites.ts';
 import { holdEngines, tryEngine } from './engines/try-engine.ts';
+import { writeHostileTable } from './hostile-table.ts';
 
 const USAGE = `Usage: npm run engines -- [NAME…] [--suites ${SUITE_NAMES.join(',')}] [--build] [--check] [--hold] [--list]
 
@@ -65,7 +66,9 @@ async function main(): Promise<boolean> {
       allAsExpected = false;
     }
   }
-  if (!values.check) writePage(readResults());
+  if (values.check) return allAsExpected;
+  writePage(readResults());
+  writeHostileTable(readResults());
   return allAsExpected;
 }
 

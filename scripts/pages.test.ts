@@ -6,7 +6,7 @@ import { ERROR_CODES, GloveboxError } from '../src/errors.ts';
 import { TOOL_NAMES } from '../test/support/tool-names.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const PAGES = ['README.md', 'CONTRIBUTING.md', ...globSync('docs/**/*.md', { cwd: ROOT })].toSorted();
+const PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...globSync('docs/**/*.md', { cwd: ROOT })].toSorted();
 
 /** Folders that a path in code style begins with; the private package of the runner is named without those above it. */
 const OWN_PATH = /`((?:src|test|sandbox-image|scripts|bench|soak|docs|examples|_glovebox)\/[\w./*-]*)`/g;

@@ -53,3 +53,21 @@ export const OTHERS = [
   '    except OSError: return False',
   'def others(): return [int(p) for p in os.listdir("/proc") if p.isdigit() and int(p) != os.getpid() and is_live(p)]',
 ].join('\n');
+
+/** Python: `attempt(action, ...)` says `done`, or the name of the error. */
+const ATTEMPT = `
+import errno, json, os, sys
+def attempt(action, *arguments):
+    try:
+        action(*arguments)
+        return 'done'
+    except OSError as error: return errno.errorcode.get(error.errno, str(error))
+    except Exception as error: return type(error).__name__
+`;
+
+/** What code prints as JSON; it has `attempt`, and `json`, `os`, `sys` and `errno`. */
+export async function see({ run }: Victim, code: string, args: Record<string, unknown> = {}): Promise<unknown> {
+  const result = await run(`${ATTEMPT}\n${code}`, { timeout_s: 20, ...args });
+  expect(result).toMatchObject({ status: 'ok', stderr: '' });
+  return JSON.parse(result.stdout) as unknown;
+}

@@ -35,7 +35,7 @@ describe('code that meddles', () => {
     expect(answers.filter(([, answer]) => answer !== 'PermissionError')).toEqual([]);
   });
 
-  test('nor in the moment in which it is made', async () => {
+  test('does neither in the moment in which one of these is made', async () => {
     const victim = await openVictim(server);
     const seen = await see(
       victim,
@@ -153,6 +153,51 @@ describe('code that meddles', () => {
       'raise ValueError',
     ].join('\n');
     expect((await victim.run(code)).status).toMatch(/^(error|crashed)$/);
+    await expectUsable(victim);
+  });
+});
+
+describe('code that ends in its own way', () => {
+  test.each<[what: string, code: string, outcome: Record<string, unknown>]>([
+    [
+      'by a signal to itself: the result says which',
+      'os.kill(os.getpid(), 11)',
+      { status: 'crashed', signal: 'SIGSEGV' },
+    ],
+    [
+      'by a fault of the interpreter: the result says which',
+      'ctypes.string_at(0)',
+      { status: 'crashed', signal: 'SIGSEGV' },
+    ],
+    [
+      'by a limit of processor time of its own: the result says which signal',
+      'resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass',
+      { status: 'crashed', signal: expect.stringMatching(/^SIG(XCPU|KILL)$/) },
+    ],
+    ['with a code that is no code: the result has a byte of it', 'os._exit(300)', { status: 'error', exit_code: 44 }],
+    [
+      'by replacing itself with another program: what that says is its output',
+      'sys.stdout.flush(); os.execv("/bin/echo", ["echo", "other"])',
+      { status: 'ok', stdout: 'other\n' },
+    ],
+    [
+      'by leaving no room for itself: the error says so',
+      'resource.setrlimit(resource.RLIMIT_AS, (1 << 20, 1 << 20)); x = bytearray(1 << 24)',
+      { status: expect.stringMatching(/^(error|crashed)$/) },
+    ],
+  ])('%s', async (_what, code, outcome) => {
+    const victim = await openVictim(server);
+    expect(await victim.run(`import ctypes, os, resource, sys\n${code}`, { timeout_s: 20 })).toMatchObject(outcome);
+    await expectUsable(victim);
+  });
+
+  test('with modules in the workspace that the runner could import: the runner imports none of them', async () => {
+    const victim = await openVictim(server);
+    const names = ['sitecustomize', 'usercustomize', '_glovebox', 'selectors', 'struct', 'importlib_metadata'];
+    const code = `for n in ${JSON.stringify(names)}: open(f"/workspace/{n}.py", "w").write("import os; os._exit(9)")`;
+    expect((await victim.run(code)).status).toBe('ok');
+    const tidy = `import os\nfor n in ${JSON.stringify(names)}: os.unlink(f"/workspace/{n}.py")\nprint("tidy")`;
+    expect(await victim.run(tidy)).toMatchObject({ status: 'ok', stdout: 'tidy\n' });
     await expectUsable(victim);
   });
 });
