@@ -186,10 +186,10 @@ class Standby:
             self._end(self.context)
             if self.ready and self._executions.idle:
                 # Another one shares more with the runner, which wrote to its memory while the other was there.
-                self.ready.origin = _NOT_AGAIN
                 self._end(self.ready)
 
     def _end(self, spare: Execution) -> None:
+        spare.origin = _NOT_AGAIN
         self._executions.command(spare, frames.KILL)
         self._drop(spare)
 
