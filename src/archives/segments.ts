@@ -93,28 +93,26 @@ async function readAll(path: string, { bytes }: SummedFile): Promise<Buffer> {
 
 /** Reads parts of a file. Small consecutive parts are read from the disk together. */
 export class PartReader implements AsyncDisposable {
+  /** Resolves when the whole file is known to be as it was written. Rejects with BrokenArchive as `verify` does. */
+  readonly verified: Promise<void>;
   readonly #source: Source;
   #window = Buffer.alloc(0);
   #start = 0;
 
-  private constructor(source: Source) {
+  private constructor(source: Source, verified: Promise<void>) {
     this.#source = source;
+    this.verified = verified;
+    verified.catch(() => {}); // Whoever waits for it gets the error.
   }
 
   static async open(path: string): Promise<PartReader> {
-    return new PartReader(await openSource(path));
+    return new PartReader(await openSource(path), Promise.resolve());
   }
 
-  /** @throws BrokenArchive as `verify` does */
-  static async openVerified(path: string, summed: SummedFile): Promise<PartReader> {
+  /** Opens a file that is verified while it is read. @throws BrokenArchive when it cannot be opened */
+  static async openToVerify(path: string, summed: SummedFile): Promise<PartReader> {
     const source = summed.bytes <= SMALL_BYTES ? openSmall(path) : await openSource(path);
-    try {
-      await check(path, summed, source);
-    } catch (error) {
-      await source[Symbol.asyncDispose]();
-      throw error;
-    }
-    return new PartReader(source);
+    return new PartReader(source, check(path, summed, source));
   }
 
   async *read(offset: number, length: number): AsyncGenerator<Buffer, void, undefined> {
@@ -127,6 +125,7 @@ export class PartReader implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.verified.catch(() => {});
     await this.#source[Symbol.asyncDispose]();
   }
 

@@ -156,12 +156,13 @@ export class ArchiveStore {
   }
 
   /**
-   * Verifies an archive, then reads its entries with hard links.
+   * Reads the entries of an archive with hard links, and verifies it meanwhile. What it yields counts only once it has
+   * ended well.
    * @param options `packed`: whether contents that are compressed stay so
-   * @throws BrokenArchive when a file is not as written
+   * @throws BrokenArchive when a file is not as written, at the latest after the last entry
    */
   readVerified(record: ArchiveRecord, { packed }: { readonly packed: boolean }): Entries {
-    const open = (path: string, segment: SummedFile) => PartReader.openVerified(path, segment);
+    const open = (path: string, segment: SummedFile) => PartReader.openToVerify(path, segment);
     return this.#read(record, { hardLinks: 'kept', packed, open });
   }
 
@@ -185,6 +186,7 @@ export class ArchiveStore {
       else if (keepsPacked) yield { entry, body, packed: packed.bytes };
       else yield { entry, body: unpack(body, entry.size, damaged) };
     }
+    for (const { verified } of readers.values()) await verified;
   }
 
   /** Lists the files that have a mark. Empty if the next save should write everything again. */
