@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream';
 import type Docker from 'dockerode';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createLog } from '../../log.ts';
-import { DockerDriver } from './drivers/docker.ts';
+import { DockerDriver, findDiscarded } from './drivers/docker.ts';
 import { DockerEngine } from './engine.ts';
 import { killUser, listsUser } from './user-processes.ts';
 
@@ -24,9 +24,14 @@ function openEngine(answers: { create?: Promise<unknown>; remove: () => Promise<
       listed.push(filters.label);
       return [];
     },
-    createContainer: () => answers.create ?? never(),
+    modem: {
+      dial: (_: unknown, done: (error: unknown, answer?: unknown) => void) => {
+        void (answers.create ?? never()).then((answer) => done(undefined, answer));
+      },
+    },
     getContainer: (id: string) => ({
       id,
+      start: async () => {},
       remove: () => {
         removed.push(id);
         return answers.remove();
@@ -43,13 +48,13 @@ afterEach(() => void vi.useRealTimers());
 
 describe('an engine that hangs, or is down for a while', () => {
   test('leaves no container that it made after nobody waited for it any more', async () => {
-    const create = Promise.withResolvers<{ id: string }>();
+    const create = Promise.withResolvers<{ Id: string }>();
     const { engine, removed } = openEngine({ create: create.promise, remove: () => Promise.reject(GONE) });
     const started = engine.start(SPEC).catch((error: { code: string }) => error.code);
     await vi.advanceTimersByTimeAsync(30_000);
     expect(await started).toBe('engine_unavailable');
     expect(removed).toEqual([`glovebox-${SPEC.key}`]);
-    create.resolve({ id: 'made-late' });
+    create.resolve({ Id: 'made-late' });
     await vi.advanceTimersByTimeAsync(0);
     expect(removed.at(-1)).toBe('made-late');
   });
@@ -105,8 +110,34 @@ describe('the kill of all that a user runs', () => {
   });
 });
 
+test('an engine that dropped a limit since the server started gets no sandbox, and keeps no container', async () => {
+  const Warnings = [
+    'Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.',
+  ];
+  const { engine, removed } = openEngine({
+    create: Promise.resolve({ Id: 'unlimited', Warnings }),
+    remove: () => Promise.resolve(),
+  });
+  await expect(engine.start(SPEC)).rejects.toMatchObject({
+    code: 'engine_unavailable',
+    message: expect.stringContaining('Your kernel does not support memory limit'),
+  });
+  expect(removed).toContain('unlimited');
+});
+
+test.each([
+  ['Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.', true],
+  [
+    'Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.',
+    false,
+  ],
+  ['Your kernel does not support CPU CFS scheduler. CPU period/quota discarded.', false],
+])('a warning of an engine: %s', (warning, isFatal) => {
+  expect(findDiscarded([warning])).toBe(isFatal ? warning : undefined);
+});
+
 test('a start has the engine list all sandboxes', async () => {
-  const create = Promise.resolve({ id: 'made', start: async () => {} });
+  const create = Promise.resolve({ Id: 'made', Warnings: [] });
   const { engine, listed } = openEngine({ create, remove: () => Promise.resolve() });
   const { ref, confirmed } = await engine.start(SPEC);
   expect(await confirmed).toBe(true);

@@ -1,5 +1,7 @@
 import type Docker from 'dockerode';
+import { GloveboxError } from '../../../errors.ts';
 import { type ContainerSpec, containerOptions, PROCESS_COLUMNS } from '../hardening/spec.ts';
+import { callCreate } from './create-call.ts';
 import type { ContainerDriver } from './driver.ts';
 
 /** Sandboxes of Docker. */
@@ -14,7 +16,14 @@ export class DockerDriver implements ContainerDriver {
   }
 
   async create(spec: ContainerSpec): Promise<Docker.Container> {
-    return await this.#docker.createContainer(containerOptions(spec));
+    const { Id, Warnings } = await callCreate(this.#docker, '/containers/create?', containerOptions(spec));
+    const container = this.#docker.getContainer(Id);
+    const discarded = findDiscarded(Warnings ?? []);
+    if (discarded === undefined) return container;
+    await container.remove({ force: true });
+    throw new GloveboxError('engine_unavailable', `The container engine gives a sandbox no limit: ${discarded}`, {
+      hint: 'It had that limit when this server started. Look at what has changed, and restart both.',
+    });
   }
 
   async start(container: Docker.Container): Promise<void> {
@@ -23,4 +32,12 @@ export class DockerDriver implements ContainerDriver {
 
   /** Everything of a sandbox is in its container. */
   async discard(): Promise<void> {}
+}
+
+/**
+ * The warning of an engine that dropped a limit of memory or processes. Those on swap and processors are no reason to
+ * refuse: many machines lack them, and the doctor tells. Texts: daemon/daemon_unix.go of github.com/moby/moby.
+ */
+export function findDiscarded(warnings: readonly string[]): string | undefined {
+  return warnings.find((warning) => /(memory|pids) limit.*discarded/i.test(warning));
 }

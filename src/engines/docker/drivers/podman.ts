@@ -11,13 +11,13 @@ import {
 } from '../hardening/podman.ts';
 import type { ContainerSpec } from '../hardening/spec.ts';
 import { reasonOf } from '../inspect.ts';
+import { callCreate } from './create-call.ts';
 import type { ContainerDriver } from './driver.ts';
 import { PodmanDisks } from './podman-disks.ts';
 import { ProfileFile } from './profile-file.ts';
 
 /** Path of a call of Podman's own API. Every later version answers to it. */
 const CREATE = '/v5.0.0/libpod/containers/create';
-const STATUS = { 201: true, 400: 'refused', 404: 'not found', 409: 'conflict', 500: 'server error' };
 
 export interface PodmanDriverOptions {
   /** Folder for the system call filter, on the engine's machine. */
@@ -69,7 +69,7 @@ export class PodmanDriver implements ContainerDriver {
 
   async #createContainer(options: PodmanOptions): Promise<Docker.Container> {
     try {
-      return this.#docker.getContainer(await this.#dial(options));
+      return this.#docker.getContainer((await callCreate(this.#docker, CREATE, options)).Id);
     } catch (error) {
       if (!/seccomp profile/i.test(reasonOf(error))) throw error;
       throw new GloveboxError(
@@ -81,16 +81,6 @@ export class PodmanDriver implements ContainerDriver {
         },
       );
     }
-  }
-
-  /** Creates a container. Returns its id. */
-  #dial(options: PodmanOptions): Promise<string> {
-    const call = { path: CREATE, method: 'POST', options, statusCodes: STATUS };
-    return new Promise((resolve, reject) => {
-      this.#docker.modem.dial(call, (error: unknown, answer: unknown) =>
-        error ? reject(error) : resolve(String((answer as { readonly Id?: unknown }).Id)),
-      );
-    });
   }
 }
 
