@@ -36,7 +36,11 @@ export function renderPage(results: readonly EngineResult[]): string {
       ]),
     ),
     '',
-    'Counted are the lines that held, of those that apply.',
+    'Counted are the lines that held, of those that apply. An engine that is refused serves nobody: Glovebox says why, and',
+    'does not start.',
+    '',
+    '**Not tried:** rootless engines and Podman on control groups of version 2 (the machine of these runs has version 1);',
+    'other processors than x86-64; Docker Desktop and its relatives; hosts with SELinux or AppArmor.',
     ...results.flatMap(renderShortfalls),
     '',
     '## Every line',
@@ -85,7 +89,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 const TITLE_LIMIT = 140;
 
 function cell(text: string): string {
-  const line = text.replace(/\s+/g, ' ');
+  const line = text.replace(/^the contract of an engine: \w+ /, '').replace(/\s+/g, ' ');
   const short = line.length > TITLE_LIMIT ? `${line.slice(0, TITLE_LIMIT)}…` : line;
   return short.replace(/[|<>]/g, (character) => `\\${character}`);
 }
