@@ -42,16 +42,17 @@ function made(change: object = {}) {
   };
 }
 
+interface Answers {
+  readonly change?: object;
+  /** Message and status of the answer to the creation of a container. */
+  readonly refusal?: string;
+  readonly status?: number;
+  /** Of every exec. */
+  readonly exitCode?: number;
+}
+
 /** A Podman that notes what it was asked for. */
-function openPodman({
-  change = {},
-  refusal,
-  exitCode = 0,
-}: {
-  change?: object;
-  refusal?: string;
-  exitCode?: number;
-} = {}) {
+function openPodman({ change = {}, refusal, status = 500, exitCode = 0 }: Answers = {}) {
   const disks = new Map<string, { CreatedAt: string; Labels: Record<string, string> }>();
   const removed: string[] = [];
   const seen: unknown[] = [];
@@ -81,7 +82,7 @@ function openPodman({
     modem: {
       dial: ({ options }: { options: unknown }, done: (error: unknown, answer?: unknown) => void) => {
         seen.push(options);
-        if (refusal) done(Object.assign(new Error(refusal), { statusCode: 500 }));
+        if (refusal) done(Object.assign(new Error(refusal), { statusCode: status }));
         else done(undefined, { Id: 'made' });
       },
     },
@@ -133,6 +134,15 @@ describe('the creation of a sandbox', () => {
     });
     expect(podman.disks.size).toBe(0);
   });
+});
+
+test('an engine that was started again as Docker gets no sandbox, and none is taken for lost', async () => {
+  const podman = openPodman({ refusal: 'page not found', status: 404 });
+  await expect(open(podman).create(SPEC)).rejects.toMatchObject({
+    code: 'engine_unavailable',
+    message: 'The container engine is no longer Podman.',
+  });
+  expect(podman.disks.size).toBe(0);
 });
 
 describe('the start of a sandbox', () => {

@@ -10,7 +10,7 @@ import {
   sealExecOptions,
 } from '../hardening/podman.ts';
 import type { ContainerSpec } from '../hardening/spec.ts';
-import { reasonOf } from '../inspect.ts';
+import { reasonOf, statusOf } from '../inspect.ts';
 import { callCreate } from './create-call.ts';
 import type { ContainerDriver } from './driver.ts';
 import { PodmanDisks } from './podman-disks.ts';
@@ -71,6 +71,12 @@ export class PodmanDriver implements ContainerDriver {
     try {
       return this.#docker.getContainer((await callCreate(this.#docker, CREATE, options)).Id);
     } catch (error) {
+      if (statusOf(error) === 404 && /page not found/i.test(reasonOf(error))) {
+        throw new GloveboxError('engine_unavailable', 'The container engine is no longer Podman.', {
+          hint: 'Restart Glovebox: it then finds out what the engine is.',
+          cause: error,
+        });
+      }
       if (!/seccomp profile/i.test(reasonOf(error))) throw error;
       throw new GloveboxError(
         'engine_unavailable',
