@@ -56,6 +56,11 @@ def spare_descriptors(number: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(0, most - number), most))
 
 
+def return_free_memory() -> None:
+    """Gives the kernel what the C library holds of freed memory, in whole pages; see malloc_trim(3)."""
+    _libc.malloc_trim(0)
+
+
 def oom_kills() -> int:
     """How many processes of this container its memory limit has ended."""
     for path in list(_oom_counters):

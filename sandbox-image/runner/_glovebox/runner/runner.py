@@ -52,6 +52,7 @@ class Runner:
         self._hear_children()
         make_definitions_immortal()
         gc.freeze()
+        linux.return_free_memory()
         self._channel.listen()
         self._tunnels.listen()
         self._detachment.listen(self._reactor)

@@ -39,6 +39,7 @@ def supervise(control: socket.socket) -> Program | None:
     gc.collect()
     # Nothing of what is there now is looked at, and so copied, by a collection in a program.
     gc.freeze()
+    linux.return_free_memory()
     while pipes := _next_order(control):
         report_out, report_in = os.pipe()
         post_mortem = thread_stacks.create()
