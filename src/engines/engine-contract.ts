@@ -23,7 +23,7 @@ const BACKGROUND: ExecutionRequest = {
  * - `connect` runs `/opt/glovebox/runner` in the sandbox, which finds out whether a runner is there already. Bytes
  *   must come unchanged, in order, with back-pressure both ways, and each side must see the end of the other.
  * - `endProcesses` must work without the runner, against code that kills, forks and ignores signals. It returns true only
- *   if a check that the code cannot influence finds no process left. It answers within about five seconds.
+ *   if a check that the code cannot influence finds no process left. It answers within about ten seconds.
  * - While an engine is unavailable, no sandbox counts as lost: the error is `engine_unavailable`, never `sandbox_lost`.
  * - The hardening is not covered here: see `test/hardening`.
  */

@@ -3,7 +3,7 @@ import { type Execution, openSession, runPython, userOf } from '../support/rest-
 import { containerOfUser, containersOf, processesOf, type Server } from '../support/server.ts';
 
 /** The control plane's ladder above the time limit: grace, confirmation, kill from outside, looks, removal, on a busy machine. */
-export const LADDER_MS = 12_000;
+export const LADDER_MS = 17_000;
 
 /** A session of its own for one attack, and what there is to see of it from outside. */
 export interface Victim {

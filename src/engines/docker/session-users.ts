@@ -13,7 +13,7 @@ export const SESSION_UIDS = { first: 10_000, last: 59_999, lastNamed: 11_999 } a
 const GUESSES = 5;
 
 /** Time limit for kills from outside, in milliseconds; see docs/decisions/kill-from-outside.md. */
-const END_ALL_MS = 5000;
+const END_ALL_MS = 10_000;
 /** Number of kills in a row that were themselves killed, after which the code is taken to kill them all. */
 const MOST_KILLED = 2;
 /** Number of checks for remaining processes after a kill. */
