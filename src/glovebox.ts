@@ -13,6 +13,7 @@ import { type DiskSizes, diskSizesFor } from './sandbox/disk-sizes.ts';
 import type { EngineInfo } from './sandbox/engine.ts';
 import { Pool } from './sandbox/pool.ts';
 import { type PreloadFigures, Preloads } from './sandbox/preloads.ts';
+import { StartPace } from './sandbox/start-pace.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
 import { UsageFile } from './sandbox/usage-file.ts';
 import { ExecutionMetrics } from './scheduling/execution-metrics.ts';
@@ -28,6 +29,7 @@ import { Snapshots } from './sessions/snapshots.ts';
 export { ephemeralName } from './sessions/instance.ts';
 export { parseRequirement };
 
+const PROCESSORS = Math.max(1, cpus().length);
 /** Number of sandboxes to start at once, per processor. With more, each start only takes longer. */
 const STARTS_PER_PROCESSOR = 2;
 
@@ -227,7 +229,11 @@ export class Glovebox implements AsyncDisposable {
     if (this.#options.adoptFirst) await adoptions.undisturbed;
     this.#pool = new Pool(backend, {
       size: { least: settings.poolSize, most: Math.max(settings.poolSize, settings.poolMax ?? 0) },
-      startsAtOnce: Math.max(1, cpus().length) * STARTS_PER_PROCESSOR,
+      startsAtOnce: PROCESSORS * STARTS_PER_PROCESSOR,
+      pace: new StartPace({
+        load: () => ({ begun: this.#scheduler.begun, running: this.#scheduler.figures.running }),
+        processors: PROCESSORS,
+      }),
       memory: this.#memory,
       ...(adoptions.left > 0 ? { notBefore: adoptions.settled } : {}),
       log,
@@ -246,7 +252,7 @@ export class Glovebox implements AsyncDisposable {
     this.#preloads = new Preloads({
       usage: file.usage,
       limitBytes: preloadMb * 2 ** 20,
-      isBusy: () => this.#scheduler.figures.running >= Math.max(1, cpus().length),
+      isBusy: () => this.#scheduler.figures.running >= PROCESSORS,
       onChange: () => file.saveSoon(),
     });
     return this.#preloads;

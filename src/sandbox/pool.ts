@@ -5,6 +5,7 @@ import type { MemoryQuota } from '../scheduling/memory-quota.ts';
 import { PoolSize, type PoolSizeLimits } from './pool-size.ts';
 import type { Preloads } from './preloads.ts';
 import type { Sandbox, SandboxHandle } from './sandbox.ts';
+import type { StartPace } from './start-pace.ts';
 import { type Backend, startSandbox } from './start-sandbox.ts';
 
 const REFILL_DELAY_MS = 100;
@@ -17,6 +18,8 @@ export interface PoolOptions {
   /** Number of sandboxes that may be started at once. One owner may have all but one of these starts. */
   readonly startsAtOnce: number;
   readonly memory: MemoryQuota;
+  /** Spreads starts, to leave processors to running calls. */
+  readonly pace: StartPace;
   /** The pool starts no sandboxes before it resolves. */
   readonly notBefore?: Promise<void>;
   readonly log: Log;
@@ -43,6 +46,7 @@ export class Pool implements SandboxSource {
   readonly #log: Log;
   readonly #preloads: Preloads | undefined;
   readonly #starts: FairQueue;
+  readonly #pace: StartPace;
   readonly #ready: Sandbox[] = [];
   /** Number of operations that callers wait for. Meanwhile the pool starts no sandboxes, to leave processors to them. */
   #urgent = 0;
@@ -54,12 +58,13 @@ export class Pool implements SandboxSource {
   #trimTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(backend: Backend, { size, startsAtOnce, memory, notBefore, log, preloads }: PoolOptions) {
+  constructor(backend: Backend, { size, startsAtOnce, pace, memory, notBefore, log, preloads }: PoolOptions) {
     this.#backend = backend;
     this.#poolSize = new PoolSize(size);
     this.#memory = memory;
     this.#log = log;
     this.#preloads = preloads;
+    this.#pace = pace;
     this.#starts = new FairQueue({
       places: startsAtOnce,
       placesPerOwner: Math.max(1, startsAtOnce - 1),
@@ -138,6 +143,7 @@ export class Pool implements SandboxSource {
   /** Removes all ready sandboxes. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#pace.close();
     clearTimeout(this.#refillTimer);
     clearTimeout(this.#trimTimer);
     this.#preloads?.close();
@@ -159,7 +165,7 @@ export class Pool implements SandboxSource {
   async #start(owner: string): Promise<Sandbox> {
     using _work = this.holdRefill();
     using _turn = await this.#starts.enter(owner);
-    return await startSandbox(this.#backend);
+    return await this.#pace.start(() => startSandbox(this.#backend));
   }
 
   /** Refills after a moment, so that the start of a container does not slow the first execution in the one just taken. */
@@ -209,15 +215,16 @@ export class Pool implements SandboxSource {
     }
   }
 
+  get #isShort(): boolean {
+    return !this.#closed && this.#urgent === 0 && this.#ready.length < this.#poolSize.wanted;
+  }
+
   async #fill(): Promise<void> {
-    while (
-      !this.#closed &&
-      this.#urgent === 0 &&
-      this.#ready.length < this.#poolSize.wanted &&
-      this.#memory.enterPool()
-    ) {
+    while (this.#isShort) {
+      await this.#pace.rest();
+      if (!this.#isShort || !this.#memory.enterPool()) return;
       try {
-        this.#ready.push(await startSandbox(this.#backend));
+        this.#ready.push(await this.#pace.run(() => startSandbox(this.#backend)));
       } catch (error) {
         this.#memory.leavePool();
         // The next call starts its own sandbox and reports the error to its caller, who can act on it.

@@ -13,6 +13,7 @@ export interface ExecutionFigures {
 /** Decides which executions of all sessions may run now. */
 export class ExecutionScheduler {
   readonly #queue: FairQueue;
+  #begun = 0;
 
   constructor(limits: FairLimits) {
     this.#queue = new FairQueue(limits);
@@ -23,12 +24,20 @@ export class ExecutionScheduler {
     return { running, waiting, places: limits.places };
   }
 
+  /** Number of executions that have had a place so far. */
+  get begun(): number {
+    return this.#begun;
+  }
+
   /**
    * Waits for one of the places that all sessions share. File operations and package lists need none.
    * @throws GloveboxError `capacity_exceeded`; the signal's reason when it aborts
    */
   async enter(owner: string, request: ExecutionRequest, options: EnterOptions): Promise<Disposable> {
-    return rulesFor(request).takesPlace ? await this.#queue.enter(owner, options) : { [Symbol.dispose]: () => {} };
+    if (!rulesFor(request).takesPlace) return { [Symbol.dispose]: () => {} };
+    const place = await this.#queue.enter(owner, options);
+    this.#begun += 1;
+    return place;
   }
 
   /** Estimates the seconds until a place of the owner is free. */

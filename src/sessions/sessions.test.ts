@@ -6,6 +6,7 @@ import { FAKE_PROFILE, FakeEngine } from '../../test/support/fake-engine.ts';
 import { ArchiveSettings } from '../archives/settings.ts';
 import { createLog } from '../log.ts';
 import { Pool } from '../sandbox/pool.ts';
+import { StartPace } from '../sandbox/start-pace.ts';
 import { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { MemoryQuota } from '../scheduling/memory-quota.ts';
@@ -52,7 +53,8 @@ function openSessions({
   const remove = engine.remove.bind(engine);
   engine.remove = (ref) => removed.then(() => remove(ref));
   const backend = { engine, profile: FAKE_PROFILE, instance: 'test', configuration: { preload: 'none' }, log } as const;
-  const pool = new Pool(backend, { size: { least: 0, most: 0 }, startsAtOnce: 10, memory, log });
+  const pace = new StartPace({ load: () => ({ begun: 0, running: 0 }), processors: 2 });
+  const pool = new Pool(backend, { size: { least: 0, most: 0 }, startsAtOnce: 10, pace, memory, log });
   sessions = new Sessions({
     limits,
     parseRequirement: (text) => ({ name: text, text }),
