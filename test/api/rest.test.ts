@@ -76,6 +76,8 @@ describe('what the server says of itself', () => {
       engine: { name: expect.any(String), version: expect.stringMatching(/^\d+\./) },
       image: expect.stringMatching(/^glovebox-sandbox:slim-/),
       sessions: expect.any(Number),
+      adopting: 0,
+      preload: { bytes: 0, limit: 512 * 1024 * 1024, sandboxes: 0, failures: 0 },
       pool: { size: 2, ready: expect.any(Number) },
       executions: { running: 0, waiting: 0, places: expect.any(Number) },
       version: expect.stringMatching(/^\d+\.\d+\.\d+/),

@@ -151,6 +151,6 @@ describe('the end of the process', () => {
     const left = (await containersOf({ stateDir })).map(({ Id }) => Id);
     expect(left.length).toBeGreaterThan(0);
     await using _server = await startServer({ stateDir, env: { GLOVEBOX_POOL_SIZE: '0' } });
-    expect(await containersOf({ stateDir })).toEqual([]);
+    await expect.poll(async () => await containersOf({ stateDir }), { timeout: 10_000 }).toEqual([]);
   });
 });

@@ -92,7 +92,7 @@ describe('kill -9 of the server with sessions open', () => {
     await expect.poll(() => Date.now(), { timeout: 5000 }).toBeGreaterThan(expires);
     await using second = await startServer({ stateDir, port, env });
     expect(await listSessions(second)).toEqual([]);
-    expect(await containersOf(second)).toEqual([]);
+    await expect.poll(async () => await containersOf(second), { timeout: 10_000 }).toEqual([]);
   });
 });
 
@@ -141,7 +141,7 @@ describe('several over one state directory', () => {
 
     {
       await using _other = await startServer({ stateDir, env: { GLOVEBOX_POOL_SIZE: '0' } });
-      expect(await idsOf({ stateDir })).toEqual([kept]);
+      await expect.poll(async () => await idsOf({ stateDir }), { timeout: 10_000 }).toEqual([kept]);
       expect(await idsOf(foreign)).toEqual(abroad);
     }
     await using again = await startServer({ stateDir, port: named.port });
