@@ -94,6 +94,20 @@ test('a server does not serve until it has adopted every session of the last run
   expect(machine.sandboxes.size).toBe(6);
 });
 
+test('the adoption of sessions begins before the server listens, and delays its first answers', async () => {
+  const refs = await leave(['a', 'b']);
+  const engine = new SlowEngine(machine);
+  engine.allowAll();
+  const listening = Promise.withResolvers<void>();
+  await using second = await open(engine, REMOVE, { adoptAfter: listening.promise });
+  expect(await runIn(second, 'b')).not.toHaveProperty('reset');
+  expect(await second.health(false)).toMatchObject({ sessions: 2, adopting: 1 });
+  expect(engine.asked).not.toContain(refs['a']);
+  listening.resolve();
+  await second.sessions.adoptions.settled;
+  expect(engine.asked).toContain(refs['a']);
+});
+
 test('an owner gets more sessions than allowed while those of the last run are being adopted', async () => {
   const refs = await leave(['a', 'b']);
   const engine = new SlowEngine(machine);

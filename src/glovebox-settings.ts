@@ -46,6 +46,8 @@ export interface OpenOptions {
   readonly lazy?: boolean;
   /** Whether the opening waits until the sessions of the last run are adopted. Default: they are adopted meanwhile. */
   readonly adoptFirst?: boolean;
+  /** Sessions of the last run are adopted from then on, but at once for a call. Default: from the set-up on. */
+  readonly adoptAfter?: Promise<void>;
   /** Longest time that a call waits for the set-up of the engine, in milliseconds. Default: no limit. */
   readonly patienceMs?: number;
   /** Called with each step of the set-up. */

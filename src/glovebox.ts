@@ -275,7 +275,9 @@ export class Glovebox implements AsyncDisposable {
     this.#cleanUp = sessions.adoptions.settled
       .then(removeLeftOver)
       .catch((error: unknown) => log.warn('what an earlier run left could not be removed', { error }));
-    sessions.adoptions.begin();
+    const { adoptAfter } = this.#options;
+    if (adoptAfter !== undefined) void adoptAfter.then(() => sessions.adoptions.begin());
+    else sessions.adoptions.begin();
   }
 }
 

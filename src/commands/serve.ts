@@ -7,6 +7,12 @@ import { writeCompiledCodeSoon } from './compile-cache.ts';
 import type { CommandContext } from './context.ts';
 
 /**
+ * Pause between listening and the adoption of sessions, in milliseconds. Meanwhile the engine answers the first requests,
+ * which would wait behind those of the adoption.
+ */
+const ADOPT_DELAY_MS = 100;
+
+/**
  * Runs `glovebox serve`: REST and MCP over HTTP until the signal aborts. Then removes the sessions, or keeps them if so
  * configured.
  */
@@ -14,10 +20,12 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
   const log = createLog(config.logLevel);
   const { auth, apiKeysFile, firstKey } = config;
   using keys = auth === 'keys' ? KeyRing.open(apiKeysFile, log, { mayBeEmpty: firstKey !== undefined }) : undefined;
+  const listening = Promise.withResolvers<void>();
   const opening = Glovebox.open(config, {
     instance: config.instance ?? nameOfPort(config.port),
     mayInstall: config.setup === 'auto',
     onProgress: say,
+    adoptAfter: listening.promise,
     ...keepingWhile(config),
     ...{ log, onEnded, signal },
   });
@@ -28,6 +36,7 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
   const onListening = (urls: readonly string[], key?: string) => {
     tellListening(say, config, urls, key);
     writeCompiledCodeSoon();
+    setTimeout(listening.resolve, ADOPT_DELAY_MS).unref();
   };
   await serve(glovebox, config, { log, keys, onListening, signal });
 }
