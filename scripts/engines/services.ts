@@ -109,9 +109,12 @@ function podmanCommand(folder: string, rootless = false): string[] {
     `runroot = "${rootless ? '/run/eng/storage' : '/run/containers/storage'}"`,
   ];
   writeFileSync(storage, ['[storage]', 'driver = "overlay"', ...places, ''].join('\n'));
-  // Its own default for builds is more than a machine may allow.
+  // Its own default for builds is more than a machine may allow, and its watchers of execs stay five minutes.
   const limits = '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=8000:8000"]\n';
-  writeFileSync(containers, `${limits}[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n`);
+  writeFileSync(
+    containers,
+    `${limits}[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nexit_command_delay = 10\n`,
+  );
   return [
     ...(rootless ? AS_USER : ['env']),
     ...[`CONTAINERS_STORAGE_CONF=${storage}`, `CONTAINERS_CONF=${containers}`],

@@ -136,9 +136,10 @@ ${print('[call(libc.mount, b"none", b"/tmp", b"tmpfs", 0, None), call(libc.mount
     ['EACCES', 'EACCES', 'EACCES', 'EACCES', 'EACCES', 'EPERM', 'EPERM'],
   ],
   [
+    // Podman marks each container with an empty file.
     'looks for the socket of the engine and for paths of the host: there are none',
     `${OWNED}${print(
-      '[[p for p in ("/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock", "/run/containerd") if os.path.exists(p)], [l.split()[4] for l in open("/proc/self/mountinfo") if l.split()[4] not in ("/",) and not l.split()[4].startswith(("/proc", "/sys", "/dev", "/tmp", "/workspace", "/etc/")) and not l.split()[4].endswith("-init")]]',
+      '[[p for p in ("/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock", "/run/containerd") if os.path.exists(p)], [l.split()[4] for l in open("/proc/self/mountinfo") if l.split()[4] != "/" and not (l.split()[4] == "/run/.containerenv" and open("/run/.containerenv").read() == "") and not l.split()[4].startswith(("/proc", "/sys", "/dev", "/tmp", "/workspace", "/etc/")) and not l.split()[4].endswith("-init")]]',
     )}`,
     [[], []],
   ],
