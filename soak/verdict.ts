@@ -8,6 +8,8 @@ const MOST_RSS_SLOPE = 3;
 const BUFFER_ROOM = 4;
 /** Connections to the engine, of which as many stay open for the next calls as were needed at once. */
 const DESCRIPTOR_ROOM = 16;
+/** Processes in which a sandbox of the pool keeps ready what its session is expected to use. */
+const PRELOADED = 3;
 /** Of fewer executions a line says nothing: what is made once is still being made. */
 const FEWEST_FOR_SLOPE = 5000;
 
@@ -67,9 +69,10 @@ export function judge(course: Course): string[] {
   least('buffers', BUFFER_ROOM);
   least('descriptors', DESCRIPTOR_ROOM);
   least('containers', 0);
-  // One of each sandbox may just be made ahead.
-  least('processes', before.containers);
-  least('stateFiles', 0);
+  // In each sandbox one may just be made ahead, and three have loaded what sessions of late used.
+  least('processes', before.containers * (1 + PRELOADED));
+  // The record of what sessions use.
+  least('stateFiles', 1);
   least('tempFiles', 0);
   if (after.executions < FEWEST_FOR_SLOPE) return wrong;
   const heap = slopeOf(during, 'heap');

@@ -22,7 +22,7 @@ export interface StartPaceOptions {
 
 /**
  * Leaves processors to running calls: while sessions call again and again, a start comes after a pause as long as the
- * start before it took. The engine takes more than one processor for a start, whoever waits for it.
+ * start before it took. A start keeps processors busy, whoever waits for it.
  */
 export class StartPace {
   readonly #options: StartPaceOptions;
