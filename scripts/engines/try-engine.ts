@@ -37,7 +37,7 @@ export async function tryEngine(
     ...(entry.runtime ? { GLOVEBOX_RUNTIME: entry.runtime } : {}),
   };
   const about = {
-    ...{ name: entry.name, title: entry.title, versions, kernel: release() },
+    ...{ name: entry.name, title: entry.title, versions, kernel: kernelVersion() },
     ...{ date: new Date().toISOString().slice(0, 10), cgroupVersion: await readCgroupVersion(docker) },
   };
   // The address is of this run alone.
@@ -99,4 +99,9 @@ async function findRefusal(env: Readonly<Record<string, string>>): Promise<strin
 async function readCgroupVersion(docker: Docker): Promise<string> {
   const { CgroupVersion } = (await docker.info()) as { readonly CgroupVersion?: string };
   return CgroupVersion ?? 'unknown';
+}
+
+/** Version of the kernel, without what the maker of the machine has added. */
+function kernelVersion(): string {
+  return release().replace(/-.*$/, '');
 }
