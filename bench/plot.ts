@@ -138,6 +138,9 @@ function drawPanel(heading: string, groups: readonly Group[]) {
   });
   // It is for drawings in a page: here it would stretch each to the height of all.
   drawing.querySelector('style')?.remove();
+  const title = document.createElement('title');
+  title.textContent = heading;
+  drawing.prepend(title);
   drawing.setAttribute('fill', 'inherit');
   return drawing;
 }
