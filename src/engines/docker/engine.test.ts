@@ -15,7 +15,12 @@ const GONE = Object.assign(new Error('no such container'), { statusCode: 404 });
 const never = () => new Promise<never>(() => {});
 
 /** An engine that answers as it is told, and what it was asked to remove. */
-function openEngine(answers: { create?: Promise<unknown>; remove: () => Promise<unknown>; exec?: Promise<unknown> }) {
+function openEngine(answers: {
+  readonly create?: Promise<unknown>;
+  readonly remove: () => Promise<unknown>;
+  readonly inspect?: () => Promise<unknown>;
+  readonly exec?: Promise<unknown>;
+}) {
   const removed: string[] = [];
   /** The labels of each list of containers that was asked for. */
   const listed: string[][] = [];
@@ -32,6 +37,7 @@ function openEngine(answers: { create?: Promise<unknown>; remove: () => Promise<
     getContainer: (id: string) => ({
       id,
       start: async () => {},
+      inspect: answers.inspect ?? never,
       remove: () => {
         removed.push(id);
         return answers.remove();
@@ -82,6 +88,17 @@ describe('an engine that hangs, or is down for a while', () => {
     await engine.remove('one/10000');
     await vi.advanceTimersByTimeAsync(60_000);
     expect(removed).toEqual(['one', 'one']);
+  });
+
+  test.each([
+    ['is removed if it is gone', () => Promise.reject(GONE), undefined],
+    ['is told of if it is there', () => Promise.resolve({}), 'engine_unavailable'],
+    ['is told of if nobody answers any more', () => Promise.reject(new Error('ECONNREFUSED')), 'engine_unavailable'],
+  ])('a container whose removal was refused while another call removed it %s', async (_what, inspect, code) => {
+    const refusal = Object.assign(new Error('no such container'), { statusCode: 500 });
+    const { engine } = openEngine({ remove: () => Promise.reject(refusal), inspect });
+    const answer = await engine.remove('one/10000').catch((error: { code: string }) => error.code);
+    expect(answer).toBe(code);
   });
 
   test('leaves no stream open that came after nobody waited for it any more', async () => {

@@ -15,7 +15,7 @@ import { explain } from './answer.ts';
 import { demultiplex } from './demux.ts';
 import type { ContainerDriver } from './drivers/driver.ts';
 import { containerName, LABELS, runnerExecOptions } from './hardening/spec.ts';
-import { statusOf } from './inspect.ts';
+import { isMissing, statusOf } from './inspect.ts';
 import { endAll, isFree, pickUser } from './session-users.ts';
 import { hasProcesses, killUser } from './user-processes.ts';
 
@@ -118,13 +118,14 @@ export class DockerEngine implements Engine {
 
   /** Removes a container, and what else its sandbox has. @param id its id or its name */
   async #remove(id: string, key: string): Promise<void> {
+    const container = this.#docker.getContainer(id);
     try {
-      await explain(this.#docker.getContainer(id).remove({ force: true, v: true }));
+      await explain(container.remove({ force: true, v: true }));
     } catch (error) {
       const isGone = error instanceof GloveboxError && error.code === 'sandbox_lost';
       // Another call is removing it, but that may fail.
       if (!isGone || statusOf(error.cause) === 409) this.#removeLater(id, key);
-      if (!isGone) throw error;
+      if (!isGone && !(await isGoneAfterAll(container, error))) throw error;
     }
     await explain(this.#driver.discard(key));
   }
@@ -139,6 +140,12 @@ export class DockerEngine implements Engine {
     };
     setTimeout(again, REMOVE_AGAIN_MS).unref();
   }
+}
+
+/** Returns whether a refused removal has been done by another call, which not each engine answers with 404. */
+async function isGoneAfterAll(container: Docker.Container, refusal: unknown): Promise<boolean> {
+  const wasAnswered = refusal instanceof GloveboxError && statusOf(refusal.cause) !== undefined;
+  return wasAnswered && (await isMissing(explain(container.inspect())));
 }
 
 function toRef(id: string, uid: number, key: string): SandboxRef {

@@ -24,6 +24,16 @@ export async function isRunning(docker: Dockerode, name: string): Promise<boolea
   }
 }
 
+/** Returns whether the call that inspects something was answered by: there is no such thing. */
+export async function isMissing(inspecting: Promise<unknown>): Promise<boolean> {
+  try {
+    await inspecting;
+    return false;
+  } catch (error) {
+    return statusOf(error) === 404 || (error instanceof Error && statusOf(error.cause) === 404);
+  }
+}
+
 /** Returns what the engine says of an error, or the error's own message. */
 export function reasonOf(error: unknown): string {
   const { json, message } = error as { json?: { message?: unknown }; message?: unknown };

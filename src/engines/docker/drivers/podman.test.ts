@@ -57,12 +57,18 @@ function openPodman({ change = {}, refusal, status = 500, exitCode = 0 }: Answer
   const removed: string[] = [];
   const seen: unknown[] = [];
   const inUse = new Set<string>();
+  /** Disks whose removal is refused. */
+  const broken = new Set<string>();
   const fake = {
     createVolume: async ({ Name, Labels }: { Name: string; Labels: Record<string, string> }) => {
       disks.set(Name, { CreatedAt: new Date().toISOString(), Labels });
     },
     getVolume: (name: string) => ({
+      inspect: async () => {
+        if (!disks.has(name)) throw Object.assign(new Error('no such volume'), { statusCode: 404 });
+      },
       remove: async () => {
+        if (broken.has(name)) throw Object.assign(new Error('no such volume'), { statusCode: 500 });
         if (inUse.has(name)) throw Object.assign(new Error('volume is being used'), { statusCode: 409 });
         if (!disks.delete(name)) throw Object.assign(new Error('no such volume'), { statusCode: 404 });
       },
@@ -87,7 +93,7 @@ function openPodman({ change = {}, refusal, status = 500, exitCode = 0 }: Answer
       },
     },
   };
-  return { docker: fake as unknown as Docker, disks, removed, seen, inUse };
+  return { docker: fake as unknown as Docker, disks, removed, seen, inUse, broken };
 }
 
 function open(podman: ReturnType<typeof openPodman>, cgroupVersion = '2'): PodmanDriver {
@@ -165,6 +171,8 @@ describe('the start of a sandbox', () => {
 });
 
 describe('disks', () => {
+  const disk = (key: string, CreatedAt: string) => ({ CreatedAt, Labels: { 'glovebox.key': key } });
+
   test('of a sandbox go with it, also when some are gone or in use', async () => {
     const podman = openPodman();
     const driver = open(podman);
@@ -175,9 +183,16 @@ describe('disks', () => {
     expect([...podman.disks.keys()]).toEqual(['glovebox-k3y-shm']);
   });
 
+  test('that two calls remove at once, which Podman answers once with an error, are gone for both', async () => {
+    const podman = openPodman();
+    podman.broken.add('glovebox-k3y-tmp');
+    await open(podman).discard(SPEC.key);
+    podman.disks.set('glovebox-k3y-tmp', disk('k3y', LONG_AGO));
+    await expect(open(podman).discard(SPEC.key)).rejects.toThrow('no such volume');
+  });
+
   test('that a sandbox left which ended by itself are swept; those of others, and new ones, are not', async () => {
     const podman = openPodman();
-    const disk = (key: string, CreatedAt: string) => ({ CreatedAt, Labels: { 'glovebox.key': key } });
     podman.disks.set('left', disk('dead', LONG_AGO));
     podman.disks.set('of another', disk('alive', LONG_AGO));
     podman.disks.set('new', disk('starting', new Date().toISOString()));
