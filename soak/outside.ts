@@ -94,7 +94,10 @@ export class Outside {
     act: (of: Docker.Container) => Promise<unknown>,
   ): Promise<void> {
     const name = containerOf(this.#stateDir, session, owner);
-    if (name) await ignoreGone(act(this.#docker.getContainer(name)));
+    if (!name) return;
+    const blow = () => ignoreGone(act(this.#docker.getContainer(name)));
+    // An engine on a busy machine may fail to end a container in time.
+    await blow().catch((error: { statusCode?: number }) => (error.statusCode === 500 ? blow() : Promise.reject(error)));
   }
 }
 
