@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { DROPPED } from '../../src/engines/docker/hardening/syscalls.ts';
-import { ATTEMPT, type Canary, SYSCALL, startCanary } from '../support/canary.ts';
+import { ATTEMPT, type Canary, FOREIGN_CALLS, SYSCALL, startCanary } from '../support/canary.ts';
 import { SYSCALL_NUMBERS } from './syscall-table.ts';
 
 let sandbox: Canary;
@@ -71,19 +71,7 @@ print(json.dumps({name: call(number, 0, 0, 0, 0, 0, 0) for name, number in json.
   });
 
   test.runIf(process.arch === 'x64')('32-bit and x32 calls end the process that makes them', async () => {
-    const seen = await sandbox.see(`${SYSCALL}
-import mmap, signal
-def fate(action):
-    child = os.fork()
-    if child == 0:
-        action()
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else 'survived'
-code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-code.write(bytes.fromhex('b814000000' 'cd80' 'c3'))  # mov eax, 20 (getpid); int 0x80; ret
-compat = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
-print(json.dumps([fate(compat), fate(lambda: call(0x40000000 + 39))]))`);
+    const seen = await sandbox.see(`${SYSCALL}${FOREIGN_CALLS}print(json.dumps([fate(compat), fate(x32)]))`);
     expect(seen).toEqual(['SIGSYS', 'SIGSYS']);
   });
 

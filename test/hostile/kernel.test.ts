@@ -1,19 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { DROPPED } from '../../src/engines/docker/hardening/syscalls.ts';
 import { SYSCALL_NUMBERS } from '../hardening/syscall-table.ts';
-import { SYSCALL } from '../support/canary.ts';
-import { type Server, startServer } from '../support/server.ts';
-import { expectUsable, openVictim, see, type Victim } from './setup.ts';
+import { FOREIGN_CALLS, SYSCALL } from '../support/canary.ts';
+import { expectUsable, prepareVictim, print, see } from './setup.ts';
 
-let server: Server;
-let victim: Victim;
-beforeAll(async () => {
-  server = await startServer({ env: { GLOVEBOX_MEMORY_MB: '256', GLOVEBOX_POOL_SIZE: '1' } });
-  victim = await openVictim(server);
-});
-afterAll(async () => {
-  await server[Symbol.asyncDispose]();
-});
+const victim = prepareVictim();
 
 /** The groups of calls that `syscalls.ts` drops, by their first calls. */
 const GROUPS = DROPPED.map(({ names }) => {
@@ -25,41 +16,17 @@ describe('code that calls', () => {
   test.runIf(process.arch === 'x64').each(GROUPS)('%s: refused', async (_what, names) => {
     const numbers = names.map((name) => SYSCALL_NUMBERS.get(name));
     const answers = await see(
-      victim,
+      victim(),
       `${SYSCALL}\nprint(json.dumps(sorted({call(n, 0, 0, 0, 0, 0, 0) for n in ${JSON.stringify(numbers)}})))`,
     );
     for (const answer of answers as string[]) expect(['EPERM', 'ENOSYS']).toContain(answer);
-    await expectUsable(victim);
+    await expectUsable(victim());
   });
 });
 
-const FATE = `
-import signal
-def fate(action):
-    child = os.fork()
-    if child == 0:
-        action()
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else 'survived'
-`;
-const print = (expression: string) => `print(json.dumps(${expression}))`;
-
 const ON_X64: readonly [what: string, code: string, outcome: unknown][] = [
-  [
-    'makes 32-bit calls: the process that does is ended',
-    `${FATE}import mmap
-code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-code.write(bytes.fromhex('b814000000' 'cd80' 'c3'))  # mov eax, 20 (getpid); int 0x80; ret
-compat = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
-${print('fate(compat)')}`,
-    'SIGSYS',
-  ],
-  [
-    'makes x32 calls: the process that does is ended',
-    `${FATE}${print('fate(lambda: call(0x40000000 + 39))')}`,
-    'SIGSYS',
-  ],
+  ['makes 32-bit calls: the process that does is ended', `${FOREIGN_CALLS}${print('fate(compat)')}`, 'SIGSYS'],
+  ['makes x32 calls: the process that does is ended', `${FOREIGN_CALLS}${print('fate(x32)')}`, 'SIGSYS'],
   [
     'makes a namespace by clone, whatever else is in the flags: refused',
     print(
@@ -122,12 +89,12 @@ ${print('[p for p in ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/in
 
 describe('code that', () => {
   test.runIf(process.arch === 'x64').each(ON_X64)('%s', async (_what, code, outcome) => {
-    expect(await see(victim, `${SYSCALL}\n${code}`)).toEqual(outcome);
-    await expectUsable(victim);
+    expect(await see(victim(), `${SYSCALL}\n${code}`)).toEqual(outcome);
+    await expectUsable(victim());
   });
 
   test.each(ANYWHERE)('%s', async (_what, code, outcome) => {
-    expect(await see(victim, `${SYSCALL}\n${code}`)).toEqual(outcome);
-    await expectUsable(victim);
+    expect(await see(victim(), `${SYSCALL}\n${code}`)).toEqual(outcome);
+    await expectUsable(victim());
   });
 });

@@ -1,18 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Server, startServer } from '../support/server.ts';
-import { expectUsable, openVictim, see, type Victim } from './setup.ts';
+import { describe, expect, test } from 'vitest';
+import { expectUsable, prepareVictim, print, see } from './setup.ts';
 
-let server: Server;
-let victim: Victim;
-beforeAll(async () => {
-  server = await startServer({ env: { GLOVEBOX_MEMORY_MB: '256', GLOVEBOX_POOL_SIZE: '1' } });
-  victim = await openVictim(server);
-});
-afterAll(async () => {
-  await server[Symbol.asyncDispose]();
-});
+const victim = prepareVictim();
 
-const print = (expression: string) => `print(json.dumps(${expression}))`;
 const each = (paths: readonly string[], attempt: string) =>
   print(`{p: ${attempt} for p in ${JSON.stringify(paths)} if os.path.lexists(p)}`);
 const OWNED = `
@@ -161,7 +151,7 @@ ${print('[call(libc.mount, b"none", b"/tmp", b"tmpfs", 0, None), call(libc.mount
 
 describe('code that', () => {
   test.each(CASES)('%s', async (_what, code, outcome) => {
-    expect(await see(victim, code)).toEqual(outcome);
-    await expectUsable(victim);
+    expect(await see(victim(), code)).toEqual(outcome);
+    await expectUsable(victim());
   });
 });

@@ -10,7 +10,7 @@ import {
   type Server,
   startServer,
 } from '../support/server.ts';
-import { expectUsable, OTHERS, openVictim, see, type Victim } from './setup.ts';
+import { expectUsable, OTHERS, openVictim, print, see, type Victim } from './setup.ts';
 
 let server: Server;
 let attacker: Victim;
@@ -35,8 +35,6 @@ time.sleep(600)`;
 afterAll(async () => {
   await server[Symbol.asyncDispose]();
 });
-
-const print = (expression: string) => `print(json.dumps(${expression}))`;
 
 describe('code that looks for other sessions', () => {
   test.each<[what: string, code: string, outcome: unknown]>([

@@ -1,6 +1,6 @@
-import { expect } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { type Execution, openSession, runPython, userOf } from '../support/rest-client.ts';
-import { containerOfUser, containersOf, processesOf, type Server } from '../support/server.ts';
+import { containerOfUser, containersOf, processesOf, type Server, startServer } from '../support/server.ts';
 
 /** The control plane's ladder above the time limit: grace, confirmation, kill from outside, looks, removal, on a busy machine. */
 export const LADDER_MS = 17_000;
@@ -28,6 +28,20 @@ export async function openVictim(server: Server): Promise<Victim> {
       return (await processesOf(container, uid)).filter((args) => !/\/opt\/glovebox\/runner|^\[.*\]$/.test(args));
     },
   };
+}
+
+/** One session for all tests of a file, on a server of its own; to be had from the first test on. */
+export function prepareVictim(): () => Victim {
+  let server: Server;
+  let victim: Victim;
+  beforeAll(async () => {
+    server = await startServer({ env: { GLOVEBOX_MEMORY_MB: '256', GLOVEBOX_POOL_SIZE: '1' } });
+    victim = await openVictim(server);
+  });
+  afterAll(async () => {
+    await server[Symbol.asyncDispose]();
+  });
+  return () => victim;
 }
 
 /** The session works as ever: it runs code, at once, and has no reset left to tell. */
@@ -64,6 +78,9 @@ def attempt(action, *arguments):
     except OSError as error: return errno.errorcode.get(error.errno, str(error))
     except Exception as error: return type(error).__name__
 `;
+
+/** Python that prints a value as JSON. */
+export const print = (expression: string) => `print(json.dumps(${expression}))`;
 
 /** What code prints as JSON; it has `attempt`, and `json`, `os`, `sys` and `errno`. */
 export async function see({ run }: Victim, code: string, args: Record<string, unknown> = {}): Promise<unknown> {

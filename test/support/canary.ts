@@ -31,6 +31,22 @@ def call(number, *values):
     return 'returned %d' % result if result >= 0 else errno.errorcode[ctypes.get_errno()]
 `;
 
+/** Python, after `SYSCALL`: `fate(action)` of a process that makes calls of other processors, `compat` (32-bit) or `x32`. */
+export const FOREIGN_CALLS = `
+import mmap, signal
+def fate(action):
+    child = os.fork()
+    if child == 0:
+        action()
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else 'survived'
+code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+code.write(bytes.fromhex('b814000000' 'cd80' 'c3'))  # mov eax, 20 (getpid); int 0x80; ret
+compat = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
+x32 = lambda: call(0x40000000 + 39)
+`;
+
 /** Python: `attempt(action, ...)` says `done`, or the name of the error. */
 export const ATTEMPT = `
 def attempt(action, *arguments):

@@ -204,6 +204,14 @@ export async function listProcesses(container: Docker.Container) {
   return rows.map((row) => ({ ...row, uid: row.uid - offset }));
 }
 
+/** Processor time in seconds that the first thread of a process has used: in a server, the one that answers. */
+export function mainThreadCpuS(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/task/${pid}/stat`, 'utf8');
+  const [user, system] = stat.slice(stat.lastIndexOf(')')).split(' ').slice(12, 14);
+  // The kernel tells it in hundredths of a second (USER_HZ).
+  return (Number(user) + Number(system)) / 100;
+}
+
 /** Memory of a process that is in use now. */
 export function residentMib(pid: number): number {
   const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
