@@ -2,9 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { extract } from 'tar-stream';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { lastLines, readProgress, StallGuard } from '../host/progress.ts';
 import { chooseNetwork, describeStep } from './build.ts';
 import { hashInputs, packContext, readContext } from './build-context.ts';
@@ -78,14 +77,16 @@ test('sums the layers of a download in steps of ten per cent', () => {
   expect(describeDownload(layers, { status: 'Extracting', id: 'a' })).toBeUndefined();
 });
 
-test('a stall guard aborts only when nothing is heard', async () => {
+test('a stall guard aborts only when nothing is heard', () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
   using guard = new StallGuard(60);
   for (let beat = 0; beat < 4; beat += 1) {
-    await sleep(30);
+    vi.advanceTimersByTime(30);
     guard.touch();
   }
   expect(guard.signal.aborted).toBe(false);
-  await sleep(120);
+  vi.advanceTimersByTime(60);
   expect(guard.stalled).toBe(true);
 });
 
