@@ -1,4 +1,5 @@
 import type { Config } from '../config/load.ts';
+import { hasUserNamespaces, readFacts } from '../engines/docker/connect/check-engine.ts';
 import { connectEngine } from '../engines/docker/connect/connect.ts';
 import { readPodmanVersion } from '../engines/docker/connect/podman.ts';
 import { SocketProxy } from '../engines/docker/socket-proxy/proxy.ts';
@@ -27,7 +28,8 @@ export async function runSocketProxy(config: Config, { signal }: CommandContext)
     });
   }
   const { proxySocket: socket, image, keepWhile } = config;
-  await using _proxy = await SocketProxy.listen({ engine, socket, image, keepWhile, log });
+  const remapped = hasUserNamespaces(await readFacts(docker));
+  await using _proxy = await SocketProxy.listen({ engine, socket, image, keepWhile, remapped, log });
   log.info('the socket proxy listens', { socket, engine });
   await aborted(signal);
 }

@@ -91,6 +91,20 @@ print(json.dumps([reason, 1000 < len(files) < 1024, resource.getrlimit(resource.
     expect(seen).toEqual(['EMFILE', true, [0, 0], 'EFBIG', 'EFBIG', 'EFBIG']);
   });
 
+  test.runIf(inject('isRemapped'))(
+    'what a user namespace shares with its owner is refused, or given in small parts',
+    async () => {
+      const seen = await see(`
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+watch = [libc.inotify_init1(0), errno.errorcode[ctypes.get_errno()]]
+timer, made = ctypes.c_void_p(), 0
+while made < 1000 and libc.timer_create(1, None, ctypes.byref(timer)) == 0: made += 1
+print(json.dumps([watch, 0 < made <= 256, errno.errorcode[ctypes.get_errno()]]))`);
+      expect(seen).toEqual([[-1, 'EMFILE'], true, 'EAGAIN']);
+    },
+  );
+
   test('all disks filled to the brim leave Python able to run', async () => {
     const seen = await see(
       `${FILL}
@@ -185,7 +199,14 @@ print(json.dumps([[p for p in ('/workspace/secret', '/tmp/secret', '/dev/shm/sec
 test.skipIf(inject('isPodman'))('the engine took every option as it was given', async () => {
   await using sandbox = await startCanary({ memoryMb: 256, diskMb: 64, pids: 50, cpus: 0.5 });
   const { HostConfig, Config, State, Mounts } = await sandbox.container.inspect();
-  const { HostConfig: asked, Labels, Healthcheck } = containerOptions(sandbox.spec);
+  const {
+    HostConfig: asked,
+    Labels,
+    Healthcheck,
+  } = containerOptions({
+    ...sandbox.spec,
+    remapped: inject('isRemapped'),
+  });
   expect(HostConfig).toMatchObject({ ...asked });
   expect(HostConfig).toMatchObject({ Privileged: false, Binds: null, PidMode: '', UTSMode: '' });
   expect(Config).toMatchObject({ User: '65532:65532', Hostname: 'sandbox', Tty: false, Labels, Healthcheck });

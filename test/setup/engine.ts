@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type Docker from 'dockerode';
 import type { TestProject } from 'vitest/node';
 import { loadConfig } from '../../src/config/load.ts';
+import { hasUserNamespaces, readFacts } from '../../src/engines/docker/connect/check-engine.ts';
 import { findEngine } from '../../src/engines/docker/connect/connect.ts';
 import { readPodmanVersion } from '../../src/engines/docker/connect/podman.ts';
 import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
@@ -15,6 +16,8 @@ declare module 'vitest' {
     engineAddress: string;
     /** Whether that is Podman. */
     isPodman: boolean;
+    /** Whether it gives containers a user namespace. */
+    isRemapped: boolean;
     /** `GLOVEBOX_RUNTIME`, with which all sandboxes of this run are made; empty for the engine's default. */
     runtime: string;
     /** Holds the state directories of all servers of this run. */
@@ -36,6 +39,7 @@ export async function setup({ provide }: TestProject): Promise<void> {
   const stateRoot = mkdtempSync(join(tmpdir(), 'glovebox-test-'));
   provide('engineAddress', address);
   provide('isPodman', readPodmanVersion(await docker.version()) !== undefined);
+  provide('isRemapped', hasUserNamespaces(await readFacts(docker)));
   provide('runtime', config.runtime ?? '');
   provide('stateRoot', stateRoot);
   finish = async () => {

@@ -68,6 +68,11 @@ function assertLimits({ MemoryLimit, PidsLimit }: EngineFacts): void {
   );
 }
 
+/** Whether containers have a user namespace: users are remapped, or the engine has no root. */
+export function hasUserNamespaces({ SecurityOptions = [], Rootless = false }: EngineFacts): boolean {
+  return Rootless || SecurityOptions.some((option) => /^name=(userns|rootless)\b/.test(option));
+}
+
 /** Reads the facts about an engine. Empty if a proxy in front of it refuses the call. */
 export async function readFacts(docker: Dockerode): Promise<EngineFacts> {
   try {

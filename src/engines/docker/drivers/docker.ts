@@ -4,19 +4,29 @@ import { type ContainerSpec, containerOptions, PROCESS_COLUMNS } from '../harden
 import { callCreate } from './create-call.ts';
 import type { ContainerDriver } from './driver.ts';
 
+export interface DockerDriverOptions {
+  /** Name of the engine, for people. */
+  readonly name?: string | undefined;
+  /** Whether it gives containers a user namespace. */
+  readonly remapped?: boolean;
+}
+
 /** Sandboxes of Docker. */
 export class DockerDriver implements ContainerDriver {
   readonly name: string;
   readonly processColumns = PROCESS_COLUMNS;
   readonly #docker: Docker;
+  readonly #remapped: boolean;
 
-  constructor(docker: Docker, name = 'Docker Engine') {
+  constructor(docker: Docker, { name = 'Docker Engine', remapped = false }: DockerDriverOptions = {}) {
     this.#docker = docker;
+    this.#remapped = remapped;
     this.name = name;
   }
 
   async create(spec: ContainerSpec): Promise<Docker.Container> {
-    const { Id, Warnings } = await callCreate(this.#docker, '/containers/create?', containerOptions(spec));
+    const options = containerOptions({ ...spec, remapped: this.#remapped });
+    const { Id, Warnings } = await callCreate(this.#docker, '/containers/create?', options);
     const container = this.#docker.getContainer(Id);
     const discarded = findDiscarded(Warnings ?? []);
     if (discarded === undefined) return container;

@@ -1,5 +1,5 @@
 import type Docker from 'dockerode';
-import { readFacts } from '../connect/check-engine.ts';
+import { hasUserNamespaces, readFacts } from '../connect/check-engine.ts';
 import { assertPodmanUsable, assertPodmanVersion, readPodmanVersion } from '../connect/podman.ts';
 import { isOwnContainer } from '../host/container-advice.ts';
 import { DockerDriver } from './docker.ts';
@@ -23,11 +23,11 @@ export async function openDriver(
   docker: Docker,
   { address, stateDir, runtime }: DriverOptions,
 ): Promise<ContainerDriver> {
-  const version = await docker.version();
+  const [version, facts] = await Promise.all([docker.version(), readFacts(docker)]);
+  const remapped = hasUserNamespaces(facts);
   const podman = readPodmanVersion(version);
-  if (podman === undefined) return new DockerDriver(docker, version.Platform?.Name || undefined);
+  if (podman === undefined) return new DockerDriver(docker, { name: version.Platform?.Name || undefined, remapped });
   assertPodmanVersion(podman, address);
-  const facts = await readFacts(docker);
   assertPodmanUsable({ address, facts, runtime, isInContainer: isOwnContainer() });
-  return new PodmanDriver(docker, { directory: stateDir, cgroupVersion: facts.CgroupVersion ?? '1' });
+  return new PodmanDriver(docker, { directory: stateDir, cgroupVersion: facts.CgroupVersion ?? '1', remapped });
 }

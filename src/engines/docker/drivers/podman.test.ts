@@ -22,8 +22,8 @@ beforeEach(() => {
 afterEach(() => rmSync(join(directory, '..'), { recursive: true }));
 
 /** What Podman answers: a container as it was asked for, but for `change`. */
-function made(change: object = {}) {
-  const { resource_limits: limits, r_limits, volumes } = podmanOptions(SPEC, '');
+function made(change: object = {}, remapped = false) {
+  const { resource_limits: limits, r_limits, volumes } = podmanOptions({ ...SPEC, remapped }, '');
   return {
     HostConfig: {
       ...{ Memory: limits.memory.limit, MemorySwap: limits.memory.swap, PidsLimit: limits.pids.limit },
@@ -108,6 +108,14 @@ describe('the creation of a sandbox', () => {
     const [{ seccomp_profile_path: path = '' } = {}] = podman.seen as [{ seccomp_profile_path?: string }?];
     expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(seccompProfile());
     expect([statSync(path).mode & 0o777, statSync(directory).mode & 0o777]).toEqual([0o600, 0o700]);
+  });
+
+  test('without root has a filter and limits for user namespaces', async () => {
+    const podman = openPodman({ change: made({}, true).HostConfig });
+    const driver = new PodmanDriver(podman.docker, { directory, cgroupVersion: '2', remapped: true });
+    await driver.create(SPEC);
+    const path = join(directory, readdirSync(directory)[0] ?? '');
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(seccompProfile({ remapped: true }));
   });
 
   test.each([

@@ -24,6 +24,8 @@ export interface PodmanDriverOptions {
   readonly directory: string;
   /** `1` or `2`. */
   readonly cgroupVersion: string;
+  /** Whether it gives containers a user namespace. */
+  readonly remapped?: boolean;
 }
 
 /** Sandboxes of Podman. Their disks are volumes, and their system call filter is a file that its service reads. */
@@ -35,16 +37,18 @@ export class PodmanDriver implements ContainerDriver {
   readonly #disks: PodmanDisks;
   readonly #profile: ProfileFile;
   readonly #cgroupVersion: string;
+  readonly #remapped: boolean;
 
-  constructor(docker: Docker, { directory, cgroupVersion }: PodmanDriverOptions) {
+  constructor(docker: Docker, { directory, cgroupVersion, remapped = false }: PodmanDriverOptions) {
     this.#docker = docker;
     this.#disks = new PodmanDisks(docker);
-    this.#profile = new ProfileFile(directory);
+    this.#profile = new ProfileFile(directory, remapped);
+    this.#remapped = remapped;
     this.#cgroupVersion = cgroupVersion;
   }
 
   async create(spec: ContainerSpec): Promise<Docker.Container> {
-    const options = podmanOptions(spec, this.#profile.path);
+    const options = podmanOptions({ ...spec, remapped: this.#remapped }, this.#profile.path);
     this.#profile.ensure();
     this.#disks.sweepNowAndThen();
     try {

@@ -11,6 +11,7 @@ import {
   labelsOf,
   MAIN_UID,
   mappedMemory,
+  SIGNALS_OF_REMAPPED,
 } from './spec.ts';
 
 const MIB = 2 ** 20;
@@ -101,6 +102,7 @@ function commonOptions(spec: ContainerSpec, profilePath: string) {
     r_limits: [
       ...[limit('NOFILE', 1024), limit('CORE', 0), limit('FSIZE', largestFileMb * MIB)],
       limit('DATA', mappedMemory(memory, spec.pids)),
+      ...(spec.remapped ? [limit('SIGPENDING', SIGNALS_OF_REMAPPED)] : []),
     ],
   };
 }

@@ -59,6 +59,13 @@ describe('the profile', () => {
     expect(rule).toMatchObject({ action: 'SCMP_ACT_ERRNO', errnoRet: 38 });
   });
 
+  test('refuses in a user namespace, as if it were used up, what all sandboxes there would share', () => {
+    const { syscalls } = seccompProfile({ remapped: true });
+    const rules = syscalls.filter(({ names }) => names.some((name) => name.startsWith('inotify_init')));
+    expect(rules).toEqual([{ names: ['inotify_init', 'inotify_init1'], action: 'SCMP_ACT_ERRNO', errnoRet: 24 }]);
+    expect(permits('inotify_init1')).toBe(true);
+  });
+
   test('lets clone make threads and processes, but no namespace of any kind', () => {
     expect(permits('clone', 0x3d0f00)).toBe(true);
     expect(permits('clone', 0x1200011)).toBe(true);

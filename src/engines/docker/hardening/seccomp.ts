@@ -1,4 +1,4 @@
-import { ALLOWED, DROPPED, type Refusal } from './syscalls.ts';
+import { ALLOWED, COUNTED_FOR_OWNER, DROPPED, type Refusal } from './syscalls.ts';
 
 /** A comparison of one argument. For SCMP_CMP_MASKED_EQ, `value` is the mask, and `valueTwo` the expected result. */
 export interface SeccompArgument {
@@ -23,7 +23,7 @@ interface SeccompProfile {
   readonly syscalls: readonly SeccompRule[];
 }
 
-const ERRNO: Readonly<Record<Refusal, number>> = { EPERM: 1, ENOSYS: 38 };
+const ERRNO: Readonly<Record<Refusal | 'EMFILE', number>> = { EPERM: 1, EMFILE: 24, ENOSYS: 38 };
 
 /** Mask of the lower 32 bits. A filter sees 64 bits, but the kernel reads these arguments as 32-bit words. */
 const LOW_WORD = 0xffff_ffff;
@@ -154,8 +154,12 @@ function filteredRules(): SeccompRule[] {
 /**
  * Makes the seccomp profile of a sandbox. It needs no-new-privileges, and an x86_64 or aarch64 kernel. For the filter,
  * 32-bit and x32 calls belong to another architecture, so they kill the process.
+ * @param remapped whether the sandbox is in a user namespace
  */
-export function seccompProfile(): SeccompProfile {
+export function seccompProfile({ remapped = false }: { readonly remapped?: boolean | undefined } = {}): SeccompProfile {
+  // As if the user's share were used up, which programs that watch files know how to go on from.
+  const exhausted = remapped ? COUNTED_FOR_OWNER : [];
+  const allowedAlways = ALLOWED.flatMap(({ names }) => names).filter((name) => !exhausted.includes(name));
   const missing = DROPPED.filter(({ refusal }) => refusal === 'ENOSYS').flatMap(({ names }) => names);
   return {
     defaultAction: 'SCMP_ACT_ERRNO',
@@ -165,8 +169,9 @@ export function seccompProfile(): SeccompProfile {
       { architecture: 'SCMP_ARCH_AARCH64', subArchitectures: [] },
     ],
     syscalls: [
-      { names: ALLOWED.flatMap(({ names }) => names).sort(), action: 'SCMP_ACT_ALLOW' },
+      { names: allowedAlways.sort(), action: 'SCMP_ACT_ALLOW' },
       { names: missing.sort(), action: 'SCMP_ACT_ERRNO', errnoRet: ERRNO.ENOSYS },
+      ...(remapped ? [{ names: exhausted, action: 'SCMP_ACT_ERRNO', errnoRet: ERRNO.EMFILE } as const] : []),
       ...filteredRules(),
     ],
   };

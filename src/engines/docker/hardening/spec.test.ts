@@ -120,6 +120,13 @@ describe('its seals and sizes', () => {
     });
   });
 
+  test('in a user namespace, where sandboxes share what the kernel counts for its owner, they can use up none of it', () => {
+    const { SecurityOpt, Ulimits } = host({ remapped: true });
+    expect(SecurityOpt[1]).toContain('"errnoRet":24');
+    expect(Ulimits).toEqual([...(host().Ulimits ?? []), { Name: 'sigpending', Soft: 256, Hard: 256 }]);
+    expect(label({ remapped: true })).not.toBe(label());
+  });
+
   test('memory that a process may map is never so little that a runtime cannot start', () => {
     const data = (change: Partial<ContainerSpec>) =>
       (host(change).Ulimits ?? []).find(({ Name }) => Name === 'data')?.Hard ?? 0;

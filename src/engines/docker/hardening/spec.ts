@@ -47,12 +47,18 @@ const FEWEST_PIDS = 16;
 /** Longest lifetime in seconds. More would be a mistake, and `sleep` accepts this number everywhere. */
 const LONGEST_LIFETIME_S = 2 ** 31 - 1;
 
+/** Pending signals and timers in a user namespace, where all sandboxes share those of the namespace's owner. */
+export const SIGNALS_OF_REMAPPED = 256;
+
 const SECCOMP_OPTION = `seccomp=${JSON.stringify(seccompProfile())}`;
+const SECCOMP_OPTION_OF_REMAPPED = `seccomp=${JSON.stringify(seccompProfile({ remapped: true }))}`;
 
 /** Specification of a container. */
 export interface ContainerSpec extends SandboxSpec {
   /** User id of the runner and the code. No other container has it. */
   readonly uid: number;
+  /** Whether the engine gives containers a user namespace: it is rootless, or remaps users. */
+  readonly remapped?: boolean;
 }
 
 /** Adds `CgroupnsMode`, which the types lack. It is part of API 1.41, the oldest supported version. */
@@ -159,7 +165,10 @@ function hostConfig(spec: ContainerSpec, storage: DiskSizes): HostConfig {
     CapDrop: ['ALL'],
     // With gVisor, the code does not see the host's kernel, and no seccomp profile is applied to it. The engine's default
     // stays for runsc itself.
-    SecurityOpt: ['no-new-privileges', ...(gvisor ? [] : [SECCOMP_OPTION])],
+    SecurityOpt: [
+      'no-new-privileges',
+      ...(gvisor ? [] : [spec.remapped ? SECCOMP_OPTION_OF_REMAPPED : SECCOMP_OPTION]),
+    ],
     MaskedPaths: [...MASKED_PATHS],
     ReadonlyPaths: [...READONLY_PATHS],
     Memory: memory,
@@ -176,6 +185,7 @@ function hostConfig(spec: ContainerSpec, storage: DiskSizes): HostConfig {
       limit('core', 0),
       limit('fsize', storage.largestFileMb * MIB),
       limit('data', mappedMemory(memory, pids)),
+      ...(spec.remapped ? [limit('sigpending', SIGNALS_OF_REMAPPED)] : []),
     ],
   };
 }

@@ -28,6 +28,13 @@ function drop(refusal: Refusal, reason: string, names: string): DroppedGroup {
   return { reason, refusal, names: names.trim().split(/\s+/) };
 }
 
+/**
+ * Calls that are refused in a user namespace. The kernel counts what they make not only for the sandbox's user, but also
+ * for the owner of the namespace, often root of the host, for all sandboxes together (kernel/ucount.c). Code of one
+ * sandbox could take all that the host has.
+ */
+export const COUNTED_FOR_OWNER: readonly string[] = ['inotify_init', 'inotify_init1'];
+
 export const ALLOWED: readonly AllowedGroup[] = [
   allow(
     'Opening, reading, writing and positioning of files.',

@@ -35,6 +35,11 @@ describe('a container', () => {
     });
   });
 
+  test('of an engine with user namespaces is made as such, although the control plane cannot know', () => {
+    const request = { method: 'POST', url: '/containers/create?name=x', body: creation() };
+    expect(checkRequest(request, { ...options, remapped: true }).body).toEqual(creation({ remapped: true }));
+  });
+
   const hostConfigs: Record<string, unknown>[] = [
     { Privileged: true },
     { Binds: ['/:/host'] },

@@ -35,6 +35,8 @@ export interface PolicyOptions {
   readonly image: string;
   /** `GLOVEBOX_KEEP_WHILE`: a container that may be inspected to see whether it runs. */
   readonly keepWhile?: string | undefined;
+  /** Whether the engine gives containers a user namespace. A control plane behind the proxy cannot ask for that. */
+  readonly remapped?: boolean;
 }
 
 interface Rule {
@@ -118,14 +120,15 @@ export function checkRequest(request: EngineRequest, options: PolicyOptions): Fo
  * Checks the creation of a container. The sizes are read from the request, the container's options are made again from
  * them, and the request must be equal to the result. So no field can be forgotten, even if later engines add new ones.
  */
-function checkCreation({ body }: EngineRequest, { image }: PolicyOptions): ForwardedRequest {
+function checkCreation({ body }: EngineRequest, { image, remapped = false }: PolicyOptions): ForwardedRequest {
   const spec = readSpec(body);
   if (!BUILT_IMAGE.test(spec.image) && spec.image !== image) throw refused('its image is not allowed');
   const expected = makeOptions(spec);
   if (expected === undefined || !isDeepStrictEqual(body, expected)) {
     throw refused('the container is not hardened as a sandbox');
   }
-  return { path: `/containers/create?name=glovebox-${spec.key}`, body: expected };
+  const made = remapped ? makeOptions({ ...spec, remapped }) : expected;
+  return { path: `/containers/create?name=glovebox-${spec.key}`, body: made };
 }
 
 /** The container's options for these sizes, as parsed JSON. Undefined when a size is out of range. */
