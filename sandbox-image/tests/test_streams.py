@@ -97,14 +97,16 @@ class StreamsTest(unittest.TestCase):
         self.assertTrue(outcome.printed.wait(10))
         self.assertTrue(outcome.credited.wait(10))
         outcome.credited.clear()
-        self.client.tell(frames.DATA, outcome, b"x" * 300_000)
+        # As many as are granted again at once, however many come in one reading.
+        size = stdin_stream._LEAST_GRANT
+        self.client.tell(frames.DATA, outcome, b"x" * size)
         # Not before it was taken: of a program that has ended nothing more is told.
         self.assertTrue(outcome.credited.wait(10))
         with open("/workspace/end", "w"):
             pass
         self.assertTrue(outcome.ended.wait(10))
         self.assertEqual(report_of(outcome)["exit_code"], 0)
-        self.assertEqual(outcome.credit, stdin_stream.CREDIT + 300_000)
+        self.assertEqual(outcome.credit, stdin_stream.CREDIT + size)
 
     def test_output_beyond_the_inline_limit_is_kept_in_a_file_up_to_its_limit(self) -> None:
         keep = {"id": "exe_1", "inline": 1000, "limit": 50_000, "total": 120_000}
