@@ -19,6 +19,10 @@ RESERVE_AFTER_S = 0.25
 """Seconds before an idle runner forks the second supervisor: a first request that comes at once has the processors."""
 NEXT_AFTER_S = 0.02
 """Seconds that a request runs before the next supervisor is forked: most end earlier, and leave theirs to the next."""
+ANSWER_FIRST_S = 0.002
+"""Seconds after the end of a request before the next program is forked: its answer has the processors until then."""
+IN_A_ROW_S = 0.005
+"""Seconds from the end of a request within which the next one is that of a caller who does not pause."""
 IDLE_LIMIT_S = 1.0
 """Seconds that a supervisor is kept without a program."""
 
@@ -52,6 +56,13 @@ class Standby:
         """One that makes ready, or has ready, the interpreter of a context that the session is expected to use."""
         self._reserve_due: float | None = time.monotonic() + RESERVE_AFTER_S
         self._next_due = 0.0
+        """The monotonic time, in seconds, before which no supervisor is forked while a request runs."""
+        self._rest_until = 0.0
+        """The monotonic time, in seconds, before which nothing is started without a request."""
+        self._last_end = 0.0
+        """The monotonic time, in seconds, at which the last request ended."""
+        self._is_in_a_row = False
+        """Whether the last request came right after the end of the one before."""
         self._idle: dict[Execution, float] = {}
         """Supervisors without a program, with the monotonic time, in seconds, at which each is to end."""
 
@@ -127,12 +138,17 @@ class Standby:
             self._end(self.reserve)
         self._drop(spare)
         self._reserve_due = None
-        self._next_due = time.monotonic() + NEXT_AFTER_S
+        now = time.monotonic()
+        self._next_due = now + NEXT_AFTER_S
+        self._is_in_a_row = now - self._last_end < IN_A_ROW_S
         return spare
 
     def reuse(self, supervisor: Execution) -> None:
         """Takes back a supervisor whose program has ended with all that it had started."""
-        self._idle[supervisor] = time.monotonic() + IDLE_LIMIT_S
+        self._last_end = time.monotonic()
+        self._idle[supervisor] = self._last_end + IDLE_LIMIT_S
+        # One who calls without a pause needs the next program sooner than the others need the processors.
+        self._rest_until = self._last_end + (0 if self._is_in_a_row else ANSWER_FIRST_S)
 
     def _start_in_idle(self, origin: int) -> bool:
         """Has a supervisor that is there start the next program; whether there was one."""
@@ -209,8 +225,9 @@ class Standby:
         return max(0.001, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _next_due_in_s(self) -> float:
-        """Seconds until the next fork may be made; 0 as soon as nothing runs."""
-        return max(0.0, self._next_due - time.monotonic()) if self._executions.running else 0.0
+        """Seconds until the next program may be started without a request."""
+        due = max(self._rest_until, self._next_due) if self._executions.running else self._rest_until
+        return max(0.0, due - time.monotonic())
 
     def _origin_for(self, request: dict[str, Any] | None) -> int:
         """The generation of modules that the next process is to be forked with."""
