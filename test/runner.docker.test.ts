@@ -39,6 +39,7 @@ it.each([
   ['file operations', 'test_files', 'test_folders', 'test_bundles', 'test_preconditions'],
   ['locales', 'test_locales'],
   ['archives', 'test_archives'],
+  ['what gVisor needs', 'test_gvisor'],
 ])('the tests of %s pass inside a sealed container', { timeout: 240_000 }, async (_what, ...modules) => {
   await using canary = await startCanary({ pids: 128 });
   const { exitCode, stderr } = await runTests(canary, ...modules);

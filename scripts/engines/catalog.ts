@@ -16,6 +16,8 @@ export interface EngineEntry {
   readonly rootless?: boolean;
   /** Whether the product is to refuse it. */
   readonly refused?: boolean;
+  /** What sandboxes lack there, though the product is used: a sentence each. */
+  readonly missing?: readonly string[];
   /** Shell commands that run before the service, in its namespaces. */
   readonly prepare?: readonly string[];
 }
@@ -23,6 +25,11 @@ export interface EngineEntry {
 const CRUN = { runtimes: { crun: { path: '/usr/bin/crun' } } };
 // gVisor takes each network namespace of a recent kernel for the first one, and then refuses to start with a network.
 const RUNSC = { runtimes: { runsc: { path: '/usr/bin/runsc', runtimeArgs: ['--network=none'] } } };
+const NOT_IN_GVISOR = [
+  'Disks have no limit of files: they take memory of the sandbox, and so end with it.',
+  'When memory runs out, mostly the whole sandbox ends, not a process. The session is told that its files are lost.',
+  'There is no system call filter of ours, and no mask: code sees the kernel of gVisor, which has a filter of its own.',
+];
 const REMAP = [
   'useradd --system dockremap',
   'echo dockremap:200000:65536 >> /etc/subuid',
@@ -80,6 +87,10 @@ export const CATALOG: readonly EngineEntry[] = [
   },
   {
     ...{ name: 'gvisor', title: 'Docker 26 with gVisor', kind: 'docker', suite: 'trixie' },
-    ...{ packages: ['docker.io', 'containerd', 'runsc'], daemon: RUNSC, runtime: 'runsc' },
+    ...{ packages: ['docker.io', 'containerd', 'runsc'], daemon: RUNSC, runtime: 'runsc', missing: NOT_IN_GVISOR },
+  },
+  {
+    ...{ name: 'gvisor12', title: 'Docker 20.10 with the gVisor of Debian 12', kind: 'docker', suite: 'bookworm' },
+    ...{ packages: ['docker.io', 'containerd', 'runsc'], daemon: RUNSC, runtime: 'runsc', refused: true },
   },
 ];

@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { CATALOG } from './catalog.ts';
 import type { EngineResult } from './results.ts';
 import { type Line, SUITE_NAMES, type SuiteName } from './suites.ts';
 
@@ -45,7 +46,7 @@ export function renderPage(results: readonly EngineResult[]): string {
     '',
     '## Every line',
     '',
-    '✓ held, ✗ did not hold, – does not apply to that engine, blank: not run.',
+    '✓ held, ✗ did not hold, – does not apply to that engine or is what its sandboxes lack, blank: not run.',
     'Hostile code, case by case, is in [Security](security.md#hostile-code-case-by-case).',
     ...SUITE_NAMES.filter((name) => name !== 'hostile').flatMap((name) => renderSuite(name, used)),
     '',
@@ -53,9 +54,16 @@ export function renderPage(results: readonly EngineResult[]): string {
 }
 
 function renderShortfalls({ title, name, refused, suites }: EngineResult): string[] {
+  const missing = CATALOG.find((entry) => entry.name === name)?.missing ?? [];
   const failed = SUITE_NAMES.flatMap((suite) => (suites[suite] ?? []).filter(({ outcome }) => outcome === 'failed'));
   if (refused !== undefined) return ['', `## ${title}: refused`, '', `> ${refused}`];
-  if (failed.length === 0) return [];
+  return [
+    ...(missing.length > 0 ? ['', `## ${title}: what sandboxes lack`, '', ...missing.map((line) => `- ${line}`)] : []),
+    ...(failed.length > 0 ? renderFailed(title, name, failed) : []),
+  ];
+}
+
+function renderFailed(title: string, name: string, failed: readonly Line[]): string[] {
   return [
     ...['', `## ${title}: what did not hold`, '', `From \`npm run engines -- ${name}\`:`, ''],
     ...failed.map((line) => `- ${line.title}: ${inline(line.why ?? '')}`),

@@ -7,6 +7,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { hasUserNamespaces, readFacts } from '../../src/engines/docker/connect/check-engine.ts';
 import { findEngine } from '../../src/engines/docker/connect/connect.ts';
 import { readPodmanVersion } from '../../src/engines/docker/connect/podman.ts';
+import { isGvisor } from '../../src/engines/docker/hardening/spec.ts';
 import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
 import { installEngine } from '../../src/engines/docker/install/install.ts';
 
@@ -18,6 +19,8 @@ declare module 'vitest' {
     isPodman: boolean;
     /** Whether it gives containers a user namespace. */
     isRemapped: boolean;
+    /** Whether sandboxes run on gVisor's kernel. */
+    isGvisor: boolean;
     /** `GLOVEBOX_RUNTIME`, with which all sandboxes of this run are made; empty for the engine's default. */
     runtime: string;
     /** Holds the state directories of all servers of this run. */
@@ -40,6 +43,7 @@ export async function setup({ provide }: TestProject): Promise<void> {
   provide('engineAddress', address);
   provide('isPodman', readPodmanVersion(await docker.version()) !== undefined);
   provide('isRemapped', hasUserNamespaces(await readFacts(docker)));
+  provide('isGvisor', isGvisor(config.runtime));
   provide('runtime', config.runtime ?? '');
   provide('stateRoot', stateRoot);
   finish = async () => {

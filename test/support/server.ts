@@ -7,6 +7,7 @@ import type Docker from 'dockerode';
 import { inject } from 'vitest';
 import { createDockerClient } from '../../src/engines/docker/connect/connect.ts';
 import { MAIN_UID } from '../../src/engines/docker/hardening/spec.ts';
+import { listProcessesInside, type SeenProcess } from './processes-inside.ts';
 
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 /** An engine has been found and an image built before any test: a start takes a moment. */
@@ -195,7 +196,8 @@ export async function processesOf(container: Docker.Container, uid: number): Pro
 }
 
 /** The processes of a container, as the engine sees them, with their users as the container has them. */
-export async function listProcesses(container: Docker.Container) {
+export async function listProcesses(container: Docker.Container): Promise<SeenProcess[]> {
+  if (inject('isGvisor')) return await listProcessesInside(container);
   const columns = inject('isPodman') ? 'pid,uid,state,args' : '-eo pid,uid,stat,args';
   const { Processes = [] }: { Processes?: string[][] } = await container.top({ ps_args: columns });
   const rows = Processes.map(([, uid, state = '', ...args]) => ({ uid: Number(uid), state, args: args.join(' ') }));

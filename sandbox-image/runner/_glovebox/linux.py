@@ -4,8 +4,8 @@ import ctypes
 import os
 import re
 import resource
-import signal
-import time
+
+from _glovebox import gvisor
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
@@ -21,6 +21,8 @@ _MEMORY = (
     (f"{_V1}.limit_in_bytes", f"{_V1}.usage_in_bytes", f"{_V1}.stat", "total_inactive_file"),
 )
 """The files of the limit, of the use and of its parts, and the part that can be dropped at any time; v2 and v1."""
+_OWN_MEMORY = re.compile(rb"^RssAnon:\s*(\d+) kB$", re.MULTILINE)
+_RESIDENT_MEMORY = re.compile(rb"^VmRSS:\s*(\d+) kB$", re.MULTILINE)
 _NO_LIMIT = 1 << 60
 """v1 says a number of about this size where there is no limit."""
 
@@ -81,22 +83,22 @@ def memory() -> tuple[int, int] | None:
     """Bytes that this container may use, and those that it uses without what can be dropped; None without a limit."""
     for limit, use, statistics, droppable in _MEMORY:
         try:
-            most, used = int(_read(limit)), int(_read(use))
+            most, used, parts = int(_read(limit)), int(_read(use)), _read(statistics)
         except (OSError, ValueError):
             # Of the other version of control groups; v2 says `max` where there is no limit.
             continue
-        found = re.search(rf"^{droppable} (\d+)$".encode(), _read(statistics), re.MULTILINE)
+        found = re.search(rf"^{droppable} (\d+)$".encode(), parts, re.MULTILINE)
         return (most, used - int(found[1] if found else 0)) if most < _NO_LIMIT else None
-    return None
+    return gvisor.memory() if gvisor.PRESENT else None
 
 
 def anonymous_memory(pid: int | str = "self") -> int:
-    """Bytes of a process's own memory, that of files left out; 0 where it cannot be known."""
+    """Bytes of a process's own memory, that of files left out where the kernel does; 0 where it cannot be known."""
     try:
         status = _read(f"/proc/{pid}/status")
     except OSError:
         return 0
-    found = re.search(rb"^RssAnon:\s*(\d+) kB$", status, re.MULTILINE)
+    found = _OWN_MEMORY.search(status) or _RESIDENT_MEMORY.search(status)
     return int(found[1]) * 1024 if found else 0
 
 
@@ -112,7 +114,7 @@ def descendants(root: int, ended: bool = False) -> list[int]:
     """Every live process below `root`, parents before children; also those ended and not waited for, if wanted."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
-        if not name.isdigit() or not (fields := _state(int(name))):
+        if not name.isdigit() or not (fields := state(int(name))):
             continue
         if ended or fields[0] != b"Z":
             children.setdefault(int(fields[1]), []).append(int(name))
@@ -122,7 +124,7 @@ def descendants(root: int, ended: bool = False) -> list[int]:
     return found
 
 
-def _state(pid: int) -> list[bytes]:
+def state(pid: int) -> list[bytes]:
     """The fields of a process from its state on, the third in proc(5); empty when there is no such process."""
     try:
         # The command, in parentheses, may itself hold spaces and parentheses.
@@ -133,7 +135,7 @@ def _state(pid: int) -> list[bytes]:
 
 def faults_of_ended(pid: int) -> int:
     """Page faults of the children that a process has waited for: it rises with each of them."""
-    fields = _state(pid)
+    fields = state(pid)
     # `cminflt`, the eleventh.
     return int(fields[8]) if fields else 0
 
@@ -144,37 +146,4 @@ def has_ended_processes(pid: int, since: int) -> bool:
         return True
     # Its orphans are the caller's.
     below = (other for other in descendants(os.getpid(), ended=True) if other != pid)
-    return any(_state(other)[:1] in ([b"Z"], []) or faults_of_ended(other) > 0 for other in below)
-
-
-def kill_descendants(limit_s: float, used: list[resource.struct_rusage]) -> bool:
-    """Ends and reaps all that descends from this process, a subreaper; False if some outlast the limit.
-
-    What each of its children has used, with its own children, is added to `used`.
-    """
-    deadline = time.monotonic() + limit_s
-    while not _reap(used):
-        pids = descendants(os.getpid())
-        # Stopped first, so that none forks or is orphaned away while the others are killed.
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for pid in pids:
-                try:
-                    os.kill(pid, number)
-                except OSError:
-                    pass
-        if time.monotonic() > deadline:
-            return _reap(used)
-        time.sleep(0.001)
-    return True
-
-
-def _reap(used: list[resource.struct_rusage]) -> bool:
-    """Collects ended children; True when none is left at all."""
-    try:
-        while True:
-            pid, _, usage = os.wait4(-1, os.WNOHANG)
-            if not pid:
-                return False
-            used.append(usage)
-    except ChildProcessError:
-        return True
+    return any(state(other)[:1] in ([b"Z"], []) or faults_of_ended(other) > 0 for other in below)

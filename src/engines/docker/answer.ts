@@ -37,6 +37,12 @@ function translate(error: unknown): GloveboxError {
   if (status === 404 || (status === 409 && /not running|is paused|removal/i.test(reason))) {
     return new GloveboxError('sandbox_lost', 'The sandbox of this session is gone.', { cause: error });
   }
+  if (/network enabled in root network namespace/.test(reason)) {
+    return new GloveboxError('engine_unavailable', 'gVisor does not start without being told to have no network.', {
+      hint: 'Add "runtimeArgs": ["--network=none"] to runsc in the daemon.json of the engine, and restart the engine.',
+      cause: error,
+    });
+  }
   if (status !== undefined) {
     return new GloveboxError('engine_unavailable', `The container engine refused: ${reason.slice(0, 300)}`, {
       hint: "Look at the engine's own log, and at the settings of this server.",

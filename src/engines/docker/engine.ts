@@ -17,7 +17,7 @@ import type { ContainerDriver } from './drivers/driver.ts';
 import { containerName, LABELS, runnerExecOptions } from './hardening/spec.ts';
 import { isMissing, statusOf } from './inspect.ts';
 import { endAll, isFree, pickUser } from './session-users.ts';
-import { hasProcesses, killUser } from './user-processes.ts';
+import { killUser } from './user-processes.ts';
 
 /** Most characters of a runner's stderr in the log. Only a broken or hostile runner writes there. */
 const STDERR_LIMIT = 2048;
@@ -78,7 +78,7 @@ export class DockerEngine implements Engine {
     const { container, uid } = this.#find(ref);
     return await endAll({
       kill: () => killUser(container, uid),
-      any: () => hasProcesses(container, uid, this.#driver.processColumns),
+      any: () => this.#driver.hasProcesses(container, uid),
     });
   }
 

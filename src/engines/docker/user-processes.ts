@@ -1,5 +1,8 @@
+import type { Duplex } from 'node:stream';
 import type Docker from 'dockerode';
 import { explain } from './answer.ts';
+import { demultiplex } from './demux.ts';
+import { lookExecOptions } from './hardening/gvisor.ts';
 import { killExecOptions, MAIN_UID } from './hardening/spec.ts';
 
 /**
@@ -8,25 +11,70 @@ import { killExecOptions, MAIN_UID } from './hardening/spec.ts';
  * @throws GloveboxError `sandbox_lost` or `engine_unavailable`
  */
 export async function killUser(container: Docker.Container, uid: number): Promise<boolean> {
-  const exec = await explain(container.exec(killExecOptions(uid)));
-  const stream = await explain(exec.start({ hijack: true, stdin: false }), (late) => late.destroy());
+  const stream = await startExec(container, killExecOptions(uid));
   let hasSpoken = false;
   stream.on('data', () => {
     hasSpoken = true;
   });
-  // The stream ends with the killing shell, or breaks with the engine. `hasProcesses` then tells the result.
-  await new Promise((resolve) => stream.once('close', resolve).once('end', resolve).once('error', resolve));
+  // The stream ends with the killing shell, or breaks with the engine. A look at the processes then tells the result.
+  await ended(stream);
   return hasSpoken;
 }
 
 /**
- * Returns whether `uid` runs a process in the container, as seen from outside.
+ * Lists the processes of a container as the engine sees them.
  * @param columns arguments of `top` for the columns process, user and state
  * @throws GloveboxError as `killUser` does
  */
-export async function hasProcesses(container: Docker.Container, uid: number, columns: string): Promise<boolean> {
+export async function listProcesses(container: Docker.Container, columns: string): Promise<readonly string[][]> {
   const top = await explain(container.top({ ps_args: columns }));
-  return listsUser(top.Processes ?? [], uid);
+  return top.Processes ?? [];
+}
+
+/**
+ * Lists the processes of a container as its main user sees them, in the columns process, user and state; nothing if the
+ * list is not whole.
+ * @throws GloveboxError as `killUser` does
+ */
+export async function listProcessesInside(container: Docker.Container): Promise<readonly string[][]> {
+  return readStates(await runForOutput(container, lookExecOptions()));
+}
+
+/** Reads what the exec of {@link lookExecOptions} prints. */
+function readStates(output: string): string[][] {
+  const lines = output.trimEnd().split('\n');
+  if (lines.pop() !== 'done') return [];
+  const processes: string[][] = [];
+  let state = '';
+  for (const line of lines) {
+    const [name, value = ''] = line.split(/\s+/);
+    if (name === 'State:') state = value;
+    else processes.push(['', value, state]);
+  }
+  return processes;
+}
+
+/**
+ * Runs a short program in a container.
+ * @returns what it printed until it ended, or the engine broke off
+ * @throws GloveboxError as `killUser` does
+ */
+export async function runForOutput(container: Docker.Container, options: Docker.ExecCreateOptions): Promise<string> {
+  const stream = demultiplex(await startExec(container, options), () => {});
+  const output: Buffer[] = [];
+  stream.on('data', (chunk: Buffer) => output.push(chunk));
+  await ended(stream);
+  stream.destroy();
+  return Buffer.concat(output).toString();
+}
+
+async function startExec(container: Docker.Container, options: Docker.ExecCreateOptions): Promise<Duplex> {
+  const exec = await explain(container.exec(options));
+  return await explain(exec.start({ hijack: true, stdin: false }), (late) => late.destroy());
+}
+
+async function ended(stream: Duplex): Promise<void> {
+  await new Promise((resolve) => stream.once('close', resolve).once('end', resolve).once('error', resolve));
 }
 
 /**

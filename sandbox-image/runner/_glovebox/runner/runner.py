@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from _glovebox import linux
+from _glovebox import gvisor, linux
 from _glovebox.immortal import make_definitions_immortal
 from _glovebox.process import imported_modules
 from _glovebox.program.program import Program
@@ -47,7 +47,8 @@ class Runner:
 
     def serve(self) -> Program | None:
         """Serves one control plane after the other. Returns a program only in the process that is to run it."""
-        linux.become_subreaper()
+        if not gvisor.PRESENT:
+            linux.become_subreaper()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._hear_children()
         make_definitions_immortal()

@@ -1,6 +1,6 @@
 """The process between the runner and a program: the parent of all that the program starts.
 
-It is a subreaper, so a program's orphans become its children and none outlives the execution. When nothing is left of
+It finds a program's orphans, so none outlives the execution. When nothing is left of
 one program it starts the next: each costs one fork, of a process that has prepared all that programs have in common.
 """
 
@@ -18,7 +18,8 @@ from _glovebox.files import changed_files
 from _glovebox.process import multiprocessing_patches, thread_stacks
 from _glovebox.program.program import Pipes, Program
 from _glovebox.program.rehearsal import rehearse
-from _glovebox.supervisor import program_report
+from _glovebox.supervisor import leftovers, program_report
+from _glovebox.supervisor.child_ends import ChildEnds
 from _glovebox.wire import frames
 
 KILL_LIMIT_S = 0.8
@@ -32,8 +33,9 @@ def supervise(control: socket.socket) -> Program | None:
 
     The program waits for its request, so it can be there before there is anything to run.
     """
-    linux.become_subreaper()
+    leftovers.gather()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ends = ChildEnds()
     Program.prepare_parent()
     rehearse()
     gc.collect()
@@ -51,10 +53,11 @@ def supervise(control: socket.socket) -> Program | None:
         if pid == 0:
             # Its descriptor is closed with all others.
             control.detach()
+            ends.forget()
             return Program.prepare(pipes, report_in, post_mortem)
         for descriptor in (*pipes, report_in):
             os.close(descriptor)
-        supervision = Supervision(pid, control, report_out, post_mortem)
+        supervision = Supervision(pid, control, report_out, post_mortem, ends)
         if not supervision.run():
             break
     os._exit(0)
@@ -72,8 +75,9 @@ def _next_order(control: socket.socket) -> Pipes | None:
 
 
 class Supervision:
-    def __init__(self, pid: int, control: socket.socket, report: int, post_mortem: int) -> None:
+    def __init__(self, pid: int, control: socket.socket, report: int, post_mortem: int, ends: ChildEnds) -> None:
         self._pid = pid
+        self._ends = ends
         self._control = control
         self._from_program = report
         self._post_mortem = post_mortem
@@ -98,7 +102,7 @@ class Supervision:
         """
         status, usage = self._wait()
         used = [usage]
-        clean = linux.kill_descendants(KILL_LIMIT_S, used)
+        clean = leftovers.end(KILL_LIMIT_S, used)
         self._send(
             {
                 "started": "start" in self._heard,
@@ -118,7 +122,7 @@ class Supervision:
 
     def _wait(self) -> tuple[int, resource.struct_rusage]:
         """The wait status of the ended program and what it has used, everything that it reported being read."""
-        ended = os.pidfd_open(self._pid)
+        ended = self._ends.watch(self._pid)
         poll = select.poll()
         for descriptor in (ended, self._control.fileno(), self._from_program):
             poll.register(descriptor, select.POLLIN)
@@ -129,10 +133,10 @@ class Supervision:
                     poll.unregister(self._from_program)
                     os.close(self._from_program)
                     self._from_program = -1
-            elif ended in ready:
+            elif ended in ready and self._ends.has_ended(self._pid):
                 # Before it is gone, and with it what is known of its children.
                 self._kills = self._count_kills()
-                os.close(ended)
+                self._ends.unwatch(ended)
                 return os.wait4(self._pid, 0)[1:]
             if self._control.fileno() in ready:
                 self._obey(self._control.recv(1))

@@ -10,8 +10,12 @@ import struct
 import sys
 from typing import NoReturn
 
+from _glovebox import gvisor
+
 STANDARD_STREAMS = (0, 1, 2)
 ANSWER_LIMIT_S = 5.0
+_GVISOR_LIMIT_S = 1.0
+"""Seconds for a caller to say who it is, which code of the session could be too: the runner waits for it."""
 _ATTEMPTS = 50
 _CREDENTIALS = struct.Struct("=iII")
 """Pid, uid and gid of the process that connected, or began to listen."""
@@ -31,12 +35,10 @@ class HandoverListener:
         except OSError:
             return None
         descriptors: list[int] = []
-        if _has_our_parent(caller):
-            caller.settimeout(ANSWER_LIMIT_S)
-            try:
-                descriptors = socket.recv_fds(caller, 1, len(STANDARD_STREAMS))[1]
-            except OSError:
-                pass
+        try:
+            descriptors = _receive(caller)
+        except OSError:
+            pass
         if len(descriptors) == len(STANDARD_STREAMS):
             return descriptors, caller
         for descriptor in descriptors:
@@ -58,6 +60,8 @@ def listen_or_hand_over(name: str) -> HandoverListener:
             listener.close()
         call = socket.socket(socket.AF_UNIX)
         call.settimeout(ANSWER_LIMIT_S)
+        if gvisor.PRESENT:
+            gvisor.ask_for_senders(call)
         try:
             call.connect(address)
         except OSError:
@@ -68,9 +72,29 @@ def listen_or_hand_over(name: str) -> HandoverListener:
     sys.exit("neither listening nor handing over succeeded")
 
 
+def _receive(caller: socket.socket) -> list[int]:
+    """The descriptors of a caller that has the right to hand them over; none of another."""
+    if gvisor.PRESENT:
+        caller.settimeout(_GVISOR_LIMIT_S)
+        gvisor.introduce(caller)
+        sender, descriptors = gvisor.receive(caller, len(STANDARD_STREAMS))
+        if _has_our_parent(sender):
+            return descriptors
+        for descriptor in descriptors:
+            os.close(descriptor)
+    elif _has_our_parent(_peer(caller)):
+        caller.settimeout(ANSWER_LIMIT_S)
+        return socket.recv_fds(caller, 1, len(STANDARD_STREAMS))[1]
+    return []
+
+
 def _hand_over(call: socket.socket) -> NoReturn:
     """Hands the standard streams to the runner, and stays until that closes the connection: the exec lasts so long."""
-    if not _has_our_parent(call):
+    try:
+        runner = gvisor.receive(call, 0)[0] if gvisor.PRESENT else _peer(call)
+    except OSError:
+        runner = 0
+    if not _has_our_parent(runner):
         sys.exit("something of the session has taken the runner's name")
     call.settimeout(None)
     socket.send_fds(call, [b"\0"], STANDARD_STREAMS)
@@ -82,9 +106,13 @@ def _hand_over(call: socket.socket) -> NoReturn:
     os.execv("/bin/cat", ["cat"])
 
 
-def _has_our_parent(peer: socket.socket) -> bool:
-    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    pid, _, _ = _CREDENTIALS.unpack(credentials)
+def _peer(connection: socket.socket) -> int:
+    """The process at the other end."""
+    pid, _, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return int(pid)
+
+
+def _has_our_parent(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             return int(file.read(1024).rpartition(b")")[2].split()[1]) == os.getppid()

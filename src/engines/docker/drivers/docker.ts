@@ -1,6 +1,7 @@
 import type Docker from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
 import { type ContainerSpec, containerOptions, PROCESS_COLUMNS } from '../hardening/spec.ts';
+import { listProcesses, listsUser } from '../user-processes.ts';
 import { callCreate } from './create-call.ts';
 import type { ContainerDriver } from './driver.ts';
 
@@ -14,7 +15,6 @@ export interface DockerDriverOptions {
 /** Sandboxes of Docker. */
 export class DockerDriver implements ContainerDriver {
   readonly name: string;
-  readonly processColumns = PROCESS_COLUMNS;
   readonly #docker: Docker;
   readonly #remapped: boolean;
 
@@ -38,6 +38,10 @@ export class DockerDriver implements ContainerDriver {
 
   async start(container: Docker.Container): Promise<void> {
     await container.start();
+  }
+
+  async hasProcesses(container: Docker.Container, uid: number): Promise<boolean> {
+    return listsUser(await listProcesses(container, PROCESS_COLUMNS), uid);
   }
 
   /** Everything of a sandbox is in its container. */

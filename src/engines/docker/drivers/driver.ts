@@ -5,8 +5,12 @@ import type { ContainerSpec } from '../hardening/spec.ts';
 export interface ContainerDriver {
   /** Name of the engine, for people. */
   readonly name: string;
-  /** Arguments of `top` for the columns process, user and state. */
-  readonly processColumns: string;
+  /**
+   * Returns whether a user runs a process in a container, as seen by someone whom the user's code can neither end nor
+   * deceive.
+   * @throws GloveboxError `sandbox_lost` or `engine_unavailable`
+   */
+  hasProcesses(container: Docker.Container, uid: number): Promise<boolean>;
   /** Creates the container of a sandbox with all its hardening, without starting it. */
   create(spec: ContainerSpec): Promise<Docker.Container>;
   /** Starts a container that {@link create} made. Code may run in it only after that. */

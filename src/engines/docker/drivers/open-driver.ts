@@ -1,9 +1,11 @@
 import type Docker from 'dockerode';
 import { hasUserNamespaces, readFacts } from '../connect/check-engine.ts';
 import { assertPodmanUsable, assertPodmanVersion, readPodmanVersion } from '../connect/podman.ts';
+import { isGvisor } from '../hardening/spec.ts';
 import { isOwnContainer } from '../host/container-advice.ts';
 import { DockerDriver } from './docker.ts';
 import type { ContainerDriver } from './driver.ts';
+import { GvisorDriver } from './gvisor.ts';
 import { PodmanDriver } from './podman.ts';
 
 export interface DriverOptions {
@@ -26,7 +28,10 @@ export async function openDriver(
   const [version, facts] = await Promise.all([docker.version(), readFacts(docker)]);
   const remapped = hasUserNamespaces(facts);
   const podman = readPodmanVersion(version);
-  if (podman === undefined) return new DockerDriver(docker, { name: version.Platform?.Name || undefined, remapped });
+  if (podman === undefined) {
+    const options = { name: version.Platform?.Name || undefined, remapped };
+    return isGvisor(runtime) ? new GvisorDriver(docker, options) : new DockerDriver(docker, options);
+  }
   assertPodmanVersion(podman, address);
   assertPodmanUsable({ address, facts, runtime, isInContainer: isOwnContainer() });
   return new PodmanDriver(docker, { directory: stateDir, cgroupVersion: facts.CgroupVersion ?? '1', remapped });

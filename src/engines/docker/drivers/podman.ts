@@ -11,6 +11,7 @@ import {
 } from '../hardening/podman.ts';
 import type { ContainerSpec } from '../hardening/spec.ts';
 import { reasonOf, statusOf } from '../inspect.ts';
+import { listProcesses, listsUser } from '../user-processes.ts';
 import { callCreate } from './create-call.ts';
 import type { ContainerDriver } from './driver.ts';
 import { PodmanDisks } from './podman-disks.ts';
@@ -18,6 +19,9 @@ import { ProfileFile } from './profile-file.ts';
 
 /** Path of a call of Podman's own API. Every later version answers to it. */
 const CREATE = '/v5.0.0/libpod/containers/create';
+
+/** Columns that Podman reads itself. Given arguments of `ps`, it would run one in the sandbox. */
+const PROCESS_COLUMNS = 'pid,uid,state';
 
 export interface PodmanDriverOptions {
   /** Folder for the system call filter, on the engine's machine. */
@@ -31,8 +35,6 @@ export interface PodmanDriverOptions {
 /** Sandboxes of Podman. Their disks are volumes, and their system call filter is a file that its service reads. */
 export class PodmanDriver implements ContainerDriver {
   readonly name = 'Podman Engine';
-  /** Columns that Podman reads itself. Given arguments of `ps`, it would run one in the sandbox. */
-  readonly processColumns = 'pid,uid,state';
   readonly #docker: Docker;
   readonly #disks: PodmanDisks;
   readonly #profile: ProfileFile;
@@ -65,6 +67,10 @@ export class PodmanDriver implements ContainerDriver {
   async start(container: Docker.Container): Promise<void> {
     await container.start();
     if (this.#cgroupVersion === '1') await sealCgroups(container);
+  }
+
+  async hasProcesses(container: Docker.Container, uid: number): Promise<boolean> {
+    return listsUser(await listProcesses(container, PROCESS_COLUMNS), uid);
   }
 
   async discard(key: string): Promise<void> {

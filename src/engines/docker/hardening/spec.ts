@@ -137,8 +137,13 @@ export function runnerExecOptions(uid: number): Docker.ExecCreateOptions {
  * shell, only the shell remains, and it ends next. Its output shows that it was not killed itself.
  */
 export function killExecOptions(uid: number): Docker.ExecCreateOptions {
+  return shellExecOptions(uid, 'kill -9 -1; echo done');
+}
+
+/** Exec options that run a command of the shell as a user, without input. */
+export function shellExecOptions(uid: number, command: string): Docker.ExecCreateOptions {
   return {
-    Cmd: ['/bin/sh', '-c', 'kill -9 -1; echo done'],
+    Cmd: ['/bin/sh', '-c', command],
     User: `${uid}:${uid}`,
     WorkingDir: '/',
     AttachStdin: false,

@@ -1,5 +1,6 @@
 import type Docker from 'dockerode';
 import { describe, expect, test } from 'vitest';
+import { limitExecOptions, lookExecOptions } from '../hardening/gvisor.ts';
 import { type ContainerSpec, containerOptions, killExecOptions, runnerExecOptions } from '../hardening/spec.ts';
 import { checkRequest } from './policy.ts';
 
@@ -98,14 +99,17 @@ describe('a container', () => {
 });
 
 describe('an exec', () => {
-  test.each([runnerExecOptions(10_007), killExecOptions(59_999)])('passes into a sandbox as %j', (body) => {
-    expect(ask('POST', `/containers/${ID}/exec`, JSON.parse(JSON.stringify(body)))).toEqual({
-      path: `/containers/${ID}/exec`,
-      sandbox: ID,
-      body,
-      makesExec: true,
-    });
-  });
+  test.each([...[runnerExecOptions(10_007), killExecOptions(59_999)], ...[limitExecOptions(96), lookExecOptions()]])(
+    'passes into a sandbox as %j',
+    (body) => {
+      expect(ask('POST', `/containers/${ID}/exec`, JSON.parse(JSON.stringify(body)))).toEqual({
+        path: `/containers/${ID}/exec`,
+        sandbox: ID,
+        body,
+        makesExec: true,
+      });
+    },
+  );
 
   test.each<Record<string, unknown>>([
     { Privileged: true },
@@ -117,6 +121,9 @@ describe('an exec', () => {
     { Env: ['PYTHONPATH=/workspace'] },
     { WorkingDir: '/workspace' },
     { Tty: true },
+    { ...limitExecOptions(96), Cmd: ['/bin/sh', '-c', 'echo 96 > /sys/fs/cgroup/pids/pids.max && id'] },
+    { ...limitExecOptions(96), User: '65532:65532' },
+    { ...lookExecOptions(), User: '0:0' },
   ])('does not pass with %j', (change) => {
     const body = { ...runnerExecOptions(10_007), ...change };
     expect(() => ask('POST', `/containers/${ID}/exec`, body)).toThrow('neither starts a runner');

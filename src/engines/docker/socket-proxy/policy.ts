@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { GloveboxError } from '../../../errors.ts';
+import { limitExecOptions, lookExecOptions, readLimit } from '../hardening/gvisor.ts';
 import {
   type ContainerSpec,
   containerOptions,
@@ -170,11 +171,15 @@ interface CreationBody {
   };
 }
 
-/** Checks an exec. It must start the runner, or kill the processes, of a session's user. */
+/** Checks an exec. It must start the runner, or kill the processes, of a session's user, or be one that gVisor needs. */
 function checkExec(body: unknown): unknown {
   const uid = Number(/^(\d{5}):\1$/.exec(String((body as { User?: unknown } | undefined)?.User))?.[1]);
-  const known = [runnerExecOptions(uid), killExecOptions(uid)];
-  const found = uid >= 10_000 && uid <= 59_999 && known.find((options) => isDeepStrictEqual(body, options));
+  const pids = readLimit(body);
+  const known = [
+    ...(uid >= 10_000 && uid <= 59_999 ? [runnerExecOptions(uid), killExecOptions(uid)] : []),
+    ...[lookExecOptions(), ...(pids === undefined ? [] : [limitExecOptions(pids)])],
+  ];
+  const found = known.find((options) => isDeepStrictEqual(body, options));
   if (!found) throw refused('this exec neither starts a runner nor ends one');
   return found;
 }
