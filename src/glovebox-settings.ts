@@ -1,6 +1,7 @@
 import type { ArchiveBounds } from './archives/settings.ts';
 import type { EngineSettings, openEngine } from './engines/index.ts';
 import type { Log } from './log.ts';
+import type { Protection } from './sandbox/assurances.ts';
 import type { DiskSizes } from './sandbox/disk-sizes.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
 import type { MemoryLimits } from './scheduling/memory-quota.ts';
@@ -25,6 +26,8 @@ export interface GloveboxSettings
   readonly poolSize: number;
   /** Largest number kept ready when demand is high. */
   readonly poolMax?: number;
+  /** Protections that sandboxes may lack. */
+  readonly allowMissing: readonly Protection[];
   readonly preload: Backend['configuration']['preload'];
   /** Memory in MiB for modules that sandboxes load because other sessions used them. */
   readonly preloadMb: number;
@@ -48,6 +51,8 @@ export interface OpenOptions {
   readonly adoptFirst?: boolean;
   /** Sessions of the last run are adopted from then on, but at once for a call. Default: from the set-up on. */
   readonly adoptAfter?: Promise<void>;
+  /** Whether to look into a sandbox in any case, rather than believe an earlier look. */
+  readonly mustLook?: boolean;
   /** Longest time that a call waits for the set-up of the engine, in milliseconds. Default: no limit. */
   readonly patienceMs?: number;
   /** Called with each step of the set-up. */

@@ -5,10 +5,14 @@ import { openEngine } from './engines/index.ts';
 import { GloveboxError, serverStopping } from './errors.ts';
 import type { GloveboxSettings, OnShutdown, OpenOptions } from './glovebox-settings.ts';
 import { within } from './lib/deadline.ts';
+import type { Finding } from './lib/finding.ts';
 import { singleFlight, type Waiting } from './lib/single-flight.ts';
 import type { Log } from './log.ts';
 import { LazyGateway } from './packages/gateway/lazy-gateway.ts';
 import { parseRequirement } from './packages/pep/requirement.ts';
+import { requireSealed } from './probe/require-sealed.ts';
+import { WatchedEngine } from './probe/watched-engine.ts';
+import { PROTECTIONS, type Protection, type Shortfall } from './sandbox/assurances.ts';
 import { type DiskSizes, diskSizesFor } from './sandbox/disk-sizes.ts';
 import type { EngineInfo } from './sandbox/engine.ts';
 import { Pool } from './sandbox/pool.ts';
@@ -48,11 +52,13 @@ export interface GloveboxHealth {
   readonly pool: { readonly size: number; readonly ready: number };
   readonly preload: PreloadFigures;
   readonly executions: ExecutionFigures;
+  /** Protections that sandboxes of this engine lack, as GLOVEBOX_ALLOW_MISSING allows. Left out if none. */
+  readonly missing?: readonly Protection[];
 }
 
 /** Current load. */
 export interface GloveboxFigures
-  extends Pick<GloveboxHealth, 'sessions' | 'adopting' | 'pool' | 'preload' | 'executions'> {
+  extends Pick<GloveboxHealth, 'sessions' | 'adopting' | 'pool' | 'preload' | 'executions' | 'missing'> {
   /** Sum of the memory limits of all sandboxes. */
   readonly claimedMb: number;
 }
@@ -82,6 +88,7 @@ export class Glovebox implements AsyncDisposable {
   #preloads: Preloads | undefined;
   #usageFile: UsageFile | undefined;
   #closed: Promise<void> | undefined;
+  #missing: readonly Shortfall[] = [];
 
   private constructor(settings: GloveboxSettings, options: OpenOptions, instance: Instance) {
     const { log, patienceMs } = options;
@@ -170,10 +177,17 @@ export class Glovebox implements AsyncDisposable {
     return { ...this.#counts, pool, claimedMb: this.#memory.claimedMb };
   }
 
-  get #counts(): Pick<GloveboxHealth, 'sessions' | 'adopting' | 'preload' | 'executions'> {
+  /** What sandboxes of this engine lack, as allowed. Known once the engine is set up. */
+  get missing(): readonly Shortfall[] {
+    return this.#missing;
+  }
+
+  get #counts(): Pick<GloveboxHealth, 'sessions' | 'adopting' | 'preload' | 'executions' | 'missing'> {
     const { count: sessions, adoptions } = this.sessions;
     const preload = this.#preloads?.figures ?? NOTHING_PRELOADED;
-    return { sessions, adopting: adoptions.left, preload, executions: this.#scheduler.figures };
+    const missing = this.#missing.map(({ name }) => name);
+    const figures = { sessions, adopting: adoptions.left, preload, executions: this.#scheduler.figures };
+    return missing.length > 0 ? { ...figures, missing } : figures;
   }
 
   /** Decides what to do with the sessions. Call it as soon as the shutdown begins, while other services still run. */
@@ -222,7 +236,14 @@ export class Glovebox implements AsyncDisposable {
     this.#hasEngine = true;
     const { label: instance } = this.#instance;
     const preloads = this.#openPreloads(opened.profile.image);
-    const backend = { ...opened, instance, configuration: { preload: settings.preload }, log, preloads };
+    const plain = { ...opened, instance, configuration: { preload: settings.preload }, log, preloads };
+    const engine = new WatchedEngine(opened.engine, {
+      look: () => this.#look(plain),
+      watch: async (onChange) => (await opened.assurances?.watch(onChange, signal)) ?? true,
+    });
+    // Before the sessions of the last run are touched: a refusal leaves them to a next run.
+    await engine.settleDoubt();
+    const backend = { ...plain, engine };
     await this.#recover(backend);
     signal.throwIfAborted();
     const { adoptions } = this.sessions;
@@ -258,6 +279,19 @@ export class Glovebox implements AsyncDisposable {
     return this.#preloads;
   }
 
+  /** @throws GloveboxError `engine_unavailable` when a sandbox lacks what may not be missing */
+  async #look(backend: Backend): Promise<void> {
+    this.#missing = await requireSealed(backend, {
+      allowed: this.#settings.allowMissing,
+      stateDir: this.#settings.stateDir,
+      mustLook: this.#options.mustLook ?? false,
+      signal: this.#closing.signal,
+    });
+    for (const { name, found } of this.#missing) {
+      this.#options.log.warn('sandboxes lack a protection, as GLOVEBOX_ALLOW_MISSING allows', { missing: name, found });
+    }
+  }
+
   async #recover(backend: Backend): Promise<void> {
     const { sessions } = this;
     const { log } = this.#options;
@@ -289,12 +323,16 @@ export function limitsOf<T extends Pick<GloveboxSettings, 'memoryMb' | 'diskMb'>
   return { ...settings, ...diskSizesFor(settings.memoryMb, settings.diskMb) };
 }
 
-/** Runs code in a sandbox of its own; what came of it, for people. @throws GloveboxError when that cannot be done. */
-export async function runProbe(settings: GloveboxSettings, log: Log): Promise<string> {
-  const options = { instance: ephemeralName('probe'), log, mayInstall: false, lazy: true };
+/** Runs code in a sandbox of its own, and looks into one. @throws GloveboxError when it cannot run, or is not sealed. */
+export async function runProbe(settings: GloveboxSettings, log: Log): Promise<readonly Finding[]> {
+  const options = { instance: ephemeralName('probe'), log, mayInstall: false, lazy: true, mustLook: true };
   await using glovebox = await Glovebox.open({ ...settings, poolSize: 0, poolMax: 0 }, options);
   const { image } = await glovebox.health(true);
-  return `${image} runs code`;
+  const missing = glovebox.missing.map(
+    ({ name, found }): Finding => ['warn', `missing: ${name}`, found, 'GLOVEBOX_ALLOW_MISSING allows it.'],
+  );
+  const held = PROTECTIONS.filter((name) => !glovebox.missing.some((shortfall) => shortfall.name === name));
+  return [['ok', 'sandbox', `${image} runs code`], ['ok', 'seen inside', held.join(', ')], ...missing];
 }
 
 /** @throws GloveboxError `invalid_input` when state cannot be kept there */

@@ -59,6 +59,7 @@ export async function serve(
     log,
     fallback: config.defaultSession ?? 'owner',
     health: (deep) => checkHealth(glovebox, deep),
+    missing: () => glovebox.missing.map(({ name }) => name),
     metrics: new ServerMetrics(glovebox.metrics.registry, () => ({ ...glovebox.figures, eventLoop: delays() })),
     authenticate: createAuthenticator(keys),
     ...(config.requestsPerMinute > 0 ? { requestRate: new RequestRate(config.requestsPerMinute) } : {}),

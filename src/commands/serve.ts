@@ -35,6 +35,7 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
   const { serve } = await loading;
   const onListening = (urls: readonly string[], key?: string) => {
     tellListening(say, config, urls, key);
+    tellMissing(say, glovebox.missing);
     writeCompiledCodeSoon();
     setTimeout(listening.resolve, ADOPT_DELAY_MS).unref();
   };
@@ -50,6 +51,13 @@ function keepingWhile(config: Config): { mayKeep?: () => Promise<boolean> } {
 /** Returns the name of the instance. With port 0, the name is temporary like the port. */
 function nameOfPort(port: number): string {
   return port === 0 ? ephemeralName('http') : `http-${port}`;
+}
+
+/** Says what the operator accepts, at each start. */
+function tellMissing(say: CommandContext['say'], missing: Glovebox['missing']): void {
+  if (missing.length === 0) return;
+  const shown = missing.map(({ name, found }) => `${name} (${found})`).join('; ');
+  say(`Sandboxes are NOT sealed as asked, as GLOVEBOX_ALLOW_MISSING allows. Missing: ${shown}.`);
 }
 
 /** Addresses of servers that listen on all interfaces. Clients cannot use them. */

@@ -43,6 +43,12 @@ describe('the configuration', () => {
     }
   });
 
+  it('takes protections that may be missing, by name', () => {
+    expect(loadConfig(HOME).allowMissing).toEqual([]);
+    expect(loadConfig({ ...HOME, GLOVEBOX_ALLOW_MISSING: 'pids, inodes' }).allowMissing).toEqual(['pids', 'inodes']);
+    expect(() => loadConfig({ ...HOME, GLOVEBOX_ALLOW_MISSING: 'all' })).toThrow(/not among user, capabilities/);
+  });
+
   it('takes the environment, then the file, then the flags', () => {
     const directory = mkdtempSync(join(tmpdir(), 'glovebox-config-'));
     const file = join(directory, 'glovebox.json');

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { about, list, number, preload, requirements, seconds, text, whole } from './value-types.ts';
+import { PROTECTIONS } from '../sandbox/assurances.ts';
+import { about, list, number, preload, protections, requirements, seconds, text, whole } from './value-types.ts';
 
 const DAY_S = 86_400;
 const YEAR_S = 365 * DAY_S;
@@ -41,6 +42,11 @@ export const sandbox = {
     'OCI runtime of the engine that runs sandboxes.',
     'runsc',
     "the engine's own default",
+  ),
+  allow_missing: about(
+    protections.default([]),
+    `Protections of a sandbox that the engine may lack: ${PROTECTIONS.join(', ')}. The server starts only if all others hold.`,
+    'pids,inodes',
   ),
   setup: about(
     z.enum(['auto', 'never']).default('auto'),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PROTECTIONS, type Protection } from '../sandbox/assurances.ts';
 
 /** Highest port number of TCP. */
 export const HIGHEST_PORT = 65_535;
@@ -81,3 +82,10 @@ export const preload = list
     const [first] = names;
     return first === 'adaptive' || first === 'none' ? first : first === undefined ? 'none' : names;
   });
+
+const isProtection = (name: string): name is Protection => PROTECTIONS.some((known) => known === name);
+
+/** Names of protections of a sandbox. */
+export const protections = list
+  .refine((names) => names.every(isProtection), { message: `not among ${PROTECTIONS.join(', ')}` })
+  .transform((names) => names.filter(isProtection));

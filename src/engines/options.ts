@@ -16,6 +16,6 @@ export interface EngineOpenOptions {
 export interface ExamineOptions {
   /** Called with each finding as soon as it is known. */
   readonly tell: (findings: readonly Finding[]) => void;
-  /** Runs code in a new sandbox. Returns a description of the result, for people. */
-  readonly runProbe: () => Promise<string>;
+  /** Runs code in a new sandbox, and looks at what holds there. */
+  readonly runProbe: () => Promise<readonly Finding[]>;
 }

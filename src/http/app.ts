@@ -17,6 +17,8 @@ export interface AppOptions extends RequestHandlerOptions, Omit<RestOptions, 'ke
   };
   /** Interval between two keep-alive comments on a silent stream, in milliseconds; 15 s by default. */
   readonly keepAliveMs?: number;
+  /** Protections that sandboxes lack, as the operator allows. */
+  readonly missing?: () => readonly string[];
 }
 
 const MCP_PATH = '/mcp';
@@ -25,7 +27,8 @@ const MCP_PATH = '/mcp';
 export function createApp(options: AppOptions): Hono<Env> {
   const app = new Hono<Env>();
   const rest = restRoutes({ keepAliveMs: 15_000, ...options });
-  const routes: Route[] = [indexRoute(options.version, () => routes), ...rest, ...mcpRoutes(options.mcp)];
+  const index = indexRoute(options.version, () => routes, options.missing);
+  const routes: Route[] = [index, ...rest, ...mcpRoutes(options.mcp)];
   const answer = createRequestHandler(options, routes);
   // One handler for each request, which Hono calls directly; a chain of middleware costs more than most routes.
   for (const { method, path } of routes) if (path !== MCP_PATH) app.on(method, path, answer);

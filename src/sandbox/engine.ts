@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import type { Assurances } from './assurances.ts';
 
 /**
  * Reference to a sandbox. Only the engine that made it can interpret it, also in a later process. Its first characters
@@ -75,6 +76,8 @@ export interface Engine {
 export interface OpenedEngine {
   readonly engine: Engine;
   readonly profile: SandboxProfile;
+  /** What holds in its sandboxes. Unset for an engine in memory, whose sandboxes hold nothing. */
+  readonly assurances?: Assurances<SandboxProfile> | undefined;
 }
 
 /** Returns the name of a sandbox for logs. */

@@ -13,7 +13,7 @@ import type { Channel, OnTunnel, RunnerExpectation } from '../protocol/channel.t
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
 import type { RunnerState, RunningExecution } from '../protocol/greeting.ts';
 import type { RunnerNotice } from '../protocol/notice.ts';
-import type { Engine, SandboxInfo } from './engine.ts';
+import type { Engine, SandboxInfo, SandboxRef } from './engine.ts';
 import type { Use } from './module-usage.ts';
 import {
   ALL_LOST,
@@ -58,6 +58,7 @@ export interface PreloadObserver {
 /** Running container with its runner. Never shared between sessions. */
 export class Sandbox {
   readonly key: string;
+  readonly ref: SandboxRef;
   /** Called with each connection that code makes to its package index. While it is unset, connections are refused. */
   onTunnel: OnTunnel | undefined;
   /** Called with losses of a container that stays. Unset while the sandbox belongs to no session. */
@@ -71,6 +72,7 @@ export class Sandbox {
     { preloads, ...options }: RunnerConnectionOptions & { readonly preloads?: PreloadObserver | undefined } = {},
   ) {
     this.key = key;
+    this.ref = ref;
     this.#preloads = preloads;
     const onTunnel: OnTunnel = (tunnel) => (this.onTunnel ? this.onTunnel(tunnel) : tunnel.destroy());
     this.#runner = new RunnerConnection(engine, ref, {
@@ -281,4 +283,4 @@ function broken(): GloveboxError {
 }
 
 /** Public interface of a sandbox, which tests can implement without an engine. */
-export type SandboxHandle = Pick<Sandbox, Exclude<keyof Sandbox, 'expect'>>;
+export type SandboxHandle = Pick<Sandbox, Exclude<keyof Sandbox, 'expect' | 'ref'>>;

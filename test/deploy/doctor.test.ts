@@ -23,6 +23,7 @@ test('finds everything in order where it is, and leaves nothing', async () => {
     'memory limit': 'ok',
     'pids limit': 'ok',
     sandbox: 'ok',
+    'seen inside': 'ok',
   });
   expect(await containersOf({ stateDir })).toEqual([]);
 });

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type Docker from 'dockerode';
@@ -56,6 +56,10 @@ export function engine(): Docker {
 export function newStateDir(): string {
   const directory = join(inject('stateRoot'), randomBytes(6).toString('hex'));
   mkdirSync(directory, { mode: 0o700 });
+  // What one server has seen of the engine, the others need not see again.
+  const probes = join(inject('stateRoot'), 'probes');
+  mkdirSync(probes, { recursive: true });
+  symlinkSync(probes, join(directory, 'probes'));
   return directory;
 }
 

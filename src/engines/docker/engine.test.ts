@@ -153,6 +153,12 @@ test.each([
   expect(findDiscarded([warning])).toBe(isFatal ? warning : undefined);
 });
 
+test('a limit that an engine drops is no reason to refuse where it may be missing', () => {
+  const warning = 'Your kernel does not support PIDs limit capabilities. PIDs limit discarded.';
+  expect(findDiscarded([warning], ['pids'])).toBeUndefined();
+  expect(findDiscarded([warning], ['memory'])).toBe(warning);
+});
+
 test('a start has the engine list all sandboxes', async () => {
   const create = Promise.resolve({ Id: 'made', Warnings: [] });
   const { engine, listed } = openEngine({ create, remove: () => Promise.resolve() });

@@ -1,5 +1,6 @@
 import type Dockerode from 'dockerode';
 import { attempt, type Finding } from '../../lib/finding.ts';
+import type { Protection } from '../../sandbox/assurances.ts';
 import type { ExamineOptions } from '../options.ts';
 import { checkEngine, type EngineFacts, readFacts } from './connect/check-engine.ts';
 import { connectEngine } from './connect/connect.ts';
@@ -29,7 +30,7 @@ export async function examineDocker(
     tellFact('runtimes', facts.Runtimes && listRuntimes(facts.Runtimes, isPodman)),
     tellFact('storage driver', facts.Driver),
     tellFact('cgroup version', facts.CgroupVersion),
-    ...examineLimits(facts),
+    ...examineLimits(facts, settings.allowMissing),
     ...(await attempt('sandbox', () => examineSandbox(docker, settings, runProbe))),
   ];
 }
@@ -46,7 +47,7 @@ async function examineSandbox(
 ): Promise<readonly Finding[]> {
   await checkEngine(docker, settings);
   const { reference, present } = await findImage(docker, settings);
-  if (present) return [['ok', 'sandbox', await runProbe()]];
+  if (present) return await runProbe();
   return [['warn', 'sandbox', `its image ${reference} is missing`, 'Run "glovebox image", or start the server.']];
 }
 
@@ -54,10 +55,13 @@ async function examineSandbox(
  * Checks that limits are enforced. Without most of them, code can take the whole machine. Without those on swap and
  * processors, it slows others down.
  */
-function examineLimits({ MemoryLimit, PidsLimit, CpuCfsQuota, SwapLimit }: EngineFacts): readonly Finding[] {
+function examineLimits(
+  { MemoryLimit, PidsLimit, CpuCfsQuota, SwapLimit }: EngineFacts,
+  allowed: readonly Protection[],
+): readonly Finding[] {
   const limits = [
-    ['memory limit', MemoryLimit, 'fail'],
-    ['pids limit', PidsLimit, 'fail'],
+    ['memory limit', MemoryLimit, allowed.includes('memory') ? 'warn' : 'fail'],
+    ['pids limit', PidsLimit, allowed.includes('pids') ? 'warn' : 'fail'],
     ['cpu limit', CpuCfsQuota, 'warn'],
     ['swap limit', SwapLimit, 'warn'],
   ] as const;

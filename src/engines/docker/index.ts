@@ -1,5 +1,7 @@
+import type { Protection } from '../../sandbox/assurances.ts';
 import type { OpenedEngine } from '../../sandbox/engine.ts';
 import type { EngineOpenOptions } from '../options.ts';
+import { dockerAssurances } from './assurances.ts';
 import { checkEngine } from './connect/check-engine.ts';
 import { type ConnectOptions, connectEngine, findEngine } from './connect/connect.ts';
 import { openDriver } from './drivers/open-driver.ts';
@@ -16,6 +18,8 @@ export interface DockerSettings extends ImageOptions {
   readonly pids: number;
   readonly diskMb: number;
   readonly maxLifetimeS: number;
+  /** Protections that sandboxes may lack. */
+  readonly allowMissing: readonly Protection[];
   /** Folder for files that the engine is to read. */
   readonly stateDir: string;
   /** The engine's OCI runtime; its own default if left out. */
@@ -37,7 +41,8 @@ export async function openDocker(
   const image = await ensureImage(docker, settings, report, signal);
   const { memoryMb, cpus, pids, diskMb, maxLifetimeS, runtime } = settings;
   const profile = { image, memoryMb, cpus, pids, diskMb, maxLifetimeS, ...(runtime ? { runtime } : {}) };
-  return { engine: new DockerEngine(docker, driver, log), profile };
+  const assurances = dockerAssurances(docker, driver, profile);
+  return { engine: new DockerEngine(docker, driver, log), profile, assurances };
 }
 
 /**

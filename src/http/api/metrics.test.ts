@@ -15,6 +15,7 @@ test('metrics tell what runs, how executions ended, and in cumulative buckets ho
     preload: { bytes: 1000, limit: 4000, sandboxes: 1, failures: 2 },
     executions: { running: 0, waiting: 0, places: 8 },
     claimedMb: 1,
+    missing: ['pids', 'inodes'],
     eventLoop: { maxS: 0.02, quantilesS: new Map([[0.99, 0.01]]) },
   }));
   expect(metrics.contentType).toBe('text/plain; version=0.0.4; charset=utf-8');
@@ -25,6 +26,8 @@ test('metrics tell what runs, how executions ended, and in cumulative buckets ho
       'glovebox_sessions 3',
       'glovebox_sessions_adopting 2',
       'glovebox_pool_ready 1',
+      'glovebox_sandbox_missing{protection="pids"} 1',
+      'glovebox_sandbox_missing{protection="inodes"} 1',
       'glovebox_preload_bytes 1000',
       'glovebox_preload_failures 2',
       'glovebox_memory_limit_bytes 1048576',

@@ -47,6 +47,7 @@ export class ServerMetrics {
   readonly #read: () => Figures;
   readonly #gauges: readonly (readonly [Gauge, (figures: Figures) => number])[];
   readonly #delay: Gauge<'quantile'>;
+  readonly #missing: Gauge<'protection'>;
 
   constructor(registry: Registry, read: () => Figures) {
     this.#registry = registry;
@@ -62,6 +63,12 @@ export class ServerMetrics {
       labelNames: ['quantile'],
       registers,
     });
+    this.#missing = new Gauge({
+      name: 'glovebox_sandbox_missing',
+      help: 'Protections that sandboxes lack, as GLOVEBOX_ALLOW_MISSING allows.',
+      labelNames: ['protection'],
+      registers,
+    });
   }
 
   get contentType(): string {
@@ -74,6 +81,8 @@ export class ServerMetrics {
     for (const [gauge, value] of this.#gauges) gauge.set(value(figures));
     for (const [quantile, delayS] of quantilesS) this.#delay.set({ quantile }, delayS);
     this.#delay.set({ quantile: 1 }, maxS);
+    this.#missing.reset();
+    for (const protection of figures.missing ?? []) this.#missing.set({ protection }, 1);
     return await this.#registry.metrics();
   }
 }

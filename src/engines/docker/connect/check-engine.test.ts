@@ -33,6 +33,17 @@ test.each([
   ).rejects.toThrow(said);
 });
 
+test('limits that may be missing are no reason to refuse, one by one', async () => {
+  const without = engine(() => ({ MemoryLimit: false, PidsLimit: false }));
+  await expect(checkEngine(without, { cpus: 1, allowMissing: ['pids'] })).rejects.toThrow('cannot limit memory of');
+  await checkEngine(without, { cpus: 1, allowMissing: ['pids', 'memory'] });
+});
+
+test.each([[null], [''], [undefined]])('an engine that answers %j about itself says nothing', async (answer) => {
+  const silent = Object.assign(new Dockerode(), { info: async () => answer });
+  await checkEngine(silent, { cpus: 64, runtime: 'kata' });
+});
+
 test('an engine that limits memory and processes is taken, and so is one that does not say', async () => {
   await checkEngine(
     engine(() => ({ MemoryLimit: true, PidsLimit: true, SwapLimit: false })),

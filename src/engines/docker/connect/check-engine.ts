@@ -1,11 +1,14 @@
 import type Dockerode from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
+import type { Protection } from '../../../sandbox/assurances.ts';
 import { statusOf } from '../inspect.ts';
 
 /** Settings that the engine must support. */
 export interface EngineRequirements {
   readonly cpus: number;
   readonly runtime?: string;
+  /** Protections that sandboxes may lack. */
+  readonly allowMissing?: readonly Protection[];
 }
 
 /** Facts about an engine and its machine. Each may be missing. */
@@ -31,9 +34,12 @@ const UNLISTED_RUNTIME = /^io\.containerd\.|\//;
  * Checks settings with which the engine could not start any sandbox, and that its sandboxes have limits.
  * @throws GloveboxError `engine_unavailable` with the setting and the values that the engine supports
  */
-export async function checkEngine(docker: Dockerode, { cpus, runtime }: EngineRequirements): Promise<void> {
+export async function checkEngine(
+  docker: Dockerode,
+  { cpus, runtime, allowMissing = [] }: EngineRequirements,
+): Promise<void> {
   const facts = await readFacts(docker);
-  assertLimits(facts);
+  assertLimits(facts, allowMissing);
   const { NCPU: processors, Runtimes } = facts;
   const runtimes = Runtimes && Object.keys(Runtimes);
   if (processors !== undefined && cpus > processors) {
@@ -56,8 +62,11 @@ export async function checkEngine(docker: Dockerode, { cpus, runtime }: EngineRe
 }
 
 /** Refuses an engine that takes limits and does not apply them: code could use up its machine. */
-function assertLimits({ MemoryLimit, PidsLimit }: EngineFacts): void {
-  const missing = [...(MemoryLimit === false ? ['memory'] : []), ...(PidsLimit === false ? ['processes'] : [])];
+function assertLimits({ MemoryLimit, PidsLimit }: EngineFacts, allowed: readonly Protection[]): void {
+  const missing = [
+    ...(MemoryLimit === false && !allowed.includes('memory') ? ['memory'] : []),
+    ...(PidsLimit === false && !allowed.includes('pids') ? ['processes'] : []),
+  ];
   if (missing.length === 0) return;
   throw new GloveboxError(
     'engine_unavailable',
@@ -76,7 +85,9 @@ export function hasUserNamespaces({ SecurityOptions = [], Rootless = false }: En
 /** Reads the facts about an engine. Empty if a proxy in front of it refuses the call. */
 export async function readFacts(docker: Dockerode): Promise<EngineFacts> {
   try {
-    return (await docker.info()) as EngineFacts;
+    const facts: unknown = await docker.info();
+    // An empty body is none.
+    return typeof facts === 'object' && facts !== null ? facts : {};
   } catch (error) {
     if (statusOf(error) === 403) return {};
     throw error;

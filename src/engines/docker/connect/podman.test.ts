@@ -45,6 +45,12 @@ describe('Podman is refused', () => {
     expect(check(false, '1')).not.toThrow();
   });
 
+  test('unless both may be missing', () => {
+    const use = { address: LOCAL, facts: { Rootless: true, CgroupVersion: '1' } };
+    expect(() => assertPodmanUsable({ ...use, allowMissing: ['pids'] })).toThrow('limits neither memory');
+    expect(() => assertPodmanUsable({ ...use, allowMissing: ['memory', 'pids'] })).not.toThrow();
+  });
+
   test('with gVisor, which was tried with Docker only', () => {
     const check = (runtime: string) => () => assertPodmanUsable({ address: LOCAL, facts: {}, runtime });
     expect(check('runsc')).toThrow('works with Docker only');

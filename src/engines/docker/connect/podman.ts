@@ -1,4 +1,5 @@
 import { GloveboxError } from '../../../errors.ts';
+import type { Protection } from '../../../sandbox/assurances.ts';
 import { isGvisor } from '../hardening/spec.ts';
 import type { EngineFacts } from './check-engine.ts';
 
@@ -28,20 +29,29 @@ export interface PodmanUse {
   readonly runtime?: string | undefined;
   /** Whether this control plane runs in a container. */
   readonly isInContainer?: boolean;
+  /** Protections that sandboxes may lack. */
+  readonly allowMissing?: readonly Protection[];
 }
 
 /**
  * Checks that a sandbox of this Podman would have its filter and its limits.
  * @throws GloveboxError `engine_unavailable` with the reason
  */
-export function assertPodmanUsable({ address, facts, runtime, isInContainer = false }: PodmanUse): void {
+export function assertPodmanUsable({
+  address,
+  facts,
+  runtime,
+  isInContainer = false,
+  allowMissing = [],
+}: PodmanUse): void {
   const far = isInContainer ? 'sees no files of this container' : 'is on another machine, or behind a proxy';
   if (isInContainer || !/^unix:/.test(address)) {
     throw new GloveboxError('engine_unavailable', `Podman at ${address} ${far}.`, {
       hint: 'Podman reads the system call filter of a sandbox from a file on its own machine: run Glovebox there, outside of containers, and let DOCKER_HOST name its socket (unix:///run/podman/podman.sock).',
     });
   }
-  if (facts.Rootless && facts.CgroupVersion === '1') {
+  const needsNoLimits = allowMissing.includes('memory') && allowMissing.includes('pids');
+  if (facts.Rootless && facts.CgroupVersion === '1' && !needsNoLimits) {
     throw new GloveboxError(
       'engine_unavailable',
       `Podman at ${address} runs without root on a host with control groups of version 1: it limits neither memory nor processes there.`,

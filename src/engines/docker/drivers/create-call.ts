@@ -1,4 +1,5 @@
 import type Docker from 'dockerode';
+import { GloveboxError } from '../../../errors.ts';
 
 const STATUS_CODES = {
   200: true, // Proxies may answer so.
@@ -19,6 +20,26 @@ export interface Created {
 export function callCreate(docker: Docker, path: string, options: object): Promise<Created> {
   return new Promise((resolve, reject) => {
     const call = { path, method: 'POST', options, statusCodes: STATUS_CODES };
-    docker.modem.dial(call, (error: unknown, answer: unknown) => (error ? reject(error) : resolve(answer as Created)));
+    docker.modem.dial(call, (error: unknown, answer: unknown) =>
+      error ? reject(error) : settle(answer, resolve, reject),
+    );
   });
+}
+
+/** Takes an answer that names a container. Some engines, and proxies before them, answer without a body. */
+function settle(answer: unknown, resolve: (created: Created) => void, reject: (error: Error) => void): void {
+  if (isCreated(answer)) resolve(answer);
+  else {
+    reject(
+      new GloveboxError('engine_unavailable', 'The container engine says that it made a container, and not which.', {
+        hint: 'Look at the engine, and at what is between it and Glovebox, such as a proxy.',
+      }),
+    );
+  }
+}
+
+function isCreated(answer: unknown): answer is Created {
+  return (
+    typeof answer === 'object' && answer !== null && 'Id' in answer && typeof answer.Id === 'string' && answer.Id !== ''
+  );
 }

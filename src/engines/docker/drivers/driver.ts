@@ -3,8 +3,11 @@ import type { ContainerSpec } from '../hardening/spec.ts';
 
 /** What differs between the engines that speak Docker's API. */
 export interface ContainerDriver {
+  readonly kind: 'docker' | 'podman';
   /** Name of the engine, for people. */
   readonly name: string;
+  /** Whether the engine gives containers a user namespace. */
+  readonly remapped: boolean;
   /**
    * Returns whether a user runs a process in a container, as seen by someone whom the user's code can neither end nor
    * deceive.

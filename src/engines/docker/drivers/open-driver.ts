@@ -1,4 +1,5 @@
 import type Docker from 'dockerode';
+import type { Protection } from '../../../sandbox/assurances.ts';
 import { hasUserNamespaces, readFacts } from '../connect/check-engine.ts';
 import { assertPodmanUsable, assertPodmanVersion, readPodmanVersion } from '../connect/podman.ts';
 import { isGvisor } from '../hardening/spec.ts';
@@ -15,6 +16,8 @@ export interface DriverOptions {
   readonly stateDir: string;
   /** The engine's OCI runtime; its own default if left out. */
   readonly runtime?: string;
+  /** Protections that sandboxes may lack. */
+  readonly allowMissing?: readonly Protection[];
 }
 
 /**
@@ -23,16 +26,17 @@ export interface DriverOptions {
  */
 export async function openDriver(
   docker: Docker,
-  { address, stateDir, runtime }: DriverOptions,
+  { address, stateDir, runtime, allowMissing = [] }: DriverOptions,
 ): Promise<ContainerDriver> {
   const [version, facts] = await Promise.all([docker.version(), readFacts(docker)]);
   const remapped = hasUserNamespaces(facts);
   const podman = readPodmanVersion(version);
   if (podman === undefined) {
-    const options = { name: version.Platform?.Name || undefined, remapped };
+    const options = { name: version.Platform?.Name || undefined, remapped, allowMissing };
     return isGvisor(runtime) ? new GvisorDriver(docker, options) : new DockerDriver(docker, options);
   }
   assertPodmanVersion(podman, address);
-  assertPodmanUsable({ address, facts, runtime, isInContainer: isOwnContainer() });
-  return new PodmanDriver(docker, { directory: stateDir, cgroupVersion: facts.CgroupVersion ?? '1', remapped });
+  assertPodmanUsable({ address, facts, runtime, isInContainer: isOwnContainer(), allowMissing });
+  const cgroupVersion = facts.CgroupVersion ?? '1';
+  return new PodmanDriver(docker, { directory: stateDir, cgroupVersion, remapped, allowMissing });
 }

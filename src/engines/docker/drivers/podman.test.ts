@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Protection } from '../../../sandbox/assurances.ts';
 import { podmanOptions } from '../hardening/podman.ts';
 import { seccompProfile } from '../hardening/seccomp.ts';
 import { PodmanDriver } from './podman.ts';
@@ -138,6 +139,14 @@ describe('the creation of a sandbox', () => {
       message: 'Podman does not give a sandbox what was asked for: Memory, PidsLimit.',
     });
     expect([podman.removed, podman.disks.size]).toEqual([['made'], 0]);
+  });
+
+  test('is not refused for what may be missing, by name, and is for the rest', async () => {
+    const podman = openPodman({ change: { Memory: 0, PidsLimit: 0 } });
+    const driver = (...allowMissing: Protection[]) =>
+      new PodmanDriver(podman.docker, { directory, cgroupVersion: '2', allowMissing });
+    await expect(driver('pids').create(SPEC)).rejects.toThrow('what was asked for: Memory.');
+    expect((await driver('pids', 'memory').create(SPEC)).id).toBe('made');
   });
 
   test('says what to do where Podman cannot read the filter, and leaves no disks', async () => {

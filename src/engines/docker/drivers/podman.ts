@@ -1,8 +1,10 @@
 import type Docker from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
+import type { Protection } from '../../../sandbox/assurances.ts';
 import {
   findDropped,
   type MadeContainer,
+  mayLack,
   type PodmanOptions,
   podmanDiskNames,
   podmanDisks,
@@ -30,33 +32,38 @@ export interface PodmanDriverOptions {
   readonly cgroupVersion: string;
   /** Whether it gives containers a user namespace. */
   readonly remapped?: boolean;
+  /** Protections that sandboxes may lack. */
+  readonly allowMissing?: readonly Protection[];
 }
 
 /** Sandboxes of Podman. Their disks are volumes, and their system call filter is a file that its service reads. */
 export class PodmanDriver implements ContainerDriver {
+  readonly kind = 'podman';
   readonly name = 'Podman Engine';
   readonly #docker: Docker;
   readonly #disks: PodmanDisks;
   readonly #profile: ProfileFile;
   readonly #cgroupVersion: string;
-  readonly #remapped: boolean;
+  readonly remapped: boolean;
+  readonly #allowed: readonly Protection[];
 
-  constructor(docker: Docker, { directory, cgroupVersion, remapped = false }: PodmanDriverOptions) {
+  constructor(docker: Docker, { directory, cgroupVersion, remapped = false, allowMissing = [] }: PodmanDriverOptions) {
     this.#docker = docker;
     this.#disks = new PodmanDisks(docker);
     this.#profile = new ProfileFile(directory, remapped);
-    this.#remapped = remapped;
+    this.remapped = remapped;
     this.#cgroupVersion = cgroupVersion;
+    this.#allowed = allowMissing;
   }
 
   async create(spec: ContainerSpec): Promise<Docker.Container> {
-    const options = podmanOptions({ ...spec, remapped: this.#remapped }, this.#profile.path);
+    const options = podmanOptions({ ...spec, remapped: this.remapped }, this.#profile.path);
     this.#profile.ensure();
     this.#disks.sweepNowAndThen();
     try {
       await Promise.all(podmanDisks(spec).map((disk) => this.#disks.create(disk, spec.key)));
       const container = await this.#createContainer(options);
-      await assertAsAsked(options, container);
+      await assertAsAsked(options, container, this.#allowed);
       return container;
     } catch (error) {
       await this.discard(spec.key).catch(() => {});
@@ -111,9 +118,13 @@ async function sealCgroups(container: Docker.Container): Promise<void> {
 }
 
 /** Removes a container that lacks what was asked for. @throws GloveboxError `engine_unavailable` */
-async function assertAsAsked(options: PodmanOptions, container: Docker.Container): Promise<void> {
+async function assertAsAsked(
+  options: PodmanOptions,
+  container: Docker.Container,
+  allowed: readonly Protection[],
+): Promise<void> {
   const made = (await container.inspect()) as unknown as MadeContainer;
-  const dropped = findDropped(options, made);
+  const dropped = findDropped(options, made).filter((what) => !mayLack(what, allowed));
   if (dropped.length === 0) return;
   await container.remove({ force: true });
   throw new GloveboxError(

@@ -1,4 +1,5 @@
 import type Docker from 'dockerode';
+import type { Protection } from '../../../sandbox/assurances.ts';
 import { diskSizesFor } from '../../../sandbox/disk-sizes.ts';
 import { MASKED_PATHS } from './masked-paths.ts';
 import {
@@ -165,6 +166,26 @@ export function findDropped(options: PodmanOptions, { HostConfig: host }: MadeCo
     ...disks.map(({ Dest }) => `the disk ${Dest}`),
     ...(host.SecurityOpt?.includes('no-new-privileges') ? [] : ['no-new-privileges']),
   ];
+}
+
+/** Which protection each of them belongs to. */
+const PROTECTION_OF: readonly (readonly [dropped: RegExp, name: Protection])[] = [
+  [/^Memory$/, 'memory'],
+  [/^MemorySwap$/, 'swap'],
+  [/^Cpu/, 'cpu'],
+  [/^PidsLimit$/, 'pids'],
+  [/^NetworkMode$/, 'network'],
+  [/^(Ipc|Pid)Mode$/, 'namespaces'],
+  [/^ReadonlyRootfs$/, 'writable'],
+  [/^(Privileged|no-new-privileges)$/, 'privileges'],
+  [/^Init$/, 'main-process'],
+  [/^Ulimits /, 'rlimits'],
+  [/^the disk /, 'disks'],
+];
+
+/** Whether what {@link findDropped} names may be missing. @param allowed protections that sandboxes may lack */
+export function mayLack(dropped: string, allowed: readonly Protection[]): boolean {
+  return PROTECTION_OF.some(([pattern, name]) => pattern.test(dropped) && allowed.includes(name));
 }
 
 /** Filter for the volumes of sandboxes, and the label by which a volume belongs to one. */

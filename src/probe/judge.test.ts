@@ -1,0 +1,98 @@
+import { describe, expect, test } from 'vitest';
+import { EXPECTED, SEALED } from '../../test/support/probe-report.ts';
+import type { ExpectedSandbox, Protection, Shortfall } from '../sandbox/assurances.ts';
+import { judge } from './judge.ts';
+import type { ProbeReport } from './report.ts';
+
+const MIB = 2 ** 20;
+const { limits, disks } = SEALED;
+const WORKSPACE = { bytes: 64 * MIB, inodes: 8192, uid: 10_007, mode: 0o700, writable: true };
+
+function missing(
+  change: Partial<ProbeReport>,
+  more: Partial<ExpectedSandbox> = {},
+  outside: readonly Shortfall[] = [],
+): Protection[] {
+  return judge({ ...SEALED, ...change }, { ...EXPECTED, ...more }, outside).map(({ name }) => name);
+}
+
+test('a sandbox as it was asked for lacks nothing', () => {
+  expect(judge(SEALED, EXPECTED, [])).toEqual([]);
+});
+
+test('control groups of version 2 tell the same in other files', () => {
+  const told = { memory: String(256 * MIB), swap: '0', memory_and_swap: null, pids: '64', cpu: '100000 100000' };
+  expect(missing({ limits: told, swap_kib: 4096 })).toEqual([]);
+});
+
+test.each<[string, Protection, Partial<ProbeReport>]>([
+  ['the code of root', 'user', { users: [0, 0, 0] }],
+  ['a further group', 'user', { users: [10_007, 10_007, 27] }],
+  ['the user of the main process', 'user', { users: [65_532] }],
+  ['a capability', 'capabilities', { capabilities: { CapBnd: '0000000000000400' } }],
+  ['capabilities that are not told', 'capabilities', { capabilities: {} }],
+  ['privileges that may grow', 'privileges', { no_new_privileges: false }],
+  ['no filter', 'seccomp', { seccomp: '0' }],
+  ['a kernel without filters', 'seccomp', { seccomp: null }],
+  ['a filter that lets a call pass', 'seccomp', { calls: { unshare: 'done', netlink: 'EPERM' } }],
+  ['a call of which nothing came back', 'seccomp', { calls: { unshare: '' } }],
+  ['a larger memory limit', 'memory', { limits: { ...limits, memory: String(257 * MIB) } }],
+  ['no memory limit', 'memory', { limits: { ...limits, memory: 'max' } }],
+  ['a memory limit that cannot be read', 'memory', { limits: { ...limits, memory: null } }],
+  ['an empty file for a limit', 'memory', { limits: { ...limits, memory: '' } }],
+  ['a file that tells of a limit which is not there', 'memory', { taking: { taken: 384 * MIB, ended: false } }],
+  ['a memory limit that nobody tried', 'memory', { taking: null }],
+  ['swap besides the memory', 'swap', { swap_kib: 4096, limits: { ...limits, memory_and_swap: null } }],
+  ['no process limit', 'pids', { limits: { ...limits, pids: 'max' } }],
+  ['a process limit that does not hold', 'pids', { flood: { started: 80, refused: null } }],
+  ['no processor limit', 'cpu', { limits: { ...limits, cpu: '-1 100000' } }],
+  ['no processor limit, of version 2', 'cpu', { limits: { ...limits, cpu: 'max 100000' } }],
+  ['a processor limit that cannot be read', 'cpu', { limits: { ...limits, cpu: null } }],
+  ['a disk without a size', 'disks', { disks: { ...disks, '/workspace': { ...WORKSPACE, bytes: 0 } } }],
+  ['a larger disk', 'disks', { disks: { ...disks, '/workspace': { ...WORKSPACE, bytes: 65 * MIB } } }],
+  ['a disk open to all', 'disks', { disks: { ...disks, '/workspace': { ...WORKSPACE, mode: 0o1777 } } }],
+  ['no disk', 'disks', { disks: { ...disks, '/dev/shm': null } }],
+  ['a disk that counts no files', 'inodes', { disks: { ...disks, '/workspace': { ...WORKSPACE, inodes: 0 } } }],
+  ['another place to write', 'writable', { writable: ['/sys/fs/cgroup'] }],
+  ['a path that is not masked', 'masks', { shown: ['/sys/kernel'] }],
+  ['another interface', 'network', { interfaces: ['lo', 'eth0'] }],
+  ['a way out', 'network', { routes: ['tap0'] }],
+  ['interfaces that are hidden', 'network', { interfaces: [] }],
+  ['a name server', 'resolver', { name_servers: ['10.0.2.3'] }],
+  ['no limit of descriptors', 'rlimits', { rlimits: { NOFILE: -1, CORE: 0 } }],
+  ['a higher limit', 'rlimits', { rlimits: { NOFILE: 20_000, CORE: 0 } }],
+  ['a limit that is not told', 'rlimits', { rlimits: { NOFILE: 1024 } }],
+  ['a main process in reach', 'main-process', { others: [{ process: 1, done: ['kill'] }] }],
+  ['a main process of the same user', 'main-process', { others: [] }],
+])('%s is told as "%s"', (_what, name, change) => {
+  expect(missing(change)).toEqual([name]);
+});
+
+describe('what an engine says itself', () => {
+  const told = (name: Protection): Shortfall => ({ name, found: 'the engine says so' });
+
+  test('counts, though all looks well from inside', () => {
+    expect(missing({}, {}, [told('namespaces'), told('memory')])).toEqual(['namespaces', 'memory']);
+  });
+
+  test('is told once with what is seen from inside', () => {
+    expect(missing({ interfaces: ['lo', 'eth0'] }, {}, [told('network')])).toEqual(['network']);
+  });
+
+  test('of swap and processors does not count where the machine has no more of them', () => {
+    expect(missing({ processors: 1, limits: { ...limits, cpu: null } }, {}, [told('swap'), told('cpu')])).toEqual([]);
+    expect(missing({ swap_kib: 1 }, {}, [told('swap'), told('cpu')])).toEqual(['swap', 'cpu']);
+  });
+});
+
+test('memory that goes on in the swap is told as swap, and not as memory', () => {
+  expect(missing({ swap_kib: 1 << 20, taking: { taken: 384 * MIB, ended: false } })).toEqual(['swap']);
+});
+
+test('a sandbox with a kernel of its own has no filter and meets no limits, but must have the rest', () => {
+  const own = { sharesKernel: false, masked: [] };
+  const seen = { seccomp: null, calls: {}, flood: null, taking: null };
+  const unread = { memory: null, swap: null, memory_and_swap: null, pids: null, cpu: null };
+  expect(missing({ ...seen, limits: unread }, own)).toEqual([]);
+  expect(missing({ ...seen, limits: unread, routes: ['eth0'] }, own)).toEqual(['network']);
+});

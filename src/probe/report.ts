@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { parseSandboxJson } from '../lib/sandbox-json.ts';
+
+const text = z.string().max(1000);
+const texts = z.array(text).max(100);
+const figure = z.number();
+const limit = text.nullable();
+
+/** What the program of a probe prints, checked like all that comes out of a sandbox. */
+const reportSchema = z.object({
+  users: z.array(z.number().int()).max(100),
+  capabilities: z.record(text, text),
+  no_new_privileges: z.boolean(),
+  /** Mode of the system call filter: `2` with one. */
+  seccomp: limit,
+  /** How calls ended that a filter refuses. */
+  calls: z.record(text, text),
+  /** Contents of the files of control groups. Null for a file that is not there. */
+  limits: z.object({ memory: limit, swap: limit, memory_and_swap: limit, pids: limit, cpu: limit }),
+  swap_kib: figure,
+  processors: figure,
+  disks: z.record(
+    text,
+    z.object({ bytes: figure, inodes: figure, uid: figure, mode: figure, writable: z.boolean() }).nullable(),
+  ),
+  writable: texts,
+  shown: texts,
+  interfaces: texts,
+  routes: texts,
+  name_servers: texts,
+  rlimits: z.record(text, figure),
+  others: z.array(z.object({ process: figure, done: texts })).max(100),
+  /** Processes that could be started, and the error that ended that. Null if it was not tried. */
+  flood: z.object({ started: figure, refused: limit }).nullable(),
+  /** Bytes that could be taken, and whether the taker was ended. Null if it was not tried. */
+  taking: z.object({ taken: figure, ended: z.boolean() }).nullable(),
+});
+
+export type ProbeReport = z.infer<typeof reportSchema>;
+
+/** Reads a report. @throws Error when the text is no report */
+export function parseProbeReport(output: string): ProbeReport {
+  return reportSchema.parse(parseSandboxJson(output));
+}
