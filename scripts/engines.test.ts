@@ -64,4 +64,13 @@ describe('the page', () => {
     expect(page).toContain('## Two: refused\n\n> too old');
     expect(page).toContain('| line | one |');
   });
+
+  test('names what is missing and allowed, and does not count what did not run for that', () => {
+    const found = 'the limit is max, not 64';
+    const page = renderPage([{ ...held, missing: [{ name: 'pids', found }] }]);
+    expect(page).toContain('| One (`one`) | 1 of 2 | allowed by name | allowed by name |');
+    expect(page).toContain(
+      `## One: allowed by name\n\nWith \`GLOVEBOX_ALLOW_MISSING=pids\`. Missing:\n\n- \`pids\`: ${found}\n`,
+    );
+  });
 });

@@ -72,9 +72,13 @@ async function main(): Promise<boolean> {
   return allAsExpected;
 }
 
-/** An engine that the catalog has as refused is refused; on any other every line that applies held. */
-function isAsExpected({ name, refused, suites }: EngineResult): boolean {
+/**
+ * An engine that the catalog has as refused is refused, and one that it has as allowed lacks something. On any other, and
+ * on that, every line that applies held.
+ */
+function isAsExpected({ name, refused, missing, suites }: EngineResult): boolean {
   const entry = CATALOG.find((one) => one.name === name);
+  if (Boolean(entry?.allowed) !== (missing !== undefined)) return false;
   if (entry?.refused || refused !== undefined) return entry?.refused === true && refused !== undefined;
   return Object.values(suites).every((lines) => lines.every(({ outcome }) => outcome !== 'failed'));
 }

@@ -1,3 +1,5 @@
+import type { Protection } from '../../src/sandbox/assurances.ts';
+
 /** An engine that `npm run engines` sets up from Debian's packages. */
 export interface EngineEntry {
   /** What the command line calls it. */
@@ -18,6 +20,8 @@ export interface EngineEntry {
   readonly refused?: boolean;
   /** What sandboxes lack there, though the product is used: a sentence each. */
   readonly missing?: readonly string[];
+  /** `GLOVEBOX_ALLOW_MISSING`: what its sandboxes lack, and the product is to serve without. */
+  readonly allowed?: readonly Protection[];
   /** Shell commands that run before the service, in its namespaces. */
   readonly prepare?: readonly string[];
 }
@@ -26,7 +30,6 @@ const CRUN = { runtimes: { crun: { path: '/usr/bin/crun' } } };
 // gVisor takes each network namespace of a recent kernel for the first one, and then refuses to start with a network.
 const RUNSC = { runtimes: { runsc: { path: '/usr/bin/runsc', runtimeArgs: ['--network=none'] } } };
 const NOT_IN_GVISOR = [
-  'Disks have no limit of files: they take memory of the sandbox, and so end with it.',
   'When memory runs out, mostly the whole sandbox ends, not a process. The session is told that its files are lost.',
   'There is no system call filter of ours, and no mask: code sees the kernel of gVisor, which has a filter of its own.',
 ];
@@ -35,6 +38,9 @@ const REMAP = [
   'echo dockremap:200000:65536 >> /etc/subuid',
   'echo dockremap:200000:65536 >> /etc/subgid',
 ];
+
+/** What nobody enforces for an engine without root on control groups of version 1. */
+const LIMITS = ['memory', 'swap', 'pids', 'cpu'] as const satisfies readonly Protection[];
 
 export const CATALOG: readonly EngineEntry[] = [
   {
@@ -52,6 +58,10 @@ export const CATALOG: readonly EngineEntry[] = [
   {
     ...{ name: 'podman5-rootless', title: 'Podman 5, rootless, control groups v1', kind: 'podman', suite: 'trixie' },
     ...{ packages: ['podman', 'crun', 'conmon'], rootless: true, refused: true },
+  },
+  {
+    ...{ name: 'podman5-allowed', title: 'Podman 5, rootless, control groups v1', kind: 'podman', suite: 'trixie' },
+    ...{ packages: ['podman', 'crun', 'conmon'], rootless: true, allowed: [...LIMITS, 'rlimits'] },
   },
   {
     ...{ name: 'docker20', title: 'Docker 20.10', kind: 'docker', suite: 'bookworm' },
@@ -86,8 +96,13 @@ export const CATALOG: readonly EngineEntry[] = [
     ...{ packages: ['docker.io', 'containerd', 'runc'], rootless: true, refused: true },
   },
   {
+    ...{ name: 'docker-allowed', title: 'Docker 26, rootless, control groups v1', kind: 'docker', suite: 'trixie' },
+    ...{ packages: ['docker.io', 'containerd', 'runc'], rootless: true, allowed: LIMITS },
+  },
+  {
     ...{ name: 'gvisor', title: 'Docker 26 with gVisor', kind: 'docker', suite: 'trixie' },
-    ...{ packages: ['docker.io', 'containerd', 'runsc'], daemon: RUNSC, runtime: 'runsc', missing: NOT_IN_GVISOR },
+    ...{ packages: ['docker.io', 'containerd', 'runsc'], daemon: RUNSC, runtime: 'runsc' },
+    ...{ allowed: ['inodes'], missing: NOT_IN_GVISOR },
   },
   {
     ...{ name: 'gvisor12', title: 'Docker 20.10 with the gVisor of Debian 12', kind: 'docker', suite: 'bookworm' },

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { CATALOG } from './catalog.ts';
 import type { EngineResult } from './results.ts';
-import { type Line, SUITE_NAMES, type SuiteName } from './suites.ts';
+import { type Line, mayRun, SUITE_NAMES, type SuiteName } from './suites.ts';
 
 const PAGE = new URL('../../docs/engines.md', import.meta.url);
 
@@ -32,17 +32,18 @@ export function renderPage(results: readonly EngineResult[]): string {
       ['engine', ...SUITE_NAMES.map((name) => HEADINGS[name]), 'versions', 'control groups', 'kernel', 'date'],
       results.map((result) => [
         `${result.title} (\`${result.name}\`)`,
-        ...SUITE_NAMES.map((name) => (result.refused ? 'refused' : count(result.suites[name]))),
+        ...SUITE_NAMES.map((name) => cellOf(result, name)),
         ...[result.versions, `v${result.cgroupVersion}`, result.kernel, result.date],
       ]),
     ),
     '',
     'Counted are the lines that held, of those that apply. An engine that is refused serves nobody: Glovebox says why, and',
-    'does not start.',
+    'does not start. Where something is missing that `GLOVEBOX_ALLOW_MISSING` allows, tests that take what a limit is to keep',
+    'from them did not run.',
     '',
     '**Not tried:** rootless engines and Podman on control groups of version 2 (the machine of these runs has version 1);',
     'other processors than x86-64; Docker Desktop and its relatives; hosts with SELinux or AppArmor.',
-    ...results.flatMap(renderShortfalls),
+    ...results.flatMap((result) => [...renderShortfalls(result), ...renderMissing(result)]),
     '',
     '## Every line',
     '',
@@ -51,6 +52,19 @@ export function renderPage(results: readonly EngineResult[]): string {
     ...SUITE_NAMES.filter((name) => name !== 'hostile').flatMap((name) => renderSuite(name, used)),
     '',
   ].join('\n');
+}
+
+/** What the table has of a subject. */
+function cellOf({ refused, missing, suites }: EngineResult, name: SuiteName): string {
+  if (refused !== undefined) return 'refused';
+  return missing && !mayRun(name, missing) ? 'allowed by name' : count(suites[name]);
+}
+
+function renderMissing({ title, missing = [] }: EngineResult): string[] {
+  if (missing.length === 0) return [];
+  const names = missing.map(({ name }) => name).join(',');
+  const found = missing.map((one) => `- \`${one.name}\`: ${one.found}`);
+  return ['', `## ${title}: allowed by name`, '', `With \`GLOVEBOX_ALLOW_MISSING=${names}\`. Missing:`, '', ...found];
 }
 
 function renderShortfalls({ title, name, refused, suites }: EngineResult): string[] {

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Shortfall } from '../../src/sandbox/assurances.ts';
 import { CATALOG } from './catalog.ts';
 import type { Line, SuiteName } from './suites.ts';
 
@@ -16,6 +17,8 @@ export interface EngineResult {
   readonly versions: string;
   /** Why the product does not use it, in the product's words. */
   readonly refused?: string;
+  /** What its sandboxes lack, as the product was allowed to serve without. */
+  readonly missing?: readonly Shortfall[];
   readonly suites: Readonly<Partial<Record<SuiteName, readonly Line[]>>>;
 }
 

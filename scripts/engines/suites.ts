@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { collect, waitForExit } from '../../src/lib/run-command.ts';
+import type { Shortfall } from '../../src/sandbox/assurances.ts';
 
 /** Files of tests by subject. Each is a group of lines on the page. */
 export const SUITES = {
@@ -11,6 +12,15 @@ export const SUITES = {
   hostile: ['test/hostile'],
   readme: ['test/api/readme.test.ts'],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
+
+/** Subjects whose tests take whatever no limit keeps from them. */
+const NEEDS_LIMITS: readonly SuiteName[] = ['hardening', 'hostile'];
+
+/** Whether the tests of a subject may run where these protections are missing. */
+export function mayRun(name: SuiteName, missing: readonly Shortfall[]): boolean {
+  const isUnlimited = missing.some((one) => one.name === 'memory' || one.name === 'pids');
+  return !(isUnlimited && NEEDS_LIMITS.includes(name));
+}
 
 export type SuiteName = keyof typeof SUITES;
 

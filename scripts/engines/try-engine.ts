@@ -7,11 +7,12 @@ import { GloveboxError } from '../../src/errors.ts';
 import { Glovebox } from '../../src/glovebox.ts';
 import { aborted } from '../../src/lib/deadline.ts';
 import { createLog } from '../../src/log.ts';
+import type { Shortfall } from '../../src/sandbox/assurances.ts';
 import type { EngineEntry } from './catalog.ts';
 import { buildSandboxImage, loadSandboxImage } from './images.ts';
 import type { EngineResult } from './results.ts';
 import { startEngine } from './services.ts';
-import { type Line, runSuite, type SuiteName } from './suites.ts';
+import { type Line, mayRun, runSuite, type SuiteName } from './suites.ts';
 
 export interface TryOptions {
   readonly suites: readonly SuiteName[];
@@ -35,13 +36,15 @@ export async function tryEngine(
     DOCKER_HOST: address,
     GLOVEBOX_IMAGE: 'slim',
     ...(entry.runtime ? { GLOVEBOX_RUNTIME: entry.runtime } : {}),
+    ...(entry.allowed ? { GLOVEBOX_ALLOW_MISSING: entry.allowed.join(',') } : {}),
   };
   const about = {
     ...{ name: entry.name, title: entry.title, versions, kernel: kernelVersion() },
     ...{ date: new Date().toISOString().slice(0, 10), cgroupVersion: await readCgroupVersion(docker) },
   };
   // The address is of this run alone.
-  const refused = (await findRefusal(env))?.replaceAll(address, 'unix:///run/engine.sock');
+  const { reason, missing = [] } = await askProduct(env);
+  const refused = reason?.replaceAll(address, 'unix:///run/engine.sock');
   if (refused !== undefined) {
     say(`refused: ${refused}`);
     return { ...about, refused, suites: {} };
@@ -49,14 +52,15 @@ export async function tryEngine(
   // Hostile code may not run where limits are missing.
   if (entry.refused) throw new Error('It was to be refused, and is not.');
   const lines: Partial<Record<SuiteName, Line[]>> = {};
-  for (const name of suites) {
+  if (missing.length > 0) say(`missing, as allowed: ${missing.map(({ name }) => name).join(', ')}`);
+  for (const name of suites.filter((one) => mayRun(one, missing))) {
     const found = await runSuite(name, { env, signal });
     const failed = found.filter(({ outcome }) => outcome === 'failed');
     say(`${name}: ${found.filter(({ outcome }) => outcome === 'held').length} held, ${failed.length} failed`);
     for (const { title, why } of failed) say(`  ${title}: ${why}`);
     lines[name] = found;
   }
-  return { ...about, suites: lines };
+  return { ...about, ...(missing.length > 0 ? { missing } : {}), suites: lines };
 }
 
 /** Sets engines up, tells where they are, and removes them once the signal aborts. */
@@ -75,8 +79,10 @@ export async function holdEngines(
   await aborted(signal);
 }
 
-/** Returns why the product does not use the engine, in its own words. Undefined if it runs code there. */
-async function findRefusal(env: Readonly<Record<string, string>>): Promise<string | undefined> {
+/** Has the product run code on the engine. Returns why it does not, in its own words, or what it has to do without. */
+async function askProduct(
+  env: Readonly<Record<string, string>>,
+): Promise<{ readonly reason?: string; readonly missing?: readonly Shortfall[] }> {
   const stateDir = mkdtempSync(join(tmpdir(), 'glovebox-engines-'));
   try {
     const config = loadConfig(
@@ -87,10 +93,10 @@ async function findRefusal(env: Readonly<Record<string, string>>): Promise<strin
       ...{ instance: 'engines', log: createLog('error'), mayInstall: false },
     });
     await glovebox.health(true);
-    return undefined;
+    return { missing: glovebox.missing };
   } catch (error) {
     if (!(error instanceof GloveboxError)) throw error;
-    return error.message;
+    return { reason: error.message };
   } finally {
     rmSync(stateDir, { recursive: true, force: true });
   }

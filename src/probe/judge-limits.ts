@@ -33,9 +33,10 @@ export function judgeSwap(
   return isLimited && isMet ? undefined : 'a sandbox may use swap of its machine besides its memory';
 }
 
+/** It is met for real, too, but not with a kernel of its own: many processes that end at once may end such a sandbox. */
 export function judgePids({ limits, flood }: ProbeReport, { pids, sharesKernel }: ExpectedSandbox): string | undefined {
-  if (!sharesKernel) return undefined;
   if (!isAtMost(limits.pids, pids)) return `the limit is ${limits.pids ?? 'unknown'}, not ${pids}`;
+  if (!sharesKernel) return undefined;
   if (flood === null) return 'it was not tried';
   return flood.refused !== null && flood.started < pids ? undefined : `${flood.started} processes could be started`;
 }

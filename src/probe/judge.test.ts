@@ -63,6 +63,7 @@ test.each<[string, Protection, Partial<ProbeReport>]>([
   ['a higher limit', 'rlimits', { rlimits: { NOFILE: 20_000, CORE: 0 } }],
   ['a limit that is not told', 'rlimits', { rlimits: { NOFILE: 1024 } }],
   ['a main process in reach', 'main-process', { others: [{ process: 1, done: ['kill'] }] }],
+  ['variables of the main process that can be read', 'main-process', { others: [{ process: 1, done: ['environ'] }] }],
   ['a main process of the same user', 'main-process', { others: [] }],
 ])('%s is told as "%s"', (_what, name, change) => {
   expect(missing(change)).toEqual([name]);
@@ -89,10 +90,13 @@ test('memory that goes on in the swap is told as swap, and not as memory', () =>
   expect(missing({ swap_kib: 1 << 20, taking: { taken: 384 * MIB, ended: false } })).toEqual(['swap']);
 });
 
-test('a sandbox with a kernel of its own has no filter and meets no limits, but must have the rest', () => {
+test('a sandbox with a kernel of its own has no filter and meets no limit of memory, but must have the rest', () => {
   const own = { sharesKernel: false, masked: [] };
-  const seen = { seccomp: null, calls: {}, flood: null, taking: null };
-  const unread = { memory: null, swap: null, memory_and_swap: null, pids: null, cpu: null };
+  const seen = { seccomp: null, calls: {}, flood: null, taking: null, others: [{ process: 1, done: ['environ'] }] };
+  const unread = { memory: null, swap: null, memory_and_swap: null, pids: '64', cpu: null };
   expect(missing({ ...seen, limits: unread }, own)).toEqual([]);
   expect(missing({ ...seen, limits: unread, routes: ['eth0'] }, own)).toEqual(['network']);
+  expect(missing({ ...seen, limits: { ...unread, pids: '1024' } }, own)).toEqual(['pids']);
+  const reached = [{ process: 1, done: ['environ', 'mem'] }];
+  expect(missing({ ...seen, limits: unread, others: reached }, own)).toEqual(['main-process']);
 });

@@ -23,6 +23,8 @@ declare module 'vitest' {
     isGvisor: boolean;
     /** `GLOVEBOX_RUNTIME`, with which all sandboxes of this run are made; empty for the engine's default. */
     runtime: string;
+    /** `GLOVEBOX_ALLOW_MISSING`, what sandboxes of this run may lack; empty for nothing. */
+    allowMissing: string;
     /** Holds the state directories of all servers of this run. */
     stateRoot: string;
   }
@@ -45,6 +47,7 @@ export async function setup({ provide }: TestProject): Promise<void> {
   provide('isRemapped', hasUserNamespaces(await readFacts(docker)));
   provide('isGvisor', isGvisor(config.runtime));
   provide('runtime', config.runtime ?? '');
+  provide('allowMissing', config.allowMissing.join(','));
   provide('stateRoot', stateRoot);
   finish = async () => {
     try {

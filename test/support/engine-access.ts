@@ -25,10 +25,12 @@ export function engine(): Promise<TestEngine> {
 
 async function prepare(): Promise<TestEngine> {
   const docker = createDockerClient({ address: inject('engineAddress'), source: 'the test run' });
-  const image = await ensureImage(docker, loadConfig(), (line) => process.stderr.write(`${line}\n`));
+  const config = loadConfig();
+  const image = await ensureImage(docker, config, (line) => process.stderr.write(`${line}\n`));
   const runtime = inject('runtime') ? { runtime: inject('runtime') } : {};
   const driver = await openDriver(docker, {
     ...{ address: inject('engineAddress'), stateDir: join(inject('stateRoot'), 'engine'), ...runtime },
+    allowMissing: config.allowMissing,
   });
   return { docker, driver, image, runtime };
 }

@@ -71,6 +71,7 @@ export function environment(stateDir: string, env: Readonly<Record<string, strin
     DOCKER_HOST: inject('engineAddress'),
     GLOVEBOX_IMAGE: 'slim',
     ...(inject('runtime') ? { GLOVEBOX_RUNTIME: inject('runtime') } : {}),
+    ...(inject('allowMissing') ? { GLOVEBOX_ALLOW_MISSING: inject('allowMissing') } : {}),
     GLOVEBOX_SETUP: 'never',
     GLOVEBOX_STATE_DIR: stateDir,
     ...env,

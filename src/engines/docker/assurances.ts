@@ -63,7 +63,8 @@ export function expectSandbox(profile: SandboxProfile, driver: DriverKind): Expe
   return {
     uids: SESSION_UIDS,
     memoryBytes: Memory,
-    pids: PidsLimit ?? 0,
+    // In gVisor, processes are counted inside; the engine counts its threads as well.
+    pids: sharesKernel ? (PidsLimit ?? 0) : profile.pids,
     cpus: profile.cpus,
     sharesKernel,
     disks: [
