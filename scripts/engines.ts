@@ -11,7 +11,8 @@ const USAGE = `Usage: npm run engines -- [NAME…] [--suites ${SUITE_NAMES.join(
 
 Sets each engine up from Debian's packages in namespaces of its own, runs the tests of all that an engine must do on it,
 removes it, and writes docs/engines.md. Without names: all of them. Needs root, on Debian. The roots of Debian's releases
-(0.6 GB each) are kept in ~/.cache/glovebox-engines.
+(0.6 GB each) are kept in ~/.cache/glovebox-engines, and so is what no release has: docker29 is built by Go, once, in
+five minutes of processor time.
   --suites  only these subjects; the page keeps what it has of the others
   --build   have each engine build the sandbox image, instead of loading it from the machine's own engine
   --check   write nothing: only the exit status tells

@@ -1,4 +1,5 @@
 import type { Protection } from '../../src/sandbox/assurances.ts';
+import type { GoProgram } from './go-program.ts';
 
 /** An engine that `npm run engines` sets up from Debian's packages. */
 export interface EngineEntry {
@@ -10,6 +11,8 @@ export interface EngineEntry {
   readonly suite: 'bookworm' | 'trixie' | 'sid';
   /** Packages whose versions the page names. */
   readonly packages: readonly string[];
+  /** The engine itself, where no release of Debian has it; its packages are then what it stands on. */
+  readonly program?: GoProgram;
   /** Settings of dockerd besides those that every one here has. */
   readonly daemon?: Readonly<Record<string, unknown>>;
   /** `GLOVEBOX_RUNTIME`, where the product is to be told. */
@@ -26,6 +29,12 @@ export interface EngineEntry {
   readonly prepare?: readonly string[];
 }
 
+/** The line of Docker 29, whose source is a Go module with a version of its own. */
+const DOCKERD_29: GoProgram = {
+  path: 'github.com/moby/moby/v2/cmd/dockerd',
+  version: 'v2.0.0-beta.24',
+  tags: ['exclude_graphdriver_btrfs', 'no_systemd'],
+};
 const CRUN = { runtimes: { crun: { path: '/usr/bin/crun' } } };
 // gVisor takes each network namespace of a recent kernel for the first one, and then refuses to start with a network.
 const RUNSC = { runtimes: { runsc: { path: '/usr/bin/runsc', runtimeArgs: ['--network=none'] } } };
@@ -74,6 +83,10 @@ export const CATALOG: readonly EngineEntry[] = [
   {
     ...{ name: 'docker-sid', title: 'Docker of Debian sid', kind: 'docker', suite: 'sid' },
     packages: ['docker.io', 'containerd', 'runc'],
+  },
+  {
+    ...{ name: 'docker29', title: 'Docker, line 29', kind: 'docker', suite: 'sid' },
+    ...{ packages: ['containerd', 'runc'], program: DOCKERD_29 },
   },
   {
     ...{ name: 'crun', title: 'Docker 20.10 with crun', kind: 'docker', suite: 'bookworm' },

@@ -26,7 +26,7 @@ export function renderPage(results: readonly EngineResult[]): string {
     '# Engines',
     '',
     'Made by `npm run engines`, which sets each engine up from packages in namespaces of its own and runs the tests of',
-    'this repository on it. Do not edit by hand.',
+    'this repository on it. What no release of Debian has (moby) is built by Go. Do not edit by hand.',
     '',
     ...table(
       ['engine', ...SUITE_NAMES.map((name) => HEADINGS[name]), 'versions', 'control groups', 'kernel', 'date'],

@@ -1,9 +1,10 @@
-import { writeFileSync } from 'node:fs';
+import { linkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { createDockerClient, pingEngine } from '../../src/engines/docker/connect/connect.ts';
 import type { EngineEntry } from './catalog.ts';
+import { ensureGoProgram } from './go-program.ts';
 import { enterNamespace } from './namespace.ts';
 import { connectNetwork } from './network.ts';
 import { ensureRoot, readVersions } from './roots.ts';
@@ -49,9 +50,12 @@ export async function startEngine(
   { hasNetwork, report, signal }: StartOptions,
 ): Promise<RunningEngine> {
   const root = await ensureRoot(entry.suite, report, signal);
+  const program = entry.program && (await ensureGoProgram(entry.program, report, signal));
   await using stack = new AsyncDisposableStack();
   const command = (folder: string) =>
-    entry.kind === 'podman' ? podmanCommand(folder, entry.rootless) : dockerCommand(folder, entry, hasNetwork);
+    entry.kind === 'podman'
+      ? podmanCommand(folder, entry.rootless)
+      : dockerCommand(folder, entry, { program, hasNetwork });
   const namespace = stack.use(
     enterNamespace({
       name: entry.name,
@@ -71,7 +75,8 @@ export async function startEngine(
     await sleep(LOOK_EVERY_MS);
   }
   if (hasNetwork) stack.use(await connectNetwork(root, namespace.pid));
-  const versions = await readVersions(root, entry.packages);
+  const packages = await readVersions(root, entry.packages);
+  const versions = [...(entry.program ? [`moby ${entry.program.version}`] : []), packages].join(', ');
   const owned = stack.move();
   return { docker, address, versions, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
@@ -85,12 +90,25 @@ async function answers(docker: Docker): Promise<boolean> {
   }
 }
 
-function dockerCommand(folder: string, { daemon = {}, rootless = false }: EngineEntry, hasNetwork: boolean): string[] {
+interface DockerOptions {
+  /** Path of a dockerd that is not the package's; in the same file system as the folders of runs. */
+  readonly program?: string | undefined;
+  readonly hasNetwork: boolean;
+}
+
+function dockerCommand(
+  folder: string,
+  { daemon = {}, rootless = false }: EngineEntry,
+  { program, hasNetwork }: DockerOptions,
+): string[] {
+  const own = join(folder, 'dockerd');
+  // Only the folder of the run is seen inside.
+  if (program) linkSync(program, own);
   const config = join(folder, 'daemon.json');
   writeFileSync(config, JSON.stringify(daemon));
   const run = rootless ? '/run/eng' : '/run';
   return [
-    ...(rootless ? [...AS_USER, '/usr/share/docker.io/contrib/dockerd-rootless.sh'] : ['dockerd']),
+    ...(rootless ? [...AS_USER, '/usr/share/docker.io/contrib/dockerd-rootless.sh'] : [program ? own : 'dockerd']),
     ...['--host', `unix://${socketOf(folder)}`, '--config-file', config, '--data-root', '/engine/docker'],
     ...['--exec-root', `${run}/docker`, '--pidfile', `${run}/docker.pid`],
     ...(hasNetwork ? [] : ['--bridge=none', '--iptables=false', '--ip6tables=false']),
