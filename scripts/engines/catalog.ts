@@ -70,7 +70,7 @@ export const CATALOG: readonly EngineEntry[] = [
   },
   {
     ...{ name: 'podman5-allowed', title: 'Podman 5, rootless, control groups v1', kind: 'podman', suite: 'trixie' },
-    ...{ packages: ['podman', 'crun', 'conmon'], rootless: true, allowed: [...LIMITS, 'rlimits'] },
+    ...{ packages: ['podman', 'crun', 'conmon'], rootless: true, allowed: LIMITS },
   },
   {
     ...{ name: 'docker20', title: 'Docker 20.10', kind: 'docker', suite: 'bookworm' },

@@ -1,4 +1,5 @@
 import { linkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
@@ -23,6 +24,12 @@ chown eng:eng /run/eng /engine "$folder/socket"
 path=$folder
 while [ "$path" != / ]; do chmod o+x "$path"; path=$(dirname "$path"); done
 `;
+
+/**
+ * Has that user own the files of this one in the folder that both see, as if it ran Glovebox itself: Podman reads the
+ * filter of sandboxes there.
+ */
+const SHARED = `mount --bind -o "X-mount.idmap=b:0:$(id -u eng):1" ${tmpdir()} ${tmpdir()}`;
 
 const AS_USER = [
   ...['runuser', '-u', 'eng', '--', 'env', 'HOME=/home/eng', 'XDG_RUNTIME_DIR=/run/eng'],
@@ -61,7 +68,7 @@ export async function startEngine(
       name: entry.name,
       root,
       command,
-      prepare: [...(entry.rootless ? [USER] : []), ...(entry.prepare ?? [])],
+      prepare: [...(entry.rootless ? [USER, SHARED] : []), ...(entry.prepare ?? [])],
     }),
   );
   const address = `unix://${socketOf(namespace.folder)}`;

@@ -2,7 +2,8 @@ import type Docker from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
 import type { Protection } from '../../../sandbox/assurances.ts';
 import { type ContainerSpec, containerOptions, PROCESS_COLUMNS } from '../hardening/spec.ts';
-import { listProcesses, listsUser } from '../user-processes.ts';
+import { statusOf } from '../inspect.ts';
+import { listProcesses, listProcessesInside, listsUser } from '../user-processes.ts';
 import { callCreate } from './create-call.ts';
 import type { ContainerDriver } from './driver.ts';
 
@@ -51,7 +52,15 @@ export class DockerDriver implements ContainerDriver {
   }
 
   async hasProcesses(container: Docker.Container, uid: number): Promise<boolean> {
-    return listsUser(await listProcesses(container, PROCESS_COLUMNS), uid);
+    try {
+      return listsUser(await listProcesses(container, PROCESS_COLUMNS), uid);
+    } catch (error) {
+      // Without control groups, the engine does not know which processes are the container's.
+      if (error instanceof Error && statusOf(error.cause) === 500) {
+        return listsUser(await listProcessesInside(container), uid);
+      }
+      throw error;
+    }
   }
 
   /** Everything of a sandbox is in its container. */
