@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../test/support/free-port.ts';
 import type { Build } from './against/build.ts';
 import { inRound, joinRows } from './against/pair.ts';
 import { openRest } from './doors.ts';
@@ -10,7 +12,10 @@ const SESSIONS = 40;
 const AT_ONCE = 8;
 /** A name that stays, so that the next server takes back what the killed one left. */
 const FLAGS = ['--instance', 'bench-restart'];
+/** Pause between two looks for an answer, in milliseconds. */
+const LOOK_AGAIN_MS = 5;
 const HEALTH = `kill -9 with ${SESSIONS} sessions: until /health answers`;
+const SERVES = `kill -9 with ${SESSIONS} sessions: until it serves, and /health is ok`;
 const ALL = `kill -9 with ${SESSIONS} sessions: until each has answered`;
 
 /** Milliseconds until `/health` answers; and of the other build's. */
@@ -20,7 +25,9 @@ const TARGETS = { atMost: 1000, ofTargets: 0.1 };
 interface Restarted {
   readonly build: Build;
   server: Server;
+  readonly port: number;
   readonly health: number[];
+  readonly serves: number[];
   readonly all: number[];
 }
 
@@ -29,7 +36,9 @@ export async function measureRestarts({ builds, quick, signal }: Setting): Promi
   await using stack = new AsyncDisposableStack();
   const restarted: Restarted[] = [];
   for (const build of builds) {
-    const own: Restarted = { build, server: await build.start(FLAGS), health: [], all: [] };
+    const port = await freePort();
+    const server = await build.start([...FLAGS, '--port', String(port)]);
+    const own: Restarted = { build, server, port, health: [], serves: [], all: [] };
     stack.defer(() => own.server[Symbol.asyncDispose]());
     restarted.push(own);
     await callAll(own.server);
@@ -41,19 +50,37 @@ export async function measureRestarts({ builds, quick, signal }: Setting): Promi
     });
   }
   return joinRows(
-    restarted.map(({ health, all }) => [{ ...toRow(HEALTH, 'ms', health), ...TARGETS }, toRow(ALL, 'ms', all)]),
+    restarted.map(({ health, serves, all }) => [
+      { ...toRow(HEALTH, 'ms', health), ...TARGETS },
+      toRow(SERVES, 'ms', serves),
+      toRow(ALL, 'ms', all),
+    ]),
   );
 }
 
 async function restart(own: Restarted): Promise<void> {
   await own.server.settled();
   await own.server.kill();
-  const healthy = await time(async () => {
-    own.server = await own.build.start(FLAGS);
+  const answered = time(() => firstAnswer(own.port));
+  const served = await time(async () => {
+    own.server = await own.build.start([...FLAGS, '--port', String(own.port)]);
     await own.server.health();
   });
-  own.health.push(healthy);
-  own.all.push(healthy + (await time(() => callAll(own.server))));
+  own.health.push(await answered);
+  own.serves.push(served);
+  own.all.push(served + (await time(() => callAll(own.server))));
+}
+
+/** Resolves when `/health` answers, whatever it says. */
+async function firstAnswer(port: number): Promise<void> {
+  while (true) {
+    try {
+      await (await fetch(`http://127.0.0.1:${port}/health`)).arrayBuffer();
+      return;
+    } catch {
+      await sleep(LOOK_AGAIN_MS);
+    }
+  }
 }
 
 async function callAll({ url }: Server): Promise<void> {

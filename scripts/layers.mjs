@@ -50,7 +50,20 @@ export const LAYERS = {
   'mcp-tools': ['glovebox', 'mcp', 'tools', 'type:config', 'version'],
   server: ['glovebox', 'http', 'mcp', 'mcp-tools', 'tools', 'type:config', 'lib', 'version'],
   'stdio-server': ['glovebox', 'mcp', 'mcp-tools', 'sessions', 'type:config'],
-  commands: ['server', 'stdio-server', 'glovebox', 'config', 'engines', 'packages', 'http/auth', 'lib', 'version'],
+  load: ['server', 'glovebox', 'sessions', 'scheduling', 'http', 'mcp'],
+  commands: [
+    'load',
+    'server',
+    'stdio-server',
+    'glovebox',
+    'config',
+    'engines',
+    'packages',
+    'http/auth',
+    'http/listen.ts',
+    'lib',
+    'version',
+  ],
   cli: ['commands'],
 };
 

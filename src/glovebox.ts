@@ -335,9 +335,9 @@ export async function runProbe(settings: GloveboxSettings, log: Log): Promise<re
   return [['ok', 'sandbox', `${image} runs code`], ['ok', 'seen inside', held.join(', ')], ...missing];
 }
 
-/** @throws GloveboxError `invalid_input` when state cannot be kept there */
-export function checkStateDir(stateDir: string): void {
-  Instance.acquire(stateDir, ephemeralName('doctor'))[Symbol.dispose]();
+/** @throws GloveboxError `invalid_input` when an instance of that name runs already, or state cannot be kept there */
+export function checkStateDir(stateDir: string, instance = ephemeralName('doctor')): void {
+  Instance.acquire(stateDir, instance)[Symbol.dispose]();
 }
 
 /** The session as the package gateway knows it. */

@@ -2,12 +2,12 @@ import type { Config } from './config/load.ts';
 import { serverStopping, toGloveboxError } from './errors.ts';
 import type { Glovebox } from './glovebox.ts';
 import { ServerMetrics } from './http/api/metrics.ts';
-import { createApp } from './http/app.ts';
+import { createApp, toListener } from './http/app.ts';
 import { createAuthenticator } from './http/auth/auth.ts';
 import { addFirstKey } from './http/auth/key-file.ts';
 import type { KeyRing } from './http/auth/key-ring.ts';
 import { watchEventLoop } from './http/event-loop.ts';
-import { listen } from './http/listen.ts';
+import type { Listening } from './http/listen.ts';
 import { RequestRate } from './http/request-rate.ts';
 import { aborted } from './lib/deadline.ts';
 import type { Log } from './log.ts';
@@ -26,10 +26,12 @@ const CANCEL_GRACE_MS = 3000;
 
 export interface ServeOptions {
   readonly log: Log;
+  /** Where requests come, and wait until they are served. */
+  readonly listening: Listening;
   /** Keys that callers must send. Without it, all callers are the same owner. */
   readonly keys?: KeyRing | undefined;
-  /** Called with the URLs, and with the key that was created because there was none. */
-  readonly onListening: (urls: readonly string[], firstKey?: string) => void;
+  /** Called with the URLs when requests are served, and with the key that was created because there was none. */
+  readonly onServing: (urls: readonly string[], firstKey?: string) => void;
   /** Stops the server when it aborts. */
   readonly signal: AbortSignal;
   /** Adds prompts, resources and tools to each MCP server; for conformance tests. */
@@ -40,7 +42,7 @@ export interface ServeOptions {
 export async function serve(
   glovebox: Glovebox,
   config: Config,
-  { log, keys, onListening, signal, extendMcp }: ServeOptions,
+  { log, listening, keys, onServing, signal, extendMcp }: ServeOptions,
 ): Promise<void> {
   const tools = createToolsFor(config);
   const mcp = createMcp(glovebox, config, log, tools, extendMcp);
@@ -68,10 +70,10 @@ export async function serve(
     maxBodyBytes: maxRequestBytes(config),
     mcp: { streamable: streamable.handle, sse: sse.open, messages: sse.post },
   });
-  const listening = await listen(app, config);
+  listening.serve(toListener(app));
   // Last, because a new key would be lost if the server then did not start.
   const { apiKeysFile, firstKey } = config;
-  onListening(listening.urls, keys && firstKey !== undefined ? addFirstKey(apiKeysFile, firstKey) : undefined);
+  onServing(listening.urls, keys && firstKey !== undefined ? addFirstKey(apiKeysFile, firstKey) : undefined);
 
   await aborted(signal);
   setTimeout(() => stopping.abort(serverStopping()), SHUTDOWN_GRACE_MS).unref();

@@ -1,56 +1,78 @@
 import type { Config } from '../config/load.ts';
-import { isContainerRunning } from '../engines/docker/index.ts';
-import { ephemeralName, Glovebox } from '../glovebox.ts';
-import { KeyRing } from '../http/auth/key-ring.ts';
-import { createLog } from '../log.ts';
+import type { Glovebox } from '../glovebox.ts';
+import type { KeyRing } from '../http/auth/key-ring.ts';
+import { type Listening, listen } from '../http/listen.ts';
+import { loadGlovebox, loadServer } from '../load.ts';
+import { createLog, type Log } from '../log.ts';
 import { writeCompiledCodeSoon } from './compile-cache.ts';
 import type { CommandContext } from './context.ts';
 
 /**
- * Pause between listening and the adoption of sessions, in milliseconds. Meanwhile the engine answers the first requests,
- * which would wait behind those of the adoption.
+ * Pause between the begin of serving and the adoption of sessions, in milliseconds. Meanwhile the engine answers the
+ * first requests, which would wait behind those of the adoption.
  */
 const ADOPT_DELAY_MS = 100;
 
 /**
  * Runs `glovebox serve`: REST and MCP over HTTP until the signal aborts. Then removes the sessions, or keeps them if so
- * configured.
+ * configured. It listens before what serves is loaded and the engine is looked at; meanwhile `GET /health` says so.
  */
 export async function runServe(config: Config, { say, signal, onEnded }: CommandContext): Promise<void> {
   const log = createLog(config.logLevel);
-  const { auth, apiKeysFile, firstKey } = config;
-  using keys = auth === 'keys' ? KeyRing.open(apiKeysFile, log, { mayBeEmpty: firstKey !== undefined }) : undefined;
-  const listening = Promise.withResolvers<void>();
+  using keys = config.auth === 'keys' ? await openKeys(config, log) : undefined;
+  await using listening = await listenFirst(config);
+  const { Glovebox } = await loadGlovebox();
+  const serving = Promise.withResolvers<void>();
   const opening = Glovebox.open(config, {
-    instance: config.instance ?? nameOfPort(config.port),
+    instance: await instanceOf(config),
     mayInstall: config.setup === 'auto',
     onProgress: say,
-    adoptAfter: listening.promise,
+    adoptAfter: serving.promise,
     ...keepingWhile(config),
     ...{ log, onEnded, signal },
   });
   // Loaded while the engine answers.
-  const loading = import('../server.ts');
+  const loading = loadServer();
   await using glovebox = await opening;
   const { serve } = await loading;
-  const onListening = (urls: readonly string[], key?: string) => {
-    tellListening(say, config, urls, key);
+  const onServing = (urls: readonly string[], key?: string) => {
+    tellServing(say, config, urls, key);
     tellMissing(say, glovebox.missing);
     writeCompiledCodeSoon();
-    setTimeout(listening.resolve, ADOPT_DELAY_MS).unref();
+    setTimeout(serving.resolve, ADOPT_DELAY_MS).unref();
   };
-  await serve(glovebox, config, { log, keys, onListening, signal });
+  await serve(glovebox, config, { log, listening, keys, onServing, signal });
+}
+
+async function openKeys({ apiKeysFile, firstKey }: Config, log: Log): Promise<KeyRing> {
+  const { KeyRing } = await import('../http/auth/key-ring.ts');
+  return KeyRing.open(apiKeysFile, log, { mayBeEmpty: firstKey !== undefined });
+}
+
+/** @throws GloveboxError `invalid_input` when that cannot be; if a server of this name runs, the error says that */
+async function listenFirst(config: Config): Promise<Listening> {
+  try {
+    return await listen(config);
+  } catch (error) {
+    const { checkStateDir } = await import('../glovebox.ts');
+    checkStateDir(config.stateDir, await instanceOf(config));
+    throw error;
+  }
 }
 
 /** Under Compose, a container that runs while the project is up shows whether there will be a next run. */
 function keepingWhile(config: Config): { mayKeep?: () => Promise<boolean> } {
   const { keepWhile } = config;
-  return keepWhile === undefined ? {} : { mayKeep: () => isContainerRunning(config, keepWhile) };
+  if (keepWhile === undefined) return {};
+  return {
+    mayKeep: async () => (await import('../engines/docker/index.ts')).isContainerRunning(config, keepWhile),
+  };
 }
 
-/** Returns the name of the instance. With port 0, the name is temporary like the port. */
-function nameOfPort(port: number): string {
-  return port === 0 ? ephemeralName('http') : `http-${port}`;
+/** Returns the name of the instance, by default that of its port. With port 0, the name is temporary like the port. */
+async function instanceOf({ instance, port }: Config): Promise<string> {
+  if (instance !== undefined) return instance;
+  return port === 0 ? (await import('../glovebox.ts')).ephemeralName('http') : `http-${port}`;
 }
 
 /** Says what the operator accepts, at each start. */
@@ -63,7 +85,7 @@ function tellMissing(say: CommandContext['say'], missing: Glovebox['missing']): 
 /** Addresses of servers that listen on all interfaces. Clients cannot use them. */
 const WILDCARD = /\/\/(0\.0\.0\.0|\[::\])(?=:)/;
 
-function tellListening(say: CommandContext['say'], { firstKey: owner }: Config, urls: readonly string[], key?: string) {
+function tellServing(say: CommandContext['say'], { firstKey: owner }: Config, urls: readonly string[], key?: string) {
   const shown = urls.map((url) => url.replace(WILDCARD, '//localhost'));
   // The last URL, because the last port of the image is 8055, which the documented command publishes.
   const url = shown.at(-1);

@@ -1,3 +1,5 @@
+import type { RequestListener } from 'node:http';
+import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import { indexRoute } from './api/index-page.ts';
 import { type RestOptions, restRoutes } from './api/routes.ts';
@@ -36,6 +38,11 @@ export function createApp(options: AppOptions): Hono<Env> {
   app.notFound(answer);
   app.onError((thrown, c) => errorResponse(reportError(thrown, c, options.log)));
   return app;
+}
+
+/** The listener of an HTTP server that passes its requests to an app. */
+export function toListener(app: Hono<Env>): RequestListener {
+  return getRequestListener(app.fetch);
 }
 
 function mcpRoutes(mcp: AppOptions['mcp']): Route[] {

@@ -1,19 +1,27 @@
-import { type Server, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { RequestListener, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { createAdaptorServer } from '@hono/node-server';
-import type { Hono } from 'hono';
 import { GloveboxError } from '../errors.ts';
-import type { Env } from './route.ts';
+import { StartingRequests } from './starting-requests.ts';
+
+// An import of this module reads all that it exports: also its WebSocket, for which Node loads its client of HTTP, which
+// takes longer than all that is needed to listen.
+const { createServer, STATUS_CODES } = process.getBuiltinModule('node:http');
 
 /** Time for a whole request in milliseconds, the same as the limit of a transfer in the sandbox. */
 const LONGEST_REQUEST_MS = 3_600_000;
 
-export interface Listening {
+/** Time in milliseconds for refusals to be sent when a server stops before it serves. */
+const REFUSAL_MS = 1000;
+
+/** Ports on which a server listens, and may still be starting. Disposing of it closes them, unless that was done. */
+export interface Listening extends AsyncDisposable {
   readonly url: string;
   /** URLs of all ports, in their order. */
   readonly urls: readonly string[];
   readonly port: number;
+  /** Passes requests to a listener. Until then they wait, except `GET /health`, which is told that the server starts. */
+  serve(listener: RequestListener): void;
   /** Stops accepting connections, waits up to `graceMs` milliseconds for running requests, then closes the others. */
   close(graceMs?: number): Promise<void>;
 }
@@ -28,29 +36,39 @@ interface Address {
  * Listens on a host and one or more ports.
  * @throws GloveboxError `invalid_input` when one of them cannot be used; then none is
  */
-export async function listen(app: Hono<Env>, { host, port, alsoPorts = [] }: Address): Promise<Listening> {
-  const first = await listenOn(app, host, port);
+export async function listen({ host, port, alsoPorts = [] }: Address): Promise<Listening> {
+  const requests = new StartingRequests();
+  const first = await listenOn(requests.listener, host, port);
   const all = [first];
-  const close = async (graceMs?: number) => void (await Promise.all(all.map((each) => each.close(graceMs))));
+  const close = async (graceMs?: number) => {
+    requests.stop();
+    await Promise.all(all.map((each) => each.close(graceMs)));
+  };
   try {
-    for (const other of new Set(alsoPorts)) if (other !== first.port) all.push(await listenOn(app, host, other));
+    for (const other of new Set(alsoPorts))
+      if (other !== first.port) all.push(await listenOn(requests.listener, host, other));
   } catch (error) {
     await close();
     throw error;
   }
-  return { url: first.url, urls: all.map(({ url }) => url), port: first.port, close };
+  const { url, port: actual } = first;
+  const urls = all.map((each) => each.url);
+  const serve = requests.serve.bind(requests);
+  return { url, urls, port: actual, serve, close, [Symbol.asyncDispose]: () => close(REFUSAL_MS) };
 }
 
-async function listenOn(app: Hono<Env>, host: string, port: number): Promise<Omit<Listening, 'urls'>> {
-  const server = createAdaptorServer({ fetch: app.fetch });
+async function listenOn(
+  listener: RequestListener,
+  host: string,
+  port: number,
+): Promise<Pick<Listening, 'url' | 'port' | 'close'>> {
+  const server = createServer(listener);
   // Longer than the timeouts of proxies and client pools: if the server closes first, a request can be lost.
-  if ('keepAliveTimeout' in server) server.keepAliveTimeout = 75_000;
+  server.keepAliveTimeout = 75_000;
   // Large files may arrive over slow connections. Node's default for a whole request is 5 minutes.
-  if ('requestTimeout' in server) server.requestTimeout = LONGEST_REQUEST_MS;
-  if ('keepAliveTimeout' in server) {
-    continueWhenRead(server as Server);
-    answerUnreadable(server as Server);
-  }
+  server.requestTimeout = LONGEST_REQUEST_MS;
+  continueWhenRead(server);
+  answerUnreadable(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(cannotListen(host, port, cause)));
     server.listen(port, host, resolve);
@@ -58,8 +76,7 @@ async function listenOn(app: Hono<Env>, host: string, port: number): Promise<Omi
   const address = server.address() as AddressInfo;
   const close = (graceMs = 0) =>
     new Promise<void>((resolve) => {
-      const closeAll = () => 'closeAllConnections' in server && server.closeAllConnections();
-      const timer = setTimeout(closeAll, graceMs);
+      const timer = setTimeout(() => server.closeAllConnections(), graceMs);
       server.close(() => {
         clearTimeout(timer);
         resolve();

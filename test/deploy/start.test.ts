@@ -42,6 +42,31 @@ describe('a start that cannot be', () => {
     expect(await containersOf(first)).toHaveLength(1);
   });
 
+  test('for an engine that never answers says so, and until then /health says that the server starts', async () => {
+    const engine = createServer();
+    const asked = new Promise<void>((resolve) => engine.once('connection', () => resolve()));
+    await new Promise<void>((resolve) => engine.listen(0, '127.0.0.1', resolve));
+    const address = engine.address();
+    const port = await freePort();
+    const refused = refusedStart({
+      GLOVEBOX_PORT: String(port),
+      DOCKER_HOST: `tcp://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`,
+    });
+    await asked;
+    const url = `http://127.0.0.1:${port}`;
+    const waiting = fetch(`${url}/tools`);
+    const health = await fetch(`${url}/health`);
+    expect([health.status, await health.json()]).toEqual([503, { status: 'starting' }]);
+    const answer = await waiting;
+    expect([answer.status, await answer.json()]).toEqual([
+      503,
+      { error: expect.objectContaining({ message: 'The server is shutting down.' }) },
+    ]);
+    expect(await refused).toContain('does not answer');
+    await expect(fetch(url)).rejects.toThrow();
+    engine.close();
+  });
+
   test.each(['0.0.0.0', '::', '192.168.1.7', 'example.com'])(
     'beyond loopback, on %s, without saying who may call',
     async (host) => {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ArchiveStore } from '../../src/archives/store.ts';
 import { GloveboxError } from '../../src/errors.ts';
-import { type AppOptions, createApp } from '../../src/http/app.ts';
+import { type AppOptions, createApp, toListener } from '../../src/http/app.ts';
 import { createAuthenticator } from '../../src/http/auth/auth.ts';
 import { listen } from '../../src/http/listen.ts';
 import { createLog, type Log } from '../../src/log.ts';
@@ -125,7 +125,8 @@ export async function startProtocolServer(options: ProtocolServerOptions = {}) {
     mcp: { streamable: streamable.handle, sse: sse.open, messages: sse.post },
     ...options.app,
   });
-  const listening = await listen(app, { host: '127.0.0.1', port: 0 });
+  const listening = await listen({ host: '127.0.0.1', port: 0 });
+  listening.serve(toListener(app));
   return {
     url: listening.url,
     port: listening.port,

@@ -22,7 +22,7 @@ export function healthRoute(health: Health): Route {
       parameters: [{ name: 'deep', in: 'query', required: false, schema: SWITCH }],
       responses: {
         ...jsonResponse(200, 'Code can run.', ANY_OBJECT),
-        ...jsonResponse(503, 'Code cannot run.', ANY_OBJECT),
+        ...jsonResponse(503, 'Code cannot run, or not yet.', ANY_OBJECT),
       },
     },
     handle: async (c) => {
