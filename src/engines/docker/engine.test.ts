@@ -77,6 +77,21 @@ describe('an engine that hangs, or is down for a while', () => {
     expect(removed).toEqual(['one', 'one', 'one']);
   });
 
+  test('is not asked to remove hundreds of containers at once, and gets through all of them', async () => {
+    const answers: (() => void)[] = [];
+    const { engine, removed } = openEngine({ remove: () => new Promise<void>((resolve) => answers.push(resolve)) });
+    const removals = Array.from({ length: 300 }, (_, at) => engine.remove(`${at}/10000`));
+    await vi.advanceTimersByTimeAsync(0);
+    let most = 0;
+    while (answers.length > 0) {
+      most = Math.max(most, answers.length);
+      for (const answer of answers.splice(0)) answer();
+      await vi.advanceTimersByTimeAsync(0);
+    }
+    await Promise.all(removals);
+    expect([most, removed.length]).toEqual([4, 300]);
+  });
+
   test('leaves no container that another call was removing, and could not', async () => {
     const answers = [{ statusCode: 409, message: 'removal of container one is already in progress' }, undefined];
     const { engine, removed } = openEngine({

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type Docker from 'dockerode';
 import { GloveboxError } from '../../errors.ts';
+import { ConcurrencyLimit } from '../../lib/concurrency-limit.ts';
 import type { Log } from '../../log.ts';
 import {
   type Engine,
@@ -25,6 +26,15 @@ const STDERR_LIMIT = 2048;
 /** Interval between two attempts to remove a container, in milliseconds, while the engine cannot. */
 const REMOVE_AGAIN_MS = 5000;
 
+/**
+ * Containers that are removed at once. More are not removed faster, but each waits for all others: hundreds at once would
+ * run out of the time for an answer. Docker before 23 may also stop for good while many containers come and go
+ * (github.com/moby/moby/pull/42545).
+ */
+const MOST_REMOVALS = 4;
+/** Longest time that a removal keeps others waiting, in milliseconds. */
+const REMOVAL_HOLD_MS = 5000;
+
 /** Separates the id of a container, its user and its key in the ref of a sandbox. */
 const REF_SEPARATOR = '/';
 
@@ -35,6 +45,7 @@ export class DockerEngine implements Engine {
   readonly #driver: ContainerDriver;
   /** Containers that are still to be removed. */
   readonly #doomed = new Set<string>();
+  readonly #removals = new ConcurrencyLimit(MOST_REMOVALS, REMOVAL_HOLD_MS);
 
   constructor(docker: Docker, driver: ContainerDriver, log: Log) {
     this.#docker = docker;
@@ -120,7 +131,7 @@ export class DockerEngine implements Engine {
   async #remove(id: string, key: string): Promise<void> {
     const container = this.#docker.getContainer(id);
     try {
-      await explain(container.remove({ force: true, v: true }));
+      await this.#removals.run(() => explain(container.remove({ force: true, v: true })));
     } catch (error) {
       const isGone = error instanceof GloveboxError && error.code === 'sandbox_lost';
       // Another call is removing it, but that may fail.
