@@ -1,7 +1,13 @@
 // What runs each night, one after the other: what takes too long for every change. Ends with 1 if any of it fails.
 import { spawnSync } from 'node:child_process';
+import { CATALOG } from './engines/catalog.ts';
 
-const STEPS = [['fuzz', '--minutes', '5']];
+/** Those in virtual machines, which are emulated and slow. */
+const ENGINES = CATALOG.filter(({ isVirtual }) => isVirtual).map(({ name }) => name);
+const STEPS = [
+  ['fuzz', '--minutes', '5'],
+  ['engines', ...ENGINES, '--suites', 'contract,hardening,readme'],
+];
 
 const failed = STEPS.filter(([script, ...args]) => {
   process.stdout.write(`\n== npm run ${[script, ...args].join(' ')}\n`);

@@ -25,6 +25,8 @@ export interface EngineEntry {
   readonly missing?: readonly string[];
   /** `GLOVEBOX_ALLOW_MISSING`: what its sandboxes lack, and the product is to serve without. */
   readonly allowed?: readonly Protection[];
+  /** Whether it runs in a virtual machine, whose control groups are of version 2. */
+  readonly isVirtual?: boolean;
   /** Shell commands that run before the service, in its namespaces. */
   readonly prepare?: readonly string[];
 }
@@ -120,5 +122,25 @@ export const CATALOG: readonly EngineEntry[] = [
   {
     ...{ name: 'gvisor12', title: 'Docker 20.10 with the gVisor of Debian 12', kind: 'docker', suite: 'bookworm' },
     ...{ packages: ['docker.io', 'containerd', 'runsc'], daemon: RUNSC, runtime: 'runsc', refused: true },
+  },
+  {
+    ...{ name: 'docker-v2', title: 'Docker 26, control groups v2', kind: 'docker', suite: 'trixie' },
+    ...{ packages: ['docker.io', 'containerd', 'runc'], isVirtual: true },
+  },
+  {
+    ...{ name: 'crun-v2', title: 'Docker 26 with crun, control groups v2', kind: 'docker', suite: 'trixie' },
+    ...{ packages: ['docker.io', 'containerd', 'crun'], daemon: CRUN, runtime: 'crun', isVirtual: true },
+  },
+  {
+    ...{ name: 'podman-v2', title: 'Podman 5, rootful, control groups v2', kind: 'podman', suite: 'trixie' },
+    ...{ packages: ['podman', 'crun', 'conmon'], isVirtual: true },
+  },
+  {
+    ...{ name: 'rootless-docker-v2', title: 'Docker 26, rootless, control groups v2', kind: 'docker', suite: 'trixie' },
+    ...{ packages: ['docker.io', 'containerd', 'runc', 'rootlesskit'], rootless: true, isVirtual: true },
+  },
+  {
+    ...{ name: 'rootless-podman-v2', title: 'Podman 5, rootless, control groups v2', kind: 'podman', suite: 'trixie' },
+    ...{ packages: ['podman', 'crun', 'conmon'], rootless: true, isVirtual: true },
   },
 ];

@@ -7,7 +7,10 @@ import { installEngine } from '../../src/engines/docker/install/install.ts';
 
 type Report = (line: string) => void;
 
-/** Loads the sandbox image into an engine: the machine's own engine builds it, if it does not have it yet. */
+/**
+ * Loads the sandbox image into an engine, unless it has it: the machine's own engine builds it, if it does not have it
+ * either.
+ */
 export async function loadSandboxImage(engine: Docker, report: Report, signal: AbortSignal): Promise<void> {
   const config = loadConfig(undefined, { image: 'slim' });
   await using machine = await openMachineEngine(report, signal);
@@ -35,6 +38,7 @@ async function openMachineEngine(
 }
 
 async function copyImage(docker: Docker, engine: Docker, image: string, report: Report): Promise<void> {
+  if ((await engine.listImages({ filters: { reference: [image] } })).length > 0) return;
   report(`Loading ${image} …`);
   const loading = await engine.loadImage(await docker.getImage(image).get());
   loading.resume();

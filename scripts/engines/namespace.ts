@@ -1,7 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { CACHE_DIR } from './roots.ts';
@@ -40,10 +41,15 @@ export function enterNamespace({ name, root, command, prepare }: Service): Names
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', PREPARE: prepare.join('\n') },
   });
+  return superviseRun(run, child);
+}
+
+/** What became of a run, whose process ends with it. */
+export function superviseRun(run: string, child: ChildProcessByStdio<null, Readable, Readable>): Namespace {
   const log: Buffer[] = [];
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => log.push(chunk));
   return {
-    folder,
+    folder: join(CACHE_DIR, run),
     pid: child.pid ?? 0,
     readLog: () => Buffer.concat(log).toString(),
     isRunning: () => child.exitCode === null && child.signalCode === null,

@@ -30,14 +30,33 @@ const EXCLUDED = ['/usr/share/man/*', '/usr/share/doc/*', '/usr/share/info/*', '
  * apt uses here, and never written to again.
  */
 export async function ensureRoot(suite: Suite, report: (line: string) => void, signal: AbortSignal): Promise<string> {
-  const packages = [...PACKAGES, ...MORE[suite]];
+  return await ensurePackages(suite, [...PACKAGES, ...MORE[suite]], report, signal);
+}
+
+/** Returns the folder of a release with all its engines, and further packages. */
+export async function ensureRootWith(
+  suite: Suite,
+  further: readonly string[],
+  report: (line: string) => void,
+  signal: AbortSignal,
+): Promise<string> {
+  return await ensurePackages(suite, [...PACKAGES, ...MORE[suite], ...further], report, signal);
+}
+
+/** Returns the folder of a release with packages and what they need. It is made once, too. */
+export async function ensurePackages(
+  suite: Suite,
+  packages: readonly string[],
+  report: (line: string) => void,
+  signal: AbortSignal,
+): Promise<string> {
   const hash = createHash('sha256')
     .update(JSON.stringify([packages, EXCLUDED]))
     .digest('hex')
     .slice(0, 12);
   const root = join(CACHE_DIR, `${suite}-${hash}`);
   if (existsSync(root)) return root;
-  report(`Making a root of ${suite} with its engines in ${root} …`);
+  report(`Making a root of ${suite} in ${root} …`);
   mkdirSync(CACHE_DIR, { recursive: true });
   await ensureMmdebstrap('auto', report, signal);
   const unfinished = `${root}.${process.pid}`;

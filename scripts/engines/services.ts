@@ -6,7 +6,7 @@ import type Docker from 'dockerode';
 import { createDockerClient, pingEngine } from '../../src/engines/docker/connect/connect.ts';
 import type { EngineEntry } from './catalog.ts';
 import { ensureGoProgram } from './go-program.ts';
-import { enterNamespace } from './namespace.ts';
+import { enterNamespace, type Namespace } from './namespace.ts';
 import { connectNetwork } from './network.ts';
 import { ensureRoot, readVersions } from './roots.ts';
 
@@ -40,6 +40,10 @@ const AS_USER = [
 export interface RunningEngine extends AsyncDisposable {
   readonly docker: Docker;
   readonly address: string;
+  /** Folder of its files on this machine. */
+  readonly folder: string;
+  /** Settings with which tests on it run. */
+  readonly env: Readonly<Record<string, string>>;
   /** Packages with their versions, with commas between. */
   readonly versions: string;
 }
@@ -73,19 +77,36 @@ export async function startEngine(
   );
   const address = `unix://${socketOf(namespace.folder)}`;
   const docker = createDockerClient({ address, source: 'this run' });
-  const deadline = Date.now() + START_LIMIT_MS;
-  while (!(await answers(docker))) {
-    signal.throwIfAborted();
-    if (!namespace.isRunning() || Date.now() > deadline) {
-      throw new Error(`${entry.title} did not start:\n${namespace.readLog().slice(-LOG_LIMIT)}`);
-    }
-    await sleep(LOOK_EVERY_MS);
-  }
+  await awaitEngine(docker, namespace, { title: entry.title, limitMs: START_LIMIT_MS, signal });
   if (hasNetwork) stack.use(await connectNetwork(root, namespace.pid));
   const packages = await readVersions(root, entry.packages);
   const versions = [...(entry.program ? [`moby ${entry.program.version}`] : []), packages].join(', ');
   const owned = stack.move();
-  return { docker, address, versions, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  const { folder } = namespace;
+  return { docker, address, folder, env: {}, versions, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+export interface AwaitOptions {
+  readonly title: string;
+  /** Longest wait in milliseconds. */
+  readonly limitMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** Waits for an engine to answer. @throws Error with the last of what its namespaces said */
+export async function awaitEngine(
+  docker: Docker,
+  namespace: Namespace,
+  { title, limitMs, signal }: AwaitOptions,
+): Promise<void> {
+  const deadline = Date.now() + limitMs;
+  while (!(await answers(docker))) {
+    signal.throwIfAborted();
+    if (!namespace.isRunning() || Date.now() > deadline) {
+      throw new Error(`${title} did not start:\n${namespace.readLog().slice(-LOG_LIMIT)}`);
+    }
+    await sleep(LOOK_EVERY_MS);
+  }
 }
 
 async function answers(docker: Docker): Promise<boolean> {
@@ -122,7 +143,7 @@ function dockerCommand(
   ];
 }
 
-function socketOf(folder: string): string {
+export function socketOf(folder: string): string {
   return join(folder, 'socket', 'engine.sock');
 }
 

@@ -54,16 +54,22 @@ interface FileReport {
 export interface SuiteOptions {
   /** `DOCKER_HOST` and the settings that the tests read. */
   readonly env: Readonly<Record<string, string>>;
+  /** Most files of tests at once; as many as elsewhere if left out. */
+  readonly workers?: number;
   readonly signal: AbortSignal;
 }
 
 /** Runs the tests of a subject on an engine. Rejects when they could not be run at all. */
-export async function runSuite(name: SuiteName, { env, signal }: SuiteOptions): Promise<Line[]> {
+export async function runSuite(name: SuiteName, { env, workers, signal }: SuiteOptions): Promise<Line[]> {
   const folder = mkdtempSync(join(tmpdir(), 'glovebox-engines-'));
   try {
     const file = join(folder, 'report.json');
     const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-    const args = ['run', '--project', 'docker', '--reporter=json', `--outputFile=${file}`, ...SUITES[name]];
+    const args = [
+      ...['run', '--project', 'docker', '--reporter=json', `--outputFile=${file}`],
+      ...(workers === undefined ? [] : [`--maxWorkers=${workers}`]),
+      ...SUITES[name],
+    ];
     const child = spawn('env', [...settings, 'vitest', ...args], { stdio: ['ignore', 'ignore', 'pipe'], signal });
     const stderr = collect(child.stderr);
     await waitForExit(child, stderr);

@@ -10,6 +10,7 @@ import { createLog } from '../../src/log.ts';
 import type { Shortfall } from '../../src/sandbox/assurances.ts';
 import type { EngineEntry } from './catalog.ts';
 import { buildSandboxImage, loadSandboxImage } from './images.ts';
+import { startInMachine } from './machine/machine.ts';
 import type { EngineResult } from './results.ts';
 import { startEngine } from './services.ts';
 import { type Line, mayRun, runSuite, type SuiteName } from './suites.ts';
@@ -28,19 +29,21 @@ export async function tryEngine(
   { suites, builds, report, signal }: TryOptions,
 ): Promise<EngineResult> {
   const say = (line: string) => report(`${entry.name}: ${line}`);
-  await using engine = await startEngine(entry, { hasNetwork: builds, report: say, signal });
+  const start = entry.isVirtual ? startInMachine : startEngine;
+  await using engine = await start(entry, { hasNetwork: builds, report: say, signal });
   const { address, docker, versions } = engine;
   say(`${versions} at ${address}`);
   await (builds ? buildSandboxImage(docker, say, signal) : loadSandboxImage(docker, say, signal));
   const env = {
     DOCKER_HOST: address,
     GLOVEBOX_IMAGE: 'slim',
+    ...engine.env,
     ...(entry.runtime ? { GLOVEBOX_RUNTIME: entry.runtime } : {}),
     ...(entry.allowed ? { GLOVEBOX_ALLOW_MISSING: entry.allowed.join(',') } : {}),
   };
   const about = {
-    ...{ name: entry.name, title: entry.title, versions, kernel: kernelVersion() },
-    ...{ date: new Date().toISOString().slice(0, 10), cgroupVersion: await readCgroupVersion(docker) },
+    ...{ name: entry.name, title: entry.title, versions, date: new Date().toISOString().slice(0, 10) },
+    ...(await readKernel(docker)),
   };
   // The address is of this run alone.
   const { reason, missing = [] } = await askProduct(env);
@@ -54,7 +57,7 @@ export async function tryEngine(
   const lines: Partial<Record<SuiteName, Line[]>> = {};
   if (missing.length > 0) say(`missing, as allowed: ${missing.map(({ name }) => name).join(', ')}`);
   for (const name of suites.filter((one) => mayRun(one, missing))) {
-    const found = await runSuite(name, { env, signal });
+    const found = await runSuite(name, { env, signal, ...(entry.isVirtual ? { workers: 1 } : {}) });
     const failed = found.filter(({ outcome }) => outcome === 'failed');
     say(`${name}: ${found.filter(({ outcome }) => outcome === 'held').length} held, ${failed.length} failed`);
     for (const { title, why } of failed) say(`  ${title}: ${why}`);
@@ -71,10 +74,12 @@ export async function holdEngines(
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
   for (const entry of entries) {
-    const engine = stack.use(await startEngine(entry, { hasNetwork: true, report, signal }));
+    const start = entry.isVirtual ? startInMachine : startEngine;
+    const engine = stack.use(await start(entry, { hasNetwork: true, report, signal }));
     await loadSandboxImage(engine.docker, report, signal);
     const runtime = entry.runtime ? ` GLOVEBOX_RUNTIME=${entry.runtime}` : '';
-    report(`${entry.title}: DOCKER_HOST=${engine.address}${runtime}`);
+    const env = Object.entries(engine.env).map(([name, value]) => ` ${name}=${value}`);
+    report(`${entry.title}: DOCKER_HOST=${engine.address}${runtime}${env.join('')}`);
   }
   await aborted(signal);
 }
@@ -83,7 +88,7 @@ export async function holdEngines(
 async function askProduct(
   env: Readonly<Record<string, string>>,
 ): Promise<{ readonly reason?: string; readonly missing?: readonly Shortfall[] }> {
-  const stateDir = mkdtempSync(join(tmpdir(), 'glovebox-engines-'));
+  const stateDir = mkdtempSync(join(env['TMPDIR'] ?? tmpdir(), 'glovebox-engines-'));
   try {
     const config = loadConfig(
       { HOME: homedir(), ...env, GLOVEBOX_STATE_DIR: stateDir },
@@ -102,12 +107,11 @@ async function askProduct(
   }
 }
 
-async function readCgroupVersion(docker: Docker): Promise<string> {
-  const { CgroupVersion } = (await docker.info()) as { readonly CgroupVersion?: string };
-  return CgroupVersion ?? 'unknown';
-}
-
-/** Version of the kernel, without what the maker of the machine has added. */
-function kernelVersion(): string {
-  return release().replace(/-.*$/, '');
+/** What the engine says of its kernel, without what the maker of the machine has added to the version. */
+async function readKernel(docker: Docker): Promise<Pick<EngineResult, 'kernel' | 'cgroupVersion'>> {
+  const facts = (await docker.info()) as { readonly CgroupVersion?: string; readonly KernelVersion?: string };
+  return {
+    kernel: (facts.KernelVersion ?? release()).replace(/[-+].*$/, ''),
+    cgroupVersion: facts.CgroupVersion ?? 'unknown',
+  };
 }
