@@ -11,7 +11,7 @@ export interface EngineEntry {
   readonly suite: 'bookworm' | 'trixie' | 'sid';
   /** Packages whose versions the page names. */
   readonly packages: readonly string[];
-  /** The engine itself, where no release of Debian has it; its packages are then what it stands on. */
+  /** The engine itself or its runtime, where no release of Debian has it; its packages are then what it stands on. */
   readonly program?: GoProgram;
   /** Settings of dockerd besides those that every one here has. */
   readonly daemon?: Readonly<Record<string, unknown>>;
@@ -36,6 +36,12 @@ const DOCKERD_29: GoProgram = {
   path: 'github.com/moby/moby/v2/cmd/dockerd',
   version: 'v2.0.0-beta.24',
   tags: ['exclude_graphdriver_btrfs', 'no_systemd'],
+};
+/** A later gVisor than any release of Debian has. Without C, as it starts itself again where there is no library. */
+const RUNSC_2026: GoProgram = {
+  path: 'gvisor.dev/gvisor/runsc',
+  version: 'v0.0.0-20260905035102-160fafc42237',
+  tags: ['netgo', 'osusergo'],
 };
 const CRUN = { runtimes: { crun: { path: '/usr/bin/crun' } } };
 // gVisor takes each network namespace of a recent kernel for the first one, and then refuses to start with a network.
@@ -118,6 +124,11 @@ export const CATALOG: readonly EngineEntry[] = [
     ...{ name: 'gvisor', title: 'Docker 26 with gVisor', kind: 'docker', suite: 'trixie' },
     ...{ packages: ['docker.io', 'containerd', 'runsc'], daemon: RUNSC, runtime: 'runsc' },
     ...{ allowed: ['inodes'], missing: NOT_IN_GVISOR },
+  },
+  {
+    ...{ name: 'gvisor2026', title: 'Docker 26 with gVisor of September 2026', kind: 'docker', suite: 'trixie' },
+    ...{ packages: ['docker.io', 'containerd'], program: RUNSC_2026, daemon: RUNSC, runtime: 'runsc' },
+    ...{ allowed: ['inodes'], missing: NOT_IN_GVISOR, prepare: ['ln -sf "$folder/runsc" /usr/bin/runsc'] },
   },
   {
     ...{ name: 'gvisor12', title: 'Docker 20.10 with the gVisor of Debian 12', kind: 'docker', suite: 'bookworm' },

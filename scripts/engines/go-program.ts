@@ -14,6 +14,12 @@ export interface GoProgram {
   readonly tags: readonly string[];
 }
 
+/** The repository that a program is from, and its version. */
+export function describeProgram({ path, version }: GoProgram): string {
+  const repository = path.split('/').find((part) => part === 'moby' || part === 'gvisor') ?? basename(path);
+  return `${repository} ${version}`;
+}
+
 /**
  * Returns the path of a program. It is built once, with the Go and the C compiler of this machine, which takes minutes.
  * @throws Error when it cannot be built

@@ -1,11 +1,11 @@
 import { linkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { createDockerClient, pingEngine } from '../../src/engines/docker/connect/connect.ts';
 import type { EngineEntry } from './catalog.ts';
-import { ensureGoProgram } from './go-program.ts';
+import { describeProgram, ensureGoProgram } from './go-program.ts';
 import { enterNamespace, type Namespace } from './namespace.ts';
 import { connectNetwork } from './network.ts';
 import { ensureRoot, readVersions } from './roots.ts';
@@ -80,7 +80,7 @@ export async function startEngine(
   await awaitEngine(docker, namespace, { title: entry.title, limitMs: START_LIMIT_MS, signal });
   if (hasNetwork) stack.use(await connectNetwork(root, namespace.pid));
   const packages = await readVersions(root, entry.packages);
-  const versions = [...(entry.program ? [`moby ${entry.program.version}`] : []), packages].join(', ');
+  const versions = [...(entry.program ? [describeProgram(entry.program)] : []), packages].join(', ');
   const owned = stack.move();
   const { folder } = namespace;
   return { docker, address, folder, env: {}, versions, [Symbol.asyncDispose]: () => owned.disposeAsync() };
@@ -119,7 +119,7 @@ async function answers(docker: Docker): Promise<boolean> {
 }
 
 interface DockerOptions {
-  /** Path of a dockerd that is not the package's; in the same file system as the folders of runs. */
+  /** Path of a dockerd, or of a runtime, that is not the package's; in the same file system as the folders of runs. */
   readonly program?: string | undefined;
   readonly hasNetwork: boolean;
 }
@@ -129,14 +129,15 @@ function dockerCommand(
   { daemon = {}, rootless = false }: EngineEntry,
   { program, hasNetwork }: DockerOptions,
 ): string[] {
-  const own = join(folder, 'dockerd');
+  const own = join(folder, basename(program ?? 'dockerd'));
   // Only the folder of the run is seen inside.
   if (program) linkSync(program, own);
+  const dockerd = basename(own) === 'dockerd' && program ? own : 'dockerd';
   const config = join(folder, 'daemon.json');
   writeFileSync(config, JSON.stringify(daemon));
   const run = rootless ? '/run/eng' : '/run';
   return [
-    ...(rootless ? [...AS_USER, '/usr/share/docker.io/contrib/dockerd-rootless.sh'] : [program ? own : 'dockerd']),
+    ...(rootless ? [...AS_USER, '/usr/share/docker.io/contrib/dockerd-rootless.sh'] : [dockerd]),
     ...['--host', `unix://${socketOf(folder)}`, '--config-file', config, '--data-root', '/engine/docker'],
     ...['--exec-root', `${run}/docker`, '--pidfile', `${run}/docker.pid`],
     ...(hasNetwork ? [] : ['--bridge=none', '--iptables=false', '--ip6tables=false']),
