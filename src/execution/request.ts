@@ -108,8 +108,11 @@ export interface ExecutionOptions {
   readonly onSent?: () => void;
   /** File transfer that the execution carries out, if any. */
   readonly transfer?: Transfer;
-  /** Standard input, streamed as fast as the program reads. If the stream fails, the execution is cancelled. */
-  readonly stdin?: AsyncIterable<Buffer>;
+  /**
+   * Standard input, streamed as fast as the program reads. If the stream fails, the execution is cancelled. A pair is sent
+   * together. The next piece is asked for when the memory of the last one is no longer used.
+   */
+  readonly stdin?: AsyncIterable<Buffer | readonly [Buffer, Buffer]>;
 }
 
 /** Runs executions: a session or a single sandbox. */

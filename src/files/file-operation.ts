@@ -10,7 +10,7 @@ const ASK_LIMIT_MS = 30_000;
 const TRANSFER_LIMIT_MS = 3_600_000;
 /** Largest chunk to send, in bytes. */
 const CHUNK_BYTES = 256 * 1024;
-/** Size up to which a copy costs less than a separate frame for the length, in bytes. */
+/** Size up to which a copy costs less than a second buffer, in bytes. */
 const COPIED_BYTES = 16 * 1024;
 
 const DISK_HINT =
@@ -167,14 +167,14 @@ export class FileOperation {
   }
 
   /** Cuts the input into chunks. An empty chunk marks the end; without it, the program discards an incomplete input. */
-  async *#frame(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, undefined> {
+  async *#frame(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer | [Buffer, Buffer], void, undefined> {
     try {
       this.#idleSince = performance.now();
       for await (const piece of input) {
         this.#idleSince = undefined;
         // The program has answered already, so it does not need the rest.
         if (this.#answered) return;
-        for (let at = 0; at < piece.byteLength; at += CHUNK_BYTES) yield* frame(piece.subarray(at, at + CHUNK_BYTES));
+        for (let at = 0; at < piece.byteLength; at += CHUNK_BYTES) yield frame(piece.subarray(at, at + CHUNK_BYTES));
         this.#idleSince = performance.now();
       }
       this.#idleSince = undefined;
@@ -212,11 +212,10 @@ export class FileOperation {
   }
 }
 
-function* frame(piece: Uint8Array): Generator<Buffer, void, undefined> {
-  const length = lengthOf(piece.byteLength);
+function frame(piece: Uint8Array): Buffer | [Buffer, Buffer] {
   const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
-  if (piece.byteLength <= COPIED_BYTES) yield Buffer.concat([length, bytes]);
-  else yield* [length, bytes];
+  const length = lengthOf(piece.byteLength);
+  return piece.byteLength <= COPIED_BYTES ? Buffer.concat([length, bytes]) : [length, bytes];
 }
 
 function lengthOf(bytes: number): Buffer {

@@ -126,7 +126,7 @@ describe('what a sandbox says of a file', () => {
 describe('what is sent', () => {
   const received: Program = async (say, { options }) => {
     const chunks: Buffer[] = [];
-    for await (const chunk of options.stdin ?? []) chunks.push(chunk);
+    for await (const chunk of options.stdin ?? []) chunks.push(...[chunk].flat());
     await say(line({ ok: true, size: Buffer.concat(chunks).length, created: true }));
   };
 
@@ -134,7 +134,7 @@ describe('what is sent', () => {
     const sent: Buffer[] = [];
     const files = filesOf(async (say, { request, options }) => {
       expect(request).toMatchObject({ kind: 'files', stdin_stream: true, file: { op: 'write', path: 'a' } });
-      for await (const chunk of options.stdin ?? []) sent.push(chunk);
+      for await (const chunk of options.stdin ?? []) sent.push(...[chunk].flat());
       await say(line({ ok: true, size: 5, created: true }));
     });
     await files.write('a', pieces('one', '', 'tw'));
@@ -148,7 +148,7 @@ describe('what is sent', () => {
     const sent: Buffer[] = [];
     const files = filesOf(async (say, { request, options }) => {
       expect(request.file).toMatchObject({ op: 'write', size: 3 });
-      for await (const chunk of options.stdin ?? []) sent.push(chunk);
+      for await (const chunk of options.stdin ?? []) sent.push(...[chunk].flat());
       await say(line({ ok: true, size: 3, created: true }));
     });
     await files.write('a', content);
@@ -163,7 +163,7 @@ describe('what is sent', () => {
     const sent: Buffer[] = [];
     const files = filesOf(async (_say, { options }) => {
       try {
-        for await (const chunk of options.stdin ?? []) sent.push(chunk);
+        for await (const chunk of options.stdin ?? []) sent.push(...[chunk].flat());
       } catch {
         return { status: 'cancelled', exitCode: null };
       }

@@ -1,5 +1,8 @@
+import type { Readable } from 'node:stream';
 import type { Context } from 'hono';
 import { GloveboxError } from '../errors.ts';
+import { freePiece } from '../lib/owned-memory.ts';
+import { type BodyPieces, IncomingPieces, WebPieces } from './body-pieces.ts';
 import { refuseEncoded } from './body-type.ts';
 import type { Env } from './route.ts';
 
@@ -63,7 +66,7 @@ async function readCounting(request: Request, maxBytes: number): Promise<Uint8Ar
   for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) {
     size += read.value.byteLength;
     if (size > maxBytes) {
-      if (reader) void discardRest(reader);
+      if (reader) void discardRest(new WebPieces(reader));
       throw tooLarge(maxBytes);
     }
     chunks.push(read.value);
@@ -75,11 +78,14 @@ async function readCounting(request: Request, maxBytes: number): Promise<Uint8Ar
 export class RequestBody {
   readonly #request: Request;
   readonly #stallMs: number;
-  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  readonly #incoming: Readable | undefined;
+  #pieces: BodyPieces | undefined;
 
-  constructor(request: Request, stallMs = STALL_MS) {
+  /** @param incoming the same request as Node's server received it, which takes less work to read */
+  constructor(request: Request, stallMs = STALL_MS, incoming?: Readable) {
     this.#request = request;
     this.#stallMs = stallMs;
+    this.#incoming = incoming;
   }
 
   /** Length of the body in bytes, if the headers give it. */
@@ -88,16 +94,21 @@ export class RequestBody {
     return length === null ? undefined : Number(length);
   }
 
-  /** Yields the body. @throws GloveboxError when it is incomplete, stalls, or is larger than `maxBytes` */
-  async *chunks(maxBytes: number): AsyncGenerator<Uint8Array, void, undefined> {
-    this.#reader ??= this.#request.body?.getReader();
+  /**
+   * Yields the body.
+   * @param fleeting whether each piece may be used only until the next is asked for, because its memory is freed then
+   * @throws GloveboxError when it is incomplete, stalls, or is larger than `maxBytes`
+   */
+  async *chunks(maxBytes: number, fleeting = false): AsyncGenerator<Uint8Array, void, undefined> {
+    const pieces = this.#open();
     let size = 0;
-    while (this.#reader) {
-      const { done, value } = await this.#unlessStalled(this.#reader.read().catch(brokenOff));
-      if (done) return;
-      size += value.byteLength;
+    while (pieces) {
+      const piece = pieces.take() ?? (await this.#unlessStalled(pieces.next().catch(brokenOff)));
+      if (!piece) return;
+      size += piece.byteLength;
       if (size > maxBytes) throw tooLargeForDisk(maxBytes);
-      yield value;
+      yield piece;
+      if (fleeting) freePiece(piece);
     }
   }
 
@@ -108,9 +119,17 @@ export class RequestBody {
 
   /** Reads the rest of a refused body for a moment. */
   async discard(): Promise<void> {
-    if (!this.#reader && waitsForContinue(this.#request)) return;
-    this.#reader ??= this.#request.body?.getReader();
-    if (this.#reader) await discardRest(this.#reader);
+    if (!this.#pieces && waitsForContinue(this.#request)) return;
+    const pieces = this.#open();
+    if (pieces) await discardRest(pieces);
+  }
+
+  #open(): BodyPieces | undefined {
+    if (this.#pieces) return this.#pieces;
+    const { body } = this.#incoming ? {} : this.#request;
+    if (this.#incoming) this.#pieces = new IncomingPieces(this.#incoming);
+    else if (body) this.#pieces = new WebPieces(body.getReader());
+    return this.#pieces;
   }
 
   async #unlessStalled<T>(read: Promise<T>): Promise<T> {
@@ -146,7 +165,7 @@ export async function answerWhileRead(answer: Response, rest: Promise<void>): Pr
 export async function discardBody(request: Request): Promise<void> {
   if (request.bodyUsed || waitsForContinue(request) || request.body?.locked) return;
   const reader = request.body?.getReader();
-  if (reader) await discardRest(reader);
+  if (reader) await discardRest(new WebPieces(reader));
 }
 
 /** Whether a client sends its body only after `100 Continue`. */
@@ -154,12 +173,12 @@ function waitsForContinue(request: Request): boolean {
   return request.headers.get('expect')?.toLowerCase() === '100-continue';
 }
 
-async function discardRest(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
-  const timer = setTimeout(() => void reader.cancel().catch(() => {}), DISCARD_MS);
+async function discardRest(pieces: BodyPieces): Promise<void> {
+  const timer = setTimeout(() => void pieces.cancel().catch(() => {}), DISCARD_MS);
   const deadline = Date.now() + DISCARD_MS;
   try {
-    while (Date.now() < deadline && !(await reader.read()).done);
-    await reader.cancel();
+    while (Date.now() < deadline && (pieces.take() ?? (await pieces.next())));
+    await pieces.cancel();
   } catch {
     // The client has gone.
   } finally {

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { Context } from 'hono';
 import type { Answer } from './auth/auth.ts';
 
@@ -5,7 +6,7 @@ import type { Answer } from './auth/auth.ts';
 export interface Env {
   Bindings: {
     outgoing?: Answer & { readonly writableNeedDrain: boolean };
-    incoming?: { readonly complete: boolean; readonly socket: { readonly bytesRead: number } };
+    incoming?: Readable & { readonly complete: boolean; readonly socket: { readonly bytesRead: number } };
   };
   Variables: {
     owner: string;

@@ -1,7 +1,7 @@
 import type { Report } from '../execution/report.ts';
 import type { OutputSink, OutputStream } from '../execution/request.ts';
 import { FrameType, INITIAL_CREDIT } from './frames.ts';
-import { StdinStream } from './stdin-stream.ts';
+import { type SendFrame, StdinStream } from './stdin-stream.ts';
 
 /** Bytes of output to take before granting new credit. This needs fewer frames than a grant for each chunk. */
 const GRANT_BYTES = INITIAL_CREDIT / 4;
@@ -13,7 +13,7 @@ export class ChannelExecution {
   /** Standard input of the program, if it is streamed. */
   readonly input: StdinStream;
   readonly #sink: OutputSink;
-  readonly #send: (type: number, payload: Buffer) => void;
+  readonly #send: SendFrame;
   #end: (report: Report | undefined) => void = () => {};
   #credit = INITIAL_CREDIT;
   #consumed = 0;
@@ -23,7 +23,7 @@ export class ChannelExecution {
   #released: () => void = () => {};
 
   /** @param granted bytes of standard input that the runner accepts without a grant */
-  constructor(sink: OutputSink, send: (type: number, payload: Buffer) => void, granted = 0) {
+  constructor(sink: OutputSink, send: SendFrame, granted = 0) {
     this.#sink = sink;
     this.#send = send;
     this.input = new StdinStream(send, granted);

@@ -3,7 +3,7 @@ import { GloveboxError } from '../errors.ts';
 import { parseReport } from '../execution/report.ts';
 import type { ExecutionRequest, OutputSink } from '../execution/request.ts';
 import { ChannelExecution } from './channel-execution.ts';
-import { FIRST_TUNNEL, type Frame, FrameDecoder, FrameType, writeFrame } from './frames.ts';
+import { FIRST_TUNNEL, type Frame, FrameDecoder, FrameType, type Payload, writeFrame } from './frames.ts';
 import { IncompatibleRunner, parseGreeting, type RunnerState } from './greeting.ts';
 import { parseNotice, type RunnerNotice } from './notice.ts';
 import { Tunnel } from './tunnel.ts';
@@ -112,7 +112,7 @@ export class Channel {
     this.#lastStream += 1;
     const id = this.#lastStream;
     const granted = request.stdin_stream ? this.#stdinAhead : 0;
-    const execution = new ChannelExecution(sink, (type, payload) => this.#send(type, id, payload), granted);
+    const execution = new ChannelExecution(sink, (type, ...frame) => this.#send(type, id, ...frame), granted);
     this.#executions.set(id, execution);
     if (this.#stream.destroyed) execution.abandon();
     const body = granted > 0 ? { ...request, stdin_granted: granted } : request;
@@ -132,8 +132,9 @@ export class Channel {
     for (const tunnel of [...this.#tunnels.values()]) tunnel.reset();
   }
 
-  #send(type: number, stream: number, payload: Buffer): void {
-    if (this.#stream.writable) writeFrame(this.#stream, type, stream, payload);
+  #send(type: number, stream: number, payload: Payload, onWritten?: (error?: Error | null) => void): void {
+    if (this.#stream.writable) writeFrame(this.#stream, type, stream, payload, onWritten);
+    else onWritten?.(new Error('the channel has closed'));
   }
 
   #take(decoder: FrameDecoder, chunk: Buffer): void {
@@ -183,7 +184,7 @@ export class Channel {
         // Its output is read from files that the runner writes.
         const channel = new ChannelExecution(
           () => undefined,
-          (type, bytes) => this.#send(type, stream, bytes),
+          (type, ...frame) => this.#send(type, stream, ...frame),
         );
         this.#executions.set(stream, channel);
         return [id, { id, channel, ranMs, ended, endedBy }] as const;

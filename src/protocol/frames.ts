@@ -55,6 +55,8 @@ const HEADER_BYTES = 9;
 /** Size up to which a copy costs less than a second buffer in a write, in bytes. */
 const COPIED_BYTES = 4096;
 
+const NOTHING = Buffer.alloc(0);
+
 export interface Frame {
   readonly type: number;
   readonly stream: number;
@@ -65,15 +67,30 @@ export function encodeFrame(type: number, stream: number, payload: Buffer): Buff
   return Buffer.concat([encodeHeader(type, stream, payload.length), payload]);
 }
 
-/** Writes a frame. A large payload is not copied, to save work for the garbage collector. */
-export function writeFrame(target: Writable, type: number, stream: number, payload: Buffer): void {
-  if (payload.length <= COPIED_BYTES) {
-    target.write(encodeFrame(type, stream, payload));
+/** Payload of a frame. A pair is sent as one frame: a short beginning, and what follows it. */
+export type Payload = Buffer | readonly [Buffer, Buffer];
+
+/**
+ * Writes a frame. A large payload is not copied, to save work for the garbage collector.
+ * @param onWritten called when the payload's memory is no longer used; with an error if it was not sent
+ */
+export function writeFrame(
+  target: Writable,
+  type: number,
+  stream: number,
+  payload: Payload,
+  onWritten?: (error?: Error | null) => void,
+): void {
+  const [beginning, rest] = Buffer.isBuffer(payload) ? [NOTHING, payload] : payload;
+  const length = beginning.length + rest.length;
+  const header = encodeHeader(type, stream, length);
+  if (length <= COPIED_BYTES) {
+    target.write(Buffer.concat([header, beginning, rest]), onWritten);
     return;
   }
   target.cork();
-  target.write(encodeHeader(type, stream, payload.length));
-  target.write(payload);
+  target.write(beginning.length > 0 ? Buffer.concat([header, beginning]) : header);
+  target.write(rest, onWritten);
   target.uncork();
 }
 

@@ -63,7 +63,7 @@ export async function receive(
   }
   const size = body.declared;
   const isNew = conditions?.none_match === '*';
-  const written = await files.write(path, body.chunks(maxBytes), {
+  const written = await files.write(path, body.chunks(maxBytes, true), {
     mode: isNew ? 'create' : 'replace',
     ...(size === undefined ? {} : { size }),
     ...(conditions ? { conditions: withoutCreate(conditions) } : {}),

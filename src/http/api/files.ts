@@ -254,7 +254,7 @@ async function storeBody(
   { sessions, diskMb, stallMs }: FilesOptions,
   use: (files: SessionFiles, body: RequestBody, target: Upload) => Promise<Response>,
 ): Promise<Response> {
-  const body = new RequestBody(c.req.raw, stallMs);
+  const body = new RequestBody(c.req.raw, stallMs, c.env.incoming);
   const maxBytes = diskMb * MIB;
   try {
     body.checkLength(maxBytes);

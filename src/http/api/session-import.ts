@@ -32,7 +32,7 @@ export async function importSession(
   c: Context<Env>,
   { snapshots, diskMb, stallMs }: ImportOptions,
 ): Promise<SessionSummary> {
-  const body = new RequestBody(c.req.raw, stallMs);
+  const body = new RequestBody(c.req.raw, stallMs, c.env.incoming);
   try {
     body.checkLength(diskMb * MIB * TAR_RATIO);
     return await snapshots.import(
