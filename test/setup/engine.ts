@@ -10,6 +10,9 @@ import { readPodmanVersion } from '../../src/engines/docker/connect/podman.ts';
 import { isGvisor } from '../../src/engines/docker/hardening/spec.ts';
 import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
 import { installEngine } from '../../src/engines/docker/install/install.ts';
+import { Glovebox } from '../../src/glovebox.ts';
+import { createLog } from '../../src/log.ts';
+import { shareLooks } from './share-looks.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -42,6 +45,7 @@ export async function setup({ provide }: TestProject): Promise<void> {
   const { docker, address } = found ?? installed ?? unreachable();
   await ensureImage(docker, config, report);
   const stateRoot = mkdtempSync(join(tmpdir(), 'glovebox-test-'));
+  await lookOnce(address, stateRoot);
   provide('engineAddress', address);
   provide('isPodman', readPodmanVersion(await docker.version()) !== undefined);
   provide('isRemapped', hasUserNamespaces(await readFacts(docker)));
@@ -57,6 +61,15 @@ export async function setup({ provide }: TestProject): Promise<void> {
       await installed?.stop();
     }
   };
+}
+
+/** Takes the look into a first sandbox for all servers of the run: on a busy machine, it takes seconds. */
+async function lookOnce(address: string, stateRoot: string): Promise<void> {
+  const own = { DOCKER_HOST: address, GLOVEBOX_STATE_DIR: mkdtempSync(join(stateRoot, 'first-')) };
+  const settings = loadConfig({ ...process.env, ...own }, { image: 'slim', setup: 'never' });
+  shareLooks(stateRoot, settings.stateDir);
+  const options = { instance: 'first', log: createLog('error'), mayInstall: false };
+  await using _glovebox = await Glovebox.open({ ...settings, poolSize: 0, poolMax: 0 }, options);
 }
 
 export async function teardown(): Promise<void> {

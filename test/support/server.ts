@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type Docker from 'dockerode';
 import { inject } from 'vitest';
 import { createDockerClient } from '../../src/engines/docker/connect/connect.ts';
 import { MAIN_UID } from '../../src/engines/docker/hardening/spec.ts';
+import { shareLooks } from '../setup/share-looks.ts';
 import { listProcessesInside, type SeenProcess } from './processes-inside.ts';
 
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -56,10 +57,7 @@ export function engine(): Docker {
 export function newStateDir(): string {
   const directory = join(inject('stateRoot'), randomBytes(6).toString('hex'));
   mkdirSync(directory, { mode: 0o700 });
-  // What one server has seen of the engine, the others need not see again.
-  const probes = join(inject('stateRoot'), 'probes');
-  mkdirSync(probes, { recursive: true });
-  symlinkSync(probes, join(directory, 'probes'));
+  shareLooks(inject('stateRoot'), directory);
   return directory;
 }
 

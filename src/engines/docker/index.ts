@@ -36,8 +36,8 @@ export async function openDocker(
 ): Promise<OpenedEngine> {
   const found = mayInstall ? await findEngine(settings) : await connectEngine(settings);
   const { docker, address } = found ?? (await installEngine(settings, report, signal));
-  await checkEngine(docker, settings);
-  const driver = await openDriver(docker, { ...settings, address });
+  const facts = await checkEngine(docker, settings);
+  const driver = await openDriver(docker, { ...settings, address, facts });
   const image = await ensureImage(docker, settings, report, signal);
   const { memoryMb, cpus, pids, diskMb, maxLifetimeS, runtime } = settings;
   const profile = { image, memoryMb, cpus, pids, diskMb, maxLifetimeS, ...(runtime ? { runtime } : {}) };

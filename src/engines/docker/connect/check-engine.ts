@@ -32,12 +32,13 @@ const UNLISTED_RUNTIME = /^io\.containerd\.|\//;
 
 /**
  * Checks settings with which the engine could not start any sandbox, and that its sandboxes have limits.
+ * @returns what the engine says of itself
  * @throws GloveboxError `engine_unavailable` with the setting and the values that the engine supports
  */
 export async function checkEngine(
   docker: Dockerode,
   { cpus, runtime, allowMissing = [] }: EngineRequirements,
-): Promise<void> {
+): Promise<EngineFacts> {
   const facts = await readFacts(docker);
   assertLimits(facts, allowMissing);
   const { NCPU: processors, Runtimes } = facts;
@@ -51,7 +52,9 @@ export async function checkEngine(
       },
     );
   }
-  if (runtime === undefined || UNLISTED_RUNTIME.test(runtime) || !runtimes || runtimes.includes(runtime)) return;
+  if (runtime === undefined || UNLISTED_RUNTIME.test(runtime) || !runtimes || runtimes.includes(runtime)) {
+    return facts;
+  }
   throw new GloveboxError(
     'engine_unavailable',
     `GLOVEBOX_RUNTIME is "${runtime}", but the engine has only: ${runtimes.join(', ')}.`,

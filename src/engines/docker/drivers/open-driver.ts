@@ -1,6 +1,6 @@
 import type Docker from 'dockerode';
 import type { Protection } from '../../../sandbox/assurances.ts';
-import { hasUserNamespaces, readFacts } from '../connect/check-engine.ts';
+import { type EngineFacts, hasUserNamespaces, readFacts } from '../connect/check-engine.ts';
 import { assertPodmanUsable, assertPodmanVersion, readPodmanVersion } from '../connect/podman.ts';
 import { isGvisor } from '../hardening/spec.ts';
 import { isOwnContainer } from '../host/container-advice.ts';
@@ -16,6 +16,8 @@ export interface DriverOptions {
   readonly stateDir: string;
   /** The engine's OCI runtime; its own default if left out. */
   readonly runtime?: string;
+  /** What the engine says of itself, if that is known. */
+  readonly facts?: EngineFacts;
   /** Protections that sandboxes may lack. */
   readonly allowMissing?: readonly Protection[];
 }
@@ -26,9 +28,9 @@ export interface DriverOptions {
  */
 export async function openDriver(
   docker: Docker,
-  { address, stateDir, runtime, allowMissing = [] }: DriverOptions,
+  { address, stateDir, runtime, allowMissing = [], ...known }: DriverOptions,
 ): Promise<ContainerDriver> {
-  const [version, facts] = await Promise.all([docker.version(), readFacts(docker)]);
+  const [version, facts] = await Promise.all([docker.version(), known.facts ?? readFacts(docker)]);
   const remapped = hasUserNamespaces(facts);
   const podman = readPodmanVersion(version);
   if (podman === undefined) {
