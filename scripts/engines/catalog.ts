@@ -56,6 +56,9 @@ const REMAP = [
   'echo dockremap:200000:65536 >> /etc/subgid',
 ];
 
+/** A host with few process ids, few open files, and processes that are hidden from other users. */
+const NARROW = ['echo 1024 > /proc/sys/kernel/pid_max', 'mount -o remount,hidepid=invisible /proc', 'ulimit -n 2048'];
+
 /** What nobody enforces for an engine without root on control groups of version 1. */
 const LIMITS = ['memory', 'swap', 'pids', 'cpu'] as const satisfies readonly Protection[];
 
@@ -87,6 +90,10 @@ export const CATALOG: readonly EngineEntry[] = [
   {
     ...{ name: 'docker26', title: 'Docker 26', kind: 'docker', suite: 'trixie' },
     packages: ['docker.io', 'containerd', 'runc'],
+  },
+  {
+    ...{ name: 'docker26-narrow', title: 'Docker 26, 1024 process ids, 2048 open files, hidepid', kind: 'docker' },
+    ...{ suite: 'trixie', packages: ['docker.io', 'containerd', 'runc'], prepare: NARROW },
   },
   {
     ...{ name: 'docker-sid', title: 'Docker of Debian sid', kind: 'docker', suite: 'sid' },
