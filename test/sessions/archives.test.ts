@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { type Header, pack } from 'tar-stream';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, inject, test } from 'vitest';
 import { archivesOf, untilSaved } from '../support/archives.ts';
 import { makeWheel } from '../support/distributions.ts';
 import { freePort } from '../support/free-port.ts';
@@ -362,8 +362,11 @@ describe('a session whose container is lost', () => {
       '        except OSError: pass',
     ].join('\n');
     const { status, session_reset } = await runPython(server, hunt, { session_id: id, timeout_s: 3 });
-    expect([status, session_reset?.lost]).toEqual(['crashed', ['files', 'background']]);
-    expect(session_reset?.restored_from).toBeDefined();
+    expect(status).toBe('crashed');
+    // Docker's kill from outside is always among those that are killed. Podman's may come through, and files stay then.
+    const kept = inject('isPodman') && session_reset?.lost.includes('files') === false;
+    expect(session_reset?.lost).toEqual(kept ? ['background'] : ['files', 'background']);
+    expect(session_reset?.restored_from === undefined).toBe(kept);
     expect((await run(server, id, 'print(open("kept").read())')).stdout).toBe('1\n');
   });
 
