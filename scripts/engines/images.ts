@@ -38,9 +38,18 @@ async function openMachineEngine(
 }
 
 async function copyImage(docker: Docker, engine: Docker, image: string, report: Report): Promise<void> {
-  if ((await engine.listImages({ filters: { reference: [image] } })).length > 0) return;
+  if (await hasImage(engine, image)) return;
   report(`Loading ${image} …`);
   const loading = await engine.loadImage(await docker.getImage(image).get());
   loading.resume();
   await new Promise((resolve, reject) => loading.once('end', resolve).once('error', reject));
+}
+
+async function hasImage(engine: Docker, image: string): Promise<boolean> {
+  try {
+    await engine.getImage(image).inspect();
+    return true;
+  } catch {
+    return false;
+  }
 }

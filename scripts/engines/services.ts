@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { createDockerClient, pingEngine } from '../../src/engines/docker/connect/connect.ts';
+import { aborted } from '../../src/lib/deadline.ts';
 import type { EngineEntry } from './catalog.ts';
 import { describeProgram, ensureGoProgram } from './go-program.ts';
 import { enterNamespace, type Namespace } from './namespace.ts';
@@ -100,7 +101,9 @@ export async function awaitEngine(
   { title, limitMs, signal }: AwaitOptions,
 ): Promise<void> {
   const deadline = Date.now() + limitMs;
-  while (!(await answers(docker))) {
+  const stop = aborted(signal).then(() => false);
+  // A connection that something between here and the engine has taken may never be answered.
+  while (!(await Promise.race([answers(docker), sleep(2 * PING_MS, false), stop]))) {
     signal.throwIfAborted();
     if (!namespace.isRunning() || Date.now() > deadline) {
       throw new Error(`${title} did not start:\n${namespace.readLog().slice(-LOG_LIMIT)}`);
@@ -153,6 +156,8 @@ function podmanCommand(folder: string, rootless = false): string[] {
   const containers = join(folder, 'containers.conf');
   const places = [
     'graphroot = "/engine/podman"',
+    // What it is without root.
+    'rootless_storage_path = "/engine/podman"',
     `runroot = "${rootless ? '/run/eng/storage' : '/run/containers/storage'}"`,
   ];
   writeFileSync(storage, ['[storage]', 'driver = "overlay"', ...places, ''].join('\n'));

@@ -49,6 +49,12 @@ export function guestFiles(entry: EngineEntry, shared: string): Readonly<Record<
   return {
     ...{ 'etc/hostname': 'machine\n', 'etc/hosts': '127.0.0.1 localhost machine\n', 'etc/fstab': '' },
     ...{ 'etc/machine-id': `${'0123456789abcdef'.repeat(2)}\n`, 'etc/resolv.conf': 'nameserver 127.0.0.1\n' },
+    // Nothing is to be brought up to date at the first start.
+    ...{ 'etc/.updated': '', 'var/.updated': '' },
+    // A machine that gets little of its host's processors is slow, and no failure. The whole start has a limit outside.
+    'etc/systemd/system.conf.d/patience.conf': unit({ Manager: ['DefaultTimeoutStartSec=infinity'] }),
+    'etc/systemd/user.conf.d/patience.conf': unit({ Manager: ['DefaultTimeoutStartSec=infinity'] }),
+    'etc/systemd/system/user@.service.d/patience.conf': unit({ Service: ['TimeoutStartSec=infinity'] }),
     'etc/systemd/system/glovebox.target': unit({
       Unit: [
         'Requires=basic.target',
@@ -106,7 +112,10 @@ function podmanFiles(rootless: boolean): Readonly<Record<string, string>> {
   const run = rootless ? '/run/user/1000/storage' : '/run/containers/storage';
   return {
     'etc/containers/machine-storage.conf': unit({
-      storage: ['driver = "overlay"', 'graphroot = "/engine/podman"', `runroot = "${run}"`],
+      storage: [
+        ...['driver = "overlay"', 'graphroot = "/engine/podman"', 'rootless_storage_path = "/engine/podman"'],
+        `runroot = "${run}"`,
+      ],
     }),
     // Its watchers of execs would stay for five minutes.
     'etc/containers/containers.conf': unit({ engine: ['events_logger = "file"', 'exit_command_delay = 10'] }),

@@ -48,7 +48,7 @@ serve /guest /root.sock --cache always --xattr --modcaps=+sys_admin
 serve /shared /shared.sock --cache auto --readonly --translate-uid map:1000:0:1 --translate-gid map:1000:0:1
 socat "UNIX-LISTEN:/machine/socket/engine.sock,fork" TCP:127.0.0.1:2375 &
 # Without what costs time under emulation: guards against holes in processors, and features whose instructions are slow.
-quiet="mitigations=off pti=off nosmap nosmep nokaslr audit=0 init_on_alloc=0 randomize_kstack_offset=off nowatchdog"
+quiet="mitigations=off pti=off nosmap nosmep nokaslr audit=0 init_on_alloc=0 randomize_kstack_offset=off nowatchdog no_timer_check"
 masked="systemd-udevd.service systemd-udev-trigger.service systemd-udevd-control.socket systemd-udevd-kernel.socket"
 masked="$masked tmp.mount dev-hugepages.mount systemd-journal-flush.service docker.socket"
 masked="$masked sys-kernel-debug.mount sys-kernel-tracing.mount modprobe@drm.service modprobe@efi_pstore.service"
