@@ -31,6 +31,8 @@ exec tini -s -- bash -c "$RUN" machine "$5"
 export RUN='
 set -eu
 chroot /guest useradd --create-home --shell /bin/sh eng
+# Podman notes in there which folder of /run was its own.
+rm -f /machine/data/podman/db.sql*
 truncate --size 8G /machine/disk
 mkfs.ext4 -q -O ^has_journal -E lazy_itable_init=1 -d /machine/data /machine/disk
 serve() {
