@@ -61,6 +61,8 @@ export interface GloveboxFigures
   extends Pick<GloveboxHealth, 'sessions' | 'adopting' | 'pool' | 'preload' | 'executions' | 'missing'> {
   /** Sum of the memory limits of all sandboxes. */
   readonly claimedMb: number;
+  /** Size of the package cache. Undefined until a sandbox asks for a package. */
+  readonly cacheBytes?: number | undefined;
 }
 
 /** An engine with its sessions, snapshots and packages. REST, MCP and the commands are built on it. */
@@ -174,7 +176,8 @@ export class Glovebox implements AsyncDisposable {
   /** Current figures for `GET /metrics`. Does not ask the engine. */
   get figures(): GloveboxFigures {
     const pool = this.#pool?.status ?? { size: this.#settings.poolSize, ready: 0 };
-    return { ...this.#counts, pool, claimedMb: this.#memory.claimedMb };
+    const { cacheBytes } = this.#packages;
+    return { ...this.#counts, pool, claimedMb: this.#memory.claimedMb, cacheBytes };
   }
 
   /** What sandboxes of this engine lack, as allowed. Known once the engine is set up. */

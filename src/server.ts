@@ -2,6 +2,7 @@ import type { Config } from './config/load.ts';
 import { serverStopping, toGloveboxError } from './errors.ts';
 import type { Glovebox } from './glovebox.ts';
 import { ServerMetrics } from './http/api/metrics.ts';
+import type { ServerInfo } from './http/api/server-info.ts';
 import { createApp, toListener } from './http/app.ts';
 import { createAuthenticator } from './http/auth/auth.ts';
 import { addFirstKey } from './http/auth/key-file.ts';
@@ -10,6 +11,7 @@ import { watchEventLoop } from './http/event-loop.ts';
 import type { Listening } from './http/listen.ts';
 import { RequestRate } from './http/request-rate.ts';
 import { aborted } from './lib/deadline.ts';
+import type { Finding } from './lib/finding.ts';
 import type { Log } from './log.ts';
 import { createHttpSse } from './mcp/http-sse.ts';
 import type { McpOptions } from './mcp/server.ts';
@@ -32,6 +34,8 @@ export interface ServeOptions {
   readonly keys?: KeyRing | undefined;
   /** Called with the URLs when requests are served, and with the key that was created because there was none. */
   readonly onServing: (urls: readonly string[], firstKey?: string) => void;
+  /** Checks what the server needs, for `GET /doctor`. */
+  readonly examine: () => Promise<readonly Finding[]>;
   /** Stops the server when it aborts. */
   readonly signal: AbortSignal;
   /** Adds prompts, resources and tools to each MCP server; for conformance tests. */
@@ -42,7 +46,7 @@ export interface ServeOptions {
 export async function serve(
   glovebox: Glovebox,
   config: Config,
-  { log, listening, keys, onServing, signal, extendMcp }: ServeOptions,
+  { log, listening, keys, onServing, examine, signal, extendMcp }: ServeOptions,
 ): Promise<void> {
   const tools = createToolsFor(config);
   const mcp = createMcp(glovebox, config, log, tools, extendMcp);
@@ -60,6 +64,7 @@ export async function serve(
     version,
     log,
     fallback: config.defaultSession ?? 'owner',
+    serverInfo: describeServer(glovebox, config, examine, keys !== undefined),
     health: (deep) => checkHealth(glovebox, deep),
     missing: () => glovebox.missing.map(({ name }) => name),
     metrics: new ServerMetrics(glovebox.metrics.registry, () => ({ ...glovebox.figures, eventLoop: delays() })),
@@ -79,6 +84,33 @@ export async function serve(
   setTimeout(() => stopping.abort(serverStopping()), SHUTDOWN_GRACE_MS).unref();
   const ended = listening.close(SHUTDOWN_GRACE_MS + CANCEL_GRACE_MS);
   await Promise.all([glovebox.decideShutdown(), streamable.close(), sse.close(), ended]);
+}
+
+/** What callers may know: nothing of other owners, and no path of this host. */
+function describeServer(
+  glovebox: Glovebox,
+  config: Config,
+  examine: ServerInfo['examine'],
+  needsKey: boolean,
+): ServerInfo {
+  return {
+    limits: {
+      memory_mb: config.memoryMb,
+      cpus: config.cpus,
+      disk_mb: config.diskMb,
+      pids: config.pids,
+      exec_timeout_s: config.execTimeoutS,
+      max_timeout_s: config.maxTimeoutS,
+      install_timeout_s: config.installTimeoutS,
+      idle_ttl_s: config.idleTtlS,
+      max_sessions: config.maxSessions,
+      max_executions: config.maxExecutions,
+    },
+    needsKey,
+    cacheBytes: () => glovebox.figures.cacheBytes,
+    cacheLimitBytes: config.cacheMb * 2 ** 20,
+    examine,
+  };
 }
 
 async function checkHealth(glovebox: Glovebox, deep: boolean): Promise<{ ok: boolean; body: object }> {

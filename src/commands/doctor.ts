@@ -15,6 +15,16 @@ export async function runDoctor(config: Config): Promise<void> {
   if (!(await examine(config, createLog(config.logLevel), print))) process.exitCode = 1;
 }
 
+/** Checks what a running server needs: all but its ports. @param runProbe runs code in a sandbox of the server */
+export async function examineServer(config: Config, runProbe: () => Promise<readonly Finding[]>): Promise<readonly Finding[]> {
+  const found: Finding[] = [];
+  const tell = (findings: readonly Finding[]) => void found.push(...findings);
+  tell(await attempt('state directory', async () => examineState(config)));
+  tell(await examineIndexes(config));
+  tell(await attempt('engine', () => examineEngine(config, { tell, runProbe })));
+  return found;
+}
+
 /** Checks everything that Glovebox needs, and reports findings with advice. Returns whether it can serve. */
 async function examine(config: Config, log: Log, say: (line: string) => void): Promise<boolean> {
   let healthy = true;

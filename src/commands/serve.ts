@@ -2,6 +2,7 @@ import type { Config } from '../config/load.ts';
 import type { Glovebox } from '../glovebox.ts';
 import type { KeyRing } from '../http/auth/key-ring.ts';
 import { type Listening, listen } from '../http/listen.ts';
+import type { Finding } from '../lib/finding.ts';
 import { loadGlovebox, loadServer } from '../load.ts';
 import { createLog, type Log } from '../log.ts';
 import { writeCompiledCodeSoon } from './compile-cache.ts';
@@ -41,7 +42,17 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
     writeCompiledCodeSoon();
     setTimeout(serving.resolve, ADOPT_DELAY_MS).unref();
   };
-  await serve(glovebox, config, { log, listening, keys, onServing, signal });
+  await serve(glovebox, config, { log, listening, keys, onServing, examine: () => examineRunning(glovebox, config), signal });
+}
+
+/** Does what `glovebox doctor` does, in the sandboxes of this server. */
+async function examineRunning(glovebox: Glovebox, config: Config): Promise<readonly Finding[]> {
+  const { examineServer } = await import('./doctor.ts');
+  return await examineServer(config, async () => {
+    const { image } = await glovebox.health(true);
+    const missing = glovebox.missing.map(({ name, found }): Finding => ['warn', `missing: ${name}`, found]);
+    return [['ok', 'sandbox', `${image} runs code`], ...missing];
+  });
 }
 
 async function openKeys({ apiKeysFile, firstKey }: Config, log: Log): Promise<KeyRing> {

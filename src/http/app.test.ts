@@ -53,7 +53,7 @@ describe('routes', () => {
   test.each([
     ['GET', '/sessions/', '/sessions?'],
     ['DELETE', '/sessions/', '/sessions?'],
-    ['GET', '/executions/', '/executions/:id?'],
+    ['GET', '/executions/', '/executions?'],
     ['GET', '/health/', '/health?'],
     ['GET', '/tools/', '/tools?'],
     ['POST', '/execute/', '/execute?'],
@@ -105,6 +105,7 @@ describe('routes', () => {
       '/sessions/{id}/archive',
       '/snapshots',
       '/snapshots/{id}',
+      '/executions',
       '/executions/{id}',
       '/executions/{id}/events',
       '/sessions/{id}/executions',

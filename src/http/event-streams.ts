@@ -80,13 +80,32 @@ export class EventStreams {
    *   the call are no longer kept
    */
   once(owner: string, key: string, fingerprint: string, begin: () => StreamedCall): StreamedCall {
-    const known = [...this.#calls.values()].find((call) => call.owner === owner && call.key === key);
+    const known = this.#find(owner, key);
     if (!known) {
       const begun = this.#calls.get(begin().id) as KeptCall;
       return Object.assign(begun, { key, fingerprint });
     }
     if (known.fingerprint !== fingerprint) throw keyReused(key);
     return this.resume(owner, `${known.id}.0`).call;
+  }
+
+  /**
+   * Cancels the call with an idempotency key. Its events go on to its result.
+   * @throws GloveboxError `not_found` when there is none
+   */
+  cancel(owner: string, key: string | undefined): void {
+    const call = this.#find(owner, key);
+    if (!call) {
+      throw new GloveboxError('not_found', 'There is no call with this Idempotency-Key.', {
+        hint: 'Send the header Idempotency-Key of the POST /execute/stream that is to be cancelled.',
+      });
+    }
+    call.cancel.abort();
+  }
+
+  #find(owner: string, key: string | undefined): KeptCall | undefined {
+    if (key === undefined) return undefined;
+    return [...this.#calls.values()].find((call) => call.owner === owner && call.key === key);
   }
 
   /** Counts a reader of a call, until the result is disposed of. */

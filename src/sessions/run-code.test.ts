@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { REPORT } from '../../test/support/report.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest } from '../execution/request.ts';
 import type { ExecutionEvent } from '../execution/result.ts';
+import { RecentExecutions } from './recent-executions.ts';
 import { type CodeSession, prepareExecution, runCode, type StartOptions } from './run-code.ts';
 
 const LIMITS = {
@@ -12,6 +13,8 @@ const LIMITS = {
 /** A session whose programs put this out and end so. */
 class FakeSession implements CodeSession {
   readonly id = 's';
+  readonly owner = 'one';
+  readonly recent = new RecentExecutions();
   readonly limits = LIMITS;
   readonly contexts = { names: ['main'] };
   readonly requests: ExecutionRequest[] = [];

@@ -7,6 +7,7 @@ import { Stopwatch, toSeconds } from '../execution/stopwatch.ts';
 import { needNewInterpreter, whyRefused } from '../execution/variables.ts';
 import { randomId } from '../lib/random-id.ts';
 import { displayLimits, readResult } from './background-result.ts';
+import type { RecentExecutions } from './recent-executions.ts';
 
 /** Fraction of the session's disk that files of long output may use. */
 const KEPT_PART = 1 / 4;
@@ -53,6 +54,9 @@ export interface CodeSession extends Executor {
   readonly id: string;
   readonly limits: RunLimits;
   readonly contexts: { readonly names: string[] };
+  readonly owner: string;
+  /** Keeps the last executions. */
+  readonly recent: Pick<RecentExecutions, 'begin'>;
 }
 
 /** Execution with checked options. */
@@ -104,6 +108,28 @@ export function prepareExecution(
  * @throws GloveboxError when it cannot run, as `Session.execute` does
  */
 export async function runCode(
+  session: CodeSession,
+  prepared: PreparedExecution,
+  follower: Follower,
+): Promise<ExecutionResult> {
+  const { code = '', context, background } = prepared.request;
+  const isBackground = background !== undefined;
+  const recorder = session.recent.begin(session, { id: prepared.identity.executionId, isBackground, context, code });
+  const onBegin = () => {
+    recorder.begun();
+    follower.onBegin?.();
+  };
+  try {
+    const result = await followCode(session, prepared, { ...follower, onBegin });
+    recorder.ended(result);
+    return result;
+  } catch (error) {
+    recorder.failed(error);
+    throw error;
+  }
+}
+
+async function followCode(
   session: CodeSession,
   { identity, request, timeoutMs }: PreparedExecution,
   { onEvent, signal, onQueued, onBegin, onSent }: Follower,

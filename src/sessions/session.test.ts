@@ -12,6 +12,7 @@ import { createLog } from '../log.ts';
 import { MemoryQuota } from '../scheduling/memory-quota.ts';
 import { BackgroundRecords } from './background-records.ts';
 import { Manifests } from './manifests.ts';
+import { RecentExecutions } from './recent-executions.ts';
 import { SandboxOwners } from './sandbox-owners.ts';
 import { Session, type SessionHost } from './session.ts';
 
@@ -89,6 +90,7 @@ function openHost(provide: () => FakeSandbox, enter: SessionHost['scheduler']['e
     owners: new SandboxOwners({ manifests: new Manifests(join(directory, 'manifests')), memory }),
     scheduler: { enter },
     metrics: { count: () => {} },
+    recent: new RecentExecutions(),
     provide: async (owner) => {
       memory.claim(owner, 'new');
       return { sandbox: provide(), [Symbol.dispose]() {} };

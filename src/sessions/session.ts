@@ -35,6 +35,7 @@ import {
 } from './install.ts';
 import { Downloads } from './installation.ts';
 import { Lifetime, type LifetimeLimits } from './lifecycle/lifetime.ts';
+import type { RecentExecutions } from './recent-executions.ts';
 import type { Remains } from './recovery.ts';
 import { prepareExecution, type RunLimits, type RunOptions, runCode, type StartOptions } from './run-code.ts';
 import type { SandboxOwners } from './sandbox-owners.ts';
@@ -54,6 +55,8 @@ export interface SessionHost extends SandboxHost {
   readonly owners: SandboxHost['owners'] & Pick<SandboxOwners, 'isOutdated'>;
   readonly scheduler: Pick<ExecutionScheduler, 'enter'>;
   readonly metrics: Pick<ExecutionMetrics, 'count'>;
+  /** The last executions of all sessions. */
+  readonly recent: RecentExecutions;
   /** Returns the records of a session's background executions. */
   readonly recordsOf: (session: SessionIdentity) => BackgroundRecords;
   /** Saves the changed state of a session for the next control plane. */
@@ -80,6 +83,7 @@ export class Session implements SessionIdentity {
   readonly contexts = new Contexts();
   readonly background: BackgroundExecutions;
   readonly records: BackgroundRecords;
+  readonly recent: RecentExecutions;
   readonly #host: SessionHost;
   readonly #places: SessionPlaces;
   readonly #sandbox: SessionSandbox;
@@ -92,6 +96,7 @@ export class Session implements SessionIdentity {
     this.createdAt = identity.createdAt;
     this.lifetime = new Lifetime(identity.createdAt, limits, () => this.#sandbox.archiveExpiry);
     this.#host = host;
+    this.recent = host.recent;
     this.records = host.recordsOf(identity);
     this.background = new BackgroundExecutions({
       session: this,

@@ -22,6 +22,7 @@ import type { LifetimeLimits } from './lifecycle/lifetime.ts';
 import { ReleasingSessions } from './lifecycle/releasing.ts';
 import type { Manifest } from './manifests.ts';
 import { checkName, mintHandle } from './names.ts';
+import { RecentExecutions, type SessionUsage } from './recent-executions.ts';
 import { SessionRegistry } from './registry.ts';
 import type { RunLimits } from './run-code.ts';
 import { SandboxOwners, type SandboxOwnersOptions } from './sandbox-owners.ts';
@@ -74,6 +75,8 @@ export class Sessions {
   readonly #adoption: SessionAdoption;
   /** Sessions of the last run that are still to be adopted. */
   readonly adoptions = new Adoptions();
+  /** The last executions of all owners. */
+  readonly recent = new RecentExecutions();
   readonly #leases: SessionLeases;
   readonly #sweep: NodeJS.Timeout;
   /** Number of expired sessions that are being closed. */
@@ -97,6 +100,7 @@ export class Sessions {
     const host: SessionHost = {
       ...options,
       owners: this.#owners,
+      recent: this.recent,
       provide: (owner) => this.#provide(owner),
       record: (session) => void this.#record(session),
     };
@@ -148,6 +152,14 @@ export class Sessions {
   /** Describes a session. @throws GloveboxError as `getAdopted` does */
   async describe(owner: string, id: string, waiting: Waiting = {}): Promise<SessionSummary> {
     return (await this.getAdopted(owner, id, waiting)).summarize();
+  }
+
+  /** What a session has used: by its executions since the start, and on disk when it was last saved. */
+  usageOf(owner: string, id: string): SessionUsage & { readonly savedBytes?: number } {
+    const session = this.#registry.find(owner, id);
+    if (!session) return { cpuMs: 0, peakMemoryBytes: 0 };
+    const { record } = session;
+    return { ...this.recent.usageOf(session), ...(record ? { savedBytes: record.bytes } : {}) };
   }
 
   /** Closes a session and removes its contents. @throws GloveboxError `session_not_found` as `get` does */

@@ -8,6 +8,7 @@ import { createLog, type Log } from '../../src/log.ts';
 import { createHttpSse } from '../../src/mcp/http-sse.ts';
 import { createMcpServers, type McpOptions } from '../../src/mcp/server.ts';
 import { createStreamableHttp } from '../../src/mcp/streamable-http.ts';
+import { RecentExecutions } from '../../src/sessions/recent-executions.ts';
 import type { Sessions } from '../../src/sessions/sessions.ts';
 import { Snapshots } from '../../src/sessions/snapshots.ts';
 import type { Tool, ToolContext } from '../../src/tools/tool.ts';
@@ -80,6 +81,8 @@ export function fakeSessions(): Sessions {
       check(owner, id);
       all.delete(id);
     },
+    usageOf: () => ({ cpuMs: 0, peakMemoryBytes: 0 }),
+    recent: new RecentExecutions(),
     disconnected: () => {},
   };
   return sessions as unknown as Sessions;

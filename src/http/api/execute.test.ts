@@ -145,6 +145,37 @@ describe('POST /execute/stream', () => {
   });
 });
 
+describe('DELETE /execute/stream', () => {
+  const cancel = (url: string, key: string) =>
+    fetch(`${url}/execute/stream`, { method: 'DELETE', headers: { 'Idempotency-Key': key } });
+
+  test('cancels the call with that key at once, and its reader still gets the result', async () => {
+    const { tool, begun, aborted } = waitingTool();
+    await using server = await startProtocolServer({ tools: [tool] });
+    const stream = await post(`${server.url}/execute/stream`, call, { headers: { 'Idempotency-Key': 'mine' } });
+    await begun;
+    expect((await cancel(server.url, 'mine')).status).toBe(204);
+    await aborted;
+    expect(await stream.text()).toContain('event: result');
+    expect((await cancel(server.url, 'mine')).status).toBe(204);
+  });
+
+  test('knows no call of another key or another owner', async () => {
+    const { tool, begun, aborted } = waitingTool();
+    const authenticate = async (request: Request) => request.headers.get('x-api-key') ?? 'one';
+    await using server = await startProtocolServer({ tools: [tool], app: { authenticate } });
+    const stream = await post(`${server.url}/execute/stream`, call, { headers: { 'Idempotency-Key': 'mine' } });
+    await begun;
+    expect((await cancel(server.url, 'other')).status).toBe(404);
+    const headers = { 'Idempotency-Key': 'mine', 'x-api-key': 'two' };
+    expect((await fetch(`${server.url}/execute/stream`, { method: 'DELETE', headers })).status).toBe(404);
+    expect((await fetch(`${server.url}/execute/stream`, { method: 'DELETE' })).status).toBe(404);
+    await cancel(server.url, 'mine');
+    await aborted;
+    await stream.text();
+  });
+});
+
 describe('a slow reader of POST /execute/stream', () => {
   test('makes the program wait', { timeout: 20_000 }, async () => {
     const chunk = 'x'.repeat(256 * 1024);

@@ -14,7 +14,7 @@ import { EventStreams, type EventStreamsOptions, type StreamedCall } from '../ev
 import { fingerprintOf, idempotencyKey } from '../idempotency.ts';
 import { parseJsonObject } from '../json.ts';
 import { jsonAnswer, reportError } from '../respond.ts';
-import type { Env, Handler } from '../route.ts';
+import type { Env, Handler, Route } from '../route.ts';
 import { streamEvents } from '../server-sent-events.ts';
 
 export interface ExecuteOptions {
@@ -56,9 +56,12 @@ export function createExecute(options: ExecuteOptions): Handler {
  * down. When the reader disconnects, the call is cancelled, unless a request with `Last-Event-ID` follows soon. That
  * request gets the events that were missed.
  */
-export function createExecuteStream(options: ExecuteOptions): Handler {
+export function createExecuteStream(options: ExecuteOptions): {
+  readonly handle: Handler;
+  readonly cancelRoute: Route;
+} {
   const streams = new EventStreams(options.streams);
-  return (c) => {
+  const handle: Handler = (c) => {
     const last = c.req.header('last-event-id');
     const { call, after } = last
       ? streams.resume(c.get('owner'), last)
@@ -71,6 +74,34 @@ export function createExecuteStream(options: ExecuteOptions): Handler {
         await send(event, data, `${call.id}.${number}`);
       }
     });
+  };
+  return { handle, cancelRoute: cancelRoute(streams) };
+}
+
+/** Cancels a call at once. Its readers get its result. */
+function cancelRoute(streams: EventStreams): Route {
+  return {
+    method: 'DELETE',
+    path: '/execute/stream',
+    id: 'cancelStream',
+    tag: 'Tools',
+    summary: 'Cancel the call that a stream follows, by the Idempotency-Key that it was sent with.',
+    operation: {
+      parameters: [
+        {
+          name: 'Idempotency-Key',
+          in: 'header',
+          required: true,
+          description: 'The key of the call.',
+          schema: { type: 'string' },
+        },
+      ],
+      responses: { 204: { description: 'It is being cancelled, or has ended. The stream ends with its result.' } },
+    },
+    handle: (c) => {
+      streams.cancel(c.get('owner'), idempotencyKey(c));
+      return c.body(null, 204);
+    },
   };
 }
 

@@ -170,6 +170,17 @@ export const sharedSchemas: Readonly<Record<string, Schema>> = {
       expires_at: { type: 'string', format: 'date-time' },
       running: { type: 'integer', description: 'Number of running executions.' },
       contexts: { type: 'array', items: { type: 'string' }, description: 'Names of its contexts.' },
+      owner: { type: 'string', description: 'Its owner, in answers that list or get sessions.' },
+      usage: {
+        type: 'object',
+        description: 'What it has used, in answers that list or get sessions.',
+        properties: {
+          cpu_ms: { type: 'number', description: 'Processor time of its executions since the server started.' },
+          peak_memory_bytes: { type: 'integer', description: 'Highest memory of an execution since then.' },
+          saved_bytes: { type: 'integer', description: 'Size of its files when it was last saved.' },
+        },
+        required: ['cpu_ms', 'peak_memory_bytes'],
+      },
     },
     required: ['session_id', 'state', 'created_at', 'last_used_at', 'expires_at', 'running', 'contexts'],
   },

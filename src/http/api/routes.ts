@@ -8,12 +8,16 @@ import { type Health, healthRoute } from './health.ts';
 import { metricsRoute, type ServerMetrics } from './metrics.ts';
 import { describeApi, describeCall } from './openapi.ts';
 import { jsonResponse } from './openapi-parts.ts';
+import { recentExecutionsRoute } from './recent-executions.ts';
+import { type ServerInfo, serverInfoRoutes } from './server-info.ts';
 import { sessionRoutes } from './sessions.ts';
 import { snapshotRoutes } from './snapshots.ts';
 
 export interface RestOptions extends ExecuteOptions, FilesOptions {
   readonly version: string;
   readonly health: Health;
+  /** Facts for `GET /server` and `GET /doctor`; without them, there are no such routes. */
+  readonly serverInfo?: ServerInfo;
   /** Metrics for `GET /metrics`; without them, there is no such route. */
   readonly metrics?: ServerMetrics;
 }
@@ -26,9 +30,11 @@ const ANY_OBJECT = { type: 'object' } as const;
 export function restRoutes(options: RestOptions): Route[] {
   const { tools, version } = options;
   const call = describeCall(tools);
+  const stream = createExecuteStream(options);
   const routes: Route[] = [
     healthRoute(options.health),
     ...(options.metrics ? [metricsRoute(options.metrics)] : []),
+    ...(options.serverInfo ? serverInfoRoutes(options.serverInfo, version) : []),
     {
       method: 'GET',
       path: '/tools',
@@ -54,10 +60,12 @@ export function restRoutes(options: RestOptions): Route[] {
       tag: 'Tools',
       summary: 'Call a tool and follow it: Server-Sent Events, the last of which is the result.',
       operation: call.stream,
-      handle: createExecuteStream(options),
+      handle: stream.handle,
     },
+    stream.cancelRoute,
     ...sessionRoutes(options),
     ...snapshotRoutes(options),
+    recentExecutionsRoute(options),
     ...executionRoutes(options),
     ...fileRoutes(options),
   ];

@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../../errors.ts';
-import type { Sessions } from '../../sessions/sessions.ts';
+import type { SessionSummary, Sessions } from '../../sessions/sessions.ts';
 import { isTar } from '../body-type.ts';
 import { parseJsonObject } from '../json.ts';
 import type { Env, Route } from '../route.ts';
@@ -51,33 +51,7 @@ export function sessionRoutes(options: ImportOptions): Route[] {
         return c.json(session, created ? 201 : 200, { Location });
       },
     },
-    {
-      method: 'GET',
-      path: '/sessions',
-      id: 'listSessions',
-      tag: 'Sessions',
-      summary: 'List your sessions.',
-      operation: {
-        responses: jsonResponse(200, 'Your sessions.', {
-          type: 'object',
-          properties: { sessions: { type: 'array', items: schemaRef('Session') } },
-          required: ['sessions'],
-        }),
-      },
-      handle: (c) => c.json({ sessions: sessions.list(c.var.owner) }),
-    },
-    {
-      method: 'GET',
-      path: '/sessions/:id',
-      id: 'getSession',
-      tag: 'Sessions',
-      summary: 'Get a session.',
-      operation: {
-        parameters: [sessionParameter],
-        responses: jsonResponse(200, 'The session.', schemaRef('Session')),
-      },
-      handle: async (c) => c.json(await sessions.describe(c.var.owner, readId(c), { signal: c.req.raw.signal })),
-    },
+    ...readingRoutes(sessions),
     {
       method: 'DELETE',
       path: '/sessions/:id',
@@ -91,6 +65,49 @@ export function sessionRoutes(options: ImportOptions): Route[] {
       },
     },
   ];
+}
+
+function readingRoutes(sessions: Sessions): Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/sessions',
+      id: 'listSessions',
+      tag: 'Sessions',
+      summary: 'List your sessions.',
+      operation: {
+        responses: jsonResponse(200, 'Your sessions.', {
+          type: 'object',
+          properties: { sessions: { type: 'array', items: schemaRef('Session') } },
+          required: ['sessions'],
+        }),
+      },
+      handle: (c) => c.json({ sessions: sessions.list(c.var.owner).map((each) => withUsage(c, sessions, each)) }),
+    },
+    {
+      method: 'GET',
+      path: '/sessions/:id',
+      id: 'getSession',
+      tag: 'Sessions',
+      summary: 'Get a session.',
+      operation: {
+        parameters: [sessionParameter],
+        responses: jsonResponse(200, 'The session.', schemaRef('Session')),
+      },
+      handle: async (c) => {
+        const session = await sessions.describe(c.var.owner, readId(c), { signal: c.req.raw.signal });
+        return c.json(withUsage(c, sessions, session));
+      },
+    },
+  ];
+}
+
+/** Adds its owner, and what it has used. */
+function withUsage(c: Context<Env>, sessions: Sessions, session: SessionSummary) {
+  const { owner } = c.var;
+  const { cpuMs, peakMemoryBytes, savedBytes } = sessions.usageOf(owner, session.session_id);
+  const usage = { cpu_ms: cpuMs, peak_memory_bytes: peakMemoryBytes, saved_bytes: savedBytes };
+  return { ...session, owner, usage };
 }
 
 async function makeSession(c: Context<Env>, { sessions, snapshots }: ImportOptions): ReturnType<Sessions['create']> {

@@ -44,6 +44,11 @@ export class LazyGateway implements AsyncDisposable {
     );
   }
 
+  /** Size of the cache in bytes. Undefined until the first request. */
+  get cacheBytes(): number | undefined {
+    return this.#gateway?.stats().cacheBytes;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#gateway?.[Symbol.asyncDispose]();
   }
