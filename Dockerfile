@@ -7,6 +7,7 @@ LABEL glovebox.build=$BUILD
 USER 0:0
 WORKDIR /build
 COPY package.json package-lock.json tsconfig.json tsconfig.build.json ./
+COPY dashboard/package.json dashboard/package-lock.json dashboard/
 COPY scripts/setup.mjs scripts/write-sbom.mjs scripts/
 COPY package.json acces[s] access/
 ENV NPM_CONFIG_IGNORE_SCRIPTS=true NPM_CONFIG_UPDATE_NOTIFIER=false \
@@ -20,10 +21,12 @@ RUN set -eu; \
     mv node_modules production_modules; \
     mv all_modules node_modules
 COPY src src
+COPY dashboard dashboard
 COPY sandbox-image sandbox-image
 # One time for all files, so that two builds of the same sources are the same.
 RUN set -eu; \
     node_modules/.bin/tsc -p tsconfig.build.json --declaration false; \
+    npm run build --prefix dashboard; \
     rm -rf sandbox-image/tests production_modules/.package-lock.json; \
     find production_modules -type d -empty -delete; \
     mkdir /app; \

@@ -8,6 +8,7 @@ export default defineConfig({
           name: 'unit',
           include: [
             'src/**/*.test.ts',
+            'dashboard/src/**/*.test.ts',
             'bench/**/*.test.ts',
             'scripts/**/*.test.{mjs,ts}',
             'test/mcp/conformance.test.ts',

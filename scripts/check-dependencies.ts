@@ -31,7 +31,11 @@ export async function checkDependencies(root: string, policy: DependencyPolicy =
 }
 
 if (import.meta.main) {
-  const { breaches, summary } = await checkDependencies(process.cwd());
+  const [{ breaches: own, summary }, page] = await Promise.all([
+    checkDependencies(process.cwd()),
+    checkDependencies(join(process.cwd(), 'dashboard')),
+  ]);
+  const breaches = [...own, ...page.breaches.map((breach) => `dashboard: ${breach}`)];
   process.stdout.write([summary, ...breaches, ''].join('\n'));
   process.exitCode = breaches.length === 0 ? 0 : 1;
 }

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 
 const CHECKS = {
   types: ['tsc', '--noEmit'],
+  'types of the page': ['tsc', '-p', 'dashboard'],
   'lint, format': ['biome', 'ci', '--error-on-warnings', '--colors=off'],
   layers: ['node', 'scripts/check-layers.mjs'],
   'the runner': ['node', 'scripts/check-runner.mjs'],

@@ -118,8 +118,11 @@ describe('the pages', () => {
   });
 
   it('list every dependency in docs/decisions/dependencies.md', () => {
-    const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<string, object>;
-    const names = Object.keys({ ...dependencies, ...devDependencies }).filter((name) => !name.startsWith('@types/'));
+    const listed = ['package.json', 'dashboard/package.json'].flatMap((manifest) => {
+      const { dependencies, devDependencies } = JSON.parse(read(manifest)) as Record<string, object>;
+      return Object.keys({ ...dependencies, ...devDependencies });
+    });
+    const names = listed.filter((name) => !name.startsWith('@types/'));
     expect(names.filter((name) => !read('docs/decisions/dependencies.md').includes(`\`${name}\``))).toEqual([]);
   });
 

@@ -1,5 +1,6 @@
 /**
- * Readies a clone: installs the npm dependencies, then compiles src/ to dist/. Each is skipped when it is done.
+ * Readies a clone: installs the npm dependencies, compiles src/ to dist/, and builds the page of dashboard/ into it. Each
+ * is skipped when it is done.
  * Runs before every npm script, so before there is a node_modules and on any Node from 18 on: plain JavaScript,
  * no dependency. Says what it does on stderr, for stdout may carry MCP.
  */
@@ -11,6 +12,9 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const MODULES = join(ROOT, 'node_modules');
+/** The page, a package of its own. */
+const PAGE = join(ROOT, 'dashboard');
+const PACKAGES = [ROOT, PAGE];
 const DIST = join(ROOT, 'dist');
 const LOCK = join(ROOT, '.setup.lock');
 /** Hash of the sources that dist/ was built from; goes when dist/ goes. */
@@ -23,9 +27,9 @@ const builds = !process.argv.includes('--no-build');
 try {
   // Before anything is downloaded: without an engine it would be in vain.
   if (process.argv.includes('--engine')) checkEngine();
-  if (!isInstalled() || (builds && !isBuilt())) {
+  if (!PACKAGES.every(isInstalled) || (builds && !isBuilt())) {
     withLock(() => {
-      if (!isInstalled()) install();
+      for (const folder of PACKAGES) if (!isInstalled(folder)) install(folder);
       if (builds && !isBuilt()) build();
     });
   }
@@ -79,9 +83,9 @@ function mayUse(path) {
 }
 
 /** npm keeps a list of what it put into node_modules, written last; it must agree with the lockfile. */
-function isInstalled() {
-  const wanted = readPackages(join(ROOT, 'package-lock.json'));
-  const installed = readPackages(join(MODULES, '.package-lock.json'));
+function isInstalled(folder) {
+  const wanted = readPackages(join(folder, 'package-lock.json'));
+  const installed = readPackages(join(folder, 'node_modules', '.package-lock.json'));
   for (const [path, { version, integrity, optional, devOptional }] of Object.entries(wanted)) {
     const found = installed[path];
     // Those of other platforms are left out.
@@ -99,12 +103,12 @@ function readPackages(lockfile) {
   }
 }
 
-function install() {
-  say('Installing dependencies (npm ci) …');
+function install(folder) {
+  say(`Installing dependencies${folder === PAGE ? ' of the page' : ''} (npm ci) …`);
   // Not `npm ci` alone: it refuses a lockfile from a registry that lacks the binaries of other platforms.
   // Both install what the lockfile names, and neither writes it.
-  const refusal = runNpm(['ci']);
-  const failure = refusal?.includes('EUSAGE') ? runNpm(['install', '--no-save']) : refusal;
+  const refusal = runNpm(folder, ['ci']);
+  const failure = refusal?.includes('EUSAGE') ? runNpm(folder, ['install', '--no-save']) : refusal;
   if (failure === undefined) return;
   process.stderr.write(failure);
   throw new Error(
@@ -113,11 +117,11 @@ function install() {
 }
 
 /** What npm said, if it failed. */
-function runNpm(command) {
+function runNpm(folder, command) {
   // biome-ignore lint/style/noProcessEnv: npm says only there which npm it is, and configuration is not loaded yet
   const { npm_execpath: npm, PATH: path = '' } = process.env;
   const args = [...command, '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
-  const options = { cwd: ROOT, stdio: ['ignore', 2, 'pipe'], encoding: 'utf8' };
+  const options = { cwd: folder, stdio: ['ignore', 2, 'pipe'], encoding: 'utf8' };
   // Yarn and pnpm name themselves there too, and know no `ci`.
   const result =
     npm && /npm-cli\.c?js$/.test(npm)
@@ -152,6 +156,7 @@ function build() {
     if (status !== 0) throw new Error('src/ does not compile. Correct the errors above, then run this again.');
     // Not imported above: a build of the image has this script alone.
     spawnSync(process.execPath, [join(ROOT, 'scripts/prune-declarations.mjs'), made], { stdio: ['ignore', 2, 2] });
+    buildPage(made);
     fs.writeFileSync(join(made, relative(DIST, BUILD_STAMP)), sources);
     // Whole folders are exchanged, so that no file of an older build stays and a running server misses none for long.
     fs.rmSync(DIST, { recursive: true, force: true });
@@ -161,12 +166,27 @@ function build() {
   }
 }
 
+function buildPage(folder) {
+  const vite = join(PAGE, 'node_modules', 'vite', 'bin', 'vite.js');
+  const args = [vite, 'build', '--outDir', join(folder, 'dashboard'), '--logLevel', 'error'];
+  const { status } = spawnSync(pinnedNode(), args, { cwd: PAGE, stdio: ['ignore', 2, 2] });
+  if (status !== 0) throw new Error('dashboard/ does not build. Correct the errors above, then run this again.');
+}
+
+/** The Node that npm scripts run on: the one that runs this may be older than the bundler can use. */
+function pinnedNode() {
+  const pinned = join(MODULES, 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
+  return fs.existsSync(pinned) ? pinned : process.execPath;
+}
+
 function hashSources() {
   const sources = listFiles(join(ROOT, 'src')).filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'));
   const settings = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json', 'scripts/prune-declarations.mjs'].map(
     (name) => join(ROOT, name),
   );
-  return hashFiles([...settings, ...sources.sort()]);
+  const page = ['index.html', 'package-lock.json', 'tsconfig.json', 'vite.config.ts'].map((name) => join(PAGE, name));
+  const ofPage = [...page, ...['src', 'public'].flatMap((name) => listFiles(join(PAGE, name)))];
+  return hashFiles([...settings, ...sources.sort(), ...ofPage.sort()]);
 }
 
 function listFiles(directory) {

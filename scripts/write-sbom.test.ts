@@ -25,11 +25,22 @@ interface Bill {
   readonly dependencies: readonly { readonly ref: string; readonly dependsOn: readonly string[] }[];
 }
 
+/** What a lockfile installs with the product, or what is in the files of the page. */
+async function runtimeOf(lockfile: string): Promise<string[]> {
+  const { packages } = JSON.parse(await readFile(join(ROOT, lockfile), 'utf8'));
+  const runtime = Object.keys(packages).filter((path) => path !== '' && !packages[path].dev);
+  return runtime.map((path) => `${path.split('node_modules/').at(-1)}@${packages[path].version}`);
+}
+
 test('the package holds a bill of all its runtime packages and no others, the same each time', {
   timeout: NPM_LIMIT_MS,
 }, async () => {
   const names = ['package.json', 'package-lock.json', 'scripts'];
   await Promise.all(names.map((name) => cp(join(ROOT, name), join(directory, name), { recursive: true })));
+  await mkdir(join(directory, 'dashboard'));
+  for (const name of ['dashboard/package.json', 'dashboard/package-lock.json']) {
+    await cp(join(ROOT, name), join(directory, name));
+  }
   await symlink(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
   await mkdir(join(directory, 'dist'));
   await writeFile(join(directory, 'dist/cli.js'), '');
@@ -40,9 +51,7 @@ test('the package holds a bill of all its runtime packages and no others, the sa
   const packed = await run('tar', ['-xOzf', filename, 'package/sbom.cdx.json'], { cwd: directory });
   const bill: Bill = JSON.parse(packed.stdout);
 
-  const { packages } = JSON.parse(await readFile(join(ROOT, 'package-lock.json'), 'utf8'));
-  const runtime = Object.keys(packages).filter((path) => path !== '' && !packages[path].dev);
-  const refs = runtime.map((path) => `${path.split('node_modules/').at(-1)}@${packages[path].version}`);
+  const refs = [...(await runtimeOf('package-lock.json')), ...(await runtimeOf('dashboard/package-lock.json'))];
   expect(bill.components.map((it) => it['bom-ref']).sort()).toEqual([...new Set(refs)].sort());
   expect(bill.components.filter(({ licenses }) => licenses.length === 0)).toEqual([]);
   expect(bill.dependencies.flatMap(({ dependsOn }) => dependsOn).filter((ref) => !refs.includes(ref))).toEqual([]);

@@ -7,6 +7,8 @@ import { createApp, toListener } from './http/app.ts';
 import { createAuthenticator } from './http/auth/auth.ts';
 import { addFirstKey } from './http/auth/key-file.ts';
 import type { KeyRing } from './http/auth/key-ring.ts';
+import { createPage } from './http/dashboard/page.ts';
+import { PAGE_FOLDER, readPageFiles } from './http/dashboard/page-files.ts';
 import { watchEventLoop } from './http/event-loop.ts';
 import type { Listening } from './http/listen.ts';
 import { RequestRate } from './http/request-rate.ts';
@@ -65,6 +67,7 @@ export async function serve(
     log,
     fallback: config.defaultSession ?? 'owner',
     serverInfo: describeServer(glovebox, config, examine, keys !== undefined),
+    page: createPage(() => readPageFiles(PAGE_FOLDER)),
     health: (deep) => checkHealth(glovebox, deep),
     missing: () => glovebox.missing.map(({ name }) => name),
     metrics: new ServerMetrics(glovebox.metrics.registry, () => ({ ...glovebox.figures, eventLoop: delays() })),
@@ -108,6 +111,7 @@ function describeServer(
     },
     needsKey,
     cacheBytes: () => glovebox.figures.cacheBytes,
+    missing: () => glovebox.missing.map(({ name }) => name),
     cacheLimitBytes: config.cacheMb * 2 ** 20,
     examine,
   };

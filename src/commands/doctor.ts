@@ -16,7 +16,10 @@ export async function runDoctor(config: Config): Promise<void> {
 }
 
 /** Checks what a running server needs: all but its ports. @param runProbe runs code in a sandbox of the server */
-export async function examineServer(config: Config, runProbe: () => Promise<readonly Finding[]>): Promise<readonly Finding[]> {
+export async function examineServer(
+  config: Config,
+  runProbe: () => Promise<readonly Finding[]>,
+): Promise<readonly Finding[]> {
   const found: Finding[] = [];
   const tell = (findings: readonly Finding[]) => void found.push(...findings);
   tell(await attempt('state directory', async () => examineState(config)));

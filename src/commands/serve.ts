@@ -42,7 +42,14 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
     writeCompiledCodeSoon();
     setTimeout(serving.resolve, ADOPT_DELAY_MS).unref();
   };
-  await serve(glovebox, config, { log, listening, keys, onServing, examine: () => examineRunning(glovebox, config), signal });
+  await serve(glovebox, config, {
+    log,
+    listening,
+    keys,
+    onServing,
+    examine: () => examineRunning(glovebox, config),
+    signal,
+  });
 }
 
 /** Does what `glovebox doctor` does, in the sandboxes of this server. */

@@ -43,6 +43,19 @@ test.each(['https://evil.example', 'null', 'http://localhost.evil.example', 'htt
   },
 );
 
+test('the page of this server may call it by any host that is allowed, and no page of another port or scheme', async () => {
+  const call = async (origin: string, site?: string) =>
+    (
+      await send('/tools', {
+        headers: { host: 'box.example:8055', origin, ...(site ? { 'sec-fetch-site': site } : {}) },
+      })
+    ).status;
+  expect(await call('http://box.example:8055')).toBe(200);
+  expect(await call('https://box.example:8055', 'same-origin')).toBe(200);
+  expect(await call('http://box.example:8055', 'cross-site')).toBe(403);
+  expect(await call('http://box.example:9000', 'same-site')).toBe(403);
+});
+
 test('an image or script of a foreign page is refused, a link to here is not', async () => {
   const foreign = { 'sec-fetch-site': 'cross-site' };
   expect((await send('/health?deep=1', { headers: { ...foreign, 'sec-fetch-mode': 'no-cors' } })).status).toBe(403);

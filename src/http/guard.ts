@@ -66,7 +66,7 @@ function checkOrigin(request: Request, allowed: ReadonlySet<string>): void {
     // from. Following a link is allowed, because no other page can read the answer.
     const foreign = request.headers.get('sec-fetch-site') === 'cross-site';
     if (!foreign || request.headers.get('sec-fetch-mode') === 'navigate') return;
-  } else if (allowed.has(origin) || isLoopbackOrigin(origin)) return;
+  } else if (allowed.has(origin) || isLoopbackOrigin(origin) || isOwnOrigin(request, origin)) return;
   throw new GloveboxError(
     'forbidden',
     `Pages from ${JSON.stringify((origin ?? 'another site').slice(0, 255))} may not use this server.`,
@@ -74,6 +74,16 @@ function checkOrigin(request: Request, allowed: ReadonlySet<string>): void {
       hint: 'Ask the operator to add the origin to GLOVEBOX_ALLOWED_ORIGINS.',
     },
   );
+}
+
+/**
+ * Whether the page is one of this server, whose host has been checked. Browsers that tell whether it is the same origin
+ * are believed: behind the same host, `http` is not `https`.
+ */
+function isOwnOrigin({ headers }: Request, origin: string): boolean {
+  const host = headers.get('host')?.toLowerCase() ?? '';
+  const isSameHost = origin === `http://${host}` || origin === `https://${host}`;
+  return isSameHost && (headers.get('sec-fetch-site') ?? 'same-origin') === 'same-origin';
 }
 
 function isLoopbackOrigin(origin: string): boolean {

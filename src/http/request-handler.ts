@@ -5,6 +5,7 @@ import { createLiveness, type Health } from './api/health.ts';
 import { type Authenticate, unauthorized } from './auth/auth.ts';
 import { answerWhileRead, discardBody, readBody } from './body.ts';
 import { bodyHandlingFor } from './body-type.ts';
+import type { Page } from './dashboard/page.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { checkQuery } from './query.ts';
 import type { RequestRate } from './request-rate.ts';
@@ -21,6 +22,8 @@ export interface RequestHandlerOptions extends GuardOptions {
   /** Time in milliseconds without a byte after which the reading of a body is aborted. */
   readonly stallMs?: number;
   readonly health: Health;
+  /** The page for browsers; without it, they get the list of routes. */
+  readonly page?: Page;
   /** Aborts when the server shuts down. Requests on open connections are then refused. */
   readonly closing: AbortSignal;
   readonly log: Log;
@@ -56,9 +59,11 @@ export function createRequestHandler(options: RequestHandlerOptions, routes: rea
 
 /** Serves requests that no foreign page has sent. */
 function createServer(options: RequestHandlerOptions, routes: readonly Route[]): AsyncHandler {
-  const { authenticate, requestRate } = options;
+  const { authenticate, requestRate, page } = options;
   const answerLiveness = createLiveness(options.health);
   return async (c) => {
+    const shown = page?.(c.req.raw, c.req.path);
+    if (shown) return shown;
     const owner = await authenticate(c.req.raw, c.env.outgoing);
     if (owner === undefined) {
       if (c.req.path === '/health' && isReading(c.req.method)) return await answerLiveness(c);

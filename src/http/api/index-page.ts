@@ -1,4 +1,5 @@
 import type { Context } from 'hono';
+import { prefers } from '../accept.ts';
 import type { Env, Route } from '../route.ts';
 
 const ABOUT = 'Runs untrusted Python in sealed containers, over REST and MCP.';
@@ -13,7 +14,7 @@ interface Listing {
   readonly missing: readonly string[];
 }
 
-/** `GET /`: lists the routes as text, JSON or an HTML page, by the Accept header. */
+/** `GET /`: lists the routes as text, JSON or, where the page of `dashboard/` has not been built, HTML. */
 export function indexRoute(
   version: string,
   routes: () => readonly Route[],
@@ -27,28 +28,12 @@ export function indexRoute(
     summary: 'List the routes as text, JSON or HTML, by the Accept header.',
     handle: (c) => {
       c.header('Vary', 'Accept', { append: true });
-      const preferred = prefers(c.req.header('accept') ?? '', ['text/plain', 'application/json', 'text/html']);
+      const preferred = prefers(c.req.header('accept') ?? '');
       const listing = { version, routes: routes(), missing: missing() };
       if (preferred === 'application/json') return c.json(toJson(listing));
       return preferred === 'text/html' ? toPage(c, listing) : c.text(toText(listing));
     },
   };
-}
-
-/** The type that an `Accept` header prefers. Of several with the same weight, the first in the header is chosen. */
-function prefers(accept: string, types: readonly string[]): string | undefined {
-  const wanted = accept.split(',').map((range, at) => {
-    const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
-    const quality = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2);
-    return { type, weight: quality === undefined ? 1 : Number(quality) || 0, at };
-  });
-  wanted.sort((one, other) => other.weight - one.weight || one.at - other.at);
-  for (const { type, weight } of wanted) {
-    const found = types.find((offered) => type === offered || type === `${offered.split('/')[0]}/*`);
-    if (found && weight > 0) return found;
-    if (type === '*/*') return types[0];
-  }
-  return types[0];
 }
 
 function warningOf({ missing }: Listing): string {

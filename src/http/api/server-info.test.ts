@@ -7,6 +7,7 @@ const INFO: ServerInfo = {
   needsKey: true,
   cacheBytes: () => 5,
   cacheLimitBytes: 10,
+  missing: () => ['swap limit'],
   examine: async () => [],
 };
 const authenticate = async (request: Request) => request.headers.get('x-api-key') ?? undefined;
@@ -19,6 +20,7 @@ test('GET /server says who the caller is, and what holds for it', async () => {
     owner: 'alice',
     needs_key: true,
     limits: { memory_mb: 256 },
+    missing: ['swap limit'],
     package_cache: { bytes: 5, limit_bytes: 10 },
   });
   expect((await fetch(`${server.url}/server`)).status).toBe(401);

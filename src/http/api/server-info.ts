@@ -11,6 +11,8 @@ export interface ServerInfo {
   /** Size of the package cache now. Undefined if no session has installed anything yet. */
   readonly cacheBytes: () => number | undefined;
   readonly cacheLimitBytes: number;
+  /** Protections that sandboxes lack, as the operator allows. */
+  readonly missing: () => readonly string[];
   /** Checks what `glovebox doctor` checks, ports aside. */
   readonly examine: () => Promise<readonly Finding[]>;
 }
@@ -34,7 +36,7 @@ export function serverInfoRoutes(info: ServerInfo, version: string): Route[] {
   return [describeRoute(info, version), doctorRoute(info)];
 }
 
-function describeRoute({ limits, needsKey, cacheBytes, cacheLimitBytes }: ServerInfo, version: string): Route {
+function describeRoute({ limits, needsKey, cacheBytes, cacheLimitBytes, missing }: ServerInfo, version: string): Route {
   const integer = { type: 'integer' };
   return {
     method: 'GET',
@@ -49,10 +51,15 @@ function describeRoute({ limits, needsKey, cacheBytes, cacheLimitBytes }: Server
           version: { type: 'string' },
           owner: { type: 'string', description: 'The name of your key; "local" where no key is needed.' },
           needs_key: { type: 'boolean' },
+          missing: {
+            type: 'array',
+            items: { type: 'string' },
+            description: 'Protections that sandboxes lack, as the operator allows.',
+          },
           limits: { type: 'object', additionalProperties: { type: 'number' } },
           package_cache: { type: 'object', properties: { bytes: integer, limit_bytes: integer } },
         },
-        required: ['version', 'owner', 'needs_key', 'limits', 'package_cache'],
+        required: ['version', 'owner', 'needs_key', 'missing', 'limits', 'package_cache'],
       }),
     },
     handle: (c) =>
@@ -61,6 +68,7 @@ function describeRoute({ limits, needsKey, cacheBytes, cacheLimitBytes }: Server
         owner: c.var.owner,
         needs_key: needsKey,
         limits,
+        missing: missing(),
         package_cache: { bytes: cacheBytes(), limit_bytes: cacheLimitBytes },
       }),
   };

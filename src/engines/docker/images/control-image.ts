@@ -24,6 +24,9 @@ const FILES = [
   'scripts/setup.mjs',
   'scripts/write-sbom.mjs',
   'src',
+  ...['index.html', 'package.json', 'package-lock.json', 'public', 'src', 'tsconfig.json', 'vite.config.ts'].map(
+    (name) => `dashboard/${name}`,
+  ),
   'sandbox-image',
 ];
 /** Pattern of the lines of an npmrc that also work in a container: registries, credentials and proxies. */
