@@ -97,7 +97,7 @@ async function run(minutes: number, seed: number): Promise<boolean> {
   await Promise.all(working);
   await Promise.all(witnesses.map((witness) => witness.close()));
   await plant.stop();
-  const designed = /\/(id|keys\.json|usage\/modules\.json|[^/]+\.(lock|sqlite)[^/]*)$/;
+  const designed = /\/(id|keys\.json|usage\/modules\.json|probes\/[0-9a-f]+\.json|[^/]+\.(lock|sqlite)[^/]*)$/;
   const files = filesIn(stateDir).filter((path) => !designed.test(path));
   violations.push(...(await outside.leftovers()), ...files.map((path) => `The file ${path} is left.`));
   report({ seed, violations, answers, monkey, witnesses, log });

@@ -92,7 +92,7 @@ async function closeAll({ server, outside }: Setting, { tenants }: Load, before:
 /** Ends the server in order; what that left behind. */
 async function end({ server, outside, places }: Setting): Promise<string[]> {
   await server[Symbol.asyncDispose]();
-  const designed = /\/(id|usage\/modules\.json|[^/]+\.(lock|sqlite)[^/]*)$/;
+  const designed = /\/(id|usage\/modules\.json|probes\/[0-9a-f]+\.json|[^/]+\.(lock|sqlite)[^/]*)$/;
   const files = [...filesIn(places.stateDir), ...filesIn(places.tempDir)].filter((path) => !designed.test(path));
   return [...(await outside.leftovers()), ...files.map((path) => `The file ${path} is left.`)];
 }
