@@ -91,20 +91,17 @@ export class EventStreams {
 
   /**
    * Cancels the call with an idempotency key. Its events go on to its result.
-   * @throws GloveboxError `not_found` when there is none
+   * @throws GloveboxError `invalid_input` without a key, `not_found` when there is no such call
    */
   cancel(owner: string, key: string | undefined): void {
+    const hint = 'Send the header Idempotency-Key of the POST /execute/stream that is to be cancelled.';
+    if (key === undefined) throw new GloveboxError('invalid_input', 'The request has no Idempotency-Key.', { hint });
     const call = this.#find(owner, key);
-    if (!call) {
-      throw new GloveboxError('not_found', 'There is no call with this Idempotency-Key.', {
-        hint: 'Send the header Idempotency-Key of the POST /execute/stream that is to be cancelled.',
-      });
-    }
+    if (!call) throw new GloveboxError('not_found', 'There is no call with this Idempotency-Key.', { hint });
     call.cancel.abort();
   }
 
-  #find(owner: string, key: string | undefined): KeptCall | undefined {
-    if (key === undefined) return undefined;
+  #find(owner: string, key: string): KeptCall | undefined {
     return [...this.#calls.values()].find((call) => call.owner === owner && call.key === key);
   }
 

@@ -169,7 +169,7 @@ describe('DELETE /execute/stream', () => {
     expect((await cancel(server.url, 'other')).status).toBe(404);
     const headers = { 'Idempotency-Key': 'mine', 'x-api-key': 'two' };
     expect((await fetch(`${server.url}/execute/stream`, { method: 'DELETE', headers })).status).toBe(404);
-    expect((await fetch(`${server.url}/execute/stream`, { method: 'DELETE' })).status).toBe(404);
+    expect((await fetch(`${server.url}/execute/stream`, { method: 'DELETE' })).status).toBe(400);
     await cancel(server.url, 'mine');
     await aborted;
     await stream.text();
