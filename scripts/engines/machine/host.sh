@@ -55,7 +55,7 @@ masked="systemd-udevd.service systemd-udev-trigger.service systemd-udevd-control
 masked="$masked tmp.mount dev-hugepages.mount systemd-journal-flush.service docker.socket"
 masked="$masked sys-kernel-debug.mount sys-kernel-tracing.mount modprobe@drm.service modprobe@efi_pstore.service"
 masked="$masked modprobe@configfs.service kmod-static-nodes.service systemd-random-seed.service systemd-sysusers.service"
-exec qemu-system-x86_64 -M q35 -accel tcg,thread=multi,tb-size=1024 -cpu max,la57=off -smp 1 -m "$1" \
+exec qemu-system-x86_64 -M q35 -accel tcg,thread=multi,tb-size=1024 -cpu max,la57=off -smp 2 -m "$1" \
   -object "memory-backend-memfd,id=memory,size=$1,share=on" -numa node,memdev=memory \
   -kernel /guest/boot/vmlinuz-* \
   -append "rootfstype=virtiofs root=guest rw console=ttyS0 net.ifnames=0 preempt=none $quiet apparmor=0 selinux=0 \
