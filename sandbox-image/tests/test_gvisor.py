@@ -6,12 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import unittest
 from unittest import mock
 
 from client import RUNNER
 
 from _glovebox import gvisor
+from _glovebox.files.file_tree import Refused, Tree
 from _glovebox.supervisor.child_ends import ChildEnds
 
 ORPHANS = f"""
@@ -108,6 +110,22 @@ class OrphansTest(unittest.TestCase):
     def test_orphans_are_of_the_process_that_marked_them_while_it_lives_and_then_of_any(self) -> None:
         ran = subprocess.run([sys.executable, "-c", ORPHANS], capture_output=True, text=True, timeout=60)
         self.assertEqual((ran.stderr, ran.stdout), ("", "[true, false, true]\n"))
+
+
+class FoldersTest(unittest.TestCase):
+    def test_a_link_to_a_folder_is_not_followed_and_a_file_is_no_folder(self) -> None:
+        with tempfile.TemporaryDirectory() as root, mock.patch.object(gvisor, "PRESENT", True):
+            os.mkdir(f"{root}/folder")
+            os.symlink("folder", f"{root}/link")
+            with open(f"{root}/file", "w"):
+                pass
+            tree = Tree(root)
+            with tree.folder(["folder"]) as descriptor:
+                self.assertEqual(os.listdir(descriptor), [])
+            for name, reason in (("link", "is a symbolic link"), ("file", "is not a folder")):
+                with self.subTest(name), self.assertRaises(Refused) as refused, tree.folder([name]):
+                    pass
+                self.assertIn(reason, refused.exception.message)
 
 
 class SendersTest(unittest.TestCase):

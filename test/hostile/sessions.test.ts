@@ -65,8 +65,8 @@ describe('code that looks for other sessions', () => {
     ],
     [
       'on the network: there is no interface but its own, and nothing answers',
-      `import socket\n${print('[os.listdir("/sys/class/net"), sorted({attempt(socket.create_connection, (h, 80), 5) for h in ("172.17.0.1", "172.17.0.2", "10.0.0.1", "192.168.0.1", "169.254.169.254")})]')}`,
-      [['lo'], ['ENETUNREACH']],
+      `import socket\n${print('[os.listdir("/sys/class/net") if os.path.exists("/sys/class/net") else [n for _, n in socket.if_nameindex()], sorted({attempt(socket.create_connection, (h, 80), 5) for h in ("172.17.0.1", "172.17.0.2", "10.0.0.1", "192.168.0.1", "169.254.169.254")})]')}`,
+      [['lo'], [expect.stringMatching(/^E(NET|HOST)UNREACH$/)]],
     ],
     [
       'by names: nothing is resolved',

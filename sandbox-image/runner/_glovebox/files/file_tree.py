@@ -5,6 +5,7 @@ import os
 import stat
 from typing import Any
 
+from _glovebox import gvisor
 from _glovebox.files.file_names import spell
 from _glovebox.paths import ALIASES
 
@@ -13,6 +14,7 @@ LONGEST_NAME = 255
 _LATEST_MS = 253_402_300_799_000
 """The end of the year 9999: a program may give a file any time, and not all have a date."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ENTRY = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 _CODES = {
     errno.ENOENT: ("file_not_found", "there is no such file or folder"),
     errno.ENOSPC: ("disk_full", "the disk of the session is full"),
@@ -122,7 +124,18 @@ class Folder:
 
 
 def folder_in(parent: int, name: str) -> Folder:
-    return Folder(os.open(name, _FOLDER, dir_fd=parent))
+    return Folder(_open_folder(name, parent))
+
+
+def _open_folder(name: str, parent: int) -> int:
+    if not gvisor.PRESENT:
+        return os.open(name, _FOLDER, dir_fd=parent)
+    # With O_DIRECTORY, gVisor follows a link in spite of O_NOFOLLOW.
+    descriptor = os.open(name, _ENTRY, dir_fd=parent)
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
 
 class Tree:
@@ -167,9 +180,8 @@ class Tree:
         """A descriptor to read a regular file by; nothing else is opened, and nothing blocks."""
         if not names:
             raise IsADirectoryError(errno.EISDIR, "")
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
         with self.folder(names[:-1]) as parent:
-            descriptor = os.open(names[-1], flags, dir_fd=parent)
+            descriptor = os.open(names[-1], _ENTRY, dir_fd=parent)
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISREG(mode):
             return descriptor
@@ -192,7 +204,7 @@ class Tree:
     @staticmethod
     def _open(name: str, parent: int, make: bool) -> int:
         try:
-            return os.open(name, _FOLDER, dir_fd=parent)
+            return _open_folder(name, parent)
         except FileNotFoundError:
             if not make:
                 raise
@@ -201,7 +213,7 @@ class Tree:
         except FileExistsError:
             # Made by someone else in this moment.
             pass
-        return os.open(name, _FOLDER, dir_fd=parent)
+        return _open_folder(name, parent)
 
     @staticmethod
     def _blocked(error: OSError, path: str, name: str, parent: int) -> Refused:
