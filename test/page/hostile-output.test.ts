@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { TestBrowser } from '../support/browser.ts';
+import { BROWSER_SETUP_MS, TestBrowser } from '../support/browser.ts';
 import { run } from '../support/page-cells.ts';
 import { type Server, startServer } from '../support/server.ts';
 
@@ -9,7 +9,7 @@ let browser: TestBrowser;
 beforeAll(async () => {
   const env = { GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_DISK_MB: '64' };
   [server, browser] = await Promise.all([startServer({ env }), TestBrowser.start()]);
-});
+}, BROWSER_SETUP_MS);
 afterAll(async () => {
   await browser[Symbol.asyncDispose]();
   await server[Symbol.asyncDispose]();

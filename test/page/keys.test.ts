@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { expectAccessible, TestBrowser } from '../support/browser.ts';
+import { BROWSER_SETUP_MS, expectAccessible, TestBrowser } from '../support/browser.ts';
 import { environment, newStateDir, runCli, type Server, startServer } from '../support/server.ts';
 
 let server: Server;
@@ -11,7 +11,7 @@ beforeAll(async () => {
   env = { GLOVEBOX_AUTH: 'keys', GLOVEBOX_API_KEYS_FILE: `${stateDir}/keys.json`, GLOVEBOX_POOL_SIZE: '1' };
   await newKey('first', stateDir);
   [server, browser] = await Promise.all([startServer({ env, stateDir }), TestBrowser.start()]);
-});
+}, BROWSER_SETUP_MS);
 afterAll(async () => {
   await browser[Symbol.asyncDispose]();
   await server[Symbol.asyncDispose]();

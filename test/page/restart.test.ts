@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { TestBrowser } from '../support/browser.ts';
+import { BROWSER_SETUP_MS, TestBrowser } from '../support/browser.ts';
 import { newStateDir, startServer } from '../support/server.ts';
 
 let browser: TestBrowser;
 
 beforeAll(async () => {
   browser = await TestBrowser.start();
-});
+}, BROWSER_SETUP_MS);
 afterAll(async () => {
   await browser[Symbol.asyncDispose]();
 });

@@ -1,10 +1,14 @@
 import { access } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import axe from 'axe-core';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { expect } from 'vitest';
 import { runCommand } from '../../src/lib/run-command.ts';
 
 const CHROMIUM = '/usr/bin/chromium';
+/** Longest time in milliseconds for Chromium to be installed, and to start. */
+export const BROWSER_SETUP_MS = 300_000;
 /** Longest wait of one step; a started sandbox is the slowest of what is waited for. */
 const STEP_LIMIT_MS = 15_000;
 
@@ -16,10 +20,13 @@ async function findChromium(): Promise<string> {
       () => false,
     );
   if (await isThere()) return CHROMIUM;
-  const install = ['install', '-y', '--no-install-recommends', 'chromium', 'fonts-dejavu-core'];
-  if ((await runCommand('apt-get', install)).code !== 0) {
-    await runCommand('apt-get', ['update']);
-    await runCommand('apt-get', install);
+  // Test files run side by side, and apt has one user at a time.
+  const apt = (...args: string[]) =>
+    runCommand('flock', [join(tmpdir(), 'glovebox-chromium.lock'), 'apt-get', ...args]);
+  const install = () => apt('install', '-y', '--no-install-recommends', 'chromium', 'fonts-dejavu-core');
+  if ((await install()).code !== 0) {
+    await apt('update');
+    await install();
   }
   if (await isThere()) return CHROMIUM;
   throw new Error('These tests need Chromium: apt-get install chromium');
