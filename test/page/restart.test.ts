@@ -13,8 +13,8 @@ afterAll(async () => {
 
 test('a page whose server restarts says so, and goes on in the same session', async () => {
   const stateDir = newStateDir();
-  const env = { GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_ON_SHUTDOWN: 'keep', GLOVEBOX_INSTANCE: 'page' };
-  const first = await startServer({ stateDir, env });
+  const env = { GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_INSTANCE: 'page' };
+  const first = await startServer({ stateDir, env: { ...env, GLOVEBOX_ON_SHUTDOWN: 'keep' } });
   await using opened = await browser.open(`${first.url}/#/playground`);
   const { page } = opened;
   await page.locator('.cm-content').waitFor();

@@ -1,8 +1,13 @@
+import { setImmediate } from 'node:timers/promises';
 import { GloveboxError } from '../../errors.ts';
 import { reasonOf, statusOf } from './inspect.ts';
 
 /** Longest wait for an answer, in milliseconds. A loaded engine takes seconds to start a container. */
 const ANSWER_LIMIT_MS = 30_000;
+
+/** What Node says of a connection that ended before the answer. */
+const BROKEN = ['ECONNRESET', 'EPIPE'];
+const MOST_ATTEMPTS = 5;
 
 /**
  * The engine's answer, or what its error means here; no answer within the limit is one.
@@ -20,6 +25,22 @@ export async function explain<T>(call: Promise<T>, onLate: (answer: T) => void =
     throw translate(error);
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/**
+ * Makes a call again while the connection that it got turns out to be broken. Those that are kept open break together,
+ * and the end of each is noticed on its own. Only for calls that change nothing.
+ */
+export async function askAgain<T>(call: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await call();
+    } catch (error) {
+      const isBroken = error instanceof Error && 'code' in error && BROKEN.includes(String(error.code));
+      if (!isBroken || attempt === MOST_ATTEMPTS) throw error;
+      await setImmediate();
+    }
   }
 }
 

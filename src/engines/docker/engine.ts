@@ -12,7 +12,7 @@ import {
   type StartedSandbox,
   shortName,
 } from '../../sandbox/engine.ts';
-import { explain } from './answer.ts';
+import { askAgain, explain } from './answer.ts';
 import { demultiplex } from './demux.ts';
 import type { ContainerDriver } from './drivers/driver.ts';
 import { containerName, LABELS, runnerExecOptions } from './hardening/spec.ts';
@@ -108,7 +108,7 @@ export class DockerEngine implements Engine {
   }
 
   async info(): Promise<EngineInfo> {
-    const version = await explain(this.#docker.version());
+    const version = await explain(askAgain(() => this.#docker.version()));
     return { name: this.#driver.name, version: version.Version };
   }
 
