@@ -56,21 +56,23 @@ async function main(): Promise<boolean> {
     return true;
   }
   let allAsExpected = true;
+  const onSeen = values.check ? () => {} : saveResult;
   for (const entry of wanted) {
+    if (stop.signal.aborted) break;
     try {
-      const result = await tryEngine(entry, { suites, builds: values.build, report, signal: stop.signal });
-      if (!values.check) saveResult(result);
+      const result = await tryEngine(entry, { suites, builds: values.build, report, signal: stop.signal, onSeen });
+      onSeen(result);
       allAsExpected &&= isAsExpected(result);
     } catch (error) {
-      stop.signal.throwIfAborted();
-      report(`${entry.name}: ${error instanceof Error ? error.message : error}`);
+      report(`${entry.name}: ${stop.signal.aborted ? 'stopped' : error instanceof Error ? error.message : error}`);
       allAsExpected = false;
     }
   }
-  if (values.check) return allAsExpected;
-  writePage(readResults());
-  writeHostileTable(readResults());
-  return allAsExpected;
+  if (!values.check) {
+    writePage(readResults());
+    writeHostileTable(readResults());
+  }
+  return allAsExpected && !stop.signal.aborted;
 }
 
 /**

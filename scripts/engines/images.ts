@@ -4,6 +4,7 @@ import { findEngine } from '../../src/engines/docker/connect/connect.ts';
 import { ensureBase } from '../../src/engines/docker/images/base.ts';
 import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
 import { installEngine } from '../../src/engines/docker/install/install.ts';
+import { unlessAborted } from './stop.ts';
 
 type Report = (line: string) => void;
 
@@ -14,14 +15,16 @@ type Report = (line: string) => void;
 export async function loadSandboxImage(engine: Docker, report: Report, signal: AbortSignal): Promise<void> {
   const config = loadConfig(undefined, { image: 'slim' });
   await using machine = await openMachineEngine(report, signal);
-  await copyImage(machine.docker, engine, await ensureImage(machine.docker, config, report, signal), report);
+  const image = await ensureImage(machine.docker, config, report, signal);
+  await unlessAborted(copyImage(machine.docker, engine, image, report), signal);
 }
 
 /** Has an engine build the sandbox image. Only what it is built on comes from the machine's own engine. */
 export async function buildSandboxImage(engine: Docker, report: Report, signal: AbortSignal): Promise<void> {
   const config = loadConfig(undefined, { image: 'slim' });
   await using machine = await openMachineEngine(report, signal);
-  await copyImage(machine.docker, engine, await ensureBase(machine.docker, config, report, signal), report);
+  const image = await ensureBase(machine.docker, config, report, signal);
+  await unlessAborted(copyImage(machine.docker, engine, image, report), signal);
   await ensureImage(engine, config, report, signal);
 }
 

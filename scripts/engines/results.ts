@@ -34,9 +34,10 @@ export function readResults(): EngineResult[] {
   return results.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
 }
 
-/** Saves a result. Subjects that were not run now stay as they were. */
+/** Saves a result. Subjects that were not run now stay as they were, where they are of the same versions. */
 export function saveResult(result: EngineResult): void {
   const before = readResults().find(({ name }) => name === result.name);
-  const merged = { ...result, suites: result.refused ? {} : { ...before?.suites, ...result.suites } };
+  const kept = before?.versions === result.versions && !result.refused ? before.suites : {};
+  const merged = { ...result, suites: { ...kept, ...result.suites } };
   writeFileSync(join(FOLDER, `${result.name}.json`), `${JSON.stringify(merged, null, 2)}\n`);
 }

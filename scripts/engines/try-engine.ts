@@ -5,15 +5,19 @@ import type Docker from 'dockerode';
 import { loadConfig } from '../../src/config/load.ts';
 import { GloveboxError } from '../../src/errors.ts';
 import { Glovebox } from '../../src/glovebox.ts';
-import { aborted } from '../../src/lib/deadline.ts';
+import { aborted, within } from '../../src/lib/deadline.ts';
 import { createLog } from '../../src/log.ts';
 import type { Shortfall } from '../../src/sandbox/assurances.ts';
 import type { EngineEntry } from './catalog.ts';
 import { buildSandboxImage, loadSandboxImage } from './images.ts';
 import { startInMachine } from './machine/machine.ts';
 import type { EngineResult } from './results.ts';
-import { startEngine } from './services.ts';
-import { type Line, mayRun, runSuite, type SuiteName } from './suites.ts';
+import { type RunningEngine, startEngine } from './services.ts';
+import { unlessAborted } from './stop.ts';
+import { mayRun, runSuite, type SuiteName } from './suites.ts';
+
+/** Longest wait for what has lost its engine, in milliseconds. */
+const SETTLE_LIMIT_MS = 10_000;
 
 export interface TryOptions {
   readonly suites: readonly SuiteName[];
@@ -21,17 +25,34 @@ export interface TryOptions {
   readonly builds: boolean;
   readonly report: (line: string) => void;
   readonly signal: AbortSignal;
+  /** Takes what was seen so far after each suite: a run may be stopped before its end. */
+  readonly onSeen: (result: EngineResult) => void;
 }
 
-/** Sets an engine up, runs the suites on it, and removes it. */
-export async function tryEngine(
-  entry: EngineEntry,
-  { suites, builds, report, signal }: TryOptions,
-): Promise<EngineResult> {
+/**
+ * Sets an engine up, runs the suites on it, and removes it.
+ * @returns what was seen, with nothing missing of what was asked for
+ */
+export async function tryEngine(entry: EngineEntry, options: TryOptions): Promise<EngineResult> {
+  const { builds, report, signal } = options;
   const say = (line: string) => report(`${entry.name}: ${line}`);
-  const start = entry.isVirtual ? startInMachine : startEngine;
-  await using engine = await start(entry, { hasNetwork: builds, report: say, signal });
-  const { address, docker, versions } = engine;
+  let work: Promise<EngineResult> | undefined;
+  try {
+    const start = entry.isVirtual ? startInMachine : startEngine;
+    await using engine = await start(entry, { hasNetwork: builds, report: say, signal });
+    work = useEngine(entry, engine, { ...options, report: say });
+    return await unlessAborted(work, signal);
+  } finally {
+    // With the engine gone it ends, and removes its files.
+    await within(SETTLE_LIMIT_MS, Promise.allSettled([work]));
+  }
+}
+
+async function useEngine(
+  entry: EngineEntry,
+  { address, docker, versions, ...engine }: RunningEngine,
+  { suites, builds, report: say, signal, onSeen }: TryOptions,
+): Promise<EngineResult> {
   say(`${versions} at ${address}`);
   await (builds ? buildSandboxImage(docker, say, signal) : loadSandboxImage(docker, say, signal));
   const env = {
@@ -54,16 +75,17 @@ export async function tryEngine(
   }
   // Hostile code may not run where limits are missing.
   if (entry.refused) throw new Error('It was to be refused, and is not.');
-  const lines: Partial<Record<SuiteName, Line[]>> = {};
+  let result: EngineResult = { ...about, ...(missing.length > 0 ? { missing } : {}), suites: {} };
   if (missing.length > 0) say(`missing, as allowed: ${missing.map(({ name }) => name).join(', ')}`);
   for (const name of suites.filter((one) => mayRun(one, missing))) {
-    const found = await runSuite(name, { env, signal, ...(entry.isVirtual ? { workers: 1 } : {}) });
-    const failed = found.filter(({ outcome }) => outcome === 'failed');
-    say(`${name}: ${found.filter(({ outcome }) => outcome === 'held').length} held, ${failed.length} failed`);
+    const lines = await runSuite(name, { env, signal, ...(entry.isVirtual ? { workers: 1 } : {}) });
+    const failed = lines.filter(({ outcome }) => outcome === 'failed');
+    say(`${name}: ${lines.filter(({ outcome }) => outcome === 'held').length} held, ${failed.length} failed`);
     for (const { title, why } of failed) say(`  ${title}: ${why}`);
-    lines[name] = found;
+    result = { ...result, suites: { ...result.suites, [name]: lines } };
+    onSeen(result);
   }
-  return { ...about, ...(missing.length > 0 ? { missing } : {}), suites: lines };
+  return result;
 }
 
 /** Sets engines up, tells where they are, and removes them once the signal aborts. */
