@@ -1,5 +1,6 @@
 import Dockerode from 'dockerode';
 import { expect, test } from 'vitest';
+import { keepConnections } from '../../../test/support/kept-connections.ts';
 import { dockerAssurances, expectSandbox } from './assurances.ts';
 
 const MIB = 2 ** 20;
@@ -86,4 +87,16 @@ test('a proxy that forbids the look from outside has checked what was asked; oth
   await expect(
     dockerAssurances(open({ refuses: 500 }), DOCKER, PROFILE).inspect('id/10000/key', PROFILE),
   ).rejects.toThrow('refused');
+});
+
+test('a look at an engine whose kept connections have all broken was refused as no answer', async () => {
+  using engine = await keepConnections();
+  const { fingerprint, inspect } = dockerAssurances(engine.docker, DOCKER, PROFILE);
+  const before = await fingerprint();
+  expect(before).toMatch(/^[0-9a-f]{64}$/);
+  expect(engine.connections()).toBe(3);
+  engine.deafen();
+  expect(await fingerprint()).toBe(before);
+  engine.deafen();
+  expect(await inspect('id/10000/key', PROFILE)).toMatchObject([{ name: 'namespaces' }]);
 });

@@ -3,7 +3,7 @@ import type Docker from 'dockerode';
 import type { Assurances, ExpectedSandbox, Shortfall } from '../../sandbox/assurances.ts';
 import { diskSizesFor } from '../../sandbox/disk-sizes.ts';
 import type { SandboxProfile } from '../../sandbox/engine.ts';
-import { explain } from './answer.ts';
+import { askAgain, explain } from './answer.ts';
 import { readFacts } from './connect/check-engine.ts';
 import type { ContainerDriver } from './drivers/driver.ts';
 import { compareMade } from './hardening/compare.ts';
@@ -86,7 +86,7 @@ async function inspectSandbox(
 ): Promise<readonly Shortfall[]> {
   const [id = ''] = ref.split('/');
   try {
-    const made: unknown = await docker.getContainer(id).inspect();
+    const made: unknown = await askAgain(() => docker.getContainer(id).inspect());
     return compareMade(asked, made);
   } catch (error) {
     if (statusOf(error) === 403) return [];
@@ -96,7 +96,11 @@ async function inspectSandbox(
 
 async function fingerprintOf(docker: Docker, driver: DriverKind, profile: SandboxProfile): Promise<string | undefined> {
   const [version, facts, image] = await explain(
-    Promise.all([docker.version(), readFacts(docker), docker.getImage(profile.image).inspect()]),
+    Promise.all([
+      askAgain(() => docker.version()),
+      readFacts(docker),
+      askAgain(() => docker.getImage(profile.image).inspect()),
+    ]),
   );
   const said = Object.entries(facts);
   if (said.length === 0) return undefined;

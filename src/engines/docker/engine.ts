@@ -124,7 +124,7 @@ export class DockerEngine implements Engine {
 
   /** Lists containers. @param label labels that a container must have, all of them */
   async #list(label: string[]): Promise<Docker.ContainerInfo[]> {
-    return await explain(this.#docker.listContainers({ all: true, filters: { label } }));
+    return await explain(askAgain(() => this.#docker.listContainers({ all: true, filters: { label } })));
   }
 
   /** Removes a container, and what else its sandbox has. @param id its id or its name */

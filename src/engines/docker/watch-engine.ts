@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type Docker from 'dockerode';
-import { explain } from './answer.ts';
+import { askAgain, explain } from './answer.ts';
 import { statusOf } from './inspect.ts';
 
 /** An engine has loaded its settings anew, the default runtime for example. */
@@ -13,7 +13,7 @@ const RELOADED = { event: ['reload'] };
  */
 export async function watchEngine(docker: Docker, onChange: () => void, signal: AbortSignal): Promise<boolean> {
   try {
-    const events = await explain(docker.getEvents({ filters: RELOADED, abortSignal: signal }));
+    const events = await explain(askAgain(() => docker.getEvents({ filters: RELOADED, abortSignal: signal })));
     const end = () => (events instanceof Readable ? events.destroy() : onChange());
     events.once('data', end).once('close', onChange).on('error', end);
     return true;

@@ -1,6 +1,7 @@
 import type Dockerode from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
 import type { Protection } from '../../../sandbox/assurances.ts';
+import { askAgain } from '../answer.ts';
 import { statusOf } from '../inspect.ts';
 
 /** Settings that the engine must support. */
@@ -88,7 +89,7 @@ export function hasUserNamespaces({ SecurityOptions = [], Rootless = false }: En
 /** Reads the facts about an engine. Empty if a proxy in front of it refuses the call. */
 export async function readFacts(docker: Dockerode): Promise<EngineFacts> {
   try {
-    const facts: unknown = await docker.info();
+    const facts: unknown = await askAgain(() => docker.info());
     // An empty body is none.
     return typeof facts === 'object' && facts !== null ? facts : {};
   } catch (error) {

@@ -1,5 +1,6 @@
 import type Docker from 'dockerode';
 import type { Protection } from '../../../sandbox/assurances.ts';
+import { askAgain } from '../answer.ts';
 import { type EngineFacts, hasUserNamespaces, readFacts } from '../connect/check-engine.ts';
 import { assertPodmanUsable, assertPodmanVersion, readPodmanVersion } from '../connect/podman.ts';
 import { isGvisor } from '../hardening/spec.ts';
@@ -30,7 +31,7 @@ export async function openDriver(
   docker: Docker,
   { address, stateDir, runtime, allowMissing = [], ...known }: DriverOptions,
 ): Promise<ContainerDriver> {
-  const [version, facts] = await Promise.all([docker.version(), known.facts ?? readFacts(docker)]);
+  const [version, facts] = await Promise.all([askAgain(() => docker.version()), known.facts ?? readFacts(docker)]);
   const remapped = hasUserNamespaces(facts);
   const podman = readPodmanVersion(version);
   if (podman === undefined) {
