@@ -7,12 +7,12 @@ import type { GloveboxSettings, OnShutdown, OpenOptions } from './glovebox-setti
 import { within } from './lib/deadline.ts';
 import type { Finding } from './lib/finding.ts';
 import { singleFlight, type Waiting } from './lib/single-flight.ts';
-import type { Log } from './log.ts';
 import { LazyGateway } from './packages/gateway/lazy-gateway.ts';
 import { parseRequirement } from './packages/pep/requirement.ts';
+import { tellHeld } from './probe/held.ts';
 import { requireSealed } from './probe/require-sealed.ts';
 import { WatchedEngine } from './probe/watched-engine.ts';
-import { PROTECTIONS, type Protection, type Shortfall } from './sandbox/assurances.ts';
+import type { Protection, Shortfall } from './sandbox/assurances.ts';
 import { type DiskSizes, diskSizesFor } from './sandbox/disk-sizes.ts';
 import type { EngineInfo } from './sandbox/engine.ts';
 import { Pool } from './sandbox/pool.ts';
@@ -173,6 +173,14 @@ export class Glovebox implements AsyncDisposable {
     return { engine, image: backend.profile.image, ...this.#counts, pool: pool.status };
   }
 
+  /** Runs code in a sandbox, and tells how each of its protections is known. @throws GloveboxError when it cannot run */
+  async examine(): Promise<readonly Finding[]> {
+    await this.health(true);
+    const { assurances, profile } = (await this.prepare()).backend;
+    const { sharesKernel = true } = assurances?.expect(profile) ?? {};
+    return [['ok', 'sandbox', `${profile.image} runs code`], ...tellHeld(this.#missing, sharesKernel)];
+  }
+
   /** Current figures for `GET /metrics`. Does not ask the engine. */
   get figures(): GloveboxFigures {
     const pool = this.#pool?.status ?? { size: this.#settings.poolSize, ready: 0 };
@@ -324,18 +332,6 @@ export class Glovebox implements AsyncDisposable {
  */
 export function limitsOf<T extends Pick<GloveboxSettings, 'memoryMb' | 'diskMb'>>(settings: T): T & DiskSizes {
   return { ...settings, ...diskSizesFor(settings.memoryMb, settings.diskMb) };
-}
-
-/** Runs code in a sandbox of its own, and looks into one. @throws GloveboxError when it cannot run, or is not sealed. */
-export async function runProbe(settings: GloveboxSettings, log: Log): Promise<readonly Finding[]> {
-  const options = { instance: ephemeralName('probe'), log, mayInstall: false, lazy: true, mustLook: true };
-  await using glovebox = await Glovebox.open({ ...settings, poolSize: 0, poolMax: 0 }, options);
-  const { image } = await glovebox.health(true);
-  const missing = glovebox.missing.map(
-    ({ name, found }): Finding => ['warn', `missing: ${name}`, found, 'GLOVEBOX_ALLOW_MISSING allows it.'],
-  );
-  const held = PROTECTIONS.filter((name) => !glovebox.missing.some((shortfall) => shortfall.name === name));
-  return [['ok', 'sandbox', `${image} runs code`], ['ok', 'seen inside', held.join(', ')], ...missing];
 }
 
 /** @throws GloveboxError `invalid_input` when an instance of that name runs already, or state cannot be kept there */

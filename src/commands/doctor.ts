@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import type { Config } from '../config/load.ts';
 import { examineEngine } from '../engines/index.ts';
-import { checkStateDir, runProbe } from '../glovebox.ts';
+import { checkStateDir, ephemeralName, Glovebox } from '../glovebox.ts';
 import { attempt, type Finding } from '../lib/finding.ts';
 import { createLog, type Log } from '../log.ts';
 import { checkIndex } from '../packages/index/check-index.ts';
@@ -79,4 +79,11 @@ async function examineIndexes({ indexUrl, hostEnvironment }: Config): Promise<re
     }),
   );
   return (await Promise.all(findings)).flat();
+}
+
+/** Runs code in a sandbox of its own, and looks into one. @throws GloveboxError when it cannot run, or is not sealed. */
+async function runProbe(config: Config, log: Log): Promise<readonly Finding[]> {
+  const options = { instance: ephemeralName('probe'), log, mayInstall: false, lazy: true, mustLook: true };
+  await using glovebox = await Glovebox.open({ ...config, poolSize: 0, poolMax: 0 }, options);
+  return await glovebox.examine();
 }

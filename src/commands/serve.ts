@@ -55,11 +55,7 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
 /** Does what `glovebox doctor` does, in the sandboxes of this server. */
 async function examineRunning(glovebox: Glovebox, config: Config): Promise<readonly Finding[]> {
   const { examineServer } = await import('./doctor.ts');
-  return await examineServer(config, async () => {
-    const { image } = await glovebox.health(true);
-    const missing = glovebox.missing.map(({ name, found }): Finding => ['warn', `missing: ${name}`, found]);
-    return [['ok', 'sandbox', `${image} runs code`], ...missing];
-  });
+  return await examineServer(config, () => glovebox.examine());
 }
 
 async function openKeys({ apiKeysFile, firstKey }: Config, log: Log): Promise<KeyRing> {

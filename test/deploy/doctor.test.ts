@@ -24,6 +24,7 @@ test('finds everything in order where it is, and leaves nothing', async () => {
     'pids limit': 'ok',
     sandbox: 'ok',
     'seen inside': 'ok',
+    "engine's word": 'ok',
   });
   expect(await containersOf({ stateDir })).toEqual([]);
 });
