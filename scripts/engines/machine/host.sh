@@ -48,7 +48,8 @@ serve() {
 serve /guest /root.sock --cache always --xattr --modcaps=+sys_admin
 # The user of a rootless engine sees these files as its own.
 serve /shared /shared.sock --cache auto --readonly --translate-uid map:1000:0:1 --translate-gid map:1000:0:1
-socat "UNIX-LISTEN:/machine/socket/engine.sock,fork" TCP:127.0.0.1:2375 &
+# Each direction may end long before the other: the input of a program, for example.
+socat -t 86400 "UNIX-LISTEN:/machine/socket/engine.sock,fork" TCP:127.0.0.1:2375 &
 # Without what costs time under emulation: guards against holes in processors, and features whose instructions are slow.
 quiet="mitigations=off pti=off nosmap nosmep nokaslr audit=0 init_on_alloc=0 randomize_kstack_offset=off nowatchdog no_timer_check"
 masked="systemd-udevd.service systemd-udev-trigger.service systemd-udevd-control.socket systemd-udevd-kernel.socket"
