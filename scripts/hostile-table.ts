@@ -1,10 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { release } from 'node:os';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type EngineResult, readResults, saveResult } from './engines/results.ts';
-import { readReport } from './engines/suites.ts';
+import { type EngineResult, readResults } from './engines/results.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** The page with the table. */
@@ -101,24 +99,4 @@ export function writeHostileTable(results: readonly EngineResult[]): void {
   writeFileSync(PAGE, `${page.slice(0, from)}${BEGIN}\n\n${table}\n\n${page.slice(to)}`);
 }
 
-/** Saves reports of vitest (`--reporter=json`) as what was seen of the machine's own engine. */
-function saveReports(files: readonly string[]): void {
-  const ask = (format: string) => execFileSync('docker', ['version', '--format', format], { encoding: 'utf8' }).trim();
-  const version = ask('{{.Server.Version}}');
-  const info = execFileSync('docker', ['info', '--format', '{{.CgroupVersion}}'], { encoding: 'utf8' });
-  saveResult({
-    name: 'docker',
-    title: `Docker ${version}, the engine of the machine`,
-    date: new Date().toISOString().slice(0, 10),
-    kernel: release(),
-    cgroupVersion: info.trim(),
-    versions: ask('{{range .Server.Components}}{{.Name}} {{.Version}}, {{end}}').replace(/,$/, ''),
-    suites: { hostile: files.flatMap((file) => readReport(readFileSync(file, 'utf8'))) },
-  });
-}
-
-if (import.meta.main) {
-  const reports = process.argv.slice(2);
-  if (reports.length > 0) saveReports(reports);
-  writeHostileTable(readResults());
-}
+if (import.meta.main) writeHostileTable(readResults());

@@ -1,11 +1,25 @@
 import type { Protection } from '../../src/sandbox/assurances.ts';
 import type { GoProgram } from './go-program.ts';
 
-/** An engine that `npm run engines` sets up from Debian's packages. */
-export interface EngineEntry {
+/** An engine that tests run on. */
+export interface KnownEngine {
   /** What the command line calls it. */
   readonly name: string;
   readonly title: string;
+  /** `GLOVEBOX_RUNTIME`, where the product is to be told. */
+  readonly runtime?: string;
+  /** Whether the product is to refuse it. */
+  readonly refused?: boolean;
+  /** What sandboxes lack there, though the product is used: a sentence each. */
+  readonly missing?: readonly string[];
+  /** `GLOVEBOX_ALLOW_MISSING`: what its sandboxes lack, and the product is to serve without. */
+  readonly allowed?: readonly Protection[];
+  /** Whether it runs in a virtual machine, whose control groups are of version 2. */
+  readonly isVirtual?: boolean;
+}
+
+/** An engine that `npm run engines` sets up from Debian's packages. */
+export interface EngineEntry extends KnownEngine {
   readonly kind: 'docker' | 'podman';
   /** Release of Debian that has it. */
   readonly suite: 'bookworm' | 'trixie' | 'sid';
@@ -15,21 +29,16 @@ export interface EngineEntry {
   readonly program?: GoProgram;
   /** Settings of dockerd besides those that every one here has. */
   readonly daemon?: Readonly<Record<string, unknown>>;
-  /** `GLOVEBOX_RUNTIME`, where the product is to be told. */
-  readonly runtime?: string;
   /** Whether a user without any right runs it. */
   readonly rootless?: boolean;
-  /** Whether the product is to refuse it. */
-  readonly refused?: boolean;
-  /** What sandboxes lack there, though the product is used: a sentence each. */
-  readonly missing?: readonly string[];
-  /** `GLOVEBOX_ALLOW_MISSING`: what its sandboxes lack, and the product is to serve without. */
-  readonly allowed?: readonly Protection[];
-  /** Whether it runs in a virtual machine, whose control groups are of version 2. */
-  readonly isVirtual?: boolean;
   /** Shell commands that run before the service, in its namespaces. */
   readonly prepare?: readonly string[];
+  /** Shell commands that set a virtual machine up as other hosts are. */
+  readonly host?: readonly string[];
 }
+
+/** The engine of the machine that tests run on, used as it is. */
+export const MACHINE_ENGINE: KnownEngine = { name: 'docker', title: 'Docker, the engine of the machine' };
 
 /** The line of Docker 29, whose source is a Go module with a version of its own. */
 const DOCKERD_29: GoProgram = {
@@ -53,6 +62,23 @@ const NOT_IN_GVISOR = [
 const NOT_IN_GVISOR_2024 = [
   ...NOT_IN_GVISOR,
   'Code can open the descriptors of the runner of its session, and so make up what that session reports. Later releases refuse it.',
+];
+/** Swap, and memory that the kernel promises always, and in large pages. */
+const PROMISED = [
+  'echo 1 > /proc/sys/vm/overcommit_memory',
+  'echo always > /sys/kernel/mm/transparent_hugepage/enabled',
+  'echo 2 > /proc/sys/kernel/yama/ptrace_scope',
+  'dd if=/dev/zero of=/engine/swap bs=1M count=512 status=none',
+  'chmod 600 /engine/swap',
+  'mkswap /engine/swap',
+  'swapon /engine/swap',
+];
+/** Memory that the kernel promises only as far as it has some, and in small pages. */
+const COUNTED = [
+  'echo 200 > /proc/sys/vm/overcommit_ratio',
+  'echo 2 > /proc/sys/vm/overcommit_memory',
+  'echo never > /sys/kernel/mm/transparent_hugepage/enabled',
+  'echo 3 > /proc/sys/kernel/yama/ptrace_scope',
 ];
 const REMAP = [
   'useradd --system dockremap',
@@ -148,6 +174,14 @@ export const CATALOG: readonly EngineEntry[] = [
   {
     ...{ name: 'docker-v2', title: 'Docker 26, control groups v2', kind: 'docker', suite: 'trixie' },
     ...{ packages: ['docker.io', 'containerd', 'runc'], isVirtual: true },
+  },
+  {
+    ...{ name: 'promised-v2', title: 'Docker 26, `vm.overcommit_memory` 1, huge pages, swap, Yama 2', kind: 'docker' },
+    ...{ suite: 'trixie', packages: ['docker.io', 'containerd', 'runc'], isVirtual: true, host: PROMISED },
+  },
+  {
+    ...{ name: 'counted-v2', title: 'Docker 26, `vm.overcommit_memory` 2, no huge pages, Yama 3', kind: 'docker' },
+    ...{ suite: 'trixie', packages: ['docker.io', 'containerd', 'runc'], isVirtual: true, host: COUNTED },
   },
   {
     ...{ name: 'crun-v2', title: 'Docker 26 with crun, control groups v2', kind: 'docker', suite: 'trixie' },

@@ -1,6 +1,6 @@
 import type Docker from 'dockerode';
 import { loadConfig } from '../../src/config/load.ts';
-import { findEngine } from '../../src/engines/docker/connect/connect.ts';
+import { type EngineConnection, findEngine } from '../../src/engines/docker/connect/connect.ts';
 import { ensureBase } from '../../src/engines/docker/images/base.ts';
 import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
 import { installEngine } from '../../src/engines/docker/install/install.ts';
@@ -29,15 +29,15 @@ export async function buildSandboxImage(engine: Docker, report: Report, signal: 
 }
 
 /** The engine of this machine; one is installed if there is none, and stopped again unless it is a service. */
-async function openMachineEngine(
+export async function openMachineEngine(
   report: Report,
   signal: AbortSignal,
-): Promise<AsyncDisposable & { readonly docker: Docker }> {
+): Promise<AsyncDisposable & Pick<EngineConnection, 'docker' | 'address'>> {
   const config = loadConfig();
   const found = await findEngine(config);
-  if (found) return { docker: found.docker, [Symbol.asyncDispose]: async () => {} };
+  if (found) return { ...found, [Symbol.asyncDispose]: async () => {} };
   const installed = await installEngine(config, report, signal);
-  return { docker: installed.docker, [Symbol.asyncDispose]: () => installed.stop() };
+  return { ...installed, [Symbol.asyncDispose]: () => installed.stop() };
 }
 
 async function copyImage(docker: Docker, engine: Docker, image: string, report: Report): Promise<void> {

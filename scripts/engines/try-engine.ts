@@ -8,16 +8,25 @@ import { Glovebox } from '../../src/glovebox.ts';
 import { aborted, within } from '../../src/lib/deadline.ts';
 import { createLog } from '../../src/log.ts';
 import type { Shortfall } from '../../src/sandbox/assurances.ts';
-import type { EngineEntry } from './catalog.ts';
-import { buildSandboxImage, loadSandboxImage } from './images.ts';
+import type { EngineEntry, KnownEngine } from './catalog.ts';
+import { buildSandboxImage, loadSandboxImage, openMachineEngine } from './images.ts';
 import { startInMachine } from './machine/machine.ts';
 import type { EngineResult } from './results.ts';
-import { type RunningEngine, startEngine } from './services.ts';
+import { type RunningEngine, type StartOptions, startEngine } from './services.ts';
 import { unlessAborted } from './stop.ts';
 import { mayRun, runSuite, type SuiteName } from './suites.ts';
 
 /** Longest wait for what has lost its engine, in milliseconds. */
 const SETTLE_LIMIT_MS = 10_000;
+
+/** One that is set up, or that of the machine. */
+type AnyEngine = EngineEntry | KnownEngine;
+type UsedEngine = Omit<RunningEngine, 'folder'>;
+
+/** What of an engine's words is not in the types of its client. */
+interface Facts {
+  readonly Components?: readonly { readonly Name: string; readonly Version: string }[];
+}
 
 export interface TryOptions {
   readonly suites: readonly SuiteName[];
@@ -33,12 +42,11 @@ export interface TryOptions {
  * Sets an engine up, runs the suites on it, and removes it.
  * @returns what was seen, with nothing missing of what was asked for
  */
-export async function tryEngine(entry: EngineEntry, options: TryOptions): Promise<EngineResult> {
+export async function tryEngine(entry: AnyEngine, options: TryOptions): Promise<EngineResult> {
   const { builds, report, signal } = options;
   const say = (line: string) => report(`${entry.name}: ${line}`);
   let work: Promise<EngineResult> | undefined;
   try {
-    const start = entry.isVirtual ? startInMachine : startEngine;
     await using engine = await start(entry, { hasNetwork: builds, report: say, signal });
     work = useEngine(entry, engine, { ...options, report: say });
     return await unlessAborted(work, signal);
@@ -48,9 +56,21 @@ export async function tryEngine(entry: EngineEntry, options: TryOptions): Promis
   }
 }
 
+async function start(entry: AnyEngine, options: StartOptions): Promise<UsedEngine> {
+  if (!('kind' in entry)) return await useMachineEngine(options);
+  return await (entry.isVirtual ? startInMachine : startEngine)(entry, options);
+}
+
+async function useMachineEngine({ report, signal }: StartOptions): Promise<UsedEngine> {
+  const machine = await openMachineEngine(report, signal);
+  const { Components = [] } = (await machine.docker.version()) as Facts;
+  const versions = Components.map(({ Name, Version }) => `${Name} ${Version}`).join(', ');
+  return { ...machine, env: {}, versions };
+}
+
 async function useEngine(
-  entry: EngineEntry,
-  { address, docker, versions, ...engine }: RunningEngine,
+  entry: KnownEngine,
+  { address, docker, versions, ...engine }: UsedEngine,
   { suites, builds, report: say, signal, onSeen }: TryOptions,
 ): Promise<EngineResult> {
   say(`${versions} at ${address}`);
@@ -90,13 +110,12 @@ async function useEngine(
 
 /** Sets engines up, tells where they are, and removes them once the signal aborts. */
 export async function holdEngines(
-  entries: readonly EngineEntry[],
+  entries: readonly AnyEngine[],
   report: (line: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
   for (const entry of entries) {
-    const start = entry.isVirtual ? startInMachine : startEngine;
     const engine = stack.use(await start(entry, { hasNetwork: true, report, signal }));
     await loadSandboxImage(engine.docker, report, signal);
     const runtime = entry.runtime ? ` GLOVEBOX_RUNTIME=${entry.runtime}` : '';

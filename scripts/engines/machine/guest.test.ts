@@ -31,3 +31,9 @@ test("Docker's settings and the folder of the tests' files are in the machine", 
   expect(JSON.parse(files['etc/docker/daemon.json'] ?? '')).toEqual({ runtimes: { crun: { path: '/usr/bin/crun' } } });
   expect(files['etc/systemd/system/prepare.service']).toContain('Environment=SHARED=/tmp/shared');
 });
+
+test('settings of another host are there before its engine starts', () => {
+  const prepare = filesOf('counted-v2')['etc/systemd/system/prepare.service'];
+  expect(prepare).toContain('; echo 2 > /proc/sys/vm/overcommit_memory; ');
+  expect(prepare).toContain('Before=basic.target');
+});

@@ -23,7 +23,7 @@ const PREPARE = [
   'ip link set eth0 up',
   'mount -t virtiofs -o ro shared "$SHARED"',
   'chmod 666 /dev/net/tun /dev/fuse',
-].join('; ');
+];
 
 /**
  * Writes the files by which a machine starts an engine into the folder over its root. Control groups are systemd's, as on
@@ -42,7 +42,7 @@ export function writeGuest(upper: string, entry: EngineEntry, shared: string): v
 
 /** The files of a machine by their paths. */
 export function guestFiles(entry: EngineEntry, shared: string): Readonly<Record<string, string>> {
-  const { rootless = false, kind } = entry;
+  const { rootless = false, kind, host = [] } = entry;
   const socket = rootless ? USER_SOCKET : SOCKET;
   const units = rootless ? 'etc/systemd/user' : 'etc/systemd/system';
   const system = ['dbus.service', 'systemd-logind.service', 'forward.service', ...(rootless ? [] : ['engine.service'])];
@@ -69,7 +69,7 @@ export function guestFiles(entry: EngineEntry, shared: string): Readonly<Record<
         'Type=oneshot',
         'RemainAfterExit=yes',
         `Environment=SHARED=${shared}`,
-        `ExecStart=/bin/sh -ec '${PREPARE}'`,
+        `ExecStart=/bin/sh -ec '${[...PREPARE, ...host].join('; ')}'`,
       ],
     }),
     'etc/systemd/system/basic.target.d/prepare.conf': unit({
