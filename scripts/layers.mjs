@@ -27,6 +27,7 @@ export const LAYERS = {
   ],
   tools: ['sessions', 'files', 'execution', 'lib'],
   config: ['sandbox/assurances.ts', 'lib'],
+  'client-config': ['config/client-places.ts', 'lib'],
   'glovebox-settings': ['type:engines', 'type:sessions', 'type:archives', 'type:sandbox', 'type:scheduling'],
   glovebox: [
     'glovebox-settings',
@@ -56,6 +57,7 @@ export const LAYERS = {
     'server',
     'stdio-server',
     'glovebox',
+    'client-config',
     'config',
     'engines',
     'packages',

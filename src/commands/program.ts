@@ -2,7 +2,8 @@ import { Command } from 'commander';
 import type { Config } from '../config/load.ts';
 import type { CommandContext } from './context.ts';
 import { formatHelp } from './help.ts';
-import { addSettings, configOf } from './settings-options.ts';
+import type { McpConfigOptions } from './mcp-config.ts';
+import { addSettings, configOf, settingsOf } from './settings-options.ts';
 import { refuseExtra } from './usage-error.ts';
 
 /** Assembles the commands. The code of a command is loaded when it runs, so that starts are fast. */
@@ -34,6 +35,7 @@ export function createProgram(version: string, context: CommandContext): Command
       ),
     );
   addKey(program, context);
+  addMcpConfig(program, context);
   add('doctor', 'Check the engine, image, package index and settings.').action(
     withConfig(async (config) => (await import('./doctor.ts')).runDoctor(config)),
   );
@@ -80,6 +82,35 @@ function addKey(program: Command, { say }: CommandContext): void {
       (await import('./key.ts')).revoke(configOf(command), nameOrId, say),
     );
 }
+
+/** Adds `glovebox mcp-config`. */
+function addMcpConfig(program: Command, { say }: CommandContext): void {
+  program
+    .command('mcp-config')
+    .summary('Print or write the configuration of an MCP client. Without a client, list all.')
+    .description(MCP_CONFIG_DESCRIPTION)
+    .argument('[client]')
+    .option('--write', "Merge it into the client's file. A copy of the file as it was stays beside it.")
+    .option('--force', 'Replace another entry of that name.')
+    .option('--http [address]', 'Connect to a running server, instead of starting one for the client.')
+    .option('--project', 'Take the file of the project in this folder, not the one for all of your work.')
+    .option('--file <file>', 'Take this file.')
+    .option('--name <name>', 'Name of the entry.', 'glovebox')
+    .action(async (client: string | undefined, options: McpConfigOptions, command: Command) =>
+      (await import('./mcp-config.ts')).runMcpConfig(client, options, {
+        ...{ config: configOf(command), given: settingsOf(command), say },
+      }),
+    );
+}
+
+const MCP_CONFIG_DESCRIPTION = `Print or write the configuration of an MCP client, with all paths filled in.
+
+  glovebox mcp-config                        list the clients, each with its file
+  glovebox mcp-config cursor                 print what belongs into its file
+  glovebox mcp-config cursor --write         put it there; nothing else in the file is changed
+  glovebox mcp-config codex --http --write   connect to a server that runs on this machine
+
+Settings that are given go to the server that the client starts: glovebox mcp-config cursor --image slim`;
 
 const KEY_SUMMARY = 'Make, list and revoke the keys that GLOVEBOX_AUTH=keys asks callers for.';
 const KEY_DESCRIPTION = `${KEY_SUMMARY}

@@ -25,7 +25,8 @@ export function parseSettings(flags: readonly string[]): Record<string, string> 
   return settingsOf(command);
 }
 
-function settingsOf(command: Command): Record<string, string> {
+/** Returns the settings that are on the command line. */
+export function settingsOf(command: Command): Record<string, string> {
   const names = new Map([['--config', 'config'], ...describeFlags().map(({ flag, name }) => [flag, name] as const)]);
   const found: Record<string, string> = {};
   for (const option of command.options) {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { nearest } from '../lib/nearest.ts';
+import { KEY_VARIABLE } from './client-places.ts';
 import { type Config, camelCase, completeConfig, type Origin } from './config.ts';
 import { describeAllowed, flagOf, PREFIX, variableOf } from './describe.ts';
 import { type Settings, settings } from './settings.ts';
@@ -90,7 +91,7 @@ function check(values: Record<string, unknown>, origin: Origin): Config {
 function readEnvironment(env: NodeJS.ProcessEnv): Map<string, unknown> {
   const found = new Map<string, unknown>();
   for (const [variable, value] of Object.entries(env)) {
-    if (!variable.startsWith(PREFIX) || variable === FILE_VARIABLE || value === undefined || value === '') continue;
+    if (!variable.startsWith(PREFIX) || variable === FILE_VARIABLE || variable === KEY_VARIABLE || !value) continue;
     found.set(variable.slice(PREFIX.length).toLowerCase(), value);
   }
   return found;
