@@ -71,15 +71,17 @@ class Expectation:
     def begin(self, request: dict[str, Any]) -> None:
         """A request of the session begins."""
         self.begun = True
-        if "kind" not in request:
-            self._due = time.monotonic() + RUNNING_S
-        elif self._due is None:
-            self._due = time.monotonic() + NO_CODE_S
+        self._give_up_within(RUNNING_S if "kind" not in request else NO_CODE_S)
 
     def end(self, request: dict[str, Any]) -> None:
         """A request of the session has ended."""
         if "kind" not in request:
-            self._due = time.monotonic() + UNUSED_S
+            self._give_up_within(UNUSED_S)
+
+    def _give_up_within(self, seconds: float) -> None:
+        """Nothing puts it off: a session that calls all the time would never have its own modules loaded."""
+        due = time.monotonic() + seconds
+        self._due = due if self._due is None else min(due, self._due)
 
     def use_modules(self) -> None:
         """They are the session's own from now on."""
