@@ -51,7 +51,7 @@ export const LAYERS = {
   'mcp-tools': ['glovebox', 'mcp', 'tools', 'type:config', 'version'],
   server: ['glovebox', 'http', 'mcp', 'mcp-tools', 'tools', 'type:config', 'lib', 'version'],
   'stdio-server': ['glovebox', 'mcp', 'mcp-tools', 'sessions', 'type:config'],
-  load: ['server', 'glovebox', 'sessions', 'http', 'mcp'],
+  load: ['server', 'glovebox', 'sessions', 'scheduling', 'http', 'mcp'],
   commands: [
     'load',
     'server',

@@ -8,6 +8,8 @@ export async function loadGlovebox(): Promise<typeof import('./glovebox.ts')> {
   await letAnswer();
   await import('./sessions/sessions.ts');
   await letAnswer();
+  await import('./scheduling/execution-metrics.ts');
+  await letAnswer();
   return await import('./glovebox.ts');
 }
 

@@ -1,23 +1,32 @@
+import { Counter, Histogram, Registry } from 'prom-client';
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd, ExecutionRequest } from '../execution/request.ts';
-import { Counter, Histogram, Registry } from '../lib/prometheus.ts';
 
 /** Upper bounds of the histogram's buckets, in seconds. */
 const BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600];
 
 /** Counts the executions of all sessions as they end, by kind. */
 export class ExecutionMetrics {
-  /** Metrics of this server alone: another one in the same process has its own. */
+  /** Registry of this server. The library's default registry would mix the servers of one process. */
   readonly registry = new Registry();
-  readonly #ended = this.registry.add(new Counter('glovebox_executions_total', 'Executions that have ended.'));
-  readonly #durations = this.registry.add(
-    new Histogram('glovebox_execution_seconds', 'How long executions ran.', BUCKETS_S),
-  );
+  readonly #ended = new Counter({
+    name: 'glovebox_executions_total',
+    help: 'Executions that have ended.',
+    labelNames: ['kind', 'status'],
+    registers: [this.registry],
+  });
+  readonly #durations = new Histogram({
+    name: 'glovebox_execution_seconds',
+    help: 'How long executions ran.',
+    labelNames: ['kind'],
+    buckets: BUCKETS_S,
+    registers: [this.registry],
+  });
 
   count(request: ExecutionRequest, { status }: Pick<ExecutionEnd, 'status'>, durationMs: number): void {
     const kind = request.kind ?? 'code';
-    this.#ended.increment({ kind, status });
-    this.#durations.observe(durationMs / 1000, { kind });
+    this.#ended.inc({ kind, status });
+    this.#durations.observe({ kind }, durationMs / 1000);
   }
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { ExecutionMetrics } from '../../scheduling/execution-metrics.ts';
 import { ServerMetrics } from './metrics.ts';
 
-test('metrics tell what runs, how executions ended, and in cumulative buckets how long they took', () => {
+test('metrics tell what runs, how executions ended, and in cumulative buckets how long they took', async () => {
   const executions = new ExecutionMetrics();
   executions.count({ code: '1' }, { status: 'ok' }, 4);
   executions.count({ code: '1' }, { status: 'ok' }, 200);
@@ -19,7 +19,7 @@ test('metrics tell what runs, how executions ended, and in cumulative buckets ho
     eventLoop: { maxS: 0.02, quantilesS: new Map([[0.99, 0.01]]) },
   }));
   expect(metrics.contentType).toBe('text/plain; version=0.0.4; charset=utf-8');
-  const text = metrics.render();
+  const text = await metrics.render();
   expect(text.split('\n').map(sortLabels)).toEqual(
     expect.arrayContaining([
       '# TYPE glovebox_sessions gauge',
@@ -47,11 +47,11 @@ test('metrics tell what runs, how executions ended, and in cumulative buckets ho
   expect(text.endsWith('\n')).toBe(true);
 });
 
-test('two servers of one process count apart', () => {
+test('two servers of one process count apart', async () => {
   const [one, two] = [new ExecutionMetrics(), new ExecutionMetrics()];
   one.count({ code: '1' }, { status: 'ok' }, 4);
-  expect(one.registry.render()).toContain('glovebox_executions_total{kind="code",status="ok"} 1');
-  expect(two.registry.render()).not.toContain('status="ok"');
+  expect(await one.registry.metrics()).toContain('glovebox_executions_total{kind="code",status="ok"} 1');
+  expect(await two.registry.metrics()).not.toContain('status="ok"');
 });
 
 /** The order of labels means nothing. */

@@ -1,5 +1,5 @@
+import { Gauge, type Registry } from 'prom-client';
 import type { GloveboxFigures } from '../../glovebox.ts';
-import { Gauge, type Registry } from '../../lib/prometheus.ts';
 import type { EventLoopDelay } from '../event-loop.ts';
 import type { Route } from '../route.ts';
 
@@ -37,7 +37,7 @@ export function metricsRoute(metrics: ServerMetrics): Route {
     tag: 'Server',
     summary: 'Metrics of this server for Prometheus.',
     operation: { responses: { 200: { description: 'One sample per line.', content: text } } },
-    handle: (c) => c.body(metrics.render(), 200, { 'Content-Type': metrics.contentType }),
+    handle: async (c) => c.body(await metrics.render(), 200, { 'Content-Type': metrics.contentType }),
   };
 }
 
@@ -46,30 +46,43 @@ export class ServerMetrics {
   readonly #registry: Registry;
   readonly #read: () => Figures;
   readonly #gauges: readonly (readonly [Gauge, (figures: Figures) => number])[];
-  readonly #delay: Gauge;
-  readonly #missing: Gauge;
+  readonly #delay: Gauge<'quantile'>;
+  readonly #missing: Gauge<'protection'>;
 
   constructor(registry: Registry, read: () => Figures) {
     this.#registry = registry;
     this.#read = read;
-    const add = (name: string, help: string) => registry.add(new Gauge(`glovebox_${name}`, help));
-    this.#gauges = Object.entries(GAUGES).map(([name, [help, value]]) => [add(name, help), value]);
-    this.#delay = add('event_loop_delay_seconds', 'Delay of the event loop since the last scrape.');
-    this.#missing = add('sandbox_missing', 'Protections that sandboxes lack, as GLOVEBOX_ALLOW_MISSING allows.');
+    const registers = [registry];
+    this.#gauges = Object.entries(GAUGES).map(([name, [help, value]]) => [
+      new Gauge({ name: `glovebox_${name}`, help, registers }),
+      value,
+    ]);
+    this.#delay = new Gauge({
+      name: 'glovebox_event_loop_delay_seconds',
+      help: 'Delay of the event loop since the last scrape.',
+      labelNames: ['quantile'],
+      registers,
+    });
+    this.#missing = new Gauge({
+      name: 'glovebox_sandbox_missing',
+      help: 'Protections that sandboxes lack, as GLOVEBOX_ALLOW_MISSING allows.',
+      labelNames: ['protection'],
+      registers,
+    });
   }
 
   get contentType(): string {
     return this.#registry.contentType;
   }
 
-  render(): string {
+  async render(): Promise<string> {
     const figures = this.#read();
     const { maxS, quantilesS } = figures.eventLoop;
     for (const [gauge, value] of this.#gauges) gauge.set(value(figures));
-    for (const [quantile, delayS] of quantilesS) this.#delay.set(delayS, { quantile });
-    this.#delay.set(maxS, { quantile: 1 });
-    this.#missing.clear();
-    for (const protection of figures.missing ?? []) this.#missing.set(1, { protection });
-    return this.#registry.render();
+    for (const [quantile, delayS] of quantilesS) this.#delay.set({ quantile }, delayS);
+    this.#delay.set({ quantile: 1 }, maxS);
+    this.#missing.reset();
+    for (const protection of figures.missing ?? []) this.#missing.set({ protection }, 1);
+    return await this.#registry.metrics();
   }
 }
