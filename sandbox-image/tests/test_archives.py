@@ -124,6 +124,44 @@ class ArchivesTest(unittest.TestCase):
             with open(f"{self.root}/{name}", "rb") as file:
                 self.assertEqual(file.read(), data)
 
+    def test_folders_get_their_times_and_modes_whatever_is_in_them(self) -> None:
+        deep = "/".join(f"d{at}" for at in range(40))
+        shut = {"type": "directory", "mode": 0o555, "modified_ms": 2000}
+        entries = [entry(deep[: len(deep.partition(f"d{at}")[0]) + len(f"d{at}")], **shut) for at in range(40)]
+        entries += [entry("a", **shut), entry("a/b", **shut), entry("c", **shut), entry("a/b/file", b"1", mode=0o444)]
+        entries += [entry(f"{deep}/file", b"2", mode=0o755), entry("unlisted/folder/file", b"3"), entry(".", **shut)]
+        self.assertEqual(self.restore(*entries), {"ok": True, "entries": len(entries), "missing": 0})
+        for path in (".", "a", "a/b", "c", "d0", "d0/d1", deep):
+            status = os.stat(f"{self.root}/{path}")
+            self.assertEqual((path, status.st_mode & 0o777, status.st_mtime), (path, 0o555, 2))
+        for path, mode in (("a/b/file", 0o444), (f"{deep}/file", 0o755), ("unlisted/folder/file", 0o600)):
+            status = os.stat(f"{self.root}/{path}")
+            self.assertEqual((path, status.st_mode & 0o777, status.st_size, status.st_mtime), (path, mode, 1, 1))
+        for folder, _, _ in os.walk(self.root):
+            os.chmod(folder, 0o700)
+
+    def test_files_with_holes_take_no_more_room_when_they_come_back(self) -> None:
+        for name, data, holes in (("small", b"x", 3), ("end", b"x" * 70_000, 2), ("large", b"y" * 5000, BLOCK // 4096 * 3)):
+            with open(f"{self.root}/{name}", "wb") as file:
+                for at in range(3):
+                    file.seek(at * holes * 4096 * 2)
+                    file.write(data)
+                file.truncate(file.tell() + 10_000)
+        taken = {name: os.stat(f"{self.root}/{name}").st_blocks for name in os.listdir(self.root)}
+        contents = {name: read(f"{self.root}/{name}") for name in taken}
+        for pack in (True, False):
+            with self.subTest(pack=pack):
+                sent, code = self.ask({"op": "save", "max_entries": 9, "max_bytes": 100 << 20, "pack": pack}, whole())
+                self.assertEqual(code, 0)
+                entries = split_packed(sent)
+                for name in taken:
+                    os.unlink(f"{self.root}/{name}")
+                answer = self.restore(*(json.dumps(item).encode() + b"\n" + data for item, data in entries))
+                self.assertEqual(answer, {"ok": True, "entries": 3, "missing": 0})
+                for name, blocks in taken.items():
+                    self.assertLessEqual(os.stat(f"{self.root}/{name}").st_blocks, blocks, name)
+                    self.assertEqual(read(f"{self.root}/{name}"), contents[name])
+
     def test_damaged_packed_contents_are_refused(self) -> None:
         data = b"one line of many\n" * 1000
         with open(f"{self.root}/text", "wb") as file:
@@ -144,6 +182,11 @@ class ArchivesTest(unittest.TestCase):
             self.assertEqual(self.restore(damaged)["error"]["code"], "damaged")
             shutil.rmtree(self.root)
             os.mkdir(self.root)
+
+
+def read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def split_packed(sent: bytes) -> list[tuple[dict[str, Any], bytes]]:

@@ -13,6 +13,8 @@ const entryShape = {
   mark: z.string().max(64).optional(),
   /** Target of a link. For a hard link, the path of an earlier entry. */
   target: z.string().max(8192).optional(),
+  /** Whether a file has holes. It gets them again where whole pages are zeros. */
+  sparse: z.literal(true).optional(),
 };
 
 /** Entry of a workspace. */

@@ -17,7 +17,9 @@ LONGEST_LINE = 64 * 1024
 CHUNK = 64 * 1024
 _READ = 256 * 1024
 """Most bytes of one reading of what is sent."""
-_ZEROS = memoryview(bytes(CHUNK))
+PAGE = 4096
+"""Bytes that a file of the sandbox takes at least, and a hole in it."""
+_ZEROS = bytes(CHUNK)
 
 
 class Input:
@@ -71,6 +73,13 @@ class Input:
             target[at : at + len(piece)] = piece
             at += len(piece)
 
+    def whole(self, size: int, spare: memoryview) -> memoryview:
+        """The next bytes: where they were read to, if they are there already, else in `spare`."""
+        if size <= min(self._left, self._end - self._at):
+            return self._take(size)
+        self.fill(spare[:size])
+        return spare[:size]
+
     def _more(self) -> bool:
         """Has something of a chunk at hand; False when everything has come."""
         while self._left == 0 and not self._ended:
@@ -111,15 +120,24 @@ def send(data: bytes | memoryview) -> None:
         remaining = remaining[os.write(1, remaining) :]
 
 
-def write_sparse(descriptor: int, data: memoryview) -> None:
-    """Writes, and leaves holes where there is nothing but zeros."""
-    for at in range(0, len(data), CHUNK):
-        remaining = data[at : at + CHUNK]
-        if remaining == _ZEROS[: len(remaining)]:
-            os.lseek(descriptor, len(remaining), os.SEEK_CUR)
+def write_sparse(descriptor: int, data: memoryview, grain: int = CHUNK) -> bool:
+    """Writes, and leaves holes where `grain` bytes are nothing but zeros. Returns whether it ends with a hole."""
+    begun = 0
+    for at in range(0, len(data), grain):
+        end = min(at + grain, len(data))
+        # A look at both ends spares the comparison of nearly all that is no hole.
+        if data[at] or data[end - 1] or data[at:end].tobytes() != _ZEROS[: end - at]:
             continue
-        while remaining:
-            remaining = remaining[os.write(descriptor, remaining) :]
+        _write(descriptor, data[begun:at])
+        os.lseek(descriptor, end - at, os.SEEK_CUR)
+        begun = end
+    _write(descriptor, data[begun:])
+    return begun == len(data)
+
+
+def _write(descriptor: int, remaining: memoryview) -> None:
+    while remaining:
+        remaining = remaining[os.write(descriptor, remaining) :]
 
 
 class Refusing:

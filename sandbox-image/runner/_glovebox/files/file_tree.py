@@ -147,16 +147,20 @@ class Tree:
     def folder(self, names: list[str], *, make: bool = False) -> "Folder":
         """A descriptor of the folder, to be closed; missing ones on the way are made if so wanted."""
         descriptor = os.open(self.root, _FOLDER)
-        for at, name in enumerate(names):
+        for at in range(len(names)):
             try:
-                below = self._open(name, descriptor, make)
-            except OSError as error:
-                blocked = self._blocked(error, "/".join(names[: at + 1]), name, descriptor)
+                below = self.step(names[: at + 1], descriptor, make=make)
+            finally:
                 os.close(descriptor)
-                raise blocked from None
-            os.close(descriptor)
             descriptor = below
         return Folder(descriptor)
+
+    def step(self, names: list[str], parent: int, *, make: bool) -> int:
+        """Opens the last folder on a way, in the one before it. The caller closes the descriptor."""
+        try:
+            return self._open(names[-1], parent, make)
+        except OSError as error:
+            raise self._blocked(error, "/".join(names), names[-1], parent) from None
 
     def status(self, names: list[str]) -> os.stat_result:
         """The status of the entry itself, also if that is a link."""

@@ -36,8 +36,8 @@ def _load(path: str) -> ctypes.CDLL:
     return zstd
 
 
-def _address(buffer: bytearray) -> int:
-    return ctypes.addressof((ctypes.c_char * len(buffer)).from_buffer(buffer))
+def _address(buffer: bytearray | memoryview) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
 
 class _Buffers:
@@ -77,16 +77,18 @@ def is_worth_it(block: memoryview, size: int) -> bool:
 
 
 class Unpacker(_Buffers):
-    """Unpacks what is put into `packed`."""
+    """Unpacks frames, which may lie in `packed`."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self._context = self._zstd.ZSTD_createDCtx()
 
-    def unpack(self, length: int, size: int) -> memoryview:
-        """The `size` bytes that a frame of `length` bytes holds; valid until the next call."""
+    def unpack(self, frame: memoryview, size: int) -> memoryview:
+        """The `size` bytes that a frame holds; valid until the next call."""
+        if len(frame) == 0:
+            raise Damaged
         found = self._zstd.ZSTD_decompressDCtx(
-            self._context, self._plain_address, BLOCK, self._packed_address, length
+            self._context, self._plain_address, BLOCK, _address(frame), len(frame)
         )
         if self._zstd.ZSTD_isError(found) or found != size:
             raise Damaged

@@ -4,8 +4,11 @@ import os
 import stat
 
 from _glovebox.files.file_names import LeftOut
-from _glovebox.files.file_tree import Tree, split_path
+from _glovebox.files.file_tree import LONGEST_NAME, LONGEST_PATH, Tree, split_path
 from _glovebox.paths import OWN_IN_TMP
+
+_DEEPEST = 32
+"""Folders on the way to an entry that stay open, at most: a process has few descriptors."""
 
 
 class Place:
@@ -17,8 +20,8 @@ class Place:
         self._head = ""
         self._head_names: list[str] = []
         """The folder of the last path, and the names on the way to it: most entries follow one of the same folder."""
-        self._open: tuple[list[str], int] | None = None
-        """The folder that the last entry was put into, by its names, and its descriptor."""
+        self._open: list[tuple[str, int]] = []
+        """The way to the folder that the last entry was put into: the names, and a descriptor of each."""
 
     def holds(self, path: str) -> bool:
         return path.startswith(self.prefix)
@@ -30,20 +33,40 @@ class Place:
         head, slash, name = path[len(self.prefix) :].rpartition("/")
         if head + slash != self._head:
             self._head_names, self._head = split_path(head + slash, self.tree.root), head + slash
+        plain = name.isascii() and "\0" not in name and name not in ("", ".", "..")
+        if plain and len(name) <= LONGEST_NAME and len(path) <= LONGEST_PATH:
+            return [*self._head_names, name]
         return [*self._head_names, *split_path(name, self.tree.root)]
 
     def parent(self, names: list[str]) -> int:
         """A descriptor of the folder that an entry is put into, made if it is not there; valid until the next call."""
         folder = names[:-1]
-        if not self._open or self._open[0] != folder:
+        if len(folder) > _DEEPEST:
             self.close()
-            self._open = (folder, self.tree.folder(folder, make=True).keep())
-        return self._open[1]
+            self._open = [("", self.tree.folder(folder, make=True).keep())]
+            return self._open[0][1]
+        return self._walk(folder)
+
+    def _walk(self, folder: list[str]) -> int:
+        """Opens a folder from the last one that both have on their way."""
+        if not self._open or self._open[0][0] != self.tree.root:
+            self.close()
+            self._open = [(self.tree.root, self.tree.folder([]).keep())]
+        same = 0
+        while same < min(len(folder), len(self._open) - 1) and folder[same] == self._open[same + 1][0]:
+            same += 1
+        self._close_below(same + 1)
+        for at in range(same, len(folder)):
+            below = self.tree.step(folder[: at + 1], self._open[-1][1], make=True)
+            self._open.append((folder[at], below))
+        return self._open[-1][1]
 
     def close(self) -> None:
-        if self._open:
-            os.close(self._open[1])
-            self._open = None
+        self._close_below(0)
+
+    def _close_below(self, depth: int) -> None:
+        while len(self._open) > depth:
+            os.close(self._open.pop()[1])
 
     def leave_out(self, names: list[str], left_out: LeftOut) -> None:
         """Takes note of what is not kept of the workspace; /tmp is for passing things."""

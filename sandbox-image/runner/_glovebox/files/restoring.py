@@ -6,8 +6,8 @@ from typing import Any
 
 from _glovebox import zstd
 from _glovebox.files import packing
-from _glovebox.files.file_stream import Input, answer, write_sparse
-from _glovebox.files.file_tree import Refused, refusal_of
+from _glovebox.files.file_stream import CHUNK, PAGE, Input, answer, write_sparse
+from _glovebox.files.file_tree import Refused, folder_in, refusal_of
 from _glovebox.files.places import Place
 
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -18,6 +18,8 @@ def restore(workspace: Place, passing: Place) -> None:
 
     What /tmp has no room for is counted as `missing`: it may be smaller than it was.
     """
+    # Modes are given to files and folders when they are made.
+    os.umask(0)
     source = Input(0)
     contents_of = _Source(source)
     folders: list[tuple[Place, list[str], dict[str, Any]]] = []
@@ -29,8 +31,8 @@ def restore(workspace: Place, passing: Place) -> None:
         contents = contents_of.entry(entry)
         try:
             if entry["type"] == "directory":
-                with place.tree.folder(names, make=True):
-                    folders.append((place, names, entry))
+                _make_folder(place, names, entry)
+                folders.append((place, names, entry))
             else:
                 _make(place, names, entry, contents)
         except (OSError, Refused) as error:
@@ -39,14 +41,30 @@ def restore(workspace: Place, passing: Place) -> None:
             contents.skip()
             missing += 1
         entries += 1
+    for place, names, entry in reversed(folders):
+        # Last, because what is put into a folder changes its time, and it may be one that nothing can be put into.
+        _finish_folder(place, names, entry)
     for place in (workspace, passing):
         place.close()
-    for place, names, entry in reversed(folders):
-        # Last, because a folder may be one that nothing can be put into.
-        with place.tree.folder(names) as descriptor:
-            os.utime(descriptor, ns=_times(entry))
-            os.fchmod(descriptor, entry["mode"] & 0o777)
     answer({"ok": True, "entries": entries, "missing": missing})
+
+
+def _make_folder(place: Place, names: list[str], entry: dict[str, Any]) -> None:
+    try:
+        os.mkdir(names[-1], _mode(entry) | 0o700, dir_fd=place.parent(names))
+    except (FileExistsError, IndexError):
+        with place.tree.folder(names):
+            pass
+
+
+def _finish_folder(place: Place, names: list[str], entry: dict[str, Any]) -> None:
+    with place.tree.folder(names) if not names else folder_in(place.parent(names), names[-1]) as descriptor:
+        os.utime(descriptor, ns=_times(entry))
+        os.fchmod(descriptor, _mode(entry))
+
+
+def _mode(entry: dict[str, Any]) -> int:
+    return int(entry["mode"]) & 0o777
 
 
 def _make(place: Place, names: list[str], entry: dict[str, Any], contents: "_Contents") -> None:
@@ -63,11 +81,10 @@ def _make(place: Place, names: list[str], entry: dict[str, Any], contents: "_Con
 
 
 def _write_file(name: str, parent: int, entry: dict[str, Any], contents: "_Contents") -> None:
-    descriptor = os.open(name, _NEW, 0o600, dir_fd=parent)
+    descriptor = os.open(name, _NEW, _mode(entry), dir_fd=parent)
     try:
-        contents.copy_to(descriptor)
-        os.ftruncate(descriptor, entry["size"])
-        os.fchmod(descriptor, entry["mode"] & 0o777)
+        if contents.copy_to(descriptor, PAGE if entry.get("sparse") else CHUNK):
+            os.ftruncate(descriptor, entry["size"])
         os.utime(descriptor, ns=_times(entry))
     except OSError:
         os.unlink(name, dir_fd=parent)
@@ -110,16 +127,18 @@ class _Contents:
         self._source = source
         self._left = size
 
-    def copy_to(self, descriptor: int) -> None:
-        sparse = _SparseWriter(descriptor)
+    def copy_to(self, descriptor: int, grain: int) -> bool:
+        """Writes a file, with holes of `grain` bytes where there are zeros. Returns whether it ends with one."""
+        sparse = _SparseWriter(descriptor, grain)
         size, self._left = self._left, 0
         self._source.copy_to(sparse, size)
         if sparse.failure:
             raise sparse.failure
+        return sparse.ends_with_hole
 
     def skip(self) -> None:
         size, self._left = self._left, 0
-        self._source.copy_to(_SparseWriter(None), size)
+        self._source.copy_to(_SparseWriter(None, CHUNK), size)
 
 
 class _PackedContents(_Contents):
@@ -130,25 +149,23 @@ class _PackedContents(_Contents):
         self._size = size
         self._unpacker = unpacker
 
-    def copy_to(self, descriptor: int) -> None:
+    def copy_to(self, descriptor: int, grain: int) -> bool:
         left = self._size
+        ends_with_hole = False
         while left > 0:
-            length = int.from_bytes(self._take(memoryview(bytearray(4))), "big")
-            if length > len(self._unpacker.packed):
-                raise packing.Damaged
-            self._take(self._unpacker.packed[:length])
+            frame = self._take(int.from_bytes(self._take(4), "big"))
             size = min(packing.BLOCK, left)
-            write_sparse(descriptor, self._unpacker.unpack(length, size))
+            ends_with_hole = write_sparse(descriptor, self._unpacker.unpack(frame, size), grain)
             left -= size
         if self._left > 0:
             raise packing.Damaged
+        return ends_with_hole
 
-    def _take(self, target: memoryview) -> memoryview:
-        if len(target) > self._left:
+    def _take(self, size: int) -> memoryview:
+        if size > min(self._left, len(self._unpacker.packed)):
             raise packing.Damaged
-        self._left -= len(target)
-        self._source.fill(target)
-        return target
+        self._left -= size
+        return self._source.whole(size, self._unpacker.packed)
 
 
 class _SparseWriter:
@@ -157,15 +174,23 @@ class _SparseWriter:
     Once that has failed, or without a descriptor, it writes nothing more.
     """
 
-    def __init__(self, descriptor: int | None) -> None:
+    def __init__(self, descriptor: int | None, grain: int) -> None:
         self._descriptor = descriptor
+        self._grain = grain
+        self._at = 0
+        self.ends_with_hole = False
         self.failure: OSError | None = None
 
     def write(self, data: memoryview) -> None:
         if self._descriptor is None:
             return
         try:
-            write_sparse(self._descriptor, data)
+            # Pieces come as they were read: what is left of a page comes first, and then whole ones.
+            lead = -self._at % self._grain
+            self._at += len(data)
+            for part in (data[:lead], data[lead:]):
+                if part:
+                    self.ends_with_hole = write_sparse(self._descriptor, part, self._grain)
         except OSError as error:
             self.failure = error
             self._descriptor = None

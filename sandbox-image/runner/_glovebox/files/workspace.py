@@ -4,7 +4,8 @@ Paths are relative to the workspace, and absolute of what is in /tmp. For each e
 file, as in bundles.py; but whole: packages and kept output too, hard links as such, and symbolic links wherever they
 lead, since all of it comes back to a sandbox of the same owner only. A file that the control plane knows already, by its
 `mark`, is sent as a line that says `same`, without its bytes. Where the request says `pack`, a file that gains by it is
-sent as a line that says `packed`, with the blocks of packing.py. On the way back `packed` is the number of their bytes.
+sent as a line that says `packed`, with the blocks of packing.py; one with holes says `sparse`, and gets them again where
+whole pages of it are zeros. On the way back `packed` is the number of their bytes.
 """
 
 import json
@@ -172,6 +173,8 @@ def _send_file(tree: Tree, names: list[str], path: str, packer: packing.Packer |
     try:
         status = os.fstat(descriptor)
         described = {**_describe(path, status), "mark": _mark(status)}
+        if status.st_blocks * 512 < status.st_size:
+            described["sparse"] = True
         if packer and status.st_size >= packing.LEAST:
             _send_packed(descriptor, status.st_size, described, packer)
             return

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from collections import deque
 from collections.abc import Callable
 
 _PIPE = 1024 * 1024
@@ -26,8 +27,11 @@ class StdinStream:
         self.descriptor = descriptor
         self._grant = grant
         self._watch = watch
-        self._waiting = bytearray()
-        """Bytes that the pipe has not taken yet; bounded by the credit given."""
+        self._waiting: deque[memoryview] = deque()
+        """Pieces that the pipe has not taken yet; bounded by the credit given.
+
+        One buffer that grows and shrinks would be moved and given new pages all the time.
+        """
         self._taken = 0
         """Bytes that were written or thrown away, and are not granted again yet."""
         self._finishing = False
@@ -44,7 +48,8 @@ class StdinStream:
             return
         # Kept only as far as it must be: memory for all of it costs more than the way through.
         taken = 0 if self._waiting else self._write(memoryview(data))
-        self._waiting += data[taken:]
+        if taken < len(data):
+            self._waiting.append(memoryview(bytes(data[taken:])))
         self._go_on(taken)
 
     def finish(self) -> None:
@@ -54,9 +59,14 @@ class StdinStream:
             self.flush()
 
     def flush(self) -> None:
-        with memoryview(self._waiting) as waiting:
-            taken = self._write(waiting)
-        del self._waiting[:taken]
+        taken = 0
+        while self._waiting:
+            piece = self._waiting.popleft()
+            size = self._write(piece)
+            taken += size
+            if size < len(piece):
+                self._waiting.appendleft(piece[size:])
+                break
         self._go_on(taken)
 
     def _write(self, data: memoryview) -> int:
