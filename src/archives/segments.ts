@@ -76,7 +76,7 @@ export class SummingWriter implements AsyncDisposable {
 /** Checks the size and checksum of a file. @throws BrokenArchive when they differ */
 export async function verify(path: string, summed: SummedFile): Promise<void> {
   await using source = await openSource(path);
-  await check(path, summed, source);
+  await new Verification(path, summed, source).end();
 }
 
 /** Reads a whole file and verifies it. @throws BrokenArchive as `verify` does */
@@ -93,26 +93,24 @@ async function readAll(path: string, { bytes }: SummedFile): Promise<Buffer> {
 
 /** Reads parts of a file. Small consecutive parts are read from the disk together. */
 export class PartReader implements AsyncDisposable {
-  /** Resolves when the whole file is known to be as it was written. Rejects with BrokenArchive as `verify` does. */
-  readonly verified: Promise<void>;
   readonly #source: Source;
+  readonly #verification: Verification | undefined;
   #window = Buffer.alloc(0);
   #start = 0;
 
-  private constructor(source: Source, verified: Promise<void>) {
+  private constructor(source: Source, verification?: Verification) {
     this.#source = source;
-    this.verified = verified;
-    verified.catch(() => {}); // Whoever waits for it gets the error.
+    this.#verification = verification;
   }
 
   static async open(path: string): Promise<PartReader> {
-    return new PartReader(await openSource(path), Promise.resolve());
+    return new PartReader(await openSource(path));
   }
 
-  /** Opens a file that is verified while it is read. @throws BrokenArchive when it cannot be opened */
+  /** Opens a file that is verified by what is read of it. @throws BrokenArchive when it cannot be opened */
   static async openToVerify(path: string, summed: SummedFile): Promise<PartReader> {
     const source = summed.bytes <= SMALL_BYTES ? openSmall(path) : await openSource(path);
-    return new PartReader(source, check(path, summed, source));
+    return new PartReader(source, new Verification(path, summed, source));
   }
 
   async *read(offset: number, length: number): AsyncGenerator<Buffer, void, undefined> {
@@ -124,8 +122,12 @@ export class PartReader implements AsyncDisposable {
     }
   }
 
+  /** Resolves when the whole file is known to be as it was written. @throws BrokenArchive as `verify` does */
+  async verified(): Promise<void> {
+    await this.#verification?.end();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.verified.catch(() => {});
     await this.#source[Symbol.asyncDispose]();
   }
 
@@ -136,6 +138,49 @@ export class PartReader implements AsyncDisposable {
     if (bytes === 0) throw new BrokenArchive('an archive ends too early');
     this.#window = window.subarray(0, bytes);
     this.#start = at;
+    await this.#verification?.take(this.#window, at);
+  }
+}
+
+/** Checks a file by the pieces that are read of it anyway, and reads only what is left out between them. */
+class Verification {
+  readonly #path: string;
+  readonly #summed: SummedFile;
+  readonly #source: Source;
+  readonly #hash = createHash('sha256');
+  #bytes = 0;
+
+  constructor(path: string, summed: SummedFile, source: Source) {
+    this.#path = path;
+    this.#summed = summed;
+    this.#source = source;
+  }
+
+  /** Takes what was read at an offset, in any order. What was summed up already counts once. */
+  async take(piece: Buffer, at: number): Promise<void> {
+    if (at > this.#bytes) await this.#readOn(at).catch(unreadable(this.#path));
+    const done = this.#bytes - at;
+    if (done < piece.length) this.#add(piece.subarray(Math.max(0, done)));
+  }
+
+  async end(): Promise<void> {
+    await this.#readOn(Number.POSITIVE_INFINITY).catch(unreadable(this.#path));
+    compare(this.#path, this.#summed, { bytes: this.#bytes, sha256: this.#hash.digest('hex') });
+  }
+
+  /** Sums up until an offset or the end, in a single buffer: new ones would cost more than the checksum. */
+  async #readOn(until: number): Promise<void> {
+    const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(until - this.#bytes, BUFFER_BYTES)));
+    while (this.#bytes < until) {
+      const read = await this.#source.read(buffer, this.#bytes);
+      if (read === 0) return;
+      this.#add(buffer.subarray(0, Math.min(read, until - this.#bytes)));
+    }
+  }
+
+  #add(piece: Buffer): void {
+    this.#hash.update(piece);
+    this.#bytes += piece.length;
   }
 }
 
@@ -173,10 +218,6 @@ function tryOpen(path: string): number {
 
 type Sum = Omit<SummedFile, 'number'>;
 
-async function check(path: string, summed: SummedFile, source: Source): Promise<void> {
-  compare(path, summed, await sumUp(source).catch(unreadable(path)));
-}
-
 function compare(path: string, { bytes, sha256 }: SummedFile, found: Sum): void {
   if (found.bytes !== bytes || found.sha256 !== sha256) throw new BrokenArchive(`${path} is not as it was written`);
 }
@@ -185,16 +226,4 @@ function unreadable(path: string): (cause: unknown) => never {
   return (cause) => {
     throw new BrokenArchive(`${path} cannot be read`, { cause });
   };
-}
-
-/** Computes a checksum in a single buffer. New buffers would cost more time in the garbage collector than the checksum. */
-async function sumUp(source: Source): Promise<Sum> {
-  const hash = createHash('sha256');
-  const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
-  for (let bytes = 0; ; ) {
-    const read = await source.read(buffer, bytes);
-    if (read === 0) return { bytes, sha256: hash.digest('hex') };
-    hash.update(buffer.subarray(0, read));
-    bytes += read;
-  }
 }

@@ -186,7 +186,7 @@ export class ArchiveStore {
       else if (keepsPacked) yield { entry, body, packed: packed.bytes };
       else yield { entry, body: unpack(body, entry.size, damaged) };
     }
-    for (const { verified } of readers.values()) await verified;
+    for (const reader of readers.values()) await reader.verified();
   }
 
   /** Lists the files that have a mark. Empty if the next save should write everything again. */
