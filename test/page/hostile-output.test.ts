@@ -1,25 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { BROWSER_SETUP_MS, TestBrowser } from '../support/browser.ts';
+import { describe, expect, test } from 'vitest';
 import { run } from '../support/page-cells.ts';
-import { type Server, startServer } from '../support/server.ts';
+import { servePage } from '../support/served-page.ts';
 
-let server: Server;
-let browser: TestBrowser;
-
-beforeAll(async () => {
-  const env = { GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_DISK_MB: '64' };
-  [server, browser] = await Promise.all([startServer({ env }), TestBrowser.start()]);
-}, BROWSER_SETUP_MS);
-afterAll(async () => {
-  await browser[Symbol.asyncDispose]();
-  await server[Symbol.asyncDispose]();
-});
-
-const openPage = (place = '', options = {}) => browser.open(`${server.url}/${place}`, options);
+const served = servePage();
 
 describe('hostile output', () => {
   test('is text: HTML, scripts, escape sequences, and marks that turn the direction', async () => {
-    await using opened = await openPage();
+    await using opened = await served.open();
     const { page, complaints } = opened;
     const code = [
       'print("<img src=x onerror=alert(1)><script>alert(2)</script>")',
@@ -44,7 +31,7 @@ describe('hostile output', () => {
   });
 
   test('of ten megabytes in one line leaves the page usable', async () => {
-    await using opened = await openPage();
+    await using opened = await served.open();
     const { page } = opened;
     await run(opened, 'print("x" * 10_000_000)\nprint("last")');
     await page.locator('.status', { hasText: 'done' }).waitFor();
@@ -57,7 +44,7 @@ describe('hostile output', () => {
   });
 
   test('as HTML has neither the page nor the network, with scripts or without', async () => {
-    await using opened = await openPage();
+    await using opened = await served.open();
     const { page, requests } = opened;
     const html = [
       '<p id=told>nothing ran</p><p id=handled></p>',
@@ -65,7 +52,7 @@ describe('hostile output', () => {
       "<script>const say = (text) => { document.getElementById('told').textContent = text; };",
       "let key; try { key = parent.document.title; } catch { key = 'no parent'; }",
       "let kept; try { kept = sessionStorage.length; } catch { kept = 'no storage'; }",
-      `fetch('${server.url}/sessions').then(() => say('fetched'), () => say([key, kept, 'no network'].join(', ')));</script>`,
+      `fetch('${served.server.url}/sessions').then(() => say('fetched'), () => say([key, kept, 'no network'].join(', ')));</script>`,
     ].join('');
     await run(opened, `class Evil:\n    def _repr_html_(self): return "${html}"\ndisplay(Evil())`);
     const told = page.locator('iframe').contentFrame().locator('#told');
@@ -73,6 +60,6 @@ describe('hostile output', () => {
     expect(await page.locator('iframe').contentFrame().locator('#handled').textContent()).toBe('');
     await page.getByRole('button', { name: 'Run them in the frame' }).click();
     await expect.poll(() => told.textContent()).toBe('no parent, no storage, no network');
-    expect(requests.filter((url) => !url.startsWith(`${server.url}/`) && !url.startsWith('data:'))).toEqual([]);
+    expect(requests.filter((url) => !url.startsWith(`${served.server.url}/`) && !url.startsWith('data:'))).toEqual([]);
   });
 });

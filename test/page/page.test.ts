@@ -1,25 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { BROWSER_SETUP_MS, expectAccessible, TestBrowser } from '../support/browser.ts';
+import { describe, expect, test } from 'vitest';
+import { expectAccessible } from '../support/browser.ts';
 import { run } from '../support/page-cells.ts';
-import { type Server, startServer } from '../support/server.ts';
+import { servePage } from '../support/served-page.ts';
 
-let server: Server;
-let browser: TestBrowser;
-
-beforeAll(async () => {
-  const env = { GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_DISK_MB: '64' };
-  [server, browser] = await Promise.all([startServer({ env }), TestBrowser.start()]);
-}, BROWSER_SETUP_MS);
-afterAll(async () => {
-  await browser[Symbol.asyncDispose]();
-  await server[Symbol.asyncDispose]();
-});
-
-const openPage = (place = '', options = {}) => browser.open(`${server.url}/${place}`, options);
+const served = servePage();
 
 describe('the page', () => {
   test('asks nobody else for anything, sets no cookie, and breaks no rule of its own policy', async () => {
-    await using opened = await openPage();
+    await using opened = await served.open();
     const { page, context, complaints, requests } = opened;
     for (const [link, heading] of [
       ['Sessions', 'Sessions'],
@@ -32,12 +20,12 @@ describe('the page', () => {
     }
     await page.locator('.cm-content').waitFor();
     expect(await context.cookies()).toEqual([]);
-    expect(requests.filter((url) => !url.startsWith(`${server.url}/`))).toEqual([]);
+    expect(requests.filter((url) => !url.startsWith(`${served.server.url}/`))).toEqual([]);
     expect(complaints).toEqual([]);
   });
 
   test('is less than 250 kB as it is sent', async () => {
-    await using opened = await openPage();
+    await using opened = await served.open();
     const { page } = opened;
     await page.locator('.cm-content').waitFor();
     const bytes = await page.evaluate<number>(
@@ -54,7 +42,7 @@ describe.each(['light', 'dark'] as const)('in %s', (colorScheme) => {
     ['wide', 1280],
     ['on a phone', 390],
   ])('every view can be used by all, %s', async (_, width) => {
-    await using opened = await openPage('', { colorScheme, viewport: { width, height: 844 } });
+    await using opened = await served.open('', { colorScheme, viewport: { width, height: 844 } });
     const { page } = opened;
     await run(opened, 'print("\\x1b[33mcolour\\x1b[0m")\nraise KeyError("k")');
     await page.getByRole('alert').waitFor();

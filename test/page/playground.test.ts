@@ -1,25 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { BROWSER_SETUP_MS, expectAccessible, TestBrowser } from '../support/browser.ts';
+import { describe, expect, test } from 'vitest';
+import { expectAccessible } from '../support/browser.ts';
 import { run, write } from '../support/page-cells.ts';
-import { type Server, startServer } from '../support/server.ts';
+import { servePage } from '../support/served-page.ts';
 
-let server: Server;
-let browser: TestBrowser;
-
-beforeAll(async () => {
-  const env = { GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_DISK_MB: '64' };
-  [server, browser] = await Promise.all([startServer({ env }), TestBrowser.start()]);
-}, BROWSER_SETUP_MS);
-afterAll(async () => {
-  await browser[Symbol.asyncDispose]();
-  await server[Symbol.asyncDispose]();
-});
-
-const openPage = (place = '', options = {}) => browser.open(`${server.url}/${place}`, options);
+const served = servePage();
 
 describe('the playground', () => {
   test('shows output while it comes, keeps variables in a context, and has a link to its session', async () => {
-    await using opened = await openPage();
+    await using opened = await served.open();
     const { page, complaints } = opened;
     await run(opened, 'print("first")\nx = 41\ny = x + 1\nprint(y)');
     await page.locator('.status', { hasText: 'done' }).waitFor();
@@ -32,14 +20,14 @@ describe('the playground', () => {
 
     const link = await page.evaluate<string>('location.href');
     expect(link).toMatch(/#\/playground\/gbx_/);
-    await using other = await browser.open(link);
+    await using other = await served.browser.open(link);
     await run(other, 'print(x + 1)');
     await other.page.getByRole('group', { name: 'Output', exact: true }).getByText('42').waitFor();
     expect(complaints).toEqual([]);
   });
 
   test('shows pictures, tables and exceptions', async () => {
-    await using opened = await openPage();
+    await using opened = await served.open();
     const { page, complaints } = opened;
     const code = [
       'class Table:',
@@ -59,7 +47,7 @@ describe('the playground', () => {
   });
 
   test('stops a program at once, and shows what it had put out', async () => {
-    await using opened = await openPage();
+    await using opened = await served.open();
     const { page } = opened;
     await run(opened, 'import time\nprint("begun", flush=True)\ntime.sleep(600)');
     await page.getByRole('group', { name: 'Output', exact: true }).getByText('begun').waitFor();
@@ -69,7 +57,7 @@ describe('the playground', () => {
   });
 
   test('takes files, lists and fetches those that code has made, and deletes them', async () => {
-    await using opened = await openPage();
+    await using opened = await served.open();
     const { page } = opened;
     await page.locator('.cm-content').waitFor();
     const sent = { name: 'data.txt', mimeType: 'text/plain', buffer: Buffer.from('from a person') };
@@ -90,7 +78,7 @@ describe('the playground', () => {
   });
 
   test('refuses a file of two gigabytes before any of it is sent', async () => {
-    await using opened = await openPage();
+    await using opened = await served.open();
     const { page, requests } = opened;
     await page.locator('.cm-content').waitFor();
     await page.getByText('The disk of a session holds 67.1 MB.').waitFor();
@@ -106,7 +94,7 @@ describe('the playground', () => {
   });
 
   test('says why packages could not be installed', async () => {
-    await using opened = await openPage();
+    await using opened = await served.open();
     const { page } = opened;
     await page.getByRole('textbox', { name: 'Packages to install' }).fill('https://evil.example/x.whl');
     await page.getByRole('button', { name: 'Install' }).click();

@@ -1,28 +1,16 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { BROWSER_SETUP_MS, expectAccessible, TestBrowser } from '../support/browser.ts';
+import { describe, expect, test } from 'vitest';
+import { expectAccessible } from '../support/browser.ts';
 import { write } from '../support/page-cells.ts';
 import { closeSession, openSession, runPython } from '../support/rest-client.ts';
-import { type Server, startServer } from '../support/server.ts';
+import { servePage } from '../support/served-page.ts';
 
-let server: Server;
-let browser: TestBrowser;
-
-beforeAll(async () => {
-  const env = { GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_DISK_MB: '64' };
-  [server, browser] = await Promise.all([startServer({ env }), TestBrowser.start()]);
-}, BROWSER_SETUP_MS);
-afterAll(async () => {
-  await browser[Symbol.asyncDispose]();
-  await server[Symbol.asyncDispose]();
-});
-
-const openPage = (place = '', options = {}) => browser.open(`${server.url}/${place}`, options);
+const served = servePage();
 
 describe('sessions', () => {
   test('are listed with what they used; a person makes a snapshot, a fork and an export, and closes one', async () => {
-    const id = await openSession(server);
-    await runPython(server, 'open("a.txt", "w").write("kept")', { session_id: id });
-    await using opened = await openPage('#/sessions');
+    const id = await openSession(served.server);
+    await runPython(served.server, 'open("a.txt", "w").write("kept")', { session_id: id });
+    await using opened = await served.open('#/sessions');
     const { page, complaints } = opened;
     const actions = page.getByRole('group', { name: `Actions of ${id}` });
     await actions.getByRole('button', { name: 'Snapshot' }).click();
@@ -45,11 +33,11 @@ describe('sessions', () => {
   });
 
   test('that end while their page is open are told of, and the code goes on in a new one', async () => {
-    const id = await openSession(server);
-    await using opened = await openPage(`#/playground/${id}`);
+    const id = await openSession(served.server);
+    await using opened = await served.open(`#/playground/${id}`);
     const { page } = opened;
     await write(opened, 'print("still here")');
-    await closeSession(server, id);
+    await closeSession(served.server, id);
     await page.getByRole('button', { name: 'Run', exact: true }).click();
     await page.getByText(`The session ${id} has ended, or is not yours.`).waitFor();
     await page.getByRole('button', { name: 'Go on in a new session' }).click();
@@ -60,8 +48,8 @@ describe('sessions', () => {
 });
 
 test('the last executions are listed with their outcome and output, whoever called for them', async () => {
-  await runPython(server, 'print("over REST")\nraise ValueError("wrong")');
-  await using opened = await openPage('#/executions');
+  await runPython(served.server, 'print("over REST")\nraise ValueError("wrong")');
+  await using opened = await served.open('#/executions');
   const { page, complaints } = opened;
   const row = page.getByRole('row').filter({ hasText: 'over REST' }).first();
   await row.getByText('failed', { exact: true }).waitFor();
@@ -73,7 +61,7 @@ test('the last executions are listed with their outcome and output, whoever call
 });
 
 test('the overview shows the pool, the queue and the limits, and the lines of the doctor when asked', async () => {
-  await using opened = await openPage('#/overview');
+  await using opened = await served.open('#/overview');
   const { page, complaints } = opened;
   await page.getByText('sandboxes ready', { exact: false }).last().waitFor();
   await page.getByText('Disk (MiB)').waitFor();
