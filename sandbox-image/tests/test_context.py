@@ -150,6 +150,27 @@ class CellTest(unittest.TestCase):
         self.assertIsNone(first.error)
         self.assertEqual((second.results, third.results), ([{"text/plain": "7"}], [{"text/plain": "8"}]))
 
+    def test_a_context_imports_no_asyncio_before_its_code_does(self) -> None:
+        before, _, after = run("import sys\n'asyncio' in sys.modules", "import asyncio.tasks", "'asyncio' in sys.modules")
+        self.assertEqual((before.results, after.results), ([{"text/plain": "False"}], [{"text/plain": "True"}]))
+
+    def test_where_a_thread_imports_asyncio_tasks_are_made_in_the_loop_of_the_cells_too(self) -> None:
+        by_thread = "import threading\nt = threading.Thread(target=__import__, args=('asyncio',))\nt.start(); t.join()"
+        *_, waited, loop = run(
+            by_thread,
+            "import asyncio\nasync def later(x): return x",
+            "asyncio.get_event_loop().run_until_complete(later(1))",
+            "task = asyncio.create_task(later(2))\nawait task, task.get_loop() is asyncio.get_running_loop()",
+        )
+        self.assertEqual(waited.results, [{"text/plain": "1"}])
+        self.assertEqual(loop.results, [{"text/plain": "(2, True)"}])
+        *_, own = run(
+            by_thread,
+            "import asyncio\nown = asyncio.new_event_loop()\nasyncio.set_event_loop(own)",
+            "asyncio.get_event_loop() is own",
+        )
+        self.assertEqual(own.results, [{"text/plain": "True"}])
+
     def test_the_source_of_a_function_and_of_a_traceback_is_the_cells(self) -> None:
         _, source, traceback = run(
             "def half(x):\n    return x / 0", "import inspect\nprint(inspect.getsource(half), end='')", "\nhalf(1)"
