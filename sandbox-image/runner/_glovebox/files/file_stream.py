@@ -120,6 +120,30 @@ def send(data: bytes | memoryview) -> None:
         remaining = remaining[os.write(1, remaining) :]
 
 
+class Output:
+    """Sends what is small together: each write wakes the runner, and becomes a frame of its own."""
+
+    def __init__(self) -> None:
+        self._buffer = memoryview(bytearray(CHUNK))
+        self._held = 0
+
+    def send(self, data: bytes | memoryview) -> None:
+        if self._held + len(data) > len(self._buffer):
+            self.flush()
+        if len(data) >= len(self._buffer):
+            send(data)
+        else:
+            self._buffer[self._held : self._held + len(data)] = data
+            self._held += len(data)
+
+    def describe(self, value: dict[str, Any]) -> None:
+        self.send(_as_line(value))
+
+    def flush(self) -> None:
+        held, self._held = self._held, 0
+        send(self._buffer[:held])
+
+
 def write_sparse(descriptor: int, data: memoryview, grain: int = CHUNK) -> bool:
     """Writes, and leaves holes where `grain` bytes are nothing but zeros. Returns whether it ends with a hole."""
     begun = 0
@@ -161,5 +185,9 @@ class Refusing:
 
 
 def answer(value: dict[str, Any]) -> None:
+    send(_as_line(value))
+
+
+def _as_line(value: dict[str, Any]) -> bytes:
     # ASCII only: a name that is no UTF-8 has escapes for the bytes that are none.
-    send(json.dumps(value, separators=(",", ":")).encode() + b"\n")
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"

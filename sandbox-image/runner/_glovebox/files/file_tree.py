@@ -127,6 +127,16 @@ def folder_in(parent: int, name: str) -> Folder:
     return Folder(_open_folder(name, parent))
 
 
+def open_file_in(parent: int, name: str) -> int:
+    """A descriptor to read a regular file of a folder by; nothing else is opened, and nothing blocks."""
+    descriptor = os.open(name, _ENTRY, dir_fd=parent)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO, "")
+
+
 def _open_folder(name: str, parent: int) -> int:
     if not gvisor.PRESENT:
         return os.open(name, _FOLDER, dir_fd=parent)
@@ -185,12 +195,7 @@ class Tree:
         if not names:
             raise IsADirectoryError(errno.EISDIR, "")
         with self.folder(names[:-1]) as parent:
-            descriptor = os.open(names[-1], _ENTRY, dir_fd=parent)
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISREG(mode):
-            return descriptor
-        os.close(descriptor)
-        raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO, "")
+            return open_file_in(parent, names[-1])
 
     def open_closed_file(self, names: list[str]) -> int:
         """Opens a file as `open_file` does, even if nobody may read it: its owner may change that for a moment."""

@@ -4,7 +4,7 @@ import os
 import stat
 
 from _glovebox.files.file_names import LeftOut
-from _glovebox.files.file_tree import LONGEST_NAME, LONGEST_PATH, Tree, split_path
+from _glovebox.files.file_tree import LONGEST_NAME, LONGEST_PATH, Tree, open_file_in, split_path
 from _glovebox.paths import OWN_IN_TMP
 
 _DEEPEST = 32
@@ -38,16 +38,23 @@ class Place:
             return [*self._head_names, name]
         return [*self._head_names, *split_path(name, self.tree.root)]
 
-    def parent(self, names: list[str]) -> int:
-        """A descriptor of the folder that an entry is put into, made if it is not there; valid until the next call."""
+    def parent(self, names: list[str], *, make: bool = True) -> int:
+        """A descriptor of the folder that an entry is in, made if it is not there; valid until the next call."""
         folder = names[:-1]
         if len(folder) > _DEEPEST:
             self.close()
-            self._open = [("", self.tree.folder(folder, make=True).keep())]
+            self._open = [("", self.tree.folder(folder, make=make).keep())]
             return self._open[0][1]
-        return self._walk(folder)
+        return self._walk(folder, make)
 
-    def _walk(self, folder: list[str]) -> int:
+    def open_closed_file(self, names: list[str]) -> int:
+        """Opens a file as `Tree.open_closed_file` does."""
+        try:
+            return open_file_in(self.parent(names, make=False), names[-1])
+        except PermissionError:
+            return self.tree.open_closed_file(names)
+
+    def _walk(self, folder: list[str], make: bool) -> int:
         """Opens a folder from the last one that both have on their way."""
         if not self._open or self._open[0][0] != self.tree.root:
             self.close()
@@ -57,7 +64,7 @@ class Place:
             same += 1
         self._close_below(same + 1)
         for at in range(same, len(folder)):
-            below = self.tree.step(folder[: at + 1], self._open[-1][1], make=True)
+            below = self.tree.step(folder[: at + 1], self._open[-1][1], make=make)
             self._open.append((folder[at], below))
         return self._open[-1][1]
 

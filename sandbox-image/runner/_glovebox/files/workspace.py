@@ -17,8 +17,8 @@ from typing import Any
 from _glovebox import zstd
 from _glovebox.files import packing
 from _glovebox.files.file_names import LeftOut
-from _glovebox.files.file_stream import CHUNK, Input, Refusing, answer, send
-from _glovebox.files.file_tree import LONGEST_PATH, Refused, Tree, describe
+from _glovebox.files.file_stream import CHUNK, Input, Output, Refusing, answer
+from _glovebox.files.file_tree import LONGEST_PATH, Refused, describe
 from _glovebox.files.places import Place
 from _glovebox.files.restoring import restore
 from _glovebox.paths import TMP, WORKSPACE
@@ -48,7 +48,7 @@ def save(places: list[Place], request: dict[str, Any]) -> None:
     """
     _yield_processor()
     known = _take_known(Input(0))
-    packer = _packer(request)
+    sender = _Sender(known, _packer(request))
     entries: list[Entry] = []
     counts = {"unreadable": 0, "passing": 0}
     left_out = LeftOut()
@@ -58,10 +58,9 @@ def save(places: list[Place], request: dict[str, Any]) -> None:
     if total > request["max_bytes"]:
         raise Refused("too_large", f"The workspace holds {total} bytes, more than the {request['max_bytes']} that are kept.")
     answer({"ok": True, "entries": len(entries), "size": total})
-    first_paths: dict[tuple[int, int], str] = {}
     for entry in entries:
         try:
-            _send_entry(entry, known, first_paths, packer)
+            sender.send(entry)
         except BrokenPipeError:
             raise
         except (PermissionError, Refused):
@@ -70,7 +69,9 @@ def save(places: list[Place], request: dict[str, Any]) -> None:
         except OSError:
             # Deleted in the meantime, or something else now.
             continue
-    answer({"end": True, **counts, "left_out": left_out.told()})
+    sender.end({"end": True, **counts, "left_out": left_out.told()})
+    for place in places:
+        place.close()
 
 
 def _yield_processor() -> None:
@@ -129,28 +130,74 @@ def _packer(request: dict[str, Any]) -> packing.Packer | None:
     return packing.Packer(path) if path else None
 
 
-def _send_entry(
-    entry: Entry, known: dict[str, str], first: dict[tuple[int, int], str], packer: packing.Packer | None
-) -> None:
-    place, names, status = entry
-    path = place.path(names)
-    described = _describe(path, status)
-    if described["type"] == "link":
-        with place.tree.folder(names[:-1]) as parent:
-            described["target"] = os.readlink(names[-1], dir_fd=parent)
-    inode = (status.st_dev, status.st_ino)
-    if described["type"] != "file":
-        answer(described)
-    elif status.st_nlink > 1 and inode in first:
-        answer({**described, "type": "hard", "size": 0, "target": first[inode]})
-    else:
-        mark = _mark(status)
-        if mark and known.get(path) == mark:
-            answer({**described, "mark": mark, "same": True})
+class _Sender:
+    """Sends one entry after the other."""
+
+    def __init__(self, known: dict[str, str], packer: packing.Packer | None) -> None:
+        self._known = known
+        self._packer = packer
+        self._first: dict[tuple[int, int], str] = {}
+        """The first path of each file that has several."""
+        self._output = Output()
+
+    def send(self, entry: Entry) -> None:
+        place, names, status = entry
+        path = place.path(names)
+        described = _describe(path, status)
+        if described["type"] == "link":
+            described["target"] = os.readlink(names[-1], dir_fd=place.parent(names, make=False))
+        inode = (status.st_dev, status.st_ino)
+        if described["type"] != "file":
+            self._output.describe(described)
+        elif status.st_nlink > 1 and inode in self._first:
+            self._output.describe({**described, "type": "hard", "size": 0, "target": self._first[inode]})
         else:
-            _send_file(place.tree, names, path, packer)
-        if status.st_nlink > 1:
-            first[inode] = path
+            mark = _mark(status)
+            if mark and self._known.get(path) == mark:
+                self._output.describe({**described, "mark": mark, "same": True})
+            else:
+                self._send_file(place, names, path)
+            if status.st_nlink > 1:
+                self._first[inode] = path
+
+    def end(self, value: dict[str, Any]) -> None:
+        self._output.describe(value)
+        self._output.flush()
+
+    def _send_file(self, place: Place, names: list[str], path: str) -> None:
+        """Exactly as long as announced: what a writer cuts off in the meantime is sent as zeros, and again the next time."""
+        descriptor = place.open_closed_file(names)
+        try:
+            status = os.fstat(descriptor)
+            described = {**_describe(path, status), "mark": _mark(status)}
+            if status.st_blocks * 512 < status.st_size:
+                described["sparse"] = True
+            if self._packer and status.st_size >= packing.LEAST:
+                self._send_packed(descriptor, status.st_size, described, self._packer)
+                return
+            self._output.describe(described)
+            left = status.st_size
+            while left > 0:
+                data = os.read(descriptor, min(CHUNK, left)) or bytes(min(CHUNK, left))
+                self._output.send(data)
+                left -= len(data)
+        finally:
+            os.close(descriptor)
+
+    def _send_packed(self, descriptor: int, left: int, described: dict[str, Any], packer: packing.Packer) -> None:
+        """Packs a file, unless its beginning shows that this gains little."""
+        block = _read_block(descriptor, left, packer)
+        packed = packer.pack(len(block))
+        packs = packing.is_worth_it(packed, len(block))
+        self._output.describe({**described, "packed": True} if packs else described)
+        while True:
+            self._output.send(packed if packs else block)
+            left -= len(block)
+            if left == 0:
+                return
+            block = _read_block(descriptor, left, packer)
+            if packs:
+                packed = packer.pack(len(block))
 
 
 def _describe(path: str, status: os.stat_result) -> dict[str, Any]:
@@ -165,43 +212,6 @@ def _mark(status: os.stat_result) -> str:
     if status.st_ctime_ns > time.clock_gettime_ns(_FILE_CLOCK) - _TICKS_NS:
         return ""
     return f"{status.st_ino}.{status.st_ctime_ns}.{status.st_size}"
-
-
-def _send_file(tree: Tree, names: list[str], path: str, packer: packing.Packer | None) -> None:
-    """Exactly as long as announced: what a writer cuts off in the meantime is sent as zeros, and again the next time."""
-    descriptor = tree.open_closed_file(names)
-    try:
-        status = os.fstat(descriptor)
-        described = {**_describe(path, status), "mark": _mark(status)}
-        if status.st_blocks * 512 < status.st_size:
-            described["sparse"] = True
-        if packer and status.st_size >= packing.LEAST:
-            _send_packed(descriptor, status.st_size, described, packer)
-            return
-        answer(described)
-        left = status.st_size
-        while left > 0:
-            data = os.read(descriptor, min(CHUNK, left)) or bytes(min(CHUNK, left))
-            send(data)
-            left -= len(data)
-    finally:
-        os.close(descriptor)
-
-
-def _send_packed(descriptor: int, left: int, described: dict[str, Any], packer: packing.Packer) -> None:
-    """Packs a file, unless its beginning shows that this gains little."""
-    block = _read_block(descriptor, left, packer)
-    packed = packer.pack(len(block))
-    packs = packing.is_worth_it(packed, len(block))
-    answer({**described, "packed": True} if packs else described)
-    while True:
-        send(packed if packs else block)
-        left -= len(block)
-        if left == 0:
-            return
-        block = _read_block(descriptor, left, packer)
-        if packs:
-            packed = packer.pack(len(block))
 
 
 def _read_block(descriptor: int, left: int, packer: packing.Packer) -> memoryview:
