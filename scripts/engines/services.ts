@@ -91,6 +91,8 @@ export interface AwaitOptions {
   readonly title: string;
   /** Longest wait in milliseconds. */
   readonly limitMs: number;
+  /** Whether nothing is to be expected any more. */
+  readonly isHopeless?: () => boolean;
   readonly signal: AbortSignal;
 }
 
@@ -98,14 +100,14 @@ export interface AwaitOptions {
 export async function awaitEngine(
   docker: Docker,
   namespace: Namespace,
-  { title, limitMs, signal }: AwaitOptions,
+  { title, limitMs, isHopeless = () => false, signal }: AwaitOptions,
 ): Promise<void> {
   const deadline = Date.now() + limitMs;
   const stop = aborted(signal).then(() => false);
   // A connection that something between here and the engine has taken may never be answered.
   while (!(await Promise.race([answers(docker), sleep(2 * PING_MS, false), stop]))) {
     signal.throwIfAborted();
-    if (!namespace.isRunning() || Date.now() > deadline) {
+    if (!namespace.isRunning() || Date.now() > deadline || isHopeless()) {
       throw new Error(`${title} did not start:\n${namespace.readLog().slice(-LOG_LIMIT)}`);
     }
     await sleep(LOOK_EVERY_MS);

@@ -18,6 +18,11 @@ const MEMORY = '4G';
 const SLOW_CLOCK = new URL('slow-clock.mjs?8', import.meta.url).href;
 /** Longest start in milliseconds of the slow clock. */
 const START_LIMIT_MS = 120_000;
+/**
+ * What the kernel says of a processor whose timer has stopped. It was seen at the start of a machine on a host with ten
+ * times as much to do as it can, and such a machine does nothing more.
+ */
+const STALLED = "timer wakeup didn't happen";
 
 /**
  * Starts an engine in a virtual machine of its own, with a kernel of Debian, by software emulation: no machine needs to
@@ -25,6 +30,26 @@ const START_LIMIT_MS = 120_000;
  * @throws Error when it does not answer
  */
 export async function startInMachine(entry: EngineEntry, options: StartOptions): Promise<RunningEngine> {
+  let hasStalled = false;
+  const isStalled = (log: string) => {
+    hasStalled = log.includes(STALLED);
+    return hasStalled;
+  };
+  try {
+    return await boot(entry, options, isStalled);
+  } catch (error) {
+    if (!hasStalled) throw error;
+    options.report('The clock of the virtual machine has stopped. Starting another …');
+    return await boot(entry, options, () => false);
+  }
+}
+
+/** @param isStalled whether a machine with this log is to be given up */
+async function boot(
+  entry: EngineEntry,
+  options: StartOptions,
+  isStalled: (log: string) => boolean,
+): Promise<RunningEngine> {
   const { report, signal } = options;
   const emulator = await ensurePackages('trixie', EMULATOR_PACKAGES, report, signal);
   const root = await ensureRootWith(entry.suite, GUEST_PACKAGES, report, signal);
@@ -44,7 +69,8 @@ export async function startInMachine(entry: EngineEntry, options: StartOptions):
   // For what this program asks of the engine itself.
   await import(SLOW_CLOCK);
   report('Starting the virtual machine …');
-  await awaitEngine(docker, namespace, { title: entry.title, limitMs: START_LIMIT_MS, signal });
+  const isHopeless = () => isStalled(namespace.readLog());
+  await awaitEngine(docker, namespace, { title: entry.title, limitMs: START_LIMIT_MS, isHopeless, signal });
   const versions = await readVersions(root, entry.packages);
   const owned = stack.move();
   const env = { TMPDIR: shared, NODE_OPTIONS: `--import=${SLOW_CLOCK}` };
