@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd } from '../execution/request.ts';
+import { keepAsIs } from '../lib/reused-memory.ts';
 import { createLog, type Log } from '../log.ts';
 import { Checkpoints, type RunningSandbox } from './checkpoints.ts';
 import { ArchiveSettings } from './settings.ts';
@@ -72,10 +73,14 @@ test('a checkpoint of nothing is ended by force', async () => {
     lost: false,
     unpacks: async () => true,
     execute: async (_, { signal, onOutput }): Promise<ExecutionEnd> => {
-      await onOutput('stdout', Buffer.from(`${JSON.stringify({ ok: true, entries: 0, size: 0 })}\n`));
+      await onOutput('stdout', Buffer.from(`${JSON.stringify({ ok: true, entries: 0, size: 0 })}\n`), keepAsIs);
       await new Promise((resolve) => setTimeout(resolve, 1000));
       if (!signal.aborted)
-        await onOutput('stdout', Buffer.from(`${JSON.stringify({ end: true, unreadable: 0, passing: 0 })}\n`));
+        await onOutput(
+          'stdout',
+          Buffer.from(`${JSON.stringify({ end: true, unreadable: 0, passing: 0 })}\n`),
+          keepAsIs,
+        );
       ends.push(signal.aborted ? 'by force' : 'by itself');
       return { status: signal.aborted ? 'cancelled' : 'ok', exitCode: 0 };
     },
@@ -117,7 +122,7 @@ test('a session is back when its files are, before the program that brought them
     lost: false,
     unpacks: async () => true,
     execute: async (_, { onOutput, signal }): Promise<ExecutionEnd> => {
-      await onOutput('stdout', Buffer.from('{"ok":true,"entries":0}\n'));
+      await onOutput('stdout', Buffer.from('{"ok":true,"entries":0}\n'), keepAsIs);
       await new Promise((resolve) => signal.addEventListener('abort', resolve));
       return { status: 'cancelled', exitCode: null };
     },

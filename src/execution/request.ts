@@ -1,4 +1,5 @@
 import { GloveboxError } from '../errors.ts';
+import type { Keep } from '../lib/reused-memory.ts';
 import type { FullReport } from './report.ts';
 
 /** Shortest time that a call may wait for a place, in milliseconds. A call with a longer time limit may wait longer. */
@@ -47,8 +48,11 @@ export interface KeepPolicy {
 
 export type OutputStream = 'stdout' | 'stderr' | 'display';
 
-/** Takes output as it arrives. The program pauses until a returned promise settles. */
-export type OutputSink = (stream: OutputStream, chunk: Buffer) => void | Promise<void>;
+/**
+ * Takes output as it arrives. The program pauses until a returned promise settles. The memory of a chunk is used again once
+ * the call has returned, unless it was kept.
+ */
+export type OutputSink = (stream: OutputStream, chunk: Buffer, keep: Keep) => void | Promise<void>;
 
 export type Losable = 'files' | 'contexts' | 'packages' | 'background';
 

@@ -77,7 +77,7 @@ export class FileOperation {
       {
         timeoutMs: input || streams ? TRANSFER_LIMIT_MS : ASK_LIMIT_MS,
         signal: AbortSignal.any([options.signal, this.#cancel.signal]),
-        onOutput: (stream, chunk) => (stream === 'stdout' ? this.#output.take(chunk) : undefined),
+        onOutput: (stream, chunk, keep) => (stream === 'stdout' ? this.#output.take(chunk, keep) : undefined),
         ...(input || streams ? { transfer: this.#transfer() } : {}),
         ...(input ? { stdin: this.#frame(input) } : {}),
       },
@@ -111,21 +111,30 @@ export class FileOperation {
    * @throws GloveboxError when there are not exactly `length` bytes, if that is known
    */
   async *bytes(length?: number): AsyncGenerator<Buffer, void, undefined> {
-    let left = length;
     let last: Buffer | undefined;
-    for await (const chunk of this.#output.bytes()) {
-      if (left !== undefined) left -= chunk.length;
-      if (left !== undefined && left < 0) throw garbled();
-      if (last) {
-        this.#idleSince = performance.now();
-        yield last;
-        this.#idleSince = undefined;
+    for await (const batch of this.#counted(length)) {
+      for (const piece of batch) {
+        // A copy, because the memory of a piece is used again.
+        const next = Buffer.from(piece);
+        if (last) yield* this.#handed(last);
+        last = next;
       }
-      last = chunk;
     }
-    await this.finish();
-    if (left) throw garbled();
     if (last) yield last;
+  }
+
+  /**
+   * Reads the bytes after the answer, of which there are `length`, by pieces that may be used until the next are asked for.
+   * The last ones are returned only when the operation has succeeded.
+   * @throws GloveboxError when there are not exactly so many bytes
+   */
+  async *batches(length: number): AsyncGenerator<readonly Buffer[], void, undefined> {
+    let left = length;
+    for await (const batch of this.#counted(length)) {
+      for (const piece of batch) left -= piece.length;
+      if (left === 0) await this.finish();
+      yield* this.#handed(batch);
+    }
   }
 
   /** Waits for the successful end of the operation. The end also reports losses of the session. */
@@ -145,6 +154,25 @@ export class FileOperation {
     this.#cancel.abort(failure);
     this.#output.discard();
     await this.#end.catch(() => {});
+  }
+
+  /** Reads all batches. @throws GloveboxError unless the operation succeeds, with `length` bytes if that is known */
+  async *#counted(length: number | undefined): AsyncGenerator<readonly Buffer[], void, undefined> {
+    let left = length;
+    for await (const batch of this.#output.batches()) {
+      if (left !== undefined) for (const { length } of batch) left -= length;
+      if (left !== undefined && left < 0) throw garbled();
+      yield batch;
+    }
+    await this.finish();
+    if (left) throw garbled();
+  }
+
+  /** Yields something to the client, and knows how long it is on its way. */
+  *#handed<T>(what: T): Generator<T, void, undefined> {
+    this.#idleSince = performance.now();
+    yield what;
+    this.#idleSince = undefined;
   }
 
   async #answer<T>(schema: z.ZodType<T>): Promise<T> {

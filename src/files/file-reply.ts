@@ -1,5 +1,15 @@
+import type { Keep, Kept } from '../lib/reused-memory.ts';
+
 /** Longest first line of an answer, in bytes. A list of many long names needs that much. */
 const LONGEST_HEADER = 4 * 1024 * 1024;
+
+/** Bytes of pieces that are read together. */
+const BATCH_BYTES = 64 * 1024;
+
+/** A piece that has not been read, and what its sender waits for. */
+interface Waiting extends Kept {
+  readonly isRead: () => void;
+}
 
 /** Reply of the file program: a line, then bytes. The program pauses until its bytes have been read. */
 export class FileReply {
@@ -8,7 +18,7 @@ export class FileReply {
   readonly #line: PromiseWithResolvers<string>;
   #begun: Buffer[] | undefined = [];
   #begunBytes = 0;
-  readonly #waiting: { chunk: Buffer; release: () => void }[] = [];
+  readonly #waiting: Waiting[] = [];
   #arrival: PromiseWithResolvers<void> | undefined;
   #ended = false;
 
@@ -19,9 +29,9 @@ export class FileReply {
   }
 
   /** Takes output as it arrives. The promise settles when it has been read. */
-  take(chunk: Buffer): Promise<void> | undefined {
+  take(chunk: Buffer, keep: Keep): Promise<void> | undefined {
     if (this.#ended) return undefined;
-    if (!this.#begun) return this.#hold(chunk);
+    if (!this.#begun) return this.#hold(keep(chunk));
     const end = chunk.indexOf(10);
     const piece = end < 0 ? chunk : chunk.subarray(0, end);
     this.#begunBytes += piece.length;
@@ -33,7 +43,7 @@ export class FileReply {
     if (end < 0) return undefined;
     this.#line.resolve(Buffer.concat(this.#begun).toString('utf8'));
     this.#begun = undefined;
-    return end + 1 < chunk.length ? this.#hold(chunk.subarray(end + 1)) : undefined;
+    return end + 1 < chunk.length ? this.#hold(keep(chunk.subarray(end + 1))) : undefined;
   }
 
   /** Marks the end of the output. */
@@ -46,16 +56,26 @@ export class FileReply {
   /** Discards all output that has not been read. */
   discard(): void {
     this.end();
-    for (const { release } of this.#waiting.splice(0)) release();
+    for (const { isRead, release } of this.#waiting.splice(0)) {
+      release();
+      isRead();
+    }
   }
 
-  /** Reads the bytes after the first line. */
-  async *bytes(): AsyncGenerator<Buffer, void, undefined> {
+  /**
+   * Reads the bytes after the first line, by pieces that have come together. They may be used until the next are asked for:
+   * their memory is used again then.
+   */
+  async *batches(): AsyncGenerator<readonly Buffer[], void, undefined> {
     for (;;) {
-      const next = this.#waiting.shift();
-      if (next) {
-        next.release();
-        yield next.chunk;
+      const batch = this.#shift();
+      if (batch.length > 0) {
+        for (const { isRead } of batch) isRead();
+        try {
+          yield batch.map(({ bytes }) => bytes);
+        } finally {
+          for (const { release } of batch) release();
+        }
       } else if (this.#ended) return;
       else {
         this.#arrival = Promise.withResolvers();
@@ -64,9 +84,18 @@ export class FileReply {
     }
   }
 
-  #hold(chunk: Buffer): Promise<void> {
+  /** Takes the pieces that wait, as many as are read together. */
+  #shift(): Waiting[] {
+    let bytes = 0;
+    let count = 0;
+    for (; count < this.#waiting.length && bytes < BATCH_BYTES; count += 1)
+      bytes += this.#waiting[count]?.bytes.length ?? 0;
+    return this.#waiting.splice(0, count);
+  }
+
+  #hold(kept: Kept): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#waiting.push({ chunk, release: resolve });
+    this.#waiting.push({ ...kept, isRead: resolve });
     this.#arrival?.resolve();
     return promise;
   }

@@ -1,6 +1,7 @@
 import { buffer } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest } from '../execution/request.ts';
+import { keepAsIs } from '../lib/reused-memory.ts';
 import { outcomeOf } from '../scheduling/execution-metrics.ts';
 import { SessionFiles } from './session-files.ts';
 
@@ -16,7 +17,7 @@ function filesOf(program: Program, signal = new AbortController().signal): Sessi
         const aborted = new Promise<Partial<ExecutionEnd>>((resolve) =>
           options.signal.addEventListener('abort', () => resolve({ status: 'cancelled', exitCode: null })),
         );
-        const say: Say = async (text) => await options.onOutput('stdout', Buffer.from(text));
+        const say: Say = async (text) => await options.onOutput('stdout', Buffer.from(text), keepAsIs);
         const end = await Promise.race([program(say, { request, options }), aborted]);
         return { status: 'ok', exitCode: 0, ...(end as Partial<ExecutionEnd> | undefined) };
       },

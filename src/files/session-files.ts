@@ -46,6 +46,8 @@ export interface TarStream extends FileStream {
 
 /** File that is being read. */
 export interface OpenFile extends FileStream {
+  /** The same bytes, by pieces that may be used until the next are asked for, which takes less work. */
+  readonly batches: AsyncIterable<readonly Buffer[]>;
   readonly entry: FileEntry;
   /** Tag of this state of the file. It changes with each change of the file. */
   readonly tag?: string | undefined;
@@ -136,7 +138,9 @@ export class SessionFiles {
     const request: FileRequest = { op: 'read', path, ...range, ...options };
     const { call, answer } = await this.#start(request, readSchema, { streams: true });
     const { ok: _, not_modified: notModified, ...opened } = answer;
-    return { ...opened, notModified, bytes: call.bytes(opened.length), close: (failure) => call.close(failure) };
+    const { length } = opened;
+    const streams = { bytes: call.bytes(length), batches: call.batches(length) };
+    return { ...opened, ...streams, notModified, close: (failure) => call.close(failure) };
   }
 
   /**

@@ -7,6 +7,7 @@ import { answerWhileRead, discardBody, readBody } from './body.ts';
 import { bodyHandlingFor } from './body-type.ts';
 import type { Page } from './dashboard/page.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
+import { sendPieces } from './piece-body.ts';
 import { checkQuery } from './query.ts';
 import type { RequestRate } from './request-rate.ts';
 import { errorResponse, hasAllHeaders, reportError } from './respond.ts';
@@ -53,7 +54,7 @@ export function createRequestHandler(options: RequestHandlerOptions, routes: rea
       answer = errorResponse(reportError(thrown, c, log));
     }
     if (cors) addHeaders(answer, cors);
-    return finish(c, answer, closing);
+    return sendPieces(await finish(c, answer, closing), c.env?.outgoing);
   };
 }
 

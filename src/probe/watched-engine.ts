@@ -1,5 +1,5 @@
-import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../errors.ts';
+import type { PieceStream } from '../lib/reused-memory.ts';
 import type { Engine, EngineInfo, SandboxInfo, SandboxRef, SandboxSpec, StartedSandbox } from '../sandbox/engine.ts';
 
 export interface Watch {
@@ -40,7 +40,7 @@ export class WatchedEngine implements Engine {
     return await this.#listen(this.#engine.start(spec));
   }
 
-  async connect(ref: SandboxRef): Promise<Duplex> {
+  async connect(ref: SandboxRef): Promise<PieceStream> {
     return await this.#listen(this.#engine.connect(ref));
   }
 

@@ -1,5 +1,6 @@
 import type { Report } from '../execution/report.ts';
 import type { OutputSink, OutputStream } from '../execution/request.ts';
+import type { Keep } from '../lib/reused-memory.ts';
 import { FrameType, INITIAL_CREDIT } from './frames.ts';
 import { type SendFrame, StdinStream } from './stdin-stream.ts';
 
@@ -60,11 +61,11 @@ export class ChannelExecution {
   }
 
   /** Takes output. @throws Error when the stream sends more than it was granted */
-  take(stream: OutputStream, chunk: Buffer): void {
+  take(stream: OutputStream, chunk: Buffer, keep: Keep): void {
     this.#credit -= chunk.length;
     if (this.#credit < 0) throw new Error('output beyond its credit');
     this.#held += chunk.length;
-    const pressure = this.#sink(stream, chunk);
+    const pressure = this.#sink(stream, chunk, keep);
     if (!pressure || !this.#waiting) {
       this.#release(chunk.length);
       return;

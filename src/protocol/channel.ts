@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../errors.ts';
 import { parseReport } from '../execution/report.ts';
 import type { ExecutionRequest, OutputSink } from '../execution/request.ts';
+import { type Keep, keepAsIs, type PieceStream, type TakePiece } from '../lib/reused-memory.ts';
 import { ChannelExecution } from './channel-execution.ts';
 import { FIRST_TUNNEL, type Frame, FrameDecoder, FrameType, type Payload, writeFrame } from './frames.ts';
 import { IncompatibleRunner, parseGreeting, type RunnerState } from './greeting.ts';
@@ -51,7 +52,7 @@ export class Channel {
   readonly closed: Promise<{ violation?: string }>;
   /** What an earlier control plane left in the runner. Undefined if the runner is new. */
   runnerState: RunnerState | undefined;
-  readonly #stream: Duplex;
+  readonly #stream: PieceStream;
   readonly #executions = new Map<number, ChannelExecution>();
   readonly #tunnels = new Map<number, Tunnel>();
   readonly #onTunnel: OnTunnel;
@@ -66,7 +67,7 @@ export class Channel {
   readonly #greeting = Promise.withResolvers<'greeted'>();
   #greeted = false;
 
-  private constructor(stream: Duplex, { onTunnel, onNote }: ChannelOptions) {
+  private constructor(stream: PieceStream, { onTunnel, onNote }: ChannelOptions) {
     this.#stream = stream;
     this.#onTunnel = onTunnel ?? ((tunnel) => tunnel.destroy());
     this.#onNote = onNote ?? (() => {});
@@ -74,7 +75,9 @@ export class Channel {
       this.#close = resolve;
     });
     const decoder = new FrameDecoder();
-    stream.on('data', (chunk: Buffer) => this.#take(decoder, chunk));
+    const take: TakePiece = (piece, keep) => this.#take(decoder, piece, keep);
+    if (stream.readPieces) stream.readPieces(take);
+    else stream.on('data', (chunk: Buffer) => take(chunk, keepAsIs));
     stream.on('error', () => this.close());
     stream.on('close', () => this.close());
     stream.on('end', () => this.close());
@@ -84,7 +87,7 @@ export class Channel {
    * Opens a channel to a runner that has just been started.
    * @throws GloveboxError `sandbox_lost` if it does not answer; IncompatibleRunner if it speaks another version
    */
-  static async open(stream: Duplex, options: ChannelOptions = {}): Promise<Channel> {
+  static async open(stream: PieceStream, options: ChannelOptions = {}): Promise<Channel> {
     const channel = new Channel(stream, options);
     if (options.configuration) channel.configure(options.configuration);
     const silent = () =>
@@ -137,16 +140,16 @@ export class Channel {
     else onWritten?.(new Error('the channel has closed'));
   }
 
-  #take(decoder: FrameDecoder, chunk: Buffer): void {
+  #take(decoder: FrameDecoder, piece: Buffer, keep: Keep): void {
     try {
-      for (const frame of decoder.decode(chunk)) this.#dispatch(frame);
+      for (const frame of decoder.decode(piece)) this.#dispatch(frame, keep);
     } catch (error) {
       if (error instanceof IncompatibleRunner) this.#greeting.reject(error);
       this.close(error instanceof Error ? error.message.slice(0, 200) : 'unreadable frame');
     }
   }
 
-  #dispatch({ type, stream, payload }: Frame): void {
+  #dispatch({ type, stream, payload }: Frame, keep: Keep): void {
     if (type === FrameType.ready) {
       this.#takeGreeting(payload);
       return;
@@ -163,9 +166,9 @@ export class Channel {
     }
     const execution = this.#executions.get(stream);
     if (!execution) throw new Error(`frame of type ${type} for unknown stream ${stream}`);
-    if (type === FrameType.stdout) execution.take('stdout', payload);
-    else if (type === FrameType.stderr) execution.take('stderr', payload);
-    else if (type === FrameType.display) execution.take('display', payload);
+    if (type === FrameType.stdout) execution.take('stdout', payload, keep);
+    else if (type === FrameType.stderr) execution.take('stderr', payload, keep);
+    else if (type === FrameType.display) execution.take('display', payload, keep);
     else if (type === FrameType.credit && payload.length === 4) execution.input.grant(payload.readUInt32BE());
     else if (type === FrameType.end) {
       this.#executions.delete(stream);

@@ -113,7 +113,7 @@ export class FrameDecoder {
   #missing = 0;
   #pieces: Buffer[] = [];
 
-  /** Yields the frames that `chunk` completes. Payloads share the chunk's memory. @throws Error on a length over the limit. */
+  /** Yields the frames that `chunk` completes. Payloads may share the chunk's memory. @throws Error on a length over the limit. */
   *decode(chunk: Buffer): Generator<Frame> {
     let offset = 0;
     for (;;) {
@@ -143,9 +143,11 @@ export class FrameDecoder {
       // An empty frame is a frame too.
       return piece.length > 0 || this.#header.readUInt32BE(0) === 0 ? { type, stream, payload: piece } : undefined;
     }
-    this.#pieces.push(piece);
+    if (this.#missing === 0 && this.#pieces.length === 0) return { type, stream, payload: piece };
+    // A copy, because the memory of a chunk is used again.
+    this.#pieces.push(Buffer.from(piece));
     if (this.#missing > 0) return undefined;
-    const payload = this.#pieces.length === 1 ? piece : Buffer.concat(this.#pieces);
+    const payload = Buffer.concat(this.#pieces);
     this.#pieces = [];
     return { type, stream, payload };
   }

@@ -31,7 +31,8 @@ export class Tunnel extends Duplex {
     this.#receiveCredit -= data.length;
     if (this.#receiveCredit < 0 || this.#ended) throw new Error('tunnel data beyond its credit or end');
     this.#consumed += data.length;
-    if (this.push(data)) this.#grant();
+    // A copy, because the memory of a piece is used again.
+    if (this.push(Buffer.from(data))) this.#grant();
   }
 
   /** Takes credit from the sandbox. @throws Error when it grants more than was ever used */

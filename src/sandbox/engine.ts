@@ -1,4 +1,4 @@
-import type { Duplex } from 'node:stream';
+import type { PieceStream } from '../lib/reused-memory.ts';
 import type { Assurances } from './assurances.ts';
 
 /**
@@ -59,7 +59,7 @@ export interface Engine {
    * Starts a runner as the sandbox's own user, or connects to the running one. The duplex carries the runner's stdin and
    * stdout, and ends with it. A runner outlives the connection, so that the next connection can reach it.
    */
-  connect(ref: SandboxRef): Promise<Duplex>;
+  connect(ref: SandboxRef): Promise<PieceStream>;
   /**
    * Ends every process of the sandbox's user. The sandbox and its files stay. Returns true if no process is left. Returns
    * false if some may be left, or if it takes too long; the caller must then replace the sandbox.

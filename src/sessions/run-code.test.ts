@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { REPORT } from '../../test/support/report.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest } from '../execution/request.ts';
 import type { ExecutionEvent } from '../execution/result.ts';
+import { keepAsIs } from '../lib/reused-memory.ts';
 import { RecentExecutions } from './recent-executions.ts';
 import { type CodeSession, prepareExecution, runCode, type StartOptions } from './run-code.ts';
 
@@ -32,7 +33,7 @@ class FakeSession implements CodeSession {
   async execute(request: ExecutionRequest, { onOutput, onBegin }: ExecutionOptions): Promise<ExecutionEnd> {
     this.requests.push(request);
     onBegin?.();
-    for (const [stream, text] of this.#output) await onOutput(stream, Buffer.from(text));
+    for (const [stream, text] of this.#output) await onOutput(stream, Buffer.from(text), keepAsIs);
     return { status: 'ok', exitCode: 0, report: REPORT, ...this.#end };
   }
 

@@ -67,9 +67,9 @@ export async function run(
     {
       timeoutMs: 30_000,
       signal: new AbortController().signal,
-      onOutput: (stream, chunk) => {
+      onOutput: (stream, chunk, keep) => {
         if (stream === 'stdout') stdout.push(Buffer.from(chunk));
-        return onOutput?.(stream, chunk);
+        return onOutput?.(stream, chunk, keep);
       },
       ...options,
     },

@@ -1,4 +1,5 @@
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest } from '../../src/execution/request.ts';
+import { keepAsIs } from '../../src/lib/reused-memory.ts';
 import type { SandboxHandle } from '../../src/sandbox/sandbox.ts';
 
 const FINE: ExecutionEnd = { status: 'ok', exitCode: 0 };
@@ -48,11 +49,12 @@ export class FakeSandbox implements SandboxHandle {
     this.#moves.resolve();
     await this.moving;
     if (this.findsDamage) {
-      await onOutput('stdout', Buffer.from('{"error":{"code":"damaged","message":"It is damaged."}}\n'));
+      await onOutput('stdout', Buffer.from('{"error":{"code":"damaged","message":"It is damaged."}}\n'), keepAsIs);
       return { status: 'error', exitCode: 1 };
     }
-    await onOutput('stdout', Buffer.from('{"ok":true,"entries":0,"size":0}\n'));
-    if (file?.['op'] === 'save') await onOutput('stdout', Buffer.from('{"end":true,"unreadable":0,"passing":0}\n'));
+    await onOutput('stdout', Buffer.from('{"ok":true,"entries":0,"size":0}\n'), keepAsIs);
+    if (file?.['op'] === 'save')
+      await onOutput('stdout', Buffer.from('{"end":true,"unreadable":0,"passing":0}\n'), keepAsIs);
     return FINE;
   }
 

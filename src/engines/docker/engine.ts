@@ -1,7 +1,7 @@
-import type { Duplex } from 'node:stream';
 import type Docker from 'dockerode';
 import { GloveboxError } from '../../errors.ts';
 import { ConcurrencyLimit } from '../../lib/concurrency-limit.ts';
+import type { PieceStream } from '../../lib/reused-memory.ts';
 import type { Log } from '../../log.ts';
 import {
   type Engine,
@@ -13,7 +13,7 @@ import {
   shortName,
 } from '../../sandbox/engine.ts';
 import { askAgain, explain } from './answer.ts';
-import { demultiplex } from './demux.ts';
+import { ExecStream } from './demux.ts';
 import type { ContainerDriver } from './drivers/driver.ts';
 import { containerName, LABELS, runnerExecOptions } from './hardening/spec.ts';
 import { isMissing, statusOf } from './inspect.ts';
@@ -70,12 +70,12 @@ export class DockerEngine implements Engine {
     }
   }
 
-  async connect(ref: SandboxRef): Promise<Duplex> {
+  async connect(ref: SandboxRef): Promise<PieceStream> {
     const { container, uid } = this.#find(ref);
     const exec = await explain(container.exec(runnerExecOptions(uid)));
     const stream = await explain(exec.start({ hijack: true, stdin: true }), (late) => late.destroy());
     let logged = 0;
-    return demultiplex(stream, (chunk) => {
+    return new ExecStream(stream, (chunk) => {
       if (logged < STDERR_LIMIT)
         this.#log.warn('a runner wrote to stderr', {
           sandbox: shortName(ref),

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type Docker from 'dockerode';
 import { explain } from './answer.ts';
-import { demultiplex } from './demux.ts';
+import { ExecStream } from './demux.ts';
 import { lookExecOptions } from './hardening/gvisor.ts';
 import { killExecOptions, MAIN_UID } from './hardening/spec.ts';
 
@@ -60,7 +60,7 @@ function readStates(output: string): string[][] {
  * @throws GloveboxError as `killUser` does
  */
 export async function runForOutput(container: Docker.Container, options: Docker.ExecCreateOptions): Promise<string> {
-  const stream = demultiplex(await startExec(container, options), () => {});
+  const stream = new ExecStream(await startExec(container, options), () => {});
   const output: Buffer[] = [];
   stream.on('data', (chunk: Buffer) => output.push(chunk));
   await ended(stream);

@@ -5,6 +5,7 @@ import type { FileStream, OpenFile, SessionFiles } from '../../files/session-fil
 import { mediaTypeOf } from '../../lib/media-types.ts';
 import { STALL_MS, stalled } from '../body.ts';
 import { leftOutHeader } from '../left-out.ts';
+import { answerByPieces, takesPieces } from '../piece-body.ts';
 import { conditionsToRead, rangeCondition, toETag } from '../preconditions.ts';
 import type { Env } from '../route.ts';
 import { isOutside, parseRange } from './file-range.ts';
@@ -65,7 +66,7 @@ export async function sendFile(
     return new Response(null, { headers });
   }
   if (range) headers.set('Content-Range', `bytes ${file.offset}-${file.offset + file.length - 1}/${file.entry.size}`);
-  return new Response(toBody(file, release, stallMs), { status: range ? 206 : 200, headers });
+  return streamed(c, file, { release, stallMs }, { status: range ? 206 : 200, headers });
 }
 
 /** The headers by which a caller recognises the file. A time in the future, which a program can set, is not sent. */
@@ -109,7 +110,7 @@ export async function sendFolder(
     throw new GloveboxError('invalid_input', 'This is not a folder.', { hint: 'Leave out ?format=tar for a file.' });
   }
   const tar = await files.pack(path, maxBytes);
-  return new Response(toBody(tar, release, stallMs), { headers: { ...headers, ...leftOutHeader(tar.leftOut) } });
+  return streamed(c, tar, { release, stallMs }, { headers: { ...headers, ...leftOutHeader(tar.leftOut) } });
 }
 
 /** Reads an empty stream to its end. Closing it early would count as a download that its caller aborted. */
@@ -119,6 +120,25 @@ async function finish({ bytes, close }: FileStream): Promise<void> {
   } finally {
     await close();
   }
+}
+
+/** Makes an answer with a stream as its body, which goes straight to Node's response where there is one. */
+export function streamed(
+  c: Context<Env>,
+  stream: FileStream & { readonly batches?: OpenFile['batches'] },
+  { release, stallMs }: Sending,
+  init: ResponseInit,
+): Response {
+  if (!takesPieces(c.env?.outgoing)) return new Response(toBody(stream, release, stallMs), init);
+  const end = async (failure?: unknown) => {
+    await stream.close(failure);
+    release();
+  };
+  return answerByPieces({ batches: stream.batches ?? single(stream.bytes), end, stallMs }, init);
+}
+
+async function* single(bytes: AsyncIterable<Buffer>): AsyncGenerator<readonly Buffer[], void, undefined> {
+  for await (const piece of bytes) yield [piece];
 }
 
 /**

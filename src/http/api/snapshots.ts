@@ -4,7 +4,7 @@ import type { Sessions } from '../../sessions/sessions.ts';
 import type { Snapshots } from '../../sessions/snapshots.ts';
 import { leftOutHeader } from '../left-out.ts';
 import type { Env, Route } from '../route.ts';
-import { attachment, NEVER_A_PAGE, toBody } from './file-download.ts';
+import { attachment, NEVER_A_PAGE, streamed } from './file-download.ts';
 import {
   jsonBody,
   jsonResponse,
@@ -134,8 +134,6 @@ async function exportSession(c: Context<Env>, { sessions, snapshots }: SnapshotO
     return new Response(null, { headers });
   }
   const tar = await snapshots.export(owner, id, c.req.raw.signal);
-  return new Response(
-    toBody(tar, () => {}),
-    { headers: { ...headers, ...leftOutHeader(tar.leftOut) } },
-  );
+  const sending = { release: () => {}, stallMs: undefined };
+  return streamed(c, tar, sending, { headers: { ...headers, ...leftOutHeader(tar.leftOut) } });
 }

@@ -6,6 +6,7 @@ import { GloveboxError } from '../../../errors.ts';
 import { adviseOnGroup, adviseOnMount } from '../host/container-advice.ts';
 import { describeInstallation } from '../host/install-advice.ts';
 import { type EngineEndpoint, type EngineEnvironment, listDefaultEndpoints, readNamedEndpoint } from './endpoints.ts';
+import { readableByPieces } from './piece-reader.ts';
 import { assertPodmanVersion, readPodmanVersion } from './podman.ts';
 import { SshAgent, sshCommand } from './ssh.ts';
 
@@ -113,7 +114,7 @@ export async function pingEngine(docker: Dockerode, deadlineMs: number): Promise
  */
 export function createDockerClient({ address, tls }: EngineEndpoint): Dockerode {
   const local = /^(unix|npipe):\/\/(.+)$/.exec(address)?.[2];
-  if (local) return createClient({ socketPath: local, agent: new http.Agent({ keepAlive: true }) });
+  if (local) return createClient({ socketPath: local, agent: readableByPieces(new http.Agent({ keepAlive: true })) });
   const url = new URL(address.replace(/^tcp:/, 'http:'));
   if (url.protocol === 'ssh:') {
     return createClient({ protocol: 'http', host: 'ssh.invalid', port: 80, agent: new SshAgent(sshCommand(url)) });
@@ -125,7 +126,9 @@ export function createDockerClient({ address, tls }: EngineEndpoint): Dockerode 
     host: url.hostname,
     port: url.port || (secure ? 2376 : 2375),
     pathPrefix: url.pathname,
-    agent: secure ? new https.Agent({ keepAlive: true, ...tls }) : new http.Agent({ keepAlive: true }),
+    agent: readableByPieces(
+      secure ? new https.Agent({ keepAlive: true, ...tls }) : new http.Agent({ keepAlive: true }),
+    ),
   });
 }
 

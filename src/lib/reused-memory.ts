@@ -1,0 +1,99 @@
+import type { Duplex } from 'node:stream';
+
+/**
+ * Memory into which a connection is read again and again. New memory for each reading would have the garbage collector
+ * mark the whole heap many times while a large file passes.
+ */
+
+/** Memory of a connection on which little comes, in bytes. */
+const SMALL_BYTES = 16 * 1024;
+/** Memory of a connection on which much comes, in bytes. */
+const LARGE_BYTES = 128 * 1024;
+/** Shortest piece that is kept where it is. It bounds how much larger than the piece the memory is that it occupies. */
+const LEAST_KEPT_BYTES = SMALL_BYTES;
+/** Most large blocks that wait for their next use. */
+const MOST_SPARE = 16;
+
+/** A piece that may be used until it is released. */
+export interface Kept {
+  readonly bytes: Buffer;
+  /** Must be called once. The bytes may be overwritten after that. */
+  readonly release: () => void;
+}
+
+/**
+ * Keeps a piece, or a part of one, beyond the call that was given it. Without that, its memory is read into again as soon
+ * as the call has returned. May be called only during that call.
+ */
+export type Keep = (piece: Buffer) => Kept;
+
+/** Takes a piece of what was read. It may be used until the call returns, or as long as `keep` says. */
+export type TakePiece = (piece: Buffer, keep: Keep) => void;
+
+/** A connection that may be read by pieces. */
+export interface PieceStream extends Duplex {
+  /** Takes what comes from now on, instead of events `data`. */
+  readPieces?(take: TakePiece): void;
+}
+
+/** Keeps pieces whose memory nothing reads into again. */
+export const keepAsIs: Keep = (bytes) => ({ bytes, release: () => {} });
+
+interface Block {
+  readonly bytes: Buffer;
+  /** Number of pieces that are kept in it. */
+  kept: number;
+}
+
+const spare: Block[] = [];
+
+/** The memory of one connection. It grows with what comes, and shrinks again. */
+export class ReusedMemory {
+  readonly #small: Block = { bytes: Buffer.allocUnsafeSlow(SMALL_BYTES), kept: 0 };
+  #current = this.#small;
+
+  /** The memory for the next reading. */
+  get free(): Buffer {
+    return this.#current.bytes;
+  }
+
+  /** Chooses the memory for the reading after one of `length` bytes, all of which have been taken. */
+  advance(length: number): void {
+    const { bytes, kept } = this.#current;
+    if (length === bytes.length || kept > 0) this.#replace(takeSpare());
+    else if (length < SMALL_BYTES && this.#current !== this.#small) this.#replace(this.#small);
+  }
+
+  /** Gives back what the connection no longer needs. */
+  close(): void {
+    this.#replace(this.#small);
+  }
+
+  readonly keep: Keep = (piece) => {
+    // Short pieces, of which many would fit in the memory that one occupies.
+    if (piece.length < LEAST_KEPT_BYTES || this.#current === this.#small) return keepAsIs(Buffer.from(piece));
+    const block = this.#current;
+    block.kept += 1;
+    return {
+      bytes: piece,
+      release: () => {
+        block.kept -= 1;
+        if (block.kept === 0 && block !== this.#current) giveBack(block);
+      },
+    };
+  };
+
+  #replace(next: Block): void {
+    const last = this.#current;
+    this.#current = next;
+    if (last !== next && last !== this.#small && last.kept === 0) giveBack(last);
+  }
+}
+
+function takeSpare(): Block {
+  return spare.pop() ?? { bytes: Buffer.allocUnsafeSlow(LARGE_BYTES), kept: 0 };
+}
+
+function giveBack(block: Block): void {
+  if (spare.length < MOST_SPARE) spare.push(block);
+}
