@@ -28,6 +28,10 @@ class RunnerTest(unittest.TestCase):
         )
         self.assertEqual(report_of(outcome)["exit_code"], 0)
 
+    def test_a_program_finds_its_arguments_after_its_own_name(self) -> None:
+        outcome = self.client.run("import sys; print(sys.argv[1:], sys.orig_argv[1:] == sys.argv)", args=["-x", "", "ä b"])
+        self.assertEqual(outcome.stdout.decode(), "['-x', '', 'ä b'] True\n")
+
     def test_executions_share_no_globals_and_no_process(self) -> None:
         first = self.client.run("import os; x = 1; print(os.getpid())")
         second = self.client.run("import os; print(os.getpid(), 'x' in globals())")

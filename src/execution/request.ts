@@ -10,6 +10,8 @@ export interface ExecutionRequest {
   /** Kind of the request. Default: code. */
   readonly kind?: 'packages' | 'install' | 'files' | 'archive';
   readonly code?: string;
+  /** Arguments of the program: what follows its name in `sys.argv`. */
+  readonly args?: readonly string[];
   /** Context to run the code in: an interpreter that continues to live. Default: a new process. */
   readonly context?: string;
   /** Context to end first. */

@@ -98,6 +98,7 @@ describe('routes', () => {
       '/tools',
       '/execute',
       '/execute/stream',
+      '/execute/stream/stdin',
       '/sessions',
       '/sessions/{id}',
       '/sessions/{id}/snapshots',

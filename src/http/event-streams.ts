@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { GloveboxError } from '../errors.ts';
+import { CallInput } from './call-input.ts';
 import { EventStream } from './event-stream.ts';
 import { keyReused } from './idempotency.ts';
 
@@ -10,6 +11,8 @@ export interface StreamedCall {
   readonly events: EventStream;
   /** Aborts when the call must end because no reader came back. */
   readonly signal: AbortSignal;
+  /** Its standard input, if `PUT /execute/stream/stdin` sends that. */
+  readonly input?: CallInput;
 }
 
 interface KeptCall extends StreamedCall {
@@ -48,10 +51,19 @@ export class EventStreams {
     this.#keepMs = keepMs;
   }
 
-  open(owner: string): StreamedCall {
+  open(owner: string, takesInput = false): StreamedCall {
     const cancel = new AbortController();
     const id = randomBytes(12).toString('base64url');
-    const call: KeptCall = { id, owner, events: new EventStream(), cancel, signal: cancel.signal, readers: 0 };
+    const input = takesInput ? { input: new CallInput() } : {};
+    const call: KeptCall = {
+      id,
+      owner,
+      events: new EventStream(),
+      cancel,
+      signal: cancel.signal,
+      ...input,
+      readers: 0,
+    };
     this.#calls.set(id, call);
     return call;
   }
@@ -94,11 +106,25 @@ export class EventStreams {
    * @throws GloveboxError `invalid_input` without a key, `not_found` when there is no such call
    */
   cancel(owner: string, key: string | undefined): void {
-    const hint = 'Send the header Idempotency-Key of the POST /execute/stream that is to be cancelled.';
+    this.#get(owner, key, 'that is to be cancelled').cancel.abort();
+  }
+
+  /** Returns the standard input of the call with an idempotency key. @throws GloveboxError as `cancel` does */
+  inputOf(owner: string, key: string | undefined): CallInput {
+    const which = 'with ?stdin=1';
+    const { input } = this.#get(owner, key, which);
+    if (input) return input;
+    throw new GloveboxError('invalid_input', 'This call has no standard input that is streamed.', {
+      hint: hintFor(which),
+    });
+  }
+
+  #get(owner: string, key: string | undefined, which: string): KeptCall {
+    const hint = hintFor(which);
     if (key === undefined) throw new GloveboxError('invalid_input', 'The request has no Idempotency-Key.', { hint });
     const call = this.#find(owner, key);
     if (!call) throw new GloveboxError('not_found', 'There is no call with this Idempotency-Key.', { hint });
-    call.cancel.abort();
+    return call;
   }
 
   #find(owner: string, key: string): KeptCall | undefined {
@@ -142,4 +168,9 @@ export class EventStreams {
       this.#drop(oldest);
     }
   }
+}
+
+/** @param which which call is meant */
+function hintFor(which: string): string {
+  return `Send the header Idempotency-Key of the POST /execute/stream ${which}.`;
 }

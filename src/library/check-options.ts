@@ -8,6 +8,9 @@ const KINDS = {
   'true or false': (value: unknown) => typeof value === 'boolean',
   function: (value: unknown) => typeof value === 'function',
   AbortSignal: (value: unknown) => value instanceof AbortSignal,
+  'list of texts': (value: unknown) => Array.isArray(value) && value.every((text) => typeof text === 'string'),
+  'text or stream of bytes': (value: unknown) =>
+    typeof value === 'string' || (typeof value === 'object' && value !== null && Symbol.asyncIterator in value),
   'object of texts': (value: unknown) =>
     typeof value === 'object' && value !== null && Object.values(value).every((text) => typeof text === 'string'),
 } as const;

@@ -1,3 +1,4 @@
+import type { Config } from '../config/config.ts';
 import { Glovebox as Core, ephemeralName } from '../glovebox.ts';
 import { createLog } from '../log.ts';
 import { Access } from './access.ts';
@@ -17,6 +18,8 @@ export interface GloveboxHealth {
   /** Number of running and waiting executions, and of places to run. */
   readonly executions: { readonly running: number; readonly waiting: number; readonly places: number };
 }
+
+type OpenWithOptions = Pick<GloveboxOptions, 'onProgress' | 'signal'>;
 
 /** Container engine with the sessions in which code runs. */
 export class Glovebox implements AsyncDisposable {
@@ -40,8 +43,15 @@ export class Glovebox implements AsyncDisposable {
    * with what to do where no engine answers
    */
   static async open(options: GloveboxOptions = {}): Promise<Glovebox> {
-    const config = readOptions(options);
     const { onProgress, signal } = options;
+    return await Glovebox.openWith(readOptions(options), { onProgress, signal });
+  }
+
+  /**
+   * Opens one with the settings of the environment, of a file and of flags, for commands.
+   * @internal
+   */
+  static async openWith(config: Config, { onProgress, signal }: OpenWithOptions): Promise<Glovebox> {
     const core = await Core.open(config, {
       instance: config.instance ?? ephemeralName('library'),
       log: createLog(config.logLevel),

@@ -18,6 +18,8 @@ const OF_SERVERS = [
   'keep_while',
   'control_base',
   'proxy_socket',
+  'url',
+  'key',
 ] as const satisfies readonly (keyof Settings)[];
 
 type LibrarySettings = Omit<Settings, (typeof OF_SERVERS)[number]>;

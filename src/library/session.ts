@@ -22,13 +22,15 @@ export type BackgroundExecution = Pick<
   'id' | 'startedAt' | 'context' | 'status' | 'result' | 'cancel' | 'wait' | 'read'
 >;
 
-const START: Options = {
+const CODE: Options = {
   timeoutMs: 'number',
   context: 'text',
   resetContext: 'true or false',
-  stdin: 'text',
+  args: 'list of texts',
   env: 'object of texts',
 };
+const START: Options = { ...CODE, stdin: 'text' };
+const RUN: Options = { ...CODE, stdin: 'text or stream of bytes', ...SIGNAL, onEvent: 'function' };
 
 /** Session as its owner sees it. */
 export interface SessionInfo {
@@ -77,7 +79,7 @@ export class Session implements AsyncDisposable {
    */
   async run(code: string, options: RunOptions = {}): Promise<ExecutionResult> {
     checkText('session.run', 'The code', code);
-    checkOptions('session.run', options, { ...START, ...SIGNAL, onEvent: 'function' });
+    checkOptions('session.run', options, RUN);
     const listener = guardListener(options.onEvent, options.signal);
     const { onEvent, signal } = listener;
     using held = await this.#hold(signal);
@@ -153,6 +155,15 @@ export class Session implements AsyncDisposable {
     const { snapshots } = this.#access.glovebox;
     const { session_id: id } = await snapshots.fork(this.owner, this.id, name, orNever(signal)).catch(rethrow);
     return new Session(this.#access, { owner: this.owner, id, created: true });
+  }
+
+  /**
+   * Archives the session and gives up its container at once. The next call brings back its files and packages; variables
+   * of contexts are lost.
+   * @throws GloveboxError `session_not_found`; `session_busy` while something runs in it
+   */
+  async hibernate(): Promise<void> {
+    await this.#access.glovebox.sessions.hibernate(this.owner, this.id).catch(rethrow);
   }
 
   /** Removes the session with its contents and ends its code. Succeeds if it is gone already. */

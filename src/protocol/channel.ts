@@ -60,6 +60,7 @@ export class Channel {
   /** Bytes of standard input that the runner accepts before its first grant. */
   #stdinAhead = 0;
   #unpacks = false;
+  #takesArgs = false;
   #notices = 0;
   #lastStream = 0;
   #lastTunnel = FIRST_TUNNEL;
@@ -108,6 +109,11 @@ export class Channel {
   /** Whether the runner can unpack the contents of an archive. */
   get unpacks(): boolean {
     return this.#unpacks;
+  }
+
+  /** Whether the runner passes arguments to a program. */
+  get takesArgs(): boolean {
+    return this.#takesArgs;
   }
 
   /** Starts an execution. Its output goes to `sink`, in order. */
@@ -179,9 +185,10 @@ export class Channel {
   #takeGreeting(payload: Buffer): void {
     if (this.#greeted) throw new Error('a second greeting');
     this.#greeted = true;
-    const { adopted, stdin_ahead: stdinAhead, unpacks } = parseGreeting(payload);
+    const { adopted, stdin_ahead: stdinAhead, unpacks, takes_args: takesArgs } = parseGreeting(payload);
     this.#stdinAhead = stdinAhead;
     this.#unpacks = unpacks;
+    this.#takesArgs = takesArgs;
     if (adopted) {
       const executions = adopted.executions.map(({ id, stream, ran_ms: ranMs, ended, ended_by: endedBy }) => {
         // Its output is read from files that the runner writes.

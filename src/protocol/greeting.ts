@@ -28,6 +28,8 @@ const greetingSchema = z.object({
   stdin_ahead: z.number().int().min(0).max(MOST_INPUT_CREDIT).default(0),
   /** Whether the runner can unpack the contents of an archive. */
   unpacks: z.boolean().default(false),
+  /** Whether the runner passes arguments to a program. */
+  takes_args: z.boolean().default(false),
   adopted: z
     .object({
       contexts: z.array(z.string().regex(/^[A-Za-z0-9_-]{1,64}$/)).max(64),

@@ -122,10 +122,12 @@ export class Sandbox {
   /**
    * Runs one program to its end. In the last resort, the clock of the control plane ends it.
    * A program that fails has a status; it does not throw.
-   * @throws GloveboxError `sandbox_lost` when nothing was run, `engine_unavailable` when it has ended or will end
+   * @throws GloveboxError `sandbox_lost` when nothing was run, `engine_unavailable` when it has ended or will end,
+   *   `invalid_input` for arguments that a runner of an earlier version would not pass on
    */
   async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
     const channel = await this.#runner.reach();
+    if (request.args && !channel.takesArgs) throw takesNoArgs();
     const { timeoutMs, signal, stdin, onOutput } = options;
     if (signal.aborted) return endUnbegun(signal);
     const deadline = performance.now() + timeoutMs;
@@ -284,3 +286,11 @@ function broken(): GloveboxError {
 
 /** Public interface of a sandbox, which tests can implement without an engine. */
 export type SandboxHandle = Pick<Sandbox, Exclude<keyof Sandbox, 'expect' | 'ref'>>;
+
+function takesNoArgs(): GloveboxError {
+  return new GloveboxError(
+    'invalid_input',
+    'The sandbox of this session was started by an earlier version of Glovebox, which passes no arguments to a program.',
+    { hint: 'Leave the arguments out, or use another session. Once the session has hibernated, it takes them too.' },
+  );
+}

@@ -11,6 +11,15 @@ const EPHEMERAL = /\.[0-9a-f]{8}$/;
 /** Error code of SQLite when another process holds the lock. */
 const SQLITE_BUSY = 5;
 
+/** Error of a second instance of the same name. */
+export class InstanceTaken extends GloveboxError {
+  constructor(name: string) {
+    super('invalid_input', `A Glovebox named ${name} is running already.`, {
+      hint: 'Stop it, choose another port, or give this one a name of its own with GLOVEBOX_INSTANCE.',
+    });
+  }
+}
+
 /** Returns a unique name for an instance. */
 export function ephemeralName(kind: string): string {
   return `${kind}.${randomBytes(4).toString('hex')}`;
@@ -44,9 +53,7 @@ export class Instance implements Disposable {
       return tryLock(stateDir, name);
     });
     if (lock) return new Instance(stateDir, name, lock);
-    throw new GloveboxError('invalid_input', `A Glovebox named ${name} is running already.`, {
-      hint: 'Stop it, choose another port, or give this one a name of its own with GLOVEBOX_INSTANCE.',
-    });
+    throw new InstanceTaken(name);
   }
 
   /** Returns the instance of this state directory that created a label. Undefined if it belongs to another directory. */

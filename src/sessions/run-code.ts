@@ -7,6 +7,7 @@ import { Stopwatch, toSeconds } from '../execution/stopwatch.ts';
 import { needNewInterpreter, whyRefused } from '../execution/variables.ts';
 import { randomId } from '../lib/random-id.ts';
 import { displayLimits, readResult } from './background-result.ts';
+import { ProgramInput } from './program-input.ts';
 import type { RecentExecutions } from './recent-executions.ts';
 
 /** Fraction of the session's disk that files of long output may use. */
@@ -25,24 +26,34 @@ export interface RunLimits extends ExecutionLimits {
   readonly resultLimit: number;
 }
 
-/** Options for code that runs in the background. */
-export interface StartOptions {
+interface CodeOptions {
   /** Time limit in milliseconds. Default: the setting `exec_timeout_s`, or `max_timeout_s` in the background. */
   readonly timeoutMs?: number | undefined;
   /** Name of a context, which keeps its variables for later calls: up to 64 letters, digits, "_" and "-". */
   readonly context?: string | undefined;
   /** Whether to reset that context first. */
   readonly resetContext?: boolean | undefined;
-  /** The program's whole standard input. Default: empty. */
-  readonly stdin?: string | undefined;
+  /** Arguments of the program, which it finds in `sys.argv` after its own name. A context has none. */
+  readonly args?: readonly string[] | undefined;
   /** Additional environment variables of the program. */
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Whether the session was created for this call. Then files that the code misses may be in another session. */
   readonly sessionCreated?: true | undefined;
 }
 
+/** Options for code that runs in the background. */
+export interface StartOptions extends CodeOptions {
+  /** The program's whole standard input. Default: empty. */
+  readonly stdin?: string | undefined;
+}
+
 /** Options for code that runs while its caller waits. */
-export interface RunOptions extends StartOptions {
+export interface RunOptions extends CodeOptions {
+  /**
+   * The program's standard input: the whole as text, or a stream of bytes, which is read as fast as the program reads and
+   * closed when the program ends. A context takes text only. Default: empty.
+   */
+  readonly stdin?: string | AsyncIterable<Uint8Array> | undefined;
   /** Called with output and progress as they arrive. */
   readonly onEvent?: OnEvent | undefined;
   /** Cancels the execution. The result then has the status `cancelled`. */
@@ -67,7 +78,7 @@ export interface PreparedExecution {
 }
 
 /** Code that follows an execution. */
-interface Follower extends Pick<RunOptions, 'onEvent'>, Pick<ExecutionOptions, 'onSent'> {
+interface Follower extends Pick<RunOptions, 'onEvent' | 'stdin'>, Pick<ExecutionOptions, 'onSent'> {
   readonly signal: AbortSignal;
   /** Called when it has to wait for its turn. */
   readonly onQueued?: () => void;
@@ -79,10 +90,10 @@ interface Follower extends Pick<RunOptions, 'onEvent'>, Pick<ExecutionOptions, '
 export function prepareExecution(
   { id: sessionId, limits }: Pick<CodeSession, 'id' | 'limits'>,
   code: string,
-  options: StartOptions,
+  options: Pick<RunOptions, keyof CodeOptions | 'stdin'>,
   isBackground: boolean,
 ): PreparedExecution {
-  const { context, resetContext, stdin, env, sessionCreated } = options;
+  const { context, resetContext, args = [], stdin, env, sessionCreated } = options;
   const defaultMs = (isBackground ? limits.maxTimeoutS : limits.execTimeoutS) * 1000;
   const { timeoutMs = defaultMs } = options;
   const problem = whyInvalid(options, timeoutMs, limits);
@@ -92,7 +103,9 @@ export function prepareExecution(
     code,
     ...(context === undefined ? {} : { context }),
     ...(context !== undefined && resetContext ? { end_context: context } : {}),
-    ...(stdin === undefined ? {} : { stdin }),
+    ...(args.length > 0 ? { args } : {}),
+    ...(typeof stdin === 'string' ? { stdin } : {}),
+    ...(isStream(stdin) ? { stdin_stream: true } : {}),
     ...(env ? { env } : {}),
     ...(env && context === undefined && needNewInterpreter(Object.keys(env)) ? { new_interpreter: true } : {}),
     results: displayLimits(limits),
@@ -132,7 +145,7 @@ export async function runCode(
 async function followCode(
   session: CodeSession,
   { identity, request, timeoutMs }: PreparedExecution,
-  { onEvent, signal, onQueued, onBegin, onSent }: Follower,
+  { onEvent, stdin, signal, onQueued, onBegin, onSent }: Follower,
 ): Promise<ExecutionResult> {
   const { limits } = session;
   const output = new OutputStreams(
@@ -140,7 +153,8 @@ async function followCode(
     onEvent,
   );
   const stopwatch = new Stopwatch();
-  const end = await session.execute(request, {
+  const input = isStream(stdin) ? new ProgramInput(stdin) : undefined;
+  const ending = session.execute(request, {
     timeoutMs,
     signal,
     onOutput: output.take,
@@ -149,11 +163,14 @@ async function followCode(
       void onEvent?.({ type: 'progress', message, status: 'queued' });
     },
     ...(onSent ? { onSent } : {}),
+    ...(input ? { stdin: input.pieces() } : {}),
     onBegin: () => {
       stopwatch.begin();
       onBegin?.();
     },
   });
+  const end = await ending.finally(() => input?.close());
+  input?.check();
   const timings = stopwatch.read();
   if (end.reattached) return await readResult(session, { identity, timeoutMs, end, timings });
   await output.finish();
@@ -162,7 +179,7 @@ async function followCode(
 }
 
 function whyInvalid(
-  { context, resetContext, env = {} }: StartOptions,
+  { context, resetContext, args = [], stdin, env = {} }: Pick<RunOptions, keyof CodeOptions | 'stdin'>,
   timeoutMs: number,
   { maxTimeoutS }: RunLimits,
 ): string | undefined {
@@ -171,6 +188,10 @@ function whyInvalid(
   if (context !== undefined && !CONTEXT_NAME.test(context))
     return 'The name of a context is 1 to 64 letters, digits, "_" or "-".';
   if (context === undefined && resetContext) return 'There is no context named; say which is to start anew.';
+  if (context !== undefined && args.length > 0) return 'A context has no arguments: leave out one of the two.';
+  if (context !== undefined && isStream(stdin)) return 'A context takes its standard input as text, not as a stream.';
+  if (args.some((arg) => arg.includes('\0') || !arg.isWellFormed()))
+    return 'An argument holds a NUL character or a lone surrogate, which no program can be given.';
   for (const [name, value] of Object.entries(env)) {
     const problem = VARIABLE_NAME.test(name) ? whyRefused(name, value, context !== undefined) : 'it is no name';
     if (problem) return `The variable ${JSON.stringify(name.slice(0, 64))} cannot be set: ${problem}.`;
@@ -183,4 +204,8 @@ function keepPolicy(id: string, limits: RunLimits, isBackground: boolean): KeepP
   const total = Math.floor(limits.diskMb * MIB * KEPT_PART);
   const limit = Math.min(limits.outputKeepLimit, Math.floor(total / 2));
   return { id, inline: isBackground ? 0 : limits.outputLimit, limit, total };
+}
+
+function isStream(stdin: RunOptions['stdin']): stdin is AsyncIterable<Uint8Array> {
+  return typeof stdin === 'object';
 }

@@ -167,7 +167,8 @@ export class Session implements SessionIdentity {
     const held = this.use();
     try {
       const prepared = prepareExecution(this, code, options, false);
-      return await runCode(this, prepared, { onEvent, signal: signal ?? new AbortController().signal });
+      const { stdin } = options;
+      return await runCode(this, prepared, { onEvent, stdin, signal: signal ?? new AbortController().signal });
     } finally {
       held[Symbol.dispose]();
     }

@@ -1,5 +1,6 @@
 import type { ArchiveRecord } from '../archives/record.ts';
 import type { ArchiveSettings } from '../archives/settings.ts';
+import { GloveboxError } from '../errors.ts';
 import type { Waiting } from '../lib/single-flight.ts';
 import type { Log } from '../log.ts';
 import type { SandboxSource } from '../sandbox/pool.ts';
@@ -165,6 +166,24 @@ export class Sessions {
   /** Closes a session and removes its contents. @throws GloveboxError `session_not_found` as `get` does */
   async close(owner: string, id: string): Promise<void> {
     await this.#close(this.get(owner, id));
+  }
+
+  /**
+   * Archives a session and removes its container now, even if its contexts are lost, which the next result reports.
+   * Otherwise it would wait for `hibernate_after_s`.
+   * @throws GloveboxError `session_not_found` as `get` does; `session_busy` while it is in use, or has files that cannot
+   *   be read; then it stays awake
+   */
+  async hibernate(owner: string, id: string): Promise<void> {
+    const session = this.get(owner, id);
+    if (session.isHibernated) return;
+    const outcome = session.lifetime.inUse ? 'used' : await this.#hibernation.hibernate(session, { force: true });
+    if (outcome === 'used') throw new GloveboxError('session_busy', `The session ${id} is in use.`);
+    if (outcome === 'unreadable')
+      throw new GloveboxError(
+        'session_busy',
+        `The session ${id} has files that cannot be read, so no archive has all.`,
+      );
   }
 
   /**

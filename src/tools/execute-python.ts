@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { GloveboxError } from '../errors.ts';
 import type { ExecutionEvent } from '../execution/result.ts';
 import { whyRefused } from '../execution/variables.ts';
 import type { Lease } from '../sessions/sessions.ts';
@@ -12,6 +13,7 @@ const MAX_VARIABLES = 256;
 /** No exclusive bound: not every client knows them. */
 const SHORTEST_TIMEOUT_S = 0.001;
 const ENV_LIMIT = 65_536;
+const MAX_ARGUMENTS = 256;
 
 export interface ExecutePythonLimits {
   readonly execTimeoutS: number;
@@ -48,6 +50,11 @@ function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimi
       ),
     background: z.boolean().optional().describe('Answer at once; get_execution tells the rest.'),
     stdin: programText(codeLimit, 'stdin').optional().describe('Standard input, whole; empty by default.'),
+    args: z
+      .array(programText(ENV_LIMIT, 'an argument'))
+      .max(MAX_ARGUMENTS)
+      .optional()
+      .describe('Arguments of the script, for sys.argv[1:].'),
     env: z
       .record(variableName, programText(ENV_LIMIT, 'a value'))
       .refine((env) => Object.keys(env).length <= MAX_VARIABLES, `at most ${MAX_VARIABLES} variables`)
@@ -71,10 +78,15 @@ export function createExecutePython(limits: ExecutePythonLimits): Tool<Input, Ex
     title: 'Run Python',
     description: describe(limits),
     effect: 'changes',
+    takesInput: true,
     input: inputSchema(limits)
       .refine(({ context, reset_context }) => context !== undefined || !reset_context, {
         path: ['reset_context'],
         error: 'there is no context named; say which in "context"',
+      })
+      .refine(({ context, args = [] }) => context === undefined || args.length === 0, {
+        path: ['args'],
+        error: 'a context has no arguments; leave out "context", or "args"',
       })
       .superRefine(refuseVariables),
     output: executionOutput,
@@ -96,6 +108,15 @@ function describe({ execTimeoutS, maxTimeoutS, memoryMb }: ExecutePythonLimits):
 }
 
 async function executePython(input: Input, context: ToolContext): Promise<ExecutionOutput> {
+  if (context.stdin && (input.stdin !== undefined || input.background || input.context !== undefined)) {
+    throw new GloveboxError(
+      'invalid_input',
+      'A streamed standard input is for code that runs in a process of its own.',
+      {
+        hint: 'Leave out "stdin", "background" and "context", or send the input as "stdin".',
+      },
+    );
+  }
   const lease = await leaseSession(context, input.session_id);
   try {
     return await executeIn(lease, input, context);
@@ -106,8 +127,8 @@ async function executePython(input: Input, context: ToolContext): Promise<Execut
 
 async function executeIn(
   lease: Lease,
-  { code, context, reset_context, timeout_s, background, stdin, env }: Input,
-  { emit, signal }: ToolContext,
+  { code, context, reset_context, timeout_s, background, stdin, args, env }: Input,
+  { emit, signal, stdin: streamed }: ToolContext,
 ): Promise<ExecutionOutput> {
   const { session, created } = lease;
   const about = identify(lease);
@@ -116,15 +137,15 @@ async function executeIn(
     timeoutMs: timeout_s === undefined ? undefined : timeout_s * 1000,
     context,
     resetContext: reset_context,
-    stdin,
+    args,
     env,
     sessionCreated: created || undefined,
   };
   if (background) {
-    const { id } = await session.start(codeText(code), options);
+    const { id } = await session.start(codeText(code), { ...options, stdin });
     const nothingYet = { exit_code: null, stdout: '', stderr: '', files: [], duration_ms: 0 };
     return { ...about, execution_id: id, status: 'running', ...nothingYet };
   }
   const onEvent = emit === ignoreEvents ? undefined : (event: ExecutionEvent) => emit(toToolEvent(event));
-  return toOutput(await session.run(codeText(code), { ...options, onEvent, signal }));
+  return toOutput(await session.run(codeText(code), { ...options, stdin: streamed ?? stdin, onEvent, signal }));
 }

@@ -24,6 +24,8 @@ export interface ToolContext {
   readonly caller: Caller;
   /** Aborts when the caller cancels or goes away. */
   readonly signal: AbortSignal;
+  /** Standard input for the code of the call, where the caller streams it. */
+  readonly stdin?: AsyncIterable<Uint8Array>;
   /** Reports progress to the caller. If it returns a promise, the caller is slow and the program should wait. */
   emit(event: ToolEvent): void | Promise<void>;
 }
@@ -58,6 +60,8 @@ export interface Tool<
   readonly effect: ToolEffect;
   /** Whether it uses anything outside of the sandbox, such as a package index. */
   readonly reachesOut?: boolean;
+  /** Whether it runs code whose standard input may be streamed. */
+  readonly takesInput?: boolean;
   readonly input: z.ZodType<Input>;
   readonly output: z.ZodType<Output>;
   handle(input: Input, context: ToolContext): Promise<Output>;

@@ -55,6 +55,50 @@ describe('a session of the library', () => {
     await expect(session.run('', { context: 'not a name' })).rejects.toMatchObject({ code: 'invalid_input' });
   });
 
+  test('gives a program arguments and a stream of standard input, which closes with it', async () => {
+    await using glovebox = await open();
+    await using session = await glovebox.sessions.open();
+    const echo = 'import sys\nprint(sys.argv[1:], sys.stdin.read())';
+    async function* words() {
+      for (const word of ['one ', 'two']) yield Buffer.from(word);
+    }
+    const options = { args: ['-x', 'a b'], stdin: words() };
+    expect(await session.run(echo, options)).toMatchObject({ stdout: "['-x', 'a b'] one two\n" });
+    const closed = Promise.withResolvers<string>();
+    const endless: AsyncIterable<Uint8Array> = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => new Promise(() => {}),
+        return: async () => {
+          closed.resolve('closed');
+          return { done: true, value: undefined };
+        },
+      }),
+    };
+    expect(await session.run('print(1)', { stdin: endless })).toMatchObject({ stdout: '1\n' });
+    expect(await closed.promise).toBe('closed');
+    async function* failing() {
+      yield Buffer.from('a');
+      throw new Error('no more');
+    }
+    await expect(session.run('input()', { stdin: failing() })).rejects.toThrow('no more');
+    await expect(session.run('1', { context: 'c', args: ['a'] })).rejects.toMatchObject({ code: 'invalid_input' });
+  });
+
+  test('is archived at once where it is asked to hibernate, and comes back with the next call', async () => {
+    const stateDir = newStateDir();
+    await using glovebox = await open({ stateDir });
+    await using session = await glovebox.sessions.open({ name: 'mine' });
+    await session.run('open("a", "w").write("kept")');
+    await session.hibernate();
+    expect(session.info()).toMatchObject({ state: 'hibernated' });
+    expect(await containersOf({ stateDir })).toEqual([]);
+    expect(await session.run('print(open("a").read())')).toMatchObject({ stdout: 'kept\n' });
+    const waiting = session.run('input()', { stdin: new ReadableStream(), timeoutMs: 5000 });
+    await expect.poll(() => session.info().running).toBe(1);
+    await expect(session.hibernate()).rejects.toMatchObject({ code: 'session_busy' });
+    await waiting;
+  });
+
   test('keeps variables in contexts, moves files, and goes on in the background', async () => {
     await using glovebox = await open();
     await using session = await glovebox.sessions.open();

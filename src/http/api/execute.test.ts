@@ -176,6 +176,60 @@ describe('DELETE /execute/stream', () => {
   });
 });
 
+describe('PUT /execute/stream/stdin', () => {
+  /** A tool that answers with its whole standard input. */
+  const reader: EchoTool = {
+    ...echoTool(async (_input, { stdin }) => {
+      const pieces: Uint8Array[] = [];
+      for await (const piece of stdin ?? []) pieces.push(Buffer.from(piece));
+      return { session_id: 's', text: Buffer.concat(pieces).toString() };
+    }),
+    takesInput: true,
+  };
+  const key = { 'Idempotency-Key': 'mine' };
+  const put = (url: string, body: NonNullable<RequestInit['body']>, headers: Record<string, string> = key) =>
+    fetch(`${url}/execute/stream/stdin`, { method: 'PUT', body, headers, duplex: 'half' });
+
+  test('streams the standard input of the call with that key', async () => {
+    await using server = await startProtocolServer({ tools: [reader] });
+    const stream = await post(`${server.url}/execute/stream?stdin=1`, call, { headers: key });
+    const input = new ReadableStream({
+      start: (controller) => {
+        controller.enqueue(Buffer.from('one, '));
+        setImmediate(() => {
+          controller.enqueue(Buffer.from('two'));
+          controller.close();
+        });
+      },
+    });
+    expect((await put(server.url, input)).status).toBe(204);
+    expect(await stream.text()).toContain('"text":"one, two"');
+    expect((await put(server.url, 'again')).status).toBe(400);
+  });
+
+  test('is answered when the call ends without reading it', async () => {
+    const { tool, begun } = waitingTool();
+    await using server = await startProtocolServer({ tools: [{ ...tool, takesInput: true }] });
+    const stream = await post(`${server.url}/execute/stream?stdin=1`, call, { headers: key });
+    await begun;
+    const answer = put(server.url, 'never read');
+    await fetch(`${server.url}/execute/stream`, { method: 'DELETE', headers: key });
+    expect((await answer).status).toBe(204);
+    await stream.text();
+  });
+
+  test('knows no other call, and no call takes it that does not say so or cannot', async () => {
+    await using server = await startProtocolServer({ tools: [reader] });
+    expect((await put(server.url, 'x', { 'Idempotency-Key': 'other' })).status).toBe(404);
+    expect((await put(server.url, 'x', {})).status).toBe(400);
+    expect((await post(`${server.url}/execute/stream?stdin=1`, call)).status).toBe(400);
+    await (await post(`${server.url}/execute/stream`, call, { headers: key })).text();
+    expect((await put(server.url, 'x')).status).toBe(400);
+    await using deaf = await startProtocolServer();
+    expect((await post(`${deaf.url}/execute/stream?stdin=1`, call, { headers: key })).status).toBe(400);
+  });
+});
+
 describe('a slow reader of POST /execute/stream', () => {
   test('makes the program wait', { timeout: 20_000 }, async () => {
     const chunk = 'x'.repeat(256 * 1024);

@@ -13,9 +13,11 @@ import { validateInput } from '../../tools/validate.ts';
 import { EventStreams, type EventStreamsOptions, type StreamedCall } from '../event-streams.ts';
 import { fingerprintOf, idempotencyKey } from '../idempotency.ts';
 import { parseJsonObject } from '../json.ts';
+import { isSet } from '../query.ts';
 import { jsonAnswer, reportError } from '../respond.ts';
 import type { Env, Handler, Route } from '../route.ts';
 import { streamEvents } from '../server-sent-events.ts';
+import { streamRoutes } from './stream-routes.ts';
 
 export interface ExecuteOptions {
   readonly tools: readonly AnyTool[];
@@ -32,9 +34,11 @@ export interface ExecuteOptions {
 
 /** A checked call of a tool. */
 interface Call {
+  readonly tool: AnyTool;
   /** Runs the call. Any of the signals cancels it. */
   run(
     emit: (event: ToolEvent) => void | Promise<void>,
+    stdin: AsyncIterable<Uint8Array> | undefined,
     ...cancelled: readonly AbortSignal[]
   ): Promise<Record<string, unknown>>;
 }
@@ -47,7 +51,7 @@ export function createExecute(options: ExecuteOptions): Handler {
   return async (c) => {
     // A call with a key can be repeated to get its answer, so it goes on without its client.
     const cancelled = c.req.header('idempotency-key') === undefined ? [c.req.raw.signal] : [];
-    return jsonAnswer(await prepare(c, options).run(ignoreEvents, ...cancelled));
+    return jsonAnswer(await prepare(c, options).run(ignoreEvents, undefined, ...cancelled));
   };
 }
 
@@ -58,7 +62,7 @@ export function createExecute(options: ExecuteOptions): Handler {
  */
 export function createExecuteStream(options: ExecuteOptions): {
   readonly handle: Handler;
-  readonly cancelRoute: Route;
+  readonly routes: readonly Route[];
 } {
   const streams = new EventStreams(options.streams);
   const handle: Handler = (c) => {
@@ -75,34 +79,7 @@ export function createExecuteStream(options: ExecuteOptions): {
       }
     });
   };
-  return { handle, cancelRoute: cancelRoute(streams) };
-}
-
-/** Cancels a call at once. Its readers get its result. */
-function cancelRoute(streams: EventStreams): Route {
-  return {
-    method: 'DELETE',
-    path: '/execute/stream',
-    id: 'cancelStream',
-    tag: 'Tools',
-    summary: 'Cancel the call that a stream follows, by the Idempotency-Key that it was sent with.',
-    operation: {
-      parameters: [
-        {
-          name: 'Idempotency-Key',
-          in: 'header',
-          required: true,
-          description: 'The key of the call.',
-          schema: { type: 'string' },
-        },
-      ],
-      responses: { 204: { description: 'It is being cancelled, or has ended. The stream ends with its result.' } },
-    },
-    handle: (c) => {
-      streams.cancel(c.get('owner'), idempotencyKey(c));
-      return c.body(null, 204);
-    },
-  };
+  return { handle, routes: streamRoutes(streams) };
 }
 
 /** Finds the call with the same idempotency key, or starts a new one. */
@@ -115,15 +92,31 @@ function findOrBegin(c: Context<Env>, options: ExecuteOptions, streams: EventStr
 /** Starts a call that writes its events to a new stream. */
 function begin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams): StreamedCall {
   const checked = prepare(c, options);
-  const call = streams.open(c.get('owner'));
-  const { events, signal } = call;
+  const takesInput = isSet(c, 'stdin');
+  if (takesInput) checkInput(c, checked.tool);
+  const call = streams.open(c.get('owner'), takesInput);
+  const { events, signal, input } = call;
   const emit = ({ type, ...data }: ToolEvent) => events.write(type, JSON.stringify(data), signal);
-  checked.run(emit, signal).then(
-    (result) => events.end('result', JSON.stringify(result)),
-    (thrown: unknown) =>
-      events.end('error', JSON.stringify({ error: reportError(thrown, c, options.log).toRestBody() })),
-  );
+  checked
+    .run(emit, input, signal)
+    .then(
+      (result) => events.end('result', JSON.stringify(result)),
+      (thrown: unknown) =>
+        events.end('error', JSON.stringify({ error: reportError(thrown, c, options.log).toRestBody() })),
+    )
+    .finally(() => input?.close());
   return call;
+}
+
+/** @throws GloveboxError `invalid_input` for a streamed input that nothing would read, or that could not be sent */
+function checkInput(c: Context<Env>, { name, takesInput }: AnyTool): void {
+  if (!takesInput) {
+    throw new GloveboxError('invalid_input', `${name} has no standard input.`, { hint: 'Leave out ?stdin=1.' });
+  }
+  if (idempotencyKey(c) !== undefined) return;
+  throw new GloveboxError('invalid_input', 'A call whose standard input is streamed has an Idempotency-Key.', {
+    hint: 'Choose one, and send it with PUT /execute/stream/stdin as well.',
+  });
 }
 
 function prepare(c: Context<Env>, { tools, sessions, snapshots, fallback, stopping }: ExecuteOptions): Call {
@@ -133,10 +126,13 @@ function prepare(c: Context<Env>, { tools, sessions, snapshots, fallback, stoppi
   const sessionHeader = c.req.header('x-session-id');
   const caller: Caller = { owner: c.get('owner'), fallback, ...(sessionHeader ? { sessionHeader } : {}) };
   return {
-    run: async (emit, ...cancelled) => {
+    tool,
+    run: async (emit, stdin, ...cancelled) => {
       const following = followSignal(stopping, ...cancelled);
       try {
-        const result = await tool.handle(input, { sessions, snapshots, caller, signal: following.signal, emit });
+        const { signal } = following;
+        const context = { sessions, snapshots, caller, signal, emit, ...(stdin ? { stdin } : {}) };
+        const result = await tool.handle(input, context);
         return { name: tool.name, session_id: result.session_id, result };
       } finally {
         following[Symbol.dispose]();

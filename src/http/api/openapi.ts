@@ -6,6 +6,7 @@ import {
   jsonResponse,
   oneEvent,
   requestHeader,
+  SWITCH,
   schemaRef,
   securitySchemes,
   sessionIdSchema,
@@ -111,7 +112,16 @@ export function describeCall(tools: readonly AnyTool[]) {
   return {
     answer: { parameters, requestBody: jsonBody(request), responses: jsonResponse(200, 'The result.', result) },
     stream: {
-      parameters,
+      parameters: [
+        ...parameters,
+        {
+          name: 'stdin',
+          in: 'query',
+          required: false,
+          description: 'Whether PUT /execute/stream/stdin sends the standard input of the code.',
+          schema: SWITCH,
+        },
+      ],
       requestBody: jsonBody(request),
       responses: {
         200: {

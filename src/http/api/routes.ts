@@ -62,7 +62,7 @@ export function restRoutes(options: RestOptions): Route[] {
       operation: call.stream,
       handle: stream.handle,
     },
-    stream.cancelRoute,
+    ...stream.routes,
     ...sessionRoutes(options),
     ...snapshotRoutes(options),
     recentExecutionsRoute(options),

@@ -130,8 +130,8 @@ class Program:
         """Runs the request's code as this script; the exit code."""
         main = sys.modules["__main__"]
         main.__file__ = script
-        sys.argv = [script]
-        sys.orig_argv = [sys.executable, script]
+        sys.argv = [script, *request.get("args", ())]
+        sys.orig_argv = [sys.executable, *sys.argv]
         signal.signal(signal.SIGINT, signal.default_int_handler)
         linux.spare_descriptors(OWN_DESCRIPTORS)
         imported = ImportedModules()
