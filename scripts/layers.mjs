@@ -45,6 +45,7 @@ export const LAYERS = {
     'version',
   ],
   library: ['glovebox', 'config', 'sessions', 'files', 'execution', 'lib'],
+  client: ['library', 'sessions/instance.ts', 'config', 'execution', 'lib'],
   index: ['library', 'type:sessions', 'type:files', 'type:execution'],
   http: ['tools', 'sessions', 'files', 'execution', 'type:glovebox', 'lib'],
   mcp: ['tools', 'sessions', 'files', 'execution', 'type:glovebox', 'lib'],
@@ -53,6 +54,7 @@ export const LAYERS = {
   'stdio-server': ['glovebox', 'mcp', 'mcp-tools', 'sessions', 'type:config'],
   load: ['server', 'glovebox', 'sessions', 'scheduling', 'http', 'mcp'],
   commands: [
+    'client',
     'load',
     'server',
     'stdio-server',
@@ -63,6 +65,7 @@ export const LAYERS = {
     'packages',
     'http/auth',
     'http/listen.ts',
+    'type:execution',
     'lib',
     'version',
   ],

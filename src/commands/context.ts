@@ -4,6 +4,8 @@ export interface CommandContext {
   readonly say: (line: string) => void;
   /** Aborts when the process should end. */
   readonly signal: AbortSignal;
+  /** The signal of the system that asked the process to end. */
+  readonly stoppedBy: () => NodeJS.Signals | undefined;
   /** Called during shutdown after each session, with the number of remaining ones. */
   readonly onEnded: (left: number) => void;
 }

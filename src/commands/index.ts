@@ -12,6 +12,7 @@ const TELL_EVERY_SESSIONS = 50;
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
 const stop = new AbortController();
+let stoppedBy: NodeJS.Signals | undefined;
 let shutdownLimit: NodeJS.Timeout | undefined;
 
 function onEnded(left: number): void {
@@ -23,6 +24,7 @@ function watchSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       if (stop.signal.aborted && signal === 'SIGINT') process.exit(130);
+      stoppedBy ??= signal;
       stop.abort();
       shutdownLimit ??= setTimeout(() => process.exit(1), SHUTDOWN_LIMIT_MS).unref();
     });
@@ -30,7 +32,7 @@ function watchSignals(): void {
 }
 
 async function main(words: string[]): Promise<void> {
-  const program = createProgram(version, { say, signal: stop.signal, onEnded });
+  const program = createProgram(version, { say, signal: stop.signal, stoppedBy: () => stoppedBy, onEnded }, words);
   try {
     await program.hook('preAction', watchSignals).parseAsync(words, { from: 'user' });
   } catch (error) {
@@ -41,13 +43,14 @@ async function main(words: string[]): Promise<void> {
   }
 }
 
-main(process.argv.slice(2)).then(
+// Without a command, it serves.
+main(process.argv.length > 2 ? process.argv.slice(2) : ['serve']).then(
   () => process.exit(),
   (thrown: unknown) => {
     if (stop.signal.aborted) process.exit(130);
     const error = toGloveboxError(thrown);
     say(`glovebox: ${error.message}\n${error.hint}`);
     if (error.code === 'internal_error') say(String(error.cause instanceof Error ? error.cause.stack : error.cause));
-    process.exit(1);
+    process.exit(process.exitCode ?? 1);
   },
 );

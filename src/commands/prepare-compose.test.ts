@@ -14,10 +14,18 @@ test('a .env file gets what it does not say, and keeps what it does', () => {
 
 test('the compose file passes every setting on that a user may want, and none that there is not', () => {
   const settings = describeSettings().map(({ variable }) => variable);
-  // What a container decides, or the image, or nobody.
-  const fixed = ['STATE_DIR', 'CACHE_DIR', 'SETUP', 'CONTROL_BASE', 'PROXY_SOCKET', 'ALSO_PORTS', 'FIRST_KEY'].map(
-    (name) => `GLOVEBOX_${name}`,
-  );
+  // What a container decides, or the image, or nobody; and what commands ask a server with.
+  const fixed = [
+    'STATE_DIR',
+    'CACHE_DIR',
+    'SETUP',
+    'CONTROL_BASE',
+    'PROXY_SOCKET',
+    'ALSO_PORTS',
+    'FIRST_KEY',
+    'URL',
+    'KEY',
+  ].map((name) => `GLOVEBOX_${name}`);
   const passed = [...read('compose.yaml').matchAll(/^ +(GLOVEBOX_\w+):/gm)].map(([, name = '']) => name);
   expect([...new Set(passed)].sort()).toEqual(settings.filter((name) => !fixed.includes(name)).sort());
   const behind = [...read('compose.socket-proxy.yaml').matchAll(/^ +(GLOVEBOX_\w+):/gm)].map(([, name = '']) => name);

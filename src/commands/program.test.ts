@@ -5,11 +5,11 @@ import { createProgram } from './program.ts';
 import { parseSettings } from './settings-options.ts';
 import { explainUsage } from './usage-error.ts';
 
-const CONTEXT = { say: () => {}, signal: AbortSignal.abort(), onEnded: () => {} };
+const CONTEXT = { say: () => {}, signal: AbortSignal.abort(), stoppedBy: () => undefined, onEnded: () => {} };
 
 /** What the program says of a command line that it refuses, and its exit status. */
 async function refusal(...words: string[]): Promise<{ text: string; exitCode: number }> {
-  const program = createProgram('1.2.3', CONTEXT);
+  const program = createProgram('1.2.3', CONTEXT, words);
   try {
     await program.parseAsync(words, { from: 'user' });
   } catch (error) {
@@ -22,7 +22,7 @@ async function refusal(...words: string[]): Promise<{ text: string; exitCode: nu
 
 /** What `--help` after these words prints. */
 async function help(...words: string[]): Promise<string> {
-  const program = createProgram('1.2.3', CONTEXT);
+  const program = createProgram('1.2.3', CONTEXT, words);
   let text = '';
   const write = (chunk: string) => {
     text += chunk;
@@ -66,14 +66,22 @@ describe('a command line that is not understood', () => {
 });
 
 describe('help', () => {
-  it('lists commands, and all settings by subject', async () => {
+  it('of the program fits a screen of 24 lines and 80 columns, and names every command', async () => {
     const text = await help();
-    expect(text).toMatch(/^Usage: glovebox COMMAND \[--setting VALUE …\]\n/);
-    for (const name of ['serve', 'stdio', 'image', 'key', 'doctor', 'socket-proxy'])
-      expect(text).toMatch(new RegExp(`^  ${name} +[A-Z]`, 'm'));
-    expect(text).toMatch(
-      /^Sandboxes:\n(.*\n)* +GLOVEBOX_CPUS +Processors of one sandbox\.\n +0\.01 to 1024; default 1$/m,
-    );
+    const lines = text.trimEnd().split('\n');
+    // A line is left for the prompt.
+    expect(lines.length).toBeLessThanOrEqual(23);
+    for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(80);
+    for (const command of createProgram('1.2.3', CONTEXT, []).commands)
+      expect(text).toMatch(new RegExp(`^  ${command.name()} .*[A-Z]`, 'm'));
+    for (const command of ['run', 'serve', 'image']) expect(await help(command)).not.toContain('GLOVEBOX_CPUS');
+  });
+
+  it('lists all settings by subject where it is asked for', async () => {
+    for (const words of [['--all'], ['serve', '--all'], ['run', '--all']])
+      expect(await help(...words)).toMatch(
+        /^Sandboxes:\n(.*\n)* +GLOVEBOX_CPUS +Processors of one sandbox\.\n +0\.01 to 1024; default 1$/m,
+      );
   });
 
   it('of a command shows its own options and arguments', async () => {
@@ -83,7 +91,7 @@ describe('help', () => {
   });
 
   it('has no line that a terminal of 120 columns would break', async () => {
-    const texts = [await help(), await help('serve'), await help('key'), await help('key', 'new')];
+    const texts = [await help('--all'), await help('run'), await help('key'), await help('key', 'new')];
     for (const line of texts.join('\n').split('\n')) expect(line.length, line).toBeLessThanOrEqual(120);
   });
 });

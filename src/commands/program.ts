@@ -1,31 +1,39 @@
 import { Command } from 'commander';
 import type { Config } from '../config/load.ts';
 import type { CommandContext } from './context.ts';
-import { formatHelp } from './help.ts';
+import { helpFormatter } from './help.ts';
 import type { McpConfigOptions } from './mcp-config.ts';
+import { addPeopleCommands } from './people-commands.ts';
 import { addSettings, configOf, settingsOf } from './settings-options.ts';
 import { refuseExtra } from './usage-error.ts';
 
-/** Assembles the commands. The code of a command is loaded when it runs, so that starts are fast. */
-export function createProgram(version: string, context: CommandContext): Command {
+const GROUP = 'Serve:';
+
+/**
+ * Assembles the commands. The code of a command is loaded when it runs, so that starts are fast.
+ * @param words the command line: with `--all`, help lists every setting
+ */
+export function createProgram(version: string, context: CommandContext, words: readonly string[]): Command {
   const program = new Command('glovebox')
     .version(version, '--version', 'Print the version.')
     .helpOption('-h, --help', 'Print the help of glovebox, or of the command.')
-    .helpCommand('help [command]', 'Print the help of a command.')
+    .helpCommand(false)
     .exitOverride()
     .configureOutput({ outputError: () => {} })
-    .configureHelp({ formatHelp })
+    .configureHelp({ formatHelp: helpFormatter(words.includes('--all')) })
+    .enablePositionalOptions()
     .showSuggestionAfterError(false);
-  const add = (name: string, description: string) => program.command(name).description(description);
+  addPeopleCommands(program, context);
+  const add = (name: string, description: string) => program.command(name).description(description).helpGroup(GROUP);
 
   add('serve', 'Serve REST and MCP over HTTP.').action(
     withConfig(async (config) => (await import('./serve.ts')).runServe(config, context)),
   );
   // Over stdio there are no keys, so one owner may have all places.
-  add('stdio', 'Serve MCP on stdin and stdout, for a client that starts it.').action(
+  add('stdio', 'Serve MCP on stdin and stdout, for its client.').action(
     withConfig(async (config) => (await import('./stdio.ts')).runStdio(config, context), { auth: 'none' }),
   );
-  add('image', 'Build the sandbox image if it is missing, and print its reference.')
+  add('image', 'Build the sandbox image, if it is missing.')
     .option(CONTROL_PLANE, 'Build all images that compose.yaml needs, and write .env for this machine.')
     .action(
       withConfig(async (config, { controlPlane }) =>
@@ -39,16 +47,16 @@ export function createProgram(version: string, context: CommandContext): Command
   add('doctor', 'Check the engine, image, package index and settings.').action(
     withConfig(async (config) => (await import('./doctor.ts')).runDoctor(config)),
   );
-  add('socket-proxy', "Proxy the engine's socket, passing only the calls a control plane needs.").action(
+  add('socket-proxy', "Proxy the engine's socket for a server in a container.").action(
     withConfig(async (config) => (await import('./socket-proxy.ts')).runSocketProxy(config, context)),
   );
   program.commands.forEach((command) => void command.allowExcessArguments());
   // Only the chosen command gets its settings. Creating them for all would cost each start some milliseconds.
   for (const parent of [program, ...program.commands])
     parent.hook('preSubcommand', (_parent, chosen) => void addSettings(chosen));
-  return program.hook('preAction', (_program, { args, registeredArguments }) =>
-    refuseExtra(args.slice(registeredArguments.length)),
-  );
+  return program.hook('preAction', (_program, { args, registeredArguments }) => {
+    if (!registeredArguments.at(-1)?.variadic) refuseExtra(args.slice(registeredArguments.length));
+  });
 }
 
 const CONTROL_PLANE = '--control-plane';
@@ -65,7 +73,12 @@ function withConfig(
 
 /** Adds `glovebox key` with its commands. */
 function addKey(program: Command, { say }: CommandContext): void {
-  const key = program.command('key').summary(KEY_SUMMARY).description(KEY_DESCRIPTION).helpCommand(false);
+  const key = program
+    .command('key')
+    .helpGroup(GROUP)
+    .summary('Make, list and revoke keys of callers.')
+    .description(KEY_DESCRIPTION)
+    .helpCommand(false);
   const add = (name: string, description: string) => key.command(name).description(description);
   add('new', 'Make a key for an owner and print it once. It is stored nowhere. Keys made before stay valid.')
     .argument('<name>')
@@ -87,7 +100,8 @@ function addKey(program: Command, { say }: CommandContext): void {
 function addMcpConfig(program: Command, { say }: CommandContext): void {
   program
     .command('mcp-config')
-    .summary('Print or write the configuration of an MCP client. Without a client, list all.')
+    .helpGroup(GROUP)
+    .summary('Print or write the configuration of an MCP client.')
     .description(MCP_CONFIG_DESCRIPTION)
     .argument('[client]')
     .option('--write', "Merge it into the client's file. A copy of the file as it was stays beside it.")

@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-/** Variable of a client's environment with its key. It may be set where a server starts, too, and means nothing there. */
+/** Variable of a client's environment with its key, as of the setting `key`. */
 export const KEY_VARIABLE = 'GLOVEBOX_KEY';
 
 /** Folders in which MCP clients keep their configuration, by the conventions of the platform. */

@@ -51,3 +51,14 @@ export function hostEnvironment(env: NodeJS.ProcessEnv): HostEnvironment {
     ...(caFile ? { caFile } : {}),
   };
 }
+
+/** Protocol by which a terminal shows pictures. Undefined if it shows none, as far as is known. */
+export type PictureProtocol = 'kitty' | 'iterm';
+
+/** Returns how the terminal of this process shows pictures. A multiplexer in between would not pass them on. */
+export function pictureProtocol(env: NodeJS.ProcessEnv = process.env): PictureProtocol | undefined {
+  const { TERM: term = '', TERM_PROGRAM: program = '' } = env;
+  if (env['TMUX'] || /^(screen|tmux)/.test(term)) return undefined;
+  if (env['KITTY_WINDOW_ID'] || term === 'xterm-kitty' || term === 'xterm-ghostty') return 'kitty';
+  return program === 'iTerm.app' || program === 'WezTerm' ? 'iterm' : undefined;
+}

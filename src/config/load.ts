@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { nearest } from '../lib/nearest.ts';
-import { KEY_VARIABLE } from './client-places.ts';
 import { type Config, camelCase, completeConfig, type Origin } from './config.ts';
 import { describeAllowed, flagOf, PREFIX, variableOf } from './describe.ts';
 import { type Settings, settings } from './settings.ts';
@@ -91,7 +90,7 @@ function check(values: Record<string, unknown>, origin: Origin): Config {
 function readEnvironment(env: NodeJS.ProcessEnv): Map<string, unknown> {
   const found = new Map<string, unknown>();
   for (const [variable, value] of Object.entries(env)) {
-    if (!variable.startsWith(PREFIX) || variable === FILE_VARIABLE || variable === KEY_VARIABLE || !value) continue;
+    if (!variable.startsWith(PREFIX) || variable === FILE_VARIABLE || !value) continue;
     found.set(variable.slice(PREFIX.length).toLowerCase(), value);
   }
   return found;
@@ -137,11 +136,17 @@ function invalidSetting(
   const written = spelled.get(name) ?? variableOf(name);
   return new GloveboxError(
     'invalid_input',
-    `${written} is ${JSON.stringify(values[name])}: ${describeProblem(name, issue)}.`,
+    `${written} is ${shown(name, values[name])}: ${describeProblem(name, issue)}.`,
     {
       hint: `${settings.shape[name as keyof Settings]?.description ?? ''} Correct it, or leave it out for the default.`.trim(),
     },
   );
+}
+
+/** A value for a message, without a key in it. */
+function shown(name: string, value: unknown): string {
+  if (name === 'key') return 'not valid';
+  return name === 'url' ? JSON.stringify(value).replace(/\/\/[^/]*@/, '//…@') : JSON.stringify(value);
 }
 
 /** Describes why a value is not valid. For a number outside its range, names the range. */

@@ -90,6 +90,27 @@ export const limits = {
   ),
 };
 
+export const client = {
+  url: about(
+    z
+      .string()
+      .regex(/^https?:\/\/[^\s@]+$/, 'a URL such as http://localhost:8000, without a key in it')
+      .optional(),
+    'Server that commands such as "glovebox run" use.',
+    'https://box.example',
+    'the one at host and port, if it runs; else an engine of this machine',
+  ),
+  key: about(
+    z
+      .string()
+      .regex(/^[\x21-\x7e]+$/, 'a key, without spaces')
+      .optional(),
+    'Key that these commands send to the server.',
+    'gbk_0123456789',
+    'none',
+  ),
+};
+
 export const storage = {
   state_dir: about(
     text.optional(),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { executions, packages, sandbox, sessions } from './sandbox-settings.ts';
-import { callers, limits, server, storage } from './service-settings.ts';
+import { callers, client, limits, server, storage } from './service-settings.ts';
 
 /**
  * All settings, grouped by subject. `exec_timeout_s` is `GLOVEBOX_EXEC_TIMEOUT_S` in the environment,
@@ -15,6 +15,7 @@ export const SUBJECTS = {
   'Limits of owners': limits,
   Packages: packages,
   'State on disk': storage,
+  'Commands for people': client,
 } as const;
 
 export const settings = z.strictObject({
@@ -26,6 +27,7 @@ export const settings = z.strictObject({
   ...limits,
   ...packages,
   ...storage,
+  ...client,
 });
 
 /** Checked settings, named as in the configuration file. */

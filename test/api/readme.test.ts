@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { makeWheel } from '../support/distributions.ts';
 import { IndexServer } from '../support/index-server.ts';
-import { runShell, type Server, startServer } from '../support/server.ts';
+import { CLI, runShell, type Server, startServer } from '../support/server.ts';
 
 /** The lines of README's first ten minutes, in the order in which a person types them. */
 const LINES = (
@@ -13,7 +13,7 @@ const LINES = (
   )?.[1] ?? ''
 )
   .split('\n')
-  .filter((line) => /^(curl|echo) /.test(line));
+  .filter((line) => /^(curl|echo|npx) /.test(line));
 
 /** What an answer has in it, by what the line has in it. */
 const ANSWERS: readonly (readonly [line: string, answer: string])[] = [
@@ -26,6 +26,7 @@ const ANSWERS: readonly (readonly [line: string, answer: string])[] = [
   ['/health', '"status":"ok"'],
   ['/tools', 'execute_python'],
   ['list_installed_packages', '"cowsay"'],
+  ['run sum.py', '45'],
 ];
 
 let index: IndexServer;
@@ -48,7 +49,10 @@ test('README has lines to try', () => {
 });
 
 test.each(LINES)('%s', async (line) => {
-  const here = line.replace('localhost:8000', `localhost:${server.port}`).replace(/^curl/, 'curl -sS');
+  const here = line
+    .replace('localhost:8000', `localhost:${server.port}`)
+    .replace(/^curl/, 'curl -sS')
+    .replace(/^npx glovebox/, `GLOVEBOX_PORT=${server.port} ${process.execPath} ${CLI}`);
   const { code, stdout, stderr } = await runShell(`cd ${folder} && ${here}`);
   expect([code, stderr]).toEqual([0, '']);
   const [, answer = ''] = ANSWERS.find(([part]) => line.includes(part)) ?? [];

@@ -1,0 +1,139 @@
+import type { Display } from '../execution/displays.ts';
+import type { ExecutionStatus } from '../execution/request.ts';
+import type { BackgroundStatus } from '../execution/result.ts';
+
+/** Session, as commands show it. */
+export interface ClientSession {
+  readonly id: string;
+  readonly state: 'active' | 'hibernated';
+  readonly createdAt: Date;
+  readonly lastUsedAt: Date;
+  readonly expiresAt: Date;
+  /** Number of running executions. */
+  readonly running: number;
+  readonly contexts: readonly string[];
+}
+
+/** Session that was opened for a command. */
+export interface OpenedSession {
+  readonly id: string;
+  /** Whether it was created by that, and is empty. */
+  readonly created: boolean;
+}
+
+/** Event of a running execution or installation. */
+export type ClientEvent =
+  | { readonly type: 'stdout' | 'stderr'; readonly text: string }
+  | { readonly type: 'display'; readonly display: Display }
+  | { readonly type: 'progress'; readonly message: string };
+
+/** Receives events as they happen. The program waits for a returned promise. */
+export type OnClientEvent = (event: ClientEvent) => void | Promise<void>;
+
+export interface CallOptions {
+  /** Cancels the call, which then ends with the status `cancelled`. */
+  readonly signal: AbortSignal;
+  readonly onEvent: OnClientEvent;
+  /** Time limit in milliseconds. Default: the server's own. */
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface ProgramOptions extends CallOptions {
+  /** Arguments of the program. */
+  readonly args?: readonly string[] | undefined;
+  /** Its standard input. Default: empty. */
+  readonly stdin?: AsyncIterable<Uint8Array> | undefined;
+}
+
+/** How a program ended. What it wrote has come as events. */
+export interface ProgramEnd {
+  readonly executionId: string;
+  readonly status: ExecutionStatus;
+  /** Null when the program did not end by itself. */
+  readonly exitCode: number | null;
+  /** Signal that ended a crashed program, such as `SIGSEGV`. */
+  readonly signal?: string | undefined;
+  /** Its uncaught exception, and what to do about it if that is known. */
+  readonly error?: { readonly name: string; readonly hint?: string | undefined } | undefined;
+  /** Limit that it met. */
+  readonly limit?: { readonly name: string; readonly value: number | string; readonly setting: string } | undefined;
+  /** Files in the workspace that it created or changed. */
+  readonly files: readonly { readonly path: string; readonly size: number }[];
+  /** What the session lost, by this execution or earlier. */
+  readonly reset?: { readonly reason: string; readonly lost: readonly string[] } | undefined;
+}
+
+/** How an installation ended. */
+export interface InstallEnd {
+  readonly status: ExecutionStatus;
+  readonly packages: readonly {
+    readonly requested: string;
+    readonly status: 'installed' | 'already_satisfied' | 'failed' | 'not_attempted';
+    readonly version?: string | undefined;
+    readonly error?: string | undefined;
+  }[];
+  readonly notes: readonly string[];
+}
+
+/** File or folder of a session. */
+export interface ClientFile {
+  readonly path: string;
+  readonly type: 'file' | 'directory' | 'link' | 'other';
+  /** Size in bytes. */
+  readonly size: number;
+}
+
+/** One of the last executions. */
+export interface ClientExecution {
+  readonly id: string;
+  readonly sessionId: string;
+  readonly startedAt: Date;
+  readonly status: BackgroundStatus;
+  readonly isBackground: boolean;
+  /** The beginning of its code. */
+  readonly code: string;
+  readonly durationMs?: number | undefined;
+  /** The end of what it wrote, once it has ended. */
+  readonly stdout?: string | undefined;
+  readonly stderr?: string | undefined;
+  /** Why it could not run. */
+  readonly error?: string | undefined;
+}
+
+export interface ClientSnapshot {
+  readonly id: string;
+  readonly sessionId: string;
+  /** Size of its files in bytes. */
+  readonly size: number;
+  readonly createdAt: Date;
+}
+
+/**
+ * What commands for people do: over a server that runs, or with an engine of their own through the library. All calls
+ * throw a GloveboxError that says what to do next.
+ */
+export interface Client extends AsyncDisposable {
+  /** Where code runs, for people. */
+  readonly place: string;
+  /** Whether this is a server, which others use too, and whose settings commands cannot change. */
+  readonly isServer: boolean;
+  /** Opens the session of a name, or creates it. Without a name, creates one. */
+  open(options: { readonly name?: string | undefined; readonly snapshot?: string | undefined }): Promise<OpenedSession>;
+  /** Runs a program in a session that was opened. */
+  run(session: string, code: string, options: ProgramOptions): Promise<ProgramEnd>;
+  install(session: string, packages: readonly string[], options: CallOptions): Promise<InstallEnd>;
+  write(session: string, path: string, content: AsyncIterable<Uint8Array>): Promise<void>;
+  read(session: string, path: string): AsyncIterable<Uint8Array>;
+  /** Lists a file, or a folder with all that is in it. @throws GloveboxError `file_not_found` */
+  list(session: string, path: string): Promise<{ readonly files: readonly ClientFile[]; readonly truncated: boolean }>;
+  sessions(): Promise<readonly ClientSession[]>;
+  /** The last executions, the newest first. */
+  executions(): Promise<readonly ClientExecution[]>;
+  /** Follows a background execution to its end, from its beginning. */
+  follow(execution: string, options: Pick<CallOptions, 'signal' | 'onEvent'>): Promise<{ readonly status: string }>;
+  close(session: string): Promise<void>;
+  snapshot(session: string): Promise<ClientSnapshot>;
+  fork(session: string, name: string | undefined): Promise<OpenedSession>;
+  snapshots(): Promise<readonly ClientSnapshot[]>;
+  deleteSnapshot(id: string): Promise<void>;
+}

@@ -1,0 +1,198 @@
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import {
+  displayEvent,
+  executionsAnswer,
+  followedAnswer,
+  installAnswer,
+  listingAnswer,
+  programAnswer,
+  progressEvent,
+  readAnswer,
+  sessionAnswer,
+  sessionsAnswer,
+  snapshotAnswer,
+  snapshotsAnswer,
+  textEvent,
+} from './answers.ts';
+import type {
+  CallOptions,
+  Client,
+  ClientEvent,
+  ClientExecution,
+  ClientFile,
+  ClientSession,
+  ClientSnapshot,
+  InstallEnd,
+  OnClientEvent,
+  OpenedSession,
+  ProgramEnd,
+  ProgramOptions,
+} from './client.ts';
+import { errorIn, readJson, type Sent, type Server, send, wentAway } from './requests.ts';
+import { readServerEvents } from './server-events.ts';
+
+/** A server that runs, over its REST API. */
+export class RemoteClient implements Client {
+  readonly isServer = true;
+  readonly #server: Server;
+
+  constructor(server: Server) {
+    this.#server = server;
+  }
+
+  get place(): string {
+    return `the server at ${this.#server.url}`;
+  }
+
+  async open({ name, snapshot }: { name?: string | undefined; snapshot?: string | undefined }): Promise<OpenedSession> {
+    const response = await send(this.#server, '/sessions', { method: 'POST', json: { name, from_snapshot: snapshot } });
+    const { id } = readAnswer(sessionAnswer, await response.json());
+    return { id, created: response.status === 201 };
+  }
+
+  async run(session: string, code: string, { args = [], stdin, ...options }: ProgramOptions): Promise<ProgramEnd> {
+    const given = { code, session_id: session, ...(args.length > 0 ? { args } : {}) };
+    return await this.#call('execute_python', given, programAnswer, { ...options, stdin });
+  }
+
+  async install(session: string, packages: readonly string[], options: CallOptions): Promise<InstallEnd> {
+    return await this.#call('install_dependencies', { packages, session_id: session }, installAnswer, options);
+  }
+
+  async write(session: string, path: string, content: AsyncIterable<Uint8Array>): Promise<void> {
+    await this.#json(filePath(session, path), { method: 'PUT', bytes: content });
+  }
+
+  async *read(session: string, path: string): AsyncGenerator<Uint8Array, void, undefined> {
+    const { body } = await send(this.#server, filePath(session, path));
+    if (body) yield* this.#untilBroken(body);
+  }
+
+  async list(session: string, path: string): Promise<{ files: readonly ClientFile[]; truncated: boolean }> {
+    const query = new URLSearchParams({ path, recursive: '1' });
+    return readAnswer(listingAnswer, await this.#json(`${sessionPath(session)}/files?${query}`));
+  }
+
+  async sessions(): Promise<readonly ClientSession[]> {
+    return readAnswer(sessionsAnswer, await this.#json('/sessions')).sessions;
+  }
+
+  async executions(): Promise<readonly ClientExecution[]> {
+    return readAnswer(executionsAnswer, await this.#json('/executions')).executions;
+  }
+
+  async follow(
+    execution: string,
+    { signal, onEvent }: Pick<CallOptions, 'signal' | 'onEvent'>,
+  ): Promise<{ status: string }> {
+    const response = await send(this.#server, `/executions/${encodeURIComponent(execution)}/events`, { signal });
+    return await this.#readToEnd(response, followedAnswer, onEvent);
+  }
+
+  async close(session: string): Promise<void> {
+    await send(this.#server, sessionPath(session), { method: 'DELETE' });
+  }
+
+  async snapshot(session: string): Promise<ClientSnapshot> {
+    return readAnswer(snapshotAnswer, await this.#json(`${sessionPath(session)}/snapshots`, { method: 'POST' }));
+  }
+
+  async fork(session: string, name: string | undefined): Promise<OpenedSession> {
+    const answer = await this.#json(`${sessionPath(session)}/fork`, { method: 'POST', json: { name } });
+    return { id: readAnswer(sessionAnswer, answer).id, created: true };
+  }
+
+  async snapshots(): Promise<readonly ClientSnapshot[]> {
+    return readAnswer(snapshotsAnswer, await this.#json('/snapshots')).snapshots;
+  }
+
+  async deleteSnapshot(id: string): Promise<void> {
+    await send(this.#server, `/snapshots/${encodeURIComponent(id)}`, { method: 'DELETE' });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  /** Calls a tool and follows it. When the signal aborts, the server cancels the call and still tells how it ended. */
+  async #call<T>(
+    name: string,
+    given: object,
+    answer: z.ZodType<T>,
+    { timeoutMs, stdin, signal, onEvent }: CallOptions & Pick<ProgramOptions, 'stdin'>,
+  ): Promise<T> {
+    const headers = { 'idempotency-key': randomUUID() };
+    const time = timeoutMs === undefined ? {} : { timeout_s: timeoutMs / 1000 };
+    const json = { name, arguments: { ...given, ...time } };
+    const lost = new AbortController();
+    const ended = new AbortController();
+    const cancel = () => {
+      send(this.#server, '/execute/stream', { method: 'DELETE', headers }).catch((error: unknown) => lost.abort(error));
+    };
+    signal.throwIfAborted();
+    signal.addEventListener('abort', cancel, { once: true });
+    try {
+      const sent: Sent = { method: 'POST', json, headers, signal: lost.signal };
+      const response = await send(this.#server, `/execute/stream${stdin ? '?stdin=1' : ''}`, sent);
+      if (stdin) this.#sendInput(stdin, { headers, signal: ended.signal });
+      return (await this.#readToEnd(response, z.object({ result: answer }), onEvent)).result;
+    } finally {
+      signal.removeEventListener('abort', cancel);
+      ended.abort();
+    }
+  }
+
+  /** Sends standard input beside the stream of events, until it ends or the call does. What fails ends that stream. */
+  #sendInput(bytes: AsyncIterable<Uint8Array>, sent: Sent): void {
+    void send(this.#server, '/execute/stream/stdin', { ...sent, method: 'PUT', bytes }).catch(() => {});
+  }
+
+  /** Reads a stream of events to its result. @throws GloveboxError of its `error`, or when it ends without either */
+  async #readToEnd<T>(response: Response, answer: z.ZodType<T>, onEvent: OnClientEvent): Promise<T> {
+    const { url } = this.#server;
+    if (response.body) {
+      for await (const { event, data } of readServerEvents(this.#untilBroken(response.body))) {
+        const parsed: unknown = JSON.parse(data);
+        if (event === 'result') return readAnswer(answer, parsed);
+        if (event === 'error') throw errorIn(parsed) ?? wentAway(url);
+        const told = toClientEvent(event, parsed);
+        if (told) await onEvent(told);
+      }
+    }
+    throw wentAway(url);
+  }
+
+  /** The bytes of a body. @throws GloveboxError when the connection breaks before its end */
+  async *#untilBroken(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+    try {
+      yield* body;
+    } catch (error) {
+      throw wentAway(this.#server.url, error);
+    }
+  }
+
+  async #json(path: string, sent?: Sent): Promise<unknown> {
+    return await readJson(this.#server, path, sent);
+  }
+}
+
+function toClientEvent(event: string, data: unknown): ClientEvent | undefined {
+  switch (event) {
+    case 'stdout':
+    case 'stderr':
+      return { type: event, text: readAnswer(textEvent, data).text };
+    case 'display':
+      return { type: event, display: readAnswer(displayEvent, data).result };
+    case 'progress':
+      return { type: event, message: readAnswer(progressEvent, data).message };
+    default:
+      return undefined;
+  }
+}
+
+function sessionPath(session: string): string {
+  return `/sessions/${encodeURIComponent(session)}`;
+}
+
+function filePath(session: string, path: string): string {
+  return `${sessionPath(session)}/files/${path.split('/').map(encodeURIComponent).join('/')}`;
+}
