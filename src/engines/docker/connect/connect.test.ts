@@ -4,7 +4,8 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { inspect } from 'node:util';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { connectEngine, findEngine } from './connect.ts';
 import type { EngineEndpoint, EngineEnvironment } from './endpoints.ts';
 import { sshCommand } from './ssh.ts';
@@ -145,4 +146,13 @@ test('an ssh address becomes what the Docker CLI runs, and no option can be smug
     'ssh -T -o BatchMode=yes -o ConnectTimeout=10 -l me -p 2222 -- build-host docker system dial-stdio',
   );
   expect(sshCommand(new URL('ssh://-oProxyCommand=x/')).indexOf('--')).toBeLessThan(7);
+});
+
+test('a request to an engine does not write out what the open connections hold', async () => {
+  const { address } = await listen('open.sock', (_, response) => response.end('{}'));
+  const found = await findEngine(environment({ host: address }));
+  const written = vi.fn(() => 'all of it');
+  Object.assign(found && Reflect.get(found.docker.modem, 'agent').sockets, { open: [{ [inspect.custom]: written }] });
+  await found?.docker.info();
+  expect(written).not.toHaveBeenCalled();
 });

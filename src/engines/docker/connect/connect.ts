@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
+import { inspect } from 'node:util';
 import Dockerode from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
 import { adviseOnGroup, adviseOnMount } from '../host/container-advice.ts';
@@ -144,6 +145,9 @@ function createClient(options: ClientOptions): Dockerode {
     key: undefined,
     timeout: undefined,
   };
+  // For its debug log, even where that is off, it writes out what each request is given: with an agent, all that the
+  // connections to the engine hold.
+  Object.assign(options.agent, { [inspect.custom]: () => 'Agent' });
   const complete: Dockerode.DockerOptions = { ...nothing, protocol: 'http', ...options };
   return new Dockerode(complete);
 }
