@@ -1,5 +1,5 @@
 import Dockerode from 'dockerode';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { callCreate } from './create-call.ts';
 
 function answering(answer: unknown): Dockerode {
@@ -21,3 +21,10 @@ test.each([[undefined], [null], [''], [{}], [{ Id: '' }], [{ Id: 7 }]])(
     });
   },
 );
+
+test('what is asked of a container is in the body alone, and its name in the query too', async () => {
+  const dial = vi.fn((_call: unknown, callback: (error: null, answer: unknown) => void) => callback(null, { Id: 'a' }));
+  const container = { name: 'one', HostConfig: { SecurityOpt: ['seccomp={}'] } };
+  await callCreate(Object.assign(new Dockerode(), { modem: { dial } }), '/create?', container);
+  expect(dial.mock.calls[0]?.[0]).toMatchObject({ options: { _query: { name: 'one' }, _body: container } });
+});

@@ -17,8 +17,15 @@ export interface Created {
 }
 
 /** Creates a container. The call of dockerode keeps the warnings to itself. @param path path of the engine's API */
-export function callCreate(docker: Docker, path: string, options: object): Promise<Created> {
+export function callCreate(
+  docker: Docker,
+  path: string,
+  container: { readonly name?: string | undefined },
+): Promise<Created> {
   return new Promise((resolve, reject) => {
+    // With a query, all of it would be there as well, the system call filter too.
+    const { name } = container;
+    const options = path.endsWith('?') ? { _query: name === undefined ? {} : { name }, _body: container } : container;
     const call = { path, method: 'POST', options, statusCodes: STATUS_CODES };
     docker.modem.dial(call, (error: unknown, answer: unknown) =>
       error ? reject(error) : settle(answer, resolve, reject),

@@ -7,7 +7,7 @@ import type { Log } from '../../../log.ts';
 import { LABELS } from '../hardening/spec.ts';
 import { checkRequest, type ForwardedRequest, type PolicyOptions } from './policy.ts';
 
-/** Bytes of the headers: dockerode repeats the options of a container, with its seccomp profile, in the query. */
+/** Bytes of the headers: older control planes repeat the options of a container, with its seccomp profile, in the query. */
 const MAX_HEADER_BYTES = 512 * 1024;
 /** Bytes of a body. */
 const MAX_BODY_BYTES = 1024 * 1024;
