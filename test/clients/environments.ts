@@ -14,13 +14,18 @@ export function clientFile(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));
 }
 
-/** A Python with what a file of this folder pins. */
-export async function pythonEnvironment(requirements: string): Promise<string> {
+/**
+ * A Python with what a file of this folder pins.
+ * @param bare a package that is installed without what it asks for: the file has what is needed of that
+ */
+export async function pythonEnvironment(requirements: string, bare?: string): Promise<string> {
   const folder = await environment(requirements, async (made) => {
     await makeVenv(made);
     const python = join(made, 'bin/python');
     await succeed(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', UV]);
-    await succeed(join(made, 'bin/uv'), ['pip', 'install', '-q', '-p', python, '-r', clientFile(requirements)]);
+    const install = ['pip', 'install', '-q', '-p', python];
+    await succeed(join(made, 'bin/uv'), [...install, '-r', clientFile(requirements)]);
+    if (bare) await succeed(join(made, 'bin/uv'), [...install, '--no-deps', bare]);
   });
   return join(folder, 'bin/python');
 }
@@ -87,13 +92,21 @@ interface Ran {
   readonly stderr: string;
 }
 
+interface RunOptions {
+  readonly input?: string;
+  readonly limitMs?: number;
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
 /** Runs a command to its end, or to the end of its time. */
 export async function run(
   command: string,
   args: readonly string[],
-  { input = '', limitMs = INSTALL_LIMIT_MS, cwd }: { input?: string; limitMs?: number; cwd?: string } = {},
+  { input = '', limitMs = INSTALL_LIMIT_MS, cwd, env }: RunOptions = {},
 ): Promise<Ran> {
-  const child = spawn(command, args, { timeout: limitMs, killSignal: 'SIGKILL', ...(cwd ? { cwd } : {}) });
+  const place = { ...(cwd ? { cwd } : {}), ...(env ? { env } : {}) };
+  const child = spawn(command, args, { timeout: limitMs, killSignal: 'SIGKILL', ...place });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
