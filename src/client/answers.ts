@@ -89,7 +89,12 @@ export const installAnswer = z.object({
   notes: z.array(z.string()).default([]),
 });
 
-export const followedAnswer = z.object({ status: state });
+/** Reading of a background execution. */
+export const readingAnswer = z.object({
+  stdout: z.string(),
+  stderr: z.string(),
+  next: z.object({ stdout_offset: z.number(), stderr_offset: z.number() }),
+});
 
 /** Description of a server: what tells it from anything else that listens. */
 export const serverAnswer = z.object({ version: z.string(), owner: z.string(), needs_key: z.boolean() });

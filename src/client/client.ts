@@ -38,6 +38,10 @@ export interface CallOptions {
   readonly timeoutMs?: number | undefined;
 }
 
+export interface OutputOptions extends Pick<CallOptions, 'signal' | 'onEvent'> {
+  readonly follows: boolean;
+}
+
 export interface ProgramOptions extends CallOptions {
   /** Arguments of the program. */
   readonly args?: readonly string[] | undefined;
@@ -129,8 +133,8 @@ export interface Client extends AsyncDisposable {
   sessions(): Promise<readonly ClientSession[]>;
   /** The last executions, the newest first. */
   executions(): Promise<readonly ClientExecution[]>;
-  /** Follows a background execution to its end, from its beginning. */
-  follow(execution: string, options: Pick<CallOptions, 'signal' | 'onEvent'>): Promise<{ readonly status: string }>;
+  /** Tells all output of a background execution as events; until its end, if it is to be followed. */
+  output(execution: string, options: OutputOptions): Promise<void>;
   close(session: string): Promise<void>;
   snapshot(session: string): Promise<ClientSnapshot>;
   fork(session: string, name: string | undefined): Promise<OpenedSession>;

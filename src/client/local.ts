@@ -92,7 +92,7 @@ export class LocalClient implements Client {
     return [];
   }
 
-  async follow(): Promise<{ status: string }> {
+  async output(): Promise<void> {
     throw new GloveboxError('execution_not_found', 'Without a server, no execution outlives the command that ran it.', {
       hint: 'Start a server with: glovebox serve. It keeps the last executions and their output.',
     });

@@ -3,12 +3,12 @@ import { z } from 'zod';
 import {
   displayEvent,
   executionsAnswer,
-  followedAnswer,
   installAnswer,
   listingAnswer,
   programAnswer,
   progressEvent,
   readAnswer,
+  readingAnswer,
   sessionAnswer,
   sessionsAnswer,
   snapshotAnswer,
@@ -26,6 +26,7 @@ import type {
   InstallEnd,
   OnClientEvent,
   OpenedSession,
+  OutputOptions,
   ProgramEnd,
   ProgramOptions,
 } from './client.ts';
@@ -82,12 +83,22 @@ export class RemoteClient implements Client {
     return readAnswer(executionsAnswer, await this.#json('/executions')).executions;
   }
 
-  async follow(
-    execution: string,
-    { signal, onEvent }: Pick<CallOptions, 'signal' | 'onEvent'>,
-  ): Promise<{ status: string }> {
-    const response = await send(this.#server, `/executions/${encodeURIComponent(execution)}/events`, { signal });
-    return await this.#readToEnd(response, followedAnswer, onEvent);
+  async output(execution: string, { signal, onEvent, follows }: OutputOptions): Promise<void> {
+    const path = `/executions/${encodeURIComponent(execution)}`;
+    if (follows) {
+      await this.#readToEnd(await send(this.#server, `${path}/events`, { signal }), z.unknown(), onEvent);
+      return;
+    }
+    // Long output is read in several parts.
+    let next = { stdout_offset: 0, stderr_offset: 0 };
+    for (;;) {
+      const query = `stdout_offset=${next.stdout_offset}&stderr_offset=${next.stderr_offset}`;
+      const reading = readAnswer(readingAnswer, await this.#json(`${path}?${query}`, { signal }));
+      if (reading.stdout !== '') await onEvent({ type: 'stdout', text: reading.stdout });
+      if (reading.stderr !== '') await onEvent({ type: 'stderr', text: reading.stderr });
+      if (reading.stdout === '' && reading.stderr === '') return;
+      next = reading.next;
+    }
   }
 
   async close(session: string): Promise<void> {

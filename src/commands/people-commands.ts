@@ -1,8 +1,12 @@
 import type { Command } from 'commander';
+import type { Config } from '../config/load.ts';
 import type { CommandContext } from './context.ts';
 import { OWN_FAILURE } from './run/exit-status.ts';
 import type { RunOptions } from './run/run.ts';
+import type { ExecOptions } from './sessions/changes.ts';
+import type { LogsOptions } from './sessions/listing.ts';
 import { configOf } from './settings-options.ts';
+import type { ClientCommandOptions } from './with-client.ts';
 
 const GROUP = 'Run code:';
 /** Lines of a log are for operators; people see messages. Only what is an error is shown. */
@@ -36,10 +40,71 @@ export function addPeopleCommands(program: Command, context: CommandContext): vo
     .option(...LOCAL)
     .passThroughOptions()
     .action(async (file: string | undefined, args: string[], options: RunOptions, command: Command) => {
-      process.exitCode = OWN_FAILURE;
       const words = file === undefined ? args : [file, ...args];
-      await (await import('./run/run.ts')).runRun(configOf(command, QUIET), words, options, context);
+      await (await import('./run/run.ts')).runRun(settingsFor(command), words, options, context);
     });
+  addSessionCommands(program, context);
+}
+
+/** Adds the commands that look after sessions. */
+function addSessionCommands(program: Command, context: CommandContext): void {
+  const add = (name: string, summary: string, description = summary) => {
+    const command = program.command(name).summary(summary).description(description).helpGroup(GROUP);
+    return command.option(...LOCAL);
+  };
+  const listing = () => import('./sessions/listing.ts');
+  const changes = () => import('./sessions/changes.ts');
+  add('ps', 'List sessions, and what ran last.').action(async (options: ClientCommandOptions, command: Command) =>
+    (await listing()).runPs(settingsFor(command), options, context),
+  );
+  add('logs', 'Show what an execution wrote, or the last one of a session.')
+    .argument('<id>')
+    .option('-f, --follow', 'Go on until the end of an execution in the background.')
+    .action(async (id: string, options: LogsOptions, command: Command) =>
+      (await listing()).runLogs(settingsFor(command), id, options, context),
+    );
+  add('cp', 'Copy files between here and SESSION:PATH.', CP)
+    .argument('<from>')
+    .argument('<to>')
+    .action(async (from: string, to: string, options: ClientCommandOptions, command: Command) =>
+      (await import('./sessions/cp.ts')).runCp(settingsFor(command), [from, to], options, context),
+    );
+  add('exec', 'Run a command in a session, such as ls.')
+    .argument('<session>')
+    .argument('<command...>')
+    .option('--timeout <time>', 'Time limit, such as 90 (seconds) or 5m.')
+    .passThroughOptions()
+    .action(async (session: string, words: string[], options: ExecOptions, command: Command) =>
+      (await changes()).runExec(settingsFor(command), [session, words], options, context),
+    );
+  add('rm', 'Close sessions, and delete snapshots.')
+    .argument('<id...>')
+    .action(async (ids: string[], options: ClientCommandOptions, command: Command) =>
+      (await changes()).runRm(settingsFor(command), ids, options, context),
+    );
+  add('snapshot', 'Make a snapshot of a session, or list them.')
+    .argument('[session]')
+    .action(async (session: string | undefined, options: ClientCommandOptions, command: Command) =>
+      (await listing()).runSnapshot(settingsFor(command), session, options, context),
+    );
+  add('fork', 'Make a session that begins as another, or as a snapshot.')
+    .argument('<from>')
+    .argument('[name]')
+    .action(async (from: string, name: string | undefined, options: ClientCommandOptions, command: Command) =>
+      (await changes()).runFork(settingsFor(command), [from, name], options, context),
+    );
+}
+
+const CP = `Copy a file or a folder between this machine and a session.
+
+  glovebox cp data.csv mine:            into the workspace of the session "mine"
+  glovebox cp mine:out/result.csv .
+  glovebox cp mine:result.csv -         to standard output`;
+
+/** Reads the settings of a command. What goes wrong from here on is a failure of the command itself. */
+function settingsFor(command: Command): Config {
+  process.exitCode = OWN_FAILURE;
+  return configOf(command, QUIET);
 }
 
 /** Collects the values of an option that may be given several times. */

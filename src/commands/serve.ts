@@ -37,8 +37,8 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
   await using glovebox = await opening;
   const { serve } = await loading;
   const onServing = (urls: readonly string[], key?: string) => {
+    tellVerdict(say, glovebox.missing);
     tellServing(say, config, urls, key);
-    tellMissing(say, glovebox.missing);
     writeCompiledCodeSoon();
     setTimeout(serving.resolve, ADOPT_DELAY_MS).unref();
   };
@@ -89,9 +89,12 @@ async function instanceOf({ instance, port }: Config): Promise<string> {
   return port === 0 ? (await import('../glovebox.ts')).ephemeralName('http') : `http-${port}`;
 }
 
-/** Says what the operator accepts, at each start. */
-function tellMissing(say: CommandContext['say'], missing: Glovebox['missing']): void {
-  if (missing.length === 0) return;
+/** Says what the look into a sandbox has found: at each start, what the operator accepts. */
+function tellVerdict(say: CommandContext['say'], missing: Glovebox['missing']): void {
+  if (missing.length === 0) {
+    say('Sandboxes are sealed as asked: each protection was seen to hold.');
+    return;
+  }
   const shown = missing.map(({ name, found }) => `${name} (${found})`).join('; ');
   say(`Sandboxes are NOT sealed as asked, as GLOVEBOX_ALLOW_MISSING allows. Missing: ${shown}.`);
 }
@@ -99,15 +102,20 @@ function tellMissing(say: CommandContext['say'], missing: Glovebox['missing']): 
 /** Addresses of servers that listen on all interfaces. Clients cannot use them. */
 const WILDCARD = /\/\/(0\.0\.0\.0|\[::\])(?=:)/;
 
-function tellServing(say: CommandContext['say'], { firstKey: owner }: Config, urls: readonly string[], key?: string) {
+function tellServing(say: CommandContext['say'], config: Config, urls: readonly string[], key?: string): void {
   const shown = urls.map((url) => url.replace(WILDCARD, '//localhost'));
   // The last URL, because the last port of the image is 8055, which the documented command publishes.
   const url = shown.at(-1);
   if (key !== undefined) {
-    say(`Callers need a key. This one was made for "${owner}", since there was none, and is not shown again:`);
+    say(
+      `Callers need a key. This one was made for "${config.firstKey}", since there was none, and is not shown again:`,
+    );
     say(`  ${key}`);
     say(`  curl -H "Authorization: Bearer ${key}" ${url}/sessions`);
     say(`MCP clients send the same header to ${url}/mcp. GLOVEBOX_AUTH=none lets anyone call.`);
   }
+  say(`Page:        ${url}/`);
+  const header = config.auth === 'keys' ? ` --header "Authorization: Bearer ${key ?? 'YOUR_KEY'}"` : '';
+  say(`Claude Code: claude mcp add --transport http glovebox ${url}/mcp${header}`);
   say(`Glovebox serves on ${shown.join(' and ')} (MCP: ${url}/mcp); stop it with Ctrl-C.`);
 }

@@ -92,6 +92,14 @@ test('`docker run -d -p 8055:8055 -v /var/run/docker.sock:/var/run/docker.sock g
       stdout: '42\n',
     });
   }
+  expect(said).toContain('Sandboxes are ');
+  const [, page = ''] = /Page: +(\S+)/.exec(said) ?? [];
+  expect(page).toBe('http://localhost:8055/');
+  const html = await fetch(page.replace(':8055', `:${one}`), { headers: { accept: 'text/html' } });
+  expect([html.status, await html.text()]).toEqual([200, expect.stringContaining('<title>')]);
+  expect(said).toContain(
+    `claude mcp add --transport http glovebox http://localhost:8055/mcp --header "Authorization: Bearer ${key}"`,
+  );
   const [use = ''] = /curl .*/.exec(said) ?? [];
   expect((await runShell(`${use.replace(':8055', `:${one}`)} -sS --fail`)).stdout).toContain('"default"');
 

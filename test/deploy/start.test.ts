@@ -20,6 +20,14 @@ async function refusedStart(env: Record<string, string>): Promise<string> {
   return stderr;
 }
 
+test('a start says where the page is, what Claude Code is given, and what was seen of the sandboxes', async () => {
+  await using server = await startServer();
+  const said = server.stderr();
+  expect(said).toMatch(/^Sandboxes are (sealed as asked: each protection|NOT sealed as asked)/m);
+  expect(said).toContain(`Page:        ${server.url}/\n`);
+  expect(said).toContain(`claude mcp add --transport http glovebox ${server.url}/mcp\n`);
+});
+
 describe('a start that cannot be', () => {
   test('on a taken port says so, and leaves nothing', async () => {
     const holder = createServer();

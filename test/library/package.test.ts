@@ -1,5 +1,6 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import {
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -47,6 +48,13 @@ afterAll(async () => {
   await index[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true, force: true });
 });
+
+/** A process of that folder, as a shell of the user would start it there. */
+function startThere(command: string, args: readonly string[], settings: Readonly<Record<string, string>>) {
+  const env = { PATH: process.env['PATH'], HOME: folder, DOCKER_HOST: inject('engineAddress'), ...settings };
+  // A group of its own, as a shell gives it: Ctrl-C is for all of it.
+  return spawn(command, args, { cwd: folder, env, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+}
 
 /** Runs Node in that folder, with everything that it writes in there. @throws when it ends with another status than 0 */
 async function runNode(...args: string[]): Promise<{ stdout: string; stderr: string }> {
@@ -147,3 +155,38 @@ describe('the package', () => {
     expect(existsSync(join(folder, 'node_modules/glovebox/dist/cli.js'))).toBe(true);
   });
 });
+
+test('`npx glovebox` in a folder with the package is a server with its page', { timeout: 60_000 }, async () => {
+  mkdirSync(join(folder, 'node_modules/.bin'), { recursive: true });
+  const program = join(folder, 'node_modules/glovebox/dist/cli.js');
+  // As npm does it at an installation.
+  chmodSync(program, 0o755);
+  rmSync(join(folder, 'node_modules/.bin/glovebox'), { force: true });
+  symlinkSync(program, join(folder, 'node_modules/.bin/glovebox'));
+  const settings = { GLOVEBOX_PORT: '0', GLOVEBOX_IMAGE: 'slim', GLOVEBOX_SETUP: 'never', GLOVEBOX_POOL_SIZE: '0' };
+  const server = startThere('npx', ['--offline', 'glovebox'], { ...settings, ...engineSettings() });
+  const ended = new Promise((resolve) => server.once('close', resolve));
+  let said = '';
+  try {
+    const page = await new Promise<string>((resolve, reject) => {
+      server.stderr.setEncoding('utf8').on('data', (text: string) => {
+        said += text;
+        const [, url] = /^Page: +(\S+)\n/m.exec(said) ?? [];
+        if (url !== undefined) resolve(url);
+      });
+      void ended.then(() => reject(new Error(said)));
+    });
+    expect(said).toContain('Sandboxes are ');
+    const answer = await fetch(page, { headers: { accept: 'text/html' } });
+    expect([answer.status, await answer.text()]).toEqual([200, expect.stringContaining('<script')]);
+  } finally {
+    if (server.pid !== undefined) process.kill(-server.pid, 'SIGINT');
+    await ended;
+  }
+});
+
+/** What the engine of this test run needs to be used. */
+function engineSettings(): Record<string, string> {
+  const [runtime, missing] = [inject('runtime'), inject('allowMissing')];
+  return { ...(runtime ? { GLOVEBOX_RUNTIME: runtime } : {}), ...(missing ? { GLOVEBOX_ALLOW_MISSING: missing } : {}) };
+}

@@ -77,7 +77,7 @@ export class Console {
   }
 
   /** Writes text of the command itself to stdout, as it is. */
-  async own(text: string): Promise<void> {
+  async own(text: string | Uint8Array): Promise<void> {
     await this.#write('stdout', text);
   }
 
@@ -88,10 +88,10 @@ export class Console {
     this.#hasStyled = false;
   }
 
-  async #write(name: Name, text: string): Promise<void> {
+  async #write(name: Name, text: string | Uint8Array): Promise<void> {
     this.endProgress();
     const output = this.#outputs[name];
-    if (output.isTTY) this.#isAtStart = /[\r\n]$/.test(text);
+    if (output.isTTY) this.#isAtStart = typeof text === 'string' && /[\r\n]$/.test(text);
     if (this.#isBroken || output.write(text)) return;
     await Promise.race([once(output, 'drain'), once(output, 'close')]).catch(() => {});
   }
@@ -104,7 +104,7 @@ export class Console {
 }
 
 /** One line that a terminal shows as it is, whatever names are in it. */
-function printable(text: string): string {
+export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
   return text.replace(/[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
 }

@@ -23,7 +23,7 @@ export function findFiles(given: readonly string[]): LocalFile[] {
 }
 
 /** Lists a file of this machine, or the files of a folder, with their paths in a session. @throws as `findFiles` does */
-function listFiles(local: string, path: string): LocalFile[] {
+export function listFiles(local: string, path: string): LocalFile[] {
   const found = look(local);
   if (found.isFile()) return [{ local, path }];
   if (found.isDirectory()) {

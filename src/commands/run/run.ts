@@ -1,12 +1,11 @@
 import { resolve } from 'node:path';
 import type { Client, ClientEvent, ProgramEnd } from '../../client/client.ts';
-import { openClient } from '../../client/open-client.ts';
 import { pictureProtocol } from '../../config/host-environment.ts';
 import type { Config } from '../../config/load.ts';
 import { GloveboxError } from '../../errors.ts';
 import type { CommandContext } from '../context.ts';
-import { Console } from './console.ts';
-import { exitStatus, OWN_FAILURE, statusOf } from './exit-status.ts';
+import { type ClientCommandOptions, type Work, withClient } from '../with-client.ts';
+import { exitStatus, OWN_FAILURE } from './exit-status.ts';
 import { explainEnd } from './explain-end.ts';
 import { fetchMade } from './fetch-made.ts';
 import { findFiles, type LocalFile, readLocal } from './local-files.ts';
@@ -16,7 +15,7 @@ import { type NamedProgram, readProgram } from './read-program.ts';
 import { pipedInput } from './standard-input.ts';
 
 /** Options of `glovebox run`, as the command line has them. */
-export interface RunOptions {
+export interface RunOptions extends ClientCommandOptions {
   readonly code?: string;
   readonly with?: readonly string[];
   readonly file?: readonly string[];
@@ -24,7 +23,6 @@ export interface RunOptions {
   readonly session?: string;
   readonly timeout?: string;
   readonly memory?: string;
-  readonly local?: true;
 }
 
 /** What is to be run, read and checked before anything starts. */
@@ -44,24 +42,15 @@ interface Job {
 }
 
 /** Runs `glovebox run`. The exit status is the program's, or says how it ended. */
-export async function runRun(config: Config, words: readonly string[], options: RunOptions, context: CommandContext) {
-  const broken = new AbortController();
-  const signal = AbortSignal.any([context.signal, broken.signal]);
-  const console = new Console(() => broken.abort());
-  context.signal.addEventListener('abort', () => console.progress('Cancelling; Ctrl-C again ends this at once'));
-  try {
-    const job = await readJob(words, options);
-    const status = await work(forJob(config, job), job, { console, signal, isLocal: options.local === true });
-    process.exitCode = status;
-  } catch (error) {
-    console.close();
-    process.exitCode = OWN_FAILURE;
-    if (!signal.aborted) throw error;
-  }
-  console.close();
-  const { stoppedBy } = context;
-  if (console.isBroken) process.exitCode = statusOf('SIGPIPE');
-  else if (stoppedBy() !== undefined) process.exitCode = statusOf(stoppedBy() ?? 'SIGINT');
+export async function runRun(
+  config: Config,
+  words: readonly string[],
+  options: RunOptions,
+  context: CommandContext,
+): Promise<void> {
+  const job = await readJob(words, options);
+  const how = { local: options.local, keepsSessions: job.session !== undefined };
+  await withClient(forJob(config, job), how, context, (work) => runJob(job, work));
 }
 
 async function readJob(words: readonly string[], options: RunOptions): Promise<Job> {
@@ -79,7 +68,7 @@ async function readJob(words: readonly string[], options: RunOptions): Promise<J
   const memoryMb = options.memory === undefined ? undefined : readMemory(options.memory);
   const code = await readProgram(named);
   return {
-    // The value of a last expression is of interest after -c only, as with Python. And a program has a statement.
+    // The value of a last expression is shown after -c only: a file runs as Python runs it. And a program has a statement.
     code: isFile || code.trim() === '' ? `${code}\npass\n` : code,
     ...{ args: isFile ? rest : words, file: isFile && file !== '-' ? file : undefined, files, timeoutMs, memoryMb },
     ...{ packages: splitPackages(options.with ?? []), out: options.out, session: options.session },
@@ -96,23 +85,15 @@ function forJob(config: Config, { timeoutMs = 0, memoryMb }: Job): Config {
   };
 }
 
-interface Surroundings {
-  readonly console: Console;
-  readonly signal: AbortSignal;
-  readonly isLocal: boolean;
-}
-
-async function work(config: Config, job: Job, { console, signal, isLocal }: Surroundings): Promise<number> {
+async function runJob(job: Job, { client, console, signal }: Work): Promise<number> {
   const keepsSessions = job.session !== undefined;
-  console.progress('Looking for a server');
-  await using client = await openClient(config, { isLocal, keepsSessions, signal, onProgress: console.progress });
   if (client.isServer && job.memoryMb !== undefined) throw memoryOfServer(client);
   console.progress(`Starting a sandbox on ${client.place}`);
   const { id } = await client.open({ name: job.session });
   try {
-    await prepare(client, id, job, { console, signal });
+    await prepare(id, job, { client, console, signal });
     console.progress('Running');
-    const end = await runProgram(client, id, job, { console, signal });
+    const end = await runProgram(id, job, { client, console, signal });
     console.endProgress();
     for (const line of explainEnd(end, client)) console.note(`glovebox: ${line}`);
     const isWhole = job.out === undefined || (await fetchMade(client, id, end.files, job.out, console));
@@ -125,12 +106,7 @@ async function work(config: Config, job: Job, { console, signal, isLocal }: Surr
 }
 
 /** Sends files and installs packages. @throws GloveboxError when a package cannot be installed */
-async function prepare(
-  client: Client,
-  session: string,
-  { files, packages }: Job,
-  { console, signal }: Omit<Surroundings, 'isLocal'>,
-): Promise<void> {
+async function prepare(session: string, { files, packages }: Job, { client, console, signal }: Work): Promise<void> {
   for (const file of files) {
     signal.throwIfAborted();
     console.progress(`Sending ${file.path}`);
@@ -151,10 +127,9 @@ async function prepare(
 }
 
 async function runProgram(
-  client: Client,
   session: string,
   { code, args, file, out, timeoutMs, takesInput }: Job,
-  { console, signal }: Omit<Surroundings, 'isLocal'>,
+  { client, console, signal }: Work,
 ): Promise<ProgramEnd> {
   const pictures = new PictureFiles(out ?? '.', file);
   const protocol = console.isTerminal ? pictureProtocol() : undefined;

@@ -1,0 +1,81 @@
+import type { Config } from '../../config/load.ts';
+import { toGloveboxError } from '../../errors.ts';
+import type { CommandContext } from '../context.ts';
+import { exitStatus, OWN_FAILURE } from '../run/exit-status.ts';
+import { explainEnd } from '../run/explain-end.ts';
+import { readTimeout } from '../run/quantities.ts';
+import { pipedInput } from '../run/standard-input.ts';
+import { type ClientCommandOptions, withClient } from '../with-client.ts';
+import { demandSession } from './demand-session.ts';
+
+const SNAPSHOT = /^snp_/;
+/** Takes the place of the program, so that its exit code and its output are those of the command. */
+const EXEC = `import os, sys
+try:
+    os.execvp(sys.argv[1], sys.argv[1:])
+except OSError as error:
+    sys.exit(f"{sys.argv[1]}: {error.strerror}")
+`;
+
+/** Runs `glovebox rm`: closes sessions and deletes snapshots, and writes the id of each. */
+export async function runRm(
+  config: Config,
+  ids: readonly string[],
+  options: ClientCommandOptions,
+  context: CommandContext,
+): Promise<void> {
+  await withClient(config, { ...options, keepsSessions: true }, context, async ({ client, console }) => {
+    let status = 0;
+    for (const id of ids) {
+      try {
+        await (SNAPSHOT.test(id) ? client.deleteSnapshot(id) : client.close(id));
+        await console.own(`${id}\n`);
+      } catch (error) {
+        console.note(`glovebox: ${toGloveboxError(error).message}`);
+        status = OWN_FAILURE;
+      }
+    }
+    return status;
+  });
+}
+
+/** Runs `glovebox fork`: makes a session that begins as another one, or as a snapshot, and writes its id. */
+export async function runFork(
+  config: Config,
+  [from, name]: readonly [string, string | undefined],
+  options: ClientCommandOptions,
+  context: CommandContext,
+): Promise<void> {
+  await withClient(config, { ...options, keepsSessions: true }, context, async ({ client, console }) => {
+    const { id } = SNAPSHOT.test(from) ? await client.open({ name, snapshot: from }) : await client.fork(from, name);
+    await console.own(`${id}\n`);
+    return 0;
+  });
+}
+
+export interface ExecOptions extends ClientCommandOptions {
+  readonly timeout?: string;
+}
+
+/** Runs `glovebox exec`: runs a command in a session. The exit status is the command's. */
+export async function runExec(
+  config: Config,
+  [session, words]: readonly [string, readonly string[]],
+  options: ExecOptions,
+  context: CommandContext,
+): Promise<void> {
+  const timeoutMs = options.timeout === undefined ? undefined : readTimeout(options.timeout);
+  await withClient(config, { ...options, keepsSessions: true }, context, async ({ client, console, signal }) => {
+    await demandSession(client, session);
+    const end = await client.run(session, EXEC, {
+      ...{ args: words, stdin: pipedInput(), timeoutMs, signal },
+      onEvent: async (event) => {
+        if (event.type === 'progress') console.progress(event.message);
+        else if (event.type !== 'display') await console.program(event.type, event.text);
+      },
+    });
+    console.endProgress();
+    for (const line of explainEnd(end, client)) console.note(`glovebox: ${line}`);
+    return exitStatus(end);
+  });
+}
