@@ -1,4 +1,4 @@
-// The whole static gate, its parts side by side: types, lint with format, layers, dead code, dependencies.
+// The whole static gate, its parts side by side: types, lint with format, layers, dead code, links, dependencies.
 import { spawn } from 'node:child_process';
 
 const CHECKS = {
@@ -8,6 +8,7 @@ const CHECKS = {
   layers: ['node', 'scripts/check-layers.mjs'],
   'the runner': ['node', 'scripts/check-runner.mjs'],
   'dead code': ['knip', '--no-progress'],
+  links: ['node', 'scripts/check-links.ts'],
   dependencies: ['node', 'scripts/check-dependencies.ts'],
 };
 

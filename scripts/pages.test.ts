@@ -1,9 +1,10 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { ERROR_CODES, GloveboxError } from '../src/errors.ts';
 import { TOOL_NAMES } from '../test/support/tool-names.ts';
+import { linksOf } from './check-links.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...globSync('docs/**/*.md', { cwd: ROOT })].toSorted();
@@ -18,40 +19,7 @@ const namesIn = (text = '') => [...text.matchAll(/[`'](\w+)[`']/g)].map(([, name
 
 const read = (page: string) => readFileSync(join(ROOT, page), 'utf8');
 
-/** A page without its examples, in which nothing is a link. */
-const prose = (page: string) => read(page).replaceAll(/^```[\s\S]*?^```$/gm, '');
-
-/** The fragment by which a heading is linked. */
-const fragmentOf = (heading: string) =>
-  heading
-    .toLowerCase()
-    .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
-    .replaceAll(' ', '-');
-
-const headingsOf = (page: string) =>
-  [...prose(page).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => fragmentOf(heading));
-
-/** Links to other places of the repository: the page that is meant, and the heading if one is. */
-function linksOf(page: string): { link: string; target: string; fragment: string }[] {
-  const links = [...prose(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => link);
-  return links
-    .filter((link) => !/^[a-z]+:/.test(link))
-    .map((link) => {
-      const [path = '', fragment = ''] = link.split('#');
-      const target = path === '' ? page : relative(ROOT, resolve(ROOT, dirname(page), path));
-      return { link, target, fragment };
-    });
-}
-
 describe.each(PAGES)('%s', (page) => {
-  it('links to files and headings that there are', () => {
-    const broken = linksOf(page).filter(
-      ({ target, fragment }) =>
-        !existsSync(join(ROOT, target)) || (fragment !== '' && !headingsOf(target).includes(fragment)),
-    );
-    expect(broken).toEqual([]);
-  });
-
   it('names files and folders that there are', () => {
     const paths = [...read(page).matchAll(OWN_PATH)]
       .map(([, path = '']) => path)
@@ -91,7 +59,8 @@ describe('the pages', () => {
 
   it('are all linked from README, or from a page that is', () => {
     const reached = new Set(['README.md']);
-    for (const page of reached) for (const { target } of linksOf(page)) if (target.endsWith('.md')) reached.add(target);
+    for (const page of reached)
+      for (const { target } of linksOf(ROOT, page)) if (target.endsWith('.md')) reached.add(target);
     expect(PAGES.filter((page) => !reached.has(page))).toEqual([]);
   });
 
