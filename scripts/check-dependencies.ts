@@ -1,6 +1,6 @@
 /** Checks the dependencies against scripts/dependencies/policy.ts: number, install scripts, licences, advisories. */
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { audit, findAdvisories } from './dependencies/advisories.ts';
 import { readPackages, sizeOf } from './dependencies/installed.ts';
 import { type DependencyPolicy, POLICY } from './dependencies/policy.ts';
@@ -31,11 +31,12 @@ export async function checkDependencies(root: string, policy: DependencyPolicy =
 }
 
 if (import.meta.main) {
-  const [{ breaches: own, summary }, page] = await Promise.all([
-    checkDependencies(process.cwd()),
-    checkDependencies(join(process.cwd(), 'dashboard')),
-  ]);
-  const breaches = [...own, ...page.breaches.map((breach) => `dashboard: ${breach}`)];
-  process.stdout.write([summary, ...breaches, ''].join('\n'));
+  const others = ['dashboard', 'website'];
+  const [own, ...rest] = await Promise.all(['.', ...others].map((folder) => checkDependencies(resolve(folder))));
+  const breaches = [
+    ...(own?.breaches ?? []),
+    ...rest.flatMap((check, index) => check.breaches.map((breach) => `${others[index]}: ${breach}`)),
+  ];
+  process.stdout.write([own?.summary, ...breaches, ''].join('\n'));
   process.exitCode = breaches.length === 0 ? 0 : 1;
 }

@@ -87,7 +87,7 @@ describe('the pages', () => {
   });
 
   it('list every dependency in docs/decisions/dependencies.md', () => {
-    const listed = ['package.json', 'dashboard/package.json'].flatMap((manifest) => {
+    const listed = ['package.json', 'dashboard/package.json', 'website/package.json'].flatMap((manifest) => {
       const { dependencies, devDependencies } = JSON.parse(read(manifest)) as Record<string, object>;
       return Object.keys({ ...dependencies, ...devDependencies });
     });

@@ -14,7 +14,9 @@ const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const MODULES = join(ROOT, 'node_modules');
 /** The page, a package of its own. */
 const PAGE = join(ROOT, 'dashboard');
-const PACKAGES = [ROOT, PAGE];
+/** The generator of the documentation's site, which nothing else needs. */
+const WEBSITE = join(ROOT, 'website');
+const PACKAGES = [ROOT, PAGE, ...(process.argv.includes('--site') ? [WEBSITE] : [])];
 const DIST = join(ROOT, 'dist');
 const LOCK = join(ROOT, '.setup.lock');
 /** Hash of the sources that dist/ was built from; goes when dist/ goes. */
@@ -104,7 +106,8 @@ function readPackages(lockfile) {
 }
 
 function install(folder) {
-  say(`Installing dependencies${folder === PAGE ? ' of the page' : ''} (npm ci) …`);
+  const whose = { [PAGE]: ' of the page', [WEBSITE]: ' of the site' }[folder] ?? '';
+  say(`Installing dependencies${whose} (npm ci) …`);
   // Not `npm ci` alone: it refuses a lockfile from a registry that lacks the binaries of other platforms.
   // Both install what the lockfile names, and neither writes it.
   const refusal = runNpm(folder, ['ci']);

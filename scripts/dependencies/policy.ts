@@ -30,8 +30,9 @@ export const POLICY: DependencyPolicy = {
   maxRuntimePackages: 105,
   licences: {
     runtime: PERMISSIVE,
-    // MPL-2.0: lightningcss, which vitest brings. It is not passed on with the product.
-    development: [...PERMISSIVE, 'MPL-2.0'],
+    // MPL-2.0: lightningcss, which vitest brings. CC0-1.0 and Python-2.0: icons and argparse, which vitepress and typedoc
+    // bring. None of them is passed on with the product.
+    development: [...PERMISSIVE, 'CC0-1.0', 'MPL-2.0', 'Python-2.0'],
   },
   leastSeverity: { runtime: 'low', development: 'high' },
   acceptedAdvisories: [],
