@@ -1,7 +1,7 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll } from 'vitest';
 import { BROWSER_SETUP_MS, type OpenPage, TestBrowser } from './browser.ts';
-import { type Server, startServer } from './server.ts';
+import { type Server, type ServerOptions, startServer } from './server.ts';
 
 export interface ServedPage {
   readonly server: Server;
@@ -10,12 +10,15 @@ export interface ServedPage {
   open(place?: string, options?: Parameters<Browser['newContext']>[0]): Promise<OpenPage>;
 }
 
-/** A server with small sandboxes and a browser, for all tests of a file. Its parts are there once the tests run. */
-export function servePage(): ServedPage {
+/**
+ * A server with small sandboxes and a browser, for all tests of a file. Its parts are there once the tests run.
+ * @param moreEnv what the server needs besides, asked for when what stands before it in the file is set up
+ */
+export function servePage(moreEnv: () => ServerOptions['env'] = () => ({})): ServedPage {
   let server: Server;
   let browser: TestBrowser;
   beforeAll(async () => {
-    const env = { GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_DISK_MB: '64' };
+    const env = { GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_DISK_MB: '64', ...moreEnv() };
     [server, browser] = await Promise.all([startServer({ env }), TestBrowser.start()]);
   }, BROWSER_SETUP_MS);
   afterAll(async () => {

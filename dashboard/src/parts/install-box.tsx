@@ -2,6 +2,7 @@ import { useRef, useState } from 'preact/hooks';
 import { type ApiError, describeError } from '../api/error.ts';
 import { install, type StreamedCall } from '../api/stream.ts';
 import type { Installation } from '../api/types.ts';
+import { addProgress, stepOf } from '../lib/install-progress.ts';
 import { visible } from '../lib/visible.ts';
 import { ErrorNotice } from './notice.tsx';
 import { TerminalText } from './terminal-text.tsx';
@@ -21,7 +22,7 @@ const OUTCOMES = {
 
 export function InstallBox({ openSession, onInstalled }: Props) {
   const [typed, setTyped] = useState('');
-  const [progress, setProgress] = useState<string>();
+  const [progress, setProgress] = useState<readonly string[]>();
   const [done, setDone] = useState<Installation>();
   const [error, setError] = useState<ApiError>();
   const running = useRef<StreamedCall<Installation> | undefined>(undefined);
@@ -31,12 +32,17 @@ export function InstallBox({ openSession, onInstalled }: Props) {
     // A comma separates, unless it is within a version: "numpy>=1,<2".
     const packages = typed.split(/\s+|,(?=\s*[A-Za-z])/).filter((name) => name !== '');
     if (packages.length === 0 || isRunning) return;
-    setProgress('Starting');
+    setProgress(['starting']);
     setDone(undefined);
     setError(undefined);
     try {
       const session_id = await openSession();
-      running.current = install({ packages, session_id }, { onProgress: setProgress });
+      running.current = install(
+        { packages, session_id },
+        {
+          onProgress: (message) => setProgress((lines = []) => addProgress(lines, message)),
+        },
+      );
       setDone(await running.current.result);
       onInstalled();
     } catch (thrown) {
@@ -73,11 +79,18 @@ export function InstallBox({ openSession, onInstalled }: Props) {
         {isRunning && (
           <>
             <progress aria-label="Installing" />
-            <p class="quiet">{visible(progress)}</p>
+            <p class="quiet">{visible(stepOf(progress))}</p>
           </>
         )}
         {done && <Installed installation={done} />}
       </div>
+      {isRunning && (
+        <ul class="plain quiet" aria-label="Progress of the installation">
+          {progress.map((line) => (
+            <li key={line}>{visible(line)}</li>
+          ))}
+        </ul>
+      )}
       {error && <ErrorNotice error={error} />}
     </form>
   );
