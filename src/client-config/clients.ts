@@ -149,7 +149,7 @@ export const CLIENTS: readonly Client[] = [
     }),
     next:
       'Start LibreChat anew. It connects to an address of this machine or of a private network only if ' +
-      'mcpSettings.allowedDomains has it; in a container this machine is host.docker.internal.',
+      'mcpSettings.allowedAddresses has it; in a container this machine is host.docker.internal.',
   },
   {
     // https://docs.openwebui.com/features/mcp
