@@ -70,7 +70,7 @@ export function makeSidebar(folder: string, pages: readonly string[]): SidebarGr
     for (const page of own) left.delete(page);
     const items = own.map((page) => ({
       text: titleOf(folder, page),
-      link: `/${page.replace(/(?:index)?\.md$/, '')}`,
+      link: `/${isFirst(page) ? page.slice(0, -'index.md'.length) : page.slice(0, -'.md'.length)}`,
     }));
     return { text, items, ...(prefix === 'docs/' || prefix === '' ? {} : { collapsed }) };
   });

@@ -27,14 +27,14 @@ let server: Server;
 let browser: TestBrowser;
 
 beforeAll(async () => {
-  const built = promisify(execFile)('npm', ['run', 'site', '--silent'], { cwd: ROOT });
-  [said, browser] = await Promise.all([built.then(({ stdout }) => stdout), TestBrowser.start()]);
   server = createServer(async ({ url = '' }, answer) => {
     const path = new URL(url, 'http://site').pathname.replace(/\/$/, '/index.html');
     const content = await readFile(join(SITE, path)).catch(() => undefined);
     answer.writeHead(content ? 200 : 404, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' });
     answer.end(content);
   }).listen(0, '127.0.0.1');
+  browser = await TestBrowser.start();
+  said = (await promisify(execFile)('npm', ['run', 'site', '--silent'], { cwd: ROOT })).stdout;
 }, BROWSER_SETUP_MS);
 afterAll(async () => {
   server.close();
