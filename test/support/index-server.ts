@@ -27,6 +27,8 @@ export interface ProjectStatus {
 /** What happens to requests whose path begins with the fault's. */
 export type Fault =
   | { readonly kind: 'down' | 'silent' | 'stall' | 'truncate' | 'corrupt' | 'garbage' | 'endless' | 'enormous' }
+  /** A file that is asked for in one piece stops in the middle; parts of it, and its metadata, come. */
+  | { readonly kind: 'halt' }
   | { readonly kind: 'status'; readonly status: number }
   | { readonly kind: 'redirect'; readonly to: string };
 
@@ -105,7 +107,8 @@ export class IndexServer implements AsyncDisposable {
     if (expected && request.headers.authorization !== expected) return void response.writeHead(401).end();
     const fault = [...this.faults].find(([prefix]) => path.startsWith(prefix))?.[1];
     const found = this.#find(path, request.headers.accept ?? '');
-    if (fault && causeFault(fault, response, found?.content ?? Buffer.alloc(1000))) return;
+    const isSpared = fault?.kind === 'halt' && (request.headers.range !== undefined || path.endsWith('.metadata'));
+    if (fault && !isSpared && causeFault(fault, response, found?.content ?? Buffer.alloc(1000))) return;
     if (!found) return void response.writeHead(404).end('no such thing');
     const content = fault?.kind === 'corrupt' ? Buffer.from(found.content).fill('x', 40, 60) : found.content;
     const etag = `"${createHash('md5').update(content).digest('hex')}"`;
@@ -153,6 +156,7 @@ function causeFault(fault: Fault, response: ServerResponse, content: Buffer): bo
     case 'silent':
       return true;
     case 'stall':
+    case 'halt':
       response.writeHead(200, { 'content-length': content.length }).write(content.subarray(0, content.length / 2));
       return true;
     case 'truncate':
