@@ -8,7 +8,8 @@ if (major > LEAST[0] || (major === LEAST[0] && minor >= LEAST[1])) {
   const { leaveRoot } = await import('./commands/leave-root.ts');
   const refusal = leaveRoot();
   if (refusal === undefined) {
-    (await import('./commands/compile-cache.ts')).keepCompiledCode();
+    // Written at the end, it would be left by the command that removes it.
+    if (process.argv[2] !== 'uninstall') (await import('./commands/compile-cache.ts')).keepCompiledCode();
     await import('./commands/index.ts');
   } else {
     process.stderr.write(`glovebox: ${refusal}\n`);

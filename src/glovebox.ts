@@ -30,7 +30,7 @@ import { recover } from './sessions/recovery.ts';
 import { type Session, Sessions } from './sessions/sessions.ts';
 import { Snapshots } from './sessions/snapshots.ts';
 
-export { ephemeralName } from './sessions/instance.ts';
+export { ephemeralName, lookAtState } from './sessions/instance.ts';
 export { parseRequirement };
 
 const PROCESSORS = Math.max(1, cpus().length);

@@ -31,6 +31,7 @@ import type {
   ProgramOptions,
 } from './client.ts';
 import { errorIn, readJson, type Sent, type Server, send, wentAway } from './requests.ts';
+import { sendInput } from './send-input.ts';
 import { readServerEvents } from './server-events.ts';
 
 /** A server that runs, over its REST API. */
@@ -144,17 +145,12 @@ export class RemoteClient implements Client {
     try {
       const sent: Sent = { method: 'POST', json, headers, signal: lost.signal };
       const response = await send(this.#server, `/execute/stream${stdin ? '?stdin=1' : ''}`, sent);
-      if (stdin) this.#sendInput(stdin, { headers, signal: ended.signal });
+      if (stdin) sendInput(this.#server, stdin, { headers, signal: ended.signal });
       return (await this.#readToEnd(response, z.object({ result: answer }), onEvent)).result;
     } finally {
       signal.removeEventListener('abort', cancel);
       ended.abort();
     }
-  }
-
-  /** Sends standard input beside the stream of events, until it ends or the call does. What fails ends that stream. */
-  #sendInput(bytes: AsyncIterable<Uint8Array>, sent: Sent): void {
-    void send(this.#server, '/execute/stream/stdin', { ...sent, method: 'PUT', bytes }).catch(() => {});
   }
 
   /** Reads a stream of events to its result. @throws GloveboxError of its `error`, or when it ends without either */

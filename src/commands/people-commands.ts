@@ -6,6 +6,7 @@ import type { RunOptions } from './run/run.ts';
 import type { ExecOptions } from './sessions/changes.ts';
 import type { LogsOptions } from './sessions/listing.ts';
 import { configOf } from './settings-options.ts';
+import type { UninstallOptions } from './uninstall/uninstall.ts';
 import type { ClientCommandOptions } from './with-client.ts';
 
 const GROUP = 'Run code:';
@@ -26,7 +27,7 @@ GLOVEBOX_KEY; else a container engine by itself.`;
 /** Adds the commands by which people run code. Options that they share are those of the settings `url` and `key`. */
 export function addPeopleCommands(program: Command, context: CommandContext): void {
   const add = (name: string, summary: string) => program.command(name).summary(summary).helpGroup(GROUP);
-  add('run', 'Run a Python program, or -c CODE, and show its output.')
+  add('run', 'Run a Python program, or code after -c.')
     .description(RUN)
     .argument('[file]')
     .argument('[args...]')
@@ -57,7 +58,7 @@ function addSessionCommands(program: Command, context: CommandContext): void {
   add('ps', 'List sessions, and what ran last.').action(async (options: ClientCommandOptions, command: Command) =>
     (await listing()).runPs(settingsFor(command), options, context),
   );
-  add('logs', 'Show what an execution wrote, or the last one of a session.')
+  add('logs', 'Show what an execution wrote.', 'Show what an execution wrote, or the last one of a session.')
     .argument('<id>')
     .option('-f, --follow', 'Go on until the end of an execution in the background.')
     .action(async (id: string, options: LogsOptions, command: Command) =>
@@ -87,13 +88,31 @@ function addSessionCommands(program: Command, context: CommandContext): void {
     .action(async (session: string | undefined, options: ClientCommandOptions, command: Command) =>
       (await listing()).runSnapshot(settingsFor(command), session, options, context),
     );
-  add('fork', 'Make a session that begins as another, or as a snapshot.')
+  add('fork', 'Make a session that begins as another, or a snapshot.')
     .argument('<from>')
     .argument('[name]')
     .action(async (from: string, name: string | undefined, options: ClientCommandOptions, command: Command) =>
       (await changes()).runFork(settingsFor(command), [from, name], options, context),
     );
 }
+
+/** Adds `glovebox uninstall`. @param group title of its group in the help */
+export function addUninstall(program: Command, context: CommandContext, group: string): void {
+  program
+    .command('uninstall')
+    .summary('Say what Glovebox has left here, and remove it.')
+    .description(UNINSTALL)
+    .helpGroup(group)
+    .option('--yes', 'Remove it without asking.')
+    .option('--without-engine', 'Leave the engine alone: remove state and cache only.')
+    .action(async (options: UninstallOptions, command: Command) =>
+      (await import('./uninstall/uninstall.ts')).runUninstall(settingsFor(command), options, context),
+    );
+}
+
+const UNINSTALL = `Say what Glovebox has left on this machine and on its container engine, and remove it
+once that is confirmed: containers of this state directory, images, sessions and
+snapshots, keys, and downloaded packages. Nothing is removed while a server runs.`;
 
 const CP = `Copy a file or a folder between this machine and a session.
 

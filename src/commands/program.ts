@@ -3,11 +3,11 @@ import type { Config } from '../config/load.ts';
 import type { CommandContext } from './context.ts';
 import { helpFormatter } from './help.ts';
 import type { McpConfigOptions } from './mcp-config.ts';
-import { addPeopleCommands } from './people-commands.ts';
+import { addPeopleCommands, addUninstall } from './people-commands.ts';
 import { addSettings, configOf, settingsOf } from './settings-options.ts';
 import { refuseExtra } from './usage-error.ts';
 
-const GROUP = 'Serve:';
+const GROUP = 'Serve and set up:';
 
 /**
  * Assembles the commands. The code of a command is loaded when it runs, so that starts are fast.
@@ -50,6 +50,7 @@ export function createProgram(version: string, context: CommandContext, words: r
   add('socket-proxy', "Proxy the engine's socket for a server in a container.").action(
     withConfig(async (config) => (await import('./socket-proxy.ts')).runSocketProxy(config, context)),
   );
+  addUninstall(program, context, GROUP);
   program.commands.forEach((command) => void command.allowExcessArguments());
   // Only the chosen command gets its settings. Creating them for all would cost each start some milliseconds.
   for (const parent of [program, ...program.commands])

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { GloveboxError } from '../errors.ts';
@@ -77,6 +77,29 @@ export class Instance implements Disposable {
 
   [Symbol.dispose](): void {
     release(this.#lock, this.#stateDir, this.name);
+  }
+}
+
+/** Returns the names of the instances of a state directory that run, and its id if it has one. Creates nothing. */
+export function lookAtState(stateDir: string): {
+  readonly running: readonly string[];
+  readonly id: string | undefined;
+} {
+  const names = namesIn(join(stateDir, 'instances')).flatMap((name) => /^(.+)\.lock$/.exec(name)?.[1] ?? []);
+  const running = names.filter((name) => {
+    const lock = tryLock(stateDir, name);
+    lock?.close();
+    return lock === undefined;
+  });
+  const hasId = namesIn(stateDir).includes('id');
+  return { running, id: hasId ? readFileSync(join(stateDir, 'id'), 'utf8') : undefined };
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
   }
 }
 

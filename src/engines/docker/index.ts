@@ -3,12 +3,13 @@ import type { OpenedEngine } from '../../sandbox/engine.ts';
 import type { EngineOpenOptions } from '../options.ts';
 import { dockerAssurances } from './assurances.ts';
 import { checkEngine } from './connect/check-engine.ts';
-import { type ConnectOptions, connectEngine, findEngine } from './connect/connect.ts';
+import { type ConnectOptions, connectEngine, type EngineConnection, findEngine } from './connect/connect.ts';
 import { openDriver } from './drivers/open-driver.ts';
 import { DockerEngine } from './engine.ts';
 import { ensureImage, type ImageOptions } from './images/sandbox-image.ts';
 import { isRunning } from './inspect.ts';
 import { installEngine } from './install/install.ts';
+import { noteInstalled } from './install/installed-file.ts';
 
 /** Settings of a Docker-compatible engine and its sandboxes. Sizes are in MiB, lifetimes in seconds. */
 export interface DockerSettings extends ImageOptions {
@@ -35,7 +36,7 @@ export async function openDocker(
   { mayInstall, log, report, signal }: EngineOpenOptions,
 ): Promise<OpenedEngine> {
   const found = mayInstall ? await findEngine(settings) : await connectEngine(settings);
-  const { docker, address } = found ?? (await installEngine(settings, report, signal));
+  const { docker, address } = found ?? (await install(settings, report, signal));
   const facts = await checkEngine(docker, settings);
   const driver = await openDriver(docker, { ...settings, address, facts });
   const image = await ensureImage(docker, settings, report, signal);
@@ -43,6 +44,17 @@ export async function openDocker(
   const profile = { image, memoryMb, cpus, pids, diskMb, maxLifetimeS, ...(runtime ? { runtime } : {}) };
   const assurances = dockerAssurances(docker, driver, profile);
   return { engine: new DockerEngine(docker, driver, log), profile, assurances };
+}
+
+/** Installs an engine, and notes that for `glovebox uninstall`. @throws GloveboxError as `installEngine` does */
+async function install(
+  settings: DockerSettings,
+  report: EngineOpenOptions['report'],
+  signal: AbortSignal | undefined,
+): Promise<EngineConnection> {
+  const installed = await installEngine(settings, report, signal);
+  if (installed.isNew) noteInstalled(settings.stateDir);
+  return installed;
 }
 
 /**

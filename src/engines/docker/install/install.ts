@@ -13,6 +13,8 @@ export interface InstallOptions {
 }
 
 export interface InstalledEngine extends EngineConnection {
+  /** Whether this call has installed it, and not only started it. */
+  readonly isNew: boolean;
   /** Stops the daemon if this call started it as a process. Services are not stopped. */
   stop(): Promise<void>;
 }
@@ -33,11 +35,12 @@ export async function installEngine(
     throw new GloveboxError('engine_unavailable', message, { hint: await describeInstallation() });
   }
   try {
-    if (!(await hasDaemon(signal))) {
+    const isNew = !(await hasDaemon(signal));
+    if (isNew) {
       report(`No container engine on this ${host.name}: installing Docker`);
       await installPackages(['docker.io'], report, signal);
     }
-    return await startEngine(report, paths, signal);
+    return { ...(await startEngine(report, paths, signal)), isNew };
   } catch (cause) {
     signal?.throwIfAborted();
     const reason = cause instanceof Error ? cause.message : String(cause);
@@ -52,7 +55,11 @@ async function hasDaemon(signal?: AbortSignal): Promise<boolean> {
   return (await runCommand('dockerd', ['--version'], { signal })).code === 0;
 }
 
-async function startEngine(report: Report, paths: DaemonPaths, signal?: AbortSignal): Promise<InstalledEngine> {
+async function startEngine(
+  report: Report,
+  paths: DaemonPaths,
+  signal?: AbortSignal,
+): Promise<Omit<InstalledEngine, 'isNew'>> {
   const address = `unix://${paths.socket}`;
   const docker = createDockerClient({ address, source: paths.socket });
   const answers = async () => {
