@@ -170,6 +170,13 @@ describe('a loss of the runner that no call was told of', () => {
   });
 });
 
+test('a runner of an earlier version, which passes no arguments on, is not asked to', async () => {
+  const { ours, sent } = runnerThat(newRunner);
+  const { execute } = openSandbox([async () => ours]);
+  await expect(execute({ code: '', args: ['a'] }, 1000)).rejects.toMatchObject({ code: 'invalid_input' });
+  expect(sent).toEqual([]);
+});
+
 test('an engine that takes long to remove a container held up the end of what ran in it', async () => {
   const { execute } = openSandbox([async () => runnerThat(newRunner).ours], {
     endProcesses: () => new Promise((done) => setTimeout(done, 5000, false)),

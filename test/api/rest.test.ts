@@ -106,6 +106,7 @@ describe('what the server says of itself', () => {
       'timeout_s',
       'background',
       'stdin',
+      'args',
       'env',
     ]);
   });

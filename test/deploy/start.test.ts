@@ -106,14 +106,6 @@ describe('a start that cannot be', () => {
     });
   });
 
-  test('without a command shows the help, with status 2', async () => {
-    expect(await runCli([], environment(newStateDir()))).toMatchObject({
-      code: 2,
-      stdout: '',
-      stderr: expect.stringContaining('Usage: glovebox COMMAND'),
-    });
-  });
-
   test('of a clone by a user who has no engine and may not install one downloads nothing', async () => {
     const setup = fileURLToPath(new URL('../../scripts/setup.mjs', import.meta.url));
     const nobody = [
@@ -182,8 +174,9 @@ describe('a start that cannot be', () => {
 
 describe('the command line', () => {
   test.each([
-    ['--help', /^Usage: glovebox COMMAND.*GLOVEBOX_CONCURRENCY .*\n +1 to 64; default 4\n/s],
-    ['serve --help', /^Usage: glovebox serve \[--setting.*GLOVEBOX_SETUP .*\n +auto\|never; default auto\n/s],
+    ['--help', /^Usage: glovebox \[COMMAND\].*\n {2}run .*\n.*--help --all lists every setting\.\n$/s],
+    ['--help --all', /^Usage: glovebox \[COMMAND\].*GLOVEBOX_CONCURRENCY .*\n +1 to 64; default 4\n/s],
+    ['serve --help --all', /^Usage: glovebox serve \[--setting.*GLOVEBOX_SETUP .*\n +auto\|never; default auto\n/s],
     ['image -h', /^Usage: glovebox image \[--control-plane\]/],
     ['key --help', /glovebox key revoke/],
     ['--version', /^\d+\.\d+\.\d+\n$/],
