@@ -57,6 +57,11 @@ export class ReusedMemory {
     return this.#current.bytes;
   }
 
+  /** Whether pieces of the last reading are kept where they are. */
+  get isKept(): boolean {
+    return this.#current.kept > 0;
+  }
+
   /** Chooses the memory for the reading after one of `length` bytes, all of which have been taken. */
   advance(length: number): void {
     const { bytes, kept } = this.#current;

@@ -53,11 +53,15 @@ class PieceReader {
     const piece = this.#memory.free.subarray(0, length);
     if (!this.#take) return this.#socket?.push(Buffer.from(piece)) ?? true;
     this.#take(piece, this.#memory.keep);
+    const { isKept } = this.#memory;
     this.#memory.advance(length);
-    return !this.#gathers(length);
+    return !(isKept && this.#gathers(length));
   }
 
-  /** Lets more come before the next reading, while much comes in small parts: each reading has its price. */
+  /**
+   * Lets more come before the next reading, while much comes in small parts: each reading has its price. Only where pieces
+   * are kept, for someone who takes them later. Who takes them at once would wait for nothing.
+   */
   #gathers(length: number): boolean {
     const now = performance.now();
     this.#streamed = now - this.#lastAt < STREAM_PAUSE_MS ? this.#streamed + length : length;
