@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inject } from 'vitest';
 import { CLI, type CliResult, exitOf, withDeadline } from './server.ts';
 
 /** A command may have to start a sandbox, on a busy machine. */
@@ -26,9 +26,9 @@ export interface RunningCommand {
   type(text: string): void;
 }
 
-/** An empty folder, which the end of the test run leaves to the system. */
+/** An empty folder, which the end of the test run removes. */
 export function newFolder(): string {
-  return mkdtempSync(join(tmpdir(), 'glovebox-cli-'));
+  return mkdtempSync(join(inject('stateRoot'), 'cli-'));
 }
 
 export function startCommand(args: readonly string[], options: CommandOptions): RunningCommand {
