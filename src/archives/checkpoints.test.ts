@@ -130,3 +130,28 @@ test('a session is back when its files are, before the program that brought them
   expect(await archive.fill(sandbox)).toBeUndefined();
   expect(archive.record).toMatchObject({ at_rest: false });
 });
+
+test.each([
+  [{}, true],
+  [{ passing: true }, false],
+])('contents of a copy are packed unless it is only passed on: %j', async (lifetime, pack) => {
+  const asked: unknown[] = [];
+  const sandbox: RunningSandbox = {
+    lost: false,
+    unpacks: async () => true,
+    execute: async ({ file }): Promise<ExecutionEnd> => {
+      asked.push(file);
+      throw new GloveboxError('engine_unavailable', 'The container engine does not answer.');
+    },
+  };
+  const now = new Date().toISOString();
+  const identity = { id: `snp_${'0'.repeat(24)}`, kind: 'snapshot', owner: 'alice', session_id: 'one' } as const;
+  const times = { created_at: now, saved_at: now, at_rest: true };
+  const copied = new Checkpoints(IDENTITY, openSettings(0)).copyTo(
+    { ...identity, ...times, ...lifetime },
+    sandbox,
+    new AbortController().signal,
+  );
+  await expect(copied).rejects.toThrow('does not answer');
+  expect(asked).toEqual([expect.objectContaining({ op: 'save', pack })]);
+});

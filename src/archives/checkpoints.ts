@@ -175,7 +175,9 @@ export class Checkpoints {
       await this.#verify(this.#record);
       return { record: await store.copy(this.#record, identity), leftOut: NOTHING_LEFT_OUT };
     }
-    const sent = await sendWorkspace(sandbox, { signal, known: [], pack: true, maxBytes: limits.diskMb * MIB * 2 });
+    // What is sent on and removed would be packed only to be unpacked at once.
+    const pack = !identity.passing;
+    const sent = await sendWorkspace(sandbox, { signal, known: [], pack, maxBytes: limits.diskMb * MIB * 2 });
     try {
       return { record: await store.write(identity, sent.entries), leftOut: sent.leftOut() };
     } finally {
