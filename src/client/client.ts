@@ -1,18 +1,10 @@
 import type { Display } from '../execution/displays.ts';
 import type { ExecutionStatus } from '../execution/request.ts';
 import type { BackgroundStatus } from '../execution/result.ts';
+import type { SessionInfo } from '../library/session.ts';
 
 /** Session, as commands show it. */
-export interface ClientSession {
-  readonly id: string;
-  readonly state: 'active' | 'hibernated';
-  readonly createdAt: Date;
-  readonly lastUsedAt: Date;
-  readonly expiresAt: Date;
-  /** Number of running executions. */
-  readonly running: number;
-  readonly contexts: readonly string[];
-}
+export type ClientSession = Omit<SessionInfo, 'owner'>;
 
 /** Session that was opened for a command. */
 export interface OpenedSession {
