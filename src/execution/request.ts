@@ -1,5 +1,6 @@
 import { GloveboxError } from '../errors.ts';
 import type { Keep } from '../lib/reused-memory.ts';
+import type { ExecutionClock } from './execution-clock.ts';
 import type { FullReport } from './report.ts';
 
 /** Shortest time that a call may wait for a place, in milliseconds. A call with a longer time limit may wait longer. */
@@ -104,6 +105,8 @@ export interface Transfer {
 
 export interface ExecutionOptions {
   readonly timeoutMs: number;
+  /** Clock of the time limit. Default: one that never stands still. */
+  readonly clock?: ExecutionClock | undefined;
   readonly signal: AbortSignal;
   readonly onOutput: OutputSink;
   /** Called with what the execution waits for before it runs. */

@@ -3,6 +3,8 @@ export interface Deadline extends Disposable {
   readonly reason: Promise<'timeout' | 'cancelled'>;
   /** Resolves `reason` with 'cancelled', unless it is resolved already. */
   readonly cancel: () => void;
+  /** Sets the limit anew, in milliseconds from now. A deadline that has passed stays so. */
+  readonly postpone: (timeoutMs: number) => void;
 }
 
 /**
@@ -11,13 +13,18 @@ export interface Deadline extends Disposable {
  */
 export function startDeadline(timeoutMs: number, signal: AbortSignal): Deadline {
   const { promise, resolve } = Promise.withResolvers<'timeout' | 'cancelled'>();
-  const timer = setTimeout(resolve, Math.max(0, timeoutMs), 'timeout');
+  const arm = (ms: number) => setTimeout(resolve, Math.max(0, ms), 'timeout');
+  let timer = arm(timeoutMs);
   const onAbort = () => resolve('cancelled');
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
   return {
     reason: promise,
     cancel: onAbort,
+    postpone: (ms) => {
+      clearTimeout(timer);
+      timer = arm(ms);
+    },
     [Symbol.dispose]() {
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);

@@ -11,10 +11,10 @@ import { guardListener } from './guard-listener.ts';
 import { type Snapshot, toSnapshot } from './snapshots.ts';
 
 /** Options for code that runs while its caller waits. */
-export type RunOptions = Omit<CoreRunOptions, 'sessionCreated'>;
+export type RunOptions = Omit<CoreRunOptions, 'sessionCreated' | 'clock'>;
 
 /** Options for code that runs in the background. */
-export type StartOptions = Omit<CoreStartOptions, 'sessionCreated'>;
+export type StartOptions = Omit<CoreStartOptions, 'sessionCreated' | 'clock'>;
 
 /** Execution that continues after the call that began it. Its session stays open until its end. */
 export type BackgroundExecution = Pick<

@@ -2,6 +2,7 @@ import { type Duplex, duplexPair } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { REPORT } from '../../test/support/report.ts';
 import { GloveboxError } from '../errors.ts';
+import { ExecutionClock } from '../execution/execution-clock.ts';
 import type { ExecutionRequest, SandboxReset } from '../execution/request.ts';
 import { encodeFrame, FIRST_KEPT, FrameDecoder, FrameType, PROTOCOL_VERSION } from '../protocol/frames.ts';
 import type { Engine } from './engine.ts';
@@ -49,13 +50,37 @@ function openSandbox(connections: (() => Promise<Duplex>)[], more: Partial<Engin
     ...more,
   };
   const sandbox = new Sandbox(engine, { ref: 'one', key: 'k' });
-  const execute = (request: ExecutionRequest, timeoutMs: number, signal = new AbortController().signal) =>
-    sandbox.execute(request, { timeoutMs, signal, onOutput: () => {} });
+  const execute = (
+    request: ExecutionRequest,
+    timeoutMs: number,
+    signal = new AbortController().signal,
+    clock?: ExecutionClock,
+  ) => sandbox.execute(request, { timeoutMs, clock, signal, onOutput: () => {} });
   return { sandbox, execute, cleared };
 }
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
+
+test.each<[string, ExecutionRequest]>([
+  ['a call', { code: '' }],
+  ['a background execution', JOB],
+])('%s is not ended while its clock stands still, and afterwards when its own time is over', async (_what, request) => {
+  const { ours, sent, stream } = runnerThat(newRunner);
+  const clock = new ExecutionClock();
+  const { execute } = openSandbox([async () => ours]);
+  const ended = execute(request, 10_000, new AbortController().signal, clock);
+  await vi.advanceTimersByTimeAsync(9000);
+  const pause = clock.pause();
+  await vi.advanceTimersByTimeAsync(600_000);
+  pause[Symbol.dispose]();
+  await vi.advanceTimersByTimeAsync(999);
+  expect(sent.filter(({ type }) => type === FrameType.stop)).toEqual([]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(sent.at(-1)).toEqual({ type: FrameType.stop, stream: 1, text: 'i' });
+  stream.write(end(1));
+  expect(await ended).toMatchObject({ status: 'timeout', termination: 'interrupt' });
+});
 
 describe('a background execution whose connection breaks', () => {
   test('has as much more time as it takes to follow it again', async () => {
@@ -73,6 +98,25 @@ describe('a background execution whose connection breaks', () => {
     expect(second.sent).toEqual([{ type: FrameType.stop, stream: FIRST_KEPT, text: 'i' }]);
     second.stream.write(end(FIRST_KEPT));
     expect(await ended).toMatchObject({ status: 'timeout', termination: 'interrupt', reattached: true });
+  });
+
+  test('has what is left by its clock, which may have stood still, when it is followed again', async () => {
+    const [first, second] = [runnerThat(newRunner), runnerThat(oldRunner)];
+    const clock = new ExecutionClock();
+    const { execute } = openSandbox([async () => first.ours, async () => second.ours]);
+    const ended = execute(JOB, 10_000, new AbortController().signal, clock);
+    await vi.advanceTimersByTimeAsync(5000);
+    const pause = clock.pause();
+    await vi.advanceTimersByTimeAsync(60_000);
+    first.stream.destroy();
+    await vi.advanceTimersByTimeAsync(1000);
+    pause[Symbol.dispose]();
+    await vi.advanceTimersByTimeAsync(4999);
+    expect(second.sent).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(second.sent).toEqual([{ type: FrameType.stop, stream: FIRST_KEPT, text: 'i' }]);
+    second.stream.write(end(FIRST_KEPT));
+    expect(await ended).toMatchObject({ status: 'timeout', reattached: true });
   });
 
   test('is said not to have run, and runs again, if its runner then breaks the protocol', async () => {

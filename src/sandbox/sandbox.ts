@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
+import { ExecutionClock } from '../execution/execution-clock.ts';
 import type { Report } from '../execution/report.ts';
 import {
   type ExecutionEnd,
@@ -8,7 +9,7 @@ import {
   endUnbegun,
   type SandboxReset,
 } from '../execution/request.ts';
-import { startDeadline, within } from '../lib/deadline.ts';
+import { within } from '../lib/deadline.ts';
 import type { Channel, OnTunnel, RunnerExpectation } from '../protocol/channel.ts';
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
 import type { RunnerState, RunningExecution } from '../protocol/greeting.ts';
@@ -36,8 +37,9 @@ const ENGINE_ANSWER_MS = 3000;
 /** Longest wait for the report of an ended execution, in milliseconds. */
 const REPORT_LIMIT_MS = 5000;
 
-/** Limits of an execution's duration. The deadline is a time of `performance.now()`. */
+/** Limits of an execution's duration. The deadline is a time of its clock. */
 interface Until {
+  readonly clock: ExecutionClock;
   readonly deadline: number;
   readonly signal: AbortSignal;
 }
@@ -128,11 +130,11 @@ export class Sandbox {
   async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
     const channel = await this.#runner.reach();
     if (request.args && !channel.takesArgs) throw takesNoArgs();
-    const { timeoutMs, signal, stdin, onOutput } = options;
+    const { timeoutMs, clock = new ExecutionClock(), signal, stdin, onOutput } = options;
     if (signal.aborted) return endUnbegun(signal);
-    const deadline = performance.now() + timeoutMs;
+    const deadline = clock.now() + timeoutMs;
     const keptAs = request.background && request.keep?.id;
-    const followed = { deadline, signal, grace: graceFor(request), keptAs, ...(stdin ? { stdin } : {}) };
+    const followed = { clock, deadline, signal, grace: graceFor(request), keptAs, ...(stdin ? { stdin } : {}) };
     const execution = channel.execute(request, onOutput);
     options.onSent?.();
     return await this.#follow(channel, execution, followed);
@@ -142,11 +144,11 @@ export class Sandbox {
   async resume(
     { id }: RunningExecution,
     request: ExecutionRequest,
-    { timeoutMs, signal }: Pick<ExecutionOptions, 'timeoutMs' | 'signal'>,
+    { timeoutMs, clock = new ExecutionClock(), signal }: Pick<ExecutionOptions, 'timeoutMs' | 'clock' | 'signal'>,
   ): Promise<ExecutionEnd> {
-    const deadline = performance.now() + timeoutMs;
+    const deadline = clock.now() + timeoutMs;
     const channel = await this.#runner.reach();
-    return await this.#resume(channel, id, { deadline, signal, grace: graceFor(request) });
+    return await this.#resume(channel, id, { clock, deadline, signal, grace: graceFor(request) });
   }
 
   /** Removes the container with everything in it. */
@@ -160,7 +162,7 @@ export class Sandbox {
   }
 
   async #follow(channel: Channel, execution: ChannelExecution, followed: Followed): Promise<ExecutionEnd> {
-    const stop = startDeadline(followed.deadline - performance.now(), followed.signal);
+    const stop = followed.clock.startDeadline(followed.deadline, followed.signal);
     try {
       if (followed.stdin) execution.input.pump(followed.stdin).catch(stop.cancel);
       const first = await Promise.race([execution.ended, stop.reason]);
@@ -181,7 +183,7 @@ export class Sandbox {
     const execution = channel.runnerState?.executions.get(id);
     if (!execution)
       return { status: 'crashed', exitCode: null, reset: { reason: 'runner_lost', lost: ['background'] } };
-    const deadline = Math.max(followed.deadline, execution.ended ? performance.now() + REPORT_LIMIT_MS : 0);
+    const deadline = Math.max(followed.deadline, execution.ended ? followed.clock.now() + REPORT_LIMIT_MS : 0);
     const end = await this.#follow(channel, execution.channel, { ...followed, deadline, keptAs: id });
     const { endedBy } = execution;
     return endedBy && end.report ? { ...end, status: 'timeout', exitCode: null, termination: endedBy } : end;
@@ -222,8 +224,8 @@ export class Sandbox {
    * the runner from being reached gains no time.
    * @throws GloveboxError `engine_unavailable` when only the connection broke, or the engine hangs
    */
-  async #endOfCall({ deadline, signal }: Until): Promise<ExecutionEnd> {
-    using stop = startDeadline(deadline - performance.now(), signal);
+  async #endOfCall({ clock, deadline, signal }: Until): Promise<ExecutionEnd> {
+    using stop = clock.startDeadline(deadline, signal);
     const reconnected = this.#reconnect(signal, () => false);
     const next = await Promise.race([reconnected, stop.reason.then(() => within(RECONNECT_GRACE_MS, reconnected))]);
     if (next && !next.runnerState) return { status: 'crashed', exitCode: null, reset: RUNNER_LOST };
@@ -235,8 +237,8 @@ export class Sandbox {
 
   /** Follows a background execution after its connection broke. @throws GloveboxError `engine_unavailable` after its deadline */
   async #followFurther(id: string, followed: Followed): Promise<ExecutionEnd> {
-    const { deadline, signal } = followed;
-    const mayWait = () => !signal.aborted && performance.now() <= deadline;
+    const { clock, deadline, signal } = followed;
+    const mayWait = () => !signal.aborted && clock.now() <= deadline;
     const next = await this.#reconnect(signal, mayWait).catch((error: unknown) => {
       this.#runner.giveUp(id);
       throw error;

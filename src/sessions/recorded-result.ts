@@ -61,6 +61,7 @@ export const recordedResultSchema = z.object({
   truncated: z.object({ stdout: cutSchema.optional(), stderr: cutSchema.optional() }).optional(),
   duration_ms: z.number(),
   queued_ms: z.number().optional(),
+  waited_ms: z.number().optional(),
 });
 
 export type RecordedResult = z.infer<typeof recordedResultSchema>;
@@ -92,6 +93,7 @@ export function toRecordedResult(result: ExecutionResult): RecordedResult {
     },
     duration_ms: result.durationMs,
     queued_ms: result.queuedMs,
+    waited_ms: result.waitedMs,
   };
 }
 
@@ -123,6 +125,7 @@ export function fromRecordedResult(recorded: RecordedResult): ExecutionResult {
     },
     durationMs: recorded.duration_ms,
     queuedMs: recorded.queued_ms,
+    waitedMs: recorded.waited_ms,
   };
 }
 

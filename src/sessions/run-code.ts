@@ -1,4 +1,5 @@
 import { GloveboxError } from '../errors.ts';
+import type { ExecutionClock } from '../execution/execution-clock.ts';
 import { type ExecutionLimits, metLimit } from '../execution/limits-met.ts';
 import { OutputStreams } from '../execution/output-streams.ts';
 import type { ExecutionOptions, ExecutionRequest, Executor, KeepPolicy } from '../execution/request.ts';
@@ -39,6 +40,8 @@ interface CodeOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Whether the session was created for this call. Then files that the code misses may be in another session. */
   readonly sessionCreated?: true | undefined;
+  /** Clock of the time limit, if it is to stand still at times. */
+  readonly clock?: ExecutionClock | undefined;
 }
 
 /** Options for code that runs in the background. */
@@ -78,7 +81,7 @@ export interface PreparedExecution {
 }
 
 /** Code that follows an execution. */
-interface Follower extends Pick<RunOptions, 'onEvent' | 'stdin'>, Pick<ExecutionOptions, 'onSent'> {
+interface Follower extends Pick<RunOptions, 'onEvent' | 'stdin' | 'clock'>, Pick<ExecutionOptions, 'onSent'> {
   readonly signal: AbortSignal;
   /** Called when it has to wait for its turn. */
   readonly onQueued?: () => void;
@@ -145,17 +148,18 @@ export async function runCode(
 async function followCode(
   session: CodeSession,
   { identity, request, timeoutMs }: PreparedExecution,
-  { onEvent, stdin, signal, onQueued, onBegin, onSent }: Follower,
+  { onEvent, stdin, clock, signal, onQueued, onBegin, onSent }: Follower,
 ): Promise<ExecutionResult> {
   const { limits } = session;
   const output = new OutputStreams(
     { outputLimit: limits.outputLimit, displays: displayLimits(limits), verbatim: request.background !== undefined },
     onEvent,
   );
-  const stopwatch = new Stopwatch();
+  const stopwatch = new Stopwatch(clock);
   const input = isStream(stdin) ? new ProgramInput(stdin) : undefined;
   const ending = session.execute(request, {
     timeoutMs,
+    clock,
     signal,
     onOutput: output.take,
     onWait: (message) => {

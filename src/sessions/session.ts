@@ -167,8 +167,8 @@ export class Session implements SessionIdentity {
     const held = this.use();
     try {
       const prepared = prepareExecution(this, code, options, false);
-      const { stdin } = options;
-      return await runCode(this, prepared, { onEvent, stdin, signal: signal ?? new AbortController().signal });
+      const { stdin, clock } = options;
+      return await runCode(this, prepared, { onEvent, stdin, clock, signal: signal ?? new AbortController().signal });
     } finally {
       held[Symbol.dispose]();
     }
@@ -186,7 +186,7 @@ export class Session implements SessionIdentity {
     const { promise: placed, resolve } = Promise.withResolvers<void>();
     const run = (signal: AbortSignal, onBegin: () => void) => {
       const held = stack.move();
-      const follower = { signal, onBegin, onQueued: resolve, onSent: resolve };
+      const follower = { clock: options.clock, signal, onBegin, onQueued: resolve, onSent: resolve };
       return runCode(this, prepared, follower).finally(() => held[Symbol.dispose]());
     };
     const { identity, timeoutMs } = prepared;
@@ -243,7 +243,7 @@ export class Session implements SessionIdentity {
   async resume(
     execution: RunningExecution,
     request: ExecutionRequest,
-    options: Pick<ExecutionOptions, 'timeoutMs' | 'signal'>,
+    options: Pick<ExecutionOptions, 'timeoutMs' | 'clock' | 'signal'>,
   ): Promise<ExecutionEnd> {
     const places = this.#places.enter(request, options).catch(() => undefined);
     const started = performance.now();

@@ -57,6 +57,10 @@ export const executionOutput = z.object({
     .describe('How it was ended.'),
   limit: limitOutput,
   ...timingsOutput,
+  waited_ms: z
+    .number()
+    .optional()
+    .describe('Of duration_ms, waited for an answer from a person or the caller; its time limit stood still.'),
   cpu_ms: z.number().optional(),
   peak_memory_bytes: z.number().int().optional(),
 });
@@ -91,6 +95,7 @@ export function toOutput(result: ExecutionResult): ExecutionOutput {
     truncated: toTruncated(result.truncated),
     duration_ms: result.durationMs,
     queued_ms: result.queuedMs,
+    waited_ms: result.waitedMs,
   };
 }
 
@@ -124,7 +129,17 @@ export function summarizeExecution(output: ExecutionOutput): string {
 function describeEnd({ execution_id, status, ...output }: ExecutionOutput): string {
   if (status === 'running') return `in the background as ${execution_id}`;
   if (status === 'queued') return `waits for its turn in the background as ${execution_id}`;
-  const { exit_code, signal, error, limit, termination, peak_memory_bytes: peak, duration_ms, queued_ms } = output;
+  const {
+    exit_code,
+    signal,
+    error,
+    limit,
+    termination,
+    peak_memory_bytes: peak,
+    duration_ms,
+    queued_ms,
+    waited_ms,
+  } = output;
   const facts = [
     exit_code === null ? 'it did not end by itself' : `exit code ${exit_code}`,
     signal && `a crash: ${signal}`,
@@ -134,6 +149,7 @@ function describeEnd({ execution_id, status, ...output }: ExecutionOutput): stri
     termination && `ended by ${termination.by}`,
     status !== 'ok' && peak !== undefined && `peak memory ${Math.round(peak / 1024 / 1024)} MiB`,
     `${duration_ms} ms`,
+    waited_ms && `of these, ${waited_ms} ms of waiting for an answer`,
     queued_ms && `after ${queued_ms} ms of waiting`,
   ];
   return facts.filter(Boolean).join('; ');
