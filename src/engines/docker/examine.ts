@@ -1,12 +1,15 @@
-import type Dockerode from 'dockerode';
 import { attempt, type Finding } from '../../lib/finding.ts';
 import type { Protection } from '../../sandbox/assurances.ts';
 import type { ExamineOptions } from '../options.ts';
 import { checkEngine, type EngineFacts, readFacts } from './connect/check-engine.ts';
-import { connectEngine } from './connect/connect.ts';
-import { readPodmanVersion } from './connect/podman.ts';
+import { connectEngine, type EngineConnection } from './connect/connect.ts';
+import { limitsNothing, readPodmanVersion } from './connect/podman.ts';
+import { openDriver } from './drivers/open-driver.ts';
 import { findImage } from './images/sandbox-image.ts';
 import type { DockerSettings } from './index.ts';
+
+/** What is true of an engine that says otherwise. */
+const NO_LIMITS: EngineFacts = { MemoryLimit: false, PidsLimit: false, CpuCfsQuota: false, SwapLimit: false };
 
 const KERNEL_HINT = "The kernel of the engine's machine, or a rootless engine, does not offer it: enable that cgroup.";
 
@@ -30,8 +33,8 @@ export async function examineDocker(
     tellFact('runtimes', facts.Runtimes && listRuntimes(facts.Runtimes, isPodman)),
     tellFact('storage driver', facts.Driver),
     tellFact('cgroup version', facts.CgroupVersion),
-    ...examineLimits(facts, settings.allowMissing),
-    ...(await attempt('sandbox', () => examineSandbox(docker, settings, runProbe))),
+    ...examineLimits(isPodman && limitsNothing(facts) ? { ...facts, ...NO_LIMITS } : facts, settings.allowMissing),
+    ...(await attempt('sandbox', () => examineSandbox({ docker, address }, settings, runProbe))),
   ];
 }
 
@@ -41,19 +44,21 @@ function listRuntimes(runtimes: Readonly<Record<string, unknown>>, isPodman: boo
 }
 
 async function examineSandbox(
-  docker: Dockerode,
+  { docker, address }: Pick<EngineConnection, 'docker' | 'address'>,
   settings: DockerSettings,
   runProbe: ExamineOptions['runProbe'],
 ): Promise<readonly Finding[]> {
-  await checkEngine(docker, settings);
+  const facts = await checkEngine(docker, settings);
+  // Refuses what a server would refuse, even where there is no image to look further with.
+  await openDriver(docker, { ...settings, address, facts });
   const { reference, present } = await findImage(docker, settings);
   if (present) return await runProbe();
   return [['warn', 'sandbox', `its image ${reference} is missing`, 'Run "glovebox image", or start the server.']];
 }
 
 /**
- * Checks that limits are enforced. Without most of them, code can take the whole machine. Without those on swap and
- * processors, it slows others down.
+ * Tells which limits the engine says it has: that they take effect is seen in a sandbox only. Without most of them, code
+ * can take the whole machine. Without those on swap and processors, it slows others down.
  */
 function examineLimits(
   { MemoryLimit, PidsLimit, CpuCfsQuota, SwapLimit }: EngineFacts,
@@ -66,7 +71,9 @@ function examineLimits(
     ['swap limit', SwapLimit, 'warn'],
   ] as const;
   return limits.map(([what, works, otherwise]) =>
-    works === false ? [otherwise, what, 'has no effect', KERNEL_HINT] : tellFact(what, works && 'takes effect'),
+    works === false
+      ? [otherwise, what, 'has no effect', KERNEL_HINT]
+      : tellFact(what, works && 'the engine says that it has one'),
   );
 }
 

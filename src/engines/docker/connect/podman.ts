@@ -23,6 +23,11 @@ export function assertPodmanVersion(version: string, address: string): void {
   );
 }
 
+/** Whether this Podman limits nothing of a sandbox: without root on control groups of version 1, whatever it says. */
+export function limitsNothing({ Rootless = false, CgroupVersion }: EngineFacts): boolean {
+  return Rootless && CgroupVersion === '1';
+}
+
 export interface PodmanUse {
   readonly address: string;
   readonly facts: EngineFacts;
@@ -51,7 +56,7 @@ export function assertPodmanUsable({
     });
   }
   const needsNoLimits = allowMissing.includes('memory') && allowMissing.includes('pids');
-  if (facts.Rootless && facts.CgroupVersion === '1' && !needsNoLimits) {
+  if (limitsNothing(facts) && !needsNoLimits) {
     throw new GloveboxError(
       'engine_unavailable',
       `Podman at ${address} runs without root on a host with control groups of version 1: it limits neither memory nor processes there.`,
