@@ -135,7 +135,11 @@ export class Glovebox implements AsyncDisposable {
       log,
       recordsOf: ({ owner, id }) => new BackgroundRecords(instance.directory, owner, id),
       prepare: async (waiting) => (await this.prepare(waiting)).pool,
-      onTunnel: (tunnel, session) => this.#packages.connect(tunnel, toClient(session)),
+      onTunnel: (tunnel, session, service) => {
+        if (service === 'packages') this.#packages.connect(tunnel, toClient(session));
+        // Nothing is behind the other service yet.
+        else tunnel.destroy();
+      },
     });
     this.snapshots = new Snapshots(this.sessions, this.#archives.store);
   }
@@ -247,7 +251,7 @@ export class Glovebox implements AsyncDisposable {
     this.#hasEngine = true;
     const { label: instance } = this.#instance;
     const preloads = this.#openPreloads(opened.profile.image);
-    const plain = { ...opened, instance, configuration: { preload: settings.preload }, log, preloads };
+    const plain = { ...opened, instance, configuration: { preload: settings.preload, tools: true }, log, preloads };
     const engine = new WatchedEngine(opened.engine, {
       look: () => this.#look(plain),
       watch: async (onChange) => (await opened.assurances?.watch(onChange, signal)) ?? true,

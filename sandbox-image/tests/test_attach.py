@@ -1,5 +1,7 @@
 """Lets one control plane after the other take a runner. Needs Linux and a writable /workspace."""
 
+import contextlib
+import json
 import os
 import resource
 import signal
@@ -13,8 +15,9 @@ from typing import Any
 
 from client import RUNNER, Client, Outcome, report_of
 
+from _glovebox.paths import INDEX_ADDRESS, TOOLS_ADDRESS
 from _glovebox.wire import frames
-from _glovebox.wire.tunnels import FIRST_STREAM
+from _glovebox.wire.tunnels import FIRST_STREAM, MAX_TUNNELS
 
 KEEP = {"inline": 0, "limit": 1_000_000, "total": 10_000_000}
 RESULTS = {"limit": 100_000, "total": 400_000}
@@ -223,11 +226,11 @@ class AttachTest(unittest.TestCase):
     def test_connections_to_the_index_end_and_new_ones_wait_for_the_next_control_plane(self) -> None:
         opened: list[int] = []
         self.first._take = lambda kind, stream, payload: opened.append(stream)  # type: ignore[method-assign]
-        with socket.create_connection(("127.0.0.1", 3141)) as connection:
+        with socket.create_connection(INDEX_ADDRESS) as connection:
             wait_for(lambda: opened)
             self.leave(self.first)
             self.assertEqual(connection.recv(1), b"")
-        with socket.create_connection(("127.0.0.1", 3141)):
+        with socket.create_connection(INDEX_ADDRESS):
             second = Client(door=self.door)
             self.clients.append(second)
             take, reopened = second._take, []
@@ -236,6 +239,69 @@ class AttachTest(unittest.TestCase):
             )
             wait_for(lambda: reopened)
             self.assertGreater(reopened[0], opened[0])
+
+    def opened_by(self, client: Client) -> list[tuple[int, bytes]]:
+        """Streams of the tunnels that a client is told of from now on, with their services."""
+        take, opened = client._take, []
+
+        def take_frame(kind: int, stream: int, payload: bytes) -> None:
+            if kind == frames.OPEN:
+                opened.append((stream, bytes(payload)))
+            elif stream < FIRST_STREAM:
+                take(kind, stream, payload)
+
+        client._take = take_frame  # type: ignore[method-assign]
+        return opened
+
+    def configure(self, client: Client, **configuration: Any) -> None:
+        client.send(frames.CONFIGURE, 0, json.dumps({"preload": "none", **configuration}).encode())
+        # What comes after it is handled after it.
+        client.run("pass")
+
+    def test_tools_are_listened_for_only_when_the_control_plane_has_them(self) -> None:
+        opened = self.opened_by(self.first)
+        self.assertRaises(ConnectionRefusedError, socket.create_connection, TOOLS_ADDRESS)
+        self.configure(self.first, tools=True)
+        with socket.create_connection(TOOLS_ADDRESS), socket.create_connection(INDEX_ADDRESS):
+            wait_for(lambda: len(opened) == 2)
+        self.assertEqual(sorted(service for _, service in opened), [b"", b"tools"])
+        self.configure(self.first)
+        self.assertRaises(ConnectionRefusedError, socket.create_connection, TOOLS_ADDRESS)
+
+    def test_connections_to_tools_wait_until_the_next_control_plane_says_that_it_has_them(self) -> None:
+        opened = self.opened_by(self.first)
+        self.configure(self.first, tools=True)
+        with socket.create_connection(TOOLS_ADDRESS) as connection:
+            wait_for(lambda: opened)
+            second = self.go_on()
+            self.assertEqual(connection.recv(1), b"")
+        reopened = self.opened_by(second)
+        with socket.create_connection(TOOLS_ADDRESS):
+            second.run("pass")
+            self.assertEqual(reopened, [])
+            self.configure(second, tools=True)
+            wait_for(lambda: reopened)
+        self.assertEqual(reopened[0][1], b"tools")
+        self.assertGreater(reopened[0][0], opened[0][0])
+
+    def test_a_control_plane_without_tools_refuses_connections_that_waited_for_them(self) -> None:
+        self.configure(self.first, tools=True)
+        second = self.go_on()
+        with socket.create_connection(TOOLS_ADDRESS) as connection:
+            self.configure(second)
+            self.assertRaises(ConnectionResetError, connection.recv, 1)
+
+    def test_connections_to_tools_leave_room_for_those_to_the_index(self) -> None:
+        opened = self.opened_by(self.first)
+        self.configure(self.first, tools=True)
+        with contextlib.ExitStack() as held:
+            for _ in range(MAX_TUNNELS):
+                held.enter_context(socket.create_connection(TOOLS_ADDRESS))
+            wait_for(lambda: len(opened) == MAX_TUNNELS)
+            with socket.create_connection(TOOLS_ADDRESS) as surplus:
+                self.assertEqual(surplus.recv(1), b"")
+            with socket.create_connection(INDEX_ADDRESS):
+                wait_for(lambda: opened[-1][1] == b"")
 
     def test_no_descriptor_is_left_of_earlier_channels(self) -> None:
         # A runner's descriptors cannot be listed, but they can be made few.

@@ -2,7 +2,7 @@ import { type Duplex, duplexPair } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { REPORT } from '../../test/support/report.ts';
 import { Channel } from './channel.ts';
-import { encodeFrame, FrameDecoder, FrameType, INITIAL_CREDIT } from './frames.ts';
+import { encodeFrame, FIRST_TUNNEL, FrameDecoder, FrameType, INITIAL_CREDIT } from './frames.ts';
 
 const ready = encodeFrame(FrameType.ready, 0, Buffer.from('{}'));
 const end = (stream: number, report: unknown = REPORT) =>
@@ -55,6 +55,19 @@ describe('a channel', () => {
     expect(await channel.closed).toEqual({ violation: 'too many notes' });
     expect(notes[0]).toEqual(note);
     expect(notes.length).toBeLessThan(50);
+  });
+
+  it('tells tunnels to tools from those to the package index, and takes another service for hostile', async () => {
+    const [ours, runner] = duplexPair();
+    runner.write(ready);
+    const services: string[] = [];
+    const channel = await Channel.open(ours, { onTunnel: (_, service) => services.push(service) });
+    const open = (stream: number, service: string) => encodeFrame(FrameType.open, stream, Buffer.from(service));
+    runner.write(
+      Buffer.concat([open(FIRST_TUNNEL + 1, ''), open(FIRST_TUNNEL + 2, 'tools'), open(FIRST_TUNNEL + 3, 'x')]),
+    );
+    expect(await channel.closed).toEqual({ violation: `tunnel ${FIRST_TUNNEL + 3} to an unknown service` });
+    expect(services).toEqual(['packages', 'tools']);
   });
 
   it('takes a note that is none for hostile', async () => {

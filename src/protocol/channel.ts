@@ -9,8 +9,11 @@ import { IncompatibleRunner, parseGreeting, type RunnerState } from './greeting.
 import { parseNotice, type RunnerNotice } from './notice.ts';
 import { Tunnel } from './tunnel.ts';
 
-/** Called with each connection that code in the sandbox makes to its package index. */
-export type OnTunnel = (tunnel: Duplex) => void;
+/** What code in the sandbox connects to: its package index, or the tools that it may call. */
+export type TunnelService = 'packages' | 'tools';
+
+/** Called with each connection that code in the sandbox makes to a service. */
+export type OnTunnel = (tunnel: Duplex, service: TunnelService) => void;
 
 export interface ChannelOptions {
   /** Configuration, which the runner gets before anything else. */
@@ -23,6 +26,8 @@ export interface ChannelOptions {
 export interface RunnerConfiguration {
   /** Modules to preload for programs. `adaptive`: those that earlier programs imported. */
   readonly preload: 'adaptive' | 'none' | readonly string[];
+  /** Whether the runner takes connections to tools. */
+  readonly tools?: boolean;
 }
 
 /** What a session is expected to use, so that its runner loads it beforehand. */
@@ -39,6 +44,11 @@ export interface RunnerExpectation {
 const READY_LIMIT_MS = 10_000;
 /** Most open tunnels. More than the runner opens at once, because one that it has reset may still be open here. */
 const MAX_TUNNELS = 256;
+/** Services by the payload of the frame that opens a tunnel. */
+const SERVICES: ReadonlyMap<string, TunnelService> = new Map([
+  ['', 'packages'],
+  ['tools', 'tools'],
+]);
 /** Most notices to log. More than the runner sends; it limits the log of an untrusted sandbox. */
 const MAX_NOTES = 32;
 
@@ -206,7 +216,7 @@ export class Channel {
 
   #dispatchTunnel({ type, stream, payload }: Frame): void {
     if (type === FrameType.open) {
-      this.#openTunnel(stream);
+      this.#openTunnel(stream, payload);
       return;
     }
     const tunnel = this.#tunnels.get(stream);
@@ -220,9 +230,11 @@ export class Channel {
     else throw new Error(`frame of type ${type} for a tunnel`);
   }
 
-  #openTunnel(stream: number): void {
+  #openTunnel(stream: number, payload: Buffer): void {
     if (stream <= this.#lastTunnel || this.#tunnels.size >= MAX_TUNNELS)
       throw new Error(`tunnel ${stream} out of turn`);
+    const service = SERVICES.get(payload.toString('latin1'));
+    if (!service) throw new Error(`tunnel ${stream} to an unknown service`);
     this.#lastTunnel = stream;
     const tunnel = new Tunnel(
       (type, payload) => this.#send(type, stream, payload),
@@ -230,6 +242,6 @@ export class Channel {
     );
     tunnel.on('error', () => {}); // Users of the tunnel get the event `close`.
     this.#tunnels.set(stream, tunnel);
-    this.#onTunnel(tunnel);
+    this.#onTunnel(tunnel, service);
   }
 }

@@ -32,7 +32,7 @@ export const FrameType = {
   stderr: 18,
   /** From the runner: report as JSON, the last frame of the stream. */
   end: 19,
-  /** From the runner: a new tunnel. */
+  /** From the runner: a new tunnel. The payload names its service. */
   open: 20,
   /** Displays, as a stream of JSON lines. */
   display: 21,

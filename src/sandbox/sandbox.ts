@@ -61,7 +61,7 @@ export interface PreloadObserver {
 export class Sandbox {
   readonly key: string;
   readonly ref: SandboxRef;
-  /** Called with each connection that code makes to its package index. While it is unset, connections are refused. */
+  /** Called with each connection that code makes to a service. While it is unset, connections are refused. */
   onTunnel: OnTunnel | undefined;
   /** Called with losses of a container that stays. Unset while the sandbox belongs to no session. */
   onLoss: OnLoss | undefined;
@@ -76,7 +76,10 @@ export class Sandbox {
     this.key = key;
     this.ref = ref;
     this.#preloads = preloads;
-    const onTunnel: OnTunnel = (tunnel) => (this.onTunnel ? this.onTunnel(tunnel) : tunnel.destroy());
+    const onTunnel: OnTunnel = (tunnel, service) => {
+      if (this.onTunnel) this.onTunnel(tunnel, service);
+      else tunnel.destroy();
+    };
     this.#runner = new RunnerConnection(engine, ref, {
       ...options,
       onTunnel,

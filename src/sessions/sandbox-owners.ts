@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import type { TunnelService } from '../protocol/channel.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
 import type { BackgroundExecutions } from './background-executions.ts';
@@ -23,8 +24,8 @@ export interface SandboxOwnersOptions {
   readonly manifests: Manifests;
   /** Memory quota of all sandboxes. */
   readonly memory: MemoryQuota;
-  /** Called with each connection that code of a session makes to its package index. */
-  readonly onTunnel?: (tunnel: Duplex, session: OwningSession) => void;
+  /** Called with each connection that code of a session makes to a service. */
+  readonly onTunnel?: (tunnel: Duplex, session: OwningSession, service: TunnelService) => void;
 }
 
 /** Records the owner of each sandbox: counts its memory against the owner, and writes its manifest for the next run. */
@@ -45,7 +46,7 @@ export class SandboxOwners {
   enter(session: OwningSession, sandbox: SandboxHandle): void {
     const { onTunnel } = this.#options;
     this.#owners.set(sandbox.key, session.owner);
-    if (onTunnel) sandbox.onTunnel = (tunnel) => onTunnel(tunnel, session);
+    if (onTunnel) sandbox.onTunnel = (tunnel, service) => onTunnel(tunnel, session, service);
   }
 
   /** Records a sandbox of an earlier run for its session, even beyond the limits. */

@@ -21,3 +21,5 @@ RUNNER_DIRECTORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INDEX_ADDRESS = ("127.0.0.1", 3141)
 """Where a sandbox finds its package index; pip.conf and uv.toml say the same."""
 INDEX_URL = "http://{}:{}/simple/".format(*INDEX_ADDRESS)
+TOOLS_ADDRESS = ("127.0.0.1", 3142)
+"""Where a sandbox finds the tools that its code may call."""

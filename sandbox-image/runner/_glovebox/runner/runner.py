@@ -87,7 +87,9 @@ class Runner:
         if kind == frames.START:
             executions.pending.append(Pending(stream, json.loads(bytes(payload))))
         elif kind == frames.CONFIGURE:
-            self._preload.configure(json.loads(bytes(payload)))
+            configuration = json.loads(bytes(payload))
+            self._preload.configure(configuration)
+            self._tunnels.configure(configuration)
         elif stream >= FIRST_STREAM:
             self._tunnels.on_frame(kind, stream, payload)
         elif execution := executions.running.get(stream):

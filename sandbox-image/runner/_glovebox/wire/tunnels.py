@@ -1,4 +1,4 @@
-"""TCP connections of the sandbox's loopback, carried over the channel: how code reaches the package index.
+"""TCP connections of the sandbox's loopback, carried over the channel: how code reaches the package index, and tools.
 
 There is no network besides: what a tunnel leads to is the control plane's choice alone.
 """
@@ -6,14 +6,20 @@ There is no network besides: what a tunnel leads to is the control plane's choic
 import select
 import socket
 from collections.abc import Callable
+from typing import Any
 
-from _glovebox.paths import INDEX_ADDRESS
+from _glovebox.paths import INDEX_ADDRESS, TOOLS_ADDRESS
 from _glovebox.wire import frames
+from _glovebox.wire.listener import Listener
 from _glovebox.wire.reactor import Reactor
 
 FIRST_STREAM = 1 << 31
 """Streams that the runner opens; those below are the control plane's."""
 MAX_TUNNELS = 64
+"""Open at once to each service."""
+INDEX_SERVICE = b""
+TOOLS_SERVICE = b"tools"
+"""What OPEN says of the service that a tunnel is for. A control plane that knows of one only ignores it."""
 
 Send = Callable[[bytes], None]
 
@@ -21,8 +27,9 @@ Send = Callable[[bytes], None]
 class Tunnel:
     """One accepted connection. Either side may end its half first."""
 
-    def __init__(self, tunnels: "Tunnels", stream: int, connection: socket.socket) -> None:
+    def __init__(self, tunnels: "Tunnels", service: bytes, stream: int, connection: socket.socket) -> None:
         self.tunnels = tunnels
+        self.service = service
         self.stream = stream
         self.connection = connection
         self.credit = frames.INITIAL_CREDIT
@@ -110,51 +117,47 @@ class Tunnels:
         self.send = send
         self.reactor = reactor
         self.open: dict[int, Tunnel] = {}
-        self.listener: socket.socket | None = None
         self.last_stream = FIRST_STREAM
+        self.index = Listener(INDEX_ADDRESS, reactor, lambda connection: self.accept(connection, INDEX_SERVICE))
+        self.tools = Listener(TOOLS_ADDRESS, reactor, lambda connection: self.accept(connection, TOOLS_SERVICE))
 
     def listen(self) -> None:
-        """Takes connections from now on."""
-        try:
-            self.listener = socket.create_server(INDEX_ADDRESS, backlog=16)
-        except OSError:
-            # Something of the session holds the address. Code runs all the same; installs say what is wrong.
-            return
-        self.listener.setblocking(False)
-        self.resume()
+        """Takes connections to the package index from now on."""
+        self.index.listen()
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        """Takes connections to tools if this control plane has them: another one would not know what such a tunnel is."""
+        if configuration.get("tools") is True:
+            self.tools.listen()
+        else:
+            self.tools.close()
 
     def suspend(self) -> None:
         """Without a control plane there is nothing to reach: open connections end, new ones wait for the next one."""
-        if self.listener:
-            self.reactor.unwatch(self.listener.fileno())
+        for listener in (self.index, self.tools):
+            listener.suspend()
         for tunnel in list(self.open.values()):
             tunnel.close()
 
     def resume(self) -> None:
-        if self.listener:
-            self.reactor.watch(self.listener.fileno(), select.EPOLLIN, self.on_connection)
+        """Takes connections for a new control plane; those to tools when it asks for them."""
+        self.index.resume()
 
     def close(self) -> None:
         """Closes the sockets in a forked process: the connections are the parent's."""
-        for held in (self.listener, *(tunnel.connection for tunnel in self.open.values())):
-            if held:
-                held.close()
+        for held in (self.index, self.tools, *(tunnel.connection for tunnel in self.open.values())):
+            held.close()
 
-    def on_connection(self, _descriptor: int, _events: int) -> None:
-        if self.listener is None:
-            return
-        try:
-            connection, _ = self.listener.accept()
-        except OSError:
-            # It has gone away already, or there is no descriptor left for it.
-            return
-        if len(self.open) >= MAX_TUNNELS:
+    def accept(self, connection: socket.socket, service: bytes) -> None:
+        if sum(tunnel.service == service for tunnel in self.open.values()) >= MAX_TUNNELS:
             connection.close()
             return
         connection.setblocking(False)
+        # An answer comes in pieces, and none may wait until the code has acknowledged the one before.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.last_stream += 1
-        tunnel = self.open[self.last_stream] = Tunnel(self, self.last_stream, connection)
-        self.send(frames.pack(frames.OPEN, tunnel.stream, b""))
+        tunnel = self.open[self.last_stream] = Tunnel(self, service, self.last_stream, connection)
+        self.send(frames.pack(frames.OPEN, tunnel.stream, service))
         tunnel.update()
 
     def on_frame(self, kind: int, stream: int, payload: bytes | memoryview) -> None:
