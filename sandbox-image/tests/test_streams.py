@@ -108,6 +108,29 @@ class StreamsTest(unittest.TestCase):
         self.assertEqual(report_of(outcome)["exit_code"], 0)
         self.assertEqual(outcome.credit, stdin_stream.CREDIT + size)
 
+    def test_several_pieces_of_input_that_waited_when_a_program_closed_it_ended_the_runner(self) -> None:
+        for name in ("full", "end"):
+            os.mkfifo(f"/workspace/{name}")
+            self.addCleanup(os.unlink, f"/workspace/{name}")
+        code = "import os\nopen('full').read()\nos.close(0)\nprint('closed')\nopen('end').read()"
+        outcome = self.client.start(code, stdin_stream=True, stdin_granted=stdin_stream.CREDIT)
+        size = stdin_stream._LEAST_GRANT // 4
+        for _ in range(stdin_stream.CREDIT // size):
+            self.client.tell(frames.DATA, outcome, bytes(size))
+        # The runner takes frames in order, so it has all of the input when this has run.
+        self.assertEqual(self.client.run("print(1)").stdout, b"1\n")
+        with open("/workspace/full", "w"):
+            pass
+        self.assertTrue(outcome.printed.wait(10))
+        while outcome.credit < stdin_stream.CREDIT:
+            self.assertTrue(outcome.credited.wait(10))
+            outcome.credited.clear()
+        with open("/workspace/end", "w"):
+            pass
+        self.assertTrue(outcome.ended.wait(10))
+        self.assertEqual(report_of(outcome)["exit_code"], 0)
+        self.assertEqual(self.client.run("print(2)").stdout, b"2\n")
+
     def test_output_beyond_the_inline_limit_is_kept_in_a_file_up_to_its_limit(self) -> None:
         keep = {"id": "exe_1", "inline": 1000, "limit": 50_000, "total": 120_000}
         outcome = self.client.run("for i in range(20_000): print(i)", keep=keep)

@@ -71,6 +71,9 @@ class StdinStream:
 
     def _write(self, data: memoryview) -> int:
         """Writes what the pipe takes now; the number of bytes, all of them when it has no reader any more."""
+        if self.descriptor < 0:
+            # Closed by an earlier piece.
+            return len(data)
         taken = 0
         try:
             while taken < len(data):
