@@ -32,6 +32,11 @@ const ERROR_TABLE = {
     restHint:
       'The execution ended with its session, or never ran in the background. GET /sessions/{id}/executions lists those of a session.',
   },
+  approval_not_found: {
+    status: 404,
+    hint: 'GET /approvals lists the questions that wait for you.',
+  },
+  approval_over: { status: 409, hint: 'The first answer counts. GET /approvals lists the questions that still wait.' },
   session_busy: { status: 409, hint: 'Wait until the running executions of this session have ended, then call again.' },
   request_timeout: { status: 408, hint: 'Send the whole request again, with no pause of a minute or more.' },
   precondition_failed: { status: 412, hint: 'The file has changed since you read it. GET it again, then decide.' },

@@ -1,8 +1,10 @@
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import { Approvals } from './approvals/approvals.ts';
 import { ArchiveSettings } from './archives/settings.ts';
 import { openEngine } from './engines/index.ts';
 import { GloveboxError, serverStopping } from './errors.ts';
+import type { GloveboxFigures, GloveboxHealth } from './glovebox-figures.ts';
 import type { GloveboxSettings, OnShutdown, OpenOptions } from './glovebox-settings.ts';
 import { within } from './lib/deadline.ts';
 import type { Finding } from './lib/finding.ts';
@@ -12,16 +14,15 @@ import { parseRequirement } from './packages/pep/requirement.ts';
 import { tellHeld } from './probe/held.ts';
 import { requireSealed } from './probe/require-sealed.ts';
 import { WatchedEngine } from './probe/watched-engine.ts';
-import type { Protection, Shortfall } from './sandbox/assurances.ts';
+import type { Shortfall } from './sandbox/assurances.ts';
 import { type DiskSizes, diskSizesFor } from './sandbox/disk-sizes.ts';
-import type { EngineInfo } from './sandbox/engine.ts';
 import { Pool } from './sandbox/pool.ts';
 import { type PreloadFigures, Preloads } from './sandbox/preloads.ts';
 import { StartPace } from './sandbox/start-pace.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
 import { UsageFile } from './sandbox/usage-file.ts';
 import { ExecutionMetrics } from './scheduling/execution-metrics.ts';
-import { type ExecutionFigures, ExecutionScheduler } from './scheduling/execution-scheduler.ts';
+import { ExecutionScheduler } from './scheduling/execution-scheduler.ts';
 import { MemoryQuota } from './scheduling/memory-quota.ts';
 import { BackgroundRecords } from './sessions/background-records.ts';
 import { ephemeralName, Instance } from './sessions/instance.ts';
@@ -42,33 +43,12 @@ const NOTHING_PRELOADED: PreloadFigures = { bytes: 0, limit: 0, sandboxes: 0, fa
 /** Longest wait for the end of a running set-up, in milliseconds. Only after it, all recovered sandboxes are known. */
 const SETUP_END_MS = 2000;
 
-/** Health, as reported by `GET /health`. */
-export interface GloveboxHealth {
-  readonly engine: EngineInfo;
-  readonly image: string;
-  readonly sessions: number;
-  /** Number of these that are still to be adopted from the last run. */
-  readonly adopting: number;
-  readonly pool: { readonly size: number; readonly ready: number };
-  readonly preload: PreloadFigures;
-  readonly executions: ExecutionFigures;
-  /** Protections that sandboxes of this engine lack, as GLOVEBOX_ALLOW_MISSING allows. Left out if none. */
-  readonly missing?: readonly Protection[];
-}
-
-/** Current load. */
-export interface GloveboxFigures
-  extends Pick<GloveboxHealth, 'sessions' | 'adopting' | 'pool' | 'preload' | 'executions' | 'missing'> {
-  /** Sum of the memory limits of all sandboxes. */
-  readonly claimedMb: number;
-  /** Size of the package cache. Undefined until a sandbox asks for a package. */
-  readonly cacheBytes?: number | undefined;
-}
-
 /** An engine with its sessions, snapshots and packages. REST, MCP and the commands are built on it. */
 export class Glovebox implements AsyncDisposable {
   readonly sessions: Sessions;
   readonly snapshots: Snapshots;
+  /** Questions to people, whether code may call a tool. */
+  readonly approvals: Approvals;
   /** Metrics since the start. */
   readonly metrics = new ExecutionMetrics();
   /** Sets up the engine, once, and recovers what earlier runs left there. */
@@ -109,6 +89,7 @@ export class Glovebox implements AsyncDisposable {
       log,
       askSandbox: async (code) => (await this.prepare()).pool.ask(code),
     });
+    this.approvals = new Approvals({ log });
     this.#manifests = new Manifests(instance.directory);
     this.#archives = new ArchiveSettings(instance.directory, settings, log);
     this.#memory = new MemoryQuota(settings);
@@ -140,6 +121,7 @@ export class Glovebox implements AsyncDisposable {
         // Nothing is behind the other service yet.
         else tunnel.destroy();
       },
+      onSandbox: (session) => this.approvals.forget(session),
     });
     this.snapshots = new Snapshots(this.sessions, this.#archives.store);
   }

@@ -4,9 +4,9 @@ import type { Glovebox } from './glovebox.ts';
 import { ServerMetrics } from './http/api/metrics.ts';
 import type { ServerInfo } from './http/api/server-info.ts';
 import { createApp, toListener } from './http/app.ts';
-import { createAuthenticator } from './http/auth/auth.ts';
-import { addFirstKey } from './http/auth/key-file.ts';
-import type { KeyRing } from './http/auth/key-ring.ts';
+import { createApproverFinder, createAuthenticator } from './http/auth/auth.ts';
+import { addFirstKey, approversFile } from './http/auth/key-file.ts';
+import { KeyRing } from './http/auth/key-ring.ts';
 import { createPage } from './http/dashboard/page.ts';
 import { PAGE_FOLDER, readPageFiles } from './http/dashboard/page-files.ts';
 import { watchEventLoop } from './http/event-loop.ts';
@@ -51,6 +51,9 @@ export async function serve(
   { log, listening, keys, onServing, examine, signal, extendMcp }: ServeOptions,
 ): Promise<void> {
   const tools = createToolsFor(config);
+  using approvers = KeyRing.open(approversFile(config.apiKeysFile), log, { mayBeEmpty: true, right: 'approve' });
+  const { approvals } = glovebox;
+  approvals.answerWith((owner) => approvers.mayAnswer(owner));
   const mcp = createMcp(glovebox, config, log, tools, extendMcp);
   const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, ...CONNECTIONS });
   const sse = createHttpSse(mcp, { ...CONNECTIONS, messagesPath: '/messages' });
@@ -62,6 +65,7 @@ export async function serve(
     tools,
     sessions: glovebox.sessions,
     snapshots: glovebox.snapshots,
+    approvals,
     diskMb: config.diskMb,
     version,
     log,
@@ -72,6 +76,7 @@ export async function serve(
     missing: () => glovebox.missing.map(({ name }) => name),
     metrics: new ServerMetrics(glovebox.metrics.registry, () => ({ ...glovebox.figures, eventLoop: delays() })),
     authenticate: createAuthenticator(keys),
+    findApprover: createApproverFinder(approvers),
     ...(config.requestsPerMinute > 0 ? { requestRate: new RequestRate(config.requestsPerMinute) } : {}),
     allowedHosts: config.allowedHosts,
     allowedOrigins: config.allowedOrigins,

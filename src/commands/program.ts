@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import type { Config } from '../config/load.ts';
 import type { CommandContext } from './context.ts';
 import { helpFormatter } from './help.ts';
+import type { KeyOptions } from './key.ts';
 import type { McpConfigOptions } from './mcp-config.ts';
 import { addPeopleCommands, addUninstall } from './people-commands.ts';
 import { addSettings, configOf, settingsOf } from './settings-options.ts';
@@ -84,10 +85,12 @@ function addKey(program: Command, { say }: CommandContext): void {
   add('new', 'Make a key for an owner and print it once. It is stored nowhere. Keys made before stay valid.')
     .argument('<name>')
     .option('--expires-days <days>', 'Days until the key expires. Without it the key does not expire.')
-    .action(async (name: string, { expiresDays }: { expiresDays?: string }, command: Command) =>
-      (await import('./key.ts')).makeKey(configOf(command), name, expiresDays, say),
+    .option('--may <right>', '"approve": the key answers whether code may call a tool, and runs none. Default: "run".')
+    .option('--for <owner>', "Whose questions it answers, with --may approve. Default: everybody's.")
+    .action(async (name: string, options: KeyOptions, command: Command) =>
+      (await import('./key.ts')).makeKey(configOf(command), name, options, say),
     );
-  add('list', 'List all keys: id, name, when they were made, when they expire.').action(
+  add('list', 'List all keys: id, name, when they were made, what they may do, when they expire.').action(
     withConfig(async (config) => (await import('./key.ts')).listKeys(config, say)),
   );
   add('revoke', 'Take away one key, or all keys of an owner. A running server refuses them within a second.')
@@ -131,9 +134,11 @@ const KEY_SUMMARY = 'Make, list and revoke the keys that GLOVEBOX_AUTH=keys asks
 const KEY_DESCRIPTION = `${KEY_SUMMARY}
 
   glovebox key new alice --expires-days 30
+  glovebox key new bob --may approve --for alice
   glovebox key list
   glovebox key revoke alice
 
 The name of a key is the owner of the sessions that are made with it. Owners see nothing of each other.
 Callers send a key as "Authorization: Bearer KEY" or "X-API-Key: KEY" to a server with GLOVEBOX_AUTH=keys.
+A key with --may approve answers whether code may call a tool. It is also asked for where no other key is.
 If the keys are not in the usual place, name it: --api-keys-file FILE, or --state-dir DIR.`;

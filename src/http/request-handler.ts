@@ -1,8 +1,8 @@
 import type { Context } from 'hono';
-import { serverStopping } from '../errors.ts';
+import { GloveboxError, serverStopping } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { createLiveness, type Health } from './api/health.ts';
-import { type Authenticate, unauthorized } from './auth/auth.ts';
+import { type Authenticate, type FindApprover, unauthorized } from './auth/auth.ts';
 import { answerWhileRead, discardBody, readBody } from './body.ts';
 import { bodyHandlingFor } from './body-type.ts';
 import type { Page } from './dashboard/page.ts';
@@ -16,6 +16,8 @@ import { allowed, routeFor, routesAt, unknownRoute } from './routing.ts';
 
 export interface RequestHandlerOptions extends GuardOptions {
   readonly authenticate: Authenticate;
+  /** Finds callers who may only answer questions; there are none by default. */
+  readonly findApprover?: FindApprover;
   /** Limit on the requests of each owner; none if left out. */
   readonly requestRate?: RequestRate;
   /** Size in bytes of a JSON or MCP body. */
@@ -60,11 +62,20 @@ export function createRequestHandler(options: RequestHandlerOptions, routes: rea
 
 /** Serves requests that no foreign page has sent. */
 function createServer(options: RequestHandlerOptions, routes: readonly Route[]): AsyncHandler {
-  const { authenticate, requestRate, page } = options;
+  const { authenticate, findApprover, requestRate, page } = options;
   const answerLiveness = createLiveness(options.health);
   return async (c) => {
     const shown = page?.(c.req.raw, c.req.path);
     if (shown) return shown;
+    const approver = findApprover?.(c.req.raw, c.env.outgoing);
+    if (approver) {
+      const owner = `${approver.name} (approver)`;
+      c.set('approver', approver);
+      // Nobody's: no key has such a name.
+      c.set('owner', owner);
+      requestRate?.take(owner);
+      return await serveRoute(c, routes, options);
+    }
     const owner = await authenticate(c.req.raw, c.env.outgoing);
     if (owner === undefined) {
       if (c.req.path === '/health' && isReading(c.req.method)) return await answerLiveness(c);
@@ -90,6 +101,7 @@ async function serveRoute(
   // MCP answers other methods with its own errors.
   const route = routeFor(c.req.method, here) ?? here.find(({ answersAll }) => answersAll);
   if (!route) return unknownRoute(c, routes);
+  if (c.var.approver && !route.forApprovers) throw mayOnlyAnswer();
   if (route.isMcp) {
     if (c.req.method === 'POST') c.set('body', await readBody(c, maxBodyBytes, stallMs));
   } else {
@@ -97,6 +109,12 @@ async function serveRoute(
     if (bodyHandlingFor(c.req.raw, route) === 'text') c.set('body', await readBody(c, maxBodyBytes, stallMs));
   }
   return await route.handle(c);
+}
+
+function mayOnlyAnswer(): GloveboxError {
+  return new GloveboxError('forbidden', 'This key may answer questions of approval, and do nothing else.', {
+    hint: 'Answer with it at GET /approvals and POST /approvals/{id}. To run code, use another key: glovebox key new <name>',
+  });
 }
 
 function addHeaders(answer: Response, cors: Readonly<Record<string, string>>): void {

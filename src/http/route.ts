@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Context } from 'hono';
-import type { Answer } from './auth/auth.ts';
+import type { Answer, Approver } from './auth/auth.ts';
 
 /** Data about a request that the app sets before the route runs. */
 export interface Env {
@@ -10,6 +10,8 @@ export interface Env {
   };
   Variables: {
     owner: string;
+    /** Set for a caller who may only answer questions. */
+    approver?: Approver;
     body: string;
     /** Resolves when the rest of a refused body has been read for a while. */
     rest?: Promise<void>;
@@ -30,11 +32,13 @@ export interface Route {
   /** Operation id for OpenAPI. Generated clients use it as the name of a method. */
   readonly id?: string;
   /** Tag for OpenAPI, which groups the routes. */
-  readonly tag?: 'Tools' | 'Sessions' | 'Files' | 'Executions' | 'Snapshots' | 'Server';
+  readonly tag?: 'Tools' | 'Sessions' | 'Files' | 'Executions' | 'Snapshots' | 'Approvals' | 'Server';
   /** OpenAPI operation. Left out for protocols that OpenAPI cannot describe. */
   readonly operation?: Readonly<Record<string, unknown>>;
   /** Types of bodies that the route accepts; JSON by default for POST. The route reads other types as a stream. */
   readonly takes?: readonly BodyType[];
+  /** Whether callers may use it who may only answer questions. */
+  readonly forApprovers?: true;
   /** Whether it is a route of MCP, which has its own form of errors. */
   readonly isMcp?: true;
   /** Whether its handler also answers all methods that its path has no route for. */

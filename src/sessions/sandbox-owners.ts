@@ -26,6 +26,8 @@ export interface SandboxOwnersOptions {
   readonly memory: MemoryQuota;
   /** Called with each connection that code of a session makes to a service. */
   readonly onTunnel?: (tunnel: Duplex, session: OwningSession, service: TunnelService) => void;
+  /** Called when a session gets a sandbox, before anything runs there. */
+  readonly onSandbox?: (session: SessionIdentity) => void;
 }
 
 /** Records the owner of each sandbox: counts its memory against the owner, and writes its manifest for the next run. */
@@ -44,7 +46,8 @@ export class SandboxOwners {
 
   /** Records the sandbox of a session. Its memory is already counted against the owner. */
   enter(session: OwningSession, sandbox: SandboxHandle): void {
-    const { onTunnel } = this.#options;
+    const { onTunnel, onSandbox } = this.#options;
+    onSandbox?.(session);
     this.#owners.set(sandbox.key, session.owner);
     if (onTunnel) sandbox.onTunnel = (tunnel, service) => onTunnel(tunnel, session, service);
   }

@@ -26,6 +26,7 @@ export function indexRoute(
     id: 'listRoutes',
     tag: 'Server',
     summary: 'List the routes as text, JSON or HTML, by the Accept header.',
+    forApprovers: true,
     handle: (c) => {
       c.header('Vary', 'Accept', { append: true });
       const preferred = prefers(c.req.header('accept') ?? '');

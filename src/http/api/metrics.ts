@@ -1,5 +1,5 @@
 import { Gauge, type Registry } from 'prom-client';
-import type { GloveboxFigures } from '../../glovebox.ts';
+import type { GloveboxFigures } from '../../glovebox-figures.ts';
 import type { EventLoopDelay } from '../event-loop.ts';
 import type { Route } from '../route.ts';
 

@@ -19,6 +19,7 @@ const TAGS: Readonly<Record<NonNullable<Route['tag']>, string>> = {
   Files: 'Files of a session.',
   Executions: 'Background executions and contexts.',
   Snapshots: 'Copies of sessions: snapshots, forks and exports.',
+  Approvals: 'Questions to people, whether code may call a tool.',
   Server: 'Information about this server and its state.',
 };
 

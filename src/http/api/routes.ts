@@ -1,6 +1,8 @@
+import type { Approvals } from '../../approvals/approvals.ts';
 import { describeTool } from '../../tools/description.ts';
 import { IdempotencyKeys, idempotent } from '../idempotency.ts';
 import type { Route } from '../route.ts';
+import { approvalRoutes } from './approvals.ts';
 import { createExecute, createExecuteStream, type ExecuteOptions } from './execute.ts';
 import { executionRoutes } from './executions.ts';
 import { type FilesOptions, fileRoutes } from './files.ts';
@@ -18,6 +20,8 @@ export interface RestOptions extends ExecuteOptions, FilesOptions {
   readonly health: Health;
   /** Facts for `GET /server` and `GET /doctor`; without them, there are no such routes. */
   readonly serverInfo?: ServerInfo;
+  /** Questions to people for `GET /approvals`; without them, there are no such routes. */
+  readonly approvals?: Approvals;
   /** Metrics for `GET /metrics`; without them, there is no such route. */
   readonly metrics?: ServerMetrics;
 }
@@ -35,15 +39,7 @@ export function restRoutes(options: RestOptions): Route[] {
     healthRoute(options.health),
     ...(options.metrics ? [metricsRoute(options.metrics)] : []),
     ...(options.serverInfo ? serverInfoRoutes(options.serverInfo, version) : []),
-    {
-      method: 'GET',
-      path: '/tools',
-      id: 'listTools',
-      tag: 'Tools',
-      summary: 'List the tools, with the JSON Schemas of their input and output.',
-      operation: { responses: jsonResponse(200, 'The tools.', ANY_OBJECT) },
-      handle: (c) => c.json({ tools: tools.map(describeTool) }),
-    },
+    toolsRoute(tools),
     {
       method: 'POST',
       path: '/execute',
@@ -68,6 +64,7 @@ export function restRoutes(options: RestOptions): Route[] {
     recentExecutionsRoute(options),
     ...executionRoutes(options),
     ...fileRoutes(options),
+    ...(options.approvals ? approvalRoutes(options.approvals) : []),
   ];
   routes.push({
     method: 'GET',
@@ -76,6 +73,7 @@ export function restRoutes(options: RestOptions): Route[] {
     tag: 'Server',
     summary: 'Get the OpenAPI 3.1 description of this API.',
     operation: { responses: jsonResponse(200, 'This description.', ANY_OBJECT) },
+    forApprovers: true,
     handle: (c) => c.json(api),
   });
   const api = describeApi(routes, tools, version);
@@ -83,4 +81,17 @@ export function restRoutes(options: RestOptions): Route[] {
   return routes.map((route) =>
     route.method === 'POST' && route.path !== STREAM ? { ...route, handle: idempotent(route.handle, keys) } : route,
   );
+}
+
+function toolsRoute(tools: RestOptions['tools']): Route {
+  return {
+    method: 'GET',
+    path: '/tools',
+    id: 'listTools',
+    tag: 'Tools',
+    summary: 'List the tools, with the JSON Schemas of their input and output.',
+    operation: { responses: jsonResponse(200, 'The tools.', ANY_OBJECT) },
+    forApprovers: true,
+    handle: (c) => c.json({ tools: tools.map(describeTool) }),
+  };
 }

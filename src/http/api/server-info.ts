@@ -62,10 +62,11 @@ function describeRoute({ limits, needsKey, cacheBytes, cacheLimitBytes, missing 
         required: ['version', 'owner', 'needs_key', 'missing', 'limits', 'package_cache'],
       }),
     },
+    forApprovers: true,
     handle: (c) =>
       c.json({
         version,
-        owner: c.var.owner,
+        owner: c.var.approver?.name ?? c.var.owner,
         needs_key: needsKey,
         limits,
         missing: missing(),

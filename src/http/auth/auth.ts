@@ -33,6 +33,30 @@ export function createAuthenticator(keys?: Keys): Authenticate {
   };
 }
 
+/** Who may answer questions of people's approval. */
+export interface Approver {
+  readonly name: string;
+  /** Owner whose questions it may answer. Default: everybody's. */
+  readonly owner?: string | undefined;
+}
+
+/** Finds who answers questions, by a key for that. Undefined when the request has no such key. */
+export type FindApprover = (request: Request, answer?: Answer) => Approver | undefined;
+
+/** Keys that may answer questions. */
+export interface ApproverKeys {
+  find(key: string, answer?: Answer): { readonly name: string; readonly for?: string | undefined } | undefined;
+}
+
+export function createApproverFinder(keys: ApproverKeys): FindApprover {
+  return ({ headers }, answer) => {
+    const sent = sentKeys(headers);
+    const [key = ''] = sent;
+    const found = sent.size === 1 ? keys.find(key, answer) : undefined;
+    return found && { name: found.name, ...(found.for === undefined ? {} : { owner: found.for }) };
+  };
+}
+
 /** The same error for a missing, a wrong, an expired and a revoked key. */
 export function unauthorized(): GloveboxError {
   return new GloveboxError('unauthorized', 'This server requires a key, and the request has no valid one.');

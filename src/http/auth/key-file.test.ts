@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { addKey, hashKey, isExpired, readKeys, revokeKeys } from './key-file.ts';
+import { addApprover, addKey, approversFile, hashKey, isExpired, readKeys, revokeKeys } from './key-file.ts';
 
 let directory: string;
 let path: string;
@@ -77,6 +77,43 @@ describe('the key file', () => {
     expect(() => revokeKeys(path, 'alcie')).toThrow(
       expect.objectContaining({ code: 'not_found', hint: expect.stringContaining('alice') }),
     );
+  });
+});
+
+describe('a key that may approve', () => {
+  test('is in a file of its own, so that a release that knows of none reads the other, and lets it run nothing', () => {
+    const { stored } = addKey(path, 'alice');
+    const before = readFileSync(path, 'utf8');
+    const approver = addApprover(approversFile(path), 'alice', { owner: 'alice', expiresDays: 1 });
+    expect(approversFile(path)).toBe(join(directory, 'state', 'keys.approve.json'));
+    expect(readFileSync(path, 'utf8')).toBe(before);
+    expect(readKeys(path)).toEqual([stored]);
+    expect(readKeys(approversFile(path), 'approve')).toEqual([approver.stored]);
+    expect(approver.stored).toMatchObject({ name: 'alice', for: 'alice', expires_at: expect.any(String) });
+    expect(statSync(approversFile(path)).mode & 0o777).toBe(0o600);
+  });
+
+  test('is no key that runs code, whichever file is taken for the other', () => {
+    addKey(path, 'alice');
+    addApprover(approversFile(path), 'bob');
+    expect(() => readKeys(approversFile(path))).toThrow(/is invalid/);
+    expect(() => readKeys(path, 'approve')).toThrow(/is invalid/);
+  });
+
+  test('answers for code without a key, too', () => {
+    expect(addApprover(approversFile(path), 'bob', { owner: 'local' }).stored.for).toBe('local');
+    expect(() => addApprover(approversFile(path), 'bob', { owner: 'a b' })).toThrow('not a valid name');
+  });
+
+  test('is revoked like the others: by its id, or with all of its name', () => {
+    const [runs, approves] = [addKey(path, 'alice'), addApprover(approversFile(path), 'alice')];
+    const other = addApprover(approversFile(path), 'bob');
+    expect(revokeKeys(path, approves.stored.id)).toEqual([approves.stored]);
+    expect(readKeys(path)).toEqual([runs.stored]);
+    addApprover(approversFile(path), 'alice');
+    expect(revokeKeys(path, 'alice')).toHaveLength(2);
+    expect(readKeys(approversFile(path), 'approve')).toEqual([other.stored]);
+    expect(() => revokeKeys(path, 'bbo')).toThrow(expect.objectContaining({ hint: expect.stringContaining('bob') }));
   });
 });
 

@@ -26,13 +26,33 @@ const keySchema = z.strictObject({
   expires_at: z.iso.datetime().optional(),
 });
 
-const fileSchema = z
-  .strictObject({ keys: z.array(keySchema) })
-  .refine(({ keys }) => isDistinct(keys.map(({ id }) => id)), 'two keys have the same id')
-  .refine(({ keys }) => isDistinct(keys.map(({ sha256 }) => sha256)), 'the same key occurs twice');
+/** Form of a key that may answer questions. `for`: the owner whose questions; everybody's by default. */
+const approvingKeySchema = keySchema.extend({ for: z.string().regex(NAME).optional() });
 
-/** A key of the file. Several keys may have the same name, which is their owner. */
-export type StoredKey = z.infer<typeof keySchema>;
+/** A key of a file. Several keys may have the same name, which is their owner. */
+export type StoredKey = z.infer<typeof approvingKeySchema>;
+
+/** What a key may do: run code, or answer the questions of code that runs. No key may do both. */
+export type KeyRight = 'run' | 'approve';
+
+/**
+ * Forms of key files. Keys that may answer are in a file of their own: releases that know of no such keys would refuse a
+ * file that has them, or let them run code.
+ */
+const FILE_SCHEMAS: Readonly<Record<KeyRight, z.ZodType<StoredKey[]>>> = {
+  run: z.strictObject({ keys: z.array(keySchema) }).transform(({ keys }) => keys),
+  approve: z.strictObject({ approvers: z.array(approvingKeySchema) }).transform(({ approvers }) => approvers),
+};
+
+const fileSchemaFor = (right: KeyRight) =>
+  FILE_SCHEMAS[right]
+    .refine((keys) => isDistinct(keys.map(({ id }) => id)), 'two keys have the same id')
+    .refine((keys) => isDistinct(keys.map(({ sha256 }) => sha256)), 'the same key occurs twice');
+
+/** Returns the file of the keys that may answer, which is beside that of the keys that run code. */
+export function approversFile(apiKeysFile: string): string {
+  return `${apiKeysFile.replace(/\.json$/, '')}.approve.json`;
+}
 
 /**
  * Hash of a key, which is stored instead of the key. Unlike for passwords, a fast hash is safe: a key has 256 random
@@ -48,7 +68,7 @@ export function isExpired({ expires_at }: Pick<StoredKey, 'expires_at'>, now = D
 }
 
 /** Reads the text of a key file. @throws GloveboxError `invalid_input` with the reason, but no content of the file */
-export function parseKeys(text: string, path: string): StoredKey[] {
+export function parseKeys(text: string, path: string, right: KeyRight = 'run'): StoredKey[] {
   const hint = 'Correct it, or move it away and create new keys with: glovebox key new <name>';
   let parsed: unknown;
   try {
@@ -56,15 +76,15 @@ export function parseKeys(text: string, path: string): StoredKey[] {
   } catch {
     throw new GloveboxError('invalid_input', `The key file ${path} is not JSON.`, { hint });
   }
-  const checked = fileSchema.safeParse(parsed);
-  if (checked.success) return checked.data.keys;
+  const checked = fileSchemaFor(right).safeParse(parsed);
+  if (checked.success) return checked.data;
   const [issue] = checked.error.issues;
   const where = issue && issue.path.length > 0 ? ` at ${issue.path.join('.')}` : '';
   throw new GloveboxError('invalid_input', `The key file ${path} is invalid${where}: ${issue?.message}.`, { hint });
 }
 
 /** Reads the keys of a file; none if it does not exist. @throws GloveboxError `invalid_input` if it cannot be read */
-export function readKeys(path: string): StoredKey[] {
+export function readKeys(path: string, right: KeyRight = 'run'): StoredKey[] {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -72,7 +92,7 @@ export function readKeys(path: string): StoredKey[] {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw unusable(path, 'read', cause);
   }
-  return parseKeys(text, path);
+  return parseKeys(text, path, right);
 }
 
 /**
@@ -83,8 +103,25 @@ export function readKeys(path: string): StoredKey[] {
 export function addKey(path: string, name: string, expiresDays?: number): { key: string; stored: StoredKey } {
   checkName(name);
   const made = newKey(name, expiresDays);
-  changeKeys(path, (keys) => [...keys, made.stored]);
+  changeKeys(path, 'run', (keys) => [...keys, made.stored]);
   return made;
+}
+
+/**
+ * Creates a key that may answer questions, like `addKey`.
+ * @param path file of such keys
+ * @param options `owner`: whose questions; everybody's by default
+ */
+export function addApprover(
+  path: string,
+  name: string,
+  { expiresDays, owner }: { readonly expiresDays?: number | undefined; readonly owner?: string | undefined } = {},
+): { key: string; stored: StoredKey } {
+  for (const named of [name, owner]) if (named !== undefined && named !== LOCAL_OWNER) checkName(named);
+  const { key, stored } = newKey(name, expiresDays);
+  const made = { ...stored, ...(owner === undefined ? {} : { for: owner }) };
+  changeKeys(path, 'approve', (keys) => [...keys, made]);
+  return { key, stored: made };
 }
 
 function newKey(name: string, expiresDays?: number): { key: string; stored: StoredKey } {
@@ -105,22 +142,27 @@ export function addFirstKey(path: string, name: string): string | undefined {
   checkName(name);
   const made = newKey(name);
   let isFirst = false;
-  changeKeys(path, (keys) => {
+  changeKeys(path, 'run', (keys) => {
     isFirst = keys.length === 0;
     return isFirst ? [made.stored] : keys;
   });
   return isFirst ? made.key : undefined;
 }
 
-/** Revokes one key by its id, or all keys of an owner by name, and returns them. @throws GloveboxError `not_found` */
+/**
+ * Revokes one key by its id, or all keys of a name, and returns them.
+ * @param path file of the keys that run code; those that may answer are looked for, too
+ * @throws GloveboxError `not_found`
+ */
 export function revokeKeys(path: string, nameOrId: string): StoredKey[] {
   const isMeant = ({ id, name }: StoredKey) => id === nameOrId || name === nameOrId;
-  let revoked: StoredKey[] = [];
-  changeKeys(path, (keys) => {
-    revoked = keys.filter(isMeant);
-    if (revoked.length === 0) throw unknownKey(nameOrId, keys);
-    return keys.filter((key) => !isMeant(key));
-  });
+  const files = [[path, 'run'] as const, [approversFile(path), 'approve'] as const];
+  const known = files.flatMap(([file, right]) => readKeys(file, right));
+  const revoked = known.filter(isMeant);
+  if (revoked.length === 0) throw unknownKey(nameOrId, known);
+  for (const [file, right] of files) {
+    if (readKeys(file, right).some(isMeant)) changeKeys(file, right, (keys) => keys.filter((key) => !isMeant(key)));
+  }
   return revoked;
 }
 
@@ -138,13 +180,14 @@ function checkName(name: string): void {
 }
 
 /** Changes the file under a lock for all processes. Readers see the file before or after the change. */
-function changeKeys(path: string, change: (keys: StoredKey[]) => StoredKey[]): void {
+function changeKeys(path: string, right: KeyRight, change: (keys: StoredKey[]) => StoredKey[]): void {
   let lock: DatabaseSync | undefined;
   try {
     makeDirectory(dirname(path));
     lock = new DatabaseSync(`${path}.lock`);
     lock.exec(`PRAGMA busy_timeout = ${LOCK_WAIT_MS}; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE`);
-    write(path, change(readKeys(path)));
+    const keys = change(readKeys(path, right));
+    write(path, right === 'run' ? { keys } : { approvers: keys });
   } catch (thrown) {
     throw thrown instanceof GloveboxError ? thrown : unusable(path, 'changed', thrown);
   } finally {
@@ -152,8 +195,8 @@ function changeKeys(path: string, change: (keys: StoredKey[]) => StoredKey[]): v
   }
 }
 
-function write(path: string, keys: StoredKey[]): void {
-  replaceFile(resolveLink(path), `${JSON.stringify({ keys }, null, 2)}\n`, { flush: true });
+function write(path: string, content: Readonly<Record<string, StoredKey[]>>): void {
+  replaceFile(resolveLink(path), `${JSON.stringify(content, null, 2)}\n`, { flush: true });
 }
 
 /** The target of a symbolic link, so that the link itself is not replaced. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createLog } from '../../log.ts';
-import { addFirstKey, addKey, revokeKeys } from './key-file.ts';
+import { addApprover, addFirstKey, addKey, approversFile, revokeKeys } from './key-file.ts';
 import { KeyRing } from './key-ring.ts';
 
 let directory: string;
@@ -26,11 +26,11 @@ class FakeAnswer extends EventEmitter {
 }
 
 /** Rewrites when the keys of a name end. */
-function setExpiry(name: string, at: Date): void {
-  const { keys } = JSON.parse(readFileSync(path, 'utf8'));
+function setExpiry(name: string, at: Date, field = 'keys', file = path): void {
+  const { [field]: keys } = JSON.parse(readFileSync(file, 'utf8'));
   for (const key of keys) if (key.name === name) key.expires_at = at.toISOString();
-  writeFileSync(`${path}.other`, JSON.stringify({ keys }));
-  renameSync(`${path}.other`, path);
+  writeFileSync(`${file}.other`, JSON.stringify({ [field]: keys }));
+  renameSync(`${file}.other`, file);
 }
 
 test('finds the owner of each key, and nobody for anything else', () => {
@@ -134,4 +134,20 @@ test('opens without a key where the first is made later, which is then known, an
   expect(() => KeyRing.open(path, log, { mayBeEmpty: true })).toThrow('has no valid key');
   writeFileSync(path, 'x');
   expect(() => KeyRing.open(path, log, { mayBeEmpty: true })).toThrow('is not JSON');
+});
+
+test('knows who could answer whose questions, from the first key on and until the last is gone', () => {
+  using ring = KeyRing.open(approversFile(path), log, { mayBeEmpty: true, right: 'approve' });
+  const answered = () => ['alice', 'bob'].filter((owner) => ring.mayAnswer(owner));
+  expect(answered()).toEqual([]);
+  const { key, stored } = addApprover(approversFile(path), 'carol', { owner: 'alice' });
+  expect([answered(), ring.find(key)]).toEqual([['alice'], expect.objectContaining({ name: 'carol', for: 'alice' })]);
+  addApprover(approversFile(path), 'dave', { expiresDays: 1 });
+  expect(answered()).toEqual(['alice', 'bob']);
+  revokeKeys(path, stored.id);
+  setExpiry('dave', new Date(), 'approvers', approversFile(path));
+  expect([answered(), ring.find(key)]).toEqual([[], undefined]);
+  expect(lines.filter((line) => line.includes(' error '))).toEqual([]);
+  using again = KeyRing.open(approversFile(path), log, { mayBeEmpty: true, right: 'approve' });
+  expect(again.mayAnswer('alice')).toBe(false);
 });

@@ -3,7 +3,7 @@ import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs'
 import { GloveboxError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Answer } from './auth.ts';
-import { hashKey, isExpired, parseKeys, type StoredKey } from './key-file.ts';
+import { hashKey, isExpired, type KeyRight, parseKeys, type StoredKey } from './key-file.ts';
 
 /** Interval between two checks of the key file, in milliseconds, while answers are being sent. */
 const CHECK_INTERVAL_MS = 500;
@@ -19,6 +19,7 @@ interface RingKey extends StoredKey {
  */
 export class KeyRing implements Disposable {
   readonly #path: string;
+  readonly #right: KeyRight;
   readonly #log: Log;
   readonly #answers = new Map<Answer, RingKey>();
   readonly #timer: NodeJS.Timeout;
@@ -26,21 +27,24 @@ export class KeyRing implements Disposable {
   /** Identity of the file that was read last, or that could not be read. */
   #stamp = '';
 
-  private constructor(path: string, log: Log) {
+  private constructor(path: string, right: KeyRight, log: Log) {
     this.#path = path;
+    this.#right = right;
     this.#log = log;
     this.#timer = setInterval(() => this.#endInvalidAnswers(), CHECK_INTERVAL_MS).unref();
   }
 
   /**
    * Opens a key file.
-   * @param options `mayBeEmpty` allows a file without keys, whose first key is created later
+   * @param options `mayBeEmpty` allows a file without keys, whose first key is created later; `right`: what its keys may do
    * @throws GloveboxError `invalid_input` when the file cannot be read, or has no valid key
    */
-  static open(path: string, log: Log, { mayBeEmpty = false } = {}): KeyRing {
-    const ring = new KeyRing(path, log);
+  static open(path: string, log: Log, { mayBeEmpty = false, right = 'run' as KeyRight } = {}): KeyRing {
+    const ring = new KeyRing(path, right, log);
     try {
       ring.#load();
+      // Nobody needs a key to answer: there may be none, or one that has expired.
+      if (right === 'approve') return ring;
       const isEmpty = ring.#keys.length === 0;
       if (isEmpty ? mayBeEmpty : !ring.#keys.every((key) => isExpired(key))) return ring;
       throw noValidKey(path);
@@ -57,6 +61,17 @@ export class KeyRing implements Disposable {
    * All keys are compared in constant time, so that a wrong key gives no information about the valid ones.
    */
   ownerOf(presented: string, answer?: Answer): string | undefined {
+    return this.find(presented, answer)?.name;
+  }
+
+  /** Whether there is a valid key that may answer the questions of an owner. */
+  mayAnswer(owner: string): boolean {
+    this.#refresh();
+    return this.#keys.some((key) => !isExpired(key) && (key.for ?? owner) === owner);
+  }
+
+  /** Finds a key, as `ownerOf` does. */
+  find(presented: string, answer?: Answer): StoredKey | undefined {
     this.#refresh();
     const digest = hashKey(presented);
     let found: RingKey | undefined;
@@ -66,7 +81,7 @@ export class KeyRing implements Disposable {
       this.#answers.set(answer, found);
       answer.once('close', () => this.#answers.delete(answer));
     }
-    return found.name;
+    return found;
   }
 
   [Symbol.dispose](): void {
@@ -94,6 +109,7 @@ export class KeyRing implements Disposable {
     } catch (error) {
       if (stamp === this.#stamp) return;
       this.#stamp = stamp;
+      if (this.#right === 'approve' && stamp === 'missing' && this.#keys.length === 0) return;
       this.#log.error('the key file cannot be read; keeping the keys that were read before', {
         file: this.#path,
         error,
@@ -106,7 +122,7 @@ export class KeyRing implements Disposable {
     try {
       // Taken before the content is read, so that a change in between is found at the next check.
       const stamp = stampOf(fstatSync(file, { bigint: true }));
-      const keys = parseKeys(readFileSync(file, 'utf8'), this.#path);
+      const keys = parseKeys(readFileSync(file, 'utf8'), this.#path, this.#right);
       this.#keys = keys.map((key) => ({ ...key, digest: Buffer.from(key.sha256, 'hex') }));
       this.#stamp = stamp;
     } finally {

@@ -1,0 +1,27 @@
+import type { Protection } from './sandbox/assurances.ts';
+import type { EngineInfo } from './sandbox/engine.ts';
+import type { PreloadFigures } from './sandbox/preloads.ts';
+import type { ExecutionFigures } from './scheduling/execution-scheduler.ts';
+
+/** Health, as reported by `GET /health`. */
+export interface GloveboxHealth {
+  readonly engine: EngineInfo;
+  readonly image: string;
+  readonly sessions: number;
+  /** Number of these that are still to be adopted from the last run. */
+  readonly adopting: number;
+  readonly pool: { readonly size: number; readonly ready: number };
+  readonly preload: PreloadFigures;
+  readonly executions: ExecutionFigures;
+  /** Protections that sandboxes of this engine lack, as GLOVEBOX_ALLOW_MISSING allows. Left out if none. */
+  readonly missing?: readonly Protection[];
+}
+
+/** Current load. */
+export interface GloveboxFigures
+  extends Pick<GloveboxHealth, 'sessions' | 'adopting' | 'pool' | 'preload' | 'executions' | 'missing'> {
+  /** Sum of the memory limits of all sandboxes. */
+  readonly claimedMb: number;
+  /** Size of the package cache. Undefined until a sandbox asks for a package. */
+  readonly cacheBytes?: number | undefined;
+}
