@@ -94,6 +94,22 @@ describe('an engine that', () => {
   });
 });
 
+test('an engine that answers the list of containers, or a new exec, with an empty body loses no session its files', async () => {
+  await using altered = await AlteredEngine.open();
+  await using server = await startServer({ env: { DOCKER_HOST: altered.address, ...WITHOUT_POOL } });
+  await runPython(server, "open('kept', 'w').write('kept')");
+  for (const call of ['GET /containers/json', 'POST /containers/ID/exec']) {
+    // Its connections end, so the session needs another exec.
+    altered.restart({ answers: { [call]: () => '' } });
+    const session = { session_id: call.startsWith('GET') ? 'another' : 'default' };
+    await expect(runPython(server, 'print(1)', session)).rejects.toThrow(
+      /^503 .*engine_unavailable.*does not tell which/,
+    );
+  }
+  altered.restart({});
+  expect(await runPython(server, "print(open('kept').read())")).toMatchObject({ status: 'ok', stdout: 'kept\n' });
+});
+
 test('an engine that is started again as another, without a limit, runs nothing more until it is as it was', async () => {
   await using altered = await AlteredEngine.open();
   await using server = await startServer({ env: { DOCKER_HOST: altered.address, ...ASKED_PIDS, ...WITHOUT_POOL } });

@@ -3,9 +3,9 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import type Dockerode from 'dockerode';
 import { createDockerClient } from '../../src/engines/docker/connect/connect.ts';
 
-const ANSWER = 'HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: keep-alive\r\n\r\n{"ID":1}';
+const ANSWER = 'HTTP/1.1 200 OK\r\nContent-Length: 17\r\nConnection: keep-alive\r\n\r\n{"ID":1,"Id":"1"}';
 
-/** An engine whose connections are kept open, and can all be cut. It answers `{"ID":1}` to everything. */
+/** An engine whose connections are kept open, and can all be cut. It answers `{"ID":1,"Id":"1"}` to everything. */
 export interface KeptConnections extends Disposable {
   readonly docker: Dockerode;
   /** Answers nothing from now on by the connections that there are. */

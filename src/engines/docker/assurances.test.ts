@@ -11,7 +11,7 @@ const INFO = { ID: 'a', KernelVersion: '6.12', SecurityOptions: ['name=seccomp']
 
 interface Answers {
   readonly info?: object;
-  readonly image?: string;
+  readonly image?: string | null;
   /** HTTP status with which a look at a container is refused. */
   readonly refuses?: number;
 }
@@ -78,8 +78,9 @@ test('Podman, whose ID is another each time, is known again', async () => {
   expect(await fingerprint(one, PROFILE, 'podman')).toBe(await fingerprint(other, PROFILE, 'podman'));
 });
 
-test('an engine that tells nothing of itself, or an empty body, is not known again', async () => {
+test('an engine that tells nothing of itself or of the image, or an empty body, is not known again', async () => {
   expect(await fingerprint({ info: {} })).toBeUndefined();
+  expect(await fingerprint({ image: null })).toBeUndefined();
 });
 
 test('a proxy that forbids the look from outside has checked what was asked; other errors count', async () => {

@@ -103,9 +103,11 @@ async function fingerprintOf(docker: Docker, driver: DriverKind, profile: Sandbo
     ]),
   );
   const said = Object.entries(facts);
-  if (said.length === 0) return undefined;
+  // Of an image that has no name of its own, another may have taken the place.
+  const { Id: imageId }: { readonly Id?: unknown } = image;
+  if (said.length === 0 || typeof imageId !== 'string') return undefined;
   const names = driver.kind === 'podman' ? LASTING : [...LASTING, 'ID'];
   const lasting = said.filter(([name]) => names.includes(name)).sort(([one], [other]) => (one < other ? -1 : 1));
-  const parts = [driver.kind, version, lasting, image.Id, optionsOf(profile, driver)];
+  const parts = [driver.kind, version, lasting, imageId, optionsOf(profile, driver)];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }

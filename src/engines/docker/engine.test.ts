@@ -20,6 +20,9 @@ function openEngine(answers: {
   readonly remove: () => Promise<unknown>;
   readonly inspect?: () => Promise<unknown>;
   readonly exec?: Promise<unknown>;
+  /** What it says of an exec that it made; its id if left out. */
+  readonly made?: object;
+  readonly list?: unknown;
 }) {
   const removed: string[] = [];
   /** The labels of each list of containers that was asked for. */
@@ -27,7 +30,7 @@ function openEngine(answers: {
   const fake = {
     listContainers: async ({ filters }: { filters: { label: string[] } }) => {
       listed.push(filters.label);
-      return [];
+      return 'list' in answers ? answers.list : [];
     },
     modem: {
       dial: (_: unknown, done: (error: unknown, answer?: unknown) => void) => {
@@ -42,7 +45,7 @@ function openEngine(answers: {
         removed.push(id);
         return answers.remove();
       },
-      exec: async () => ({ start: () => answers.exec ?? never() }),
+      exec: async () => ({ ...(answers.made ?? { id: 'exec' }), start: () => answers.exec ?? never() }),
     }),
   };
   const docker = fake as unknown as Docker;
@@ -182,6 +185,27 @@ test('a start has the engine list all sandboxes', async () => {
   const [id, uid, key] = ref.split('/');
   const ofUser = ['glovebox.key', `glovebox.uid=${uid}`];
   expect([id, key, listed]).toEqual(['made', SPEC.key, [ofUser, ofUser]]);
+});
+
+describe('an engine that answers 200 with an empty body', () => {
+  /** As the client gives it. */
+  const nothing = Buffer.alloc(0);
+  const refused = {
+    code: 'engine_unavailable',
+    message: expect.stringMatching(/^The container engine does not tell which/),
+  };
+
+  test('was taken for one that has no containers, so that all sessions had lost theirs', async () => {
+    const { engine } = openEngine({ list: nothing, remove: () => Promise.resolve() });
+    await expect(engine.list()).rejects.toMatchObject(refused);
+    await expect(engine.start(SPEC)).rejects.toMatchObject(refused);
+  });
+
+  test('to an exec was taken for one whose sandbox is gone', async () => {
+    const { engine } = openEngine({ made: {}, remove: () => Promise.resolve() });
+    await expect(engine.connect('id/10000/key')).rejects.toMatchObject(refused);
+    await expect(engine.endProcesses('id/10000/key')).rejects.toMatchObject(refused);
+  });
 });
 
 describe('a look from outside', () => {

@@ -18,6 +18,7 @@ import type { ContainerDriver } from './drivers/driver.ts';
 import { containerName, LABELS, runnerExecOptions } from './hardening/spec.ts';
 import { isMissing, statusOf } from './inspect.ts';
 import { endAll, isFree, pickUser } from './session-users.ts';
+import { createExec, listContainers } from './told.ts';
 import { killUser } from './user-processes.ts';
 
 /** Most characters of a runner's stderr in the log. Only a broken or hostile runner writes there. */
@@ -72,7 +73,7 @@ export class DockerEngine implements Engine {
 
   async connect(ref: SandboxRef): Promise<PieceStream> {
     const { container, uid } = this.#find(ref);
-    const exec = await explain(container.exec(runnerExecOptions(uid)));
+    const exec = await createExec(container, runnerExecOptions(uid));
     const stream = await explain(exec.start({ hijack: true, stdin: true }), (late) => late.destroy());
     let logged = 0;
     return new ExecStream(stream, (chunk) => {
@@ -99,7 +100,7 @@ export class DockerEngine implements Engine {
   }
 
   async list(): Promise<SandboxInfo[]> {
-    return (await this.#list([LABELS.key])).map(({ Id, Labels, State }) => ({
+    return (await listContainers(this.#docker, [LABELS.key])).map(({ Id, Labels, State }) => ({
       ref: toRef(Id, Number(Labels[LABELS.uid]), Labels[LABELS.key] ?? ''),
       key: Labels[LABELS.key] ?? '',
       instance: Labels[LABELS.instance] ?? '',
@@ -118,14 +119,10 @@ export class DockerEngine implements Engine {
   }
 
   readonly #listUsers = async (uid?: number) => {
-    const containers = await this.#list([LABELS.key, ...(uid === undefined ? [] : [`${LABELS.uid}=${uid}`])]);
+    const label = [LABELS.key, ...(uid === undefined ? [] : [`${LABELS.uid}=${uid}`])];
+    const containers = await listContainers(this.#docker, label);
     return containers.map(({ Labels }) => ({ key: Labels[LABELS.key] ?? '', uid: Number(Labels[LABELS.uid]) }));
   };
-
-  /** Lists containers. @param label labels that a container must have, all of them */
-  async #list(label: string[]): Promise<Docker.ContainerInfo[]> {
-    return await explain(askAgain(() => this.#docker.listContainers({ all: true, filters: { label } })));
-  }
 
   /** Removes a container, and what else its sandbox has. @param id its id or its name */
   async #remove(id: string, key: string): Promise<void> {

@@ -9,6 +9,7 @@ import { DockerEngine } from './engine.ts';
 import type { DockerSettings } from './index.ts';
 import { statusOf } from './inspect.ts';
 import { readInstalled } from './install/installed-file.ts';
+import { readList } from './told.ts';
 
 /** Names of images that Glovebox builds. Podman puts a host before them. */
 const BUILT = /^(?:localhost\/)?glovebox-(?:sandbox|packages|base|node):/;
@@ -23,7 +24,7 @@ export async function findRemains(settings: DockerSettings, log: Log): Promise<E
   const { docker, address } = await connectEngine(settings);
   const engine = new DockerEngine(docker, await openDriver(docker, { ...settings, address }), log);
   const { name, version } = await engine.info();
-  const images = await explain(docker.listImages());
+  const images = readList(await explain(docker.listImages()), 'images');
   return {
     engine: `${name} ${version} at ${address}`,
     sandboxes: await engine.list(),

@@ -4,6 +4,7 @@ import { explain } from './answer.ts';
 import { ExecStream } from './demux.ts';
 import { lookExecOptions } from './hardening/gvisor.ts';
 import { killExecOptions, MAIN_UID } from './hardening/spec.ts';
+import { createExec } from './told.ts';
 
 /**
  * Ends every process of `uid` in the container. False when the one that was to do so ended without a word: something
@@ -69,7 +70,7 @@ export async function runForOutput(container: Docker.Container, options: Docker.
 }
 
 async function startExec(container: Docker.Container, options: Docker.ExecCreateOptions): Promise<Duplex> {
-  const exec = await explain(container.exec(options));
+  const exec = await createExec(container, options);
   return await explain(exec.start({ hijack: true, stdin: false }), (late) => late.destroy());
 }
 

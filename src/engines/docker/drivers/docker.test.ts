@@ -16,7 +16,7 @@ function openContainer(statusCode: number) {
     },
     exec: async (options: unknown) => {
       execs.push(options);
-      return { start: async () => new PassThrough().end(Buffer.concat([header, output])) };
+      return { id: 'exec', start: async () => new PassThrough().end(Buffer.concat([header, output])) };
     },
   } as unknown as Docker.Container;
   return { container, execs };

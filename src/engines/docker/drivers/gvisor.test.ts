@@ -18,6 +18,7 @@ function openDocker(output: string) {
     exec: async (options: unknown) => {
       execs.push(options);
       return {
+        id: 'exec',
         start: async () => {
           const stream = new PassThrough();
           stream.end(multiplexed(output));

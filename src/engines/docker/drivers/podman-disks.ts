@@ -1,6 +1,7 @@
 import type Docker from 'dockerode';
 import { DISK_LABEL, type PodmanDisk } from '../hardening/podman.ts';
 import { isMissing, statusOf } from '../inspect.ts';
+import { listContainers } from '../told.ts';
 
 /** Interval between two searches for disks that were left, in milliseconds. */
 const SWEEP_EVERY_MS = 10 * 60 * 1000;
@@ -50,7 +51,7 @@ export class PodmanDisks {
     const { Volumes } = (await this.#docker.listVolumes({ filters })) as Listed;
     const old = (Volumes ?? []).filter(({ CreatedAt = '' }) => Date.now() - Date.parse(CreatedAt) > FRESH_MS);
     if (old.length === 0) return;
-    const containers = await this.#docker.listContainers({ all: true, filters });
+    const containers = await listContainers(this.#docker, [DISK_LABEL]);
     const keys = new Set(containers.map(({ Labels }) => Labels[DISK_LABEL]));
     for (const { Name, Labels } of old) if (!keys.has(Labels?.[DISK_LABEL] ?? '')) await this.remove(Name);
   }

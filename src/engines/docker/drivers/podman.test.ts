@@ -48,12 +48,14 @@ interface Answers {
   /** Message and status of the answer to the creation of a container. */
   readonly refusal?: string;
   readonly status?: number;
+  /** Whether it answers the look at a container with an empty body. */
+  readonly isSilent?: boolean;
   /** Of every exec. */
   readonly exitCode?: number;
 }
 
 /** A Podman that notes what it was asked for. */
-function openPodman({ change = {}, refusal, status = 500, exitCode = 0 }: Answers = {}) {
+function openPodman({ change = {}, isSilent = false, refusal, status = 500, exitCode = 0 }: Answers = {}) {
   const disks = new Map<string, { CreatedAt: string; Labels: Record<string, string> }>();
   const removed: string[] = [];
   const seen: unknown[] = [];
@@ -78,12 +80,12 @@ function openPodman({ change = {}, refusal, status = 500, exitCode = 0 }: Answer
     listContainers: async () => [{ Labels: { 'glovebox.key': 'alive' } }],
     getContainer: (id: string) => ({
       id,
-      inspect: async () => made(change),
+      inspect: async () => (isSilent ? Buffer.alloc(0) : made(change)),
       remove: async () => void removed.push(id),
       start: async () => void seen.push('start'),
       exec: async ({ Cmd }: { Cmd: string[] }) => {
         seen.push(Cmd);
-        return { start: async () => Readable.from([]), inspect: async () => ({ ExitCode: exitCode }) };
+        return { id: 'exec', start: async () => Readable.from([]), inspect: async () => ({ ExitCode: exitCode }) };
       },
     }),
     modem: {
@@ -137,6 +139,15 @@ describe('the creation of a sandbox', () => {
     await expect(open(podman).create(SPEC)).rejects.toMatchObject({
       code: 'engine_unavailable',
       message: 'Podman does not give a sandbox what was asked for: Memory, PidsLimit.',
+    });
+    expect([podman.removed, podman.disks.size]).toEqual([['made'], 0]);
+  });
+
+  test('is refused when Podman does not tell how it made it, and leaves nothing', async () => {
+    const podman = openPodman({ isSilent: true });
+    await expect(open(podman).create(SPEC)).rejects.toMatchObject({
+      code: 'engine_unavailable',
+      message: 'The container engine does not tell how it made a sandbox.',
     });
     expect([podman.removed, podman.disks.size]).toEqual([['made'], 0]);
   });

@@ -13,6 +13,7 @@ import {
 } from '../hardening/podman.ts';
 import type { ContainerSpec } from '../hardening/spec.ts';
 import { reasonOf, statusOf } from '../inspect.ts';
+import { createExec, untold } from '../told.ts';
 import { listProcesses, listsUser } from '../user-processes.ts';
 import { callCreate } from './create-call.ts';
 import type { ContainerDriver } from './driver.ts';
@@ -109,7 +110,7 @@ export class PodmanDriver implements ContainerDriver {
 
 /** Makes what crun mounts over control groups of version 1 read-only. @throws GloveboxError `engine_unavailable` */
 async function sealCgroups(container: Docker.Container): Promise<void> {
-  const exec = await container.exec(sealExecOptions());
+  const exec = await createExec(container, sealExecOptions());
   const stream = await exec.start({ hijack: true, stdin: false });
   stream.resume();
   await new Promise((resolve) => stream.once('close', resolve).once('end', resolve).once('error', resolve));
@@ -123,10 +124,12 @@ async function assertAsAsked(
   container: Docker.Container,
   allowed: readonly Protection[],
 ): Promise<void> {
-  const made = (await container.inspect()) as unknown as MadeContainer;
-  const dropped = findDropped(options, made).filter((what) => !mayLack(what, allowed));
-  if (dropped.length === 0) return;
+  const made: Partial<MadeContainer> = (await container.inspect()) as unknown as MadeContainer;
+  const { HostConfig } = made;
+  const dropped = HostConfig && findDropped(options, { HostConfig }).filter((what) => !mayLack(what, allowed));
+  if (dropped?.length === 0) return;
   await container.remove({ force: true });
+  if (!dropped) throw untold('how it made a sandbox');
   throw new GloveboxError(
     'engine_unavailable',
     `Podman does not give a sandbox what was asked for: ${dropped.join(', ')}.`,
