@@ -18,6 +18,7 @@ export const LAYERS = {
   archives: ['sandbox', 'files', 'scheduling', 'execution', 'lib'],
   sessions: ['archives', 'sandbox', 'files', 'type:protocol', 'scheduling', 'execution', 'tar', 'lib'],
   packages: ['lib'],
+  broker: ['packages/upstream', 'lib'],
   probe: ['sandbox', 'version', 'lib'],
   engines: [
     'sandbox/engine.ts',
@@ -67,6 +68,7 @@ export const LAYERS = {
     'config',
     'engines',
     'packages',
+    'broker',
     'http/auth',
     'http/listen.ts',
     'type:execution',
@@ -83,6 +85,7 @@ export const PACKAGES = {
   hono: ['http', 'mcp'],
   '@hono/node-server': ['http'],
   '@modelcontextprotocol/server': ['mcp'],
+  '@modelcontextprotocol/client': ['broker'],
 };
 
 /** Source files of one folder, tests aside. */

@@ -17,7 +17,8 @@ export function helpFormatter(all: boolean): (command: Command, helper: Help) =>
     const options = own.map((option): Row => [option.flags, option.description]);
     const lines = [
       ...usageOf(command),
-      '',
+      // The program's own help has no line to spare.
+      ...(command.parent ? [''] : []),
       ...(command.description() === '' ? [] : [command.description(), '']),
       ...commandsOf(command, helper),
       // The program's own are in its usage.
@@ -69,7 +70,7 @@ function usageOf(command: Command): string[] {
 }
 
 /** Options to show in usage lines. All settings appear there as one item. */
-const OWN = new Set(['--control-plane', '--expires-days']);
+const OWN = new Set(['--control-plane', '--expires-days', '--owner']);
 /** Commands whose options come before their arguments, because what follows belongs to a program. */
 const TAKES_MANY = new Set(['run', 'exec']);
 

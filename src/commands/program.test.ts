@@ -87,11 +87,18 @@ describe('help', () => {
   it('of a command shows its own options and arguments', async () => {
     expect(await help('image')).toMatch(/^Usage: glovebox image \[--control-plane\] \[--setting VALUE …\]\n/);
     expect(await help('key', 'new')).toMatch(/^Usage: glovebox key new NAME \[--expires-days DAYS\] /);
+    expect(await help('secret', 'set')).toMatch(/^Usage: glovebox secret set NAME \[--owner NAME\] /);
     for (const name of ['new NAME', 'list', 'revoke NAME|ID']) expect(await help('key')).toContain(`  ${name}`);
   });
 
   it('has no line that a terminal of 120 columns would break', async () => {
-    const texts = [await help('--all'), await help('run'), await help('key'), await help('key', 'new')];
+    const texts = [
+      await help('--all'),
+      await help('run'),
+      await help('key'),
+      await help('key', 'new'),
+      await help('secret'),
+    ];
     for (const line of texts.join('\n').split('\n')) expect(line.length, line).toBeLessThanOrEqual(120);
   });
 });

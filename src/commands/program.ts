@@ -5,6 +5,7 @@ import { helpFormatter } from './help.ts';
 import type { KeyOptions } from './key.ts';
 import type { McpConfigOptions } from './mcp-config.ts';
 import { addPeopleCommands, addUninstall } from './people-commands.ts';
+import { addSecret } from './secret-command.ts';
 import { addSettings, configOf, settingsOf } from './settings-options.ts';
 import { refuseExtra } from './usage-error.ts';
 
@@ -44,6 +45,7 @@ export function createProgram(version: string, context: CommandContext, words: r
       ),
     );
   addKey(program, context);
+  addSecret(program, context, GROUP);
   addMcpConfig(program, context);
   add('doctor', 'Check the engine, image, package index and settings.').action(
     withConfig(async (config) => (await import('./doctor.ts')).runDoctor(config)),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { executions, packages, sandbox, sessions } from './sandbox-settings.ts';
 import { callers, client, limits, server, storage } from './service-settings.ts';
+import { tools } from './tool-settings.ts';
 
 /**
  * All settings, grouped by subject. `exec_timeout_s` is `GLOVEBOX_EXEC_TIMEOUT_S` in the environment,
@@ -14,6 +15,7 @@ export const SUBJECTS = {
   Sessions: sessions,
   'Limits of owners': limits,
   Packages: packages,
+  'Tools from code': tools,
   'State on disk': storage,
   'Commands for people': client,
 } as const;
@@ -26,6 +28,7 @@ export const settings = z.strictObject({
   ...sessions,
   ...limits,
   ...packages,
+  ...tools,
   ...storage,
   ...client,
 });

@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import { GloveboxError, serverStopping } from '../errors.ts';
+import type { RequestRate } from '../lib/request-rate.ts';
 import type { Log } from '../log.ts';
 import { createLiveness, type Health } from './api/health.ts';
 import { type Authenticate, type FindApprover, unauthorized } from './auth/auth.ts';
@@ -9,7 +10,6 @@ import type { Page } from './dashboard/page.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { sendPieces } from './piece-body.ts';
 import { checkQuery } from './query.ts';
-import type { RequestRate } from './request-rate.ts';
 import { errorResponse, hasAllHeaders, reportError } from './respond.ts';
 import type { Env, Route } from './route.ts';
 import { allowed, routeFor, routesAt, unknownRoute } from './routing.ts';
