@@ -18,14 +18,16 @@ const MOST_SESSIONS = 10_000;
 export type Outcome = ApprovalAnswer | 'ended';
 
 /**
- * Ways to a person that belong to one call. They are put together where the call comes in.
+ * Puts a question to the user of a client. Undefined if the user cannot be asked after all. The signal aborts when the
+ * question is over.
  */
+export type Elicit = (question: Question, signal: AbortSignal) => Promise<Decision | undefined>;
+
+/** Ways to a person that belong to one call. They are put together where the call comes in. */
 export interface ApprovalChannels {
-  /**
-   * Puts a question to the user of the client. Undefined if the user cannot be asked after all. The signal aborts when the
-   * question is over.
-   */
-  readonly elicit?: ((question: Question, signal: AbortSignal) => Promise<Decision | undefined>) | undefined;
+  readonly elicit?: Elicit | undefined;
+  /** Called when a question waits for a person, to tell the caller so. */
+  readonly onAsked?: ((question: Question) => void) | undefined;
 }
 
 /** Clock of what waits. */
@@ -102,7 +104,7 @@ export class Approvals {
    */
   async ask(
     request: ApprovalRequest,
-    { elicit }: ApprovalChannels,
+    channels: ApprovalChannels,
     { signal, clock }: { readonly signal: AbortSignal; readonly clock?: Clock | undefined },
   ): Promise<ApprovalAnswer> {
     const { owner } = request.caller;
@@ -114,12 +116,12 @@ export class Approvals {
     const question = makeQuestion(request, this.#limitMs);
     if (!question) return 'refused';
     const { log } = this.#options;
-    if (!(elicit || this.#mayAnswer(owner)) || this.#isFull(owner)) {
+    if (!(channels.elicit || this.#mayAnswer(owner)) || this.#isFull(owner)) {
       log.info('approval impossible', aboutForLog(question));
       return 'unavailable';
     }
     using _pause = clock?.pause();
-    const outcome = await this.#wait(question, about, elicit, signal);
+    const outcome = await this.#wait(question, about, channels, signal);
     return outcome === 'ended' ? 'refused' : outcome;
   }
 
@@ -167,7 +169,7 @@ export class Approvals {
   async #wait(
     question: Question,
     about: string,
-    elicit: ApprovalChannels['elicit'],
+    { elicit, onAsked }: ApprovalChannels,
     signal: AbortSignal,
   ): Promise<Outcome> {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
@@ -185,6 +187,7 @@ export class Approvals {
     this.#pending.set(question.id, { question, about, settle });
     this.#options.log.info('approval asked', aboutForLog(question));
     this.#tell(question);
+    onAsked?.(question);
     if (elicit) void this.#elicit(question, elicit, isOver.signal);
     try {
       return await promise;
@@ -195,11 +198,7 @@ export class Approvals {
   }
 
   /** Puts a question to the user of the client. Where that is impossible, others may still answer. */
-  async #elicit(
-    question: Question,
-    elicit: NonNullable<ApprovalChannels['elicit']>,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #elicit(question: Question, elicit: Elicit, signal: AbortSignal): Promise<void> {
     const decision = await elicit(question, signal).catch((error: unknown) => {
       if (!signal.aborted) this.#options.log.warn('a client could not ask its user', { id: question.id, error });
       return undefined;

@@ -5,6 +5,8 @@ import type { Sessions } from '../sessions/sessions.ts';
 import type { Snapshots } from '../sessions/snapshots.ts';
 import type { AnyTool } from '../tools/description.ts';
 import type { Connection } from './connection.ts';
+import { HeldCalls } from './held-calls.ts';
+import { openStates } from './request-state.ts';
 import { addFileResources, FILES_HINT } from './resources.ts';
 import { type Fallback, type McpTool, toMcpTool } from './tool.ts';
 
@@ -45,6 +47,8 @@ export function createMcpServers(options: McpOptions): McpServers {
     snapshots: options.snapshots,
     fallback: options.fallback ?? ({ connection: 'new', request: 'new' } as const),
     log: options.log,
+    held: new HeldCalls(),
+    states: openStates(),
     isSlow: (request: Request | undefined) => (request && slowness.get(request)?.()) ?? false,
   };
   const tools = options.tools.map((tool) => toMcpTool(tool, dependencies));
@@ -102,7 +106,8 @@ function serveCalls(
   server.setRequestHandler('tools/call', ({ params }, context) => {
     const tool = tools.find(({ listed }) => listed.name === params.name);
     if (!tool) throw unknownTool(params.name, tools);
-    return tool.call(params.arguments, context, connection, server.getNegotiatedProtocolVersion());
+    const capabilities = server.getClientCapabilities();
+    return tool.call(params.arguments, context, connection, server.getNegotiatedProtocolVersion(), capabilities);
   });
   server.onerror = (error) => log.debug('MCP protocol error.', { owner: connection.owner, cause: error });
 }

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { Elicit } from '../approvals/approvals.ts';
 import type { Display } from '../execution/displays.ts';
 import type { ExecutionEvent, ProgressEvent, TextStream } from '../execution/result.ts';
 import type { Caller } from '../sessions/caller.ts';
@@ -26,6 +27,8 @@ export interface ToolContext {
   readonly signal: AbortSignal;
   /** Standard input for the code of the call, where the caller streams it. */
   readonly stdin?: AsyncIterable<Uint8Array>;
+  /** Puts a question to the user of the client, if that can. */
+  readonly elicit?: Elicit | undefined;
   /** Reports progress to the caller. If it returns a promise, the caller is slow and the program should wait. */
   emit(event: ToolEvent): void | Promise<void>;
 }
