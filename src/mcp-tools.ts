@@ -18,7 +18,7 @@ const OTHER_BYTES = 1024 * 1024;
 
 /** Makes the tools as the settings have them. */
 export function createToolsFor(config: Config): readonly AnyTool[] {
-  return createTools(limitsOf(config), parseRequirement);
+  return createTools({ ...limitsOf(config), hasTools: config.tools !== undefined }, parseRequirement);
 }
 
 /** Bytes that a request for a tool may have. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Executor } from '../execution/request.ts';
 import type { BackgroundStatus, ExecutionResult } from '../execution/result.ts';
+import type { ToolGrant } from '../execution/tool-access.ts';
 import { SessionFiles } from '../files/session-files.ts';
 import { type NewOutput, readNewOutput, type StreamOffsets } from './background-output.ts';
 
@@ -29,6 +30,8 @@ export interface BackgroundFacts {
   readonly timeoutMs: number;
   /** Context that it runs in. */
   readonly context?: string | undefined;
+  /** Its access to tools. */
+  readonly grant?: Pick<ToolGrant, 'recorded'> | undefined;
 }
 
 /** Part of a session that is needed to read output. */
@@ -70,6 +73,7 @@ export class FollowedExecution implements BackgroundExecution {
   readonly startedAt: Date;
   readonly timeoutMs: number;
   readonly context: string | undefined;
+  readonly grant: BackgroundFacts['grant'];
   readonly #session: ReadsOutput;
   readonly #controller = new AbortController();
   readonly #work = Promise.withResolvers<void>();
@@ -79,7 +83,7 @@ export class FollowedExecution implements BackgroundExecution {
   /** @param known start time and outcome of an execution that an earlier control plane began */
   constructor(
     session: ReadsOutput,
-    { id, startedAt, timeoutMs, context }: BackgroundFacts,
+    { id, startedAt, timeoutMs, context, grant }: BackgroundFacts,
     known: { readonly begunAt?: Date | undefined; readonly outcome?: BackgroundOutcome | undefined } = {},
   ) {
     this.#session = session;
@@ -87,6 +91,7 @@ export class FollowedExecution implements BackgroundExecution {
     this.startedAt = startedAt;
     this.timeoutMs = timeoutMs;
     this.context = context;
+    this.grant = grant;
     this.#begunAt = known.begunAt;
     this.#outcome = known.outcome;
     if (known.outcome) this.#work.resolve();

@@ -26,7 +26,7 @@ export interface BackgroundExecutionsOptions {
 
 /** Background executions of one session. They end with the session. */
 export class BackgroundExecutions {
-  readonly #executions = new Map<string, BackgroundExecution>();
+  readonly #executions = new Map<string, FollowedExecution>();
   readonly #options: BackgroundExecutionsOptions;
   #abandoned = false;
 
@@ -55,7 +55,7 @@ export class BackgroundExecutions {
   start(
     id: string,
     run: BackgroundRun,
-    about: { readonly timeoutMs?: number; readonly context?: string | undefined } = {},
+    about: Partial<Pick<BackgroundFacts, 'timeoutMs' | 'context' | 'grant'>> = {},
   ): BackgroundExecution {
     const running = this.list().filter(({ outcome }) => !outcome);
     if (running.length >= MAX_RUNNING) {
@@ -65,16 +65,23 @@ export class BackgroundExecutions {
       });
     }
     this.#forgetOldest();
-    return this.#follow({ id, startedAt: new Date(), timeoutMs: about.timeoutMs ?? 0, context: about.context }, run);
+    const { timeoutMs = 0, context, grant } = about;
+    return this.#follow({ id, startedAt: new Date(), timeoutMs, context, grant }, run);
   }
 
   /** Takes over an execution of an earlier control plane. `run` follows it if it has not ended. */
-  recover(record: BackgroundRecord, run: BackgroundRun): BackgroundExecution {
+  recover(record: BackgroundRecord, run: BackgroundRun, grant?: BackgroundFacts['grant']): BackgroundExecution {
     const { begunAt, outcome, ...facts } = fromRecord(record);
-    if (!outcome) return this.#follow(facts, run, begunAt);
+    if (!outcome) return this.#follow({ ...facts, grant }, run, begunAt);
     const execution = new FollowedExecution(this.#options.session, facts, { begunAt, outcome });
     this.#executions.set(execution.id, execution);
     return execution;
+  }
+
+  /** Records again what has changed of an execution, if there is one of that id. */
+  record(id: string): void {
+    const execution = this.#executions.get(id);
+    if (execution) this.#record(execution);
   }
 
   /** Stops recording, because the next control plane takes over the executions. */
@@ -94,7 +101,7 @@ export class BackgroundExecutions {
     return execution;
   }
 
-  #record(execution: BackgroundExecution): void {
+  #record(execution: FollowedExecution): void {
     if (this.#abandoned) return;
     try {
       this.#options.records?.write(toRecord(execution));
@@ -115,13 +122,15 @@ export class BackgroundExecutions {
 
 type RecordedFacts = BackgroundFacts & Pick<BackgroundExecution, 'begunAt' | 'outcome'>;
 
-export function toRecord({ id, startedAt, timeoutMs, context, begunAt, outcome }: RecordedFacts): BackgroundRecord {
+export function toRecord(execution: RecordedFacts): BackgroundRecord {
+  const { id, startedAt, timeoutMs, context, begunAt, outcome, grant } = execution;
   return {
     id,
     started_at: startedAt.toISOString(),
     timeout_s: toSeconds(timeoutMs),
     ...(context === undefined ? {} : { context }),
     ...(begunAt ? { began_at: begunAt.toISOString() } : {}),
+    ...(grant && !outcome ? { tools: grant.recorded } : {}),
     ...(outcome && 'result' in outcome ? { result: toRecordedResult(outcome.result) } : {}),
     ...(outcome && 'error' in outcome ? { error: toGloveboxError(outcome.error).toBody() } : {}),
   };

@@ -2,7 +2,9 @@ import type { z } from 'zod';
 import type { Elicit } from '../approvals/approvals.ts';
 import type { Display } from '../execution/displays.ts';
 import type { ExecutionEvent, ProgressEvent, TextStream } from '../execution/result.ts';
+import type { ClientTool, ToolCallEvent } from '../execution/tool-access.ts';
 import type { Caller } from '../sessions/caller.ts';
+import type { HeldExecution } from '../sessions/held-executions.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Snapshots } from '../sessions/snapshots.ts';
 
@@ -11,6 +13,7 @@ export type ToolEvent =
   | { type: 'session'; session_id: string; session_created?: true }
   | { type: TextStream; text: string }
   | { type: 'display'; result: Display }
+  | ToolCallEvent
   | ProgressEvent;
 
 /** Converts an event of an execution to the form of the tools. */
@@ -68,6 +71,8 @@ export interface Tool<
   readonly input: z.ZodType<Input>;
   readonly output: z.ZodType<Output>;
   handle(input: Input, context: ToolContext): Promise<Output>;
+  /** Does the same with tools of the caller's own, for which the caller comes back. Left out where no code is run. */
+  hold?(input: Input, context: ToolContext, clientTools: readonly ClientTool[]): Promise<HeldExecution>;
   /** Returns the output as text, with everything in the structured form. */
   summarize(output: Output): string;
 }
