@@ -53,10 +53,10 @@ export const LAYERS = {
   library: ['glovebox', 'config', 'sessions', 'files', 'execution', 'lib'],
   client: ['library', 'sessions/instance.ts', 'config', 'execution', 'lib'],
   index: ['library', 'type:sessions', 'type:files', 'type:execution'],
-  http: ['type:approvals', 'tools', 'sessions', 'files', 'execution', 'type:glovebox-figures', 'lib'],
+  http: ['approvals', 'tools', 'sessions', 'files', 'execution', 'type:glovebox-figures', 'lib'],
   mcp: ['type:approvals', 'tools', 'sessions', 'files', 'execution', 'type:glovebox', 'lib'],
   'mcp-tools': ['glovebox', 'mcp', 'tools', 'type:config', 'version'],
-  server: ['glovebox', 'http', 'mcp', 'mcp-tools', 'tools', 'type:config', 'lib', 'version'],
+  server: ['approvals', 'glovebox', 'http', 'mcp', 'mcp-tools', 'tools', 'type:config', 'lib', 'version'],
   'stdio-server': ['glovebox', 'mcp', 'mcp-tools', 'sessions', 'type:config'],
   load: ['server', 'glovebox', 'sessions', 'scheduling', 'http', 'mcp'],
   commands: [

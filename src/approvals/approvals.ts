@@ -48,6 +48,14 @@ export interface QuestionFilter {
   readonly executionId?: string | undefined;
 }
 
+/** People who answer with `decide`. */
+export interface Desk {
+  /** Whether somebody could answer the questions of an owner. */
+  mayAnswer(owner: string): boolean;
+  /** Tells them of a question that waits for them. */
+  notify?(question: Question): void;
+}
+
 /** Told of each question when it is asked, and when it is over. */
 export type QuestionListener = (question: Question, outcome?: Outcome) => void;
 
@@ -82,15 +90,15 @@ export class Approvals {
   /** What was approved for a whole session, by session. */
   readonly #approved = new Map<string, Set<string>>();
   readonly #listeners = new Set<QuestionListener>();
-  #mayAnswer: (owner: string) => boolean = () => false;
+  #desk: Desk = { mayAnswer: () => false };
 
   constructor(options: ApprovalsOptions) {
     this.#options = options;
   }
 
-  /** Sets who tells whether a person could answer the questions of an owner with `decide`. */
-  answerWith(mayAnswer: (owner: string) => boolean): void {
-    this.#mayAnswer = mayAnswer;
+  /** Sets who answers questions with `decide`. Default: nobody. */
+  answerWith(desk: Desk): void {
+    this.#desk = desk;
   }
 
   watch(listener: QuestionListener): Disposable {
@@ -116,7 +124,7 @@ export class Approvals {
     const question = makeQuestion(request, this.#limitMs);
     if (!question) return 'refused';
     const { log } = this.#options;
-    if (!(channels.elicit || this.#mayAnswer(owner)) || this.#isFull(owner)) {
+    if (!(channels.elicit || this.#desk.mayAnswer(owner)) || this.#isFull(owner)) {
       log.info('approval impossible', aboutForLog(question));
       return 'unavailable';
     }
@@ -189,6 +197,7 @@ export class Approvals {
     this.#tell(question);
     onAsked?.(question);
     if (elicit) void this.#elicit(question, elicit, isOver.signal);
+    else this.#desk.notify?.(question);
     try {
       return await promise;
     } finally {
@@ -205,7 +214,8 @@ export class Approvals {
     });
     const pending = this.#pending.get(question.id);
     if (decision) pending?.settle(outcomeOf(decision), 'the user of the client');
-    else if (!this.#mayAnswer(question.owner)) pending?.settle('unavailable');
+    else if (!this.#desk.mayAnswer(question.owner)) pending?.settle('unavailable');
+    else if (pending) this.#desk.notify?.(question);
   }
 
   /** Remembers an answer for the whole session, and gives it to the other questions that it answers. */

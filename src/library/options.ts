@@ -14,6 +14,8 @@ const OF_SERVERS = [
   'auth',
   'api_keys_file',
   'first_key',
+  'approval_webhook',
+  'approval_webhook_secret',
   'default_session',
   'keep_while',
   'control_base',

@@ -160,7 +160,7 @@ describe('a call of the newest protocol whose client comes back by itself', () =
 
   test('is told of what was answered elsewhere, and asked again for what it left open', async () => {
     const { tool, approvals } = openAsking();
-    approvals.answerWith(() => true);
+    approvals.answerWith({ mayAnswer: () => true });
     await using server = await startProtocolServer({ tools: [tool], log });
     await using client = await connectByHand(server.url);
     const first = await client.send({ arguments: { text: 'write' } });
