@@ -4,11 +4,9 @@ import { runInNewContext } from 'node:vm';
 
 // Preloaded by a server under test: at SIGUSR2 it collects its garbage and writes what memory is left in use.
 setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as (options: object) => void;
-// An ordinary collection leaves with the process the pages that it has freed, and counts buffers that it still sweeps.
-const THOROUGH = { type: 'major', execution: 'sync', flavor: 'last-resort' };
+const collect = runInNewContext('gc') as () => void;
 process.on('SIGUSR2', () => {
-  collect(THOROUGH);
+  collect();
   const path = process.env['SOAK_PROBE'];
   if (path) writeFileSync(path, JSON.stringify(process.memoryUsage()));
 });

@@ -18,16 +18,14 @@ const MOST_SESSIONS = 10_000;
 export type Outcome = ApprovalAnswer | 'ended';
 
 /**
- * Puts a question to the user of a client. Undefined if the user cannot be asked after all. The signal aborts when the
- * question is over.
+ * Ways to a person that belong to one call. They are put together where the call comes in.
  */
-export type Elicit = (question: Question, signal: AbortSignal) => Promise<Decision | undefined>;
-
-/** Ways to a person that belong to one call. They are put together where the call comes in. */
 export interface ApprovalChannels {
-  readonly elicit?: Elicit | undefined;
-  /** Called when a question waits for a person, to tell the caller so. */
-  readonly onAsked?: ((question: Question) => void) | undefined;
+  /**
+   * Puts a question to the user of the client. Undefined if the user cannot be asked after all. The signal aborts when the
+   * question is over.
+   */
+  readonly elicit?: ((question: Question, signal: AbortSignal) => Promise<Decision | undefined>) | undefined;
 }
 
 /** Clock of what waits. */
@@ -46,14 +44,6 @@ export interface Answerer {
 export interface QuestionFilter {
   readonly owner?: string | undefined;
   readonly executionId?: string | undefined;
-}
-
-/** People who answer with `decide`. */
-export interface Desk {
-  /** Whether somebody could answer the questions of an owner. */
-  mayAnswer(owner: string): boolean;
-  /** Tells them of a question that waits for them. */
-  notify?(question: Question): void;
 }
 
 /** Told of each question when it is asked, and when it is over. */
@@ -90,15 +80,15 @@ export class Approvals {
   /** What was approved for a whole session, by session. */
   readonly #approved = new Map<string, Set<string>>();
   readonly #listeners = new Set<QuestionListener>();
-  #desk: Desk = { mayAnswer: () => false };
+  #mayAnswer: (owner: string) => boolean = () => false;
 
   constructor(options: ApprovalsOptions) {
     this.#options = options;
   }
 
-  /** Sets who answers questions with `decide`. Default: nobody. */
-  answerWith(desk: Desk): void {
-    this.#desk = desk;
+  /** Sets who tells whether a person could answer the questions of an owner with `decide`. */
+  answerWith(mayAnswer: (owner: string) => boolean): void {
+    this.#mayAnswer = mayAnswer;
   }
 
   watch(listener: QuestionListener): Disposable {
@@ -112,7 +102,7 @@ export class Approvals {
    */
   async ask(
     request: ApprovalRequest,
-    channels: ApprovalChannels,
+    { elicit }: ApprovalChannels,
     { signal, clock }: { readonly signal: AbortSignal; readonly clock?: Clock | undefined },
   ): Promise<ApprovalAnswer> {
     const { owner } = request.caller;
@@ -124,12 +114,12 @@ export class Approvals {
     const question = makeQuestion(request, this.#limitMs);
     if (!question) return 'refused';
     const { log } = this.#options;
-    if (!(channels.elicit || this.#desk.mayAnswer(owner)) || this.#isFull(owner)) {
+    if (!(elicit || this.#mayAnswer(owner)) || this.#isFull(owner)) {
       log.info('approval impossible', aboutForLog(question));
       return 'unavailable';
     }
     using _pause = clock?.pause();
-    const outcome = await this.#wait(question, about, channels, signal);
+    const outcome = await this.#wait(question, about, elicit, signal);
     return outcome === 'ended' ? 'refused' : outcome;
   }
 
@@ -177,7 +167,7 @@ export class Approvals {
   async #wait(
     question: Question,
     about: string,
-    { elicit, onAsked }: ApprovalChannels,
+    elicit: ApprovalChannels['elicit'],
     signal: AbortSignal,
   ): Promise<Outcome> {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
@@ -195,9 +185,7 @@ export class Approvals {
     this.#pending.set(question.id, { question, about, settle });
     this.#options.log.info('approval asked', aboutForLog(question));
     this.#tell(question);
-    onAsked?.(question);
     if (elicit) void this.#elicit(question, elicit, isOver.signal);
-    else this.#desk.notify?.(question);
     try {
       return await promise;
     } finally {
@@ -207,15 +195,18 @@ export class Approvals {
   }
 
   /** Puts a question to the user of the client. Where that is impossible, others may still answer. */
-  async #elicit(question: Question, elicit: Elicit, signal: AbortSignal): Promise<void> {
+  async #elicit(
+    question: Question,
+    elicit: NonNullable<ApprovalChannels['elicit']>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const decision = await elicit(question, signal).catch((error: unknown) => {
       if (!signal.aborted) this.#options.log.warn('a client could not ask its user', { id: question.id, error });
       return undefined;
     });
     const pending = this.#pending.get(question.id);
     if (decision) pending?.settle(outcomeOf(decision), 'the user of the client');
-    else if (!this.#desk.mayAnswer(question.owner)) pending?.settle('unavailable');
-    else if (pending) this.#desk.notify?.(question);
+    else if (!this.#mayAnswer(question.owner)) pending?.settle('unavailable');
   }
 
   /** Remembers an answer for the whole session, and gives it to the other questions that it answers. */

@@ -34,8 +34,7 @@ export class LineStates {
   /** Beginning of an escape sequence, or a carriage return that may belong to a line end. */
   #begun = '';
 
-  /** Returns pieces that may share the chunk's memory. */
-  add(chunk: Buffer): readonly Buffer[] {
+  add(chunk: Buffer): Buffer {
     const settled: Buffer[] = [];
     // Most output is plain. Only its last rows are examined byte by byte.
     const from = this.#isPlain(chunk) ? startOfRows(chunk) : 0;
@@ -44,7 +43,7 @@ export class LineStates {
     }
     this.#take(this.#begun + chunk.toString('latin1', from));
     settled.push(this.#settle());
-    return settled;
+    return Buffer.concat(settled);
   }
 
   /** Returns the remaining bytes at the end of the output. */
