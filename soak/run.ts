@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { Load } from './load.ts';
 import { filesIn, type Sample, takeSample } from './sample.ts';
 import { openSetting, type Setting } from './setting.ts';
-import { judge, renderSamples, slopeOf } from './verdict.ts';
+import { FEWEST_FOR_SLOPE, judge, renderSamples, slopeOf } from './verdict.ts';
 
 const USAGE = `Usage: npm run soak -- [--executions 20000] [--sessions 50] [--seed N] [--engine own|machine]
 
@@ -15,6 +15,8 @@ const SAMPLES = 20;
 const LEAST_EVERY = 50;
 const IDLE_LIMIT_MS = 90_000;
 const LOOK_EVERY_MS = 1000;
+/** For a minute, the server keeps the events of calls for readers that come back. */
+const KEPT_MS = 65_000;
 
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
@@ -76,9 +78,9 @@ async function soak(executions: number, sessions: number, seed: number): Promise
 }
 
 /** Closes all sessions, and waits until the server has come to rest. */
-async function closeAll({ server, outside }: Setting, { tenants }: Load, before: Sample): Promise<string[]> {
+async function closeAll({ server, outside }: Setting, load: Load, before: Sample): Promise<string[]> {
   const wrong: string[] = [];
-  for (const tenant of tenants) {
+  for (const tenant of load.tenants) {
     const { status } = await tenant.request('DELETE', `/sessions/${tenant.name}`);
     if (status !== 204 && status !== 404) wrong.push(`Closing ${tenant.name} answered ${status}.`);
   }
@@ -86,6 +88,7 @@ async function closeAll({ server, outside }: Setting, { tenants }: Load, before:
   const isResting = async () => (await outside.containers()).length <= before.containers;
   while (!(await isResting()) && performance.now() < deadline) await sleep(LOOK_EVERY_MS);
   await server.settled();
+  if (load.executions >= FEWEST_FOR_SLOPE) await sleep(KEPT_MS);
   return wrong;
 }
 

@@ -14,6 +14,8 @@ export interface Sample {
   readonly seconds: number;
   /** Of the server, right after a collection of its garbage. */
   readonly rss: number;
+  /** The most that the server has had so far, garbage included. */
+  readonly peak: number;
   readonly heap: number;
   /** Outside the heap, for the most part what is on its way. */
   readonly buffers: number;
@@ -49,6 +51,7 @@ export async function takeSample(places: Places, executions: number, seconds: nu
     executions,
     seconds,
     rss: rss / MIB,
+    peak: peakOf(places.pid),
     heap: heapUsed / MIB,
     buffers: external / MIB,
     descriptors: descriptorsOf(places.pid),
@@ -61,6 +64,11 @@ export async function takeSample(places: Places, executions: number, seconds: nu
     engineDescriptors: engine === undefined ? 0 : descriptorsOf(engine),
     engineRss: engine === undefined ? 0 : (residentOf(engine) ?? 0),
   };
+}
+
+function peakOf(pid: number): number {
+  const [, kib] = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Number(kib) / 1024;
 }
 
 async function collectGarbage({ pid, probe }: Places): Promise<NodeJS.MemoryUsage> {

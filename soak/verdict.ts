@@ -6,17 +6,22 @@ const HEAP_ROOM = 8;
 const MOST_HEAP_SLOPE = 0.5;
 const MOST_RSS_SLOPE = 3;
 const BUFFER_ROOM = 4;
+/** MiB that the server may have for a moment, beyond what it began with. */
+const PEAK_ROOM = 192;
+/** MiB that it may have at the end: what it made once, and holes in native memory. */
+const RSS_ROOM = 64;
 /** Connections to the engine, of which as many stay open for the next calls as were needed at once. */
 const DESCRIPTOR_ROOM = 16;
 /** Processes in which a sandbox of the pool keeps ready what its session is expected to use. */
 const PRELOADED = 3;
 /** Of fewer executions a line says nothing: what is made once is still being made. */
-const FEWEST_FOR_SLOPE = 5000;
+export const FEWEST_FOR_SLOPE = 5000;
 
 const COLUMNS: readonly (readonly [heading: string, of: keyof Sample, digits: number])[] = [
   ['executions', 'executions', 0],
   ['s', 'seconds', 0],
   ['RSS', 'rss', 1],
+  ['peak', 'peak', 1],
   ['heap', 'heap', 1],
   ['buffers', 'buffers', 1],
   ['fds', 'descriptors', 0],
@@ -67,6 +72,8 @@ export function judge(course: Course): string[] {
     assert(after[of] <= before[of] + room, `${of}: ${before[of].toFixed(1)} before, ${after[of].toFixed(1)} after.`);
   least('heap', HEAP_ROOM);
   least('buffers', BUFFER_ROOM);
+  least('rss', RSS_ROOM);
+  assert(after.peak <= before.rss + PEAK_ROOM, `The server's RSS was ${after.peak.toFixed(1)} MiB at one moment.`);
   least('descriptors', DESCRIPTOR_ROOM);
   least('containers', 0);
   // In each sandbox one may just be made ahead, and three have loaded what sessions of late used.

@@ -35,6 +35,12 @@ export interface GloveboxSettings
   readonly packagesAllow: readonly string[];
   readonly packagesDeny: readonly string[];
   readonly packagesSdists: 'allow' | 'deny';
+  /** File of servers whose tools code may call. */
+  readonly tools?: string | undefined;
+  /** Whether that file may name commands (1). */
+  readonly toolsStdio: number;
+  /** Whether owners have keys. Default: all is done by one owner. */
+  readonly auth?: 'keys' | 'none' | undefined;
   readonly cacheDir: string;
   readonly cacheMb: number;
 }

@@ -2,6 +2,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { Approvals } from './approvals/approvals.ts';
 import { ArchiveSettings } from './archives/settings.ts';
+import { ToolsFromCode } from './broker/tools-from-code.ts';
 import { openEngine } from './engines/index.ts';
 import { GloveboxError, serverStopping } from './errors.ts';
 import type { GloveboxFigures, GloveboxHealth } from './glovebox-figures.ts';
@@ -25,11 +26,13 @@ import { ExecutionMetrics } from './scheduling/execution-metrics.ts';
 import { ExecutionScheduler } from './scheduling/execution-scheduler.ts';
 import { MemoryQuota } from './scheduling/memory-quota.ts';
 import { BackgroundRecords } from './sessions/background-records.ts';
+import { LOCAL_OWNER } from './sessions/caller.ts';
 import { ephemeralName, Instance } from './sessions/instance.ts';
 import { type Manifest, Manifests } from './sessions/manifests.ts';
 import { recover } from './sessions/recovery.ts';
 import { type Session, Sessions } from './sessions/sessions.ts';
 import { Snapshots } from './sessions/snapshots.ts';
+import { version } from './version.ts';
 
 export { ephemeralName, lookAtState } from './sessions/instance.ts';
 export { parseRequirement };
@@ -61,6 +64,7 @@ export class Glovebox implements AsyncDisposable {
   readonly #scheduler: ExecutionScheduler;
   readonly #memory: MemoryQuota;
   readonly #packages: LazyGateway;
+  readonly #tools: ToolsFromCode;
   readonly #closing = new AbortController();
   #hasEngine = false;
   #settingUp: Promise<unknown> | undefined;
@@ -104,7 +108,10 @@ export class Glovebox implements AsyncDisposable {
       this.#settingUp = ready;
       return ready;
     }, patienceMs);
+    const tools = this.#openTools();
+    this.#tools = tools;
     this.sessions = new Sessions({
+      tools: tools.access,
       // Refuse contradictory sizes now, rather than at every start of a sandbox.
       limits: limitsOf(settings),
       parseRequirement,
@@ -116,11 +123,8 @@ export class Glovebox implements AsyncDisposable {
       log,
       recordsOf: ({ owner, id }) => new BackgroundRecords(instance.directory, owner, id),
       prepare: async (waiting) => (await this.prepare(waiting)).pool,
-      onTunnel: (tunnel, session, service) => {
-        if (service === 'packages') this.#packages.connect(tunnel, toClient(session));
-        // Nothing is behind the other service yet.
-        else tunnel.destroy();
-      },
+      onTunnel: (tunnel, session, service) =>
+        service === 'tools' ? tools.connect(tunnel, session) : this.#packages.connect(tunnel, toClient(session)),
       onSandbox: (session) => this.approvals.forget(session),
     });
     this.snapshots = new Snapshots(this.sessions, this.#archives.store);
@@ -219,7 +223,7 @@ export class Glovebox implements AsyncDisposable {
       await Promise.all([this.sessions.shutdown(mode, this.#options.onEnded), this.#pool?.close()]);
       await this.#cleanUp;
       this.#usageFile?.save();
-      await this.#packages[Symbol.asyncDispose]();
+      await Promise.all([this.#packages[Symbol.asyncDispose](), this.#tools[Symbol.asyncDispose]()]);
     } finally {
       this.#instance[Symbol.dispose]();
     }
@@ -258,6 +262,16 @@ export class Glovebox implements AsyncDisposable {
       preloads,
     });
     return { backend, pool: this.#pool };
+  }
+
+  #openTools(): ToolsFromCode {
+    const { tools: file, toolsStdio, stateDir, hostEnvironment: hosts, auth } = this.#settings;
+    return new ToolsFromCode({
+      ...{ file, mayStart: toolsStdio === 1, stateDir, hosts, version, log: this.#options.log },
+      localOwner: auth === 'keys' ? undefined : LOCAL_OWNER,
+      ask: this.approvals.ask.bind(this.approvals),
+      registry: this.metrics.registry,
+    });
   }
 
   /** Returns what has sandboxes load what sessions of this image used of late. Undefined if a setting forbids it. */

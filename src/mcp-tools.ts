@@ -3,7 +3,6 @@ import { type Glovebox, limitsOf, parseRequirement } from './glovebox.ts';
 import type { Log } from './log.ts';
 import { writeInstructions } from './mcp/instructions.ts';
 import { createMcpServers, type McpOptions, type McpServers } from './mcp/server.ts';
-import { TASK_TIMES } from './mcp/tasks/call.ts';
 import type { Fallback } from './mcp/tool.ts';
 import type { AnyTool } from './tools/description.ts';
 import { createTools } from './tools/index.ts';
@@ -19,7 +18,7 @@ const OTHER_BYTES = 1024 * 1024;
 
 /** Makes the tools as the settings have them. */
 export function createToolsFor(config: Config): readonly AnyTool[] {
-  return createTools(limitsOf(config), parseRequirement);
+  return createTools({ ...limitsOf(config), hasTools: config.tools !== undefined }, parseRequirement);
 }
 
 /** Bytes that a request for a tool may have. */
@@ -43,7 +42,6 @@ export function createMcp(
     log,
     instructions: writeInstructions(config),
     fallback: fallbackOf(config),
-    tasks: { times: { ...TASK_TIMES, inlineMs: config.taskAfterS * 1000 } },
     ...(extend ? { extend } : {}),
   });
 }

@@ -1,3 +1,4 @@
+import { openWebhook } from './approvals/webhook.ts';
 import type { Config } from './config/load.ts';
 import { serverStopping, toGloveboxError } from './errors.ts';
 import type { Glovebox } from './glovebox.ts';
@@ -53,7 +54,11 @@ export async function serve(
   const tools = createToolsFor(config);
   using approvers = KeyRing.open(approversFile(config.apiKeysFile), log, { mayBeEmpty: true, right: 'approve' });
   const { approvals } = glovebox;
-  approvals.answerWith((owner) => approvers.mayAnswer(owner));
+  using webhook = openWebhook(config.approvalWebhook, config.approvalWebhookSecret, log);
+  approvals.answerWith({
+    mayAnswer: (owner) => approvers.mayAnswer(owner),
+    notify: (question) => void webhook?.send(question),
+  });
   const mcp = createMcp(glovebox, config, log, tools, extendMcp);
   const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, ...CONNECTIONS });
   const sse = createHttpSse(mcp, { ...CONNECTIONS, messagesPath: '/messages' });

@@ -7,9 +7,9 @@ import { engine } from './support/engine-access.ts';
 
 const SOURCE = new URL('../sandbox-image/', import.meta.url);
 
-/** The runner and its tests, by path. */
+/** The runner, the modules for code, and their tests, by path. */
 function readSources(): Record<string, string> {
-  const paths = ['runner', 'tests'].flatMap((folder) =>
+  const paths = ['runner', 'site-packages', 'tests'].flatMap((folder) =>
     readdirSync(new URL(folder, SOURCE), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.py'))
       .map((name) => `${folder}/${name}`),
@@ -40,6 +40,8 @@ it.each([
   ['locales', 'test_locales'],
   ['archives', 'test_archives'],
   ['what gVisor needs', 'test_gvisor'],
+  ['tools', 'test_tools_calls', 'test_tools_arguments', 'test_tools_values'],
+  ['tools in programs', 'test_tools_runs'],
 ])('the tests of %s pass inside a sealed container', { timeout: 240_000 }, async (_what, ...modules) => {
   await using canary = await startCanary({ pids: 128 });
   const { exitCode, stderr } = await runTests(canary, ...modules);

@@ -17,7 +17,7 @@ const never = () => new Promise<never>(() => {});
 function openApprovals(mayAnswer: (owner: string) => boolean = () => true) {
   const lines: string[] = [];
   const approvals = new Approvals({ log: createLog('info', (line) => lines.push(line)) });
-  approvals.answerWith(mayAnswer);
+  approvals.answerWith({ mayAnswer });
   const ask = (
     request: Partial<ApprovalRequest> = {},
     channels: ApprovalChannels = {},
@@ -214,6 +214,17 @@ describe('a client that can ask its user', () => {
     answer('refuse');
     expect(await asked).toBe('refused');
     await told.promise;
+  });
+
+  test('is not told of by other ways, unless it cannot ask after all', async () => {
+    const { approvals, ask } = openApprovals();
+    const notified: string[] = [];
+    approvals.answerWith({ mayAnswer: () => true, notify: ({ tool }) => notified.push(tool) });
+    void ask({ tool: 'a' }, { elicit: never });
+    void ask({ tool: 'b' });
+    void ask({ tool: 'c' }, { elicit: async () => undefined });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(notified).toEqual(['b', 'c']);
   });
 
   test.each<[string, ApprovalChannels['elicit']]>([

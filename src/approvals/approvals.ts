@@ -18,14 +18,16 @@ const MOST_SESSIONS = 10_000;
 export type Outcome = ApprovalAnswer | 'ended';
 
 /**
- * Ways to a person that belong to one call. They are put together where the call comes in.
+ * Puts a question to the user of a client. Undefined if the user cannot be asked after all. The signal aborts when the
+ * question is over.
  */
+export type Elicit = (question: Question, signal: AbortSignal) => Promise<Decision | undefined>;
+
+/** Ways to a person that belong to one call. They are put together where the call comes in. */
 export interface ApprovalChannels {
-  /**
-   * Puts a question to the user of the client. Undefined if the user cannot be asked after all. The signal aborts when the
-   * question is over.
-   */
-  readonly elicit?: ((question: Question, signal: AbortSignal) => Promise<Decision | undefined>) | undefined;
+  readonly elicit?: Elicit | undefined;
+  /** Called when a question waits for a person, to tell the caller so. */
+  readonly onAsked?: ((question: Question) => void) | undefined;
 }
 
 /** Clock of what waits. */
@@ -44,6 +46,14 @@ export interface Answerer {
 export interface QuestionFilter {
   readonly owner?: string | undefined;
   readonly executionId?: string | undefined;
+}
+
+/** People who answer with `decide`. */
+export interface Desk {
+  /** Whether somebody could answer the questions of an owner. */
+  mayAnswer(owner: string): boolean;
+  /** Tells them of a question that waits for them. */
+  notify?(question: Question): void;
 }
 
 /** Told of each question when it is asked, and when it is over. */
@@ -80,15 +90,15 @@ export class Approvals {
   /** What was approved for a whole session, by session. */
   readonly #approved = new Map<string, Set<string>>();
   readonly #listeners = new Set<QuestionListener>();
-  #mayAnswer: (owner: string) => boolean = () => false;
+  #desk: Desk = { mayAnswer: () => false };
 
   constructor(options: ApprovalsOptions) {
     this.#options = options;
   }
 
-  /** Sets who tells whether a person could answer the questions of an owner with `decide`. */
-  answerWith(mayAnswer: (owner: string) => boolean): void {
-    this.#mayAnswer = mayAnswer;
+  /** Sets who answers questions with `decide`. Default: nobody. */
+  answerWith(desk: Desk): void {
+    this.#desk = desk;
   }
 
   watch(listener: QuestionListener): Disposable {
@@ -102,7 +112,7 @@ export class Approvals {
    */
   async ask(
     request: ApprovalRequest,
-    { elicit }: ApprovalChannels,
+    channels: ApprovalChannels,
     { signal, clock }: { readonly signal: AbortSignal; readonly clock?: Clock | undefined },
   ): Promise<ApprovalAnswer> {
     const { owner } = request.caller;
@@ -114,12 +124,12 @@ export class Approvals {
     const question = makeQuestion(request, this.#limitMs);
     if (!question) return 'refused';
     const { log } = this.#options;
-    if (!(elicit || this.#mayAnswer(owner)) || this.#isFull(owner)) {
+    if (!(channels.elicit || this.#desk.mayAnswer(owner)) || this.#isFull(owner)) {
       log.info('approval impossible', aboutForLog(question));
       return 'unavailable';
     }
     using _pause = clock?.pause();
-    const outcome = await this.#wait(question, about, elicit, signal);
+    const outcome = await this.#wait(question, about, channels, signal);
     return outcome === 'ended' ? 'refused' : outcome;
   }
 
@@ -167,7 +177,7 @@ export class Approvals {
   async #wait(
     question: Question,
     about: string,
-    elicit: ApprovalChannels['elicit'],
+    { elicit, onAsked }: ApprovalChannels,
     signal: AbortSignal,
   ): Promise<Outcome> {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
@@ -185,7 +195,9 @@ export class Approvals {
     this.#pending.set(question.id, { question, about, settle });
     this.#options.log.info('approval asked', aboutForLog(question));
     this.#tell(question);
+    onAsked?.(question);
     if (elicit) void this.#elicit(question, elicit, isOver.signal);
+    else this.#desk.notify?.(question);
     try {
       return await promise;
     } finally {
@@ -195,18 +207,15 @@ export class Approvals {
   }
 
   /** Puts a question to the user of the client. Where that is impossible, others may still answer. */
-  async #elicit(
-    question: Question,
-    elicit: NonNullable<ApprovalChannels['elicit']>,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #elicit(question: Question, elicit: Elicit, signal: AbortSignal): Promise<void> {
     const decision = await elicit(question, signal).catch((error: unknown) => {
       if (!signal.aborted) this.#options.log.warn('a client could not ask its user', { id: question.id, error });
       return undefined;
     });
     const pending = this.#pending.get(question.id);
     if (decision) pending?.settle(outcomeOf(decision), 'the user of the client');
-    else if (!this.#mayAnswer(question.owner)) pending?.settle('unavailable');
+    else if (!this.#desk.mayAnswer(question.owner)) pending?.settle('unavailable');
+    else if (pending) this.#desk.notify?.(question);
   }
 
   /** Remembers an answer for the whole session, and gives it to the other questions that it answers. */

@@ -62,3 +62,22 @@ export function makeQuestion(request: ApprovalRequest, limitMs: number): Questio
     expiresAt: new Date(now + limitMs),
   };
 }
+
+/** A question as people and programs get it. */
+export function describeQuestion(question: Question) {
+  return {
+    approval_id: question.id,
+    owner: question.owner,
+    session_id: question.sessionId,
+    execution_id: question.executionId,
+    server: question.server,
+    tool: question.tool,
+    arguments: question.arguments,
+    arguments_bytes: question.argumentsBytes,
+    mode: question.mode,
+    changed: question.changed,
+    answers: question.answers,
+    asked_at: question.askedAt.toISOString(),
+    expires_at: question.expiresAt.toISOString(),
+  };
+}

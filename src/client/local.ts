@@ -1,5 +1,6 @@
 import type { Config } from '../config/load.ts';
 import { GloveboxError } from '../errors.ts';
+import type { ExecutionEvent } from '../execution/result.ts';
 import { Glovebox } from '../library/glovebox.ts';
 import type { Session } from '../library/session.ts';
 import { InstanceTaken } from '../sessions/instance.ts';
@@ -61,7 +62,10 @@ export class LocalClient implements Client {
   }
 
   async run(session: string, code: string, options: ProgramOptions): Promise<ProgramEnd> {
-    return await this.#get(session).run(code, options);
+    const { onEvent, ...others } = options;
+    // What it calls is in the log of whoever lets it call.
+    const onOutput = (event: ExecutionEvent) => (event.type === 'tool_call' ? undefined : onEvent(event));
+    return await this.#get(session).run(code, { ...others, onEvent: onOutput });
   }
 
   async install(session: string, packages: readonly string[], options: CallOptions): Promise<InstallEnd> {

@@ -120,6 +120,9 @@ describe('the configuration', () => {
     [{}, { cpus: 'many' }, /^--cpus is "many": this is not a number; it must be 0.01 to 1024\.$/, 'Processors'],
     [{ GLOVEBOX_MEMORY_MB: '-1' }, {}, /^GLOVEBOX_MEMORY_MB is "-1"/, 'Memory'],
     [{ GLOVEBOX_CONFIG: '/nowhere.json' }, {}, /\/nowhere\.json cannot be read/, 'JSON file'],
+    [{ GLOVEBOX_APPROVAL_WEBHOOK: 'ftp://x' }, {}, /not an address that begins with https:/, 'Address'],
+    [{ GLOVEBOX_APPROVAL_WEBHOOK: 'https://a:b@x' }, {}, /the address has a user in it/, 'Address'],
+    [{}, { approval_webhook_secret: 'private' }, /^--approval-webhook-secret is not valid: shorter than 24/, 'Secret'],
     [{ GLOVEBOX_INSTANCE: 'a.b' }, {}, /^GLOVEBOX_INSTANCE is "a\.b"/, 'Name'],
   ])('refuses %j %j by name and says what to do', (env, flags, message, hint) => {
     let thrown: unknown;

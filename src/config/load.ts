@@ -143,9 +143,12 @@ function invalidSetting(
   );
 }
 
-/** A value for a message, without a key in it. */
+/** Settings whose values are not shown. Addresses of webhooks often have a secret in them. */
+const SECRETS: ReadonlySet<string> = new Set(['key', 'approval_webhook', 'approval_webhook_secret']);
+
+/** A value for a message, without a secret in it. */
 function shown(name: string, value: unknown): string {
-  if (name === 'key') return 'not valid';
+  if (SECRETS.has(name)) return 'not valid';
   return name === 'url' ? JSON.stringify(value).replace(/\/\/[^/]*@/, '//…@') : JSON.stringify(value);
 }
 

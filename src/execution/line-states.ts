@@ -34,7 +34,8 @@ export class LineStates {
   /** Beginning of an escape sequence, or a carriage return that may belong to a line end. */
   #begun = '';
 
-  add(chunk: Buffer): Buffer {
+  /** Returns pieces that may share the chunk's memory. */
+  add(chunk: Buffer): readonly Buffer[] {
     const settled: Buffer[] = [];
     // Most output is plain. Only its last rows are examined byte by byte.
     const from = this.#isPlain(chunk) ? startOfRows(chunk) : 0;
@@ -43,7 +44,7 @@ export class LineStates {
     }
     this.#take(this.#begun + chunk.toString('latin1', from));
     settled.push(this.#settle());
-    return Buffer.concat(settled);
+    return settled;
   }
 
   /** Returns the remaining bytes at the end of the output. */

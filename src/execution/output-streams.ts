@@ -44,7 +44,7 @@ export class OutputStreams {
     if (name === 'display') return this.#display(chunk);
     const text = this.#texts[name];
     text.bytes += chunk.length;
-    text.capture.add(text.lines?.add(chunk) ?? chunk);
+    for (const piece of text.lines?.add(chunk) ?? [chunk]) text.capture.add(piece);
     if (!text.decoder) return undefined;
     return this.#tell(name, text.decoder.decode(chunk, { stream: true }));
   };

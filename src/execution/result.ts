@@ -5,6 +5,7 @@ import type { MetLimit } from './limits-met.ts';
 import type { FullReport } from './report.ts';
 import type { ExecutionEnd, ExecutionStatus, SandboxReset, TerminationMeans } from './request.ts';
 import type { Timings } from './stopwatch.ts';
+import type { ToolCall, ToolCallEvent, ToolGrant } from './tool-access.ts';
 
 /** Result of one execution. A failed execution has a status; it does not throw. */
 export interface ExecutionResult extends ExecutionIdentity, ExecutionOutput, Timings {
@@ -31,6 +32,8 @@ export interface ExecutionResult extends ExecutionIdentity, ExecutionOutput, Tim
   /** Processor time of all its processes, in milliseconds. */
   readonly cpuMs?: number | undefined;
   readonly peakMemoryBytes?: number | undefined;
+  /** Calls of tools that it made, at most 200. */
+  readonly toolCalls?: readonly ToolCall[] | undefined;
 }
 
 /** State of a background execution; after its end, the status of its result. */
@@ -91,6 +94,7 @@ export interface Termination {
 export type ExecutionEvent =
   | { readonly type: TextStream; readonly text: string }
   | { readonly type: 'display'; readonly display: Display }
+  | ToolCallEvent
   | ProgressEvent;
 
 /** Current activity, for people. `queued` while the call waits for its turn. */
@@ -132,6 +136,12 @@ export function toResult({ identity, end, limit, contexts, output, timings }: Re
     ...output,
     ...timings,
   };
+}
+
+/** Adds the calls of tools to a result. */
+export function withCalls(result: ExecutionResult, grant: ToolGrant | undefined): ExecutionResult {
+  const toolCalls = grant?.calls ?? [];
+  return toolCalls.length > 0 ? { ...result, toolCalls } : result;
 }
 
 function toError(error: NonNullable<FullReport['error']>, session: ExecutionIdentity): ExecutionError {

@@ -1,3 +1,5 @@
+import { TextRing } from '../lib/text-ring.ts';
+
 /** One event as it is sent. Numbers count from 1 in each stream. */
 export interface StreamEvent {
   readonly number: number;
@@ -7,18 +9,28 @@ export interface StreamEvent {
 
 /** Size in bytes of the sent events that are kept, so that a reader that reconnects gets those it missed. */
 const KEPT_BYTES = 256 * 1024;
+/** Shortest data of an event, in characters, that is moved out of the heap once it was read. */
+const LEAST_MOVED = 1024;
+
+interface KeptEvent extends Pick<StreamEvent, 'number' | 'event'> {
+  readonly length: number;
+  data: string | (() => string);
+}
 
 /**
  * The events of one call, for one reader at a time. A write waits until the reader has read the event, also while no
  * reader is connected. Events that were read are kept up to a limit; the oldest are dropped first.
  */
 export class EventStream {
-  readonly #events: StreamEvent[] = [];
+  readonly #events: KeptEvent[] = [];
+  /** Holds the long data of events that were read. */
+  readonly #memory: TextRing;
   readonly #keptBytes: number;
   #bytes = 0;
   #count = 0;
   /** Number of the last event that was read. */
   #readUpTo = 0;
+  #movedUpTo = 0;
   #ended = false;
   /** Resolves at the next change: an event was written or read, or the stream ended. */
   #change = Promise.withResolvers<void>();
@@ -26,6 +38,7 @@ export class EventStream {
 
   constructor(keptBytes = KEPT_BYTES) {
     this.#keptBytes = keptBytes;
+    this.#memory = new TextRing(2 * keptBytes);
   }
 
   get hasEnded(): boolean {
@@ -39,22 +52,16 @@ export class EventStream {
 
   /** Adds an event. Resolves when it was read, or the signal aborts. */
   async write(event: string, data: string, signal: AbortSignal): Promise<void> {
-    this.#count += 1;
-    const number = this.#count;
-    this.#events.push({ number, event, data });
-    this.#bytes += data.length;
-    this.#notify();
+    const number = this.#add(event, data);
     while (this.#readUpTo < number && !signal.aborted) await this.#nextChange(signal);
     this.#dropOldest();
+    this.#moveRead();
   }
 
   /** Adds the last event, without waiting for the reader. */
   end(event: string, data: string): void {
-    this.#count += 1;
-    this.#events.push({ number: this.#count, event, data });
-    this.#bytes += data.length;
     this.#ended = true;
-    this.#notify();
+    this.#add(event, data);
   }
 
   /** Whether the stream has ended, and has no event after the given number. */
@@ -77,18 +84,41 @@ export class EventStream {
       // The numbers have no gaps.
       const found = this.#events[next - (this.#events[0]?.number ?? next)];
       if (found) {
-        yield found;
+        const { number, event, data } = found;
+        yield { number, event, data: typeof data === 'string' ? data : data() };
         this.#readUpTo = Math.max(this.#readUpTo, next);
+        if (this.#ended) this.#moveRead();
         next += 1;
         this.#notify();
-      } else if (this.#ended) return;
+      } else if (this.#ended) return this.#memory.shrink();
       else await this.#nextChange(signal);
     }
   }
 
+  #add(event: string, data: string): number {
+    this.#count += 1;
+    this.#events.push({ number: this.#count, event, data, length: data.length });
+    this.#bytes += data.length;
+    this.#notify();
+    return this.#count;
+  }
+
   #dropOldest(): void {
     while (this.#bytes > this.#keptBytes && (this.#events[0]?.number ?? Number.POSITIVE_INFINITY) <= this.#readUpTo) {
-      this.#bytes -= this.#events.shift()?.data.length ?? 0;
+      const dropped = this.#events.shift();
+      this.#bytes -= dropped?.length ?? 0;
+      if (typeof dropped?.data === 'function') this.#memory.dropOldest();
+    }
+  }
+
+  /** Moves long data that was read, in its order. */
+  #moveRead(): void {
+    const first = this.#events[0]?.number ?? this.#count + 1;
+    for (let next = Math.max(this.#movedUpTo + 1, first); next <= this.#readUpTo; next += 1) {
+      const found = this.#events[next - first];
+      if (typeof found?.data === 'string' && found.length >= LEAST_MOVED)
+        found.data = this.#memory.add(found.data) ?? found.data;
+      this.#movedUpTo = next;
     }
   }
 

@@ -2,7 +2,7 @@ import type { Context } from 'hono';
 import { streamSSE } from 'hono/streaming';
 import type { Env } from './route.ts';
 
-/** Sends one event. Resolves when the client can receive more. */
+/** Sends one event, whose data is JSON. Resolves when the client can receive more. */
 export type SendEvent = (event: string, data: string, id: string) => Promise<void>;
 
 /**
@@ -15,7 +15,8 @@ export function streamEvents(c: Context<Env>, keepAliveMs: number, work: (send: 
   return streamSSE(c, async (stream) => {
     const keepAlive = setInterval(() => void stream.write(': keepalive\n\n'), keepAliveMs);
     try {
-      await work((event, data, id) => stream.writeSSE({ event, data, id }));
+      // JSON has no line ends, which `writeSSE` would look for with several copies of the data.
+      await work(async (event, data, id) => void (await stream.write(`event: ${event}\ndata: ${data}\nid: ${id}\n\n`)));
     } finally {
       clearInterval(keepAlive);
     }

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { ReusedMemory } from './reused-memory.ts';
 
 /** Reads so many bytes of one value, as a connection does. */
@@ -12,6 +12,10 @@ function large(): ReusedMemory {
   memory.advance(memory.free.length);
   return memory;
 }
+
+// For all tests, as they share the blocks that wait.
+beforeAll(() => void vi.useFakeTimers());
+afterAll(() => void vi.useRealTimers());
 
 describe('the memory of a connection', () => {
   test('is read into again when nothing was kept', () => {
@@ -70,5 +74,25 @@ describe('the memory of a connection', () => {
     expect(memory.free.length).toBeGreaterThan(small);
     memory.advance(10);
     expect(memory.free.length).toBe(small);
+  });
+
+  test('is freed when nothing has needed it for a while', () => {
+    const first = large();
+    const before = first.free;
+    first.close();
+    vi.advanceTimersByTime(60_000);
+    expect(large().free).not.toBe(before);
+  });
+
+  test('is not freed as long as it is needed again and again', () => {
+    const first = large();
+    const before = first.free;
+    first.close();
+    for (let second = 0; second < 60; second += 1) {
+      vi.advanceTimersByTime(1000);
+      const next = large();
+      expect(next.free).toBe(before);
+      next.close();
+    }
   });
 });

@@ -13,6 +13,8 @@ const LARGE_BYTES = 128 * 1024;
 const LEAST_KEPT_BYTES = SMALL_BYTES;
 /** Most large blocks that wait for their next use. */
 const MOST_SPARE = 16;
+/** Time in milliseconds after which large blocks are freed that were not used all the while. */
+const SPARE_MS = 5000;
 
 /** A piece that may be used until it is released. */
 export interface Kept {
@@ -46,6 +48,9 @@ interface Block {
 }
 
 const spare: Block[] = [];
+/** Number of blocks that have been spare since the last look. */
+let unused = 0;
+let looking: NodeJS.Timeout | undefined;
 
 /** The memory of one connection. It grows with what comes, and shrinks again. */
 export class ReusedMemory {
@@ -96,9 +101,20 @@ export class ReusedMemory {
 }
 
 function takeSpare(): Block {
-  return spare.pop() ?? { bytes: Buffer.allocUnsafeSlow(LARGE_BYTES), kept: 0 };
+  const block = spare.pop() ?? { bytes: Buffer.allocUnsafeSlow(LARGE_BYTES), kept: 0 };
+  unused = Math.min(unused, spare.length);
+  return block;
 }
 
 function giveBack(block: Block): void {
   if (spare.length < MOST_SPARE) spare.push(block);
+  looking ??= setInterval(freeUnused, SPARE_MS).unref();
+}
+
+function freeUnused(): void {
+  spare.splice(0, unused);
+  unused = spare.length;
+  if (unused > 0) return;
+  clearInterval(looking);
+  looking = undefined;
 }

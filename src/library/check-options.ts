@@ -11,6 +11,10 @@ const KINDS = {
   'list of texts': (value: unknown) => Array.isArray(value) && value.every((text) => typeof text === 'string'),
   'text or stream of bytes': (value: unknown) =>
     typeof value === 'string' || (typeof value === 'object' && value !== null && Symbol.asyncIterator in value),
+  'object of tools': (value: unknown) =>
+    typeof value === 'object' &&
+    value !== null &&
+    Object.values(value).every((tool) => typeof tool === 'object' && tool && typeof tool.handler === 'function'),
   'object of texts': (value: unknown) =>
     typeof value === 'object' && value !== null && Object.values(value).every((text) => typeof text === 'string'),
 } as const;

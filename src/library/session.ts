@@ -6,15 +6,19 @@ import type { InstallOptions, InstallResult } from '../sessions/install.ts';
 import type { RunOptions as CoreRunOptions, StartOptions as CoreStartOptions } from '../sessions/run-code.ts';
 import { type Access, type Held, inOurWords, orNever, rethrow } from './access.ts';
 import { checkOptions, checkText, type Options, SIGNAL } from './check-options.ts';
+import { type ClientToolOptions, toClientTools } from './client-tools.ts';
 import { Files } from './files.ts';
 import { guardListener } from './guard-listener.ts';
 import { type Snapshot, toSnapshot } from './snapshots.ts';
 
 /** Options for code that runs while its caller waits. */
-export type RunOptions = Omit<CoreRunOptions, 'sessionCreated' | 'clock'>;
+export interface RunOptions extends Omit<CoreRunOptions, 'sessionCreated' | 'clock' | 'approvals' | 'clientTools'> {
+  /** Tools of this program, by their names. The code calls them as `tools.client.NAME`. */
+  readonly clientTools?: Readonly<Record<string, ClientToolOptions>> | undefined;
+}
 
 /** Options for code that runs in the background. */
-export type StartOptions = Omit<CoreStartOptions, 'sessionCreated' | 'clock'>;
+export type StartOptions = Omit<CoreStartOptions, 'sessionCreated' | 'clock' | 'approvals'>;
 
 /** Execution that continues after the call that began it. Its session stays open until its end. */
 export type BackgroundExecution = Pick<
@@ -28,9 +32,16 @@ const CODE: Options = {
   resetContext: 'true or false',
   args: 'list of texts',
   env: 'object of texts',
+  tools: 'list of texts',
 };
 const START: Options = { ...CODE, stdin: 'text' };
-const RUN: Options = { ...CODE, stdin: 'text or stream of bytes', ...SIGNAL, onEvent: 'function' };
+const RUN: Options = {
+  ...CODE,
+  stdin: 'text or stream of bytes',
+  ...SIGNAL,
+  onEvent: 'function',
+  clientTools: 'object of tools',
+};
 
 /** Session as its owner sees it. */
 export interface SessionInfo {
@@ -82,8 +93,9 @@ export class Session implements AsyncDisposable {
     checkOptions('session.run', options, RUN);
     const listener = guardListener(options.onEvent, options.signal);
     const { onEvent, signal } = listener;
+    const clientTools = options.clientTools && toClientTools(options.clientTools);
     using held = await this.#hold(signal);
-    const result = await held.session.run(code, { ...options, onEvent, signal, ...madeNow(held) });
+    const result = await held.session.run(code, { ...options, clientTools, onEvent, signal, ...madeNow(held) });
     listener.check();
     return result;
   }

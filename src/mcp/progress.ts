@@ -113,6 +113,8 @@ function toLine(event: Exclude<ToolEvent, { text: string }>): string {
       return `session ${event.session_id}`;
     case 'display':
       return `[result] ${describeFormats(event.result)}`;
+    case 'tool_call':
+      return `[tool] ${event.tool}${event.status === 'begun' ? '' : `: ${event.status} (${event.ms} ms)`}`;
     case 'progress':
       return event.message;
   }

@@ -1,8 +1,10 @@
-import type {
-  CallToolResult,
-  InputRequiredResult,
-  Tool as ListedTool,
-  ServerContext,
+import {
+  type CallToolResult,
+  type ClientCapabilities,
+  type InputRequiredResult,
+  inputRequired,
+  type Tool as ListedTool,
+  type ServerContext,
 } from '@modelcontextprotocol/server';
 import { GloveboxError, toGloveboxError } from '../errors.ts';
 import { followSignal } from '../lib/follow-signal.ts';
@@ -10,24 +12,25 @@ import type { Log } from '../log.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Snapshots } from '../sessions/snapshots.ts';
 import { type AnyTool, describeTool } from '../tools/description.ts';
-import { ignoreEvents, type Leaving, type ToolOutput } from '../tools/tool.ts';
+import { ignoreEvents, type ToolEvent, type ToolOutput } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
-import { CallProgress } from './call-progress.ts';
-import { toAnswer, toFailure } from './call-result.ts';
+import { toAnswer } from './call-result.ts';
 import { type Connection, sessionInAddress } from './connection.ts';
-import type { TaskLeaving } from './tasks/task.ts';
+import { canElicit, decisionOf, elicitInCall, formOf } from './elicitation.ts';
+import type { HeldCall, HeldCalls, RunCall } from './held-calls.ts';
+import { ProgressFeed } from './progress.ts';
+import type { RequestStates } from './request-state.ts';
 
 /** A tool as MCP lists and calls it. */
 export interface McpTool {
   readonly listed: ListedTool;
-  /** Whether its calls may be tasks. */
-  readonly maybeTask?: boolean | undefined;
   call(
     args: Record<string, unknown> | undefined,
     context: ServerContext,
     connection: Connection,
     protocolVersion?: string,
-    leaving?: TaskLeaving,
+    /** What the client has said that it can, when it connected. */
+    capabilities?: ClientCapabilities,
   ): Promise<CallToolResult | InputRequiredResult>;
 }
 
@@ -45,22 +48,32 @@ export interface CallDependencies {
   readonly snapshots: Snapshots;
   readonly fallback: Fallback;
   readonly log: Log;
+  /** Calls whose clients come back with answers of their users. */
+  readonly held: HeldCalls;
+  readonly states: RequestStates;
   /** Whether the client of an HTTP request reads more slowly than the server writes. */
   isSlow(request: Request | undefined): boolean;
 }
 
-interface OneCall {
+/** Key of the `_meta` field with `{code, message, hint}` of a failed call. `structuredContent` has a fixed schema. */
+const ERROR_META_KEY = 'glovebox/error';
+
+/** One call of a tool, as it came. */
+interface Call {
+  readonly tool: AnyTool;
+  readonly args: Record<string, unknown> | undefined;
+  readonly context: ServerContext;
   readonly connection: Connection;
-  readonly leaving: TaskLeaving | undefined;
+  readonly capabilities: ClientCapabilities | undefined;
 }
 
 export function toMcpTool(tool: AnyTool, dependencies: CallDependencies): McpTool {
   return {
     listed: describeTool(tool) as ListedTool,
-    maybeTask: tool.maybeTask,
-    call: async (args, context, connection, protocolVersion, leaving) => {
+    call: async (args, context, connection, protocolVersion, capabilities) => {
       try {
-        const output = await callTool(tool, args, context, { ...dependencies, connection, leaving });
+        const output = await callTool({ tool, args, context, connection, capabilities }, dependencies);
+        if (isInputRequired(output)) return output;
         return toAnswer({ ...output }, tool.summarize(output), protocolVersion);
       } catch (thrown) {
         const error = toGloveboxError(thrown);
@@ -73,53 +86,82 @@ export function toMcpTool(tool: AnyTool, dependencies: CallDependencies): McpToo
             cause: error.cause,
           });
         }
-        return toFailure(error);
+        return failure(error);
       }
     },
   };
 }
 
-async function callTool(
-  tool: AnyTool,
-  args: Record<string, unknown> | undefined,
-  { mcpReq, http }: ServerContext,
-  { connection, leaving, ...dependencies }: CallDependencies & OneCall,
-): Promise<ToolOutput> {
+function isInputRequired(output: ToolOutput | InputRequiredResult): output is InputRequiredResult {
+  return 'resultType' in output && output['resultType'] === 'input_required';
+}
+
+async function callTool(call: Call, dependencies: CallDependencies): Promise<ToolOutput | InputRequiredResult> {
+  const { tool, context, connection, capabilities } = call;
+  const { held, states } = dependencies;
+  const state = context.mcpReq.requestState();
+  if (typeof state === 'string') {
+    const known = held.get(await states.open(state, context), connection.owner, tool.name);
+    for (const [id, answer] of Object.entries(context.mcpReq.inputResponses ?? {}))
+      known.answer(id, decisionOf(answer));
+    return await followHeld(known, call, dependencies);
+  }
+  const handle = prepare(call, dependencies);
+  const mayAsk = tool.takesInput === true && canElicit(context, capabilities);
+  // A client of the newest protocol is asked by an answer to its call, after which it calls again.
+  if (mayAsk && context.mcpReq.envelope) {
+    return await followHeld(held.start(connection.owner, tool.name, handle), call, dependencies);
+  }
+  const elicit = mayAsk ? elicitInCall(context) : undefined;
+  return await serveRequest(call, dependencies, (signal, emit) => handle(elicit, emit, signal));
+}
+
+/** Checks the input of a call. @throws GloveboxError `invalid_input` */
+function prepare({ tool, args, context: { http }, connection }: Call, dependencies: CallDependencies): RunCall {
   const input = validateInput(tool, args);
   const sessionHeader = namedSession(connection, http?.req, input.session_id);
-  const progress = CallProgress.of(mcpReq, () => dependencies.isSlow(http?.req), leaving);
+  const { sessions, snapshots, fallback } = dependencies;
+  const caller = {
+    owner: connection.owner,
+    fallback: connection.binding ? fallback.connection : fallback.request,
+    ...(sessionHeader ? { sessionHeader } : {}),
+    ...(connection.binding ? { binding: connection.binding } : {}),
+  };
+  return (elicit, emit, signal) => tool.handle(input, { sessions, snapshots, caller, signal, emit, elicit });
+}
+
+/** Waits until a call has ended, or its client is to ask its user. */
+async function followHeld(
+  held: HeldCall,
+  call: Call,
+  dependencies: CallDependencies,
+): Promise<ToolOutput | InputRequiredResult> {
+  const next = await serveRequest(call, dependencies, (signal, emit) => held.next({ signal, emit }));
+  if ('output' in next) return next.output;
+  const inputRequests = Object.fromEntries(
+    next.questions.map((question) => [question.id, inputRequired.elicit(formOf(question))]),
+  );
+  return inputRequired({ inputRequests, requestState: await dependencies.states.seal(held.id, call.context) });
+}
+
+/** Works for one request: tells its progress, and is cancelled with it. */
+async function serveRequest<T>(
+  { context: { mcpReq, http }, connection }: Call,
+  dependencies: CallDependencies,
+  work: (signal: AbortSignal, emit: (event: ToolEvent) => void) => Promise<T>,
+): Promise<T> {
+  const progress = openProgress(mcpReq, () => dependencies.isSlow(http?.req));
   const following = followSignal(mcpReq.signal);
   connection.running += 1;
   try {
-    const output = await tool.handle(input, {
-      sessions: dependencies.sessions,
-      snapshots: dependencies.snapshots,
-      caller: {
-        owner: connection.owner,
-        fallback: connection.binding ? dependencies.fallback.connection : dependencies.fallback.request,
-        ...(sessionHeader ? { sessionHeader } : {}),
-        ...(connection.binding ? { binding: connection.binding } : {}),
-      },
-      signal: following.signal,
-      emit: progress ? (event) => progress.emit(event) : ignoreEvents,
-      ...(leaving && { leaving: tellingOf(leaving, progress) }),
-    });
+    const result = await work(following.signal, progress ? (event) => progress.emit(event) : ignoreEvents);
     if (!following.signal.aborted) await progress?.flush();
-    return output;
+    return result;
   } finally {
     connection.running -= 1;
     progress?.stop();
     following[Symbol.dispose]();
   }
-}
-
-/** Tells the progress of a call, too, that its code goes on as a task. */
-function tellingOf(leaving: TaskLeaving, progress: CallProgress | undefined): Leaving {
-  const left = (taskId: string) => {
-    progress?.left(taskId);
-    leaving.left(taskId);
-  };
-  return { ...leaving, left };
 }
 
 /**
@@ -146,4 +188,24 @@ function namedSession(
 
 function quote(id: string): string {
   return JSON.stringify(id.slice(0, 80));
+}
+
+function openProgress(mcpReq: ServerContext['mcpReq'], isSlow: () => boolean): ProgressFeed | undefined {
+  const progressToken = mcpReq._meta?.progressToken;
+  if (progressToken === undefined) return undefined;
+  return new ProgressFeed({
+    isSlow,
+    send: (progress, message) =>
+      mcpReq.notify({ method: 'notifications/progress', params: { progressToken, progress, message } }),
+  });
+}
+
+/** Makes a result, and not a protocol error, because models read results and correct themselves. */
+function failure(error: GloveboxError): CallToolResult {
+  const body = error.toBody();
+  return {
+    isError: true,
+    content: [{ type: 'text', text: `${body.message}\n${body.hint}` }],
+    _meta: { [ERROR_META_KEY]: body },
+  };
 }

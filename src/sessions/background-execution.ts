@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Executor } from '../execution/request.ts';
 import type { BackgroundStatus, ExecutionResult } from '../execution/result.ts';
+import type { ToolGrant } from '../execution/tool-access.ts';
 import { SessionFiles } from '../files/session-files.ts';
 import { type NewOutput, readNewOutput, type StreamOffsets } from './background-output.ts';
 
@@ -29,8 +30,8 @@ export interface BackgroundFacts {
   readonly timeoutMs: number;
   /** Context that it runs in. */
   readonly context?: string | undefined;
-  /** Whether its caller follows it as a task of MCP. */
-  readonly isTask?: true | undefined;
+  /** Its access to tools. */
+  readonly grant?: Pick<ToolGrant, 'recorded'> | undefined;
 }
 
 /** Part of a session that is needed to read output. */
@@ -54,8 +55,6 @@ export interface BackgroundExecution extends BackgroundFacts {
   readonly ended: Promise<void>;
   /** Result, once it has ended. Rejects with a GloveboxError if it could not run. */
   readonly result: Promise<ExecutionResult>;
-  /** Its result in the form that a call has. Unknown of an execution that ended without this control plane. */
-  readonly called: ExecutionResult | undefined;
   /** Cancels it. Its result contains the output so far. */
   cancel(): void;
   /** Waits for its end, but at most `ms` milliseconds, or until the signal aborts. */
@@ -74,9 +73,7 @@ export class FollowedExecution implements BackgroundExecution {
   readonly startedAt: Date;
   readonly timeoutMs: number;
   readonly context: string | undefined;
-  isTask: true | undefined;
-  /** Its result in the form that a call has, once it has ended. */
-  called: ExecutionResult | undefined;
+  readonly grant: BackgroundFacts['grant'];
   readonly #session: ReadsOutput;
   readonly #controller = new AbortController();
   readonly #work = Promise.withResolvers<void>();
@@ -86,7 +83,7 @@ export class FollowedExecution implements BackgroundExecution {
   /** @param known start time and outcome of an execution that an earlier control plane began */
   constructor(
     session: ReadsOutput,
-    { id, startedAt, timeoutMs, context, isTask }: BackgroundFacts,
+    { id, startedAt, timeoutMs, context, grant }: BackgroundFacts,
     known: { readonly begunAt?: Date | undefined; readonly outcome?: BackgroundOutcome | undefined } = {},
   ) {
     this.#session = session;
@@ -94,7 +91,7 @@ export class FollowedExecution implements BackgroundExecution {
     this.startedAt = startedAt;
     this.timeoutMs = timeoutMs;
     this.context = context;
-    this.isTask = isTask;
+    this.grant = grant;
     this.#begunAt = known.begunAt;
     this.#outcome = known.outcome;
     if (known.outcome) this.#work.resolve();

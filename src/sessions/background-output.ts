@@ -80,9 +80,10 @@ export async function readStates(files: OutputFiles, wanted: Wanted, execution: 
   let bytes = 0;
   for (let piece = 0; piece < MOST_PIECES; piece += 1) {
     const { text, next } = await readStream(files, { ...wanted, from }, execution);
-    const added = states.add(Buffer.from(text));
-    settled.push(added);
-    bytes += added.length;
+    for (const added of states.add(Buffer.from(text))) {
+      settled.push(added);
+      bytes += added.length;
+    }
     const mayBeLast = next - from < wanted.most - 3;
     from = next;
     if (mayBeLast || bytes + states.waiting > wanted.most / 2) break;

@@ -1,5 +1,6 @@
 import { GloveboxError } from '../errors.ts';
 import { type Display, DisplayCollector, type DisplayLimits } from '../execution/displays.ts';
+import { ExecutionClock } from '../execution/execution-clock.ts';
 import { type ExecutionLimits, metLimit } from '../execution/limits-met.ts';
 import { outputPath } from '../execution/output-path.ts';
 import type { FullReport, KeptFile } from '../execution/report.ts';
@@ -10,8 +11,10 @@ import {
   type ExecutionResult,
   type Truncated,
   toResult,
+  withCalls,
 } from '../execution/result.ts';
 import { round, type Timings } from '../execution/stopwatch.ts';
+import type { ToolAccess, ToolGrant } from '../execution/tool-access.ts';
 import { SessionFiles } from '../files/session-files.ts';
 import type { RunningExecution } from '../protocol/greeting.ts';
 import type { BackgroundExecutions } from './background-executions.ts';
@@ -89,12 +92,14 @@ function cutOf({ path, bytes, total = bytes }: KeptFile): CutStream {
 /** Part of a session that is needed to recover its background executions. */
 export interface RecoveredSession extends ReadsResults {
   readonly id: string;
+  readonly owner: string;
+  readonly tools?: ToolAccess | undefined;
   readonly background: BackgroundExecutions;
   readonly records: BackgroundRecords;
   resume(
     execution: RunningExecution,
     request: ExecutionRequest,
-    options: Pick<ExecutionOptions, 'timeoutMs' | 'signal'>,
+    options: Pick<ExecutionOptions, 'timeoutMs' | 'clock' | 'signal'>,
   ): Promise<ExecutionEnd>;
 }
 
@@ -111,7 +116,11 @@ export function recoverBackground(
 ): boolean {
   const records = session.records.readAll();
   for (const record of records) {
-    session.background.recover(record, (signal) => follow(session, record, running.get(record.id), reason, signal));
+    const execution = running.get(record.id);
+    const clock = new ExecutionClock();
+    const grant = execution && reopenTools(session, record, clock);
+    const run = (signal: AbortSignal) => follow(session, { record, execution, reason, clock, grant }, signal);
+    session.background.recover(record, run, grant);
   }
   // Executions without a record cannot be found by any caller, so end them.
   const known = new Set(records.map(({ id }) => id));
@@ -119,12 +128,41 @@ export function recoverBackground(
   return records.some(({ id, result, error }) => !result && !error && !running.has(id));
 }
 
+/** Gives an execution that still runs the access to tools again that it had. */
+function reopenTools(
+  { owner, id: sessionId, tools, background }: RecoveredSession,
+  { id, tools: recorded, result, error }: BackgroundRecord,
+  clock: ExecutionClock,
+): ToolGrant | undefined {
+  if (!recorded || result || error) return undefined;
+  const onRecord = () => background.record(id);
+  return tools?.reopen(recorded, { owner, sessionId, executionId: id, clock, onRecord });
+}
+
+interface Recovered {
+  readonly record: BackgroundRecord;
+  /** Undefined if its runner does not have it any more. */
+  readonly execution: RunningExecution | undefined;
+  readonly reason: SandboxReset['reason'];
+  readonly clock: ExecutionClock;
+  readonly grant: ToolGrant | undefined;
+}
+
 /** Follows an execution that an earlier control plane began. Returns its result. */
-async function follow(
+async function follow(session: RecoveredSession, recovered: Recovered, signal: AbortSignal): Promise<ExecutionResult> {
+  const { grant } = recovered;
+  const end = () => grant?.[Symbol.dispose]();
+  signal.addEventListener('abort', end, { once: true });
+  try {
+    return withCalls(await followToEnd(session, recovered, signal), grant);
+  } finally {
+    end();
+  }
+}
+
+async function followToEnd(
   session: RecoveredSession,
-  record: BackgroundRecord,
-  execution: RunningExecution | undefined,
-  reason: SandboxReset['reason'],
+  { record, execution, reason, clock }: Recovered,
   signal: AbortSignal,
 ): Promise<ExecutionResult> {
   const identity = { sessionId: session.id, executionId: record.id };
@@ -139,7 +177,7 @@ async function follow(
   const background = { timeout_s: record.timeout_s };
   const request = { background, ...(record.context === undefined ? {} : { context: record.context }) };
   const resumed = performance.now();
-  const end = await session.resume(execution, request, { timeoutMs: begun + timeoutMs - adoptedAt, signal });
+  const end = await session.resume(execution, request, { timeoutMs: begun + timeoutMs - adoptedAt, clock, signal });
   // Only the sandbox knows how long it ran without a control plane. Its value is limited to what is possible.
   const ranMs = Math.min(execution.ranMs, Math.max(0, adoptedAt - begun));
   const durationMs = round(ranMs + (execution.ended ? 0 : performance.now() - resumed));

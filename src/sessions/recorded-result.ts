@@ -58,6 +58,9 @@ export const recordedResultSchema = z.object({
   stdout: z.string(),
   stderr: z.string(),
   results: z.array(displaySchema).optional(),
+  tool_calls: z
+    .array(z.object({ n: z.number(), tool: z.string(), ms: z.number(), status: z.string(), bytes: z.number() }))
+    .optional(),
   truncated: z.object({ stdout: cutSchema.optional(), stderr: cutSchema.optional() }).optional(),
   duration_ms: z.number(),
   queued_ms: z.number().optional(),
@@ -87,6 +90,7 @@ export function toRecordedResult(result: ExecutionResult): RecordedResult {
     stdout,
     stderr,
     results: result.displays && [...result.displays],
+    tool_calls: result.toolCalls?.map((call) => ({ ...call })),
     truncated: result.truncated && {
       stdout: toRecordedCut(result.truncated.stdout),
       stderr: toRecordedCut(result.truncated.stderr),
@@ -119,6 +123,7 @@ export function fromRecordedResult(recorded: RecordedResult): ExecutionResult {
     stdout,
     stderr,
     displays: recorded.results,
+    toolCalls: recorded.tool_calls,
     truncated: recorded.truncated && {
       stdout: fromRecordedCut(recorded.truncated.stdout),
       stderr: fromRecordedCut(recorded.truncated.stderr),

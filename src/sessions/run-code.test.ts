@@ -15,6 +15,7 @@ const LIMITS = {
 class FakeSession implements CodeSession {
   readonly id = 's';
   readonly owner = 'one';
+  readonly background = { record: () => {} };
   readonly recent = new RecentExecutions();
   readonly limits = LIMITS;
   readonly contexts = { names: ['main'] };

@@ -1,13 +1,20 @@
 import { GloveboxError } from '../errors.ts';
-import type { ExecutionClock } from '../execution/execution-clock.ts';
+import { ExecutionClock } from '../execution/execution-clock.ts';
 import { type ExecutionLimits, metLimit } from '../execution/limits-met.ts';
 import { OutputStreams } from '../execution/output-streams.ts';
 import type { ExecutionOptions, ExecutionRequest, Executor, KeepPolicy } from '../execution/request.ts';
-import { type ExecutionIdentity, type ExecutionResult, type OnEvent, toResult } from '../execution/result.ts';
+import {
+  type ExecutionIdentity,
+  type ExecutionResult,
+  type OnEvent,
+  toResult,
+  withCalls,
+} from '../execution/result.ts';
 import { Stopwatch, toSeconds } from '../execution/stopwatch.ts';
+import type { ClientTools, ToolAccess, ToolGrant, ToolRequest } from '../execution/tool-access.ts';
 import { needNewInterpreter, whyRefused } from '../execution/variables.ts';
 import { randomId } from '../lib/random-id.ts';
-import { alsoTo, type CalledResult, foldAsCalled } from './attached/called-result.ts';
+import type { BackgroundExecutions } from './background-executions.ts';
 import { displayLimits, readResult } from './background-result.ts';
 import { ProgramInput } from './program-input.ts';
 import type { RecentExecutions } from './recent-executions.ts';
@@ -17,6 +24,8 @@ const KEPT_PART = 1 / 4;
 const MIB = 1024 * 1024;
 const SHORTEST_TIMEOUT_MS = 1;
 const CONTEXT_NAME = /^[A-Za-z0-9_-]{1,64}$/;
+/** Variable with what code shows to call tools. */
+const TOKEN_NAME = 'GLOVEBOX_TOOLS_TOKEN';
 const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 
 export interface RunLimits extends ExecutionLimits {
@@ -43,6 +52,10 @@ interface CodeOptions {
   readonly sessionCreated?: true | undefined;
   /** Clock of the time limit, if it is to stand still at times. */
   readonly clock?: ExecutionClock | undefined;
+  /** Names of the servers whose tools it may call. Default: those that its owner has by default. */
+  readonly tools?: readonly string[] | undefined;
+  /** Ways to a person who can approve its calls of tools, besides those that all executions have. */
+  readonly approvals?: ToolRequest['approvals'];
 }
 
 /** Options for code that runs in the background. */
@@ -58,6 +71,8 @@ export interface RunOptions extends CodeOptions {
    * closed when the program ends. A context takes text only. Default: empty.
    */
   readonly stdin?: string | AsyncIterable<Uint8Array> | undefined;
+  /** The caller's own tools. */
+  readonly clientTools?: ClientTools | undefined;
   /** Called with output and progress as they arrive. */
   readonly onEvent?: OnEvent | undefined;
   /** Cancels the execution. The result then has the status `cancelled`. */
@@ -72,6 +87,8 @@ export interface CodeSession extends Executor {
   readonly owner: string;
   /** Keeps the last executions. */
   readonly recent: Pick<RecentExecutions, 'begin'>;
+  /** Gives executions access to tools. */
+  readonly tools?: ToolAccess | undefined;
 }
 
 /** Execution with checked options. */
@@ -79,26 +96,36 @@ export interface PreparedExecution {
   readonly identity: ExecutionIdentity;
   readonly request: ExecutionRequest;
   readonly timeoutMs: number;
+  readonly clock: ExecutionClock | undefined;
+  /** Its access to tools, which whoever prepared it ends. */
+  readonly grant: ToolGrant | undefined;
 }
 
 /** Code that follows an execution. */
-interface Follower extends Pick<RunOptions, 'onEvent' | 'stdin' | 'clock'>, Pick<ExecutionOptions, 'onSent'> {
+interface Follower extends Pick<RunOptions, 'onEvent' | 'stdin'>, Pick<ExecutionOptions, 'onSent'> {
   readonly signal: AbortSignal;
   /** Called when it has to wait for its turn. */
   readonly onQueued?: () => void;
   /** Called when its program has started, after the wait for its turn. */
   readonly onBegin?: () => void;
-  /** Called at the end of an execution of a call that may have been left. */
-  readonly onCalled?: (called: CalledResult) => void;
 }
 
-/** Checks the options of an execution, and gives it an id. @throws GloveboxError `invalid_input` */
+/** Part of a session that is needed to prepare executions. */
+export interface PreparingSession extends Pick<CodeSession, 'id' | 'owner' | 'limits' | 'tools'> {
+  readonly background: Pick<BackgroundExecutions, 'record'>;
+}
+
+/**
+ * Checks the options of an execution, and gives it an id and its access to tools.
+ * @throws GloveboxError `invalid_input`
+ */
 export function prepareExecution(
-  { id: sessionId, limits }: Pick<CodeSession, 'id' | 'limits'>,
+  session: PreparingSession,
   code: string,
-  options: Pick<RunOptions, keyof CodeOptions | 'stdin'>,
+  options: Omit<RunOptions, 'signal'>,
   isBackground: boolean,
 ): PreparedExecution {
+  const { id: sessionId, limits } = session;
   const { context, resetContext, args = [], stdin, env, sessionCreated } = options;
   const defaultMs = (isBackground ? limits.maxTimeoutS : limits.execTimeoutS) * 1000;
   const { timeoutMs = defaultMs } = options;
@@ -119,7 +146,24 @@ export function prepareExecution(
     ...(isBackground ? { background: { timeout_s: toSeconds(timeoutMs) } } : {}),
   };
   const identity = { sessionId, ...(sessionCreated ? { sessionCreated } : {}), executionId };
-  return { identity, request, timeoutMs };
+  return { identity, timeoutMs, ...grantTools(session, request, executionId, options) };
+}
+
+/** Gives an execution access to tools, if it is to have any. @throws GloveboxError `invalid_input` for unknown servers */
+function grantTools(
+  { owner, id: sessionId, tools, background }: PreparingSession,
+  request: ExecutionRequest,
+  executionId: string,
+  options: Omit<RunOptions, 'signal'>,
+): Pick<PreparedExecution, 'request' | 'clock' | 'grant'> {
+  if (!tools) return { request, clock: options.clock, grant: undefined };
+  const { tools: servers, clientTools, approvals, onEvent, clock = new ExecutionClock() } = options;
+  const grant = tools.open({
+    ...{ owner, sessionId, executionId, servers, clientTools, approvals, clock, onEvent },
+    onRecord: () => background.record(executionId),
+  });
+  if (!grant) return { request, clock: options.clock, grant };
+  return { request: { ...request, env: { ...request.env, [TOKEN_NAME]: grant.token } }, clock, grant };
 }
 
 /**
@@ -131,15 +175,18 @@ export async function runCode(
   prepared: PreparedExecution,
   follower: Follower,
 ): Promise<ExecutionResult> {
+  const { grant } = prepared;
   const { code = '', context, background } = prepared.request;
-  const isBackground = background !== undefined && !follower.onCalled;
+  const isBackground = background !== undefined;
   const recorder = session.recent.begin(session, { id: prepared.identity.executionId, isBackground, context, code });
   const onBegin = () => {
     recorder.begun();
     follower.onBegin?.();
   };
+  // What it has asked of tools ends at once, while the code itself is given time.
+  if (grant) follower.signal.addEventListener('abort', () => grant[Symbol.dispose](), { once: true });
   try {
-    const result = await followCode(session, prepared, { ...follower, onBegin });
+    const result = withCalls(await followCode(session, prepared, { ...follower, onBegin }), grant);
     recorder.ended(result);
     return result;
   } catch (error) {
@@ -150,23 +197,21 @@ export async function runCode(
 
 async function followCode(
   session: CodeSession,
-  { identity, request, timeoutMs }: PreparedExecution,
-  { onEvent, stdin, clock, signal, onQueued, onBegin, onSent, onCalled }: Follower,
+  { identity, request, timeoutMs, clock }: PreparedExecution,
+  { onEvent, stdin, signal, onQueued, onBegin, onSent }: Follower,
 ): Promise<ExecutionResult> {
   const { limits } = session;
-  const displays = displayLimits(limits);
   const output = new OutputStreams(
-    { outputLimit: limits.outputLimit, displays, verbatim: request.background !== undefined },
+    { outputLimit: limits.outputLimit, displays: displayLimits(limits), verbatim: request.background !== undefined },
     onEvent,
   );
-  const text = onCalled && new OutputStreams({ outputLimit: limits.outputLimit, displays, verbatim: false });
   const stopwatch = new Stopwatch(clock);
   const input = isStream(stdin) ? new ProgramInput(stdin) : undefined;
   const ending = session.execute(request, {
     timeoutMs,
     clock,
     signal,
-    onOutput: text ? alsoTo(text, output.take) : output.take,
+    onOutput: output.take,
     onWait: (message) => {
       onQueued?.();
       void onEvent?.({ type: 'progress', message, status: 'queued' });
@@ -184,13 +229,7 @@ async function followCode(
   if (end.reattached) return await readResult(session, { identity, timeoutMs, end, timings });
   await output.finish();
   const limit = metLimit(end, timeoutMs, limits);
-  const parts = { identity, end, limit, contexts: session.contexts, output: output.fold(end), timings };
-  if (text) {
-    const about = { executionId: identity.executionId, outputLimit: limits.outputLimit };
-    const { output: asCalled, spare } = await foldAsCalled(text, end, parts.output, about);
-    onCalled?.({ result: toResult({ ...parts, output: asCalled }), spare });
-  }
-  return toResult(parts);
+  return toResult({ identity, end, limit, contexts: session.contexts, output: output.fold(end), timings });
 }
 
 function whyInvalid(

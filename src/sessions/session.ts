@@ -12,6 +12,7 @@ import {
   type SandboxReset,
 } from '../execution/request.ts';
 import type { ExecutionResult } from '../execution/result.ts';
+import type { ToolAccess } from '../execution/tool-access.ts';
 import { SessionFiles } from '../files/session-files.ts';
 import { Disposables } from '../lib/disposables.ts';
 import type { RunningExecution } from '../protocol/greeting.ts';
@@ -20,7 +21,6 @@ import { type ExecutionMetrics, outcomeOf } from '../scheduling/execution-metric
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
 import { SESSION_QUEUE_LIMIT, SessionPlaces } from '../scheduling/session-places.ts';
-import { type AttachedExecution, type BeginOptions, beginAttached } from './attached/attached-execution.ts';
 import type { BackgroundExecution } from './background-execution.ts';
 import { BackgroundExecutions } from './background-executions.ts';
 import type { BackgroundRecords } from './background-records.ts';
@@ -38,7 +38,14 @@ import { Downloads } from './installation.ts';
 import { Lifetime, type LifetimeLimits } from './lifecycle/lifetime.ts';
 import type { RecentExecutions } from './recent-executions.ts';
 import type { Remains } from './recovery.ts';
-import { prepareExecution, type RunLimits, type RunOptions, runCode, type StartOptions } from './run-code.ts';
+import {
+  type PreparedExecution,
+  prepareExecution,
+  type RunLimits,
+  type RunOptions,
+  runCode,
+  type StartOptions,
+} from './run-code.ts';
 import type { SandboxOwners } from './sandbox-owners.ts';
 import { type FormerState, type HibernationOutcome, type SandboxHost, SessionSandbox } from './session-sandbox.ts';
 
@@ -60,6 +67,8 @@ export interface SessionHost extends SandboxHost {
   readonly recent: RecentExecutions;
   /** Returns the records of a session's background executions. */
   readonly recordsOf: (session: SessionIdentity) => BackgroundRecords;
+  /** Gives executions access to tools. Default: they have none. */
+  readonly tools?: ToolAccess | undefined;
   /** Saves the changed state of a session for the next control plane. */
   readonly record: (session: Session) => void;
 }
@@ -85,6 +94,7 @@ export class Session implements SessionIdentity {
   readonly background: BackgroundExecutions;
   readonly records: BackgroundRecords;
   readonly recent: RecentExecutions;
+  readonly tools: ToolAccess | undefined;
   readonly #host: SessionHost;
   readonly #places: SessionPlaces;
   readonly #sandbox: SessionSandbox;
@@ -98,6 +108,7 @@ export class Session implements SessionIdentity {
     this.lifetime = new Lifetime(identity.createdAt, limits, () => this.#sandbox.archiveExpiry);
     this.#host = host;
     this.recent = host.recent;
+    this.tools = host.tools;
     this.records = host.recordsOf(identity);
     this.background = new BackgroundExecutions({
       session: this,
@@ -164,13 +175,15 @@ export class Session implements SessionIdentity {
    * Runs Python code to its end. If the code fails, the result has a status; nothing is thrown.
    * @throws GloveboxError `invalid_input`, and as `execute` does
    */
-  async run(code: string, { onEvent, signal, ...options }: RunOptions = {}): Promise<ExecutionResult> {
+  async run(code: string, { signal, ...options }: RunOptions = {}): Promise<ExecutionResult> {
     const held = this.use();
+    let prepared: PreparedExecution | undefined;
     try {
-      const prepared = prepareExecution(this, code, options, false);
-      const { stdin, clock } = options;
-      return await runCode(this, prepared, { onEvent, stdin, clock, signal: signal ?? new AbortController().signal });
+      prepared = prepareExecution(this, code, options, false);
+      const { onEvent, stdin } = options;
+      return await runCode(this, prepared, { onEvent, stdin, signal: signal ?? new AbortController().signal });
     } finally {
+      prepared?.grant?.[Symbol.dispose]();
       held[Symbol.dispose]();
     }
   }
@@ -184,24 +197,17 @@ export class Session implements SessionIdentity {
     using stack = new Disposables();
     stack.use(this.use());
     const prepared = prepareExecution(this, code, options, true);
+    if (prepared.grant) stack.use(prepared.grant);
     const { promise: placed, resolve } = Promise.withResolvers<void>();
     const run = (signal: AbortSignal, onBegin: () => void) => {
       const held = stack.move();
-      const follower = { clock: options.clock, signal, onBegin, onQueued: resolve, onSent: resolve };
+      const follower = { signal, onBegin, onQueued: resolve, onSent: resolve };
       return runCode(this, prepared, follower).finally(() => held[Symbol.dispose]());
     };
-    const { identity, timeoutMs } = prepared;
-    const execution = this.background.start(identity.executionId, run, { timeoutMs, context: options.context });
+    const { identity, timeoutMs, grant } = prepared;
+    const execution = this.background.start(identity.executionId, run, { timeoutMs, context: options.context, grant });
     await Promise.race([placed, execution.ended]);
     return execution;
-  }
-
-  /**
-   * Starts Python code that its caller may leave: from then on it is a background execution, and a task.
-   * @throws GloveboxError `invalid_input`
-   */
-  begin(code: string, options: BeginOptions): AttachedExecution {
-    return beginAttached(this, code, options);
   }
 
   /**

@@ -1,6 +1,7 @@
 import type { ArchiveRecord } from '../archives/record.ts';
 import type { ArchiveSettings } from '../archives/settings.ts';
 import { GloveboxError } from '../errors.ts';
+import type { ToolAccess } from '../execution/tool-access.ts';
 import type { Waiting } from '../lib/single-flight.ts';
 import type { Log } from '../log.ts';
 import type { SandboxSource } from '../sandbox/pool.ts';
@@ -8,11 +9,11 @@ import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import type { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
-import { SessionTasks } from './attached/session-tasks.ts';
 import type { BackgroundReading } from './background-execution.ts';
 import type { StreamOffsets } from './background-output.ts';
 import type { BackgroundRecords } from './background-records.ts';
 import type { Caller } from './caller.ts';
+import { HeldExecutions, type HeldOptions } from './held-executions.ts';
 import type { SessionIdentity, SessionSummary } from './identity.ts';
 import type { InstallLimits, ParseRequirement } from './install.ts';
 import { SessionAdoption } from './lifecycle/adoption.ts';
@@ -57,6 +58,10 @@ export interface SessionsOptions extends SandboxOwnersOptions {
   readonly prepare: (waiting?: Waiting) => Promise<SandboxSource>;
   /** Returns the records of a session's background executions. */
   readonly recordsOf: (session: SessionIdentity) => BackgroundRecords;
+  /** Gives executions access to tools. Default: they have none. */
+  readonly tools?: ToolAccess | undefined;
+  /** How long executions wait for their callers. */
+  readonly callers?: HeldOptions | undefined;
   readonly log: Log;
 }
 
@@ -79,8 +84,8 @@ export class Sessions {
   readonly adoptions = new Adoptions();
   /** The last executions of all owners. */
   readonly recent = new RecentExecutions();
-  /** Executions that their callers follow as tasks. */
-  readonly tasks: SessionTasks;
+  /** Executions whose callers come back for them. */
+  readonly held: HeldExecutions;
   readonly #leases: SessionLeases;
   readonly #sweep: NodeJS.Timeout;
   /** Number of expired sessions that are being closed. */
@@ -90,6 +95,7 @@ export class Sessions {
     this.#options = options;
     const { limits, memory, scheduler, archives, log, prepare } = options;
     this.#owners = new SandboxOwners(options);
+    this.held = new HeldExecutions(options.callers);
     this.#hibernation = new Hibernation(archives, this.#releasing, log);
     this.#capacity = new SessionCapacity({
       limits,
@@ -117,7 +123,6 @@ export class Sessions {
       prepare,
       make: (identity) => new Session(identity, host),
     });
-    this.tasks = new SessionTasks(registry, this.#leases, limits);
     this.#sweep = setInterval(() => this.#expire(), SWEEP_MS);
     this.#sweep.unref();
   }

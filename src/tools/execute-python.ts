@@ -1,21 +1,23 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
-import type { ExecutionEvent, ExecutionResult } from '../execution/result.ts';
+import type { OnEvent } from '../execution/result.ts';
+import type { ClientTool } from '../execution/tool-access.ts';
 import { whyRefused } from '../execution/variables.ts';
-import type { AttachedExecution } from '../sessions/attached/attached-execution.ts';
-import { tooManyInBackground } from '../sessions/background-executions.ts';
+import type { HeldExecution } from '../sessions/held-executions.ts';
 import type { Lease } from '../sessions/sessions.ts';
 import { codeText } from './code-text.ts';
 import { identify, programText, sessionIdInput } from './common-fields.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution, toOutput } from './execution-output.ts';
 import { leaseSession } from './lease-session.ts';
-import { ignoreEvents, type Leaving, type Tool, type ToolContext, toToolEvent } from './tool.ts';
+import { ignoreEvents, type Tool, type ToolContext, toToolEvent } from './tool.ts';
 
 const MAX_VARIABLES = 256;
 /** No exclusive bound: not every client knows them. */
 const SHORTEST_TIMEOUT_S = 0.001;
 const ENV_LIMIT = 65_536;
 const MAX_ARGUMENTS = 256;
+const MAX_SERVERS = 64;
+const MAX_NAME = 64;
 
 export interface ExecutePythonLimits {
   readonly execTimeoutS: number;
@@ -23,13 +25,21 @@ export interface ExecutePythonLimits {
   readonly memoryMb: number;
   /** Bytes of code, and of stdin. */
   readonly codeLimit: number;
+  /** Whether there are servers whose tools code may call. */
+  readonly hasTools?: boolean | undefined;
 }
 
 const variableName = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'a name is 1 to 128 letters, digits or "_" and begins with no digit');
 
-function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimits) {
+/** Where there are no tools to call, nothing is said of them. */
+function inputSchema(limits: ExecutePythonLimits): z.ZodType<Input> {
+  const schema = fullSchema(limits);
+  return limits.hasTools ? schema : schema.omit({ tools: true });
+}
+
+function fullSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimits) {
   return z.strictObject({
     code: programText(codeLimit, 'the code')
       .refine((code) => codeText(code).trim() !== '', 'there is no code in it; send at least one statement')
@@ -62,6 +72,11 @@ function inputSchema({ execTimeoutS, maxTimeoutS, codeLimit }: ExecutePythonLimi
       .refine((env) => Object.keys(env).length <= MAX_VARIABLES, `at most ${MAX_VARIABLES} variables`)
       .optional()
       .describe('Environment variables to add, each "NAME=value"; an object of values by name is taken too.'),
+    tools: z
+      .array(z.string().max(MAX_NAME))
+      .max(MAX_SERVERS)
+      .optional()
+      .describe('Servers whose tools the code may call (import tools); by default those that the instructions say.'),
   });
 }
 
@@ -72,7 +87,7 @@ function refuseVariables({ env = {}, context }: Input, { addIssue }: z.Refinemen
   }
 }
 
-type Input = z.infer<ReturnType<typeof inputSchema>>;
+type Input = z.infer<ReturnType<typeof fullSchema>>;
 
 export function createExecutePython(limits: ExecutePythonLimits): Tool<Input, ExecutionOutput> {
   return {
@@ -81,7 +96,6 @@ export function createExecutePython(limits: ExecutePythonLimits): Tool<Input, Ex
     description: describe(limits),
     effect: 'changes',
     takesInput: true,
-    maybeTask: true,
     input: inputSchema(limits)
       .refine(({ context, reset_context }) => context !== undefined || !reset_context, {
         path: ['reset_context'],
@@ -94,6 +108,7 @@ export function createExecutePython(limits: ExecutePythonLimits): Tool<Input, Ex
       .superRefine(refuseVariables),
     output: executionOutput,
     handle: executePython,
+    hold: holdPython,
     summarize: summarizeExecution,
   };
 }
@@ -128,53 +143,55 @@ async function executePython(input: Input, context: ToolContext): Promise<Execut
   }
 }
 
-function describeRunning(id: string) {
-  const nothingYet = { exit_code: null, stdout: '', stderr: '', files: [], duration_ms: 0 };
-  return { execution_id: id, status: 'running' as const, ...nothingYet };
-}
-
-/** Waits for the end of an execution, unless that takes long. Then it goes on as a task, and there is no result. */
-async function endOrLeave(
-  execution: AttachedExecution,
-  { afterMs, always, left }: Leaving,
-): Promise<ExecutionResult | undefined> {
-  const result = await execution.end(afterMs);
-  if (result && !always) return result;
-  if (execution.leave()) {
-    left(execution.id);
-    return undefined;
+/** @throws GloveboxError `invalid_input` in the background: nobody would be there to answer */
+async function holdPython(
+  input: Input,
+  context: ToolContext,
+  clientTools: readonly ClientTool[],
+): Promise<HeldExecution> {
+  if (input.background) {
+    throw new GloveboxError('invalid_input', 'Code in the background has no caller that could carry out its calls.', {
+      hint: 'Leave out "background", or "client_tools".',
+    });
   }
-  if (!always) return await execution.end();
-  execution.cancel();
-  throw tooManyInBackground();
+  using lease = await leaseSession(context, input.session_id);
+  const { emit, sessions, stdin: streamed } = context;
+  if (emit !== ignoreEvents) await emit({ type: 'session', ...identify(lease) });
+  const options = { ...toOptions(input, lease), stdin: streamed ?? input.stdin, onEvent: toListener(emit) };
+  return sessions.held.hold(lease.session, codeText(input.code), clientTools, options);
 }
 
 async function executeIn(
   lease: Lease,
-  { code, context, reset_context, timeout_s, background, stdin, args, env }: Input,
-  { emit, signal, stdin: streamed, leaving }: ToolContext,
+  input: Input,
+  { emit, signal, stdin: streamed }: ToolContext,
 ): Promise<ExecutionOutput> {
-  const { session, created } = lease;
+  const { session } = lease;
+  const { code, background, stdin } = input;
   const about = identify(lease);
   if (emit !== ignoreEvents) await emit({ type: 'session', ...about });
-  const options = {
+  const options = toOptions(input, lease);
+  if (background) {
+    const { id } = await session.start(codeText(code), { ...options, stdin });
+    const nothingYet = { exit_code: null, stdout: '', stderr: '', files: [], duration_ms: 0 };
+    return { ...about, execution_id: id, status: 'running', ...nothingYet };
+  }
+  const onEvent = toListener(emit);
+  return toOutput(await session.run(codeText(code), { ...options, stdin: streamed ?? stdin, onEvent, signal }));
+}
+
+function toOptions({ context, reset_context, timeout_s, args, env, tools }: Input, { created }: Lease) {
+  return {
     timeoutMs: timeout_s === undefined ? undefined : timeout_s * 1000,
     context,
     resetContext: reset_context,
     args,
     env,
+    tools,
     sessionCreated: created || undefined,
   };
-  if (background && !leaving?.always) {
-    const { id } = await session.start(codeText(code), { ...options, stdin });
-    return { ...about, ...describeRunning(id) };
-  }
-  const onEvent = emit === ignoreEvents ? undefined : (event: ExecutionEvent) => emit(toToolEvent(event));
-  if (leaving) {
-    const timeoutMs = options.timeoutMs ?? (background ? session.limits.maxTimeoutS * 1000 : undefined);
-    const execution = session.begin(codeText(code), { ...options, timeoutMs, stdin, onEvent, signal });
-    const result = await endOrLeave(execution, leaving);
-    return result ? toOutput(result) : { ...about, ...describeRunning(execution.id) };
-  }
-  return toOutput(await session.run(codeText(code), { ...options, stdin: streamed ?? stdin, onEvent, signal }));
+}
+
+function toListener(emit: ToolContext['emit']): OnEvent | undefined {
+  return emit === ignoreEvents ? undefined : (event) => emit(toToolEvent(event));
 }

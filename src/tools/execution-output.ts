@@ -3,6 +3,7 @@ import type { CutStream, ExecutionResult, Truncated } from '../execution/result.
 import { sessionLines, sessionOutput, tellReset, timingsOutput } from './common-fields.ts';
 import { resultsOutput, summarizeResults } from './display-output.ts';
 import { describeLimit, limitOutput } from './limit-output.ts';
+import { describeToolCalls, toolCallsOutput } from './tool-calls-output.ts';
 
 const leftOut = z
   .object({
@@ -63,6 +64,7 @@ export const executionOutput = z.object({
     .describe('Of duration_ms, waited for an answer from a person or the caller; its time limit stood still.'),
   cpu_ms: z.number().optional(),
   peak_memory_bytes: z.number().int().optional(),
+  tool_calls: toolCallsOutput,
 });
 
 export type ExecutionOutput = z.infer<typeof executionOutput>;
@@ -89,6 +91,7 @@ export function toOutput(result: ExecutionResult): ExecutionOutput {
     ...tellReset(result),
     cpu_ms: result.cpuMs,
     peak_memory_bytes: result.peakMemoryBytes,
+    tool_calls: result.toolCalls?.map((call) => ({ ...call })),
     stdout,
     stderr,
     results: displays && [...displays],
@@ -115,6 +118,7 @@ export function summarizeExecution(output: ExecutionOutput): string {
     summarizeResults(output.results),
     ...describeLeftOut(output.truncated),
     output.files.length > 0 && `[files] ${output.files.map((file) => `${file.path} (${file.size} bytes)`).join(', ')}`,
+    describeToolCalls(output.tool_calls),
     describeStacks(output.termination),
     `[${output.status}] ${describeEnd(output)}`,
     output.context && describeContext(output),

@@ -1,7 +1,10 @@
 import type { z } from 'zod';
+import type { Elicit } from '../approvals/approvals.ts';
 import type { Display } from '../execution/displays.ts';
 import type { ExecutionEvent, ProgressEvent, TextStream } from '../execution/result.ts';
+import type { ClientTool, ToolCallEvent } from '../execution/tool-access.ts';
 import type { Caller } from '../sessions/caller.ts';
+import type { HeldExecution } from '../sessions/held-executions.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Snapshots } from '../sessions/snapshots.ts';
 
@@ -10,21 +13,12 @@ export type ToolEvent =
   | { type: 'session'; session_id: string; session_created?: true }
   | { type: TextStream; text: string }
   | { type: 'display'; result: Display }
+  | ToolCallEvent
   | ProgressEvent;
 
 /** Converts an event of an execution to the form of the tools. */
 export function toToolEvent(event: ExecutionEvent): ToolEvent {
   return event.type === 'display' ? { type: 'display', result: event.display } : event;
-}
-
-/** When the answer of a call need not wait for the end of its code, and what is told then. */
-export interface Leaving {
-  /** Milliseconds, from the begin of the code, after which the answer comes without its end. */
-  readonly afterMs: number;
-  /** Whether there is a task even if the code has ended by then. */
-  readonly always: boolean;
-  /** Called before the answer when the execution goes on as a task. */
-  left(executionId: string): void;
 }
 
 /** Everything that a tool may use. Add only what a tool needs. */
@@ -34,10 +28,10 @@ export interface ToolContext {
   readonly caller: Caller;
   /** Aborts when the caller cancels or goes away. */
   readonly signal: AbortSignal;
-  /** Lets code go on after the answer, where the caller can follow it as a task. */
-  readonly leaving?: Leaving;
   /** Standard input for the code of the call, where the caller streams it. */
   readonly stdin?: AsyncIterable<Uint8Array>;
+  /** Puts a question to the user of the client, if that can. */
+  readonly elicit?: Elicit | undefined;
   /** Reports progress to the caller. If it returns a promise, the caller is slow and the program should wait. */
   emit(event: ToolEvent): void | Promise<void>;
 }
@@ -74,11 +68,11 @@ export interface Tool<
   readonly reachesOut?: boolean;
   /** Whether it runs code whose standard input may be streamed. */
   readonly takesInput?: boolean;
-  /** Whether its calls may be tasks: it then heeds `ToolContext.leaving`. */
-  readonly maybeTask?: boolean;
   readonly input: z.ZodType<Input>;
   readonly output: z.ZodType<Output>;
   handle(input: Input, context: ToolContext): Promise<Output>;
+  /** Does the same with tools of the caller's own, for which the caller comes back. Left out where no code is run. */
+  hold?(input: Input, context: ToolContext, clientTools: readonly ClientTool[]): Promise<HeldExecution>;
   /** Returns the output as text, with everything in the structured form. */
   summarize(output: Output): string;
 }

@@ -74,7 +74,7 @@ async function makeState(server: Server): Promise<Left> {
   const finished = await execution(server, done, { wait_s: 30 });
   const { execution_id: running } = await runPython(server, WAITING, { ...inWork, background: true });
   await expect.poll(async () => (await execution(server, running)).stdout, PATIENCE).toBe('begun\n');
-  await untilSaved(server);
+  await untilSaved(server, Date.now());
   const snapshot = await answer<{ snapshot_id: string }>(post(server, '/sessions/work/snapshots', ''));
   await runPython(server, 'import os; os.makedirs("deep/er"); open("deep/er/file", "w").write("slept")', {
     session_id: 'sleeper',

@@ -16,13 +16,35 @@ export function archivesOf({ stateDir }: Server): { path: string; names: string[
     });
 }
 
-/** Waits until there is a checkpoint that is newer than what was done before. */
-export async function untilSaved(server: Server, since = Date.now()): Promise<void> {
+/** A checkpoint that took long, as on a busy machine, is followed by a pause ten times as long. */
+const PATIENCE = { timeout: 45_000 };
+
+/**
+ * Waits until there is a checkpoint that was begun after a time: without one, after the last execution had ended by the
+ * server's own clock. One that was begun before may lack what it did.
+ */
+export async function untilSaved(server: Server, since?: number): Promise<void> {
+  const begun = since ?? (await lastEnd(server));
   const savedAt = () =>
     archivesOf(server).some(({ path, names }) => {
       if (!names.includes('archive.json')) return false;
       const { saved_at } = JSON.parse(readFileSync(join(path, 'archive.json'), 'utf8')) as { saved_at: string };
-      return Date.parse(saved_at) >= since;
+      return Date.parse(saved_at) >= begun;
     });
-  await expect.poll(savedAt, { timeout: 15_000 }).toBe(true);
+  await expect.poll(savedAt, PATIENCE).toBe(true);
+}
+
+interface RecentExecution {
+  started_at: string;
+  queued_ms?: number;
+  duration_ms?: number;
+}
+
+/** When the last execution of a server ended; one that still runs counts by its start. */
+async function lastEnd({ url }: Server): Promise<number> {
+  const { executions } = (await (await fetch(`${url}/executions`)).json()) as { executions: RecentExecution[] };
+  const ends = executions.map(({ started_at, queued_ms: queued = 0, duration_ms: ran = 0 }) =>
+    Math.floor(Date.parse(started_at) + queued + ran),
+  );
+  return Math.max(...ends);
 }

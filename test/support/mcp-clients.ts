@@ -5,6 +5,7 @@ import { SSEClientTransport as OldSse } from '@modelcontextprotocol/sdk/client/s
 import { StdioClientTransport as OldStdio } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport as OldHttp } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import type { Transport as OldTransport } from '@modelcontextprotocol/sdk/shared/transport.js';
+import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import type { Execution } from './rest-client.ts';
 import { CLI, environment, newStateDir } from './server.ts';
 
@@ -59,7 +60,20 @@ export interface ConnectOptions {
   readonly headers?: Record<string, string>;
   /** Of the server's address. */
   readonly query?: string;
+  /** Answers the forms that its user is shown. Without it, it cannot show any. */
+  readonly elicit?: ShowForm | undefined;
 }
+
+/** A form that the user of a client is shown. */
+export interface ShownForm {
+  readonly message: string;
+  readonly requestedSchema: unknown;
+}
+
+export type ShowForm = (form: ShownForm) => Promise<{
+  readonly action: 'accept' | 'decline' | 'cancel';
+  readonly content?: Record<string, string>;
+}>;
 
 const info = { name: 'stock-client', version: '1' };
 
@@ -73,8 +87,18 @@ function resourcesOf(client: OldClient | Client): Pick<StockClient, 'resources' 
   };
 }
 
-async function connectOld(transport: OldTransport): Promise<StockClient> {
-  const client = new OldClient(info);
+/** Forms in their first version, which had no other. */
+const FORMS = { capabilities: { elicitation: {} } };
+
+function toForm({ params }: { readonly params: { readonly message: string } }): ShownForm {
+  const { message, requestedSchema }: { message: string; requestedSchema?: unknown } = params;
+  return { message, requestedSchema };
+}
+
+async function connectOld(transport: OldTransport, elicit?: ShowForm): Promise<StockClient> {
+  const client = new OldClient(info, elicit ? FORMS : {});
+  if (elicit)
+    client.setRequestHandler(ElicitRequestSchema, async (request) => ({ ...(await elicit(toForm(request))) }));
   await client.connect(transport);
   return {
     list: async () => (await client.listTools()).tools,
@@ -89,8 +113,13 @@ async function connectOld(transport: OldTransport): Promise<StockClient> {
 type NewTransport = StreamableHTTPClientTransport | SSEClientTransport | StdioClientTransport;
 type Mode = 'legacy' | 'auto' | { pin: string };
 
-async function connectNew(transport: NewTransport, mode?: Mode): Promise<StockClient> {
-  const client = new Client(info, mode === undefined ? {} : { versionNegotiation: { mode } });
+async function connectNew(transport: NewTransport, mode?: Mode, elicit?: ShowForm): Promise<StockClient> {
+  const client = new Client(info, {
+    ...(mode === undefined ? {} : { versionNegotiation: { mode } }),
+    ...(elicit ? FORMS : {}),
+  });
+  if (elicit)
+    client.setRequestHandler('elicitation/create', async (request) => ({ ...(await elicit(toForm(request))) }));
   await client.connect(transport);
   return {
     list: async () => (await client.listTools()).tools,
@@ -115,40 +144,52 @@ const MODERN = '2026-07-28';
 export const LEGACY_HTTP: readonly [string, Connect][] = [
   [
     'v1, streamable HTTP',
-    ({ url }, options = {}) => connectOld(new OldHttp(mcp(url, options), init(options)) as OldTransport),
+    ({ url }, options = {}) =>
+      connectOld(new OldHttp(mcp(url, options), init(options)) as OldTransport, options.elicit),
   ],
-  ['v1, SSE', ({ url }, options = {}) => connectOld(new OldSse(sse(url, options), init(options)))],
-  ['v2, by default', ({ url }, options) => connectNew(newHttp(url, options))],
-  ['v2, legacy', ({ url }, options) => connectNew(newHttp(url, options), 'legacy')],
-  ['v2, SSE', ({ url }, options = {}) => connectNew(new SSEClientTransport(sse(url, options), init(options)))],
+  ['v1, SSE', ({ url }, options = {}) => connectOld(new OldSse(sse(url, options), init(options)), options.elicit)],
+  ['v2, by default', ({ url }, options) => connectNew(newHttp(url, options), undefined, options?.elicit)],
+  ['v2, legacy', ({ url }, options) => connectNew(newHttp(url, options), 'legacy', options?.elicit)],
+  [
+    'v2, SSE',
+    ({ url }, options = {}) =>
+      connectNew(new SSEClientTransport(sse(url, options), init(options)), undefined, options.elicit),
+  ],
 ];
 
 /** Clients of the newest protocol, which has no sessions. */
 export const MODERN_HTTP: readonly [string, Connect][] = [
-  ['v2, auto', ({ url }, options) => connectNew(newHttp(url, options), 'auto')],
-  ['v2, pinned to 2026-07-28', ({ url }, options) => connectNew(newHttp(url, options), { pin: MODERN })],
+  ['v2, auto', ({ url }, options) => connectNew(newHttp(url, options), 'auto', options?.elicit)],
+  [
+    'v2, pinned to 2026-07-28',
+    ({ url }, options) => connectNew(newHttp(url, options), { pin: MODERN }, options?.elicit),
+  ],
 ];
 
-type ConnectStdio = (stateDir?: string) => Promise<StockClient & { readonly pid: number }>;
+type ConnectStdio = (
+  stateDir?: string,
+  elicit?: ShowForm,
+  variables?: Record<string, string>,
+) => Promise<StockClient & { readonly pid: number }>;
 
-export function stdioParameters(stateDir = newStateDir(), settings: Record<string, string> = {}) {
-  const variables = Object.entries(environment(stateDir, settings)).filter(
+function stdioParameters(stateDir = newStateDir(), more: Record<string, string> = {}) {
+  const variables = Object.entries({ ...environment(stateDir), ...more }).filter(
     (entry): entry is [string, string] => entry[1] !== undefined,
   );
   const env = Object.fromEntries(variables);
   return { command: process.execPath, args: [CLI, 'stdio'], env, stderr: 'pipe' as const };
 }
 
-const oldStdio: ConnectStdio = async (stateDir) => {
-  const transport = new OldStdio(stdioParameters(stateDir));
-  return Object.assign(await connectOld(transport), { pid: transport.pid ?? 0 });
+const oldStdio: ConnectStdio = async (stateDir, elicit, variables) => {
+  const transport = new OldStdio(stdioParameters(stateDir, variables));
+  return Object.assign(await connectOld(transport, elicit), { pid: transport.pid ?? 0 });
 };
 
 const newStdio =
   (mode?: Mode): ConnectStdio =>
-  async (stateDir) => {
-    const transport = new StdioClientTransport(stdioParameters(stateDir));
-    return Object.assign(await connectNew(transport, mode), { pid: transport.pid ?? 0 });
+  async (stateDir, elicit, variables) => {
+    const transport = new StdioClientTransport(stdioParameters(stateDir, variables));
+    return Object.assign(await connectNew(transport, mode, elicit), { pid: transport.pid ?? 0 });
   };
 
 /** A client that starts any command that speaks MCP. */

@@ -27,7 +27,7 @@ beforeAll(async () => {
   const ring = KeyRing.open(approvers, log, { right: 'approve' });
   const keys = KeyRing.open(path, log);
   rings = [ring, keys];
-  approvals.answerWith((owner) => ring.mayAnswer(owner));
+  approvals.answerWith(ring);
   const app = { approvals, findApprover: createApproverFinder(ring) };
   keyed = await startProtocolServer({ log, app: { ...app, authenticate: createAuthenticator(keys) } });
   open = await startProtocolServer({ log, app });

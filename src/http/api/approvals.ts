@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
-import type { Approvals, Question } from '../../approvals/approvals.ts';
+import type { Approvals } from '../../approvals/approvals.ts';
+import { describeQuestion } from '../../approvals/question.ts';
 import { GloveboxError } from '../../errors.ts';
 import type { Approver } from '../auth/auth.ts';
 import { parseJsonObject } from '../json.ts';
@@ -106,22 +107,4 @@ function readAnswer(body: string): (typeof DECISIONS)[number] {
   throw new GloveboxError('invalid_input', 'The field "answer" is none of "once", "session" and "refuse".', {
     hint: `Send a JSON object such as ${EXAMPLE}.`,
   });
-}
-
-function describeQuestion({ askedAt, expiresAt, ...question }: Question) {
-  return {
-    approval_id: question.id,
-    owner: question.owner,
-    session_id: question.sessionId,
-    execution_id: question.executionId,
-    server: question.server,
-    tool: question.tool,
-    arguments: question.arguments,
-    arguments_bytes: question.argumentsBytes,
-    mode: question.mode,
-    changed: question.changed,
-    answers: question.answers,
-    asked_at: askedAt.toISOString(),
-    expires_at: expiresAt.toISOString(),
-  };
 }

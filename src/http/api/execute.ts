@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import { GloveboxError } from '../../errors.ts';
+import type { ClientTool } from '../../execution/tool-access.ts';
 import { followSignal } from '../../lib/follow-signal.ts';
 import { nearest } from '../../lib/nearest.ts';
 import type { Log } from '../../log.ts';
@@ -17,6 +18,7 @@ import { isSet } from '../query.ts';
 import { jsonAnswer, reportError } from '../respond.ts';
 import type { Env, Handler, Route } from '../route.ts';
 import { streamEvents } from '../server-sent-events.ts';
+import { followHeld, parseClientTools } from './client-tools.ts';
 import { streamRoutes } from './stream-routes.ts';
 
 export interface ExecuteOptions {
@@ -36,14 +38,17 @@ export interface ExecuteOptions {
 interface Call {
   readonly tool: AnyTool;
   /** Runs the call. Any of the signals cancels it. */
-  run(
-    emit: (event: ToolEvent) => void | Promise<void>,
-    stdin: AsyncIterable<Uint8Array> | undefined,
-    ...cancelled: readonly AbortSignal[]
-  ): Promise<Record<string, unknown>>;
+  run(follower: Follower, ...cancelled: readonly AbortSignal[]): Promise<Record<string, unknown>>;
 }
 
-const FIELDS = ['name', 'arguments', 'session_id'];
+interface Follower {
+  readonly emit: (event: ToolEvent) => void | Promise<void>;
+  readonly stdin?: AsyncIterable<Uint8Array> | undefined;
+  /** Called with what the code asks of its caller, who answers while the call goes on. Default: that is the answer. */
+  readonly onWaiting?: (answer: object) => void | Promise<void>;
+}
+
+const FIELDS = ['name', 'arguments', 'session_id', 'client_tools'];
 const EXAMPLE = '{"name": "execute_python", "arguments": {"code": "print(1)"}}';
 
 /** `POST /execute`: answers with the tool's output as JSON. A call without an idempotency key ends with its client. */
@@ -51,7 +56,7 @@ export function createExecute(options: ExecuteOptions): Handler {
   return async (c) => {
     // A call with a key can be repeated to get its answer, so it goes on without its client.
     const cancelled = c.req.header('idempotency-key') === undefined ? [c.req.raw.signal] : [];
-    return jsonAnswer(await prepare(c, options).run(ignoreEvents, undefined, ...cancelled));
+    return jsonAnswer(await prepare(c, options).run({ emit: ignoreEvents }, ...cancelled));
   };
 }
 
@@ -97,8 +102,9 @@ function begin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams):
   const call = streams.open(c.get('owner'), takesInput);
   const { events, signal, input } = call;
   const emit = ({ type, ...data }: ToolEvent) => events.write(type, JSON.stringify(data), signal);
+  const onWaiting = (answer: object) => events.write('tool_call_required', JSON.stringify(answer), signal);
   checked
-    .run(emit, input, signal)
+    .run({ emit, stdin: input, onWaiting }, signal)
     .then(
       (result) => events.end('result', JSON.stringify(result)),
       (thrown: unknown) =>
@@ -123,22 +129,35 @@ function prepare(c: Context<Env>, { tools, sessions, snapshots, fallback, stoppi
   const body = parseJsonObject(c.get('body'), FIELDS, EXAMPLE);
   const tool = findTool(body['name'], tools);
   const input = validateInput(tool, withSession(body));
+  const clientTools = readClientTools(body['client_tools'], tool);
   const sessionHeader = c.req.header('x-session-id');
   const caller: Caller = { owner: c.get('owner'), fallback, ...(sessionHeader ? { sessionHeader } : {}) };
   return {
     tool,
-    run: async (emit, stdin, ...cancelled) => {
+    run: async ({ emit, stdin, onWaiting }, ...cancelled) => {
       const following = followSignal(stopping, ...cancelled);
       try {
         const { signal } = following;
         const context = { sessions, snapshots, caller, signal, emit, ...(stdin ? { stdin } : {}) };
-        const result = await tool.handle(input, context);
+        const result =
+          clientTools && tool.hold
+            ? await followHeld(await tool.hold(input, context, clientTools), signal, onWaiting)
+            : await tool.handle(input, context);
         return { name: tool.name, session_id: result.session_id, result };
       } finally {
         following[Symbol.dispose]();
       }
     },
   };
+}
+
+/** @throws GloveboxError `invalid_input`, also for a tool that runs no code */
+function readClientTools(sent: unknown, tool: AnyTool): readonly ClientTool[] | undefined {
+  if (sent === undefined || sent === null) return undefined;
+  if (tool.hold) return parseClientTools(sent);
+  throw new GloveboxError('invalid_input', `${tool.name} runs no code that could call tools.`, {
+    hint: 'Leave out "client_tools". execute_python takes them.',
+  });
 }
 
 function findTool(name: unknown, tools: readonly AnyTool[]): AnyTool {

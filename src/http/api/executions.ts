@@ -12,6 +12,7 @@ import {
 import type { Tool } from '../../tools/tool.ts';
 import { validateInput } from '../../tools/validate.ts';
 import type { Env, Route } from '../route.ts';
+import { endHeld, toolResultsRoute } from './client-tools.ts';
 import type { ExecuteOptions } from './execute.ts';
 import { executionEventsRoute, idParameter } from './execution-events.ts';
 import { jsonResponse, sessionParameter } from './openapi-parts.ts';
@@ -49,7 +50,7 @@ function toListed({ id, startedAt, status, outcome }: BackgroundExecution) {
   return { execution_id: id, started_at: startedAt.toISOString(), status, running: !outcome };
 }
 
-type Options = Pick<ExecuteOptions, 'sessions' | 'stopping' | 'log' | 'keepAliveMs'>;
+type Options = Pick<ExecuteOptions, 'tools' | 'sessions' | 'stopping' | 'log' | 'keepAliveMs'>;
 
 /**
  * Reads the execution id of the path and the numbers of the query, and checks them as arguments of a tool.
@@ -71,7 +72,11 @@ function readInput<Input extends { session_id?: string | undefined }>(
 
 /** Routes to follow and cancel background executions, and to end contexts. */
 export function executionRoutes(options: Options): Route[] {
-  return [...backgroundRoutes(options), ...sessionExecutionRoutes(options)];
+  return [
+    ...backgroundRoutes(options),
+    ...options.tools.filter(({ hold }) => hold).map(({ name }) => toolResultsRoute(name, options)),
+    ...sessionExecutionRoutes(options),
+  ];
 }
 
 function backgroundRoutes(options: Options): Route[] {
@@ -107,7 +112,7 @@ function backgroundRoutes(options: Options): Route[] {
       path: '/executions/:id',
       id: 'cancelExecution',
       tag: 'Executions',
-      summary: 'Cancel a background execution.',
+      summary: 'Cancel a background execution, or one that its caller comes back for.',
       operation: {
         parameters: [idParameter],
         responses: jsonResponse(200, 'Its result.', { type: 'object' }),
@@ -116,6 +121,8 @@ function backgroundRoutes(options: Options): Route[] {
         const input = readInput(c, cancelExecution, {});
         using following = followSignal(c.req.raw.signal, stopping);
         const { owner } = c.var;
+        const held = sessions.held.find(owner, input.execution_id);
+        if (held) return c.json(await endHeld(held, following.signal));
         const reading = await sessions.cancelBackground(owner, input.execution_id, following.signal);
         return c.json(toReadingOutput(reading));
       },

@@ -1,5 +1,6 @@
 import { type AnyTool, describeTool } from '../../tools/description.ts';
 import type { Route } from '../route.ts';
+import { clientToolsSchema, toolCallRequired } from './client-tools.ts';
 import { failureResponses, failuresOf } from './openapi-failures.ts';
 import {
   jsonBody,
@@ -92,13 +93,18 @@ export function describeCall(tools: readonly AnyTool[]) {
       name: { const: tool.name },
       arguments: schemaRef(`${tool.name}_input`),
       session_id: { ...sessionIdSchema, description: 'As in the arguments, which take precedence.' },
+      ...(tool.hold ? { client_tools: clientToolsSchema } : {}),
     },
     required: hasRequired(tool) ? ['name', 'arguments'] : ['name'],
     additionalProperties: false,
   }));
-  const result = oneOf(({ name }) => ({
+  const result = oneOf(({ name, hold }) => ({
     type: 'object',
-    properties: { name: { const: name }, session_id: { type: 'string' }, result: schemaRef(`${name}_output`) },
+    properties: {
+      name: { const: name },
+      session_id: { type: 'string' },
+      result: hold ? { oneOf: [schemaRef(`${name}_output`), toolCallRequired] } : schemaRef(`${name}_output`),
+    },
     required: ['name', 'result'],
   }));
   const parameters = [
@@ -126,7 +132,8 @@ export function describeCall(tools: readonly AnyTool[]) {
       requestBody: jsonBody(request),
       responses: {
         200: {
-          description: 'Events `session`, `stdout`, `stderr`, `display`, `progress`, then one `result` or `error`.',
+          description:
+            'Events `session`, `stdout`, `stderr`, `display`, `tool_call`, `tool_call_required`, `progress`, then one `result` or `error`.',
           content: { 'text/event-stream': { schema: oneEvent } },
         },
       },

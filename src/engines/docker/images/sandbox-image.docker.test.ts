@@ -29,7 +29,7 @@ afterAll(async () => {
 function makeContext(files: Record<string, string>): string {
   const directory = mkdtempSync(join(tmpdir(), 'gbx-image-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));
-  for (const folder of ['runner', 'prepare']) mkdirSync(join(directory, folder));
+  for (const folder of ['runner', 'site-packages', 'prepare']) mkdirSync(join(directory, folder));
   const all = {
     'runner/__main__.py': directory,
     'requirements-data.txt': '',

@@ -19,7 +19,7 @@ export interface ImageOptions extends BaseOptions, IndexOptions {
 const VARIANTS = ['data', 'slim'] as const;
 type Variant = (typeof VARIANTS)[number];
 
-const SANDBOX_FILES = ['Dockerfile', 'runner'];
+const SANDBOX_FILES = ['Dockerfile', 'runner', 'site-packages'];
 const PACKAGES_FILES = [
   'packages.Dockerfile',
   'prepare',
