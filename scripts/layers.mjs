@@ -70,6 +70,7 @@ export const LAYERS = {
     'engines',
     'packages',
     'broker',
+    'sessions/caller.ts',
     'http/auth',
     'http/listen.ts',
     'type:execution',

@@ -6,7 +6,7 @@ import type { Log } from '../log.ts';
 import { approvalMode } from './catalog/approval-mode.ts';
 import { type CatalogTool, catalogOf } from './catalog/catalog.ts';
 import { Pins } from './catalog/pins.ts';
-import { changed, changedMeanwhile, notApproved, notLinked, unknownServer } from './failures.ts';
+import { changed, changedMeanwhile, notApproved, notLinked, tooLate, unknownServer } from './failures.ts';
 import type { ToolServer } from './file/server-entry.ts';
 import { readToolsFile } from './file/tools-file.ts';
 import { cleanText } from './results/clean-text.ts';
@@ -20,6 +20,7 @@ import {
   type BrokerRead,
   type ExecutionToolLimits,
   type ServerCatalog,
+  type ServerState,
   type ToolAnswer,
   type ToolCaller,
   ToolFailure,
@@ -38,8 +39,8 @@ export interface BrokerOptions {
   /** Whether servers may be commands of this machine. */
   readonly mayStart: boolean;
   readonly stateDir: string;
-  /** Owner of everything on a control plane without keys, who may use all servers. */
-  readonly localOwner: string;
+  /** Owner of everything on a control plane without keys, who may use all servers. Undefined where there are keys. */
+  readonly localOwner?: string | undefined;
   readonly hosts: HostAccess;
   /** Version of this program, for the servers. */
   readonly version: string;
@@ -85,7 +86,14 @@ export class Broker implements AsyncDisposable {
 
   /** Reads the file. Connects to nothing yet. @throws GloveboxError `invalid_input` that says what is wrong with it */
   static open(options: BrokerOptions): Broker {
-    return new Broker(options, options.file === undefined ? [] : readToolsFile(options.file, options.mayStart));
+    const servers = options.file === undefined ? [] : readToolsFile(options.file, options.mayStart);
+    for (const { name, owners } of servers) {
+      if (owners.length > 0 || options.localOwner !== undefined) continue;
+      options.log.warn('nobody may use a tool server: it has no "owners" in the file of GLOVEBOX_TOOLS', {
+        server: name,
+      });
+    }
+    return new Broker(options, servers);
   }
 
   /** The servers that an owner may use. */
@@ -97,6 +105,11 @@ export class Broker implements AsyncDisposable {
   limitsOf(name: string): ExecutionToolLimits {
     const { maxCalls, maxConcurrent } = this.#servers.get(name) ?? unknownServer(name, []);
     return { maxCalls, maxConcurrent };
+  }
+
+  /** Asks each server for its tools, with shared credentials, to tell an operator how it is. */
+  async inspect(signal: AbortSignal): Promise<readonly ServerState[]> {
+    return await Promise.all([...this.#servers.values()].map((server) => this.#inspect(server, signal)));
   }
 
   /** The tools of some servers. One that cannot say has an error in place of them. */
@@ -178,6 +191,21 @@ export class Broker implements AsyncDisposable {
     } catch (error) {
       if (!(error instanceof ToolFailure)) throw error;
       return { name, description: this.#servers.get(name)?.description ?? '', tools: [], error: error.body };
+    }
+  }
+
+  async #inspect(server: ToolServer, signal: AbortSignal): Promise<ServerState> {
+    const { name, owners, credentials } = server;
+    const use = { server, owner: this.#options.localOwner ?? '', signal };
+    if (credentials === 'owner') return { name, owners, isShared: false };
+    try {
+      const { tools } = await this.#explained(use, () => this.#connections.use(use, ({ catalog }) => catalog()));
+      const changed = [...tools.values()].filter(({ isChanged }) => isChanged).map((tool) => tool.name);
+      return { name, owners, isShared: true, tools: tools.size, changed };
+    } catch (error) {
+      if (signal.aborted) return { name, owners, isShared: true, error: tooLate(name).body };
+      if (!(error instanceof ToolFailure)) throw error;
+      return { name, owners, isShared: true, error: error.body };
     }
   }
 

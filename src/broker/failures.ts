@@ -10,6 +10,10 @@ export function unknownServer(name: string, names: readonly string[]): never {
   throw new ToolFailure('denied', `There is no server ${shown} that you may use.`, meant);
 }
 
+export function tooLate(server: string): ToolFailure {
+  return new ToolFailure('timeout', `${server} does not answer.`, 'Look whether it runs, and at its "url".');
+}
+
 export function notLinked(server: string): ToolFailure {
   const message = `${server} has not linked to that address in this session.`;
   return new ToolFailure('denied', message, 'Read only what a result of this session links to.');

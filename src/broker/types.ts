@@ -59,6 +59,19 @@ export interface ServerCatalog {
   readonly error?: ToolFailureBody;
 }
 
+/** How a server is, for an operator. */
+export interface ServerState {
+  readonly name: string;
+  readonly owners: readonly string[];
+  /** Whether it has shared credentials. One with those of owners cannot be asked without an owner. */
+  readonly isShared: boolean;
+  /** Number of tools that may be called. */
+  readonly tools?: number;
+  /** Names of those that are not as they were when they were trusted. */
+  readonly changed?: readonly string[];
+  readonly error?: ToolFailureBody;
+}
+
 /** One part of what a tool answered. `data` is base64. */
 export type ToolPart =
   | { readonly type: 'json'; readonly value: unknown }

@@ -6,6 +6,8 @@ import { attempt, type Finding } from '../lib/finding.ts';
 import { createLog, type Log } from '../log.ts';
 import { checkIndex } from '../packages/index/check-index.ts';
 import { findAuthorities, readHostIndexes } from '../packages/index/host-indexes.ts';
+import { LOCAL_OWNER } from '../sessions/caller.ts';
+import { version } from '../version.ts';
 
 const INDEX_LIMIT_MS = 10_000;
 
@@ -24,6 +26,7 @@ export async function examineServer(
   const tell = (findings: readonly Finding[]) => void found.push(...findings);
   tell(await attempt('state directory', async () => examineState(config)));
   tell(await examineIndexes(config));
+  tell(await attempt('tools', () => examineToolServers(config)));
   tell(await attempt('engine', () => examineEngine(config, { tell, runProbe })));
   return found;
 }
@@ -41,6 +44,7 @@ async function examine(config: Config, log: Log, say: (line: string) => void): P
   tell(await attempt('state directory', async () => examineState(config)));
   for (const port of [config.port, ...config.alsoPorts]) tell(await examinePort(config.host, port));
   tell(await examineIndexes(config));
+  tell(await attempt('tools', () => examineToolServers(config)));
   tell(await attempt('engine', () => examineEngine(config, { tell, runProbe: () => runProbe(config, log) })));
   return healthy;
 }
@@ -79,6 +83,18 @@ async function examineIndexes({ indexUrl, hostEnvironment }: Config): Promise<re
     }),
   );
   return (await Promise.all(findings)).flat();
+}
+
+async function examineToolServers(config: Config): Promise<readonly Finding[]> {
+  const { tools: file, toolsStdio, stateDir, auth, hostEnvironment } = config;
+  if (file === undefined) return [];
+  const { examineTools } = await import('../broker/examine.ts');
+  return await examineTools({
+    ...{ file, mayStart: toolsStdio === 1, stateDir, version },
+    localOwner: auth === 'keys' ? undefined : LOCAL_OWNER,
+    hosts: { caFile: findAuthorities(hostEnvironment.caFile), proxy: hostEnvironment.proxy },
+    log: createLog('error'),
+  });
 }
 
 /** Runs code in a sandbox of its own, and looks into one. @throws GloveboxError when it cannot run, or is not sealed. */

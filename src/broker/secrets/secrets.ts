@@ -37,7 +37,7 @@ export class Secrets {
   readonly #now: () => number;
   #known = EMPTY;
   #version = '';
-  #values: readonly string[] | undefined;
+  #values: readonly string[] = [];
   #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor(stateDir: string, now: () => number = () => performance.now()) {
@@ -51,10 +51,12 @@ export class Secrets {
     return owner === undefined ? ownValue(known.shared, name) : ownValue(ownValue(known.owners, owner) ?? {}, name);
   }
 
-  /** All values, with which to look for them in what goes into a sandbox. Another array once one has changed. */
+  /**
+   * All values since the start, with which to look for them in what goes into a sandbox: one that was replaced may still
+   * be valid. Another array once there are more.
+   */
   get values(): readonly string[] {
-    const known = this.#current();
-    this.#values ??= [known.shared, ...Object.values(known.owners)].flatMap((some) => Object.values(some));
+    this.#current();
     return this.#values;
   }
 
@@ -66,7 +68,9 @@ export class Secrets {
     if (version !== this.#version) {
       this.#known = readSecrets(this.#path);
       this.#version = version;
-      this.#values = undefined;
+      const { shared, owners } = this.#known;
+      const all = [shared, ...Object.values(owners)].flatMap((some) => Object.values(some));
+      this.#values = [...new Set([...this.#values, ...all])];
     }
     this.#lookedAt = now;
     return this.#known;

@@ -1,4 +1,5 @@
 import { followSignal } from '../../lib/follow-signal.ts';
+import { unlessAborted } from '../../lib/unless-aborted.ts';
 import { ToolFailure } from '../types.ts';
 import { watchAnswers } from './fetch.ts';
 
@@ -51,7 +52,11 @@ export async function bounded<T>(
   try {
     // The SDK has a limit of time of its own, which is never reached.
     const within = { signal: following.signal, timeout: timeoutMs * 2 };
-    return await watchAnswers(watch, () => work(within));
+    // While it connects, the SDK does not look at the signal.
+    return await unlessAborted(
+      watchAnswers(watch, () => work(within)),
+      following.signal,
+    );
   } catch (error) {
     if (ending.signal.aborted) throw ending.signal.reason;
     throw error;

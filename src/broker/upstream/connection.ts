@@ -133,7 +133,8 @@ async function connect(
     await bounded({ signal, timeoutMs }, bounds, (within) => client.connect(transport, within));
     return new Connection(client, transport, server);
   } catch (error) {
-    await client.close().catch(() => {});
+    // While it negotiates, the client does not own the transport yet.
+    await Promise.allSettled([client.close(), transport.close()]);
     throw error;
   }
 }

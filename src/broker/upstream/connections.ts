@@ -37,13 +37,14 @@ interface Entry {
   /** What it was opened with. Once the secrets are others, it is not used again. */
   readonly fingerprint: string;
   readonly opened: Promise<Connection>;
+  /** Once it is opened. */
+  connection: Connection | undefined;
   readonly closing: AbortController;
   catalog: Promise<Catalog> | undefined;
   /** Time of the catalog, in milliseconds. */
   listedAt: number;
   uses: number;
   idle: NodeJS.Timeout | undefined;
-  isClosed: boolean;
 }
 
 /**
@@ -73,8 +74,7 @@ export class Connections implements AsyncDisposable {
     try {
       return await this.#with(first, use, work);
     } catch (error) {
-      const connection = first.isClosed ? undefined : await first.opened.catch(() => undefined);
-      if (!connection?.isForgotten(error)) throw error;
+      if (!first.connection?.isForgotten(error)) throw error;
       this.#retire(first);
       return await this.#with(this.#entryFor(use), use, work);
     }
@@ -91,6 +91,7 @@ export class Connections implements AsyncDisposable {
     clearTimeout(entry.idle);
     try {
       const connection = await unlessAborted(entry.opened, signal);
+      entry.connection = connection;
       return await work({ connection, catalog: () => this.#catalog(entry, connection, server, signal) });
     } finally {
       entry.uses -= 1;
@@ -131,7 +132,6 @@ export class Connections implements AsyncDisposable {
     const { hosts, version, onStderr } = this.#options;
     const closing = new AbortController();
     const forget = () => {
-      entry.isClosed = true;
       clearTimeout(entry.idle);
       this.#open.delete(entry);
       if (this.#entries.get(key) === entry) this.#entries.delete(key);
@@ -146,7 +146,16 @@ export class Connections implements AsyncDisposable {
     // Loaded with the first connection: most servers have no tools.
     const opened = import('./connection.ts').then(({ Connection: { open } }) => open(options, closing.signal));
     const entry: Entry = {
-      ...{ fingerprint, opened, closing, catalog: undefined, listedAt: 0, uses: 0, idle: undefined, isClosed: false },
+      ...{
+        fingerprint,
+        opened,
+        closing,
+        connection: undefined,
+        catalog: undefined,
+        listedAt: 0,
+        uses: 0,
+        idle: undefined,
+      },
     };
     this.#open.add(entry);
     opened.catch(forget);

@@ -18,6 +18,9 @@ export function explain(server: string, error: unknown, clean: (text: string, li
     const known = explainSdk(server, error);
     if (known) return known;
   }
+  // Of a recursion: that is how deep structures end.
+  if (error instanceof RangeError)
+    return new ToolFailure('upstream', `${server} answered something that is nested too deeply.`, DOCTOR);
   const code = codeOf(error);
   return new ToolFailure('upstream', `${server} cannot be reached${code ? ` (${code})` : ''}.`, DOCTOR);
 }
