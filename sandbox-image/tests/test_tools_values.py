@@ -104,6 +104,7 @@ class HelpTest(ToolsCase):
     def test_help_has_the_signature_the_description_and_the_servers_own_name(self) -> None:
         text = pydoc.plain(pydoc.render_doc(tools.github.list_issues))
         for expected in (
+            "in module glovebox_tools:",
             "list_issues(",
             "repo: str",
             "Lists issues of a repository.",
