@@ -24,6 +24,7 @@ export interface Execution {
   results?: Record<string, unknown>[];
   context?: { name: string; created: boolean; alive: boolean };
   contexts?: string[];
+  tool_calls?: { n: number; tool: string; ms: number; status: string; bytes: number }[];
   termination?: {
     by: 'interrupt' | 'kill' | 'uid_kill' | 'replaced';
     stacks?: { thread: string; frames: string[] }[];
