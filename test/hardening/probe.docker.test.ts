@@ -11,7 +11,7 @@ import { engine } from '../support/engine-access.ts';
 async function look(given: Partial<SandboxProfile> = {}, asked: Partial<SandboxProfile> = {}): Promise<string[]> {
   const { docker, driver, image, runtime } = await engine();
   const log = createLog('error');
-  const usual = { image, memoryMb: 256, cpus: 1, pids: 64, diskMb: 64, maxLifetimeS: 60, ...runtime };
+  const usual = { image, memoryMb: 256, cpus: 1, pids: 64, diskMb: 64, maxLifetimeS: 600, ...runtime };
   const profile: SandboxProfile = { ...usual, ...given };
   const assurances = dockerAssurances(docker, driver, profile);
   const backend = {
