@@ -104,7 +104,7 @@ class HelpTest(ToolsCase):
     def test_help_has_the_signature_the_description_and_the_servers_own_name(self) -> None:
         text = pydoc.plain(pydoc.render_doc(tools.github.list_issues))
         for expected in (
-            "in module glovebox_tools:",
+            "in module glovebox_tools\n",
             "list_issues(",
             "repo: str",
             "Lists issues of a repository.",
@@ -112,7 +112,7 @@ class HelpTest(ToolsCase):
             "state (Literal['open', 'closed', 'all'], default 'open')",
             "page_size (int, may be left out): issues on a page",
             "author (str)",
-            "Returns: list[dict]",
+            "Returns: list[dict]\n        id (int, may be left out)",
             "The tool 'list-issues' of the server 'github'.",
         ):
             self.assertIn(expected, text)
