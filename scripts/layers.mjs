@@ -18,7 +18,7 @@ export const LAYERS = {
   archives: ['sandbox', 'files', 'scheduling', 'execution', 'lib'],
   sessions: ['archives', 'sandbox', 'files', 'type:protocol', 'scheduling', 'execution', 'tar', 'lib'],
   packages: ['lib'],
-  broker: ['packages/upstream', 'type:approvals', 'type:execution', 'lib'],
+  broker: ['packages/upstream', 'packages/index/host-indexes.ts', 'type:approvals', 'type:execution', 'lib'],
   probe: ['sandbox', 'version', 'lib'],
   engines: [
     'sandbox/engine.ts',

@@ -92,7 +92,7 @@ async function examineToolServers(config: Config): Promise<readonly Finding[]> {
   return await examineTools({
     ...{ file, mayStart: toolsStdio === 1, stateDir, version },
     localOwner: auth === 'keys' ? undefined : LOCAL_OWNER,
-    hosts: { caFile: findAuthorities(hostEnvironment.caFile), proxy: hostEnvironment.proxy },
+    hosts: hostEnvironment,
     log: createLog('error'),
   });
 }

@@ -5,6 +5,8 @@ import { faultOf, isWrapper } from './output-schema.ts';
 
 /** Characters of the message of a failed call. */
 const MESSAGE_LIMIT = 2000;
+/** How the SDKs of servers begin to say that arguments do not fit their schema. */
+const REFUSED_ARGUMENTS = /^(MCP error -32602|Input validation error|Invalid arguments)\b/;
 const NAME_LIMIT = 255;
 const MIME_LIMIT = 127;
 type Content = CallResult['content'][number];
@@ -51,6 +53,10 @@ export function measure(server: string, parts: readonly ToolPart[], mostBytes: n
 function toolFailed(server: string, content: readonly Content[]): ToolFailure {
   const said = content.map((block) => (block.type === 'text' ? block.text : '')).join('\n');
   const message = cleanText(said, MESSAGE_LIMIT) || 'it does not say why';
+  if (REFUSED_ARGUMENTS.test(message)) {
+    const hint = 'Correct them: help(tool) has the schema.';
+    return new ToolFailure('bad_arguments', `${server} refuses the arguments: ${message}`, hint);
+  }
   return new ToolFailure(
     'upstream',
     `${server} failed: ${message}`,

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { SecureContext } from 'node:tls';
 import { Agent, type Dispatcher, type ProxyAgent, type RequestInit as UndiciInit, fetch as undiciFetch } from 'undici';
+import { findAuthorities } from '../../packages/index/host-indexes.ts';
 import { loadAuthorities } from '../../packages/upstream/authorities.ts';
 import { proxyFor } from '../../packages/upstream/proxy.ts';
 import { openTunnels } from '../../packages/upstream/proxy-agent.ts';
@@ -96,7 +97,7 @@ export class UpstreamHosts {
   }
 
   #open(): Agents {
-    const secureContext = loadAuthorities(this.#access.caFile);
+    const secureContext = loadAuthorities(findAuthorities(this.#access.caFile));
     const direct = new Agent({ ...POOL, connect: { secureContext, timeout: CONNECT_MS } });
     return { secureContext, direct, tunnels: new Map<string, ProxyAgent>() };
   }
