@@ -27,7 +27,7 @@ export const LAYERS = {
     'packages/index/host-indexes.ts',
     'lib',
   ],
-  tools: ['type:approvals', 'sessions', 'files', 'execution', 'lib'],
+  tools: ['broker/python-names.ts', 'type:broker', 'type:approvals', 'sessions', 'files', 'execution', 'lib'],
   config: ['sandbox/assurances.ts', 'lib'],
   'client-config': ['config/client-places.ts', 'lib'],
   'glovebox-figures': ['type:sandbox', 'type:scheduling'],

@@ -178,6 +178,11 @@ export class Glovebox implements AsyncDisposable {
     return { ...this.#counts, pool, claimedMb: this.#memory.claimedMb, cacheBytes };
   }
 
+  /** Servers whose tools code may call. Undefined if there are none. */
+  get toolServers(): ToolsFromCode['broker'] {
+    return this.#tools.broker;
+  }
+
   /** What sandboxes of this engine lack, as allowed. Known once the engine is set up. */
   get missing(): readonly Shortfall[] {
     return this.#missing;

@@ -1,7 +1,7 @@
 import type { Config } from './config/load.ts';
 import { type Glovebox, limitsOf, parseRequirement } from './glovebox.ts';
 import type { Log } from './log.ts';
-import { writeInstructions } from './mcp/instructions.ts';
+import { describeToolServers, writeInstructions } from './mcp/instructions.ts';
 import { createMcpServers, type McpOptions, type McpServers } from './mcp/server.ts';
 import type { Fallback } from './mcp/tool.ts';
 import type { AnyTool } from './tools/description.ts';
@@ -17,8 +17,8 @@ const ESCAPED_BYTES = 3;
 const OTHER_BYTES = 1024 * 1024;
 
 /** Makes the tools as the settings have them. */
-export function createToolsFor(config: Config): readonly AnyTool[] {
-  return createTools({ ...limitsOf(config), hasTools: config.tools !== undefined }, parseRequirement);
+export function createToolsFor(config: Config, toolServers?: Glovebox['toolServers']): readonly AnyTool[] {
+  return createTools(limitsOf(config), parseRequirement, toolServers);
 }
 
 /** Bytes that a request for a tool may have. */
@@ -28,7 +28,7 @@ export function maxRequestBytes({ codeLimit }: Config): number {
 
 /** Serves the tools of a Glovebox over MCP; the transport is the caller's. */
 export function createMcp(
-  { sessions, snapshots }: Glovebox,
+  { sessions, snapshots, toolServers }: Glovebox,
   config: Config,
   log: Log,
   tools: readonly AnyTool[],
@@ -41,6 +41,7 @@ export function createMcp(
     version,
     log,
     instructions: writeInstructions(config),
+    ...(toolServers ? { toolServers: (owner) => describeToolServers(toolServers.servers(owner)) } : {}),
     fallback: fallbackOf(config),
     ...(extend ? { extend } : {}),
   });

@@ -21,6 +21,26 @@ export function writeInstructions({ idleTtlS, hibernateAfterS, archiveTtlS, disk
   ].join('\n');
 }
 
+interface ToolServer {
+  readonly name: string;
+  readonly description: string;
+  readonly isDefault: boolean;
+}
+
+/** Writes what instructions say of servers whose tools code may call: a line for each. Empty if there are none. */
+export function describeToolServers(servers: readonly ToolServer[]): string {
+  if (servers.length === 0) return '';
+  const lines = servers.map(({ name, description, isDefault }) => {
+    const how = isDefault ? '' : ` (only with tools: [${JSON.stringify(name)}])`;
+    return `- ${name}${how}${description ? `: ${description}` : ''}`;
+  });
+  return [
+    'Code can call tools of the servers below, as in: import tools; tools.NAME.TOOL(argument=1). search_tools finds them.',
+    'Use that for several calls, and for results that code filters, joins or plots: only what you print comes back.',
+    ...lines,
+  ].join('\n');
+}
+
 function describeDuration(seconds: number): string {
   if (seconds >= 2 * 86_400) return `${Math.round(seconds / 86_400)} days`;
   return seconds >= 120 ? `${Math.round(seconds / 60)} minutes` : `${Math.round(seconds)} seconds`;

@@ -18,6 +18,8 @@ export interface McpOptions {
   readonly version: string;
   /** Instructions for the model on how to use the server. */
   readonly instructions: string;
+  /** What they say besides of the servers whose tools code of an owner may call. Undefined if there are none. */
+  readonly toolServers?: (owner: string) => string;
   /** Sessions of calls that name none; new sessions by default. */
   readonly fallback?: Fallback;
   readonly log: Log;
@@ -27,6 +29,8 @@ export interface McpOptions {
 
 /** Cache hint for lists that do not change while the process runs. */
 const LIST_HINT = { ttlMs: 3_600_000, cacheScope: 'public' } as const;
+
+const OWN_HINT = { ...LIST_HINT, cacheScope: 'private' } as const;
 
 export interface McpServers {
   /** Makes a server for one connection. A shared server would leak data between requests (typescript-sdk#2607). */
@@ -79,10 +83,11 @@ function makeCallServer(options: McpOptions, tools: readonly McpTool[], connecti
 function makeServer(options: McpOptions, tools: readonly McpTool[], connection: Connection): McpServer {
   const server = new McpServer(identityOf(options), {
     capabilities: CAPABILITIES,
-    instructions: options.instructions,
+    instructions: [options.instructions, options.toolServers?.(connection.owner)].filter(Boolean).join('\n'),
     cacheHints: {
       'tools/list': LIST_HINT,
-      'server/discover': LIST_HINT,
+      // With the instructions, of which a part is the owner's own.
+      'server/discover': options.toolServers ? OWN_HINT : LIST_HINT,
       'resources/templates/list': LIST_HINT,
       'resources/list': FILES_HINT,
       'resources/read': FILES_HINT,

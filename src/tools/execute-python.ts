@@ -157,20 +157,17 @@ async function holdPython(
   using lease = await leaseSession(context, input.session_id);
   const { emit, sessions, stdin: streamed } = context;
   if (emit !== ignoreEvents) await emit({ type: 'session', ...identify(lease) });
-  const options = { ...toOptions(input, lease), stdin: streamed ?? input.stdin, onEvent: toListener(emit) };
+  const options = { ...toOptions(input, lease, context), stdin: streamed ?? input.stdin, onEvent: toListener(emit) };
   return sessions.held.hold(lease.session, codeText(input.code), clientTools, options);
 }
 
-async function executeIn(
-  lease: Lease,
-  input: Input,
-  { emit, signal, stdin: streamed }: ToolContext,
-): Promise<ExecutionOutput> {
+async function executeIn(lease: Lease, input: Input, context: ToolContext): Promise<ExecutionOutput> {
+  const { emit, signal, stdin: streamed } = context;
   const { session } = lease;
   const { code, background, stdin } = input;
   const about = identify(lease);
   if (emit !== ignoreEvents) await emit({ type: 'session', ...about });
-  const options = toOptions(input, lease);
+  const options = toOptions(input, lease, context);
   if (background) {
     const { id } = await session.start(codeText(code), { ...options, stdin });
     const nothingYet = { exit_code: null, stdout: '', stderr: '', files: [], duration_ms: 0 };
@@ -180,8 +177,13 @@ async function executeIn(
   return toOutput(await session.run(codeText(code), { ...options, stdin: streamed ?? stdin, onEvent, signal }));
 }
 
-function toOptions({ context, reset_context, timeout_s, args, env, tools }: Input, { created }: Lease) {
+function toOptions(
+  { context, reset_context, timeout_s, args, env, tools }: Input,
+  { created }: Lease,
+  { elicit }: ToolContext,
+) {
   return {
+    approvals: { elicit },
     timeoutMs: timeout_s === undefined ? undefined : timeout_s * 1000,
     context,
     resetContext: reset_context,

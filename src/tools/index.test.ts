@@ -4,7 +4,7 @@ import { createTools } from './index.ts';
 import { validateInput } from './validate.ts';
 
 const LIMITS = { execTimeoutS: 30, installTimeoutS: 60, maxTimeoutS: 3600, memoryMb: 512, codeLimit: 1024 };
-const tools = createTools(LIMITS, (text) => ({ name: text, text }));
+const tools = createTools(LIMITS, (text) => ({ name: text, text }), { servers: () => [], catalog: async () => [] });
 
 /** Arguments that some tool cannot do without. */
 const NEEDED: Readonly<Record<string, unknown>> = {

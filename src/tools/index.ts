@@ -8,16 +8,19 @@ import { listFiles } from './list-files.ts';
 import { listInstalledPackages } from './list-installed-packages.ts';
 import { closeSession, listSessions } from './list-sessions.ts';
 import { readFile } from './read-file.ts';
+import { createSearchTools, type ToolServers } from './search-tools.ts';
 import { forkSession, snapshotSession } from './snapshot-session.ts';
 import { createWriteFile, type WriteFileLimits } from './write-file.ts';
 
-/** All tools, in the order that clients see. */
+/** All tools, in the order that clients see. @param toolServers servers whose tools code may call, if there are any */
 export function createTools(
   limits: ExecutePythonLimits & InstallDependenciesLimits & WriteFileLimits,
   parse: ParseRequirement,
+  toolServers?: ToolServers,
 ): readonly AnyTool[] {
   return [
-    createExecutePython(limits),
+    createExecutePython({ ...limits, hasTools: toolServers !== undefined }),
+    ...(toolServers ? [createSearchTools(toolServers)] : []),
     createInstallDependencies(limits, parse),
     listInstalledPackages,
     createWriteFile(limits),

@@ -9,7 +9,7 @@ const LIMITS = {
   codeLimit: 1024,
   memoryMb: 512,
 };
-const tools = createTools(LIMITS, (text) => ({ name: text, text }));
+const tools = createTools(LIMITS, (text) => ({ name: text, text }), { servers: () => [], catalog: async () => [] });
 
 /** The least that any tool answers, all tools' fields together. */
 const OUTPUT = {
@@ -37,7 +37,7 @@ const canTellALoss = (tool: AnyTool) => 'session_reset' in (describeTool(tool).o
 describe('what a session has lost', () => {
   test('is told by every tool that works in the sandbox', () => {
     const silent = tools.filter((tool) => !canTellALoss(tool)).map(({ name }) => name);
-    expect(silent).toEqual(['snapshot_session', 'fork_session', 'list_sessions', 'close_session']);
+    expect(silent).toEqual(['search_tools', 'snapshot_session', 'fork_session', 'list_sessions', 'close_session']);
   });
 
   test.each(tools.filter(canTellALoss).map((tool) => [tool.name, tool] as const))(
@@ -58,6 +58,7 @@ describe('annotations', () => {
 
   test('are true of what each tool does: a snapshot or a fork destroys nothing, an installation reaches out', () => {
     expect(having('readOnlyHint')).toEqual([
+      'search_tools',
       'list_installed_packages',
       'read_file',
       'list_files',
@@ -72,6 +73,6 @@ describe('annotations', () => {
       'cancel_execution',
       'close_session',
     ]);
-    expect(having('openWorldHint')).toEqual(['install_dependencies']);
+    expect(having('openWorldHint')).toEqual(['search_tools', 'install_dependencies']);
   });
 });
