@@ -3,6 +3,7 @@ import { type Glovebox, limitsOf, parseRequirement } from './glovebox.ts';
 import type { Log } from './log.ts';
 import { describeToolServers, writeInstructions } from './mcp/instructions.ts';
 import { createMcpServers, type McpOptions, type McpServers } from './mcp/server.ts';
+import { TASK_TIMES } from './mcp/tasks/call.ts';
 import type { Fallback } from './mcp/tool.ts';
 import type { AnyTool } from './tools/description.ts';
 import { createTools } from './tools/index.ts';
@@ -43,6 +44,7 @@ export function createMcp(
     instructions: writeInstructions(config),
     ...(toolServers ? { toolServers: (owner) => describeToolServers(toolServers.servers(owner)) } : {}),
     fallback: fallbackOf(config),
+    tasks: { times: { ...TASK_TIMES, inlineMs: config.taskAfterS * 1000 } },
     ...(extend ? { extend } : {}),
   });
 }

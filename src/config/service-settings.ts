@@ -24,6 +24,11 @@ export const server = {
     'HTTP requests that one owner may send in a minute. 0 sets no limit.',
     '600',
   ),
+  task_after_s: about(
+    number.min(0).max(DAY_S).default(10),
+    'Seconds after which code that still runs becomes a task of MCP, for clients that can follow one.',
+    '30',
+  ),
   log_level: about(z.enum(['debug', 'info', 'warn', 'error']).default('info'), 'Least severe log lines shown.', 'warn'),
 };
 

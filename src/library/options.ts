@@ -17,6 +17,7 @@ const OF_SERVERS = [
   'approval_webhook',
   'approval_webhook_secret',
   'default_session',
+  'task_after_s',
   'keep_while',
   'control_base',
   'proxy_socket',

@@ -1,8 +1,12 @@
 import type { CallToolResult } from '@modelcontextprotocol/server';
 import { z } from 'zod';
+import type { GloveboxError } from '../errors.ts';
 
 /** Key of the `_meta` field of an image with the path of its original file in /workspace. */
 const FILE_META_KEY = 'glovebox/file';
+
+/** Key of the `_meta` field with `{code, message, hint}` of a failed call. `structuredContent` has a fixed schema. */
+const ERROR_META_KEY = 'glovebox/error';
 
 type Content = CallToolResult['content'];
 
@@ -57,6 +61,16 @@ export function toAnswer(
       ...linked.map(({ path }) => toLink(session_id, path)),
     ],
     structuredContent: results.length > 0 ? { ...output, results: shown } : output,
+  };
+}
+
+/** Makes a result, and not a protocol error, because models read results and correct themselves. */
+export function toFailure(error: GloveboxError): CallToolResult {
+  const body = error.toBody();
+  return {
+    isError: true,
+    content: [{ type: 'text', text: `${body.message}\n${body.hint}` }],
+    _meta: { [ERROR_META_KEY]: body },
   };
 }
 

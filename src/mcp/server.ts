@@ -8,6 +8,10 @@ import type { Connection } from './connection.ts';
 import { HeldCalls } from './held-calls.ts';
 import { openStates } from './request-state.ts';
 import { addFileResources, FILES_HINT } from './resources.ts';
+import { callTool, TASK_TIMES, type TaskCalls } from './tasks/call.ts';
+import { ExecutionTasks } from './tasks/execution-tasks.ts';
+import { listTools } from './tasks/list-tools.ts';
+import { serveTasks } from './tasks/serve.ts';
 import { type Fallback, type McpTool, toMcpTool } from './tool.ts';
 
 export interface McpOptions {
@@ -23,6 +27,8 @@ export interface McpOptions {
   /** Sessions of calls that name none; new sessions by default. */
   readonly fallback?: Fallback;
   readonly log: Log;
+  /** Tasks, and when calls become tasks; executions by default. */
+  readonly tasks?: Partial<TaskCalls>;
   /** Hook for conformance tests: adds prompts, resources and tools to each server. */
   readonly extend?: (server: McpServer) => readonly McpTool[];
 }
@@ -56,10 +62,12 @@ export function createMcpServers(options: McpOptions): McpServers {
     isSlow: (request: Request | undefined) => (request && slowness.get(request)?.()) ?? false,
   };
   const tools = options.tools.map((tool) => toMcpTool(tool, dependencies));
+  const tasks = { source: new ExecutionTasks(options.sessions), times: TASK_TIMES, ...options.tasks };
+  const parts = { ...options, tasks };
   return {
-    make: (connection) => makeServer(options, tools, connection),
+    make: (connection) => makeServer(parts, tools, connection),
     makeForCall: (connection) =>
-      options.extend ? makeServer(options, tools, connection) : makeCallServer(options, tools, connection),
+      options.extend ? makeServer(parts, tools, connection) : makeCallServer(parts, tools, connection),
     watch: (request, isSlow) => void slowness.set(request, isSlow),
     release: ({ owner, binding }) => {
       if (binding?.sessionId) options.sessions.disconnected(owner, binding.sessionId);
@@ -74,13 +82,15 @@ function identityOf({ version }: McpOptions) {
   return { name: 'glovebox', title: 'Glovebox', version };
 }
 
-function makeCallServer(options: McpOptions, tools: readonly McpTool[], connection: Connection): Server {
+type Parts = McpOptions & { readonly tasks: TaskCalls };
+
+function makeCallServer(options: Parts, tools: readonly McpTool[], connection: Connection): Server {
   const server = new Server(identityOf(options), { capabilities: CAPABILITIES });
   serveCalls(server, options, tools, connection);
   return server;
 }
 
-function makeServer(options: McpOptions, tools: readonly McpTool[], connection: Connection): McpServer {
+function makeServer(options: Parts, tools: readonly McpTool[], connection: Connection): McpServer {
   const server = new McpServer(identityOf(options), {
     capabilities: CAPABILITIES,
     instructions: [options.instructions, options.toolServers?.(connection.owner)].filter(Boolean).join('\n'),
@@ -97,23 +107,23 @@ function makeServer(options: McpOptions, tools: readonly McpTool[], connection: 
   const all = options.extend ? [...tools, ...options.extend(server)] : tools;
   // Not `registerTool`: it converts every schema again for every server, has its own messages for invalid input, and
   // does not list the tools when one is unknown.
-  server.server.setRequestHandler('tools/list', () => ({ tools: all.map((tool) => tool.listed) }));
+  server.server.setRequestHandler('tools/list', () => ({ tools: listTools(all, server.server) }));
   serveCalls(server.server, options, all, connection);
   return server;
 }
 
 function serveCalls(
   server: McpServer['server'],
-  { log }: McpOptions,
+  { log, tasks }: Parts,
   tools: readonly McpTool[],
   connection: Connection,
 ): void {
   server.setRequestHandler('tools/call', ({ params }, context) => {
     const tool = tools.find(({ listed }) => listed.name === params.name);
     if (!tool) throw unknownTool(params.name, tools);
-    const capabilities = server.getClientCapabilities();
-    return tool.call(params.arguments, context, connection, server.getNegotiatedProtocolVersion(), capabilities);
+    return callTool(tasks, { server, tool, params, context, connection });
   });
+  serveTasks(server, tasks.source, connection);
   server.onerror = (error) => log.debug('MCP protocol error.', { owner: connection.owner, cause: error });
 }
 

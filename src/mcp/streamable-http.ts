@@ -56,8 +56,10 @@ export function createStreamableHttp(servers: McpServers, limits: LegacySessionL
   const makeServer: McpServerFactory = ({ authInfo, requestInfo }) => {
     const connection = { owner: authInfo?.clientId ?? '', running: 0 };
     // The SDK has compared the header with the body before.
-    const isCall = requestInfo?.headers.get('mcp-method')?.trim() === 'tools/call';
-    return isCall ? servers.makeForCall(connection) : servers.make(connection);
+    const method = requestInfo?.headers.get('mcp-method')?.trim() ?? '';
+    return method === 'tools/call' || method.startsWith('tasks/')
+      ? servers.makeForCall(connection)
+      : servers.make(connection);
   };
   const modern = createMcpHandler(makeServer, {
     legacy: 'reject',

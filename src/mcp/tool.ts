@@ -12,18 +12,21 @@ import type { Log } from '../log.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Snapshots } from '../sessions/snapshots.ts';
 import { type AnyTool, describeTool } from '../tools/description.ts';
-import { ignoreEvents, type ToolEvent, type ToolOutput } from '../tools/tool.ts';
+import { ignoreEvents, type Leaving, type ToolEvent, type ToolOutput } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
-import { toAnswer } from './call-result.ts';
+import { CallProgress } from './call-progress.ts';
+import { toAnswer, toFailure } from './call-result.ts';
 import { type Connection, sessionInAddress } from './connection.ts';
 import { canElicit, decisionOf, elicitInCall, formOf } from './elicitation.ts';
 import type { HeldCall, HeldCalls, RunCall } from './held-calls.ts';
-import { ProgressFeed } from './progress.ts';
 import type { RequestStates } from './request-state.ts';
+import type { TaskLeaving } from './tasks/task.ts';
 
 /** A tool as MCP lists and calls it. */
 export interface McpTool {
   readonly listed: ListedTool;
+  /** Whether its calls may be tasks. */
+  readonly maybeTask?: boolean | undefined;
   call(
     args: Record<string, unknown> | undefined,
     context: ServerContext,
@@ -31,6 +34,7 @@ export interface McpTool {
     protocolVersion?: string,
     /** What the client has said that it can, when it connected. */
     capabilities?: ClientCapabilities,
+    leaving?: TaskLeaving,
   ): Promise<CallToolResult | InputRequiredResult>;
 }
 
@@ -55,9 +59,6 @@ export interface CallDependencies {
   isSlow(request: Request | undefined): boolean;
 }
 
-/** Key of the `_meta` field with `{code, message, hint}` of a failed call. `structuredContent` has a fixed schema. */
-const ERROR_META_KEY = 'glovebox/error';
-
 /** One call of a tool, as it came. */
 interface Call {
   readonly tool: AnyTool;
@@ -65,14 +66,17 @@ interface Call {
   readonly context: ServerContext;
   readonly connection: Connection;
   readonly capabilities: ClientCapabilities | undefined;
+  /** When it becomes a task, if it may. */
+  readonly leaving: TaskLeaving | undefined;
 }
 
 export function toMcpTool(tool: AnyTool, dependencies: CallDependencies): McpTool {
   return {
     listed: describeTool(tool) as ListedTool,
-    call: async (args, context, connection, protocolVersion, capabilities) => {
+    maybeTask: tool.maybeTask,
+    call: async (args, context, connection, protocolVersion, capabilities, leaving) => {
       try {
-        const output = await callTool({ tool, args, context, connection, capabilities }, dependencies);
+        const output = await callTool({ tool, args, context, connection, capabilities, leaving }, dependencies);
         if (isInputRequired(output)) return output;
         return toAnswer({ ...output }, tool.summarize(output), protocolVersion);
       } catch (thrown) {
@@ -86,7 +90,7 @@ export function toMcpTool(tool: AnyTool, dependencies: CallDependencies): McpToo
             cause: error.cause,
           });
         }
-        return failure(error);
+        return toFailure(error);
       }
     },
   };
@@ -97,7 +101,7 @@ function isInputRequired(output: ToolOutput | InputRequiredResult): output is In
 }
 
 async function callTool(call: Call, dependencies: CallDependencies): Promise<ToolOutput | InputRequiredResult> {
-  const { tool, context, connection, capabilities } = call;
+  const { tool, context, connection, capabilities, leaving } = call;
   const { held, states } = dependencies;
   const state = context.mcpReq.requestState();
   if (typeof state === 'string') {
@@ -108,6 +112,12 @@ async function callTool(call: Call, dependencies: CallDependencies): Promise<Too
   }
   const handle = prepare(call, dependencies);
   const mayAsk = tool.takesInput === true && canElicit(context, capabilities);
+  if (leaving) {
+    const elicit = mayAsk ? leaving.elicit : undefined;
+    return await serveRequest(call, dependencies, (signal, emit, progress) =>
+      handle(elicit, emit, signal, tellingOf(leaving, progress)),
+    );
+  }
   // A client of the newest protocol is asked by an answer to its call, after which it calls again.
   if (mayAsk && context.mcpReq.envelope) {
     return await followHeld(held.start(connection.owner, tool.name, handle), call, dependencies);
@@ -117,7 +127,7 @@ async function callTool(call: Call, dependencies: CallDependencies): Promise<Too
 }
 
 /** Checks the input of a call. @throws GloveboxError `invalid_input` */
-function prepare({ tool, args, context: { http }, connection }: Call, dependencies: CallDependencies): RunCall {
+function prepare({ tool, args, context: { http }, connection }: Call, dependencies: CallDependencies) {
   const input = validateInput(tool, args);
   const sessionHeader = namedSession(connection, http?.req, input.session_id);
   const { sessions, snapshots, fallback } = dependencies;
@@ -127,7 +137,8 @@ function prepare({ tool, args, context: { http }, connection }: Call, dependenci
     ...(sessionHeader ? { sessionHeader } : {}),
     ...(connection.binding ? { binding: connection.binding } : {}),
   };
-  return (elicit, emit, signal) => tool.handle(input, { sessions, snapshots, caller, signal, emit, elicit });
+  return (...[elicit, emit, signal, leaving]: [...Parameters<RunCall>, Leaving?]) =>
+    tool.handle(input, { sessions, snapshots, caller, signal, emit, elicit, ...(leaving ? { leaving } : {}) });
 }
 
 /** Waits until a call has ended, or its client is to ask its user. */
@@ -146,15 +157,15 @@ async function followHeld(
 
 /** Works for one request: tells its progress, and is cancelled with it. */
 async function serveRequest<T>(
-  { context: { mcpReq, http }, connection }: Call,
+  { context: { mcpReq, http }, connection, leaving }: Call,
   dependencies: CallDependencies,
-  work: (signal: AbortSignal, emit: (event: ToolEvent) => void) => Promise<T>,
+  work: (signal: AbortSignal, emit: (event: ToolEvent) => void, progress?: CallProgress) => Promise<T>,
 ): Promise<T> {
-  const progress = openProgress(mcpReq, () => dependencies.isSlow(http?.req));
+  const progress = CallProgress.of(mcpReq, () => dependencies.isSlow(http?.req), leaving);
   const following = followSignal(mcpReq.signal);
   connection.running += 1;
   try {
-    const result = await work(following.signal, progress ? (event) => progress.emit(event) : ignoreEvents);
+    const result = await work(following.signal, progress ? (event) => progress.emit(event) : ignoreEvents, progress);
     if (!following.signal.aborted) await progress?.flush();
     return result;
   } finally {
@@ -162,6 +173,15 @@ async function serveRequest<T>(
     progress?.stop();
     following[Symbol.dispose]();
   }
+}
+
+/** Tells the progress of a call, too, that its code goes on as a task. */
+function tellingOf(leaving: TaskLeaving, progress: CallProgress | undefined): Leaving {
+  const left = (taskId: string) => {
+    progress?.left(taskId);
+    leaving.left(taskId);
+  };
+  return { ...leaving, left };
 }
 
 /**
@@ -188,24 +208,4 @@ function namedSession(
 
 function quote(id: string): string {
   return JSON.stringify(id.slice(0, 80));
-}
-
-function openProgress(mcpReq: ServerContext['mcpReq'], isSlow: () => boolean): ProgressFeed | undefined {
-  const progressToken = mcpReq._meta?.progressToken;
-  if (progressToken === undefined) return undefined;
-  return new ProgressFeed({
-    isSlow,
-    send: (progress, message) =>
-      mcpReq.notify({ method: 'notifications/progress', params: { progressToken, progress, message } }),
-  });
-}
-
-/** Makes a result, and not a protocol error, because models read results and correct themselves. */
-function failure(error: GloveboxError): CallToolResult {
-  const body = error.toBody();
-  return {
-    isError: true,
-    content: [{ type: 'text', text: `${body.message}\n${body.hint}` }],
-    _meta: { [ERROR_META_KEY]: body },
-  };
 }

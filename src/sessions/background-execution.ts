@@ -32,6 +32,8 @@ export interface BackgroundFacts {
   readonly context?: string | undefined;
   /** Its access to tools. */
   readonly grant?: Pick<ToolGrant, 'recorded'> | undefined;
+  /** Whether its caller follows it as a task of MCP. */
+  readonly isTask?: true | undefined;
 }
 
 /** Part of a session that is needed to read output. */
@@ -55,6 +57,8 @@ export interface BackgroundExecution extends BackgroundFacts {
   readonly ended: Promise<void>;
   /** Result, once it has ended. Rejects with a GloveboxError if it could not run. */
   readonly result: Promise<ExecutionResult>;
+  /** Its result in the form that a call has. Unknown of an execution that ended without this control plane. */
+  readonly called: ExecutionResult | undefined;
   /** Cancels it. Its result contains the output so far. */
   cancel(): void;
   /** Waits for its end, but at most `ms` milliseconds, or until the signal aborts. */
@@ -74,6 +78,9 @@ export class FollowedExecution implements BackgroundExecution {
   readonly timeoutMs: number;
   readonly context: string | undefined;
   readonly grant: BackgroundFacts['grant'];
+  isTask: true | undefined;
+  /** Its result in the form that a call has, once it has ended. */
+  called: ExecutionResult | undefined;
   readonly #session: ReadsOutput;
   readonly #controller = new AbortController();
   readonly #work = Promise.withResolvers<void>();
@@ -83,7 +90,7 @@ export class FollowedExecution implements BackgroundExecution {
   /** @param known start time and outcome of an execution that an earlier control plane began */
   constructor(
     session: ReadsOutput,
-    { id, startedAt, timeoutMs, context, grant }: BackgroundFacts,
+    { id, startedAt, timeoutMs, context, grant, isTask }: BackgroundFacts,
     known: { readonly begunAt?: Date | undefined; readonly outcome?: BackgroundOutcome | undefined } = {},
   ) {
     this.#session = session;
@@ -92,6 +99,7 @@ export class FollowedExecution implements BackgroundExecution {
     this.timeoutMs = timeoutMs;
     this.context = context;
     this.grant = grant;
+    this.isTask = isTask;
     this.#begunAt = known.begunAt;
     this.#outcome = known.outcome;
     if (known.outcome) this.#work.resolve();

@@ -27,6 +27,8 @@ export interface BackgroundExecutionsOptions {
 /** Background executions of one session. They end with the session. */
 export class BackgroundExecutions {
   readonly #executions = new Map<string, FollowedExecution>();
+  /** Running executions that are still their callers'. */
+  readonly #attached = new Set<FollowedExecution>();
   readonly #options: BackgroundExecutionsOptions;
   #abandoned = false;
 
@@ -57,16 +59,36 @@ export class BackgroundExecutions {
     run: BackgroundRun,
     about: Partial<Pick<BackgroundFacts, 'timeoutMs' | 'context' | 'grant'>> = {},
   ): BackgroundExecution {
-    const running = this.list().filter(({ outcome }) => !outcome);
-    if (running.length >= MAX_RUNNING) {
-      throw new GloveboxError('session_busy', `${MAX_RUNNING} background executions run in this session.`, {
-        hint: 'Wait for some of them, or cancel them.',
-        restHint: 'Wait for some of them (GET /executions/{id}?wait_s=60), or cancel them (DELETE /executions/{id}).',
-      });
-    }
+    if (this.#isFull) throw tooManyInBackground();
     this.#forgetOldest();
     const { timeoutMs = 0, context, grant } = about;
     return this.#follow({ id, startedAt: new Date(), timeoutMs, context, grant }, run);
+  }
+
+  /** Starts an execution that is its caller's, and in no list, until it is kept. */
+  attach(
+    id: string,
+    run: BackgroundRun,
+    about: Pick<BackgroundFacts, 'timeoutMs' | 'context' | 'grant'>,
+  ): FollowedExecution {
+    const execution = new FollowedExecution(this.#options.session, { id, startedAt: new Date(), ...about });
+    this.#attached.add(execution);
+    execution.follow(run, () => {
+      if (this.#executions.has(id)) this.#record(execution);
+    });
+    void execution.ended.then(() => this.#attached.delete(execution));
+    return execution;
+  }
+
+  /** Makes an attached execution a background execution that is a task. False if too many run. */
+  keep(execution: FollowedExecution): boolean {
+    if (this.#isFull) return false;
+    this.#forgetOldest();
+    execution.isTask = true;
+    this.#executions.set(execution.id, execution);
+    this.#attached.delete(execution);
+    this.#record(execution);
+    return true;
   }
 
   /** Takes over an execution of an earlier control plane. `run` follows it if it has not ended. */
@@ -90,7 +112,11 @@ export class BackgroundExecutions {
   }
 
   cancelAll(): void {
-    for (const execution of this.#executions.values()) execution.cancel();
+    for (const execution of [...this.#executions.values(), ...this.#attached]) execution.cancel();
+  }
+
+  get #isFull(): boolean {
+    return this.list().filter(({ outcome }) => !outcome).length >= MAX_RUNNING;
   }
 
   #follow(facts: BackgroundFacts, run: BackgroundRun, begunAt?: Date): BackgroundExecution {
@@ -120,15 +146,23 @@ export class BackgroundExecutions {
   }
 }
 
+export function tooManyInBackground(): GloveboxError {
+  return new GloveboxError('session_busy', `${MAX_RUNNING} background executions run in this session.`, {
+    hint: 'Wait for some of them, or cancel them.',
+    restHint: 'Wait for some of them (GET /executions/{id}?wait_s=60), or cancel them (DELETE /executions/{id}).',
+  });
+}
+
 type RecordedFacts = BackgroundFacts & Pick<BackgroundExecution, 'begunAt' | 'outcome'>;
 
 export function toRecord(execution: RecordedFacts): BackgroundRecord {
-  const { id, startedAt, timeoutMs, context, begunAt, outcome, grant } = execution;
+  const { id, startedAt, timeoutMs, context, isTask, begunAt, outcome, grant } = execution;
   return {
     id,
     started_at: startedAt.toISOString(),
     timeout_s: toSeconds(timeoutMs),
     ...(context === undefined ? {} : { context }),
+    ...(isTask ? { task: true } : {}),
     ...(begunAt ? { began_at: begunAt.toISOString() } : {}),
     ...(grant && !outcome ? { tools: grant.recorded } : {}),
     ...(outcome && 'result' in outcome ? { result: toRecordedResult(outcome.result) } : {}),
@@ -137,12 +171,13 @@ export function toRecord(execution: RecordedFacts): BackgroundRecord {
 }
 
 export function fromRecord(record: BackgroundRecord): RecordedFacts {
-  const { id, started_at, timeout_s, context, began_at, result, error } = record;
+  const { id, started_at, timeout_s, context, task: isTask, began_at, result, error } = record;
   return {
     id,
     startedAt: new Date(started_at),
     timeoutMs: timeout_s * 1000,
     context,
+    isTask,
     begunAt: began_at === undefined ? undefined : new Date(began_at),
     outcome: result
       ? { result: fromRecordedResult(result) }

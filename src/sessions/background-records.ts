@@ -12,6 +12,8 @@ const recordSchema = z.object({
   started_at: z.iso.datetime(),
   timeout_s: z.number().nonnegative(),
   context: z.string().max(64).optional(),
+  /** Whether its caller follows it as a task of MCP. */
+  task: z.literal(true).optional(),
   /** Time when its program was started, after the wait for its turn. */
   began_at: z.iso.datetime().optional(),
   /** Access to tools, while it runs: hash of its token, and its servers with their numbers of calls. */

@@ -64,7 +64,8 @@ export class RecentExecutions {
     this.#all.set(id, { ...known, status: 'queued' });
     this.#counts.set(owner, this.#countOf(owner) + 1);
     const change = (changed: Pick<RecentExecution, 'status' | 'end'>) => {
-      if (this.#all.has(id)) this.#all.set(id, { ...known, ...changed });
+      const before = this.#all.get(id);
+      if (before) this.#all.set(id, { ...before, ...changed });
     };
     return {
       begun: () => change({ status: 'running' }),
@@ -77,6 +78,12 @@ export class RecentExecutions {
         change({ status: 'error', end: { durationMs: 0, stdout: '', stderr: '', error: said } });
       },
     };
+  }
+
+  /** Notes that the execution of a call goes on in the background. */
+  leave(id: string): void {
+    const execution = this.#all.get(id);
+    if (execution) this.#all.set(id, { ...execution, isBackground: true });
   }
 
   /** The last executions of an owner, the newest first. */

@@ -45,7 +45,7 @@ export class SessionRegistry {
       const execution = session.background.get(id);
       if (execution) return { session, execution };
     }
-    throw new GloveboxError('execution_not_found', `Unknown background execution ${JSON.stringify(id.slice(0, 64))}.`);
+    throw unknownExecution(id);
   }
 
   /** Whether this session is still registered. Another one with the same id may have been opened since. */
@@ -67,6 +67,10 @@ export class SessionRegistry {
     this.#sessions.clear();
     return sessions;
   }
+}
+
+export function unknownExecution(id: string): GloveboxError {
+  return new GloveboxError('execution_not_found', `Unknown background execution ${JSON.stringify(id.slice(0, 64))}.`);
 }
 
 /** Returns a unique key for owner and id: no name contains NUL. */

@@ -14,6 +14,7 @@ import { Stopwatch, toSeconds } from '../execution/stopwatch.ts';
 import type { ClientTools, ToolAccess, ToolGrant, ToolRequest } from '../execution/tool-access.ts';
 import { needNewInterpreter, whyRefused } from '../execution/variables.ts';
 import { randomId } from '../lib/random-id.ts';
+import { alsoTo, type CalledResult, foldAsCalled } from './attached/called-result.ts';
 import type { BackgroundExecutions } from './background-executions.ts';
 import { displayLimits, readResult } from './background-result.ts';
 import { ProgramInput } from './program-input.ts';
@@ -108,6 +109,8 @@ interface Follower extends Pick<RunOptions, 'onEvent' | 'stdin'>, Pick<Execution
   readonly onQueued?: () => void;
   /** Called when its program has started, after the wait for its turn. */
   readonly onBegin?: () => void;
+  /** Called at the end of an execution of a call that may have been left. */
+  readonly onCalled?: (called: CalledResult) => void;
 }
 
 /** Part of a session that is needed to prepare executions. */
@@ -177,7 +180,7 @@ export async function runCode(
 ): Promise<ExecutionResult> {
   const { grant } = prepared;
   const { code = '', context, background } = prepared.request;
-  const isBackground = background !== undefined;
+  const isBackground = background !== undefined && !follower.onCalled;
   const recorder = session.recent.begin(session, { id: prepared.identity.executionId, isBackground, context, code });
   const onBegin = () => {
     recorder.begun();
@@ -186,7 +189,11 @@ export async function runCode(
   // What it has asked of tools ends at once, while the code itself is given time.
   if (grant) follower.signal.addEventListener('abort', () => grant[Symbol.dispose](), { once: true });
   try {
-    const result = withCalls(await followCode(session, prepared, { ...follower, onBegin }), grant);
+    const { onCalled } = follower;
+    const asCalled = onCalled && {
+      onCalled: ({ result, spare }: CalledResult) => onCalled({ result: withCalls(result, grant), spare }),
+    };
+    const result = withCalls(await followCode(session, prepared, { ...follower, onBegin, ...asCalled }), grant);
     recorder.ended(result);
     return result;
   } catch (error) {
@@ -198,20 +205,22 @@ export async function runCode(
 async function followCode(
   session: CodeSession,
   { identity, request, timeoutMs, clock }: PreparedExecution,
-  { onEvent, stdin, signal, onQueued, onBegin, onSent }: Follower,
+  { onEvent, stdin, signal, onQueued, onBegin, onSent, onCalled }: Follower,
 ): Promise<ExecutionResult> {
   const { limits } = session;
+  const displays = displayLimits(limits);
   const output = new OutputStreams(
-    { outputLimit: limits.outputLimit, displays: displayLimits(limits), verbatim: request.background !== undefined },
+    { outputLimit: limits.outputLimit, displays, verbatim: request.background !== undefined },
     onEvent,
   );
+  const text = onCalled && new OutputStreams({ outputLimit: limits.outputLimit, displays, verbatim: false });
   const stopwatch = new Stopwatch(clock);
   const input = isStream(stdin) ? new ProgramInput(stdin) : undefined;
   const ending = session.execute(request, {
     timeoutMs,
     clock,
     signal,
-    onOutput: output.take,
+    onOutput: text ? alsoTo(text, output.take) : output.take,
     onWait: (message) => {
       onQueued?.();
       void onEvent?.({ type: 'progress', message, status: 'queued' });
@@ -229,7 +238,13 @@ async function followCode(
   if (end.reattached) return await readResult(session, { identity, timeoutMs, end, timings });
   await output.finish();
   const limit = metLimit(end, timeoutMs, limits);
-  return toResult({ identity, end, limit, contexts: session.contexts, output: output.fold(end), timings });
+  const parts = { identity, end, limit, contexts: session.contexts, output: output.fold(end), timings };
+  if (text) {
+    const about = { executionId: identity.executionId, outputLimit: limits.outputLimit };
+    const { output: asCalled, spare } = await foldAsCalled(text, end, parts.output, about);
+    onCalled?.({ result: toResult({ ...parts, output: asCalled }), spare });
+  }
+  return toResult(parts);
 }
 
 function whyInvalid(

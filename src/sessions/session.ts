@@ -21,6 +21,7 @@ import { type ExecutionMetrics, outcomeOf } from '../scheduling/execution-metric
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
 import { SESSION_QUEUE_LIMIT, SessionPlaces } from '../scheduling/session-places.ts';
+import { type AttachedExecution, type BeginOptions, beginAttached } from './attached/attached-execution.ts';
 import type { BackgroundExecution } from './background-execution.ts';
 import { BackgroundExecutions } from './background-executions.ts';
 import type { BackgroundRecords } from './background-records.ts';
@@ -208,6 +209,14 @@ export class Session implements SessionIdentity {
     const execution = this.background.start(identity.executionId, run, { timeoutMs, context: options.context, grant });
     await Promise.race([placed, execution.ended]);
     return execution;
+  }
+
+  /**
+   * Starts Python code that its caller may leave: from then on it is a background execution, and a task.
+   * @throws GloveboxError `invalid_input`
+   */
+  begin(code: string, options: BeginOptions): AttachedExecution {
+    return beginAttached(this, code, options);
   }
 
   /**

@@ -9,6 +9,7 @@ import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import type { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
+import { SessionTasks } from './attached/session-tasks.ts';
 import type { BackgroundReading } from './background-execution.ts';
 import type { StreamOffsets } from './background-output.ts';
 import type { BackgroundRecords } from './background-records.ts';
@@ -86,6 +87,8 @@ export class Sessions {
   readonly recent = new RecentExecutions();
   /** Executions whose callers come back for them. */
   readonly held: HeldExecutions;
+  /** Executions that their callers follow as tasks. */
+  readonly tasks: SessionTasks;
   readonly #leases: SessionLeases;
   readonly #sweep: NodeJS.Timeout;
   /** Number of expired sessions that are being closed. */
@@ -123,6 +126,7 @@ export class Sessions {
       prepare,
       make: (identity) => new Session(identity, host),
     });
+    this.tasks = new SessionTasks(registry, this.#leases, limits);
     this.#sweep = setInterval(() => this.#expire(), SWEEP_MS);
     this.#sweep.unref();
   }

@@ -1,15 +1,17 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
-import type { OnEvent } from '../execution/result.ts';
+import type { ExecutionResult, OnEvent } from '../execution/result.ts';
 import type { ClientTool } from '../execution/tool-access.ts';
 import { whyRefused } from '../execution/variables.ts';
+import type { AttachedExecution } from '../sessions/attached/attached-execution.ts';
+import { tooManyInBackground } from '../sessions/background-executions.ts';
 import type { HeldExecution } from '../sessions/held-executions.ts';
 import type { Lease } from '../sessions/sessions.ts';
 import { codeText } from './code-text.ts';
 import { identify, programText, sessionIdInput } from './common-fields.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution, toOutput } from './execution-output.ts';
 import { leaseSession } from './lease-session.ts';
-import { ignoreEvents, type Tool, type ToolContext, toToolEvent } from './tool.ts';
+import { ignoreEvents, type Leaving, type Tool, type ToolContext, toToolEvent } from './tool.ts';
 
 const MAX_VARIABLES = 256;
 /** No exclusive bound: not every client knows them. */
@@ -96,6 +98,7 @@ export function createExecutePython(limits: ExecutePythonLimits): Tool<Input, Ex
     description: describe(limits),
     effect: 'changes',
     takesInput: true,
+    maybeTask: true,
     input: inputSchema(limits)
       .refine(({ context, reset_context }) => context !== undefined || !reset_context, {
         path: ['reset_context'],
@@ -161,19 +164,45 @@ async function holdPython(
   return sessions.held.hold(lease.session, codeText(input.code), clientTools, options);
 }
 
+function describeRunning(id: string) {
+  const nothingYet = { exit_code: null, stdout: '', stderr: '', files: [], duration_ms: 0 };
+  return { execution_id: id, status: 'running' as const, ...nothingYet };
+}
+
+/** Waits for the end of an execution, unless that takes long. Then it goes on as a task, and there is no result. */
+async function endOrLeave(
+  execution: AttachedExecution,
+  { afterMs, always, left }: Leaving,
+): Promise<ExecutionResult | undefined> {
+  const result = await execution.end(afterMs);
+  if (result && !always) return result;
+  if (execution.leave()) {
+    left(execution.id);
+    return undefined;
+  }
+  if (!always) return await execution.end();
+  execution.cancel();
+  throw tooManyInBackground();
+}
+
 async function executeIn(lease: Lease, input: Input, context: ToolContext): Promise<ExecutionOutput> {
-  const { emit, signal, stdin: streamed } = context;
+  const { emit, signal, stdin: streamed, leaving } = context;
   const { session } = lease;
   const { code, background, stdin } = input;
   const about = identify(lease);
   if (emit !== ignoreEvents) await emit({ type: 'session', ...about });
   const options = toOptions(input, lease, context);
-  if (background) {
+  if (background && !leaving?.always) {
     const { id } = await session.start(codeText(code), { ...options, stdin });
-    const nothingYet = { exit_code: null, stdout: '', stderr: '', files: [], duration_ms: 0 };
-    return { ...about, execution_id: id, status: 'running', ...nothingYet };
+    return { ...about, ...describeRunning(id) };
   }
   const onEvent = toListener(emit);
+  if (leaving) {
+    const timeoutMs = options.timeoutMs ?? (background ? session.limits.maxTimeoutS * 1000 : undefined);
+    const execution = session.begin(codeText(code), { ...options, timeoutMs, stdin, onEvent, signal });
+    const result = await endOrLeave(execution, leaving);
+    return result ? toOutput(result) : { ...about, ...describeRunning(execution.id) };
+  }
   return toOutput(await session.run(codeText(code), { ...options, stdin: streamed ?? stdin, onEvent, signal }));
 }
 

@@ -21,6 +21,16 @@ export function toToolEvent(event: ExecutionEvent): ToolEvent {
   return event.type === 'display' ? { type: 'display', result: event.display } : event;
 }
 
+/** When the answer of a call need not wait for the end of its code, and what is told then. */
+export interface Leaving {
+  /** Milliseconds, from the begin of the code, after which the answer comes without its end. */
+  readonly afterMs: number;
+  /** Whether there is a task even if the code has ended by then. */
+  readonly always: boolean;
+  /** Called before the answer when the execution goes on as a task. */
+  left(executionId: string): void;
+}
+
 /** Everything that a tool may use. Add only what a tool needs. */
 export interface ToolContext {
   readonly sessions: Sessions;
@@ -28,6 +38,8 @@ export interface ToolContext {
   readonly caller: Caller;
   /** Aborts when the caller cancels or goes away. */
   readonly signal: AbortSignal;
+  /** Lets code go on after the answer, where the caller can follow it as a task. */
+  readonly leaving?: Leaving;
   /** Standard input for the code of the call, where the caller streams it. */
   readonly stdin?: AsyncIterable<Uint8Array>;
   /** Puts a question to the user of the client, if that can. */
@@ -68,6 +80,8 @@ export interface Tool<
   readonly reachesOut?: boolean;
   /** Whether it runs code whose standard input may be streamed. */
   readonly takesInput?: boolean;
+  /** Whether its calls may be tasks: it then heeds `ToolContext.leaving`. */
+  readonly maybeTask?: boolean;
   readonly input: z.ZodType<Input>;
   readonly output: z.ZodType<Output>;
   handle(input: Input, context: ToolContext): Promise<Output>;

@@ -3,6 +3,7 @@ import { text as readText } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { addConformanceFixtures } from './conformance-fixtures.ts';
+import { FixtureTasks, taskTools } from './conformance-tasks.ts';
 import { startProtocolServer } from './protocol-server.ts';
 
 const SUITE = fileURLToPath(
@@ -31,6 +32,28 @@ describe.each([
   test.each(scenarios)('passes %s', { timeout: 60_000 }, async (scenario) => {
     await using server = await startProtocolServer();
     const { output, code } = await runSuite(server.url, ['--scenario', scenario, '--spec-version', revision]);
+    expect(code, output).toBe(0);
+  });
+});
+
+/** Scenarios of the tasks extension, which no revision requires. */
+describe('the MCP conformance suite, tasks', () => {
+  test.each([
+    'lifecycle',
+    'capability-negotiation',
+    'wire-fields',
+    'request-state-removal',
+    'mrtr-input',
+    'request-headers',
+    'dispatch-and-envelope',
+    'status-notifications',
+    'required-task-error',
+    'mrtr-composition',
+  ])('passes tasks-%s', { timeout: 60_000 }, async (scenario) => {
+    const source = new FixtureTasks();
+    const times = { inlineMs: 0, settleMs: 0 };
+    await using server = await startProtocolServer({ extend: () => taskTools(source), tasks: { source, times } });
+    const { output, code } = await runSuite(server.url, ['--scenario', `tasks-${scenario}`]);
     expect(code, output).toBe(0);
   });
 });

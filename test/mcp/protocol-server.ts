@@ -97,6 +97,7 @@ export function fakeSnapshots(): Snapshots {
 export interface ProtocolServerOptions {
   tools?: McpOptions['tools'];
   extend?: McpOptions['extend'];
+  tasks?: McpOptions['tasks'];
   app?: Partial<AppOptions>;
   legacy?: { idleTtlMs?: number; maxSessionsPerOwner?: number; maxSessions?: number };
   log?: Log;
@@ -104,9 +105,10 @@ export interface ProtocolServerOptions {
 
 /** Everything between the wire and the tools, on a free loopback port. */
 export async function startProtocolServer(options: ProtocolServerOptions = {}) {
-  const { tools = [echoTool()], log = createLog('error'), extend } = options;
+  const { tools = [echoTool()], log = createLog('error'), extend, tasks } = options;
   const shared = { tools, sessions: fakeSessions(), snapshots: fakeSnapshots(), version: '0.0.0', log };
-  const servers = createMcpServers({ ...shared, instructions: 'Say something.', ...(extend ? { extend } : {}) });
+  const hooks = { ...(extend ? { extend } : {}), ...(tasks ? { tasks } : {}) };
+  const servers = createMcpServers({ ...shared, instructions: 'Say something.', ...hooks });
   const streamable = createStreamableHttp(servers, {
     idleTtlMs: 60_000,
     maxSessionsPerOwner: 100,

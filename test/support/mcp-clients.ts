@@ -172,7 +172,7 @@ type ConnectStdio = (
   variables?: Record<string, string>,
 ) => Promise<StockClient & { readonly pid: number }>;
 
-function stdioParameters(stateDir = newStateDir(), more: Record<string, string> = {}) {
+export function stdioParameters(stateDir = newStateDir(), more: Record<string, string> = {}) {
   const variables = Object.entries({ ...environment(stateDir), ...more }).filter(
     (entry): entry is [string, string] => entry[1] !== undefined,
   );

@@ -114,17 +114,22 @@ export class SessionLeases {
     return { session, created: false, ...session.use() };
   }
 
+  /** Finds a background execution without waking its session. @throws GloveboxError `execution_not_found` */
+  async findBackground(owner: string, id: string, waiting: Waiting) {
+    const { registry } = this.#options;
+    // The executions of a session are known once it is adopted.
+    const recorded = registry.of(owner).find(({ background, records }) => !background.get(id) && records.has(id));
+    if (recorded) await this.#adopted(recorded, waiting);
+    return registry.findBackground(owner, id);
+  }
+
   /** Leases the session of a background execution, awake. @throws GloveboxError `execution_not_found` */
   async leaseBackground(
     owner: string,
     id: string,
     waiting: Waiting,
   ): Promise<Disposable & { readonly execution: BackgroundExecution }> {
-    const { registry } = this.#options;
-    // The executions of a session are known once it is adopted.
-    const recorded = registry.of(owner).find(({ background, records }) => !background.get(id) && records.has(id));
-    if (recorded) await this.#adopted(recorded, waiting);
-    const { session, execution } = registry.findBackground(owner, id);
+    const { session, execution } = await this.findBackground(owner, id, waiting);
     const lease = session.isHibernated
       ? await this.lease(owner, session.id, waiting)
       : await this.hold(owner, session.id, waiting);

@@ -1,0 +1,142 @@
+import {
+  type ElicitRequestFormParams,
+  type McpServer,
+  ProtocolError,
+  ProtocolErrorCode,
+  RELATED_TASK_META_KEY,
+  type Result,
+  type ServerCapabilities,
+  type ServerContext,
+} from '@modelcontextprotocol/server';
+import { z } from 'zod';
+import { type GloveboxError, toGloveboxError } from '../../errors.ts';
+import type { Connection } from '../connection.ts';
+import { withoutEmptyContent } from './created-result.ts';
+import * as experimental from './experimental.ts';
+import * as extension from './extension.ts';
+import type { TaskCaller, TaskSource, TaskState } from './task.ts';
+
+type Server = McpServer['server'];
+
+/** Adds the methods of both spellings of tasks to a server, each for the clients of its version of the protocol. */
+export function serveTasks(server: Server, source: TaskSource, { owner }: Connection): void {
+  declareTasks(server);
+  withoutEmptyContent(server);
+  const callerOf = ({ mcpReq }: ServerContext): TaskCaller => ({
+    owner,
+    protocolVersion: server.getNegotiatedProtocolVersion(),
+    signal: mcpReq.signal,
+  });
+  const { taskIdParams } = extension;
+  server.setRequestHandler('tasks/get', { params: taskIdParams }, async ({ taskId }, context) => {
+    const caller = callerOf(context);
+    return await answer(context, caller, {
+      modern: () => extension.getDetailed(source, caller, taskId),
+      experimental: async () => experimental.toTask(await source.get(caller, taskId)),
+    });
+  });
+  server.setRequestHandler('tasks/cancel', { params: taskIdParams }, async ({ taskId }, context) => {
+    const caller = callerOf(context);
+    return await answer(context, caller, {
+      modern: () => extension.requestCancel(source, caller, taskId),
+      experimental: () => experimental.cancelNow(source, caller, taskId),
+    });
+  });
+  server.setRequestHandler('tasks/update', { params: taskIdParams }, async ({ taskId }, context) => {
+    const caller = callerOf(context);
+    const { inputResponses } = context.mcpReq;
+    return await answer(context, caller, {
+      modern: () => extension.answerQuestions(source, caller, taskId, inputResponses),
+    });
+  });
+  server.setRequestHandler('tasks/result', { params: taskIdParams }, async ({ taskId }, context) => {
+    const caller = callerOf(context);
+    const ask = (state: TaskState) => askClient(server, source, caller, state, context);
+    return await answer(context, caller, {
+      experimental: () => experimental.awaitResult(source, caller, taskId, ask),
+    });
+  });
+  const listParams = z.looseObject({ cursor: z.string().max(256).optional() });
+  server.setRequestHandler('tasks/list', { params: listParams }, async ({ cursor }, context) => {
+    const caller = callerOf(context);
+    return await answer(context, caller, { experimental: () => experimental.listPage(source, caller, cursor) });
+  });
+}
+
+/** Tells clients of version 2026-07-28 of the extension, and others only if they have said that they know tasks. */
+function declareTasks(server: Server): void {
+  const others = server.getCapabilities.bind(server);
+  server.getCapabilities = (): ServerCapabilities => {
+    const capabilities = others();
+    const version = server.getNegotiatedProtocolVersion();
+    if (version === undefined || extension.isModern(version)) {
+      return { ...capabilities, extensions: { ...capabilities.extensions, ...extension.EXTENSION_CAPABILITY } };
+    }
+    return experimental.knowsTasks(server)
+      ? { ...capabilities, tasks: experimental.EXPERIMENTAL_CAPABILITY }
+      : capabilities;
+  };
+}
+
+/** Answers in the spelling of the client. @throws ProtocolError when there is no such method, or no such task */
+async function answer(
+  context: ServerContext,
+  { protocolVersion }: TaskCaller,
+  by: { readonly modern?: () => Promise<Result>; readonly experimental?: () => Promise<Result> },
+): Promise<Result> {
+  try {
+    if (extension.isModern(protocolVersion)) {
+      if (!by.modern) throw methodNotFound();
+      extension.requireExtension(context);
+      return await by.modern();
+    }
+    if (!by.experimental || !experimental.isExperimental(protocolVersion)) throw methodNotFound();
+    return await by.experimental();
+  } catch (thrown) {
+    throw thrown instanceof ProtocolError ? thrown : toProtocolError(toGloveboxError(thrown));
+  }
+}
+
+function methodNotFound(): ProtocolError {
+  return new ProtocolError(ProtocolErrorCode.MethodNotFound, 'Method not found');
+}
+
+function toProtocolError(error: GloveboxError): ProtocolError {
+  if (error.code === 'execution_not_found') {
+    return new ProtocolError(
+      ProtocolErrorCode.InvalidParams,
+      'There is no such task. It ended with its session, or is so old that its result is no longer kept. Call the tool again.',
+    );
+  }
+  const { code, message, hint } = error.toBody();
+  const isOwnFault = code === 'internal_error' || code === 'engine_unavailable' || code === 'sandbox_lost';
+  return new ProtocolError(
+    isOwnFault ? ProtocolErrorCode.InternalError : ProtocolErrorCode.InvalidParams,
+    `${message}\n${hint}`,
+    error.toBody(),
+  );
+}
+
+/** Asks the client what a task needs to know, in the open request. Otherwise waits for what comes next. */
+async function askClient(
+  server: Server,
+  source: TaskSource,
+  caller: TaskCaller,
+  { id, inputRequests = {} }: TaskState,
+  { mcpReq }: ServerContext,
+): Promise<void> {
+  const [question] = Object.entries(inputRequests);
+  if (question?.[1].method !== 'elicitation/create' || !server.getClientCapabilities()?.elicitation) {
+    return await source.next(caller, id);
+  }
+  const [key, { params }] = question;
+  const related = { _meta: { [RELATED_TASK_META_KEY]: { taskId: id } } };
+  const given = await mcpReq.elicitInput(
+    { ...(params as ElicitRequestFormParams), ...related },
+    {
+      relatedRequestId: mcpReq.id,
+      signal: caller.signal,
+    },
+  );
+  await source.answer(caller, id, { [key]: given });
+}
