@@ -11,11 +11,12 @@ import unittest
 import uuid
 from typing import Any
 
+from tools_case import ToolsCase
+from tools_door import tool
+
 import tools
 from glovebox_tools._arguments import bind
 from glovebox_tools._tool import Tool
-from tools_case import ToolsCase
-from tools_door import tool
 
 
 class Color(enum.Enum):

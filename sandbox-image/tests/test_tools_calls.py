@@ -11,11 +11,12 @@ import threading
 import traceback
 import unittest
 
+from tools_case import SITE_PACKAGES, ToolsCase
+from tools_door import TOKEN, until
+
 import tools
 from glovebox_tools import _connection
 from glovebox_tools._frames import HIDDEN_FILE
-from tools_case import SITE_PACKAGES, ToolsCase
-from tools_door import TOKEN, until
 
 
 def shown_of(error: BaseException) -> list[str]:

@@ -10,12 +10,13 @@ import unittest
 from pathlib import Path
 from typing import Any
 
+from tools_case import ToolsCase
+from tools_door import file_part, tool
+
 import tools
 from glovebox_tools._catalog import Catalog
 from glovebox_tools._results import FOLDER, plain_name, suffix_of
 from glovebox_tools._tool import Tool
-from tools_case import ToolsCase
-from tools_door import file_part, tool
 
 
 class ResultsTest(ToolsCase):
