@@ -17,6 +17,8 @@ FIRST_STREAM = 1 << 31
 """Streams that the runner opens; those below are the control plane's."""
 MAX_TUNNELS = 64
 """Open at once to each service."""
+GRANT = frames.INITIAL_CREDIT // 4
+"""Bytes that a connection has taken before the control plane is let send as much again: each grant wakes all on the way."""
 INDEX_SERVICE = b""
 TOOLS_SERVICE = b"tools"
 """What OPEN says of the service that a tunnel is for. A control plane that knows of one only ignores it."""
@@ -36,6 +38,8 @@ class Tunnel:
         """Bytes that may go to the control plane."""
         self.outgoing = bytearray()
         """Bytes from the control plane that the connection has not taken yet; bounded by the credit given."""
+        self.taken = 0
+        """Bytes that the connection has taken and that are not granted again yet."""
         self.read_open = True
         self.write_open = True
         self.finishing = False
@@ -79,16 +83,16 @@ class Tunnel:
 
     def flush(self) -> None:
         """Writes what the connection takes, and lets the control plane send as much again."""
-        taken = 0
         try:
             while self.outgoing:
                 sent = self.connection.send(self.outgoing[: frames.CHUNK])
                 del self.outgoing[:sent]
-                taken += sent
+                self.taken += sent
         except BlockingIOError:
             pass
-        if taken:
-            self.tunnels.send(frames.pack(frames.CREDIT, self.stream, taken.to_bytes(4, "big")))
+        if self.taken >= GRANT:
+            self.tunnels.send(frames.pack(frames.CREDIT, self.stream, self.taken.to_bytes(4, "big")))
+            self.taken = 0
         if self.finishing and self.write_open and not self.outgoing:
             self.write_open = False
             self.connection.shutdown(socket.SHUT_WR)
