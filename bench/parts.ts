@@ -17,6 +17,7 @@ import { measureStartsBeside } from './starts-beside.ts';
 import { measureStreaming } from './streaming.ts';
 import type { Row } from './table.ts';
 import { measureThroughput } from './throughput.ts';
+import { measureTools } from './tools.ts';
 import { measureTransfers } from './transfers.ts';
 
 type Measure = (setting: Setting) => Promise<Row[]>;
@@ -37,5 +38,6 @@ export const PARTS: ReadonlyMap<string, readonly Measure[]> = new Map([
   ['restart', [measureRestarts]],
   ['streaming', [measureStreaming, measureTransfers]],
   ['installations', [measureInstalls]],
+  ['tools', [measureTools]],
   ['density', [measureDensity]],
 ]);
