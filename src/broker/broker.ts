@@ -142,7 +142,7 @@ export class Broker implements AsyncDisposable {
       const result = await this.#connections.use(use, async ({ connection, catalog }) => {
         // A person has seen the tool as it was then.
         if ((await catalog()).tools.get(toolName)?.hash !== tool.hash) throw changedMeanwhile(name, toolName);
-        return await connection.callTool(toolName, args, limits);
+        return await connection.callTool(tool.listed, args, limits);
       });
       return this.#answer(server, caller, partsOfResult(name, result, tool.outputSchema));
     });
@@ -300,7 +300,7 @@ export class Broker implements AsyncDisposable {
   }
 }
 
-function withoutPolicy({ hash: _hash, isChanged: _isChanged, ...tool }: CatalogTool): UpstreamTool {
+function withoutPolicy({ hash: _hash, isChanged: _isChanged, listed: _listed, ...tool }: CatalogTool): UpstreamTool {
   return tool;
 }
 

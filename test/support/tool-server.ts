@@ -25,6 +25,8 @@ export interface ToolServerOptions {
   readonly speaks?: 'modern' | 'legacy' | 'both';
   /** Answers a request in place of MCP, if it wants to. */
   readonly intercept?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** Whether it says that it has tools at all. Default: yes. */
+  readonly withTools?: boolean;
   /** Resources by address. */
   readonly resources?: Readonly<Record<string, string>>;
 }
@@ -94,9 +96,13 @@ export async function startToolServer(options: ToolServerOptions): Promise<Runni
   };
 }
 
-function makeServer({ tools, resources }: ToolServerOptions): Server {
-  const capabilities = { tools: { listChanged: true }, ...(resources ? { resources: {} } : {}) };
+function makeServer({ tools, resources, withTools = true }: ToolServerOptions): Server {
+  const capabilities = {
+    ...(withTools ? { tools: { listChanged: true } } : {}),
+    ...(resources ? { resources: {} } : {}),
+  };
   const server = new Server({ name: 'of-a-test', version: '1' }, { capabilities });
+  if (!withTools) return server;
   server.setRequestHandler('tools/list', () => ({
     tools: tools().map(({ run: _run, inputSchema = { type: 'object' as const }, ...tool }) => ({
       ...tool,

@@ -19,6 +19,8 @@ const NO_SCHEMA: JsonObject = { type: 'object' };
 
 /** A tool that may be called, and what the operator must know of it. */
 export interface CatalogTool extends UpstreamTool {
+  /** As the server says it. */
+  readonly listed: ListedTool;
   /** Hash of all that the server says of it. */
   readonly hash: string;
   /** Whether that is another than it was first, or than the operator's file says. */
@@ -57,6 +59,7 @@ export function catalogOf(
   const python = pythonNames([...allowed.keys()]);
   const tools = [...allowed.values()].map((tool, index) => ({
     ...describe(server, tool, scrub),
+    listed: tool,
     python: python[index] ?? '',
     hash: hashes.get(tool.name) ?? '',
     isChanged: changed.has(tool.name),

@@ -21,7 +21,7 @@ export interface AnswerBounds {
   readonly what: string;
 }
 
-type Within = { readonly signal: AbortSignal; readonly timeout: number };
+export type Within = { readonly signal: AbortSignal; readonly timeout: number };
 
 /** Runs a request of the SDK within limits. */
 export async function bounded<T>(
@@ -67,7 +67,7 @@ export async function bounded<T>(
   }
 }
 
-function tooLarge(server: string, what: string, bytes: number): ToolFailure {
+export function tooLarge(server: string, what: string, bytes: number): ToolFailure {
   const size = bytes < MIB ? `${bytes} bytes` : `${Math.round(bytes / MIB)} MiB`;
   const hint = 'Ask for less at once: a page, a filter, fewer fields. The operator sets max_result_bytes.';
   return new ToolFailure('limit', `The ${what} of ${server} is larger than ${size}.`, hint);
@@ -81,4 +81,8 @@ function tooSlow(server: string, timeoutMs: number): ToolFailure {
 function brokenOff(server: string): ToolFailure {
   const hint = 'Whether it has done what was asked is not known. Look before you call again.';
   return new ToolFailure('upstream', `${server} broke off its answer.`, hint);
+}
+
+export function endless(server: string): ToolFailure {
+  return new ToolFailure('limit', `The list of tools of ${server} has no end.`, 'Its operator can say why.');
 }

@@ -11,11 +11,10 @@ import {
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import type { Access, ToolServer } from '../file/server-entry.ts';
 import type { JsonObject } from '../types.ts';
-import { type AnswerBounds, bounded, type RequestLimits } from './bounded.ts';
+import { bounded, endless, type RequestLimits, tooLarge, type Within } from './bounded.ts';
 import type { UpstreamHosts } from './fetch.ts';
 
-type ToolList = Awaited<ReturnType<Client['listTools']>>['tools'];
-export type ListedTool = ToolList[number];
+export type ListedTool = Awaited<ReturnType<Client['listTools']>>['tools'][number];
 export type CallResult = Awaited<ReturnType<Client['callTool']>>;
 export type ReadResult = Awaited<ReturnType<Client['readResource']>>;
 type AnyTransport = StreamableHTTPClientTransport | SSEClientTransport | StdioClientTransport;
@@ -52,11 +51,16 @@ export class Connection {
   readonly #client: Client;
   readonly #transport: AnyTransport;
   readonly #server: ToolServer;
+  /** Whether a command has sent more than fits into the buffer for one answer. Its connection is closed then. */
+  #isFlooded = false;
 
   constructor(client: Client, transport: AnyTransport, server: ToolServer) {
     this.#client = client;
     this.#transport = transport;
     this.#server = server;
+    client.onerror = ({ message }) => {
+      this.#isFlooded ||= /exceeded maximum size/.test(message);
+    };
   }
 
   static async open(options: ConnectionOptions, signal: AbortSignal): Promise<Connection> {
@@ -74,22 +78,34 @@ export class Connection {
   }
 
   /** Lists the tools of all pages. @throws ToolFailure `limit` when there is no end to them */
-  async listTools(signal: AbortSignal): Promise<ToolList> {
+  async listTools(signal: AbortSignal): Promise<readonly ListedTool[]> {
+    if (!this.#client.getServerCapabilities()?.tools) return [];
     const limits = { signal, timeoutMs: Math.min(this.#server.timeoutMs, CONNECT_MS.http) };
-    const { tools } = await bounded(limits, this.#boundsOf('list of tools', CATALOG_BYTES), (within) =>
-      this.#client.listTools(undefined, { ...within, cacheMode: 'refresh' }),
-    );
-    return tools;
+    return await this.#within(limits, 'list of tools', CATALOG_BYTES, async (within) => {
+      const tools: ListedTool[] = [];
+      let cursor: string | undefined;
+      for (let page = 0; page < CATALOG_PAGES; page += 1) {
+        // Not the client's own `listTools`: it writes to stdout of a server without tools, and names of tools to stderr.
+        const params = cursor === undefined ? {} : { cursor };
+        const answer = await this.#client.request({ method: 'tools/list', params }, within);
+        tools.push(...answer.tools);
+        cursor = answer.nextCursor;
+        if (cursor === undefined) return tools;
+      }
+      throw endless(this.#server.name);
+    });
   }
 
-  async callTool(name: string, args: JsonObject, limits: RequestLimits): Promise<CallResult> {
-    return await bounded(limits, this.#boundsOf('answer', this.#server.maxResultBytes), (within) =>
-      this.#client.callTool({ name, arguments: { ...args } }, within),
+  /** @param tool as the server has listed it: some arguments have to be sent as headers as well */
+  async callTool(tool: ListedTool, args: JsonObject, limits: RequestLimits): Promise<CallResult> {
+    const params = { name: tool.name, arguments: { ...args } };
+    return await this.#within(limits, 'answer', this.#server.maxResultBytes, (within) =>
+      this.#client.callTool(params, { ...within, toolDefinition: tool }),
     );
   }
 
   async readResource(uri: string, limits: RequestLimits): Promise<ReadResult> {
-    return await bounded(limits, this.#boundsOf('answer', this.#server.maxResultBytes), (within) =>
+    return await this.#within(limits, 'answer', this.#server.maxResultBytes, (within) =>
       this.#client.readResource({ uri }, { ...within, cacheMode: 'bypass' }),
     );
   }
@@ -112,9 +128,19 @@ export class Connection {
     await this.#client.close();
   }
 
-  #boundsOf(what: string, bytes: number): AnswerBounds {
+  async #within<T>(
+    limits: RequestLimits,
+    what: string,
+    bytes: number,
+    work: (within: Within) => Promise<T>,
+  ): Promise<T> {
+    const { name: server } = this.#server;
     const answersOnRequest = this.#transport instanceof StreamableHTTPClientTransport;
-    return { server: this.#server.name, what, bytes, answersOnRequest };
+    try {
+      return await bounded(limits, { server, what, bytes, answersOnRequest }, work);
+    } catch (error) {
+      throw this.#isFlooded ? tooLarge(server, what, bytes) : error;
+    }
   }
 }
 
@@ -153,7 +179,6 @@ function makeClient({ version, onToolsChanged }: ConnectionOptions, kind: string
     capabilities: {},
     inputRequired: { autoFulfill: false },
     versionNegotiation: { mode: 'auto', ...(kind === 'stdio' ? { probe: { timeoutMs: PROBE_MS } } : {}) },
-    listMaxPages: CATALOG_PAGES,
     listChanged: { tools: { autoRefresh: false, onChanged: onToolsChanged } },
     jsonSchemaValidator: UNCHECKED,
   });
@@ -161,16 +186,17 @@ function makeClient({ version, onToolsChanged }: ConnectionOptions, kind: string
 
 function makeTransport(options: ConnectionOptions, kind: 'http' | 'sse' | 'stdio', abandon: () => void): AnyTransport {
   const { access, hosts, server, onStderr } = options;
-  const unasked = Math.max(UNASKED_BYTES, server.maxResultBytes + MIB);
   if (access.kind === 'stdio') {
     const { command, args, env, cwd } = access;
     const place = cwd === undefined ? {} : { cwd };
     const parameters = { command, args: [...args], env: { ...env }, ...place, stderr: 'pipe' as const };
-    const transport = new StdioClientTransport({ ...parameters, maxBufferSize: unasked });
+    // More than an answer may have: what is a little too large ends its call, and not the command.
+    const transport = new StdioClientTransport({ ...parameters, maxBufferSize: server.maxResultBytes * 2 + MIB });
     transport.stderr?.on('data', (chunk: Buffer) => onStderr(chunk.toString('utf8')));
     return transport;
   }
   const { headers } = access;
+  const unasked = Math.max(UNASKED_BYTES, server.maxResultBytes + MIB);
   const url = new URL(access.url);
   const shared = { fetch: hosts.fetchFor(unasked, abandon), requestInit: { headers: { ...headers } } };
   return kind === 'sse' ? new SSEClientTransport(url, shared) : new StreamableHTTPClientTransport(url, shared);

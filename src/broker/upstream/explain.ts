@@ -57,8 +57,6 @@ function explainSdk(server: string, { code }: SdkError): ToolFailure | undefined
   switch (code) {
     case SdkErrorCode.RequestTimeout:
       return new ToolFailure('timeout', `${server} did not answer in time.`, DOCTOR);
-    case SdkErrorCode.ListPaginationExceeded:
-      return new ToolFailure('limit', `The list of tools of ${server} has no end.`, DOCTOR);
     case SdkErrorCode.UnsupportedResultType:
     case SdkErrorCode.InputRequiredRoundsExceeded:
       return new ToolFailure(
