@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ToolCall, ToolRequest } from '../execution/tool-access.ts';
 import { ConcurrencyLimit } from '../lib/concurrency-limit.ts';
+import { unlessAborted } from '../lib/unless-aborted.ts';
 import type { Log } from '../log.ts';
 import type { ToolMetrics } from './tool-metrics.ts';
 import { type ExecutionToolLimits, type JsonObject, type ToolAnswer, ToolFailure } from './types.ts';
@@ -77,7 +78,8 @@ export class CallLedger {
       const answer = await places.run(async () => {
         call.signal.throwIfAborted();
         await this.#tell(call, n, 'begun');
-        return await make();
+        // What does not heed the signal may take as long as it likes.
+        return await unlessAborted(make(), call.signal);
       });
       await end('ok', answer.bytes);
       return answer;

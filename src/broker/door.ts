@@ -103,7 +103,7 @@ class Door {
     if (!grant) return await this.#end({ ok: false, error: NO_GRANT });
     this.#use(grant);
     const answer = await carryOut(grant, request, this.#gone.signal).catch((error: unknown) => ({
-      ...{ ok: false, error: this.#toBody(error) },
+      ...{ ok: false, error: this.#toBody(error, grant) },
     }));
     return await this.#send(answer);
   }
@@ -116,9 +116,9 @@ class Door {
     this.#gone.signal.addEventListener('abort', () => grant.signal.removeEventListener('abort', close), { once: true });
   }
 
-  #toBody(error: unknown): ToolFailureBody {
+  #toBody(error: unknown, { signal }: Grant): ToolFailureBody {
     if (error instanceof ToolFailure) return error.body;
-    if (!this.#gone.signal.aborted) this.#options.log.error('A call of a tool failed.', { error });
+    if (!this.#gone.signal.aborted && !signal.aborted) this.#options.log.error('A call of a tool failed.', { error });
     return FAILED;
   }
 

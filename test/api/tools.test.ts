@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { setSecret } from '../../src/broker/secrets/secrets.ts';
 import { freePort } from '../support/free-port.ts';
-import { LEGACY_HTTP, MODERN_HTTP, type StockClient, textOf } from '../support/mcp-clients.ts';
+import { LEGACY_HTTP, MODERN_HTTP, STDIO, type StockClient, textOf } from '../support/mcp-clients.ts';
 import { callTool, type ErrorAnswer, type Execution, post, runPython, streamPython } from '../support/rest-client.ts';
 import { containersOf, engine, environment, newStateDir, runCli, type Server, startServer } from '../support/server.ts';
 import { type RunningToolServer, startToolServer, textResult } from '../support/tool-server.ts';
@@ -134,6 +134,16 @@ describe('code that calls tools', () => {
       expect(textOf(found)).toBe('tools.numbers.add_up(*, a: float, b: float = ...) -> float  # Adds two numbers.');
     },
   );
+
+  test.each(STDIO)('works over stdio: %s', async (_name, connect) => {
+    const variables = { GLOVEBOX_TOOLS: join(server.stateDir, 'tools.json') };
+    const stateDir = newStateDir();
+    setSecret(stateDir, { name: 'KEY', owner: 'local' }, SECRET);
+    await using client = await connect(stateDir, undefined, variables);
+    expect(client.instructions()).toContain('- for-alice (only with tools: ["for-alice"]): For one only.');
+    const answer = await client.call('execute_python', { code: `import tools\n${SUM}` });
+    expect(answer.structuredContent).toMatchObject({ stdout: '3\n' });
+  });
 
   test('works in a context, in each cell anew', async () => {
     const cell = { context: 'c', session_id: 'cells' };

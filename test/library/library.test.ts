@@ -55,6 +55,77 @@ describe('a session of the library', () => {
     await expect(session.run('', { context: 'not a name' })).rejects.toMatchObject({ code: 'invalid_input' });
   });
 
+  test("lets code call functions of the caller's own, whatever they return and throw", async () => {
+    await using glovebox = await open();
+    await using session = await glovebox.sessions.open();
+    const prices = new Map([['tea', 3]]);
+    const events: ExecutionEvent[] = [];
+    const code = `
+import tools
+print(tools.client.price(name="tea"), tools.client.price(name="gold"), tools.client.nothing())
+for call in (tools.client.broken, tools.client.endless):
+    try: call()
+    except tools.ToolError as error: print(error.code, error.message)
+try: tools.client.price(nmae="tea")
+except tools.ToolError as error: print(error.code)`;
+    const result = await session.run(code, {
+      onEvent: (event) => void events.push(event),
+      clientTools: {
+        price: {
+          description: 'Price of an article.',
+          inputSchema: { type: 'object', properties: { name: { type: 'string' } }, required: ['name'] },
+          handler: async ({ name }) => prices.get(String(name)) ?? null,
+        },
+        nothing: { handler: () => undefined },
+        broken: {
+          handler: () => {
+            throw new Error('It is broken.');
+          },
+        },
+        endless: { handler: () => 10n },
+      },
+    });
+    expect(result.stdout).toMatch(/^3 None None\nupstream It is broken\.\nupstream .*BigInt.*\nbad_arguments\n$/);
+    expect(result.toolCalls?.map(({ tool, status }) => [tool, status])).toEqual([
+      ...[
+        ['client.price', 'ok'],
+        ['client.price', 'ok'],
+        ['client.nothing', 'ok'],
+      ],
+      ...[
+        ['client.broken', 'upstream'],
+        ['client.endless', 'upstream'],
+      ],
+    ]);
+    expect(events.filter(({ type }) => type === 'tool_call')).toHaveLength(10);
+    await expect(session.run('1', { clientTools: { 'a b': { handler: () => 1 } } })).rejects.toMatchObject({
+      ...{ code: 'invalid_input', message: '"a b" is no name of a tool.' },
+    });
+    const noHandler = { clientTools: { a: {} } } as unknown as Parameters<typeof session.run>[1];
+    await expect(session.run('1', noHandler)).rejects.toMatchObject({ code: 'invalid_input' });
+    await expect(session.run('1', { tools: ['github'] })).rejects.toMatchObject({
+      ...{ code: 'invalid_input', message: 'There is no server "github" of tools.' },
+    });
+  });
+
+  test('ends a call of a function when it is cancelled', async () => {
+    await using glovebox = await open();
+    await using session = await glovebox.sessions.open();
+    const cancelled = new AbortController();
+    let wasTold = false;
+    const wait = async (_args: unknown, { signal }: { signal: AbortSignal }) => {
+      signal.addEventListener('abort', () => {
+        wasTold = true;
+      });
+      cancelled.abort();
+      await new Promise(() => {});
+    };
+    const code = 'import tools\ntools.client.wait()';
+    const result = await session.run(code, { signal: cancelled.signal, clientTools: { wait: { handler: wait } } });
+    expect(result).toMatchObject({ status: 'cancelled', toolCalls: [{ tool: 'client.wait', status: 'cancelled' }] });
+    expect(wasTold).toBe(true);
+  });
+
   test('gives a program arguments and a stream of standard input, which closes with it', async () => {
     await using glovebox = await open();
     await using session = await glovebox.sessions.open();

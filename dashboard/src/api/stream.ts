@@ -100,8 +100,13 @@ function handleEvent(event: string, data: unknown, handlers: StreamHandlers, out
   else if (event === 'stdout' || event === 'stderr') handlers.onText?.(event, String(data['text']));
   else if (event === 'display' && isRecord(data['result'])) handlers.onDisplay?.(data['result'] as Result);
   else if (event === 'progress') handlers.onProgress?.(String(data['message']));
+  else if (event === 'tool_call') handlers.onProgress?.(describeCall(data));
   else if (event === 'result') outcome.result = data['result'];
   else if (event === 'error') outcome.error = toApiError(0, data);
+}
+
+function describeCall({ tool, status, ms }: Record<string, unknown>): string {
+  return status === 'begun' ? `Calling ${tool}` : `Called ${tool}: ${status} after ${ms} ms`;
 }
 
 function lostResult({ status, code }: ApiError): ApiError {

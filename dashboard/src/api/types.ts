@@ -133,6 +133,13 @@ export interface Execution {
   readonly cpu_ms?: number;
   readonly peak_memory_bytes?: number;
   readonly contexts?: readonly string[];
+  /** Calls of tools that its code made. */
+  readonly tool_calls?: readonly {
+    readonly n: number;
+    readonly tool: string;
+    readonly status: string;
+    readonly ms: number;
+  }[];
 }
 
 /** The result of `install_dependencies`. */

@@ -61,7 +61,7 @@ function Remarks({
   readonly execution: Execution;
   readonly onDownload: Props['onDownload'];
 }) {
-  const { truncated, limit, session_reset: reset, files } = execution;
+  const { truncated, limit, session_reset: reset, files, tool_calls: calls = [] } = execution;
   const cut = [truncated?.stdout, truncated?.stderr].filter((stream) => stream !== undefined);
   return (
     <>
@@ -83,6 +83,7 @@ function Remarks({
           {reset.restored_from !== undefined && ` Its files are those of ${visible(reset.restored_from)}.`}
         </Notice>
       )}
+      {calls.length > 0 && <ToolCalls calls={calls} />}
       {files.length > 0 && (
         <p class="quiet">
           Files:{' '}
@@ -93,6 +94,26 @@ function Remarks({
         </p>
       )}
     </>
+  );
+}
+
+function ToolCalls({ calls }: { readonly calls: NonNullable<Execution['tool_calls']> }) {
+  const failed = calls.filter(({ status }) => status !== 'ok').length;
+  const word = calls.length === 1 ? 'call of a tool' : 'calls of tools';
+  return (
+    <details class="quiet">
+      <summary>
+        {calls.length} {word}
+        {failed > 0 && `, ${failed} failed`}
+      </summary>
+      <ul>
+        {calls.map(({ n, tool, status, ms }) => (
+          <li key={n}>
+            <code>{visible(tool)}</code> {visible(status)}, {formatDuration(ms)}
+          </li>
+        ))}
+      </ul>
+    </details>
   );
 }
 
