@@ -63,6 +63,8 @@ const NOT_IN_GVISOR_2024 = [
   ...NOT_IN_GVISOR,
   'Code can open the descriptors of the runner of its session, and so make up what that session reports. Later releases refuse it.',
 ];
+const SPARED_BY_CRUN =
+  'Where systemd starts Docker, crun leaves what is added to a container the score of containerd (-998): when memory runs out, the kernel ends the main process of the sandbox first, or others on the machine, if code asks for it.';
 /** Swap, and memory that the kernel promises always, and in large pages. */
 const PROMISED = [
   'echo 1 > /proc/sys/vm/overcommit_memory',
@@ -186,6 +188,7 @@ export const CATALOG: readonly EngineEntry[] = [
   {
     ...{ name: 'crun-v2', title: 'Docker 26 with crun, control groups v2', kind: 'docker', suite: 'trixie' },
     ...{ packages: ['docker.io', 'containerd', 'crun'], daemon: CRUN, runtime: 'crun', isVirtual: true },
+    ...{ allowed: ['oom'], missing: [SPARED_BY_CRUN] },
   },
   {
     ...{ name: 'podman-v2', title: 'Podman 5, rootful, control groups v2', kind: 'podman', suite: 'trixie' },

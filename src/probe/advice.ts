@@ -25,5 +25,6 @@ export const ADVICE: Readonly<Record<Protection, string>> = {
   network: 'Use an engine that gives a container no network when it is asked for none.',
   resolver: 'Use an engine that writes /etc/resolv.conf as it is asked to.',
   rlimits: 'Use an engine that sets the resource limits it is asked for: rootless ones may lack the right to.',
+  oom: 'The engine starts what it adds to a sandbox with its own protection from the killer of the kernel, as crun does for Docker: leave out GLOVEBOX_RUNTIME, or use runc.',
   'main-process': RUNTIME,
 };

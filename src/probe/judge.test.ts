@@ -62,6 +62,8 @@ test.each<[string, Protection, Partial<ProbeReport>]>([
   ['no limit of descriptors', 'rlimits', { rlimits: { NOFILE: -1, CORE: 0 } }],
   ['a higher limit', 'rlimits', { rlimits: { NOFILE: 20_000, CORE: 0 } }],
   ['a limit that is not told', 'rlimits', { rlimits: { NOFILE: 1024 } }],
+  ['code that the kernel of the machine would spare', 'oom', { oom_score: -998 }],
+  ['a score that is not told', 'oom', { oom_score: null }],
   ['a main process in reach', 'main-process', { others: [{ process: 1, done: ['kill'] }] }],
   ['variables of the main process that can be read', 'main-process', { others: [{ process: 1, done: ['environ'] }] }],
   ['a main process of the same user', 'main-process', { others: [] }],

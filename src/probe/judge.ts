@@ -37,6 +37,7 @@ const CHECKS: readonly (readonly [name: Protection, check: Check])[] = [
       ),
   ],
   ['rlimits', judgeRlimits],
+  ['oom', judgeOomScore],
   ['main-process', judgeMainProcess],
 ];
 
@@ -120,6 +121,16 @@ function judgeRlimits({ rlimits }: ProbeReport, expected: ExpectedSandbox): stri
   return loose.length === 0
     ? undefined
     : loose.map(([name, most]) => `${name} is ${rlimits[name] ?? 'unknown'}, not ${most}`).join(', ');
+}
+
+/**
+ * When the machine runs out of memory, its kernel ends the process with the highest score. Below 0, code would be spared
+ * before all that has no score of its own, and so would be what fills a sandbox, before its main process.
+ */
+function judgeOomScore({ oom_score }: ProbeReport, { sharesKernel }: ExpectedSandbox): string | undefined {
+  if (!sharesKernel || (oom_score !== null && oom_score >= 0)) return undefined;
+  if (oom_score === null) return 'the kernel does not tell its score';
+  return `code can have the kernel end others first when memory runs out (oom_score_adj ${oom_score})`;
 }
 
 /** A kernel of its own may show the variables of the main process, of which none is a secret. */

@@ -185,6 +185,19 @@ def processor_quota():
              for part in ('quota', 'period')]
     return None if None in parts else ' '.join(parts)
 
+def lowest_oom_score():
+    """The lowest score that this process can give itself: code can give itself the same."""
+    path, low, high = '/proc/self/oom_score_adj', -1000, int(text_of('/proc/self/oom_score_adj'))
+    while low < high:
+        middle = (low + high) // 2
+        try:
+            with open(path, 'w') as file:
+                file.write(str(middle))
+            high = middle
+        except OSError:
+            low = middle + 1
+    return str(high)
+
 def others():
     """What can be done to processes of other users, above all to the main one."""
     found = []
@@ -201,6 +214,7 @@ def others():
     return found[:20]
 
 facts = process_status('self')
+score = apart(lowest_oom_score) if asked['filter'] else ''
 swap = [line.split()[1] for line in (text_of('/proc/meminfo') or '').splitlines() if line.startswith('SwapTotal')]
 disks = {path: disk(path) for path in asked['disks']}
 report = {
@@ -225,6 +239,7 @@ report = {
     'routes': routes(),
     'name_servers': name_servers(),
     'rlimits': {name: resource.getrlimit(getattr(resource, 'RLIMIT_' + name))[1] for name in asked['rlimits']},
+    'oom_score': int(score) if score else None,
     'others': others(),
 }
 # Last, because they may end the sandbox.

@@ -29,6 +29,8 @@ const reportSchema = z.object({
   routes: texts,
   name_servers: texts,
   rlimits: z.record(text, figure),
+  /** Lowest `oom_score_adj` that code can give itself. Null if the kernel does not tell. */
+  oom_score: figure.nullable(),
   others: z.array(z.object({ process: figure, done: texts })).max(100),
   /** Processes that could be started, and the error that ended that. Null if it was not tried. */
   flood: z.object({ started: figure, refused: limit }).nullable(),

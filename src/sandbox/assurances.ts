@@ -19,6 +19,7 @@ export const PROTECTIONS = [
   'network',
   'resolver',
   'rlimits',
+  'oom',
   'main-process',
 ] as const;
 

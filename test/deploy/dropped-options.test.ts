@@ -50,7 +50,7 @@ const UNSEEN: Readonly<Record<string, string>> = {
   CgroupnsMode: 'What is in /sys/fs/cgroup cannot be written, and shows limits only.',
   ReadonlyPaths: 'They belong to root, which code cannot be.',
   MemorySwap: 'It is seen on a machine with swap.',
-  OomScoreAdj: 'Each program sets a higher one for itself.',
+  OomScoreAdj: 'Each program sets a higher one for itself. What counts is how low it can go, which is seen.',
   LogConfig: 'Only the main process could write to a log, and it says nothing.',
 };
 

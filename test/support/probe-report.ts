@@ -32,6 +32,7 @@ export const SEALED: ProbeReport = {
   },
   ...{ writable: [], shown: [], interfaces: ['lo'], routes: [], name_servers: ['127.0.0.1'] },
   rlimits: { NOFILE: 1016, CORE: 0 },
+  oom_score: 500,
   others: [{ process: 1, done: [] }],
   flood: { started: 58, refused: 'EAGAIN' },
   taking: { taken: 224 * MIB, ended: true },
