@@ -5,9 +5,11 @@ import { noAnswer } from './api/error.ts';
 import { access, currentKey, forgetKey, keyInAddress } from './api/key.ts';
 import { goTo, lastSession, linkTo, place, VIEWS, type View } from './lib/route.ts';
 import { THEMES, theme } from './lib/theme.ts';
+import { useApprovals, waiting } from './lib/use-approvals.ts';
 import { useServerInfo } from './lib/use-server-info.ts';
 import { KeyForm, KeyInAddress } from './parts/key-form.tsx';
 import { ErrorNotice, Notice } from './parts/notice.tsx';
+import { Approvals } from './views/approvals.tsx';
 import { Executions } from './views/executions.tsx';
 import { Overview } from './views/overview.tsx';
 import { Playground } from './views/playground.tsx';
@@ -17,6 +19,7 @@ const TITLES: Readonly<Record<View, string>> = {
   playground: 'Playground',
   sessions: 'Sessions',
   executions: 'Executions',
+  approvals: 'Approvals',
   overview: 'Overview',
 };
 
@@ -24,8 +27,14 @@ export function App() {
   useEffect(() => {
     if (access.value === 'unknown') void call('/sessions').catch(() => {});
   }, []);
-  if (access.value === 'needs-key') return <KeyForm />;
+  useApprovals();
   const { view } = place.value;
+  const isKnown = access.value !== 'needs-key';
+  useEffect(() => {
+    document.title = `${TITLES[view]} – Glovebox`;
+  }, [view]);
+  // Who answers needs no key that runs code.
+  if (!isKnown && view !== 'approvals') return <KeyForm />;
   return (
     <>
       <button type="button" class="skip" onClick={skipToMain}>
@@ -35,17 +44,14 @@ export function App() {
       <main class="container-fluid" id="main" tabIndex={-1}>
         {!isConnected.value && <Disconnected />}
         {keyInAddress.value && <KeyInAddress />}
-        <NotSealed />
-        <ViewOf view={view} />
+        {isKnown && <NotSealed />}
+        {isKnown ? <ViewOf view={view} /> : <Approvals />}
       </main>
     </>
   );
 }
 
 function ViewOf({ view }: { readonly view: View }) {
-  useEffect(() => {
-    document.title = `${TITLES[view]} – Glovebox`;
-  }, [view]);
   return (
     <>
       <div hidden={view !== 'playground'}>
@@ -53,6 +59,7 @@ function ViewOf({ view }: { readonly view: View }) {
       </div>
       {view === 'sessions' && <Sessions />}
       {view === 'executions' && <Executions />}
+      {view === 'approvals' && <Approvals />}
       {view === 'overview' && <Overview />}
     </>
   );
@@ -89,6 +96,7 @@ function Header({ view }: { readonly view: View }) {
                 aria-current={name === view ? 'page' : undefined}
               >
                 {TITLES[name]}
+                {name === 'approvals' && waiting.value > 0 && ` (${waiting.value})`}
               </a>
             </li>
           ))}

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ApprovalChannels } from '../approvals/approvals.ts';
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionResult, OnEvent } from '../execution/result.ts';
 import type { ClientTool } from '../execution/tool-access.ts';
@@ -193,7 +194,8 @@ async function executeIn(lease: Lease, input: Input, context: ToolContext): Prom
   if (emit !== ignoreEvents) await emit({ type: 'session', ...about });
   const options = toOptions(input, lease, context);
   if (background && !leaving?.always) {
-    const { id } = await session.start(codeText(code), { ...options, stdin });
+    // Its call is over when it asks.
+    const { id } = await session.start(codeText(code), { ...options, stdin, approvals: undefined });
     return { ...about, ...describeRunning(id) };
   }
   const onEvent = toListener(emit);
@@ -209,10 +211,10 @@ async function executeIn(lease: Lease, input: Input, context: ToolContext): Prom
 function toOptions(
   { context, reset_context, timeout_s, args, env, tools }: Input,
   { created }: Lease,
-  { elicit }: ToolContext,
+  toolContext: ToolContext,
 ) {
   return {
-    approvals: { elicit },
+    approvals: toChannels(toolContext),
     timeoutMs: timeout_s === undefined ? undefined : timeout_s * 1000,
     context,
     resetContext: reset_context,
@@ -220,6 +222,15 @@ function toOptions(
     env,
     tools,
     sessionCreated: created || undefined,
+  };
+}
+
+/** Ways to a person for code that runs while its caller waits. */
+function toChannels({ elicit, emit }: ToolContext): ApprovalChannels {
+  return {
+    elicit,
+    onAsked: ({ id, server, tool }) =>
+      void emit({ type: 'progress', message: `waits for a person: may it call ${server}.${tool}? (${id})` }),
   };
 }
 

@@ -33,6 +33,7 @@ export interface Execution {
   session_reset?: { reason: string; lost: string[]; restored_from?: string };
   duration_ms: number;
   queued_ms?: number;
+  waited_ms?: number;
   cpu_ms?: number;
   peak_memory_bytes?: number;
 }

@@ -8,6 +8,8 @@ export interface CallOptions {
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;
+  /** Key to send instead of that of the page. */
+  readonly key?: string | undefined;
 }
 
 /** Address of a route, also where a proxy serves this page below a path. */
@@ -17,13 +19,13 @@ export function address(path: string): URL {
 
 /** Sends a request. @throws ApiError for any answer but a success, and for none */
 export async function send(path: string, options: CallOptions = {}): Promise<Response> {
-  const { method = 'GET', body, headers, signal } = options;
+  const { method = 'GET', body, headers, signal, key } = options;
   const answer = await fetch(address(path), {
     method,
     headers: {
       Accept: 'application/json',
       ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
-      ...authorization(),
+      ...(key === undefined ? authorization() : { Authorization: `Bearer ${key}` }),
       ...headers,
     },
     body: body === undefined ? null : JSON.stringify(body),
@@ -37,8 +39,8 @@ export async function send(path: string, options: CallOptions = {}): Promise<Res
     throw noAnswer();
   });
   isConnected.value = true;
-  if (answer.status === 401) refused();
-  else if (access.value === 'unknown') access.value = 'open';
+  if (key === undefined && answer.status === 401) refused();
+  else if (key === undefined && access.value === 'unknown') access.value = 'open';
   if (answer.ok) return answer;
   throw toApiError(answer.status, await answer.json().catch(() => undefined));
 }

@@ -41,6 +41,26 @@ export interface Session {
   readonly usage: { readonly cpu_ms: number; readonly peak_memory_bytes: number; readonly saved_bytes?: number };
 }
 
+export type Decision = 'once' | 'session' | 'refuse';
+
+/** Question whether code may call a tool. */
+export interface Approval {
+  readonly approval_id: string;
+  readonly owner: string;
+  readonly session_id: string;
+  readonly execution_id: string;
+  readonly server: string;
+  readonly tool: string;
+  readonly arguments: string;
+  /** Size of all arguments, if not all are here. */
+  readonly arguments_bytes?: number;
+  readonly mode: 'writes' | 'always';
+  readonly changed?: boolean;
+  readonly answers: readonly Decision[];
+  readonly asked_at: string;
+  readonly expires_at: string;
+}
+
 export type Status = 'queued' | 'running' | 'ok' | 'error' | 'timeout' | 'cancelled' | 'out_of_memory' | 'crashed';
 
 export interface Snapshot {

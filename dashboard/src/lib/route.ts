@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
 
-export const VIEWS = ['playground', 'sessions', 'executions', 'overview'] as const;
+export const VIEWS = ['playground', 'sessions', 'executions', 'approvals', 'overview'] as const;
 export type View = (typeof VIEWS)[number];
 
 export interface Place {

@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks';
 import { call } from '../api/client.ts';
 import { access, keyInAddress, refusal, useKey } from '../api/key.ts';
+import { linkTo } from '../lib/route.ts';
 import { Notice } from './notice.tsx';
 
 /** Asks for a key, and tries it. */
@@ -56,6 +57,9 @@ export function KeyForm() {
             Open
           </button>
         </form>
+        <p class="quiet">
+          To answer whether code may call a tool, open <a href={linkTo('approvals')}>Approvals</a>.
+        </p>
       </article>
     </main>
   );
