@@ -9,6 +9,8 @@ export interface Connection {
   readonly addressed?: string | undefined;
   /** Number of running tool calls. */
   running: number;
+  /** Number of open streams for messages that belong to no request. Missing where there is always one, or never. */
+  streams?: number;
 }
 
 /** The answer as an object of the HTTP server. */

@@ -14,7 +14,7 @@ const capabilitiesSchema = z.object({
 });
 
 /** Longest wait for a user, in milliseconds. The question itself is over before that. */
-const LIMIT_MS = 660_000;
+export const ELICIT_LIMIT_MS = 660_000;
 
 /** Answers as the user of a client sees them. Plain words, because not every client shows titles. */
 const LABELS: Readonly<Record<Decision, string>> = { once: 'once', session: 'for this session', refuse: 'refuse' };
@@ -61,7 +61,7 @@ export function elicitInCall({ mcpReq }: ServerContext): Elicit {
     const asked = last.then(async () => {
       if (signal.aborted) return undefined;
       // On the stream of the call: another one may not be open.
-      const options = { relatedRequestId: mcpReq.id, signal, timeout: LIMIT_MS };
+      const options = { relatedRequestId: mcpReq.id, signal, timeout: ELICIT_LIMIT_MS };
       return decisionOf(await mcpReq.elicitInput(formOf(question), options));
     });
     last = asked.catch(() => undefined);

@@ -118,12 +118,13 @@ function serveCalls(
   tools: readonly McpTool[],
   connection: Connection,
 ): void {
+  const underway = new Set<string>();
   server.setRequestHandler('tools/call', ({ params }, context) => {
     const tool = tools.find(({ listed }) => listed.name === params.name);
     if (!tool) throw unknownTool(params.name, tools);
-    return callTool(tasks, { server, tool, params, context, connection });
+    return callTool(tasks, { server, tool, params, context, connection, underway });
   });
-  serveTasks(server, tasks.source, connection);
+  serveTasks(server, tasks.source, connection, underway);
   server.onerror = (error) => log.debug('MCP protocol error.', { owner: connection.owner, cause: error });
 }
 

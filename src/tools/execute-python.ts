@@ -173,14 +173,16 @@ function describeRunning(id: string) {
 /** Waits for the end of an execution, unless that takes long. Then it goes on as a task, and there is no result. */
 async function endOrLeave(
   execution: AttachedExecution,
-  { afterMs, always, left }: Leaving,
+  { afterMs, always, sooner, left, stayed }: Leaving,
 ): Promise<ExecutionResult | undefined> {
-  const result = await execution.end(afterMs);
+  const ends = execution.end(afterMs);
+  const result = await (sooner === undefined ? ends : Promise.race([ends, sooner.then(() => undefined)]));
   if (result && !always) return result;
   if (execution.leave()) {
     left(execution.id);
     return undefined;
   }
+  stayed?.();
   if (!always) return await execution.end();
   execution.cancel();
   throw tooManyInBackground();

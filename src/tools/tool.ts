@@ -27,8 +27,12 @@ export interface Leaving {
   readonly afterMs: number;
   /** Whether there is a task even if the code has ended by then. */
   readonly always: boolean;
+  /** Resolves when the answer must come at once, because the code waits for what the caller does after it. */
+  readonly sooner?: Promise<void> | undefined;
   /** Called before the answer when the execution goes on as a task. */
   left(executionId: string): void;
+  /** Called when it cannot go on as a task, and the answer waits for its end. */
+  stayed?(): void;
 }
 
 /** Everything that a tool may use. Add only what a tool needs. */

@@ -52,8 +52,15 @@ async function connectModern(
   };
 }
 
-export const modernHttp = ({ url }: { readonly url: string }, { headers }: ConnectOptions = {}) =>
-  connectModern(new StreamableHTTPClientTransport(new URL('/mcp', url), headers ? { requestInit: { headers } } : {}));
+export const modernHttp = (
+  { url }: { readonly url: string },
+  { headers }: ConnectOptions = {},
+  capabilities?: object,
+) =>
+  connectModern(
+    new StreamableHTTPClientTransport(new URL('/mcp', url), headers ? { requestInit: { headers } } : {}),
+    capabilities,
+  );
 
 export const modernStdio = (stateDir?: string, env: Record<string, string> = {}) =>
   connectModern(new StdioClientTransport(stdioParameters(stateDir, env)));
@@ -71,7 +78,7 @@ export type OldTaskClient = Awaited<ReturnType<typeof connectOldTasks>>;
 const init = ({ headers }: ConnectOptions) => (headers ? { requestInit: { headers } } : {});
 export const oldHttp = ({ url }: { readonly url: string }, options: ConnectOptions = {}, capabilities?: object) =>
   connectOldTasks(new OldHttp(new URL('/mcp', url), init(options)) as OldTransport, capabilities);
-export const oldSse = ({ url }: { readonly url: string }, options: ConnectOptions = {}) =>
-  connectOldTasks(new OldSse(new URL('/sse', url), init(options)));
-export const oldStdio = (stateDir?: string, env: Record<string, string> = {}) =>
-  connectOldTasks(new OldStdio(stdioParameters(stateDir, env)));
+export const oldSse = ({ url }: { readonly url: string }, options: ConnectOptions = {}, capabilities?: object) =>
+  connectOldTasks(new OldSse(new URL('/sse', url), init(options)), capabilities);
+export const oldStdio = (stateDir?: string, env: Record<string, string> = {}, capabilities?: object) =>
+  connectOldTasks(new OldStdio(stdioParameters(stateDir, env)), capabilities);

@@ -9,6 +9,7 @@ import {
 } from '@modelcontextprotocol/server';
 import type { Connection } from '../connection.ts';
 import type { McpTool } from '../tool.ts';
+import { askLater } from './ask-later.ts';
 import { NO_CONTENT } from './created-result.ts';
 import * as experimental from './experimental.ts';
 import * as extension from './extension.ts';
@@ -38,6 +39,8 @@ interface Call {
   readonly params: { readonly name: string; readonly arguments?: Record<string, unknown> | undefined };
   readonly context: ServerContext;
   readonly connection: Connection;
+  /** Questions that the client of this server is being asked. */
+  readonly underway: Set<string>;
 }
 
 /**
@@ -46,7 +49,7 @@ interface Call {
  */
 export async function callTool(
   { source, times }: TaskCalls,
-  { server, tool, params, context, connection }: Call,
+  { server, tool, params, context, connection, underway }: Call,
 ): Promise<CallToolResult | InputRequiredResult> {
   const protocolVersion = server.getNegotiatedProtocolVersion();
   const asked = experimental.asksForTask(params, protocolVersion);
@@ -58,13 +61,17 @@ export async function callTool(
   if (!tool.maybeTask || !(asked || follows)) return await call();
   const caller: TaskCaller = { owner: connection.owner, protocolVersion, signal: context.mcpReq.signal };
   let taskId: string | undefined;
+  const asking = askLater(source, asked ? { server, connection, underway } : undefined);
   const result = await call({
+    ...asking,
     afterMs: asked ? times.settleMs : times.inlineMs,
     always: asked,
     left: (id) => {
       taskId = id;
+      asking.decide(true);
       if (asked) void tellEnd(server, source, caller, id);
     },
+    stayed: () => asking.decide(false),
     ended: (id) => untilEnded(source, caller, id).then(() => {}),
     ...(asked ? { progress: progressLater(server, context) } : {}),
   });

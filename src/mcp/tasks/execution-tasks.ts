@@ -7,6 +7,7 @@ import { summarizeExecution, toOutput } from '../../tools/execution-output.ts';
 import { toReadingOutput } from '../../tools/get-execution.ts';
 import { toAnswer, toFailure } from '../call-result.ts';
 import type { TaskCaller, TaskOutcome, TaskSource, TaskState } from './task.ts';
+import { TaskQuestions } from './task-questions.ts';
 
 /** Time in milliseconds between two questions about a young and an old task, and the age that divides them. */
 const POLL_YOUNG_MS = 1000;
@@ -20,6 +21,8 @@ type TaskSessions = Pick<Sessions, 'tasks' | 'readBackground'>;
 /** Executions as tasks: a task's id is that of its execution, and it lasts as any background execution does. */
 export class ExecutionTasks implements TaskSource {
   readonly #sessions: TaskSessions;
+  readonly #questions = new TaskQuestions();
+  readonly elicit = this.#questions.elicit;
 
   constructor(sessions: TaskSessions) {
     this.#sessions = sessions;
@@ -35,8 +38,9 @@ export class ExecutionTasks implements TaskSource {
   }
 
   async next(caller: TaskCaller, id: string): Promise<void> {
+    const { changed } = this.#questions;
     const execution = await this.#find(caller, id);
-    await unlessAborted(execution.ended, caller.signal);
+    await unlessAborted(Promise.race([execution.ended, changed]), caller.signal);
   }
 
   async cancel(caller: TaskCaller, id: string): Promise<void> {
@@ -45,8 +49,9 @@ export class ExecutionTasks implements TaskSource {
     await unlessAborted(execution.ended, caller.signal);
   }
 
-  async answer(caller: TaskCaller, id: string, _responses: InputResponses): Promise<void> {
+  async answer(caller: TaskCaller, id: string, responses: InputResponses): Promise<void> {
     await this.#find(caller, id);
+    this.#questions.answer(id, responses);
   }
 
   async list({ owner, signal }: TaskCaller): Promise<readonly TaskState[]> {
@@ -81,6 +86,11 @@ export class ExecutionTasks implements TaskSource {
     const keptMs = this.#sessions.tasks.retentionMs;
     if (!outcome) {
       const ttlMs = Math.max(now - created, timeoutMs) + keptMs;
+      const inputRequests = this.#questions.of(id);
+      if (inputRequests) {
+        const message = 'Its code waits for an answer of a person.';
+        return { ...known, status: 'input_required', message, updatedAt: new Date(now), ttlMs, inputRequests };
+      }
       const message = begunAt ? `Running for ${seconds(now - begunAt.getTime())} s.` : 'Waiting for its turn.';
       return { ...known, status: 'working', message, updatedAt: begunAt ?? startedAt, ttlMs };
     }

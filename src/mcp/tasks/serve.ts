@@ -11,6 +11,7 @@ import {
 import { z } from 'zod';
 import { type GloveboxError, toGloveboxError } from '../../errors.ts';
 import type { Connection } from '../connection.ts';
+import { ELICIT_LIMIT_MS } from '../elicitation.ts';
 import { withoutEmptyContent } from './created-result.ts';
 import * as experimental from './experimental.ts';
 import * as extension from './extension.ts';
@@ -19,7 +20,7 @@ import type { TaskCaller, TaskSource, TaskState } from './task.ts';
 type Server = McpServer['server'];
 
 /** Adds the methods of both spellings of tasks to a server, each for the clients of its version of the protocol. */
-export function serveTasks(server: Server, source: TaskSource, { owner }: Connection): void {
+export function serveTasks(server: Server, source: TaskSource, { owner }: Connection, underway: Set<string>): void {
   declareTasks(server);
   withoutEmptyContent(server);
   const callerOf = ({ mcpReq }: ServerContext): TaskCaller => ({
@@ -51,7 +52,7 @@ export function serveTasks(server: Server, source: TaskSource, { owner }: Connec
   });
   server.setRequestHandler('tasks/result', { params: taskIdParams }, async ({ taskId }, context) => {
     const caller = callerOf(context);
-    const ask = (state: TaskState) => askClient(server, source, caller, state, context);
+    const ask = (state: TaskState) => askClient({ server, source, caller, underway }, state, context);
     return await answer(context, caller, {
       experimental: () => experimental.awaitResult(source, caller, taskId, ask),
     });
@@ -117,26 +118,32 @@ function toProtocolError(error: GloveboxError): ProtocolError {
   );
 }
 
+interface Asking {
+  readonly server: Server;
+  readonly source: TaskSource;
+  readonly caller: TaskCaller;
+  /** Questions that the client is being asked. */
+  readonly underway: Set<string>;
+}
+
 /** Asks the client what a task needs to know, in the open request. Otherwise waits for what comes next. */
 async function askClient(
-  server: Server,
-  source: TaskSource,
-  caller: TaskCaller,
+  { server, source, caller, underway }: Asking,
   { id, inputRequests = {} }: TaskState,
   { mcpReq }: ServerContext,
 ): Promise<void> {
-  const [question] = Object.entries(inputRequests);
+  const question = Object.entries(inputRequests).find(([key]) => !underway.has(key));
   if (question?.[1].method !== 'elicitation/create' || !server.getClientCapabilities()?.elicitation) {
     return await source.next(caller, id);
   }
   const [key, { params }] = question;
-  const related = { _meta: { [RELATED_TASK_META_KEY]: { taskId: id } } };
-  const given = await mcpReq.elicitInput(
-    { ...(params as ElicitRequestFormParams), ...related },
-    {
-      relatedRequestId: mcpReq.id,
-      signal: caller.signal,
-    },
-  );
-  await source.answer(caller, id, { [key]: given });
+  underway.add(key);
+  try {
+    const related = { _meta: { [RELATED_TASK_META_KEY]: { taskId: id } } };
+    const options = { relatedRequestId: mcpReq.id, signal: caller.signal, timeout: ELICIT_LIMIT_MS };
+    const given = await mcpReq.elicitInput({ ...(params as ElicitRequestFormParams), ...related }, options);
+    await source.answer(caller, id, { [key]: given });
+  } finally {
+    underway.delete(key);
+  }
 }

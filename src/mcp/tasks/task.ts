@@ -38,12 +38,14 @@ export interface TaskSource {
   get(caller: TaskCaller, id: string): Promise<TaskState>;
   /** The outcome of a task that is completed, failed or cancelled. */
   outcome(caller: TaskCaller, id: string): Promise<TaskOutcome>;
-  /** Resolves when the task has ended or needs input that it did not need before. */
+  /** Resolves when the task has ended, or what it asks for has changed. */
   next(caller: TaskCaller, id: string): Promise<void>;
   /** Asks for its end. Resolves when it has ended. Does nothing to a task that has. */
   cancel(caller: TaskCaller, id: string): Promise<void>;
   /** Answers questions. Answers to others are ignored. */
   answer(caller: TaskCaller, id: string, responses: InputResponses): Promise<void>;
+  /** Puts a question of a task to the user of its client. Without it, tasks ask nothing. */
+  readonly elicit?: Elicit;
   /** The newest last. */
   list(caller: TaskCaller): Promise<readonly TaskState[]>;
 }

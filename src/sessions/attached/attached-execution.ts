@@ -43,6 +43,7 @@ export function beginAttached(
   const { timeoutMs = session.limits.execTimeoutS * 1000, context } = options;
   const prepared = prepareExecution(session, code, { ...options, onEvent, timeoutMs }, true);
   const held = session.use();
+  let isLeft = false;
   let spare: CalledResult['spare'] = [];
   const onCalled = (called: CalledResult) => {
     execution.called = called.result;
@@ -64,12 +65,13 @@ export function beginAttached(
       if (!execution.outcome) return undefined;
       const result = await execution.result;
       // Nobody waits for this, and what cannot be deleted counts as any old output.
-      void Promise.all(spare.map((path) => session.files.delete(path))).catch(() => {});
+      if (!isLeft) void Promise.all(spare.map((path) => session.files.delete(path))).catch(() => {});
       return execution.called ?? result;
     },
     leave: () => {
       if (!session.background.keep(execution)) return false;
       release();
+      isLeft = true;
       session.recent.leave(execution.id);
       return true;
     },
