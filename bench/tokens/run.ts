@@ -87,7 +87,7 @@ function orders(): string[] {
 async function addCommits(repository: string): Promise<void> {
   const authors = ['Ada', 'Grace', 'Edsger'];
   const commits = Array.from({ length: 200 }, (_, at) => {
-    const who = `${authors[(at * 7) % 10 % 3]} <a@example.org> ${1_750_000_000 + at * 3600} +0000`;
+    const who = `${authors[((at * 7) % 10) % 3]} <a@example.org> ${1_750_000_000 + at * 3600} +0000`;
     const message = `Change part ${at % 13} of the shop`;
     return `commit refs/heads/many\nauthor ${who}\ncommitter ${who}\ndata ${message.length}\n${message}\n`;
   });

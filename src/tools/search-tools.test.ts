@@ -45,6 +45,13 @@ describe('search_tools', () => {
     expect(namesOf(await ask({ query: 'weather' }))).toEqual([]);
   });
 
+  test('tells of the best alone where words are looked for', async () => {
+    const found = await ask({ query: 'many tool' });
+    expect(found.tools).toHaveLength(8);
+    expect(found.left_out).toBe(52);
+    expect((await ask({ query: 'many', detail: 'names' })).tools).toHaveLength(40);
+  });
+
   test('tells as much of each as is asked for', async () => {
     const query = 'repository';
     const { inputSchema } = CATALOGS[0]?.tools[0] ?? {};

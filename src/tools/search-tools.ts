@@ -8,6 +8,8 @@ import { signatureOf } from './tool-signature.ts';
 
 /** Tools that one answer has, by how much it says of each. */
 const MOST = { names: 200, signatures: 40, schemas: 10 };
+/** The same where words were looked for: a model reads all of it, and the best come first. */
+const MOST_FOUND = { names: 40, signatures: 8, schemas: 3 };
 /** Characters of a description in a list. */
 const LONGEST_LINE = 200;
 /** How much more a word counts in a name than in a description. */
@@ -94,9 +96,10 @@ function search(catalogs: readonly ServerCatalog[], { query = '', detail = 'sign
   const failed = catalogs.flatMap(({ name: server, error }) =>
     error ? [{ server, message: error.message, hint: error.hint }] : [],
   );
-  const leftOut = found.length - MOST[detail];
+  const most = (words.length > 0 ? MOST_FOUND : MOST)[detail];
+  const leftOut = found.length - most;
   return {
-    tools: found.slice(0, MOST[detail]).map((one) => describe(one, detail)),
+    tools: found.slice(0, most).map((one) => describe(one, detail)),
     ...(leftOut > 0 ? { left_out: leftOut } : {}),
     ...(failed.length > 0 ? { failed } : {}),
   };
