@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Executor } from '../execution/request.ts';
 import type { BackgroundStatus, ExecutionResult } from '../execution/result.ts';
-import type { ToolGrant } from '../execution/tool-access.ts';
+import type { ToolCall, ToolGrant } from '../execution/tool-access.ts';
 import { SessionFiles } from '../files/session-files.ts';
 import { type NewOutput, readNewOutput, type StreamOffsets } from './background-output.ts';
 
@@ -18,6 +18,8 @@ export interface BackgroundReading extends NewOutput {
   readonly durationMs: number;
   /** Milliseconds that it waited for its turn, if it had to. */
   readonly queuedMs?: number | undefined;
+  /** Calls of tools that it has made so far. */
+  readonly toolCalls: readonly ToolCall[];
   /** Result, once it has ended. Its streams contain every byte from the beginning. */
   readonly result?: ExecutionResult | undefined;
 }
@@ -31,7 +33,7 @@ export interface BackgroundFacts {
   /** Context that it runs in. */
   readonly context?: string | undefined;
   /** Its access to tools. */
-  readonly grant?: Pick<ToolGrant, 'recorded'> | undefined;
+  readonly grant?: Pick<ToolGrant, 'recorded' | 'calls'> | undefined;
   /** Whether its caller follows it as a task of MCP. */
   readonly isTask?: true | undefined;
 }
@@ -156,6 +158,7 @@ export class FollowedExecution implements BackgroundExecution {
       ...{ sessionId: this.#session.id, executionId, status, startedAt: this.startedAt, durationMs },
       ...(queuedMs === undefined ? {} : { queuedMs }),
       ...output,
+      toolCalls: result?.toolCalls ?? this.grant?.calls ?? [],
       ...(result ? { result } : {}),
     };
   }

@@ -98,6 +98,7 @@ function describeRunning(reading: BackgroundReading): ExecutionOutput {
     stdout: '',
     stderr: '',
     files: [],
+    ...(reading.toolCalls.length > 0 ? { tool_calls: reading.toolCalls.map((call) => ({ ...call })) } : {}),
     ...tellTimings(reading),
   };
 }

@@ -233,6 +233,15 @@ describe('results', () => {
 });
 
 describe('an execution that waits for its caller', () => {
+  test('is read by GET, while it waits and when it has ended', async () => {
+    const waiting = await run('print(call("add", a=1, b=2)[0]["value"])');
+    const { execution_id: id } = waiting.result;
+    const read = async () => await (await fetch(`${server.url}/executions/${id}`)).json();
+    expect(await read()).toEqual(waiting.result);
+    const end = await answer(id, toResults(waiting.result));
+    expect(await read()).toEqual(end.result);
+  });
+
   test('is ended by DELETE, and keeps its session', async () => {
     const waiting = await run('call("fail")');
     const { execution_id: id, session_id } = waiting.result;

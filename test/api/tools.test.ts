@@ -7,6 +7,7 @@ import { freePort } from '../support/free-port.ts';
 import { LEGACY_HTTP, MODERN_HTTP, STDIO, type StockClient, textOf } from '../support/mcp-clients.ts';
 import { callTool, type ErrorAnswer, type Execution, post, runPython, streamPython } from '../support/rest-client.ts';
 import { containersOf, engine, environment, newStateDir, runCli, type Server, startServer } from '../support/server.ts';
+import { createParser } from '../support/sse.ts';
 import { type RunningToolServer, startToolServer, textResult } from '../support/tool-server.ts';
 
 const SECRET = `canary-${randomBytes(16).toString('hex')}`;
@@ -191,6 +192,30 @@ for attempt in range(600):
       tool_calls: [{ tool: 'numbers.add-up', status: 'ok' }],
     });
   });
+});
+
+test('the events of a background execution tell of its calls as they end', async () => {
+  const before = waiting;
+  const { execution_id: id } = await run('tools.numbers.add_up(a=1)\ntools.numbers.wait()', { background: true });
+  await expect.poll(() => waiting).toBe(before + 1);
+  const reading = (await (await ask(`/executions/${id}`)).json()) as Execution;
+  expect(reading).toMatchObject({ status: 'running', tool_calls: [{ n: 1, tool: 'numbers.add-up', status: 'ok' }] });
+  const response = await ask(`/executions/${id}/events`);
+  const parser = createParser();
+  const seen: [string, unknown][] = [];
+  for await (const text of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    for (const { event, data } of parser.take(text)) {
+      if (event === 'tool_call') {
+        seen.push([event, JSON.parse(data)]);
+        if (seen.length === 1) void ask(`/executions/${id}`, alice, 'DELETE');
+      } else if (event === 'result') seen.push([event, (JSON.parse(data) as Execution).status]);
+    }
+  }
+  expect(seen).toEqual([
+    ['tool_call', { n: 1, tool: 'numbers.add-up', status: 'ok', ms: expect.any(Number) }],
+    ['tool_call', { n: 2, tool: 'numbers.wait', status: 'cancelled', ms: expect.any(Number) }],
+    ['result', 'cancelled'],
+  ]);
 });
 
 describe('servers', () => {

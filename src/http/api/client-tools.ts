@@ -81,6 +81,17 @@ export function parseClientTools(sent: unknown): readonly ClientTool[] {
   return parse(toolsSchema, sent, 'client_tools', '[{"name": "add", "description": "…", "inputSchema": {…}}]');
 }
 
+/** Reads the state of an execution, or that it still runs after a wait. */
+export async function readHeld(held: HeldExecution, waitMs: number, signal: AbortSignal): Promise<object> {
+  const over = AbortSignal.timeout(waitMs);
+  try {
+    return toAnswer(held, await held.next(AbortSignal.any([signal, over])));
+  } catch (error) {
+    if (signal.aborted || !over.aborted) throw error;
+    return { session_id: held.sessionId, execution_id: held.id, status: 'running' };
+  }
+}
+
 /** Cancels an execution, and returns its result. */
 export async function endHeld(held: HeldExecution, signal: AbortSignal): Promise<object> {
   held.cancel();

@@ -31,7 +31,7 @@ export const idParameter = {
 };
 
 /**
- * Sends the output of a background execution as it arrives, then its `result`. The id of an event has the offsets of
+ * Sends the output of a background execution and its calls of tools as they come, then its `result`. The id of an event has the offsets of
  * both streams, so that an event source that reconnects continues from there.
  */
 export function executionEventsRoute(options: ExecutionEventsOptions): Route {
@@ -45,7 +45,7 @@ export function executionEventsRoute(options: ExecutionEventsOptions): Route {
       parameters: [idParameter, requestHeader('Last-Event-ID', 'The id of the last event that was received.')],
       responses: {
         200: {
-          description: 'Events `stdout` and `stderr`, then one `result` or `error`.',
+          description: 'Events `stdout`, `stderr` and `tool_call`, then one `result` or `error`.',
           content: { 'text/event-stream': { schema: oneEvent } },
         },
         204: { description: 'The reader with this Last-Event-ID has all events.' },
@@ -83,11 +83,17 @@ async function sendOutput(
   signal: AbortSignal,
 ): Promise<Reading> {
   let sent = from;
+  // Those that came while nobody read are told again: they have no place in the ids of events.
+  const told = new Set<number>();
   for (let reading = first; ; reading = await read(sent)) {
     const { stdout_offset, stderr_offset } = reading.next;
     if (reading.stdout) await write('stdout', { text: reading.stdout }, `${stdout_offset}-${sent.stderr_offset}`);
     if (reading.stderr) await write('stderr', { text: reading.stderr }, `${stdout_offset}-${stderr_offset}`);
     sent = reading.next;
+    for (const { bytes: _, ...call } of reading.tool_calls ?? []) {
+      if (!told.has(call.n)) await write('tool_call', call, `${stdout_offset}-${stderr_offset}`);
+      told.add(call.n);
+    }
     // Long output is read in several parts.
     if (reading.stdout || reading.stderr) continue;
     if (isEnded(reading)) return reading;

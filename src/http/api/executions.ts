@@ -12,7 +12,7 @@ import {
 import type { Tool } from '../../tools/tool.ts';
 import { validateInput } from '../../tools/validate.ts';
 import type { Env, Route } from '../route.ts';
-import { endHeld, toolResultsRoute } from './client-tools.ts';
+import { endHeld, readHeld, toolResultsRoute } from './client-tools.ts';
 import type { ExecuteOptions } from './execute.ts';
 import { executionEventsRoute, idParameter } from './execution-events.ts';
 import { jsonResponse, sessionParameter } from './openapi-parts.ts';
@@ -104,7 +104,12 @@ function backgroundRoutes(options: Options): Route[] {
           type: 'object',
         }),
       },
-      handle: async (c) => c.json(await read(c, readNumbers(c), c.req.raw.signal)),
+      handle: async (c) => {
+        const { wait_s = 0 } = readInput(c, getExecution, readNumbers(c));
+        const held = sessions.held.find(c.var.owner, c.req.param('id') ?? '');
+        if (held) return c.json(await readHeld(held, wait_s * 1000, c.req.raw.signal));
+        return c.json(await read(c, readNumbers(c), c.req.raw.signal));
+      },
     },
     executionEventsRoute({ read, stopping, log, keepAliveMs }),
     {
