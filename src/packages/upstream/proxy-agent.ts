@@ -2,7 +2,10 @@ import type { SecureContext } from 'node:tls';
 import { type Agent, Pool, ProxyAgent } from 'undici';
 import { proxyAuthorization } from './proxy.ts';
 
-/** Makes an agent that reaches https hosts through the CONNECT method of a proxy. */
+/**
+ * Makes an agent that reaches https hosts through the CONNECT method of a proxy, and http hosts as the proxy's requests
+ * unless the proxy itself is reached over TLS.
+ */
 export function openTunnels(
   proxy: URL,
   { secureContext, pool, timeoutMs }: { secureContext: SecureContext; pool: Agent.Options; timeoutMs: number },
@@ -12,6 +15,8 @@ export function openTunnels(
   return new ProxyAgent({
     ...pool,
     uri: proxy.origin,
+    // Many proxies make no tunnels to port 80.
+    proxyTunnel: false,
     // By itself, undici does not send a user name without a password.
     ...(token === undefined ? {} : { token }),
     proxyTls: tls,
