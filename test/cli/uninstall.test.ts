@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
+import { setSecret } from '../../src/broker/secrets/secrets.ts';
 import { installEngine } from '../../src/engines/docker/install/install.ts';
 import { newFolder, runCommand, startOnTerminal } from '../support/command.ts';
 import { freePort } from '../support/free-port.ts';
@@ -50,7 +51,11 @@ describe('glovebox uninstall', () => {
     const kept = await runCommand(['run', '--local', '--session', 'mine', '-c', 'print(1)'], { env });
     expect(kept).toMatchObject({ code: 0 });
     writeFileSync(join(state, 'mine.txt'), 'of somebody else');
+    setSecret(state, { name: 'TOKEN' }, 'canary-0123456789');
+    mkdirSync(join(state, 'tool-pins'));
+    writeFileSync(join(state, 'tool-pins', 'github.json'), '{}');
     const refusal = startOnTerminal(['uninstall', '--without-engine'], { env });
+    await refusal.until('hibernated sessions, snapshots, secrets; ');
     await refusal.until('Remove all of this? [y/N]');
     refusal.type('n\r');
     expect((await refusal.ended).stdout).toContain('Nothing was removed.');

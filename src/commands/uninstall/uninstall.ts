@@ -91,8 +91,8 @@ function describe({ engine, sandboxes, state, caches }: Plan): string[] {
 }
 
 function describeState({ entries, size }: FolderRemains): string {
-  const keys = entries.includes('keys.json') ? ', keys' : '';
-  return `hibernated sessions, snapshots${keys}; ${formatBytes(size)}`;
+  const named = ['keys', 'secrets'].filter((name) => entries.includes(`${name}.json`));
+  return `${['hibernated sessions', 'snapshots', ...named].join(', ')}; ${formatBytes(size)}`;
 }
 
 /** Lines on what is not removed. */
