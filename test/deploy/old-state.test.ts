@@ -143,7 +143,7 @@ describe('state that the build of 05e987f left', () => {
     const run = async (cli: string, ...args: string[]) => await runToEnd(process.execPath, [cli, 'key', ...args], env);
     expect(await run(OLD, 'new', 'alice')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^gbk_/) });
     const { stdout } = await run(CLI, 'list');
-    expect(stdout).toMatch(/^ID +NAME +CREATED +EXPIRES\n\S+ +alice +\S+ +never\n$/);
+    expect(stdout).toMatch(/^ID +NAME +CREATED +MAY +EXPIRES\n\S+ +alice +\S+ +run code +never\n$/);
     expect(await run(CLI, 'revoke', 'alice')).toMatchObject({ code: 0, stderr: expect.stringMatching(/^Revoked /) });
     expect((await run(OLD, 'list')).stdout).toBe('');
   });
