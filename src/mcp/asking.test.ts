@@ -97,6 +97,33 @@ test.each(LEGACY_HTTP)('a question is over when its call is cancelled (%s)', asy
   await expect.poll(() => approvals.pending()).toEqual([]);
 });
 
+test.each(MODERN_HTTP)(
+  'a call that asks nothing ends with its client, and tells progress (%s)',
+  async (_name, connect) => {
+    const ended = Promise.withResolvers<void>();
+    const tool = {
+      ...echoTool(async (_input, { emit, signal }) => {
+        void emit({ type: 'stdout', text: 'begun' });
+        signal.addEventListener('abort', () => ended.resolve());
+        await ended.promise;
+        return { session_id: 's', text: '' };
+      }),
+      takesInput: true,
+    };
+    await using server = await startProtocolServer({ tools: [tool], log });
+    await using client = await connect(server, { elicit: userWho().elicit });
+    const cancel = new AbortController();
+    const told: (string | undefined)[] = [];
+    const onprogress = ({ message }: { message?: string | undefined }) => {
+      told.push(message);
+      cancel.abort();
+    };
+    await expect(client.call('echo', { text: '' }, { signal: cancel.signal, onprogress })).rejects.toThrow();
+    await ended.promise;
+    expect(told).toEqual(['begun']);
+  },
+);
+
 describe('a call of the newest protocol whose client comes back by itself', () => {
   const anyResult = z.looseObject({
     inputRequests: z.record(z.string(), z.unknown()).optional(),

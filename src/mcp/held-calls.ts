@@ -60,7 +60,9 @@ export class HeldCall {
     const emit = (event: ToolEvent) => {
       for (const follower of this.#followers) follower.emit(event);
     };
-    void run(mayAsk ? this.#elicit : undefined, emit, this.#controller.signal)
+    // Once its client waits, which is to be told all that happens.
+    void Promise.resolve()
+      .then(() => run(mayAsk ? this.#elicit : undefined, emit, this.#controller.signal))
       .then(
         (output) => ({ output }),
         (error: unknown) => ({ error }),
