@@ -123,6 +123,27 @@ for call in (
   ]);
 });
 
+test('values of NumPy and pandas are sent, or refused with what to write', { timeout: TIMEOUT }, async () => {
+  expect(
+    await printed(`
+import numpy as np
+import pandas as pd
+value = [tools.everything.get_sum(a=np.int64(1), b=np.float32(0.5))]
+frame = pd.DataFrame({"a": [1]})
+for given in (frame, frame["a"], frame.to_numpy(), pd.Timestamp("2026-01-01"), pd.NaT, pd.NA, np.nan):
+    try:
+        tools.everything.echo(message=given)
+    except tools.ToolError as error:
+        value.append(error.hint)
+`),
+  ).toEqual([
+    'The sum of 1 and 0.5 is 1.5.',
+    'Use message.to_dict("records").',
+    ...['Use message.tolist().', 'Use message.tolist().', 'Use message.isoformat().'],
+    ...['Use None.', 'Use None.', 'Use None, or leave it out.'],
+  ]);
+});
+
 test('calls run at the same time, from threads and from asyncio, also in a context', { timeout: TIMEOUT }, async () => {
   const { stdout } = await run(
     `
