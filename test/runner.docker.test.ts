@@ -32,7 +32,7 @@ sys.exit(subprocess.run(command, cwd='/tmp/source/tests').returncode)
 it.each([
   ['the runner', 'test_runner', 'test_own_modules'],
   ['waiting processes, streams and memory', 'test_standby', 'test_streams', 'test_memory_kills', 'test_packages'],
-  ['the channel and attaching', 'test_channel', 'test_attach'],
+  ['the channel, attaching and surviving', 'test_channel', 'test_attach', 'test_survival'],
   ['rich results', 'test_results', 'test_kept_results'],
   ['contexts', 'test_context'],
   ['cells', 'test_cells'],

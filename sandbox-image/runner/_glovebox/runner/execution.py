@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import signal
 import socket
 import struct
 import termios
@@ -97,6 +98,9 @@ class Execution:
             close_all(made)
             raise
         close_all((request_out, stdout_in, stderr_in, display_in))
+        for output in (stdout_out, stderr_out, display_out):
+            # The code may take back what it has written: a runner that waits for more would be no use to the others.
+            os.set_blocking(output, False)
         self.request = request_in
         self.outputs = {stdout_out: frames.STDOUT, stderr_out: frames.STDERR, display_out: frames.DISPLAY}
         self.prepared = False
@@ -104,7 +108,7 @@ class Execution:
         self.body = {}
 
     def begin(self, stream: int, request: dict[str, Any], settled_ns: int) -> None:
-        """Hands over a request. Raises BrokenPipeError when its process is dead."""
+        """Hands over a request. Raises OSError when its process is dead."""
         self.stream = stream
         self.body = request
         self.began = time.monotonic()
@@ -114,6 +118,9 @@ class Execution:
         # Nobody may be there to gather what a background execution displays.
         names = {**frames.SPILLED_NAMES, **({frames.DISPLAY: "display"} if "background" in request else {})}
         self.spilled = {kind: SpilledOutput(keep, name) for kind, name in names.items()} if keep else {}
+        # An earlier execution may have stopped it while it waited.
+        os.kill(self.pid, signal.SIGCONT)
+        self.control.send(frames.WAKE)
         write_request(self.request, {**request, "settled_ns": settled_ns})
 
     def close_request(self) -> None:
@@ -138,7 +145,10 @@ class Execution:
         return [json.loads(line) for line in lines]
 
     def read_output(self, descriptor: int) -> bytes | None:
-        """The next bytes of a pipe, within the credit; empty at its end, None when no more are owed."""
+        """The next bytes of a pipe, within the credit; empty at its end, None when no more are owed.
+
+        Raises BlockingIOError when there are none now.
+        """
         most = min(frames.CHUNK, self.credit)
         if self.owed is not None:
             most = min(most, self.owed[descriptor])
@@ -147,7 +157,8 @@ class Execution:
         data = os.read(descriptor, most)
         self.credit -= len(data)
         if self.owed is not None:
-            self.owed[descriptor] -= len(data)
+            # At the end nothing is owed any more: the code may have taken it back.
+            self.owed[descriptor] = self.owed[descriptor] - len(data) if data else 0
         if spilled := self.spilled.get(self.outputs[descriptor]):
             spilled.add(data)
         return data

@@ -70,7 +70,10 @@ class Executions:
                 self._reactor.unwatch(output)
 
     def _carry_output(self, execution: Execution, descriptor: int, _events: int) -> None:
-        data = execution.read_output(descriptor)
+        try:
+            data = execution.read_output(descriptor)
+        except BlockingIOError:
+            return
         if data:
             self._channel.send_soon(frames.pack(execution.outputs[descriptor], execution.stream, data))
             if execution.credit == 0:

@@ -154,13 +154,10 @@ class Runner:
         executions.running[stream] = execution
         memory_kills.begin(execution, executions.running.values())
         try:
-            # An earlier execution may have stopped it while it waited.
-            os.kill(execution.pid, signal.SIGCONT)
-            execution.control.send(frames.WAKE)
             execution.begin(stream, request, self._settled_ns)
-        except (BrokenPipeError, ProcessLookupError):
+        except OSError:
             # Something of the session has killed it; its supervisor reports that, or its silence does.
-            execution.stream, execution.body = stream, request
+            pass
         if request.get("stdin_stream"):
             executions.start_stdin(execution, pending)
         elif not name:
@@ -245,7 +242,10 @@ class Runner:
         A supervisor that was killed, or that could not end all, leaves processes that hold the pipes open:
         then the end goes out at once, and the control plane clears the sandbox.
         """
-        report = execution.report or (dict(SUPERVISOR_LOST) if execution.ended else None)
+        report = execution.report
+        if execution.ended and (report is None or report.get("alive")):
+            # Nobody would end what the program of a context does after its cell.
+            report = dict(SUPERVISOR_LOST)
         if report is None or not execution.stream:
             return
         if not execution.delivered and report.get("survivors") is False:

@@ -1,6 +1,7 @@
 """Reads what a program says of its own run: its code may have written that."""
 
 import json
+import math
 from typing import Any
 
 
@@ -26,6 +27,10 @@ def error(value: Any) -> Any:
 
 
 def numbers(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """The numbers of these names in what a program says of itself; 0 for what is no number."""
+    """The numbers of these names in what a program says of itself; 0 for what is no finite number."""
     known = value if isinstance(value, dict) else {}
-    return {name: known[name] if isinstance(known.get(name), (int, float)) else 0 for name in names}
+    return {name: known[name] if _is_finite(known.get(name)) else 0 for name in names}
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))

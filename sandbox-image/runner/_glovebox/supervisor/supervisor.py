@@ -66,7 +66,11 @@ def supervise(control: socket.socket) -> Program | None:
 def _next_order(control: socket.socket) -> Pipes | None:
     """Waits for the order to start a program; None when the runner wants no more, or is gone."""
     while True:
-        command, descriptors, _, _ = socket.recv_fds(control, 1, len(Pipes._fields))
+        try:
+            command, descriptors, _, _ = socket.recv_fds(control, 1, len(Pipes._fields))
+        except ConnectionResetError:
+            # The runner ended before it had read all reports.
+            return None
         if command == frames.NEXT:
             return Pipes(*descriptors)
         if not command:
@@ -139,7 +143,7 @@ class Supervision:
                 self._ends.unwatch(ended)
                 return os.wait4(self._pid, 0)[1:]
             if self._control.fileno() in ready:
-                self._obey(self._control.recv(1))
+                self._obey(next_command(self._control))
 
     def _hear(self) -> bool:
         """Takes what the program reports; False when there will be no more, or too much was said of one run."""
@@ -231,6 +235,15 @@ class Supervision:
         thread_stacks.take(self._post_mortem, self._pid)
         # The whole process group, as Ctrl-C at a terminal does.
         _signal(-self._pid, signal.SIGINT)
+
+
+def next_command(control: socket.socket) -> bytes:
+    """The next command; empty when the runner is gone."""
+    try:
+        return control.recv(1)
+    except ConnectionResetError:
+        # It ended before it had read all reports.
+        return b""
 
 
 def _signal(target: int, number: int) -> None:

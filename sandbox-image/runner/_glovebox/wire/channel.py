@@ -46,7 +46,11 @@ class Channel:
         self._reactor.watch(_IN, select.EPOLLIN, self._on_readable)
 
     def _on_readable(self, descriptor: int, _events: int) -> None:
-        size = os.readv(descriptor, [self._received])
+        try:
+            size = os.readv(descriptor, [self._received])
+        except OSError:
+            # The engine broke the connection, where its end is a socket.
+            size = 0
         if not size:
             self._on_end()
         for kind, stream, payload in self._decoder.feed(memoryview(self._received)[:size]):

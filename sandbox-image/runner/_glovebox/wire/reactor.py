@@ -35,9 +35,10 @@ class Reactor:
 
     def dispatch(self, ready: list[tuple[int, int]]) -> None:
         """Calls the handlers of one round."""
-        for descriptor, events in ready:
-            # An earlier event of the same round may have closed it.
-            if handler := self._handlers.get(descriptor):
+        meant = [(descriptor, events, self._handlers.get(descriptor)) for descriptor, events in ready]
+        for descriptor, events, handler in meant:
+            # An earlier event of the same round may have closed it, and something else may have its number now.
+            if handler and self._handlers.get(descriptor) is handler:
                 handler(descriptor, events)
 
     def close(self) -> None:

@@ -157,8 +157,13 @@ class Tunnels:
             connection.close()
             return
         connection.setblocking(False)
-        # An answer comes in pieces, and none may wait until the code has acknowledged the one before.
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            # An answer comes in pieces, and none may wait until the code has acknowledged the one before.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            # The code has closed it already.
+            connection.close()
+            return
         self.last_stream += 1
         tunnel = self.open[self.last_stream] = Tunnel(self, service, self.last_stream, connection)
         self.send(frames.pack(frames.OPEN, tunnel.stream, service))
