@@ -10,6 +10,7 @@ import {
   post,
   runPython,
   streamPython,
+  unusedName,
   userOf,
 } from '../support/rest-client.ts';
 import { containerOfUser, processesOf, type Server, startServer } from '../support/server.ts';
@@ -195,7 +196,7 @@ describe('a background execution', () => {
   });
 
   test('of a new session is new only in the first answer', async () => {
-    const begun = await start('pass', { session_id: 'new-one' });
+    const begun = await start('pass', { session_id: unusedName('new-one') });
     expect(begun.session_created).toBe(true);
     expect(await waitFor(begun.execution_id)).not.toHaveProperty('session_created');
   });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeSdist, makeWheel } from '../support/distributions.ts';
 import { IndexServer } from '../support/index-server.ts';
-import { closeSession, openSession, post, runPython } from '../support/rest-client.ts';
+import { closeSession, openSession, post, runPython, unusedName } from '../support/rest-client.ts';
 import { containersOf, engine, type Server, startServer } from '../support/server.ts';
 
 interface Installation {
@@ -63,7 +63,7 @@ afterAll(async () => {
 
 describe('an installation', () => {
   test('makes packages importable in the next execution, and lists them as the session’s', async () => {
-    const session_id = 'first';
+    const session_id = unusedName('first');
     const result = await install(['needs-plain'], { session_id });
     expect(result).toMatchObject({
       status: 'ok',
@@ -82,7 +82,7 @@ describe('an installation', () => {
   test('of what another session has had asks the index for no file', async () => {
     await install(['plain-thing==2.0'], { session_id: 'one' });
     const before = index.count('/files/');
-    const result = await install(['plain-thing==2.0'], { session_id: 'two' });
+    const result = await install(['plain-thing==2.0'], { session_id: unusedName('two') });
     expect(result.packages[0]).toMatchObject({ status: 'installed', version: '2.0' });
     expect(index.count('/files/')).toBe(before);
   });
@@ -96,11 +96,10 @@ describe('an installation', () => {
   });
 
   test('installs what can be, and says why the rest cannot', async () => {
+    const session_id = unusedName('mixed');
     const result = await install(
       ['plain-thing', 'no-such-thing', 'needs-plain==7', 'lying', 'elsewhere', 'needs-new'],
-      {
-        session_id: 'mixed',
-      },
+      { session_id },
     );
     expect(result.status).toBe('error');
     expect(result.packages.map(({ name, status }) => [name, status])).toEqual([
@@ -117,11 +116,11 @@ describe('an installation', () => {
     expect(errors['lying']).toMatch(/hash|sha256/i);
     expect(errors['elsewhere']).toMatch(/169\.254|address|private|internal|link-local/i);
     expect(errors['needs-new']).toMatch(/GLOVEBOX_PACKAGES_DENY/);
-    expect(await runPython(server, 'import plain_thing', { session_id: 'mixed' })).toMatchObject({ status: 'ok' });
+    expect(await runPython(server, 'import plain_thing', { session_id })).toMatchObject({ status: 'ok' });
   });
 
   test('says what the index says of a project: quarantined ones fail, archived ones are told of', async () => {
-    const session_id = 'marked';
+    const session_id = unusedName('marked');
     const result = await install(['nulls', 'needs-old', 'unsafe', 'needs-unsafe'], { session_id });
     expect(result).toMatchObject({
       status: 'error',
@@ -139,19 +138,24 @@ describe('an installation', () => {
     const there = Array.from({ length: 150 }, (_, number) => `many-${number}`);
     const missing = Array.from({ length: 150 }, (_, number) => `missing-${number}`);
     for (const name of there) index.add(makeWheel(name, '1.0'));
-    const { status, packages } = await install([...there, ...missing], { session_id: 'many' });
+    const session_id = unusedName('many');
+    const { status, packages } = await install([...there, ...missing], { session_id });
     expect(status).toBe('error');
     expect(packages).toHaveLength(300);
     expect(new Set(packages.slice(0, 150).map((each) => each.status))).toEqual(new Set(['installed']));
     for (const { status: failed, error } of packages.slice(150)) {
       expect([failed, error]).toEqual(['failed', expect.stringContaining('There is no package named missing-')]);
     }
-    const run = await runPython(server, 'import many_0, many_149; print(many_149.__version__)', { session_id: 'many' });
+    const run = await runPython(server, 'import many_0, many_149; print(many_149.__version__)', { session_id });
     expect(run.stdout).toBe('1.0\n');
   });
 
   test('tells its progress', async () => {
-    const body = { name: 'install_dependencies', session_id: 'told', arguments: { packages: ['plain-thing'] } };
+    const body = {
+      name: 'install_dependencies',
+      session_id: unusedName('told'),
+      arguments: { packages: ['plain-thing'] },
+    };
     const events = await (await post(server, '/execute/stream', body)).text();
     for (const word of ['resolving', 'installing 1 packages', 'downloading plain_thing'])
       expect(events).toContain(word);

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type RawRequest, sendRaw } from '../support/raw-request.ts';
-import { callTool, openSession, runPython } from '../support/rest-client.ts';
+import { callTool, isSecondTry, openSession, runPython } from '../support/rest-client.ts';
 import { runShell, type Server, startServer } from '../support/server.ts';
 
 let server: Server;
@@ -10,6 +10,9 @@ let session: string;
 beforeAll(async () => {
   server = await startServer({ env: { GLOVEBOX_POOL_SIZE: '1' } });
   session = await openSession(server, 'uploads');
+});
+beforeEach(async ({ task }) => {
+  if (isSecondTry(task)) session = await openSession(server);
 });
 afterAll(async () => {
   await server[Symbol.asyncDispose]();
@@ -246,7 +249,8 @@ describe('ETag and the conditions on it', () => {
   });
 
   test('a folder has no ETag', async () => {
-    expect((await send('GET', `${at('in')}?format=tar`, { 'if-match': '"x"' })).status).toBe(412);
-    expect((await send('GET', `${at('in')}?format=tar`, { 'if-none-match': '"x"' })).status).toBe(200);
+    await put('tagless/file', 'data');
+    expect((await send('GET', `${at('tagless')}?format=tar`, { 'if-match': '"x"' })).status).toBe(412);
+    expect((await send('GET', `${at('tagless')}?format=tar`, { 'if-none-match': '"x"' })).status).toBe(200);
   });
 });

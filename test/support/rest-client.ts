@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { createParser } from './sse.ts';
 
 /** What a result says of a stream that it does not carry whole. */
@@ -91,6 +92,13 @@ export async function openSession(server: Target, name?: string): Promise<string
   if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
   return ((await response.json()) as { session_id: string }).session_id;
 }
+
+/** Returns a session name that no other test, and no other try of this one, has. */
+export const unusedName = (name: string): string => `${name}-${randomBytes(4).toString('hex')}`;
+
+/** Whether a test has failed once, so that its session has what it left there. */
+export const isSecondTry = ({ result }: { readonly result?: { readonly retryCount?: number } }): boolean =>
+  (result?.retryCount ?? 0) > 0;
 
 export async function closeSession({ url }: Target, id: string): Promise<Response> {
   return await fetch(`${url}/sessions/${id}`, { method: 'DELETE' });
