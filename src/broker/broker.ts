@@ -29,7 +29,8 @@ import {
   type UpstreamTool,
 } from './types.ts';
 import { Connections, type Use } from './upstream/connections.ts';
-import { type HostAccess, UpstreamHosts } from './upstream/fetch.ts';
+import type { HostAccess } from './upstream/dispatchers.ts';
+import { UpstreamHosts } from './upstream/fetch.ts';
 
 export * from './types.ts';
 

@@ -7,7 +7,8 @@ import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it, onTestFinished } from 'vitest';
-import { type HostAccess, UpstreamHosts, watchAnswers } from './fetch.ts';
+import type { HostAccess } from './dispatchers.ts';
+import { UpstreamHosts, watchAnswers } from './fetch.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'glovebox-broker-tls-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -1,17 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { SecureContext } from 'node:tls';
-import { Agent, type Dispatcher, type ProxyAgent, type RequestInit as UndiciInit, fetch as undiciFetch } from 'undici';
-import { findAuthorities } from '../../packages/index/host-indexes.ts';
-import { loadAuthorities } from '../../packages/upstream/authorities.ts';
-import { proxyFor } from '../../packages/upstream/proxy.ts';
-import { openTunnels } from '../../packages/upstream/proxy-agent.ts';
+import type { RequestInit as UndiciInit } from 'undici';
+import type { Dispatchers, HostAccess } from './dispatchers.ts';
 import { type BodyWatch, limitBytes } from './limit-bytes.ts';
-
-/** How hosts are reached, by the variables of this host. */
-export interface HostAccess {
-  readonly caFile?: string | undefined;
-  readonly proxy: Readonly<Record<string, string>>;
-}
 
 /** Watches the answers of a call. Requests that are made for it find this by their asynchronous context. */
 export interface AnswerWatch {
@@ -28,10 +18,6 @@ export interface AnswerWatch {
 /** The type of `fetch` that the SDK takes. */
 export type Fetch = (url: string | URL, init?: RequestInit) => Promise<Response>;
 
-/** Time in milliseconds to connect to a host. */
-const CONNECT_MS = 10_000;
-/** No limits of time: a call has one of its own, and a stream may be silent. */
-const POOL = { headersTimeout: 0, bodyTimeout: 0 };
 const watches = new AsyncLocalStorage<AnswerWatch>();
 
 /** Runs work whose requests are watched. */
@@ -39,26 +25,19 @@ export function watchAnswers<T>(watch: AnswerWatch, work: () => Promise<T>): Pro
   return watches.run(watch, work);
 }
 
-interface Agents {
-  readonly secureContext: SecureContext;
-  readonly direct: Agent;
-  /** By the address of their proxy. */
-  readonly tunnels: Map<string, ProxyAgent>;
-}
-
 /** Sends requests to tool servers as this host reaches them. */
 export class UpstreamHosts {
   readonly #access: HostAccess;
-  #agents: Agents | undefined;
+  #dispatchers: Promise<Dispatchers> | undefined;
 
   constructor(access: HostAccess) {
     this.#access = access;
   }
 
   async close(): Promise<void> {
-    const agents = this.#agents;
-    this.#agents = undefined;
-    if (agents) await Promise.all([agents.direct, ...agents.tunnels.values()].map((agent) => agent.destroy()));
+    const dispatchers = this.#dispatchers;
+    this.#dispatchers = undefined;
+    await (await dispatchers)?.close();
   }
 
   /**
@@ -77,7 +56,7 @@ export class UpstreamHosts {
       const watch = isStreamOfEvents(init) ? undefined : watches.getStore();
       if (watch) unasked = unaskedBytes;
       watch?.begin();
-      const response = await undiciFetch(target, { ...toUndici(init), dispatcher: this.#dispatcherFor(target) });
+      const response = await (await this.#load()).send(target, toUndici(init));
       const { status, statusText, headers, body } = response;
       if (!body) watch?.end();
       const bounded = body && limitBytes(body, watch ? ofAnswer(watch) : { take, exceed: endless });
@@ -85,21 +64,10 @@ export class UpstreamHosts {
     };
   }
 
-  #dispatcherFor(url: URL): Dispatcher {
-    this.#agents ??= this.#open();
-    const proxy = proxyFor(url, this.#access.proxy);
-    if (!proxy) return this.#agents.direct;
-    const { tunnels, secureContext } = this.#agents;
-    const known = tunnels.get(proxy.href);
-    const agent = known ?? openTunnels(proxy, { secureContext, pool: POOL, timeoutMs: CONNECT_MS });
-    tunnels.set(proxy.href, agent);
-    return agent;
-  }
-
-  #open(): Agents {
-    const secureContext = loadAuthorities(findAuthorities(this.#access.caFile));
-    const direct = new Agent({ ...POOL, connect: { secureContext, timeout: CONNECT_MS } });
-    return { secureContext, direct, tunnels: new Map<string, ProxyAgent>() };
+  /** Loads the HTTP client with the first request: most servers have no tool servers. */
+  #load(): Promise<Dispatchers> {
+    this.#dispatchers ??= import('./dispatchers.ts').then(({ Dispatchers: Made }) => new Made(this.#access));
+    return this.#dispatchers;
   }
 }
 
