@@ -24,6 +24,7 @@ import {
   type ToolAnswer,
   type ToolCaller,
   ToolFailure,
+  type ToolFailureBody,
   type ToolPart,
   type ToolServerSummary,
   type UpstreamTool,
@@ -51,6 +52,10 @@ export interface BrokerOptions {
 /** Sessions whose links are remembered, and links of each. */
 const LINKED_SESSIONS = 1000;
 const MOST_LINKS = 1000;
+/** Characters of what a command has written to stderr that are kept, the last ones. */
+const STDERR_TAIL = 500;
+const SILENT_COMMAND =
+  'Run its command by hand, with the few variables that it gets (docs/tools.md). What it lacks, such as a proxy, belongs into its "env".';
 
 /** Calls tools of MCP servers for code in sandboxes. Nothing of a server's address or credentials leaves it. */
 export class Broker implements AsyncDisposable {
@@ -64,6 +69,8 @@ export class Broker implements AsyncDisposable {
   readonly #literals: readonly string[];
   /** Addresses that results have linked to, by owner, session and server. */
   readonly #links = new LRUCache<string, Set<string>>({ max: LINKED_SESSIONS });
+  /** The last that the command of each server has written to stderr. */
+  readonly #stderr = new Map<string, string>();
   #scrubber: { readonly values: readonly string[]; readonly scrubber: Scrubber } | undefined;
 
   private constructor(options: BrokerOptions, servers: readonly ToolServer[]) {
@@ -81,7 +88,10 @@ export class Broker implements AsyncDisposable {
       version: options.version,
       accessFor: (server, owner) => accessFor(server, owner, this.#secrets),
       catalogOf: (server, listed) => this.#catalogOf(server, listed),
-      onStderr: (server, text) => this.#note(server.name, 'stderr', text),
+      onStderr: (server, text) => {
+        this.#stderr.set(server.name, `${this.#stderr.get(server.name) ?? ''}${text}`.slice(-STDERR_TAIL));
+        this.#note(server.name, 'stderr', text);
+      },
     });
   }
 
@@ -204,10 +214,17 @@ export class Broker implements AsyncDisposable {
       const changed = [...tools.values()].filter(({ isChanged }) => isChanged).map((tool) => tool.name);
       return { name, owners, isShared: true, tools: tools.size, changed };
     } catch (error) {
-      if (signal.aborted) return { name, owners, isShared: true, error: tooLate(name).body };
-      if (!(error instanceof ToolFailure)) throw error;
-      return { name, owners, isShared: true, error: error.body };
+      if (!(signal.aborted || error instanceof ToolFailure)) throw error;
+      const { body } = error instanceof ToolFailure && !signal.aborted ? error : tooLate(name);
+      return { name, owners, isShared: true, error: this.#withStderr(server, body) };
     }
+  }
+
+  /** For operators: what a command that fails has said itself. */
+  #withStderr(server: ToolServer, body: ToolFailureBody): ToolFailureBody {
+    if (server.access.kind !== 'stdio') return body;
+    const said = cleanText(this.#currentScrubber().text(this.#stderr.get(server.name) ?? ''), STDERR_TAIL);
+    return { ...body, hint: said ? `Its command wrote last: ${said}` : SILENT_COMMAND };
   }
 
   async #toolOf(use: Use, name: string): Promise<CatalogTool> {

@@ -85,3 +85,18 @@ it('does not wait for ever for a server that says nothing', async () => {
     ['warn', 'tools', 'silent does not answer.', 'Look whether it runs, and at its "url".'],
   ]);
 });
+
+it('tells what a command that fails has written, in place of advice about a "url" that it has not', async () => {
+  const failing = { command: process.execPath, args: ['-e', 'console.error("no such package"); process.exit(1)'] };
+  const silent = { command: process.execPath, args: ['-e', 'process.exit(1)'] };
+  const opened = openBroker(
+    { failing: { ...failing, owners: ['*'] }, silent: { ...silent, owners: ['*'] } },
+    { mayStart: true },
+  );
+  closing.push(opened);
+  const found = await examineTools({ ...optionsFor(opened.stateDir), mayStart: true });
+  expect(found).toEqual([
+    ['warn', 'tools', 'failing closed the connection.', 'Its command wrote last: no such package'],
+    ['warn', 'tools', 'silent closed the connection.', expect.stringMatching(/^Run its command by hand.*"env"/)],
+  ]);
+});
