@@ -2,11 +2,11 @@ import type { Duplex } from 'node:stream';
 import { z } from 'zod';
 import type { Log } from '../log.ts';
 import type { Grant, Grants } from './grants.ts';
+import { RequestLines } from './request-lines.ts';
 import { type ServerCatalog, ToolFailure, type ToolFailureBody } from './types.ts';
 
 /** Bytes of one request. */
 const LONGEST_LINE = 1024 * 1024;
-const NEWLINE = 0x0a;
 
 const token = z.string().max(256);
 const name = z.string().max(256);
@@ -38,8 +38,7 @@ class Door {
   readonly #gone = new AbortController();
   /** Grant of the requests so far. */
   #grant: Grant | undefined;
-  #received: Buffer[] = [];
-  #bytes = 0;
+  readonly #received = new RequestLines();
   #isBusy = false;
   /** Whether the last answer has been sent, or is on its way. */
   #isOver = false;
@@ -60,10 +59,9 @@ class Door {
     stream.on('end', end);
     stream.on('data', (chunk: Buffer) => {
       if (this.#isOver) return;
-      this.#received.push(chunk);
-      this.#bytes += chunk.length;
+      this.#received.append(chunk);
       if (!this.#isBusy) void this.#handle();
-      else if (this.#bytes > LONGEST_LINE) end();
+      else if (this.#received.length > LONGEST_LINE) end();
     });
   }
 
@@ -74,7 +72,7 @@ class Door {
       for (let line = this.#takeLine(); line !== undefined; line = this.#takeLine()) {
         if (!(await this.#answer(line))) return;
       }
-      if (this.#bytes > LONGEST_LINE) await this.#refuse(`A request is longer than ${LONGEST_LINE} bytes.`);
+      if (this.#received.length > LONGEST_LINE) await this.#refuse(`A request is longer than ${LONGEST_LINE} bytes.`);
     } catch (error) {
       if (!this.#gone.signal.aborted) this.#options.log.error('a connection to tools failed', { error });
       this.#stream.destroy();
@@ -84,15 +82,7 @@ class Door {
   }
 
   #takeLine(): string | undefined {
-    const last = this.#received.at(-1);
-    if (!last || this.#gone.signal.aborted || !this.#received.some((chunk) => chunk.includes(NEWLINE)))
-      return undefined;
-    const whole = Buffer.concat(this.#received);
-    const end = whole.indexOf(NEWLINE);
-    const rest = whole.subarray(end + 1);
-    this.#received = rest.length > 0 ? [rest] : [];
-    this.#bytes = rest.length;
-    return whole.toString('utf8', 0, end);
+    return this.#gone.signal.aborted ? undefined : this.#received.take();
   }
 
   /** Answers one request. Returns whether the connection goes on. */
