@@ -4,7 +4,7 @@ import { ConcurrencyLimit } from '../lib/concurrency-limit.ts';
 import { unlessAborted } from '../lib/unless-aborted.ts';
 import type { Log } from '../log.ts';
 import type { ToolMetrics } from './tool-metrics.ts';
-import { type ExecutionToolLimits, type JsonObject, type ToolAnswer, ToolFailure } from './types.ts';
+import { type ExecutionToolLimits, type JsonObject, type ToolAnswer, ToolFailure, type ToolPart } from './types.ts';
 
 /** Calls of one execution that its result lists. */
 const MOST_LISTED = 200;
@@ -16,6 +16,9 @@ const RESERVED_AT_ONCE = 16;
 const FOREVER_MS = 2 ** 31 - 1;
 /** Characters of names that came from code. */
 const LONGEST_NAME = 128;
+
+/** Gives an answer to the code, as fast as that takes it. */
+export type Deliver = (parts: readonly ToolPart[]) => Promise<void>;
 
 export interface AccountedCall {
   readonly server: string;
@@ -65,24 +68,27 @@ export class CallLedger {
   }
 
   /**
-   * Makes a call when there is a place for it.
+   * Makes a call when there is a place for it, and delivers its answer. The place stays taken until the code has the
+   * answer, which is held in memory until then.
+   * @param deliver never rejects
    * @throws ToolFailure `denied`, `limit`, and as `make` does
    */
-  async account(call: AccountedCall, make: () => Promise<ToolAnswer>): Promise<ToolAnswer> {
+  async account(call: AccountedCall, make: () => Promise<ToolAnswer>, deliver: Deliver): Promise<void> {
     const started = performance.now();
     this.#numbers += 1;
     const n = this.#numbers;
     const end = (status: string, bytes: number) => this.#end(call, n, status, performance.now() - started, bytes);
     try {
       const places = this.#enter(call);
-      const answer = await places.run(async () => {
+      await places.run(async () => {
         call.signal.throwIfAborted();
         await this.#tell(call, n, 'begun');
         // What does not heed the signal may take as long as it likes.
-        return await unlessAborted(make(), call.signal);
+        const answer = await unlessAborted(make(), call.signal);
+        // Told first, because the code may end with what it gets.
+        await end('ok', answer.bytes);
+        await deliver(answer.parts);
       });
-      await end('ok', answer.bytes);
-      return answer;
     } catch (error) {
       await end(statusOf(error, call.signal), 0);
       throw error;

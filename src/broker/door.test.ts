@@ -291,6 +291,19 @@ test('as many calls run at once as the server allows; the others wait', async ()
   await nextCall(3);
 });
 
+test('answers that code did not read took no place of a call, and filled the memory of the server', async () => {
+  const { token } = open();
+  const all = Array.from({ length: 4 }, () => connect());
+  for (const code of all) code.send(callOf(token));
+  await nextCall(2);
+  const large = 'x'.repeat(1024 * 1024);
+  for (const { answer } of made) answer(large);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(made).toHaveLength(2);
+  await Promise.all(all.slice(0, 2).map(async (code) => expect(await code.read()).toMatchObject({ ok: true })));
+  await nextCall(4);
+});
+
 describe('a running call is aborted', () => {
   test('when the code ends its connection', async () => {
     const { token } = open();

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Log } from '../log.ts';
 import type { Grant, Grants } from './grants.ts';
 import { RequestLines } from './request-lines.ts';
-import { type ServerCatalog, ToolFailure, type ToolFailureBody } from './types.ts';
+import { type ServerCatalog, ToolFailure, type ToolFailureBody, type ToolPart } from './types.ts';
 
 /** Bytes of one request. */
 const LONGEST_LINE = 1024 * 1024;
@@ -92,10 +92,12 @@ class Door {
     const grant = this.#options.grants.find(request.token, this.#options.session);
     if (!grant) return await this.#end({ ok: false, error: NO_GRANT });
     this.#use(grant);
-    const answer = await carryOut(grant, request, this.#gone.signal).catch((error: unknown) => ({
-      ...{ ok: false, error: this.#toBody(error, grant) },
-    }));
-    return await this.#send(answer);
+    try {
+      await carryOut(grant, request, this.#gone.signal, this.#send);
+      return !this.#gone.signal.aborted;
+    } catch (error) {
+      return await this.#send({ ok: false, error: this.#toBody(error, grant) });
+    }
   }
 
   #use(grant: Grant): void {
@@ -124,7 +126,7 @@ class Door {
   }
 
   /** Sends an answer as fast as the code reads it. Returns whether it was sent. */
-  #send(answer: unknown): Promise<boolean> {
+  readonly #send = (answer: unknown): Promise<boolean> => {
     if (this.#gone.signal.aborted) return Promise.resolve(false);
     return new Promise((resolve) => {
       const onGone = () => resolve(false);
@@ -134,7 +136,7 @@ class Door {
         resolve(!this.#gone.signal.aborted);
       });
     });
-  }
+  };
 }
 
 const NO_GRANT: ToolFailureBody = {
@@ -166,13 +168,19 @@ function toWire({ name, description, tools, error }: ServerCatalog): object {
   return { name, description, tools: listed, ...(error ? { error } : {}) };
 }
 
-async function carryOut(grant: Grant, request: Request, signal: AbortSignal): Promise<object> {
+async function carryOut(
+  grant: Grant,
+  request: Request,
+  signal: AbortSignal,
+  send: (answer: unknown) => Promise<boolean>,
+): Promise<void> {
+  const deliver = async (parts: readonly ToolPart[]) => void (await send({ ok: true, parts }));
   switch (request.op) {
     case 'catalog':
-      return { ok: true, servers: (await grant.catalog(signal)).map(toWire) };
+      return void (await send({ ok: true, servers: (await grant.catalog(signal)).map(toWire) }));
     case 'call':
-      return { ok: true, parts: await grant.call(request.server, request.tool, request.arguments, signal) };
+      return await grant.call(request, signal, deliver);
     case 'read':
-      return { ok: true, parts: await grant.read(request.server, request.uri, signal) };
+      return await grant.read(request, signal, deliver);
   }
 }

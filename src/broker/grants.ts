@@ -4,7 +4,7 @@ import type { RecordedGrant, ToolAccess, ToolCall, ToolGrant, ToolRequest } from
 import { nearest } from '../lib/nearest.ts';
 import { randomId } from '../lib/random-id.ts';
 import type { Log } from '../log.ts';
-import { type AccountedCall, CallLedger } from './call-ledger.ts';
+import { type AccountedCall, CallLedger, type Deliver } from './call-ledger.ts';
 import { CLIENT_SERVER, ClientServer } from './client-tools.ts';
 import type { ToolMetrics } from './tool-metrics.ts';
 import type {
@@ -12,11 +12,9 @@ import type {
   BrokerCall,
   BrokerRead,
   ExecutionToolLimits,
-  JsonObject,
   ServerCatalog,
   ToolAnswer,
   ToolCaller,
-  ToolPart,
   ToolQuestion,
   ToolServerSummary,
 } from './types.ts';
@@ -145,23 +143,23 @@ export class Grant implements ToolGrant {
   }
 
   /** @throws ToolFailure */
-  async call(server: string, tool: string, args: JsonObject, gone: AbortSignal): Promise<readonly ToolPart[]> {
+  async call({ server, tool, arguments: args }: AskedCall, gone: AbortSignal, deliver: Deliver): Promise<void> {
     const signal = AbortSignal.any([gone, this.signal]);
     const caller = this.#request;
-    return await this.#account({ server, tool, args, signal }, ({ client, broker }) =>
+    const make = ({ client, broker }: Target) =>
       client
         ? client.call(tool, args, signal)
-        : broker.call({ caller, server, tool, arguments: args, signal, approve: this.#approve }),
-    );
+        : broker.call({ caller, server, tool, arguments: args, signal, approve: this.#approve });
+    await this.#account({ server, tool, args, signal }, make, deliver);
   }
 
   /** Reads a resource to which a result has linked. @throws ToolFailure */
-  async read(server: string, uri: string, gone: AbortSignal): Promise<readonly ToolPart[]> {
+  async read({ server, uri }: AskedResource, gone: AbortSignal, deliver: Deliver): Promise<void> {
     const signal = AbortSignal.any([gone, this.signal]);
     const caller = this.#request;
-    return await this.#account({ server, tool: 'read', args: { uri }, signal }, ({ client, broker }) =>
-      client ? client.read() : broker.read({ caller, server, uri, signal }),
-    );
+    const make = ({ client, broker }: Target) =>
+      client ? client.read() : broker.read({ caller, server, uri, signal });
+    await this.#account({ server, tool: 'read', args: { uri }, signal }, make, deliver);
   }
 
   /** Ends the access, and the calls that run. */
@@ -173,16 +171,17 @@ export class Grant implements ToolGrant {
   async #account(
     call: Omit<AccountedCall, 'limits'>,
     make: (target: Target) => Promise<ToolAnswer>,
-  ): Promise<readonly ToolPart[]> {
+    deliver: Deliver,
+  ): Promise<void> {
     const { server } = call;
     const target = this.#find(server);
     const limits = target?.client?.limits ?? target?.broker?.limitsOf(server);
-    const answer = await this.#ledger.account({ ...call, limits }, async () => {
+    const makeOnce = async () => {
       // Without a server, it has been refused already.
       if (!target) throw new Error('there is no such server');
       return await make(target);
-    });
-    return answer.parts;
+    };
+    await this.#ledger.account({ ...call, limits }, makeOnce, deliver);
   }
 
   #find(server: string): Target | undefined {
@@ -195,6 +194,10 @@ export class Grant implements ToolGrant {
     return await this.#ask({ ...question, caller }, approvals, { signal, clock });
   };
 }
+
+/** Call that code asks for. */
+type AskedCall = Pick<BrokerCall, 'server' | 'tool' | 'arguments'>;
+type AskedResource = Pick<BrokerRead, 'server' | 'uri'>;
 
 /** What carries out a call. */
 type Target =
