@@ -280,11 +280,12 @@ export class SessionSandbox {
    * Adds the session's losses to the end of an execution.
    * @param ended loss of processes in a sandbox that stays, caused by this execution or before it
    */
-  #settle(request: ExecutionRequest, end: ExecutionEnd, ended: SandboxReset | undefined): ExecutionEnd {
+  #settle(request: ExecutionRequest, found: ExecutionEnd, ended: SandboxReset | undefined): ExecutionEnd {
     const { contexts } = this.#session;
     const before = contexts.names.join();
+    const end = request.background ? withoutContexts(found) : found;
     // The loss happened before this execution, which ran in a new context. So it is not part of its own end.
-    if (ended && !end.reset) this.#losses.add(contexts.settleReset(ended));
+    if (ended && (request.background || !end.reset)) this.#losses.add(contexts.settleReset(ended));
     const settled = contexts.settle(request, end);
     if (contexts.names.join() !== before) this.#session.onContexts();
     const heard = isHeard(request, end);
@@ -304,4 +305,13 @@ export class SessionSandbox {
     sandbox.onLoss = undefined;
     this.#losses.takeProcesses();
   }
+}
+
+/**
+ * The end of a background execution without a loss of contexts. It may hear late that its processes are gone, and there may
+ * be new contexts by then. What ended the processes has told of those that were lost.
+ */
+function withoutContexts(end: ExecutionEnd): ExecutionEnd {
+  if (!end.reset) return end;
+  return { ...end, reset: { ...end.reset, lost: end.reset.lost.filter((what) => what !== 'contexts') } };
 }

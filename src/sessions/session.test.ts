@@ -206,6 +206,22 @@ test('a context that began anew after a loss is told to be lost', async () => {
   expect(await execute({ context: 'c' })).not.toHaveProperty('reset');
 });
 
+test('a context was told to be lost that was made after the loss, of which a background execution heard late', async () => {
+  const report = { ...REPORT, context_created: true, context_alive: true };
+  const loss = { reason: 'runner_lost', lost: ['contexts', 'background'] } as const;
+  const ends: ExecutionEnd[] = [
+    { ...FINE, report },
+    { ...FINE, report },
+    { status: 'crashed', exitCode: null, reset: loss },
+    { ...FINE, report: { ...report, context_created: false } },
+  ];
+  const execute = await openSession(ends, { losses: [undefined, loss] });
+  await execute({ context: 'c' });
+  expect(await execute({ context: 'c' })).toMatchObject({ context: { created: true, alive: true }, reset: loss });
+  await execute(BACKGROUND);
+  expect(await execute({ context: 'c' })).not.toHaveProperty('reset');
+});
+
 describe('the start of a background execution', () => {
   test('was answered before its request was on its way, so that a kill of the server lost it', async () => {
     const order: string[] = [];
