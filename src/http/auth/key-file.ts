@@ -1,10 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync, realpathSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
 import { GloveboxError } from '../../errors.ts';
-import { makeDirectory } from '../../lib/make-directory.ts';
+import { withFileLock } from '../../lib/file-lock.ts';
 import { nearest } from '../../lib/nearest.ts';
 import { replaceFile } from '../../lib/replace-file.ts';
 import { LOCAL_OWNER } from '../../sessions/caller.ts';
@@ -14,8 +12,6 @@ const NAME = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
 /** Prefix of keys, by which people and secret scanners recognise them. */
 const PREFIX = 'gbk_';
 const DAY_MS = 86_400_000;
-/** Time to wait for another command that is changing the file, in milliseconds. */
-const LOCK_WAIT_MS = 10_000;
 
 /** Form of a key. It is strict, so that a misspelled `expires_at` does not make a key that never expires. */
 const keySchema = z.strictObject({
@@ -181,17 +177,13 @@ function checkName(name: string): void {
 
 /** Changes the file under a lock for all processes. Readers see the file before or after the change. */
 function changeKeys(path: string, right: KeyRight, change: (keys: StoredKey[]) => StoredKey[]): void {
-  let lock: DatabaseSync | undefined;
   try {
-    makeDirectory(dirname(path));
-    lock = new DatabaseSync(`${path}.lock`);
-    lock.exec(`PRAGMA busy_timeout = ${LOCK_WAIT_MS}; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE`);
-    const keys = change(readKeys(path, right));
-    write(path, right === 'run' ? { keys } : { approvers: keys });
+    withFileLock(path, () => {
+      const keys = change(readKeys(path, right));
+      write(path, right === 'run' ? { keys } : { approvers: keys });
+    });
   } catch (thrown) {
     throw thrown instanceof GloveboxError ? thrown : unusable(path, 'changed', thrown);
-  } finally {
-    lock?.close();
   }
 }
 
