@@ -52,10 +52,42 @@ describe('the contexts of a session', () => {
       exitCode: null,
       reset: { reason: 'runner_lost', lost: ['contexts', 'background'] },
     };
+    contexts.loseAll();
     expect(contexts.settle({}, cleared).reset?.lost).toEqual(['background']);
     await run(contexts, 'a', ended(true, true));
+    contexts.loseAll();
     expect(contexts.settle({}, cleared).reset?.lost).toEqual(['contexts', 'background']);
     expect((await run(contexts, 'a', ended(true, true))).reset).toEqual(LOST);
+  });
+
+  it('were lost again by the late end of a call, though they had begun anew', async () => {
+    const contexts = new Contexts();
+    const late: ExecutionEnd = {
+      status: 'crashed',
+      exitCode: null,
+      reset: { reason: 'runner_lost', lost: ['contexts', 'background'] },
+    };
+    await run(contexts, 'a', ended(true, true));
+    contexts.loseAll();
+    await run(contexts, 'a', ended(true, true));
+    expect(contexts.settle({}, late).reset?.lost).toEqual(['background']);
+    expect(contexts.names).toEqual(['a']);
+    expect((await run(contexts, 'a', ended(false, true))).reset).toBeUndefined();
+  });
+
+  it.each([
+    ['was there before', true, false],
+    ['began in it', false, true],
+  ])('say of a call that ends with all processes whether its context %s', async (_which, isThere, created) => {
+    const contexts = new Contexts();
+    if (isThere) await run(contexts, 'a', ended(true, true));
+    contexts.loseAll();
+    const cleared = {
+      status: 'timeout',
+      exitCode: null,
+      reset: { reason: 'would_not_end', lost: ['contexts'] },
+    } as const;
+    expect((await run(contexts, 'a', cleared)).context).toEqual({ name: 'a', created, alive: false });
   });
 
   it('end in a call that ends with all processes, its own first one too', async () => {

@@ -16,6 +16,8 @@ interface Context {
   alive: boolean;
   /** Whether its variables were lost and no call to it has been told so yet. */
   lost: boolean;
+  /** Whether it was alive when all contexts were last lost, and has not begun anew since. */
+  livedBefore: boolean;
 }
 
 /** Contexts of a session: interpreters that continue to live between executions. */
@@ -48,25 +50,24 @@ export class Contexts {
     if (ended !== undefined) this.#forget(ended);
     const context = name === undefined ? undefined : this.#contexts.get(name);
     if (end.reset) {
-      const created = context?.alive === false;
-      // Its variables are lost with the rest of the sandbox.
-      if (context) context.alive = true;
-      const reset = this.settleReset(end.reset);
+      const created = context !== undefined && !context.alive && !context.livedBefore;
+      // No other context is marked here: an execution may hear late of a loss, and they may have begun anew since.
+      if (context) Object.assign(context, { alive: false, lost: true });
       return {
         ...end,
-        ...(name !== undefined && context ? { context: { name, created, alive: context.alive } } : {}),
-        reset,
+        ...(name !== undefined && context ? { context: { name, created, alive: false } } : {}),
+        reset: this.settleReset(end.reset),
       };
     }
     if (name === undefined || !context || !end.report) return end;
     const created = end.report.context_created ?? false;
     // A context that died between two calls still counts as alive here.
     const wasLost = context.lost || (context.alive && created);
-    context.alive = end.report.context_alive ?? false;
-    context.lost = !context.alive;
+    const alive = end.report.context_alive ?? false;
+    Object.assign(context, { alive, lost: !alive, livedBefore: false });
     return {
       ...end,
-      context: { name, created, alive: context.alive },
+      context: { name, created, alive },
       ...(wasLost || context.lost ? { reset: CONTEXT_LOST } : {}),
     };
   }
@@ -80,25 +81,30 @@ export class Contexts {
     return names.some((name) => !alive.includes(name));
   }
 
-  /** Marks all contexts as lost with the sandbox. The next call to each reports it. Returns true if any was lost. */
+  /**
+   * Marks all contexts as lost with their processes, at once: later there may be new ones. The next call to each reports it.
+   * Returns true if any was lost.
+   */
   loseAll(): boolean {
-    const contexts = [...this.#contexts.values()];
-    for (const context of contexts) {
-      context.lost ||= context.alive;
-      context.alive = false;
+    for (const context of this.#contexts.values()) {
+      const { alive, lost } = context;
+      Object.assign(context, { alive: false, lost: lost || alive, livedBefore: alive });
     }
-    return contexts.some(({ lost }) => lost);
+    return this.#areAnyLost;
   }
 
-  /** Records a loss of processes. The returned loss names contexts only if there were any. */
+  /** Returns a loss of processes that names contexts only if any are lost. */
   settleReset({ lost, ...reset }: SandboxReset): SandboxReset {
-    const any = lost.includes('contexts') && this.loseAll();
-    return { ...reset, lost: lost.filter((what) => what !== 'contexts' || any) };
+    return { ...reset, lost: lost.filter((what) => what !== 'contexts' || this.#areAnyLost) };
+  }
+
+  get #areAnyLost(): boolean {
+    return [...this.#contexts.values()].some(({ lost }) => lost);
   }
 
   #forget(name: string): void {
     const context = this.#contexts.get(name);
-    if (context) Object.assign(context, { alive: false, lost: false });
+    if (context) Object.assign(context, { alive: false, lost: false, livedBefore: false });
   }
 
   #open(name: string): Context {
@@ -121,5 +127,5 @@ export class Contexts {
 }
 
 function newContext(name: string, state: Pick<Context, 'alive' | 'lost'>): Context {
-  return { turns: new Limiter(1, QUEUE_LIMIT, `context ${name}`), ...state };
+  return { turns: new Limiter(1, QUEUE_LIMIT, `context ${name}`), livedBefore: false, ...state };
 }

@@ -66,6 +66,8 @@ export class SessionSandbox {
   readonly #losses = new LossLedger();
   /** Sandbox that is still to be adopted. */
   #former: FormerSandbox | undefined;
+  /** Whether a loss of contexts is still to be recorded: not before it is told, for a crash would keep it secret. */
+  #contextsLost = false;
   #sandbox: Promise<SandboxHandle> | undefined;
   #closed = false;
 
@@ -280,14 +282,16 @@ export class SessionSandbox {
    * Adds the session's losses to the end of an execution.
    * @param ended loss of processes in a sandbox that stays, caused by this execution or before it
    */
-  #settle(request: ExecutionRequest, found: ExecutionEnd, ended: SandboxReset | undefined): ExecutionEnd {
+  #settle(request: ExecutionRequest, end: ExecutionEnd, ended: SandboxReset | undefined): ExecutionEnd {
     const { contexts } = this.#session;
     const before = contexts.names.join();
-    const end = request.background ? withoutContexts(found) : found;
     // The loss happened before this execution, which ran in a new context. So it is not part of its own end.
-    if (ended && (request.background || !end.reset)) this.#losses.add(contexts.settleReset(ended));
+    if (ended && (request.background || !end.reset)) this.#losses.add(ended);
     const settled = contexts.settle(request, end);
-    if (contexts.names.join() !== before) this.#session.onContexts();
+    if (this.#contextsLost || contexts.names.join() !== before) {
+      this.#contextsLost = false;
+      this.#session.onContexts();
+    }
     const heard = isHeard(request, end);
     const reset = this.#losses.tell(settled.reset, { isHeard: heard, keepIfUnheard: ended !== undefined });
     if (heard) this.#checkpoints.forgetLoss();
@@ -297,7 +301,12 @@ export class SessionSandbox {
 
   /** Starts to record the loss of processes in a sandbox that stays. */
   #listenTo(sandbox: SandboxHandle): void {
-    sandbox.onLoss = (loss) => this.#losses.addProcesses(loss);
+    const { contexts } = this.#session;
+    sandbox.onLoss = (loss) => {
+      this.#contextsLost ||= contexts.names.length > 0;
+      contexts.loseAll();
+      this.#losses.addProcesses(contexts.settleReset(loss));
+    };
   }
 
   /** Stops recording the loss of processes: it is now part of the loss of the sandbox. */
@@ -305,13 +314,4 @@ export class SessionSandbox {
     sandbox.onLoss = undefined;
     this.#losses.takeProcesses();
   }
-}
-
-/**
- * The end of a background execution without a loss of contexts. It may hear late that its processes are gone, and there may
- * be new contexts by then. What ended the processes has told of those that were lost.
- */
-function withoutContexts(end: ExecutionEnd): ExecutionEnd {
-  if (!end.reset) return end;
-  return { ...end, reset: { ...end.reset, lost: end.reset.lost.filter((what) => what !== 'contexts') } };
 }

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FakeSandbox } from '../../test/support/fake-sandbox.ts';
 import { REPORT } from '../../test/support/report.ts';
 import type { ArchiveIdentity } from '../archives/record.ts';
@@ -220,6 +220,42 @@ test('a context was told to be lost that was made after the loss, of which a bac
   expect(await execute({ context: 'c' })).toMatchObject({ context: { created: true, alive: true }, reset: loss });
   await execute(BACKGROUND);
   expect(await execute({ context: 'c' })).not.toHaveProperty('reset');
+});
+
+test('a context was told to be lost that was made after the loss, of which another call heard late', async () => {
+  const loss = { reason: 'runner_lost', lost: ['contexts', 'background'] } as const;
+  const report = { ...REPORT, context_created: true, context_alive: true };
+  const sandbox = new FakeSandbox(1);
+  const ends = new Map<string | undefined, PromiseWithResolvers<ExecutionEnd>>();
+  sandbox.execute = ({ context }) => {
+    const end = Promise.withResolvers<ExecutionEnd>();
+    ends.set(context, end);
+    return end.promise;
+  };
+  const session = new Session(
+    IDENTITY,
+    openHost(() => sandbox),
+  );
+  const begin = async (request: ExecutionRequest) => {
+    const ending = session.execute(request, OPTIONS);
+    await vi.waitUntil(() => ends.has(request.context));
+    const end = ends.get(request.context);
+    ends.delete(request.context);
+    return { ending, finish: (found: ExecutionEnd) => end?.resolve(found) };
+  };
+  const first = await begin({ context: 'c' });
+  first.finish({ ...FINE, report });
+  await first.ending;
+  const late = await begin({});
+  sandbox.onLoss?.(loss);
+  const anew = await begin({ context: 'c' });
+  anew.finish({ ...FINE, report });
+  expect(await anew.ending).toMatchObject({ context: { created: true, alive: true }, reset: loss });
+  late.finish({ status: 'crashed', exitCode: null, reset: loss });
+  expect((await late.ending).reset).toEqual({ reason: 'runner_lost', lost: ['background'] });
+  const last = await begin({ context: 'c' });
+  last.finish({ ...FINE, report: { ...report, context_created: false } });
+  expect(await last.ending).not.toHaveProperty('reset');
 });
 
 describe('the start of a background execution', () => {
