@@ -32,8 +32,10 @@ export const LAYERS = {
   'client-config': ['config/client-places.ts', 'lib'],
   'glovebox-figures': ['type:sandbox', 'type:scheduling'],
   'glovebox-settings': ['type:engines', 'type:sessions', 'type:archives', 'type:sandbox', 'type:scheduling'],
+  'glovebox-tunnels': ['type:broker', 'type:packages', 'type:protocol', 'type:sessions'],
   glovebox: [
     'glovebox-settings',
+    'glovebox-tunnels',
     'type:glovebox-figures',
     'approvals',
     'engines',

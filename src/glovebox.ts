@@ -7,6 +7,7 @@ import { openEngine } from './engines/index.ts';
 import { GloveboxError, serverStopping } from './errors.ts';
 import type { GloveboxFigures, GloveboxHealth } from './glovebox-figures.ts';
 import type { GloveboxSettings, OnShutdown, OpenOptions } from './glovebox-settings.ts';
+import { tunnelsTo } from './glovebox-tunnels.ts';
 import { within } from './lib/deadline.ts';
 import type { Finding } from './lib/finding.ts';
 import { singleFlight, type Waiting } from './lib/single-flight.ts';
@@ -30,7 +31,7 @@ import { LOCAL_OWNER } from './sessions/caller.ts';
 import { ephemeralName, Instance } from './sessions/instance.ts';
 import { type Manifest, Manifests } from './sessions/manifests.ts';
 import { recover } from './sessions/recovery.ts';
-import { type Session, Sessions } from './sessions/sessions.ts';
+import { Sessions } from './sessions/sessions.ts';
 import { Snapshots } from './sessions/snapshots.ts';
 import { version } from './version.ts';
 
@@ -123,8 +124,7 @@ export class Glovebox implements AsyncDisposable {
       log,
       recordsOf: ({ owner, id }) => new BackgroundRecords(instance.directory, owner, id),
       prepare: async (waiting) => (await this.prepare(waiting)).pool,
-      onTunnel: (tunnel, session, service) =>
-        service === 'tools' ? tools.connect(tunnel, session) : this.#packages.connect(tunnel, toClient(session)),
+      onTunnel: tunnelsTo({ packages: this.#packages, tools }),
       onSandbox: (session) => this.approvals.forget(session),
     });
     this.snapshots = new Snapshots(this.sessions, this.#archives.store);
@@ -342,9 +342,4 @@ export function limitsOf<T extends Pick<GloveboxSettings, 'memoryMb' | 'diskMb'>
 /** @throws GloveboxError `invalid_input` when an instance of that name runs already, or state cannot be kept there */
 export function checkStateDir(stateDir: string, instance = ephemeralName('doctor')): void {
   Instance.acquire(stateDir, instance)[Symbol.dispose]();
-}
-
-/** The session as the package gateway knows it. */
-function toClient({ owner, id: session, downloads }: Pick<Session, 'owner' | 'id' | 'downloads'>) {
-  return { owner, session, ...downloads };
 }

@@ -15,7 +15,7 @@ from typing import Any
 
 from client import RUNNER, Client, Outcome, report_of
 
-from _glovebox.paths import INDEX_ADDRESS, TOOLS_ADDRESS
+from _glovebox.paths import INDEX_ADDRESS, TOOLS_ADDRESS, WEB_ADDRESS
 from _glovebox.wire import frames
 from _glovebox.wire.tunnels import FIRST_STREAM, MAX_TUNNELS
 
@@ -267,6 +267,28 @@ class AttachTest(unittest.TestCase):
         self.assertEqual(sorted(service for _, service in opened), [b"", b"tools"])
         self.configure(self.first)
         self.assertRaises(ConnectionRefusedError, socket.create_connection, TOOLS_ADDRESS)
+
+    def test_the_web_is_listened_for_beside_tools_and_only_when_the_control_plane_has_it(self) -> None:
+        opened = self.opened_by(self.first)
+        self.configure(self.first, tools=True, web=True)
+        with socket.create_connection(WEB_ADDRESS), socket.create_connection(TOOLS_ADDRESS):
+            wait_for(lambda: len(opened) == 2)
+        self.assertEqual(sorted(service for _, service in opened), [b"tools", b"web"])
+        self.configure(self.first, tools=True)
+        self.assertRaises(ConnectionRefusedError, socket.create_connection, WEB_ADDRESS)
+        with socket.create_connection(TOOLS_ADDRESS):
+            wait_for(lambda: len(opened) == 3)
+
+    def test_connections_to_the_web_wait_until_the_next_control_plane_says_that_it_has_it(self) -> None:
+        self.configure(self.first, web=True)
+        second = self.go_on()
+        reopened = self.opened_by(second)
+        with socket.create_connection(WEB_ADDRESS):
+            second.run("pass")
+            self.assertEqual(reopened, [])
+            self.configure(second, web=True)
+            wait_for(lambda: reopened)
+        self.assertEqual(reopened[0][1], b"web")
 
     def test_connections_to_tools_wait_until_the_next_control_plane_says_that_it_has_them(self) -> None:
         opened = self.opened_by(self.first)

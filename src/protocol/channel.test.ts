@@ -57,17 +57,16 @@ describe('a channel', () => {
     expect(notes.length).toBeLessThan(50);
   });
 
-  it('tells tunnels to tools from those to the package index, and takes another service for hostile', async () => {
+  it('tells the services of tunnels, and takes one that there is not for hostile', async () => {
     const [ours, runner] = duplexPair();
     runner.write(ready);
     const services: string[] = [];
     const channel = await Channel.open(ours, { onTunnel: (_, service) => services.push(service) });
     const open = (stream: number, service: string) => encodeFrame(FrameType.open, stream, Buffer.from(service));
-    runner.write(
-      Buffer.concat([open(FIRST_TUNNEL + 1, ''), open(FIRST_TUNNEL + 2, 'tools'), open(FIRST_TUNNEL + 3, 'x')]),
-    );
-    expect(await channel.closed).toEqual({ violation: `tunnel ${FIRST_TUNNEL + 3} to an unknown service` });
-    expect(services).toEqual(['packages', 'tools']);
+    const opened = ['', 'tools', 'web', 'x'].map((service, index) => open(FIRST_TUNNEL + 1 + index, service));
+    runner.write(Buffer.concat(opened));
+    expect(await channel.closed).toEqual({ violation: `tunnel ${FIRST_TUNNEL + 4} to an unknown service` });
+    expect(services).toEqual(['packages', 'tools', 'web']);
   });
 
   it('takes a note that is none for hostile', async () => {

@@ -9,8 +9,8 @@ import { IncompatibleRunner, parseGreeting, type RunnerState } from './greeting.
 import { parseNotice, type RunnerNotice } from './notice.ts';
 import { Tunnel } from './tunnel.ts';
 
-/** What code in the sandbox connects to: its package index, or the tools that it may call. */
-export type TunnelService = 'packages' | 'tools';
+/** What code in the sandbox connects to: its package index, the tools that it may call, or the proxy to other hosts. */
+export type TunnelService = 'packages' | 'tools' | 'web';
 
 /** Called with each connection that code in the sandbox makes to a service. */
 export type OnTunnel = (tunnel: Duplex, service: TunnelService) => void;
@@ -28,6 +28,8 @@ export interface RunnerConfiguration {
   readonly preload: 'adaptive' | 'none' | readonly string[];
   /** Whether the runner takes connections to tools. */
   readonly tools?: boolean;
+  /** Whether the runner takes connections to the proxy. */
+  readonly web?: boolean;
 }
 
 /** What a session is expected to use, so that its runner loads it beforehand. */
@@ -48,6 +50,7 @@ const MAX_TUNNELS = 256;
 const SERVICES: ReadonlyMap<string, TunnelService> = new Map([
   ['', 'packages'],
   ['tools', 'tools'],
+  ['web', 'web'],
 ]);
 /** Most notices to log. More than the runner sends; it limits the log of an untrusted sandbox. */
 const MAX_NOTES = 32;

@@ -23,3 +23,5 @@ INDEX_ADDRESS = ("127.0.0.1", 3141)
 INDEX_URL = "http://{}:{}/simple/".format(*INDEX_ADDRESS)
 TOOLS_ADDRESS = ("127.0.0.1", 3142)
 """Where a sandbox finds the tools that its code may call."""
+WEB_ADDRESS = ("127.0.0.1", 3143)
+"""Where a sandbox finds the proxy to the hosts that its code may reach."""

@@ -45,7 +45,7 @@ END = 19
 """JSON of a report: the stream's last frame."""
 
 OPEN = 20
-"""A new tunnel. Its payload names the service: empty for the package index, `tools` for tools."""
+"""A new tunnel. Its payload names the service: empty for the package index, `tools` for tools, `web` for other hosts."""
 DISPLAY = 21
 """Rich results: bytes of a stream of JSON lines."""
 NOTE = 22

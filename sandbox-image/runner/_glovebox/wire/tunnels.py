@@ -1,4 +1,4 @@
-"""TCP connections of the sandbox's loopback, carried over the channel: how code reaches the package index, and tools.
+"""TCP connections of the sandbox's loopback, carried over the channel: how code reaches the package index, tools and the web.
 
 There is no network besides: what a tunnel leads to is the control plane's choice alone.
 """
@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from _glovebox.paths import INDEX_ADDRESS, TOOLS_ADDRESS
+from _glovebox.paths import INDEX_ADDRESS, TOOLS_ADDRESS, WEB_ADDRESS
 from _glovebox.wire import frames
 from _glovebox.wire.listener import Listener
 from _glovebox.wire.reactor import Reactor
@@ -20,8 +20,9 @@ MAX_TUNNELS = 64
 GRANT = frames.INITIAL_CREDIT // 4
 """Bytes that a connection has taken before the control plane is let send as much again: each grant wakes all on the way."""
 INDEX_SERVICE = b""
-TOOLS_SERVICE = b"tools"
-"""What OPEN says of the service that a tunnel is for. A control plane that knows of one only ignores it."""
+"""What OPEN says of a tunnel to the package index."""
+CONFIGURED = {"tools": TOOLS_ADDRESS, "web": WEB_ADDRESS}
+"""Addresses of the services that a control plane has to ask for, by their names: another one would take such a tunnel for an attack."""
 
 Send = Callable[[bytes], None]
 
@@ -122,34 +123,38 @@ class Tunnels:
         self.reactor = reactor
         self.open: dict[int, Tunnel] = {}
         self.last_stream = FIRST_STREAM
-        self.index = Listener(INDEX_ADDRESS, reactor, lambda connection: self.accept(connection, INDEX_SERVICE))
-        self.tools = Listener(TOOLS_ADDRESS, reactor, lambda connection: self.accept(connection, TOOLS_SERVICE))
+        self.index = self._listener(INDEX_ADDRESS, INDEX_SERVICE)
+        self.configured = {name: self._listener(address, name.encode()) for name, address in CONFIGURED.items()}
+
+    def _listener(self, address: tuple[str, int], service: bytes) -> Listener:
+        return Listener(address, self.reactor, lambda connection: self.accept(connection, service))
 
     def listen(self) -> None:
         """Takes connections to the package index from now on."""
         self.index.listen()
 
     def configure(self, configuration: dict[str, Any]) -> None:
-        """Takes connections to tools if this control plane has them: another one would not know what such a tunnel is."""
-        if configuration.get("tools") is True:
-            self.tools.listen()
-        else:
-            self.tools.close()
+        """Takes connections to the services that this control plane has."""
+        for name, listener in self.configured.items():
+            if configuration.get(name) is True:
+                listener.listen()
+            else:
+                listener.close()
 
     def suspend(self) -> None:
         """Without a control plane there is nothing to reach: open connections end, new ones wait for the next one."""
-        for listener in (self.index, self.tools):
+        for listener in (self.index, *self.configured.values()):
             listener.suspend()
         for tunnel in list(self.open.values()):
             tunnel.close()
 
     def resume(self) -> None:
-        """Takes connections for a new control plane; those to tools when it asks for them."""
+        """Takes connections to the index for a new control plane; those to other services when it asks for them."""
         self.index.resume()
 
     def close(self) -> None:
         """Closes the sockets in a forked process: the connections are the parent's."""
-        for held in (self.index, self.tools, *(tunnel.connection for tunnel in self.open.values())):
+        for held in (self.index, *self.configured.values(), *(tunnel.connection for tunnel in self.open.values())):
             held.close()
 
     def accept(self, connection: socket.socket, service: bytes) -> None:
