@@ -49,5 +49,6 @@ export function changedBy(request: ExecutionRequest, { report }: ExecutionEnd): 
   if (!mayChange(request)) return [];
   if (request.kind === 'install') return ['packages'];
   const changedNothing = report?.files.length === 0 && !report.tmp_changed;
-  return request.kind === undefined && changedNothing ? [] : ['files'];
+  const runsProgram = request.kind === undefined || request.kind === 'command';
+  return runsProgram && changedNothing ? [] : ['files'];
 }

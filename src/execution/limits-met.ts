@@ -1,3 +1,4 @@
+import { limitSaid } from './command-errors.ts';
 import type { ExecutionEnd } from './request.ts';
 import { toSeconds } from './stopwatch.ts';
 
@@ -28,10 +29,19 @@ export interface MetLimit {
 
 const MIB = 2 ** 20;
 
-/** Returns the limit that ended an execution, or made the kernel refuse a call of its code. */
-export function metLimit(end: ExecutionEnd, timeoutMs: number, limits: ExecutionLimits): MetLimit | undefined {
+/**
+ * Returns the limit that ended an execution, or made the kernel refuse a call of its code.
+ * @param stderr what it wrote: the programs of a command say only there what was refused
+ */
+export function metLimit(
+  end: ExecutionEnd,
+  timeoutMs: number,
+  limits: ExecutionLimits,
+  stderr = '',
+): MetLimit | undefined {
   if (end.status === 'out_of_memory') return memory(limits);
-  const denied = end.status === 'error' ? deniedLimit(end.report?.error?.denied, limits) : undefined;
+  const said = end.report?.command ? limitSaid(stderr) : end.report?.error?.denied;
+  const denied = end.status === 'error' ? deniedLimit(said, limits) : undefined;
   if (denied) return denied;
   // This comes before the time limit: a process pool that lost a worker waits for it without end.
   if (end.report?.oom_killed) return { ...memory(limits), ended: 'a child process' };

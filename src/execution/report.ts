@@ -9,6 +9,15 @@ const keptFile = z.object({
   total: z.number().int().nonnegative().optional(),
 });
 
+const runningProcess = z.object({
+  pid: z.number().int().positive(),
+  parent: z.number().int().nonnegative(),
+  /** Beginning of its command line. */
+  command: z.string().max(1000),
+  state: z.string().max(40),
+  cpu_ms: z.number().nonnegative(),
+});
+
 /** The runner's report of an ended execution, checked like any hostile input. */
 const reportSchema = z.union([
   z.object({
@@ -45,6 +54,12 @@ const reportSchema = z.union([
     context_created: z.boolean().optional(),
     /** Modules of the image that it imported, or found loaded because it was expected to import them. */
     imported: z.array(z.string().max(100)).max(1000).optional(),
+    /** Whether it was a command. */
+    command: z.boolean().optional(),
+    /** Processes of a command when it was interrupted, parents before children. */
+    processes: z.array(runningProcess).max(100).optional(),
+    /** Names of the programs that a command could have found, if a shell has not found one. */
+    commands: z.array(z.string().max(64)).max(4000).optional(),
     /** Files that hold long output in full. */
     kept: z.object({ stdout: keptFile.optional(), stderr: keptFile.optional() }).optional(),
   }),
@@ -54,6 +69,8 @@ const reportSchema = z.union([
   z.object({ failed: z.string().max(4096) }),
 ]);
 
+/** A process as the sandbox saw it. */
+export type SeenProcess = Readonly<z.infer<typeof runningProcess>>;
 export type KeptFile = z.infer<typeof keptFile>;
 export type Report = z.infer<typeof reportSchema>;
 /** Report of a program that has run and ended. */

@@ -15,6 +15,7 @@ export interface KindRules {
 
 const RULES: Readonly<Record<RequestKind, KindRules>> = {
   code: { isHeard: true, isQuick: false, takesPlace: true },
+  command: { isHeard: true, isQuick: false, takesPlace: true },
   // A caller who ends a context gets no result.
   end_context: { isHeard: false, isQuick: false, takesPlace: true },
   packages: { isHeard: true, isQuick: true, takesPlace: false },

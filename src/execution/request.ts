@@ -8,9 +8,13 @@ const LEAST_PATIENCE_MS = 60_000;
 
 /** Request to the runner. */
 export interface ExecutionRequest {
-  /** Kind of the request. Default: code. */
-  readonly kind?: 'packages' | 'install' | 'files' | 'archive';
+  /** Kind of the request. Default: code. `command`: a program other than the interpreter. */
+  readonly kind?: 'packages' | 'install' | 'files' | 'archive' | 'command';
   readonly code?: string;
+  /** For `command`: a command line for a shell, or a program and its arguments. */
+  readonly command?: string | readonly string[];
+  /** Folder that the command runs in. Default: the workspace. */
+  readonly cwd?: string;
   /** Arguments of the program: what follows its name in `sys.argv`. */
   readonly args?: readonly string[];
   /** Context to run the code in: an interpreter that continues to live. Default: a new process. */

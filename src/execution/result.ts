@@ -1,8 +1,9 @@
 import { constants } from 'node:os';
+import { explainCommand } from './command-errors.ts';
 import type { Display } from './displays.ts';
 import { hintFor } from './error-hints.ts';
 import type { MetLimit } from './limits-met.ts';
-import type { FullReport } from './report.ts';
+import type { FullReport, SeenProcess } from './report.ts';
 import type { ExecutionEnd, ExecutionStatus, SandboxReset, TerminationMeans } from './request.ts';
 import type { Timings } from './stopwatch.ts';
 import type { ToolCall, ToolCallEvent, ToolGrant } from './tool-access.ts';
@@ -15,7 +16,7 @@ export interface ExecutionResult extends ExecutionIdentity, ExecutionOutput, Tim
   readonly exitCode: number | null;
   /** Signal that ended a crashed program, such as `SIGSEGV`. */
   readonly signal?: string | undefined;
-  /** Uncaught Python exception. */
+  /** Uncaught Python exception; of a command, why it could not run. */
   readonly error?: ExecutionError | undefined;
   /** Context that it ran in. `created`: the context was new and empty. */
   readonly context?: { readonly name: string; readonly created: boolean; readonly alive: boolean } | undefined;
@@ -75,7 +76,7 @@ export interface CutStream {
   readonly fileBytes?: number | undefined;
 }
 
-/** Uncaught exception of the program. */
+/** Uncaught exception of the program, or why a command could not run. */
 export interface ExecutionError {
   readonly name: string;
   readonly value: string;
@@ -88,6 +89,8 @@ export interface Termination {
   readonly by: TerminationMeans;
   /** Stack of each thread when the time limit was reached, the innermost frame last. */
   readonly stacks?: readonly { readonly thread: string; readonly frames: readonly string[] }[] | undefined;
+  /** Processes of a command when its time limit was reached, parents before children. */
+  readonly processes?: readonly SeenProcess[] | undefined;
 }
 
 /** Event of a running execution. Texts are valid Unicode and consist of complete characters. */
@@ -121,15 +124,17 @@ export interface ResultParts {
 export function toResult({ identity, end, limit, contexts, output, timings }: ResultParts): ExecutionResult {
   const { report, status, termination: by } = end;
   const stacks = status === 'timeout' && report?.stacks.length ? { stacks: report.stacks } : {};
+  const processes = status === 'timeout' && report?.processes?.length ? { processes: report.processes } : {};
+  const error = errorOf(end, identity, output);
   return {
     ...identity,
     ...(end.context ? { context: end.context, contexts: contexts.names } : {}),
     status,
     exitCode: end.exitCode,
     ...(status === 'crashed' && report?.signal ? { signal: nameOfSignal(report.signal) } : {}),
-    ...(report?.error && status !== 'ok' ? { error: toError(report.error, identity) } : {}),
+    ...(error ? { error } : {}),
     files: report?.files ?? [],
-    ...(by ? { termination: { by, ...stacks } } : {}),
+    ...(by ? { termination: { by, ...stacks, ...processes } } : {}),
     ...(limit ? { limit } : {}),
     ...(end.reset ? { reset: end.reset } : {}),
     ...(report ? { cpuMs: report.cpu_ms, peakMemoryBytes: report.peak_memory_bytes } : {}),
@@ -142,6 +147,16 @@ export function toResult({ identity, end, limit, contexts, output, timings }: Re
 export function withCalls(result: ExecutionResult, grant: ToolGrant | undefined): ExecutionResult {
   const toolCalls = grant?.calls ?? [];
   return toolCalls.length > 0 ? { ...result, toolCalls } : result;
+}
+
+function errorOf(
+  { status, report }: ExecutionEnd,
+  identity: ExecutionIdentity,
+  { stderr }: ExecutionOutput,
+): ExecutionError | undefined {
+  if (!report || status === 'ok') return undefined;
+  if (report.command) return explainCommand(report, stderr);
+  return report.error ? toError(report.error, identity) : undefined;
 }
 
 function toError(error: NonNullable<FullReport['error']>, session: ExecutionIdentity): ExecutionError {

@@ -74,6 +74,7 @@ export class Channel {
   #stdinAhead = 0;
   #unpacks = false;
   #takesArgs = false;
+  #runsCommands = false;
   #notices = 0;
   #lastStream = 0;
   #lastTunnel = FIRST_TUNNEL;
@@ -127,6 +128,11 @@ export class Channel {
   /** Whether the runner passes arguments to a program. */
   get takesArgs(): boolean {
     return this.#takesArgs;
+  }
+
+  /** Whether the runner runs commands. */
+  get runsCommands(): boolean {
+    return this.#runsCommands;
   }
 
   /** Starts an execution. Its output goes to `sink`, in order. */
@@ -198,10 +204,11 @@ export class Channel {
   #takeGreeting(payload: Buffer): void {
     if (this.#greeted) throw new Error('a second greeting');
     this.#greeted = true;
-    const { adopted, stdin_ahead: stdinAhead, unpacks, takes_args: takesArgs } = parseGreeting(payload);
+    const { adopted, stdin_ahead: stdinAhead, unpacks, takes_args: takesArgs, commands } = parseGreeting(payload);
     this.#stdinAhead = stdinAhead;
     this.#unpacks = unpacks;
     this.#takesArgs = takesArgs;
+    this.#runsCommands = commands;
     if (adopted) {
       const executions = adopted.executions.map(({ id, stream, ran_ms: ranMs, ended, ended_by: endedBy }) => {
         // Its output is read from files that the runner writes.

@@ -30,6 +30,8 @@ const greetingSchema = z.object({
   unpacks: z.boolean().default(false),
   /** Whether the runner passes arguments to a program. */
   takes_args: z.boolean().default(false),
+  /** Whether the runner runs commands. */
+  commands: z.boolean().default(false),
   adopted: z
     .object({
       contexts: z.array(z.string().regex(/^[A-Za-z0-9_-]{1,64}$/)).max(64),

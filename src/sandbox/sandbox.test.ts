@@ -221,6 +221,13 @@ test('a runner of an earlier version, which passes no arguments on, is not asked
   expect(sent).toEqual([]);
 });
 
+test('a runner of an earlier version, which would take a command for code, is not given one', async () => {
+  const { ours, sent } = runnerThat(newRunner);
+  const { execute } = openSandbox([async () => ours]);
+  await expect(execute({ kind: 'command', command: 'ls' }, 1000)).rejects.toMatchObject({ code: 'invalid_input' });
+  expect(sent).toEqual([]);
+});
+
 test('an engine that takes long to remove a container held up the end of what ran in it', async () => {
   const { execute } = openSandbox([async () => runnerThat(newRunner).ours], {
     endProcesses: () => new Promise((done) => setTimeout(done, 5000, false)),

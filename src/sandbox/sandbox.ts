@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GloveboxError } from '../errors.ts';
 import { ExecutionClock } from '../execution/execution-clock.ts';
-import type { Report } from '../execution/report.ts';
+import type { FullReport, Report } from '../execution/report.ts';
 import {
   type ExecutionEnd,
   type ExecutionOptions,
   type ExecutionRequest,
+  type ExecutionStatus,
   endUnbegun,
   type SandboxReset,
 } from '../execution/request.ts';
@@ -36,6 +37,9 @@ const RECONNECT_GRACE_MS = 1000;
 const ENGINE_ANSWER_MS = 3000;
 /** Longest wait for the report of an ended execution, in milliseconds. */
 const REPORT_LIMIT_MS = 5000;
+
+/** Exit code of a shell whose last command was killed. */
+const KILLED = 137;
 
 /** Limits of an execution's duration. The deadline is a time of its clock. */
 interface Until {
@@ -128,11 +132,12 @@ export class Sandbox {
    * Runs one program to its end. In the last resort, the clock of the control plane ends it.
    * A program that fails has a status; it does not throw.
    * @throws GloveboxError `sandbox_lost` when nothing was run, `engine_unavailable` when it has ended or will end,
-   *   `invalid_input` for arguments that a runner of an earlier version would not pass on
+   *   `invalid_input` for arguments or a command that a runner of an earlier version does not know
    */
   async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
     const channel = await this.#runner.reach();
     if (request.args && !channel.takesArgs) throw takesNoArgs();
+    if (request.kind === 'command' && !channel.runsCommands) throw runsNoCommands();
     const { timeoutMs, clock = new ExecutionClock(), signal, stdin, onOutput } = options;
     if (signal.aborted) return endUnbegun(signal);
     const deadline = clock.now() + timeoutMs;
@@ -200,15 +205,7 @@ export class Sandbox {
     if ('refused' in report) return { status: 'crashed', exitCode: null, failure: report.refused };
     this.#preloads?.count({ modules: report.imported ?? [], context: report.context_created === true });
     const reset = report.survivors ? (await this.#endAfterClearing()).reset : undefined;
-    const status =
-      report.exit_code === 0
-        ? 'ok'
-        : report.exit_code !== null
-          ? 'error'
-          : report.oom_killed
-            ? 'out_of_memory'
-            : 'crashed';
-    return { status, exitCode: report.exit_code, report, ...(reset ? { reset } : {}) };
+    return { status: statusOf(report), exitCode: report.exit_code, report, ...(reset ? { reset } : {}) };
   }
 
   /** Finds out how an execution ended whose channel has closed. If only the connection broke, the session continues. */
@@ -279,6 +276,13 @@ export class Sandbox {
   }
 }
 
+function statusOf({ exit_code: code, oom_killed: isOverMemory, command }: FullReport): ExecutionStatus {
+  if (code === 0) return 'ok';
+  // So a shell says that its last command was killed.
+  if (code !== null && !(command && isOverMemory && code === KILLED)) return 'error';
+  return isOverMemory ? 'out_of_memory' : 'crashed';
+}
+
 function broken(): GloveboxError {
   return new GloveboxError(
     'engine_unavailable',
@@ -297,5 +301,15 @@ function takesNoArgs(): GloveboxError {
     'invalid_input',
     'The sandbox of this session was started by an earlier version of Glovebox, which passes no arguments to a program.',
     { hint: 'Leave the arguments out, or use another session. Once the session has hibernated, it takes them too.' },
+  );
+}
+
+function runsNoCommands(): GloveboxError {
+  return new GloveboxError(
+    'invalid_input',
+    'The sandbox of this session was started by an earlier version of Glovebox, which runs no commands.',
+    {
+      hint: 'Use another session, or start the command from Python code with subprocess. Once the session has hibernated, it runs commands too.',
+    },
   );
 }

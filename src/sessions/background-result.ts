@@ -58,7 +58,7 @@ export async function readResult(
     ...(displays.length > 0 ? { displays } : {}),
     ...(truncated ? { truncated } : {}),
   };
-  const limit = metLimit(end, timeoutMs, session.limits);
+  const limit = metLimit(end, timeoutMs, session.limits, output.stderr);
   return toResult({ identity, end, limit, contexts: session.contexts, output, timings });
 }
 

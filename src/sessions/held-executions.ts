@@ -1,5 +1,6 @@
 import { GloveboxError } from '../errors.ts';
 import { ExecutionClock } from '../execution/execution-clock.ts';
+import type { Program } from '../execution/program.ts';
 import type { ExecutionResult } from '../execution/result.ts';
 import type { ClientTool, ClientToolAnswer, ClientTools } from '../execution/tool-access.ts';
 import { Disposables } from '../lib/disposables.ts';
@@ -84,7 +85,12 @@ export class HeldExecutions {
    * Runs code of a session whose caller comes back for its end, and answers meanwhile what the code asks of it.
    * @throws GloveboxError `invalid_input`; `capacity_exceeded` when too many of its owner run
    */
-  hold(session: HoldingSession, code: string, tools: readonly ClientTool[], options: HoldOptions = {}): HeldExecution {
+  hold(
+    session: HoldingSession,
+    program: Program,
+    tools: readonly ClientTool[],
+    options: HoldOptions = {},
+  ): HeldExecution {
     using stack = new Disposables();
     stack.use(session.use());
     const clock = new ExecutionClock();
@@ -93,7 +99,7 @@ export class HeldExecutions {
       using _pause = clock.pause();
       return await (await asker.promise)(...question);
     };
-    const prepared = prepareExecution(session, code, { ...options, clock, clientTools: { tools, call } }, false);
+    const prepared = prepareExecution(session, program, { ...options, clock, clientTools: { tools, call } }, false);
     if (prepared.grant) stack.use(prepared.grant);
     const { onEvent, stdin } = options;
     const identity = { id: prepared.identity.executionId, owner: session.owner, sessionId: session.id };

@@ -9,7 +9,7 @@ const RESULT: ExecutionResult = {
 const session = { id: 's', owner: 'one' };
 
 function begin(recent: RecentExecutions, id: string, of = session) {
-  return recent.begin(of, { id, isBackground: false, context: undefined, code: `# ${id}` });
+  return recent.begin(of, { id, isBackground: false, context: undefined, program: `# ${id}` });
 }
 
 test('an execution is seen while it waits, while it runs, and after its end, by its owner alone', () => {
@@ -44,7 +44,7 @@ test('the last hundred of an owner are kept, and another owner loses none to the
 test('of a long text the end is kept, and of long code the beginning', () => {
   const recent = new RecentExecutions();
   const code = `first${'#'.repeat(5000)}`;
-  const recorder = recent.begin(session, { id: 'a', isBackground: true, context: 'main', code });
+  const recorder = recent.begin(session, { id: 'a', isBackground: true, context: 'main', program: code });
   recorder.ended({
     ...RESULT,
     stdout: `${'x'.repeat(5000)}last`,

@@ -1,3 +1,4 @@
+import { isCommand, type Program, type ProgramKind, textOf } from '../execution/program.ts';
 import type { BackgroundStatus, ExecutionResult } from '../execution/result.ts';
 import type { SessionIdentity } from './identity.ts';
 
@@ -8,7 +9,9 @@ export interface RecentExecution {
   readonly startedAt: Date;
   readonly isBackground: boolean;
   readonly context?: string | undefined;
-  /** Beginning of its code. */
+  /** What its program is. */
+  readonly kind: ProgramKind;
+  /** Beginning of its code, or of its command. */
   readonly code: string;
   /** State; after its end, the status of its result. `error` also if it could not run. */
   readonly status: BackgroundStatus;
@@ -36,7 +39,9 @@ export interface ExecutionRecorder {
   failed(error: unknown): void;
 }
 
-interface Beginning extends Pick<RecentExecution, 'id' | 'isBackground' | 'context' | 'code'> {}
+interface Beginning extends Pick<RecentExecution, 'id' | 'isBackground' | 'context'> {
+  readonly program: Program;
+}
 
 /** Executions that are kept for each owner, and of all owners together. */
 const MOST_PER_OWNER = 100;
@@ -56,10 +61,12 @@ export class RecentExecutions {
 
   begin(
     session: Pick<SessionIdentity, 'id' | 'owner'>,
-    { id, isBackground, context, code }: Beginning,
+    { id, isBackground, context, program }: Beginning,
   ): ExecutionRecorder {
     const { owner, id: sessionId } = session;
-    const known = { id, sessionId, owner, isBackground, context, startedAt: new Date(), code: head(code, CODE_LENGTH) };
+    const kind: ProgramKind = isCommand(program) ? 'command' : 'code';
+    const code = head(textOf(program), CODE_LENGTH);
+    const known = { id, sessionId, owner, isBackground, context, startedAt: new Date(), kind, code };
     this.#makeRoom(owner);
     this.#all.set(id, { ...known, status: 'queued' });
     this.#counts.set(owner, this.#countOf(owner) + 1);

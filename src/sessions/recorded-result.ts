@@ -16,6 +16,13 @@ const errorSchema = z.object({
   hint: z.string().optional(),
 });
 const stackSchema = z.object({ thread: z.string(), frames: z.array(z.string()) });
+const processSchema = z.object({
+  pid: z.number(),
+  parent: z.number(),
+  command: z.string(),
+  state: z.string(),
+  cpu_ms: z.number(),
+});
 const limitSchema = z.object({
   name: z.string(),
   value: z.union([z.number(), z.string()]),
@@ -49,7 +56,11 @@ export const recordedResultSchema = z.object({
   error: errorSchema.optional(),
   files: z.array(z.object({ path: z.string(), size: z.number() })),
   termination: z
-    .object({ by: z.enum(['interrupt', 'kill', 'uid_kill', 'replaced']), stacks: z.array(stackSchema).optional() })
+    .object({
+      by: z.enum(['interrupt', 'kill', 'uid_kill', 'replaced']),
+      stacks: z.array(stackSchema).optional(),
+      processes: z.array(processSchema).optional(),
+    })
     .optional(),
   limit: limitSchema.optional(),
   session_reset: resetSchema.optional(),
@@ -82,7 +93,11 @@ export function toRecordedResult(result: ExecutionResult): RecordedResult {
     signal,
     error,
     files: [...files],
-    termination: termination && { by: termination.by, stacks: termination.stacks?.map(copyStack) },
+    termination: termination && {
+      by: termination.by,
+      stacks: termination.stacks?.map(copyStack),
+      processes: termination.processes && [...termination.processes],
+    },
     limit,
     session_reset: reset && { reason: reset.reason, lost: [...reset.lost], restored_from: reset.restoredFrom },
     cpu_ms: result.cpuMs,

@@ -116,3 +116,48 @@ test.each<[string, StartOptions]>([
   await expect(session.run(options)).rejects.toMatchObject({ code: 'invalid_input' });
   expect(session.requests).toEqual([]);
 });
+
+describe('a command', () => {
+  const prepare = (program: Parameters<typeof prepareExecution>[1], options: StartOptions = {}) =>
+    prepareExecution(new FakeSession(), program, options, false);
+
+  test('is asked for without what only code has', () => {
+    const { request } = prepare({ command: ['ls', '-l'], cwd: 'data' }, { env: { PYTHONINSPECT: '1' }, stdin: 'in' });
+    expect(request).toEqual({
+      ...{ kind: 'command', command: ['ls', '-l'], cwd: 'data', env: { PYTHONINSPECT: '1' }, stdin: 'in' },
+      keep: expect.anything(),
+    });
+  });
+
+  test.each([
+    [{ command: '' }, {}, 'empty'],
+    [{ command: 'ls' }, { context: 'main' }, 'context'],
+    [{ command: 'ls' }, { args: ['a'] }, 'arguments'],
+    [{ command: 'ls' }, { env: { A: 'a\0' } }, 'NUL'],
+    [{ command: 'ls' }, { env: { '1A': '' } }, 'no name'],
+    [{ command: 'ls' }, { timeoutMs: 1e9 }, 'timeoutMs'],
+  ])('is refused where it makes no sense: %j %j', (program, options, why) => {
+    expect(() => prepare(program, options)).toThrow(why);
+  });
+
+  test('is among the last executions, as one would type it', async () => {
+    const session = new FakeSession();
+    const prepared = prepareExecution(session, { command: ['echo', 'a b'] }, {}, false);
+    await runCode(session, prepared, { signal: new AbortController().signal });
+    expect(session.recent.of('one')).toMatchObject([{ kind: 'command', code: "echo 'a b'", status: 'ok' }]);
+  });
+
+  test('that failed says why it could not run, and which limit it met', async () => {
+    const report = { ...REPORT, command: true, exit_code: 127, commands: ['rg'] };
+    const end = { status: 'error', exitCode: 127, report } as const;
+    const session = new FakeSession(end, [
+      'stderr',
+      'x: No space left on device\nbash: line 2: rgg: command not found\n',
+    ]);
+    const prepared = prepareExecution(session, { command: 'rgg' }, {}, false);
+    expect(await runCode(session, prepared, { signal: new AbortController().signal })).toMatchObject({
+      error: { name: 'CommandNotFound', hint: 'Did you mean rg?' },
+      limit: { name: 'disk_mb' },
+    });
+  });
+});

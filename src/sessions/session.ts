@@ -2,6 +2,7 @@ import type { CopiedArchive } from '../archives/checkpoints.ts';
 import type { ArchiveIdentity, ArchiveRecord } from '../archives/record.ts';
 import { GloveboxError } from '../errors.ts';
 import { inOrder } from '../execution/losses.ts';
+import type { Program } from '../execution/program.ts';
 import {
   type ExecutionEnd,
   type ExecutionOptions,
@@ -173,14 +174,14 @@ export class Session implements SessionIdentity {
   }
 
   /**
-   * Runs Python code to its end. If the code fails, the result has a status; nothing is thrown.
+   * Runs a program to its end: Python code, or a command. If it fails, the result has a status; nothing is thrown.
    * @throws GloveboxError `invalid_input`, and as `execute` does
    */
-  async run(code: string, { signal, ...options }: RunOptions = {}): Promise<ExecutionResult> {
+  async run(program: Program, { signal, ...options }: RunOptions = {}): Promise<ExecutionResult> {
     const held = this.use();
     let prepared: PreparedExecution | undefined;
     try {
-      prepared = prepareExecution(this, code, options, false);
+      prepared = prepareExecution(this, program, options, false);
       const { onEvent, stdin } = options;
       return await runCode(this, prepared, { onEvent, stdin, signal: signal ?? new AbortController().signal });
     } finally {
@@ -190,14 +191,14 @@ export class Session implements SessionIdentity {
   }
 
   /**
-   * Starts Python code in the background. It keeps the session open until its end. Resolves when it waits for its turn,
+   * Starts a program in the background. It keeps the session open until its end. Resolves when it waits for its turn,
    * or is on its way to the sandbox, where it goes on even if this control plane is killed.
    * @throws GloveboxError `invalid_input`; `session_busy` when too many run there
    */
-  async start(code: string, options: StartOptions = {}): Promise<BackgroundExecution> {
+  async start(program: Program, options: StartOptions = {}): Promise<BackgroundExecution> {
     using stack = new Disposables();
     stack.use(this.use());
-    const prepared = prepareExecution(this, code, options, true);
+    const prepared = prepareExecution(this, program, options, true);
     if (prepared.grant) stack.use(prepared.grant);
     const { promise: placed, resolve } = Promise.withResolvers<void>();
     const run = (signal: AbortSignal, onBegin: () => void) => {
@@ -212,11 +213,11 @@ export class Session implements SessionIdentity {
   }
 
   /**
-   * Starts Python code that its caller may leave: from then on it is a background execution, and a task.
+   * Starts a program that its caller may leave: from then on it is a background execution, and a task.
    * @throws GloveboxError `invalid_input`
    */
-  begin(code: string, options: BeginOptions): AttachedExecution {
-    return beginAttached(this, code, options);
+  begin(program: Program, options: BeginOptions): AttachedExecution {
+    return beginAttached(this, program, options);
   }
 
   /**

@@ -53,6 +53,18 @@ export const executionOutput = z.object({
         .array(z.object({ thread: z.string(), frames: z.array(z.string()) }))
         .optional()
         .describe('Where each thread was, the innermost frame last.'),
+      processes: z
+        .array(
+          z.object({
+            pid: z.number().int(),
+            parent: z.number().int(),
+            command: z.string(),
+            state: z.string(),
+            cpu_ms: z.number(),
+          }),
+        )
+        .optional()
+        .describe('What a command had running then.'),
     })
     .optional()
     .describe('How it was ended.'),
@@ -86,6 +98,7 @@ export function toOutput(result: ExecutionResult): ExecutionOutput {
     termination: termination && {
       by: termination.by,
       stacks: termination.stacks?.map(({ thread, frames }) => ({ thread, frames: [...frames] })),
+      processes: termination.processes && [...termination.processes],
     },
     limit,
     ...tellReset(result),
@@ -120,6 +133,7 @@ export function summarizeExecution(output: ExecutionOutput): string {
     output.files.length > 0 && `[files] ${output.files.map((file) => `${file.path} (${file.size} bytes)`).join(', ')}`,
     describeToolCalls(output.tool_calls),
     describeStacks(output.termination),
+    describeProcesses(output.termination),
     `[${output.status}] ${describeEnd(output)}`,
     output.context && describeContext(output),
     sessionLines(output),
@@ -172,6 +186,13 @@ function describeStacks(termination: ExecutionOutput['termination']): string | u
   return termination?.stacks
     ?.map(({ thread, frames }) => `[stack of ${thread}]\n${frames.map((frame) => `  ${frame}`).join('\n')}`)
     .join('\n');
+}
+
+function describeProcesses(termination: ExecutionOutput['termination']): string | undefined {
+  const lines = termination?.processes?.map(
+    ({ pid, parent, command, state, cpu_ms }) => `  ${pid} (of ${parent}) ${state}, ${cpu_ms} ms of CPU: ${command}`,
+  );
+  return lines && ['[processes]', ...lines].join('\n');
 }
 
 function describeContext({ context, contexts = [] }: ExecutionOutput): string {

@@ -1,3 +1,4 @@
+import type { Program } from '../../execution/program.ts';
 import type { ExecutionResult } from '../../execution/result.ts';
 import type { SessionFiles } from '../../files/session-files.ts';
 import type { BackgroundRun, FollowedExecution } from '../background-execution.ts';
@@ -33,15 +34,15 @@ export interface AttachableSession extends CodeSession {
   use(): Disposable;
 }
 
-/** Starts code. @throws GloveboxError `invalid_input` */
+/** Starts a program. @throws GloveboxError `invalid_input` */
 export function beginAttached(
   session: AttachableSession,
-  code: string,
+  program: Program,
   { onEvent, signal = new AbortController().signal, ...options }: BeginOptions,
 ): AttachedExecution {
   // Whether it is left is not known yet, so it has the time of a call.
   const { timeoutMs = session.limits.execTimeoutS * 1000, context } = options;
-  const prepared = prepareExecution(session, code, { ...options, onEvent, timeoutMs }, true);
+  const prepared = prepareExecution(session, program, { ...options, onEvent, timeoutMs }, true);
   const held = session.use();
   let isLeft = false;
   let spare: CalledResult['spare'] = [];

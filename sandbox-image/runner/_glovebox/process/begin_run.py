@@ -13,8 +13,8 @@ OWN_DESCRIPTORS = 8
 """Kept from the code, so that it can be told of an error even when it has used up all others."""
 
 
-def begin_run(request: dict[str, Any], report: int, script: str | None = None) -> dict[str, Any]:
-    """Tells the supervisor that the run starts, and returns what that has been told."""
+def begin_run(request: dict[str, Any], report: int, script: str | None = None, **more: Any) -> dict[str, Any]:
+    """Tells the supervisor that the run starts, and `more` of it; returns what that has been told."""
     variables = request.get("env", {})
     os.environ.update(variables)
     if "TZ" in variables:
@@ -26,6 +26,7 @@ def begin_run(request: dict[str, Any], report: int, script: str | None = None) -
         "started_ns": changed_files.start_stamp(request["settled_ns"]),
         "main_thread": _thread.get_ident(),
         **({"script": script} if script else {}),
+        **more,
     }
     tell(report, {"start": start})
     return start

@@ -111,6 +111,8 @@ class Program:
         if request.get("stdin_stream"):
             os.dup2(self._request, 0)
         os.close(self._request)
+        if request.get("kind") == "command":
+            import_own("program.command").start(request, self._report)
         script = write_script(request.get("code", ""))
         told = begin_run(request, self._report, script=script)
         if request.get("new_interpreter"):

@@ -204,7 +204,12 @@ class Detachment:
 
     def greet(self, state: dict[str, Any]) -> None:
         python = ".".join(map(str, sys.version_info[:3]))
-        can = {"stdin_ahead": stdin_stream.CREDIT, "unpacks": zstd.library() is not None, "takes_args": True}
+        can = {
+            "stdin_ahead": stdin_stream.CREDIT,
+            "unpacks": zstd.library() is not None,
+            "takes_args": True,
+            "commands": True,
+        }
         own = {"protocol": frames.PROTOCOL_VERSION, "python": python, **can}
         self._channel.send(frames.pack_json(frames.READY, 0, {**own, **state}))
 

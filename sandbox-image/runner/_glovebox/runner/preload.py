@@ -119,8 +119,9 @@ class Preload:
         if self._shadows.may_hide(self._looked_up):
             self._retire()
             return 0
-        # Modules read their environment when they are imported.
-        return 0 if request.get("env") else self._ready.generation
+        # Modules read their environment when they are imported; a command finds none of them.
+        needs_own = request.get("env") and request.get("kind") != "command"
+        return 0 if needs_own else self._ready.generation
 
     @property
     def generation(self) -> int:

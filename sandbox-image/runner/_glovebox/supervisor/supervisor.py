@@ -18,7 +18,7 @@ from _glovebox.files import changed_files
 from _glovebox.process import multiprocessing_patches, thread_stacks
 from _glovebox.program.program import Pipes, Program
 from _glovebox.program.rehearsal import rehearse
-from _glovebox.supervisor import leftovers, program_report
+from _glovebox.supervisor import command_report, leftovers, program_report
 from _glovebox.supervisor.child_ends import ChildEnds
 from _glovebox.wire import frames
 
@@ -98,6 +98,8 @@ class Supervision:
         """Page faults of the processes that a context's program had waited for when the run began; none before the first."""
         self._kills: dict[str, Any] = {}
         """What the memory limit has ended during the run."""
+        self._processes: list[dict[str, Any]] = []
+        """Those of a command when it was interrupted."""
 
     def run(self) -> bool:
         """Obeys the runner and passes on reports until the program ends; then ends what it left.
@@ -115,6 +117,7 @@ class Supervision:
                 "survivors": not clean,
                 "again": clean,
                 **self._describe(),
+                **self._describe_command(os.WEXITSTATUS(status) if os.WIFEXITED(status) else None),
                 "cpu_ms": round(sum(each.ru_utime + each.ru_stime for each in used) * 1000, 3),
                 "peak_memory_bytes": max(each.ru_maxrss for each in used) * 1024,
             }
@@ -178,10 +181,22 @@ class Supervision:
         self._reported = 0
         self._interrupted = False
 
+    @property
+    def _start(self) -> dict[str, Any]:
+        start = self._heard.get("start")
+        return start if isinstance(start, dict) else {}
+
+    def _describe_command(self, exit_code: int | None) -> dict[str, Any]:
+        """Returns what is reported of commands alone."""
+        path = command_report.path_of(self._start)
+        if path is None:
+            return {}
+        commands = {"commands": command_report.commands(path)} if exit_code == command_report.NOT_FOUND else {}
+        return {"command": True, **({"processes": self._processes} if self._processes else {}), **commands}
+
     def _describe(self) -> dict[str, Any]:
         """Returns the part of a report that is known while the program may still run."""
-        start = self._heard.get("start")
-        start = start if isinstance(start, dict) else {}
+        start = self._start
         since_ns = start.get("started_ns")
         files, settled_ns = changed_files.changed_files(since_ns) if isinstance(since_ns, int) else ([], 0)
         if isinstance(start.get("script"), str):
@@ -193,14 +208,16 @@ class Supervision:
             "files": files,
             "settled_ns": settled_ns,
             "tmp_changed": isinstance(since_ns, int) and changed_files.tmp_changed(since_ns),
-            "stacks": thread_stacks.read(self._post_mortem, start.get("main_thread")) if self._interrupted else [],
+            "stacks": self._read_stacks() if self._interrupted else [],
             **({"imported": self._heard["imported"]} if "imported" in self._heard else {}),
         }
 
+    def _read_stacks(self) -> list[dict[str, Any]]:
+        return thread_stacks.read(self._post_mortem, self._start.get("main_thread"))
+
     def _count_kills(self) -> dict[str, Any]:
         """Returns how many processes the memory limit ended during the run, and whether one may be the run's own."""
-        start = self._heard.get("start")
-        before = start.get("oom_kills") if isinstance(start, dict) else None
+        before = self._start.get("oom_kills")
         kills = linux.oom_kills() - before if isinstance(before, int) else 0
         if kills <= 0:
             return {"oom_killed": False}
@@ -232,7 +249,11 @@ class Supervision:
     def _interrupt(self) -> None:
         self._held_interrupt = False
         self._interrupted = True
-        thread_stacks.take(self._post_mortem, self._pid)
+        if command_report.path_of(self._start) is None:
+            thread_stacks.take(self._post_mortem, self._pid)
+        else:
+            # No interpreter is there that would write its stacks, and the signal for them would end the command.
+            self._processes = command_report.processes()
         # The whole process group, as Ctrl-C at a terminal does.
         _signal(-self._pid, signal.SIGINT)
 
