@@ -9,7 +9,15 @@ export type { ClientToolOptions } from './library/client-tools.ts';
 export type { FileContent, Files } from './library/files.ts';
 export { Glovebox, type GloveboxHealth } from './library/glovebox.ts';
 export type { GloveboxOptions } from './library/options.ts';
-export type { BackgroundExecution, RunOptions, Session, SessionInfo, StartOptions } from './library/session.ts';
+export type {
+  BackgroundExecution,
+  CommandOptions,
+  RunOptions,
+  Session,
+  SessionInfo,
+  StartCommandOptions,
+  StartOptions,
+} from './library/session.ts';
 export type { OpenSessionOptions, Sessions } from './library/sessions.ts';
 export type { Snapshot, Snapshots } from './library/snapshots.ts';
 export type { BackgroundReading } from './sessions/background-execution.ts';

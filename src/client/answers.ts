@@ -41,15 +41,17 @@ export const executionsAnswer = z.object({
         started_at: time,
         status: state,
         background: z.boolean(),
+        // A server of an earlier version runs code only.
+        kind: z.string().default('code'),
         code: z.string(),
         stdout: z.string().optional(),
         stderr: z.string().optional(),
         error: z.string().optional(),
         duration_ms: z.number().optional(),
       })
-      .transform(({ execution_id, session_id, started_at, background, duration_ms, ...rest }) => ({
+      .transform(({ execution_id, session_id, started_at, background, kind, duration_ms, ...rest }) => ({
         ...{ id: execution_id, sessionId: session_id, startedAt: started_at, isBackground: background },
-        ...{ durationMs: duration_ms, ...rest },
+        ...{ isCommand: kind === 'command', durationMs: duration_ms, ...rest },
       })),
   ),
 });

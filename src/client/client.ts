@@ -41,6 +41,11 @@ export interface ProgramOptions extends CallOptions {
   readonly stdin?: AsyncIterable<Uint8Array> | undefined;
 }
 
+export interface CommandOptions extends CallOptions, Pick<ProgramOptions, 'stdin'> {
+  /** Folder that it runs in, relative to the workspace. */
+  readonly cwd?: string | undefined;
+}
+
 /** How a program ended. What it wrote has come as events. */
 export interface ProgramEnd {
   readonly executionId: string;
@@ -86,7 +91,9 @@ export interface ClientExecution {
   readonly startedAt: Date;
   readonly status: BackgroundStatus;
   readonly isBackground: boolean;
-  /** The beginning of its code. */
+  /** Whether it is a command. */
+  readonly isCommand: boolean;
+  /** The beginning of its code, or of its command. */
   readonly code: string;
   readonly durationMs?: number | undefined;
   /** The end of what it wrote, once it has ended. */
@@ -117,6 +124,8 @@ export interface Client extends AsyncDisposable {
   open(options: { readonly name?: string | undefined; readonly snapshot?: string | undefined }): Promise<OpenedSession>;
   /** Runs a program in a session that was opened. */
   run(session: string, code: string, options: ProgramOptions): Promise<ProgramEnd>;
+  /** Runs a program with its arguments in a session that was opened, without a shell. */
+  command(session: string, words: readonly string[], options: CommandOptions): Promise<ProgramEnd>;
   install(session: string, packages: readonly string[], options: CallOptions): Promise<InstallEnd>;
   write(session: string, path: string, content: AsyncIterable<Uint8Array>): Promise<void>;
   read(session: string, path: string): AsyncIterable<Uint8Array>;

@@ -11,6 +11,7 @@ import type {
   ClientFile,
   ClientSession,
   ClientSnapshot,
+  CommandOptions,
   InstallEnd,
   OpenedSession,
   ProgramEnd,
@@ -62,10 +63,11 @@ export class LocalClient implements Client {
   }
 
   async run(session: string, code: string, options: ProgramOptions): Promise<ProgramEnd> {
-    const { onEvent, ...others } = options;
-    // What it calls is in the log of whoever lets it call.
-    const onOutput = (event: ExecutionEvent) => (event.type === 'tool_call' ? undefined : onEvent(event));
-    return await this.#get(session).run(code, { ...others, onEvent: onOutput });
+    return await this.#get(session).run(code, { ...options, onEvent: withoutCalls(options) });
+  }
+
+  async command(session: string, words: readonly string[], options: CommandOptions): Promise<ProgramEnd> {
+    return await this.#get(session).command(words, { ...options, onEvent: withoutCalls(options) });
   }
 
   async install(session: string, packages: readonly string[], options: CallOptions): Promise<InstallEnd> {
@@ -140,4 +142,9 @@ export class LocalClient implements Client {
   #get(session: string): Session {
     return this.#glovebox.sessions.get(session);
   }
+}
+
+/** What it calls is in the log of whoever lets it call. */
+function withoutCalls({ onEvent }: CallOptions): (event: ExecutionEvent) => void | Promise<void> {
+  return (event) => (event.type === 'tool_call' ? undefined : onEvent(event));
 }

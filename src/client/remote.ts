@@ -23,6 +23,7 @@ import type {
   ClientFile,
   ClientSession,
   ClientSnapshot,
+  CommandOptions,
   InstallEnd,
   OnClientEvent,
   OpenedSession,
@@ -56,6 +57,11 @@ export class RemoteClient implements Client {
   async run(session: string, code: string, { args = [], stdin, ...options }: ProgramOptions): Promise<ProgramEnd> {
     const given = { code, session_id: session, ...(args.length > 0 ? { args } : {}) };
     return await this.#call('execute_python', given, programAnswer, { ...options, stdin });
+  }
+
+  async command(session: string, command: readonly string[], options: CommandOptions): Promise<ProgramEnd> {
+    const { cwd, ...others } = options;
+    return await this.#call('run_command', { command, cwd, session_id: session }, programAnswer, others);
   }
 
   async install(session: string, packages: readonly string[], options: CallOptions): Promise<InstallEnd> {

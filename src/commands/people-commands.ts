@@ -73,6 +73,7 @@ function addSessionCommands(program: Command, context: CommandContext): void {
   add('exec', 'Run a command in a session, such as ls.')
     .argument('<session>')
     .argument('<command...>')
+    .option('--cwd <folder>', 'Folder to run it in, relative to the workspace.')
     .option('--timeout <time>', 'Time limit, such as 90 (seconds) or 5m.')
     .passThroughOptions()
     .action(async (session: string, words: string[], options: ExecOptions, command: Command) =>

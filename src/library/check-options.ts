@@ -53,6 +53,12 @@ export function checkText(call: string, what: string, value: unknown): void {
   if (typeof value !== 'string') throw invalid(`${what} of ${call} is no text.`);
 }
 
+/** Checks that a value is a command line, or a list of a program and its arguments. @throws GloveboxError `invalid_input` */
+export function checkCommand(call: string, value: unknown): void {
+  if (typeof value === 'string' || KINDS['list of texts'](value)) return;
+  throw invalid(`The command of ${call} is neither text nor a list of texts.`);
+}
+
 function listOptions(call: string, known: Options): string {
   return `Options of ${call}: ${Object.keys(known).join(', ')}.`;
 }

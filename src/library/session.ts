@@ -1,11 +1,12 @@
 import { GloveboxError } from '../errors.ts';
+import type { Program } from '../execution/program.ts';
 import type { ExecutionResult } from '../execution/result.ts';
 import type { BackgroundExecution as CoreExecution } from '../sessions/background-execution.ts';
 import type { SessionSummary } from '../sessions/identity.ts';
 import type { InstallOptions, InstallResult } from '../sessions/install.ts';
 import type { RunOptions as CoreRunOptions, StartOptions as CoreStartOptions } from '../sessions/run-code.ts';
 import { type Access, type Held, inOurWords, orNever, rethrow } from './access.ts';
-import { checkOptions, checkText, type Options, SIGNAL } from './check-options.ts';
+import { checkCommand, checkOptions, checkText, type Options, SIGNAL } from './check-options.ts';
 import { type ClientToolOptions, toClientTools } from './client-tools.ts';
 import { Files } from './files.ts';
 import { guardListener } from './guard-listener.ts';
@@ -20,23 +21,29 @@ export interface RunOptions extends Omit<CoreRunOptions, 'sessionCreated' | 'clo
 /** Options for code that runs in the background. */
 export type StartOptions = Omit<CoreStartOptions, 'sessionCreated' | 'clock' | 'approvals'>;
 
+/** Options for a command that runs while its caller waits. */
+export interface CommandOptions extends Omit<RunOptions, 'context' | 'resetContext' | 'args'> {
+  /** Folder to run in, relative to the workspace. Default: the workspace. */
+  readonly cwd?: string | undefined;
+}
+
+/** Options for a command that runs in the background. */
+export interface StartCommandOptions extends Omit<StartOptions, 'context' | 'resetContext' | 'args'> {
+  /** Folder to run in, relative to the workspace. Default: the workspace. */
+  readonly cwd?: string | undefined;
+}
+
 /** Execution that continues after the call that began it. Its session stays open until its end. */
 export type BackgroundExecution = Pick<
   CoreExecution,
   'id' | 'startedAt' | 'context' | 'status' | 'result' | 'cancel' | 'wait' | 'read'
 >;
 
-const CODE: Options = {
-  timeoutMs: 'number',
-  context: 'text',
-  resetContext: 'true or false',
-  args: 'list of texts',
-  env: 'object of texts',
-  tools: 'list of texts',
-};
-const START: Options = { ...CODE, stdin: 'text' };
-const RUN: Options = {
-  ...CODE,
+const PROGRAM: Options = { timeoutMs: 'number', env: 'object of texts', tools: 'list of texts' };
+const CODE: Options = { ...PROGRAM, context: 'text', resetContext: 'true or false', args: 'list of texts' };
+const COMMAND: Options = { ...PROGRAM, cwd: 'text' };
+const IN_BACKGROUND: Options = { stdin: 'text' };
+const FOLLOWED: Options = {
   stdin: 'text or stream of bytes',
   ...SIGNAL,
   onEvent: 'function',
@@ -90,12 +97,32 @@ export class Session implements AsyncDisposable {
    */
   async run(code: string, options: RunOptions = {}): Promise<ExecutionResult> {
     checkText('session.run', 'The code', code);
-    checkOptions('session.run', options, RUN);
+    checkOptions('session.run', options, { ...CODE, ...FOLLOWED });
+    return await this.#run(code, options);
+  }
+
+  /**
+   * Runs a command to its end: a command line for the shell, or a program and its arguments, which no shell looks at.
+   *
+   * ```
+   * const { stdout } = await session.command('ls -l | wc -l');
+   * await session.command(['python3', 'report.py', '--year', '2026'], { cwd: 'reports' });
+   * ```
+   * @throws GloveboxError as `run` does
+   */
+  async command(command: string | readonly string[], options: CommandOptions = {}): Promise<ExecutionResult> {
+    checkCommand('session.command', command);
+    checkOptions('session.command', options, { ...COMMAND, ...FOLLOWED });
+    const { cwd, ...others } = options;
+    return await this.#run({ command, cwd }, others);
+  }
+
+  async #run(program: Program, options: RunOptions): Promise<ExecutionResult> {
     const listener = guardListener(options.onEvent, options.signal);
     const { onEvent, signal } = listener;
     const clientTools = options.clientTools && toClientTools(options.clientTools);
     using held = await this.#hold(signal);
-    const result = await held.session.run(code, { ...options, clientTools, onEvent, signal, ...madeNow(held) });
+    const result = await held.session.run(program, { ...options, clientTools, onEvent, signal, ...madeNow(held) });
     listener.check();
     return result;
   }
@@ -103,9 +130,21 @@ export class Session implements AsyncDisposable {
   /** Starts Python code in the background. @throws GloveboxError `invalid_input`; `session_busy` when too many run there */
   async start(code: string, options: StartOptions = {}): Promise<BackgroundExecution> {
     checkText('session.start', 'The code', code);
-    checkOptions('session.start', options, START);
+    checkOptions('session.start', options, { ...CODE, ...IN_BACKGROUND });
     using held = await this.#hold();
     return await held.session.start(code, { ...options, ...madeNow(held) });
+  }
+
+  /** Starts a command in the background. @throws GloveboxError as `start` does */
+  async startCommand(
+    command: string | readonly string[],
+    options: StartCommandOptions = {},
+  ): Promise<BackgroundExecution> {
+    checkCommand('session.startCommand', command);
+    checkOptions('session.startCommand', options, { ...COMMAND, ...IN_BACKGROUND });
+    const { cwd, ...others } = options;
+    using held = await this.#hold();
+    return await held.session.start({ command, cwd }, { ...others, ...madeNow(held) });
   }
 
   /** Lists the background executions of this session, the oldest first, with the last fifty that have ended. */

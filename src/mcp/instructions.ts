@@ -11,11 +11,11 @@ export function writeInstructions({ idleTtlS, hibernateAfterS, archiveTtlS, disk
   const memory = describeDuration(idleTtlS);
   const files = hibernates ? `${describeDuration(archiveTtlS)}, contexts for ${memory}` : memory;
   return [
-    'Glovebox runs untrusted Python in sealed containers.',
+    'Glovebox runs untrusted Python and shell commands in sealed containers.',
     `A session is a container of your own. Files in /workspace (${diskMb} MB) and installed packages are kept until it is unused for ${files}.`,
     'Every result has a session_id. Pass it to continue in the same session. Without it you may get a new, empty one.',
     'There is no network: no downloads, no web requests. Each execute_python call is a new process, unless you name a context, which keeps variables. Use write_file and read_file to move files in and out.',
-    'A Python error is a normal result with status "error". A tool error says what to do next.',
+    'A Python error or a failed command is a normal result with status "error". A tool error says what to do next.',
     'If a result has session_reset, what it lists as lost no longer exists. Create it again.',
     'After session_not_found, execute_python without session_id starts a new session.',
   ].join('\n');

@@ -13,7 +13,7 @@ import type { Tool } from './tool.ts';
 /** Clients tend to give up on a call after a minute. */
 export const LONGEST_WAIT_S = 50;
 
-const executionId = z.string().min(1).max(256).describe('As execute_python gave it.');
+const executionId = z.string().min(1).max(256).describe('As execute_python or run_command gave it.');
 const offset = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional();
 const getInput = z.strictObject({
   execution_id: executionId,
@@ -44,7 +44,7 @@ type Output = z.infer<typeof outputSchema>;
 export const getExecution: Tool<GetInput, Output> = {
   name: 'get_execution',
   title: 'Follow a background execution',
-  description: 'Wait for a background execution of execute_python and read its new output; its result once it ended.',
+  description: 'Wait for a background execution and read its new output; its result once it ended.',
   effect: 'reads',
   input: getInput,
   output: outputSchema,
@@ -58,7 +58,7 @@ export const getExecution: Tool<GetInput, Output> = {
 export const cancelExecution: Tool<z.infer<typeof cancelInput>, Output> = {
   name: 'cancel_execution',
   title: 'Cancel a background execution',
-  description: 'End a background execution of execute_python; its result, with the output that came before.',
+  description: 'End a background execution; its result, with the output that came before.',
   effect: 'ends',
   input: cancelInput,
   output: outputSchema,

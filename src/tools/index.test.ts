@@ -9,6 +9,7 @@ const tools = createTools(LIMITS, (text) => ({ name: text, text }), { servers: (
 /** Arguments that some tool cannot do without. */
 const NEEDED: Readonly<Record<string, unknown>> = {
   code: 'print(1)',
+  command: 'ls',
   packages: ['six'],
   path: 'a.txt',
   content: 'a',

@@ -67,6 +67,7 @@ describe('annotations', () => {
     ]);
     expect(having('destructiveHint')).toEqual([
       'execute_python',
+      'run_command',
       'install_dependencies',
       'write_file',
       'delete_file',

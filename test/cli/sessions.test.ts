@@ -51,7 +51,7 @@ describe.each([
     const failed = await glovebox(['exec', ...where, name, 'sh', '-c', 'cat; exit 3'], { stdin: 'piped' });
     expect(failed).toMatchObject({ code: 3, stdout: 'piped' });
     expect(await glovebox(['exec', ...where, name, 'nothing-of-that-name'])).toMatchObject({
-      ...{ code: 1, stderr: expect.stringContaining('No such file') },
+      ...{ code: 127, stderr: expect.stringContaining('nothing-of-that-name: command not found') },
     });
 
     const snapshot = (await output(['snapshot', ...where, name])).trim();

@@ -29,6 +29,7 @@ export interface Execution {
   termination?: {
     by: 'interrupt' | 'kill' | 'uid_kill' | 'replaced';
     stacks?: { thread: string; frames: string[] }[];
+    processes?: { pid: number; parent: number; command: string; state: string; cpu_ms: number }[];
   };
   limit?: { name: string; value: number | string; setting: string; ended?: string };
   session_reset?: { reason: string; lost: string[]; restored_from?: string };
@@ -86,6 +87,16 @@ export async function runPython(
   return (await callTool(server, 'execute_python', { code, ...args }, options)) as Execution;
 }
 
+/** The answer of `run_command`. */
+export async function runCommand(
+  server: Target,
+  command: string | readonly string[],
+  args: Record<string, unknown> = {},
+  options?: PostOptions,
+): Promise<Execution> {
+  return (await callTool(server, 'run_command', { command, ...args }, options)) as Execution;
+}
+
 /** A new session; its id. */
 export async function openSession(server: Target, name?: string): Promise<string> {
   const response = await post(server, '/sessions', name === undefined ? '' : { name });
@@ -111,18 +122,27 @@ export async function userOf(server: Target, sessionId: string): Promise<number>
 }
 
 /** The events of `POST /execute/stream`, with when each came; comments as events of that name. */
-export async function* streamPython(
+export async function* streamTool(
   server: Target,
-  args: Record<string, unknown>,
+  [name, args, query = '']: readonly [name: string, args: Record<string, unknown>, query?: string],
   options?: PostOptions,
 ): AsyncGenerator<StreamEvent> {
-  const response = await post(server, '/execute/stream', { name: 'execute_python', arguments: args }, options);
+  const response = await post(server, `/execute/stream${query}`, { name, arguments: args }, options);
   if (!response.ok || !response.body) throw new Error(`${response.status} ${await response.text()}`);
   const parser = createParser();
   for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
     const at = performance.now();
     for (const { event, data } of parser.take(text)) yield { event, data: parseData(data), at };
   }
+}
+
+/** The same of code. */
+export function streamPython(
+  server: Target,
+  args: Record<string, unknown>,
+  options?: PostOptions,
+): AsyncGenerator<StreamEvent> {
+  return streamTool(server, ['execute_python', args], options);
 }
 
 function parseData(data: string): unknown {

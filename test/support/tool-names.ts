@@ -1,6 +1,7 @@
 /** Every tool, in the order that clients see. */
 export const TOOL_NAMES = [
   'execute_python',
+  'run_command',
   'install_dependencies',
   'list_installed_packages',
   'write_file',

@@ -78,6 +78,8 @@ export interface RecentExecution {
   readonly status: Status;
   readonly background: boolean;
   readonly context?: string;
+  readonly kind: 'code' | 'command';
+  /** The beginning of its code, or of its command. */
   readonly code: string;
   readonly stdout?: string;
   readonly stderr?: string;

@@ -80,13 +80,17 @@ function Row({ execution, owner }: { readonly execution: RecentExecution; readon
 }
 
 function CodeAndOutput({ execution }: { readonly execution: RecentExecution }) {
-  const { code, stdout = '', stderr = '', error } = execution;
+  const { kind, code, stdout = '', stderr = '', error } = execution;
+  const isCommand = kind === 'command';
   const line = code.split('\n').find((one) => one.trim() !== '') ?? '';
   return (
     <>
       <details>
-        <summary class="mono">{visible(line.slice(0, 80))}</summary>
-        <TerminalText text={code} label="Code" />
+        <summary class="mono">
+          {isCommand && '$ '}
+          {visible(line.slice(0, 80))}
+        </summary>
+        <TerminalText text={code} label={isCommand ? 'Command' : 'Code'} />
         {stdout !== '' && <TerminalText text={stdout} label="Output" />}
         {stderr !== '' && <TerminalText text={stderr} label="Error output" isError />}
       </details>

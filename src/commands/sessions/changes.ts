@@ -9,13 +9,6 @@ import { type ClientCommandOptions, withClient } from '../with-client.ts';
 import { demandSession } from './demand-session.ts';
 
 const SNAPSHOT = /^snp_/;
-/** Takes the place of the program, so that its exit code and its output are those of the command. */
-const EXEC = `import os, sys
-try:
-    os.execvp(sys.argv[1], sys.argv[1:])
-except OSError as error:
-    sys.exit(f"{sys.argv[1]}: {error.strerror}")
-`;
 
 /** Runs `glovebox rm`: closes sessions and deletes snapshots, and writes the id of each. */
 export async function runRm(
@@ -55,6 +48,7 @@ export async function runFork(
 
 export interface ExecOptions extends ClientCommandOptions {
   readonly timeout?: string;
+  readonly cwd?: string;
 }
 
 /** Runs `glovebox exec`: runs a command in a session. The exit status is the command's. */
@@ -67,8 +61,8 @@ export async function runExec(
   const timeoutMs = options.timeout === undefined ? undefined : readTimeout(options.timeout);
   await withClient(config, { ...options, keepsSessions: true }, context, async ({ client, console, signal }) => {
     await demandSession(client, session);
-    const end = await client.run(session, EXEC, {
-      ...{ args: words, stdin: pipedInput(), timeoutMs, signal },
+    const end = await client.command(session, words, {
+      ...{ cwd: options.cwd, stdin: pipedInput(), timeoutMs, signal },
       onEvent: async (event) => {
         if (event.type === 'progress') console.progress(event.message);
         else if (event.type !== 'display') await console.program(event.type, event.text);

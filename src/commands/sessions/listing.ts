@@ -30,8 +30,8 @@ function toSessionRow({ id, state, running, contexts, lastUsedAt, expiresAt }: C
   return [id, state, String(running), contexts.join(',') || '-', ...times];
 }
 
-function toExecutionRow({ id, sessionId, status, startedAt, durationMs, code }: ClientExecution): string[] {
-  const line = code.trim().split('\n', 1)[0] ?? '';
+function toExecutionRow({ id, sessionId, status, startedAt, durationMs, isCommand, code }: ClientExecution): string[] {
+  const line = `${isCommand ? '$ ' : ''}${code.trim().split('\n', 1)[0] ?? ''}`;
   const shown = line.length > CODE_LENGTH ? `${line.slice(0, CODE_LENGTH - 1)}…` : line;
   const took = durationMs === undefined ? '-' : formatSpan(durationMs);
   return [id, sessionId, status, `${formatSpan(Date.now() - startedAt.getTime())} ago`, took, shown];

@@ -15,7 +15,8 @@ const recent = {
     },
     background: { type: 'boolean' },
     context: { type: 'string' },
-    code: { type: 'string', description: 'The beginning of its code.' },
+    kind: { enum: ['code', 'command'] },
+    code: { type: 'string', description: 'The beginning of its code, or of its command.' },
     stdout: { type: 'string', description: 'The end of its standard output, once it has ended.' },
     stderr: { type: 'string' },
     error: { type: 'string', description: 'Its uncaught exception, or why it could not run.' },
@@ -24,10 +25,10 @@ const recent = {
     cpu_ms: { type: 'number' },
     peak_memory_bytes: { type: 'integer' },
   },
-  required: ['execution_id', 'session_id', 'started_at', 'status', 'background', 'code'],
+  required: ['execution_id', 'session_id', 'started_at', 'status', 'background', 'kind', 'code'],
 };
 
-function toOutput({ id, sessionId, startedAt, status, isBackground, context, code, end }: RecentExecution) {
+function toOutput({ id, sessionId, startedAt, status, isBackground, context, kind, code, end }: RecentExecution) {
   return {
     execution_id: id,
     session_id: sessionId,
@@ -35,6 +36,7 @@ function toOutput({ id, sessionId, startedAt, status, isBackground, context, cod
     status,
     background: isBackground,
     context,
+    kind,
     code,
     ...(end && {
       stdout: end.stdout,

@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import { whyRefused } from '../../execution/variables.ts';
+import { programText, sessionIdInput } from '../common-fields.ts';
+
+const MAX_VARIABLES = 256;
+/** No exclusive bound: not every client knows them. */
+const SHORTEST_TIMEOUT_S = 0.001;
+export const ENV_LIMIT = 65_536;
+const MAX_SERVERS = 64;
+const MAX_NAME = 64;
+
+export interface ProgramLimits {
+  readonly execTimeoutS: number;
+  readonly maxTimeoutS: number;
+  readonly memoryMb: number;
+  /** Bytes of code or of a command line, and of stdin. */
+  readonly codeLimit: number;
+  /** Whether there are servers whose tools code may call. */
+  readonly hasTools?: boolean | undefined;
+}
+
+const variableName = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'a name is 1 to 128 letters, digits or "_" and begins with no digit');
+
+/** Arguments that code and commands have in common. */
+export interface ProgramInput {
+  readonly session_id?: string | undefined;
+  readonly context?: string | undefined;
+  readonly reset_context?: boolean | undefined;
+  readonly timeout_s?: number | undefined;
+  readonly background?: boolean | undefined;
+  readonly stdin?: string | undefined;
+  readonly args?: readonly string[] | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  readonly tools?: readonly string[] | undefined;
+}
+
+/** Fields of the input of tools that run a program. */
+export function programFields({ execTimeoutS, maxTimeoutS, codeLimit }: ProgramLimits) {
+  return {
+    session_id: sessionIdInput,
+    timeout_s: z
+      .number()
+      .min(SHORTEST_TIMEOUT_S)
+      .max(maxTimeoutS)
+      .optional()
+      .describe(
+        `Seconds until it is ended, at most ${maxTimeoutS}; by default ${execTimeoutS}, and ${maxTimeoutS} in the background. Above 50 use background: many clients give up after 60.`,
+      ),
+    background: z.boolean().optional().describe('Answer at once; get_execution tells the rest.'),
+    stdin: programText(codeLimit, 'stdin').optional().describe('Standard input, whole; empty by default.'),
+    env: z
+      .record(variableName, programText(ENV_LIMIT, 'a value'))
+      .refine((env) => Object.keys(env).length <= MAX_VARIABLES, `at most ${MAX_VARIABLES} variables`)
+      .optional()
+      .describe('Environment variables to add, each "NAME=value"; an object of values by name is taken too.'),
+    tools: z
+      .array(z.string().max(MAX_NAME))
+      .max(MAX_SERVERS)
+      .optional()
+      .describe('Servers whose tools the code may call (import tools); by default those that the instructions say.'),
+  };
+}
+
+/** Refuses variables that would not take effect in code. */
+export function refuseVariables(
+  { env = {}, context }: Pick<ProgramInput, 'env' | 'context'>,
+  { addIssue }: z.RefinementCtx,
+): void {
+  for (const [name, value] of Object.entries(env)) {
+    const message = whyRefused(name, value, context !== undefined);
+    if (message) addIssue({ code: 'custom', path: ['env', name], message });
+  }
+}
