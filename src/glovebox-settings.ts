@@ -18,6 +18,8 @@ export interface GloveboxSettings
     ArchiveBounds {
   /** Holds the state of all control planes of a user: what is to outlive a process. */
   readonly stateDir: string;
+  /** File of the key that encrypts secrets. Default: one in the state directory. */
+  readonly secretsKeyFile?: string | undefined;
   readonly maxExecutions: number;
   readonly maxExecutionsPerOwner: number;
   readonly maxFreshExecutionsPerOwner: number;

@@ -26,6 +26,7 @@ import { UsageFile } from './sandbox/usage-file.ts';
 import { ExecutionMetrics } from './scheduling/execution-metrics.ts';
 import { ExecutionScheduler } from './scheduling/execution-scheduler.ts';
 import { MemoryQuota } from './scheduling/memory-quota.ts';
+import { openSecrets } from './secrets/open.ts';
 import { BackgroundRecords } from './sessions/background-records.ts';
 import { LOCAL_OWNER } from './sessions/caller.ts';
 import { ephemeralName, Instance } from './sessions/instance.ts';
@@ -273,9 +274,8 @@ export class Glovebox implements AsyncDisposable {
     const { tools: file, toolsStdio, stateDir, hostEnvironment: hosts, auth } = this.#settings;
     return new ToolsFromCode({
       ...{ file, mayStart: toolsStdio === 1, stateDir, hosts, version, log: this.#options.log },
-      localOwner: auth === 'keys' ? undefined : LOCAL_OWNER,
-      ask: this.approvals.ask.bind(this.approvals),
-      registry: this.metrics.registry,
+      ...{ secrets: openSecrets(this.#settings, this.#options.log), registry: this.metrics.registry },
+      ...{ ask: this.approvals.ask.bind(this.approvals), localOwner: auth === 'keys' ? undefined : LOCAL_OWNER },
     });
   }
 

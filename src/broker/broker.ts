@@ -3,6 +3,8 @@ import { GloveboxError } from '../errors.ts';
 import { nearest } from '../lib/nearest.ts';
 import { RequestRate } from '../lib/request-rate.ts';
 import type { Log } from '../log.ts';
+import { Scrubber } from '../secrets/scrubbing/scrubber.ts';
+import type { Secrets } from '../secrets/secrets.ts';
 import { approvalMode } from './catalog/approval-mode.ts';
 import { type CatalogTool, catalogOf } from './catalog/catalog.ts';
 import { Pins } from './catalog/pins.ts';
@@ -13,8 +15,6 @@ import { cleanText } from './results/clean-text.ts';
 import { measure, partsOfResource, partsOfResult } from './results/normalize.ts';
 import { scrubPart } from './results/scrub-part.ts';
 import { accessFor, literalCredentials } from './secrets/access.ts';
-import { Scrubber } from './secrets/scrubber.ts';
-import { Secrets } from './secrets/secrets.ts';
 import {
   type BrokerCall,
   type BrokerRead,
@@ -41,6 +41,7 @@ export interface BrokerOptions {
   /** Whether servers may be commands of this machine. */
   readonly mayStart: boolean;
   readonly stateDir: string;
+  readonly secrets: Secrets;
   /** Owner of everything on a control plane without keys, who may use all servers. Undefined where there are keys. */
   readonly localOwner?: string | undefined;
   readonly hosts: HostAccess;
@@ -76,7 +77,7 @@ export class Broker implements AsyncDisposable {
   private constructor(options: BrokerOptions, servers: readonly ToolServer[]) {
     this.#options = options;
     this.#servers = new Map(servers.map((server) => [server.name, server]));
-    this.#secrets = new Secrets(options.stateDir);
+    this.#secrets = options.secrets;
     this.#pins = new Pins(options.stateDir);
     this.#hosts = new UpstreamHosts(options.hosts);
     this.#literals = servers.flatMap(literalCredentials);

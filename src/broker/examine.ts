@@ -1,7 +1,5 @@
-import { statSync } from 'node:fs';
 import type { Finding } from '../lib/finding.ts';
 import { Broker, type BrokerOptions, type ServerState } from './broker.ts';
-import { secretsPath } from './secrets/secrets.ts';
 
 const WHAT = 'tools';
 /** Time in milliseconds for servers to answer. A command may have to install itself first. */
@@ -16,7 +14,7 @@ export async function examineTools(options: BrokerOptions, limitMs = LIMIT_MS): 
   await using broker = Broker.open({ ...options, localOwner: options.localOwner ?? '' });
   const states = await broker.inspect(AbortSignal.timeout(limitMs));
   const hasKeys = options.localOwner === undefined;
-  return [...examineSecrets(options.stateDir), ...states.flatMap((state) => describe(state, hasKeys))];
+  return states.flatMap((state) => describe(state, hasKeys));
 }
 
 function describe(state: ServerState, hasKeys: boolean): Finding[] {
@@ -33,11 +31,4 @@ function describe(state: ServerState, hasKeys: boolean): Finding[] {
   if (hasKeys && owners.length === 0)
     findings.push(['warn', WHAT, `nobody may use ${name}`, 'Name keys in "owners", or write "owners": ["*"] for all.']);
   return findings;
-}
-
-function examineSecrets(stateDir: string): Finding[] {
-  const path = secretsPath(stateDir);
-  const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0;
-  if ((mode & 0o077) === 0) return [];
-  return [['warn', WHAT, `${path} can be read by other users`, `Run: chmod 600 ${path}`]];
 }

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { failureOf, openBroker } from '../../test/support/broker.ts';
 import { type OfferedTool, startToolServer, textResult } from '../../test/support/tool-server.ts';
+import { setSecret } from '../secrets/changes.ts';
 import type { Approve } from './broker.ts';
-import { setSecret } from './secrets/secrets.ts';
 
 const closing: AsyncDisposable[] = [];
 
@@ -97,7 +97,7 @@ describe('owners', () => {
     });
 
     // Another secret needs another connection.
-    setSecret(stateDir, { name: 'TOKEN', owner: 'alice' }, 'of-alice-2');
+    setSecret({ stateDir }, { name: 'TOKEN', owner: 'alice' }, 'of-alice-2');
     const sentByAlice = async () => {
       await ask('alice');
       return seen.at(-1);

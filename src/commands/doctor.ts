@@ -6,6 +6,8 @@ import { attempt, type Finding } from '../lib/finding.ts';
 import { createLog, type Log } from '../log.ts';
 import { checkIndex } from '../packages/index/check-index.ts';
 import { findAuthorities, readHostIndexes } from '../packages/index/host-indexes.ts';
+import { examineSecrets } from '../secrets/examine.ts';
+import { Secrets } from '../secrets/secrets.ts';
 import { LOCAL_OWNER } from '../sessions/caller.ts';
 import { version } from '../version.ts';
 
@@ -26,6 +28,7 @@ export async function examineServer(
   const tell = (findings: readonly Finding[]) => void found.push(...findings);
   tell(await attempt('state directory', async () => examineState(config)));
   tell(await examineIndexes(config));
+  tell(await examineSecrets(config));
   tell(await attempt('tools', () => examineToolServers(config)));
   tell(await attempt('engine', () => examineEngine(config, { tell, runProbe })));
   return found;
@@ -44,6 +47,7 @@ async function examine(config: Config, log: Log, say: (line: string) => void): P
   tell(await attempt('state directory', async () => examineState(config)));
   for (const port of [config.port, ...config.alsoPorts]) tell(await examinePort(config.host, port));
   tell(await examineIndexes(config));
+  tell(await examineSecrets(config));
   tell(await attempt('tools', () => examineToolServers(config)));
   tell(await attempt('engine', () => examineEngine(config, { tell, runProbe: () => runProbe(config, log) })));
   return healthy;
@@ -90,7 +94,7 @@ async function examineToolServers(config: Config): Promise<readonly Finding[]> {
   if (file === undefined) return [];
   const { examineTools } = await import('../broker/examine.ts');
   return await examineTools({
-    ...{ file, mayStart: toolsStdio === 1, stateDir, version },
+    ...{ file, mayStart: toolsStdio === 1, stateDir, secrets: new Secrets(config), version },
     localOwner: auth === 'keys' ? undefined : LOCAL_OWNER,
     hosts: hostEnvironment,
     log: createLog('error'),

@@ -1,46 +1,86 @@
 import { text as readAll } from 'node:stream/consumers';
-import { listSecrets, removeSecret, type SecretEntry, secretsPath, setSecret } from '../broker/secrets/secrets.ts';
 import type { Config } from '../config/load.ts';
 import { GloveboxError } from '../errors.ts';
 import { readKeys } from '../http/auth/key-file.ts';
 import { nearest } from '../lib/nearest.ts';
+import { type Binding, hostOf, readBindings, targetOf } from '../secrets/binding.ts';
+import { listSecrets, removeSecret, setSecret } from '../secrets/changes.ts';
+import { type SecretId, secretsPath } from '../secrets/file.ts';
 import type { CommandContext } from './context.ts';
+import { formatTable } from './sessions/table.ts';
 
 type Say = CommandContext['say'];
 
+/** Shortest secret that is sent in requests of code without a warning, in characters. */
+const LONG_ENOUGH = 16;
+
+/** Options of `glovebox secret set`. */
+export interface SetOptions {
+  readonly for?: readonly string[];
+  readonly header?: readonly string[];
+  readonly query?: readonly string[];
+  readonly basic?: readonly string[];
+}
+
 /** Runs `glovebox secret set`. The value comes from stdin, so that no list of processes and no history of a shell has it. */
-export async function storeSecret(config: Config, entry: SecretEntry, say: Say): Promise<void> {
-  if (process.stdin.isTTY) say(`Type the value of ${entry.name}, then Enter and Ctrl-D. It is shown while you type.`);
+export async function storeSecret(config: Config, id: SecretId, asked: SetOptions, say: Say): Promise<void> {
+  const { for: hosts, header: headers = [], query: queries = [], basic: users = [] } = asked;
+  const bindings = readBindings({ hosts: hosts ?? [], headers, queries, users });
+  if (process.stdin.isTTY) say(`Type the value of ${id.name}, then Enter and Ctrl-D. It is shown while you type.`);
   const value = (await readAll(process.stdin)).replace(/\r?\n$/, '');
-  setSecret(config.stateDir, entry, value);
-  say(`Stored the secret ${entry.name}${whose(entry)}. A running server uses it within a second.`);
-  warnOfUnknownOwner(config, entry, say);
+  const entry = setSecret(config, id, value, hosts && bindings);
+  say(`Stored the secret ${id.name}${whose(id)}. A running server uses it from the next request on.`);
+  for (const binding of entry.bindings) say(explain(binding, id));
+  if (entry.bindings.length > 0 && value.length < LONG_ENOUGH)
+    say(`It has fewer than ${LONG_ENOUGH} characters: code that may send requests could find it by trying.`);
+  warnOfUnknownOwner(config, id, say);
 }
 
 /** Runs `glovebox secret list`. Names only. */
 export function showSecrets(config: Config, say: Say): void {
-  const secrets = listSecrets(config.stateDir);
+  const secrets = listSecrets(config);
   if (secrets.length === 0) {
-    say(`There are no secrets in ${secretsPath(config.stateDir)}. Make one with: glovebox secret set <name>`);
+    say(`There are no secrets in ${secretsPath(config)}. Make one with: glovebox secret set <name>`);
     return;
   }
-  const width = Math.max(...secrets.map(({ name }) => name.length), 4);
-  const lines = secrets.map(({ name, owner = '(shared)' }) => `${name.padEnd(width)}  ${owner}`);
-  process.stdout.write(`${['NAME'.padEnd(width).concat('  OWNER'), ...lines].join('\n')}\n`);
+  const rows = secrets.map(({ name, owner = '(shared)', bindings }) => [
+    name,
+    owner,
+    bindings.map(describe).join(', '),
+  ]);
+  // Releases before this one had two columns.
+  const columns = rows.some(([, , hosts]) => hosts !== '') ? 3 : 2;
+  process.stdout.write(
+    formatTable(
+      ['NAME', 'OWNER', 'SENT TO'].slice(0, columns),
+      rows.map((row) => row.slice(0, columns)),
+    ),
+  );
 }
 
 /** Runs `glovebox secret remove`. */
-export function dropSecret(config: Config, entry: SecretEntry, say: Say): void {
-  removeSecret(config.stateDir, entry);
-  say(`Removed the secret ${entry.name}${whose(entry)}.`);
+export function dropSecret(config: Config, id: SecretId, say: Say): void {
+  removeSecret(config, id);
+  say(`Removed the secret ${id.name}${whose(id)}.`);
 }
 
-function whose({ owner }: SecretEntry): string {
+function describe(binding: Binding): string {
+  return `${binding.to.replace(/^https:\/\//, '')} (${targetOf(binding)})`;
+}
+
+function explain(binding: Binding, { owner }: SecretId): string {
+  const { address, isPlain } = hostOf(binding);
+  const who = owner === undefined ? 'code' : `code of ${owner}`;
+  const way = isPlain ? 'without TLS, for all on the way to read' : 'by TLS';
+  return `Requests of ${who} to ${address} get it (${targetOf(binding)}), and go out ${way}.`;
+}
+
+function whose({ owner }: SecretId): string {
   return owner === undefined ? '' : ` of ${owner}`;
 }
 
 /** An owner is the name of a key. One that has no key yet may get one later. */
-function warnOfUnknownOwner({ apiKeysFile }: Config, { owner }: SecretEntry, say: Say): void {
+function warnOfUnknownOwner({ apiKeysFile }: Config, { owner }: SecretId, say: Say): void {
   if (owner === undefined) return;
   const names = readKeyNames(apiKeysFile);
   if (names.includes(owner)) return;

@@ -123,6 +123,12 @@ export const storage = {
     '/var/lib/glovebox',
     'glovebox in the XDG state directory',
   ),
+  secrets_key_file: about(
+    text.optional(),
+    'File of the key that encrypts secrets: 32 random bytes in base64. It is made if it is not there.',
+    '/etc/glovebox/secrets.key',
+    'secrets.key in state_dir',
+  ),
   instance: about(
     z
       .string()

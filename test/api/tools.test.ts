@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, readdirSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { setSecret } from '../../src/broker/secrets/secrets.ts';
+import { setSecret } from '../../src/secrets/changes.ts';
 import { freePort } from '../support/free-port.ts';
 import { LEGACY_HTTP, MODERN_HTTP, STDIO, type StockClient, textOf } from '../support/mcp-clients.ts';
 import { callTool, type ErrorAnswer, type Execution, post, runPython, streamPython } from '../support/rest-client.ts';
@@ -59,8 +59,8 @@ beforeAll(async () => {
   const stateDir = newStateDir();
   const file = join(stateDir, 'tools.json');
   writeFileSync(file, JSON.stringify({ mcpServers: servers(upstream.url) }));
-  setSecret(stateDir, { name: 'KEY', owner: 'alice' }, SECRET);
-  setSecret(stateDir, { name: 'KEY', owner: 'bob' }, OF_BOB);
+  setSecret({ stateDir }, { name: 'KEY', owner: 'alice' }, SECRET);
+  setSecret({ stateDir }, { name: 'KEY', owner: 'bob' }, OF_BOB);
   alice = await newKey(stateDir, 'alice');
   bob = await newKey(stateDir, 'bob');
   server = await startServer({
@@ -139,7 +139,7 @@ describe('code that calls tools', () => {
   test.each(STDIO)('works over stdio: %s', async (_name, connect) => {
     const variables = { GLOVEBOX_TOOLS: join(server.stateDir, 'tools.json') };
     const stateDir = newStateDir();
-    setSecret(stateDir, { name: 'KEY', owner: 'local' }, SECRET);
+    setSecret({ stateDir }, { name: 'KEY', owner: 'local' }, SECRET);
     await using client = await connect(stateDir, undefined, variables);
     expect(client.instructions()).toContain('- for-alice (only with tools: ["for-alice"]): For one only.');
     const answer = await client.call('execute_python', { code: `import tools\n${SUM}` });

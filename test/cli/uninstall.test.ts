@@ -2,8 +2,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
-import { setSecret } from '../../src/broker/secrets/secrets.ts';
 import { installEngine } from '../../src/engines/docker/install/install.ts';
+import { setSecret } from '../../src/secrets/changes.ts';
 import { newFolder, runCommand, startOnTerminal } from '../support/command.ts';
 import { freePort } from '../support/free-port.ts';
 import { canStartSecond, removeSecond, secondDaemon } from '../support/second-daemon.ts';
@@ -51,7 +51,7 @@ describe('glovebox uninstall', () => {
     const kept = await runCommand(['run', '--local', '--session', 'mine', '-c', 'print(1)'], { env });
     expect(kept).toMatchObject({ code: 0 });
     writeFileSync(join(state, 'mine.txt'), 'of somebody else');
-    setSecret(state, { name: 'TOKEN' }, 'canary-0123456789');
+    setSecret({ stateDir: state }, { name: 'TOKEN' }, 'canary-0123456789');
     mkdirSync(join(state, 'tool-pins'));
     writeFileSync(join(state, 'tool-pins', 'github.json'), '{}');
     const refusal = startOnTerminal(['uninstall', '--without-engine'], { env });

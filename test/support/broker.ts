@@ -8,8 +8,9 @@ import {
   ToolFailure,
   type ToolFailureBody,
 } from '../../src/broker/broker.ts';
-import { setSecret } from '../../src/broker/secrets/secrets.ts';
 import { createLog } from '../../src/log.ts';
+import { setSecret } from '../../src/secrets/changes.ts';
+import { Secrets } from '../../src/secrets/secrets.ts';
 
 export interface TestBroker extends AsyncDisposable {
   readonly broker: Broker;
@@ -28,7 +29,7 @@ export interface CallOptions {
   readonly approve?: Approve;
 }
 
-export interface TestBrokerOptions extends Partial<BrokerOptions> {
+export interface TestBrokerOptions extends Partial<Omit<BrokerOptions, 'secrets'>> {
   readonly secrets?: readonly (readonly [name: string, value: string, owner?: string])[];
 }
 
@@ -38,10 +39,20 @@ export function openBroker(servers: Record<string, object>, options: TestBrokerO
   const file = join(stateDir, 'tools.json');
   writeFileSync(file, JSON.stringify({ mcpServers: servers }));
   for (const [name, value, owner] of options.secrets ?? [])
-    setSecret(stateDir, { name, ...(owner === undefined ? {} : { owner }) }, value);
+    setSecret({ stateDir }, { name, ...(owner === undefined ? {} : { owner }) }, value);
   const log: string[] = [];
+  const { secrets: _values, ...others } = options;
   const broker = Broker.open({
-    ...{ file, mayStart: false, stateDir, localOwner: 'local', hosts: { proxy: {} }, version: '0', ...options },
+    ...{
+      file,
+      mayStart: false,
+      stateDir,
+      secrets: new Secrets({ stateDir }),
+      localOwner: 'local',
+      hosts: { proxy: {} },
+      version: '0',
+      ...others,
+    },
     log: createLog('debug', (line) => log.push(line)),
   });
   const call: TestBroker['call'] = async (path, args = {}, { owner = 'local', signal, approve } = {}) => {

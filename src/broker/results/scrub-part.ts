@@ -1,4 +1,4 @@
-import type { Scrubber } from '../secrets/scrubber.ts';
+import type { Scrubber } from '../../secrets/scrubbing/scrubber.ts';
 import type { ToolPart } from '../types.ts';
 
 /** A part without the secrets that are known. */

@@ -1,7 +1,7 @@
+import type { Secrets } from '../../secrets/secrets.ts';
 import type { Access, ToolServer } from '../file/server-entry.ts';
 import { ToolFailure } from '../types.ts';
 import { fillIn, secretsNamedIn } from './placeholders.ts';
-import type { Secrets } from './secrets.ts';
 
 /** Names of headers, variables and parameters whose values are credentials by all appearance. */
 const SENSITIVE = /auth|key|token|secret|passw|cookie|credential|signature/i;

@@ -1,5 +1,5 @@
-/** Pattern of the name of a secret. */
-export const SECRET_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
+import { SECRET_NAME } from '../../secrets/secret-name.ts';
+
 const PLACEHOLDER = /\$\{secret:([^}]*)\}/g;
 
 /** Names of the secrets that a text asks for. */

@@ -5,7 +5,7 @@ import type { Config } from '../../config/load.ts';
 
 /** What Glovebox writes into a state directory. The folder may be one in which others write too. */
 const STATE =
-  /^(?:id|instances|probes|tool-pins|installed-engine\.txt|(?:keys|secrets)\.json(?:\.lock)?|seccomp-[0-9a-f]+\.json)$/;
+  /^(?:id|instances|probes|tool-pins|installed-engine\.txt|(?:keys\.json|secrets\.(?:json|key))(?:\.lock)?|seccomp-[0-9a-f]+\.json)$/;
 /** What it writes into a folder for packages. */
 const PACKAGES = /^(?:files|metadata|pages|pins|tmp)$/;
 
