@@ -1,9 +1,8 @@
 import type { SecureContext } from 'node:tls';
 import { Agent, type Dispatcher, fetch, type ProxyAgent, type RequestInit, type Response } from 'undici';
-import { findAuthorities } from '../../packages/index/host-indexes.ts';
-import { loadAuthorities } from '../../packages/upstream/authorities.ts';
-import { proxyFor } from '../../packages/upstream/proxy.ts';
-import { openTunnels } from '../../packages/upstream/proxy-agent.ts';
+import { findAuthorities, loadAuthorities } from '../../outbound/authorities.ts';
+import { proxyFor } from '../../outbound/proxy.ts';
+import { openTunnels } from '../../outbound/proxy-agent.ts';
 
 /** How hosts are reached, by the variables of this host. */
 export interface HostAccess {

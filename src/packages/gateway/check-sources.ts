@@ -1,6 +1,6 @@
+import { loadAuthorities } from '../../outbound/authorities.ts';
+import { proxyFor } from '../../outbound/proxy.ts';
 import { type IndexLocation, parseIndexLocation } from '../index/index-location.ts';
-import { loadAuthorities } from '../upstream/authorities.ts';
-import { proxyFor } from '../upstream/proxy.ts';
 import { Policy, type PolicyOptions } from './policy.ts';
 
 /** Where packages come from, and which may be installed. */

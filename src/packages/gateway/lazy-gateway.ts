@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../../errors.ts';
 import { singleFlight } from '../../lib/single-flight.ts';
-import { findAuthorities, PIP_DEFAULT_INDEX, readHostIndexes } from '../index/host-indexes.ts';
+import { findAuthorities } from '../../outbound/authorities.ts';
+import { PIP_DEFAULT_INDEX, readHostIndexes } from '../index/host-indexes.ts';
 import { checkSources } from './check-sources.ts';
 import type { Gateway, GatewayOptions } from './gateway.ts';
 import type { GatewayClient } from './handler.ts';

@@ -1,16 +1,7 @@
-import { existsSync } from 'node:fs';
 import { runCommand } from '../../lib/run-command.ts';
 
 /** Settings of pip that also work in a container. Settings with paths of the host do not. */
 const PORTABLE = ['index-url', 'extra-index-url', 'trusted-host', 'proxy', 'timeout', 'default-timeout', 'retries'];
-
-/** Files in which Linux distributions keep the trusted certificate authorities. */
-const SYSTEM_BUNDLES = [
-  '/etc/ssl/certs/ca-certificates.crt',
-  '/etc/pki/tls/certs/ca-bundle.crt',
-  '/etc/ssl/ca-bundle.pem',
-  '/etc/ssl/cert.pem',
-];
 
 /** Python code that prints the default index of pip. */
 export const PIP_DEFAULT_INDEX = 'from pip._internal.models.index import PyPI; print(PyPI.simple_url)';
@@ -25,11 +16,6 @@ export async function readHostIndexes(): Promise<string[]> {
   if (settings.has('index-url')) return configured;
   const { code, stdout } = await runCommand('python3', ['-c', PIP_DEFAULT_INDEX], { timeoutMs: 15_000 });
   return code === 0 ? [stdout.trim(), ...configured] : configured;
-}
-
-/** Finds the file of certificate authorities that this host trusts: the given one, or else that of the system. */
-export function findAuthorities(caFile: string | undefined): string | undefined {
-  return caFile ?? SYSTEM_BUNDLES.find((bundle) => existsSync(bundle));
 }
 
 /** Reads the portable settings of pip on this host. Empty if there is no pip. */

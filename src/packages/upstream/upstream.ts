@@ -5,12 +5,12 @@ import { setImmediate } from 'node:timers/promises';
 import type { SecureContext } from 'node:tls';
 import { Agent, type Dispatcher, type ProxyAgent } from 'undici';
 import { unlessAborted } from '../../lib/unless-aborted.ts';
-import { guardLookup, InternalAddressError, isInternalHost } from './addresses.ts';
-import { loadAuthorities } from './authorities.ts';
+import { guardLookup, InternalAddressError, isInternalHost } from '../../outbound/addresses.ts';
+import { loadAuthorities } from '../../outbound/authorities.ts';
+import { basicAuthorization, proxyAuthorization, proxyFor } from '../../outbound/proxy.ts';
+import { openTunnels } from '../../outbound/proxy-agent.ts';
 import type { GatewayLimits } from './limits.ts';
 import { Problem } from './problem.ts';
-import { basicAuthorization, proxyAuthorization, proxyFor } from './proxy.ts';
-import { openTunnels } from './proxy-agent.ts';
 import { bareAddress, sameHost } from './web-address.ts';
 
 export interface UpstreamOptions {

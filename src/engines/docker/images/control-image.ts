@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type Dockerode from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
 import { runCommand } from '../../../lib/run-command.ts';
-import { findAuthorities } from '../../../packages/index/host-indexes.ts';
+import { findAuthorities } from '../../../outbound/authorities.ts';
 import type { Report } from '../host/progress.ts';
 import { hasImage } from '../inspect.ts';
 import { type BaseOptions, ensureBase, identifyBase } from './base.ts';

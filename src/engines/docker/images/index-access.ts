@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { findAuthorities, readPipSettings } from '../../../packages/index/host-indexes.ts';
+import { findAuthorities } from '../../../outbound/authorities.ts';
+import { readPipSettings } from '../../../packages/index/host-indexes.ts';
 import type { ContextFile } from './build-context.ts';
 
 export interface IndexOptions {

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import { GloveboxError } from '../../errors.ts';
+import { GloveboxError } from '../errors.ts';
 
 /**
  * Finds the proxy for a URL by the host's variables `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`. Undefined if there is
