@@ -1,4 +1,5 @@
 import type { ArchiveBounds } from './archives/settings.ts';
+import type { WebOfOwner } from './egress/policy/policy.ts';
 import type { EngineSettings, openEngine } from './engines/index.ts';
 import type { Log } from './log.ts';
 import type { Protection } from './sandbox/assurances.ts';
@@ -41,6 +42,15 @@ export interface GloveboxSettings
   readonly tools?: string | undefined;
   /** Whether that file may name commands (1). */
   readonly toolsStdio: number;
+  /** Patterns of hosts that code may reach. Empty: none. */
+  readonly egress: readonly string[];
+  /** Private addresses and networks that these hosts may have. */
+  readonly egressPrivate: readonly string[];
+  /** MiB that one execution may send to hosts, and receive. */
+  readonly egressMb: number;
+  readonly egressConnections: number;
+  readonly egressConnectionsPerOwner: number;
+  readonly egressIdleS: number;
   /** Whether owners have keys. Default: all is done by one owner. */
   readonly auth?: 'keys' | 'none' | undefined;
   readonly cacheDir: string;
@@ -71,6 +81,8 @@ export interface OpenOptions {
   readonly mayKeep?: () => Promise<boolean>;
   /** Called at shutdown after each ended session, with the number of remaining ones. */
   readonly onEnded?: (left: number) => void;
+  /** How the keys of an owner narrow what its code may reach. Default: not at all. */
+  readonly webOfOwner?: WebOfOwner | undefined;
   /** Opens the engine. For tests with an engine in memory. Default: the engine that the settings name. */
   readonly openEngine?: typeof openEngine;
 }

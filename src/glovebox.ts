@@ -2,16 +2,15 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { Approvals } from './approvals/approvals.ts';
 import { ArchiveSettings } from './archives/settings.ts';
-import { ToolsFromCode } from './broker/tools-from-code.ts';
+import type { WebAccess } from './egress/web-access.ts';
 import { openEngine } from './engines/index.ts';
 import { GloveboxError, serverStopping } from './errors.ts';
 import type { GloveboxFigures, GloveboxHealth } from './glovebox-figures.ts';
+import { Services } from './glovebox-services.ts';
 import type { GloveboxSettings, OnShutdown, OpenOptions } from './glovebox-settings.ts';
-import { tunnelsTo } from './glovebox-tunnels.ts';
 import { within } from './lib/deadline.ts';
 import type { Finding } from './lib/finding.ts';
 import { singleFlight, type Waiting } from './lib/single-flight.ts';
-import { LazyGateway } from './packages/gateway/lazy-gateway.ts';
 import { parseRequirement } from './packages/pep/requirement.ts';
 import { tellHeld } from './probe/held.ts';
 import { requireSealed } from './probe/require-sealed.ts';
@@ -26,15 +25,12 @@ import { UsageFile } from './sandbox/usage-file.ts';
 import { ExecutionMetrics } from './scheduling/execution-metrics.ts';
 import { ExecutionScheduler } from './scheduling/execution-scheduler.ts';
 import { MemoryQuota } from './scheduling/memory-quota.ts';
-import { openSecrets } from './secrets/open.ts';
 import { BackgroundRecords } from './sessions/background-records.ts';
-import { LOCAL_OWNER } from './sessions/caller.ts';
 import { ephemeralName, Instance } from './sessions/instance.ts';
 import { type Manifest, Manifests } from './sessions/manifests.ts';
 import { recover } from './sessions/recovery.ts';
 import { Sessions } from './sessions/sessions.ts';
 import { Snapshots } from './sessions/snapshots.ts';
-import { version } from './version.ts';
 
 export { ephemeralName, lookAtState } from './sessions/instance.ts';
 export { parseRequirement };
@@ -65,8 +61,7 @@ export class Glovebox implements AsyncDisposable {
   readonly #archives: ArchiveSettings;
   readonly #scheduler: ExecutionScheduler;
   readonly #memory: MemoryQuota;
-  readonly #packages: LazyGateway;
-  readonly #tools: ToolsFromCode;
+  readonly #services: Services;
   readonly #closing = new AbortController();
   #hasEngine = false;
   #settingUp: Promise<unknown> | undefined;
@@ -83,18 +78,6 @@ export class Glovebox implements AsyncDisposable {
     this.#settings = settings;
     this.#options = options;
     this.#instance = instance;
-    this.#packages = new LazyGateway({
-      indexUrls: settings.indexUrl,
-      allow: settings.packagesAllow,
-      deny: settings.packagesDeny,
-      sdists: settings.packagesSdists,
-      caFile: settings.hostEnvironment.caFile,
-      proxy: settings.hostEnvironment.proxy,
-      cacheDir: settings.cacheDir,
-      cacheLimitBytes: settings.cacheMb * 2 ** 20,
-      log,
-      askSandbox: async (code) => (await this.prepare()).pool.ask(code),
-    });
     this.approvals = new Approvals({ log });
     this.#manifests = new Manifests(instance.directory);
     this.#archives = new ArchiveSettings(instance.directory, settings, log);
@@ -110,10 +93,13 @@ export class Glovebox implements AsyncDisposable {
       this.#settingUp = ready;
       return ready;
     }, patienceMs);
-    const tools = this.#openTools();
-    this.#tools = tools;
+    const services = new Services({
+      ...{ settings, options, approvals: this.approvals, registry: this.metrics.registry },
+      askSandbox: async (code) => (await this.prepare()).pool.ask(code),
+    });
+    this.#services = services;
     this.sessions = new Sessions({
-      tools: tools.access,
+      tools: services.tools.access,
       // Refuse contradictory sizes now, rather than at every start of a sandbox.
       limits: limitsOf(settings),
       parseRequirement,
@@ -125,7 +111,7 @@ export class Glovebox implements AsyncDisposable {
       log,
       recordsOf: ({ owner, id }) => new BackgroundRecords(instance.directory, owner, id),
       prepare: async (waiting) => (await this.prepare(waiting)).pool,
-      onTunnel: tunnelsTo({ packages: this.#packages, tools }),
+      onTunnel: services.connect,
       onSandbox: (session) => this.approvals.forget(session),
     });
     this.snapshots = new Snapshots(this.sessions, this.#archives.store);
@@ -175,13 +161,18 @@ export class Glovebox implements AsyncDisposable {
   /** Current figures for `GET /metrics`. Does not ask the engine. */
   get figures(): GloveboxFigures {
     const pool = this.#pool?.status ?? { size: this.#settings.poolSize, ready: 0 };
-    const { cacheBytes } = this.#packages;
+    const { cacheBytes } = this.#services.packages;
     return { ...this.#counts, pool, claimedMb: this.#memory.claimedMb, cacheBytes };
   }
 
   /** Servers whose tools code may call. Undefined if there are none. */
-  get toolServers(): ToolsFromCode['broker'] {
-    return this.#tools.broker;
+  get toolServers(): Services['tools']['broker'] {
+    return this.#services.tools.broker;
+  }
+
+  /** Who may reach what on the web. */
+  get web(): WebAccess {
+    return this.#services.egress.access;
   }
 
   /** What sandboxes of this engine lack, as allowed. Known once the engine is set up. */
@@ -229,7 +220,7 @@ export class Glovebox implements AsyncDisposable {
       await Promise.all([this.sessions.shutdown(mode, this.#options.onEnded), this.#pool?.close()]);
       await this.#cleanUp;
       this.#usageFile?.save();
-      await Promise.all([this.#packages[Symbol.asyncDispose](), this.#tools[Symbol.asyncDispose]()]);
+      await this.#services[Symbol.asyncDispose]();
     } finally {
       this.#instance[Symbol.dispose]();
     }
@@ -243,7 +234,13 @@ export class Glovebox implements AsyncDisposable {
     this.#hasEngine = true;
     const { label: instance } = this.#instance;
     const preloads = this.#openPreloads(opened.profile.image);
-    const plain = { ...opened, instance, configuration: { preload: settings.preload, tools: true }, log, preloads };
+    const plain = {
+      ...opened,
+      instance,
+      configuration: { preload: settings.preload, tools: true, web: this.web.isOn },
+      log,
+      preloads,
+    };
     const engine = new WatchedEngine(opened.engine, {
       look: () => this.#look(plain),
       watch: async (onChange) => (await opened.assurances?.watch(onChange, signal)) ?? true,
@@ -268,15 +265,6 @@ export class Glovebox implements AsyncDisposable {
       preloads,
     });
     return { backend, pool: this.#pool };
-  }
-
-  #openTools(): ToolsFromCode {
-    const { tools: file, toolsStdio, stateDir, hostEnvironment: hosts, auth } = this.#settings;
-    return new ToolsFromCode({
-      ...{ file, mayStart: toolsStdio === 1, stateDir, hosts, version, log: this.#options.log },
-      ...{ secrets: openSecrets(this.#settings, this.#options.log), registry: this.metrics.registry },
-      ...{ ask: this.approvals.ask.bind(this.approvals), localOwner: auth === 'keys' ? undefined : LOCAL_OWNER },
-    });
   }
 
   /** Returns what has sandboxes load what sessions of this image used of late. Undefined if a setting forbids it. */

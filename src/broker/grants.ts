@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
 import { GloveboxError } from '../errors.ts';
 import type { RecordedGrant, ToolAccess, ToolCall, ToolGrant, ToolRequest } from '../execution/tool-access.ts';
 import { nearest } from '../lib/nearest.ts';
-import { randomId } from '../lib/random-id.ts';
+import { makeToken, SecretTokens } from '../lib/secret-tokens.ts';
 import type { Log } from '../log.ts';
 import { type AccountedCall, CallLedger, type Deliver } from './call-ledger.ts';
 import { CLIENT_SERVER, ClientServer } from './client-tools.ts';
@@ -18,8 +17,6 @@ import type {
   ToolQuestion,
   ToolServerSummary,
 } from './types.ts';
-
-const TOKEN_BYTES = 32;
 
 /** Part of the broker that grants use. */
 export interface GrantedBroker {
@@ -48,8 +45,7 @@ export interface GrantsOptions {
 /** Access to tools of all running executions. A token is kept as its hash, and works only from the session of its execution. */
 export class Grants implements ToolAccess {
   readonly #options: GrantsOptions;
-  /** By the hashes of their tokens. */
-  readonly #open = new Map<string, Grant>();
+  readonly #open = new SecretTokens<Grant>();
 
   constructor(options: GrantsOptions) {
     this.#options = options;
@@ -58,9 +54,9 @@ export class Grants implements ToolAccess {
   open(request: ToolRequest): (ToolGrant & { readonly token: string }) | undefined {
     const servers = this.#choose(request);
     if (servers.length === 0 && !request.clientTools) return undefined;
-    const token = randomId(TOKEN_BYTES);
+    const { token, hash } = makeToken();
     return Object.assign(
-      this.#enter({ hash: hashOf(token), servers: Object.fromEntries(servers.map((name) => [name, 0])) }, request),
+      this.#enter({ hash, servers: Object.fromEntries(servers.map((name) => [name, 0])) }, request),
       { token },
     );
   }
@@ -73,7 +69,7 @@ export class Grants implements ToolAccess {
 
   /** Finds the grant of a token. Undefined if its execution is over, or runs in another session. */
   find(token: string, session: { readonly owner: string; readonly id: string }): Grant | undefined {
-    const grant = this.#open.get(hashOf(token));
+    const grant = this.#open.find(token);
     return grant?.isOf(session) ? grant : undefined;
   }
 
@@ -203,10 +199,6 @@ type AskedResource = Pick<BrokerRead, 'server' | 'uri'>;
 type Target =
   | { readonly client: ClientServer; readonly broker?: never }
   | { readonly client?: never; readonly broker: GrantedBroker };
-
-function hashOf(token: string): string {
-  return createHash('sha256').update(token).digest('base64url');
-}
 
 function unknownServer(name: string, names: readonly string[]): GloveboxError {
   const short = name.slice(0, 64);

@@ -1,4 +1,5 @@
 import type { Config } from '../config/load.ts';
+import { parsePatterns } from '../egress/policy/pattern.ts';
 import { GloveboxError } from '../errors.ts';
 import {
   addApprover,
@@ -21,6 +22,7 @@ export interface KeyOptions {
   readonly expiresDays?: string | undefined;
   readonly may?: string | undefined;
   readonly for?: string | undefined;
+  readonly web?: readonly string[] | undefined;
 }
 
 /** Runs `glovebox key new`. Writes the key to stdout for scripts, and messages for people with `say`. */
@@ -29,7 +31,7 @@ export function makeKey(config: Config, name: string, options: KeyOptions, say: 
   const mayApprove = readRight(options);
   const { key, stored } = mayApprove
     ? addApprover(approversFile(config.apiKeysFile), name, { expiresDays, owner: options.for })
-    : addKey(config.apiKeysFile, name, expiresDays);
+    : addKey(config.apiKeysFile, name, expiresDays, readWeb(options));
   process.stdout.write(`${key}\n`);
   const end = stored.expires_at ? ` until ${stored.expires_at}` : '';
   say(`This is the key ${stored.id}, valid${end} for ${name}. It is not shown again.`);
@@ -39,6 +41,7 @@ export function makeKey(config: Config, name: string, options: KeyOptions, say: 
     say(`It answers the questions of code of ${whose} (GET /approvals, or the page), and can run nothing.`);
     return;
   }
+  if (stored.web) say(tellWeb(name, stored.web, config.egress));
   if (config.auth !== 'keys') say('A server asks for keys if it is started with GLOVEBOX_AUTH=keys.');
 }
 
@@ -85,6 +88,24 @@ function readRight({ may, for: owner }: KeyOptions): boolean {
     });
   }
   return may === 'approve';
+}
+
+/** @throws GloveboxError `invalid_input` for what is no pattern, and for a key that runs nothing */
+function readWeb({ web, may }: KeyOptions): readonly string[] | undefined {
+  if (web === undefined) return undefined;
+  if (may === 'approve') {
+    throw new GloveboxError('invalid_input', '--web narrows what code may reach, and a key that approves runs none.', {
+      hint: 'Leave one of the two out.',
+    });
+  }
+  const patterns = parsePatterns(web.flatMap((words) => words.split(',')));
+  return patterns.length > 0 ? patterns.map(({ text }) => text) : ['none'];
+}
+
+function tellWeb(name: string, web: readonly string[], egress: readonly string[]): string {
+  if (web[0] === 'none') return `Code of ${name} reaches no host of the web.`;
+  const only = `Code of ${name} reaches only ${web.join(', ')}, of what GLOVEBOX_EGRESS names`;
+  return egress.length > 0 ? `${only}.` : `${only}; here it is not set, and nothing is reached.`;
 }
 
 function readDays(text: string | undefined): number | undefined {

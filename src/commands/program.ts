@@ -88,6 +88,10 @@ function addKey(program: Command, { say }: CommandContext): void {
     .argument('<name>')
     .option('--expires-days <days>', 'Days until the key expires. Without it the key does not expire.')
     .option('--may <right>', '"approve": the key answers whether code may call a tool, and runs none. Default: "run".')
+    .option(
+      '--web <patterns...>',
+      'Hosts that its code may reach, of those in GLOVEBOX_EGRESS; "none" for none. Default: all.',
+    )
     .option('--for <owner>', "Whose questions it answers, with --may approve. Default: everybody's.")
     .action(async (name: string, options: KeyOptions, command: Command) =>
       (await import('./key.ts')).makeKey(configOf(command), name, options, say),
@@ -136,6 +140,7 @@ const KEY_SUMMARY = 'Make, list and revoke the keys that GLOVEBOX_AUTH=keys asks
 const KEY_DESCRIPTION = `${KEY_SUMMARY}
 
   glovebox key new alice --expires-days 30
+  glovebox key new carol --web api.example.com '*.example.org:8443'
   glovebox key new bob --may approve --for alice
   glovebox key list
   glovebox key revoke alice

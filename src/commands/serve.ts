@@ -29,6 +29,7 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
     mayInstall: config.setup === 'auto',
     onProgress: say,
     adoptAfter: serving.promise,
+    ...(keys ? { webOfOwner: keys.webOf.bind(keys) } : {}),
     ...keepingWhile(config),
     ...{ log, onEnded, signal },
   });

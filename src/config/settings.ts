@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { egress } from './egress-settings.ts';
 import { executions, packages, sandbox, sessions } from './sandbox-settings.ts';
 import { callers, client, limits, server, storage } from './service-settings.ts';
 import { tools } from './tool-settings.ts';
@@ -16,6 +17,7 @@ export const SUBJECTS = {
   'Limits of owners': limits,
   Packages: packages,
   'Tools from code': tools,
+  'Web from code': egress,
   'State on disk': storage,
   'Commands for people': client,
 } as const;
@@ -29,6 +31,7 @@ export const settings = z.strictObject({
   ...limits,
   ...packages,
   ...tools,
+  ...egress,
   ...storage,
   ...client,
 });

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync, realpathSync } from 'node:fs';
 import { z } from 'zod';
+import { isPattern } from '../../egress/policy/pattern.ts';
 import { GloveboxError } from '../../errors.ts';
 import { withFileLock } from '../../lib/file-lock.ts';
 import { nearest } from '../../lib/nearest.ts';
@@ -13,13 +14,17 @@ const NAME = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
 const PREFIX = 'gbk_';
 const DAY_MS = 86_400_000;
 
-/** Form of a key. It is strict, so that a misspelled `expires_at` does not make a key that never expires. */
+/**
+ * Form of a key. It is strict, so that a misspelled `expires_at` does not make a key that never expires. `web`: patterns that
+ * narrow what code of its owner may reach; those of all of an owner's keys do.
+ */
 const keySchema = z.strictObject({
   id: z.string().regex(/^[A-Za-z0-9_-]{1,64}\.[0-9a-f]{8}$/),
   name: z.string().regex(NAME),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   created_at: z.iso.datetime(),
   expires_at: z.iso.datetime().optional(),
+  web: z.array(z.string().max(300).refine(isPattern, 'not a host that code may reach')).max(100).optional(),
 });
 
 /** Form of a key that may answer questions. `for`: the owner whose questions; everybody's by default. */
@@ -95,10 +100,17 @@ export function readKeys(path: string, right: KeyRight = 'run'): StoredKey[] {
  * Creates a key for an owner, who may have others: to replace a key, create a second one, then revoke the first.
  * Only the hash is stored. The key itself is only in the returned value.
  * @param expiresDays days until the key expires; never by default
+ * @param web patterns that narrow what code of this owner may reach
  */
-export function addKey(path: string, name: string, expiresDays?: number): { key: string; stored: StoredKey } {
+export function addKey(
+  path: string,
+  name: string,
+  expiresDays?: number,
+  web?: readonly string[],
+): { key: string; stored: StoredKey } {
   checkName(name);
-  const made = newKey(name, expiresDays);
+  const { key, stored } = newKey(name, expiresDays);
+  const made = { key, stored: { ...stored, ...(web ? { web: [...web] } : {}) } };
   changeKeys(path, 'run', (keys) => [...keys, made.stored]);
   return made;
 }

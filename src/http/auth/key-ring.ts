@@ -70,6 +70,16 @@ export class KeyRing implements Disposable {
     return this.#keys.some((key) => !isExpired(key) && (key.for ?? owner) === owner);
   }
 
+  /**
+   * Patterns that the valid keys of an owner narrow the web to, a list for each key that has some. They all count: what one
+   * key began, another one can reach. Undefined if no key of the owner is valid.
+   */
+  webOf(owner: string): readonly (readonly string[])[] | undefined {
+    this.#refresh();
+    const keys = this.#keys.filter((key) => key.name === owner && !isExpired(key));
+    return keys.length > 0 ? keys.flatMap(({ web }) => (web ? [web] : [])) : undefined;
+  }
+
   /** Finds a key, as `ownerOf` does. */
   find(presented: string, answer?: Answer): StoredKey | undefined {
     this.#refresh();

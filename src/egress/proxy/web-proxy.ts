@@ -1,0 +1,149 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Log } from '../../log.ts';
+import type { WebBounds } from '../bounds.ts';
+import type { Grant, WebGrants } from '../grants.ts';
+import type { Injector } from '../injector.ts';
+import type { Connector } from '../outgoing/connector.ts';
+import { HostAgents } from '../outgoing/host-agents.ts';
+import { answerRaw, answerRequest, answerUnreadable, endAfterFlush, toAnswer } from './answers.ts';
+import { handleConnect } from './connect.ts';
+import { handleRequest } from './forward.ts';
+import type { ProxyParts } from './handling.ts';
+import { Inbound } from './inbound.ts';
+import { handleUpgrade } from './upgrade.ts';
+
+/** Size of the head of a request, in bytes. */
+const LARGEST_HEAD = 64 * 1024;
+/** Time for a head to come whole, in milliseconds. */
+const HEAD_MS = 30_000;
+/** Requests that may run at once on a connection; clients wait for each answer. */
+const MOST_PIPELINED = 4;
+/** Connections of one session at once, those without a token included. */
+const MOST_PER_SESSION = 128;
+/** Longest time between two looks for connections on which no byte moves, in milliseconds. */
+const LONGEST_SWEEP_MS = 5000;
+
+export interface WebProxyOptions {
+  readonly grants: Pick<WebGrants, 'find'>;
+  readonly connector: Connector;
+  /** Secrets that are added to requests. Undefined if there are none. */
+  readonly injector: Injector | undefined;
+  readonly bounds: Pick<WebBounds, 'idleMs'>;
+  readonly log: Log;
+}
+
+/** The proxy that code uses. It serves streams, and listens at no port. */
+export class WebProxy implements Disposable {
+  readonly #parts: ProxyParts;
+  readonly #server: Server;
+  readonly #open = new Map<Duplex, Inbound>();
+  readonly #perSession = new Map<string, number>();
+  readonly #sweep: NodeJS.Timeout;
+  readonly #log: Log;
+
+  constructor({ bounds: { idleMs }, ...options }: WebProxyOptions) {
+    const agents = new WeakMap<Grant, HostAgents>();
+    const agentsOf = (grant: Grant) => {
+      const known = agents.get(grant) ?? new HostAgents(options.connector, grant.signal);
+      agents.set(grant, known);
+      return known;
+    };
+    this.#parts = { ...options, agentsOf };
+    this.#log = options.log;
+    this.#server = this.#createServer();
+    this.#sweep = setInterval(
+      () => {
+        for (const inbound of this.#open.values()) inbound.endIfIdle(idleMs);
+      },
+      Math.min(LONGEST_SWEEP_MS, idleMs / 4),
+    ).unref();
+  }
+
+  /** Serves a connection that code of a session has made. */
+  connect(stream: Duplex, session: { readonly owner: string; readonly id: string }): void {
+    // A stream may fail after it was closed here, when nothing else listens for its errors.
+    stream.on('error', () => {});
+    const key = JSON.stringify([session.owner, session.id]);
+    const open = this.#perSession.get(key) ?? 0;
+    if (open >= MOST_PER_SESSION) return void stream.destroy();
+    this.#perSession.set(key, open + 1);
+    this.#open.set(stream, new Inbound(stream, { owner: session.owner, id: session.id }));
+    stream.once('close', () => {
+      this.#open.delete(stream);
+      const left = (this.#perSession.get(key) ?? 1) - 1;
+      if (left > 0) this.#perSession.set(key, left);
+      else this.#perSession.delete(key);
+    });
+    this.#server.emit('connection', stream);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#sweep);
+    for (const stream of this.#open.keys()) stream.destroy();
+    this.#server.close();
+  }
+
+  #createServer(): Server {
+    const server = createServer({
+      insecureHTTPParser: false,
+      // Checked together with the rest of the head.
+      requireHostHeader: false,
+      maxHeaderSize: LARGEST_HEAD,
+      headersTimeout: HEAD_MS,
+      // A body may take as long as its execution, while bytes move.
+      requestTimeout: 0,
+      keepAliveTimeout: 0,
+    });
+    server.on('request', (request, response) => void this.#onRequest(request, response));
+    server.on('connect', (request, stream: Duplex, head) => void this.#onRaw(request, stream, head, handleConnect));
+    server.on('upgrade', (request, stream: Duplex, head) => void this.#onRaw(request, stream, head, handleUpgrade));
+    server.on('clientError', (error, stream) => answerUnreadable(stream, error));
+    // The server never listens by itself. Without this event, Node would not check its time limits.
+    server.emit('listening');
+    return server;
+  }
+
+  async #onRequest(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { socket: stream } = request;
+    const inbound = this.#open.get(stream);
+    if (!inbound || inbound.running >= MOST_PIPELINED) return void stream.destroy();
+    inbound.running += 1;
+    response.once('close', () => {
+      inbound.running -= 1;
+      inbound.touch();
+      if (!response.shouldKeepAlive) linger(request, stream);
+    });
+    try {
+      await handleRequest(this.#parts, inbound, request, response);
+    } catch (error) {
+      const answer = toAnswer(error);
+      if (answer) answerRequest(response, answer);
+      else this.#fail(error, inbound);
+    }
+  }
+
+  async #onRaw(request: IncomingMessage, stream: Duplex, head: Buffer, handle: typeof handleConnect): Promise<void> {
+    const inbound = this.#open.get(stream);
+    if (!inbound) return void stream.destroy();
+    inbound.running += 1;
+    try {
+      await handle(this.#parts, inbound, request, stream, head);
+    } catch (error) {
+      const answer = toAnswer(error);
+      if (answer) answerRaw(stream, answer);
+      else this.#fail(error, inbound);
+    }
+  }
+
+  #fail(error: unknown, { stream, signal }: Inbound): void {
+    if (!signal.aborted) this.#log.error('a connection to the web failed', { error });
+    stream.destroy();
+  }
+}
+
+/** Gives the code time to read the last answer: the unread rest of a request would keep the connection open. */
+function linger(request: IncomingMessage, stream: Duplex): void {
+  request.resume();
+  endAfterFlush(stream);
+}
