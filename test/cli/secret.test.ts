@@ -1,6 +1,7 @@
-import { statSync, writeFileSync } from 'node:fs';
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { filesWith } from '../support/canary-search.ts';
 import { newFolder, runCommand } from '../support/command.ts';
 import { environment, newStateDir } from '../support/server.ts';
 import { startToolServer, textResult } from '../support/tool-server.ts';
@@ -22,7 +23,7 @@ test('a secret goes in by stdin, is listed by its name, is used, and never comes
     code: 0,
     stderr: expect.stringContaining('There is no key of alice.'),
   });
-  expect(statSync(join(stateDir, 'secrets.json')).mode & 0o777).toBe(0o600);
+  for (const name of ['secrets.json', 'secrets.key']) expect(statSync(join(stateDir, name)).mode & 0o777).toBe(0o600);
   expect((await run(['secret', 'list'])).stdout).toBe('NAME   OWNER\nTOKEN  (shared)\nTOKEN  alice\n');
   expect(await run(['secret', 'set', 'OTHER'], 'short')).toMatchObject({ code: 1, stdout: '' });
 
@@ -49,4 +50,42 @@ test('a secret goes in by stdin, is listed by its name, is used, and never comes
   expect(await run(['secret', 'remove', 'TOKEN'])).toMatchObject({ code: 0 });
   expect(await run(['secret', 'remove', 'TOKEN'])).toMatchObject({ code: 1 });
   expect(said.join('')).not.toContain(VALUE);
+  expect(filesWith(stateDir, VALUE)).toEqual([]);
 });
+
+test(
+  'a secret is bound to hosts, which are told of, kept when it is rotated, and never its value',
+  PATIENCE,
+  async () => {
+    const stateDir = newStateDir();
+    const env = environment(stateDir, { GLOVEBOX_SECRETS_KEY_FILE: join(newFolder(), 'of-the-operator.key') });
+    const run = async (args: readonly string[], stdin = `${VALUE}\n`) =>
+      await runCommand(['secret', ...args], { env, stdin });
+    const bound = await run(['set', 'TOKEN', '--for', 'API.example.com', '--for', 'http://plain.example:8080']);
+    expect(bound).toMatchObject({ code: 0, stdout: '' });
+    expect(bound.stderr).toContain(
+      'Requests of code to http://api.example.com get it (Authorization), and go out by TLS.\n' +
+        'Requests of code to http://plain.example:8080 get it (Authorization), and go out without TLS, for all on the way to read.',
+    );
+    const own = ['set', 'KEY', '--owner', 'alice', '--for', 'api.example.com', '--query', 'api_key'];
+    expect((await run(own, 'only-8-c')).stderr).toContain('It has fewer than 16 characters');
+    expect(await run(['set', 'TOKEN'], `${VALUE}-rotated`)).toMatchObject({ code: 0 });
+    expect((await run(['ls'])).stdout).toBe(
+      'NAME   OWNER     SENT TO\n' +
+        'TOKEN  (shared)  api.example.com (Authorization), http://plain.example:8080 (Authorization)\n' +
+        'KEY    alice     api.example.com (?api_key)\n',
+    );
+    for (const [wrong, said] of [
+      [['--for', '*.example.com'], 'a secret belongs to hosts that are named'],
+      [['--header', 'X: {}'], 'Name the host'],
+      [['--for', 'a.example', '--header', 'Host: {}'], 'Host cannot have a secret'],
+    ] as const) {
+      const refused = await run(['set', 'OTHER', ...wrong]);
+      expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining(said) });
+      expect(refused.stderr).not.toContain(VALUE);
+    }
+    expect(await run(['rm', 'KEY', '--owner', 'alice'])).toMatchObject({ code: 0 });
+    expect(filesWith(stateDir, 'canary')).toEqual([]);
+    expect(readdirSync(stateDir)).not.toContain('secrets.key');
+  },
+);
