@@ -32,6 +32,10 @@ const ERROR_TABLE = {
     restHint:
       'The execution ended with its session, or never ran in the background. GET /sessions/{id}/executions lists those of a session.',
   },
+  terminal_not_found: {
+    status: 404,
+    hint: 'The terminal has ended, or never existed. GET /sessions/{id}/terminals lists those of a session.',
+  },
   approval_not_found: {
     status: 404,
     hint: 'GET /approvals lists the questions that wait for you.',

@@ -20,5 +20,6 @@ export type {
 } from './library/session.ts';
 export type { OpenSessionOptions, Sessions } from './library/sessions.ts';
 export type { Snapshot, Snapshots } from './library/snapshots.ts';
+export type { Terminal, TerminalEnd, TerminalOptions, TerminalSize, TerminalViewer } from './library/terminal.ts';
 export type { BackgroundReading } from './sessions/background-execution.ts';
 export type { InstallOptions, InstallResult } from './sessions/install.ts';

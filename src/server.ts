@@ -12,6 +12,7 @@ import { createPage } from './http/dashboard/page.ts';
 import { PAGE_FOLDER, readPageFiles } from './http/dashboard/page-files.ts';
 import { watchEventLoop } from './http/event-loop.ts';
 import type { Listening } from './http/listen.ts';
+import { createUpgrades } from './http/terminals/upgrades.ts';
 import { aborted } from './lib/deadline.ts';
 import type { Finding } from './lib/finding.ts';
 import { RequestRate } from './lib/request-rate.ts';
@@ -88,7 +89,8 @@ export async function serve(
     maxBodyBytes: maxRequestBytes(config),
     mcp: { streamable: streamable.handle, sse: sse.open, messages: sse.post },
   });
-  listening.serve(toListener(app));
+  const upgrades = createUpgrades({ fetch: (request, env) => app.fetch(request, env), log, closing: signal });
+  listening.serve(toListener(app), upgrades);
   // Last, because a new key would be lost if the server then did not start.
   const { apiKeysFile, firstKey } = config;
   onServing(listening.urls, keys && firstKey !== undefined ? addFirstKey(apiKeysFile, firstKey) : undefined);

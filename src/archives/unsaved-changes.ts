@@ -49,6 +49,6 @@ export function changedBy(request: ExecutionRequest, { report }: ExecutionEnd): 
   if (!mayChange(request)) return [];
   if (request.kind === 'install') return ['packages'];
   const changedNothing = report?.files.length === 0 && !report.tmp_changed;
-  const runsProgram = request.kind === undefined || request.kind === 'command';
+  const runsProgram = [undefined, 'command', 'terminal'].includes(request.kind);
   return runsProgram && changedNothing ? [] : ['files'];
 }

@@ -78,6 +78,12 @@ export const executions = {
     '600',
   ),
   concurrency: about(whole(1, 64).default(4), 'Executions that may run at once in one session.', '8'),
+  terminals: about(whole(0, 64).default(4), 'Terminals that may be open at once in one session. 0 allows none.', '8'),
+  terminal_idle_s: about(
+    seconds(YEAR_S).default(3600),
+    'Seconds after which a terminal ends that nobody looks at.',
+    '600',
+  ),
   output_limit: about(
     whole(1024, 16_777_216).default(65_536),
     'Bytes of stdout, and of stderr, that a result carries.',

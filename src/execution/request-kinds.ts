@@ -24,6 +24,8 @@ const RULES: Readonly<Record<RequestKind, KindRules>> = {
   files: { isHeard: false, isQuick: true, takesPlace: false },
   // The server makes it for itself; no caller gets its result.
   archive: { isHeard: false, isQuick: false, takesPlace: false },
+  // It stays for long and waits most of the time. Its end is told to its viewers only.
+  terminal: { isHeard: false, isQuick: false, takesPlace: false },
 };
 
 /** Returns the rules for an execution. */

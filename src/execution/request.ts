@@ -9,9 +9,9 @@ const LEAST_PATIENCE_MS = 60_000;
 /** Request to the runner. */
 export interface ExecutionRequest {
   /** Kind of the request. Default: code. `command`: a program other than the interpreter. */
-  readonly kind?: 'packages' | 'install' | 'files' | 'archive' | 'command';
+  readonly kind?: 'packages' | 'install' | 'files' | 'archive' | 'command' | 'terminal';
   readonly code?: string;
-  /** For `command`: a command line for a shell, or a program and its arguments. */
+  /** For `command` and `terminal`: a command line for a shell, or a program and its arguments. A terminal has a shell by default. */
   readonly command?: string | readonly string[];
   /** Folder that the command runs in. Default: the workspace. */
   readonly cwd?: string;
@@ -35,6 +35,9 @@ export interface ExecutionRequest {
   readonly file?: Readonly<Record<string, unknown>>;
   /** Packages to install, for `install`. */
   readonly packages?: readonly { readonly name: string; readonly requirement: string }[];
+  /** Size of a terminal at its start. */
+  readonly rows?: number;
+  readonly cols?: number;
   /** Additional environment variables of the program. */
   readonly env?: Readonly<Record<string, string>>;
   /** Whether to start a new interpreter with that environment, instead of a fork of the runner. */

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../errors.ts';
 import { StartingRequests } from './starting-requests.ts';
+import { type OnUpgrade, passUpgrades } from './terminals/upgrades.ts';
 
 // An import of this module reads all that it exports: also its WebSocket, for which Node loads its client of HTTP, which
 // takes longer than all that is needed to listen.
@@ -20,8 +21,11 @@ export interface Listening extends AsyncDisposable {
   /** URLs of all ports, in their order. */
   readonly urls: readonly string[];
   readonly port: number;
-  /** Passes requests to a listener. Until then they wait, except `GET /health`, which is told that the server starts. */
-  serve(listener: RequestListener): void;
+  /**
+   * Passes requests to a listener. Until then they wait, except `GET /health`, which is told that the server starts.
+   * @param onUpgrade takes requests for a WebSocket; default: there is none
+   */
+  serve(listener: RequestListener, onUpgrade?: OnUpgrade): void;
   /** Stops accepting connections, waits up to `graceMs` milliseconds for running requests, then closes the others. */
   close(graceMs?: number): Promise<void>;
 }
@@ -38,7 +42,8 @@ interface Address {
  */
 export async function listen({ host, port, alsoPorts = [] }: Address): Promise<Listening> {
   const requests = new StartingRequests();
-  const first = await listenOn(requests.listener, host, port);
+  const servers: Server[] = [];
+  const first = await listenOn(requests.listener, host, port, servers);
   const all = [first];
   const close = async (graceMs?: number) => {
     requests.stop();
@@ -46,14 +51,17 @@ export async function listen({ host, port, alsoPorts = [] }: Address): Promise<L
   };
   try {
     for (const other of new Set(alsoPorts))
-      if (other !== first.port) all.push(await listenOn(requests.listener, host, other));
+      if (other !== first.port) all.push(await listenOn(requests.listener, host, other, servers));
   } catch (error) {
     await close();
     throw error;
   }
   const { url, port: actual } = first;
   const urls = all.map((each) => each.url);
-  const serve = requests.serve.bind(requests);
+  const serve: Listening['serve'] = (listener, onUpgrade) => {
+    requests.serve(listener);
+    if (onUpgrade) for (const server of servers) passUpgrades(server, onUpgrade);
+  };
   return { url, urls, port: actual, serve, close, [Symbol.asyncDispose]: () => close(REFUSAL_MS) };
 }
 
@@ -61,12 +69,14 @@ async function listenOn(
   listener: RequestListener,
   host: string,
   port: number,
+  servers: Server[],
 ): Promise<Pick<Listening, 'url' | 'port' | 'close'>> {
   const server = createServer(listener);
   // Longer than the timeouts of proxies and client pools: if the server closes first, a request can be lost.
   server.keepAliveTimeout = 75_000;
   // Large files may arrive over slow connections. Node's default for a whole request is 5 minutes.
   server.requestTimeout = LONGEST_REQUEST_MS;
+  servers.push(server);
   continueWhenRead(server);
   answerUnreadable(server);
   await new Promise<void>((resolve, reject) => {

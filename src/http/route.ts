@@ -1,11 +1,20 @@
 import type { Readable } from 'node:stream';
 import type { Context } from 'hono';
+import type { WebSocket } from 'ws';
 import type { Answer, Approver } from './auth/auth.ts';
+
+/** What a route does with a request for a WebSocket. */
+export interface Upgrade {
+  /** Answers with a WebSocket, if the answer of the route is a success. Called at most once. */
+  accept(open: (socket: WebSocket) => void): void;
+}
 
 /** Data about a request that the app sets before the route runs. */
 export interface Env {
   Bindings: {
     outgoing?: Answer & { readonly writableNeedDrain: boolean };
+    /** Set for a request that asks for a WebSocket. */
+    upgrade?: Upgrade;
     incoming?: Readable & { readonly complete: boolean; readonly socket: { readonly bytesRead: number } };
   };
   Variables: {
@@ -32,7 +41,7 @@ export interface Route {
   /** Operation id for OpenAPI. Generated clients use it as the name of a method. */
   readonly id?: string;
   /** Tag for OpenAPI, which groups the routes. */
-  readonly tag?: 'Tools' | 'Sessions' | 'Files' | 'Executions' | 'Snapshots' | 'Approvals' | 'Server';
+  readonly tag?: 'Tools' | 'Sessions' | 'Files' | 'Terminals' | 'Executions' | 'Snapshots' | 'Approvals' | 'Server';
   /** OpenAPI operation. Left out for protocols that OpenAPI cannot describe. */
   readonly operation?: Readonly<Record<string, unknown>>;
   /** Types of bodies that the route accepts; JSON by default for POST. The route reads other types as a stream. */

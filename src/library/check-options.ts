@@ -9,6 +9,8 @@ const KINDS = {
   function: (value: unknown) => typeof value === 'function',
   AbortSignal: (value: unknown) => value instanceof AbortSignal,
   'list of texts': (value: unknown) => Array.isArray(value) && value.every((text) => typeof text === 'string'),
+  'text or list of texts': (value: unknown) =>
+    typeof value === 'string' || (Array.isArray(value) && value.every((text) => typeof text === 'string')),
   'text or stream of bytes': (value: unknown) =>
     typeof value === 'string' || (typeof value === 'object' && value !== null && Symbol.asyncIterator in value),
   'object of tools': (value: unknown) =>

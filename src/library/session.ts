@@ -11,6 +11,7 @@ import { type ClientToolOptions, toClientTools } from './client-tools.ts';
 import { Files } from './files.ts';
 import { guardListener } from './guard-listener.ts';
 import { type Snapshot, toSnapshot } from './snapshots.ts';
+import { Terminal, type TerminalOptions } from './terminal.ts';
 
 /** Options for code that runs while its caller waits. */
 export interface RunOptions extends Omit<CoreRunOptions, 'sessionCreated' | 'clock' | 'approvals' | 'clientTools'> {
@@ -48,6 +49,10 @@ const FOLLOWED: Options = {
   ...SIGNAL,
   onEvent: 'function',
   clientTools: 'object of tools',
+};
+
+const TERMINAL: Options = {
+  ...{ rows: 'number', cols: 'number', command: 'text or list of texts', cwd: 'text', env: 'object of texts' },
 };
 
 /** Session as its owner sees it. */
@@ -145,6 +150,22 @@ export class Session implements AsyncDisposable {
     const { cwd, ...others } = options;
     using held = await this.#hold();
     return await held.session.start({ command, cwd }, { ...others, ...madeNow(held) });
+  }
+
+  /**
+   * Opens a terminal: a PTY with a shell, or another program.
+   *
+   * ```
+   * const terminal = await session.terminal({ rows: 24, cols: 80 });
+   * terminal.attach({ onOutput: (bytes) => process.stdout.write(bytes) });
+   * await terminal.type('ls\r');
+   * ```
+   * @throws GloveboxError `invalid_input`; `session_busy` when too many are open
+   */
+  async terminal(options: Partial<TerminalOptions> = {}): Promise<Terminal> {
+    checkOptions('session.terminal', options, TERMINAL);
+    using held = await this.#hold();
+    return new Terminal(await held.session.terminals.open({ rows: 24, cols: 80, ...options }));
   }
 
   /** Lists the background executions of this session, the oldest first, with the last fifty that have ended. */

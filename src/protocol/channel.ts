@@ -75,6 +75,7 @@ export class Channel {
   #unpacks = false;
   #takesArgs = false;
   #runsCommands = false;
+  #opensTerminals = false;
   #notices = 0;
   #lastStream = 0;
   #lastTunnel = FIRST_TUNNEL;
@@ -133,6 +134,11 @@ export class Channel {
   /** Whether the runner runs commands. */
   get runsCommands(): boolean {
     return this.#runsCommands;
+  }
+
+  /** Whether the runner opens terminals. */
+  get opensTerminals(): boolean {
+    return this.#opensTerminals;
   }
 
   /** Starts an execution. Its output goes to `sink`, in order. */
@@ -204,11 +210,12 @@ export class Channel {
   #takeGreeting(payload: Buffer): void {
     if (this.#greeted) throw new Error('a second greeting');
     this.#greeted = true;
-    const { adopted, stdin_ahead: stdinAhead, unpacks, takes_args: takesArgs, commands } = parseGreeting(payload);
+    const { adopted, stdin_ahead: stdinAhead, unpacks, takes_args: takesArgs, ...can } = parseGreeting(payload);
     this.#stdinAhead = stdinAhead;
     this.#unpacks = unpacks;
     this.#takesArgs = takesArgs;
-    this.#runsCommands = commands;
+    this.#runsCommands = can.commands;
+    this.#opensTerminals = can.terminals;
     if (adopted) {
       const executions = adopted.executions.map(({ id, stream, ran_ms: ranMs, ended, ended_by: endedBy }) => {
         // Its output is read from files that the runner writes.

@@ -32,6 +32,8 @@ const greetingSchema = z.object({
   takes_args: z.boolean().default(false),
   /** Whether the runner runs commands. */
   commands: z.boolean().default(false),
+  /** Whether the runner opens terminals. */
+  terminals: z.boolean().default(false),
   adopted: z
     .object({
       contexts: z.array(z.string().regex(/^[A-Za-z0-9_-]{1,64}$/)).max(64),

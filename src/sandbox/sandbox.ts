@@ -132,12 +132,13 @@ export class Sandbox {
    * Runs one program to its end. In the last resort, the clock of the control plane ends it.
    * A program that fails has a status; it does not throw.
    * @throws GloveboxError `sandbox_lost` when nothing was run, `engine_unavailable` when it has ended or will end,
-   *   `invalid_input` for arguments or a command that a runner of an earlier version does not know
+   *   `invalid_input` for arguments, a command or a terminal that a runner of an earlier version does not know
    */
   async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
     const channel = await this.#runner.reach();
     if (request.args && !channel.takesArgs) throw takesNoArgs();
     if (request.kind === 'command' && !channel.runsCommands) throw runsNoCommands();
+    if (request.kind === 'terminal' && !channel.opensTerminals) throw opensNoTerminals();
     const { timeoutMs, clock = new ExecutionClock(), signal, stdin, onOutput } = options;
     if (signal.aborted) return endUnbegun(signal);
     const deadline = clock.now() + timeoutMs;
@@ -295,6 +296,14 @@ function broken(): GloveboxError {
 
 /** Public interface of a sandbox, which tests can implement without an engine. */
 export type SandboxHandle = Pick<Sandbox, Exclude<keyof Sandbox, 'expect' | 'ref'>>;
+
+function opensNoTerminals(): GloveboxError {
+  return new GloveboxError(
+    'invalid_input',
+    'The sandbox of this session was started by an earlier version of Glovebox, which opens no terminals.',
+    { hint: 'Use another session. Once the session has hibernated, it opens them too.' },
+  );
+}
 
 function takesNoArgs(): GloveboxError {
   return new GloveboxError(

@@ -1,3 +1,6 @@
+import type { Contexts } from './contexts.ts';
+import type { Lifetime } from './lifecycle/lifetime.ts';
+
 /** Constant properties that identify a session. */
 export interface SessionIdentity {
   readonly id: string;
@@ -17,4 +20,25 @@ export interface SessionSummary {
   running: number;
   /** Names of the live contexts. */
   contexts: string[];
+}
+
+/** Part of a session that its summary tells of. */
+interface Summarized extends SessionIdentity {
+  readonly isHibernated: boolean;
+  readonly lifetime: Pick<Lifetime, 'lastUsedAt' | 'expiresAt'>;
+  readonly contexts: Pick<Contexts, 'names'>;
+}
+
+/** @param running number of running executions */
+export function summarize(session: Summarized, running: number): SessionSummary {
+  const { id, createdAt, isHibernated, lifetime, contexts } = session;
+  return {
+    session_id: id,
+    state: isHibernated ? 'hibernated' : 'active',
+    created_at: createdAt.toISOString(),
+    last_used_at: lifetime.lastUsedAt.toISOString(),
+    expires_at: lifetime.expiresAt.toISOString(),
+    running,
+    contexts: contexts.names,
+  };
 }

@@ -14,6 +14,8 @@ const manifestSchema = z.object({
   woken_at: z.iso.datetime().optional(),
   /** Names of the live contexts. They tell the next control plane which ones are lost. */
   contexts: z.array(z.string().max(64)).max(64).optional(),
+  /** Ids of the live terminals, which end with this control plane. */
+  terminals: z.array(z.string().max(64)).max(64).optional(),
   /** End of the time limit of its last background execution. The session does not expire before. */
   busy_until: z.iso.datetime().optional(),
 });

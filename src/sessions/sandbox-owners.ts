@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { TunnelService } from '../protocol/channel.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
+import type { SessionTerminals } from '../terminals/session-terminals.ts';
 import type { BackgroundExecutions } from './background-executions.ts';
 import type { Contexts } from './contexts.ts';
 import type { SessionIdentity } from './identity.ts';
@@ -17,6 +18,7 @@ export interface OwningSession extends SessionIdentity {
   readonly lifetime: Pick<Lifetime, 'lastUsedAt' | 'wokenAt'>;
   readonly contexts: Pick<Contexts, 'names'>;
   readonly background: Pick<BackgroundExecutions, 'busyUntil'>;
+  readonly terminals: Pick<SessionTerminals, 'live'>;
   readonly downloads: Downloads;
 }
 
@@ -69,6 +71,7 @@ export class SandboxOwners {
   write(session: OwningSession, key: string): void {
     this.#writtenAt.set(session, Date.now());
     const { busyUntil } = session.background;
+    const { live: terminals } = session.terminals;
     this.#options.manifests.write({
       key,
       session_id: session.id,
@@ -77,6 +80,7 @@ export class SandboxOwners {
       last_used_at: session.lifetime.lastUsedAt.toISOString(),
       woken_at: session.lifetime.wokenAt.toISOString(),
       contexts: session.contexts.names,
+      ...(terminals.length > 0 ? { terminals } : {}),
       ...(busyUntil ? { busy_until: busyUntil.toISOString() } : {}),
     });
   }

@@ -6,9 +6,13 @@ import { GloveboxError } from '../errors.ts';
 import { isHeard, LossLedger, ownLoss } from '../execution/losses.ts';
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from '../execution/request.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
+import type { SessionTerminals } from '../terminals/session-terminals.ts';
 import type { Contexts } from './contexts.ts';
 import type { Lifetime } from './lifecycle/lifetime.ts';
 import type { OwningSession, SandboxOwners } from './sandbox-owners.ts';
+
+/** End of an execution that may have changed anything. */
+const UNKNOWN_END: ExecutionEnd = { status: 'crashed', exitCode: null };
 
 /** Empty sandbox for a session. Until this is disposed of, the pool starts no other sandbox. */
 export interface ProvidedSandbox extends Disposable {
@@ -51,6 +55,7 @@ export interface SandboxedSession extends OwningSession {
   readonly lifetime: Lifetime;
   /** Whether executions are running. */
   readonly isBusy: boolean;
+  readonly terminals: Pick<SessionTerminals, 'live' | 'loseAll'>;
   /** Called when the set of live contexts has changed. */
   onContexts(): void;
 }
@@ -140,10 +145,26 @@ export class SessionSandbox {
     } finally {
       if (sandbox.lost) this.#lose(sandbox);
       // An execution without a known end may have changed anything.
-      else if (!this.#closed)
-        this.#checkpoints.markChanged(sandbox, request, end ?? { status: 'crashed', exitCode: null });
+      else if (!this.#closed) this.#checkpoints.markChanged(sandbox, request, end ?? UNKNOWN_END);
     }
     return this.#settle(request, end, sandbox.lost ? undefined : this.#losses.takeProcesses());
+  }
+
+  /** Runs a terminal, which reports no losses and may outlast its sandbox. @throws GloveboxError as `execute` does */
+  async attend(
+    request: ExecutionRequest,
+    run: (sandbox: SandboxHandle) => Promise<ExecutionEnd>,
+  ): Promise<ExecutionEnd> {
+    const sandbox = await this.#current();
+    try {
+      this.#checkpoints.markChanged(sandbox, request);
+      return await run(sandbox);
+    } finally {
+      if ((await this.#present()) === sandbox) {
+        if (sandbox.lost) this.#lose(sandbox);
+        else if (!this.#closed) this.#checkpoints.markChanged(sandbox, request, UNKNOWN_END);
+      }
+    }
   }
 
   /**
@@ -171,6 +192,7 @@ export class SessionSandbox {
       ['files', unreadable > 0],
       ['contexts', contexts.loseAll()],
     ];
+    this.#session.terminals.loseAll('hibernated');
     this.#checkpoints.hibernate(losses.flatMap(([what, isLost]) => (isLost ? [what] : [])));
     this.#sandbox = undefined;
     this.#stopListeningTo(sandbox);
@@ -269,8 +291,10 @@ export class SessionSandbox {
     return this.#losses.addOnce(sandbox, () => {
       this.#sandbox = undefined;
       this.#stopListeningTo(sandbox);
-      const { contexts, lifetime } = this.#session;
+      const { contexts, lifetime, terminals } = this.#session;
       const lost: readonly Losable[] = contexts.loseAll() ? ['contexts'] : [];
+      // Nobody knows what it has changed since the last checkpoint.
+      if (terminals.loseAll('sandbox_lost')) this.#checkpoints.markChanged(sandbox, { kind: 'terminal' }, UNKNOWN_END);
       const loss = this.#checkpoints.loseSandbox(['files', ...lost, 'packages', 'background']);
       lifetime.hibernate();
       this.#host.owners.leave(sandbox);

@@ -27,7 +27,14 @@ const LIMITS = {
   ...{ concurrency: 4, idleTtlS: 60, maxLifetimeS: 60, diskMb: 1, archiveMb: 1 },
   ...{ hibernateAfterS: 30, archiveTtlS: 60, checkpointAfterS: 0 },
   ...{ execTimeoutS: 30, maxTimeoutS: 300, memoryMb: 256, tmpMb: 1, shmMb: 1, largestFileMb: 1, pids: 64 },
-  ...{ outputLimit: 1000, outputKeepLimit: 1000, resultLimit: 1000, installTimeoutS: 60 },
+  ...{
+    outputLimit: 1000,
+    outputKeepLimit: 1000,
+    resultLimit: 1000,
+    installTimeoutS: 60,
+    terminals: 4,
+    terminalIdleS: 60,
+  },
 };
 const FINE: ExecutionEnd = { status: 'ok', exitCode: 0 };
 const BACKGROUND = { background: { timeout_s: 10 } };

@@ -22,13 +22,14 @@ import { type ExecutionMetrics, outcomeOf } from '../scheduling/execution-metric
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
 import { SESSION_QUEUE_LIMIT, SessionPlaces } from '../scheduling/session-places.ts';
+import { SessionTerminals, type TerminalLimits } from '../terminals/session-terminals.ts';
 import { type AttachedExecution, type BeginOptions, beginAttached } from './attached/attached-execution.ts';
 import type { BackgroundExecution } from './background-execution.ts';
 import { BackgroundExecutions } from './background-executions.ts';
 import type { BackgroundRecords } from './background-records.ts';
 import { recoverBackground } from './background-result.ts';
 import { Contexts } from './contexts.ts';
-import type { SessionIdentity, SessionSummary } from './identity.ts';
+import { type SessionIdentity, type SessionSummary, summarize } from './identity.ts';
 import {
   type InstallLimits,
   type InstallOptions,
@@ -57,6 +58,7 @@ const END_CONTEXT_MS = 10_000;
 export interface SessionHost extends SandboxHost {
   readonly limits: LifetimeLimits &
     RunLimits &
+    TerminalLimits &
     InstallLimits & {
       /** Number of executions of one session at once. */
       readonly concurrency: number;
@@ -97,6 +99,7 @@ export class Session implements SessionIdentity {
   readonly records: BackgroundRecords;
   readonly recent: RecentExecutions;
   readonly tools: ToolAccess | undefined;
+  readonly terminals: SessionTerminals;
   readonly #host: SessionHost;
   readonly #places: SessionPlaces;
   readonly #sandbox: SessionSandbox;
@@ -123,6 +126,12 @@ export class Session implements SessionIdentity {
       scheduler,
       enterContext: (name, options) => this.contexts.enter(name, options),
     });
+    this.terminals = new SessionTerminals({
+      limits,
+      hold: () => this.use(),
+      onChange: () => host.record(this),
+      run: (request, options) => this.#sandbox.attend(request, (sandbox) => sandbox.execute(request, options)),
+    });
     this.#sandbox = new SessionSandbox(this, host, from);
   }
 
@@ -133,7 +142,7 @@ export class Session implements SessionIdentity {
 
   /** Whether executions are running. */
   get isBusy(): boolean {
-    return this.#places.running > 0;
+    return this.#places.running > 0 || this.terminals.live.length > 0;
   }
 
   /** Current record of its archive. */
@@ -311,6 +320,7 @@ export class Session implements SessionIdentity {
 
   /** Removes the sandbox and the archive. Idempotent. */
   async close(): Promise<void> {
+    this.terminals.loseAll('session_closed');
     this.background.abandon();
     this.background.cancelAll();
     this.records.removeAll();
@@ -319,20 +329,13 @@ export class Session implements SessionIdentity {
 
   /** Disconnects from the sandbox without removing it, so that the next control plane can adopt it. */
   async abandon(): Promise<void> {
+    this.terminals.loseAll('server_stopped');
     this.background.abandon();
     await this.#sandbox.abandon();
   }
 
   summarize(): SessionSummary {
-    return {
-      session_id: this.id,
-      state: this.isHibernated ? 'hibernated' : 'active',
-      created_at: this.createdAt.toISOString(),
-      last_used_at: this.lifetime.lastUsedAt.toISOString(),
-      expires_at: this.lifetime.expiresAt.toISOString(),
-      running: this.#places.running,
-      contexts: this.contexts.names,
-    };
+    return summarize(this, this.#places.running);
   }
 
   /** Returns the key of the current sandbox, if there is one. */

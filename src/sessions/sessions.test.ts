@@ -45,7 +45,14 @@ function openSessions({
     ...{ maxSessions: 100, maxSessionsPerOwner, maxHibernatedPerOwner: 100, concurrency: 4, diskMb: 1, archiveMb: 1 },
     ...{ idleTtlS: 60, maxLifetimeS: 60, hibernateAfterS: 0, archiveTtlS: 60, checkpointAfterS: 0 },
     ...{ execTimeoutS: 30, maxTimeoutS: 300, memoryMb: MEMORY_MB, tmpMb: 1, shmMb: 1, largestFileMb: 1, pids: 64 },
-    ...{ outputLimit: 1000, outputKeepLimit: 1000, resultLimit: 1000, installTimeoutS: 60 },
+    ...{
+      outputLimit: 1000,
+      outputKeepLimit: 1000,
+      resultLimit: 1000,
+      installTimeoutS: 60,
+      terminals: 4,
+      terminalIdleS: 60,
+    },
   };
   const log = createLog('error');
   const memory = new MemoryQuota({ memoryMb: MEMORY_MB, maxMemoryMb: sandboxes * MEMORY_MB });

@@ -9,6 +9,7 @@ import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import type { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
+import type { TerminalLimits } from '../terminals/session-terminals.ts';
 import { SessionTasks } from './attached/session-tasks.ts';
 import type { BackgroundReading } from './background-execution.ts';
 import type { StreamOffsets } from './background-output.ts';
@@ -43,7 +44,7 @@ const CLOSED_AT_ONCE = 16;
 /** Fraction of the idle time for which a session lasts after its caller's connection ended. */
 const DISCONNECTED_PART = 1 / 6;
 
-export interface SessionLimits extends CapacityLimits, LifetimeLimits, RunLimits, InstallLimits {
+export interface SessionLimits extends CapacityLimits, LifetimeLimits, RunLimits, InstallLimits, TerminalLimits {
   /** Number of executions of one session at once. */
   readonly concurrency: number;
 }

@@ -18,6 +18,7 @@ const TAGS: Readonly<Record<NonNullable<Route['tag']>, string>> = {
   Tools: 'Running code, and the other tools.',
   Sessions: 'Sealed containers, each with its files and packages.',
   Files: 'Files of a session.',
+  Terminals: 'Shells and other programs on a PTY.',
   Executions: 'Background executions and contexts.',
   Snapshots: 'Copies of sessions: snapshots, forks and exports.',
   Approvals: 'Questions to people, whether code may call a tool.',

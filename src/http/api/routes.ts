@@ -2,6 +2,7 @@ import type { Approvals } from '../../approvals/approvals.ts';
 import { describeTool } from '../../tools/description.ts';
 import { IdempotencyKeys, idempotent } from '../idempotency.ts';
 import type { Route } from '../route.ts';
+import { terminalRoutes } from '../terminals/routes.ts';
 import { approvalRoutes } from './approvals.ts';
 import { createExecute, createExecuteStream, type ExecuteOptions } from './execute.ts';
 import { executionRoutes } from './executions.ts';
@@ -64,6 +65,7 @@ export function restRoutes(options: RestOptions): Route[] {
     recentExecutionsRoute(options),
     ...executionRoutes(options),
     ...fileRoutes(options),
+    ...terminalRoutes(options),
     ...(options.approvals ? approvalRoutes(options.approvals) : []),
   ];
   routes.push({

@@ -44,6 +44,7 @@ export class SessionAdoption {
     session.lifetime.wake(new Date(manifest.woken_at ?? manifest.created_at));
     session.lifetime.touch(new Date(manifest.last_used_at));
     session.contexts.recover(manifest.contexts ?? [], manifest.contexts ?? []);
+    session.terminals.recover(manifest.terminals ?? []);
     if (!sandbox) {
       owners.keepFormer(session, manifest.key);
       registry.enter(session);

@@ -104,7 +104,7 @@ export class SessionCapacity {
     await next;
   }
 
-  /** Finds the owner's idle session to free. Sessions without live contexts come first, because they lose nothing. */
+  /** Finds the owner's idle session to free. Sessions without live contexts or terminals come first, because they lose nothing. */
   #oldestIdle(owner: string): Session | undefined {
     const { sessions, releasing } = this.#options;
     const idle = [...sessions()]
@@ -113,7 +113,9 @@ export class SessionCapacity {
           session.owner === owner && !session.lifetime.inUse && !session.isHibernated && !releasing.has(session),
       )
       .sort(byLastUse);
-    return idle.find(({ contexts }) => contexts.names.length === 0) ?? idle[0];
+    const losesNothing = ({ contexts, terminals }: Session) =>
+      contexts.names.length === 0 && terminals.live.length === 0;
+    return idle.find(losesNothing) ?? idle[0];
   }
 
   /** Frees a session's sandbox. @throws GloveboxError `engine_unavailable`, when closing sessions would not help */

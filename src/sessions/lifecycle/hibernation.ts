@@ -28,8 +28,8 @@ export class Hibernation {
   }
 
   /**
-   * Starts to hibernate a session if it is idle. Called for each session at intervals. A session with live contexts stays
-   * awake for its whole idle time; then it loses the contexts, but not its files.
+   * Starts to hibernate a session if it is idle. Called for each session at intervals. A session with live contexts
+   * or terminals stays awake for its whole idle time; then it loses them, but not its files.
    * @returns `ended` if the session has expired and must be closed
    */
   hibernateIdle(session: Session): 'goes on' | 'ended' {
@@ -40,7 +40,8 @@ export class Hibernation {
     if (isExpired && (isHibernated || isOld || !this.enabled)) return 'ended';
     if (isHibernated || !this.enabled) return 'goes on';
     const isIdle = lifetime.lastUsedAt.getTime() + this.#archives.limits.hibernateAfterS * 1000 <= Date.now();
-    if (!isExpired && !(isIdle && session.contexts.names.length === 0)) return 'goes on';
+    const losesNothing = session.contexts.names.length === 0 && session.terminals.live.length === 0;
+    if (!isExpired && !(isIdle && losesNothing)) return 'goes on';
     const notBefore = this.#notBefore.get(session) ?? 0;
     if (notBefore > Date.now()) return isExpired && notBefore !== Number.POSITIVE_INFINITY ? 'ended' : 'goes on';
     void this.#hibernateInTurn(session, isExpired);

@@ -154,6 +154,8 @@ class Program:
                     files.main(request["file"])
                 case "archive":
                     workspace.main(request["file"])
+                case "terminal":
+                    return int(import_own("program.terminal").main(request))
                 case _:
                     self._run_code(request, script)
         except SystemExit as leave:

@@ -209,6 +209,7 @@ class Detachment:
             "unpacks": zstd.library() is not None,
             "takes_args": True,
             "commands": True,
+            "terminals": True,
         }
         own = {"protocol": frames.PROTOCOL_VERSION, "python": python, **can}
         self._channel.send(frames.pack_json(frames.READY, 0, {**own, **state}))

@@ -75,7 +75,9 @@ class Executions:
         except BlockingIOError:
             return
         if data:
-            self._channel.send_soon(frames.pack(execution.outputs[descriptor], execution.stream, data))
+            # Who types waits for each character.
+            send = self._channel.send if execution.body.get("kind") == "terminal" else self._channel.send_soon
+            send(frames.pack(execution.outputs[descriptor], execution.stream, data))
             if execution.credit == 0:
                 # Not watched at all: the end of a pipe would be told even to a watcher of nothing.
                 self.unwatch_outputs(execution)
