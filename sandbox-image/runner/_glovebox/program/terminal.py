@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from _glovebox.paths import WORKSPACE
+from _glovebox.program.command import SHELLS
 
 INPUT = 0
 RESIZE = 1
@@ -20,7 +21,6 @@ _READ = 16 * 1024
 """Bytes of one reading. What the program prints in one go is mostly less."""
 _LAST = 256 * 1024
 """Bytes that are still passed on after the end of the program: what it leaves behind may print without end."""
-_SHELLS = ("/bin/bash", "/bin/sh")
 _MOST_SIZE = 4096
 """Rows or columns of the largest terminal."""
 _NOT_FOUND = 127
@@ -84,7 +84,7 @@ def _environment(request: dict[str, Any]) -> dict[str, str]:
 
 
 def _shell() -> str:
-    return next((path for path in _SHELLS if os.access(path, os.X_OK)), _SHELLS[-1])
+    return next((path for path in SHELLS if os.access(path, os.X_OK)), SHELLS[-1])
 
 
 def _resize(descriptor: int, rows: Any, columns: Any) -> None:
