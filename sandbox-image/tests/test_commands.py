@@ -1,5 +1,6 @@
 """Drives commands over the runner's channel. Needs Linux, bash and a writable /workspace."""
 
+import json
 import os
 import shutil
 import time
@@ -8,6 +9,7 @@ from typing import Any
 
 from client import Client, Outcome, report_of
 
+from _glovebox.program import command
 from _glovebox.wire import frames
 
 COMMANDS_FOLDER = "/workspace/commands"
@@ -20,11 +22,11 @@ class CommandTest(unittest.TestCase):
         os.makedirs(COMMANDS_FOLDER, exist_ok=True)
         self.addCleanup(shutil.rmtree, COMMANDS_FOLDER, True)
 
-    def run_command(self, command: str | list[str], **request: Any) -> Outcome:
-        return self.client.run("", kind="command", command=command, **request)
+    def run_command(self, line: str | list[str], **request: Any) -> Outcome:
+        return self.client.run("", kind="command", command=line, **request)
 
-    def start_command(self, command: str | list[str], **request: Any) -> Outcome:
-        return self.client.start("", kind="command", command=command, **request)
+    def start_command(self, line: str | list[str], **request: Any) -> Outcome:
+        return self.client.start("", kind="command", command=line, **request)
 
     def test_a_command_line_is_run_by_a_shell_in_the_workspace(self) -> None:
         outcome = self.run_command('echo "$PWD" | tr a-z A-Z; echo $((6 * 7)) >&2; exit 3')
@@ -125,15 +127,15 @@ class CommandTest(unittest.TestCase):
             with open(f"{COMMANDS_FOLDER}/{name}", "w") as file:
                 file.write(content)
             os.chmod(file.name, mode)
-        for command, code, why in (
+        for name, code, why in (
             ("plain.txt", 126, "CommandNotExecutable: commands/plain.txt: Permission denied"),
             ("noformat", 126, "CommandNotExecutable: commands/noformat: Exec format error"),
             ("lost", 127, "CommandNotFound: commands/lost: its interpreter is not there"),
             ("missing", 127, "CommandNotFound: commands/missing: no such file"),
             ("../commands", 126, "CommandNotExecutable: commands/../commands: Is a directory"),
         ):
-            with self.subTest(command):
-                report = report_of(self.run_command([f"commands/{command}"]))
+            with self.subTest(name):
+                report = report_of(self.run_command([f"commands/{name}"]))
                 self.assertEqual((report["exit_code"], f"{report['error']['name']}: {report['error']['value']}"), (code, why))
         self.assertEqual(self.run_command(["commands/ok"]).stdout, b"fine\n")
 
@@ -157,6 +159,20 @@ class CommandTest(unittest.TestCase):
         report = report_of(self.run_command(["echo", "x" * 140_000]))
         self.assertEqual(report["exit_code"], 126)
         self.assertIn("Argument list too long", report["error"]["value"])
+
+    def test_an_image_without_a_shell_runs_lists_alone(self) -> None:
+        (out, into), (heard, report) = os.pipe(), os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.dup2(into, 2)
+            command.SHELLS = ("/no/bash", "/no/sh")
+            command.start({"command": "echo ran", "settled_ns": 0}, report)
+        os.close(into)
+        os.close(report)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 127)
+        with open(out, "rb") as said, open(heard) as reported:
+            self.assertEqual(said.read(), b"glovebox: this image has no shell\n")
+            self.assertEqual(json.loads(reported.readlines()[-1])["error"]["name"], "NoShell")
 
     def test_a_command_gets_its_process_when_modules_are_loaded_ahead(self) -> None:
         self.client.send(frames.CONFIGURE, 0, b'{"preload":["colorsys"]}')

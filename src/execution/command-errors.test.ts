@@ -31,6 +31,7 @@ describe('a command that was not found', () => {
 
   test('has advice on PATH where that names no programs', () => {
     expect(explain(127, 'bash: line 1: ls: command not found', [])?.hint).toContain('PATH');
+    expect(explain(127, 'bash: line 1: ls: No such file or directory', [])?.hint).toContain('PATH');
   });
 
   test('may be a file', () => {

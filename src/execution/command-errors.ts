@@ -117,7 +117,9 @@ function explainMissing(said: string, commands: readonly string[]): CommandError
   }
   const file = lastOf(said, SAID_NO_FILE)?.[1];
   if (file === undefined) return undefined;
-  return withHint({ name: 'CommandNotFound', value: `${file}: no such file`, traceback: '' }, NO_FILE);
+  // Without a slash it was looked for by an empty PATH.
+  const hint = file.includes('/') ? NO_FILE : adviseOnMissing(file, commands);
+  return withHint({ name: 'CommandNotFound', value: `${file}: no such file`, traceback: '' }, hint);
 }
 
 function explainDenied(said: string): CommandError | undefined {
