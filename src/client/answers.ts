@@ -101,7 +101,7 @@ export const readingAnswer = z.object({
 /** Description of a server: what tells it from anything else that listens. */
 export const serverAnswer = z.object({ version: z.string(), owner: z.string(), needs_key: z.boolean() });
 
-export const textEvent = z.object({ text: z.string() });
+export const textEvent = z.object({ text: z.string().default(''), base64: z.string().optional() });
 export const progressEvent = z.object({ message: z.string() });
 export const displayEvent = z.object({ result: displaySchema });
 

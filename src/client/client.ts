@@ -15,7 +15,7 @@ export interface OpenedSession {
 
 /** Event of a running execution or installation. */
 export type ClientEvent =
-  | { readonly type: 'stdout' | 'stderr'; readonly text: string }
+  | { readonly type: 'stdout' | 'stderr'; readonly text: string; readonly bytes?: Uint8Array | undefined }
   | { readonly type: 'display'; readonly display: Display }
   | { readonly type: 'progress'; readonly message: string };
 
@@ -44,6 +44,8 @@ export interface ProgramOptions extends CallOptions {
 export interface CommandOptions extends CallOptions, Pick<ProgramOptions, 'stdin'> {
   /** Folder that it runs in, relative to the workspace. */
   readonly cwd?: string | undefined;
+  /** Whether events of output have its bytes, instead of text. */
+  readonly asBytes?: boolean | undefined;
 }
 
 /** How a program ended. What it wrote has come as events. */

@@ -136,7 +136,7 @@ export class RemoteClient implements Client {
     name: string,
     given: object,
     answer: z.ZodType<T>,
-    { timeoutMs, stdin, signal, onEvent }: CallOptions & Pick<ProgramOptions, 'stdin'>,
+    { timeoutMs, stdin, asBytes, signal, onEvent }: CallOptions & Pick<CommandOptions, 'stdin' | 'asBytes'>,
   ): Promise<T> {
     const headers = { 'idempotency-key': randomUUID() };
     const time = timeoutMs === undefined ? {} : { timeout_s: timeoutMs / 1000 };
@@ -150,7 +150,8 @@ export class RemoteClient implements Client {
     signal.addEventListener('abort', cancel, { once: true });
     try {
       const sent: Sent = { method: 'POST', json, headers, signal: lost.signal };
-      const response = await send(this.#server, `/execute/stream${stdin ? '?stdin=1' : ''}`, sent);
+      const query = [...(stdin ? ['stdin=1'] : []), ...(asBytes ? ['bytes=1'] : [])].join('&');
+      const response = await send(this.#server, `/execute/stream${query === '' ? '' : `?${query}`}`, sent);
       if (stdin) sendInput(this.#server, stdin, { headers, signal: ended.signal });
       return (await this.#readToEnd(response, z.object({ result: answer }), onEvent)).result;
     } finally {
@@ -192,7 +193,7 @@ function toClientEvent(event: string, data: unknown): ClientEvent | undefined {
   switch (event) {
     case 'stdout':
     case 'stderr':
-      return { type: event, text: readAnswer(textEvent, data).text };
+      return toOutputEvent(event, data);
     case 'display':
       return { type: event, display: readAnswer(displayEvent, data).result };
     case 'progress':
@@ -200,6 +201,11 @@ function toClientEvent(event: string, data: unknown): ClientEvent | undefined {
     default:
       return undefined;
   }
+}
+
+function toOutputEvent(type: 'stdout' | 'stderr', data: unknown): ClientEvent {
+  const { text, base64 } = readAnswer(textEvent, data);
+  return { type, text, ...(base64 === undefined ? {} : { bytes: Buffer.from(base64, 'base64') }) };
 }
 
 function sessionPath(session: string): string {

@@ -11,6 +11,8 @@ export interface OutputLimits {
   readonly displays: DisplayLimits;
   /** Whether to keep every byte, for callers that read by offset, instead of the last state of each line. */
   readonly verbatim: boolean;
+  /** Whether events have bytes instead of text. */
+  readonly asBytes?: boolean | undefined;
 }
 
 interface Text {
@@ -26,18 +28,20 @@ export class OutputStreams {
   readonly #onEvent: OnEvent | undefined;
   readonly #texts: Record<TextStream, Text>;
   readonly #displays: DisplayCollector;
+  readonly #asBytes: boolean;
 
   /** @param onEvent called with output as it arrives */
-  constructor({ outputLimit, displays, verbatim }: OutputLimits, onEvent?: OnEvent) {
+  constructor({ outputLimit, displays, verbatim, asBytes = false }: OutputLimits, onEvent?: OnEvent) {
     const open = (): Text => ({
       capture: new OutputCapture(outputLimit),
       lines: verbatim ? undefined : new LineStates(),
-      decoder: onEvent && new TextDecoder(),
+      decoder: onEvent && !asBytes ? new TextDecoder() : undefined,
       bytes: 0,
     });
     this.#onEvent = onEvent;
     this.#texts = { stdout: open(), stderr: open() };
     this.#displays = new DisplayCollector(displays);
+    this.#asBytes = asBytes;
   }
 
   readonly take: OutputSink = (name, chunk) => {
@@ -45,6 +49,8 @@ export class OutputStreams {
     const text = this.#texts[name];
     text.bytes += chunk.length;
     for (const piece of text.lines?.add(chunk) ?? [chunk]) text.capture.add(piece);
+    // A copy: the memory of the chunk is used again.
+    if (this.#asBytes) return this.#onEvent?.({ type: name, text: '', bytes: new Uint8Array(chunk) });
     if (!text.decoder) return undefined;
     return this.#tell(name, text.decoder.decode(chunk, { stream: true }));
   };

@@ -95,10 +95,19 @@ export interface Termination {
 
 /** Event of a running execution. Texts are valid Unicode and consist of complete characters. */
 export type ExecutionEvent =
-  | { readonly type: TextStream; readonly text: string }
+  | OutputEvent
   | { readonly type: 'display'; readonly display: Display }
   | ToolCallEvent
   | ProgressEvent;
+
+/** Piece of a stream. */
+export interface OutputEvent {
+  readonly type: TextStream;
+  /** Empty if bytes were asked for. */
+  readonly text: string;
+  /** The bytes as they were written, if they were asked for. */
+  readonly bytes?: Uint8Array | undefined;
+}
 
 /** Current activity, for people. `queued` while the call waits for its turn. */
 export interface ProgressEvent {

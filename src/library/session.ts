@@ -48,6 +48,7 @@ const FOLLOWED: Options = {
   stdin: 'text or stream of bytes',
   ...SIGNAL,
   onEvent: 'function',
+  asBytes: 'true or false',
   clientTools: 'object of tools',
 };
 

@@ -44,7 +44,7 @@ export interface PreparedExecution {
 }
 
 /** Code that follows an execution. */
-interface Follower extends Pick<RunOptions, 'onEvent' | 'stdin'>, Pick<ExecutionOptions, 'onSent'> {
+interface Follower extends Pick<RunOptions, 'onEvent' | 'asBytes' | 'stdin'>, Pick<ExecutionOptions, 'onSent'> {
   readonly signal: AbortSignal;
   /** Called when it has to wait for its turn. */
   readonly onQueued?: () => void;
@@ -133,12 +133,12 @@ export async function runCode(
 async function followCode(
   session: CodeSession,
   { identity, request, timeoutMs, clock }: PreparedExecution,
-  { onEvent, stdin, signal, onQueued, onBegin, onSent, onCalled }: Follower,
+  { onEvent, asBytes, stdin, signal, onQueued, onBegin, onSent, onCalled }: Follower,
 ): Promise<ExecutionResult> {
   const { limits } = session;
   const displays = displayLimits(limits);
   const output = new OutputStreams(
-    { outputLimit: limits.outputLimit, displays, verbatim: request.background !== undefined },
+    { outputLimit: limits.outputLimit, displays, verbatim: request.background !== undefined, asBytes },
     onEvent,
   );
   const text = onCalled && new OutputStreams({ outputLimit: limits.outputLimit, displays, verbatim: false });

@@ -191,8 +191,8 @@ export class Session implements SessionIdentity {
     let prepared: PreparedExecution | undefined;
     try {
       prepared = prepareExecution(this, program, options, false);
-      const { onEvent, stdin } = options;
-      return await runCode(this, prepared, { onEvent, stdin, signal: signal ?? new AbortController().signal });
+      const { onEvent, asBytes, stdin } = options;
+      return await runCode(this, prepared, { onEvent, asBytes, stdin, signal: signal ?? new AbortController().signal });
     } finally {
       prepared?.grant?.[Symbol.dispose]();
       held[Symbol.dispose]();

@@ -11,7 +11,7 @@ import type { Snapshots } from '../sessions/snapshots.ts';
 /** Event of a running call. Texts are valid Unicode and consist of complete characters. */
 export type ToolEvent =
   | { type: 'session'; session_id: string; session_created?: true }
-  | { type: TextStream; text: string }
+  | { type: TextStream; text: string; bytes?: Uint8Array | undefined }
   | { type: 'display'; result: Display }
   | ToolCallEvent
   | ProgressEvent;
@@ -46,6 +46,8 @@ export interface ToolContext {
   readonly leaving?: Leaving;
   /** Standard input for the code of the call, where the caller streams it. */
   readonly stdin?: AsyncIterable<Uint8Array>;
+  /** Whether events of output have bytes, for callers that write them to a file. */
+  readonly asBytes?: boolean;
   /** Puts a question to the user of the client, if that can. */
   readonly elicit?: Elicit | undefined;
   /** Reports progress to the caller. If it returns a promise, the caller is slow and the program should wait. */

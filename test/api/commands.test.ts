@@ -98,6 +98,15 @@ describe('a command', () => {
     expect(seen.at(-1)).toBe('result');
   });
 
+  test('has its output as bytes in events, if the caller asks for them', async () => {
+    const pieces: Buffer[] = [];
+    const call = ['run_command', { command: ['printf', '\\377\\0\\303'], session_id }, '?bytes=1'] as const;
+    for await (const { event, data } of streamTool(server, call)) {
+      if (event === 'stdout') pieces.push(Buffer.from((data as { base64: string }).base64, 'base64'));
+    }
+    expect(Buffer.concat(pieces)).toEqual(Buffer.from([255, 0, 195]));
+  });
+
   test('is done once for a key, and answered again', async () => {
     const body = { name: 'run_command', arguments: { command: 'echo x >> once; wc -l < once', session_id } };
     const headers = { 'idempotency-key': `once-${session_id}` };

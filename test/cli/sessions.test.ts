@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CommandOptions, newFolder, runCommand } from '../support/command.ts';
 import { runPython } from '../support/rest-client.ts';
-import { containersOf, environment, newStateDir, type Server, startServer } from '../support/server.ts';
+import { CLI, containersOf, environment, newStateDir, runToEnd, type Server, startServer } from '../support/server.ts';
 
 const PATIENCE = { timeout: 60_000 };
 
@@ -53,6 +53,11 @@ describe.each([
     expect(await glovebox(['exec', ...where, name, 'nothing-of-that-name'])).toMatchObject({
       ...{ code: 127, stderr: expect.stringContaining('nothing-of-that-name: command not found') },
     });
+
+    expect(await output(['exec', ...where, '--cwd', 'data', name, '--', 'ls', '-1'])).toBe('deep\n');
+    const bytes = ['exec', ...where, name, '--', 'printf', '\\377\\0\\303'];
+    const piped = await runToEnd('/bin/sh', ['-c', '"$@" | od -An -tx1', 'sh', process.execPath, CLI, ...bytes], env);
+    expect(piped).toMatchObject({ stdout: ' ff 00 c3\n' });
 
     const snapshot = (await output(['snapshot', ...where, name])).trim();
     expect(await output(['snapshot', ...where])).toMatch(new RegExp(`^SNAPSHOT .*\n${snapshot} +${name} `));

@@ -77,7 +77,10 @@ describe('a command', () => {
   test('that kills everything it can reach loses its session only what ran there', async () => {
     const victim = await openVictim(server);
     const result = await run(victim, 'echo kept > kept; kill -KILL -1');
-    expect(result).toMatchObject({ status: 'crashed', session_reset: { lost: expect.arrayContaining(['background']) } });
+    expect(result).toMatchObject({
+      status: 'crashed',
+      session_reset: { lost: expect.arrayContaining(['background']) },
+    });
     expect((await run(victim, 'cat kept')).stdout).toBe('kept\n');
     await expectOver(victim, result);
   });

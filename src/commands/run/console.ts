@@ -18,6 +18,8 @@ export class Console {
   readonly #outputs: Readonly<Record<Name, Output>>;
   /** Filters of streams that are terminals. */
   readonly #filters: Partial<Record<Name, TerminalText>> = {};
+  /** Decoders of bytes for streams that are terminals. */
+  readonly #decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
   readonly #onBroken: () => void;
   #progress = '';
   /** Whether the cursor is at the beginning of a line, as far as is known. */
@@ -70,9 +72,15 @@ export class Console {
   };
 
   /** Writes what a program wrote. Resolves when there is room for more. */
-  async program(name: Name, text: string): Promise<void> {
-    const shown = this.#filters[name]?.take(text) ?? text;
-    if (this.#filters[name] && shown.includes('\x1b')) this.#hasStyled = true;
+  async program(name: Name, written: string | Uint8Array): Promise<void> {
+    const filter = this.#filters[name];
+    if (!filter) {
+      if (written.length > 0) await this.#write(name, written);
+      return;
+    }
+    const text = typeof written === 'string' ? written : this.#decoders[name].decode(written, { stream: true });
+    const shown = filter.take(text);
+    if (shown.includes('\x1b')) this.#hasStyled = true;
     if (shown !== '') await this.#write(name, shown);
   }
 

@@ -58,14 +58,16 @@ export async function runExec(
   options: ExecOptions,
   context: CommandContext,
 ): Promise<void> {
+  // As after the name of a container of Docker, where it says that all that follows is the command.
+  const command = words[0] === '--' ? words.slice(1) : words;
   const timeoutMs = options.timeout === undefined ? undefined : readTimeout(options.timeout);
   await withClient(config, { ...options, keepsSessions: true }, context, async ({ client, console, signal }) => {
     await demandSession(client, session);
-    const end = await client.command(session, words, {
-      ...{ cwd: options.cwd, stdin: pipedInput(), timeoutMs, signal },
+    const end = await client.command(session, command, {
+      ...{ cwd: options.cwd, stdin: pipedInput(), asBytes: true, timeoutMs, signal },
       onEvent: async (event) => {
         if (event.type === 'progress') console.progress(event.message);
-        else if (event.type !== 'display') await console.program(event.type, event.text);
+        else if (event.type !== 'display') await console.program(event.type, event.bytes ?? event.text);
       },
     });
     console.endProgress();

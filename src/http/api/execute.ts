@@ -44,6 +44,8 @@ interface Call {
 interface Follower {
   readonly emit: (event: ToolEvent) => void | Promise<void>;
   readonly stdin?: AsyncIterable<Uint8Array> | undefined;
+  /** Whether events of output have its bytes. */
+  readonly asBytes?: boolean;
   /** Called with what the code asks of its caller, who answers while the call goes on. Default: that is the answer. */
   readonly onWaiting?: (answer: object) => void | Promise<void>;
 }
@@ -99,12 +101,13 @@ function begin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams):
   const checked = prepare(c, options);
   const takesInput = isSet(c, 'stdin');
   if (takesInput) checkInput(c, checked.tool);
+  const asBytes = isSet(c, 'bytes');
   const call = streams.open(c.get('owner'), takesInput);
   const { events, signal, input } = call;
-  const emit = ({ type, ...data }: ToolEvent) => events.write(type, JSON.stringify(data), signal);
+  const emit = (event: ToolEvent) => events.write(event.type, JSON.stringify(dataOf(event)), signal);
   const onWaiting = (answer: object) => events.write('tool_call_required', JSON.stringify(answer), signal);
   checked
-    .run({ emit, stdin: input, onWaiting }, signal)
+    .run({ emit, stdin: input, asBytes, onWaiting }, signal)
     .then(
       (result) => events.end('result', JSON.stringify(result)),
       (thrown: unknown) =>
@@ -112,6 +115,11 @@ function begin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams):
     )
     .finally(() => input?.close());
   return call;
+}
+
+/** The data of an event, of which JSON has bytes in base64. */
+function dataOf({ type: _, ...data }: ToolEvent): object {
+  return 'bytes' in data && data.bytes ? { base64: Buffer.from(data.bytes).toString('base64') } : data;
 }
 
 /** @throws GloveboxError `invalid_input` for a streamed input that nothing would read, or that could not be sent */
@@ -134,11 +142,11 @@ function prepare(c: Context<Env>, { tools, sessions, snapshots, fallback, stoppi
   const caller: Caller = { owner: c.get('owner'), fallback, ...(sessionHeader ? { sessionHeader } : {}) };
   return {
     tool,
-    run: async ({ emit, stdin, onWaiting }, ...cancelled) => {
+    run: async ({ emit, stdin, asBytes = false, onWaiting }, ...cancelled) => {
       const following = followSignal(stopping, ...cancelled);
       try {
         const { signal } = following;
-        const context = { sessions, snapshots, caller, signal, emit, ...(stdin ? { stdin } : {}) };
+        const context = { sessions, snapshots, caller, signal, emit, asBytes, ...(stdin ? { stdin } : {}) };
         const result =
           clientTools && tool.hold
             ? await followHeld(await tool.hold(input, context, clientTools), signal, onWaiting)

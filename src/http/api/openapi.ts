@@ -129,6 +129,14 @@ export function describeCall(tools: readonly AnyTool[]) {
           description: 'Whether PUT /execute/stream/stdin sends the standard input of the code.',
           schema: SWITCH,
         },
+        {
+          name: 'bytes',
+          in: 'query',
+          required: false,
+          description:
+            'Whether `stdout` and `stderr` have `base64`, the bytes as they were written, instead of `text`.',
+          schema: SWITCH,
+        },
       ],
       requestBody: jsonBody(request),
       responses: {

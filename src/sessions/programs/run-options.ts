@@ -51,6 +51,8 @@ export interface RunOptions extends ProgramOptions {
   readonly clientTools?: ClientTools | undefined;
   /** Called with output and progress as they arrive. */
   readonly onEvent?: OnEvent | undefined;
+  /** Whether events of output have its bytes as they were written, instead of text. */
+  readonly asBytes?: boolean | undefined;
   /** Cancels the execution. The result then has the status `cancelled`. */
   readonly signal?: AbortSignal | undefined;
 }

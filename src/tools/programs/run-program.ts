@@ -61,7 +61,7 @@ async function runIn(
   input: ProgramInput,
   context: ToolContext,
 ): Promise<ExecutionOutput> {
-  const { emit, signal, stdin: streamed, leaving } = context;
+  const { emit, signal, stdin: streamed, asBytes, leaving } = context;
   const { session } = lease;
   const { background, stdin } = input;
   const about = identify(lease);
@@ -79,7 +79,7 @@ async function runIn(
     const result = await endOrLeave(execution, leaving);
     return result ? toOutput(result) : { ...about, ...describeRunning(execution.id) };
   }
-  return toOutput(await session.run(program, { ...options, stdin: streamed ?? stdin, onEvent, signal }));
+  return toOutput(await session.run(program, { ...options, stdin: streamed ?? stdin, asBytes, onEvent, signal }));
 }
 
 function describeRunning(id: string) {
