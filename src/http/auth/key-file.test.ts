@@ -149,3 +149,11 @@ describe('a key file that is wrong', () => {
     expect(readFileSync(file, 'utf8')).toBe(text);
   });
 });
+
+test('a key file with a host that is none is refused, for its key would reach something else', () => {
+  addKey(path, 'alice', undefined, ['*.example.com:8443']);
+  const text = readFileSync(path, 'utf8');
+  expect(readKeys(path)[0]?.web).toEqual(['*.example.com:8443']);
+  writeFileSync(path, text.replace('*.example.com:8443', 'https://example.com/v1'));
+  expect(() => readKeys(path)).toThrow('not a host that code may reach');
+});

@@ -151,3 +151,19 @@ test('knows who could answer whose questions, from the first key on and until th
   using again = KeyRing.open(approversFile(path), log, { mayBeEmpty: true, right: 'approve' });
   expect(again.mayAnswer('alice')).toBe(false);
 });
+
+test('tells what the valid keys of an owner narrow the web to, all together, and nothing of an owner without one', () => {
+  addKey(path, 'alice');
+  const narrow = addKey(path, 'alice', undefined, ['api.example.com']).stored;
+  addKey(path, 'bob', undefined, ['none']);
+  using ring = KeyRing.open(path, log);
+  expect(ring.webOf('alice')).toEqual([['api.example.com']]);
+  expect(ring.webOf('bob')).toEqual([['none']]);
+  expect(ring.webOf('carol')).toBeUndefined();
+  addKey(path, 'alice', undefined, ['other.example.com']);
+  expect(ring.webOf('alice')).toEqual([['api.example.com'], ['other.example.com']]);
+  revokeKeys(path, narrow.id);
+  expect(ring.webOf('alice')).toEqual([['other.example.com']]);
+  revokeKeys(path, 'alice');
+  expect(ring.webOf('alice')).toBeUndefined();
+});
