@@ -12,8 +12,18 @@ export type Program = string | Command;
 /** Sort of a program. */
 export type ProgramKind = 'code' | 'command';
 
+/** What is known of a program after it was given to a sandbox. */
+export interface ProgramHead {
+  readonly kind: ProgramKind;
+  /** Beginning of its code, or of its command. */
+  readonly code: string;
+}
+
 /** Bytes of the longest argument that Linux passes to a program. */
 export const LONGEST_ARGUMENT = 128 * 1024 - 1;
+
+/** Characters of a program in lists of background executions. */
+export const LISTED_LENGTH = 200;
 
 const PLAIN_WORD = /^[\w%+,./:=@-]+$/;
 
@@ -27,6 +37,14 @@ export function textOf(program: Program): string {
   const { command } = program;
   if (typeof command === 'string') return command;
   return command.map((word) => (PLAIN_WORD.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
+}
+
+/** @param length characters of its text at most */
+export function headOf(program: Program, length: number): ProgramHead {
+  const text = textOf(program);
+  // A part of a string keeps the whole of it in memory, so it is copied.
+  const code = text.length <= length ? text : Buffer.from(text.slice(0, length).toWellFormed()).toString();
+  return { kind: isCommand(program) ? 'command' : 'code', code };
 }
 
 /** Returns why a command cannot be run; undefined if it can. */

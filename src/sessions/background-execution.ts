@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ProgramHead } from '../execution/program.ts';
 import type { Executor } from '../execution/request.ts';
 import type { BackgroundStatus, ExecutionResult } from '../execution/result.ts';
 import type { ToolCall, ToolGrant } from '../execution/tool-access.ts';
@@ -32,6 +33,8 @@ export interface BackgroundFacts {
   readonly timeoutMs: number;
   /** Context that it runs in. */
   readonly context?: string | undefined;
+  /** What it runs. Unknown of one that an earlier version began. */
+  readonly program?: ProgramHead | undefined;
   /** Its access to tools. */
   readonly grant?: Pick<ToolGrant, 'recorded' | 'calls'> | undefined;
   /** Whether its caller follows it as a task of MCP. */
@@ -79,6 +82,7 @@ export class FollowedExecution implements BackgroundExecution {
   readonly startedAt: Date;
   readonly timeoutMs: number;
   readonly context: string | undefined;
+  readonly program: ProgramHead | undefined;
   readonly grant: BackgroundFacts['grant'];
   isTask: true | undefined;
   /** Its result in the form that a call has, once it has ended. */
@@ -92,7 +96,7 @@ export class FollowedExecution implements BackgroundExecution {
   /** @param known start time and outcome of an execution that an earlier control plane began */
   constructor(
     session: ReadsOutput,
-    { id, startedAt, timeoutMs, context, grant, isTask }: BackgroundFacts,
+    { id, startedAt, timeoutMs, context, program, grant, isTask }: BackgroundFacts,
     known: { readonly begunAt?: Date | undefined; readonly outcome?: BackgroundOutcome | undefined } = {},
   ) {
     this.#session = session;
@@ -100,6 +104,7 @@ export class FollowedExecution implements BackgroundExecution {
     this.startedAt = startedAt;
     this.timeoutMs = timeoutMs;
     this.context = context;
+    this.program = program;
     this.grant = grant;
     this.isTask = isTask;
     this.#begunAt = known.begunAt;

@@ -57,19 +57,19 @@ export class BackgroundExecutions {
   start(
     id: string,
     run: BackgroundRun,
-    about: Partial<Pick<BackgroundFacts, 'timeoutMs' | 'context' | 'grant'>> = {},
+    about: Partial<Pick<BackgroundFacts, 'timeoutMs' | 'context' | 'program' | 'grant'>> = {},
   ): BackgroundExecution {
     if (this.#isFull) throw tooManyInBackground();
     this.#forgetOldest();
-    const { timeoutMs = 0, context, grant } = about;
-    return this.#follow({ id, startedAt: new Date(), timeoutMs, context, grant }, run);
+    const { timeoutMs = 0, ...others } = about;
+    return this.#follow({ id, startedAt: new Date(), timeoutMs, ...others }, run);
   }
 
   /** Starts an execution that is its caller's, and in no list, until it is kept. */
   attach(
     id: string,
     run: BackgroundRun,
-    about: Pick<BackgroundFacts, 'timeoutMs' | 'context' | 'grant'>,
+    about: Pick<BackgroundFacts, 'timeoutMs' | 'context' | 'program' | 'grant'>,
   ): FollowedExecution {
     const execution = new FollowedExecution(this.#options.session, { id, startedAt: new Date(), ...about });
     this.#attached.add(execution);
@@ -156,12 +156,13 @@ export function tooManyInBackground(): GloveboxError {
 type RecordedFacts = BackgroundFacts & Pick<BackgroundExecution, 'begunAt' | 'outcome'>;
 
 export function toRecord(execution: RecordedFacts): BackgroundRecord {
-  const { id, startedAt, timeoutMs, context, isTask, begunAt, outcome, grant } = execution;
+  const { id, startedAt, timeoutMs, context, program, isTask, begunAt, outcome, grant } = execution;
   return {
     id,
     started_at: startedAt.toISOString(),
     timeout_s: toSeconds(timeoutMs),
     ...(context === undefined ? {} : { context }),
+    ...(program ?? {}),
     ...(isTask ? { task: true } : {}),
     ...(begunAt ? { began_at: begunAt.toISOString() } : {}),
     ...(grant && !outcome ? { tools: grant.recorded } : {}),
@@ -171,12 +172,13 @@ export function toRecord(execution: RecordedFacts): BackgroundRecord {
 }
 
 export function fromRecord(record: BackgroundRecord): RecordedFacts {
-  const { id, started_at, timeout_s, context, task: isTask, began_at, result, error } = record;
+  const { id, started_at, timeout_s, context, kind = 'code', code, task: isTask, began_at, result, error } = record;
   return {
     id,
     startedAt: new Date(started_at),
     timeoutMs: timeout_s * 1000,
     context,
+    ...(code === undefined ? {} : { program: { kind, code } }),
     isTask,
     begunAt: began_at === undefined ? undefined : new Date(began_at),
     outcome: result

@@ -98,6 +98,14 @@ describe('background jobs that are noted', () => {
 /** Records as the build of commit 05e987f wrote them, by how their executions ended. */
 const OLD = new URL('../../test/support/records/', import.meta.url);
 
+it('a record says what ran, for lists of the next control plane', async () => {
+  const program = { kind: 'command', code: 'ls -l' } as const;
+  open('s').start('a', () => new Promise(() => {}), { program });
+  const record = recordsOf('s').readAll()[0] ?? expect.fail('It cannot be read.');
+  expect(record).toMatchObject(program);
+  expect(fromRecord(record)).toMatchObject({ program });
+});
+
 describe('records of an earlier build', () => {
   const readOld = (status: string) => {
     const text = readFileSync(new URL(status, OLD), 'utf8');

@@ -12,6 +12,10 @@ const recordSchema = z.object({
   started_at: z.iso.datetime(),
   timeout_s: z.number().nonnegative(),
   context: z.string().max(64).optional(),
+  /** What it runs. Default: code. */
+  kind: z.enum(['code', 'command']).optional(),
+  /** Beginning of its code, or of its command. */
+  code: z.string().max(1000).optional(),
   /** Whether its caller follows it as a task of MCP. */
   task: z.literal(true).optional(),
   /** Time when its program was started, after the wait for its turn. */

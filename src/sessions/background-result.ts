@@ -175,7 +175,11 @@ async function followToEnd(
   const begun = Date.parse(record.began_at ?? record.started_at);
   const adoptedAt = Date.now();
   const background = { timeout_s: record.timeout_s };
-  const request = { background, ...(record.context === undefined ? {} : { context: record.context }) };
+  const request = {
+    background,
+    ...(record.kind === 'command' ? { kind: record.kind } : {}),
+    ...(record.context === undefined ? {} : { context: record.context }),
+  };
   const resumed = performance.now();
   const end = await session.resume(execution, request, { timeoutMs: begun + timeoutMs - adoptedAt, clock, signal });
   // Only the sandbox knows how long it ran without a control plane. Its value is limited to what is possible.

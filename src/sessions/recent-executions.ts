@@ -1,18 +1,14 @@
-import { isCommand, type Program, type ProgramKind, textOf } from '../execution/program.ts';
+import { headOf, type Program, type ProgramHead } from '../execution/program.ts';
 import type { BackgroundStatus, ExecutionResult } from '../execution/result.ts';
 import type { SessionIdentity } from './identity.ts';
 
 /** What is kept of one execution, so that its owner can look back at it. */
-export interface RecentExecution {
+export interface RecentExecution extends ProgramHead {
   readonly id: string;
   readonly sessionId: string;
   readonly startedAt: Date;
   readonly isBackground: boolean;
   readonly context?: string | undefined;
-  /** What its program is. */
-  readonly kind: ProgramKind;
-  /** Beginning of its code, or of its command. */
-  readonly code: string;
   /** State; after its end, the status of its result. `error` also if it could not run. */
   readonly status: BackgroundStatus;
   /** The result, once it has ended. Of its texts, the end is kept. */
@@ -64,9 +60,8 @@ export class RecentExecutions {
     { id, isBackground, context, program }: Beginning,
   ): ExecutionRecorder {
     const { owner, id: sessionId } = session;
-    const kind: ProgramKind = isCommand(program) ? 'command' : 'code';
-    const code = head(textOf(program), CODE_LENGTH);
-    const known = { id, sessionId, owner, isBackground, context, startedAt: new Date(), kind, code };
+    const about = { id, sessionId, owner, isBackground, context, startedAt: new Date() };
+    const known = { ...about, ...headOf(program, CODE_LENGTH) };
     this.#makeRoom(owner);
     this.#all.set(id, { ...known, status: 'queued' });
     this.#counts.set(owner, this.#countOf(owner) + 1);

@@ -1,7 +1,7 @@
 import { ExecutionClock } from '../execution/execution-clock.ts';
 import { metLimit } from '../execution/limits-met.ts';
 import { OutputStreams } from '../execution/output-streams.ts';
-import type { Program } from '../execution/program.ts';
+import { headOf, LISTED_LENGTH, type Program } from '../execution/program.ts';
 import type { ExecutionOptions, ExecutionRequest, Executor } from '../execution/request.ts';
 import { type ExecutionIdentity, type ExecutionResult, toResult, withCalls } from '../execution/result.ts';
 import { Stopwatch } from '../execution/stopwatch.ts';
@@ -41,6 +41,11 @@ export interface PreparedExecution {
   readonly clock: ExecutionClock | undefined;
   /** Its access to tools, which whoever prepared it ends. */
   readonly grant: ToolGrant | undefined;
+}
+
+/** Returns what lists and records tell of an execution in the background. */
+export function factsOf({ program, request, timeoutMs, grant }: PreparedExecution) {
+  return { timeoutMs, context: request.context, program: headOf(program, LISTED_LENGTH), grant };
 }
 
 /** Code that follows an execution. */

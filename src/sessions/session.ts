@@ -42,6 +42,7 @@ import { Lifetime, type LifetimeLimits } from './lifecycle/lifetime.ts';
 import type { RecentExecutions } from './recent-executions.ts';
 import type { Remains } from './recovery.ts';
 import {
+  factsOf,
   type PreparedExecution,
   prepareExecution,
   type RunLimits,
@@ -215,8 +216,7 @@ export class Session implements SessionIdentity {
       const follower = { signal, onBegin, onQueued: resolve, onSent: resolve };
       return runCode(this, prepared, follower).finally(() => held[Symbol.dispose]());
     };
-    const { identity, timeoutMs, grant } = prepared;
-    const execution = this.background.start(identity.executionId, run, { timeoutMs, context: options.context, grant });
+    const execution = this.background.start(prepared.identity.executionId, run, factsOf(prepared));
     await Promise.race([placed, execution.ended]);
     return execution;
   }

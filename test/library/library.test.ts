@@ -55,6 +55,34 @@ describe('a session of the library', () => {
     await expect(session.run('', { context: 'not a name' })).rejects.toMatchObject({ code: 'invalid_input' });
   });
 
+  test('runs commands, also in the background, with input that is streamed and output as bytes', async () => {
+    await using glovebox = await open();
+    await using session = await glovebox.sessions.open();
+    expect(await session.command('echo $((6 * 7)); exit 3')).toMatchObject({
+      ...{ status: 'error', exitCode: 3, stdout: '42\n' },
+    });
+    const pieces: Uint8Array[] = [];
+    const stdin = (async function* () {
+      yield Buffer.from([255, 0]);
+    })();
+    const onEvent = (event: ExecutionEvent) => {
+      if (event.type === 'stdout' && event.bytes) pieces.push(event.bytes);
+    };
+    expect(await session.command(['cat'], { stdin, asBytes: true, onEvent })).toMatchObject({ status: 'ok' });
+    expect(Buffer.concat(pieces)).toEqual(Buffer.from([255, 0]));
+    const job = await session.startCommand('pwd; echo $A', { cwd: '/tmp', env: { A: '1' } });
+    expect(await job.result).toMatchObject({ status: 'ok', stdout: '/tmp\n1\n' });
+    expect(await session.command(['rgrep-of-no-image'])).toMatchObject({
+      exitCode: 127,
+      error: { name: 'CommandNotFound' },
+    });
+    for (const wrong of [() => session.command(''), () => session.command([]), () => session.command(7 as never)])
+      await expect(wrong()).rejects.toMatchObject({ code: 'invalid_input' });
+    await expect(session.command('ls', { context: 'a' } as never)).rejects.toMatchObject({
+      message: 'session.command has no option "context".',
+    });
+  });
+
   test("lets code call functions of the caller's own, whatever they return and throw", async () => {
     await using glovebox = await open();
     await using session = await glovebox.sessions.open();

@@ -65,6 +65,16 @@ describe.each([
     });
   });
 
+  test('a command becomes a task as code does', async () => {
+    await using client = await connect();
+    const command = 'until [ -e go ]; do sleep 0.02; done; echo done; exit 3';
+    const { taskId } = await client.call('run_command', { session_id: 'command', command });
+    expect(await client.request('tasks/get', { taskId })).toMatchObject({ taskId, status: 'working' });
+    await client.call('write_file', { session_id: 'command', path: 'go', content: '' });
+    const { result } = await ended(client, taskId);
+    expect(structured(result as Answer)).toMatchObject({ execution_id: taskId, exit_code: 3, stdout: 'done\n' });
+  });
+
   test('a cancelled task ends its code', async () => {
     await using client = await connect();
     const code = `${WAITS.replace('"go"', '"never"')}`;

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { makeWheel } from '../support/distributions.ts';
 import { freePort } from '../support/free-port.ts';
 import { IndexServer } from '../support/index-server.ts';
-import { callTool, type Execution, openSession, post, runPython, userOf } from '../support/rest-client.ts';
+import { callTool, type Execution, openSession, post, runCommand, runPython, userOf } from '../support/rest-client.ts';
 import {
   containerOfUser,
   containersOf,
@@ -129,6 +129,35 @@ describe('after kill -9 of the server a session goes on', () => {
     expect(result.duration_ms).toBeGreaterThan(4500);
     expect(await containersOf(second)).toHaveLength(1);
     rmSync(cacheDir, { recursive: true, force: true });
+  });
+
+  test('and so does a command in the background, which the next server says what it was of', async () => {
+    const place = await newPlace();
+    await using first = await startServer(place);
+    const session_id = await openSession(first);
+    const command = 'echo begun; until [ -e go ]; do sleep 0.02; done; echo done; nothing-of-that-name';
+    const { execution_id: id } = await runCommand(first, command, { session_id, background: true });
+    const missing = await runCommand(first, ['pyton3'], { session_id, background: true });
+    const before = await follow(first, missing.execution_id, { wait_s: 20 });
+    expect(before).toMatchObject({ status: 'error', exit_code: 127, error: { name: 'CommandNotFound' } });
+    await expect.poll(async () => (await follow(first, id)).stdout, PATIENCE).toBe('begun\n');
+    await first.kill();
+
+    await using second = await startServer(place);
+    expect(await follow(second, missing.execution_id)).toEqual(before);
+    const listed = await fetch(`${second.url}/sessions/${session_id}/executions`);
+    expect(await listed.json()).toMatchObject({
+      executions: [
+        { execution_id: id, status: 'running', kind: 'command', code: command },
+        { status: 'error', kind: 'command', code: 'pyton3' },
+      ],
+    });
+    await runCommand(second, 'touch go', { session_id });
+    expect(await readAll(second, id)).toBe('begun\ndone\n');
+    expect(await follow(second, id)).toMatchObject({ status: 'error', exit_code: 127 });
+    expect(await (await fetch(`${second.url}/metrics`)).text()).toContain(
+      'glovebox_executions_total{kind="command",status="error"} 1',
+    );
   });
 
   test('and a background execution that ended while nobody was there has its result', async () => {

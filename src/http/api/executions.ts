@@ -41,13 +41,15 @@ const listed = {
       description: 'The state, or the status of its end; `error` also if the execution could not start.',
     },
     running: { type: 'boolean', description: 'Whether it is queued or running.' },
+    kind: { enum: ['code', 'command'], description: 'Unknown of one that an earlier version began.' },
+    code: { type: 'string', description: 'The beginning of its code, or of its command.' },
   },
   required: ['execution_id', 'started_at', 'status', 'running'],
 };
 
 /** The form of a background execution in a list. */
-function toListed({ id, startedAt, status, outcome }: BackgroundExecution) {
-  return { execution_id: id, started_at: startedAt.toISOString(), status, running: !outcome };
+function toListed({ id, startedAt, status, outcome, program }: BackgroundExecution) {
+  return { execution_id: id, started_at: startedAt.toISOString(), status, running: !outcome, ...program };
 }
 
 type Options = Pick<ExecuteOptions, 'tools' | 'sessions' | 'stopping' | 'log' | 'keepAliveMs'>;

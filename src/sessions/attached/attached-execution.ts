@@ -4,7 +4,14 @@ import type { SessionFiles } from '../../files/session-files.ts';
 import type { BackgroundRun, FollowedExecution } from '../background-execution.ts';
 import type { BackgroundExecutions } from '../background-executions.ts';
 import type { RecentExecutions } from '../recent-executions.ts';
-import { type CodeSession, prepareExecution, type RunOptions, runCode, type StartOptions } from '../run-code.ts';
+import {
+  type CodeSession,
+  factsOf,
+  prepareExecution,
+  type RunOptions,
+  runCode,
+  type StartOptions,
+} from '../run-code.ts';
 import type { CalledResult } from './called-result.ts';
 
 /** Options for code whose caller may leave it while it runs. */
@@ -41,7 +48,7 @@ export function beginAttached(
   { onEvent, signal = new AbortController().signal, ...options }: BeginOptions,
 ): AttachedExecution {
   // Whether it is left is not known yet, so it has the time of a call.
-  const { timeoutMs = session.limits.execTimeoutS * 1000, context } = options;
+  const { timeoutMs = session.limits.execTimeoutS * 1000 } = options;
   const prepared = prepareExecution(session, program, { ...options, onEvent, timeoutMs }, true);
   const held = session.use();
   let isLeft = false;
@@ -56,7 +63,7 @@ export function beginAttached(
       held[Symbol.dispose]();
     });
   const { identity, grant } = prepared;
-  const execution = session.background.attach(identity.executionId, run, { timeoutMs, context, grant });
+  const execution = session.background.attach(identity.executionId, run, factsOf(prepared));
   const release = followCaller(execution, signal);
   return {
     id: execution.id,
