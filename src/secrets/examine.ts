@@ -1,19 +1,35 @@
 import { statSync } from 'node:fs';
+import { GloveboxError } from '../errors.ts';
 import { attempt, type Finding } from '../lib/finding.ts';
-import { keyOf, keyPath, openSecret, readSecrets, type SecretsPlace, secretsPath } from './file.ts';
+import { keyOf, keyPath, openSecret, readSecrets, type SecretsPlace, type StoredSecret, secretsPath } from './file.ts';
+import type { SecretsKey } from './key.ts';
 
 const WHAT = 'secrets';
+const SET_ANEW = 'Set the secrets anew; the log names one that a request needs.';
 
 /** Tells whether the secrets of a state directory can be used, and only by this user. None is named if there are none. */
 export async function examineSecrets(place: SecretsPlace): Promise<readonly Finding[]> {
   return await attempt(WHAT, async () => {
     const file = readSecrets(place);
     if (file.secrets.length === 0) return [];
-    for (const secret of file.secrets) openSecret(place, () => keyOf(place, file), secret);
-    const findings = [secretsPath(place), keyPath(place)].flatMap(examineMode);
-    const count = file.secrets.length;
-    return [['ok', WHAT, `${count} secret${count === 1 ? '' : 's'} can be decrypted`], ...findings];
+    const isEncrypted = file.secrets.some(({ value }) => typeof value !== 'string');
+    const key = isEncrypted ? keyOf(place, file) : undefined;
+    // Every owner may ask a server, and none is to hear of the secrets of others.
+    const state: Finding = file.secrets.every((secret) => canOpen(place, key, secret))
+      ? ['ok', WHAT, 'secrets can be decrypted']
+      : ['fail', WHAT, `${secretsPath(place)} was changed by something other than Glovebox`, SET_ANEW];
+    return [state, ...[secretsPath(place), keyPath(place)].flatMap(examineMode)];
   });
+}
+
+function canOpen(place: SecretsPlace, key: SecretsKey | undefined, secret: StoredSecret): boolean {
+  try {
+    openSecret(place, key, secret);
+    return true;
+  } catch (error) {
+    if (error instanceof GloveboxError) return false;
+    throw error;
+  }
 }
 
 function examineMode(path: string): Finding[] {

@@ -80,7 +80,8 @@ export class Secrets {
   }
 
   #open(secret: StoredSecret): string {
-    return openSecret(this.#place, () => (this.#key ??= keyOf(this.#place, this.#file)), secret);
+    if (typeof secret.value !== 'string') this.#key ??= keyOf(this.#place, this.#file);
+    return openSecret(this.#place, this.#key, secret);
   }
 
   #refresh(): void {

@@ -1,7 +1,7 @@
 /** A spelling of a secret: bytes, which are found without regard to the case of letters. */
 export interface Form {
   readonly bytes: Buffer;
-  /** Whether lines may be broken within it, as in base64 of a mail. */
+  /** Whether lines may be broken within it, as in base64 of a mail. It has no blanks of its own then. */
   readonly wraps: boolean;
 }
 
@@ -19,6 +19,7 @@ export function formsOf(secret: string): Form[] {
     { bytes: Buffer.from(secret, 'utf16le'), wraps: false },
     { bytes: Buffer.from(secret, 'utf16le').swap16(), wraps: false },
     { bytes: Buffer.from(bytes.toString('hex')), wraps: true },
+    ...listsOf(bytes).map((text) => ({ bytes: Buffer.from(text), wraps: false })),
     ...[0, 1, 2].flatMap((before) => base64Within(bytes, before)),
   ];
   const distinct = new Map(forms.map((form) => [form.bytes.toString('latin1').toLowerCase(), form]));
@@ -56,6 +57,12 @@ function percentEncodings(secret: string, bytes: Buffer): string[] {
     ...[url.replaceAll('%', '%25'), strict.replaceAll('%', '%25'), form.replaceAll('%', '%25')],
     [...bytes].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''),
   ];
+}
+
+/** As a list of bytes: in hexadecimal, as in dumps, and as numbers of JSON. */
+function listsOf(bytes: Buffer): string[] {
+  const codes = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0'));
+  return [codes.join(' '), codes.join(':'), [...bytes].join(','), [...bytes].join(', ')];
 }
 
 /** As text of HTML and XML. */

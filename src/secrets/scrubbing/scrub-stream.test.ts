@@ -37,6 +37,15 @@ const SPELLINGS: readonly (readonly [string, string | Buffer])[] = [
   ['with each byte as a percent code', Buffer.from(SECRET).toString('hex').replace(/../g, '%$&')],
   ['in HTML', `<b>${html}</b>`],
   ['in hexadecimal', `<${Buffer.from(SECRET).toString('hex')}>`],
+  [
+    'in hexadecimal with colons',
+    Buffer.from(SECRET)
+      .toString('hex')
+      .replace(/..(?!$)/g, '$&:'),
+  ],
+  ['in a dump', `0010  ${Buffer.from(SECRET).toString('hex').replace(/../g, '$& ')} |..|`],
+  ['as numbers', JSON.stringify({ data: [1, ...Buffer.from(SECRET), 2] })],
+  ['as numbers with blanks', [...Buffer.from(SECRET)].join(', ')],
   ['in UTF-16', utf16],
   ['in UTF-16 with the other order', Buffer.from(utf16).swap16()],
   ...[0, 1, 2, 3].flatMap((before) =>
