@@ -1,11 +1,12 @@
 import type { Target } from '../target.ts';
 import { channel } from './channel.ts';
+import { echo } from './echo.ts';
 import { httpBody } from './http-body.ts';
 import { indexPage } from './index-page.ts';
 import { requirement } from './requirement.ts';
 import { tar } from './tar.ts';
 
-export const TARGETS: readonly Target[] = [channel, tar, requirement, indexPage, httpBody];
+export const TARGETS: readonly Target[] = [channel, tar, requirement, indexPage, httpBody, echo];
 
 export function targetOf(name: string): Target {
   const target = TARGETS.find((one) => one.name === name);
