@@ -35,7 +35,7 @@ it.each([
   ['the channel, attaching and surviving', 'test_channel', 'test_attach', 'test_survival'],
   ['rich results', 'test_results', 'test_kept_results'],
   ['contexts', 'test_context'],
-  ['cells', 'test_cells'],
+  ['cells', 'test_cells', 'test_web'],
   ['file operations', 'test_files', 'test_folders', 'test_bundles', 'test_preconditions'],
   ['locales', 'test_locales'],
   ['archives', 'test_archives'],

@@ -204,6 +204,13 @@ class PreloadTest(unittest.TestCase):
         self.assertFalse(client.finds("yaml", env={"A": "1"}))
         self.assertTrue(client.finds("yaml"))
 
+    def test_what_gives_access_to_tools_and_the_web_leaves_loaded_modules_to_the_code(self) -> None:
+        client = self.start(["yaml"])
+        self.assertTrue(client.find_soon("yaml"))
+        access = {"GLOVEBOX_TOOLS_TOKEN": "a", "http_proxy": "http://glovebox:b@127.0.0.1:3143", "NO_PROXY": "localhost"}
+        self.assertTrue(client.finds("yaml", env=access))
+        self.assertFalse(client.finds("yaml", env={**access, "A": "1"}))
+
     def test_code_that_kills_or_stops_the_process_harms_nothing(self) -> None:
         client = self.start(["yaml"])
         for signal in (9, 19):

@@ -34,6 +34,8 @@ export interface KeptSession {
   readonly id: string;
   readonly owner: string;
   readonly createdAt: Date;
+  /** Patterns of hosts to which its executions are narrowed. */
+  readonly webPatterns?: readonly string[] | undefined;
   /** Whether executions are running. */
   readonly isBusy: boolean;
 }
@@ -299,7 +301,7 @@ export class Checkpoints {
   }
 
   #identify(now: Date): ArchiveIdentity {
-    const { id, owner, createdAt } = this.#session;
+    const { id, owner, createdAt, webPatterns } = this.#session;
     return {
       id: this.#record?.id ?? ArchiveStore.newId(),
       kind: 'session',
@@ -308,6 +310,7 @@ export class Checkpoints {
       created_at: createdAt.toISOString(),
       saved_at: now.toISOString(),
       at_rest: false,
+      ...(webPatterns ? { web: [...webPatterns] } : {}),
     };
   }
 

@@ -21,6 +21,8 @@ export const recordSchema = z.object({
   lost: z.array(z.enum(['files', 'contexts', 'packages', 'background'])).optional(),
   /** Set if the cause of the loss was a lost sandbox, not hibernation. */
   lost_with: z.literal('sandbox').optional(),
+  /** Patterns of hosts to which the executions of its session are narrowed. */
+  web: z.array(z.string()).optional(),
   /** Whether it is temporary and exists only while it is sent. The next start removes it. */
   passing: z.boolean().optional(),
   entries: count,

@@ -39,6 +39,8 @@ export interface ProgramOptions extends CallOptions {
   readonly args?: readonly string[] | undefined;
   /** Its standard input. Default: empty. */
   readonly stdin?: AsyncIterable<Uint8Array> | undefined;
+  /** Patterns of hosts that it may reach. Default: those that its owner may reach. */
+  readonly web?: readonly string[] | undefined;
 }
 
 export interface CommandOptions extends CallOptions, Pick<ProgramOptions, 'stdin'> {

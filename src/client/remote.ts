@@ -54,8 +54,8 @@ export class RemoteClient implements Client {
     return { id, created: response.status === 201 };
   }
 
-  async run(session: string, code: string, { args = [], stdin, ...options }: ProgramOptions): Promise<ProgramEnd> {
-    const given = { code, session_id: session, ...(args.length > 0 ? { args } : {}) };
+  async run(session: string, code: string, { args = [], stdin, web, ...options }: ProgramOptions): Promise<ProgramEnd> {
+    const given = { code, session_id: session, ...(args.length > 0 ? { args } : {}), ...(web ? { web } : {}) };
     return await this.#call('execute_python', given, programAnswer, { ...options, stdin });
   }
 

@@ -38,6 +38,7 @@ export function addPeopleCommands(program: Command, context: CommandContext): vo
     .option('--session <name>', 'Session to run in, which keeps its files and packages.')
     .option('--timeout <time>', 'Time limit, such as 90 (seconds) or 5m.')
     .option('--memory <size>', 'Memory, such as 512 (MiB) or 2g. A server has its own.')
+    .option('--web <hosts>', 'Hosts that it may reach, such as api.example.com, of those allowed here.', collect)
     .option(...LOCAL)
     .passThroughOptions()
     .action(async (file: string | undefined, args: string[], options: RunOptions, command: Command) => {

@@ -6,7 +6,8 @@ import type { MetLimit } from './limits-met.ts';
 import type { FullReport, SeenProcess } from './report.ts';
 import type { ExecutionEnd, ExecutionStatus, SandboxReset, TerminationMeans } from './request.ts';
 import type { Timings } from './stopwatch.ts';
-import type { ToolCall, ToolCallEvent, ToolGrant } from './tool-access.ts';
+import type { ToolCall, ToolCallEvent } from './tool-access.ts';
+import type { WebUse } from './web-summary.ts';
 
 /** Result of one execution. A failed execution has a status; it does not throw. */
 export interface ExecutionResult extends ExecutionIdentity, ExecutionOutput, Timings {
@@ -35,6 +36,8 @@ export interface ExecutionResult extends ExecutionIdentity, ExecutionOutput, Tim
   readonly peakMemoryBytes?: number | undefined;
   /** Calls of tools that it made, at most 200. */
   readonly toolCalls?: readonly ToolCall[] | undefined;
+  /** What it did on other hosts. */
+  readonly web?: WebUse | undefined;
 }
 
 /** State of a background execution; after its end, the status of its result. */
@@ -150,12 +153,6 @@ export function toResult({ identity, end, limit, contexts, output, timings }: Re
     ...output,
     ...timings,
   };
-}
-
-/** Adds the calls of tools to a result. */
-export function withCalls(result: ExecutionResult, grant: ToolGrant | undefined): ExecutionResult {
-  const toolCalls = grant?.calls ?? [];
-  return toolCalls.length > 0 ? { ...result, toolCalls } : result;
 }
 
 function errorOf(

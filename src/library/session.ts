@@ -40,7 +40,7 @@ export type BackgroundExecution = Pick<
   'id' | 'startedAt' | 'context' | 'status' | 'result' | 'cancel' | 'wait' | 'read'
 >;
 
-const PROGRAM: Options = { timeoutMs: 'number', env: 'object of texts', tools: 'list of texts' };
+const PROGRAM: Options = { timeoutMs: 'number', env: 'object of texts', tools: 'list of texts', web: 'list of texts' };
 const CODE: Options = { ...PROGRAM, context: 'text', resetContext: 'true or false', args: 'list of texts' };
 const COMMAND: Options = { ...PROGRAM, cwd: 'text' };
 const IN_BACKGROUND: Options = { stdin: 'text' };
@@ -69,6 +69,8 @@ export interface SessionInfo {
   readonly running: number;
   /** Names of the live contexts. */
   readonly contexts: readonly string[];
+  /** Patterns of hosts to which its code is narrowed. */
+  readonly web?: readonly string[];
 }
 
 /**
@@ -266,13 +268,13 @@ export class Session implements AsyncDisposable {
 
 /** @internal */
 export function toInfo(owner: string, summary: SessionSummary): SessionInfo {
-  const { session_id: id, state, running, contexts, created_at, last_used_at, expires_at } = summary;
+  const { session_id: id, state, running, contexts, web, created_at, last_used_at, expires_at } = summary;
   const times = {
     createdAt: new Date(created_at),
     lastUsedAt: new Date(last_used_at),
     expiresAt: new Date(expires_at),
   };
-  return { id, owner, state, ...times, running, contexts };
+  return { id, owner, state, ...times, running, contexts, ...(web ? { web } : {}) };
 }
 
 function madeNow({ created }: Held): { sessionCreated?: true } {

@@ -10,6 +10,8 @@ export interface OpenSessionOptions {
   readonly name?: string | undefined;
   /** Id of a snapshot to create the session from. */
   readonly snapshot?: string | undefined;
+  /** Patterns of hosts that its code may reach, of those that its owner may. Default: all of these. */
+  readonly web?: readonly string[] | undefined;
 }
 
 /** Sessions of all owners. */
@@ -27,15 +29,15 @@ export class Sessions {
    *   `capacity_exceeded`, `not_found`
    */
   async open(options: OpenSessionOptions = {}): Promise<Session> {
-    checkOptions('sessions.open', options, { ...OWNER, name: 'text', snapshot: 'text' });
+    checkOptions('sessions.open', options, { ...OWNER, name: 'text', snapshot: 'text', web: 'list of texts' });
     const owner = ownerOf(options);
-    const { name, snapshot } = options;
+    const { name, snapshot, web } = options;
     const { sessions, snapshots } = this.#access.glovebox;
     if (snapshot !== undefined) {
-      const { session_id: id } = await snapshots.open(owner, snapshot, name);
+      const { session_id: id } = await snapshots.open(owner, snapshot, name, web);
       return new Session(this.#access, { owner, id, created: true });
     }
-    const { session, created } = await sessions.create(owner, name);
+    const { session, created } = await sessions.create(owner, name, web);
     return new Session(this.#access, { owner, id: session.session_id, created });
   }
 

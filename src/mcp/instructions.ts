@@ -3,10 +3,12 @@ interface Lifetimes {
   readonly hibernateAfterS: number;
   readonly archiveTtlS: number;
   readonly diskMb: number;
+  /** Whether code may reach any hosts. */
+  readonly hasWeb?: boolean;
 }
 
 /** Writes the instructions for the model. Together with the tools' descriptions, they have less than 1000 tokens. */
-export function writeInstructions({ idleTtlS, hibernateAfterS, archiveTtlS, diskMb }: Lifetimes): string {
+export function writeInstructions({ idleTtlS, hibernateAfterS, archiveTtlS, diskMb, hasWeb }: Lifetimes): string {
   const hibernates = hibernateAfterS > 0 && hibernateAfterS < idleTtlS;
   const memory = describeDuration(idleTtlS);
   const files = hibernates ? `${describeDuration(archiveTtlS)}, contexts for ${memory}` : memory;
@@ -14,7 +16,7 @@ export function writeInstructions({ idleTtlS, hibernateAfterS, archiveTtlS, disk
     'Glovebox runs untrusted Python and shell commands in sealed containers.',
     `A session is a container of your own. Files in /workspace (${diskMb} MB) and installed packages are kept until it is unused for ${files}.`,
     'Every result has a session_id. Pass it to continue in the same session. Without it you may get a new, empty one.',
-    'There is no network: no downloads, no web requests. Each execute_python call is a new process, unless you name a context, which keeps variables. Use write_file and read_file to move files in and out.',
+    `${hasWeb ? 'There is no network but a proxy to some hosts.' : 'There is no network: no downloads, no web requests.'} Each execute_python call is a new process, unless you name a context, which keeps variables. Use write_file and read_file to move files in and out.`,
     'A Python error or a failed command is a normal result with status "error". A tool error says what to do next.',
     'If a result has session_reset, what it lists as lost no longer exists. Create it again.',
     'After session_not_found, execute_python without session_id starts a new session.',

@@ -2,9 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProgramHead } from '../execution/program.ts';
 import type { Executor } from '../execution/request.ts';
 import type { BackgroundStatus, ExecutionResult } from '../execution/result.ts';
-import type { ToolCall, ToolGrant } from '../execution/tool-access.ts';
+import type { ToolCall } from '../execution/tool-access.ts';
 import { SessionFiles } from '../files/session-files.ts';
 import { type NewOutput, readNewOutput, type StreamOffsets } from './background-output.ts';
+import type { ExecutionAccess } from './grants/execution-access.ts';
 
 /** Result of a background execution, or the reason why it could not run. */
 export type BackgroundOutcome = { readonly result: ExecutionResult } | { readonly error: unknown };
@@ -35,8 +36,8 @@ export interface BackgroundFacts {
   readonly context?: string | undefined;
   /** What it runs. Unknown of one that an earlier version began. */
   readonly program?: ProgramHead | undefined;
-  /** Its access to tools. */
-  readonly grant?: Pick<ToolGrant, 'recorded' | 'calls'> | undefined;
+  /** Its access to tools and other hosts. */
+  readonly access?: Pick<ExecutionAccess, 'recorded' | 'calls'> | undefined;
   /** Whether its caller follows it as a task of MCP. */
   readonly isTask?: true | undefined;
 }
@@ -83,7 +84,7 @@ export class FollowedExecution implements BackgroundExecution {
   readonly timeoutMs: number;
   readonly context: string | undefined;
   readonly program: ProgramHead | undefined;
-  readonly grant: BackgroundFacts['grant'];
+  readonly access: BackgroundFacts['access'];
   isTask: true | undefined;
   /** Its result in the form that a call has, once it has ended. */
   called: ExecutionResult | undefined;
@@ -96,7 +97,7 @@ export class FollowedExecution implements BackgroundExecution {
   /** @param known start time and outcome of an execution that an earlier control plane began */
   constructor(
     session: ReadsOutput,
-    { id, startedAt, timeoutMs, context, program, grant, isTask }: BackgroundFacts,
+    { id, startedAt, timeoutMs, context, program, access, isTask }: BackgroundFacts,
     known: { readonly begunAt?: Date | undefined; readonly outcome?: BackgroundOutcome | undefined } = {},
   ) {
     this.#session = session;
@@ -105,7 +106,7 @@ export class FollowedExecution implements BackgroundExecution {
     this.timeoutMs = timeoutMs;
     this.context = context;
     this.program = program;
-    this.grant = grant;
+    this.access = access;
     this.isTask = isTask;
     this.#begunAt = known.begunAt;
     this.#outcome = known.outcome;
@@ -163,7 +164,7 @@ export class FollowedExecution implements BackgroundExecution {
       ...{ sessionId: this.#session.id, executionId, status, startedAt: this.startedAt, durationMs },
       ...(queuedMs === undefined ? {} : { queuedMs }),
       ...output,
-      toolCalls: result?.toolCalls ?? this.grant?.calls ?? [],
+      toolCalls: result?.toolCalls ?? this.access?.calls ?? [],
       ...(result ? { result } : {}),
     };
   }

@@ -8,6 +8,7 @@ import {
   type ReadsOutput,
 } from './background-execution.ts';
 import type { BackgroundRecord, BackgroundRecords } from './background-records.ts';
+import { toRecordedAccess } from './grants/recorded-access.ts';
 import { fromRecordedResult, toRecordedResult } from './recorded-result.ts';
 
 /** Number of ended executions of a session whose results are kept. */
@@ -57,7 +58,7 @@ export class BackgroundExecutions {
   start(
     id: string,
     run: BackgroundRun,
-    about: Partial<Pick<BackgroundFacts, 'timeoutMs' | 'context' | 'program' | 'grant'>> = {},
+    about: Partial<Pick<BackgroundFacts, 'timeoutMs' | 'context' | 'program' | 'access'>> = {},
   ): BackgroundExecution {
     if (this.#isFull) throw tooManyInBackground();
     this.#forgetOldest();
@@ -69,7 +70,7 @@ export class BackgroundExecutions {
   attach(
     id: string,
     run: BackgroundRun,
-    about: Pick<BackgroundFacts, 'timeoutMs' | 'context' | 'program' | 'grant'>,
+    about: Pick<BackgroundFacts, 'timeoutMs' | 'context' | 'program' | 'access'>,
   ): FollowedExecution {
     const execution = new FollowedExecution(this.#options.session, { id, startedAt: new Date(), ...about });
     this.#attached.add(execution);
@@ -92,9 +93,9 @@ export class BackgroundExecutions {
   }
 
   /** Takes over an execution of an earlier control plane. `run` follows it if it has not ended. */
-  recover(record: BackgroundRecord, run: BackgroundRun, grant?: BackgroundFacts['grant']): BackgroundExecution {
+  recover(record: BackgroundRecord, run: BackgroundRun, access?: BackgroundFacts['access']): BackgroundExecution {
     const { begunAt, outcome, ...facts } = fromRecord(record);
-    if (!outcome) return this.#follow({ ...facts, grant }, run, begunAt);
+    if (!outcome) return this.#follow({ ...facts, access }, run, begunAt);
     const execution = new FollowedExecution(this.#options.session, facts, { begunAt, outcome });
     this.#executions.set(execution.id, execution);
     return execution;
@@ -156,7 +157,7 @@ export function tooManyInBackground(): GloveboxError {
 type RecordedFacts = BackgroundFacts & Pick<BackgroundExecution, 'begunAt' | 'outcome'>;
 
 export function toRecord(execution: RecordedFacts): BackgroundRecord {
-  const { id, startedAt, timeoutMs, context, program, isTask, begunAt, outcome, grant } = execution;
+  const { id, startedAt, timeoutMs, context, program, isTask, begunAt, outcome, access } = execution;
   return {
     id,
     started_at: startedAt.toISOString(),
@@ -165,7 +166,7 @@ export function toRecord(execution: RecordedFacts): BackgroundRecord {
     ...(program ?? {}),
     ...(isTask ? { task: true } : {}),
     ...(begunAt ? { began_at: begunAt.toISOString() } : {}),
-    ...(grant && !outcome ? { tools: grant.recorded } : {}),
+    ...(access && !outcome ? toRecordedAccess(access.recorded) : {}),
     ...(outcome && 'result' in outcome ? { result: toRecordedResult(outcome.result) } : {}),
     ...(outcome && 'error' in outcome ? { error: toGloveboxError(outcome.error).toBody() } : {}),
   };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { ERROR_CODES } from '../errors.ts';
 import { replaceFile } from '../lib/replace-file.ts';
+import { recordedAccessSchema } from './grants/recorded-access.ts';
 import { recordedResultSchema } from './recorded-result.ts';
 
 /** Record of a background execution for the next control plane. Times are in ISO 8601. */
@@ -20,10 +21,7 @@ const recordSchema = z.object({
   task: z.literal(true).optional(),
   /** Time when its program was started, after the wait for its turn. */
   began_at: z.iso.datetime().optional(),
-  /** Access to tools, while it runs: hash of its token, and its servers with their numbers of calls. */
-  tools: z
-    .object({ hash: z.string().max(64), servers: z.record(z.string(), z.number().int().nonnegative()) })
-    .optional(),
+  ...recordedAccessSchema.shape,
   /** Result, or the reason why it could not run. */
   result: recordedResultSchema.optional(),
   error: z.object({ code: z.enum(ERROR_CODES), message: z.string(), hint: z.string() }).optional(),

@@ -11,14 +11,14 @@ import {
   type ExecutionResult,
   type Truncated,
   toResult,
-  withCalls,
 } from '../execution/result.ts';
 import { round, type Timings } from '../execution/stopwatch.ts';
-import type { ToolAccess, ToolGrant } from '../execution/tool-access.ts';
 import { SessionFiles } from '../files/session-files.ts';
 import type { RunningExecution } from '../protocol/greeting.ts';
 import type { BackgroundExecutions } from './background-executions.ts';
 import type { BackgroundRecord, BackgroundRecords } from './background-records.ts';
+import { type AccessSession, type ExecutionAccess, reopenAccess } from './grants/execution-access.ts';
+import { fromRecordedAccess } from './grants/recorded-access.ts';
 
 /** Size of all displays of one execution, as a multiple of the limit of one display. */
 const DISPLAYS_IN_ALL = 4;
@@ -90,10 +90,7 @@ function cutOf({ path, bytes, total = bytes }: KeptFile): CutStream {
 }
 
 /** Part of a session that is needed to recover its background executions. */
-export interface RecoveredSession extends ReadsResults {
-  readonly id: string;
-  readonly owner: string;
-  readonly tools?: ToolAccess | undefined;
+export interface RecoveredSession extends ReadsResults, AccessSession {
   readonly background: BackgroundExecutions;
   readonly records: BackgroundRecords;
   resume(
@@ -118,9 +115,9 @@ export function recoverBackground(
   for (const record of records) {
     const execution = running.get(record.id);
     const clock = new ExecutionClock();
-    const grant = execution && reopenTools(session, record, clock);
-    const run = (signal: AbortSignal) => follow(session, { record, execution, reason, clock, grant }, signal);
-    session.background.recover(record, run, grant);
+    const access = execution && reopen(session, record, clock);
+    const run = (signal: AbortSignal) => follow(session, { record, execution, reason, clock, access }, signal);
+    session.background.recover(record, run, access);
   }
   // Executions without a record cannot be found by any caller, so end them.
   const known = new Set(records.map(({ id }) => id));
@@ -128,15 +125,14 @@ export function recoverBackground(
   return records.some(({ id, result, error }) => !result && !error && !running.has(id));
 }
 
-/** Gives an execution that still runs the access to tools again that it had. */
-function reopenTools(
-  { owner, id: sessionId, tools, background }: RecoveredSession,
-  { id, tools: recorded, result, error }: BackgroundRecord,
+/** Gives an execution that still runs the access again that it had. */
+function reopen(
+  session: RecoveredSession,
+  record: BackgroundRecord,
   clock: ExecutionClock,
-): ToolGrant | undefined {
-  if (!recorded || result || error) return undefined;
-  const onRecord = () => background.record(id);
-  return tools?.reopen(recorded, { owner, sessionId, executionId: id, clock, onRecord });
+): ExecutionAccess | undefined {
+  if (record.result || record.error) return undefined;
+  return reopenAccess(session, record.id, fromRecordedAccess(record), clock);
 }
 
 interface Recovered {
@@ -145,16 +141,17 @@ interface Recovered {
   readonly execution: RunningExecution | undefined;
   readonly reason: SandboxReset['reason'];
   readonly clock: ExecutionClock;
-  readonly grant: ToolGrant | undefined;
+  readonly access: ExecutionAccess | undefined;
 }
 
 /** Follows an execution that an earlier control plane began. Returns its result. */
 async function follow(session: RecoveredSession, recovered: Recovered, signal: AbortSignal): Promise<ExecutionResult> {
-  const { grant } = recovered;
-  const end = () => grant?.[Symbol.dispose]();
+  const { access } = recovered;
+  const end = () => access?.[Symbol.dispose]();
   signal.addEventListener('abort', end, { once: true });
   try {
-    return withCalls(await followToEnd(session, recovered, signal), grant);
+    const result = await followToEnd(session, recovered, signal);
+    return access?.tellIn(result) ?? result;
   } finally {
     end();
   }

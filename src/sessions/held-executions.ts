@@ -100,7 +100,7 @@ export class HeldExecutions {
       return await (await asker.promise)(...question);
     };
     const prepared = prepareExecution(session, program, { ...options, clock, clientTools: { tools, call } }, false);
-    if (prepared.grant) stack.use(prepared.grant);
+    if (prepared.access) stack.use(prepared.access);
     const { onEvent, stdin } = options;
     const identity = { id: prepared.identity.executionId, owner: session.owner, sessionId: session.id };
     return this.start(identity, (signal, ask) => {

@@ -6,6 +6,8 @@ export interface SessionIdentity {
   readonly id: string;
   readonly owner: string;
   readonly createdAt: Date;
+  /** Patterns of hosts to which its executions are narrowed. Default: all that its owner may reach. */
+  readonly webPatterns?: readonly string[] | undefined;
 }
 
 /** Session as its owner sees it. Times are in ISO 8601. */
@@ -20,6 +22,14 @@ export interface SessionSummary {
   running: number;
   /** Names of the live contexts. */
   contexts: string[];
+  /** Patterns of hosts to which its executions are narrowed. */
+  web?: string[];
+}
+
+/** Session that was opened by its name, or created. */
+export interface OpenedSession {
+  readonly session: SessionSummary;
+  readonly created: boolean;
 }
 
 /** Part of a session that its summary tells of. */
@@ -31,7 +41,7 @@ interface Summarized extends SessionIdentity {
 
 /** @param running number of running executions */
 export function summarize(session: Summarized, running: number): SessionSummary {
-  const { id, createdAt, isHibernated, lifetime, contexts } = session;
+  const { id, createdAt, isHibernated, lifetime, contexts, webPatterns } = session;
   return {
     session_id: id,
     state: isHibernated ? 'hibernated' : 'active',
@@ -40,5 +50,6 @@ export function summarize(session: Summarized, running: number): SessionSummary 
     expires_at: lifetime.expiresAt.toISOString(),
     running,
     contexts: contexts.names,
+    ...(webPatterns ? { web: [...webPatterns] } : {}),
   };
 }

@@ -16,6 +16,8 @@ const manifestSchema = z.object({
   contexts: z.array(z.string().max(64)).max(64).optional(),
   /** Ids of the live terminals, which end with this control plane. */
   terminals: z.array(z.string().max(64)).max(64).optional(),
+  /** Patterns of hosts to which its executions are narrowed. */
+  web: z.array(z.string()).optional(),
   /** End of the time limit of its last background execution. The session does not expire before. */
   busy_until: z.iso.datetime().optional(),
 });

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { displaySchema } from '../execution/displays.ts';
 import type { CutStream, ExecutionResult } from '../execution/result.ts';
+import { fromWire, toWire } from '../execution/web-summary.ts';
 
 const cutSchema = z.object({
   bytes: z.number(),
@@ -43,6 +44,17 @@ const resetSchema = z.object({
   restored_from: z.string().optional(),
 });
 
+const whole = z.number().int().nonnegative();
+const webSchema = z.object({
+  hosts: z.array(z.object({ host: z.string(), port: whole, requests: whole, bytes_in: whole, bytes_out: whole })),
+  refused: z.array(
+    z.object({
+      ...{ host: z.string(), port: whole, rule: z.enum(['host', 'port', 'address', 'secret', 'limit']) },
+      message: z.string(),
+    }),
+  ),
+});
+
 /** Result of an execution on disk. Older and newer control planes read it, so only additions are allowed. */
 export const recordedResultSchema = z.object({
   session_id: z.string(),
@@ -72,6 +84,7 @@ export const recordedResultSchema = z.object({
   tool_calls: z
     .array(z.object({ n: z.number(), tool: z.string(), ms: z.number(), status: z.string(), bytes: z.number() }))
     .optional(),
+  web: webSchema.optional(),
   truncated: z.object({ stdout: cutSchema.optional(), stderr: cutSchema.optional() }).optional(),
   duration_ms: z.number(),
   queued_ms: z.number().optional(),
@@ -106,6 +119,7 @@ export function toRecordedResult(result: ExecutionResult): RecordedResult {
     stderr,
     results: result.displays && [...result.displays],
     tool_calls: result.toolCalls?.map((call) => ({ ...call })),
+    web: result.web && toWire(result.web),
     truncated: result.truncated && {
       stdout: toRecordedCut(result.truncated.stdout),
       stderr: toRecordedCut(result.truncated.stderr),
@@ -139,6 +153,7 @@ export function fromRecordedResult(recorded: RecordedResult): ExecutionResult {
     stderr,
     displays: recorded.results,
     toolCalls: recorded.tool_calls,
+    web: recorded.web && fromWire(recorded.web),
     truncated: recorded.truncated && {
       stdout: fromRecordedCut(recorded.truncated.stdout),
       stderr: fromRecordedCut(recorded.truncated.stderr),

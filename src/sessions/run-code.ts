@@ -1,35 +1,27 @@
-import { ExecutionClock } from '../execution/execution-clock.ts';
+import type { ExecutionClock } from '../execution/execution-clock.ts';
 import { metLimit } from '../execution/limits-met.ts';
 import { OutputStreams } from '../execution/output-streams.ts';
 import { headOf, LISTED_LENGTH, type Program } from '../execution/program.ts';
 import type { ExecutionOptions, ExecutionRequest, Executor } from '../execution/request.ts';
-import { type ExecutionIdentity, type ExecutionResult, toResult, withCalls } from '../execution/result.ts';
+import { type ExecutionIdentity, type ExecutionResult, toResult } from '../execution/result.ts';
 import { Stopwatch } from '../execution/stopwatch.ts';
-import type { ToolAccess, ToolGrant } from '../execution/tool-access.ts';
 import { randomId } from '../lib/random-id.ts';
 import { alsoTo, type CalledResult, foldAsCalled } from './attached/called-result.ts';
-import type { BackgroundExecutions } from './background-executions.ts';
 import { displayLimits, readResult } from './background-result.ts';
+import { type AccessSession, type ExecutionAccess, openAccess } from './grants/execution-access.ts';
 import { ProgramInput } from './program-input.ts';
 import { checkProgram, toRequest } from './programs/program-request.ts';
 import { isStream, type RunLimits, type RunOptions, type StartOptions } from './programs/run-options.ts';
 import type { RecentExecutions } from './recent-executions.ts';
 
-/** Variable with what code shows to call tools. */
-const TOKEN_NAME = 'GLOVEBOX_TOOLS_TOKEN';
-
 export type { RunLimits, RunOptions, StartOptions };
 
 /** Part of a session that is needed to run code. */
-export interface CodeSession extends Executor {
-  readonly id: string;
+export interface CodeSession extends Executor, AccessSession {
   readonly limits: RunLimits;
   readonly contexts: { readonly names: string[] };
-  readonly owner: string;
   /** Keeps the last executions. */
   readonly recent: Pick<RecentExecutions, 'begin'>;
-  /** Gives executions access to tools. */
-  readonly tools?: ToolAccess | undefined;
 }
 
 /** Execution with checked options. */
@@ -39,13 +31,13 @@ export interface PreparedExecution {
   readonly request: ExecutionRequest;
   readonly timeoutMs: number;
   readonly clock: ExecutionClock | undefined;
-  /** Its access to tools, which whoever prepared it ends. */
-  readonly grant: ToolGrant | undefined;
+  /** Its access to tools and other hosts, which whoever prepared it ends. */
+  readonly access: ExecutionAccess | undefined;
 }
 
 /** Returns what lists and records tell of an execution in the background. */
-export function factsOf({ program, request, timeoutMs, grant }: PreparedExecution) {
-  return { timeoutMs, context: request.context, program: headOf(program, LISTED_LENGTH), grant };
+export function factsOf({ program, request, timeoutMs, access }: PreparedExecution) {
+  return { timeoutMs, context: request.context, program: headOf(program, LISTED_LENGTH), access };
 }
 
 /** Code that follows an execution. */
@@ -60,12 +52,10 @@ interface Follower extends Pick<RunOptions, 'onEvent' | 'asBytes' | 'stdin'>, Pi
 }
 
 /** Part of a session that is needed to prepare executions. */
-export interface PreparingSession extends Pick<CodeSession, 'id' | 'owner' | 'limits' | 'tools'> {
-  readonly background: Pick<BackgroundExecutions, 'record'>;
-}
+export type PreparingSession = Pick<CodeSession, 'limits' | keyof AccessSession>;
 
 /**
- * Checks the options of an execution, and gives it an id and its access to tools.
+ * Checks the options of an execution, and gives it an id and its access to tools and other hosts.
  * @throws GloveboxError `invalid_input`
  */
 export function prepareExecution(
@@ -82,24 +72,8 @@ export function prepareExecution(
   const executionId = `exe_${randomId(9)}`;
   const request = toRequest(call, executionId, isBackground);
   const identity = { sessionId, ...(sessionCreated ? { sessionCreated } : {}), executionId };
-  return { identity, program, timeoutMs, ...grantTools(session, request, executionId, options) };
-}
-
-/** Gives an execution access to tools, if it is to have any. @throws GloveboxError `invalid_input` for unknown servers */
-function grantTools(
-  { owner, id: sessionId, tools, background }: PreparingSession,
-  request: ExecutionRequest,
-  executionId: string,
-  options: Omit<RunOptions, 'signal'>,
-): Pick<PreparedExecution, 'request' | 'clock' | 'grant'> {
-  if (!tools) return { request, clock: options.clock, grant: undefined };
-  const { tools: servers, clientTools, approvals, onEvent, clock = new ExecutionClock() } = options;
-  const grant = tools.open({
-    ...{ owner, sessionId, executionId, servers, clientTools, approvals, clock, onEvent },
-    onRecord: () => background.record(executionId),
-  });
-  if (!grant) return { request, clock: options.clock, grant };
-  return { request: { ...request, env: { ...request.env, [TOKEN_NAME]: grant.token } }, clock, grant };
+  const { access, clock, env } = openAccess(session, executionId, options);
+  return { identity, program, timeoutMs, request: env ? { ...request, env } : request, clock, access };
 }
 
 /**
@@ -111,7 +85,7 @@ export async function runCode(
   prepared: PreparedExecution,
   follower: Follower,
 ): Promise<ExecutionResult> {
-  const { grant, identity, program } = prepared;
+  const { access, identity, program } = prepared;
   const { context, background } = prepared.request;
   const isBackground = background !== undefined && !follower.onCalled;
   const recorder = session.recent.begin(session, { id: identity.executionId, isBackground, context, program });
@@ -119,14 +93,15 @@ export async function runCode(
     recorder.begun();
     follower.onBegin?.();
   };
-  // What it has asked of tools ends at once, while the code itself is given time.
-  if (grant) follower.signal.addEventListener('abort', () => grant[Symbol.dispose](), { once: true });
+  const tell = (result: ExecutionResult) => access?.tellIn(result) ?? result;
+  // What it has asked of others ends at once, while the code itself is given time.
+  if (access) follower.signal.addEventListener('abort', () => access[Symbol.dispose](), { once: true });
   try {
     const { onCalled } = follower;
     const asCalled = onCalled && {
-      onCalled: ({ result, spare }: CalledResult) => onCalled({ result: withCalls(result, grant), spare }),
+      onCalled: ({ result, spare }: CalledResult) => onCalled({ result: tell(result), spare }),
     };
-    const result = withCalls(await followCode(session, prepared, { ...follower, onBegin, ...asCalled }), grant);
+    const result = tell(await followCode(session, prepared, { ...follower, onBegin, ...asCalled }));
     recorder.ended(result);
     return result;
   } catch (error) {

@@ -81,6 +81,7 @@ export class SandboxOwners {
       woken_at: session.lifetime.wokenAt.toISOString(),
       contexts: session.contexts.names,
       ...(terminals.length > 0 ? { terminals } : {}),
+      ...(session.webPatterns ? { web: [...session.webPatterns] } : {}),
       ...(busyUntil ? { busy_until: busyUntil.toISOString() } : {}),
     });
   }

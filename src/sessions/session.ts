@@ -1,5 +1,6 @@
 import type { CopiedArchive } from '../archives/checkpoints.ts';
 import type { ArchiveIdentity, ArchiveRecord } from '../archives/record.ts';
+import type { WebAccess } from '../egress/web-access.ts';
 import { GloveboxError } from '../errors.ts';
 import { inOrder } from '../execution/losses.ts';
 import type { Program } from '../execution/program.ts';
@@ -15,7 +16,6 @@ import {
 import type { ExecutionResult } from '../execution/result.ts';
 import type { ToolAccess } from '../execution/tool-access.ts';
 import { SessionFiles } from '../files/session-files.ts';
-import { Disposables } from '../lib/disposables.ts';
 import type { RunningExecution } from '../protocol/greeting.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import { type ExecutionMetrics, outcomeOf } from '../scheduling/execution-metrics.ts';
@@ -24,6 +24,7 @@ import { Limiter } from '../scheduling/limiter.ts';
 import { SESSION_QUEUE_LIMIT, SessionPlaces } from '../scheduling/session-places.ts';
 import { SessionTerminals, type TerminalLimits } from '../terminals/session-terminals.ts';
 import { type AttachedExecution, type BeginOptions, beginAttached } from './attached/attached-execution.ts';
+import { startInBackground } from './attached/background-start.ts';
 import type { BackgroundExecution } from './background-execution.ts';
 import { BackgroundExecutions } from './background-executions.ts';
 import type { BackgroundRecords } from './background-records.ts';
@@ -42,7 +43,6 @@ import { Lifetime, type LifetimeLimits } from './lifecycle/lifetime.ts';
 import type { RecentExecutions } from './recent-executions.ts';
 import type { Remains } from './recovery.ts';
 import {
-  factsOf,
   type PreparedExecution,
   prepareExecution,
   type RunLimits,
@@ -74,6 +74,8 @@ export interface SessionHost extends SandboxHost {
   readonly recordsOf: (session: SessionIdentity) => BackgroundRecords;
   /** Gives executions access to tools. Default: they have none. */
   readonly tools?: ToolAccess | undefined;
+  /** Gives executions access to other hosts. Default: they have none. */
+  readonly web?: WebAccess | undefined;
   /** Saves the changed state of a session for the next control plane. */
   readonly record: (session: Session) => void;
 }
@@ -101,6 +103,8 @@ export class Session implements SessionIdentity {
   readonly recent: RecentExecutions;
   readonly tools: ToolAccess | undefined;
   readonly terminals: SessionTerminals;
+  readonly web: WebAccess | undefined;
+  readonly webPatterns: readonly string[] | undefined;
   readonly #host: SessionHost;
   readonly #places: SessionPlaces;
   readonly #sandbox: SessionSandbox;
@@ -115,6 +119,8 @@ export class Session implements SessionIdentity {
     this.#host = host;
     this.recent = host.recent;
     this.tools = host.tools;
+    this.web = host.web;
+    this.webPatterns = identity.webPatterns;
     this.records = host.recordsOf(identity);
     this.background = new BackgroundExecutions({
       session: this,
@@ -195,7 +201,7 @@ export class Session implements SessionIdentity {
       const { onEvent, asBytes, stdin } = options;
       return await runCode(this, prepared, { onEvent, asBytes, stdin, signal: signal ?? new AbortController().signal });
     } finally {
-      prepared?.grant?.[Symbol.dispose]();
+      prepared?.access?.[Symbol.dispose]();
       held[Symbol.dispose]();
     }
   }
@@ -206,19 +212,7 @@ export class Session implements SessionIdentity {
    * @throws GloveboxError `invalid_input`; `session_busy` when too many run there
    */
   async start(program: Program, options: StartOptions = {}): Promise<BackgroundExecution> {
-    using stack = new Disposables();
-    stack.use(this.use());
-    const prepared = prepareExecution(this, program, options, true);
-    if (prepared.grant) stack.use(prepared.grant);
-    const { promise: placed, resolve } = Promise.withResolvers<void>();
-    const run = (signal: AbortSignal, onBegin: () => void) => {
-      const held = stack.move();
-      const follower = { signal, onBegin, onQueued: resolve, onSent: resolve };
-      return runCode(this, prepared, follower).finally(() => held[Symbol.dispose]());
-    };
-    const execution = this.background.start(prepared.identity.executionId, run, factsOf(prepared));
-    await Promise.race([placed, execution.ended]);
-    return execution;
+    return await startInBackground(this, program, options);
   }
 
   /**

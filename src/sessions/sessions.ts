@@ -1,6 +1,6 @@
 import type { ArchiveRecord } from '../archives/record.ts';
 import type { ArchiveSettings } from '../archives/settings.ts';
-import { GloveboxError } from '../errors.ts';
+import type { WebAccess } from '../egress/web-access.ts';
 import type { ToolAccess } from '../execution/tool-access.ts';
 import type { Waiting } from '../lib/single-flight.ts';
 import type { Log } from '../log.ts';
@@ -15,8 +15,9 @@ import type { BackgroundReading } from './background-execution.ts';
 import type { StreamOffsets } from './background-output.ts';
 import type { BackgroundRecords } from './background-records.ts';
 import type { Caller } from './caller.ts';
+import { checkSame, narrowingBy } from './grants/narrow.ts';
 import { HeldExecutions, type HeldOptions } from './held-executions.ts';
-import type { SessionIdentity, SessionSummary } from './identity.ts';
+import type { OpenedSession, SessionIdentity, SessionSummary } from './identity.ts';
 import type { InstallLimits, ParseRequirement } from './install.ts';
 import { SessionAdoption } from './lifecycle/adoption.ts';
 import { Adoptions } from './lifecycle/adoptions.ts';
@@ -62,6 +63,8 @@ export interface SessionsOptions extends SandboxOwnersOptions {
   readonly recordsOf: (session: SessionIdentity) => BackgroundRecords;
   /** Gives executions access to tools. Default: they have none. */
   readonly tools?: ToolAccess | undefined;
+  /** Gives executions access to other hosts. Default: they have none. */
+  readonly web?: WebAccess | undefined;
   /** How long executions wait for their callers. */
   readonly callers?: HeldOptions | undefined;
   readonly log: Log;
@@ -90,6 +93,8 @@ export class Sessions {
   readonly held: HeldExecutions;
   /** Executions that their callers follow as tasks. */
   readonly tasks: SessionTasks;
+  /** Returns the patterns of a new session. */
+  readonly narrow: ReturnType<typeof narrowingBy>;
   readonly #leases: SessionLeases;
   readonly #sweep: NodeJS.Timeout;
   /** Number of expired sessions that are being closed. */
@@ -99,6 +104,7 @@ export class Sessions {
     this.#options = options;
     const { limits, memory, scheduler, archives, log, prepare } = options;
     this.#owners = new SandboxOwners(options);
+    this.narrow = narrowingBy(options.web);
     this.held = new HeldExecutions(options.callers);
     this.#hibernation = new Hibernation(archives, this.#releasing, log);
     this.#capacity = new SessionCapacity({
@@ -139,11 +145,15 @@ export class Sessions {
 
   /**
    * Opens a session with a name, or with a new handle. Returns the existing session of that name, if there is one.
-   * @throws GloveboxError `invalid_input` for an invalid name, `capacity_exceeded`, or an error of the engine
+   * @param web patterns of hosts to which its executions are narrowed
+   * @throws GloveboxError `invalid_input` for an invalid name, and for patterns that its owner may not reach or that are
+   *   not those of the existing session; `capacity_exceeded`, or an error of the engine
    */
-  async create(owner: string, name?: string): Promise<{ session: SessionSummary; created: boolean }> {
+  async create(owner: string, name?: string, web?: readonly string[]): Promise<OpenedSession> {
     if (name !== undefined) checkName(name);
-    using lease = await this.#leases.lease(owner, name ?? mintHandle(), { mint: name === undefined });
+    const webPatterns = this.narrow(owner, web);
+    using lease = await this.#leases.lease(owner, name ?? mintHandle(), { mint: name === undefined, webPatterns });
+    if (!lease.created) checkSame(lease.session, webPatterns);
     return { session: lease.session.summarize(), created: lease.created };
   }
 
@@ -173,8 +183,7 @@ export class Sessions {
   usageOf(owner: string, id: string): SessionUsage & { readonly savedBytes?: number } {
     const session = this.#registry.find(owner, id);
     if (!session) return { cpuMs: 0, peakMemoryBytes: 0 };
-    const { record } = session;
-    return { ...this.recent.usageOf(session), ...(record ? { savedBytes: record.bytes } : {}) };
+    return { ...this.recent.usageOf(session), ...(session.record ? { savedBytes: session.record.bytes } : {}) };
   }
 
   /** Closes a session and removes its contents. @throws GloveboxError `session_not_found` as `get` does */
@@ -189,15 +198,7 @@ export class Sessions {
    *   be read; then it stays awake
    */
   async hibernate(owner: string, id: string): Promise<void> {
-    const session = this.get(owner, id);
-    if (session.isHibernated) return;
-    const outcome = session.lifetime.inUse ? 'used' : await this.#hibernation.hibernate(session, { force: true });
-    if (outcome === 'used') throw new GloveboxError('session_busy', `The session ${id} is in use.`);
-    if (outcome === 'unreadable')
-      throw new GloveboxError(
-        'session_busy',
-        `The session ${id} has files that cannot be read, so no archive has all.`,
-      );
+    await this.#hibernation.hibernateNow(this.get(owner, id));
   }
 
   /**

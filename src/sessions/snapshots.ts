@@ -50,7 +50,9 @@ export class Snapshots {
       throw new GloveboxError('capacity_exceeded', `You have ${MOST_SNAPSHOTS} snapshots.`, {
         hint: 'Delete those that are no longer needed: DELETE /snapshots/{id}.',
       });
-    return summarize((await session.copyTo(identify('snapshot', owner, sessionId), signal)).record);
+    return summarize(
+      (await session.copyTo(identify('snapshot', owner, sessionId, session.webPatterns), signal)).record,
+    );
   }
 
   /** Lists the owner's snapshots, the oldest first. */
@@ -65,19 +67,33 @@ export class Snapshots {
     await this.#store.remove(this.#get(owner, id).id);
   }
 
-  /** Creates a session as a copy of another one. @throws GloveboxError `invalid_input` for a name that is taken */
+  /**
+   * Creates a session as a copy of another one, which may reach the same hosts.
+   * @throws GloveboxError `invalid_input` for a name that is taken
+   */
   async fork(owner: string, sessionId: string, name: string | undefined, signal: AbortSignal): Promise<SessionSummary> {
     const session = this.#sessions.get(owner, sessionId);
     const id = this.#sessions.nameNew(owner, name);
-    return await this.#enter((await session.copyTo(identify('session', owner, id), signal)).record);
+    const identity = identify('session', owner, id, session.webPatterns);
+    return await this.#enter((await session.copyTo(identity, signal)).record);
   }
 
-  /** Creates a session from a snapshot. @throws GloveboxError `not_found`, `invalid_input` */
-  async open(owner: string, snapshotId: string, name: string | undefined): Promise<SessionSummary> {
+  /**
+   * Creates a session from a snapshot.
+   * @param web patterns of hosts to which it is narrowed. Default: those of the snapshot
+   * @throws GloveboxError `not_found`, `invalid_input`
+   */
+  async open(
+    owner: string,
+    snapshotId: string,
+    name: string | undefined,
+    web?: readonly string[],
+  ): Promise<SessionSummary> {
     const snapshot = this.#get(owner, snapshotId);
     const id = this.#sessions.nameNew(owner, name);
+    const webPatterns = this.#sessions.narrow(owner, web, snapshot.web);
     await this.#verify(snapshot);
-    return await this.#enter(await this.#store.copy(snapshot, identify('session', owner, id)));
+    return await this.#enter(await this.#store.copy(snapshot, identify('session', owner, id, webPatterns)));
   }
 
   /** Exports a session's workspace as a tar, without links that lead out of it. */
@@ -98,6 +114,7 @@ export class Snapshots {
 
   /**
    * Creates a session from an untrusted tar.
+   * @param web patterns of hosts to which it is narrowed
    * @throws GloveboxError `invalid_input`, `payload_too_large`; then no session is created
    */
   async import(
@@ -105,10 +122,12 @@ export class Snapshots {
     name: string | undefined,
     tar: AsyncIterable<Uint8Array>,
     maxBytes: number,
+    web?: readonly string[],
   ): Promise<SessionSummary> {
     const id = this.#sessions.nameNew(owner, name);
+    const webPatterns = this.#sessions.narrow(owner, web);
     const entries = fromTar(readTar(tar, { maxEntries: MAX_ENTRIES, maxBytes }));
-    return await this.#enter(await this.#store.write(identify('session', owner, id), entries));
+    return await this.#enter(await this.#store.write(identify('session', owner, id, webPatterns), entries));
   }
 
   /** Creates the session, and removes the archive if the name was taken meanwhile. */
@@ -148,10 +167,16 @@ export class Snapshots {
   }
 }
 
-function identify(kind: ArchiveIdentity['kind'], owner: string, sessionId: string): ArchiveIdentity {
+function identify(
+  kind: ArchiveIdentity['kind'],
+  owner: string,
+  sessionId: string,
+  web?: readonly string[],
+): ArchiveIdentity {
   const now = new Date().toISOString();
   const times = { created_at: now, saved_at: now };
-  return { id: ArchiveStore.newId(), kind, owner, session_id: sessionId, ...times, at_rest: true };
+  const narrowed = web ? { web: [...web] } : {};
+  return { id: ArchiveStore.newId(), kind, owner, session_id: sessionId, ...times, at_rest: true, ...narrowed };
 }
 
 function summarize(record: ArchiveRecord): SnapshotSummary {

@@ -2,20 +2,25 @@ import { z } from 'zod';
 import { codeText } from './code-text.ts';
 import { programText } from './common-fields.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
-import { ENV_LIMIT, type ProgramLimits, programFields, refuseVariables } from './programs/program-fields.ts';
+import {
+  absentFields,
+  describeNetwork,
+  ENV_LIMIT,
+  type ProgramLimits,
+  programFields,
+  refuseVariables,
+} from './programs/program-fields.ts';
 import { holdProgram, runProgram } from './programs/run-program.ts';
 import type { Tool } from './tool.ts';
 
 const MAX_ARGUMENTS = 256;
 
-/** Where there are no tools to call, nothing is said of them. */
 function inputSchema(limits: ProgramLimits): z.ZodType<Input> {
-  const schema = fullSchema(limits);
-  return limits.hasTools ? schema : schema.omit({ tools: true });
+  return fullSchema(limits).omit(absentFields(limits));
 }
 
 function fullSchema(limits: ProgramLimits) {
-  const { session_id, timeout_s, background, stdin, env, tools } = programFields(limits);
+  const { session_id, timeout_s, background, stdin, env, tools, web } = programFields(limits);
   return z.strictObject({
     code: programText(limits.codeLimit, 'the code')
       .refine((code) => codeText(code).trim() !== '', 'there is no code in it; send at least one statement')
@@ -38,6 +43,7 @@ function fullSchema(limits: ProgramLimits) {
       .describe('Arguments of the script, for sys.argv[1:].'),
     env,
     tools,
+    web,
   });
 }
 
@@ -68,13 +74,14 @@ export function createExecutePython(limits: ProgramLimits): Tool<Input, Executio
   };
 }
 
-function describe({ execTimeoutS, maxTimeoutS, memoryMb }: ProgramLimits): string {
+function describe(limits: ProgramLimits): string {
+  const { execTimeoutS, maxTimeoutS, memoryMb } = limits;
   return [
     'Run Python code in an isolated sandbox and get its output.',
     'Without context each call is a new process, as by `python script.py`; with context: "name", variables persist between calls.',
     'Files in /workspace (the working directory) persist within the session: pass session_id to later calls.',
     'Besides what is printed, the last expression, display(), DataFrames, plots and images come back as results.',
-    `There is no network. Limits: ${execTimeoutS} s (timeout_s: up to ${maxTimeoutS}), ${memoryMb} MB of memory; long jobs: background.`,
+    `${describeNetwork(limits)} Limits: ${execTimeoutS} s (timeout_s: up to ${maxTimeoutS}), ${memoryMb} MB of memory; long jobs: background.`,
     'status "ok" means exit code 0. On "error" read `error`, correct the code and call again; on "timeout" do less or raise timeout_s;',
     'on "out_of_memory" use less memory; on "crashed" look at stderr.',
   ].join(' ');

@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import type { CutStream, ExecutionResult, Truncated } from '../execution/result.ts';
+import { toWire } from '../execution/web-summary.ts';
 import { sessionLines, sessionOutput, tellReset, timingsOutput } from './common-fields.ts';
 import { resultsOutput, summarizeResults } from './display-output.ts';
 import { describeLimit, limitOutput } from './limit-output.ts';
 import { describeToolCalls, toolCallsOutput } from './tool-calls-output.ts';
+import { describeWeb, webOutput } from './web/web-output.ts';
 
 const leftOut = z
   .object({
@@ -77,6 +79,7 @@ export const executionOutput = z.object({
   cpu_ms: z.number().optional(),
   peak_memory_bytes: z.number().int().optional(),
   tool_calls: toolCallsOutput,
+  web: webOutput,
 });
 
 export type ExecutionOutput = z.infer<typeof executionOutput>;
@@ -105,6 +108,7 @@ export function toOutput(result: ExecutionResult): ExecutionOutput {
     cpu_ms: result.cpuMs,
     peak_memory_bytes: result.peakMemoryBytes,
     tool_calls: result.toolCalls?.map((call) => ({ ...call })),
+    web: result.web && toWire(result.web),
     stdout,
     stderr,
     results: displays && [...displays],
@@ -132,6 +136,7 @@ export function summarizeExecution(output: ExecutionOutput): string {
     ...describeLeftOut(output.truncated),
     output.files.length > 0 && `[files] ${output.files.map((file) => `${file.path} (${file.size} bytes)`).join(', ')}`,
     describeToolCalls(output.tool_calls),
+    ...describeWeb(output.web),
     describeStacks(output.termination),
     describeProcesses(output.termination),
     `[${output.status}] ${describeEnd(output)}`,

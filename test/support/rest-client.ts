@@ -26,6 +26,10 @@ export interface Execution {
   context?: { name: string; created: boolean; alive: boolean };
   contexts?: string[];
   tool_calls?: { n: number; tool: string; ms: number; status: string; bytes: number }[];
+  web?: {
+    hosts: { host: string; port: number; requests: number; bytes_in: number; bytes_out: number }[];
+    refused: { host: string; port: number; rule: string; message: string }[];
+  };
   termination?: {
     by: 'interrupt' | 'kill' | 'uid_kill' | 'replaced';
     stacks?: { thread: string; frames: string[] }[];

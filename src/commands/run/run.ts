@@ -23,6 +23,7 @@ export interface RunOptions extends ClientCommandOptions {
   readonly session?: string;
   readonly timeout?: string;
   readonly memory?: string;
+  readonly web?: readonly string[];
 }
 
 /** What is to be run, read and checked before anything starts. */
@@ -37,6 +38,8 @@ interface Job {
   readonly session: string | undefined;
   readonly timeoutMs: number | undefined;
   readonly memoryMb: number | undefined;
+  /** Patterns of hosts that it may reach. */
+  readonly web: readonly string[] | undefined;
   /** Whether the program's standard input is that of the command. */
   readonly takesInput: boolean;
 }
@@ -71,6 +74,7 @@ async function readJob(words: readonly string[], options: RunOptions): Promise<J
     // The value of a last expression is shown after -c only: a file runs as Python runs it. And a program has a statement.
     code: isFile || code.trim() === '' ? `${code}\npass\n` : code,
     ...{ args: isFile ? rest : words, file: isFile && file !== '-' ? file : undefined, files, timeoutMs, memoryMb },
+    web: options.web && splitHosts(options.web),
     ...{ packages: splitPackages(options.with ?? []), out: options.out, session: options.session },
     takesInput: !isFile || file !== '-',
   };
@@ -128,7 +132,7 @@ async function prepare(session: string, { files, packages }: Job, { client, cons
 
 async function runProgram(
   session: string,
-  { code, args, file, out, timeoutMs, takesInput }: Job,
+  { code, args, file, out, timeoutMs, web, takesInput }: Job,
   { client, console, signal }: Work,
 ): Promise<ProgramEnd> {
   const pictures = new PictureFiles(out ?? '.', file);
@@ -144,13 +148,19 @@ async function runProgram(
     console.note(`glovebox: wrote ${pictures.write(picture)}`);
   };
   const stdin = takesInput ? pipedInput() : undefined;
-  return await client.run(session, code, { args, stdin, timeoutMs, signal, onEvent });
+  return await client.run(session, code, { args, stdin, timeoutMs, web, signal, onEvent });
 }
 
 /** Splits `--with a,b` into requirements. A comma within `numpy>=2,<3` is no separator. */
 function splitPackages(given: readonly string[]): string[] {
   const names = given.flatMap((text) => text.split(/,(?=\s*[A-Za-z0-9])/)).map((name) => name.trim());
   return names.filter((name) => name !== '');
+}
+
+/** Splits `--web a,b` into patterns of hosts; `none` is no host. */
+function splitHosts(given: readonly string[]): string[] {
+  const patterns = given.flatMap((text) => text.split(',')).map((pattern) => pattern.trim());
+  return patterns.filter((pattern) => pattern !== '' && pattern !== 'none');
 }
 
 /** @throws GloveboxError `invalid_input` for the current folder, and for one above it */

@@ -170,6 +170,11 @@ export const sharedSchemas: Readonly<Record<string, Schema>> = {
       expires_at: { type: 'string', format: 'date-time' },
       running: { type: 'integer', description: 'Number of running executions.' },
       contexts: { type: 'array', items: { type: 'string' }, description: 'Names of its contexts.' },
+      web: {
+        type: 'array',
+        items: { type: 'string' },
+        description: 'Hosts to which its code is narrowed; absent for all that its owner may reach.',
+      },
       owner: { type: 'string', description: 'Its owner, in answers that list or get sessions.' },
       usage: {
         type: 'object',

@@ -4,6 +4,7 @@ import type { SessionSummary, Sessions } from '../../sessions/sessions.ts';
 import { isTar } from '../body-type.ts';
 import { parseJsonObject } from '../json.ts';
 import type { Env, Route } from '../route.ts';
+import { readHosts, webSchema } from './hosts-field.ts';
 import { jsonResponse, SNAPSHOT_PATTERN, schemaRef, sessionNameSchema, sessionParameter } from './openapi-parts.ts';
 import { type ImportOptions, importSession, nameParameter, TAR } from './session-import.ts';
 
@@ -20,6 +21,7 @@ const newSession = {
       pattern: SNAPSHOT_PATTERN,
       description: 'One of your snapshots, whose files and packages the session starts with.',
     },
+    web: webSchema,
   },
   additionalProperties: false,
 };
@@ -111,15 +113,23 @@ function withUsage(c: Context<Env>, sessions: Sessions, session: SessionSummary)
 }
 
 async function makeSession(c: Context<Env>, { sessions, snapshots }: ImportOptions): ReturnType<Sessions['create']> {
-  const { name: field, from_snapshot: snapshot } = readFields(c, ['name', 'from_snapshot'], '{"name": "my-session"}');
+  const { web, ...fields } = readSession(c);
+  const { name: field, from_snapshot: snapshot } = fields;
   const parameter = c.req.query('name') || undefined;
   const name = field ?? parameter;
   if (parameter !== undefined && name !== parameter)
     throw new GloveboxError('invalid_input', 'The query parameter "name" and the field "name" differ.', {
       hint: 'Send only one of them.',
     });
-  if (snapshot === undefined) return await sessions.create(c.var.owner, name);
-  return { session: await snapshots.open(c.var.owner, snapshot, name), created: true };
+  if (snapshot === undefined) return await sessions.create(c.var.owner, name, web);
+  return { session: await snapshots.open(c.var.owner, snapshot, name, web), created: true };
+}
+
+/** Reads the body of a new session, which may be empty. */
+function readSession(c: Context<Env>): { name?: string; from_snapshot?: string; web?: readonly string[] | undefined } {
+  const fields = readObject(c, ['name', 'from_snapshot', 'web'], '{"name": "my-session"}');
+  const { web, ...texts } = fields;
+  return { ...checkTexts(texts), web: readHosts(web) };
 }
 
 /** Reads optional strings from a body, which may be empty. */
@@ -128,9 +138,18 @@ export function readFields<K extends string>(
   known: readonly K[],
   example: string,
 ): Partial<Record<K, string>> {
+  return checkTexts(readObject(c, known, example));
+}
+
+/** Reads a body, which may be empty, without fields that have no value. */
+function readObject(c: Context<Env>, known: readonly string[], example: string): Record<string, unknown> {
   if (c.var.body.trim() === '') return {};
   const given = Object.entries(parseJsonObject(c.var.body, known, example));
-  const fields = Object.fromEntries(given.filter(([, value]) => value !== null && value !== ''));
+  return Object.fromEntries(given.filter(([, value]) => value !== null && value !== ''));
+}
+
+/** @throws GloveboxError `invalid_input` for a value that is no string */
+function checkTexts<K extends string>(fields: Record<string, unknown>): Partial<Record<K, string>> {
   for (const [name, value] of Object.entries(fields)) {
     if (typeof value === 'string') continue;
     throw new GloveboxError('invalid_input', `The field "${name}" must be a string.`, {

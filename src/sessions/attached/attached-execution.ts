@@ -59,10 +59,10 @@ export function beginAttached(
   };
   const run: BackgroundRun = (given, onBegin) =>
     runCode(session, prepared, { signal: given, onEvent, onBegin, onCalled }).finally(() => {
-      grant?.[Symbol.dispose]();
+      access?.[Symbol.dispose]();
       held[Symbol.dispose]();
     });
-  const { identity, grant } = prepared;
+  const { identity, access } = prepared;
   const execution = session.background.attach(identity.executionId, run, factsOf(prepared));
   const release = followCaller(execution, signal);
   return {

@@ -34,7 +34,10 @@ export class SessionAdoption {
    */
   adopt(manifest: Manifest, sandbox: SandboxHandle | undefined): void {
     const { host, owners, registry, adoptions } = this.#options;
-    const identity = { id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) };
+    const identity = {
+      ...{ id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) },
+      webPatterns: manifest.web,
+    };
     const record = host.archives.find(identity.owner, identity.id);
     const adopt = (): Promise<void> => adoptions.now(session);
     const session: Session = new Session(identity, host, {
@@ -122,7 +125,10 @@ export class SessionAdoption {
 
   #enter(record: ArchiveRecord): Session {
     const { host, registry } = this.#options;
-    const identity = { id: record.session_id, owner: record.owner, createdAt: new Date(record.created_at) };
+    const identity = {
+      ...{ id: record.session_id, owner: record.owner, createdAt: new Date(record.created_at) },
+      webPatterns: record.web,
+    };
     registry.checkFree(identity.owner, identity.id);
     const session = new Session(identity, host, { record });
     session.lifetime.touch(new Date(record.saved_at));

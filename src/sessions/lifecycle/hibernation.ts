@@ -1,4 +1,5 @@
 import type { ArchiveSettings } from '../../archives/settings.ts';
+import { GloveboxError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Session } from '../session.ts';
 import type { HibernationOutcome } from '../session-sandbox.ts';
@@ -59,6 +60,16 @@ export class Hibernation {
     const work = this.#hibernate(session, force).finally(() => this.#underWay.delete(session));
     this.#underWay.set(session, work);
     return await this.#releasing.add(session, work);
+  }
+
+  /** Hibernates a session because its owner asks for it. @throws GloveboxError as `Sessions.hibernate` does */
+  async hibernateNow(session: Session): Promise<void> {
+    if (session.isHibernated) return;
+    const outcome = session.lifetime.inUse ? 'used' : await this.hibernate(session, { force: true });
+    if (outcome === 'used') throw new GloveboxError('session_busy', `The session ${session.id} is in use.`);
+    if (outcome !== 'unreadable') return;
+    const message = `The session ${session.id} has files that cannot be read, so no archive has all.`;
+    throw new GloveboxError('session_busy', message);
   }
 
   async #hibernateInTurn(session: Session, force: boolean): Promise<void> {

@@ -69,10 +69,14 @@ export class SessionLeases {
 
   /**
    * Leases the owner's session of that id, awake. Creates it if it does not exist.
-   * @param options `mint`: the id is a new handle, created for this call
+   * @param options `mint`: the id is a new handle, created for this call; `webPatterns`: those of a new session
    * @throws GloveboxError `session_not_found`, `invalid_input`, `capacity_exceeded`, or an error of the engine
    */
-  async lease(owner: string, id: string, options: Waiting & { readonly mint?: boolean }): Promise<Lease> {
+  async lease(
+    owner: string,
+    id: string,
+    options: Waiting & Pick<SessionIdentity, 'webPatterns'> & { readonly mint?: boolean },
+  ): Promise<Lease> {
     const { registry, capacity } = this.#options;
     const found = registry.find(owner, id);
     if (!found && !options.mint) checkNewId(id);
@@ -148,7 +152,11 @@ export class SessionLeases {
    * Registers a new session before it has a sandbox, so that a second call with the same name finds it. The session counts
    * as in use from then on.
    */
-  async #open(owner: string, id: string, waiting: Waiting): Promise<HeldSession> {
+  async #open(
+    owner: string,
+    id: string,
+    { webPatterns, ...waiting }: Waiting & Pick<SessionIdentity, 'webPatterns'>,
+  ): Promise<HeldSession> {
     const { registry, capacity, prepare, make } = this.#options;
     await this.#waitFor(prepare(waiting), waiting);
     for (;;) {
@@ -158,7 +166,7 @@ export class SessionLeases {
       if (!released) break;
       await this.#waitFor(released, waiting);
     }
-    const session = make({ id, owner, createdAt: new Date() });
+    const session = make({ id, owner, createdAt: new Date(), webPatterns });
     const held = session.lifetime.hold();
     session.lifetime.touch();
     registry.enter(session);

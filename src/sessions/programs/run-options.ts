@@ -32,6 +32,8 @@ export interface ProgramOptions {
   readonly tools?: readonly string[] | undefined;
   /** Ways to a person who can approve its calls of tools, besides those that all executions have. */
   readonly approvals?: ToolRequest['approvals'];
+  /** Patterns of hosts that it may reach, such as `api.example.com`. Default: those that its session may reach. */
+  readonly web?: readonly string[] | undefined;
 }
 
 /** Options for programs that run in the background. */

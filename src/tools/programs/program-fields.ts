@@ -8,6 +8,9 @@ const SHORTEST_TIMEOUT_S = 0.001;
 export const ENV_LIMIT = 65_536;
 const MAX_SERVERS = 64;
 const MAX_NAME = 64;
+const MAX_PATTERNS = 64;
+/** Characters of a pattern: the name of a host has 253 at most. */
+const MAX_PATTERN = 300;
 
 export interface ProgramLimits {
   readonly execTimeoutS: number;
@@ -17,6 +20,8 @@ export interface ProgramLimits {
   readonly codeLimit: number;
   /** Whether there are servers whose tools code may call. */
   readonly hasTools?: boolean | undefined;
+  /** Whether code may reach any hosts. */
+  readonly hasWeb?: boolean | undefined;
 }
 
 const variableName = z
@@ -34,6 +39,7 @@ export interface ProgramInput {
   readonly args?: readonly string[] | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
   readonly tools?: readonly string[] | undefined;
+  readonly web?: readonly string[] | undefined;
 }
 
 /** Fields of the input of tools that run a program. */
@@ -60,7 +66,24 @@ export function programFields({ execTimeoutS, maxTimeoutS, codeLimit }: ProgramL
       .max(MAX_SERVERS)
       .optional()
       .describe('Servers whose tools the code may call (import tools); by default those that the instructions say.'),
+    web: z
+      .array(z.string().min(1).max(MAX_PATTERN))
+      .max(MAX_PATTERNS)
+      .optional()
+      .describe(
+        'Hosts that it may reach, such as "api.example.com", of those that the instructions name; by default all of these, and [] is none.',
+      ),
   };
+}
+
+/** Returns the fields of what there is not here: servers of tools, or hosts that code may reach. Nothing is said of them. */
+export function absentFields({ hasTools, hasWeb }: ProgramLimits): { tools?: true; web?: true } {
+  return { ...(hasTools ? {} : { tools: true }), ...(hasWeb ? {} : { web: true }) };
+}
+
+/** Says what network there is, for descriptions of tools. */
+export function describeNetwork({ hasWeb }: ProgramLimits): string {
+  return hasWeb ? 'There is no network but a proxy to some hosts, set in HTTPS_PROXY.' : 'There is no network.';
 }
 
 /** Refuses variables that would not take effect in code. */

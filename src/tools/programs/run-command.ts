@@ -4,7 +4,7 @@ import { parseJson } from '../../lib/json-input.ts';
 import { programText } from '../common-fields.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from '../execution-output.ts';
 import type { Tool } from '../tool.ts';
-import { type ProgramLimits, programFields } from './program-fields.ts';
+import { absentFields, type ProgramLimits, programFields } from './program-fields.ts';
 import { holdProgram, runProgram } from './run-program.ts';
 
 const MAX_ARGUMENTS = 4096;
@@ -17,10 +17,8 @@ const commandOutput = executionOutput.omit({ results: true }).extend({
 
 const wordList = z.array(z.string());
 
-/** Where there are no tools to call, nothing is said of them. */
 function inputSchema(limits: ProgramLimits): z.ZodType<Input> {
-  const schema = fullSchema(limits);
-  return limits.hasTools ? schema : schema.omit({ tools: true });
+  return fullSchema(limits).omit(absentFields(limits));
 }
 
 function fullSchema(limits: ProgramLimits) {

@@ -106,7 +106,7 @@ async function endOrLeave(
 }
 
 function toOptions(
-  { context, reset_context, timeout_s, args, env, tools }: ProgramInput,
+  { context, reset_context, timeout_s, args, env, tools, web }: ProgramInput,
   { created }: Lease,
   toolContext: ToolContext,
 ) {
@@ -118,6 +118,7 @@ function toOptions(
     args,
     env,
     tools,
+    web,
     sessionCreated: created || undefined,
   };
 }

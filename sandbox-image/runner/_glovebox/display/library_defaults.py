@@ -1,5 +1,6 @@
-"""Defaults of libraries that suit output without a terminal: set when the code imports them, so that its own go first."""
+"""Defaults of libraries that suit a sandbox: set when the code imports them, so that its own go first."""
 
+import functools
 import os
 import sys
 from typing import Any
@@ -14,6 +15,18 @@ def for_pandas(pandas: Any) -> None:
     for option, default, value in (("display.max_columns", 0, MAX_COLUMNS), ("display.width", 80, _WIDTH)):
         if pandas.get_option(option) == default:
             pandas.set_option(option, value)
+
+
+def for_aiohttp(client: Any) -> None:
+    """A session looks at the variables of the proxy only when it is told to, and there is no other way out of a sandbox."""
+    session: Any = client.ClientSession
+    original = session.__init__
+
+    @functools.wraps(original)
+    def __init__(self: Any, *arguments: Any, **options: Any) -> None:
+        original(self, *arguments, **{"trust_env": True, **options})
+
+    session.__init__ = __init__
 
 
 def for_polars(_polars: Any) -> None:

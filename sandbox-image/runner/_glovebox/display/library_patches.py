@@ -120,6 +120,7 @@ def _patch_altair(altair: Any) -> None:
 _PATCHES: dict[str, import_hooks.Patch] = {
     "IPython.core.display_functions": _patch_ipython,
     "PIL.ImageShow": _patch_image_show,
+    "aiohttp.client": library_defaults.for_aiohttp,
     "altair": _patch_altair,
     "bokeh.io.output": _patch_bokeh_output,
     "bokeh.io.showing": _patch_bokeh,

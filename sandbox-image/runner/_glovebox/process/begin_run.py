@@ -7,6 +7,7 @@ from typing import Any
 
 from _glovebox import linux
 from _glovebox.files import changed_files
+from _glovebox.process import web_clients
 from _glovebox.process.reporting import tell
 
 OWN_DESCRIPTORS = 8
@@ -19,6 +20,7 @@ def begin_run(request: dict[str, Any], report: int, script: str | None = None, *
     os.environ.update(variables)
     if "TZ" in variables:
         time.tzset()
+    web_clients.use_proxy_of_now()
     if "stdin" in request:
         _give_stdin(request["stdin"])
     start = {

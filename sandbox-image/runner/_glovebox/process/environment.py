@@ -9,6 +9,10 @@ INHERITED = {name: value for name, value in os.environ.items() if name not in ("
 FOR_CHILDREN = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
 """Variables of every program that are meant for the interpreters which the code starts."""
 
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ws_proxy", "wss_proxy", "no_proxy")
+ACCESS = frozenset(("GLOVEBOX_TOOLS_TOKEN", *_PROXIES, *(name.upper() for name in _PROXIES)))
+"""Variables by which code finds what it may use outside the sandbox. No module reads them when it is imported."""
+
 
 def environment() -> dict[str, str]:
     uid = os.getuid()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from _glovebox import linux
+from _glovebox.process.environment import ACCESS
 from _glovebox.program.program import Program
 from _glovebox.program.shadowed_modules import ShadowedModules
 from _glovebox.runner.execution import Execution
@@ -119,9 +120,7 @@ class Preload:
         if self._shadows.may_hide(self._looked_up):
             self._retire()
             return 0
-        # Modules read their environment when they are imported; a command finds none of them.
-        needs_own = request.get("env") and request.get("kind") != "command"
-        return 0 if needs_own else self._ready.generation
+        return 0 if _may_change_imports(request) else self._ready.generation
 
     @property
     def generation(self) -> int:
@@ -136,7 +135,7 @@ class Preload:
     def delays(self, request: dict[str, Any]) -> bool:
         """Whether that code should wait for an import under way."""
         growing = self._growing
-        if growing is None or time.monotonic() >= growing.started + HOLD_LIMIT_S or request.get("env"):
+        if growing is None or time.monotonic() >= growing.started + HOLD_LIMIT_S or _may_change_imports(request):
             return False
         if not growing.is_imported_by(request.get("code") or ""):
             return False
@@ -322,6 +321,11 @@ class Preload:
             self._lose(zygote)
             return False
         return True
+
+
+def _may_change_imports(request: dict[str, Any]) -> bool:
+    """Whether code has variables of its caller: modules read their environment when they are imported. A command finds none."""
+    return request.get("kind") != "command" and not ACCESS.issuperset(request.get("env", ()))
 
 
 def _most_memory() -> int:

@@ -17,10 +17,13 @@ FIRST_STREAM = 1 << 31
 """Streams that the runner opens; those below are the control plane's."""
 MAX_TUNNELS = 64
 """Open at once to each service."""
+MAX_WEB_TUNNELS = 96
+"""Open at once to the web. More than one execution may have, which the control plane refuses with a reason."""
 GRANT = frames.INITIAL_CREDIT // 4
 """Bytes that a connection has taken before the control plane is let send as much again: each grant wakes all on the way."""
 INDEX_SERVICE = b""
 """What OPEN says of a tunnel to the package index."""
+WEB_SERVICE = b"web"
 CONFIGURED = {"tools": TOOLS_ADDRESS, "web": WEB_ADDRESS}
 """Addresses of the services that a control plane has to ask for, by their names: another one would take such a tunnel for an attack."""
 
@@ -71,7 +74,17 @@ class Tunnel:
             self.tunnels.send(frames.pack(frames.FIN, self.stream, b""))
 
     def deliver(self, data: bytes | memoryview) -> None:
-        self.outgoing += data
+        try:
+            # Most of what comes is taken at once, without a copy.
+            sent = 0 if self.outgoing else self.connection.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.reset()
+            return
+        self.taken += sent
+        if sent < len(data):
+            self.outgoing += data[sent:]
         self.on_events(0, select.EPOLLOUT)
 
     def finish(self) -> None:
@@ -158,7 +171,8 @@ class Tunnels:
             held.close()
 
     def accept(self, connection: socket.socket, service: bytes) -> None:
-        if sum(tunnel.service == service for tunnel in self.open.values()) >= MAX_TUNNELS:
+        most = MAX_WEB_TUNNELS if service == WEB_SERVICE else MAX_TUNNELS
+        if sum(tunnel.service == service for tunnel in self.open.values()) >= most:
             connection.close()
             return
         connection.setblocking(False)

@@ -1,0 +1,26 @@
+import type { WebGrant, WebRefusal } from '../egress/web-access.ts';
+import type { MetLimit } from './limits-met.ts';
+import type { ExecutionResult } from './result.ts';
+
+/** Adds to a result what its code did on other hosts, and the limit that it met there. */
+export function withWeb(result: ExecutionResult, { hosts, refusals }: Pick<WebGrant, 'hosts' | 'refusals'>) {
+  const limit = limitOf(result, refusals);
+  return {
+    ...result,
+    ...(hosts.length > 0 || refusals.length > 0 ? { web: { hosts, refused: refusals } } : {}),
+    ...(limit ? { limit } : {}),
+  };
+}
+
+/** Returns the limit of a result of code that may reach other hosts. */
+function limitOf({ limit, status, error }: ExecutionResult, refusals: readonly WebRefusal[]): MetLimit | undefined {
+  if (limit?.name === 'network') return { ...limit, value: 'proxy', setting: BY_PROXY };
+  if (limit || status !== 'error') return limit;
+  // A program that is not Python reports no exception; then it is the last refusal.
+  const met = refusals.findLast(({ host }) => !error || error.traceback.includes(host));
+  if (!met) return undefined;
+  return met.limit ?? { name: 'web', value: `${met.host}:${met.port}`, setting: met.message };
+}
+
+const BY_PROXY =
+  'use the proxy of HTTPS_PROXY, as requests, httpx, urllib, curl and git do by themselves: nothing leaves the sandbox but through it, and no name is resolved inside';
