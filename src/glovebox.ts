@@ -100,6 +100,7 @@ export class Glovebox implements AsyncDisposable {
     this.#services = services;
     this.sessions = new Sessions({
       tools: services.tools.access,
+      web: services.egress.access,
       // Refuse contradictory sizes now, rather than at every start of a sandbox.
       limits: limitsOf(settings),
       parseRequirement,

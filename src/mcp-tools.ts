@@ -1,7 +1,7 @@
 import type { Config } from './config/load.ts';
 import { type Glovebox, limitsOf, parseRequirement } from './glovebox.ts';
 import type { Log } from './log.ts';
-import { describeToolServers, writeInstructions } from './mcp/instructions.ts';
+import { describeHosts, describeToolServers, writeInstructions } from './mcp/instructions.ts';
 import { createMcpServers, type McpOptions, type McpServers } from './mcp/server.ts';
 import { TASK_TIMES } from './mcp/tasks/call.ts';
 import type { Fallback } from './mcp/tool.ts';
@@ -17,9 +17,14 @@ const ESCAPED_BYTES = 3;
 /** Bytes for the rest of a request. */
 const OTHER_BYTES = 1024 * 1024;
 
+/** What code may use outside its sandbox. Default: nothing. */
+interface Outside extends Partial<Pick<Glovebox, 'toolServers'>> {
+  readonly web?: Pick<Glovebox['web'], 'isOn'>;
+}
+
 /** Makes the tools as the settings have them. */
-export function createToolsFor(config: Config, toolServers?: Glovebox['toolServers']): readonly AnyTool[] {
-  return createTools(limitsOf(config), parseRequirement, toolServers);
+export function createToolsFor(config: Config, { toolServers, web }: Outside = {}): readonly AnyTool[] {
+  return createTools({ ...limitsOf(config), hasWeb: web?.isOn ?? false }, parseRequirement, toolServers);
 }
 
 /** Bytes that a request for a tool may have. */
@@ -29,24 +34,34 @@ export function maxRequestBytes({ codeLimit }: Config): number {
 
 /** Serves the tools of a Glovebox over MCP; the transport is the caller's. */
 export function createMcp(
-  { sessions, snapshots, toolServers }: Glovebox,
+  glovebox: Glovebox,
   config: Config,
   log: Log,
   tools: readonly AnyTool[],
   extend?: McpOptions['extend'],
 ): McpServers {
+  const { sessions, snapshots, web } = glovebox;
   return createMcpServers({
     tools,
     sessions,
     snapshots,
     version,
     log,
-    instructions: writeInstructions(config),
-    ...(toolServers ? { toolServers: (owner) => describeToolServers(toolServers.servers(owner)) } : {}),
+    instructions: writeInstructions({ ...config, hasWeb: web.isOn }),
+    ofOwner: instructionsOfOwner(glovebox),
     fallback: fallbackOf(config),
     tasks: { times: { ...TASK_TIMES, inlineMs: config.taskAfterS * 1000 } },
     ...(extend ? { extend } : {}),
   });
+}
+
+/** Returns what instructions say of what code of an owner may use. Undefined if there is nothing for anybody. */
+function instructionsOfOwner({ toolServers, web }: Glovebox): ((owner: string) => string) | undefined {
+  if (!toolServers && !web.isOn) return undefined;
+  return (owner) => {
+    const parts = [describeToolServers(toolServers?.servers(owner) ?? []), describeHosts(web.describe(owner))];
+    return parts.filter(Boolean).join('\n');
+  };
 }
 
 /**

@@ -52,7 +52,7 @@ export async function serve(
   config: Config,
   { log, listening, keys, onServing, examine, signal, extendMcp }: ServeOptions,
 ): Promise<void> {
-  const tools = createToolsFor(config, glovebox.toolServers);
+  const tools = createToolsFor(config, glovebox);
   using approvers = KeyRing.open(approversFile(config.apiKeysFile), log, { mayBeEmpty: true, right: 'approve' });
   const { approvals } = glovebox;
   using webhook = openWebhook(config.approvalWebhook, config.approvalWebhookSecret, log);

@@ -10,6 +10,6 @@ import { LOCAL_OWNER } from './sessions/caller.ts';
  * No key is asked for: whoever starts the process is who calls.
  */
 export async function serveStdio(glovebox: Glovebox, config: Config, log: Log, signal: AbortSignal): Promise<void> {
-  const mcp = createMcp(glovebox, config, log, createToolsFor(config, glovebox.toolServers));
+  const mcp = createMcp(glovebox, config, log, createToolsFor(config, glovebox));
   await runStdio(mcp, { owner: LOCAL_OWNER, maxMessageBytes: maxRequestBytes(config), signal });
 }

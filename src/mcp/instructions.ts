@@ -43,6 +43,12 @@ export function describeToolServers(servers: readonly ToolServer[]): string {
   ].join('\n');
 }
 
+/** Writes what instructions say of the hosts that code may reach. @param hosts their patterns; empty for none */
+export function describeHosts(hosts: string): string {
+  if (hosts === '') return '';
+  return `Code can reach these hosts, and no others, through the proxy that HTTPS_PROXY names: ${hosts}. requests, httpx, aiohttp, urllib, pandas, curl and git use it by themselves; names are not resolved inside.`;
+}
+
 function describeDuration(seconds: number): string {
   if (seconds >= 2 * 86_400) return `${Math.round(seconds / 86_400)} days`;
   return seconds >= 120 ? `${Math.round(seconds / 60)} minutes` : `${Math.round(seconds)} seconds`;

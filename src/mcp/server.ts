@@ -22,8 +22,8 @@ export interface McpOptions {
   readonly version: string;
   /** Instructions for the model on how to use the server. */
   readonly instructions: string;
-  /** What they say besides of the servers whose tools code of an owner may call. Undefined if there are none. */
-  readonly toolServers?: (owner: string) => string;
+  /** What they say besides of what code of an owner may use: tools of other servers, and hosts. Undefined if there is nothing. */
+  readonly ofOwner?: ((owner: string) => string) | undefined;
   /** Sessions of calls that name none; new sessions by default. */
   readonly fallback?: Fallback;
   readonly log: Log;
@@ -93,11 +93,11 @@ function makeCallServer(options: Parts, tools: readonly McpTool[], connection: C
 function makeServer(options: Parts, tools: readonly McpTool[], connection: Connection): McpServer {
   const server = new McpServer(identityOf(options), {
     capabilities: CAPABILITIES,
-    instructions: [options.instructions, options.toolServers?.(connection.owner)].filter(Boolean).join('\n'),
+    instructions: [options.instructions, options.ofOwner?.(connection.owner)].filter(Boolean).join('\n'),
     cacheHints: {
       'tools/list': LIST_HINT,
       // With the instructions, of which a part is the owner's own.
-      'server/discover': options.toolServers ? OWN_HINT : LIST_HINT,
+      'server/discover': options.ofOwner ? OWN_HINT : LIST_HINT,
       'resources/templates/list': LIST_HINT,
       'resources/list': FILES_HINT,
       'resources/read': FILES_HINT,
