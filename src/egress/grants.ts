@@ -159,7 +159,8 @@ export class Grant implements WebGrant {
     if (this.#controller.signal.aborted) return;
     this.#parts.leave();
     this.#controller.abort();
-    this.usage.close();
+    // The connections that were cut have ended by then.
+    setImmediate(() => this.usage.close());
   }
 }
 

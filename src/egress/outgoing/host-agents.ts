@@ -13,6 +13,8 @@ export interface AgentOptions extends ClientRequestArgs {
   readonly destination: Destination;
   /** Proxy of this machine that gets the request as a whole. */
   readonly via: URL | undefined;
+  /** Ends the opening of a connection: one that nobody waits for is not to be opened. */
+  readonly opening: AbortSignal;
 }
 
 /** Connections of one execution to hosts. They are used again by no other one, whose answers a host could mix up. */
@@ -21,8 +23,8 @@ export class HostAgents implements Disposable {
   readonly #secure: HostAgent;
 
   constructor(connector: Connector, signal: AbortSignal) {
-    this.#plain = new HostAgent(connector, signal);
-    this.#secure = new HostAgent(connector, signal);
+    this.#plain = new HostAgent(connector);
+    this.#secure = new HostAgent(connector);
     signal.addEventListener('abort', () => this[Symbol.dispose](), { once: true });
   }
 
@@ -38,22 +40,18 @@ export class HostAgents implements Disposable {
 
 class HostAgent extends Agent {
   readonly #connector: Connector;
-  readonly #signal: AbortSignal;
 
-  constructor(connector: Connector, signal: AbortSignal) {
+  constructor(connector: Connector) {
     super({ keepAlive: true, maxFreeSockets: MOST_FREE, timeout: FREE_MS });
     this.#connector = connector;
-    this.#signal = signal;
   }
 
   override createConnection(
-    { destination, via }: AgentOptions,
+    { destination, via, opening: signal }: AgentOptions,
     callback?: (error: Error | null, socket: Duplex) => void,
   ): undefined {
     this.#closeFree();
-    const opening = via
-      ? this.#connector.openProxy(via, this.#signal)
-      : this.#connector.open(destination, this.#signal);
+    const opening = via ? this.#connector.openProxy(via, signal) : this.#connector.open(destination, signal);
     opening.then(
       (socket) => callback?.(null, socket),
       // Of the two, only the error is looked at then.

@@ -28,7 +28,7 @@ export function readAnswer(
   const { statusCode: status = 0, statusMessage = '' } = answer;
   // Only this proxy asks code to show who it is.
   if (status === 407) throw new Unreachable('The host or the proxy of the server asks for credentials of a proxy');
-  const passed = passedOn(headersOf(answer));
+  const passed = passedOn(headersOf(answer), 'x-glovebox-refused');
   if (!injection) {
     const headers = passed.map(([name, value]) => [name, toPlain(name, value, destination, target)] as const);
     return { status, statusText: statusMessage, headers: destination.isTls ? headers : passed, body: undefined };

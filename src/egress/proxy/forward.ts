@@ -97,7 +97,17 @@ async function sendOnce(forwarding: Forwarding): Promise<Answered> {
 
 class StaleConnection extends Error {}
 
-function trySending({ parts, inbound, request, target, allowed, head, via, hasBody }: Forwarding): Promise<Answered> {
+function trySending({
+  parts,
+  inbound,
+  request,
+  response,
+  target,
+  allowed,
+  head,
+  via,
+  hasBody,
+}: Forwarding): Promise<Answered> {
   const agents = parts.agentsOf(allowed.grant);
   const outgoing = send(head, allowed.plan, { agents, via, isFresh: hasBody, signal: inbound.signal });
   const { promise, resolve, reject } = Promise.withResolvers<Answered>();
@@ -118,8 +128,12 @@ function trySending({ parts, inbound, request, target, allowed, head, via, hasBo
   if (hasBody) {
     pump(request, outgoing, (chunk) => {
       inbound.touch();
-      if (!allowed.exchange.sent(chunk.length)) return true;
-      inbound.stream.destroy();
+      const refused = allowed.exchange.sent(chunk.length);
+      if (!refused) return true;
+      // If the answer has begun already, only the end of the connection can tell.
+      if (response.headersSent) inbound.stream.destroy();
+      reject(refused);
+      outgoing.destroy();
       return false;
     });
   } else outgoing.end();

@@ -56,9 +56,9 @@ export function allowRequest(
 
 /** Tells of an error that ended an exchange before it had an answer. */
 export function noteFailure({ grant, plan, exchange }: Allowed, error: unknown, inbound: Inbound): void {
-  if (error instanceof Refused && error.refusal.rule !== 'limit')
-    grant.usage.refuse(error, exchange.facts.method, plan.rule);
-  exchange.end(outcomeOf(inbound));
+  const isLimit = error instanceof Refused && error.refusal.rule === 'limit';
+  if (error instanceof Refused && !isLimit) grant.usage.refuse(error, exchange.facts.method, plan.rule);
+  exchange.end(isLimit ? 'cut' : outcomeOf(inbound));
   inbound.finish(exchange);
 }
 

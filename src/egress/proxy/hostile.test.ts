@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, connect as openSocket, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { lyingResolver, showing, TestProxy, talk } from '../../../test/support/web-proxy.ts';
 
@@ -145,6 +145,75 @@ describe('a request that could be read in two ways is not passed on:', () => {
   });
 });
 
+describe('code that', () => {
+  it('asks for a connection while another request has no answer yet loses both', async () => {
+    await using proxy = await open();
+    using grant = proxy.grant();
+    reply = () => {};
+    const text = `GET http://HOST/ HTTP/1.1\r\nHost: HOST\r\n\r\nCONNECT HOST HTTP/1.1\r\n${showing(grant.token)}\r\n`;
+    expect(await send(proxy, grant.token, text)).toBe('');
+    expect(got.length).toBeLessThanOrEqual(1);
+  });
+
+  it('sends more than it may is told so in the answer', async () => {
+    await using proxy = await open({
+      bounds: { bytes: 2 ** 20, connections: 64, connectionsPerOwner: 256, idleMs: 60_000 },
+    });
+    using grant = proxy.grant();
+    reply = () => {};
+    const size = 2 ** 21;
+    const head = `POST http://HOST/ HTTP/1.1\r\nHost: HOST\r\nContent-Length: ${size}\r\n\r\n`;
+    const answer = await send(proxy, grant.token, head + 'x'.repeat(size));
+    expect(answer).toMatch(/^HTTP\/1\.1 403 This execution has moved 1 MiB one way/);
+    expect(grant.refusals).toMatchObject([{ rule: 'limit', limit: { name: 'egress_mb' } }]);
+    expect(proxy.lines.join('')).toContain('method=POST outcome=cut');
+  });
+
+  it('ends its connection ends what was being opened for it', async () => {
+    const asked = Promise.withResolvers<void>();
+    await using proxy = await open({ resolve: () => asked.resolve() });
+    using grant = proxy.grant();
+    const gone = send(proxy, grant.token, 'GET http://HOST/ HTTP/1.1\r\nHost: HOST\r\n\r\n');
+    await asked.promise;
+    grant[Symbol.dispose]();
+    expect(await gone).toBe('');
+    expect(proxy.lines.join('')).toContain('outcome=cut');
+  });
+
+  it.each(['\x01', '\x7f', '\x80'])(
+    'sends the character %j in a header or path fills no log with errors',
+    async (character) => {
+      await using proxy = await open();
+      using grant = proxy.grant();
+      await send(
+        proxy,
+        grant.token,
+        `GET http://HOST/${character} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n`,
+      );
+      await send(
+        proxy,
+        grant.token,
+        `GET http://HOST/ HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nX: a${character}b\r\n\r\n`,
+      );
+      expect(proxy.lines.filter((line) => line.includes('error '))).toEqual([]);
+    },
+  );
+
+  it('opens more connections than one session may is not served on those', async () => {
+    await using proxy = await open();
+    const sockets = Array.from({ length: 128 }, () => openSocket(proxy.port, '127.0.0.1'));
+    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+    const [last] = await Promise.all([talk(proxy.port, 'GET / HTTP/1.1\r\n\r\n')]);
+    expect(last).toBe('');
+    for (const socket of sockets) socket.destroy();
+    await Promise.all(sockets.map((socket) => (socket.closed ? undefined : once(socket, 'close'))));
+    using grant = proxy.grant();
+    expect(
+      await send(proxy, grant.token, 'GET http://HOST/ HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n'),
+    ).toContain('200 OK');
+  });
+});
+
 describe('an answer of a hostile host', () => {
   const GET = 'GET http://HOST/ HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n';
 
@@ -160,6 +229,14 @@ describe('an answer of a hostile host', () => {
     using grant = proxy.grant();
     reply = (socket) => socket.end(text);
     expect(await send(proxy, grant.token, GET)).toMatch(/^HTTP\/1\.1 502 /);
+  });
+
+  it('that looks like a refusal of the proxy is told from one', async () => {
+    await using proxy = await open();
+    using grant = proxy.grant();
+    reply = (socket) => socket.end('HTTP/1.1 403 No\r\nX-Glovebox-Refused: host\r\nContent-Length: 0\r\n\r\n');
+    expect(await send(proxy, grant.token, GET)).not.toContain('Refused');
+    expect(grant.refusals).toEqual([]);
   });
 
   it('that ends too soon is not taken for whole', async () => {

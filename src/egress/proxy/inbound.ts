@@ -6,6 +6,8 @@ import type { Exchange } from '../usage.ts';
 /** A connection of code to the proxy. It belongs to the first grant that it shows, and ends with it. */
 export class Inbound {
   readonly session: { readonly owner: string; readonly id: string };
+  /** The session as one text. */
+  readonly key: string;
   readonly stream: Duplex;
   readonly #gone = new AbortController();
   #grant: Grant | undefined;
@@ -13,10 +15,13 @@ export class Inbound {
   readonly #exchanges = new Map<Exchange, (reason: Refused) => void>();
   /** Requests that are not answered yet. */
   running = 0;
+  /** Resolves when the last one of them is answered. */
+  answered: Promise<void> = Promise.resolve();
   /** Time of `performance.now()` when a byte moved last. */
   lastActiveAt = performance.now();
 
-  constructor(stream: Duplex, session: Inbound['session']) {
+  constructor(stream: Duplex, session: Inbound['session'], key: string) {
+    this.key = key;
     this.stream = stream;
     this.session = session;
     stream.once('close', () => this.#close());

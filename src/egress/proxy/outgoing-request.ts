@@ -3,6 +3,7 @@ import { proxyAuthorization } from '../../outbound/proxy.ts';
 import type { HeaderList } from '../injector.ts';
 import type { AgentOptions, HostAgents } from '../outgoing/host-agents.ts';
 import { inUrl } from '../policy/host-name.ts';
+import { BadRequest } from '../refusal.ts';
 import type { Plan } from './plan.ts';
 import { passedOn, type Target, valuesOf } from './request-head.ts';
 
@@ -41,7 +42,7 @@ export function makeHead(
   };
 }
 
-/** Sends a head to a host. The body follows. */
+/** Sends a head to a host. The body follows. @throws BadRequest */
 export function send(
   head: OutgoingHead,
   { destination }: Plan,
@@ -68,11 +69,17 @@ export function send(
     destination,
     via,
     signal,
+    opening: signal,
     setHost: false,
     maxHeaderSize: LARGEST_ANSWER_HEAD,
     ...(isFresh ? { createConnection: agent.createConnection?.bind(agent) } : { agent }),
   };
-  return sendRequest(options);
+  try {
+    return sendRequest(options);
+  } catch (cause) {
+    // Node's client takes less than its server.
+    throw new BadRequest(400, 'A header or the path has a character that cannot be passed on', { cause });
+  }
 }
 
 /** Size of the headers of an answer, in bytes. */

@@ -90,7 +90,8 @@ export function readToken(headers: HeaderList): string {
   const values = valuesOf(headers, 'proxy-authorization');
   if (values.length > 1) throw new BadRequest(400, 'There is more than one Proxy-Authorization header');
   const [value] = values;
-  if (value === undefined) throw new BadRequest(407, NEEDS_TOKEN, { 'Proxy-Authenticate': 'Basic realm="glovebox"' });
+  if (value === undefined)
+    throw new BadRequest(407, NEEDS_TOKEN, { headers: { 'Proxy-Authenticate': 'Basic realm="glovebox"' } });
   const [, credentials = ''] = /^basic +([A-Za-z0-9+/=_-]{1,1024})$/i.exec(value.trim()) ?? [];
   const text = Buffer.from(credentials, 'base64').toString('latin1');
   return text.slice(text.indexOf(':') + 1);

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../log.ts';
 import type { WebBounds } from '../bounds.ts';
 import type { Grant, WebGrants } from '../grants.ts';
@@ -11,6 +12,7 @@ import { handleConnect } from './connect.ts';
 import { handleRequest } from './forward.ts';
 import type { ProxyParts } from './handling.ts';
 import { Inbound } from './inbound.ts';
+import { RequestPace } from './request-pace.ts';
 import { handleUpgrade } from './upgrade.ts';
 
 /** Size of the head of a request, in bytes. */
@@ -39,6 +41,7 @@ export class WebProxy implements Disposable {
   readonly #server: Server;
   readonly #open = new Map<Duplex, Inbound>();
   readonly #perSession = new Map<string, number>();
+  readonly #pace = new RequestPace();
   readonly #sweep: NodeJS.Timeout;
   readonly #log: Log;
 
@@ -68,7 +71,7 @@ export class WebProxy implements Disposable {
     const open = this.#perSession.get(key) ?? 0;
     if (open >= MOST_PER_SESSION) return void stream.destroy();
     this.#perSession.set(key, open + 1);
-    this.#open.set(stream, new Inbound(stream, { owner: session.owner, id: session.id }));
+    this.#open.set(stream, new Inbound(stream, { owner: session.owner, id: session.id }, key));
     stream.once('close', () => {
       this.#open.delete(stream);
       const left = (this.#perSession.get(key) ?? 1) - 1;
@@ -109,12 +112,17 @@ export class WebProxy implements Disposable {
     const inbound = this.#open.get(stream);
     if (!inbound || inbound.running >= MOST_PIPELINED) return void stream.destroy();
     inbound.running += 1;
-    response.once('close', () => {
-      inbound.running -= 1;
-      inbound.touch();
-      if (!response.shouldKeepAlive) linger(request, stream);
+    const before = inbound.answered;
+    inbound.answered = new Promise((resolve) => {
+      response.once('close', () => {
+        inbound.running -= 1;
+        inbound.touch();
+        if (!response.shouldKeepAlive) linger(request, stream);
+        resolve();
+      });
     });
     try {
+      await this.#turn(inbound, before);
       await handleRequest(this.#parts, inbound, request, response);
     } catch (error) {
       const answer = toAnswer(error);
@@ -125,15 +133,25 @@ export class WebProxy implements Disposable {
 
   async #onRaw(request: IncomingMessage, stream: Duplex, head: Buffer, handle: typeof handleConnect): Promise<void> {
     const inbound = this.#open.get(stream);
-    if (!inbound) return void stream.destroy();
+    // What is not answered yet would be written in between.
+    if (!inbound || inbound.running > 0) return void stream.destroy();
     inbound.running += 1;
     try {
+      await this.#turn(inbound, Promise.resolve());
       await handle(this.#parts, inbound, request, stream, head);
     } catch (error) {
       const answer = toAnswer(error);
       if (answer) answerRaw(stream, answer);
       else this.#fail(error, inbound);
     }
+  }
+
+  /** Waits until the request before is answered, and for the pace of the session. */
+  async #turn({ key, signal }: Inbound, before: Promise<void>): Promise<void> {
+    const waitMs = this.#pace.take(key);
+    await before;
+    if (waitMs > 0) await sleep(waitMs, undefined, { signal });
+    signal.throwIfAborted();
   }
 
   #fail(error: unknown, { stream, signal }: Inbound): void {
