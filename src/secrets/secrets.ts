@@ -13,6 +13,9 @@ import {
 } from './file.ts';
 import type { SecretsKey } from './key.ts';
 
+/** Values of one secret that are looked for, the newest ones. Some are replaced every hour, for years. */
+const MOST_SEEN = 20;
+
 /** A secret that requests get, and the hosts of these. */
 export interface BoundSecret {
   readonly name: string;
@@ -21,7 +24,7 @@ export interface BoundSecret {
   readonly bindings: readonly Binding[];
   /** Decrypts its value. @throws GloveboxError `invalid_input` if that cannot be done */
   readonly open: () => string;
-  /** Values that it had earlier, since the start, which may still be valid. */
+  /** Values that it has had since the start, the newest of them, which may still be valid. */
   readonly earlier: readonly string[];
 }
 
@@ -33,17 +36,12 @@ export class Secrets {
   /** Key of the file, once it was needed. */
   #key: SecretsKey | undefined;
   #values: readonly string[] = [];
-  /** Values since the start, by secret. */
-  readonly #seen = new Map<string, Set<string>>();
+  #bound: readonly BoundSecret[] = [];
+  /** Values since the start, by secret. The last is the newest. */
+  readonly #seen = new Map<string, readonly string[]>();
 
   constructor(place: SecretsPlace) {
     this.#place = place;
-  }
-
-  /** Another text once the secrets are others. @throws GloveboxError `invalid_input` for a damaged file */
-  get version(): string {
-    this.#refresh();
-    return this.#version;
   }
 
   /**
@@ -57,26 +55,21 @@ export class Secrets {
   }
 
   /**
-   * All values since the start, with which to look for them in what goes into a sandbox: one that was replaced may still
-   * be valid. Another array once there are more.
+   * The values since the start, the newest of each secret, with which to look for them in what goes into a sandbox: one
+   * that was replaced may still be valid. Another array once they are others.
    */
   get values(): readonly string[] {
     this.#refresh();
     return this.#values;
   }
 
-  /** Secrets that the requests of an owner get: their own first, then shared ones. */
-  boundOf(owner: string): readonly BoundSecret[] {
+  /**
+   * Secrets that requests get, of all owners, and a text that is another once any secret is another.
+   * @throws GloveboxError `invalid_input` for a damaged file
+   */
+  get current(): { readonly version: string; readonly bound: readonly BoundSecret[] } {
     this.#refresh();
-    const bound = this.#file.secrets.filter(({ bindings }) => bindings.length > 0);
-    const own = bound.filter((secret) => secret.owner === owner);
-    return [...own, ...bound.filter((secret) => secret.owner === undefined)].map((secret) => ({
-      name: secret.name,
-      owner: secret.owner,
-      bindings: secret.bindings,
-      open: () => this.#open(secret),
-      earlier: [...(this.#seen.get(seenKey(secret)) ?? [])],
-    }));
+    return { version: this.#version, bound: this.#bound };
   }
 
   #open(secret: StoredSecret): string {
@@ -91,16 +84,24 @@ export class Secrets {
     this.#version = version;
     this.#key = undefined;
     for (const secret of this.#file.secrets) this.#remember(secret);
-    const all = [...this.#seen.values()].flatMap((values) => [...values]);
-    this.#values = [...new Set([...this.#values, ...all])];
+    this.#values = [...new Set([...this.#seen.values()].flat())];
+    this.#bound = this.#file.secrets
+      .filter(({ bindings }) => bindings.length > 0)
+      .map((secret) => this.#toBound(secret));
+  }
+
+  #toBound(secret: StoredSecret): BoundSecret {
+    const earlier = this.#seen.get(seenKey(secret)) ?? [];
+    const { name, owner, bindings } = secret;
+    return { name, owner, bindings, open: () => this.#open(secret), earlier };
   }
 
   /** One that cannot be decrypted is never sent, and need not be looked for. */
   #remember(secret: StoredSecret): void {
-    const seen = this.#seen.get(seenKey(secret)) ?? new Set();
     try {
-      seen.add(this.#open(secret));
-      this.#seen.set(seenKey(secret), seen);
+      const value = this.#open(secret);
+      const others = (this.#seen.get(seenKey(secret)) ?? []).filter((seen) => seen !== value);
+      this.#seen.set(seenKey(secret), [...others, value].slice(-MOST_SEEN));
     } catch {}
   }
 }
