@@ -140,7 +140,7 @@ export const PACKAGES = {
   'tar-stream': ['engines/docker'],
   hono: ['http', 'mcp'],
   '@hono/node-server': ['http'],
-  ws: ['http'],
+  ws: ['http', 'client'],
   '@modelcontextprotocol/server': ['mcp'],
   '@modelcontextprotocol/client': ['broker'],
 };

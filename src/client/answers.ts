@@ -91,6 +91,8 @@ export const installAnswer = z.object({
   notes: z.array(z.string()).default([]),
 });
 
+export const terminalAnswer = z.object({ terminal_id: z.string() });
+
 /** Reading of a background execution. */
 export const readingAnswer = z.object({
   stdout: z.string(),

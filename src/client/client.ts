@@ -2,6 +2,7 @@ import type { Display } from '../execution/displays.ts';
 import type { ExecutionStatus } from '../execution/request.ts';
 import type { BackgroundStatus } from '../execution/result.ts';
 import type { SessionInfo } from '../library/session.ts';
+import type { ClientTerminal, ClientTerminalOptions } from './terminal.ts';
 
 /** Session, as commands show it. */
 export type ClientSession = Omit<SessionInfo, 'owner'>;
@@ -140,6 +141,8 @@ export interface Client extends AsyncDisposable {
   executions(): Promise<readonly ClientExecution[]>;
   /** Tells all output of a background execution as events; until its end, if it is to be followed. */
   output(execution: string, options: OutputOptions): Promise<void>;
+  /** Opens a terminal, or attaches to one, and shows it. */
+  terminal(session: string, options: ClientTerminalOptions): Promise<ClientTerminal>;
   close(session: string): Promise<void>;
   snapshot(session: string): Promise<ClientSnapshot>;
   fork(session: string, name: string | undefined): Promise<OpenedSession>;

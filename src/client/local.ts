@@ -17,6 +17,8 @@ import type {
   ProgramEnd,
   ProgramOptions,
 } from './client.ts';
+import { showLocally } from './local-terminal.ts';
+import type { ClientTerminal, ClientTerminalOptions } from './terminal.ts';
 
 /** Instance whose sessions commands without a server share. They are archived between two commands. */
 const SHARED_INSTANCE = 'commands';
@@ -26,6 +28,12 @@ export interface LocalOptions {
   readonly keepsSessions: boolean;
   readonly onProgress: (message: string) => void;
   readonly signal: AbortSignal;
+}
+
+function noTerminalLeft(): GloveboxError {
+  return new GloveboxError('terminal_not_found', 'Without a server, no terminal outlives the command that opened it.', {
+    hint: 'Start a server with: glovebox serve. Its terminals go on when they are left.',
+  });
 }
 
 /** An engine of this machine, used through the library for the time of one command. */
@@ -102,6 +110,17 @@ export class LocalClient implements Client {
     throw new GloveboxError('execution_not_found', 'Without a server, no execution outlives the command that ran it.', {
       hint: 'Start a server with: glovebox serve. It keeps the last executions and their output.',
     });
+  }
+
+  async terminal(session: string, options: ClientTerminalOptions): Promise<ClientTerminal> {
+    if (options.attach !== undefined) throw noTerminalLeft();
+    const { rows, cols, command, cwd } = options;
+    const terminal = await this.#get(session).terminal({
+      ...{ rows, cols },
+      ...(command ? { command } : {}),
+      ...(cwd === undefined ? {} : { cwd }),
+    });
+    return showLocally(terminal, options);
   }
 
   async close(session: string): Promise<void> {

@@ -13,6 +13,7 @@ import {
   sessionsAnswer,
   snapshotAnswer,
   snapshotsAnswer,
+  terminalAnswer,
   textEvent,
 } from './answers.ts';
 import type {
@@ -34,6 +35,7 @@ import type {
 import { errorIn, readJson, type Sent, type Server, send, wentAway } from './requests.ts';
 import { sendInput } from './send-input.ts';
 import { readServerEvents } from './server-events.ts';
+import type { ClientTerminal, ClientTerminalOptions } from './terminal.ts';
 
 /** A server that runs, over its REST API. */
 export class RemoteClient implements Client {
@@ -106,6 +108,16 @@ export class RemoteClient implements Client {
       if (reading.stdout === '' && reading.stderr === '') return;
       next = reading.next;
     }
+  }
+
+  async terminal(session: string, options: ClientTerminalOptions): Promise<ClientTerminal> {
+    const { RemoteTerminal } = await import('./remote-terminal.ts');
+    const { rows, cols, attach, command, cwd } = options;
+    const open = async () => {
+      const sent: Sent = { method: 'POST', json: { rows, cols, command, cwd }, signal: options.signal };
+      return readAnswer(terminalAnswer, await this.#json(`${sessionPath(session)}/terminals`, sent)).terminal_id;
+    };
+    return new RemoteTerminal(this.#server, session, attach ?? (await open()), options);
   }
 
   async close(session: string): Promise<void> {

@@ -71,15 +71,7 @@ function addSessionCommands(program: Command, context: CommandContext): void {
     .action(async (from: string, to: string, options: ClientCommandOptions, command: Command) =>
       (await import('./sessions/cp.ts')).runCp(settingsFor(command), [from, to], options, context),
     );
-  add('exec', 'Run a command in a session, such as ls.')
-    .argument('<session>')
-    .argument('<command...>')
-    .option('--cwd <folder>', 'Folder to run it in, relative to the workspace.')
-    .option('--timeout <time>', 'Time limit, such as 90 (seconds) or 5m.')
-    .passThroughOptions()
-    .action(async (session: string, words: string[], options: ExecOptions, command: Command) =>
-      (await changes()).runExec(settingsFor(command), [session, words], options, context),
-    );
+  addExec(add('exec', 'Run a command in a session, such as ls.', EXEC), context);
   add('rm', 'Close sessions, and delete snapshots.')
     .argument('<id...>')
     .action(async (ids: string[], options: ClientCommandOptions, command: Command) =>
@@ -96,6 +88,26 @@ function addSessionCommands(program: Command, context: CommandContext): void {
     .action(async (from: string, name: string | undefined, options: ClientCommandOptions, command: Command) =>
       (await changes()).runFork(settingsFor(command), [from, name], options, context),
     );
+}
+
+/** Completes `glovebox exec`, which runs a command or shows a terminal. */
+function addExec(exec: Command, context: CommandContext): void {
+  exec
+    .argument('<session>')
+    .argument('[command...]')
+    .option('--cwd <folder>', 'Folder to run it in, relative to the workspace.')
+    .option('--timeout <time>', 'Time limit, such as 90 (seconds) or 5m.')
+    .option('-i, --interactive', 'Type into it. What is piped into the command is passed on in any case.')
+    .option('-t, --tty', 'Show a terminal of the session: a shell, or the command.')
+    .option('--attach <terminal>', 'Go back to a terminal that was left.')
+    .passThroughOptions()
+    .action(async (session: string, words: string[], options: ExecOptions, command: Command) => {
+      const { tty, attach } = options;
+      const asked = [session, words[0] === '--' ? words.slice(1) : words] as const;
+      if (tty || attach !== undefined)
+        await (await import('./sessions/terminal.ts')).runTerminal(settingsFor(command), asked, options, context);
+      else await (await import('./sessions/changes.ts')).runExec(settingsFor(command), asked, options, context);
+    });
 }
 
 /** Adds `glovebox uninstall`. @param group title of its group in the help */
@@ -115,6 +127,13 @@ export function addUninstall(program: Command, context: CommandContext, group: s
 const UNINSTALL = `Say what Glovebox has left on this machine and on its container engine, and remove it
 once that is confirmed: containers of this state directory, images, sessions and
 snapshots, keys, and downloaded packages. Nothing is removed while a server runs.`;
+
+const EXEC = `Run a command in a session, or show a terminal of it.
+
+  glovebox exec mine ls -l
+  glovebox exec -it mine                   a shell; Ctrl-P Ctrl-Q leaves it, and it goes on
+  glovebox exec -it --attach trm_… mine    back to it, with what was printed meanwhile
+  glovebox exec -it mine -- top            another program`;
 
 const CP = `Copy a file or a folder between this machine and a session.
 

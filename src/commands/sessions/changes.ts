@@ -1,5 +1,5 @@
 import type { Config } from '../../config/load.ts';
-import { toGloveboxError } from '../../errors.ts';
+import { GloveboxError, toGloveboxError } from '../../errors.ts';
 import type { CommandContext } from '../context.ts';
 import { exitStatus, OWN_FAILURE } from '../run/exit-status.ts';
 import { explainEnd } from '../run/explain-end.ts';
@@ -46,9 +46,17 @@ export async function runFork(
   });
 }
 
+function noCommand(): GloveboxError {
+  return new GloveboxError('invalid_input', 'There is no command to run.', {
+    hint: 'Write one after the session: glovebox exec mine ls. Or open a shell: glovebox exec -it mine',
+  });
+}
+
 export interface ExecOptions extends ClientCommandOptions {
   readonly timeout?: string;
   readonly cwd?: string;
+  readonly tty?: true;
+  readonly attach?: string;
 }
 
 /** Runs `glovebox exec`: runs a command in a session. The exit status is the command's. */
@@ -61,6 +69,7 @@ export async function runExec(
   // As after the name of a container of Docker, where it says that all that follows is the command.
   const command = words[0] === '--' ? words.slice(1) : words;
   const timeoutMs = options.timeout === undefined ? undefined : readTimeout(options.timeout);
+  if (words.length === 0) throw noCommand();
   await withClient(config, { ...options, keepsSessions: true }, context, async ({ client, console, signal }) => {
     await demandSession(client, session);
     const end = await client.command(session, command, {
