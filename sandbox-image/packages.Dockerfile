@@ -1,5 +1,6 @@
-# BASE with the packages of a variant's requirements. They are fetched in a stage of their own: the credentials,
-# certificates and proxies that lead to the index stay in it, and it is removed by its label when the build ends.
+# BASE with the packages of a variant's requirements, and with small tools for commands. They are fetched in stages of
+# their own: the credentials, certificates and proxies that lead to the index and to mirrors stay in these, and they are
+# removed by their label when the build ends.
 ARG BASE
 FROM ${BASE} AS fetch
 LABEL glovebox.build=$BUILD
@@ -23,7 +24,16 @@ RUN set -eu; \
         --no-compile --no-cache-dir --no-warn-script-location --disable-pip-version-check --progress-bar=off; \
     python3 -IB prepare /packages
 
+FROM ${BASE} AS tools
+LABEL glovebox.build=$BUILD
+USER 0:0
+WORKDIR /fetch
+COPY debian-variant.txt install-tools.sh ./
+COPY access access
+RUN sh install-tools.sh debian-variant.txt /tools access
+
 FROM ${BASE}
+COPY --from=tools /tools/ /
 COPY --from=fetch /packages/ /
 COPY pip.conf /etc/pip.conf
 COPY uv.toml /etc/uv/uv.toml

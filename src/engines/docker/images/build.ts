@@ -27,6 +27,8 @@ export interface BuildRequest {
    * Makes a specific error from the output of a failed build. Undefined for an error with the last lines of the output.
    */
   readonly explain?: (output: string) => GloveboxError | undefined;
+  /** Makes a message about a build that has succeeded from its output. Undefined if there is nothing to say. */
+  readonly remark?: (output: string) => string | undefined;
 }
 
 /**
@@ -73,6 +75,8 @@ async function runBuild(
       const line = describeStep(event);
       if (line) report(`${request.title}: ${line}`);
     }
+    const remark = request.remark?.(output.join(''));
+    if (remark) report(remark);
   } catch (cause) {
     signal?.throwIfAborted();
     const explained = request.explain?.(output.join(''));
@@ -110,7 +114,8 @@ export function describeStep({ stream }: ProgressEvent): string | undefined {
   const step = /^Step (\d+\/\d+) : (.*)/.exec(stream ?? '');
   if (step) return `step ${step[1]}: ${shorten(step[2] ?? '')}`;
   const pip = /^\s*(Collecting \S+|Installing collected packages)/.exec(stream ?? '');
-  return pip?.[1]?.toLowerCase();
+  const apt = /^(Setting up \S+)/.exec(stream ?? '');
+  return (pip ?? apt)?.[1]?.toLowerCase();
 }
 
 function shorten(instruction: string): string {

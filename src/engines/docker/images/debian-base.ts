@@ -219,7 +219,7 @@ async function mmdebstrapArguments(
  * Reads the settings by which apt reaches its mirrors, as mmdebstrap does not read them itself: proxies, certificates,
  * and whether an expired mirror (a snapshot) is accepted.
  */
-async function readAptSettings(signal?: AbortSignal): Promise<string[]> {
+export async function readAptSettings(signal?: AbortSignal): Promise<string[]> {
   const { stdout } = await runCommand('apt-config', ['dump', '--no-empty'], { signal });
   return chooseAptSettings(stdout);
 }

@@ -2,6 +2,7 @@ import type Dockerode from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
 import type { Report } from '../host/progress.ts';
 import { hasImage } from '../inspect.ts';
+import { explainMissingTools, readAptAccess } from './apt-access.ts';
 import { type BaseOptions, ensureBase, identifyBase } from './base.ts';
 import { explainUnsuitableBase } from './base-python.ts';
 import { buildImage } from './build.ts';
@@ -27,6 +28,9 @@ const PACKAGES_FILES = [
   'uv.toml',
   'requirements-slim.txt',
   'requirements-data.txt',
+  'debian-slim.txt',
+  'debian-data.txt',
+  'install-tools.sh',
 ];
 
 /**
@@ -86,15 +90,16 @@ function planImage(variant: Variant, { base, contextDir }: ImageOptions): Layer 
   const directory = contextDir ?? SANDBOX_IMAGE_DIR;
   const identity = identifyBase(base);
   const files = readContext(SANDBOX_FILES, directory);
-  const packageFiles = readContext(PACKAGES_FILES, directory).map((file) =>
-    file.name === `requirements-${variant}.txt` ? [file, { ...file, name: 'requirements-variant.txt' }] : file,
-  );
-  const packagesHash = hashInputs(packageFiles.flat(), [variant, identity]);
+  const packageFiles = readContext(PACKAGES_FILES, directory).flatMap((file) => {
+    const [, list] = new RegExp(`^(requirements|debian)-${variant}\\.txt$`).exec(file.name) ?? [];
+    return list === undefined ? [file] : [file, { ...file, name: `${list}-variant.txt` }];
+  });
+  const packagesHash = hashInputs(packageFiles, [variant, identity]);
   return {
     variant,
     tag: tagOf(variant, hashInputs(files, [variant, identity, packagesHash])),
     files,
-    packages: { variant, tag: `glovebox-packages:${variant}-${packagesHash}`, files: packageFiles.flat() },
+    packages: { variant, tag: `glovebox-packages:${variant}-${packagesHash}`, files: packageFiles },
   };
 }
 
@@ -111,7 +116,7 @@ async function ensurePackages(
   signal?: AbortSignal,
 ): Promise<string> {
   if (await hasImage(docker, tag)) return tag;
-  const secrets = await readIndexAccess(options, signal);
+  const secrets = [...(await readIndexAccess(options, signal)), ...(await readAptAccess(signal))];
   await buildImage(
     docker,
     {
@@ -123,11 +128,19 @@ async function ensurePackages(
       proxy: options.hostEnvironment.proxy,
       title: 'Installing the packages of the sandbox image',
       explain: (output) => explainUnsuitableBase(base, output),
+      remark: (output) => tellMissingTools(tag, output),
     },
     report,
     signal,
   );
   return tag;
+}
+
+/** The message for an image that could be built, but without its small tools. */
+function tellMissingTools(tag: string, output: string): string | undefined {
+  const reason = explainMissingTools(output);
+  if (reason === undefined) return undefined;
+  return `The image has no small tools for commands, such as git: ${reason}. To try again, remove ${tag} and the image on top of it (docker rmi).`;
 }
 
 async function ensureCustomImage(
