@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 import unittest
 from typing import Any
 
-from client import Client, Outcome, report_of
+from client import RUNNER, Client, Outcome, report_of
 
-from _glovebox.program import command
 from _glovebox.wire import frames
 
 COMMANDS_FOLDER = "/workspace/commands"
@@ -52,7 +53,8 @@ class CommandTest(unittest.TestCase):
 
     def test_a_command_has_the_signals_of_a_new_program(self) -> None:
         outcome = self.run_command("grep -E '^Sig(Blk|Ign)' /proc/self/status | cut -f2")
-        self.assertEqual(outcome.stdout, b"0000000000000000\n" * 2)
+        # Those above are the C library's own, which whatever started the runner may have ignored.
+        self.assertEqual([int(mask, 16) & 0x7FFFFFFF for mask in outcome.stdout.split()], [0, 0])
         # Where SIGPIPE was ignored, this would say so.
         self.assertEqual(self.run_command("yes | head -1").stderr, b"")
 
@@ -78,7 +80,9 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(report["exit_code"], 5)
         first, *others = report["processes"]
         self.assertIn("sleep 30 & wait", first["command"])
-        self.assertEqual([(other["command"], other["parent"]) for other in others], [("sleep 30", first["pid"])])
+        self.assertEqual([other["parent"] for other in others], [first["pid"]])
+        # It may not have become that program yet.
+        self.assertIn("sleep 30", others[0]["command"])
         self.assertEqual(report["stacks"], [])
 
     def test_a_command_that_ignores_signals_is_killed_with_all_that_it_has_started(self) -> None:
@@ -161,18 +165,15 @@ class CommandTest(unittest.TestCase):
         self.assertIn("Argument list too long", report["error"]["value"])
 
     def test_an_image_without_a_shell_runs_lists_alone(self) -> None:
-        (out, into), (heard, report) = os.pipe(), os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.dup2(into, 2)
-            command.SHELLS = ("/no/bash", "/no/sh")
-            command.start({"command": "echo ran", "settled_ns": 0}, report)
-        os.close(into)
-        os.close(report)
-        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 127)
-        with open(out, "rb") as said, open(heard) as reported:
-            self.assertEqual(said.read(), b"glovebox: this image has no shell\n")
-            self.assertEqual(json.loads(reported.readlines()[-1])["error"]["name"], "NoShell")
+        code = (
+            f"import sys; sys.path.insert(0, {RUNNER!r})\n"
+            "from _glovebox.program import command\n"
+            "command.SHELLS = ('/no/bash', '/no/sh')\n"
+            "command.start({'command': 'echo ran', 'settled_ns': 0}, 1)\n"
+        )
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        self.assertEqual((ended.returncode, ended.stderr), (127, "glovebox: this image has no shell\n"))
+        self.assertEqual(json.loads(ended.stdout.splitlines()[-1])["error"]["name"], "NoShell")
 
     def test_a_command_gets_its_process_when_modules_are_loaded_ahead(self) -> None:
         self.client.send(frames.CONFIGURE, 0, b'{"preload":["colorsys"]}')

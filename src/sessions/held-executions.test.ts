@@ -29,13 +29,16 @@ afterEach(() => void vi.useRealTimers());
 /** Starts code that asks so, and ends with what it was answered. */
 function start(code: (ask: (name: string) => Promise<ClientToolAnswer>) => Promise<unknown>, owner = 'alice') {
   made += 1;
-  return executions.start({ id: `exe_${made}`, owner, sessionId: 's' }, async (signal, ask: AskCaller) => {
-    const stopped = new Promise<'cancelled'>((resolve) => {
-      signal.addEventListener('abort', () => resolve('cancelled'));
-    });
-    const answers = await Promise.race([code((name) => ask(name, { name }, signal)), stopped]);
-    return answers === 'cancelled' ? { ...RESULT, status: answers } : { ...RESULT, stdout: JSON.stringify(answers) };
-  });
+  return executions.start(
+    { id: `exe_${made}`, owner, sessionId: 's', kind: 'code' as const },
+    async (signal, ask: AskCaller) => {
+      const stopped = new Promise<'cancelled'>((resolve) => {
+        signal.addEventListener('abort', () => resolve('cancelled'));
+      });
+      const answers = await Promise.race([code((name) => ask(name, { name }, signal)), stopped]);
+      return answers === 'cancelled' ? { ...RESULT, status: answers } : { ...RESULT, stdout: JSON.stringify(answers) };
+    },
+  );
 }
 
 /** The next state, once the calls that come together have come. */

@@ -1,6 +1,6 @@
 import { GloveboxError } from '../errors.ts';
 import { ExecutionClock } from '../execution/execution-clock.ts';
-import type { Program } from '../execution/program.ts';
+import { headOf, type Program, type ProgramKind } from '../execution/program.ts';
 import type { ExecutionResult } from '../execution/result.ts';
 import type { ClientTool, ClientToolAnswer, ClientTools } from '../execution/tool-access.ts';
 import { Disposables } from '../lib/disposables.ts';
@@ -41,6 +41,8 @@ export interface HeldExecution {
   readonly id: string;
   readonly owner: string;
   readonly sessionId: string;
+  /** What it runs. */
+  readonly kind: ProgramKind;
   /**
    * Waits for its end, or until it waits for its caller. Rejects with the reason of the signal, or if it could not run.
    * @param options `isNew`: until it waits for something that its caller has not been told of
@@ -69,7 +71,7 @@ export interface HeldOptions {
   readonly silenceMs?: number;
 }
 
-type Identity = Pick<HeldExecution, 'id' | 'owner' | 'sessionId'>;
+type Identity = Pick<HeldExecution, 'id' | 'owner' | 'sessionId' | 'kind'>;
 
 /** Executions whose callers come back for them. They are kept in memory: they end with this control plane. */
 export class HeldExecutions {
@@ -102,7 +104,8 @@ export class HeldExecutions {
     const prepared = prepareExecution(session, program, { ...options, clock, clientTools: { tools, call } }, false);
     if (prepared.access) stack.use(prepared.access);
     const { onEvent, stdin } = options;
-    const identity = { id: prepared.identity.executionId, owner: session.owner, sessionId: session.id };
+    const { kind } = headOf(program, 0);
+    const identity = { id: prepared.identity.executionId, owner: session.owner, sessionId: session.id, kind };
     return this.start(identity, (signal, ask) => {
       asker.resolve(ask);
       const used = stack.move();
@@ -161,6 +164,7 @@ class Held implements HeldExecution {
   readonly id: string;
   readonly owner: string;
   readonly sessionId: string;
+  readonly kind: ProgramKind;
   readonly #silenceMs: number;
   readonly #forget: () => void;
   readonly #controller = new AbortController();
@@ -176,10 +180,11 @@ class Held implements HeldExecution {
   #listeners = 0;
   #silence: NodeJS.Timeout | undefined;
 
-  constructor({ id, owner, sessionId }: Identity, silenceMs: number, forget: () => void) {
+  constructor({ id, owner, sessionId, kind }: Identity, silenceMs: number, forget: () => void) {
     this.id = id;
     this.owner = owner;
     this.sessionId = sessionId;
+    this.kind = kind;
     this.#silenceMs = silenceMs;
     this.#forget = forget;
   }

@@ -275,7 +275,7 @@ test('list_installed_packages takes a session and nothing else', async () => {
 test('a stock client is told of an unknown tool, and which there are', async () => {
   for (const client of clients) {
     await expect(client.call('execute_pyton', { code: 'print(1)' })).rejects.toThrow(
-      /no tool "execute_pyton"\. Did you mean execute_python\? Tools: execute_python, install_dependencies, list_installed_packages/,
+      /no tool "execute_pyton"\. Did you mean execute_python\? Tools: execute_python, run_command, install_dependencies, list_installed_packages/,
     );
     expect(await runPythonBy(client, 'print(1)', { session_id: 'victim' })).toMatchObject({ stdout: '1\n' });
   }

@@ -93,7 +93,7 @@ describe.each(['/execute', '/execute/stream'])('POST %s', (path) => {
       code: 'not_found',
       message: 'There is no tool "execute_pyton".',
       hint: expect.stringMatching(
-        /^Did you mean "execute_python"\? Tools: execute_python, install_dependencies, list_installed_packages, /,
+        /^Did you mean "execute_python"\? Tools: execute_python, run_command, install_dependencies, list_installed_packages, /,
       ),
     });
   });

@@ -78,6 +78,15 @@ const toResults = ({ tool_calls: calls }: State): Result[] =>
   calls.map(({ id, arguments: { a, b } }) => ({ id, value: Number(a) + Number(b) }));
 
 describe("code that calls its caller's own tools", () => {
+  test('may be run by a command, and its tool is named in each answer', async () => {
+    const args = { command: ['python3', '-c', 'import tools; print(tools.client.add(a=20, b=22))'] };
+    const body = { name: 'run_command', arguments: args, client_tools: [ADD] };
+    const waiting = await read(await post(server, '/execute', body));
+    expect(waiting).toMatchObject({ name: 'run_command', result: { status: 'tool_call_required' } });
+    const end = await answer(waiting.result.execution_id, toResults(waiting.result));
+    expect(end).toMatchObject({ name: 'run_command', result: { status: 'ok', stdout: '42\n' } });
+  });
+
   test('is asked for with its arguments, and goes on in the same process with the answers', async () => {
     const waiting = await run('print("begun")\nprint(call("add", a=1, b=2))\nprint(call("add", a=3, b=4))');
     expect(waiting).toMatchObject({ name: 'execute_python', result: { status: 'tool_call_required' } });

@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import { z } from 'zod';
 import { GloveboxError } from '../../errors.ts';
+import type { ProgramKind } from '../../execution/program.ts';
 import { CLIENT_TOOL_NAME, type ClientTool } from '../../execution/tool-access.ts';
 import { followSignal } from '../../lib/follow-signal.ts';
 import type { HeldExecution, HeldState } from '../../sessions/held-executions.ts';
@@ -16,6 +17,8 @@ const MAX_TOOLS = 256;
 const MAX_DESCRIPTION = 16_384;
 /** Results in one request. */
 const MAX_RESULTS = 1000;
+/** Tools whose code may call those of the caller, by what they run. */
+const TOOLS: Readonly<Record<ProgramKind, string>> = { code: 'execute_python', command: 'run_command' };
 const EXAMPLE = '{"results": [{"id": "call_…", "value": 42}]}';
 
 const toolsSchema = z
@@ -134,8 +137,8 @@ export interface ToolResultsOptions {
   readonly stopping: AbortSignal;
 }
 
-/** Takes results of the caller's own tools, and waits for what comes next. @param tool name of the tool that runs code */
-export function toolResultsRoute(tool: string, { sessions, stopping }: ToolResultsOptions): Route {
+/** Takes results of the caller's own tools, and waits for what comes next. */
+export function toolResultsRoute({ sessions, stopping }: ToolResultsOptions): Route {
   return {
     method: 'POST',
     path: '/executions/:id/tool_results',
@@ -145,17 +148,13 @@ export function toolResultsRoute(tool: string, { sessions, stopping }: ToolResul
     operation: {
       parameters: [idParameter],
       requestBody: jsonBody(bodySchema),
-      responses: jsonResponse(
-        200,
-        'As of POST /execute, once the code has ended or waits again.',
-        describeAnswer(tool),
-      ),
+      responses: jsonResponse(200, 'As of POST /execute, once the code has ended or waits again.', answerSchema),
     },
     handle: async (c) => {
       const { results } = parseJsonObject(c.get('body'), ['results'], EXAMPLE);
       const held = sessions.held.get(c.get('owner'), c.req.param('id') ?? '');
       const notTaken = give(held, parse(resultsSchema, results, 'results', EXAMPLE));
-      return c.json({ name: tool, ...(await describeNext(c, held, stopping, notTaken)) });
+      return c.json({ name: TOOLS[held.kind], ...(await describeNext(c, held, stopping, notTaken)) });
     },
   };
 }
@@ -229,12 +228,12 @@ const bodySchema = {
   additionalProperties: false,
 };
 
-const describeAnswer = (tool: string) => ({
+const answerSchema = {
   type: 'object',
   properties: {
-    name: { const: tool },
+    name: { enum: Object.values(TOOLS) },
     session_id: { type: 'string' },
-    result: { oneOf: [schemaRef(`${tool}_output`), toolCallRequired] },
+    result: { anyOf: [...Object.values(TOOLS).map((tool) => schemaRef(`${tool}_output`)), toolCallRequired] },
     not_taken: {
       type: 'array',
       description: 'Results that came too late, or twice.',
@@ -246,4 +245,4 @@ const describeAnswer = (tool: string) => ({
     },
   },
   required: ['name', 'session_id', 'result'],
-});
+};

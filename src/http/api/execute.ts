@@ -164,7 +164,7 @@ function readClientTools(sent: unknown, tool: AnyTool): readonly ClientTool[] | 
   if (sent === undefined || sent === null) return undefined;
   if (tool.hold) return parseClientTools(sent);
   throw new GloveboxError('invalid_input', `${tool.name} runs no code that could call tools.`, {
-    hint: 'Leave out "client_tools". execute_python takes them.',
+    hint: 'Leave out "client_tools". execute_python and run_command take them.',
   });
 }
 

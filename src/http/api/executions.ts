@@ -76,7 +76,7 @@ function readInput<Input extends { session_id?: string | undefined }>(
 export function executionRoutes(options: Options): Route[] {
   return [
     ...backgroundRoutes(options),
-    ...options.tools.filter(({ hold }) => hold).map(({ name }) => toolResultsRoute(name, options)),
+    ...(options.tools.some(({ hold }) => hold) ? [toolResultsRoute(options)] : []),
     ...sessionExecutionRoutes(options),
   ];
 }
