@@ -14,9 +14,11 @@ import { Executions } from './views/executions.tsx';
 import { Overview } from './views/overview.tsx';
 import { Playground } from './views/playground.tsx';
 import { Sessions } from './views/sessions.tsx';
+import { Terminals } from './views/terminals.tsx';
 
 const TITLES: Readonly<Record<View, string>> = {
   playground: 'Playground',
+  terminals: 'Terminals',
   sessions: 'Sessions',
   executions: 'Executions',
   approvals: 'Approvals',
@@ -57,6 +59,7 @@ function ViewOf({ view }: { readonly view: View }) {
       <div hidden={view !== 'playground'}>
         <CurrentPlayground />
       </div>
+      {view === 'terminals' && <Terminals session={place.value.session ?? lastSession.value} />}
       {view === 'sessions' && <Sessions />}
       {view === 'executions' && <Executions />}
       {view === 'approvals' && <Approvals />}

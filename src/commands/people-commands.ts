@@ -103,7 +103,7 @@ function addExec(exec: Command, context: CommandContext): void {
     .passThroughOptions()
     .action(async (session: string, words: string[], options: ExecOptions, command: Command) => {
       const { tty, attach } = options;
-      const asked = [session, words[0] === '--' ? words.slice(1) : words] as const;
+      const asked = [session, words] as const;
       if (tty || attach !== undefined)
         await (await import('./sessions/terminal.ts')).runTerminal(settingsFor(command), asked, options, context);
       else await (await import('./sessions/changes.ts')).runExec(settingsFor(command), asked, options, context);

@@ -81,3 +81,14 @@ test('a key in the address is not used, is taken out, and is told of', async () 
   expect(await page.evaluate<string>('location.href')).not.toContain(key);
   await page.getByLabel('Key').waitFor();
 });
+
+test('a terminal is shown with the key of its tab, which is in no address', async () => {
+  const key = await newKey('carol');
+  await using opened = await enter(key);
+  const { page, complaints, requests } = opened;
+  await page.getByRole('link', { name: 'Terminals', exact: true }).click();
+  await page.getByRole('button', { name: 'Open a terminal in a new session' }).click();
+  await page.locator('.screen .xterm-rows').getByText(/[$#]/).first().waitFor();
+  expect(requests.filter((url) => url.includes(key))).toEqual([]);
+  expect(complaints).toEqual([]);
+});

@@ -1,11 +1,11 @@
 import { signal } from '@preact/signals';
 
-export const VIEWS = ['playground', 'sessions', 'executions', 'approvals', 'overview'] as const;
+export const VIEWS = ['playground', 'terminals', 'sessions', 'executions', 'approvals', 'overview'] as const;
 export type View = (typeof VIEWS)[number];
 
 export interface Place {
   readonly view: View;
-  /** Session of the playground. */
+  /** Session of the playground, or of the terminals. */
   readonly session?: string;
 }
 

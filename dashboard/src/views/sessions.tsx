@@ -135,6 +135,9 @@ function SessionActions({ id, attempt }: { readonly id: string; readonly attempt
   return (
     // biome-ignore lint/a11y/useSemanticElements: a fieldset would be a form
     <div class="actions" role="group" aria-label={`Actions of ${id}`}>
+      <button type="button" class="secondary small" onClick={() => goTo('terminals', id)}>
+        Terminal
+      </button>
       {actions.map(([label, work]) => (
         <button type="button" class="secondary small" key={label} onClick={() => void attempt(work)}>
           {label}

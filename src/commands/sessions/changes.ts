@@ -69,7 +69,7 @@ export async function runExec(
   // As after the name of a container of Docker, where it says that all that follows is the command.
   const command = words[0] === '--' ? words.slice(1) : words;
   const timeoutMs = options.timeout === undefined ? undefined : readTimeout(options.timeout);
-  if (words.length === 0) throw noCommand();
+  if (command.length === 0) throw noCommand();
   await withClient(config, { ...options, keepsSessions: true }, context, async ({ client, console, signal }) => {
     await demandSession(client, session);
     const end = await client.command(session, command, {

@@ -31,11 +31,12 @@ const REASONS: Readonly<Record<string, string>> = {
 /** Runs `glovebox exec -it`: shows a terminal of a session in this one. The exit status is its program's. */
 export async function runTerminal(
   config: Config,
-  [session, words]: readonly [string, readonly string[]],
+  [session, given]: readonly [string, readonly string[]],
   options: TerminalOptions,
   context: CommandContext,
 ): Promise<void> {
   const { stdin, stdout } = process;
+  const words = given[0] === '--' ? given.slice(1) : given;
   if (!stdin.isTTY || !stdout.isTTY) {
     throw new GloveboxError('invalid_input', 'This is no terminal, so it cannot show one.', {
       hint: 'Leave out -t: glovebox exec SESSION COMMAND',
