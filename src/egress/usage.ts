@@ -9,8 +9,10 @@ const MOST_HOSTS = 100;
 const MOST_REFUSALS = 20;
 /** Requests of one execution that have a line in the log each. The others are told of in one. */
 const MOST_LOGGED = 200;
-/** Bytes by which a record is ahead of those that have passed, so that not each piece writes a file. */
+/** Most bytes by which a record is ahead of those that have passed, so that not each piece writes a file. */
 const RECORDED_AT_ONCE = 64 * 2 ** 20;
+/** The same in parts of what an execution may move, so that a restart leaves it most of that. */
+const RECORDED_PART = 1 / 16;
 /** Bytes after which the metrics are told of a connection that goes on. */
 const COUNTED_AT_ONCE = 4 * 2 ** 20;
 
@@ -69,7 +71,8 @@ export class WebUsage {
   /** Bytes so far; rather more than less. */
   get recorded(): { readonly bytesIn: number; readonly bytesOut: number } {
     const { mostBytes } = this.#options;
-    const ahead = (bytes: number) => Math.min(mostBytes, Math.ceil(bytes / RECORDED_AT_ONCE) * RECORDED_AT_ONCE);
+    const step = Math.min(RECORDED_AT_ONCE, Math.ceil(mostBytes * RECORDED_PART));
+    const ahead = (bytes: number) => Math.min(mostBytes, Math.ceil(bytes / step) * step);
     return { bytesIn: ahead(this.#bytesIn), bytesOut: ahead(this.#bytesOut) };
   }
 

@@ -34,7 +34,8 @@ describe('the limit of a result', () => {
 
   test('is the bound that was met, with its setting', () => {
     const limit = { name: 'egress_mb', value: 1024, setting: 'move less' };
-    expect(withWeb(withError('a.example'), used(refusal('a.example', { rule: 'limit', limit }))).limit).toEqual(limit);
+    const met = refusal('a.example', { rule: 'limit', limit });
+    expect(withWeb(withError('IncompleteRead(0 bytes read)'), used(met)).limit).toEqual(limit);
   });
 
   test('says to code that may reach hosts how, when it resolves their names itself', () => {

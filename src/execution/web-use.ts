@@ -16,8 +16,8 @@ export function withWeb(result: ExecutionResult, { hosts, refusals }: Pick<WebGr
 function limitOf({ limit, status, error }: ExecutionResult, refusals: readonly WebRefusal[]): MetLimit | undefined {
   if (limit?.name === 'network') return { ...limit, value: 'proxy', setting: BY_PROXY };
   if (limit || status !== 'error') return limit;
-  // A program that is not Python reports no exception; then it is the last refusal.
-  const met = refusals.findLast(({ host }) => !error || error.traceback.includes(host));
+  // An exception names the host that was refused, but not why a connection was cut. A command has none.
+  const met = refusals.findLast(({ host, rule }) => !error || rule === 'limit' || error.traceback.includes(host));
   if (!met) return undefined;
   return met.limit ?? { name: 'web', value: `${met.host}:${met.port}`, setting: met.message };
 }

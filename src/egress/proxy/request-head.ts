@@ -54,7 +54,8 @@ export function passedOn(headers: HeaderList, ...also: readonly string[]): Heade
  */
 export function readRequestTarget(request: IncomingMessage, headers: HeaderList): Target {
   const { url = '', httpVersion } = request;
-  const [, authority = '', rest = ''] = /^http:\/\/([^/?#]*)([^#]*)/i.exec(url) ?? [];
+  // For a WebSocket, aiohttp names the scheme of that.
+  const [, authority = '', rest = ''] = /^(?:http|ws):\/\/([^/?#]*)([^#]*)/i.exec(url) ?? [];
   if (authority === '') throw new BadRequest(400, isHttps(url) ? NEEDS_CONNECT : NEEDS_ABSOLUTE);
   const target = readAuthority(authority, 80);
   if (!target) throw new BadRequest(400, 'The URL has no valid host and port, or a user in it');
