@@ -16,6 +16,7 @@ import type { Setting } from './setting.ts';
 import { measureStartsBeside } from './starts-beside.ts';
 import { measureStreaming } from './streaming.ts';
 import type { Row } from './table.ts';
+import { measureTerminal } from './terminal.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureTools } from './tools.ts';
 import { measureTransfers } from './transfers.ts';
@@ -39,5 +40,6 @@ export const PARTS: ReadonlyMap<string, readonly Measure[]> = new Map([
   ['streaming', [measureStreaming, measureTransfers]],
   ['installations', [measureInstalls]],
   ['tools', [measureTools]],
+  ['terminal', [measureTerminal]],
   ['density', [measureDensity]],
 ]);
