@@ -59,7 +59,10 @@ export function createMcp(
 function instructionsOfOwner({ toolServers, web }: Glovebox): ((owner: string) => string) | undefined {
   if (!toolServers && !web.isOn) return undefined;
   return (owner) => {
-    const parts = [describeToolServers(toolServers?.servers(owner) ?? []), describeHosts(web.describe(owner))];
+    const parts = [
+      describeToolServers(toolServers?.servers(owner) ?? []),
+      describeHosts(web.describe(owner), web.addressesWithSecrets(owner)),
+    ];
     return parts.filter(Boolean).join('\n');
   };
 }

@@ -41,7 +41,7 @@ export class Egress implements Disposable {
     const { bounds, hosts, registry, log, resolve, injector } = options;
     const policy = readPolicy(options);
     const networks = new PrivateNetworks(options.privateNetworks);
-    const grants = new WebGrants({ policy, bounds, metrics: new WebMetrics(registry), log });
+    const grants = new WebGrants({ policy, bounds, injector, metrics: new WebMetrics(registry), log });
     this.access = grants;
     if (!policy.isOn) return;
     const connector = new Connector({ hosts, networks, resolve });

@@ -1,6 +1,7 @@
 import { makeToken, SecretTokens } from '../lib/secret-tokens.ts';
 import type { Log } from '../log.ts';
 import { OwnerConnections, type WebBounds } from './bounds.ts';
+import { InjectionFailure, type Injector } from './injector.ts';
 import { parsePatterns } from './policy/pattern.ts';
 import { checkCovered, type Decision, decide, type Level, type LevelName, type WebPolicy } from './policy/policy.ts';
 import { limitMet, type Refused } from './refusal.ts';
@@ -22,6 +23,7 @@ const MOST_DESCRIBED = 30;
 export interface WebGrantsOptions {
   readonly policy: WebPolicy;
   readonly bounds: WebBounds;
+  readonly injector?: Injector | undefined;
   readonly metrics: WebMetrics;
   readonly log: Log;
 }
@@ -65,6 +67,20 @@ export class WebGrants implements WebAccess {
     const reach = this.#options.policy.reachOf(owner).map(({ text }) => text);
     const more = reach.length - MOST_DESCRIBED;
     return [...reach.slice(0, MOST_DESCRIBED), ...(more > 0 ? [`and ${more} more`] : [])].join(', ');
+  }
+
+  addressesWithSecrets(owner: string): readonly string[] {
+    const { policy, injector } = this.#options;
+    const levels = policy.levelsOf(owner);
+    try {
+      const known = injector?.addresses(owner) ?? [];
+      const reached = known.filter(({ host, port }) => decide(levels, host, port).allowed);
+      return reached.slice(0, MOST_DESCRIBED).map(({ address }) => address);
+    } catch (error) {
+      // The log has it, and so will a request.
+      if (error instanceof InjectionFailure) return [];
+      throw error;
+    }
   }
 
   /** Finds the grant of a token. Undefined if its execution is over, or runs in another session. */

@@ -29,6 +29,15 @@ export interface Injection {
   scrubText(text: string): string;
 }
 
+/** Where requests get a secret. */
+export interface SecretAddress {
+  /** Beginning of the address, as code writes it: `http://api.example.com`. */
+  readonly address: string;
+  readonly host: string;
+  /** Port outside. */
+  readonly port: number;
+}
+
 /** Knows which secrets belong to which hosts. */
 export interface Injector {
   /**
@@ -37,8 +46,8 @@ export interface Injector {
    * @throws InjectionFailure if there are some that cannot be read
    */
   for(owner: string, host: string, port: number): Injection | undefined;
-  /** Beginnings of the addresses whose requests get a secret, as code writes them: `http://api.example.com`. */
-  addresses(owner: string): readonly string[];
+  /** Where requests of an owner get a secret. @throws InjectionFailure */
+  addresses(owner: string): readonly SecretAddress[];
 }
 
 /** A request cannot be made with its secrets. The message is for code and people. */

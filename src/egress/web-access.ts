@@ -80,4 +80,6 @@ export interface WebAccess {
   reopen(recorded: RecordedWebGrant, request: WebRequestor & Pick<WebRequest, 'onRecord'>): WebGrant;
   /** What an owner may reach, as a clause for descriptions: `api.example.com, *.example.org:8443`. Empty if nothing. */
   describe(owner: string): string;
+  /** Addresses of these whose requests get a secret, as code writes them: `http://api.example.com`. */
+  addressesWithSecrets(owner: string): readonly string[];
 }

@@ -43,10 +43,15 @@ export function describeToolServers(servers: readonly ToolServer[]): string {
   ].join('\n');
 }
 
-/** Writes what instructions say of the hosts that code may reach. @param hosts their patterns; empty for none */
-export function describeHosts(hosts: string): string {
+/**
+ * Writes what instructions say of the hosts that code may reach.
+ * @param hosts their patterns; empty for none
+ * @param withSecrets addresses whose requests get a secret on their way out
+ */
+export function describeHosts(hosts: string, withSecrets: readonly string[]): string {
   if (hosts === '') return '';
-  return `Code can reach these hosts, and no others, through the proxy that HTTPS_PROXY names: ${hosts}. requests, httpx, aiohttp, urllib, pandas, curl and git use it by themselves; names are not resolved inside.`;
+  const added = `Credentials are added outside, over TLS, to requests that begin with ${withSecrets.join(' or ')}: write these with http://, and no credentials.`;
+  return `Code can reach these hosts, and no others, through the proxy that HTTPS_PROXY names: ${hosts}. requests, httpx, aiohttp, urllib, pandas, curl and git use it by themselves; names are not resolved inside.${withSecrets.length > 0 ? ` ${added}` : ''}`;
 }
 
 function describeDuration(seconds: number): string {

@@ -115,6 +115,11 @@ function faultOfValue(value: string): [said: string, hint: string] | undefined {
   if (value.length < SHORTEST)
     return [`has fewer than ${SHORTEST} characters`, 'So short a value cannot be told from other text in results.'];
   if (value.length > LONGEST) return [`has more than ${LONGEST} characters`, 'Pipe only the secret itself to stdin.'];
+  // What is not UTF-8 comes as this character.
+  if (!value.isWellFormed() || value.includes('\ufffd'))
+    return ['has bytes that are no text', 'Pipe it to stdin in UTF-8.'];
+  // Servers leave it out, and their echoes would not be found.
+  if (value.trim() !== value) return ['begins or ends with a blank', 'Pipe only the secret itself to stdin.'];
   // It goes into a header or a variable of the environment.
   if (/\p{Cc}/u.test(value)) return ['has more than one line, or a control character', 'Pipe one line to stdin.'];
   return undefined;

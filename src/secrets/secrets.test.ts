@@ -81,6 +81,9 @@ describe('the file of secrets', () => {
     expect(() => setSecret(place, { name: 'a-b' }, 'x'.repeat(9))).toThrow('"a-b" is no name');
     expect(() => setSecret(place, alice, 'short')).toThrow(/^The value of TOKEN has fewer than 8 characters\.$/);
     expect(() => setSecret(place, alice, 'two lines\nof text')).toThrow(/^The value of TOKEN has more than one line/);
+    for (const blank of [' pasted-token', 'pasted-token ', 'pasted-token\u00a0'])
+      expect(() => setSecret(place, alice, blank)).toThrow(/^The value of TOKEN begins or ends with a blank\.$/);
+    expect(() => setSecret(place, alice, Buffer.from('pass\xe9word-1', 'latin1').toString())).toThrow('no text');
     expect(() => removeSecret(place, alice)).toThrow('There is no secret "TOKEN" (of alice)');
   });
 

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { expectNothingInside, filesWith } from '../support/canary-search.ts';
 import { makeCertificate } from '../support/certificate.ts';
 import { runCommand } from '../support/command.ts';
+import { LEGACY_HTTP, MODERN_HTTP } from '../support/mcp-clients.ts';
 import { type Execution, runPython } from '../support/rest-client.ts';
 import { environment, newStateDir, runCli, type Server, startServer } from '../support/server.ts';
 
@@ -186,6 +187,14 @@ describe('secrets that are added to requests of code', () => {
     const archive = await ask('/sessions/canary/archive');
     expect(archive.status).toBe(200);
     expectNoTrace(Buffer.from(await archive.arrayBuffer()).toString('latin1'));
+  });
+
+  test('are told of to models, by the addresses that get them', PATIENCE, async () => {
+    for (const [name, connect] of [...LEGACY_HTTP, ...MODERN_HTTP]) {
+      await using client = await connect(server, by(alice));
+      const said = `requests that begin with http://${ADDRESS}:${port}: write these with http://`;
+      expect(client.instructions(), name).toContain(said);
+    }
   });
 
   test('of two owners are never shared, and who has none gets none', PATIENCE, async () => {

@@ -18,6 +18,9 @@ export interface AnswerHead {
 /** Statuses of answers without a body. */
 const WITHOUT_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
 
+/** Header of refusals, which are of this proxy alone. */
+const OWN = 'x-glovebox-refused';
+
 /** Makes the head of an answer as the code gets it: with no secret. @throws Unreachable; Refused `secret` */
 export function readAnswer(
   answer: IncomingMessage,
@@ -28,16 +31,18 @@ export function readAnswer(
   const { statusCode: status = 0, statusMessage = '' } = answer;
   // Only this proxy asks code to show who it is.
   if (status === 407) throw new Unreachable('The host or the proxy of the server asks for credentials of a proxy');
-  const passed = passedOn(headersOf(answer), 'x-glovebox-refused');
   if (!injection) {
+    const passed = passedOn(headersOf(answer), OWN);
     const headers = passed.map(([name, value]) => [name, toPlain(name, value, destination, target)] as const);
     return { status, statusText: statusMessage, headers: destination.isTls ? headers : passed, body: undefined };
   }
   const isHead = kind !== 'upgrade' && (kind.method === 'HEAD' || WITHOUT_BODY.has(status));
+  // All headers: a host could name those of its body as such between two hops.
   const { headers, body } = withReason(target.host, target.port, () =>
-    injection.scrub(passed, kind === 'upgrade' ? kind : isHead ? 'head' : 'body'),
+    injection.scrub(headersOf(answer), kind === 'upgrade' ? kind : isHead ? 'head' : 'body'),
   );
-  return { status, statusText: injection.scrubText(statusMessage), headers, body: isHead ? undefined : body };
+  const statusText = injection.scrubText(statusMessage);
+  return { status, statusText, headers: passedOn(headers, OWN), body: isHead ? undefined : body };
 }
 
 /** A redirect to the same host stays in the form in which the code asks for it. */

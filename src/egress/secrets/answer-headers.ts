@@ -23,12 +23,17 @@ const ADDRESSES = new Set(['location', 'content-location', 'link']);
 /** The encodings of a body, the last one first. None of one that is empty. */
 export function encodingsOf(headers: HeaderList): string[] {
   if (headers.some(([name, value]) => name.toLowerCase() === 'content-length' && Number(value) === 0)) return [];
+  // The whole answer may be encoded for its transfer, of which only "chunked" is undone by Node.
+  const transfer = codingsIn(headers, 'transfer-encoding').filter((coding) => coding !== 'chunked');
+  return [...codingsIn(headers, 'content-encoding'), ...transfer].toReversed();
+}
+
+function codingsIn(headers: HeaderList, header: string): string[] {
   return headers
-    .filter(([name]) => name.toLowerCase() === 'content-encoding')
+    .filter(([name]) => name.toLowerCase() === header)
     .flatMap(([, value]) => value.toLowerCase().split(','))
-    .map((encoding) => encoding.trim())
-    .filter((encoding) => encoding !== '' && encoding !== 'identity')
-    .toReversed();
+    .map((coding) => coding.trim())
+    .filter((coding) => coding !== '' && coding !== 'identity');
 }
 
 /** Headers of an answer without secrets, whose addresses lead to where secrets are added. */

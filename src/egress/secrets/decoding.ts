@@ -5,6 +5,9 @@ import { InjectionFailure } from '../injector.ts';
 /** Encodings one within the other. More are of nobody who means well. */
 const MOST_ENCODINGS = 2;
 
+/** Largest window that zstd may ask memory for, as a power of two: what HTTP allows (RFC 9659). */
+const ZSTD_WINDOW = 23;
+
 /** Decoders by the name of the encoding. */
 const DECODERS: Readonly<Record<string, () => Transform>> = {
   gzip: () => zlib.createGunzip(),
@@ -12,7 +15,9 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
   deflate: () => zlib.createInflate(),
   br: () => zlib.createBrotliDecompress(),
   // Node 22.15 is the first to have it.
-  ...('createZstdDecompress' in zlib ? { zstd: () => zlib.createZstdDecompress() } : {}),
+  ...('createZstdDecompress' in zlib
+    ? { zstd: () => zlib.createZstdDecompress({ params: { [zlib.constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW } }) }
+    : {}),
 };
 
 /**

@@ -5,6 +5,7 @@ import { Scrubber } from '../../secrets/scrubbing/scrubber.ts';
 import type { AnswerKind, HeaderList, Injection } from '../injector.ts';
 import { cleanHeaders, encodingsOf } from './answer-headers.ts';
 import { decoding } from './decoding.ts';
+import { FrameScrub } from './frame-scrub.ts';
 
 /** A place of a request, and the secret that fills it. */
 export interface FilledPlace {
@@ -71,7 +72,7 @@ export class SecretInjection implements Injection {
   scrub(headers: HeaderList, kind: AnswerKind = 'body'): { headers: HeaderList; body: Duplex } {
     const scrubber = this.#scrubber;
     const clean = cleanHeaders(headers, { kind, scrubber, host: this.#host, port: this.port, isPlain: this.isPlain });
-    if (kind === 'upgrade') return { headers: clean, body: new ScrubStream(scrubber, 'stars') };
+    if (kind === 'upgrade') return { headers: clean, body: new FrameScrub(scrubber) };
     const body = new ScrubStream(scrubber, 'label');
     return { headers: clean, body: kind === 'head' ? body : decoding(encodingsOf(headers), body) };
   }

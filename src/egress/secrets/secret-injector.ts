@@ -3,7 +3,7 @@ import { GloveboxError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { type Binding, type BoundHost, bareHost, hostOf, placeOf } from '../../secrets/binding.ts';
 import type { BoundSecret, Secrets } from '../../secrets/secrets.ts';
-import { type Injection, InjectionFailure, type Injector } from '../injector.ts';
+import { type Injection, InjectionFailure, type Injector, type SecretAddress } from '../injector.ts';
 import { type FilledPlace, SecretInjection } from './secret-injection.ts';
 
 /** Hosts of owners whose injection is remembered. */
@@ -45,11 +45,11 @@ export class SecretInjector implements Injector {
     });
   }
 
-  addresses(owner: string): readonly string[] {
+  addresses(owner: string): readonly SecretAddress[] {
     return this.#explained('', () => {
       this.#refresh();
       const all = [...this.#hosts.values()].flat().filter(({ secret }) => isFor(secret, owner));
-      return [...new Set(all.map(({ bound }) => bound.address))];
+      return [...new Map(all.map(({ bound }) => [bound.address, bound])).values()];
     });
   }
 

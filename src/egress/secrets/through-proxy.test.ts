@@ -46,7 +46,9 @@ beforeAll(async () => {
     socket.write(
       `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Extensions: ${extensions}\r\n\r\n`,
     );
-    socket.write(Buffer.concat([Buffer.from([0x81, said.length]), said]));
+    if (incoming.url === '/masked') socket.write(Buffer.from(`\x81\x86\0\0\0\0hidden`, 'latin1'));
+    else socket.write(Buffer.concat([Buffer.from([0x81, said.length]), said]));
+    socket.on('error', () => {});
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -114,6 +116,22 @@ describe('a request of code by plain HTTP', () => {
         response.end();
       },
       compressed: (said, response) => response.setHeader('Content-Encoding', 'gzip').end(gzipSync(said)),
+      'compressed, which is said to be of this hop': (said, response) => {
+        response.writeHead(200, { 'Content-Encoding': 'gzip', Connection: 'close, content-encoding' });
+        response.end(gzipSync(said));
+      },
+      'compressed for the transfer': (said, response) => {
+        response.removeHeader('Transfer-Encoding');
+        const body = gzipSync(said);
+        const chunk = Buffer.concat([
+          Buffer.from(`${body.length.toString(16)}\r\n`),
+          body,
+          Buffer.from('\r\n0\r\n\r\n'),
+        ]);
+        response.socket?.end(
+          Buffer.concat([Buffer.from('HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n'), chunk]),
+        );
+      },
       header: (said, response) => response.setHeader('X-You-Sent', said).end(),
       status: (said, response) => response.writeHead(401, `No such token: ${said}`).end(),
       redirect: (said, response) => response.writeHead(302, { Location: `http://evil.example/?t=${said}` }).end(),
@@ -134,6 +152,7 @@ describe('a request of code by plain HTTP', () => {
       handle = (incoming, response) => echo(`${incoming.headers.authorization}`, response);
       const answer = await ask(grant.token, { headers: { authorization: 'Bearer of-the-code' } });
       expect(got.at(-1), name).toBe(`Bearer ${value}`);
+      if (name.startsWith('compressed')) expect(answer, name).toContain('Bearer [secret TOKEN]');
       expect(answer, name).not.toContain(value.slice(0, 12));
       expect(answer, name).not.toContain(Buffer.from(value).toString('base64').slice(4, 20));
       expect(answer, name).not.toContain(Buffer.from(value).toString('hex').slice(0, 16));
@@ -240,6 +259,15 @@ it(
   },
 );
 
+it('code is told which addresses get a secret, of those that it may reach', () => {
+  bind(canary(), 'alice');
+  bind(canary(), undefined, 'not-reached.example');
+  expect(proxy.egress.access.addressesWithSecrets('alice')).toEqual([`http://api.example:${port}`]);
+  expect(proxy.egress.access.addressesWithSecrets('bob')).toEqual([]);
+  writeFileSync(join(place.stateDir, 'secrets.json'), '{');
+  expect(proxy.egress.access.addressesWithSecrets('alice')).toEqual([]);
+});
+
 it('a WebSocket gets the secret in its request, and frames that repeat it are masked', async () => {
   const value = canary();
   bind(value);
@@ -260,6 +288,24 @@ it('a WebSocket gets the secret in its request, and frames that repeat it are ma
   expect(said).toContain('X-Extensions: none');
   expect(said).toContain(`you sent Bearer ${'*'.repeat(value.length)}`);
   expect(said).not.toContain('canary');
+});
+
+it('a WebSocket ends where the host sends a frame in which nothing can be found', async () => {
+  bind(canary());
+  using grant = proxy.grant();
+  const head = [
+    `GET http://api.example:${port}/masked HTTP/1.1`,
+    `Host: api.example:${port}`,
+    ...[
+      'Connection: Upgrade',
+      'Upgrade: websocket',
+      'Sec-WebSocket-Version: 13',
+      'Sec-WebSocket-Key: YWJjZGVmZ2hpamtsbW5vcA==',
+    ],
+  ].join('\r\n');
+  const said = await talk(proxy.port, `${head}\r\n${showing(grant.token)}\r\n`);
+  expect(said).toMatch(/^HTTP\/1\.1 101 /);
+  expect(said).not.toContain('hidden');
 });
 
 it('a connection end to end stays without the secret', async () => {

@@ -8,8 +8,9 @@ export interface Form {
 /** Shortest spelling in bytes that is looked for. A shorter one would be found where it is only a coincidence. */
 const SHORTEST_FORM = 8;
 
-/** A secret as it is, and as others would write it. */
-export function formsOf(secret: string): Form[] {
+/** A secret as it is, and as others would write it. Blanks around it are not of it: servers leave them out. */
+export function formsOf(whole: string): Form[] {
+  const secret = whole.trim();
   const bytes = Buffer.from(secret, 'utf8');
   const texts = [...escapes(secret), ...percentEncodings(secret, bytes), ...markup(secret)];
   const forms: Form[] = [

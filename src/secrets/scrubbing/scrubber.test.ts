@@ -55,6 +55,10 @@ it('leaves all else as it is', () => {
   expect(new Scrubber([]).text('x')).toBe('x');
 });
 
+it('finds a secret without the blanks around it, which servers leave out', () => {
+  expect(new Scrubber([' pasted-token ']).text('Bearer pasted-token')).toBe('Bearer [secret removed]');
+});
+
 it('leaves no rest of a secret that another one begins with', () => {
   expect(new Scrubber(['abcdefgh', 'abcdefgh-ijkl']).text('abcdefgh-ijkl')).toBe('[secret removed]');
 });

@@ -16,6 +16,7 @@ class FakeWeb implements WebAccess {
 
   narrow = (_owner: string, patterns: readonly string[]) => patterns;
   describe = () => 'a.example';
+  addressesWithSecrets = () => [];
 
   open(request: WebRequest) {
     this.requests.push(request);
