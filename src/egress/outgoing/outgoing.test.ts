@@ -235,11 +235,9 @@ describe('a WebSocket', () => {
     await using proxy = await TestProxy.open({ patterns: [`api.example:${port}`], resolve, injector });
     using grant = proxy.grant();
     const sent = 'begin canary-of-frames end';
-    const got = await talk(
-      proxy.port,
-      `${handshake(grant.token, `api.example:${port}`)}${sent}${'.'.repeat(200)}`,
-      (text) => text.includes('end.'),
-    );
+    const frame = Buffer.concat([Buffer.from([0x81, sent.length]), Buffer.from(sent)]);
+    const head = Buffer.from(handshake(grant.token, `api.example:${port}`));
+    const got = await talk(proxy.port, Buffer.concat([head, frame]), (text) => text.includes(' end'));
     expect(seen[0]?.headers.authorization).toBe('Bearer canary-of-frames');
     expect(got).toContain('begin ');
     expect(got).not.toContain('canary-of-frames');
