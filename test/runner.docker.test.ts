@@ -43,6 +43,7 @@ it.each([
   ['tools', 'test_tools_calls', 'test_tools_arguments', 'test_tools_values'],
   ['tools in programs', 'test_tools_runs'],
   ['commands', 'test_commands'],
+  ['shells that stay', 'test_shell'],
   ['terminals', 'test_terminal'],
 ])('the tests of %s pass inside a sealed container', { timeout: 240_000 }, async (_what, ...modules) => {
   await using canary = await startCanary({ pids: 128 });

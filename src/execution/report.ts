@@ -64,7 +64,7 @@ const reportSchema = z.union([
     kept: z.object({ stdout: keptFile.optional(), stderr: keptFile.optional() }).optional(),
   }),
   /** The program could not be started, and none of it has run. */
-  z.object({ refused: z.string().max(4096) }),
+  z.object({ refused: z.string().max(4096), context_is: z.enum(['shell', 'interpreter']).optional() }),
   /** The program's supervisor was killed, and the program may still run. */
   z.object({ failed: z.string().max(4096) }),
 ]);

@@ -23,13 +23,13 @@ export interface RunOptions extends Omit<CoreRunOptions, 'sessionCreated' | 'clo
 export type StartOptions = Omit<CoreStartOptions, 'sessionCreated' | 'clock' | 'approvals'>;
 
 /** Options for a command that runs while its caller waits. */
-export interface CommandOptions extends Omit<RunOptions, 'context' | 'resetContext' | 'args'> {
+export interface CommandOptions extends Omit<RunOptions, 'args'> {
   /** Folder to run in, relative to the workspace. Default: the workspace. */
   readonly cwd?: string | undefined;
 }
 
 /** Options for a command that runs in the background. */
-export interface StartCommandOptions extends Omit<StartOptions, 'context' | 'resetContext' | 'args'> {
+export interface StartCommandOptions extends Omit<StartOptions, 'args'> {
   /** Folder to run in, relative to the workspace. Default: the workspace. */
   readonly cwd?: string | undefined;
 }
@@ -41,8 +41,9 @@ export type BackgroundExecution = Pick<
 >;
 
 const PROGRAM: Options = { timeoutMs: 'number', env: 'object of texts', tools: 'list of texts', web: 'list of texts' };
-const CODE: Options = { ...PROGRAM, context: 'text', resetContext: 'true or false', args: 'list of texts' };
-const COMMAND: Options = { ...PROGRAM, cwd: 'text' };
+const IN_CONTEXT: Options = { context: 'text', resetContext: 'true or false' };
+const CODE: Options = { ...PROGRAM, ...IN_CONTEXT, args: 'list of texts' };
+const COMMAND: Options = { ...PROGRAM, ...IN_CONTEXT, cwd: 'text' };
 const IN_BACKGROUND: Options = { stdin: 'text' };
 const FOLLOWED: Options = {
   stdin: 'text or stream of bytes',

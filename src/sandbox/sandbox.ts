@@ -203,6 +203,7 @@ export class Sandbox {
       const end = await this.#endAfterClearing();
       return { ...end, failure: report.failed };
     }
+    if ('refused' in report && report.context_is) throw isOtherKind(report.context_is);
     if ('refused' in report) return { status: 'crashed', exitCode: null, failure: report.refused };
     this.#preloads?.count({ modules: report.imported ?? [], context: report.context_created === true });
     const reset = report.survivors ? (await this.#endAfterClearing()).reset : undefined;
@@ -282,6 +283,14 @@ function statusOf({ exit_code: code, oom_killed: isOverMemory, command }: FullRe
   // So a shell says that its last command was killed.
   if (code !== null && !(command && isOverMemory && code === KILLED)) return 'error';
   return isOverMemory ? 'out_of_memory' : 'crashed';
+}
+
+/** Error for a program that its context cannot run. */
+function isOtherKind(kind: 'shell' | 'interpreter'): GloveboxError {
+  const runs = kind === 'shell' ? 'a shell, which runs commands' : 'a Python interpreter, which runs code';
+  return new GloveboxError('invalid_input', `The context of this name is ${runs} only.`, {
+    hint: 'Use another name, or start the context anew with "reset_context": true, which ends what it has.',
+  });
 }
 
 function broken(): GloveboxError {

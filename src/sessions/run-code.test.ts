@@ -131,7 +131,8 @@ describe('a command', () => {
 
   test.each([
     [{ command: '' }, {}, 'empty'],
-    [{ command: 'ls' }, { context: 'main' }, 'context'],
+    [{ command: 'ls' }, { context: 'a b' }, 'context'],
+    [{ command: 'ls' }, { resetContext: true }, 'context'],
     [{ command: 'ls' }, { args: ['a'] }, 'arguments'],
     [{ command: 'ls' }, { env: { A: 'a\0' } }, 'NUL'],
     [{ command: 'ls' }, { env: { '1A': '' } }, 'no name'],

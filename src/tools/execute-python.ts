@@ -4,10 +4,12 @@ import { programText } from './common-fields.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from './execution-output.ts';
 import {
   absentFields,
+  contextFields,
   describeNetwork,
   ENV_LIMIT,
   type ProgramLimits,
   programFields,
+  refuseNamelessReset,
   refuseVariables,
 } from './programs/program-fields.ts';
 import { holdProgram, runProgram } from './programs/run-program.ts';
@@ -26,13 +28,7 @@ function fullSchema(limits: ProgramLimits) {
       .refine((code) => codeText(code).trim() !== '', 'there is no code in it; send at least one statement')
       .describe('Python source, run as a script would be. Print what you want to see.'),
     session_id,
-    context: z
-      .string()
-      // Empty is as absent, and the only way to say so for a client with strict schemas, which makes all arguments required.
-      .regex(/^[A-Za-z0-9_-]{0,64}$/, 'a name of 1 to 64 letters, digits, "_" or "-"')
-      .optional()
-      .describe('Name of an interpreter that keeps its variables for later calls, as a notebook does.'),
-    reset_context: z.boolean().optional().describe('Start that context anew.'),
+    ...contextFields('Name of an interpreter that keeps its variables for later calls, as a notebook does.'),
     timeout_s,
     background,
     stdin,
@@ -58,10 +54,7 @@ export function createExecutePython(limits: ProgramLimits): Tool<Input, Executio
     takesInput: true,
     maybeTask: true,
     input: inputSchema(limits)
-      .refine(({ context, reset_context }) => context !== undefined || !reset_context, {
-        path: ['reset_context'],
-        error: 'there is no context named; say which in "context"',
-      })
+      .superRefine(refuseNamelessReset)
       .refine(({ context, args = [] }) => context === undefined || args.length === 0, {
         path: ['args'],
         error: 'a context has no arguments; leave out "context", or "args"',

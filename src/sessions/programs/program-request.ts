@@ -22,7 +22,8 @@ export interface ProgramCall {
 
 /** Checks what is to run, and how. @throws GloveboxError `invalid_input` */
 export function checkProgram(call: ProgramCall): void {
-  const problem = whyInvalid(call) ?? (isCommand(call.program) ? whyNoCommand(call) : whyNoCode(call));
+  const problem =
+    whyInvalid(call) ?? whyNoContext(call) ?? (isCommand(call.program) ? whyNoCommand(call) : whyNoCode(call));
   if (problem !== undefined) throw new GloveboxError('invalid_input', problem);
 }
 
@@ -67,20 +68,22 @@ function whyInvalid({
   return unfit === undefined ? undefined : cannotSet(unfit, 'it holds a NUL character or a lone surrogate');
 }
 
-function whyNoCommand({ program, options: { context, args = [] } }: ProgramCall): string | undefined {
-  if (context !== undefined) return 'A command runs in a process of its own: leave out the context.';
+/** Returns what is wrong with a context, of code or of commands. */
+function whyNoContext({ options: { context, resetContext, stdin } }: ProgramCall): string | undefined {
+  if (context !== undefined && !CONTEXT_NAME.test(context))
+    return 'The name of a context is 1 to 64 letters, digits, "_" or "-".';
+  if (context === undefined && resetContext) return 'There is no context named; say which is to start anew.';
+  if (context !== undefined && isStream(stdin)) return 'A context takes its standard input as text, not as a stream.';
+  return undefined;
+}
+
+function whyNoCommand({ program, options: { args = [] } }: ProgramCall): string | undefined {
   if (args.length > 0) return 'A command contains its arguments: send them as a list with it.';
   return isCommand(program) ? whyInvalidCommand(program) : undefined;
 }
 
-function whyNoCode({
-  options: { context, resetContext, args = [], stdin, env = {} },
-}: ProgramCall): string | undefined {
-  if (context !== undefined && !CONTEXT_NAME.test(context))
-    return 'The name of a context is 1 to 64 letters, digits, "_" or "-".';
-  if (context === undefined && resetContext) return 'There is no context named; say which is to start anew.';
+function whyNoCode({ options: { context, args = [], env = {} } }: ProgramCall): string | undefined {
   if (context !== undefined && args.length > 0) return 'A context has no arguments: leave out one of the two.';
-  if (context !== undefined && isStream(stdin)) return 'A context takes its standard input as text, not as a stream.';
   for (const [name, value] of Object.entries(env)) {
     const problem = whyRefused(name, value, context !== undefined);
     if (problem) return cannotSet(name, problem);

@@ -16,7 +16,10 @@ export interface RunLimits extends ExecutionLimits {
 export interface ProgramOptions {
   /** Time limit in milliseconds. Default: the setting `exec_timeout_s`, or `max_timeout_s` in the background. */
   readonly timeoutMs?: number | undefined;
-  /** Name of a context, which keeps its variables for later calls: up to 64 letters, digits, "_" and "-". A command has none. */
+  /**
+   * Name of a context: an interpreter for code, or a shell for commands, which keeps its variables for later calls. Up to
+   * 64 letters, digits, "_" and "-".
+   */
   readonly context?: string | undefined;
   /** Whether to reset that context first. */
   readonly resetContext?: boolean | undefined;

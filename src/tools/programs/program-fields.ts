@@ -42,6 +42,28 @@ export interface ProgramInput {
   readonly web?: readonly string[] | undefined;
 }
 
+/** Fields of a context. @param what that stays */
+export function contextFields(what: string) {
+  return {
+    context: z
+      .string()
+      // Empty is as absent, and the only way to say so for a client with strict schemas, which makes all arguments required.
+      .regex(/^[A-Za-z0-9_-]{0,64}$/, 'a name of 1 to 64 letters, digits, "_" or "-"')
+      .optional()
+      .describe(what),
+    reset_context: z.boolean().optional().describe('Start that context anew.'),
+  };
+}
+
+/** Refuses to start a context anew that is not named. */
+export function refuseNamelessReset(
+  { context, reset_context }: Pick<ProgramInput, 'context' | 'reset_context'>,
+  { addIssue }: z.RefinementCtx,
+): void {
+  if (context !== undefined || !reset_context) return;
+  addIssue({ code: 'custom', path: ['reset_context'], message: 'there is no context named; say which in "context"' });
+}
+
 /** Fields of the input of tools that run a program. */
 export function programFields({ execTimeoutS, maxTimeoutS, codeLimit }: ProgramLimits) {
   return {

@@ -18,7 +18,8 @@ describe('the arguments of run_command', () => {
   test.each([
     [{}, 'command'],
     [{ command: 'ls', args: ['a'] }, 'args'],
-    [{ command: 'ls', context: 'main' }, 'context'],
+    [{ command: 'ls', context: 'a b' }, 'name'],
+    [{ command: 'ls', reset_context: true }, 'no context named'],
     [{ command: '' }, 'command'],
     [{ command: ' ' }, 'empty'],
     [{ command: [] }, 'empty'],

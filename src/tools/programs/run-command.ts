@@ -4,7 +4,13 @@ import { parseJson } from '../../lib/json-input.ts';
 import { programText } from '../common-fields.ts';
 import { type ExecutionOutput, executionOutput, summarizeExecution } from '../execution-output.ts';
 import type { Tool } from '../tool.ts';
-import { absentFields, type ProgramLimits, programFields } from './program-fields.ts';
+import {
+  absentFields,
+  contextFields,
+  type ProgramLimits,
+  programFields,
+  refuseNamelessReset,
+} from './program-fields.ts';
 import { holdProgram, runProgram } from './run-program.ts';
 
 const MAX_ARGUMENTS = 4096;
@@ -37,6 +43,7 @@ function fullSchema(limits: ProgramLimits) {
       ])
       .describe('A command line for bash; or a list of a program and its arguments, run without a shell.'),
     ...programFields(limits),
+    ...contextFields('Name of a shell that keeps its folder, variables, functions and jobs for later calls.'),
     cwd: programText(LONGEST_FOLDER, 'cwd').optional().describe('Folder to run in, relative to /workspace.'),
   });
 }
@@ -51,10 +58,12 @@ export function createRunCommand(limits: ProgramLimits): Tool<Input, ExecutionOu
     effect: 'changes',
     takesInput: true,
     maybeTask: true,
-    input: inputSchema(limits).superRefine(({ command, cwd }, { addIssue }) => {
-      const message = whyInvalidCommand({ command: readCommand(command), cwd });
-      if (message !== undefined) addIssue({ code: 'custom', path: ['command'], message });
-    }),
+    input: inputSchema(limits)
+      .superRefine(refuseNamelessReset)
+      .superRefine(({ command, cwd }, { addIssue }) => {
+        const message = whyInvalidCommand({ command: readCommand(command), cwd });
+        if (message !== undefined) addIssue({ code: 'custom', path: ['command'], message });
+      }),
     output: commandOutput,
     handle: async ({ command, cwd, ...input }, context) =>
       await runProgram({ command: readCommand(command), cwd }, input, context),
@@ -78,7 +87,7 @@ function describe({ execTimeoutS, memoryMb }: ProgramLimits): string {
   return [
     'Run a command in the sandbox, with the files, packages and limits of execute_python.',
     'Text is a command line for bash; a list is a program and its arguments, which no shell looks at.',
-    `Each call is a new process in /workspace, of ${execTimeoutS} s (timeout_s) and ${memoryMb} MB; what it starts ends with it, so use background for long jobs.`,
+    `Each call is a new process in /workspace (with context: "name", a shell that stays), of ${execTimeoutS} s (timeout_s) and ${memoryMb} MB; what it starts ends with it, so use background for long jobs.`,
     'status "ok" means exit code 0; on "error" read stderr, and `error` if the command could not be run.',
   ].join(' ');
 }

@@ -105,6 +105,8 @@ class Program:
         linux.set_dumpable(True)
         linux.prefer_for_oom_kill()
         session_packages.put_first()
+        if request.get("context") and request.get("kind") == "command":
+            import_own("shell.shell_process").serve(request, self._request, self._report)
         if request.get("context"):
             import_own("context.context_process").serve(context, request, self._request, self._display, self._report)
             os._exit(0)

@@ -96,6 +96,8 @@ class Detachment:
         executions.pending = [pending for pending in executions.pending if "background" in pending.request]
         for pending in executions.pending:
             pending.stream = self._new_stream()
+            # What the next control plane may send is what these have left.
+            pending.request["stdin_granted"] = sum(map(len, pending.early))
         running = list(executions.running.values())
         executions.running.clear()
         for execution in running:
@@ -191,6 +193,9 @@ class Detachment:
         ]
         contexts = [name for name, execution in executions.contexts.items() if not execution.ended]
         self.greet({"adopted": {"contexts": contexts, "executions": [about for about, _ in ended] + running}})
+        for execution in executions.running.values():
+            if execution.stdin:
+                execution.stdin.invite_anew()
         for about, report in ended:
             self._channel.send(frames.pack(frames.END, about["stream"], report.encode()))
         self._tunnels.resume()

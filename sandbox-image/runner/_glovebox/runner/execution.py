@@ -55,6 +55,8 @@ class Execution:
         """0 while no request runs."""
         self.body: dict[str, Any] = {}
         """The request under way."""
+        self.is_shell = False
+        """Whether it is the process of a shell, if it is that of a context."""
         self.fresh = False
         """Whether the request under way is its first."""
         self.retries = False

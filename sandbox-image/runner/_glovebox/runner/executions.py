@@ -2,6 +2,7 @@
 
 import os
 import select
+import signal
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -54,6 +55,15 @@ class Executions:
             # The supervisor has ended; its report is on its way.
             pass
 
+    def signal(self, execution: Execution, number: int) -> None:
+        """Has its supervisor send a signal to the program and all that are in its process group."""
+        execution.is_killed |= number == signal.SIGKILL
+        try:
+            execution.control.send(frames.signal_command(number))
+        except OSError:
+            # The supervisor has ended; its report is on its way.
+            pass
+
     def grant(self, execution: Execution, credit: int) -> None:
         """Lets it send so many more bytes of output."""
         if execution.credit == 0:
@@ -91,11 +101,12 @@ class Executions:
 
     def start_stdin(self, execution: Execution, pending: Pending) -> None:
         """Streams standard input to a program: what has come already, then what still comes."""
-        stream, descriptor = execution.stream, execution.request
+        descriptor = execution.request
         execution.request = -1
         execution.stdin = StdinStream(
             descriptor,
-            grant=lambda size: self._channel.send(frames.pack(frames.CREDIT, stream, size.to_bytes(4, "big"))),
+            # The next control plane knows it by another number.
+            grant=lambda size: self._channel.send(frames.pack(frames.CREDIT, execution.stream, size.to_bytes(4, "big"))),
             watch=lambda descriptor, wanted: self._watch_stdin(execution, descriptor, wanted),
         )
         execution.stdin.invite(granted=pending.request.get("stdin_granted", 0))

@@ -93,7 +93,9 @@ class Runner:
         elif stream >= FIRST_STREAM:
             self._tunnels.on_frame(kind, stream, payload)
         elif execution := executions.running.get(stream):
-            if kind == frames.STOP:
+            if kind == frames.STOP and payload[:1] == frames.SIGNAL:
+                executions.signal(execution, payload[1])
+            elif kind == frames.STOP:
                 executions.command(execution, bytes(payload))
             elif kind == frames.CREDIT:
                 executions.grant(execution, int.from_bytes(payload, "big"))
@@ -103,8 +105,9 @@ class Runner:
                 execution.stdin.finish()
         elif pending := executions.find_pending(stream):
             if kind == frames.STOP:
-                executions.pending.remove(pending)
-                self._refuse(pending, frames.STOPPED)
+                if bytes(payload[:1]) != frames.SIGNAL:
+                    executions.pending.remove(pending)
+                    self._refuse(pending, frames.STOPPED)
             elif kind in (frames.DATA, frames.FIN):
                 pending.early.append(bytes(payload))
         # Else it has ended while the frame was on its way.
@@ -148,6 +151,10 @@ class Runner:
         if execution is None or execution.stream:
             self._refuse(pending, frames.NO_PROCESS)
             return
+        if name and execution.is_shell != (request.get("kind") == "command") and not execution.fresh:
+            self._refuse(pending, frames.other_kind(execution.is_shell))
+            return
+        execution.is_shell = request.get("kind") == "command"
         execution.found = found
         if name:
             executions.contexts[name] = execution

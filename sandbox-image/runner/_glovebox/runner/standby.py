@@ -123,7 +123,7 @@ class Standby:
     def fitting(self, request: dict[str, Any]) -> Execution | None:
         """The process, of those that are there, that a request should get."""
         origin = self._preload.origin_for(request)
-        name = request.get("context")
+        name = request.get("context") if request.get("kind") != "command" else None
         if self.context and name and name not in self._executions.contexts and origin == 0:
             return self.context
         if self.loaded and self.loaded.origin == origin:

@@ -41,6 +41,11 @@ class StdinStream:
         if granted < CREDIT:
             self._grant(CREDIT - granted)
 
+    def invite_anew(self) -> None:
+        """Grants to another control plane what has room: what the last one did not use of its grants is void."""
+        self._taken = 0
+        self._grant(CREDIT - sum(map(len, self._waiting)))
+
     def deliver(self, data: bytes | memoryview) -> None:
         if self.descriptor < 0:
             # The program reads no more: what it is sent is gone, as into a closed pipe.

@@ -25,11 +25,11 @@ def path_of(start: dict[str, Any]) -> str | None:
     return path if isinstance(path, str) else None
 
 
-def processes() -> list[dict[str, Any]]:
-    """The live processes below this one, parents before children."""
+def processes(besides: int | None = None) -> list[dict[str, Any]]:
+    """The live processes below this one but one of them, parents before children."""
     found = []
     for pid in linux.descendants(os.getpid())[:MAX_PROCESSES]:
-        if (fields := linux.state(pid)) and (command := _command_of(pid)):
+        if pid != besides and (fields := linux.state(pid)) and (command := _command_of(pid)):
             # State and parent, and the ticks in user and kernel mode.
             state, parent, ticks = fields[0].decode(), int(fields[1]), int(fields[11]) + int(fields[12])
             about = {"pid": pid, "parent": parent, "command": command, "state": _STATES.get(state, state)}

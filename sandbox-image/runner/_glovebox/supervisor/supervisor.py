@@ -175,8 +175,10 @@ class Supervision:
         """Reports the end of a cell. The program of the context lives on for the next one."""
         self._kills = self._count_kills()
         done = program_report.numbers(self._heard.get("done"), ("exit_code", "cpu_ms", "peak_memory_bytes"))
-        self._send({"started": True, "signal": None, "survivors": False, "alive": True, **done, **self._describe()})
+        about = {**done, **self._describe(), **self._describe_command(done["exit_code"])}
+        self._send({"started": True, "signal": None, "survivors": False, "alive": True, **about})
         self._heard = {}
+        self._processes = []
         self._is_used = True
         self._reported = 0
         self._interrupted = False
@@ -185,6 +187,12 @@ class Supervision:
     def _start(self) -> dict[str, Any]:
         start = self._heard.get("start")
         return start if isinstance(start, dict) else {}
+
+    @property
+    def _shell(self) -> int | None:
+        """This process's program, if that only hands commands to a shell."""
+        command = self._start.get("command")
+        return self._pid if isinstance(command, dict) and command.get("stays") else None
 
     def _describe_command(self, exit_code: int | None) -> dict[str, Any]:
         """Returns what is reported of commands alone."""
@@ -237,6 +245,8 @@ class Supervision:
                 self._interrupt()
             else:
                 self._held_interrupt = True
+        elif (number := frames.signal_of(command)) is not None:
+            self._pass_on(number)
         elif command == frames.WAKE:
             # One that came too late for the run before is not this run's.
             self._held_interrupt = False
@@ -246,6 +256,11 @@ class Supervision:
             # Also when the runner is gone: nobody is left to report to.
             _signal(self._pid, signal.SIGKILL)
 
+    def _pass_on(self, number: int) -> None:
+        """A signal for the run, and for no other that this program may do."""
+        if "start" in self._heard:
+            _signal(-self._pid, number)
+
     def _interrupt(self) -> None:
         self._held_interrupt = False
         self._interrupted = True
@@ -253,7 +268,7 @@ class Supervision:
             thread_stacks.take(self._post_mortem, self._pid)
         else:
             # No interpreter is there that would write its stacks, and the signal for them would end the command.
-            self._processes = command_report.processes()
+            self._processes = command_report.processes(besides=self._shell)
         # The whole process group, as Ctrl-C at a terminal does.
         _signal(-self._pid, signal.SIGINT)
 

@@ -21,7 +21,7 @@ HEADER = struct.Struct(">IBI")
 START = 1
 """JSON of a request: begins the execution whose id is the stream's."""
 STOP = 2
-"""One byte: INTERRUPT or KILL."""
+"""One byte: INTERRUPT or KILL; or SIGNAL and the number of one."""
 CREDIT = 3
 """Four bytes: how many more bytes the stream may send. Either way on a tunnel, and for standard input."""
 
@@ -59,11 +59,22 @@ KILL = b"k"
 WAKE = b"w"
 """Tells a supervisor that there is a request for its program; not for the channel."""
 
+SIGNAL = b"s"
+_SIGNAL_BIT = 0x80
+"""Set in the byte by which a supervisor is told of a signal, beside its number."""
+
 NEXT = b"n"
 """Tells a supervisor without a program to start the next one, with the descriptors of its pipes; not for the channel."""
 
 NO_PROCESS = {"refused": "no process could be started: the sandbox is at its limit of processes or memory"}
 """The report of an execution that never began."""
+
+def other_kind(is_shell: bool) -> dict[str, str]:
+    """The same, of one for a context that is there and cannot run it."""
+    kind = "shell" if is_shell else "interpreter"
+    return {"refused": f"the context of this name is a {kind}", "context_is": kind}
+
+
 STOPPED = {"refused": "stopped before it began"}
 """The same, of one that was stopped while it waited for its process."""
 
@@ -124,3 +135,13 @@ class Decoder:
         missing = max(0, wanted - len(self._held))
         self._held += data[:missing]
         return data[missing:]
+
+
+def signal_command(number: int) -> bytes:
+    """The byte that has a supervisor send a signal to its program."""
+    return bytes([_SIGNAL_BIT | number])
+
+
+def signal_of(command: bytes) -> int | None:
+    """The signal that such a byte names; None if it says something else."""
+    return command[0] & ~_SIGNAL_BIT if command and command[0] & _SIGNAL_BIT else None

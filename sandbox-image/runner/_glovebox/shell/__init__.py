@@ -1,0 +1,1 @@
+"""The shell that stays between commands."""
