@@ -48,7 +48,7 @@ export function makeKey(config: Config, name: string, options: KeyOptions, say: 
 /** Runs `glovebox key list`. */
 export function listKeys(config: Config, say: Say): void {
   const keys = [
-    ...readKeys(config.apiKeysFile).map((key) => describeKey(key, 'run code')),
+    ...readKeys(config.apiKeysFile).map((key) => describeKey(key, whatItRuns(key))),
     ...readKeys(approversFile(config.apiKeysFile), 'approve').map((key) => describeKey(key, rightOf(key))),
   ];
   if (keys.length === 0) {
@@ -59,6 +59,10 @@ export function listKeys(config: Config, say: Say): void {
   const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '));
   process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+function whatItRuns({ web }: StoredKey): string {
+  return web ? `run code, web: ${web.join(' ')}` : 'run code';
 }
 
 function rightOf({ for: owner }: StoredKey): string {
