@@ -127,6 +127,8 @@ export class Connector {
     });
     return new Promise((resolve, reject) => {
       request.once('connect', (answer, socket, head) => {
+        // Whoever uses it gets the event `close`.
+        socket.on('error', () => {});
         const { statusCode = 0 } = answer;
         if (statusCode >= 200 && statusCode < 300) {
           if (head.length > 0) socket.unshift(head);
