@@ -1,8 +1,8 @@
 import type { Registry } from 'prom-client';
 import type { Approvals } from './approvals/approvals.ts';
+import type { Broker } from './broker/broker.ts';
 import { ToolsFromCode } from './broker/tools-from-code.ts';
 import { Egress } from './egress/egress.ts';
-import { SecretInjector } from './egress/secrets/secret-injector.ts';
 import type { GloveboxSettings, OpenOptions } from './glovebox-settings.ts';
 import { tunnelsTo } from './glovebox-tunnels.ts';
 import { LazyGateway } from './packages/gateway/lazy-gateway.ts';
@@ -11,7 +11,22 @@ import type { Secrets } from './secrets/secrets.ts';
 import { LOCAL_OWNER } from './sessions/caller.ts';
 import { version } from './version.ts';
 
+/** Parts that not every server has. */
+export interface LoadedParts {
+  readonly openBroker?: typeof Broker.open;
+  readonly web?: typeof import('./egress/open-proxy.ts');
+}
+
+/** Loads what the settings ask for. A server without tools or the web starts sooner without their code. */
+export async function loadParts({ tools, egress }: GloveboxSettings): Promise<LoadedParts> {
+  return {
+    ...(tools === undefined ? {} : { openBroker: (await import('./broker/broker.ts')).Broker.open }),
+    ...(egress.length === 0 ? {} : { web: await import('./egress/open-proxy.ts') }),
+  };
+}
+
 export interface ServicesParts {
+  readonly loaded: LoadedParts;
   readonly settings: GloveboxSettings;
   readonly options: Pick<OpenOptions, 'log' | 'webOfOwner'>;
   readonly approvals: Approvals;
@@ -59,7 +74,7 @@ function openPackages({ settings, options: { log }, askSandbox }: ServicesParts)
 }
 
 function openTools(
-  { settings, options: { log }, approvals, registry }: ServicesParts,
+  { settings, options: { log }, approvals, registry, loaded: { openBroker } }: ServicesParts,
   secrets: Secrets,
 ): ToolsFromCode {
   const { tools: file, toolsStdio, stateDir, hostEnvironment: hosts, auth } = settings;
@@ -67,11 +82,14 @@ function openTools(
     ...{ file, mayStart: toolsStdio === 1, stateDir, hosts, version, log },
     localOwner: auth === 'keys' ? undefined : LOCAL_OWNER,
     ask: approvals.ask.bind(approvals),
-    ...{ secrets, registry },
+    ...{ secrets, registry, openBroker },
   });
 }
 
-function openEgress({ settings, options: { log, webOfOwner }, registry }: ServicesParts, secrets: Secrets): Egress {
+function openEgress(
+  { settings, options: { log, webOfOwner }, registry, loaded: { web } }: ServicesParts,
+  secrets: Secrets,
+): Egress {
   return new Egress({
     patterns: settings.egress,
     privateNetworks: settings.egressPrivate,
@@ -82,7 +100,8 @@ function openEgress({ settings, options: { log, webOfOwner }, registry }: Servic
       idleMs: settings.egressIdleS * 1000,
     },
     hosts: settings.hostEnvironment,
-    injector: new SecretInjector(secrets, log),
+    injector: web && new web.SecretInjector(secrets, log),
+    openProxy: web?.openProxy,
     ...{ webOfOwner, registry, log },
   });
 }

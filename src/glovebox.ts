@@ -6,7 +6,7 @@ import type { WebAccess } from './egress/web-access.ts';
 import { openEngine } from './engines/index.ts';
 import { GloveboxError, serverStopping } from './errors.ts';
 import type { GloveboxFigures, GloveboxHealth } from './glovebox-figures.ts';
-import { Services } from './glovebox-services.ts';
+import { type LoadedParts, loadParts, Services } from './glovebox-services.ts';
 import type { GloveboxSettings, OnShutdown, OpenOptions } from './glovebox-settings.ts';
 import { within } from './lib/deadline.ts';
 import type { Finding } from './lib/finding.ts';
@@ -73,7 +73,7 @@ export class Glovebox implements AsyncDisposable {
   #closed: Promise<void> | undefined;
   #missing: readonly Shortfall[] = [];
 
-  private constructor(settings: GloveboxSettings, options: OpenOptions, instance: Instance) {
+  private constructor(settings: GloveboxSettings, options: OpenOptions, instance: Instance, loaded: LoadedParts) {
     const { log, patienceMs } = options;
     this.#settings = settings;
     this.#options = options;
@@ -94,7 +94,7 @@ export class Glovebox implements AsyncDisposable {
       return ready;
     }, patienceMs);
     const services = new Services({
-      ...{ settings, options, approvals: this.approvals, registry: this.metrics.registry },
+      ...{ settings, options, loaded, approvals: this.approvals, registry: this.metrics.registry },
       askSandbox: async (code) => (await this.prepare()).pool.ask(code),
     });
     this.#services = services;
@@ -127,7 +127,7 @@ export class Glovebox implements AsyncDisposable {
     const instance = Instance.acquire(settings.stateDir, options.instance);
     let glovebox: Glovebox | undefined;
     try {
-      glovebox = new Glovebox(settings, options, instance);
+      glovebox = new Glovebox(settings, options, instance, await loadParts(settings));
       const { lazy, onProgress, signal } = options;
       if (!lazy) await glovebox.prepare({ ...(onProgress ? { onProgress } : {}), ...(signal ? { signal } : {}) });
       return glovebox;

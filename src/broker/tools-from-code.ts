@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Registry } from 'prom-client';
 import type { ToolAccess } from '../execution/tool-access.ts';
 import type { Log } from '../log.ts';
-import { Broker, type BrokerOptions } from './broker.ts';
+import type { Broker, BrokerOptions } from './broker.ts';
 import { serveDoor } from './door.ts';
 import { type AskPerson, Grants } from './grants.ts';
 import { ToolMetrics } from './tool-metrics.ts';
@@ -12,6 +12,8 @@ export interface ToolsOptions extends Omit<BrokerOptions, 'localOwner'> {
   readonly localOwner: string | undefined;
   readonly ask: AskPerson;
   readonly registry: Registry;
+  /** What opens the broker. It is loaded only where there is a file of servers. */
+  readonly openBroker: ((options: BrokerOptions) => Broker) | undefined;
 }
 
 /** No owner has this name. */
@@ -26,9 +28,9 @@ export class ToolsFromCode implements AsyncDisposable {
   readonly #log: Log;
 
   /** @throws GloveboxError `invalid_input` that says what is wrong with the file of servers */
-  constructor({ registry, ask, ...options }: ToolsOptions) {
-    const { file, localOwner = NOBODY, log } = options;
-    this.broker = file === undefined ? undefined : Broker.open({ ...options, localOwner });
+  constructor({ registry, ask, openBroker, ...options }: ToolsOptions) {
+    const { localOwner = NOBODY, log } = options;
+    this.broker = openBroker?.({ ...options, localOwner });
     this.#grants = new Grants({ broker: this.broker, ask, metrics: new ToolMetrics(registry), log });
     this.access = this.#grants;
     this.#log = log;

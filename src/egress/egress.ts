@@ -6,10 +6,10 @@ import type { Log } from '../log.ts';
 import type { WebBounds } from './bounds.ts';
 import { WebGrants } from './grants.ts';
 import type { Injector } from './injector.ts';
-import { Connector } from './outgoing/connector.ts';
+import type { openProxy } from './open-proxy.ts';
 import { type WebOfOwner, WebPolicy } from './policy/policy.ts';
 import { PrivateNetworks } from './policy/private-networks.ts';
-import { WebProxy } from './proxy/web-proxy.ts';
+import type { WebProxy } from './proxy/web-proxy.ts';
 import type { WebAccess } from './web-access.ts';
 import { WebMetrics } from './web-metrics.ts';
 
@@ -29,6 +29,8 @@ export interface EgressOptions {
   readonly log: Log;
   /** Resolver of names. Default: that of this machine. */
   readonly resolve?: LookupFunction | undefined;
+  /** Opens the proxy. Undefined where it is not loaded, as there are no patterns. */
+  readonly openProxy: typeof openProxy | undefined;
 }
 
 /** The way of code to the web: who may reach what, and the proxy that takes it there. */
@@ -38,14 +40,12 @@ export class Egress implements Disposable {
 
   /** @throws GloveboxError `invalid_input` that says what is wrong with a setting */
   constructor(options: EgressOptions) {
-    const { bounds, hosts, registry, log, resolve, injector } = options;
+    const { bounds, registry, log, injector } = options;
     const policy = readPolicy(options);
     const networks = new PrivateNetworks(options.privateNetworks);
     const grants = new WebGrants({ policy, bounds, injector, metrics: new WebMetrics(registry), log });
     this.access = grants;
-    if (!policy.isOn) return;
-    const connector = new Connector({ hosts, networks, resolve });
-    this.#proxy = new WebProxy({ grants, connector, injector, bounds, log });
+    if (policy.isOn) this.#proxy = options.openProxy?.({ ...options, injector, grants, networks });
   }
 
   /** Serves a connection that code of a session has made. */

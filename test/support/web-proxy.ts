@@ -4,6 +4,7 @@ import { createServer, type Server, Socket } from 'node:net';
 import { duplexPair } from 'node:stream';
 import { Registry } from 'prom-client';
 import { Egress, type EgressOptions } from '../../src/egress/egress.ts';
+import { openProxy } from '../../src/egress/open-proxy.ts';
 import type { WebGrant, WebRequest } from '../../src/egress/web-access.ts';
 import { createLog } from '../../src/log.ts';
 
@@ -34,6 +35,7 @@ export class TestProxy implements AsyncDisposable {
       privateNetworks: ['127.0.0.0/8', '::1'],
       bounds: { bytes: 2 ** 30, connections: 64, connectionsPerOwner: 256, idleMs: 60_000 },
       hosts: { proxy: {} },
+      openProxy,
       registry,
       log: createLog('debug', (line) => lines.push(line)),
       ...options,
