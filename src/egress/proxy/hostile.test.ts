@@ -289,7 +289,7 @@ describe('an answer of a hostile host', () => {
 
   it('that stops in the middle is cut', async () => {
     await using proxy = await open({
-      bounds: { bytes: 2 ** 20, connections: 64, connectionsPerOwner: 256, idleMs: 50 },
+      bounds: { bytes: 2 ** 20, connections: 64, connectionsPerOwner: 256, idleMs: 1000 },
     });
     using grant = proxy.grant();
     reply = (socket) => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc');
