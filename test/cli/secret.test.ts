@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { filesWith } from '../support/canary-search.ts';
 import { newFolder, runCommand } from '../support/command.ts';
-import { environment, newStateDir } from '../support/server.ts';
+import { environment, newStateDir, startServer } from '../support/server.ts';
 import { startToolServer, textResult } from '../support/tool-server.ts';
 
 const PATIENCE = { timeout: 120_000 };
@@ -89,3 +89,13 @@ test(
     expect(readdirSync(stateDir)).not.toContain('secrets.key');
   },
 );
+
+test('the secrets of an earlier release are encrypted when a server starts, which says so', PATIENCE, async () => {
+  const stateDir = newStateDir();
+  writeFileSync(join(stateDir, 'secrets.json'), JSON.stringify({ shared: { TOKEN: VALUE }, owners: { alice: {} } }));
+  await using server = await startServer({ stateDir });
+  expect(server.stderr()).toContain('secrets that an earlier release kept as they are, are encrypted now');
+  expect(filesWith(stateDir, VALUE)).toEqual([]);
+  const listed = await runCommand(['secret', 'list'], { env: environment(stateDir) });
+  expect(listed.stdout).toBe('NAME   OWNER\nTOKEN  (shared)\n');
+});
