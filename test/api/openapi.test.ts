@@ -61,11 +61,19 @@ async function installFuzzer(): Promise<string> {
   return join(venv, 'bin/schemathesis');
 }
 
+/** A WebSocket succeeds with 101, which the linter does not count as a success. */
+const RULES = `extends: ["spectral:oas"]
+overrides:
+  - files: ["*.json#/paths/~1sessions~1%7Bid%7D~1terminals~1%7Bterminal%7D~1attach/get/responses"]
+    rules:
+      operation-success-response: "off"
+`;
+
 test('the description of the API passes the common linters without error or warning', {
   timeout: SETUP_MS,
 }, async () => {
   mkdirSync(join(folder, 'node_modules'));
-  writeFileSync(join(folder, '.spectral.yaml'), 'extends: ["spectral:oas"]\n');
+  writeFileSync(join(folder, '.spectral.yaml'), RULES);
   const npm = ['install', '--no-audit', '--no-fund', '--no-save', '--ignore-scripts', '--prefix', folder];
   expect(await run('npm', [...npm, ...LINTERS])).toMatchObject({ code: 0 });
   const bin = (name: string) => join(folder, 'node_modules', '.bin', name);
