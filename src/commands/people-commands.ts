@@ -94,7 +94,7 @@ function addSessionCommands(program: Command, context: CommandContext): void {
 function addExec(exec: Command, context: CommandContext): void {
   exec
     .argument('<session>')
-    .argument('[command...]')
+    .argument('[words...]')
     .option('--cwd <folder>', 'Folder to run it in, relative to the workspace.')
     .option('--timeout <time>', 'Time limit, such as 90 (seconds) or 5m.')
     .option('-i, --interactive', 'Type into it. What is piped into the command is passed on in any case.')

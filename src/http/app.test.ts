@@ -113,6 +113,9 @@ describe('routes', () => {
       '/sessions/{id}/contexts/{name}',
       '/sessions/{id}/files',
       '/sessions/{id}/files/{path}',
+      '/sessions/{id}/terminals',
+      '/sessions/{id}/terminals/{terminal}',
+      '/sessions/{id}/terminals/{terminal}/attach',
       '/openapi.json',
     ]);
     for (const [, name] of JSON.stringify(api).matchAll(/#\/components\/schemas\/(\w+)/g)) {
