@@ -30,6 +30,7 @@ import { BackgroundExecutions } from './background-executions.ts';
 import type { BackgroundRecords } from './background-records.ts';
 import { recoverBackground } from './background-result.ts';
 import { Contexts } from './contexts.ts';
+import { withAccess } from './grants/terminal-access.ts';
 import { type SessionIdentity, type SessionSummary, summarize } from './identity.ts';
 import {
   type InstallLimits,
@@ -137,7 +138,10 @@ export class Session implements SessionIdentity {
       limits,
       hold: () => this.use(),
       onChange: () => host.record(this),
-      run: (request, options) => this.#sandbox.attend(request, (sandbox) => sandbox.execute(request, options)),
+      run: (asked, options) =>
+        withAccess(this, options.id, asked, (request) =>
+          this.#sandbox.attend(request, (sandbox) => sandbox.execute(request, options)),
+        ),
     });
     this.#sandbox = new SessionSandbox(this, host, from);
   }

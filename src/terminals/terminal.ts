@@ -24,6 +24,8 @@ export interface TerminalRequest extends TerminalSize, Pick<ExecutionRequest, 'c
 export type RunTerminal = (
   request: ExecutionRequest,
   options: {
+    /** Id of the terminal. */
+    readonly id: string;
     readonly stdin: AsyncIterable<Buffer>;
     readonly onOutput: OutputSink;
     readonly onSent: () => void;
@@ -86,7 +88,7 @@ export class Terminal {
         ...(env === undefined ? {} : { env }),
       },
       {
-        ...{ stdin: this.#input.frames(), onOutput: this.#take, onSent: sent.resolve, signal: this.#stop.signal },
+        ...{ id, stdin: this.#input.frames(), onOutput: this.#take, onSent: sent.resolve, signal: this.#stop.signal },
         timeoutMs: host.longestMs,
       },
     );

@@ -6,6 +6,7 @@ import { ExecutionClock } from '../../execution/execution-clock.ts';
 import type { ToolAccess } from '../../execution/tool-access.ts';
 import { type AccessSession, openAccess, reopenAccess } from './execution-access.ts';
 import { fromRecordedAccess, recordedAccessSchema, toRecordedAccess } from './recorded-access.ts';
+import { withAccess } from './terminal-access.ts';
 
 /** Gives access to other hosts, and notes what was asked for, and which grants are open. */
 class FakeWeb implements WebAccess {
@@ -105,5 +106,28 @@ describe('access of an execution to the web', () => {
     const refusal = { host: 'b.example', port: 443, rule: 'host', message: 'b.example is not named.' } as const;
     web.refusals.push(refusal);
     expect(access?.tellIn(RESULT).web).toEqual({ hosts: [], refused: [refusal] });
+  });
+});
+
+describe('the access of a terminal', () => {
+  const request = { kind: 'terminal', env: { TERM: 'dumb', HTTP_PROXY: 'own' } } as const;
+
+  it('lasts as long as the terminal, whose own variables go before', async () => {
+    const web = new FakeWeb();
+    const end = await withAccess(sessionWith(web), 'trm_1', request, async ({ env }) => {
+      expect(web.count).toBe(1);
+      expect(env).toMatchObject({ TERM: 'dumb', HTTP_PROXY: 'own', https_proxy: expect.stringContaining('TOKEN') });
+      return { status: 'ok', exitCode: 0 };
+    });
+    expect([end.status, web.count, web.requests[0]?.executionId]).toEqual(['ok', 0, 'trm_1']);
+  });
+
+  it('ends with a terminal that could not run', async () => {
+    const web = new FakeWeb();
+    const failing = withAccess(sessionWith(web), 'trm_1', request, async () => {
+      throw new GloveboxError('sandbox_lost', 'gone');
+    });
+    await expect(failing).rejects.toThrow('gone');
+    expect(web.count).toBe(0);
   });
 });
