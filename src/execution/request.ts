@@ -110,6 +110,12 @@ export interface Transfer {
   end(): void;
 }
 
+/** Program that runs. */
+export interface RunningProgram {
+  /** Sends a signal to its process group. @throws GloveboxError `invalid_input` if its sandbox cannot */
+  signal(number: number): void;
+}
+
 export interface ExecutionOptions {
   readonly timeoutMs: number;
   /** Clock of the time limit. Default: one that never stands still. */
@@ -122,6 +128,8 @@ export interface ExecutionOptions {
   readonly onBegin?: () => void;
   /** Called when its request is on its way to the sandbox. */
   readonly onSent?: () => void;
+  /** Called with the program when its request was sent, and when another connection has reached it again. */
+  readonly onRunning?: ((program: RunningProgram) => void) | undefined;
   /** File transfer that the execution carries out, if any. */
   readonly transfer?: Transfer;
   /**

@@ -37,14 +37,14 @@ export interface StartCommandOptions extends Omit<StartOptions, 'args'> {
 /** Execution that continues after the call that began it. Its session stays open until its end. */
 export type BackgroundExecution = Pick<
   CoreExecution,
-  'id' | 'startedAt' | 'context' | 'status' | 'result' | 'cancel' | 'wait' | 'read'
+  'id' | 'startedAt' | 'context' | 'status' | 'result' | 'cancel' | 'wait' | 'read' | 'write' | 'closeInput' | 'signal'
 >;
 
 const PROGRAM: Options = { timeoutMs: 'number', env: 'object of texts', tools: 'list of texts', web: 'list of texts' };
 const IN_CONTEXT: Options = { context: 'text', resetContext: 'true or false' };
 const CODE: Options = { ...PROGRAM, ...IN_CONTEXT, args: 'list of texts' };
 const COMMAND: Options = { ...PROGRAM, ...IN_CONTEXT, cwd: 'text' };
-const IN_BACKGROUND: Options = { stdin: 'text' };
+const IN_BACKGROUND: Options = { stdin: 'text', stdinOpen: 'true or false' };
 const FOLLOWED: Options = {
   stdin: 'text or stream of bytes',
   ...SIGNAL,

@@ -37,6 +37,11 @@ export class ChannelExecution {
     this.#send(FrameType.stop, Buffer.from('i'));
   }
 
+  /** Sends a signal to the program. Only for runners that take signals. */
+  signal(number: number): void {
+    this.#send(FrameType.stop, Buffer.from([0x73, number]));
+  }
+
   kill(): void {
     this.#send(FrameType.stop, Buffer.from('k'));
   }

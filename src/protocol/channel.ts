@@ -76,6 +76,7 @@ export class Channel {
   #takesArgs = false;
   #runsCommands = false;
   #opensTerminals = false;
+  #passesSignals = false;
   #notices = 0;
   #lastStream = 0;
   #lastTunnel = FIRST_TUNNEL;
@@ -139,6 +140,11 @@ export class Channel {
   /** Whether the runner opens terminals. */
   get opensTerminals(): boolean {
     return this.#opensTerminals;
+  }
+
+  /** Whether the runner passes signals to programs. */
+  get passesSignals(): boolean {
+    return this.#passesSignals;
   }
 
   /** Starts an execution. Its output goes to `sink`, in order. */
@@ -216,6 +222,7 @@ export class Channel {
     this.#takesArgs = takesArgs;
     this.#runsCommands = can.commands;
     this.#opensTerminals = can.terminals;
+    this.#passesSignals = can.signals;
     if (adopted) {
       const executions = adopted.executions.map(({ id, stream, ran_ms: ranMs, ended, ended_by: endedBy }) => {
         // Its output is read from files that the runner writes.

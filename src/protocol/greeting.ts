@@ -32,6 +32,8 @@ const greetingSchema = z.object({
   takes_args: z.boolean().default(false),
   /** Whether the runner runs commands. */
   commands: z.boolean().default(false),
+  /** Whether the runner passes signals to programs. */
+  signals: z.boolean().default(false),
   /** Whether the runner opens terminals. */
   terminals: z.boolean().default(false),
   adopted: z

@@ -25,6 +25,7 @@ import {
   RunnerConnection,
   type RunnerConnectionOptions,
 } from './runner-connection.ts';
+import { isOtherKind, passSignal } from './running-program.ts';
 import { type Grace, graceFor, terminate } from './termination.ts';
 
 /** Interval of the attempts to reach an unavailable engine, in milliseconds. */
@@ -49,11 +50,14 @@ interface Until {
 }
 
 /** Execution that is followed to its end. */
-interface Followed extends Until, Pick<ExecutionOptions, 'stdin'> {
+interface Followed extends Until, Pick<ExecutionOptions, 'stdin' | 'onRunning'> {
   readonly grace: Grace;
   /** Id by which a later connection finds it, if it may outlive this one. */
   readonly keptAs?: string | undefined;
 }
+
+/** Options for an execution that an earlier connection began. */
+export type ResumeOptions = Pick<ExecutionOptions, 'timeoutMs' | 'clock' | 'signal' | 'stdin' | 'onRunning'>;
 
 /** Learns what executions use, and what runners load beforehand. */
 export interface PreloadObserver {
@@ -139,11 +143,19 @@ export class Sandbox {
     if (request.args && !channel.takesArgs) throw takesNoArgs();
     if (request.kind === 'command' && !channel.runsCommands) throw runsNoCommands();
     if (request.kind === 'terminal' && !channel.opensTerminals) throw opensNoTerminals();
-    const { timeoutMs, clock = new ExecutionClock(), signal, stdin, onOutput } = options;
+    const { timeoutMs, clock = new ExecutionClock(), signal, stdin, onRunning, onOutput } = options;
     if (signal.aborted) return endUnbegun(signal);
     const deadline = clock.now() + timeoutMs;
     const keptAs = request.background && request.keep?.id;
-    const followed = { clock, deadline, signal, grace: graceFor(request), keptAs, ...(stdin ? { stdin } : {}) };
+    const followed = {
+      clock,
+      deadline,
+      signal,
+      grace: graceFor(request),
+      keptAs,
+      onRunning,
+      ...(stdin ? { stdin } : {}),
+    };
     const execution = channel.execute(request, onOutput);
     options.onSent?.();
     return await this.#follow(channel, execution, followed);
@@ -153,11 +165,11 @@ export class Sandbox {
   async resume(
     { id }: RunningExecution,
     request: ExecutionRequest,
-    { timeoutMs, clock = new ExecutionClock(), signal }: Pick<ExecutionOptions, 'timeoutMs' | 'clock' | 'signal'>,
+    { timeoutMs, clock = new ExecutionClock(), ...options }: ResumeOptions,
   ): Promise<ExecutionEnd> {
     const deadline = clock.now() + timeoutMs;
     const channel = await this.#runner.reach();
-    return await this.#resume(channel, id, { clock, deadline, signal, grace: graceFor(request) });
+    return await this.#resume(channel, id, { ...options, clock, deadline, grace: graceFor(request) });
   }
 
   /** Removes the container with everything in it. */
@@ -173,6 +185,7 @@ export class Sandbox {
   async #follow(channel: Channel, execution: ChannelExecution, followed: Followed): Promise<ExecutionEnd> {
     const stop = followed.clock.startDeadline(followed.deadline, followed.signal);
     try {
+      followed.onRunning?.({ signal: (number) => passSignal(channel, execution, number) });
       if (followed.stdin) execution.input.pump(followed.stdin).catch(stop.cancel);
       const first = await Promise.race([execution.ended, stop.reason]);
       if (first === undefined) return await this.#endOfChannel(channel, followed);
@@ -283,14 +296,6 @@ function statusOf({ exit_code: code, oom_killed: isOverMemory, command }: FullRe
   // So a shell says that its last command was killed.
   if (code !== null && !(command && isOverMemory && code === KILLED)) return 'error';
   return isOverMemory ? 'out_of_memory' : 'crashed';
-}
-
-/** Error for a program that its context cannot run. */
-function isOtherKind(kind: 'shell' | 'interpreter'): GloveboxError {
-  const runs = kind === 'shell' ? 'a shell, which runs commands' : 'a Python interpreter, which runs code';
-  return new GloveboxError('invalid_input', `The context of this name is ${runs} only.`, {
-    hint: 'Use another name, or start the context anew with "reset_context": true, which ends what it has.',
-  });
 }
 
 function broken(): GloveboxError {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { GloveboxError } from '../errors.ts';
 import type { ProgramHead } from '../execution/program.ts';
 import type { Executor } from '../execution/request.ts';
 import type { BackgroundStatus, ExecutionResult } from '../execution/result.ts';
@@ -6,9 +7,17 @@ import type { ToolCall } from '../execution/tool-access.ts';
 import { SessionFiles } from '../files/session-files.ts';
 import { type NewOutput, readNewOutput, type StreamOffsets } from './background-output.ts';
 import type { ExecutionAccess } from './grants/execution-access.ts';
+import type { ProgramControl, SignalName } from './processes/program-control.ts';
 
 /** Result of a background execution, or the reason why it could not run. */
 export type BackgroundOutcome = { readonly result: ExecutionResult } | { readonly error: unknown };
+
+export interface ReadOptions {
+  /** Longest wait for its end, in milliseconds. */
+  readonly waitMs?: number | undefined;
+  readonly offsets?: Partial<StreamOffsets>;
+  readonly signal: AbortSignal;
+}
 
 /** State of a background execution at one moment, with the output from given offsets. */
 export interface BackgroundReading extends NewOutput {
@@ -36,6 +45,8 @@ export interface BackgroundFacts {
   readonly context?: string | undefined;
   /** What it runs. Unknown of one that an earlier version began. */
   readonly program?: ProgramHead | undefined;
+  /** What can be done to it while it runs. */
+  readonly control?: ProgramControl | undefined;
   /** Its access to tools and other hosts. */
   readonly access?: Pick<ExecutionAccess, 'recorded' | 'calls'> | undefined;
   /** Whether its caller follows it as a task of MCP. */
@@ -67,6 +78,12 @@ export interface BackgroundExecution extends BackgroundFacts {
   readonly called: ExecutionResult | undefined;
   /** Cancels it. Its result contains the output so far. */
   cancel(): void;
+  /** Adds to its standard input. @throws GloveboxError `invalid_input` if that is not open, `session_busy` if it does not read */
+  write(text: string): void;
+  /** Lets it find the end of its standard input. */
+  closeInput(): void;
+  /** Sends a signal to its process group. @throws GloveboxError `invalid_input` unless it runs */
+  signal(name: SignalName): void;
   /** Waits for its end, but at most `ms` milliseconds, or until the signal aborts. */
   wait(ms: number, signal?: AbortSignal): Promise<void>;
   /**
@@ -84,6 +101,7 @@ export class FollowedExecution implements BackgroundExecution {
   readonly timeoutMs: number;
   readonly context: string | undefined;
   readonly program: ProgramHead | undefined;
+  readonly control: ProgramControl | undefined;
   readonly access: BackgroundFacts['access'];
   isTask: true | undefined;
   /** Its result in the form that a call has, once it has ended. */
@@ -93,11 +111,12 @@ export class FollowedExecution implements BackgroundExecution {
   readonly #work = Promise.withResolvers<void>();
   #begunAt: Date | undefined;
   #outcome: BackgroundOutcome | undefined;
+  #onChange: () => void = () => {};
 
   /** @param known start time and outcome of an execution that an earlier control plane began */
   constructor(
     session: ReadsOutput,
-    { id, startedAt, timeoutMs, context, program, access, isTask }: BackgroundFacts,
+    { id, startedAt, timeoutMs, context, program, control, access, isTask }: BackgroundFacts,
     known: { readonly begunAt?: Date | undefined; readonly outcome?: BackgroundOutcome | undefined } = {},
   ) {
     this.#session = session;
@@ -106,6 +125,7 @@ export class FollowedExecution implements BackgroundExecution {
     this.timeoutMs = timeoutMs;
     this.context = context;
     this.program = program;
+    this.control = control;
     this.access = access;
     this.isTask = isTask;
     this.#begunAt = known.begunAt;
@@ -135,6 +155,21 @@ export class FollowedExecution implements BackgroundExecution {
       if (!this.#outcome || 'error' in this.#outcome) throw this.#outcome?.error;
       return this.#outcome.result;
     });
+  }
+
+  write(text: string): void {
+    demandControl(this).write(text);
+  }
+
+  closeInput(): void {
+    if (!demandControl(this).input?.isOpen) return;
+    this.control?.input?.close();
+    this.#onChange();
+  }
+
+  signal(name: SignalName): void {
+    if (this.context !== undefined) throw endsContext(this.context);
+    demandControl(this).signal(name);
   }
 
   cancel(): void {
@@ -171,11 +206,13 @@ export class FollowedExecution implements BackgroundExecution {
 
   /** Runs it to its end. @param onChange called when it begins and when it has ended; must not throw */
   follow(run: BackgroundRun, onChange: () => void): void {
+    this.#onChange = onChange;
     const begin = () => {
       this.#begunAt = new Date();
       onChange();
     };
     const settle = (outcome: BackgroundOutcome) => {
+      this.control?.end();
       this.#outcome = outcome;
       onChange();
     };
@@ -194,4 +231,18 @@ export class FollowedExecution implements BackgroundExecution {
       ...(queuedMs > 0 ? { queuedMs } : {}),
     };
   }
+}
+
+/** @throws GloveboxError `invalid_input` for one whose program nobody can reach */
+function demandControl({ control, outcome }: FollowedExecution): ProgramControl {
+  if (control) return control;
+  throw new GloveboxError('invalid_input', `The execution ${outcome ? 'has ended' : "is still its caller's"}.`, {
+    hint: 'list_processes tells what runs in the background.',
+  });
+}
+
+function endsContext(name: string): GloveboxError {
+  return new GloveboxError('invalid_input', `A signal would end the context ${name} with all that it has.`, {
+    hint: 'Cancel the execution instead, which interrupts it. Or send a signal to a process by its number: kill, in a command.',
+  });
 }

@@ -58,7 +58,7 @@ export class BackgroundExecutions {
   start(
     id: string,
     run: BackgroundRun,
-    about: Partial<Pick<BackgroundFacts, 'timeoutMs' | 'context' | 'program' | 'access'>> = {},
+    about: Partial<Pick<BackgroundFacts, 'timeoutMs' | 'context' | 'program' | 'control' | 'access'>> = {},
   ): BackgroundExecution {
     if (this.#isFull) throw tooManyInBackground();
     this.#forgetOldest();
@@ -93,9 +93,13 @@ export class BackgroundExecutions {
   }
 
   /** Takes over an execution of an earlier control plane. `run` follows it if it has not ended. */
-  recover(record: BackgroundRecord, run: BackgroundRun, access?: BackgroundFacts['access']): BackgroundExecution {
+  recover(
+    record: BackgroundRecord,
+    run: BackgroundRun,
+    held: Pick<BackgroundFacts, 'access' | 'control'> = {},
+  ): BackgroundExecution {
     const { begunAt, outcome, ...facts } = fromRecord(record);
-    if (!outcome) return this.#follow({ ...facts, access }, run, begunAt);
+    if (!outcome) return this.#follow({ ...facts, ...held }, run, begunAt);
     const execution = new FollowedExecution(this.#options.session, facts, { begunAt, outcome });
     this.#executions.set(execution.id, execution);
     return execution;
@@ -157,7 +161,7 @@ export function tooManyInBackground(): GloveboxError {
 type RecordedFacts = BackgroundFacts & Pick<BackgroundExecution, 'begunAt' | 'outcome'>;
 
 export function toRecord(execution: RecordedFacts): BackgroundRecord {
-  const { id, startedAt, timeoutMs, context, program, isTask, begunAt, outcome, access } = execution;
+  const { id, startedAt, timeoutMs, context, program, control, isTask, begunAt, outcome, access } = execution;
   return {
     id,
     started_at: startedAt.toISOString(),
@@ -165,6 +169,7 @@ export function toRecord(execution: RecordedFacts): BackgroundRecord {
     ...(context === undefined ? {} : { context }),
     ...(program ?? {}),
     ...(isTask ? { task: true } : {}),
+    ...(control?.input?.isOpen && !outcome ? { stdin_open: true } : {}),
     ...(begunAt ? { began_at: begunAt.toISOString() } : {}),
     ...(access && !outcome ? toRecordedAccess(access.recorded) : {}),
     ...(outcome && 'result' in outcome ? { result: toRecordedResult(outcome.result) } : {}),

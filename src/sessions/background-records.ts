@@ -19,6 +19,8 @@ const recordSchema = z.object({
   code: z.string().max(1000).optional(),
   /** Whether its caller follows it as a task of MCP. */
   task: z.literal(true).optional(),
+  /** Whether its standard input stays open. */
+  stdin_open: z.literal(true).optional(),
   /** Time when its program was started, after the wait for its turn. */
   began_at: z.iso.datetime().optional(),
   ...recordedAccessSchema.shape,

@@ -19,6 +19,7 @@ import type { BackgroundExecutions } from './background-executions.ts';
 import type { BackgroundRecord, BackgroundRecords } from './background-records.ts';
 import { type AccessSession, type ExecutionAccess, reopenAccess } from './grants/execution-access.ts';
 import { fromRecordedAccess } from './grants/recorded-access.ts';
+import { ProgramControl } from './processes/program-control.ts';
 
 /** Size of all displays of one execution, as a multiple of the limit of one display. */
 const DISPLAYS_IN_ALL = 4;
@@ -116,8 +117,9 @@ export function recoverBackground(
     const execution = running.get(record.id);
     const clock = new ExecutionClock();
     const access = execution && reopen(session, record, clock);
-    const run = (signal: AbortSignal) => follow(session, { record, execution, reason, clock, access }, signal);
-    session.background.recover(record, run, access);
+    const control = execution && new ProgramControl({ isInputOpen: record.stdin_open === true });
+    const run = (signal: AbortSignal) => follow(session, { record, execution, reason, clock, access, control }, signal);
+    session.background.recover(record, run, { access, control });
   }
   // Executions without a record cannot be found by any caller, so end them.
   const known = new Set(records.map(({ id }) => id));
@@ -141,6 +143,7 @@ interface Recovered {
   readonly execution: RunningExecution | undefined;
   readonly reason: SandboxReset['reason'];
   readonly clock: ExecutionClock;
+  readonly control: ProgramControl | undefined;
   readonly access: ExecutionAccess | undefined;
 }
 
@@ -159,7 +162,7 @@ async function follow(session: RecoveredSession, recovered: Recovered, signal: A
 
 async function followToEnd(
   session: RecoveredSession,
-  { record, execution, reason, clock }: Recovered,
+  { record, execution, reason, clock, control }: Recovered,
   signal: AbortSignal,
 ): Promise<ExecutionResult> {
   const identity = { sessionId: session.id, executionId: record.id };
@@ -178,7 +181,10 @@ async function followToEnd(
     ...(record.context === undefined ? {} : { context: record.context }),
   };
   const resumed = performance.now();
-  const end = await session.resume(execution, request, { timeoutMs: begun + timeoutMs - adoptedAt, clock, signal });
+  const end = await session.resume(execution, request, {
+    ...{ timeoutMs: begun + timeoutMs - adoptedAt, clock, signal, onRunning: control?.attach },
+    ...(control?.input ? { stdin: control.input } : {}),
+  });
   // Only the sandbox knows how long it ran without a control plane. Its value is limited to what is possible.
   const ranMs = Math.min(execution.ranMs, Math.max(0, adoptedAt - begun));
   const durationMs = round(ranMs + (execution.ended ? 0 : performance.now() - resumed));

@@ -9,6 +9,7 @@ import { randomId } from '../lib/random-id.ts';
 import { alsoTo, type CalledResult, foldAsCalled } from './attached/called-result.ts';
 import { displayLimits, readResult } from './background-result.ts';
 import { type AccessSession, type ExecutionAccess, openAccess } from './grants/execution-access.ts';
+import { ProgramControl } from './processes/program-control.ts';
 import { ProgramInput } from './program-input.ts';
 import { checkProgram, toRequest } from './programs/program-request.ts';
 import { isStream, type RunLimits, type RunOptions, type StartOptions } from './programs/run-options.ts';
@@ -33,11 +34,13 @@ export interface PreparedExecution {
   readonly clock: ExecutionClock | undefined;
   /** Its access to tools and other hosts, which whoever prepared it ends. */
   readonly access: ExecutionAccess | undefined;
+  /** What can be done to it while it runs. */
+  readonly control: ProgramControl;
 }
 
 /** Returns what lists and records tell of an execution in the background. */
-export function factsOf({ program, request, timeoutMs, access }: PreparedExecution) {
-  return { timeoutMs, context: request.context, program: headOf(program, LISTED_LENGTH), access };
+export function factsOf({ program, request, timeoutMs, access, control }: PreparedExecution) {
+  return { timeoutMs, context: request.context, program: headOf(program, LISTED_LENGTH), control, access };
 }
 
 /** Code that follows an execution. */
@@ -61,7 +64,7 @@ export type PreparingSession = Pick<CodeSession, 'limits' | keyof AccessSession>
 export function prepareExecution(
   session: PreparingSession,
   program: Program,
-  options: Omit<RunOptions, 'signal'>,
+  options: Omit<RunOptions, 'signal'> & Pick<StartOptions, 'stdinOpen'>,
   isBackground: boolean,
 ): PreparedExecution {
   const { id: sessionId, limits } = session;
@@ -73,7 +76,9 @@ export function prepareExecution(
   const request = toRequest(call, executionId, isBackground);
   const identity = { sessionId, ...(sessionCreated ? { sessionCreated } : {}), executionId };
   const { access, clock, env } = openAccess(session, executionId, options);
-  return { identity, program, timeoutMs, request: env ? { ...request, env } : request, clock, access };
+  const control = new ProgramControl({ isInputOpen: options.stdinOpen === true });
+  if (typeof options.stdin === 'string') control.input?.write(Buffer.from(options.stdin));
+  return { identity, program, timeoutMs, request: env ? { ...request, env } : request, clock, access, control };
 }
 
 /**
@@ -112,7 +117,7 @@ export async function runCode(
 
 async function followCode(
   session: CodeSession,
-  { identity, request, timeoutMs, clock }: PreparedExecution,
+  { identity, request, timeoutMs, clock, control }: PreparedExecution,
   { onEvent, asBytes, stdin, signal, onQueued, onBegin, onSent, onCalled }: Follower,
 ): Promise<ExecutionResult> {
   const { limits } = session;
@@ -124,6 +129,7 @@ async function followCode(
   const text = onCalled && new OutputStreams({ outputLimit: limits.outputLimit, displays, verbatim: false });
   const stopwatch = new Stopwatch(clock);
   const input = isStream(stdin) ? new ProgramInput(stdin) : undefined;
+  const stream = input?.pieces() ?? control.input;
   const ending = session.execute(request, {
     timeoutMs,
     clock,
@@ -134,7 +140,8 @@ async function followCode(
       void onEvent?.({ type: 'progress', message, status: 'queued' });
     },
     ...(onSent ? { onSent } : {}),
-    ...(input ? { stdin: input.pieces() } : {}),
+    ...(stream ? { stdin: stream } : {}),
+    onRunning: control.attach,
     onBegin: () => {
       stopwatch.begin();
       onBegin?.();

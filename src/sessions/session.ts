@@ -17,7 +17,7 @@ import type { ExecutionResult } from '../execution/result.ts';
 import type { ToolAccess } from '../execution/tool-access.ts';
 import { SessionFiles } from '../files/session-files.ts';
 import type { RunningExecution } from '../protocol/greeting.ts';
-import type { SandboxHandle } from '../sandbox/sandbox.ts';
+import type { ResumeOptions, SandboxHandle } from '../sandbox/sandbox.ts';
 import { type ExecutionMetrics, outcomeOf } from '../scheduling/execution-metrics.ts';
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
@@ -272,11 +272,7 @@ export class Session implements SessionIdentity {
   }
 
   /** Follows a background execution of an earlier control plane to its end. It runs already, so it needs no place. */
-  async resume(
-    execution: RunningExecution,
-    request: ExecutionRequest,
-    options: Pick<ExecutionOptions, 'timeoutMs' | 'clock' | 'signal'>,
-  ): Promise<ExecutionEnd> {
+  async resume(execution: RunningExecution, request: ExecutionRequest, options: ResumeOptions): Promise<ExecutionEnd> {
     const places = this.#places.enter(request, options).catch(() => undefined);
     const started = performance.now();
     try {

@@ -11,8 +11,7 @@ import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
 import type { TerminalLimits } from '../terminals/session-terminals.ts';
 import { SessionTasks } from './attached/session-tasks.ts';
-import type { BackgroundReading } from './background-execution.ts';
-import type { StreamOffsets } from './background-output.ts';
+import type { BackgroundReading, ReadOptions } from './background-execution.ts';
 import type { BackgroundRecords } from './background-records.ts';
 import type { Caller } from './caller.ts';
 import { checkSame, narrowingBy } from './grants/narrow.ts';
@@ -68,12 +67,6 @@ export interface SessionsOptions extends SandboxOwnersOptions {
   /** How long executions wait for their callers. */
   readonly callers?: HeldOptions | undefined;
   readonly log: Log;
-}
-
-export interface ReadOptions {
-  readonly waitMs?: number | undefined;
-  readonly offsets?: Partial<StreamOffsets>;
-  readonly signal: AbortSignal;
 }
 
 /** Opens, finds, limits, expires and closes sessions. */
@@ -226,14 +219,19 @@ export class Sessions {
    */
   async readBackground(owner: string, id: string, options: ReadOptions): Promise<BackgroundReading> {
     const { waitMs, offsets, signal } = options;
-    using held = await this.#leases.leaseBackground(owner, id, { signal });
+    using held = await this.holdBackground(owner, id, signal);
     if (waitMs) await held.execution.wait(waitMs, signal);
     return await held.execution.read(offsets, signal);
   }
 
+  /** Holds a background execution and its session. @throws GloveboxError as `readBackground` does */
+  holdBackground(owner: string, id: string, signal: AbortSignal) {
+    return this.#leases.leaseBackground(owner, id, { signal });
+  }
+
   /** Cancels a background execution and returns its result. @throws GloveboxError as `readBackground` does */
   async cancelBackground(owner: string, id: string, signal: AbortSignal): Promise<BackgroundReading> {
-    using held = await this.#leases.leaseBackground(owner, id, { signal });
+    using held = await this.holdBackground(owner, id, signal);
     held.execution.cancel();
     await held.execution.ended;
     return await held.execution.read({}, signal);

@@ -22,7 +22,7 @@ function inputSchema(limits: ProgramLimits): z.ZodType<Input> {
 }
 
 function fullSchema(limits: ProgramLimits) {
-  const { session_id, timeout_s, background, stdin, env, tools, web } = programFields(limits);
+  const { session_id, timeout_s, background, stdin, stdin_open, env, tools, web } = programFields(limits);
   return z.strictObject({
     code: programText(limits.codeLimit, 'the code')
       .refine((code) => codeText(code).trim() !== '', 'there is no code in it; send at least one statement')
@@ -32,6 +32,7 @@ function fullSchema(limits: ProgramLimits) {
     timeout_s,
     background,
     stdin,
+    stdin_open,
     args: z
       .array(programText(ENV_LIMIT, 'an argument'))
       .max(MAX_ARGUMENTS)

@@ -14,6 +14,7 @@ const NEEDED: Readonly<Record<string, unknown>> = {
   path: 'a.txt',
   content: 'a',
   execution_id: 'e1',
+  signal: 'TERM',
   session_id: 'mine',
 };
 

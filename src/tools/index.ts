@@ -7,6 +7,8 @@ import { createInstallDependencies, type InstallDependenciesLimits } from './ins
 import { listFiles } from './list-files.ts';
 import { listInstalledPackages } from './list-installed-packages.ts';
 import { closeSession, listSessions } from './list-sessions.ts';
+import { listProcesses } from './processes/list-processes.ts';
+import { sendInput, sendSignal } from './processes/send-input.ts';
 import type { ProgramLimits } from './programs/program-fields.ts';
 import { createRunCommand } from './programs/run-command.ts';
 import { readFile } from './read-file.ts';
@@ -32,6 +34,9 @@ export function createTools(
     deleteFile,
     getExecution,
     cancelExecution,
+    listProcesses,
+    sendInput,
+    sendSignal,
     snapshotSession,
     forkSession,
     listSessions,

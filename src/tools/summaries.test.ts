@@ -37,7 +37,16 @@ const canTellALoss = (tool: AnyTool) => 'session_reset' in (describeTool(tool).o
 describe('what a session has lost', () => {
   test('is told by every tool that works in the sandbox', () => {
     const silent = tools.filter((tool) => !canTellALoss(tool)).map(({ name }) => name);
-    expect(silent).toEqual(['search_tools', 'snapshot_session', 'fork_session', 'list_sessions', 'close_session']);
+    expect(silent).toEqual([
+      'search_tools',
+      'list_processes',
+      'send_input',
+      'send_signal',
+      'snapshot_session',
+      'fork_session',
+      'list_sessions',
+      'close_session',
+    ]);
   });
 
   test.each(tools.filter(canTellALoss).map((tool) => [tool.name, tool] as const))(
@@ -63,6 +72,7 @@ describe('annotations', () => {
       'read_file',
       'list_files',
       'get_execution',
+      'list_processes',
       'list_sessions',
     ]);
     expect(having('destructiveHint')).toEqual([
@@ -72,6 +82,7 @@ describe('annotations', () => {
       'write_file',
       'delete_file',
       'cancel_execution',
+      'send_signal',
       'close_session',
     ]);
     expect(having('openWorldHint')).toEqual(['search_tools', 'install_dependencies']);

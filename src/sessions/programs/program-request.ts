@@ -4,7 +4,7 @@ import type { ExecutionRequest, KeepPolicy } from '../../execution/request.ts';
 import { toSeconds } from '../../execution/stopwatch.ts';
 import { needNewInterpreter, whyRefused } from '../../execution/variables.ts';
 import { displayLimits } from '../background-result.ts';
-import { isStream, type ProgramOptions, type RunLimits, type RunOptions } from './run-options.ts';
+import { isStream, type ProgramOptions, type RunLimits, type RunOptions, type StartOptions } from './run-options.ts';
 
 /** Fraction of the session's disk that files of long output may use. */
 const KEPT_PART = 1 / 4;
@@ -15,7 +15,7 @@ const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 
 export interface ProgramCall {
   readonly program: Program;
-  readonly options: Pick<RunOptions, keyof ProgramOptions | 'stdin'>;
+  readonly options: Pick<RunOptions, keyof ProgramOptions | 'stdin'> & Pick<StartOptions, 'stdinOpen'>;
   readonly timeoutMs: number;
   readonly limits: RunLimits;
 }
@@ -30,14 +30,15 @@ export function checkProgram(call: ProgramCall): void {
 /** Makes the request for a checked program. */
 export function toRequest(call: ProgramCall, executionId: string, isBackground: boolean): ExecutionRequest {
   const { program, options, timeoutMs, limits } = call;
-  const { context, resetContext, args = [], stdin, env } = options;
+  const { context, resetContext, args = [], stdin, stdinOpen, env } = options;
   return {
     ...(isCommand(program) ? commandFields(program) : codeFields(program, call)),
     ...(context === undefined ? {} : { context }),
     ...(context !== undefined && resetContext ? { end_context: context } : {}),
     ...(args.length > 0 ? { args } : {}),
-    ...(typeof stdin === 'string' ? { stdin } : {}),
-    ...(isStream(stdin) ? { stdin_stream: true } : {}),
+    // Input that stays open begins with the text.
+    ...(typeof stdin === 'string' && !stdinOpen ? { stdin } : {}),
+    ...(isStream(stdin) || stdinOpen ? { stdin_stream: true } : {}),
     ...(env ? { env } : {}),
     keep: keepPolicy(executionId, limits, isBackground),
     ...(isBackground ? { background: { timeout_s: toSeconds(timeoutMs) } } : {}),
@@ -69,10 +70,11 @@ function whyInvalid({
 }
 
 /** Returns what is wrong with a context, of code or of commands. */
-function whyNoContext({ options: { context, resetContext, stdin } }: ProgramCall): string | undefined {
+function whyNoContext({ options: { context, resetContext, stdin, stdinOpen } }: ProgramCall): string | undefined {
   if (context !== undefined && !CONTEXT_NAME.test(context))
     return 'The name of a context is 1 to 64 letters, digits, "_" or "-".';
   if (context === undefined && resetContext) return 'There is no context named; say which is to start anew.';
+  if (context !== undefined && stdinOpen) return 'The standard input of a context does not stay open.';
   if (context !== undefined && isStream(stdin)) return 'A context takes its standard input as text, not as a stream.';
   return undefined;
 }

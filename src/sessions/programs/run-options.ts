@@ -43,6 +43,8 @@ export interface ProgramOptions {
 export interface StartOptions extends ProgramOptions {
   /** The program's whole standard input. Default: empty. */
   readonly stdin?: string | undefined;
+  /** Whether standard input stays open for more, with `write` of the execution. A context has no such input. */
+  readonly stdinOpen?: boolean | undefined;
 }
 
 /** Options for programs that run while their caller waits. */

@@ -36,6 +36,7 @@ export interface ProgramInput {
   readonly timeout_s?: number | undefined;
   readonly background?: boolean | undefined;
   readonly stdin?: string | undefined;
+  readonly stdin_open?: boolean | undefined;
   readonly args?: readonly string[] | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
   readonly tools?: readonly string[] | undefined;
@@ -77,6 +78,7 @@ export function programFields({ execTimeoutS, maxTimeoutS, codeLimit }: ProgramL
         `Seconds until it is ended, at most ${maxTimeoutS}; by default ${execTimeoutS}, and ${maxTimeoutS} in the background. Above 50 use background: many clients give up after 60.`,
       ),
     background: z.boolean().optional().describe('Answer at once; get_execution tells the rest.'),
+    stdin_open: z.boolean().optional().describe('In the background: keep standard input open, for send_input.'),
     stdin: programText(codeLimit, 'stdin').optional().describe('Standard input, whole; empty by default.'),
     env: z
       .record(variableName, programText(ENV_LIMIT, 'a value'))

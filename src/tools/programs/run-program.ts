@@ -28,6 +28,11 @@ export async function runProgram(
       },
     );
   }
+  if (input.stdin_open && (!input.background || input.context !== undefined || context.leaving?.always)) {
+    throw new GloveboxError('invalid_input', 'Standard input stays open in the background, without a context.', {
+      hint: 'Send "background": true with "stdin_open", or leave it out and send the input as "stdin".',
+    });
+  }
   const lease = await leaseSession(context, input.session_id);
   try {
     return await runIn(lease, program, input, context);
@@ -69,7 +74,12 @@ async function runIn(
   const options = toOptions(input, lease, context);
   if (background && !leaving?.always) {
     // Its call is over when it asks.
-    const { id } = await session.start(program, { ...options, stdin, approvals: undefined });
+    const { id } = await session.start(program, {
+      ...options,
+      stdin,
+      stdinOpen: input.stdin_open,
+      approvals: undefined,
+    });
     return { ...about, ...describeRunning(id) };
   }
   const onEvent = toListener(emit);

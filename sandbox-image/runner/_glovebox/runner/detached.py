@@ -214,6 +214,7 @@ class Detachment:
             "unpacks": zstd.library() is not None,
             "takes_args": True,
             "commands": True,
+            "signals": True,
             "terminals": True,
         }
         own = {"protocol": frames.PROTOCOL_VERSION, "python": python, **can}
