@@ -187,21 +187,22 @@ describe('sessions of the older protocols', () => {
     expect((await post(server, initialize, { 'x-user': 'third' })).status).toBe(503);
   });
 
-  test('end when idle, but not while a call runs or a stream is open', async () => {
+  test('end when idle, but not while a call runs or a stream is open', { timeout: 20_000 }, async () => {
+    const patient = { timeout: 5000 };
     const { tool, begun, release } = waitingTool();
-    await using server = await startProtocolServer({ tools: [tool], legacy: { idleTtlMs: 40 } });
+    await using server = await startProtocolServer({ tools: [tool], legacy: { idleTtlMs: 500 } });
     const [busy, listening] = [await openSession(server), await openSession(server)];
     const stream = await openStream(server, listening);
     const answer = await post(server, toolCall, busy);
     await begun;
     await openSession(server);
     expect(server.streamable.sessions.count).toBe(3);
-    await vi.waitFor(() => expect(server.streamable.sessions.count).toBe(2));
+    await vi.waitFor(() => expect(server.streamable.sessions.count).toBe(2), patient);
     release();
     await answer.text();
-    await vi.waitFor(() => expect(server.streamable.sessions.count).toBe(1));
+    await vi.waitFor(() => expect(server.streamable.sessions.count).toBe(1), patient);
     stream.destroy();
-    await vi.waitFor(() => expect(server.streamable.sessions.count).toBe(0));
+    await vi.waitFor(() => expect(server.streamable.sessions.count).toBe(0), patient);
   });
 
   test('an initialize that is refused leaves none behind', async () => {
