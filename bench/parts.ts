@@ -20,6 +20,7 @@ import { measureTerminal } from './terminal.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureTools } from './tools.ts';
 import { measureTransfers } from './transfers.ts';
+import { measureWeb } from './web.ts';
 
 type Measure = (setting: Setting) => Promise<Row[]>;
 
@@ -41,5 +42,6 @@ export const PARTS: ReadonlyMap<string, readonly Measure[]> = new Map([
   ['installations', [measureInstalls]],
   ['tools', [measureTools]],
   ['terminal', [measureTerminal]],
+  ['web', [measureWeb]],
   ['density', [measureDensity]],
 ]);

@@ -17,7 +17,7 @@ from client import RUNNER, Client, Outcome, report_of
 
 from _glovebox.paths import INDEX_ADDRESS, TOOLS_ADDRESS, WEB_ADDRESS
 from _glovebox.wire import frames
-from _glovebox.wire.tunnels import FIRST_STREAM, MAX_TUNNELS
+from _glovebox.wire.tunnels import FIRST_STREAM, MAX_TUNNELS, WEB_WINDOW
 
 KEEP = {"inline": 0, "limit": 1_000_000, "total": 10_000_000}
 RESULTS = {"limit": 100_000, "total": 400_000}
@@ -278,6 +278,18 @@ class AttachTest(unittest.TestCase):
         self.assertRaises(ConnectionRefusedError, socket.create_connection, WEB_ADDRESS)
         with socket.create_connection(TOOLS_ADDRESS):
             wait_for(lambda: len(opened) == 3)
+
+    def test_more_may_be_on_its_way_to_the_web_from_the_start(self) -> None:
+        frames_seen: list[tuple[int, bytes]] = []
+        take = self.first._take
+        self.first._take = lambda kind, stream, payload: (  # type: ignore[method-assign]
+            frames_seen.append((kind, bytes(payload))) if stream >= FIRST_STREAM else take(kind, stream, payload)
+        )
+        self.configure(self.first, web=True)
+        with socket.create_connection(WEB_ADDRESS):
+            wait_for(lambda: len(frames_seen) == 2)
+        more = (WEB_WINDOW - frames.INITIAL_CREDIT).to_bytes(4, "big")
+        self.assertEqual(frames_seen[:2], [(frames.OPEN, b"web"), (frames.CREDIT, more)])
 
     def test_connections_to_the_web_wait_until_the_next_control_plane_says_that_it_has_it(self) -> None:
         self.configure(self.first, web=True)

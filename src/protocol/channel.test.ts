@@ -2,7 +2,7 @@ import { type Duplex, duplexPair } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { REPORT } from '../../test/support/report.ts';
 import { Channel } from './channel.ts';
-import { encodeFrame, FIRST_TUNNEL, FrameDecoder, FrameType, INITIAL_CREDIT } from './frames.ts';
+import { encodeFrame, FIRST_TUNNEL, FrameDecoder, FrameType, INITIAL_CREDIT, WEB_WINDOW } from './frames.ts';
 
 const ready = encodeFrame(FrameType.ready, 0, Buffer.from('{}'));
 const end = (stream: number, report: unknown = REPORT) =>
@@ -67,6 +67,25 @@ describe('a channel', () => {
     runner.write(Buffer.concat(opened));
     expect(await channel.closed).toEqual({ violation: `tunnel ${FIRST_TUNNEL + 4} to an unknown service` });
     expect(services).toEqual(['packages', 'tools', 'web']);
+  });
+
+  it('lets more be on its way in a tunnel to the web, each way, and no more than that', async () => {
+    const [ours, runner] = duplexPair();
+    runner.write(ready);
+    const opened = Promise.withResolvers<Duplex>();
+    const channel = await Channel.open(ours, { onTunnel: (tunnel) => opened.resolve(tunnel) });
+    const granted = nextFrame(runner, FrameType.credit);
+    const stream = FIRST_TUNNEL + 1;
+    runner.write(encodeFrame(FrameType.open, stream, Buffer.from('web')));
+    const more = WEB_WINDOW - INITIAL_CREDIT;
+    expect((await granted).readUInt32BE()).toBe(more);
+    runner.write(credit(stream, more));
+    const tunnel = await opened.promise;
+    const sent = new Promise((resolve) => tunnel.write(Buffer.alloc(WEB_WINDOW), resolve));
+    runner.resume();
+    expect(await sent).toBeFalsy();
+    runner.write(credit(stream, WEB_WINDOW + 1));
+    expect(await channel.closed).toEqual({ violation: 'tunnel credit beyond its window' });
   });
 
   it('takes a note that is none for hostile', async () => {

@@ -4,7 +4,16 @@ import { parseReport } from '../execution/report.ts';
 import type { ExecutionRequest, OutputSink } from '../execution/request.ts';
 import { type Keep, keepAsIs, type PieceStream, type TakePiece } from '../lib/reused-memory.ts';
 import { ChannelExecution } from './channel-execution.ts';
-import { FIRST_TUNNEL, type Frame, FrameDecoder, FrameType, type Payload, writeFrame } from './frames.ts';
+import {
+  FIRST_TUNNEL,
+  type Frame,
+  FrameDecoder,
+  FrameType,
+  INITIAL_CREDIT,
+  type Payload,
+  WEB_WINDOW,
+  writeFrame,
+} from './frames.ts';
 import { IncompatibleRunner, parseGreeting, type RunnerState } from './greeting.ts';
 import { parseNotice, type RunnerNotice } from './notice.ts';
 import { Tunnel } from './tunnel.ts';
@@ -261,8 +270,9 @@ export class Channel {
     if (!service) throw new Error(`tunnel ${stream} to an unknown service`);
     this.#lastTunnel = stream;
     const tunnel = new Tunnel(
-      (type, payload) => this.#send(type, stream, payload),
+      (type, ...frame) => this.#send(type, stream, ...frame),
       () => this.#tunnels.delete(stream),
+      service === 'web' ? WEB_WINDOW : INITIAL_CREDIT,
     );
     tunnel.on('error', () => {}); // Users of the tunnel get the event `close`.
     this.#tunnels.set(stream, tunnel);

@@ -49,6 +49,9 @@ export const FIRST_KEPT = 2 ** 30;
 /** Initial credit of a stream for output, in bytes. */
 export const INITIAL_CREDIT = 256 * 1024;
 
+/** Bytes that may be on their way in a tunnel to the web, each way: with fewer, each side would wait for grants. */
+export const WEB_WINDOW = 1024 * 1024;
+
 /** Longest payload accepted from a sandbox, in bytes. A report with long paths and a long traceback is shorter. */
 const MAX_PAYLOAD = 4 * 1024 * 1024;
 const HEADER_BYTES = 9;

@@ -3,27 +3,37 @@ import { FrameType, INITIAL_CREDIT } from './frames.ts';
 
 /** Most bytes in one frame of a tunnel. */
 const CHUNK = 64 * 1024;
-const GRANT_BYTES = INITIAL_CREDIT / 4;
+/** A tunnel consumes this part of its window before the sandbox may send as much again. */
+const GRANTED_PART = 1 / 4;
+
+/** Sends a frame. @param onWritten called when its memory is no longer used; with an error if it was not sent */
+type SendFrame = (type: number, payload: Buffer, onWritten?: (error?: Error | null) => void) => void;
 
 /**
  * Stream of a TCP connection that was accepted on a sandbox's loopback address. Either side may end its half first. Each
  * side sends only what the other has granted.
  */
 export class Tunnel extends Duplex {
-  readonly #send: (type: number, payload: Buffer) => void;
+  readonly #send: SendFrame;
   readonly #forget: () => void;
   /** Number of bytes that the sandbox may still send. */
   #receiveCredit = INITIAL_CREDIT;
-  #consumed = 0;
+  /** Number of bytes that are consumed, or could be from the start, and not granted yet. */
+  #consumed: number;
+  readonly #window: number;
   /** Number of bytes that may be sent to the sandbox. */
   #sendCredit = INITIAL_CREDIT;
-  #pending: { rest: Buffer; done: () => void } | undefined;
+  #pending: { rest: Buffer; done: (error?: Error | null) => void } | undefined;
   #ended = false;
 
-  constructor(send: (type: number, payload: Buffer) => void, forget: () => void) {
+  /** @param window bytes that may be on their way, each way */
+  constructor(send: SendFrame, forget: () => void, window = INITIAL_CREDIT) {
     super({ allowHalfOpen: true });
     this.#send = send;
     this.#forget = forget;
+    this.#window = window;
+    this.#consumed = window - INITIAL_CREDIT;
+    this.#grant();
   }
 
   /** Takes data from the sandbox. @throws Error when it sends more than it was granted, or after its end */
@@ -38,7 +48,7 @@ export class Tunnel extends Duplex {
   /** Takes credit from the sandbox. @throws Error when it grants more than was ever used */
   credit(bytes: number): void {
     this.#sendCredit += bytes;
-    if (this.#sendCredit > INITIAL_CREDIT) throw new Error('tunnel credit beyond its window');
+    if (this.#sendCredit > this.#window) throw new Error('tunnel credit beyond its window');
     this.#flush();
   }
 
@@ -59,7 +69,11 @@ export class Tunnel extends Duplex {
     this.#grant();
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    if (chunk.length === 0) {
+      done();
+      return;
+    }
     this.#pending = { rest: chunk, done };
     this.#flush();
   }
@@ -87,17 +101,17 @@ export class Tunnel extends Duplex {
     if (!pending) return;
     while (pending.rest.length > 0 && this.#sendCredit > 0) {
       const piece = pending.rest.subarray(0, Math.min(CHUNK, this.#sendCredit));
-      this.#send(FrameType.data, piece);
-      this.#sendCredit -= piece.length;
       pending.rest = pending.rest.subarray(piece.length);
+      this.#sendCredit -= piece.length;
+      const isLast = pending.rest.length === 0;
+      if (isLast) this.#pending = undefined;
+      // What the connection to the engine does not take yet would gather there, for each tunnel as much as its window.
+      this.#send(FrameType.data, piece, isLast ? pending.done : undefined);
     }
-    if (pending.rest.length > 0) return;
-    this.#pending = undefined;
-    pending.done();
   }
 
   #grant(): void {
-    if (this.#consumed < GRANT_BYTES) return;
+    if (this.#consumed < this.#window * GRANTED_PART) return;
     const grant = Buffer.allocUnsafe(4);
     grant.writeUInt32BE(this.#consumed);
     this.#receiveCredit += this.#consumed;

@@ -19,8 +19,11 @@ MAX_TUNNELS = 64
 """Open at once to each service."""
 MAX_WEB_TUNNELS = 96
 """Open at once to the web. More than one execution may have, which the control plane refuses with a reason."""
-GRANT = frames.INITIAL_CREDIT // 4
-"""Bytes that a connection has taken before the control plane is let send as much again: each grant wakes all on the way."""
+WEB_WINDOW = 1024 * 1024
+"""Bytes that may be on their way to a connection to the web: with fewer, the control plane would wait for each grant."""
+GRANTED_PART = 4
+"""A connection takes this part of its window before the control plane is let send as much again: each grant wakes all on the
+way."""
 INDEX_SERVICE = b""
 """What OPEN says of a tunnel to the package index."""
 WEB_SERVICE = b"web"
@@ -42,8 +45,9 @@ class Tunnel:
         """Bytes that may go to the control plane."""
         self.outgoing = bytearray()
         """Bytes from the control plane that the connection has not taken yet; bounded by the credit given."""
-        self.taken = 0
-        """Bytes that the connection has taken and that are not granted again yet."""
+        self.window = WEB_WINDOW if service == WEB_SERVICE else frames.INITIAL_CREDIT
+        self.taken = self.window - frames.INITIAL_CREDIT
+        """Bytes that the connection has taken, or could take from the start, and that are not granted yet."""
         self.read_open = True
         self.write_open = True
         self.finishing = False
@@ -96,7 +100,7 @@ class Tunnel:
         self.update()
 
     def flush(self) -> None:
-        """Writes what the connection takes, and lets the control plane send as much again."""
+        """Writes what the connection takes."""
         try:
             while self.outgoing:
                 sent = self.connection.send(self.outgoing[: frames.CHUNK])
@@ -104,12 +108,16 @@ class Tunnel:
                 self.taken += sent
         except BlockingIOError:
             pass
-        if self.taken >= GRANT:
-            self.tunnels.send(frames.pack(frames.CREDIT, self.stream, self.taken.to_bytes(4, "big")))
-            self.taken = 0
+        self.grant_taken()
         if self.finishing and self.write_open and not self.outgoing:
             self.write_open = False
             self.connection.shutdown(socket.SHUT_WR)
+
+    def grant_taken(self) -> None:
+        """Lets the control plane send as much again as has been taken, if that is worth a frame."""
+        if self.taken >= self.window // GRANTED_PART:
+            self.tunnels.send(frames.pack(frames.CREDIT, self.stream, self.taken.to_bytes(4, "big")))
+            self.taken = 0
 
     def update(self) -> None:
         """Watches for what can be done next; closes when both halves have ended."""
@@ -186,6 +194,7 @@ class Tunnels:
         self.last_stream += 1
         tunnel = self.open[self.last_stream] = Tunnel(self, service, self.last_stream, connection)
         self.send(frames.pack(frames.OPEN, tunnel.stream, service))
+        tunnel.grant_taken()
         tunnel.update()
 
     def on_frame(self, kind: int, stream: int, payload: bytes | memoryview) -> None:
