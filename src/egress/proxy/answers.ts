@@ -79,6 +79,11 @@ export function responseOn(stream: Duplex, request: IncomingMessage): ServerResp
   response.shouldKeepAlive = false;
   // It takes any stream: it writes, and waits for its events.
   response.assignSocket(stream as Parameters<ServerResponse['assignSocket']>[0]);
-  response.once('finish', () => stream.end());
+  response.once('finish', () => {
+    stream.end();
+    // Nothing else reads from it, and without its end it would stay open, and count, until it is idle for too long.
+    stream.resume();
+    endAfterFlush(stream);
+  });
   return response;
 }
