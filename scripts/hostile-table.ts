@@ -21,6 +21,7 @@ const SUBJECTS = {
   packages: 'packages',
   sessions: 'sessions',
   http: 'HTTP',
+  commands: 'commands',
 } as const;
 
 interface HostileCase {
