@@ -109,6 +109,8 @@ describe('routes', () => {
       '/executions',
       '/executions/{id}',
       '/executions/{id}/events',
+      '/executions/{id}/input',
+      '/executions/{id}/signal',
       '/sessions/{id}/executions',
       '/sessions/{id}/contexts/{name}',
       '/sessions/{id}/files',

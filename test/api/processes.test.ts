@@ -30,6 +30,11 @@ const follow = async (id: string, wait_s = 0, at = server) =>
   (await callTool(at, 'get_execution', { execution_id: id, wait_s })) as Execution;
 const say = (id: string, args: Record<string, unknown>, at = server) =>
   callTool(at, 'send_input', { execution_id: id, ...args });
+/** Status and answer of a route of an execution. */
+const send = async (id: string, path: string, body: object, headers: Record<string, string> = {}) => {
+  const answer = await post(server, `/executions/${id}/${path}`, body, { headers });
+  return [answer.status, await answer.json()] as const;
+};
 const refusal = async (name: string, args: Record<string, unknown>) => {
   const answer = await post(server, '/execute', { name, arguments: args });
   return { status: answer.status, ...((await answer.json()) as ErrorAnswer).error };
@@ -85,6 +90,51 @@ describe('a background execution', () => {
     const late = await refusal('send_signal', { execution_id: id, signal: 'TERM' });
     expect(late).toMatchObject({ status: 400, message: expect.stringContaining('has ended') });
     expect((await refusal('send_signal', { execution_id: id, signal: 'SEGV' })).status).toBe(400);
+  });
+
+  test('is sent input and signals by routes of its own', async () => {
+    const script = "trap 'echo usr1' USR1; echo ready; while read line; do echo got $line; done; echo end; exit 3";
+    const id = await start(script, { stdin_open: true });
+    await expect.poll(async () => (await follow(id)).stdout).toBe('ready\n');
+    expect(await send(id, 'signal', { signal: 'USR1' })).toEqual([200, { execution_id: id, signal: 'USR1' }]);
+    await expect.poll(async () => (await follow(id)).stdout).toContain('usr1\n');
+    const headers = { 'idempotency-key': 'one' };
+    // The second is the first, sent again.
+    for (const _ of [1, 2])
+      expect(await send(id, 'input', { text: 'zwölf\n' }, headers)).toEqual([
+        200,
+        { execution_id: id, sent_bytes: 7, closed: false },
+      ]);
+    expect(await send(id, 'input', { close: true })).toMatchObject([200, { sent_bytes: 0, closed: true }]);
+    const ended = await follow(id, 20);
+    expect(ended).toMatchObject({ exit_code: 3, stdout: expect.stringMatching(/got zwölf\nend\n$/) });
+    expect(ended.stdout.match(/got/g)).toHaveLength(1);
+    const refused = expect.objectContaining({ error: expect.objectContaining({ code: 'invalid_input' }) });
+    expect(await send(id, 'signal', { signal: 'TERM' })).toEqual([400, refused]);
+    expect(await send(id, 'input', { text: 'late\n' })).toEqual([400, refused]);
+  });
+
+  test.each([
+    ['signal', {}, 'needs the argument "signal"'],
+    ['signal', { signal: 'SEGV' }, 'cannot use "signal"'],
+    ['signal', { signal: 'TERM', execution_id: 'exe_other' }, 'no field "execution_id"'],
+    ['input', { text: 7 }, 'cannot use "text"'],
+    ['input', {}, 'nothing to send'],
+    ['input', { txt: 'x' }, 'no field "txt"'],
+  ])('is not sent by /%s what is none: %j', async (path, body, message) => {
+    const [status, answer] = await send('exe_AAAAAAAAAAAA', path, body);
+    expect([status, (answer as ErrorAnswer).error.message]).toEqual([400, expect.stringContaining(message)]);
+  });
+
+  test('that is not there is sent nothing', async () => {
+    for (const [path, body] of [
+      ['signal', { signal: 'TERM' }],
+      ['input', { text: 'x' }],
+    ] as const)
+      expect(await send('exe_AAAAAAAAAAAA', path, body)).toMatchObject([
+        404,
+        { error: { code: 'execution_not_found' } },
+      ]);
   });
 
   test('that is stopped ends at its time limit', async () => {

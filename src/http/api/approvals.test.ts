@@ -149,6 +149,8 @@ test.each([
   ['POST', '/sessions'],
   ['DELETE', '/sessions/x'],
   ['GET', '/executions'],
+  ['POST', '/executions/x/input'],
+  ['POST', '/executions/x/signal'],
   ['GET', '/health?deep=1'],
   ['POST', '/mcp'],
   ['GET', '/mcp'],

@@ -14,6 +14,7 @@ import { validateInput } from '../../tools/validate.ts';
 import type { Env, Route } from '../route.ts';
 import { endHeld, readHeld, toolResultsRoute } from './client-tools.ts';
 import type { ExecuteOptions } from './execute.ts';
+import { type ControlOptions, controlRoutes } from './execution-control.ts';
 import { executionEventsRoute, idParameter } from './execution-events.ts';
 import { jsonResponse, sessionParameter } from './openapi-parts.ts';
 import { readId } from './sessions.ts';
@@ -52,7 +53,7 @@ function toListed({ id, startedAt, status, outcome, program }: BackgroundExecuti
   return { execution_id: id, started_at: startedAt.toISOString(), status, running: !outcome, ...program };
 }
 
-type Options = Pick<ExecuteOptions, 'tools' | 'sessions' | 'stopping' | 'log' | 'keepAliveMs'>;
+type Options = ControlOptions & Pick<ExecuteOptions, 'tools' | 'log' | 'keepAliveMs'>;
 
 /**
  * Reads the execution id of the path and the numbers of the query, and checks them as arguments of a tool.
@@ -72,10 +73,11 @@ function readInput<Input extends { session_id?: string | undefined }>(
   }
 }
 
-/** Routes to follow and cancel background executions, and to end contexts. */
+/** Routes to follow, reach and cancel background executions, and to end contexts. */
 export function executionRoutes(options: Options): Route[] {
   return [
     ...backgroundRoutes(options),
+    ...controlRoutes(options),
     ...(options.tools.some(({ hold }) => hold) ? [toolResultsRoute(options)] : []),
     ...sessionExecutionRoutes(options),
   ];
