@@ -78,8 +78,8 @@ describe('a session of the library', () => {
     });
     for (const wrong of [() => session.command(''), () => session.command([]), () => session.command(7 as never)])
       await expect(wrong()).rejects.toMatchObject({ code: 'invalid_input' });
-    await expect(session.command('ls', { context: 'a' } as never)).rejects.toMatchObject({
-      message: 'session.command has no option "context".',
+    await expect(session.command('ls', { args: ['a'] } as never)).rejects.toMatchObject({
+      message: 'session.command has no option "args".',
     });
   });
 
