@@ -125,6 +125,7 @@ export const LAYERS = {
     'egress/policy',
     'secrets',
     'sessions/caller.ts',
+    'sessions/processes/program-control.ts',
     'http/auth',
     'http/listen.ts',
     'type:execution',

@@ -56,6 +56,20 @@ export const executionsAnswer = z.object({
   ),
 });
 
+export const programsAnswer = z.object({
+  executions: z.array(
+    z
+      .object({
+        execution_id: z.string(),
+        started_at: time,
+        status: state,
+        kind: z.enum(['code', 'command']).optional(),
+        code: z.string().optional(),
+      })
+      .transform(({ execution_id: id, started_at: startedAt, ...rest }) => ({ id, startedAt, ...rest })),
+  ),
+});
+
 export const listingAnswer = z.object({
   files: z.array(
     z.object({ path: z.string(), type: z.enum(['file', 'directory', 'link', 'other']), size: z.number() }),

@@ -1,4 +1,5 @@
 import type { Display } from '../execution/displays.ts';
+import type { ProgramKind } from '../execution/program.ts';
 import type { ExecutionStatus } from '../execution/request.ts';
 import type { BackgroundStatus } from '../execution/result.ts';
 import type { SessionInfo } from '../library/session.ts';
@@ -108,6 +109,20 @@ export interface ClientExecution {
   readonly error?: string | undefined;
 }
 
+/** Execution that was begun in the background of a session. */
+export interface ClientProgram extends Pick<ClientExecution, 'id' | 'startedAt' | 'status'> {
+  /** Unknown of one that an earlier version began, and so is `code`. */
+  readonly kind?: ProgramKind | undefined;
+  /** The beginning of its code, or of its command. */
+  readonly code?: string | undefined;
+}
+
+/** What a program reads next from its standard input; then the end of it, if that is to be closed. */
+export interface ClientInput {
+  readonly text?: string;
+  readonly close?: boolean;
+}
+
 export interface ClientSnapshot {
   readonly id: string;
   readonly sessionId: string;
@@ -139,6 +154,12 @@ export interface Client extends AsyncDisposable {
   sessions(): Promise<readonly ClientSession[]>;
   /** The last executions, the newest first. */
   executions(): Promise<readonly ClientExecution[]>;
+  /** What was begun in the background of a session: the last that have ended, and what runs; the oldest first. */
+  programs(session: string): Promise<readonly ClientProgram[]>;
+  /** Adds to the standard input of a background execution. @throws GloveboxError `session_busy` while it does not read */
+  input(execution: string, input: ClientInput): Promise<void>;
+  /** Sends a signal to a background execution. */
+  signal(execution: string, name: string): Promise<void>;
   /** Tells all output of a background execution as events; until its end, if it is to be followed. */
   output(execution: string, options: OutputOptions): Promise<void>;
   /** Opens a terminal, or attaches to one, and shows it. */

@@ -9,6 +9,7 @@ import type {
   Client,
   ClientExecution,
   ClientFile,
+  ClientProgram,
   ClientSession,
   ClientSnapshot,
   CommandOptions,
@@ -28,6 +29,12 @@ export interface LocalOptions {
   readonly keepsSessions: boolean;
   readonly onProgress: (message: string) => void;
   readonly signal: AbortSignal;
+}
+
+function noExecutionLeft(): GloveboxError {
+  return new GloveboxError('execution_not_found', 'Without a server, no execution outlives the command that ran it.', {
+    hint: 'Start a server with: glovebox serve. It keeps the last executions and their output.',
+  });
 }
 
 function noTerminalLeft(): GloveboxError {
@@ -106,10 +113,23 @@ export class LocalClient implements Client {
     return [];
   }
 
+  async programs(session: string): Promise<readonly ClientProgram[]> {
+    return this.#get(session).executions.map(({ id, startedAt, status, program }) => ({
+      ...{ id, startedAt, status },
+      ...program,
+    }));
+  }
+
+  async input(): Promise<void> {
+    throw noExecutionLeft();
+  }
+
+  async signal(): Promise<void> {
+    throw noExecutionLeft();
+  }
+
   async output(): Promise<void> {
-    throw new GloveboxError('execution_not_found', 'Without a server, no execution outlives the command that ran it.', {
-      hint: 'Start a server with: glovebox serve. It keeps the last executions and their output.',
-    });
+    throw noExecutionLeft();
   }
 
   async terminal(session: string, options: ClientTerminalOptions): Promise<ClientTerminal> {

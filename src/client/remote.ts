@@ -6,6 +6,7 @@ import {
   installAnswer,
   listingAnswer,
   programAnswer,
+  programsAnswer,
   progressEvent,
   readAnswer,
   readingAnswer,
@@ -22,6 +23,8 @@ import type {
   ClientEvent,
   ClientExecution,
   ClientFile,
+  ClientInput,
+  ClientProgram,
   ClientSession,
   ClientSnapshot,
   CommandOptions,
@@ -92,8 +95,20 @@ export class RemoteClient implements Client {
     return readAnswer(executionsAnswer, await this.#json('/executions')).executions;
   }
 
+  async programs(session: string): Promise<readonly ClientProgram[]> {
+    return readAnswer(programsAnswer, await this.#json(`${sessionPath(session)}/executions`)).executions;
+  }
+
+  async input(execution: string, json: ClientInput): Promise<void> {
+    await this.#json(`${executionPath(execution)}/input`, { method: 'POST', json });
+  }
+
+  async signal(execution: string, signal: string): Promise<void> {
+    await this.#json(`${executionPath(execution)}/signal`, { method: 'POST', json: { signal } });
+  }
+
   async output(execution: string, { signal, onEvent, follows }: OutputOptions): Promise<void> {
-    const path = `/executions/${encodeURIComponent(execution)}`;
+    const path = executionPath(execution);
     if (follows) {
       await this.#readToEnd(await send(this.#server, `${path}/events`, { signal }), z.unknown(), onEvent);
       return;
@@ -222,6 +237,10 @@ function toOutputEvent(type: 'stdout' | 'stderr', data: unknown): ClientEvent {
 
 function sessionPath(session: string): string {
   return `/sessions/${encodeURIComponent(session)}`;
+}
+
+function executionPath(execution: string): string {
+  return `/executions/${encodeURIComponent(execution)}`;
 }
 
 function filePath(session: string, path: string): string {

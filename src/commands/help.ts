@@ -17,8 +17,7 @@ export function helpFormatter(all: boolean): (command: Command, helper: Help) =>
     const options = own.map((option): Row => [option.flags, option.description]);
     const lines = [
       ...usageOf(command),
-      // The program's own help has no line to spare.
-      ...(command.parent ? [''] : []),
+      ...gap(command),
       ...(command.description() === '' ? [] : [command.description(), '']),
       ...commandsOf(command, helper),
       // The program's own are in its usage.
@@ -27,6 +26,11 @@ export function helpFormatter(all: boolean): (command: Command, helper: Help) =>
     ];
     return lines.join('\n');
   };
+}
+
+/** An empty line. The program's own help has none to spare. */
+function gap(command: Command): string[] {
+  return command.parent ? [''] : [];
 }
 
 /** A term and what it means. */
@@ -40,7 +44,7 @@ function commandsOf(command: Command, helper: Help): string[] {
   const titles = [...new Set(visible.map((one) => one.helpGroup() || 'Commands:'))];
   return titles.flatMap((title) => {
     const members = rows.filter((_, at) => (visible[at]?.helpGroup() || 'Commands:') === title);
-    return [title, ...members.map((row) => lineOf(row, width)), ''];
+    return [title, ...members.map((row) => lineOf(row, width)), ...gap(command)];
   });
 }
 

@@ -5,6 +5,7 @@ import { OWN_FAILURE } from './run/exit-status.ts';
 import type { RunOptions } from './run/run.ts';
 import type { ExecOptions } from './sessions/changes.ts';
 import type { LogsOptions } from './sessions/listing.ts';
+import type { InputOptions, KillOptions } from './sessions/programs.ts';
 import { configOf } from './settings-options.ts';
 import type { UninstallOptions } from './uninstall/uninstall.ts';
 import type { ClientCommandOptions } from './with-client.ts';
@@ -56,9 +57,11 @@ function addSessionCommands(program: Command, context: CommandContext): void {
   };
   const listing = () => import('./sessions/listing.ts');
   const changes = () => import('./sessions/changes.ts');
-  add('ps', 'List sessions, and what ran last.').action(async (options: ClientCommandOptions, command: Command) =>
-    (await listing()).runPs(settingsFor(command), options, context),
-  );
+  add('ps', 'List sessions and what ran last, or what one runs.', PS)
+    .argument('[session]')
+    .action(async (session: string | undefined, options: ClientCommandOptions, command: Command) =>
+      (await listing()).runPs(settingsFor(command), session, options, context),
+    );
   add('logs', 'Show what an execution wrote.', 'Show what an execution wrote, or the last one of a session.')
     .argument('<id>')
     .option('-f, --follow', 'Go on until the end of an execution in the background.')
@@ -72,6 +75,7 @@ function addSessionCommands(program: Command, context: CommandContext): void {
       (await import('./sessions/cp.ts')).runCp(settingsFor(command), [from, to], options, context),
     );
   addExec(add('exec', 'Run a command in a session, such as ls.', EXEC), context);
+  addProgramCommands(add, context);
   add('rm', 'Close sessions, and delete snapshots.')
     .argument('<id...>')
     .action(async (ids: string[], options: ClientCommandOptions, command: Command) =>
@@ -87,6 +91,23 @@ function addSessionCommands(program: Command, context: CommandContext): void {
     .argument('[name]')
     .action(async (from: string, name: string | undefined, options: ClientCommandOptions, command: Command) =>
       (await changes()).runFork(settingsFor(command), [from, name], options, context),
+    );
+}
+
+/** Adds the commands that reach what runs in the background. */
+function addProgramCommands(add: (name: string, summary: string, more: string) => Command, context: CommandContext) {
+  const programs = () => import('./sessions/programs.ts');
+  add('input', 'Pass standard input on to what runs in the background.', INPUT)
+    .argument('<execution>')
+    .option('--close', 'Then let the program find the end of its input.')
+    .action(async (execution: string, options: InputOptions, command: Command) =>
+      (await programs()).runInput(settingsFor(command), execution, options, context),
+    );
+  add('kill', 'Send a signal to what runs in the background.', KILL)
+    .argument('<execution>')
+    .option('-s, --signal <name>', 'TERM (default), INT, HUP, QUIT, KILL, USR1, USR2, STOP …', 'TERM')
+    .action(async (execution: string, options: KillOptions, command: Command) =>
+      (await programs()).runKill(settingsFor(command), execution, options, context),
     );
 }
 
@@ -127,6 +148,24 @@ export function addUninstall(program: Command, context: CommandContext, group: s
 const UNINSTALL = `Say what Glovebox has left on this machine and on its container engine, and remove it
 once that is confirmed: containers of this state directory, images, sessions and
 snapshots, keys, and downloaded packages. Nothing is removed while a server runs.`;
+
+const PS = `List sessions, and what ran last on a server; or what was begun in the
+background of a session: what runs, and the last that have ended.
+
+  glovebox ps
+  glovebox ps mine`;
+
+const INPUT = `Pass standard input on to an execution in the background of a server, as it
+comes. It was begun with stdin_open. Its input stays open without --close.
+
+  echo yes | glovebox input exe_…
+  glovebox input --close exe_… < answers.txt`;
+
+const KILL = `Send a signal to an execution in the background of a server, and to all that it
+has started. TERM asks it to end, KILL ends it.
+
+  glovebox kill exe_…
+  glovebox kill --signal INT exe_…`;
 
 const EXEC = `Run a command in a session, or show a terminal of it.
 

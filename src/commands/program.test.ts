@@ -91,6 +91,10 @@ describe('help', () => {
     for (const name of ['new NAME', 'list', 'revoke NAME|ID']) expect(await help('key')).toContain(`  ${name}`);
   });
 
+  it.each(['ps', 'input', 'kill'])('of %s fits 80 columns', async (command) => {
+    for (const line of (await help(command)).split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
+  });
+
   it('has no line that a terminal of 120 columns would break', async () => {
     const texts = [
       await help('--all'),

@@ -37,7 +37,19 @@ export interface StartCommandOptions extends Omit<StartOptions, 'args'> {
 /** Execution that continues after the call that began it. Its session stays open until its end. */
 export type BackgroundExecution = Pick<
   CoreExecution,
-  'id' | 'startedAt' | 'context' | 'status' | 'result' | 'cancel' | 'wait' | 'read' | 'write' | 'closeInput' | 'signal'
+  | 'id'
+  | 'program'
+  | 'startedAt'
+  | 'begunAt'
+  | 'context'
+  | 'status'
+  | 'result'
+  | 'cancel'
+  | 'wait'
+  | 'read'
+  | 'write'
+  | 'closeInput'
+  | 'signal'
 >;
 
 const PROGRAM: Options = { timeoutMs: 'number', env: 'object of texts', tools: 'list of texts', web: 'list of texts' };

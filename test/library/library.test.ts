@@ -231,7 +231,12 @@ except tools.ToolError as error: print(error.code)`;
 
     const job = await session.start('import time\nprint("begun", flush=True)\ntime.sleep(60)');
     await expect.poll(async () => (await job.read()).stdout, PATIENCE).toBe('begun\n');
-    expect(session.executions.map(({ id }) => id)).toEqual([job.id]);
+    expect(session.executions).toMatchObject([
+      {
+        ...{ id: job.id, status: 'running', startedAt: expect.any(Date), begunAt: expect.any(Date) },
+        program: { kind: 'code', code: expect.stringContaining('print("begun"') },
+      },
+    ]);
     job.cancel();
     expect(await job.result).toMatchObject({ status: 'cancelled', stdout: 'begun\n' });
   });

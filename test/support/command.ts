@@ -23,7 +23,7 @@ export interface RunningCommand {
   kill(signal: NodeJS.Signals): void;
   /** Closes this end of its stdout, as `head` does. */
   closeStdout(): void;
-  type(text: string): void;
+  type(text: string | Uint8Array): void;
 }
 
 /** An empty folder, which the end of the test run removes. */

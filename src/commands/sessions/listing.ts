@@ -1,8 +1,9 @@
-import type { ClientExecution, ClientSession } from '../../client/client.ts';
+import type { ClientExecution, ClientProgram, ClientSession } from '../../client/client.ts';
 import type { Config } from '../../config/load.ts';
 import { GloveboxError } from '../../errors.ts';
 import type { CommandContext } from '../context.ts';
 import { type ClientCommandOptions, type Work, withClient } from '../with-client.ts';
+import { demandSession } from './demand-session.ts';
 import { formatBytes, formatSpan, formatTable } from './table.ts';
 
 /** Executions that `ps` shows. */
@@ -10,9 +11,21 @@ const MOST_EXECUTIONS = 10;
 /** Characters of code that it shows. */
 const CODE_LENGTH = 40;
 
-/** Runs `glovebox ps`: lists sessions, and the last executions. */
-export async function runPs(config: Config, options: ClientCommandOptions, context: CommandContext): Promise<void> {
+/** Runs `glovebox ps`: lists sessions, and the last executions; or what was begun in the background of a session. */
+export async function runPs(
+  config: Config,
+  session: string | undefined,
+  options: ClientCommandOptions,
+  context: CommandContext,
+): Promise<void> {
   await withClient(config, { ...options, keepsSessions: true }, context, async ({ client, console }) => {
+    if (session !== undefined) {
+      await demandSession(client, session);
+      const programs = await client.programs(session);
+      console.endProgress();
+      await console.own(formatTable(['EXECUTION', 'KIND', 'STATUS', 'BEGAN', 'CODE'], programs.map(toProgramRow)));
+      return 0;
+    }
     const [sessions, executions] = [await client.sessions(), await client.executions()];
     console.endProgress();
     const titles = ['SESSION', 'STATE', 'RUNNING', 'CONTEXTS', 'USED', 'KEPT FOR'];
@@ -31,10 +44,22 @@ function toSessionRow({ id, state, running, contexts, lastUsedAt, expiresAt }: C
 }
 
 function toExecutionRow({ id, sessionId, status, startedAt, durationMs, isCommand, code }: ClientExecution): string[] {
-  const line = `${isCommand ? '$ ' : ''}${code.trim().split('\n', 1)[0] ?? ''}`;
-  const shown = line.length > CODE_LENGTH ? `${line.slice(0, CODE_LENGTH - 1)}…` : line;
   const took = durationMs === undefined ? '-' : formatSpan(durationMs);
-  return [id, sessionId, status, `${formatSpan(Date.now() - startedAt.getTime())} ago`, took, shown];
+  return [id, sessionId, status, ago(startedAt), took, headOf(`${isCommand ? '$ ' : ''}${code.trim()}`)];
+}
+
+function toProgramRow({ id, kind, status, startedAt, code }: ClientProgram): string[] {
+  return [id, kind ?? '-', status, ago(startedAt), headOf(code?.trim() ?? '-')];
+}
+
+function ago(time: Date): string {
+  return `${formatSpan(Date.now() - time.getTime())} ago`;
+}
+
+/** The first line of code, as far as a table has room for it. */
+function headOf(code: string): string {
+  const line = code.split('\n', 1)[0] ?? '';
+  return line.length > CODE_LENGTH ? `${line.slice(0, CODE_LENGTH - 1)}…` : line;
 }
 
 export interface LogsOptions extends ClientCommandOptions {
