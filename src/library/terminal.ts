@@ -1,10 +1,10 @@
 import { GloveboxError } from '../errors.ts';
 import { badSize, isSize } from '../terminals/session-terminals.ts';
-import type { Terminal as CoreTerminal, TerminalSize } from '../terminals/terminal.ts';
-import type { TerminalEnd } from '../terminals/viewer.ts';
+import type { Terminal as CoreTerminal } from '../terminals/terminal.ts';
+import type { TerminalEnd, TerminalSize } from '../terminals/viewer.ts';
 
-export type { TerminalRequest as TerminalOptions, TerminalSize } from '../terminals/terminal.ts';
-export type { TerminalEnd } from '../terminals/viewer.ts';
+export type { TerminalRequest as TerminalOptions } from '../terminals/terminal.ts';
+export type { TerminalEnd, TerminalSize } from '../terminals/viewer.ts';
 
 /** Receives what a terminal prints. */
 export interface TerminalViewer {

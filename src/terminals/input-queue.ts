@@ -8,6 +8,8 @@ const RESIZE = 1;
 export class InputQueue {
   #waiting: Buffer[] = [];
   #bytes = 0;
+  /** Frame of the last change of the size. */
+  #size: Buffer | undefined;
   #closed = false;
   #wake = (): void => {};
   #drained: PromiseWithResolvers<void> | undefined;
@@ -25,7 +27,10 @@ export class InputQueue {
     frame.writeUInt8(RESIZE);
     frame.writeUInt16BE(rows, 1);
     frame.writeUInt16BE(cols, 3);
-    void this.#add(frame);
+    // Only the last of several sizes counts: those that follow each other without end take no more room than one.
+    if (this.#size && this.#waiting.at(-1) === this.#size) this.#waiting[this.#waiting.length - 1] = frame;
+    else void this.#add(frame);
+    this.#size = frame;
   }
 
   /** Drops what waits, and takes no more. */

@@ -1,7 +1,7 @@
 import { GloveboxError } from '../errors.ts';
 import { randomId } from '../lib/random-id.ts';
-import { type RunTerminal, Terminal, type TerminalRequest, type TerminalSize } from './terminal.ts';
-import type { EndReason, TerminalEnd } from './viewer.ts';
+import { type RunTerminal, Terminal, type TerminalRequest } from './terminal.ts';
+import type { EndReason, TerminalEnd, TerminalSize } from './viewer.ts';
 
 /** Number of ended terminals of a session that are still known, with the end of what they printed. */
 const MOST_ENDED = 4;

@@ -1,7 +1,7 @@
 import type { ExecutionEnd, ExecutionRequest, OutputSink } from '../execution/request.ts';
 import { InputQueue } from './input-queue.ts';
 import { Scrollback } from './scrollback.ts';
-import { type EndReason, type TerminalEnd, Viewer, type ViewerSink } from './viewer.ts';
+import { type EndReason, type TerminalEnd, type TerminalSize, Viewer, type ViewerSink } from './viewer.ts';
 
 /** Bytes of the scrollback of a terminal. */
 export const SCROLLBACK_BYTES = 1024 * 1024;
@@ -11,11 +11,6 @@ const KEPT_BYTES = 128 * 1024;
 const AHEAD_BYTES = 128 * 1024;
 /** Interval in milliseconds at which output is taken that nobody looks at, once it fills the scrollback. */
 const UNSEEN_EVERY_MS = 250;
-
-export interface TerminalSize {
-  readonly rows: number;
-  readonly cols: number;
-}
 
 /** Size of a terminal, and what runs in it. */
 export interface TerminalRequest extends TerminalSize, Pick<ExecutionRequest, 'command' | 'cwd' | 'env'> {}
@@ -121,7 +116,7 @@ export class Terminal {
     const live = this.#scrollback.end;
     const offset = Math.min(from, live);
     const viewer: Viewer = new Viewer(sink, this.#scrollback, offset, () => this.#onProgress(viewer));
-    viewer.tell({ type: 'attached', offset, live, ...this.size });
+    void viewer.tell({ type: 'attached', offset, live, ...this.size });
     if (this.#end) viewer.end(this.#end);
     else {
       this.#viewers.add(viewer);
@@ -152,7 +147,7 @@ export class Terminal {
     this.#rows = rows;
     this.#cols = cols;
     this.#input.resize(rows, cols);
-    for (const viewer of this.#viewers) viewer.tell({ type: 'resized', rows, cols });
+    for (const viewer of this.#viewers) viewer.resize({ rows, cols });
   }
 
   /** Has its program end: as if its window was closed, then by ever stronger means. */

@@ -5,6 +5,12 @@ const CHUNK = 64 * 1024;
 /** Time in milliseconds after which a viewer that takes nothing is not waited for. */
 const STALL_MS = 5000;
 
+/** Rows and columns of a terminal. */
+export interface TerminalSize {
+  readonly rows: number;
+  readonly cols: number;
+}
+
 /** Why a terminal has ended. */
 export type EndReason =
   | 'exited'
@@ -46,7 +52,8 @@ export type ViewerMessage =
 export interface ViewerSink {
   /** Resolves when the viewer can take more; also if it is gone. */
   send(bytes: Buffer): Promise<void>;
-  tell(message: ViewerMessage): void;
+  /** Returns a promise, if that takes time, which resolves when the viewer can take more; also if it is gone. */
+  tell(message: ViewerMessage): Promise<void> | void;
 }
 
 /** One who looks at a terminal, as fast as he can. */
@@ -59,6 +66,8 @@ export class Viewer {
   readonly #scrollback: Scrollback;
   readonly #onProgress: () => void;
   #end: TerminalEnd | undefined;
+  /** Size that he has not been told. */
+  #size: TerminalSize | undefined;
   #isSending = false;
   #isClosed = false;
 
@@ -70,8 +79,14 @@ export class Viewer {
     this.#onProgress = onProgress;
   }
 
-  tell(message: ViewerMessage): void {
-    if (!this.#isClosed) this.#sink.tell(message);
+  tell(message: ViewerMessage): Promise<void> | void {
+    return this.#isClosed ? undefined : this.#sink.tell(message);
+  }
+
+  /** Tells a new size once he can take it: the last one, if there were several. */
+  resize(size: TerminalSize): void {
+    this.#size = size;
+    this.wake();
   }
 
   /** Sends what is there and has not been sent. */
@@ -91,30 +106,37 @@ export class Viewer {
 
   async #sendAll(): Promise<void> {
     this.#isSending = true;
-    while (!this.#isClosed && this.taken < this.#scrollback.end) {
+    while (!this.#isClosed && (this.#size || this.taken < this.#scrollback.end)) {
+      if (this.#size) {
+        const { rows, cols } = this.#size;
+        this.#size = undefined;
+        await this.#wait(this.tell({ type: 'resized', rows, cols }));
+        continue;
+      }
       const { start } = this.#scrollback;
       if (this.taken < start) {
-        this.tell({ type: 'skipped', bytes: start - this.taken });
+        void this.tell({ type: 'skipped', bytes: start - this.taken });
         this.taken = start;
       }
       const bytes = this.#scrollback.read(this.taken, CHUNK);
-      await this.#send(bytes);
+      await this.#wait(this.#sink.send(bytes));
       this.taken += bytes.length;
       this.#onProgress();
     }
     this.#isSending = false;
     if (!this.#end || this.#isClosed) return;
-    this.tell({ type: 'ended', exit_code: this.#end.exitCode, reason: this.#end.reason });
+    void this.tell({ type: 'ended', exit_code: this.#end.exitCode, reason: this.#end.reason });
     this.close();
   }
 
-  async #send(bytes: Buffer): Promise<void> {
+  /** Waits until he has taken something. */
+  async #wait(taken: Promise<void> | void): Promise<void> {
     const stall = setTimeout(() => {
       this.isStalled = true;
       this.#onProgress();
     }, STALL_MS);
     try {
-      await this.#sink.send(bytes);
+      await taken;
     } finally {
       clearTimeout(stall);
       this.isStalled = false;

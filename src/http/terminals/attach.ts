@@ -11,11 +11,12 @@ const BAD_MESSAGE = 1008;
 
 /** Connects a WebSocket to a terminal: bytes both ways are binary messages, all else is JSON in text messages. */
 export function attachSocket(socket: WebSocket, terminal: Terminal, from: number | undefined): void {
+  const send = (data: Buffer | string) => new Promise<void>((resolve) => socket.send(data, () => resolve()));
   const tell = (message: ViewerMessage) => {
-    socket.send(JSON.stringify(message));
+    const sent = send(JSON.stringify(message));
     if (message.type === 'ended') socket.close(NORMAL, 'ended');
+    return sent;
   };
-  const send = (bytes: Buffer) => new Promise<void>((resolve) => socket.send(bytes, () => resolve()));
   // Before the first byte is sent: what fails closes it.
   socket.on('error', () => socket.terminate());
   const viewing = terminal.attach({ send, tell }, from);
