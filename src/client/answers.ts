@@ -56,6 +56,8 @@ export const executionsAnswer = z.object({
   ),
 });
 
+export const startedAnswer = z.object({ result: z.object({ execution_id: z.string() }) });
+
 export const programsAnswer = z.object({
   executions: z.array(
     z

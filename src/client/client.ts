@@ -45,11 +45,22 @@ export interface ProgramOptions extends CallOptions {
   readonly web?: readonly string[] | undefined;
 }
 
-export interface CommandOptions extends CallOptions, Pick<ProgramOptions, 'stdin'> {
+/** How a command runs. */
+export interface CommandSettings {
   /** Folder that it runs in, relative to the workspace. */
   readonly cwd?: string | undefined;
+  /** Environment variables to add. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface CommandOptions extends CommandSettings, CallOptions, Pick<ProgramOptions, 'stdin'> {
   /** Whether events of output have its bytes, instead of text. */
   readonly asBytes?: boolean | undefined;
+}
+
+export interface StartCommandOptions extends CommandSettings, Pick<CallOptions, 'timeoutMs'> {
+  /** Whether its standard input stays open. */
+  readonly stdinOpen?: boolean | undefined;
 }
 
 /** How a program ended. What it wrote has come as events. */
@@ -146,6 +157,8 @@ export interface Client extends AsyncDisposable {
   run(session: string, code: string, options: ProgramOptions): Promise<ProgramEnd>;
   /** Runs a program with its arguments in a session that was opened, without a shell. */
   command(session: string, words: readonly string[], options: CommandOptions): Promise<ProgramEnd>;
+  /** Begins a command in the background, and returns the id of the execution. */
+  startCommand(session: string, words: readonly string[], options: StartCommandOptions): Promise<string>;
   install(session: string, packages: readonly string[], options: CallOptions): Promise<InstallEnd>;
   write(session: string, path: string, content: AsyncIterable<Uint8Array>): Promise<void>;
   read(session: string, path: string): AsyncIterable<Uint8Array>;

@@ -85,6 +85,10 @@ export class LocalClient implements Client {
     return await this.#get(session).command(words, { ...options, onEvent: withoutCalls(options) });
   }
 
+  async startCommand(): Promise<string> {
+    throw noExecutionLeft();
+  }
+
   async install(session: string, packages: readonly string[], options: CallOptions): Promise<InstallEnd> {
     return await this.#get(session).install(packages, options);
   }
@@ -134,11 +138,12 @@ export class LocalClient implements Client {
 
   async terminal(session: string, options: ClientTerminalOptions): Promise<ClientTerminal> {
     if (options.attach !== undefined) throw noTerminalLeft();
-    const { rows, cols, command, cwd } = options;
+    const { rows, cols, command, cwd, env } = options;
     const terminal = await this.#get(session).terminal({
       ...{ rows, cols },
       ...(command ? { command } : {}),
       ...(cwd === undefined ? {} : { cwd }),
+      ...(env ? { env } : {}),
     });
     return showLocally(terminal, options);
   }

@@ -14,6 +14,7 @@ import {
   sessionsAnswer,
   snapshotAnswer,
   snapshotsAnswer,
+  startedAnswer,
   terminalAnswer,
   textEvent,
 } from './answers.ts';
@@ -34,6 +35,7 @@ import type {
   OutputOptions,
   ProgramEnd,
   ProgramOptions,
+  StartCommandOptions,
 } from './client.ts';
 import { errorIn, readJson, type Sent, type Server, send, wentAway } from './requests.ts';
 import { sendInput } from './send-input.ts';
@@ -65,8 +67,18 @@ export class RemoteClient implements Client {
   }
 
   async command(session: string, command: readonly string[], options: CommandOptions): Promise<ProgramEnd> {
-    const { cwd, ...others } = options;
-    return await this.#call('run_command', { command, cwd, session_id: session }, programAnswer, others);
+    const { cwd, env, ...others } = options;
+    return await this.#call('run_command', { command, cwd, env, session_id: session }, programAnswer, others);
+  }
+
+  async startCommand(session: string, command: readonly string[], options: StartCommandOptions): Promise<string> {
+    const { cwd, env, timeoutMs, stdinOpen } = options;
+    const given = {
+      ...{ command, cwd, env, session_id: session, background: true, stdin_open: stdinOpen },
+      ...(timeoutMs === undefined ? {} : { timeout_s: timeoutMs / 1000 }),
+    };
+    const sent: Sent = { method: 'POST', json: { name: 'run_command', arguments: given } };
+    return readAnswer(startedAnswer, await this.#json('/execute', sent)).result.execution_id;
   }
 
   async install(session: string, packages: readonly string[], options: CallOptions): Promise<InstallEnd> {
@@ -127,9 +139,9 @@ export class RemoteClient implements Client {
 
   async terminal(session: string, options: ClientTerminalOptions): Promise<ClientTerminal> {
     const { RemoteTerminal } = await import('./remote-terminal.ts');
-    const { rows, cols, attach, command, cwd } = options;
+    const { rows, cols, attach, command, cwd, env } = options;
     const open = async () => {
-      const sent: Sent = { method: 'POST', json: { rows, cols, command, cwd }, signal: options.signal };
+      const sent: Sent = { method: 'POST', json: { rows, cols, command, cwd, env }, signal: options.signal };
       return readAnswer(terminalAnswer, await this.#json(`${sessionPath(session)}/terminals`, sent)).terminal_id;
     };
     return new RemoteTerminal(this.#server, session, attach ?? (await open()), options);

@@ -19,6 +19,8 @@ export interface ClientTerminalOptions extends ClientTerminalSize {
   readonly command?: readonly string[] | undefined;
   /** Folder to start in. Default: the workspace. */
   readonly cwd?: string | undefined;
+  /** Environment variables to add. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** Takes what is printed, in order. The next piece waits for a returned promise. */
   readonly onOutput: (bytes: Uint8Array) => void | Promise<void>;
   /** Called in its place among the output with the number of bytes that are left out. */

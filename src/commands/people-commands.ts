@@ -118,6 +118,9 @@ function addExec(exec: Command, context: CommandContext): void {
     .argument('[words...]')
     .option('--cwd <folder>', 'Folder to run it in, relative to the workspace.')
     .option('--timeout <time>', 'Time limit, such as 90 (seconds) or 5m.')
+    .option('-e, --env <variable>', 'Environment variable to set, as NAME=VALUE. Once for each.', collect)
+    .option('-d, --detach', 'Run it in the background of a server, and write its id.')
+    .option('--stdin-open', 'In the background: keep its input open for glovebox input.')
     .option('-i, --interactive', 'Type into it. What is piped into the command is passed on in any case.')
     .option('-t, --tty', 'Show a terminal of the session: a shell, or the command.')
     .option('--attach <terminal>', 'Go back to a terminal that was left.')
@@ -170,6 +173,7 @@ has started. TERM asks it to end, KILL ends it.
 const EXEC = `Run a command in a session, or show a terminal of it.
 
   glovebox exec mine ls -l
+  glovebox exec -d mine make               in the background: logs -f, input, kill take its id
   glovebox exec -it mine                   a shell; Ctrl-P Ctrl-Q leaves it, and it goes on
   glovebox exec -it --attach trm_… mine    back to it, with what was printed meanwhile
   glovebox exec -it mine -- top            another program`;

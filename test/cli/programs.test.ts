@@ -49,6 +49,33 @@ test('what runs in a session is listed, sent input and signalled', PATIENCE, asy
   expect(await follow(other, 20)).toMatchObject({ status: 'crashed', signal: 'SIGTERM' });
 });
 
+test('a command is begun in the background, with variables, and followed by its id', PATIENCE, async () => {
+  const begun = await glovebox([
+    'exec',
+    '-d',
+    '--stdin-open',
+    '--env',
+    'WHO=me',
+    session_id,
+    'bash',
+    '-c',
+    'read x; echo $WHO $x',
+  ]);
+  expect(begun).toMatchObject({ code: 0, stdout: expect.stringMatching(/^exe_\S+\n$/) });
+  const id = begun.stdout.trim();
+  expect(await glovebox(['input', '--close', id], 'too\n')).toEqual(DONE);
+  expect(await follow(id, 20)).toMatchObject({ status: 'ok' });
+  expect(await glovebox(['logs', id])).toMatchObject({ code: 0, stdout: 'me too\n' });
+});
+
+test.each([
+  ['a variable without a value', ['--env', 'WHO'], 'sets no variable'],
+  ['input that stays open of a command that is waited for', ['--stdin-open'], 'in the background'],
+])('%s is refused, with what to write', PATIENCE, async (_what, words, why) => {
+  const refused = await glovebox(['exec', ...words, session_id, 'true']);
+  expect(refused).toMatchObject({ code: 125, stderr: expect.stringContaining(why) });
+});
+
 test('input is passed on as it comes, and as fast as the program reads', PATIENCE, async () => {
   const id = await start('read line; echo got $line; read line; wc -c');
   const typing = startCommand(['input', '--close', id], { env, stdin: 'open' });

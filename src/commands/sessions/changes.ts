@@ -7,6 +7,7 @@ import { readTimeout } from '../run/quantities.ts';
 import { pipedInput } from '../run/standard-input.ts';
 import { type ClientCommandOptions, withClient } from '../with-client.ts';
 import { demandSession } from './demand-session.ts';
+import { readVariables } from './variables.ts';
 
 const SNAPSHOT = /^snp_/;
 
@@ -55,11 +56,14 @@ function noCommand(): GloveboxError {
 export interface ExecOptions extends ClientCommandOptions {
   readonly timeout?: string;
   readonly cwd?: string;
+  readonly env?: readonly string[];
+  readonly detach?: true;
+  readonly stdinOpen?: true;
   readonly tty?: true;
   readonly attach?: string;
 }
 
-/** Runs `glovebox exec`: runs a command in a session. The exit status is the command's. */
+/** Runs `glovebox exec`: runs a command in a session. The exit status is the command's, or with `--detach` its id is written. */
 export async function runExec(
   config: Config,
   [session, words]: readonly [string, readonly string[]],
@@ -69,11 +73,19 @@ export async function runExec(
   // As after the name of a container of Docker, where it says that all that follows is the command.
   const command = words[0] === '--' ? words.slice(1) : words;
   const timeoutMs = options.timeout === undefined ? undefined : readTimeout(options.timeout);
+  const env = readVariables(options.env);
   if (command.length === 0) throw noCommand();
+  if (options.stdinOpen && !options.detach) throw notDetached();
   await withClient(config, { ...options, keepsSessions: true }, context, async ({ client, console, signal }) => {
     await demandSession(client, session);
+    const { cwd, detach, stdinOpen } = options;
+    if (detach) {
+      const id = await client.startCommand(session, command, { cwd, env, timeoutMs, stdinOpen });
+      await console.own(`${id}\n`);
+      return 0;
+    }
     const end = await client.command(session, command, {
-      ...{ cwd: options.cwd, stdin: pipedInput(), asBytes: true, timeoutMs, signal },
+      ...{ cwd, env, stdin: pipedInput(), asBytes: true, timeoutMs, signal },
       onEvent: async (event) => {
         if (event.type === 'progress') console.progress(event.message);
         else if (event.type !== 'display') await console.program(event.type, event.bytes ?? event.text);
@@ -82,5 +94,11 @@ export async function runExec(
     console.endProgress();
     for (const line of explainEnd(end, client)) console.note(`glovebox: ${line}`);
     return exitStatus(end);
+  });
+}
+
+function notDetached(): GloveboxError {
+  return new GloveboxError('invalid_input', '--stdin-open is for a command in the background.', {
+    hint: 'Add --detach. Without it, pipe the input into the command.',
   });
 }

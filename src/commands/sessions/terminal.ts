@@ -7,11 +7,13 @@ import { type ClientCommandOptions, type Work, withClient } from '../with-client
 import { demandSession } from './demand-session.ts';
 import { DetachKeys } from './detach-keys.ts';
 import { ScreenBytes } from './screen-bytes.ts';
+import { readVariables } from './variables.ts';
 
 export interface TerminalOptions extends ClientCommandOptions {
   /** Id of a terminal that is open already. */
   readonly attach?: string | undefined;
   readonly cwd?: string | undefined;
+  readonly env?: readonly string[];
 }
 
 /** Why a terminal ended that did not end by itself, for people. */
@@ -51,7 +53,7 @@ export async function runTerminal(
 async function show(
   session: string,
   words: readonly string[],
-  { attach, cwd }: TerminalOptions,
+  { attach, cwd, env }: TerminalOptions,
   { client, console, signal }: Work,
 ): Promise<number> {
   const { stdin, stdout } = process;
@@ -60,7 +62,7 @@ async function show(
   const note = (line: string) => console.own(`${screen.restore()}\r\nglovebox: ${line}\r\n`);
   console.progress('Opening a terminal');
   const terminal = await client.terminal(session, {
-    ...{ ...size(), attach, cwd, command: words.length > 0 ? words : undefined, signal },
+    ...{ ...size(), attach, cwd, env: readVariables(env), command: words.length > 0 ? words : undefined, signal },
     onOutput: (bytes) => console.own(screen.take(bytes)),
     onSkipped: (bytes) => void note(`${bytes} bytes were left out here`),
     onConnection: (isThere) => void note(isThere ? 'connected again' : 'the connection broke; trying again'),

@@ -1,0 +1,14 @@
+import { GloveboxError } from '../../errors.ts';
+
+/** Reads what `--env` was given: `NAME=VALUE`, once for each variable. */
+export function readVariables(texts: readonly string[] | undefined): Readonly<Record<string, string>> | undefined {
+  return texts && Object.fromEntries(texts.map(readVariable));
+}
+
+function readVariable(text: string): [name: string, value: string] {
+  const at = text.indexOf('=');
+  if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
+  throw new GloveboxError('invalid_input', `${JSON.stringify(text.slice(0, 64))} sets no variable.`, {
+    hint: 'Write its name and its value: --env LANG=C',
+  });
+}
