@@ -90,7 +90,8 @@ export class WebUsage {
     return new Exchange(facts, use, {
       take: (bytesIn, bytesOut) => this.#take(bytesIn, bytesOut),
       onEnd: (exchange, outcome) => this.#end(exchange, outcome),
-      metrics: this.#options.metrics,
+      countBytes: (bytesIn, bytesOut) =>
+        this.#options.metrics.countBytes(this.#options.owner, facts.rule, bytesIn, bytesOut),
     });
   }
 
@@ -98,7 +99,7 @@ export class WebUsage {
   refuse({ refusal, cause }: Refused, method: string, rule?: string): void {
     const { host, port, rule: why } = refusal;
     const key = `${host} ${port} ${why} ${refusal.limit?.name ?? ''}`;
-    this.#options.metrics.countRequest(rule, `refused_${why}`);
+    this.#options.metrics.countRequest(this.#options.owner, rule, `refused_${why}`);
     if (this.#refusals.has(key) || this.#refusals.size >= MOST_REFUSALS) return;
     this.#refusals.set(key, refusal);
     const about = cause instanceof Error ? { reason: cause.message } : {};
@@ -155,7 +156,7 @@ export class WebUsage {
 
   #end({ facts, bytesIn, bytesOut, ms }: Exchange, outcome: Outcome): void {
     const { host, port, method, rule, secrets = [] } = facts;
-    this.#options.metrics.countRequest(rule, outcome);
+    this.#options.metrics.countRequest(this.#options.owner, rule, outcome);
     this.#logged += 1;
     if (this.#logged > MOST_LOGGED) {
       const { requests, bytesIn: sumIn, bytesOut: sumOut } = this.#unlogged;
@@ -170,7 +171,7 @@ export class WebUsage {
 interface ExchangeOptions {
   readonly take: (bytesIn: number, bytesOut: number) => ((facts: ExchangeFacts) => Refused) | undefined;
   readonly onEnd: (exchange: Exchange, outcome: Outcome) => void;
-  readonly metrics: Pick<WebMetrics, 'countBytes'>;
+  readonly countBytes: (bytesIn: number, bytesOut: number) => void;
 }
 
 /** One request, or one connection, and its bytes. */
@@ -223,7 +224,7 @@ export class Exchange {
   }
 
   #tellBytes(): void {
-    this.#options.metrics.countBytes(this.facts.rule, this.#uncounted.in, this.#uncounted.out);
+    this.#options.countBytes(this.#uncounted.in, this.#uncounted.out);
     this.#uncounted = { in: 0, out: 0 };
   }
 }

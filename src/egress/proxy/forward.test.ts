@@ -163,7 +163,7 @@ describe('a plain request', () => {
     ]);
     expect(seen).toHaveLength(0);
     const metrics = await proxy.registry.metrics();
-    expect(metrics).toContain('glovebox_web_requests_total{host_rule="none",outcome="refused_host"} 1');
+    expect(metrics).toContain('glovebox_web_requests_total{owner="alice",host_rule="none",outcome="refused_host"} 1');
     expect(metrics).not.toContain('evil');
   });
 

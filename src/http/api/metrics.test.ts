@@ -1,6 +1,33 @@
 import { expect, test } from 'vitest';
+import { WebMetrics } from '../../egress/web-metrics.ts';
 import { ExecutionMetrics } from '../../scheduling/execution-metrics.ts';
 import { ServerMetrics } from './metrics.ts';
+
+const FIGURES = {
+  sessions: 3,
+  adopting: 2,
+  pool: { size: 2, ready: 1 },
+  preload: { bytes: 1000, limit: 4000, sandboxes: 1, failures: 2 },
+  executions: { running: 0, waiting: 0, places: 8 },
+  claimedMb: 1,
+  missing: ['pids', 'inodes'],
+  eventLoop: { maxS: 0.02, quantilesS: new Map([[0.99, 0.01]]) },
+} as const;
+
+test('what one owner has of the web is in the metrics for that owner, and for whoever sees all', async () => {
+  const { registry } = new ExecutionMetrics();
+  const web = new WebMetrics(registry);
+  web.countRequest('alice', '*.example.com', 'ok');
+  web.countBytes('bob', 'b.example.com', 5, 0);
+  const metrics = new ServerMetrics(registry, () => FIGURES);
+  const ofAlice = await metrics.render('alice');
+  expect(ofAlice).toContain('glovebox_web_requests_total{owner="alice",host_rule="*.example.com",outcome="ok"} 1');
+  expect(ofAlice).toContain('glovebox_sessions 3');
+  expect(ofAlice).not.toContain('bob');
+  const ofAll = await metrics.render(undefined);
+  expect(ofAll).toContain('owner="alice"');
+  expect(ofAll).toContain('glovebox_web_bytes_total{owner="bob",host_rule="b.example.com",direction="in"} 5');
+});
 
 test('metrics tell what runs, how executions ended, and in cumulative buckets how long they took', async () => {
   const executions = new ExecutionMetrics();
@@ -8,18 +35,9 @@ test('metrics tell what runs, how executions ended, and in cumulative buckets ho
   executions.count({ code: '1' }, { status: 'ok' }, 200);
   executions.count({ code: '1' }, { status: 'timeout' }, 4_000_000);
   executions.count({ kind: 'install' }, { status: 'error' }, 2000);
-  const metrics = new ServerMetrics(executions.registry, () => ({
-    sessions: 3,
-    adopting: 2,
-    pool: { size: 2, ready: 1 },
-    preload: { bytes: 1000, limit: 4000, sandboxes: 1, failures: 2 },
-    executions: { running: 0, waiting: 0, places: 8 },
-    claimedMb: 1,
-    missing: ['pids', 'inodes'],
-    eventLoop: { maxS: 0.02, quantilesS: new Map([[0.99, 0.01]]) },
-  }));
+  const metrics = new ServerMetrics(executions.registry, () => FIGURES);
   expect(metrics.contentType).toBe('text/plain; version=0.0.4; charset=utf-8');
-  const text = await metrics.render();
+  const text = await metrics.render(undefined);
   expect(text.split('\n').map(sortLabels)).toEqual(
     expect.arrayContaining([
       '# TYPE glovebox_sessions gauge',

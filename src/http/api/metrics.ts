@@ -27,17 +27,28 @@ const GAUGES: Readonly<Record<string, readonly [help: string, read: (figures: Fi
   executions_places: ['Executions that may run at once.', ({ executions }) => executions.places],
 };
 
-/** `GET /metrics`: metrics of the whole server, in the text format of Prometheus. They name no owner and no session. */
+/** A sample of one owner: that label comes first. */
+const OWNED = /^\w+\{owner="([^"]*)"/;
+
+/**
+ * `GET /metrics`: metrics of the whole server, in the text format of Prometheus. They name no session. What has the name of
+ * an owner is shown to that owner, and to a key that may approve for that owner or for all.
+ */
 export function metricsRoute(metrics: ServerMetrics): Route {
-  const text = { 'text/plain': { schema: { type: 'string' } } };
+  const plain = { 'text/plain': { schema: { type: 'string' } } };
   return {
     method: 'GET',
     path: '/metrics',
     id: 'getMetrics',
     tag: 'Server',
     summary: 'Metrics of this server for Prometheus.',
-    operation: { responses: { 200: { description: 'One sample per line.', content: text } } },
-    handle: async (c) => c.body(await metrics.render(), 200, { 'Content-Type': metrics.contentType }),
+    forApprovers: true,
+    operation: { responses: { 200: { description: 'One sample per line.', content: plain } } },
+    handle: async (c) => {
+      const { owner, approver } = c.var;
+      const text = await metrics.render(approver ? approver.owner : owner);
+      return c.body(text, 200, { 'Content-Type': metrics.contentType });
+    },
   };
 }
 
@@ -75,7 +86,8 @@ export class ServerMetrics {
     return this.#registry.contentType;
   }
 
-  async render(): Promise<string> {
+  /** @param owner whose samples are included. Undefined for those of all */
+  async render(owner: string | undefined): Promise<string> {
     const figures = this.#read();
     const { maxS, quantilesS } = figures.eventLoop;
     for (const [gauge, value] of this.#gauges) gauge.set(value(figures));
@@ -83,6 +95,9 @@ export class ServerMetrics {
     this.#delay.set({ quantile: 1 }, maxS);
     this.#missing.reset();
     for (const protection of figures.missing ?? []) this.#missing.set({ protection }, 1);
-    return await this.#registry.metrics();
+    const text = await this.#registry.metrics();
+    if (owner === undefined) return text;
+    const isShown = (line: string) => (OWNED.exec(line)?.[1] ?? owner) === owner;
+    return text.split('\n').filter(isShown).join('\n');
   }
 }
