@@ -94,7 +94,8 @@ describe('what the server says of itself', () => {
     for (const tool of tools) {
       expect(Object.keys(tool)).toEqual(expect.arrayContaining(['name', 'description', 'inputSchema', 'outputSchema']));
       expect(tool['inputSchema']).toMatchObject({ type: 'object', additionalProperties: false });
-      const field = String(tool['name']) === 'list_sessions' ? 'sessions' : 'session_id';
+      const what = { list_sessions: 'sessions', send_input: 'execution_id', send_signal: 'execution_id' };
+      const field = new Map(Object.entries(what)).get(String(tool['name'])) ?? 'session_id';
       expect(tool['outputSchema']).toMatchObject({ type: 'object', required: expect.arrayContaining([field]) });
     }
     const properties = tools[0]?.['inputSchema']?.['properties'] as object;
@@ -106,6 +107,7 @@ describe('what the server says of itself', () => {
       'timeout_s',
       'background',
       'stdin',
+      'stdin_open',
       'args',
       'env',
     ]);
