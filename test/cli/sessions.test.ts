@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type CommandOptions, newFolder, runCommand } from '../support/command.ts';
+import { type CommandOptions, newFolder, runCommand, startCommand } from '../support/command.ts';
 import { runPython } from '../support/rest-client.ts';
 import { CLI, containersOf, environment, newStateDir, runToEnd, type Server, startServer } from '../support/server.ts';
 
@@ -114,9 +114,12 @@ test(
   PATIENCE,
   async () => {
     const own = { ...env, GLOVEBOX_STATE_DIR: newStateDir() };
-    const first = glovebox(['run', '--local', '--session', 'one', '-c', 'import time; time.sleep(8)'], { env: own });
-    const refused = async () => (await glovebox(['ps', '--local'], { env: own })).stderr;
-    await expect.poll(refused).toContain('Another command uses the sessions of this machine.');
-    expect(await first).toMatchObject({ code: 0 });
+    const code = 'import sys; print("begun", flush=True); sys.stdin.read()';
+    const first = startCommand(['run', '--local', '--session', 'one', '-c', code], { env: own, stdin: 'open' });
+    await first.until('begun');
+    const { stderr } = await glovebox(['ps', '--local'], { env: own });
+    expect(stderr).toContain('Another command uses the sessions of this machine.');
+    first.kill('SIGINT');
+    expect(await first.ended).toMatchObject({ code: 130 });
   },
 );
