@@ -287,6 +287,30 @@ describe('an answer of a hostile host', () => {
     expect(grant.refusals).toMatchObject([{ rule: 'limit', limit: { name: 'egress_idle_s', value: 0.05 } }]);
   });
 
+  it('that comes byte by byte, and so is never silent, is cut when its execution ends', async () => {
+    await using proxy = await open();
+    const grant = proxy.grant();
+    const [several, cut] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    reply = (socket) => {
+      socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
+      let bytes = 0;
+      const timer = setInterval(() => {
+        socket.write('1\r\nx\r\n');
+        bytes += 1;
+        if (bytes === 3) several.resolve();
+      }, 20);
+      socket.on('close', () => {
+        clearInterval(timer);
+        cut.resolve();
+      });
+    };
+    const answer = send(proxy, grant.token, GET);
+    await several.promise;
+    grant[Symbol.dispose]();
+    expect(await answer).toMatch(/^HTTP\/1\.1 200 /);
+    await cut.promise;
+  });
+
   it('that stops in the middle is cut', async () => {
     await using proxy = await open({
       bounds: { bytes: 2 ** 20, connections: 64, connectionsPerOwner: 256, idleMs: 1000 },
