@@ -16,7 +16,12 @@ MIB = 1024 * 1024
 RESULTS = {"limit": 10_000, "total": 50_000}
 PROCESSES = """
 import os
-print(sum(open(f'/proc/{pid}/cmdline').read().count('runner') for pid in os.listdir('/proc') if pid.isdigit()))
+def runners(pid):
+    try:
+        return open(f'/proc/{pid}/cmdline').read().count('runner')
+    except OSError:
+        return 0
+print(sum(runners(pid) for pid in os.listdir('/proc') if pid.isdigit()))
 """
 
 

@@ -1,6 +1,7 @@
 """What matplotlib draws, and the fonts that it draws with."""
 
 import base64
+import shutil
 import unittest
 
 from displayed import run
@@ -71,19 +72,26 @@ class FontsTest(unittest.TestCase):
         self.assertIn("could not be drawn: RuntimeError", displayed.results[0]["text"])
         self.assertIn("png", displayed.results[1])
 
-    def test_a_video_of_an_animation_says_what_is_missing_and_a_gif_needs_nothing(self) -> None:
+    def test_a_video_of_an_animation_is_written_or_says_what_is_missing_and_a_gif_needs_nothing(self) -> None:
         displayed = run(
+            "import os\n"
             "import matplotlib.pyplot as plt\n"
             "from matplotlib.animation import FFMpegWriter, FuncAnimation\n"
             "figure, axes = plt.subplots(); line, = axes.plot([1, 2])\n"
             "animation = FuncAnimation(figure, lambda frame: (line,), frames=2)\n"
-            "for options in ({}, {'writer': 'ffmpeg'}, {'writer': FFMpegWriter(fps=2)}):\n"
+            "def save(**options):\n"
             "    try: animation.save('/tmp/a.mp4', **options)\n"
-            "    except RuntimeError as error: print('imageio-ffmpeg' in str(error))\n"
+            "    except RuntimeError as error: return 'imageio-ffmpeg' in str(error)\n"
+            "    return open('/tmp/a.mp4', 'rb').read(8)[4:]\n"
+            "for folders in (os.environ['PATH'], '/nowhere'):\n"
+            "    os.environ['PATH'] = folders\n"
+            "    for options in ({}, {'writer': 'ffmpeg'}, {'writer': FFMpegWriter(fps=2)}): print(save(**options))\n"
             "animation.save('/tmp/a.gif', writer='pillow')\n"
             "print(open('/tmp/a.gif', 'rb').read(3))\n"
         )
-        self.assertEqual((displayed.stdout, displayed.stderr), ("True\n" * 3 + "b'GIF'\n", ""))
+        with_tools = "b'ftyp'\n" if shutil.which("ffmpeg") else "True\n"
+        said = with_tools * 3 + "True\n" * 3 + "b'GIF'\n"
+        self.assertEqual((displayed.stdout, displayed.stderr), (said, ""))
 
 
 @needs("matplotlib")
