@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FakeSandbox } from '../../test/support/fake-sandbox.ts';
 import { REPORT } from '../../test/support/report.ts';
+import { SESSION_LIMITS } from '../../test/support/session-limits.ts';
 import type { ArchiveIdentity } from '../archives/record.ts';
 import { ArchiveSettings } from '../archives/settings.ts';
 import { serverStopping } from '../errors.ts';
@@ -22,19 +23,6 @@ const SAVED_AT = '2026-11-23T08:00:00.000Z';
 const CHECKPOINT: ArchiveIdentity = {
   ...{ id: `snp_${'0'.repeat(24)}`, kind: 'session', owner: IDENTITY.owner, session_id: IDENTITY.id },
   ...{ created_at: SAVED_AT, saved_at: SAVED_AT, at_rest: false },
-};
-const LIMITS = {
-  ...{ concurrency: 4, idleTtlS: 60, maxLifetimeS: 60, diskMb: 1, archiveMb: 1 },
-  ...{ hibernateAfterS: 30, archiveTtlS: 60, checkpointAfterS: 0 },
-  ...{ execTimeoutS: 30, maxTimeoutS: 300, memoryMb: 256, tmpMb: 1, shmMb: 1, largestFileMb: 1, pids: 64 },
-  ...{
-    outputLimit: 1000,
-    outputKeepLimit: 1000,
-    resultLimit: 1000,
-    installTimeoutS: 60,
-    terminals: 4,
-    terminalIdleS: 60,
-  },
 };
 const FINE: ExecutionEnd = { status: 'ok', exitCode: 0 };
 const BACKGROUND = { background: { timeout_s: 10 } };
@@ -89,11 +77,11 @@ class ToldSandbox extends FakeSandbox {
 
 /** What a session needs, of which the sandboxes alone are not real. */
 function openHost(provide: () => FakeSandbox, enter: SessionHost['scheduler']['enter'] = noTurn): SessionHost {
-  const memory = new MemoryQuota(LIMITS);
+  const memory = new MemoryQuota(SESSION_LIMITS);
   return {
-    limits: LIMITS,
+    limits: SESSION_LIMITS,
     parseRequirement: (text) => ({ name: text, text }),
-    archives: new ArchiveSettings(directory, LIMITS, createLog('error')),
+    archives: new ArchiveSettings(directory, SESSION_LIMITS, createLog('error')),
     owners: new SandboxOwners({ manifests: new Manifests(join(directory, 'manifests')), memory }),
     scheduler: { enter },
     metrics: { count: () => {} },

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FAKE_PROFILE, FakeEngine } from '../../test/support/fake-engine.ts';
+import { SESSION_LIMITS } from '../../test/support/session-limits.ts';
 import { ArchiveSettings } from '../archives/settings.ts';
 import { createLog } from '../log.ts';
 import { Pool } from '../sandbox/pool.ts';
@@ -15,7 +16,7 @@ import { Manifests } from './manifests.ts';
 import { Sessions } from './sessions.ts';
 
 const CALLER = { owner: 'alice', fallback: 'new' } as const;
-const MEMORY_MB = 256;
+const MEMORY_MB = SESSION_LIMITS.memoryMb;
 const FULL = { code: 'capacity_exceeded' };
 
 let directory: string;
@@ -41,19 +42,7 @@ function openSessions({
   ready?: Promise<void>;
   removed?: Promise<void>;
 }) {
-  const limits = {
-    ...{ maxSessions: 100, maxSessionsPerOwner, maxHibernatedPerOwner: 100, concurrency: 4, diskMb: 1, archiveMb: 1 },
-    ...{ idleTtlS: 60, maxLifetimeS: 60, hibernateAfterS: 0, archiveTtlS: 60, checkpointAfterS: 0 },
-    ...{ execTimeoutS: 30, maxTimeoutS: 300, memoryMb: MEMORY_MB, tmpMb: 1, shmMb: 1, largestFileMb: 1, pids: 64 },
-    ...{
-      outputLimit: 1000,
-      outputKeepLimit: 1000,
-      resultLimit: 1000,
-      installTimeoutS: 60,
-      terminals: 4,
-      terminalIdleS: 60,
-    },
-  };
+  const limits = { ...SESSION_LIMITS, maxSessionsPerOwner, hibernateAfterS: 0 };
   const log = createLog('error');
   const memory = new MemoryQuota({ memoryMb: MEMORY_MB, maxMemoryMb: sandboxes * MEMORY_MB });
   const engine = new FakeEngine();

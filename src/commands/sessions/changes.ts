@@ -7,7 +7,7 @@ import { readTimeout } from '../run/quantities.ts';
 import { pipedInput } from '../run/standard-input.ts';
 import { type ClientCommandOptions, withClient } from '../with-client.ts';
 import { demandSession } from './demand-session.ts';
-import { readVariables } from './variables.ts';
+import { readVariables, readWords } from './given-command.ts';
 
 const SNAPSHOT = /^snp_/;
 
@@ -70,8 +70,7 @@ export async function runExec(
   options: ExecOptions,
   context: CommandContext,
 ): Promise<void> {
-  // As after the name of a container of Docker, where it says that all that follows is the command.
-  const command = words[0] === '--' ? words.slice(1) : words;
+  const command = readWords(words);
   const timeoutMs = options.timeout === undefined ? undefined : readTimeout(options.timeout);
   const env = readVariables(options.env);
   if (command.length === 0) throw noCommand();

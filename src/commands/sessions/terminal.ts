@@ -6,8 +6,8 @@ import { OWN_FAILURE } from '../run/exit-status.ts';
 import { type ClientCommandOptions, type Work, withClient } from '../with-client.ts';
 import { demandSession } from './demand-session.ts';
 import { DetachKeys } from './detach-keys.ts';
+import { readVariables, readWords } from './given-command.ts';
 import { ScreenBytes } from './screen-bytes.ts';
-import { readVariables } from './variables.ts';
 
 export interface TerminalOptions extends ClientCommandOptions {
   /** Id of a terminal that is open already. */
@@ -38,7 +38,7 @@ export async function runTerminal(
   context: CommandContext,
 ): Promise<void> {
   const { stdin, stdout } = process;
-  const words = given[0] === '--' ? given.slice(1) : given;
+  const words = readWords(given);
   if (!stdin.isTTY || !stdout.isTTY) {
     throw new GloveboxError('invalid_input', 'This is no terminal, so it cannot show one.', {
       hint: 'Leave out -t: glovebox exec SESSION COMMAND',

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FakeSandbox } from '../../../test/support/fake-sandbox.ts';
+import { SESSION_LIMITS } from '../../../test/support/session-limits.ts';
 import { ArchiveSettings } from '../../archives/settings.ts';
 import { GloveboxError } from '../../errors.ts';
 import { createLog } from '../../log.ts';
@@ -17,21 +18,8 @@ import { Hibernation } from './hibernation.ts';
 import { ReleasingSessions } from './releasing.ts';
 
 const CALLER = { owner: 'alice', fallback: 'new' } as const;
-const MEMORY_MB = 256;
+const MEMORY_MB = SESSION_LIMITS.memoryMb;
 const OPTIONS = { timeoutMs: 1000, signal: new AbortController().signal, onOutput: () => {} };
-const LIMITS = {
-  ...{ maxSessions: 100, maxSessionsPerOwner: 10, maxHibernatedPerOwner: 100, concurrency: 4, diskMb: 1, archiveMb: 1 },
-  ...{ idleTtlS: 60, maxLifetimeS: 60, hibernateAfterS: 30, archiveTtlS: 60, checkpointAfterS: 0 },
-  ...{ execTimeoutS: 30, maxTimeoutS: 300, memoryMb: MEMORY_MB, tmpMb: 1, shmMb: 1, largestFileMb: 1, pids: 64 },
-  ...{
-    outputLimit: 1000,
-    outputKeepLimit: 1000,
-    resultLimit: 1000,
-    installTimeoutS: 60,
-    terminals: 4,
-    terminalIdleS: 60,
-  },
-};
 
 let directory: string;
 let sessions: Sessions;
@@ -46,7 +34,7 @@ let prepared: FakeSandbox[];
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'glovebox-waking-'));
   const log = createLog('error');
-  const archives = new ArchiveSettings(directory, LIMITS, { ...log, warn: () => {} });
+  const archives = new ArchiveSettings(directory, SESSION_LIMITS, { ...log, warn: () => {} });
   memory = new MemoryQuota({ memoryMb: MEMORY_MB, maxMemoryMb: 10 * MEMORY_MB });
   manifests = new Manifests(join(directory, 'manifests'));
   hibernation = new Hibernation(archives, new ReleasingSessions(), { ...log, warn: () => {}, info: () => {} });
@@ -59,7 +47,7 @@ beforeEach(() => {
   };
   const pool: SandboxSource = { take, holdRefill: () => ({ [Symbol.dispose]() {} }) };
   sessions = new Sessions({
-    limits: LIMITS,
+    limits: SESSION_LIMITS,
     parseRequirement: (text) => ({ name: text, text }),
     ...{ memory, log, manifests, archives },
     scheduler: new ExecutionScheduler({ places: 10, placesPerOwner: 10, waitingPerOwner: 10 }),
