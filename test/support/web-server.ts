@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import {
   createServer as createHttpServer,
   type Server as HttpServer,
@@ -13,6 +13,7 @@ import type { AddressInfo, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { WebSocketServer } from 'ws';
+import { makeCertificate } from './certificate.ts';
 
 /** An address of this host's loopback that is not the sandbox's own, for which code asks the proxy. */
 export const WEB_HOST = '127.0.0.2';
@@ -40,7 +41,7 @@ const FILES: Readonly<Record<string, readonly [type: string, text: string]>> = {
 /** A real web server over HTTP and HTTPS: a few files, a repository of git at `/repo.git`, and an echo over WebSocket. */
 export async function startWebServer(own: Answer = () => false): Promise<WebServer> {
   const folder = mkdtempSync(join(tmpdir(), 'glovebox-web-'));
-  const certificate = makeCertificate(folder);
+  const { cert: certificate, key } = makeCertificate([`IP:${WEB_HOST}`]);
   makeRepository(folder);
   const requests: IncomingMessage[] = [];
   const handle: RequestListener = (request, response) => {
@@ -53,7 +54,6 @@ export async function startWebServer(own: Answer = () => false): Promise<WebServ
     if (type === undefined) response.statusCode = 404;
     response.setHeader('Content-Type', type ?? 'text/plain').end(text ?? 'There is nothing here.');
   };
-  const key = readFileSync(join(folder, 'key.pem'));
   const servers = [createHttpServer(handle), createHttpsServer({ key, cert: certificate }, handle)] as const;
   for (const server of servers) echoOver(server);
   const [http, https] = [await listen(servers[0]), await listen(servers[1])];
@@ -73,15 +73,6 @@ async function listen(server: Server): Promise<number> {
   server.listen(0, WEB_HOST);
   await once(server, 'listening');
   return (server.address() as AddressInfo).port;
-}
-
-function makeCertificate(folder: string): string {
-  const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-  const names = ['-subj', '/CN=test', '-addext', `subjectAltName=IP:${WEB_HOST}`];
-  const { status, stderr } = spawnSync('openssl', ['req', '-x509', ...curve, ...names, '-keyout', key, '-out', cert]);
-  if (status !== 0) throw new Error(`openssl failed: ${stderr}`);
-  return readFileSync(cert, 'utf8');
 }
 
 /** A repository with one commit of one file. */
