@@ -2,6 +2,7 @@
 
 import json
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -39,6 +40,7 @@ class Client:
         self.grant = grant
         self.outcomes: dict[int, Outcome] = {}
         self.ready = threading.Event()
+        self.pongs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.adopted: dict[str, Any] | None = None
         """What the runner says that an earlier control plane left."""
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -57,6 +59,9 @@ class Client:
             for execution in (self.adopted or {}).get("executions", ()):
                 self.outcomes[execution["stream"]] = Outcome()
             self.ready.set()
+            return
+        if kind == frames.PONG:
+            self.pongs.put(payload)
             return
         outcome = self.outcomes[stream]
         if kind == frames.END:

@@ -44,6 +44,15 @@ class StreamsTest(unittest.TestCase):
         self.client = Client()
         self.addCleanup(lambda: self.client.process.poll() is None and self.client.close())
 
+    def test_a_ping_comes_back_while_a_program_runs_and_while_none_does(self) -> None:
+        self.client.send(frames.PING, 0, b"\x00\xffeither")
+        self.assertEqual(self.client.pongs.get(timeout=20), b"\x00\xffeither")
+        outcome = self.client.start("input()", stdin_stream=True)
+        self.client.send(frames.PING, 0, b"a second")
+        self.assertEqual(self.client.pongs.get(timeout=20), b"a second")
+        self.client.tell(frames.FIN, outcome)
+        self.assertTrue(outcome.ended.wait(20))
+
     def test_streamed_input_arrives_whole_and_in_order(self) -> None:
         outcome = self.client.start(
             "import sys, hashlib\ndata = sys.stdin.buffer.read()\nprint(len(data), hashlib.md5(data).hexdigest())",

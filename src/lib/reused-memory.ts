@@ -32,8 +32,18 @@ export type Keep = (piece: Buffer) => Kept;
 /** Takes a piece of what was read. It may be used until the call returns, or as long as `keep` says. */
 export type TakePiece = (piece: Buffer, keep: Keep) => void;
 
+/** Has the other end of a connection asked for a sign of life. */
+export interface Heartbeat {
+  /** Time without any bytes after which it is asked, in milliseconds. */
+  readonly everyMs: number;
+  /** Called when nothing has come for two more such times, and again after each further one until something comes. */
+  onSilent(): void;
+}
+
 /** A connection that may be read by pieces. */
 export interface PieceStream extends Duplex {
+  /** How the connection learns that it has fallen silent, where it cannot find that out itself. */
+  readonly heartbeat?: Heartbeat | undefined;
   /** Takes what comes from now on, instead of events `data`. */
   readPieces?(take: TakePiece): void;
 }

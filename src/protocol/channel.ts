@@ -16,6 +16,7 @@ import {
 } from './frames.ts';
 import { IncompatibleRunner, parseGreeting, type RunnerState } from './greeting.ts';
 import { parseNotice, type RunnerNotice } from './notice.ts';
+import { Pulse } from './pulse.ts';
 import { Tunnel } from './tunnel.ts';
 
 /** What code in the sandbox connects to: its package index, the tools that it may call, or the proxy to other hosts. */
@@ -86,6 +87,8 @@ export class Channel {
   #runsCommands = false;
   #opensTerminals = false;
   #passesSignals = false;
+  /** Unset while the connection does not ask for one, or the runner answers no pings. */
+  #pulse: Pulse | undefined;
   #notices = 0;
   #lastStream = 0;
   #lastTunnel = FIRST_TUNNEL;
@@ -176,6 +179,7 @@ export class Channel {
 
   close(violation?: string): void {
     this.#close(violation === undefined ? {} : { violation });
+    this.#pulse?.[Symbol.dispose]();
     this.#stream.destroy();
     for (const execution of this.#executions.values()) execution.abandon();
     for (const tunnel of [...this.#tunnels.values()]) tunnel.reset();
@@ -187,6 +191,7 @@ export class Channel {
   }
 
   #take(decoder: FrameDecoder, piece: Buffer, keep: Keep): void {
+    this.#pulse?.hear();
     try {
       for (const frame of decoder.decode(piece)) this.#dispatch(frame, keep);
     } catch (error) {
@@ -204,6 +209,10 @@ export class Channel {
       this.#notices += 1;
       if (this.#notices > MAX_NOTES) throw new Error('too many notes');
       this.#onNote(parseNotice(payload));
+      return;
+    }
+    if (type === FrameType.pong && this.#pulse) {
+      this.#pulse.answer(payload);
       return;
     }
     if (stream >= FIRST_TUNNEL) {
@@ -232,6 +241,9 @@ export class Channel {
     this.#runsCommands = can.commands;
     this.#opensTerminals = can.terminals;
     this.#passesSignals = can.signals;
+    const { heartbeat, destroyed } = this.#stream;
+    if (heartbeat && can.pings && !destroyed)
+      this.#pulse = new Pulse(heartbeat, (ping) => this.#send(FrameType.ping, 0, ping));
     if (adopted) {
       const executions = adopted.executions.map(({ id, stream, ran_ms: ranMs, ended, ended_by: endedBy }) => {
         // Its output is read from files that the runner writes.

@@ -26,6 +26,8 @@ export const FrameType = {
   reset: 6,
   /** To the runner, on stream 0, before anything else: configuration as JSON. */
   configure: 7,
+  /** To the runner, on stream 0: eight bytes for a `pong`. Only to runners that announce it. */
+  ping: 8,
   /** From the runner, once, on stream 0: greeting as JSON, see `parseGreeting`. */
   ready: 16,
   stdout: 17,
@@ -38,6 +40,8 @@ export const FrameType = {
   display: 21,
   /** From the runner, on stream 0: notice for the log as JSON. */
   note: 22,
+  /** From the runner, on stream 0: the bytes of a `ping`. */
+  pong: 23,
 } as const;
 
 /** Lowest stream id of tunnels, which the runner opens. Lower ids are executions. */

@@ -36,6 +36,8 @@ const greetingSchema = z.object({
   signals: z.boolean().default(false),
   /** Whether the runner opens terminals. */
   terminals: z.boolean().default(false),
+  /** Whether the runner answers pings. */
+  pings: z.boolean().default(false),
   adopted: z
     .object({
       contexts: z.array(z.string().regex(/^[A-Za-z0-9_-]{1,64}$/)).max(64),

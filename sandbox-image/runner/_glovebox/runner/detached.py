@@ -216,6 +216,7 @@ class Detachment:
             "commands": True,
             "signals": True,
             "terminals": True,
+            "pings": True,
         }
         own = {"protocol": frames.PROTOCOL_VERSION, "python": python, **can}
         self._channel.send(frames.pack_json(frames.READY, 0, {**own, **state}))

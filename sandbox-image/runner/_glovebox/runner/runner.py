@@ -90,6 +90,8 @@ class Runner:
             configuration = json.loads(bytes(payload))
             self._preload.configure(configuration)
             self._tunnels.configure(configuration)
+        elif kind == frames.PING:
+            self._channel.send(frames.pack(frames.PONG, 0, bytes(payload)))
         elif stream >= FIRST_STREAM:
             self._tunnels.on_frame(kind, stream, payload)
         elif execution := executions.running.get(stream):

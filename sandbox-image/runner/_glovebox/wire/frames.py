@@ -34,6 +34,8 @@ RESET = 6
 
 CONFIGURE = 7
 """JSON of settings from the control plane, on stream 0, before anything else."""
+PING = 8
+"""On stream 0: bytes that the runner sends back as PONG."""
 
 # From the runner.
 READY = 16
@@ -50,6 +52,8 @@ DISPLAY = 21
 """Rich results: bytes of a stream of JSON lines."""
 NOTE = 22
 """JSON about the sandbox for the log, on stream 0."""
+PONG = 23
+"""The bytes of a PING, on stream 0: never sent unasked, since a control plane that sends none takes it for an attack."""
 
 SPILLED_NAMES = {STDOUT: "stdout", STDERR: "stderr"}
 """The streams whose long output is kept in a file."""
