@@ -37,12 +37,14 @@ export function createProgram(version: string, context: CommandContext, words: r
   );
   add('image', 'Build the sandbox image, if it is missing.')
     .option(CONTROL_PLANE, 'Build all images that compose.yaml needs, and write .env for this machine.')
+    .option(SECCOMP, 'Print the filter of system calls, as a file for the nodes of a Kubernetes cluster.')
     .action(
-      withConfig(async (config, { controlPlane }) =>
-        controlPlane
+      withConfig(async (config, { controlPlane, seccomp }) => {
+        if (seccomp) return (await import('./image.ts')).printSeccompProfile();
+        return controlPlane
           ? (await import('./prepare-compose.ts')).prepareCompose(config, context)
-          : (await import('./image.ts')).runImage(config, context),
-      ),
+          : (await import('./image.ts')).runImage(config, context);
+      }),
     );
   addKey(program, context);
   addSecret(program, context, GROUP);
@@ -64,13 +66,20 @@ export function createProgram(version: string, context: CommandContext, words: r
 }
 
 const CONTROL_PLANE = '--control-plane';
+const SECCOMP = '--seccomp';
+
+/** What `glovebox image` is asked for beside the sandbox image. */
+interface ImageCommandOptions {
+  readonly controlPlane?: boolean;
+  readonly seccomp?: boolean;
+}
 
 /** Creates an action that gets the settings of its command. @param defaults values for flags that are not given */
 function withConfig(
-  run: (config: Config, options: { controlPlane?: boolean }) => Promise<void>,
+  run: (config: Config, options: ImageCommandOptions) => Promise<void>,
   defaults: Readonly<Record<string, string>> = {},
 ) {
-  return async (options: { controlPlane?: boolean }, command: Command) => {
+  return async (options: ImageCommandOptions, command: Command) => {
     await run(configOf(command, defaults), options);
   };
 }

@@ -13,6 +13,8 @@ export type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}
 export type Config = Readonly<
   { [K in keyof Settings as CamelCase<K>]: Exclude<Settings[K], undefined> } & {
     diskMb: number;
+    kubernetesCpuRequest: number;
+    kubernetesMemoryRequestMb: number;
     maxExecutions: number;
     maxExecutionsPerOwner: number;
     maxFreshExecutionsPerOwner: number;
@@ -25,6 +27,12 @@ export type Config = Readonly<
 
 /** Executions per processor. Many executions wait, but if all of them compute, each must still make progress. */
 const EXECUTIONS_PER_PROCESSOR = 8;
+/**
+ * Times that a sandbox may use what a scheduler reserves for it. Most sessions wait most of the time, with an interpreter
+ * in memory.
+ */
+const CPUS_PER_REQUEST = 10;
+const MEMORY_PER_REQUEST = 4;
 /** Number of owners who can use all of their places before another owner waits. */
 const OWNERS_AT_FULL_LOAD = 4;
 
@@ -48,11 +56,13 @@ export function completeConfig(parsed: Settings, { spelled, style, env }: Origin
   const spell = (name: keyof Settings) => spelled.get(name) ?? style(name);
   checkListening(parsed);
   checkMemory(parsed, spell);
+  const requests = requestsWithin(parsed, spell);
   const timeouts = timeoutsWithin(parsed, spelled, spell);
   const stateDir = stateDirectory(parsed, env);
   return Object.freeze({
     ...camelCased(parsed),
     diskMb: parsed.disk_mb ?? Math.min(512, Math.floor(parsed.memory_mb / 2)),
+    ...requests,
     ...timeouts,
     ...executionLimits(parsed),
     stateDir,
@@ -89,6 +99,29 @@ function checkMemory(parsed: Settings, spell: Spell): void {
       { hint: `Raise it, or lower ${spell('memory_mb')}.` },
     );
   }
+}
+
+/**
+ * Returns what a scheduler reserves for a sandbox.
+ * @throws GloveboxError `invalid_input` for more than a sandbox may use, which no cluster accepts
+ */
+function requestsWithin(parsed: Settings, spell: Spell) {
+  for (const [request, limit] of [
+    ['kubernetes_cpu_request', 'cpus'],
+    ['kubernetes_memory_request_mb', 'memory_mb'],
+  ] as const) {
+    const value = parsed[request];
+    if (value === undefined || value <= parsed[limit]) continue;
+    throw new GloveboxError(
+      'invalid_input',
+      `${spell(request)} is ${value}, and a sandbox may use ${parsed[limit]} at most.`,
+      { hint: `Lower it, or raise ${spell(limit)}.` },
+    );
+  }
+  return {
+    kubernetesCpuRequest: parsed.kubernetes_cpu_request ?? parsed.cpus / CPUS_PER_REQUEST,
+    kubernetesMemoryRequestMb: parsed.kubernetes_memory_request_mb ?? Math.ceil(parsed.memory_mb / MEMORY_PER_REQUEST),
+  };
 }
 
 /** Returns the time limits. Defaults are lowered to the highest allowed limit; values that were set must not exceed it. */

@@ -1,10 +1,12 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-/** Standard variables by which the host reaches the engine and the registries, unchanged. */
+/** Standard variables by which the host reaches the engines and the registries, unchanged. */
 export interface HostEnvironment {
   /** `DOCKER_HOST`, `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`, `DOCKER_CONTEXT`, `DOCKER_CONFIG`. */
   docker: { host?: string; tlsVerify: boolean; certPath?: string; context?: string; configDir: string };
+  /** `KUBECONFIG`, and `KUBERNETES_SERVICE_HOST` with `KUBERNETES_SERVICE_PORT`, which the containers of a pod have. */
+  kubernetes: { kubeconfig?: string; service?: { host: string; port: string } };
   /** `XDG_RUNTIME_DIR`, where rootless engines put their sockets. */
   runtimeDir?: string;
   home: string;
@@ -45,11 +47,17 @@ export function hostEnvironment(env: NodeJS.ProcessEnv): HostEnvironment {
       ...(env['DOCKER_CERT_PATH'] ? { certPath: env['DOCKER_CERT_PATH'] } : {}),
       ...(env['DOCKER_CONTEXT'] ? { context: env['DOCKER_CONTEXT'] } : {}),
     },
+    kubernetes: kubernetesAccess(env),
     home,
     proxy,
     ...(env['XDG_RUNTIME_DIR'] ? { runtimeDir: env['XDG_RUNTIME_DIR'] } : {}),
     ...(caFile ? { caFile } : {}),
   };
+}
+
+function kubernetesAccess(env: NodeJS.ProcessEnv): HostEnvironment['kubernetes'] {
+  const { KUBECONFIG: kubeconfig, KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = env;
+  return { ...(kubeconfig ? { kubeconfig } : {}), ...(host && port ? { service: { host, port } } : {}) };
 }
 
 /** Protocol by which a terminal shows pictures. Undefined if it shows none, as far as is known. */

@@ -43,6 +43,42 @@ describe('the configuration', () => {
     }
   });
 
+  it('reserves a share of what a sandbox may use, and refuses to reserve more', () => {
+    const requestsOf = (env: Record<string, string>) => {
+      const { kubernetesCpuRequest, kubernetesMemoryRequestMb } = loadConfig({ ...HOME, ...env });
+      return [kubernetesCpuRequest, kubernetesMemoryRequestMb];
+    };
+    expect(requestsOf({})).toEqual([0.1, 256]);
+    expect(requestsOf({ GLOVEBOX_CPUS: '4', GLOVEBOX_MEMORY_MB: '65' })).toEqual([0.4, 17]);
+    expect(requestsOf({ GLOVEBOX_KUBERNETES_CPU_REQUEST: '1' })).toEqual([1, 256]);
+    expect(() => requestsOf({ GLOVEBOX_KUBERNETES_CPU_REQUEST: '1.5' })).toThrow(
+      'GLOVEBOX_KUBERNETES_CPU_REQUEST is 1.5, and a sandbox may use 1 at most.',
+    );
+    expect(() => requestsOf({ GLOVEBOX_KUBERNETES_MEMORY_REQUEST_MB: '1025' })).toThrow('may use 1024 at most');
+  });
+
+  it.each([
+    ['NAMESPACE', ['default', 'a'], ['Default', 'a.b', '-a', 'a/../b']],
+    ['NODE_SELECTOR', ['a=b', 'x.io/pool=gpu, disk=', 'a=b,c=d'], ['a', '=b', 'a=b c', 'a=-b', 'X.io/a=b']],
+    ['TOLERATIONS', ['a:NoSchedule', 'x.io/a=b:NoExecute,c=:NoSchedule'], ['a', 'a=b', 'a:Never', ':NoSchedule']],
+    ['PULL_SECRET', ['registry.one'], ['a/b', 'A']],
+    ['SECCOMP', ['runtime', 'glovebox.json', 'profiles/a.json'], ['/etc/x', '../x', 'a/../b', 'a/..', './a']],
+  ])('takes what a cluster takes for kubernetes_%s, and nothing else', (name, right, wrong) => {
+    const variable = `GLOVEBOX_KUBERNETES_${name}`;
+    for (const value of right) loadConfig({ ...HOME, [variable]: value });
+    for (const value of wrong)
+      expect(() => loadConfig({ ...HOME, [variable]: value }), value).toThrow(`${variable} is "${value}": not `);
+  });
+
+  it('takes the standard variables of a cluster as they are', () => {
+    const of = (env: Record<string, string>) => loadConfig({ ...HOME, ...env }).hostEnvironment.kubernetes;
+    expect(of({})).toEqual({});
+    expect(of({ KUBECONFIG: '/a:/b' })).toEqual({ kubeconfig: '/a:/b' });
+    const service = { KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: '443' };
+    expect(of(service)).toEqual({ service: { host: '10.96.0.1', port: '443' } });
+    expect(of({ KUBERNETES_SERVICE_HOST: '10.96.0.1' })).toEqual({});
+  });
+
   it('takes protections that may be missing, by name', () => {
     expect(loadConfig(HOME).allowMissing).toEqual([]);
     expect(loadConfig({ ...HOME, GLOVEBOX_ALLOW_MISSING: 'pids, inodes' }).allowMissing).toEqual(['pids', 'inodes']);

@@ -6,9 +6,14 @@ const DAY_S = 86_400;
 const YEAR_S = 365 * DAY_S;
 
 export const sandbox = {
+  engine: about(
+    z.enum(['docker', 'kubernetes']).default('docker'),
+    'What runs the sandboxes: "docker" is Docker or what is like it, such as Podman; "kubernetes" makes pods in a cluster.',
+    'kubernetes',
+  ),
   image: about(
     text.default('data'),
-    'Sandbox image: "slim" (Python, IPython, uv), "data" (also numpy, pandas, matplotlib and more), or the reference of an image built from sandbox-image/.',
+    'Sandbox image: "slim" (Python, IPython, uv), "data" (also numpy, pandas, matplotlib and more), or the reference of an image built from sandbox-image/. In Kubernetes, the reference of one that "glovebox image --kubernetes" built.',
     'slim',
   ),
   memory_mb: about(whole(64, 1_048_576).default(1024), 'Memory of one sandbox in MiB. Its files count.', '2048'),
@@ -39,7 +44,7 @@ export const sandbox = {
   ),
   runtime: about(
     text.optional(),
-    'OCI runtime of the engine that runs sandboxes.',
+    'OCI runtime of the engine that runs sandboxes. In Kubernetes, a RuntimeClass.',
     'runsc',
     "the engine's own default",
   ),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { egress } from './egress-settings.ts';
+import { kubernetes } from './kubernetes-settings.ts';
 import { executions, packages, sandbox, sessions } from './sandbox-settings.ts';
 import { callers, client, limits, server, storage } from './service-settings.ts';
 import { tools } from './tool-settings.ts';
@@ -12,6 +13,7 @@ export const SUBJECTS = {
   Server: server,
   'Who may call': callers,
   Sandboxes: sandbox,
+  'Sandboxes in Kubernetes': kubernetes,
   'Running code': executions,
   Sessions: sessions,
   'Limits of owners': limits,
@@ -26,6 +28,7 @@ export const settings = z.strictObject({
   ...server,
   ...callers,
   ...sandbox,
+  ...kubernetes,
   ...executions,
   ...sessions,
   ...limits,

@@ -2,15 +2,24 @@ import type { Finding } from '../lib/finding.ts';
 import type { Log } from '../log.ts';
 import type { OpenedEngine } from '../sandbox/engine.ts';
 import type { DockerSettings } from './docker/index.ts';
+import type { KubernetesSettings } from './kubernetes/settings.ts';
 import type { EngineOpenOptions, ExamineOptions } from './options.ts';
 import type { EngineRemains } from './remains.ts';
 
-/** Settings of the engines. A second engine adds its own settings here, and its case below. */
-export type EngineSettings = DockerSettings;
+/** Settings of the engines, and which of them is used. Another engine adds its settings here, and its cases below. */
+export interface EngineSettings extends DockerSettings, KubernetesSettings {
+  readonly engine: 'docker' | 'kubernetes';
+  readonly hostEnvironment: DockerSettings['hostEnvironment'] & KubernetesSettings['hostEnvironment'];
+}
+
+// Engines are loaded on demand, so that none delays the starts that do not use it.
 
 /** Opens the engine that the settings name. @throws GloveboxError `engine_unavailable` */
 export async function openEngine(settings: EngineSettings, options: EngineOpenOptions): Promise<OpenedEngine> {
-  // Loaded on demand, so that it does not delay every start.
+  if (settings.engine === 'kubernetes') {
+    const { openKubernetes } = await import('./kubernetes/index.ts');
+    return await openKubernetes(settings);
+  }
   const { openDocker } = await import('./docker/index.ts');
   return await openDocker(settings, options);
 }
@@ -20,6 +29,11 @@ export async function openEngine(settings: EngineSettings, options: EngineOpenOp
  * @throws GloveboxError `engine_unavailable`
  */
 export async function examineEngine(settings: EngineSettings, options: ExamineOptions): Promise<readonly Finding[]> {
+  if (settings.engine === 'kubernetes') {
+    const { openKubernetes } = await import('./kubernetes/index.ts');
+    await openKubernetes(settings);
+    return await options.runProbe();
+  }
   const { examineDocker } = await import('./docker/examine.ts');
   return await examineDocker(settings, options);
 }

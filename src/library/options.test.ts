@@ -44,7 +44,7 @@ describe('options of the library', () => {
     [{ cpus: true }, 'cpus is true', 'Correct it'],
     [{ cpus: null }, 'cpus is null', 'Correct it'],
     [{ setup: 'maybe' }, 'setup is "maybe": it must be auto or never.', 'Correct it'],
-    [{ engine: 'kubernetes' }, 'There is no engine "kubernetes".', "engine: 'docker'"],
+    [{ engine: 'kubernets' }, 'engine is "kubernets": it must be docker or kubernetes.', 'What runs the sandboxes'],
     [{ onProgress: 'yes' }, 'onProgress is no function.', 'function'],
     [{ onShutdown: 'keep' }, 'onShutdown is "keep", and no instance is named.', 'instance'],
     [{ maxMemoryMb: 512 }, 'maxMemoryMb is 512, and one sandbox may take 1024 MiB.', 'lower memoryMb'],

@@ -34,15 +34,13 @@ export type SettingOptions = {
 
 /** Options for opening a Glovebox. */
 export interface GloveboxOptions extends SettingOptions {
-  /** Kind of container engine. Only `docker` exists; `DOCKER_HOST` may name its address. */
-  readonly engine?: 'docker' | undefined;
   /** Called with each step of the set-up. It takes minutes if the sandbox image must be built. */
   readonly onProgress?: ((message: string) => void) | undefined;
   /** Cancels the opening. */
   readonly signal?: AbortSignal | undefined;
 }
 
-const OWN = ['engine', 'onProgress', 'signal'];
+const OWN = ['onProgress', 'signal'];
 /** Defaults that differ from the server's: a library neither changes the machine nor logs unasked. */
 const DEFAULTS = { setup: 'never', logLevel: 'warn' };
 
@@ -53,8 +51,7 @@ export function readOptions(options: GloveboxOptions): Config {
       hint: "Write them as Glovebox.open({ image: 'slim', memoryMb: 512 }).",
     });
   }
-  const { engine, onProgress, signal: _signal, ...settings } = options;
-  if (engine !== undefined && engine !== 'docker') throw wrongEngine(engine);
+  const { onProgress, signal: _signal, ...settings } = options;
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw new GloveboxError('invalid_input', 'onProgress is no function.', {
       hint: 'Give it a function that takes a message, or leave it out.',
@@ -68,12 +65,6 @@ export function readOptions(options: GloveboxOptions): Config {
     });
   }
   return config;
-}
-
-function wrongEngine(engine: string): GloveboxError {
-  return new GloveboxError('invalid_input', `There is no engine ${JSON.stringify(engine)}.`, {
-    hint: "Write engine: 'docker', or leave it out. DOCKER_HOST says where it is.",
-  });
 }
 
 function refuseServers(option: string): void {
