@@ -23,6 +23,8 @@ export interface ServerOptions {
   readonly port?: number;
   /** The program; that of this build if left out. */
   readonly cli?: string;
+  /** Words before the command, such as those that run it in a network of its own. */
+  readonly prefix?: readonly string[];
 }
 
 export interface Exit {
@@ -81,9 +83,11 @@ export async function startServer({
   stateDir = newStateDir(),
   port = 0,
   cli = CLI,
+  prefix = [],
 }: ServerOptions = {}): Promise<Server> {
   const settings = environment(stateDir, { GLOVEBOX_PORT: String(port), ...env });
-  const child = spawn(process.execPath, [cli, 'serve'], { env: settings, stdio: ['ignore', 'ignore', 'pipe'] });
+  const [command = '', ...words] = [...prefix, process.execPath, cli, 'serve'];
+  const child = spawn(command, words, { env: settings, stdio: ['ignore', 'ignore', 'pipe'] });
   const exited = exitOf(child);
   let said = '';
   const url = await new Promise<string>((resolve, reject) => {

@@ -8,7 +8,7 @@ import {
   type RequestListener,
   type ServerResponse,
 } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -38,10 +38,22 @@ const FILES: Readonly<Record<string, readonly [type: string, text: string]>> = {
   '/table.json': ['application/json', '[{"a": 1, "b": 2}]'],
 };
 
+/** Where a server listens: at all of the addresses, at the same two ports. */
+export interface WebPlace {
+  readonly addresses: readonly string[];
+  readonly ports: { readonly http: number; readonly https: number };
+  /** Names and addresses that the certificate is for, as `DNS:web.example` and `IP:127.0.0.2`. */
+  readonly names: readonly string[];
+  /** Is told the address of each connection. */
+  readonly onConnection?: (address: string) => void;
+}
+
+const LOOPBACK: WebPlace = { addresses: [WEB_HOST], ports: { http: 0, https: 0 }, names: [`IP:${WEB_HOST}`] };
+
 /** A real web server over HTTP and HTTPS: a few files, a repository of git at `/repo.git`, and an echo over WebSocket. */
-export async function startWebServer(own: Answer = () => false): Promise<WebServer> {
+export async function startWebServer(own: Answer = () => false, place: WebPlace = LOOPBACK): Promise<WebServer> {
   const folder = mkdtempSync(join(tmpdir(), 'glovebox-web-'));
-  const { cert: certificate, key } = makeCertificate([`IP:${WEB_HOST}`]);
+  const { cert: certificate, key } = makeCertificate(place.names);
   makeRepository(folder);
   const requests: IncomingMessage[] = [];
   const handle: RequestListener = (request, response) => {
@@ -54,9 +66,19 @@ export async function startWebServer(own: Answer = () => false): Promise<WebServ
     if (type === undefined) response.statusCode = 404;
     response.setHeader('Content-Type', type ?? 'text/plain').end(text ?? 'There is nothing here.');
   };
-  const servers = [createHttpServer(handle), createHttpsServer({ key, cert: certificate }, handle)] as const;
-  for (const server of servers) echoOver(server);
-  const [http, https] = [await listen(servers[0]), await listen(servers[1])];
+  const servers: (HttpServer | HttpsServer)[] = [];
+  const serve = async (server: HttpServer | HttpsServer, port: number, address: string) => {
+    servers.push(server);
+    server.on('connection', () => place.onConnection?.(address));
+    echoOver(server);
+    return await listen(server, port, address);
+  };
+  const { ports, addresses } = place;
+  let [http, https] = [0, 0];
+  for (const address of addresses) {
+    http = await serve(createHttpServer(handle), ports.http, address);
+    https = await serve(createHttpsServer({ key, cert: certificate }, handle), ports.https, address);
+  }
   return {
     ...{ http, https, certificate, requests },
     [Symbol.asyncDispose]: async () => {
@@ -69,8 +91,8 @@ export async function startWebServer(own: Answer = () => false): Promise<WebServ
   };
 }
 
-async function listen(server: Server): Promise<number> {
-  server.listen(0, WEB_HOST);
+async function listen(server: Server, port: number, address: string): Promise<number> {
+  server.listen(port, address);
   await once(server, 'listening');
   return (server.address() as AddressInfo).port;
 }
@@ -112,7 +134,7 @@ async function serveGit(folder: string, request: IncomingMessage, response: Serv
 }
 
 /** Echoes messages over WebSocket on any path. */
-function echoOver(server: HttpServer): void {
+function echoOver(server: HttpServer | HttpsServer): void {
   new WebSocketServer({ server }).on('connection', (socket) =>
     socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary })),
   );
