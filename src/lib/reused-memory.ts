@@ -38,6 +38,8 @@ export interface Heartbeat {
   readonly everyMs: number;
   /** Called when nothing has come for two more such times, and again after each further one until something comes. */
   onSilent(): void;
+  /** Why nothing comes at present, if that is known. What is sent waits meanwhile. */
+  readonly outage: Error | undefined;
 }
 
 /** A connection that may be read by pieces. */

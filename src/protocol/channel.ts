@@ -134,6 +134,11 @@ export class Channel {
     }
   }
 
+  /** Why the runner cannot be reached at present, if that is known. The channel may go on later. */
+  get outage(): Error | undefined {
+    return this.#stream.heartbeat?.outage;
+  }
+
   /** Whether the runner can unpack the contents of an archive. */
   get unpacks(): boolean {
     return this.#unpacks;

@@ -13,7 +13,7 @@ afterEach(() => void vi.useRealTimers());
 async function open(greeting: object = { pings: true }) {
   const [ours, runner] = duplexPair();
   const onSilent = vi.fn();
-  const stream: PieceStream = Object.assign(ours, { heartbeat: { everyMs: EVERY_MS, onSilent } });
+  const stream: PieceStream = Object.assign(ours, { heartbeat: { everyMs: EVERY_MS, onSilent, outage: undefined } });
   runner.write(encodeFrame(FrameType.ready, 0, Buffer.from(JSON.stringify(greeting))));
   const channel = await Channel.open(stream);
   return { channel, runner, onSilent };

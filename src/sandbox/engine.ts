@@ -1,3 +1,4 @@
+import { GloveboxError } from '../errors.ts';
 import type { PieceStream } from '../lib/reused-memory.ts';
 import type { Assurances } from './assurances.ts';
 
@@ -45,6 +46,16 @@ export interface SandboxInfo {
 export interface EngineInfo {
   readonly name: string;
   readonly version: string;
+}
+
+/**
+ * The engine answers, and the sandbox cannot be reached at present: its machine is cut off, for example. It may be there
+ * again later, with everything in it, so it is not replaced.
+ */
+export class SandboxUnreachable extends GloveboxError {
+  constructor(message: string, options: { readonly hint: string; readonly cause?: unknown }) {
+    super('engine_unavailable', message, options);
+  }
 }
 
 /**

@@ -5,7 +5,7 @@ import type { Log } from '../log.ts';
 import { Channel, type OnTunnel, type RunnerConfiguration, type RunnerExpectation } from '../protocol/channel.ts';
 import { IncompatibleRunner } from '../protocol/greeting.ts';
 import type { RunnerNotice } from '../protocol/notice.ts';
-import { type Engine, type SandboxRef, shortName } from './engine.ts';
+import { type Engine, type SandboxRef, SandboxUnreachable, shortName } from './engine.ts';
 
 /** What is lost with all processes of a sandbox. */
 export const PROCESSES_LOST: SandboxReset['lost'] = ['contexts', 'background'];
@@ -47,6 +47,8 @@ export class RunnerConnection {
   #clearing: Promise<boolean> | undefined;
   #ending: Promise<boolean> | undefined;
   #connections = 0;
+  /** The newest open channel. */
+  #channel: Channel | undefined;
   /** Whether a runner was started before. It may still run, or may have left processes behind. */
   #hadRunner = false;
   /** Abandoned background executions, to end once the engine can be reached again. */
@@ -72,7 +74,7 @@ export class RunnerConnection {
 
   /** Whether the runner is connected, as far as is known without asking it. */
   get connected(): boolean {
-    return !this.#lost && this.#connections > 0;
+    return !this.#lost && this.#connections > 0 && !this.#channel?.outage;
   }
 
   /** Whether all processes are being ended. */
@@ -94,8 +96,9 @@ export class RunnerConnection {
     if (this.#lost || this.#abandoned) throw new GloveboxError('sandbox_lost', 'The sandbox of this session is gone.');
     this.#connection ??= this.#connect();
     const connection = this.#connection;
+    let channel: Channel;
     try {
-      return await connection.channel;
+      channel = await connection.channel;
     } catch (error) {
       // The code that dropped the connection has handled the state of the sandbox.
       if (connection.drop.signal.aborted) return await this.reach();
@@ -103,6 +106,9 @@ export class RunnerConnection {
       if (isLost(error)) await this.discard();
       throw error;
     }
+    // What was sent now would wait, perhaps beyond the time of its call.
+    if (channel.outage) throw channel.outage;
+    return channel;
   }
 
   /** Has the runner load what the session is expected to use. A later connection does not repeat it. */
@@ -128,6 +134,7 @@ export class RunnerConnection {
    * Ends every process of the session's user. The container stays.
    * @param loss the loss to report
    * @returns false if the container had to be removed instead
+   * @throws SandboxUnreachable when the container stays as it is: what runs in it ends once it is reached again
    */
   clear(loss: SandboxReset): Promise<boolean> {
     this.#clearing ??= this.#clearOnce(loss).finally(() => {
@@ -211,9 +218,11 @@ export class RunnerConnection {
     });
     dropped.throwIfAborted();
     this.#connections += 1;
+    this.#channel = channel;
     this.#hadRunner = true;
     void channel.closed.then(async ({ violation }) => {
       this.#connections -= 1;
+      if (this.#channel === channel) this.#channel = undefined;
       // A runner that breaks the protocol is not trusted, nor is anything that it could reach.
       if (violation) await this.discard();
     });
@@ -234,7 +243,8 @@ export class RunnerConnection {
         this.#options.onLoss(loss);
         return true;
       }
-    } catch {
+    } catch (error) {
+      if (error instanceof SandboxUnreachable) throw error;
       // If the engine cannot tell the state, removal is the only safe way.
     }
     await this.discard();

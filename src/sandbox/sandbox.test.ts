@@ -4,8 +4,9 @@ import { REPORT } from '../../test/support/report.ts';
 import { GloveboxError } from '../errors.ts';
 import { ExecutionClock } from '../execution/execution-clock.ts';
 import type { ExecutionRequest, SandboxReset } from '../execution/request.ts';
+import type { PieceStream } from '../lib/reused-memory.ts';
 import { encodeFrame, FIRST_KEPT, FrameDecoder, FrameType, PROTOCOL_VERSION } from '../protocol/frames.ts';
-import type { Engine } from './engine.ts';
+import { type Engine, SandboxUnreachable } from './engine.ts';
 import { Sandbox } from './sandbox.ts';
 
 const JOB: ExecutionRequest = {
@@ -177,6 +178,81 @@ describe('a call whose connection breaks', () => {
     await vi.advanceTimersByTimeAsync(0);
     expect(stream.destroyed).toBe(true);
     expect([sandbox.lost, cleared]).toEqual([false, ['one']]);
+  });
+});
+
+describe('a sandbox whose machine is cut off', () => {
+  const away = new SandboxUnreachable('The node does not answer.', { hint: 'Wait.' });
+  const cutOff: Partial<Engine> = { endProcesses: () => Promise.reject(away) };
+
+  test('was replaced when the time of a call in it was over', async () => {
+    const [first, second] = [runnerThat(newRunner), runnerThat(oldRunner)];
+    const { sandbox, execute } = openSandbox([async () => first.ours, async () => second.ours], cutOff);
+    const refused = execute({ code: '' }, 1000).catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(1000 + 10_000);
+    expect(await refused).toBe(away);
+    // What ran is ended by its runner, which sees the end of the connection.
+    expect([sandbox.lost, first.ours.destroyed]).toEqual([false, true]);
+    const ended = execute({ code: '' }, 1000);
+    await vi.advanceTimersByTimeAsync(0);
+    second.stream.write(end(1));
+    expect(await ended).toMatchObject({ status: 'ok' });
+  });
+
+  test('was replaced when the connection of a call broke, and could not be made again', async () => {
+    const first = runnerThat(newRunner);
+    const { sandbox, execute } = openSandbox(
+      [
+        async () => first.ours,
+        ...[1, 2, 3].map(() => async () => {
+          throw away;
+        }),
+      ],
+      cutOff,
+    );
+    const refused = execute({ code: '' }, 60_000).catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(0);
+    first.stream.destroy();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(await refused).toBe(away);
+    expect(sandbox.lost).toBe(false);
+  });
+
+  test('has what goes on in the background followed again once it is reached, within its time', async () => {
+    const [first, second] = [runnerThat(newRunner), runnerThat(oldRunner)];
+    const refuse = async () => {
+      throw away;
+    };
+    const { execute } = openSandbox([async () => first.ours, refuse, refuse, refuse, async () => second.ours], cutOff);
+    const ended = execute(JOB, 60_000);
+    await vi.advanceTimersByTimeAsync(0);
+    first.stream.destroy();
+    await vi.advanceTimersByTimeAsync(10_000);
+    second.stream.write(end(FIRST_KEPT));
+    expect(await ended).toMatchObject({ status: 'ok', reattached: true });
+  });
+
+  test('is sent nothing, and counts as not connected, while that is known; what runs in it goes on', async () => {
+    const { ours, stream, sent } = runnerThat(newRunner);
+    let outage: Error | undefined;
+    const heartbeat = {
+      everyMs: 1000,
+      onSilent() {},
+      get outage() {
+        return outage;
+      },
+    };
+    const connection: PieceStream = Object.assign(ours, { heartbeat });
+    const { sandbox, execute } = openSandbox([async () => connection]);
+    const running = execute({ code: '' }, 60_000);
+    await vi.advanceTimersByTimeAsync(0);
+    outage = away;
+    await expect(execute({ code: '' }, 1000)).rejects.toBe(away);
+    expect([sandbox.connected, sandbox.lost, sent.length]).toEqual([false, false, 1]);
+    outage = undefined;
+    stream.write(end(1));
+    expect(await running).toMatchObject({ status: 'ok' });
+    expect(sandbox.connected).toBe(true);
   });
 });
 

@@ -15,7 +15,7 @@ import type { Channel, OnTunnel, RunnerExpectation } from '../protocol/channel.t
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
 import type { RunnerState, RunningExecution } from '../protocol/greeting.ts';
 import type { RunnerNotice } from '../protocol/notice.ts';
-import type { Engine, SandboxInfo, SandboxRef } from './engine.ts';
+import { type Engine, type SandboxInfo, type SandboxRef, SandboxUnreachable } from './engine.ts';
 import type { Use } from './module-usage.ts';
 import {
   ALL_LOST,
@@ -274,7 +274,8 @@ export class Sandbox {
         return await this.#runner.reach();
       } catch (error) {
         if (isLost(error)) return undefined;
-        if (await this.#runner.engineAnswers()) refusals += 1;
+        const isAway = error instanceof SandboxUnreachable || !(await this.#runner.engineAnswers());
+        if (!isAway) refusals += 1;
         else if (!mayWait()) throw error;
         await sleep(RECONNECT_EVERY_MS, undefined, { signal }).catch(() => {});
       }
