@@ -26,5 +26,7 @@ export const ADVICE: Readonly<Record<Protection, string>> = {
   resolver: 'Use an engine that writes /etc/resolv.conf as it is asked to.',
   rlimits: 'Use an engine that sets the resource limits it is asked for: rootless ones may lack the right to.',
   oom: 'The engine starts what it adds to a sandbox with its own protection from the killer of the kernel, as crun does for Docker: leave out GLOVEBOX_RUNTIME, or use runc.',
+  'oom-group':
+    'The engine has the kernel end all of a sandbox when its memory runs out: set memory.oom.group of its control groups to 0.',
   'main-process': RUNTIME,
 };

@@ -5,6 +5,8 @@ import { PROTECTIONS, type Protection, type Shortfall } from '../sandbox/assuran
 const TOLD: readonly Protection[] = ['namespaces'];
 /** With a kernel of its own, a sandbox does not see the limits of its machine either. */
 const TOLD_BY_RUNTIME: readonly Protection[] = [...TOLD, 'memory', 'swap', 'cpu'];
+/** What such a kernel decides by itself. */
+const OWN_WAY: readonly Protection[] = ['oom-group'];
 /** What such a kernel is there instead of: the one of the machine neither runs the code, nor tells of the machine. */
 const REPLACED: readonly Protection[] = ['seccomp', 'masks'];
 
@@ -13,7 +15,8 @@ const REPLACED: readonly Protection[] = ['seccomp', 'masks'];
  * @param sharesKernel whether the kernel of the engine's machine runs the code of sandboxes
  */
 export function tellHeld(missing: readonly Shortfall[], sharesKernel: boolean): readonly Finding[] {
-  const held = PROTECTIONS.filter((name) => !missing.some((shortfall) => shortfall.name === name));
+  const applying = PROTECTIONS.filter((name) => sharesKernel || !OWN_WAY.includes(name));
+  const held = applying.filter((name) => !missing.some((shortfall) => shortfall.name === name));
   const told = held.filter((name) => (sharesKernel ? TOLD : TOLD_BY_RUNTIME).includes(name));
   const replaced = held.filter((name) => !sharesKernel && REPLACED.includes(name));
   const seen = held.filter((name) => !told.includes(name) && !replaced.includes(name));

@@ -16,6 +16,8 @@ export function judgeMemory(
   if (!sharesKernel) return undefined;
   const isSet = isAtMost(limits.memory, memoryBytes);
   if (!isSet) return `the limit is ${limits.memory ?? 'unknown'}, not ${memoryBytes} bytes`;
+  // The report would be lost with the sandbox, so the kernel's word is taken.
+  if (endsAll(limits) && taking === null) return undefined;
   if (taking === null) return 'it was not tried';
   if (taking.ended && taking.taken <= memoryBytes) return undefined;
   // What is beyond the limit went to the swap, which has a limit of its own.
@@ -29,16 +31,30 @@ export function judgeSwap(
 ): string | undefined {
   if (!sharesKernel || swap_kib === 0) return undefined;
   const isLimited = isAtMost(limits.swap, 0) || isAtMost(limits.memory_and_swap, memoryBytes);
-  const isMet = taking?.ended === true && taking.taken <= memoryBytes;
+  const isMet = endsAll(limits) || (taking?.ended === true && taking.taken <= memoryBytes);
   return isLimited && isMet ? undefined : 'a sandbox may use swap of its machine besides its memory';
 }
 
 /** It is met for real, too, but not with a kernel of its own: many processes that end at once may end such a sandbox. */
-export function judgePids({ limits, flood }: ProbeReport, { pids, sharesKernel }: ExpectedSandbox): string | undefined {
-  if (!isAtMost(limits.pids, pids)) return `the limit is ${limits.pids ?? 'unknown'}, not ${pids}`;
+export function judgePids(
+  { limits, flood }: ProbeReport,
+  { pids, pidsFromAbove, sharesKernel }: ExpectedSandbox,
+): string | undefined {
+  if (!pidsFromAbove && !isAtMost(limits.pids, pids)) return `the limit is ${limits.pids ?? 'unknown'}, not ${pids}`;
   if (!sharesKernel) return undefined;
   if (flood === null) return 'it was not tried';
-  return flood.refused !== null && flood.started < pids ? undefined : `${flood.started} processes could be started`;
+  if (flood.refused === null) return `${flood.started} processes could be started, and more were not tried`;
+  return flood.started < pids ? undefined : `${flood.started} processes could be started, not ${pids}`;
+}
+
+/** When memory runs out, one process is to end, not all of a sandbox. A kernel of its own ends as it likes. */
+export function judgeGroupEnd({ limits }: ProbeReport, { sharesKernel }: ExpectedSandbox): string | undefined {
+  if (!sharesKernel || !endsAll(limits)) return undefined;
+  return 'when its memory runs out, all of a sandbox ends (memory.oom.group is 1)';
+}
+
+function endsAll({ group_end }: ProbeReport['limits']): boolean {
+  return group_end === '1';
 }
 
 /** A limit of no fewer processors than the machine has needs no enforcement. */

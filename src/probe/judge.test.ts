@@ -21,7 +21,14 @@ test('a sandbox as it was asked for lacks nothing', () => {
 });
 
 test('control groups of version 2 tell the same in other files', () => {
-  const told = { memory: String(256 * MIB), swap: '0', memory_and_swap: null, pids: '64', cpu: '100000 100000' };
+  const told = {
+    memory: String(256 * MIB),
+    swap: '0',
+    memory_and_swap: null,
+    pids: '64',
+    cpu: '100000 100000',
+    group_end: '0',
+  };
   expect(missing({ limits: told, swap_kib: 4096 })).toEqual([]);
 });
 
@@ -34,7 +41,7 @@ test.each<[string, Protection, Partial<ProbeReport>]>([
   ['privileges that may grow', 'privileges', { no_new_privileges: false }],
   ['no filter', 'seccomp', { seccomp: '0' }],
   ['a kernel without filters', 'seccomp', { seccomp: null }],
-  ['a filter that lets a call pass', 'seccomp', { calls: { unshare: 'done', netlink: 'EPERM' } }],
+  ['a filter that lets a call pass', 'seccomp', { calls: { ...SEALED.calls, unshare: 'done' } }],
   ['a call of which nothing came back', 'seccomp', { calls: { unshare: '' } }],
   ['a larger memory limit', 'memory', { limits: { ...limits, memory: String(257 * MIB) } }],
   ['no memory limit', 'memory', { limits: { ...limits, memory: 'max' } }],
@@ -67,6 +74,8 @@ test.each<[string, Protection, Partial<ProbeReport>]>([
   ['a main process in reach', 'main-process', { others: [{ process: 1, done: ['kill'] }] }],
   ['variables of the main process that can be read', 'main-process', { others: [{ process: 1, done: ['environ'] }] }],
   ['a main process of the same user', 'main-process', { others: [] }],
+  ['the end of all of a sandbox', 'oom-group', { limits: { ...limits, group_end: '1' }, taking: null }],
+  ['a disk that takes more than it has', 'disks', { full: { '/workspace': 'done' } }],
 ])('%s is told as "%s"', (_what, name, change) => {
   expect(missing(change)).toEqual([name]);
 });
@@ -95,10 +104,56 @@ test('memory that goes on in the swap is told as swap, and not as memory', () =>
 test('a sandbox with a kernel of its own has no filter and meets no limit of memory, but must have the rest', () => {
   const own = { sharesKernel: false, masked: [] };
   const seen = { seccomp: null, calls: {}, flood: null, taking: null, others: [{ process: 1, done: ['environ'] }] };
-  const unread = { memory: null, swap: null, memory_and_swap: null, pids: '64', cpu: null };
+  const unread = { memory: null, swap: null, memory_and_swap: null, pids: '64', cpu: null, group_end: null };
   expect(missing({ ...seen, limits: unread }, own)).toEqual([]);
   expect(missing({ ...seen, limits: unread, routes: ['eth0'] }, own)).toEqual(['network']);
   expect(missing({ ...seen, limits: { ...unread, pids: '1024' } }, own)).toEqual(['pids']);
   const reached = [{ process: 1, done: ['environ', 'mem'] }];
   expect(missing({ ...seen, limits: unread, others: reached }, own)).toEqual(['main-process']);
+});
+
+describe('a limit of processes from above', () => {
+  const above = { pids: 256, pidsFromAbove: true };
+  const unseen = { ...limits, pids: 'max' };
+
+  test('counts as it was met, though the sandbox does not see it', () => {
+    expect(missing({ limits: unseen, flood: { started: 250, refused: 'EAGAIN' } }, above)).toEqual([]);
+  });
+
+  test('is told as it is, where it is another than asked for, or none was met', () => {
+    const found = (flood: ProbeReport['flood']) =>
+      judge({ ...SEALED, limits: unseen, flood }, { ...EXPECTED, ...above }, []);
+    expect(found({ started: 1020, refused: 'EAGAIN' })).toEqual([
+      { name: 'pids', found: '1020 processes could be started, not 256' },
+    ]);
+    expect(found({ started: 4112, refused: null })).toEqual([
+      { name: 'pids', found: '4112 processes could be started, and more were not tried' },
+    ]);
+  });
+});
+
+describe('a main process of the user of the code', () => {
+  const same = { sharesUser: true };
+  const withstands = { others: [], main: { uid: 10_007, done: [], state: 'S' } };
+
+  test('is no shortfall where it withstands all that code can do', () => {
+    expect(missing(withstands, same)).toEqual([]);
+  });
+
+  test.each([
+    ['was not looked at', null],
+    ['hides', { uid: null, done: [], state: 'S' }],
+    ['can be read', { uid: 10_007, done: ['environ'], state: 'S' }],
+    ['can be written through its descriptors', { uid: 10_007, done: ['fd'], state: 'S' }],
+    ['can be stopped', { uid: 10_007, done: [], state: 'T' }],
+    ['has ended', { uid: 10_007, done: [], state: '' }],
+  ])('is one where it %s', (_what, main) => {
+    expect(missing({ ...withstands, main }, same)).toEqual(['main-process']);
+  });
+});
+
+test('a filter that refuses what was asked of it lacks nothing, though a stricter one would refuse more', () => {
+  const calls = { unshare: 'EPERM', keyctl: 'EPERM', ptrace: 'done', netlink: 'done' };
+  expect(missing({ calls }, { refusedCalls: ['unshare', 'keyctl'] })).toEqual([]);
+  expect(missing({ calls })).toEqual(['seccomp']);
 });

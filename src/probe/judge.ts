@@ -1,5 +1,8 @@
-import type { ExpectedDisk, ExpectedSandbox, Protection, Shortfall } from '../sandbox/assurances.ts';
-import { judgeCpu, judgeMemory, judgePids, judgeSwap } from './judge-limits.ts';
+import type { ExpectedDisk, ExpectedSandbox, Protection, Shortfall, TriedAddress } from '../sandbox/assurances.ts';
+import { judgeCpu, judgeGroupEnd, judgeMemory, judgePids, judgeSwap } from './judge-limits.ts';
+import { judgeMainProcess } from './judge-main-process.ts';
+import { judgeNetwork } from './judge-network.ts';
+import { listed } from './listed.ts';
 import type { ProbeReport } from './report.ts';
 
 /** Mode in `/proc/PID/status` of a process with a system call filter. */
@@ -11,8 +14,14 @@ const PRIVATE_MODE = 0o700;
 /** Name servers that are none: nothing listens there. */
 const LOOPBACK = /^(127\.|::1$)/;
 
+/** What is expected of the sandbox that was looked at. */
+interface Expected extends ExpectedSandbox {
+  /** Addresses that code may not reach. Unset where there may be no interface but `lo`. */
+  readonly addresses?: readonly TriedAddress[];
+}
+
 /** One question to a report: undefined if all is as expected, else what was found instead. */
-type Check = (report: ProbeReport, expected: ExpectedSandbox) => string | undefined;
+type Check = (report: ProbeReport, expected: Expected) => string | undefined;
 
 const CHECKS: readonly (readonly [name: Protection, check: Check])[] = [
   ['user', judgeUser],
@@ -38,6 +47,7 @@ const CHECKS: readonly (readonly [name: Protection, check: Check])[] = [
   ],
   ['rlimits', judgeRlimits],
   ['oom', judgeOomScore],
+  ['oom-group', judgeGroupEnd],
   ['main-process', judgeMainProcess],
 ];
 
@@ -45,11 +55,7 @@ const CHECKS: readonly (readonly [name: Protection, check: Check])[] = [
  * Compares what a probe found with what was asked for. What is not seen does not hold.
  * @param outside differences that the engine itself tells
  */
-export function judge(
-  report: ProbeReport,
-  expected: ExpectedSandbox,
-  outside: readonly Shortfall[],
-): readonly Shortfall[] {
+export function judge(report: ProbeReport, expected: Expected, outside: readonly Shortfall[]): readonly Shortfall[] {
   const inside = CHECKS.flatMap(([name, check]): Shortfall[] => {
     const found = check(report, expected);
     return found === undefined ? [] : [{ name, found }];
@@ -75,21 +81,27 @@ function judgeCapabilities({ capabilities }: ProbeReport): string | undefined {
   return held.length === 0 ? undefined : held.map(([name, bits]) => `${name} is ${bits}`).join(', ');
 }
 
-function judgeFilter({ seccomp, calls }: ProbeReport, { sharesKernel }: ExpectedSandbox): string | undefined {
+function judgeFilter(
+  { seccomp, calls }: ProbeReport,
+  { sharesKernel, refusedCalls }: ExpectedSandbox,
+): string | undefined {
   if (!sharesKernel) return undefined;
   if (seccomp !== FILTERED) return `there is no system call filter (mode ${seccomp ?? 'unknown'})`;
-  const entries = Object.entries(calls);
-  if (entries.length === 0) return 'no call was tried';
-  const allowed = entries.filter(([, end]) => !REFUSALS.includes(end)).map(([name, end]) => `${name} (${end || '?'})`);
+  const allowed = refusedCalls
+    .filter((name) => !REFUSALS.includes(calls[name] ?? ''))
+    .map((name) => `${name} (${calls[name] || '?'})`);
   return listed('are not refused', allowed);
 }
 
-function judgeDisks({ disks }: ProbeReport, expected: ExpectedSandbox): string | undefined {
+function judgeDisks(report: ProbeReport, expected: ExpectedSandbox): string | undefined {
+  const { disks } = report;
   return each(expected.disks, ({ path, bytes, private: isPrivate }) => {
     const disk = disks[path];
     if (!disk?.writable) return `${path} cannot be written`;
     // A file system without a size says 0.
     if (disk.bytes === 0 || disk.bytes > bytes) return `${path} has ${disk.bytes} bytes, not ${bytes}`;
+    const full = report.full[path];
+    if (full !== undefined && full !== 'ENOSPC') return `${path} took more than it has (${full})`;
     return isPrivate && disk.mode !== PRIVATE_MODE ? `${path} has the mode ${disk.mode.toString(8)}` : undefined;
   });
 }
@@ -104,12 +116,6 @@ function judgeInodes({ disks }: ProbeReport, expected: ExpectedSandbox): string 
 
 function each(disks: readonly ExpectedDisk[], check: (disk: ExpectedDisk) => string | undefined): string | undefined {
   return disks.map(check).find((found) => found !== undefined);
-}
-
-function judgeNetwork({ interfaces, routes }: ProbeReport): string | undefined {
-  const others = interfaces.filter((name) => name !== 'lo');
-  if (!interfaces.includes('lo')) return 'its interfaces cannot be seen';
-  return listed('are interfaces that are up', others) ?? listed('are ways out', routes);
 }
 
 function judgeRlimits({ rlimits }: ProbeReport, expected: ExpectedSandbox): string | undefined {
@@ -131,19 +137,4 @@ function judgeOomScore({ oom_score }: ProbeReport, { sharesKernel }: ExpectedSan
   if (!sharesKernel || (oom_score !== null && oom_score >= 0)) return undefined;
   if (oom_score === null) return 'the kernel does not tell its score';
   return `code can have the kernel end others first when memory runs out (oom_score_adj ${oom_score})`;
-}
-
-/** A kernel of its own may show the variables of the main process, of which none is a secret. */
-function judgeMainProcess({ others }: ProbeReport, { sharesKernel }: ExpectedSandbox): string | undefined {
-  const isShown = (what: string) => !sharesKernel && what === 'environ';
-  const reached = others.filter(({ done }) => !done.every(isShown));
-  if (others.length === 0) return 'the main process cannot be seen, or has the user of the code';
-  return listed(
-    'are in reach',
-    reached.map(({ process, done }) => `process ${process} (${done.join(', ')})`),
-  );
-}
-
-function listed(what: string, items: readonly string[]): string | undefined {
-  return items.length === 0 ? undefined : `${items.slice(0, 5).join(', ')} ${what}`;
 }

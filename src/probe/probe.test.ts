@@ -34,7 +34,13 @@ test('the program learns what to look at, and tries limits beyond where they are
   expect(await probeSandbox(backend, assurances, new AbortController().signal)).toEqual([]);
   expect(await asked.promise).toEqual({
     ...{ filter: true, memory: 384 * 2 ** 20, processes: 80, disks: ['/workspace', '/dev/shm'] },
-    ...{ masked: ['/proc/kcore', '/sys/kernel'], rlimits: ['NOFILE', 'CORE'] },
+    ...{
+      masked: ['/proc/kcore', '/sys/kernel'],
+      rlimits: ['NOFILE', 'CORE'],
+      fill: [],
+      same_user: false,
+      addresses: null,
+    },
   });
 });
 

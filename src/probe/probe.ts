@@ -1,5 +1,5 @@
 import { GloveboxError } from '../errors.ts';
-import type { Assurances, ExpectedSandbox, Shortfall } from '../sandbox/assurances.ts';
+import type { Assurances, ExpectedSandbox, Shortfall, TriedAddress } from '../sandbox/assurances.ts';
 import { largestDiskMb } from '../sandbox/disk-sizes.ts';
 import type { SandboxProfile } from '../sandbox/engine.ts';
 import { type Backend, startSandbox } from '../sandbox/start-sandbox.ts';
@@ -16,6 +16,11 @@ const MOST_MEMORY_MB = 256;
 const MOST_PIDS = 64;
 /** Memory in bytes, and processes, that are tried beyond the limit. */
 const BEYOND = { memory: 128 * MIB, processes: 16 };
+/**
+ * Most processes that are tried where the limit stands above the sandbox: it is that of the engine, which is told. Its
+ * processes share their memory.
+ */
+const MOST_PIDS_FROM_ABOVE = 4096;
 /** Longest time for the program in milliseconds. It takes a second, and more on a busy machine. */
 const LIMIT_MS = 30_000;
 /** Most bytes of its output that are kept. */
@@ -65,22 +70,28 @@ async function look(
   const sandbox = await startSandbox(backend);
   try {
     const outside = assurances.inspect(sandbox.ref, backend.profile);
-    const [report, told] = await Promise.all([run(sandbox, questions(expected), signal), outside]);
-    return judge(report, expected, told);
+    const addresses = await assurances.addresses?.(sandbox.ref);
+    const [report, told] = await Promise.all([run(sandbox, questions(expected, addresses), signal), outside]);
+    return judge(report, { ...expected, ...(addresses ? { addresses } : {}) }, told);
   } finally {
     await sandbox.remove().catch(() => {});
   }
 }
 
 /** What the program is to look at. */
-function questions({ sharesKernel, memoryBytes, pids, disks, masked, rlimits }: ExpectedSandbox): string {
+function questions(expected: ExpectedSandbox, addresses: readonly TriedAddress[] | undefined): string {
+  const { sharesKernel, memoryBytes, pids, pidsFromAbove, disks, masked, rlimits, sharesUser } = expected;
+  const mostPids = pidsFromAbove ? MOST_PIDS_FROM_ABOVE : pids;
   return JSON.stringify({
     filter: sharesKernel,
     memory: sharesKernel ? memoryBytes + BEYOND.memory : 0,
-    processes: sharesKernel ? pids + BEYOND.processes : 0,
+    processes: sharesKernel ? mostPids + BEYOND.processes : 0,
     disks: disks.map(({ path }) => path),
+    fill: disks.filter(({ isFilled }) => isFilled).map(({ path }) => path),
     masked,
     rlimits: Object.keys(rlimits),
+    same_user: sharesUser ?? false,
+    addresses: addresses?.map(({ protocol, host, port }) => [protocol, host, port]) ?? null,
   });
 }
 

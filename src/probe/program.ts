@@ -1,9 +1,11 @@
+import { NETWORK_TRIES } from './network-tries.ts';
+
 /**
  * Program that looks at its own sandbox. It reads what to look at as JSON from stdin, and prints what it found as one
  * JSON object. It judges nothing: code in a sandbox may lie, and judging it is the control plane's part.
  */
 export const PROBE = String.raw`
-import ctypes, errno, json, mmap, os, resource, signal, socket, stat, sys
+import ctypes, errno, json, mmap, os, resource, selectors, signal, socket, stat, struct, sys, tempfile, time
 
 asked = json.load(sys.stdin)
 libc = ctypes.CDLL(None, use_errno=True)
@@ -48,31 +50,35 @@ def process_status(process):
     lines = (text_of('/proc/%s/status' % process) or '').splitlines()
     return dict(line.split(':\t', 1) for line in lines if ':\t' in line)
 
+KEYCTL = {'x86_64': 250, 'i686': 288, 'armv7l': 311, 'ppc64le': 271, 's390x': 280}.get(os.uname().machine, 219)
+
 def refused_calls():
     # Without a filter, each of these succeeds for a user without capabilities, or fails otherwise.
     return {
         'unshare': apart(lambda: called(libc.unshare, 0x10000000)),
+        'keyctl': apart(lambda: called(libc.syscall, KEYCTL, 0, -3, 1)),
         'ptrace': apart(lambda: called(libc.ptrace, 0, 0, 0, 0)),
         'netlink': outcome(lambda: socket.socket(16, socket.SOCK_RAW, 0).close()),
     }
 
+STACK = 16 << 10
+
 def flood(most):
-    """Starts processes until no more may be."""
-    held, release = os.pipe()
+    """Starts processes until no more may be. They share all memory, so thousands of them take little."""
+    stacks = mmap.mmap(-1, most * STACK, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    first = ctypes.addressof(ctypes.c_char.from_buffer(stacks))
+    wait = ctypes.cast(libc.pause, ctypes.c_void_p)
     children, refused = [], None
     while len(children) < most:
-        try:
-            child = os.fork()
-        except OSError as error:
-            refused = errno.errorcode.get(error.errno, str(error.errno))
+        ctypes.set_errno(0)
+        top = ctypes.c_void_p(first + (len(children) + 1) * STACK)
+        child = libc.clone(wait, top, 0x100 | signal.SIGCHLD, None)
+        if child < 0:
+            refused = errno.errorcode.get(ctypes.get_errno(), '')
             break
-        if child == 0:
-            os.close(release)
-            os.read(held, 1)
-            os._exit(0)
         children.append(child)
-    os.close(release)
-    os.close(held)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
     for child in children:
         os.waitpid(child, 0)
     return {'started': len(children), 'refused': refused}
@@ -175,6 +181,7 @@ def name_servers():
     lines = [line.split() for line in (text_of('/etc/resolv.conf') or '').splitlines()]
     return [words[1] for words in lines if len(words) > 1 and words[0] == 'nameserver']
 
+${NETWORK_TRIES}
 CGROUP = '/sys/fs/cgroup/'
 
 def processor_quota():
@@ -198,6 +205,21 @@ def lowest_oom_score():
             low = middle + 1
     return str(high)
 
+def done_to(process):
+    return [what for what, end in {
+        'kill': outcome(os.kill, int(process), 0),
+        'mem': outcome(open, '/proc/%s/mem' % process, 'rb'),
+        'environ': outcome(open, '/proc/%s/environ' % process, 'rb'),
+    }.items() if end == 'done']
+
+def main_process():
+    """The main process, where it has the user of the code. Signals are sent to it last."""
+    ids = process_status(1).get('Uid', '').split()
+    done = [what for what in done_to(1) if what != 'kill']
+    if outcome(os.listdir, '/proc/1/fd') == 'done':
+        done.append('fd')
+    return {'uid': int(ids[0]) if ids else None, 'done': done, 'state': None}
+
 def others():
     """What can be done to processes of other users, above all to the main one."""
     found = []
@@ -205,14 +227,26 @@ def others():
         ids = process_status(process).get('Uid', '').split()
         if not ids or int(ids[0]) == own:
             continue
-        done = [what for what, end in {
-            'kill': outcome(os.kill, int(process), 0),
-            'mem': outcome(open, '/proc/%s/mem' % process, 'rb'),
-            'environ': outcome(open, '/proc/%s/environ' % process, 'rb'),
-        }.items() if end == 'done']
-        found.append({'process': int(process), 'done': done})
+        found.append({'process': int(process), 'done': done_to(process)})
     return found[:20]
 
+def state_after_signals():
+    """Sends the main process, of the same user, what ends or stops others. If it ends, so does this program."""
+    for number in ('TERM', 'INT', 'HUP', 'QUIT', 'USR1', 'ABRT', 'SEGV', 'ALRM', 'TSTP', 'STOP', 'KILL'):
+        outcome(os.kill, 1, getattr(signal, 'SIG' + number))
+    time.sleep(0.1)
+    return process_status(1).get('State', '')[:1]
+
+def fill(path):
+    """How it ends to put more on a disk than it has. Nothing stays of it."""
+    sizes = os.statvfs(path)
+    try:
+        with tempfile.TemporaryFile(dir=path) as file:
+            return outcome(os.posix_fallocate, file.fileno(), 0, sizes.f_blocks * sizes.f_frsize + 4096)
+    except OSError as error:
+        return errno.errorcode.get(error.errno, str(error.errno))
+
+tries = begin_tries(asked['addresses']) if asked['addresses'] is not None else []
 facts = process_status('self')
 score = apart(lowest_oom_score) if asked['filter'] else ''
 swap = [line.split()[1] for line in (text_of('/proc/meminfo') or '').splitlines() if line.startswith('SwapTotal')]
@@ -229,6 +263,7 @@ report = {
         'memory_and_swap': text_of(CGROUP + 'memory/memory.memsw.limit_in_bytes'),
         'pids': text_of(CGROUP + 'pids.max', CGROUP + 'pids/pids.max'),
         'cpu': processor_quota(),
+        'group_end': text_of(CGROUP + 'memory.oom.group'),
     },
     'swap_kib': int(swap[0]) if swap else 0,
     'processors': os.cpu_count() or 1,
@@ -241,9 +276,15 @@ report = {
     'rlimits': {name: resource.getrlimit(getattr(resource, 'RLIMIT_' + name))[1] for name in asked['rlimits']},
     'oom_score': int(score) if score else None,
     'others': others(),
+    'main': main_process() if asked['same_user'] else None,
+    'full': {path: fill(path) for path in asked['fill']},
+    'tries': end_tries(tries),
 }
 # Last, because they may end the sandbox.
 report['flood'] = flood(asked['processes']) if asked['processes'] else None
-report['taking'] = take(asked['memory']) if asked['memory'] else None
+# Where the kernel ends all of a sandbox at once, nothing would be left to tell of it.
+report['taking'] = take(asked['memory']) if asked['memory'] and report['limits']['group_end'] != '1' else None
+if report['main']:
+    report['main']['state'] = state_after_signals()
 print(json.dumps(report))
 `;

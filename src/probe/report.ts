@@ -16,7 +16,11 @@ const reportSchema = z.object({
   /** How calls ended that a filter refuses. */
   calls: z.record(text, text),
   /** Contents of the files of control groups. Null for a file that is not there. */
-  limits: z.object({ memory: limit, swap: limit, memory_and_swap: limit, pids: limit, cpu: limit }),
+  limits: z.object({
+    ...{ memory: limit, swap: limit, memory_and_swap: limit, pids: limit, cpu: limit },
+    /** `1` where the kernel ends all processes of a sandbox together when its memory runs out. */
+    group_end: limit,
+  }),
   swap_kib: figure,
   processors: figure,
   disks: z.record(
@@ -32,6 +36,12 @@ const reportSchema = z.object({
   /** Lowest `oom_score_adj` that code can give itself. Null if the kernel does not tell. */
   oom_score: figure.nullable(),
   others: z.array(z.object({ process: figure, done: texts })).max(100),
+  /** The main process, where it has the user of the code: what can be done to it, and its state after signals. */
+  main: z.object({ uid: figure.nullable(), done: texts, state: limit }).nullable(),
+  /** How it ended to put more on a disk than it has. */
+  full: z.record(text, text),
+  /** How tries to reach addresses ended, by protocol, host and port. */
+  tries: z.record(text, text),
   /** Processes that could be started, and the error that ended that. Null if it was not tried. */
   flood: z.object({ started: figure, refused: limit }).nullable(),
   /** Bytes that could be taken, and whether the taker was ended. Null if it was not tried. */

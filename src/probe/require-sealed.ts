@@ -33,14 +33,14 @@ export async function requireSealed(
   if (known?.every(isAllowed)) return known;
   const missing = await probeSandbox(backend, assurances, signal);
   const refused = missing.filter((shortfall) => !isAllowed(shortfall));
-  if (refused.length > 0) throw unsealed(refused);
+  if (refused.length > 0) throw unsealed(refused, { ...ADVICE, ...assurances.advice });
   if (fingerprint !== undefined) files.write(fingerprint, missing);
   return missing;
 }
 
-function unsealed(refused: readonly Shortfall[]): GloveboxError {
+function unsealed(refused: readonly Shortfall[], adviceOf: Readonly<Record<Protection, string>>): GloveboxError {
   const names = refused.map(({ name }) => name);
-  const advice = [...new Set(names.map((name) => ADVICE[name]))].join(' ');
+  const advice = [...new Set(names.map((name) => adviceOf[name]))].join(' ');
   return new GloveboxError(
     'engine_unavailable',
     `Sandboxes of this engine lack what was asked for: ${refused.map(({ name, found }) => `${name} (${found})`).join('; ')}.`,

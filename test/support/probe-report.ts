@@ -1,5 +1,5 @@
 import type { ProbeReport } from '../../src/probe/report.ts';
-import type { Assurances, ExpectedSandbox, Shortfall } from '../../src/sandbox/assurances.ts';
+import { type Assurances, type ExpectedSandbox, type Shortfall, TRIED_CALLS } from '../../src/sandbox/assurances.ts';
 import type { SandboxProfile } from '../../src/sandbox/engine.ts';
 
 const MIB = 2 ** 20;
@@ -7,7 +7,7 @@ const MIB = 2 ** 20;
 /** What is asked of the sandboxes of these tests. */
 export const EXPECTED: ExpectedSandbox = {
   uids: { first: 10_000, last: 59_999 },
-  ...{ memoryBytes: 256 * MIB, pids: 64, cpus: 1, sharesKernel: true },
+  ...{ memoryBytes: 256 * MIB, pids: 64, cpus: 1, sharesKernel: true, refusedCalls: TRIED_CALLS },
   disks: [
     { path: '/workspace', bytes: 64 * MIB, inodes: 8192, private: true },
     { path: '/dev/shm', bytes: 16 * MIB, private: false },
@@ -20,10 +20,11 @@ export const EXPECTED: ExpectedSandbox = {
 export const SEALED: ProbeReport = {
   users: [10_007, 10_007, 10_007, 10_007],
   capabilities: { CapPrm: '0000000000000000', CapBnd: '0000000000000000' },
-  ...{ no_new_privileges: true, seccomp: '2', calls: { unshare: 'EPERM', netlink: 'EPERM' } },
+  ...{ no_new_privileges: true, seccomp: '2' },
+  calls: { unshare: 'EPERM', keyctl: 'EPERM', ptrace: 'EPERM', netlink: 'EPERM' },
   limits: {
     ...{ memory: String(256 * MIB), swap: null, memory_and_swap: String(256 * MIB) },
-    ...{ pids: '64', cpu: '100000 100000' },
+    ...{ pids: '64', cpu: '100000 100000', group_end: null },
   },
   ...{ swap_kib: 0, processors: 4 },
   disks: {
@@ -34,6 +35,7 @@ export const SEALED: ProbeReport = {
   rlimits: { NOFILE: 1016, CORE: 0 },
   oom_score: 500,
   others: [{ process: 1, done: [] }],
+  ...{ main: null, full: {}, tries: {} },
   flood: { started: 58, refused: 'EAGAIN' },
   taking: { taken: 224 * MIB, ended: true },
 };

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type Docker from 'dockerode';
-import type { Assurances, ExpectedSandbox, Shortfall } from '../../sandbox/assurances.ts';
+import { type Assurances, type ExpectedSandbox, type Shortfall, TRIED_CALLS } from '../../sandbox/assurances.ts';
 import { diskSizesFor } from '../../sandbox/disk-sizes.ts';
 import type { SandboxProfile } from '../../sandbox/engine.ts';
 import { askAgain, explain } from './answer.ts';
@@ -66,6 +66,7 @@ export function expectSandbox(profile: SandboxProfile, driver: DriverKind): Expe
     // In gVisor, processes are counted inside; the engine counts its threads as well.
     pids: sharesKernel ? (PidsLimit ?? 0) : profile.pids,
     cpus: profile.cpus,
+    refusedCalls: TRIED_CALLS,
     sharesKernel,
     disks: [
       own('/workspace', workspaceMb),
