@@ -1,5 +1,5 @@
 import type { Config } from '../config/load.ts';
-import { seccompProfile } from '../engines/docker/hardening/seccomp.ts';
+import { seccompProfile } from '../engines/hardening/seccomp.ts';
 import { openEngine } from '../engines/index.ts';
 import { createLog } from '../log.ts';
 import type { CommandContext } from './context.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { DROPPED } from '../../src/engines/docker/hardening/syscalls.ts';
+import { DROPPED } from '../../src/engines/hardening/syscalls.ts';
 import { ATTEMPT, type Canary, FOREIGN_CALLS, SYSCALL, startCanary } from '../support/canary.ts';
 import { SYSCALL_NUMBERS } from './syscall-table.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, inject, test } from 'vitest';
-import { DROPPED } from '../../src/engines/docker/hardening/syscalls.ts';
+import { DROPPED } from '../../src/engines/hardening/syscalls.ts';
 import { SYSCALL_NUMBERS } from '../hardening/syscall-table.ts';
 import { FOREIGN_CALLS, SYSCALL } from '../support/canary.ts';
 import { expectUsable, prepareVictim, print, see } from './setup.ts';

@@ -3,14 +3,15 @@ import type Docker from 'dockerode';
 import { type Assurances, type ExpectedSandbox, type Shortfall, TRIED_CALLS } from '../../sandbox/assurances.ts';
 import { diskSizesFor } from '../../sandbox/disk-sizes.ts';
 import type { SandboxProfile } from '../../sandbox/engine.ts';
+import { isGvisor } from '../hardening/sandbox-limits.ts';
+import { SESSION_UIDS } from '../session-users.ts';
 import { askAgain, explain } from './answer.ts';
 import { readFacts } from './connect/check-engine.ts';
 import type { ContainerDriver } from './drivers/driver.ts';
 import { compareMade } from './hardening/compare.ts';
 import { MASKED_PATHS } from './hardening/masked-paths.ts';
-import { containerOptions, inodesOf, isGvisor } from './hardening/spec.ts';
+import { containerOptions, inodesOf } from './hardening/spec.ts';
 import { statusOf } from './inspect.ts';
-import { SESSION_UIDS } from './session-users.ts';
 import { watchEngine } from './watch-engine.ts';
 
 const MIB = 2 ** 20;

@@ -12,12 +12,12 @@ import {
   type StartedSandbox,
   shortName,
 } from '../../sandbox/engine.ts';
+import { endAll, isFree, pickUser } from '../session-users.ts';
 import { askAgain, explain } from './answer.ts';
 import { ExecStream } from './demux.ts';
 import type { ContainerDriver } from './drivers/driver.ts';
 import { containerName, LABELS, runnerExecOptions } from './hardening/spec.ts';
 import { isMissing, statusOf } from './inspect.ts';
-import { endAll, isFree, pickUser } from './session-users.ts';
 import { createExec, listContainers } from './told.ts';
 import { killUser } from './user-processes.ts';
 

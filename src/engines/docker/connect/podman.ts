@@ -1,6 +1,6 @@
 import { GloveboxError } from '../../../errors.ts';
 import type { Protection } from '../../../sandbox/assurances.ts';
-import { isGvisor } from '../hardening/spec.ts';
+import { isGvisor } from '../../hardening/sandbox-limits.ts';
 import type { EngineFacts } from './check-engine.ts';
 
 /** The part of an engine's `/version` that tells what it is. */

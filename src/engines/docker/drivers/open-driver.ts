@@ -1,9 +1,9 @@
 import type Docker from 'dockerode';
 import type { Protection } from '../../../sandbox/assurances.ts';
+import { isGvisor } from '../../hardening/sandbox-limits.ts';
 import { askAgain } from '../answer.ts';
 import { type EngineFacts, hasUserNamespaces, readFacts } from '../connect/check-engine.ts';
 import { assertPodmanUsable, assertPodmanVersion, readPodmanVersion } from '../connect/podman.ts';
-import { isGvisor } from '../hardening/spec.ts';
 import { isOwnContainer } from '../host/container-advice.ts';
 import { DockerDriver } from './docker.ts';
 import type { ContainerDriver } from './driver.ts';

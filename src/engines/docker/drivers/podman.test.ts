@@ -5,8 +5,8 @@ import { Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Protection } from '../../../sandbox/assurances.ts';
+import { seccompProfile } from '../../hardening/seccomp.ts';
 import { podmanOptions } from '../hardening/podman.ts';
-import { seccompProfile } from '../hardening/seccomp.ts';
 import { PodmanDriver } from './podman.ts';
 import { PodmanDisks } from './podman-disks.ts';
 

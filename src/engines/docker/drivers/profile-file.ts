@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectory } from '../../../lib/make-directory.ts';
-import { seccompProfile } from '../hardening/seccomp.ts';
+import { seccompProfile } from '../../hardening/seccomp.ts';
 
 /** The system call filter as a file of a folder, which only its owner and root can read. */
 export class ProfileFile {

@@ -1,21 +1,18 @@
 import type Docker from 'dockerode';
 import type { Protection } from '../../../sandbox/assurances.ts';
 import { diskSizesFor } from '../../../sandbox/disk-sizes.ts';
+import { assertInRange, fingerprint, MIB, mappedMemory } from '../../hardening/sandbox-limits.ts';
 import { MASKED_PATHS } from './masked-paths.ts';
 import {
-  assertInRange,
   type ContainerSpec,
   containerName,
-  fingerprint,
   inodesOf,
   LABELS,
   labelsOf,
   MAIN_UID,
-  mappedMemory,
   SIGNALS_OF_REMAPPED,
 } from './spec.ts';
 
-const MIB = 2 ** 20;
 /** Period of the processor limit in microseconds, the kernel's default. */
 const CPU_PERIOD_US = 100_000;
 

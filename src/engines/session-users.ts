@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GloveboxError } from '../../errors.ts';
-import { within } from '../../lib/deadline.ts';
+import { GloveboxError } from '../errors.ts';
+import { within } from '../lib/deadline.ts';
 
 /**
  * Users of sessions: a range that fits a user-namespace map of 65 536.

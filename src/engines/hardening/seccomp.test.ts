@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { SYSCALL_NUMBERS } from '../../../../test/hardening/syscall-table.ts';
+import { SYSCALL_NUMBERS } from '../../../test/hardening/syscall-table.ts';
 import { allWordsBut, type SeccompArgument, seccompProfile } from './seccomp.ts';
 import { ALLOWED, DROPPED, FILTERED } from './syscalls.ts';
 
