@@ -141,7 +141,7 @@ export const PACKAGES = {
   'tar-stream': ['engines/docker'],
   hono: ['http', 'mcp'],
   '@hono/node-server': ['http'],
-  ws: ['http', 'client'],
+  ws: ['http', 'client', 'engines/kubernetes'],
   '@modelcontextprotocol/server': ['mcp'],
   '@modelcontextprotocol/client': ['broker'],
 };

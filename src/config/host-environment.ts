@@ -14,6 +14,8 @@ export interface HostEnvironment {
   caFile?: string;
   /** `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` in either case, as they were set. */
   proxy: Readonly<Record<string, string>>;
+  /** Returns all variables with some more, for programs that hand out credentials of a cluster. */
+  environmentWith: (more: Readonly<Record<string, string>>) => NodeJS.ProcessEnv;
 }
 
 /** Variables read before the settings: access to the engine, and folders. */
@@ -50,6 +52,7 @@ export function hostEnvironment(env: NodeJS.ProcessEnv): HostEnvironment {
     kubernetes: kubernetesAccess(env),
     home,
     proxy,
+    environmentWith: (more) => ({ ...env, ...more }),
     ...(env['XDG_RUNTIME_DIR'] ? { runtimeDir: env['XDG_RUNTIME_DIR'] } : {}),
     ...(caFile ? { caFile } : {}),
   };

@@ -16,14 +16,17 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called with each line of standard output as it arrives. */
   readonly onLine?: (line: string) => void;
+  /** Environment of the program; that of this process if left out. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
-/** Runs a program on this host, with the environment of this process. Rejects only when the signal aborts. */
+/** Runs a program on this host. Rejects only when the signal aborts. */
 export async function runCommand(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(options.timeoutMs ? { timeout: options.timeoutMs } : {}),
     ...(options.signal ? { signal: options.signal } : {}),
+    ...(options.env ? { env: options.env } : {}),
   });
   if (options.onLine) createInterface({ input: child.stdout }).on('line', options.onLine);
   const stdout = collect(child.stdout);
