@@ -62,7 +62,7 @@ export const kubernetes = {
   ),
   kubernetes_seccomp: about(
     z.string().regex(PROFILE_PATH, 'not a relative path').default('runtime'),
-    'Filter of system calls: "runtime" is the default of the container runtime; anything else is a file below the folder of seccomp profiles of each node, such as what "glovebox image --seccomp" prints.',
+    'Filter of system calls: "runtime" is the default of the container runtime, with that of Glovebox on top; anything else is a file below the folder of seccomp profiles of each node, such as what "glovebox image --seccomp" prints.',
     'glovebox.json',
   ),
   kubernetes_user_namespaces: about(

@@ -22,6 +22,8 @@ const LONGEST_LIFETIME_S = 2 ** 31 - 1;
 
 /** Open files of one process. */
 export const OPEN_FILES = 1024;
+/** Pending signals and timers in a user namespace, where all sandboxes share those of the namespace's owner. */
+export const SIGNALS_OF_REMAPPED = 256;
 
 /** Specification of a sandbox with its user. */
 export interface SpecWithUser extends SandboxSpec {

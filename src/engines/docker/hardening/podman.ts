@@ -1,17 +1,9 @@
 import type Docker from 'dockerode';
 import type { Protection } from '../../../sandbox/assurances.ts';
 import { diskSizesFor } from '../../../sandbox/disk-sizes.ts';
-import { assertInRange, fingerprint, MIB, mappedMemory } from '../../hardening/sandbox-limits.ts';
+import { assertInRange, fingerprint, MIB, mappedMemory, SIGNALS_OF_REMAPPED } from '../../hardening/sandbox-limits.ts';
 import { MASKED_PATHS } from './masked-paths.ts';
-import {
-  type ContainerSpec,
-  containerName,
-  inodesOf,
-  LABELS,
-  labelsOf,
-  MAIN_UID,
-  SIGNALS_OF_REMAPPED,
-} from './spec.ts';
+import { type ContainerSpec, containerName, inodesOf, LABELS, labelsOf, MAIN_UID } from './spec.ts';
 
 /** Period of the processor limit in microseconds, the kernel's default. */
 const CPU_PERIOD_US = 100_000;

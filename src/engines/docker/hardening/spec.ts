@@ -10,6 +10,7 @@ import {
   OPEN_FILES,
   RUNNER_COMMAND,
   RUNNER_ENVIRONMENT,
+  SIGNALS_OF_REMAPPED,
   type SpecWithUser,
 } from '../../hardening/sandbox-limits.ts';
 import { seccompProfile } from '../../hardening/seccomp.ts';
@@ -38,9 +39,6 @@ export const MAIN_UID = 65_532;
 
 /** Smallest process limit for gVisor, as its kernel's threads count as processes of the sandbox. */
 const GVISOR_PIDS = 1024;
-/** Pending signals and timers in a user namespace, where all sandboxes share those of the namespace's owner. */
-export const SIGNALS_OF_REMAPPED = 256;
-
 const SECCOMP_OPTION = `seccomp=${JSON.stringify(seccompProfile())}`;
 const SECCOMP_OPTION_OF_REMAPPED = `seccomp=${JSON.stringify(seccompProfile({ remapped: true }))}`;
 
