@@ -20,6 +20,8 @@ export interface GloveboxHealth {
 /** Current load. */
 export interface GloveboxFigures
   extends Pick<GloveboxHealth, 'sessions' | 'adopting' | 'pool' | 'preload' | 'executions' | 'missing'> {
+  /** Number of terminals that have not ended. */
+  readonly terminals: number;
   /** Sum of the memory limits of all sandboxes. */
   readonly claimedMb: number;
   /** Size of the package cache. Undefined until a sandbox asks for a package. */

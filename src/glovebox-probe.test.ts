@@ -79,7 +79,7 @@ test('a refusal leaves the sessions of the last run to the next one that may ser
   expect(machine.sandboxes.size).toBe(1);
   print(SEALED);
   await using again = await open(kept);
-  expect(again.sessions.count).toBe(1);
+  expect(again.sessions.counts.sessions).toBe(1);
 });
 
 test('a kill -9 during the look leaves nothing: the next run removes the sandbox', async () => {

@@ -163,7 +163,8 @@ export class Glovebox implements AsyncDisposable {
   get figures(): GloveboxFigures {
     const pool = this.#pool?.status ?? { size: this.#settings.poolSize, ready: 0 };
     const { cacheBytes } = this.#services.packages;
-    return { ...this.#counts, pool, claimedMb: this.#memory.claimedMb, cacheBytes };
+    const { terminals } = this.sessions.counts;
+    return { ...this.#counts, terminals, pool, claimedMb: this.#memory.claimedMb, cacheBytes };
   }
 
   /** Servers whose tools code may call. Undefined if there are none. */
@@ -182,9 +183,10 @@ export class Glovebox implements AsyncDisposable {
   }
 
   get #counts(): Pick<GloveboxHealth, 'sessions' | 'adopting' | 'preload' | 'executions' | 'missing'> {
-    const { count: sessions, adoptions } = this.sessions;
+    const { counts, adoptions } = this.sessions;
     const preload = this.#preloads?.figures ?? NOTHING_PRELOADED;
     const missing = this.#missing.map(({ name }) => name);
+    const { sessions } = counts;
     const figures = { sessions, adopting: adoptions.left, preload, executions: this.#scheduler.figures };
     return missing.length > 0 ? { ...figures, missing } : figures;
   }

@@ -18,7 +18,7 @@ export const recordSchema = z.object({
   /** Whether the session is hibernated. If not, this is a checkpoint of a session with a sandbox. */
   at_rest: z.boolean(),
   /** What the session lost when it was hibernated. The next result reports it. */
-  lost: z.array(z.enum(['files', 'contexts', 'packages', 'background'])).optional(),
+  lost: z.array(z.enum(['files', 'contexts', 'packages', 'background', 'terminals'])).optional(),
   /** Set if the cause of the loss was a lost sandbox, not hibernation. */
   lost_with: z.literal('sandbox').optional(),
   /** Patterns of hosts to which the executions of its session are narrowed. */

@@ -46,6 +46,12 @@ describe('a loss', () => {
     expect(ledger.pending).toBeUndefined();
   });
 
+  test('of a context is told beside one that does not say so, and lets it say why', () => {
+    const terminals: SandboxReset = { reason: 'server_stopped', lost: ['terminals'] };
+    const told = { reason: 'server_stopped', lost: ['contexts', 'terminals'] };
+    expect(ledgerWith(terminals).tell(CONTEXT, HEARD)).toEqual(told);
+  });
+
   test('is added once, however many find out', () => {
     const ledger = new LossLedger();
     const sandbox = {};

@@ -2,7 +2,7 @@ import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from './re
 import { rulesFor } from './request-kinds.ts';
 
 /** What can be lost, in the order in which results name it. */
-const LOSABLE: readonly Losable[] = ['files', 'contexts', 'packages', 'background'];
+const LOSABLE: readonly Losable[] = ['files', 'contexts', 'packages', 'background', 'terminals'];
 
 /**
  * Records what a session has lost until a caller has certainly been told. Code that detects a loss adds it. When an
@@ -63,12 +63,16 @@ export class LossLedger {
     own: SandboxReset | undefined,
     { isHeard, keepIfUnheard }: { readonly isHeard: boolean; readonly keepIfUnheard: boolean },
   ): SandboxReset | undefined {
-    // Any other loss says more than the loss of one context.
-    const isMinor = own?.reason === 'context_ended';
-    const told = own && !isMinor ? merge(this.#pending, own) : (this.#pending ?? own);
+    const told = own ? this.#mergeOwn(own) : this.#pending;
     if (isHeard) this.#pending = undefined;
     else if (keepIfUnheard) this.#pending = told;
     return told;
+  }
+
+  #mergeOwn(own: SandboxReset): SandboxReset {
+    // Any other loss says more than the loss of one context.
+    const isMinor = own.reason === 'context_ended';
+    return isMinor && this.#pending ? merge(own, this.#pending) : merge(this.#pending, own);
   }
 }
 

@@ -64,7 +64,7 @@ export type OutputStream = 'stdout' | 'stderr' | 'display';
  */
 export type OutputSink = (stream: OutputStream, chunk: Buffer, keep: Keep) => void | Promise<void>;
 
-export type Losable = 'files' | 'contexts' | 'packages' | 'background';
+export type Losable = 'files' | 'contexts' | 'packages' | 'background' | 'terminals';
 
 /** What a session lost when a process or its whole sandbox ended. */
 export interface SandboxReset {
@@ -75,7 +75,9 @@ export interface SandboxReset {
     | 'sandbox_lost'
     | 'context_ended'
     | 'hibernated'
-    | 'archive_broken';
+    | 'archive_broken'
+    | 'connection_lost'
+    | 'server_stopped';
   readonly lost: readonly Losable[];
   /** Time of the checkpoint from which files were restored, in ISO 8601. Newer changes are lost. */
   readonly restoredFrom?: string | undefined;

@@ -14,7 +14,7 @@ const manifestSchema = z.object({
   woken_at: z.iso.datetime().optional(),
   /** Names of the live contexts. They tell the next control plane which ones are lost. */
   contexts: z.array(z.string().max(64)).max(64).optional(),
-  /** Ids of the live terminals, which end with this control plane. */
+  /** Ids of the live terminals, which end with this control plane, and of those that were lost without a word. */
   terminals: z.array(z.string().max(64)).max(64).optional(),
   /** Patterns of hosts to which its executions are narrowed. */
   web: z.array(z.string()).optional(),

@@ -39,8 +39,10 @@ const resetSchema = z.object({
     'context_ended',
     'hibernated',
     'archive_broken',
+    'connection_lost',
+    'server_stopped',
   ]),
-  lost: z.array(z.enum(['files', 'contexts', 'packages', 'background'])),
+  lost: z.array(z.enum(['files', 'contexts', 'packages', 'background', 'terminals'])),
   restored_from: z.string().optional(),
 });
 

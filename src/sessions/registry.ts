@@ -3,12 +3,19 @@ import type { BackgroundExecution } from './background-execution.ts';
 import { unknownSession } from './names.ts';
 import type { Session } from './session.ts';
 
+export interface SessionCounts {
+  readonly sessions: number;
+  /** Terminals of all of them that have not ended. */
+  readonly terminals: number;
+}
+
 /** All sessions, by owner and id. */
 export class SessionRegistry {
   readonly #sessions = new Map<string, Session>();
 
-  get size(): number {
-    return this.#sessions.size;
+  get counts(): SessionCounts {
+    const terminals = this.all().reduce((sum, session) => sum + session.terminals.live.length, 0);
+    return { sessions: this.#sessions.size, terminals };
   }
 
   all(): Session[] {

@@ -18,7 +18,7 @@ export interface OwningSession extends SessionIdentity {
   readonly lifetime: Pick<Lifetime, 'lastUsedAt' | 'wokenAt'>;
   readonly contexts: Pick<Contexts, 'names'>;
   readonly background: Pick<BackgroundExecutions, 'busyUntil'>;
-  readonly terminals: Pick<SessionTerminals, 'live'>;
+  readonly terminals: Pick<SessionTerminals, 'recorded'>;
   readonly downloads: Downloads;
 }
 
@@ -71,7 +71,7 @@ export class SandboxOwners {
   write(session: OwningSession, key: string): void {
     this.#writtenAt.set(session, Date.now());
     const { busyUntil } = session.background;
-    const { live: terminals } = session.terminals;
+    const { recorded: terminals } = session.terminals;
     this.#options.manifests.write({
       key,
       session_id: session.id,

@@ -3,7 +3,7 @@ import type { ArchiveIdentity, ArchiveRecord } from '../archives/record.ts';
 import type { ArchiveSettings } from '../archives/settings.ts';
 import { changedBy } from '../archives/unsaved-changes.ts';
 import { GloveboxError } from '../errors.ts';
-import { isHeard, LossLedger, ownLoss } from '../execution/losses.ts';
+import { inOrder, isHeard, LossLedger, ownLoss } from '../execution/losses.ts';
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from '../execution/request.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import type { SessionTerminals } from '../terminals/session-terminals.ts';
@@ -55,7 +55,7 @@ export interface SandboxedSession extends OwningSession {
   readonly lifetime: Lifetime;
   /** Whether executions are running. */
   readonly isBusy: boolean;
-  readonly terminals: Pick<SessionTerminals, 'live' | 'loseAll'>;
+  readonly terminals: Pick<SessionTerminals, 'loseAll' | 'loss' | 'recorded' | 'told'>;
   /** Called when the set of live contexts has changed. */
   onContexts(): void;
 }
@@ -173,7 +173,7 @@ export class SessionSandbox {
    * @throws GloveboxError when it cannot be archived; then the session stays awake
    */
   async hibernate({ force }: { readonly force: boolean }): Promise<HibernationOutcome> {
-    const { contexts, lifetime } = this.#session;
+    const { contexts, lifetime, terminals } = this.#session;
     const former = this.#sandbox;
     const sandbox = await this.#present();
     if (this.#closed) return 'used';
@@ -191,8 +191,8 @@ export class SessionSandbox {
     const losses: [Losable, boolean][] = [
       ['files', unreadable > 0],
       ['contexts', contexts.loseAll()],
+      ['terminals', terminals.loseAll('hibernated')],
     ];
-    this.#session.terminals.loseAll('hibernated');
     this.#checkpoints.hibernate(losses.flatMap(([what, isLost]) => (isLost ? [what] : [])));
     this.#sandbox = undefined;
     this.#stopListeningTo(sandbox);
@@ -292,10 +292,14 @@ export class SessionSandbox {
       this.#sandbox = undefined;
       this.#stopListeningTo(sandbox);
       const { contexts, lifetime, terminals } = this.#session;
-      const lost: readonly Losable[] = contexts.loseAll() ? ['contexts'] : [];
-      // Nobody knows what it has changed since the last checkpoint.
-      if (terminals.loseAll('sandbox_lost')) this.#checkpoints.markChanged(sandbox, { kind: 'terminal' }, UNKNOWN_END);
-      const loss = this.#checkpoints.loseSandbox(['files', ...lost, 'packages', 'background']);
+      const lost: Losable[] = ['files', 'packages', 'background'];
+      if (contexts.loseAll()) lost.push('contexts');
+      if (terminals.loseAll('sandbox_lost')) {
+        // Nobody knows what they have changed since the last checkpoint.
+        this.#checkpoints.markChanged(sandbox, { kind: 'terminal' }, UNKNOWN_END);
+        lost.push('terminals');
+      }
+      const loss = this.#checkpoints.loseSandbox(inOrder(lost));
       lifetime.hibernate();
       this.#host.owners.leave(sandbox);
       return { reason: 'sandbox_lost', ...loss };
@@ -307,8 +311,9 @@ export class SessionSandbox {
    * @param ended loss of processes in a sandbox that stays, caused by this execution or before it
    */
   #settle(request: ExecutionRequest, end: ExecutionEnd, ended: SandboxReset | undefined): ExecutionEnd {
-    const { contexts } = this.#session;
+    const { contexts, terminals } = this.#session;
     const before = contexts.names.join();
+    if (terminals.loss) this.#losses.add(terminals.loss);
     // The loss happened before this execution, which ran in a new context. So it is not part of its own end.
     if (ended && (request.background || !end.reset)) this.#losses.add(ended);
     const settled = contexts.settle(request, end);
@@ -318,17 +323,21 @@ export class SessionSandbox {
     }
     const heard = isHeard(request, end);
     const reset = this.#losses.tell(settled.reset, { isHeard: heard, keepIfUnheard: ended !== undefined });
-    if (heard) this.#checkpoints.forgetLoss();
+    if (heard) {
+      this.#checkpoints.forgetLoss();
+      terminals.told();
+    }
     // The result of a background execution is not the next one that a caller sees, so it does not report the loss.
     return reset && !request.background ? { ...settled, reset } : settled;
   }
 
   /** Starts to record the loss of processes in a sandbox that stays. */
   #listenTo(sandbox: SandboxHandle): void {
-    const { contexts } = this.#session;
+    const { contexts, terminals } = this.#session;
     sandbox.onLoss = (loss) => {
       this.#contextsLost ||= contexts.names.length > 0;
       contexts.loseAll();
+      terminals.loseAll('runner_lost');
       this.#losses.addProcesses(contexts.settleReset(loss));
     };
   }

@@ -168,6 +168,7 @@ export class Session implements SessionIdentity {
     const lost = new Set<Losable>(sandboxLost ? ['files', 'packages', 'background'] : []);
     if (this.contexts.recover(contexts, runnerState?.contexts ?? [])) lost.add('contexts');
     if (recoverBackground(this, runnerState?.executions ?? new Map(), reason)) lost.add('background');
+    if (sandboxLost && this.terminals.loss) lost.add('terminals');
     if (lost.size > 0) this.addLoss({ reason, lost: inOrder(lost) }, { withSandbox: sandboxLost !== undefined });
   }
 

@@ -74,7 +74,7 @@ describe('a cap', () => {
     const [first, second] = await Promise.allSettled([open('one'), open('two')]);
     expect(first.status).toBe('fulfilled');
     expect(second).toMatchObject({ status: 'rejected', reason: FULL });
-    expect(sessions.count).toBe(1);
+    expect(sessions.counts.sessions).toBe(1);
   });
 
   test('two calls that come at once take the same memory, and the second is refused although a session is idle', async () => {
@@ -136,6 +136,6 @@ describe('a call that waits', () => {
     caller.abort(new Error('left'));
     ready.resolve();
     await expect(opened).rejects.toThrow('left');
-    expect(sessions.count).toBe(0);
+    expect(sessions.counts.sessions).toBe(0);
   });
 });

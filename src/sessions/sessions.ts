@@ -28,7 +28,7 @@ import { ReleasingSessions } from './lifecycle/releasing.ts';
 import type { Manifest } from './manifests.ts';
 import { checkName, mintHandle } from './names.ts';
 import { RecentExecutions, type SessionUsage } from './recent-executions.ts';
-import { SessionRegistry } from './registry.ts';
+import { type SessionCounts, SessionRegistry } from './registry.ts';
 import type { RunLimits } from './run-code.ts';
 import { SandboxOwners, type SandboxOwnersOptions } from './sandbox-owners.ts';
 import { Session, type SessionHost } from './session.ts';
@@ -131,9 +131,9 @@ export class Sessions {
     this.#sweep.unref();
   }
 
-  /** Number of sessions of all owners. */
-  get count(): number {
-    return this.#registry.size;
+  /** Numbers of sessions of all owners, and of their open terminals. */
+  get counts(): SessionCounts {
+    return this.#registry.counts;
   }
 
   /**

@@ -1,4 +1,5 @@
 import { GloveboxError } from '../errors.ts';
+import type { SandboxReset } from '../execution/request.ts';
 import { randomId } from '../lib/random-id.ts';
 import { type RunTerminal, Terminal, type TerminalRequest } from './terminal.ts';
 import type { EndReason, TerminalEnd, TerminalSize } from './viewer.ts';
@@ -11,6 +12,15 @@ const MOST_SIZE = 1000;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const LONGEST_COMMAND = 128 * 1024;
 const LONGEST_PATH = 4096;
+
+/** Ends that a session has not brought about itself: callers are told of them as of other losses. */
+const LOSSES: readonly SandboxReset['reason'][] = [
+  'hibernated',
+  'sandbox_lost',
+  'runner_lost',
+  'connection_lost',
+  'server_stopped',
+];
 
 export interface TerminalLimits {
   /** Number of terminals that may be open at once in one session. */
@@ -44,6 +54,8 @@ export class SessionTerminals {
   readonly #terminals = new Map<string, Terminal>();
   /** Those of an earlier control plane, with what became of them. */
   readonly #former = new Map<string, TerminalEnd>();
+  /** Why terminals were lost of which no caller was told, by their ids. */
+  readonly #untold = new Map<string, SandboxReset['reason']>();
 
   constructor(options: SessionTerminalsOptions) {
     this.#options = options;
@@ -52,6 +64,24 @@ export class SessionTerminals {
   /** Ids of those that have not ended. */
   get live(): string[] {
     return this.list().flatMap(({ id, end }) => (end ? [] : [id]));
+  }
+
+  /** Ids to record for the next control plane, which tells of their loss: the live ones, and those lost without a word. */
+  get recorded(): string[] {
+    return [...this.live, ...this.#untold.keys()];
+  }
+
+  /** The loss of terminals that no caller was told of. */
+  get loss(): SandboxReset | undefined {
+    const reason = [...this.#untold.values()].at(-1);
+    return reason && { reason, lost: ['terminals'] };
+  }
+
+  /** Records that a caller was told of the loss. */
+  told(): void {
+    if (this.#untold.size === 0) return;
+    this.#untold.clear();
+    this.#options.onChange();
   }
 
   list(): ListedTerminal[] {
@@ -77,17 +107,20 @@ export class SessionTerminals {
   async open(request: TerminalRequest): Promise<Terminal> {
     checkRequest(request);
     const { limits, run, hold, onChange } = this.#options;
+    const id = `trm_${randomId(9)}`;
     if (this.live.length >= limits.terminals) throw tooMany(limits.terminals);
     this.#forgetOldest();
-    const terminal = new Terminal(`trm_${randomId(9)}`, request, {
-      ...{ run, hold, idleMs: Math.min(limits.terminalIdleS * 1000, LONGEST_TIMER_MS), onEnd: onChange },
+    const terminal = new Terminal(id, request, {
+      ...{ run, hold, idleMs: Math.min(limits.terminalIdleS * 1000, LONGEST_TIMER_MS) },
+      onEnd: (end) => this.#onEnd(id, end),
       longestMs: Math.min(limits.maxLifetimeS * 1000, LONGEST_TIMER_MS),
     });
-    this.#terminals.set(terminal.id, terminal);
+    this.#terminals.set(id, terminal);
     try {
       await terminal.begun;
     } catch (error) {
-      this.#terminals.delete(terminal.id);
+      this.#terminals.delete(id);
+      this.#untold.delete(id);
       throw error;
     }
     onChange();
@@ -108,7 +141,16 @@ export class SessionTerminals {
 
   /** Records those of an earlier control plane, which have ended with it. */
   recover(ids: readonly string[]): void {
-    for (const id of ids) this.#former.set(id, { exitCode: null, reason: 'server_stopped' });
+    for (const id of ids) {
+      this.#former.set(id, { exitCode: null, reason: 'server_stopped' });
+      this.#untold.set(id, 'server_stopped');
+    }
+  }
+
+  #onEnd(id: string, end: TerminalEnd): void {
+    const reason = LOSSES.find((loss) => loss === end.reason);
+    if (reason) this.#untold.set(id, reason);
+    this.#options.onChange();
   }
 
   #forgetOldest(): void {

@@ -319,6 +319,36 @@ describe('the terminals of a session', () => {
     expect(changes).toBeGreaterThan(0);
   });
 
+  test.each(['hibernated', 'sandbox_lost', 'runner_lost', 'server_stopped'] as const)(
+    'that are lost (%s) are a loss until a caller was told, also of the next control plane',
+    async (reason) => {
+      const terminals = newTerminals();
+      const { id } = await terminals.open(SIZE);
+      expect([terminals.loss, terminals.recorded]).toEqual([undefined, [id]]);
+      terminals.loseAll(reason);
+      const loss = { reason, lost: ['terminals'] };
+      expect([terminals.loss, terminals.recorded]).toEqual([loss, [id]]);
+      const before = changes;
+      terminals.told();
+      expect([terminals.loss, terminals.recorded, changes - before]).toEqual([undefined, [], 1]);
+      const next = newTerminals();
+      next.recover([id]);
+      expect([next.loss, next.recorded]).toEqual([{ ...loss, reason: 'server_stopped' }, [id]]);
+    },
+  );
+
+  test('that end as somebody wanted, or by themselves, are no loss', async () => {
+    const terminals = newTerminals();
+    await terminals.open(SIZE);
+    await programs.at(-1)?.end({});
+    const closed = await terminals.open(SIZE);
+    closed.close('closed');
+    await programs.at(-1)?.end({ status: 'cancelled', exitCode: null });
+    await terminals.open(SIZE);
+    terminals.loseAll('session_closed');
+    expect([terminals.live, terminals.loss, terminals.recorded]).toEqual([[], undefined, []]);
+  });
+
   test('of an earlier control plane are told of as lost', () => {
     const terminals = newTerminals();
     terminals.recover(['trm_old']);

@@ -37,7 +37,7 @@ export interface TerminalHost {
   readonly idleMs: number;
   /** Time in milliseconds for which it may live: no longer than its session. */
   readonly longestMs: number;
-  readonly onEnd: () => void;
+  readonly onEnd: (end: TerminalEnd) => void;
 }
 
 /** A PTY in a sandbox, with what it printed last and those who look at it. It goes on when nobody does. */
@@ -240,7 +240,7 @@ export class Terminal {
     for (const viewer of this.#viewers) viewer.end(end);
     this.#release();
     this.#trim();
-    this.#host.onEnd();
+    this.#host.onEnd(end);
   }
 
   /** Keeps less of an ended terminal, once all who were there have seen its end. */

@@ -39,12 +39,14 @@ const sessionResetOutput = z
       'context_ended',
       'hibernated',
       'archive_broken',
+      'connection_lost',
+      'server_stopped',
     ]),
-    lost: z.array(z.enum(['files', 'contexts', 'packages', 'background'])),
+    lost: z.array(z.enum(['files', 'contexts', 'packages', 'background', 'terminals'])),
     restored_from: z.string().optional().describe('Files are those of this time; lost ones are newer.'),
   })
   .optional()
-  .describe('The sandbox had to be cleared or replaced; what was lost with it.');
+  .describe('What the session has lost, by this call or before it.');
 
 /** Fields on the session in the output of every tool. */
 export const sessionOutput = {

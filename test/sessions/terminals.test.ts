@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import { environment, newStateDir, runCli, type Server, startServer } from '../support/server.ts';
+import { runPython } from '../support/rest-client.ts';
+import { containersOf, engine, environment, newStateDir, runCli, type Server, startServer } from '../support/server.ts';
 import { TerminalClient } from '../support/terminal-client.ts';
 
 const PATIENCE = { timeout: 90_000 };
@@ -20,6 +21,18 @@ async function open(server: Server, headers: Record<string, string> = {}): Promi
   const { session_id: session = '' } = await post('/sessions');
   const { terminal_id: id } = await post(`/sessions/${session}/terminals`);
   return { session, path: `/sessions/${session}/terminals/${id}` };
+}
+
+/** What two calls after each other are told to be lost. */
+async function toldTwice(server: Server, { session }: Opened): Promise<unknown[]> {
+  const tell = async () => (await runPython(server, '1', { session_id: session })).session_reset;
+  return [await tell(), await tell()];
+}
+
+/** Number of open terminals by `GET /metrics`. */
+async function openTerminals(server: Server): Promise<number> {
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  return Number(/^glovebox_terminals (\d+)$/m.exec(text)?.[1]);
 }
 
 async function list(server: Server, { session }: Opened): Promise<Record<string, unknown>[]> {
@@ -123,6 +136,7 @@ describe('a terminal and the life of its session', () => {
       expect(late.text).toContain('tick-6');
       const file = await fetch(`${server.url}/sessions/${opened.session}/files/a.txt`);
       expect(await file.text()).toBe('kept\n');
+      expect(await toldTwice(server, opened)).toEqual([{ reason: 'hibernated', lost: ['terminals'] }, undefined]);
     },
   );
 
@@ -154,9 +168,55 @@ describe('a terminal and the life of its session', () => {
       expect(await refusal(second, opened.path, {})).toEqual([404, 'terminal_not_found']);
       const response = await fetch(`${second.url}${opened.path.replace(/\/[^/]+$/, '')}`, { method: 'POST' });
       const { terminal_id: id } = (await response.json()) as { terminal_id: string };
+      expect(await openTerminals(second)).toBe(1);
+      expect(await toldTwice(second, opened)).toEqual([{ reason: 'server_stopped', lost: ['terminals'] }, undefined]);
       await using next = await TerminalClient.attach(second.url, opened.path.replace(/[^/]+$/, id));
       next.type('cat a.txt; grep -l "[1]003" /proc/[0-9]*/cmdline 2>/dev/null | wc -l\r');
       await next.until(/kept\r\n0\r\n/);
     },
   );
+
+  test(
+    'a terminal that is lost with its container is told in the next result, also by the next server',
+    PATIENCE,
+    async () => {
+      const env = { GLOVEBOX_POOL_SIZE: '0', GLOVEBOX_ON_SHUTDOWN: 'keep', GLOVEBOX_INSTANCE: 'lost-terminals' };
+      const first = await startServer({ env });
+      const one = await open(first);
+      expect(await openTerminals(first)).toBe(1);
+      const removeAll = async () => {
+        for (const { Id } of await containersOf(first)) await engine().getContainer(Id).remove({ force: true });
+      };
+      const lost = async ({ session }: Opened, server: Server) => {
+        const { session_reset: told } = await runPython(server, '1', { session_id: session });
+        return told;
+      };
+      await removeAll();
+      expect(await lost(one, first)).toMatchObject({
+        reason: 'sandbox_lost',
+        lost: expect.arrayContaining(['terminals']),
+      });
+      await expect.poll(() => openTerminals(first)).toBe(0);
+      expect(await lost(one, first)).toBeUndefined();
+      const other = await open(first);
+      await first.kill();
+      await removeAll();
+      await using second = await startServer({
+        ...{ env: { ...env, GLOVEBOX_ON_SHUTDOWN: 'remove' }, stateDir: first.stateDir },
+      });
+      const { lost: ofOne } = (await lost(one, second)) ?? {};
+      expect(ofOne).not.toContain('terminals');
+      expect(await lost(other, second)).toMatchObject({ lost: expect.arrayContaining(['terminals']) });
+      expect(await lost(other, second)).toBeUndefined();
+    },
+  );
+
+  test('a terminal that ended by itself is no loss of its session', PATIENCE, async () => {
+    await using server = await startServer({ env: { GLOVEBOX_POOL_SIZE: '0' } });
+    const opened = await open(server);
+    await using viewer = await TerminalClient.attach(server.url, opened.path);
+    viewer.type('exit\r');
+    await viewer.message('ended');
+    expect(await toldTwice(server, opened)).toEqual([undefined, undefined]);
+  });
 });

@@ -6,6 +6,7 @@ import { ServerMetrics } from './metrics.ts';
 const FIGURES = {
   sessions: 3,
   adopting: 2,
+  terminals: 1,
   pool: { size: 2, ready: 1 },
   preload: { bytes: 1000, limit: 4000, sandboxes: 1, failures: 2 },
   executions: { running: 0, waiting: 0, places: 8 },

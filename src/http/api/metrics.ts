@@ -12,6 +12,7 @@ const BYTES_PER_MIB = 2 ** 20;
 const GAUGES: Readonly<Record<string, readonly [help: string, read: (figures: Figures) => number]>> = {
   sessions: ['Sessions, including hibernated ones.', ({ sessions }) => sessions],
   sessions_adopting: ['Sessions that are still to be adopted from the last run.', ({ adopting }) => adopting],
+  terminals: ['Open terminals.', ({ terminals }) => terminals],
   pool_ready: ['Sandboxes ready for new sessions.', ({ pool }) => pool.ready],
   pool_size: ['Target number of sandboxes in the pool.', ({ pool }) => pool.size],
   memory_limit_bytes: ['Sum of the memory limits of all sandboxes.', ({ claimedMb }) => claimedMb * BYTES_PER_MIB],

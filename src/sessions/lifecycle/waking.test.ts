@@ -214,7 +214,7 @@ describe('a waking', () => {
     moving.resolve();
     await Promise.allSettled([woken, closed]);
     await sandbox.removed;
-    expect(sessions.count).toBe(0);
+    expect(sessions.counts.sessions).toBe(0);
     expect({ keys: keys(), claimed: memory.claimedMb }).toEqual({ keys: [], claimed: 0 });
   });
 });
