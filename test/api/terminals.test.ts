@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ErrorAnswer, openSession, runPython } from '../support/rest-client.ts';
 import { type Server, startServer } from '../support/server.ts';
@@ -195,6 +196,22 @@ describe('a viewer that is not well-meaning', () => {
     await using good = await attach(path);
     good.type("echo go''od\r");
     await good.until('good');
+  });
+
+  test('that sends sizes and pings without end is read more slowly, and holds up nobody else', async () => {
+    const path = await open(await openSession(server), { rows: 24, cols: 80 });
+    await using bad = await attach(path);
+    await bad.message('attached');
+    const pong = once(bad.socket, 'pong');
+    for (let n = 0; n < 5000; n += 1) {
+      bad.tell({ type: 'resize', rows: 10 + (n % 50), cols: 100 });
+      bad.socket.ping();
+    }
+    await pong;
+    await using good = await attach(path);
+    good.type("echo go''od\r");
+    await good.until('good');
+    expect(bad.messages.map(({ type }) => type)).not.toContain('closed');
   });
 
   test('that floods a program which reads nothing holds up nobody else', async () => {

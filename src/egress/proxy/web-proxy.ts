@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Pace } from '../../lib/pace.ts';
 import type { Log } from '../../log.ts';
 import type { WebBounds } from '../bounds.ts';
 import type { Grant, WebGrants } from '../grants.ts';
@@ -12,7 +13,6 @@ import { handleConnect } from './connect.ts';
 import { handleRequest } from './forward.ts';
 import type { ProxyParts } from './handling.ts';
 import { Inbound } from './inbound.ts';
-import { RequestPace } from './request-pace.ts';
 import { handleUpgrade } from './upgrade.ts';
 
 /** Size of the head of a request, in bytes. */
@@ -35,13 +35,16 @@ export interface WebProxyOptions {
   readonly log: Log;
 }
 
+/** Requests that one session may send, before they wait. */
+const REQUESTS = { burst: 2000, perSecond: 500 };
+
 /** The proxy that code uses. It serves streams, and listens at no port. */
 export class WebProxy implements Disposable {
   readonly #parts: ProxyParts;
   readonly #server: Server;
   readonly #open = new Map<Duplex, Inbound>();
   readonly #perSession = new Map<string, number>();
-  readonly #pace = new RequestPace();
+  readonly #pace = new Pace(REQUESTS);
   readonly #sweep: NodeJS.Timeout;
   readonly #log: Log;
 

@@ -2,6 +2,7 @@ import type { RawData, WebSocket } from 'ws';
 import { isSize } from '../../terminals/session-terminals.ts';
 import type { Terminal } from '../../terminals/terminal.ts';
 import type { ViewerMessage } from '../../terminals/viewer.ts';
+import { ControlPace } from './control-pace.ts';
 
 /** Interval in milliseconds of the questions whether a viewer is still there. */
 const PING_MS = 20_000;
@@ -20,6 +21,7 @@ export function attachSocket(socket: WebSocket, terminal: Terminal, from: number
   // Before the first byte is sent: what fails closes it.
   socket.on('error', () => socket.terminate());
   const viewing = terminal.attach({ send, tell }, from);
+  const pace = new ControlPace(socket);
   const stopAsking = askWhetherThere(socket);
   socket.on('close', () => {
     stopAsking();
@@ -27,17 +29,16 @@ export function attachSocket(socket: WebSocket, terminal: Terminal, from: number
   });
   socket.on('message', (data, isBinary) => {
     const bytes = toBuffer(data);
-    if (isBinary) typeInto(terminal, socket, bytes);
-    else if (!control(terminal, bytes.toString())) socket.close(BAD_MESSAGE, 'unknown message');
+    if (isBinary) return typeInto(terminal, pace, bytes);
+    pace.count();
+    if (!control(terminal, bytes.toString())) socket.close(BAD_MESSAGE, 'unknown message');
   });
 }
 
 /** Reads no more from who types faster than the program reads. */
-function typeInto(terminal: Terminal, socket: WebSocket, bytes: Buffer): void {
+function typeInto(terminal: Terminal, pace: ControlPace, bytes: Buffer): void {
   const full = terminal.type(bytes);
-  if (!full) return;
-  socket.pause();
-  void full.then(() => socket.resume());
+  void full?.then(pace.hold());
 }
 
 /** Obeys a text message. Returns whether there is such a message. */

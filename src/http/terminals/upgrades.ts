@@ -80,6 +80,8 @@ async function webSockets(): Promise<WebSocketServer> {
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
+    // `ControlPace` answers pings.
+    autoPong: false,
     maxPayload: MOST_BYTES,
     // A key is not repeated in the answer.
     handleProtocols: (offered) => (offered.has(PROTOCOL) ? PROTOCOL : false),
