@@ -71,6 +71,8 @@ test('a command is begun in the background, with variables, and followed by its 
 test.each([
   ['a variable without a value', ['--env', 'WHO'], 'sets no variable'],
   ['input that stays open of a command that is waited for', ['--stdin-open'], 'in the background'],
+  ['a terminal in the background', ['-d', '-t'], '--detach does not go with --tty'],
+  ['a terminal to go back to in the background', ['-d', '--attach', 'trm_1'], '--detach does not go with --tty'],
 ])('%s is refused, with what to write', PATIENCE, async (_what, words, why) => {
   const refused = await glovebox(['exec', ...words, session_id, 'true']);
   expect(refused).toMatchObject({ code: 125, stderr: expect.stringContaining(why) });

@@ -14,6 +14,7 @@ export interface TerminalOptions extends ClientCommandOptions {
   readonly attach?: string | undefined;
   readonly cwd?: string | undefined;
   readonly env?: readonly string[];
+  readonly detach?: true;
 }
 
 /** Why a terminal ended that did not end by itself, for people. */
@@ -39,6 +40,7 @@ export async function runTerminal(
 ): Promise<void> {
   const { stdin, stdout } = process;
   const words = readWords(given);
+  if (options.detach) throw detachedTerminal();
   if (!stdin.isTTY || !stdout.isTTY) {
     throw new GloveboxError('invalid_input', 'This is no terminal, so it cannot show one.', {
       hint: 'Leave out -t: glovebox exec SESSION COMMAND',
@@ -48,6 +50,16 @@ export async function runTerminal(
     await demandSession(work.client, session);
     return await show(session, words, options, work);
   });
+}
+
+function detachedTerminal(): GloveboxError {
+  return new GloveboxError(
+    'invalid_input',
+    '--detach does not go with --tty or --attach: nothing would show the terminal.',
+    {
+      hint: 'Leave out -t to run the command in the background. Or open the terminal, and leave it with Ctrl-P Ctrl-Q.',
+    },
+  );
 }
 
 async function show(
