@@ -29,7 +29,7 @@ export interface EgressOptions {
   readonly log: Log;
   /** Resolver of names. Default: that of this machine. */
   readonly resolve?: LookupFunction | undefined;
-  /** Opens the proxy. Undefined where it is not loaded, as there are no patterns. */
+  /** Opens the proxy. May be undefined, as it is not loaded, only if there are no patterns. */
   readonly openProxy: typeof openProxy | undefined;
 }
 
@@ -38,14 +38,17 @@ export class Egress implements Disposable {
   readonly access: WebAccess;
   readonly #proxy: WebProxy | undefined;
 
-  /** @throws GloveboxError `invalid_input` that says what is wrong with a setting */
+  /** @throws GloveboxError `invalid_input` that says what is wrong with a setting; Error without a proxy that is needed */
   constructor(options: EgressOptions) {
     const { bounds, registry, log, injector } = options;
     const policy = readPolicy(options);
     const networks = new PrivateNetworks(options.privateNetworks);
     const grants = new WebGrants({ policy, bounds, injector, metrics: new WebMetrics(registry), log });
     this.access = grants;
-    if (policy.isOn) this.#proxy = options.openProxy?.({ ...options, injector, grants, networks });
+    if (!policy.isOn) return;
+    // Grants would be given, and every connection closed without a word.
+    if (!options.openProxy) throw new Error('There are hosts that code may reach, but no proxy is loaded.');
+    this.#proxy = options.openProxy({ ...options, injector, grants, networks });
   }
 
   /** Serves a connection that code of a session has made. */
