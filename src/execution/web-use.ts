@@ -1,15 +1,18 @@
 import type { WebGrant, WebRefusal } from '../egress/web-access.ts';
 import type { MetLimit } from './limits-met.ts';
 import type { ExecutionResult } from './result.ts';
+import type { WebUse } from './web-summary.ts';
 
 /** Adds to a result what its code did on other hosts, and the limit that it met there. */
-export function withWeb(result: ExecutionResult, { hosts, refusals }: Pick<WebGrant, 'hosts' | 'refusals'>) {
-  const limit = limitOf(result, refusals);
-  return {
-    ...result,
-    ...(hosts.length > 0 || refusals.length > 0 ? { web: { hosts, refused: refusals } } : {}),
-    ...(limit ? { limit } : {}),
-  };
+export function withWeb(result: ExecutionResult, grant: Pick<WebGrant, 'hosts' | 'refusals'>) {
+  const limit = limitOf(result, grant.refusals);
+  const web = webUseOf(grant);
+  return { ...result, ...(web ? { web } : {}), ...(limit ? { limit } : {}) };
+}
+
+/** What the code of a grant has done on other hosts so far. Undefined if nothing. */
+export function webUseOf({ hosts, refusals }: Pick<WebGrant, 'hosts' | 'refusals'>): WebUse | undefined {
+  return hosts.length > 0 || refusals.length > 0 ? { hosts, refused: refusals } : undefined;
 }
 
 /** Returns the limit of a result of code that may reach other hosts. */

@@ -4,6 +4,7 @@ import type { ProgramHead } from '../execution/program.ts';
 import type { Executor } from '../execution/request.ts';
 import type { BackgroundStatus, ExecutionResult } from '../execution/result.ts';
 import type { ToolCall } from '../execution/tool-access.ts';
+import type { WebUse } from '../execution/web-summary.ts';
 import { SessionFiles } from '../files/session-files.ts';
 import { type NewOutput, readNewOutput, type StreamOffsets } from './background-output.ts';
 import type { ExecutionAccess } from './grants/execution-access.ts';
@@ -31,6 +32,8 @@ export interface BackgroundReading extends NewOutput {
   readonly queuedMs?: number | undefined;
   /** Calls of tools that it has made so far. */
   readonly toolCalls: readonly ToolCall[];
+  /** What it has done on other hosts so far. */
+  readonly web?: WebUse | undefined;
   /** Result, once it has ended. Its streams contain every byte from the beginning. */
   readonly result?: ExecutionResult | undefined;
 }
@@ -48,7 +51,7 @@ export interface BackgroundFacts {
   /** What can be done to it while it runs. */
   readonly control?: ProgramControl | undefined;
   /** Its access to tools and other hosts. */
-  readonly access?: Pick<ExecutionAccess, 'recorded' | 'calls'> | undefined;
+  readonly access?: Pick<ExecutionAccess, 'recorded' | 'calls' | 'web'> | undefined;
   /** Whether its caller follows it as a task of MCP. */
   readonly isTask?: true | undefined;
 }
@@ -200,6 +203,7 @@ export class FollowedExecution implements BackgroundExecution {
       ...(queuedMs === undefined ? {} : { queuedMs }),
       ...output,
       toolCalls: result?.toolCalls ?? this.access?.calls ?? [],
+      web: result ? result.web : this.access?.web,
       ...(result ? { result } : {}),
     };
   }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { toWire } from '../execution/web-summary.ts';
 import type { BackgroundReading } from '../sessions/background-execution.ts';
 import { tellTimings } from './common-fields.ts';
 import {
@@ -99,6 +100,7 @@ function describeRunning(reading: BackgroundReading): ExecutionOutput {
     stderr: '',
     files: [],
     ...(reading.toolCalls.length > 0 ? { tool_calls: reading.toolCalls.map((call) => ({ ...call })) } : {}),
+    ...(reading.web ? { web: toWire(reading.web) } : {}),
     ...tellTimings(reading),
   };
 }

@@ -181,6 +181,10 @@ print(fetch(), flush=True)`;
   const id = { execution_id: begun.execution_id };
   const output = async (target: Server) => ((await callTool(target, 'get_execution', id)) as Execution).stdout;
   await expect.poll(() => output(first)).toContain('hello');
+  // Not at its end alone.
+  expect(await callTool(first, 'get_execution', id)).toMatchObject({
+    ...{ status: 'running', web: { hosts: [{ host: WEB_HOST, port: web.http, requests: 1 }], refused: [] } },
+  });
   await first.kill();
   await using second = await startServer(place);
   await runPython(second, 'open("go", "w").close()', { session_id: 'kept' });

@@ -2,7 +2,8 @@ import type { RecordedWebGrant, WebAccess, WebGrant } from '../../egress/web-acc
 import { ExecutionClock } from '../../execution/execution-clock.ts';
 import type { ExecutionResult } from '../../execution/result.ts';
 import type { RecordedGrant, ToolAccess, ToolCall, ToolGrant, ToolRequest } from '../../execution/tool-access.ts';
-import { withWeb } from '../../execution/web-use.ts';
+import type { WebUse } from '../../execution/web-summary.ts';
+import { webUseOf, withWeb } from '../../execution/web-use.ts';
 import { webVariables } from '../../execution/web-variables.ts';
 
 /** Variable with what code shows to call tools. */
@@ -56,6 +57,11 @@ export class ExecutionAccess implements Disposable {
   /** Calls of tools that it has made so far. */
   get calls(): readonly ToolCall[] {
     return this.#grants.tools?.calls ?? [];
+  }
+
+  /** What it has done on other hosts so far. */
+  get web(): WebUse | undefined {
+    return this.#grants.web && webUseOf(this.#grants.web);
   }
 
   get recorded(): RecordedAccess {
