@@ -14,7 +14,7 @@ export default defineConfig({
             'test/mcp/conformance.test.ts',
             'test/fuzz/**/*.test.ts',
           ],
-          exclude: ['**/*.docker.test.ts'],
+          exclude: ['**/*.docker.test.ts', '**/*.kubernetes.test.ts'],
         },
       },
       {
