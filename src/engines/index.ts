@@ -30,9 +30,8 @@ export async function openEngine(settings: EngineSettings, options: EngineOpenOp
  */
 export async function examineEngine(settings: EngineSettings, options: ExamineOptions): Promise<readonly Finding[]> {
   if (settings.engine === 'kubernetes') {
-    const { openKubernetes } = await import('./kubernetes/index.ts');
-    await openKubernetes(settings);
-    return await options.runProbe();
+    const { examineKubernetes } = await import('./kubernetes/examine.ts');
+    return await examineKubernetes(settings, options);
   }
   const { examineDocker } = await import('./docker/examine.ts');
   return await examineDocker(settings, options);

@@ -41,7 +41,7 @@ export function judgePids(
   { pids, pidsFromAbove, sharesKernel }: ExpectedSandbox,
 ): string | undefined {
   if (!pidsFromAbove && !isAtMost(limits.pids, pids)) return `the limit is ${limits.pids ?? 'unknown'}, not ${pids}`;
-  if (!sharesKernel) return undefined;
+  if (!sharesKernel) return pidsFromAbove ? 'it can neither be read nor be met there' : undefined;
   if (flood === null) return 'it was not tried';
   if (flood.refused === null) return `${flood.started} processes could be started, and more were not tried`;
   return flood.started < pids ? undefined : `${flood.started} processes could be started, not ${pids}`;

@@ -1,9 +1,10 @@
 import { GloveboxError } from '../../errors.ts';
 import type { Protection } from '../../sandbox/assurances.ts';
+import type { ClusterEnvironment } from './api/access.ts';
 
 /** Settings of a cluster and of the sandboxes in it. Sizes are in MiB, times in seconds. */
 export interface KubernetesSettings {
-  readonly hostEnvironment: KubernetesEnvironment;
+  readonly hostEnvironment: ClusterEnvironment;
   /** Reference of the image of the sandboxes. The nodes pull it. */
   readonly image: string;
   readonly memoryMb: number;
@@ -30,15 +31,6 @@ export interface KubernetesSettings {
   readonly kubernetesUserNamespaces: number;
   /** How long a node may be not ready before its sandboxes count as lost. */
   readonly kubernetesNodeLostS: number;
-}
-
-/** Variables by which the host reaches a cluster. */
-export interface KubernetesEnvironment {
-  readonly kubernetes: {
-    readonly kubeconfig?: string;
-    readonly service?: { readonly host: string; readonly port: string };
-  };
-  readonly home: string;
 }
 
 /**
