@@ -69,8 +69,8 @@ async function look(
 ): Promise<readonly Shortfall[]> {
   const sandbox = await startSandbox(backend);
   try {
-    const outside = assurances.inspect(sandbox.ref, backend.profile);
     const addresses = await assurances.addresses?.(sandbox.ref);
+    const outside = assurances.inspect(sandbox.ref, backend.profile);
     const [report, told] = await Promise.all([run(sandbox, questions(expected, addresses), signal), outside]);
     return judge(report, { ...expected, ...(addresses ? { addresses } : {}) }, told);
   } finally {

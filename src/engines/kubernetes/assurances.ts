@@ -12,13 +12,13 @@ import type { KubernetesClient } from './api/client.ts';
 import { podPath } from './api/pod.ts';
 import { Watch, type WatchedObject } from './api/watch.ts';
 import { comparePod } from './compare-pod.ts';
-import { podName, podOptions } from './pod-spec.ts';
+import { hiddenPaths, LABELS, podName, podOptions } from './pod-spec.ts';
 import { parseQuantity } from './quantity.ts';
 import type { KubernetesSettings } from './settings.ts';
 
 /**
- * What every container runtime hides in a pod. No field of a pod asks for more. Also where the access of a service account
- * would be: a folder that is not there shows nothing.
+ * What every container runtime hides in a pod, and where the access of a service account would be: a folder that is not
+ * there shows nothing.
  */
 const MASKED = [
   ...['/proc/acpi', '/proc/asound', '/proc/kcore', '/proc/keys', '/proc/latency_stats', '/proc/timer_list'],
@@ -32,7 +32,7 @@ const objectSchema = z.object({
   metadata: z.object({ name: z.string(), uid: z.string(), resourceVersion: z.string() }),
 });
 const objectsSchema = z.object({ items: z.array(objectSchema) });
-const anything = z.unknown();
+const madeSchema = z.looseObject({ metadata: z.object({ labels: z.record(z.string(), z.string()).default({}) }) });
 
 const KUBELET = 'Set it in the configuration of the kubelets of the nodes that run sandboxes';
 
@@ -71,11 +71,11 @@ export function kubernetesAssurances(options: ClusterOptions): Assurances<Sandbo
   return {
     expect: (probed) => expectPod(probed, settings),
     inspect: async (ref, probed) => {
-      const { name, uid } = parseRef(ref);
-      const made = await client.request('GET', podPath(client.namespace, name), { schema: anything });
+      const made = await client.request('GET', podPath(client.namespace, nameOf(ref)), { schema: madeSchema });
+      const uid = Number(made.metadata.labels[LABELS.uid] ?? SESSION_UIDS.first);
       return comparePod(arbitraryPod(probed, settings, uid), made);
     },
-    addresses: (ref) => addressesOf({ client, service }, parseRef(ref).name),
+    addresses: (ref) => addressesOf({ client, service }, nameOf(ref)),
     advice: CLUSTER_ADVICE,
     fingerprint: () => fingerprintOf(options),
     watch: (onChange, signal) => watchPolicies(options, onChange, signal),
@@ -112,7 +112,7 @@ export function expectPod(profile: SandboxProfile, settings: KubernetesSettings)
       disk('/tmp', tmpMb),
       disk('/dev/shm', shmMb),
     ],
-    masked: MASKED,
+    masked: [...MASKED, ...hiddenPaths(profile)],
     rlimits: limitsIn(container?.command ?? []),
   };
 }
@@ -123,10 +123,9 @@ function limitsIn(command: readonly string[]): Record<string, number> {
   return Object.fromEntries(limits.map(([name = '', value]) => [name.toUpperCase(), Number(value)]));
 }
 
-/** The ref of a sandbox is its key, the uid of its pod, and its user. */
-function parseRef(ref: string): { readonly name: string; readonly uid: number } {
-  const [key = '', , uid] = ref.split('/');
-  return { name: podName(key), uid: Number(uid) };
+/** Name of a sandbox's pod. Its ref begins with its key. */
+function nameOf(ref: string): string {
+  return podName(ref.split('/')[0] ?? '');
 }
 
 /**

@@ -139,11 +139,15 @@ describe('the pod', () => {
       { name: 'workspace', emptyDir: emptyDir('512Mi') },
       { name: 'tmp', emptyDir: emptyDir('128Mi') },
       { name: 'shm', emptyDir: emptyDir('64Mi') },
+      { name: 'nothing', emptyDir: emptyDir('1Mi') },
     ]);
     expect(container().volumeMounts).toEqual([
       { name: 'workspace', mountPath: '/workspace' },
       { name: 'tmp', mountPath: '/tmp' },
       { name: 'shm', mountPath: '/dev/shm' },
+      ...['/dev/mqueue', '/sys/kernel', '/sys/module'].map((mountPath) => ({
+        ...{ name: 'nothing', mountPath, readOnly: true },
+      })),
     ]);
   });
 

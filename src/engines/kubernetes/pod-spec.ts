@@ -55,6 +55,20 @@ const UNREACHABLE = ['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreach
 /** Length of the name of a pod, of which the hostname is not made. */
 const LONGEST_NAME = 63;
 
+/** A volume that stays empty, and lies over folders that code has no use for. */
+const NOTHING = 'nothing';
+/**
+ * Folders that are there on each node, and that no runtime masks by itself. Files in the first are message queues. Their
+ * system calls are refused, but open() alone could create one. A pod has no field for paths to be masked.
+ */
+const HIDDEN = ['/dev/mqueue', '/sys/kernel', '/sys/module'];
+
+/** Folders that are empty in a sandbox, beside those that the container runtime masks. */
+export function hiddenPaths({ runtime }: Pick<SpecWithUser, 'runtime'>): readonly string[] {
+  // Its kernel tells nothing of the node.
+  return isGvisor(runtime) ? ['/dev/mqueue'] : HIDDEN;
+}
+
 /** Settings that decide how a pod is made, beside its specification. */
 export type PodSettings = Pick<
   KubernetesSettings,
@@ -132,7 +146,10 @@ function podSpec(spec: SpecWithUser, settings: PodSettings) {
       seccompProfile: seccompOf(settings.kubernetesSeccomp),
     },
     containers: [container(spec, settings, disks)],
-    volumes: [disk('workspace', disks.workspaceMb), disk('tmp', disks.tmpMb), disk('shm', disks.shmMb)],
+    volumes: [
+      ...[disk('workspace', disks.workspaceMb), disk('tmp', disks.tmpMb), disk('shm', disks.shmMb)],
+      disk(NOTHING, 1),
+    ],
   };
 }
 
@@ -164,6 +181,7 @@ function container(spec: SpecWithUser, settings: PodSettings, disks: DiskSizes) 
       { name: 'workspace', mountPath: '/workspace' },
       { name: 'tmp', mountPath: '/tmp' },
       { name: 'shm', mountPath: '/dev/shm' },
+      ...hiddenPaths(spec).map((mountPath) => ({ name: NOTHING, mountPath, readOnly: true })),
     ],
   };
 }
