@@ -38,12 +38,14 @@ export function createProgram(version: string, context: CommandContext, words: r
   add('image', 'Build the sandbox image, if it is missing.')
     .option(CONTROL_PLANE, 'Build all images that compose.yaml needs, and write .env for this machine.')
     .option(SECCOMP, 'Print the filter of system calls, as a file for the nodes of a Kubernetes cluster.')
+    .option(KUBERNETES, 'Build the sandbox image for the nodes of a cluster, which pull it from a registry.')
+    .option('--tag <reference>', 'Name that image so that it can be pushed.')
     .action(
-      withConfig(async (config, { controlPlane, seccomp }) => {
-        if (seccomp) return (await import('./image.ts')).printSeccompProfile();
-        return controlPlane
-          ? (await import('./prepare-compose.ts')).prepareCompose(config, context)
-          : (await import('./image.ts')).runImage(config, context);
+      withConfig(async (config, { controlPlane, seccomp, kubernetes, tag }) => {
+        if (controlPlane) return (await import('./prepare-compose.ts')).prepareCompose(config, context);
+        const image = await import('./image.ts');
+        if (seccomp) return image.printSeccompProfile();
+        return kubernetes ? image.runClusterImage(config, tag, context) : image.runImage(config, context);
       }),
     );
   addKey(program, context);
@@ -67,11 +69,14 @@ export function createProgram(version: string, context: CommandContext, words: r
 
 const CONTROL_PLANE = '--control-plane';
 const SECCOMP = '--seccomp';
+const KUBERNETES = '--kubernetes';
 
 /** What `glovebox image` is asked for beside the sandbox image. */
 interface ImageCommandOptions {
   readonly controlPlane?: boolean;
   readonly seccomp?: boolean;
+  readonly kubernetes?: boolean;
+  readonly tag?: string;
 }
 
 /** Creates an action that gets the settings of its command. @param defaults values for flags that are not given */

@@ -12,7 +12,7 @@ import { readInstalled } from './install/installed-file.ts';
 import { readList } from './told.ts';
 
 /** Names of images that Glovebox builds. Podman puts a host before them. */
-const BUILT = /^(?:localhost\/)?glovebox-(?:sandbox|packages|base|node):/;
+const BUILT = /^(?:localhost\/)?glovebox-(?:sandbox|packages|base|node|hold):/;
 /** Name of the image of the control plane. Another program may have it too, so a label decides. */
 const CONTROL = /^(?:localhost\/)?glovebox:/;
 const TITLE = 'org.opencontainers.image.title';

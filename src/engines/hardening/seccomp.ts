@@ -16,7 +16,7 @@ interface SeccompRule {
 }
 
 /** A profile in JSON for the option `seccomp=` of container engines (docs.docker.com/engine/security/seccomp). */
-interface SeccompProfile {
+export interface SeccompProfile {
   readonly defaultAction: 'SCMP_ACT_ERRNO';
   readonly defaultErrnoRet: number;
   readonly archMap: readonly { readonly architecture: string; readonly subArchitectures: readonly string[] }[];

@@ -18,6 +18,8 @@ export interface BuildRequest {
   readonly dockerfile: string;
   readonly files: readonly ContextFile[];
   readonly base: string;
+  /** Further arguments of the Dockerfile. */
+  readonly args?: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
   /** Predefined proxy arguments. The engine does not store them in the image and its history. */
   readonly proxy: Readonly<Record<string, string>>;
@@ -63,7 +65,7 @@ async function runBuild(
       version: '1',
       t: request.tag,
       dockerfile: request.dockerfile,
-      buildargs: { ...request.proxy, BASE: request.base },
+      buildargs: { ...request.proxy, ...request.args, BASE: request.base },
       labels: { ...request.labels },
       ...chooseNetwork(await readFacts(docker)),
       rm: true,
