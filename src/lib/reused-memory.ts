@@ -1,4 +1,4 @@
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 
 /**
  * Memory into which a connection is read again and again. New memory for each reading would have the garbage collector
@@ -48,6 +48,13 @@ export interface PieceStream extends Duplex {
   readonly heartbeat?: Heartbeat | undefined;
   /** Takes what comes from now on, instead of events `data`. */
   readPieces?(take: TakePiece): void;
+  /** Has events `data` lend their pieces where it can: each only until its listeners have returned. */
+  lendPieces?(): void;
+}
+
+/** Whether what a stream has next goes to the listeners of `data` at once, so that nothing would hold it beyond that. */
+export function passesAtOnce(stream: Readable): boolean {
+  return stream.readableFlowing === true && stream.readableLength === 0 && stream.listenerCount('data') > 0;
 }
 
 /** Keeps pieces whose memory nothing reads into again. */
@@ -59,6 +66,14 @@ interface Block {
   kept: number;
 }
 
+/** The memory of all blocks. */
+const reused = new WeakSet<ArrayBufferLike>();
+
+/** A piece in memory that is not read into again: itself, or a copy of it. */
+export function lasting(piece: Buffer): Buffer {
+  return reused.has(piece.buffer) ? Buffer.from(piece) : piece;
+}
+
 const spare: Block[] = [];
 /** Number of blocks that have been spare since the last look. */
 let unused = 0;
@@ -66,17 +81,12 @@ let looking: NodeJS.Timeout | undefined;
 
 /** The memory of one connection. It grows with what comes, and shrinks again. */
 export class ReusedMemory {
-  readonly #small: Block = { bytes: Buffer.allocUnsafeSlow(SMALL_BYTES), kept: 0 };
+  readonly #small = makeBlock(SMALL_BYTES);
   #current = this.#small;
 
   /** The memory for the next reading. */
   get free(): Buffer {
     return this.#current.bytes;
-  }
-
-  /** Whether pieces of the last reading are kept where they are. */
-  get isKept(): boolean {
-    return this.#current.kept > 0;
   }
 
   /** Chooses the memory for the reading after one of `length` bytes, all of which have been taken. */
@@ -112,8 +122,14 @@ export class ReusedMemory {
   }
 }
 
+function makeBlock(size: number): Block {
+  const bytes = Buffer.allocUnsafeSlow(size);
+  reused.add(bytes.buffer);
+  return { bytes, kept: 0 };
+}
+
 function takeSpare(): Block {
-  const block = spare.pop() ?? { bytes: Buffer.allocUnsafeSlow(LARGE_BYTES), kept: 0 };
+  const block = spare.pop() ?? makeBlock(LARGE_BYTES);
   unused = Math.min(unused, spare.length);
   return block;
 }

@@ -221,7 +221,7 @@ export class Channel {
       return;
     }
     if (stream >= FIRST_TUNNEL) {
-      this.#dispatchTunnel({ type, stream, payload });
+      this.#dispatchTunnel({ type, stream, payload }, keep);
       return;
     }
     const execution = this.#executions.get(stream);
@@ -264,7 +264,7 @@ export class Channel {
     this.#greeting.resolve('greeted');
   }
 
-  #dispatchTunnel({ type, stream, payload }: Frame): void {
+  #dispatchTunnel({ type, stream, payload }: Frame, keep: Keep): void {
     if (type === FrameType.open) {
       this.#openTunnel(stream, payload);
       return;
@@ -273,7 +273,7 @@ export class Channel {
     if (stream > this.#lastTunnel) throw new Error(`frame of type ${type} for unknown tunnel ${stream}`);
     // The tunnel was closed here while the frame was on its way.
     if (!tunnel) return;
-    if (type === FrameType.data) tunnel.deliver(payload);
+    if (type === FrameType.data) tunnel.deliver(payload, keep);
     else if (type === FrameType.credit && payload.length === 4) tunnel.credit(payload.readUInt32BE());
     else if (type === FrameType.fin) tunnel.finish();
     else if (type === FrameType.reset) tunnel.reset();

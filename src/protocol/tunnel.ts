@@ -1,8 +1,9 @@
 import { Duplex } from 'node:stream';
+import { type Keep, keepAsIs, type PieceStream, passesAtOnce, type TakePiece } from '../lib/reused-memory.ts';
 import { FrameType, INITIAL_CREDIT } from './frames.ts';
 
 /** Most bytes in one frame of a tunnel. */
-const CHUNK = 64 * 1024;
+const CHUNK = 256 * 1024;
 /** A tunnel consumes this part of its window before the sandbox may send as much again. */
 const GRANTED_PART = 1 / 4;
 
@@ -13,7 +14,7 @@ type SendFrame = (type: number, payload: Buffer, onWritten?: (error?: Error | nu
  * Stream of a TCP connection that was accepted on a sandbox's loopback address. Either side may end its half first. Each
  * side sends only what the other has granted.
  */
-export class Tunnel extends Duplex {
+export class Tunnel extends Duplex implements PieceStream {
   readonly #send: SendFrame;
   readonly #forget: () => void;
   /** Number of bytes that the sandbox may still send. */
@@ -25,6 +26,8 @@ export class Tunnel extends Duplex {
   #sendCredit = INITIAL_CREDIT;
   #pending: { rest: Buffer; done: (error?: Error | null) => void } | undefined;
   #ended = false;
+  #take: TakePiece | undefined;
+  #lends = false;
 
   /** @param window bytes that may be on their way, each way */
   constructor(send: SendFrame, forget: () => void, window = INITIAL_CREDIT) {
@@ -37,12 +40,28 @@ export class Tunnel extends Duplex {
   }
 
   /** Takes data from the sandbox. @throws Error when it sends more than it was granted, or after its end */
-  deliver(data: Buffer): void {
+  deliver(data: Buffer, keep: Keep): void {
     this.#receiveCredit -= data.length;
     if (this.#receiveCredit < 0 || this.#ended) throw new Error('tunnel data beyond its credit or end');
     this.#consumed += data.length;
-    // A copy, because the memory of a piece is used again.
-    if (this.push(Buffer.from(data))) this.#grant();
+    if (this.#passOn(data, keep)) this.#grant();
+  }
+
+  readPieces(take: TakePiece): void {
+    const rest: Buffer | null = this.read();
+    this.#take = take;
+    if (rest) take(rest, keepAsIs);
+    this.resume();
+  }
+
+  lendPieces(): void {
+    this.#lends = true;
+  }
+
+  override resume(): this {
+    super.resume();
+    if (this.#take) this.#grant();
+    return this;
   }
 
   /** Takes credit from the sandbox. @throws Error when it grants more than was ever used */
@@ -94,6 +113,18 @@ export class Tunnel extends Duplex {
     this.#forget();
     this.#pending = undefined;
     done(error);
+  }
+
+  /** Returns whether there may be more. */
+  #passOn(data: Buffer, keep: Keep): boolean {
+    if (this.#take) {
+      this.#take(data, keep);
+      return !this.isPaused();
+    }
+    // A copy otherwise, because the memory of a piece is used again.
+    if (!(this.#lends && passesAtOnce(this))) return this.push(Buffer.from(data));
+    this.emit('data', data);
+    return true;
   }
 
   #flush(): void {

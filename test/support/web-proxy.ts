@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { LookupFunction } from 'node:net';
 import { createServer, type Server, Socket } from 'node:net';
-import { duplexPair } from 'node:stream';
+import { Duplex } from 'node:stream';
 import { Registry } from 'prom-client';
 import { Egress, type EgressOptions } from '../../src/egress/egress.ts';
 import { openProxy } from '../../src/egress/open-proxy.ts';
@@ -74,18 +74,36 @@ export class TestProxy implements AsyncDisposable {
   #serve(socket: Socket): void {
     this.#open.add(socket);
     socket.on('close', () => this.#open.delete(socket));
-    const [near, far] = duplexPair({ allowHalfOpen: true });
-    for (const [one, other] of [
-      [socket, near],
-      [near, socket],
-    ] as const) {
-      one.on('error', () => other.destroy());
-      one.on('close', () => (one === near || !one.readableEnded ? other.destroy() : undefined));
-    }
-    socket.pipe(near).pipe(socket);
-    this.egress.connect(far, this.session);
-    far.on('close', () => near.destroy());
+    this.egress.connect(streamOver(socket), this.session);
   }
+}
+
+/** A stream that is no socket, and like a tunnel does not read what is written into it after it has told that it is. */
+function streamOver(socket: Socket): Duplex {
+  const stream = new Duplex({
+    allowHalfOpen: true,
+    read: () => void socket.resume(),
+    write: (chunk: Buffer, _encoding, done) => void socket.write(chunk, done),
+    final: (done) => {
+      socket.end();
+      done();
+    },
+    destroy: (error, done) => {
+      // What was written before its end is still on its way.
+      if (!stream.writableFinished) socket.destroy();
+      done(error);
+    },
+  });
+  stream.on('error', () => {});
+  socket.on('data', (chunk) => {
+    if (!stream.push(chunk)) socket.pause();
+  });
+  socket.on('end', () => stream.push(null));
+  socket.on('error', () => stream.destroy());
+  socket.on('close', () => {
+    if (!socket.readableEnded) stream.destroy();
+  });
+  return stream;
 }
 
 /** Header by which code shows a token. */

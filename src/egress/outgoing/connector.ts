@@ -3,6 +3,7 @@ import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls';
+import { connectReadable } from '../../lib/sockets/piece-reader.ts';
 import { findAuthorities, loadAuthorities } from '../../outbound/authorities.ts';
 import { proxyAuthorization, proxyFor } from '../../outbound/proxy.ts';
 import { inUrl, isAddress } from '../policy/host-name.ts';
@@ -93,7 +94,7 @@ export class Connector {
 
   /** Connects to one of the addresses that were checked: the name is not resolved again. */
   async #connect(
-    { host, port, isNamedAddress, isHalfOpen = false }: Destination,
+    { host, port, isNamedAddress, isTls, isHalfOpen = false }: Destination,
     addresses: readonly LookupAddress[],
     signal: AbortSignal,
   ): Promise<Socket> {
@@ -102,7 +103,9 @@ export class Connector {
       if (all || !first) callback(null, [...addresses]);
       else callback(null, first.address, first.family);
     };
-    const socket = connectTcp({ host, port, lookup, autoSelectFamily: true, allowHalfOpen: isHalfOpen, noDelay: true });
+    // With TLS, what is read from this socket is not what code gets.
+    const open = isTls ? connectTcp : connectReadable;
+    const socket = open({ host, port, lookup, autoSelectFamily: true, allowHalfOpen: isHalfOpen, noDelay: true });
     await whenConnected(socket, signal, 'connect', `${host} cannot be reached at port ${port}`);
     const { remoteAddress } = socket;
     if (isNamedAddress || (remoteAddress !== undefined && !this.#options.networks.isRefused(remoteAddress)))

@@ -1,5 +1,6 @@
 import { Agent, type ClientRequestArgs } from 'node:http';
 import { type Duplex, PassThrough } from 'node:stream';
+import { lendPieces } from '../../lib/sockets/piece-reader.ts';
 import type { Connector } from './connector.ts';
 import type { Destination } from './destination.ts';
 
@@ -53,7 +54,10 @@ class HostAgent extends Agent {
     this.#closeFree();
     const opening = via ? this.#connector.openProxy(via, signal) : this.#connector.open(destination, signal);
     opening.then(
-      (socket) => callback?.(null, socket),
+      (socket) => {
+        lendPieces(socket);
+        callback?.(null, socket);
+      },
       // Of the two, only the error is looked at then.
       (error: Error) => callback?.(error, new PassThrough()),
     );

@@ -34,10 +34,12 @@ export function passBody(
     if (!answer.complete) fail();
   });
   through?.on('error', fail);
-  pump(through ? answer.pipe(through) : answer, response, (chunk) => {
+  const take = (chunk: Buffer) => {
     inbound.touch();
     if (!exchange.received(chunk.length)) return true;
     fail();
     return false;
-  });
+  };
+  if (through) pump(answer.pipe(through), response, take);
+  else pump(answer, response, take, { isSole: true });
 }

@@ -1,5 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { lyingResolver, showing, TestProxy, talk } from '../../../test/support/web-proxy.ts';
 
@@ -61,8 +62,7 @@ describe('CONNECT', () => {
       });
       socket.on('end', () => socket.end(Buffer.alloc(size, String(sum % 10))));
     };
-    const { Socket: Tcp } = await import('node:net');
-    const socket = new Tcp({ allowHalfOpen: true });
+    const socket = new Socket({ allowHalfOpen: true });
     socket.connect(proxy.port, '127.0.0.1');
     socket.write(`CONNECT api.example:${port} HTTP/1.1\r\nHost: api.example:${port}\r\n${showing(grant.token)}\r\n`);
     await once(socket, 'data');
@@ -71,6 +71,25 @@ describe('CONNECT', () => {
     for await (const chunk of socket) received += (chunk as Buffer).length;
     expect(received).toBe(size);
     expect(grant.hosts).toMatchObject([{ bytesIn: size, bytesOut: size }]);
+  });
+
+  it('passes what is different in each place unchanged, both ways, however slowly it is taken', async () => {
+    const { opening } = openWith(HERE);
+    await using proxy = await opening;
+    using grant = proxy.grant();
+    const sent = randomBytes(5 * 2 ** 20);
+    const socket = new Socket({ allowHalfOpen: true });
+    socket.connect(proxy.port, '127.0.0.1');
+    socket.write(`CONNECT api.example:${port} HTTP/1.1\r\nHost: api.example:${port}\r\n${showing(grant.token)}\r\n`);
+    await once(socket, 'data');
+    socket.end(sent);
+    const got: Buffer[] = [];
+    // Each turn of the loop leaves what has come meanwhile waiting.
+    for await (const chunk of socket) {
+      got.push(chunk as Buffer);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(Buffer.concat(got).equals(sent)).toBe(true);
   });
 
   it('says in the status line why it is refused, for that is what clients show', async () => {

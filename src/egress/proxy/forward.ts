@@ -126,7 +126,7 @@ function trySending({
     reject(new Unreachable(`${target.host} changed the protocol without being asked`));
   });
   if (hasBody) {
-    pump(request, outgoing, (chunk) => {
+    const take = (chunk: Buffer) => {
       inbound.touch();
       const refused = allowed.exchange.sent(chunk.length);
       if (!refused) return true;
@@ -135,7 +135,8 @@ function trySending({
       reject(refused);
       outgoing.destroy();
       return false;
-    });
+    };
+    pump(request, outgoing, take, { isSole: true });
   } else outgoing.end();
   return promise;
 }

@@ -1,4 +1,6 @@
 import type { Duplex } from 'node:stream';
+import { keepAsIs } from '../../lib/reused-memory.ts';
+import { readPieces } from '../../lib/sockets/piece-reader.ts';
 import type { Refused } from '../refusal.ts';
 
 export interface RelayOptions {
@@ -58,13 +60,15 @@ function pass(
 ): void {
   const resume = () => from.resume();
   to.on('drain', resume);
-  from.on('data', (chunk: Buffer) => {
-    const reason = count(chunk.length);
-    if (reason) cut(reason);
-    else if (!to.destroyed && !to.write(chunk)) from.pause();
+  readPieces(from, (piece, keep) => {
+    const reason = count(piece.length);
+    if (reason) return cut(reason);
+    if (to.destroyed) return;
+    // What has to wait is copied: a piece that is kept occupies more memory than its own.
+    const { bytes, release } = to.writableNeedDrain ? keepAsIs(Buffer.from(piece)) : keep(piece);
+    if (!to.write(bytes, release)) from.pause();
   });
   from.on('end', () => {
     if (!to.destroyed) to.end();
   });
-  from.resume();
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { lasting } from '../../lib/reused-memory.ts';
 import type { HeaderList } from '../injector.ts';
 import { BadRequest, Unreachable } from '../refusal.ts';
 import { passBody, writeAnswer } from './answer-body.ts';
@@ -74,7 +75,7 @@ async function openWebSocket(upgrading: Upgrading): Promise<void> {
     ...{ agents: parts.agentsOf(grant), via: undefined, isFresh: true, signal: inbound.signal },
   });
   const { promise, resolve, reject } = Promise.withResolvers<Answered>();
-  outgoing.once('upgrade', (answer, host, first) => resolve({ answer, host, first }));
+  outgoing.once('upgrade', (answer, host, first) => resolve({ answer, host, first: lasting(first) }));
   outgoing.once('response', (answer) => resolve({ answer }));
   outgoing.on('error', (cause) => {
     const ended = new Unreachable(`${target.host} ended the connection without an answer`, { cause });

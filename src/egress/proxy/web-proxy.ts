@@ -2,6 +2,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pace } from '../../lib/pace.ts';
+import { lasting } from '../../lib/reused-memory.ts';
+import { lendPieces } from '../../lib/sockets/piece-reader.ts';
 import type { Log } from '../../log.ts';
 import type { WebBounds } from '../bounds.ts';
 import type { Grant, WebGrants } from '../grants.ts';
@@ -81,6 +83,7 @@ export class WebProxy implements Disposable {
       if (left > 0) this.#perSession.set(key, left);
       else this.#perSession.delete(key);
     });
+    lendPieces(stream);
     this.#server.emit('connection', stream);
   }
 
@@ -102,8 +105,10 @@ export class WebProxy implements Disposable {
       keepAliveTimeout: 0,
     });
     server.on('request', (request, response) => void this.#onRequest(request, response));
-    server.on('connect', (request, stream: Duplex, head) => void this.#onRaw(request, stream, head, handleConnect));
-    server.on('upgrade', (request, stream: Duplex, head) => void this.#onRaw(request, stream, head, handleUpgrade));
+    const onRaw = (handle: typeof handleConnect) => (request: IncomingMessage, stream: Duplex, head: Buffer) =>
+      void this.#onRaw(request, stream, lasting(head), handle);
+    server.on('connect', onRaw(handleConnect));
+    server.on('upgrade', onRaw(handleUpgrade));
     server.on('clientError', (error, stream) => answerUnreadable(stream, error));
     // The server never listens by itself. Without this event, Node would not check its time limits.
     server.emit('listening');

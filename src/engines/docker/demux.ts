@@ -1,6 +1,6 @@
 import { Duplex } from 'node:stream';
 import { keepAsIs, type TakePiece } from '../../lib/reused-memory.ts';
-import { readPieces } from './connect/piece-reader.ts';
+import { readPieces } from '../../lib/sockets/piece-reader.ts';
 
 const HEADER_BYTES = 8;
 const STDOUT = 1;

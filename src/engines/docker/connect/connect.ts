@@ -4,10 +4,10 @@ import https from 'node:https';
 import { inspect } from 'node:util';
 import Dockerode from 'dockerode';
 import { GloveboxError } from '../../../errors.ts';
+import { readableByPieces } from '../../../lib/sockets/piece-reader.ts';
 import { adviseOnGroup, adviseOnMount } from '../host/container-advice.ts';
 import { describeInstallation } from '../host/install-advice.ts';
 import { type EngineEndpoint, type EngineEnvironment, listDefaultEndpoints, readNamedEndpoint } from './endpoints.ts';
-import { readableByPieces } from './piece-reader.ts';
 import { assertPodmanVersion, readPodmanVersion } from './podman.ts';
 import { SshAgent, sshCommand } from './ssh.ts';
 

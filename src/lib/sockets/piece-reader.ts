@@ -1,7 +1,7 @@
 import type { Agent } from 'node:http';
-import type { OnReadOpts } from 'node:net';
+import { connect, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { keepAsIs, ReusedMemory, type TakePiece } from '../../../lib/reused-memory.ts';
+import { keepAsIs, type PieceStream, passesAtOnce, ReusedMemory, type TakePiece } from '../reused-memory.ts';
 
 /** Bytes in a row from which more is expected, so that it is better read together. */
 const STREAM_BYTES = 2 ** 20;
@@ -12,7 +12,7 @@ const WORTHWHILE_BYTES = 64 * 1024;
 /** Time for more to come after a reading of less, in milliseconds. What comes meanwhile waits in the socket. */
 const GATHER_MS = 1;
 
-/** Readers of the sockets that agents have opened. */
+/** Readers of the sockets that are opened here. */
 const readers = new WeakMap<Duplex, PieceReader>();
 
 /**
@@ -23,6 +23,7 @@ class PieceReader {
   readonly #memory = new ReusedMemory();
   #socket: Duplex | undefined;
   #take: TakePiece | undefined;
+  #lends = false;
   #streamed = 0;
   #lastAt = 0;
   #more: NodeJS.Timeout | undefined;
@@ -41,6 +42,10 @@ class PieceReader {
     });
   }
 
+  lend(): void {
+    this.#lends = true;
+  }
+
   begin(take: TakePiece): void {
     const rest: Buffer | null = this.#socket?.read();
     this.#take = take;
@@ -51,24 +56,34 @@ class PieceReader {
   /** Returns whether to read on. */
   #receive(length: number): boolean {
     const piece = this.#memory.free.subarray(0, length);
-    if (!this.#take) return this.#socket?.push(Buffer.from(piece)) ?? true;
+    if (!this.#take) return this.#passOn(piece);
     this.#take(piece, this.#memory.keep);
-    const { isKept } = this.#memory;
     this.#memory.advance(length);
-    return !(isKept && this.#gathers(length));
+    return !this.#gathers(length);
   }
 
-  /**
-   * Lets more come before the next reading, while much comes in small parts: each reading has its price. Only where pieces
-   * are kept, for someone who takes them later. Who takes them at once would wait for nothing.
-   */
+  /** Lets the socket behave like any other. */
+  #passOn(piece: Buffer): boolean {
+    const socket = this.#socket;
+    if (!socket) return true;
+    if (!(this.#lends && passesAtOnce(socket))) return socket.push(Buffer.from(piece));
+    socket.emit('data', piece);
+    this.#memory.advance(piece.length);
+    return true;
+  }
+
+  /** Lets more come before the next reading, while much comes in small parts: each reading has its price, on all of the way. */
   #gathers(length: number): boolean {
     const now = performance.now();
     this.#streamed = now - this.#lastAt < STREAM_PAUSE_MS ? this.#streamed + length : length;
     this.#lastAt = now;
     if (this.#streamed < STREAM_BYTES || length >= WORTHWHILE_BYTES) return false;
-    this.#more = this.#more?.refresh() ?? setTimeout(() => this.#socket?.read(0), GATHER_MS);
+    this.#more = this.#more?.refresh() ?? setTimeout(() => this.#readOn(), GATHER_MS);
     return true;
+  }
+
+  #readOn(): void {
+    if (!this.#socket?.isPaused()) this.#socket?.read(0);
   }
 }
 
@@ -80,16 +95,39 @@ export function readableByPieces<A extends Agent>(agent: A): A {
     const withReader: typeof options & { onread: OnReadOpts } = { ...options, onread: reader.onread };
     const socket = open(withReader, callback);
     if (!socket) return socket;
-    reader.serve(socket);
-    readers.set(socket, reader);
+    serve(socket, reader);
     return socket;
   };
   return agent;
 }
 
-/** Takes what comes on a connection from now on. It then has no events `data`. */
-export function readPieces(connection: Duplex, take: TakePiece): void {
+/** Connects by TCP. What comes can be read by pieces. */
+export function connectReadable(options: TcpNetConnectOpts): Socket {
+  const reader = new PieceReader();
+  const socket = connect({ ...options, onread: reader.onread });
+  serve(socket, reader);
+  return socket;
+}
+
+function serve(socket: Duplex, reader: PieceReader): void {
+  reader.serve(socket);
+  readers.set(socket, reader);
+}
+
+/**
+ * Has the events `data` of a connection lend their pieces where it can: the memory is read into again as soon as the listeners
+ * have returned. For readers that copy what they need, such as Node's parser of HTTP.
+ */
+export function lendPieces(connection: PieceStream): void {
+  const reader = readers.get(connection);
+  if (reader) reader.lend();
+  else connection.lendPieces?.();
+}
+
+/** Takes what comes on a connection from now on. It then has no events `data`. Pausing it takes effect soon, not at once. */
+export function readPieces(connection: PieceStream, take: TakePiece): void {
   const reader = readers.get(connection);
   if (reader) reader.begin(take);
+  else if (connection.readPieces) connection.readPieces(take);
   else connection.on('data', (chunk: Buffer) => take(chunk, keepAsIs));
 }

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { type Duplex, PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { keepAsIs } from '../../../lib/reused-memory.ts';
-import { readableByPieces, readPieces } from './piece-reader.ts';
+import { keepAsIs, lasting } from '../reused-memory.ts';
+import { connectReadable, lendPieces, readableByPieces, readPieces } from './piece-reader.ts';
 
 const MANY = randomBytes(3_000_000);
 
@@ -87,6 +87,68 @@ describe('a connection that is read by pieces', () => {
     agent.destroy();
     server.close();
   });
+});
+
+describe('a connection that lends its pieces', () => {
+  test("has them read by Node's client, which keeps nothing of that memory", async () => {
+    const server = http.createServer((_, response) => response.end(MANY));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const socket = connectReadable({ port, host: '127.0.0.1' });
+    lendPieces(socket);
+    let lent = 0;
+    socket.on('data', (piece: Buffer) => {
+      if (lasting(piece) !== piece) lent += 1;
+    });
+    const response = await new Promise<http.IncomingMessage>((resolve) => {
+      http.get({ createConnection: () => socket }, resolve);
+    });
+    const pieces: Buffer[] = [];
+    for await (const piece of response) pieces.push(piece);
+    expect(lent).toBeGreaterThan(0);
+    expect(pieces.every((piece) => lasting(piece) === piece)).toBe(true);
+    expect(Buffer.concat(pieces).equals(MANY)).toBe(true);
+    server.close();
+  });
+
+  test('copies what has to wait for its listeners', async () => {
+    const server = createServer((socket) => void socket.end(MANY));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const socket = connectReadable({ port, host: '127.0.0.1' });
+    lendPieces(socket);
+    const pieces: Buffer[] = [];
+    socket.on('data', (piece: Buffer) => {
+      pieces.push(lasting(piece));
+      socket.pause();
+      setImmediate(() => socket.resume());
+    });
+    await ended(socket);
+    expect(Buffer.concat(pieces).equals(MANY)).toBe(true);
+    server.close();
+  });
+});
+
+test('a connection that is read by pieces waits while it is paused', async () => {
+  const server = createServer((socket) => void socket.end(MANY));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const socket = connectReadable({ port, host: '127.0.0.1' });
+  const pieces: Buffer[] = [];
+  let isOver = false;
+  readPieces(socket, (piece) => {
+    expect(socket.isPaused()).toBe(false);
+    pieces.push(Buffer.from(piece));
+    socket.pause();
+    setImmediate(() => socket.resume());
+  });
+  socket.on('end', () => {
+    isOver = true;
+  });
+  await ended(socket);
+  expect(isOver).toBe(true);
+  expect(Buffer.concat(pieces).equals(MANY)).toBe(true);
+  server.close();
 });
 
 test('a connection that no such agent opened is read by its events', async () => {
