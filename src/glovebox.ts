@@ -17,6 +17,7 @@ import { requireSealed } from './probe/require-sealed.ts';
 import { WatchedEngine } from './probe/watched-engine.ts';
 import type { Shortfall } from './sandbox/assurances.ts';
 import { type DiskSizes, diskSizesFor } from './sandbox/disk-sizes.ts';
+import type { OpenedEngine } from './sandbox/engine.ts';
 import { Pool } from './sandbox/pool.ts';
 import { type PreloadFigures, Preloads } from './sandbox/preloads.ts';
 import { StartPace } from './sandbox/start-pace.ts';
@@ -64,6 +65,7 @@ export class Glovebox implements AsyncDisposable {
   readonly #services: Services;
   readonly #closing = new AbortController();
   #hasEngine = false;
+  #closeEngine: OpenedEngine['close'];
   #settingUp: Promise<unknown> | undefined;
   #pool: Pool | undefined;
   /** Removal of what earlier runs left over. */
@@ -225,6 +227,7 @@ export class Glovebox implements AsyncDisposable {
       this.#usageFile?.save();
       await this.#services[Symbol.asyncDispose]();
     } finally {
+      this.#closeEngine?.();
       this.#instance[Symbol.dispose]();
     }
   }
@@ -235,6 +238,7 @@ export class Glovebox implements AsyncDisposable {
     const { signal } = this.#closing;
     const opened = await open(settings, { mayInstall, log, report, signal });
     this.#hasEngine = true;
+    this.#closeEngine = opened.close;
     const { label: instance } = this.#instance;
     const preloads = this.#openPreloads(opened.profile.image);
     const plain = {

@@ -18,7 +18,7 @@ export interface EngineSettings extends DockerSettings, KubernetesSettings {
 export async function openEngine(settings: EngineSettings, options: EngineOpenOptions): Promise<OpenedEngine> {
   if (settings.engine === 'kubernetes') {
     const { openKubernetes } = await import('./kubernetes/index.ts');
-    return await openKubernetes(settings);
+    return await openKubernetes(settings, options);
   }
   const { openDocker } = await import('./docker/index.ts');
   return await openDocker(settings, options);
@@ -39,6 +39,10 @@ export async function examineEngine(settings: EngineSettings, options: ExamineOp
 
 /** Finds what Glovebox has left on the engine that the settings name. @throws GloveboxError `engine_unavailable` */
 export async function findRemains(settings: EngineSettings, log: Log): Promise<EngineRemains> {
+  if (settings.engine === 'kubernetes') {
+    const { findRemains: findInCluster } = await import('./kubernetes/remains.ts');
+    return await findInCluster(settings, log);
+  }
   const { findRemains: findOnDocker } = await import('./docker/remains.ts');
   return await findOnDocker(settings, log);
 }

@@ -89,6 +89,8 @@ export interface OpenedEngine {
   readonly profile: SandboxProfile;
   /** What holds in its sandboxes. Unset for an engine in memory, whose sandboxes hold nothing. */
   readonly assurances?: Assurances<SandboxProfile> | undefined;
+  /** Lets go of the engine, after all else. Unset for an engine to which no connection is kept. */
+  readonly close?: (() => void) | undefined;
 }
 
 /** Returns the name of a sandbox for logs. */

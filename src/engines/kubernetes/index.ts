@@ -1,14 +1,38 @@
-import { GloveboxError } from '../../errors.ts';
-import type { OpenedEngine } from '../../sandbox/engine.ts';
+import type { Log } from '../../log.ts';
+import type { OpenedEngine, SandboxProfile } from '../../sandbox/engine.ts';
+import { openAccess } from './api/access.ts';
+import { KubernetesClient } from './api/client.ts';
+import { arbitraryPod, kubernetesAssurances } from './assurances.ts';
+import { KubernetesEngine } from './engine.ts';
 import { clusterImage, type KubernetesSettings } from './settings.ts';
+import { assertSuitable } from './suitability.ts';
 
 /**
  * Connects to the cluster that the settings name.
  * @throws GloveboxError `engine_unavailable` with the reason and the next step
  */
-export async function openKubernetes(settings: KubernetesSettings): Promise<OpenedEngine> {
-  clusterImage(settings.image);
-  throw new GloveboxError('engine_unavailable', 'This version cannot make sandboxes in a cluster yet.', {
-    hint: 'Leave GLOVEBOX_ENGINE out.',
-  });
+export async function openKubernetes(settings: KubernetesSettings, { log }: { log: Log }): Promise<OpenedEngine> {
+  const profile = profileOf(settings);
+  const client = await connectCluster(settings, log);
+  const engine = new KubernetesEngine(client, settings, log);
+  try {
+    await assertSuitable(client, { runtime: profile.runtime, pod: arbitraryPod(profile, settings) });
+    await engine.watch();
+    const assurances = kubernetesAssurances({ client, settings, profile, log });
+    return { engine, profile, assurances, close: () => engine[Symbol.dispose]() };
+  } catch (error) {
+    engine[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Finds the access to the cluster. @throws GloveboxError `engine_unavailable` */
+export async function connectCluster(settings: KubernetesSettings, log: Log): Promise<KubernetesClient> {
+  const { hostEnvironment, kubernetesContext: context, kubernetesNamespace: namespace } = settings;
+  return new KubernetesClient(await openAccess({ hostEnvironment, context, namespace, log }));
+}
+
+function profileOf({ image, memoryMb, cpus, pids, diskMb, maxLifetimeS, runtime }: KubernetesSettings): SandboxProfile {
+  const sizes = { memoryMb, cpus, pids, diskMb, maxLifetimeS };
+  return { image: clusterImage(image), ...sizes, ...(runtime ? { runtime } : {}) };
 }

@@ -1,0 +1,78 @@
+import { z } from 'zod';
+import { endAll } from '../session-users.ts';
+import type { ExecOutcome } from './api/exec.ts';
+import { type PodId, type Pods, unreachable } from './pods.ts';
+
+/** Time for the program that kills all others to end, in milliseconds. Beside a fork bomb, it takes many seconds. */
+const KILL_LIMIT_MS = 10_000;
+/** The same for one that counts. */
+const COUNT_LIMIT_MS = 3000;
+/** Time for a node to refuse a program that is not there, in milliseconds. */
+const ALIVE_LIMIT_MS = 5000;
+/** Time for the cluster to notice that a node does not answer, in milliseconds. Its default is 50 s since the last answer. */
+const NOTICE_LIMIT_MS = 45_000;
+
+const countSchema = z.object({ left: z.number().int().nonnegative() });
+
+/** Runs short programs in one pod. */
+export interface PodPrograms {
+  /** Resolves with undefined if the program has not ended within `timeoutMs` milliseconds. */
+  readonly run: (command: readonly string[], timeoutMs: number) => Promise<ExecOutcome | undefined>;
+  /** Kills all processes but the main one. */
+  readonly end: readonly string[];
+  /** Counts them. */
+  readonly count: readonly string[];
+  /** Is not there. The node says so, if it can. */
+  readonly missing: readonly string[];
+}
+
+/**
+ * Ends all processes of a pod but its main one. Returns true if none is left, and false if the pod must be replaced.
+ * @throws GloveboxError `sandbox_lost`, SandboxUnreachable when nobody can tell because the node does not answer
+ */
+export async function endProcessesOf(pod: PodId, pods: Pods, programs: PodPrograms): Promise<boolean> {
+  const isEmpty = await endAll({
+    kill: async () => {
+      const outcome = await programs.run(programs.end, KILL_LIMIT_MS);
+      if (outcome && isAway(outcome)) {
+        await pods.requireRunning(pod);
+        throw unreachable(`Its node does not answer: ${wordsOf(outcome)}.`);
+      }
+      return outcome !== undefined && outcome.stdout !== '';
+    },
+    any: async () => leftOf(await programs.run(programs.count, COUNT_LIMIT_MS)) !== 0,
+  });
+  if (isEmpty) return true;
+  // Gone, or known to be cut off.
+  await pods.requireRunning(pod);
+  // What it ran may have stopped the programs that were to end it. Then its node answers all the same.
+  const outcome = await programs.run(programs.missing, ALIVE_LIMIT_MS);
+  if (outcome && !isAway(outcome)) return false;
+  if (!(await pods.becomesUnready(pod, NOTICE_LIMIT_MS))) return false;
+  throw unreachable(`Its node does not answer: ${wordsOf(outcome)}.`);
+}
+
+/** Number of processes that are left. Undefined if nothing says so. */
+function leftOf(outcome: ExecOutcome | undefined): number | undefined {
+  try {
+    return countSchema.parse(JSON.parse(outcome?.stdout ?? '')).left;
+  } catch {
+    return undefined;
+  }
+}
+
+/** How the API server and a kubelet say that what is behind them does not answer. */
+const NO_CONNECTION = /dial (tcp|unix)|code = Unavailable|i\/o timeout|no route to host|connection re(fused|set)|EOF$/i;
+
+/** Whether the node, its kubelet or its container runtime does not answer, whatever runs in the pod. */
+function isAway({ end }: ExecOutcome): boolean {
+  if (end.kind === 'refused') return NO_CONNECTION.test(end.message);
+  return end.kind === 'broken';
+}
+
+function wordsOf(outcome: ExecOutcome | undefined): string {
+  if (!outcome) return 'it says nothing';
+  const { end } = outcome;
+  if (end.kind === 'refused') return end.message.slice(0, 200);
+  return end.kind === 'broken' ? end.why : `exit code ${end.code}`;
+}

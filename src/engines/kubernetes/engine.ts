@@ -1,0 +1,205 @@
+import { z } from 'zod';
+import { GloveboxError } from '../../errors.ts';
+import { within } from '../../lib/deadline.ts';
+import type { PieceStream } from '../../lib/reused-memory.ts';
+import type { Log } from '../../log.ts';
+import {
+  type Engine,
+  type EngineInfo,
+  type SandboxInfo,
+  type SandboxRef,
+  type SandboxSpec,
+  type StartedSandbox,
+  shortName,
+} from '../../sandbox/engine.ts';
+import { isFree, pickUser } from '../session-users.ts';
+import { refusalOf } from './api/answer.ts';
+import type { KubernetesClient } from './api/client.ts';
+import { type ExecTarget, openExec, runExec } from './api/exec.ts';
+import { type PodState, podPath, podSchema } from './api/pod.ts';
+import { endProcessesOf } from './end-processes.ts';
+import {
+  CONTAINER_NAME,
+  COUNT_COMMAND,
+  END_COMMAND,
+  LABELS,
+  MISSING_COMMAND,
+  podName,
+  podOptions,
+  RUN_COMMAND,
+} from './pod-spec.ts';
+import { type PodId, Pods } from './pods.ts';
+import { removePod } from './remove-pod.ts';
+import { runnerStream } from './runner-stream.ts';
+import type { KubernetesSettings } from './settings.ts';
+import { standingOf } from './standing.ts';
+import { waitUntilRunning } from './start-pod.ts';
+
+/** Most characters of a runner's stderr in the log. Only a broken or hostile runner writes there. */
+const STDERR_LIMIT = 2048;
+/** Interval between two attempts to remove a pod, in milliseconds, while the API server does not answer. */
+const REMOVE_AGAIN_MS = 5000;
+/** Time in which a short program ends its connection after its own limit, in milliseconds. */
+const CLOSE_MS = 500;
+/** Separates the key of a sandbox, the uid of its pod and its user in its ref. */
+const REF_SEPARATOR = '/';
+/** Pods of sandboxes. */
+const SELECTOR = LABELS.key;
+
+const listSchema = z.object({ items: z.array(podSchema) });
+const versionSchema = z.object({ gitVersion: z.string() });
+
+/** Sandboxes as pods of one namespace. */
+export class KubernetesEngine implements Engine, Disposable {
+  readonly #client: KubernetesClient;
+  readonly #settings: KubernetesSettings;
+  readonly #log: Log;
+  readonly #pods: Pods;
+  /** Names of pods that are still to be removed. */
+  readonly #doomed = new Set<string>();
+
+  constructor(client: KubernetesClient, settings: KubernetesSettings, log: Log) {
+    this.#client = client;
+    this.#settings = settings;
+    this.#log = log;
+    this.#pods = new Pods(client, { labelSelector: SELECTOR, nodeLostMs: settings.kubernetesNodeLostS * 1000, log });
+  }
+
+  /** Begins to watch. @throws GloveboxError `engine_unavailable` if the cluster does not answer, or does not allow it */
+  async watch(): Promise<void> {
+    await this.#pods.watch();
+  }
+
+  async start(spec: SandboxSpec): Promise<StartedSandbox> {
+    const watch = await this.#pods.watch();
+    // The guess may be out of date; `confirmed` is not.
+    const uid = await pickUser(async () => watch.values().map(userOf));
+    const name = podName(spec.key);
+    let podUid: string | undefined;
+    try {
+      const body = podOptions({ ...spec, uid }, this.#settings);
+      const made = await this.#client.request('POST', podPath(this.#client.namespace), { body, schema: podSchema });
+      podUid = made.metadata.uid;
+      await waitUntilRunning(watch, { name, podUid });
+      const ref = [spec.key, podUid, uid].join(REF_SEPARATOR);
+      // If two control planes picked the same user at once, at least the later one sees that now.
+      return { ref, confirmed: isFree(this.#listUsers, uid, spec.key) };
+    } catch (error) {
+      if (podUid !== undefined || !isRefused(error)) await this.#remove(name, podUid).catch(() => {});
+      // The API server may make it after that, if it has not answered.
+      if (podUid === undefined && !isRefused(error)) this.#removeLater(name, undefined);
+      throw error;
+    }
+  }
+
+  async connect(ref: SandboxRef): Promise<PieceStream> {
+    const pod = parse(ref);
+    await this.#pods.watch();
+    await this.#pods.requireRunning(pod);
+    let logged = 0;
+    const onStderr = (piece: Buffer) => {
+      if (logged < STDERR_LIMIT)
+        this.#log.warn('a runner wrote to stderr', {
+          sandbox: shortName(ref),
+          text: piece.toString('utf8', 0, STDERR_LIMIT),
+        });
+      logged += piece.length;
+    };
+    const connection = await openExec(this.#client, { ...this.#target(pod.name, RUN_COMMAND), onStderr });
+    void connection.ended.then((end) => {
+      if (end.kind === 'refused')
+        this.#log.warn('a runner was not started', { sandbox: shortName(ref), why: end.message });
+    });
+    return runnerStream(connection, pod, this.#pods, this.#log);
+  }
+
+  async endProcesses(ref: SandboxRef): Promise<boolean> {
+    const pod = parse(ref);
+    await this.#pods.requireRunning(pod);
+    return await endProcessesOf(pod, this.#pods, {
+      run: async (command, timeoutMs) =>
+        await within(timeoutMs, runExec(this.#client, this.#target(pod.name, command), timeoutMs + CLOSE_MS)),
+      end: END_COMMAND,
+      count: COUNT_COMMAND,
+      missing: MISSING_COMMAND,
+    });
+  }
+
+  async remove(ref: SandboxRef): Promise<void> {
+    const { name, podUid } = parse(ref);
+    await this.#remove(name, podUid);
+  }
+
+  async list(): Promise<SandboxInfo[]> {
+    return (await this.#listPods()).map((pod) => {
+      const { uid, labels, annotations } = pod.metadata;
+      const key = labels[LABELS.key] ?? '';
+      return {
+        ref: [key, uid, labels[LABELS.uid]].join(REF_SEPARATOR),
+        key,
+        instance: annotations[LABELS.instance] ?? '',
+        running: standingOf(pod, uid).kind === 'running',
+      };
+    });
+  }
+
+  async info(): Promise<EngineInfo> {
+    const { gitVersion } = await this.#client.request('GET', '/version', { schema: versionSchema });
+    return { name: 'Kubernetes', version: gitVersion.replace(/^v/, '') };
+  }
+
+  /** Lets go of the API server. */
+  [Symbol.dispose](): void {
+    this.#pods[Symbol.dispose]();
+    this.#client[Symbol.dispose]();
+  }
+
+  #target(pod: string, command: readonly string[]): ExecTarget {
+    return { namespace: this.#client.namespace, pod, container: CONTAINER_NAME, command };
+  }
+
+  readonly #listUsers = async (uid?: number) =>
+    (await this.#listPods(uid === undefined ? SELECTOR : `${SELECTOR},${LABELS.uid}=${uid}`)).map(userOf);
+
+  /** Lists pods as they are, not as a cache of the API server has them. */
+  async #listPods(labelSelector: string = SELECTOR): Promise<PodState[]> {
+    const path = podPath(this.#client.namespace);
+    return (await this.#client.request('GET', path, { query: { labelSelector }, schema: listSchema })).items;
+  }
+
+  /** Removes a pod. @param podUid that of the pod that is meant; any of that name if it is not known */
+  async #remove(name: string, podUid: string | undefined): Promise<void> {
+    try {
+      await removePod(this.#client, this.#pods, { name, podUid }, this.#log);
+    } catch (error) {
+      this.#removeLater(name, podUid);
+      throw error;
+    }
+  }
+
+  /** Tries again and again to remove a pod: an API server that is down keeps it, and may soon be back. */
+  #removeLater(name: string, podUid: string | undefined): void {
+    if (this.#doomed.has(name)) return;
+    this.#doomed.add(name);
+    const again = () => {
+      this.#doomed.delete(name);
+      this.#remove(name, podUid).catch(() => {});
+    };
+    setTimeout(again, REMOVE_AGAIN_MS).unref();
+  }
+}
+
+function parse(ref: SandboxRef): PodId {
+  const [key = '', podUid = ''] = ref.split(REF_SEPARATOR);
+  return { name: podName(key), podUid };
+}
+
+function userOf({ metadata: { labels } }: PodState): { key: string; uid: number } {
+  return { key: labels[LABELS.key] ?? '', uid: Number(labels[LABELS.uid]) };
+}
+
+/** Whether the API server has said that it does not do what was asked, so that nothing was made. */
+function isRefused(error: unknown): boolean {
+  const status = refusalOf(error)?.statusCode ?? 500;
+  return status < 500 || (error instanceof GloveboxError && error.code === 'invalid_input');
+}
