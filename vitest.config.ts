@@ -1,4 +1,30 @@
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
+
+/** Tests that need a cluster, in files of the source and in a folder of their own. */
+const IN_CLUSTER = ['src/**/*.kubernetes.test.ts', 'test/kubernetes/**/*.test.ts'];
+
+// biome-ignore lint/style/noProcessEnv: configuration is not loaded here
+const { CI, KUBECONFIG } = process.env;
+/** Whether the tests in a cluster are part of this run: in CI, where a cluster is named, or when they are asked for. */
+const usesCluster =
+  Boolean(CI || KUBECONFIG) || process.argv.some((argument) => /^(--project=)?kubernetes$/.test(argument));
+
+const KUBERNETES: TestProjectConfiguration = {
+  test: {
+    name: 'kubernetes',
+    include: IN_CLUSTER,
+    // A cluster that somebody else runs is not broken on purpose.
+    exclude: KUBECONFIG && !CI ? ['**/*.lab.test.ts'] : [],
+    globalSetup: 'test/setup/cluster.ts',
+    setupFiles: 'test/setup/in-cluster.ts',
+    // After all others: a cluster takes much of a machine.
+    sequence: { groupOrder: 1 },
+    expect: { poll: { timeout: 30_000 } },
+    testTimeout: 120_000,
+    hookTimeout: 240_000,
+    maxWorkers: 2,
+  },
+};
 
 export default defineConfig({
   test: {
@@ -14,14 +40,14 @@ export default defineConfig({
             'test/mcp/conformance.test.ts',
             'test/fuzz/**/*.test.ts',
           ],
-          exclude: ['**/*.docker.test.ts', '**/*.kubernetes.test.ts'],
+          exclude: ['**/*.docker.test.ts', ...IN_CLUSTER],
         },
       },
       {
         test: {
           name: 'docker',
           include: ['src/**/*.docker.test.ts', 'test/**/*.test.ts'],
-          exclude: ['test/mcp/conformance.test.ts', 'test/fuzz/**'],
+          exclude: ['test/mcp/conformance.test.ts', 'test/fuzz/**', ...IN_CLUSTER],
           globalSetup: 'test/setup/engine.ts',
           // Hostile code races the kernel, and a busy machine decides such races differently: twice is a failure.
           retry: 1,
@@ -33,6 +59,7 @@ export default defineConfig({
           maxWorkers: 2,
         },
       },
+      ...(usesCluster ? [KUBERNETES] : []),
     ],
   },
 });

@@ -4,7 +4,7 @@ import { Lab, removeLab } from './kubernetes/lab.ts';
 import { ensureProgram } from './kubernetes/program.ts';
 import { listFolders, readState } from './kubernetes/state.ts';
 
-const USAGE = `Usage: node scripts/kubernetes.ts COMMAND
+const USAGE = `Usage: npm run kubernetes -- COMMAND
 
 A Kubernetes cluster of two nodes on this machine, for the tests of the engine of that name, and to try things out. Needs
 root, Go, and Docker from Debian's packages (its containerd and runc).
@@ -13,7 +13,7 @@ root, Go, and Docker from Debian's packages (its containerd and runc).
   status                 folders of all, and what runs of them
   down [FOLDER]          ends one, or all, and removes what they made
   build                  builds the program that they run, unless it is there: 8 minutes, once
-Its parts are named after what they are: "$(node scripts/kubernetes.ts build) kubectl …" is kubectl.
+Its parts are named after what they are: "$(npm run --silent kubernetes -- build) kubectl …" is kubectl.
 `;
 
 const report = (line: string) => void process.stderr.write(`${line}\n`);
@@ -38,7 +38,7 @@ else {
 
 async function up(images: readonly string[]): Promise<void> {
   const program = await ensureProgram(report);
-  const lab = await Lab.start({ program, isKept: true, images, report });
+  const lab = await Lab.start({ program, owner: 'nobody', images, report });
   if (values.kubeconfig) copyFileSync(lab.kubeconfig, values.kubeconfig);
   print(lab.kubeconfig);
   lab.api.close();

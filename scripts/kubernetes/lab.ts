@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,7 @@ import { createPauseImage, importImage, saveImage } from './images.ts';
 import { Layout, NODES, type NodeName } from './layout.ts';
 import { createNetwork, cutLine, joinLine, removeNetwork } from './network.ts';
 import { type NodeFiles, writeNodeFiles } from './node-files.ts';
-import { firstChildOf, isAlive, type KnownProcess, killProcess, startDetached } from './processes.ts';
+import { firstChildOf, isAlive, type KnownProcess, killProcess, ownProcess, startDetached } from './processes.ts';
 import { createState, isAbandoned, type LabState, listFolders, readState, writeState } from './state.ts';
 
 const FIRST = fileURLToPath(new URL('node/first.sh', import.meta.url));
@@ -29,8 +29,8 @@ type Report = (line: string) => void;
 
 export interface LabOptions {
   readonly program: string;
-  /** Whether the lab outlives this process. */
-  readonly isKept?: boolean;
+  /** The process that the lab is to end with, or 'nobody'; this one if left out. */
+  readonly owner?: KnownProcess | 'nobody';
   /** Images of this machine's Docker that the nodes are to have. */
   readonly images?: readonly string[];
   readonly report: Report;
@@ -49,9 +49,9 @@ export class Lab implements AsyncDisposable {
   }
 
   /** Sets a cluster up. @throws Error when it does not come up; nothing of it is left then */
-  static async start({ program, isKept = false, images = [], report }: LabOptions): Promise<Lab> {
+  static async start({ program, owner = ownProcess(), images = [], report }: LabOptions): Promise<Lab> {
     await removeAbandoned();
-    const { folder, state } = createState(program, isKept);
+    const { folder, state } = createState(program, owner === 'nobody' ? undefined : owner);
     const layout = new Layout(folder, state.number);
     try {
       report(`Setting up a cluster in ${folder} …`);
@@ -74,6 +74,12 @@ export class Lab implements AsyncDisposable {
     return new Lab(new Layout(folder, state.number), state);
   }
 
+  /** The lab of this machine whose API server is at a URL. */
+  static find(url: string): Lab | undefined {
+    const labs = listFolders().flatMap((folder) => (readState(folder) ? [Lab.open(folder)] : []));
+    return labs.find(({ layout }) => layout.apiUrl === url);
+  }
+
   /** Path of the administrator's kubeconfig. */
   get kubeconfig(): string {
     return this.layout.kubeconfig('admin');
@@ -87,12 +93,15 @@ export class Lab implements AsyncDisposable {
     return stdout;
   }
 
-  /** Gives all nodes images of this machine's Docker. */
+  /** Gives all nodes images of this machine's Docker, unless they have had them. */
   async importImages(...images: string[]): Promise<void> {
     for (const image of images) {
-      const file = await this.#saveImage(image);
+      if (existsSync(this.#imageFile(image))) continue;
+      const file = `${this.#imageFile(image)}.${process.pid}`;
+      await saveImage(image, file);
       const up = NODES.filter((node) => this.#isUp(node));
       await Promise.all(up.map((node) => importImage(this.layout.socket(node), file)));
+      renameSync(file, this.#imageFile(image));
     }
   }
 
@@ -119,6 +128,7 @@ export class Lab implements AsyncDisposable {
     this.#start(node, ['nsenter', `--net=/run/netns/${layout.nodeId(node)}`, 'unshare', ...spaces, '--', ...inside]);
     await awaitFile(booted, layout.log(node));
     await this.startContainerd(node);
+    for (const file of this.#imageFiles()) await importImage(layout.socket(node), file);
     await this.startKubelet(node);
   }
 
@@ -130,8 +140,6 @@ export class Lab implements AsyncDisposable {
       () => runCommand('ctr', ['--address', socket, 'version']),
       this.layout.log(`${node}-containerd`),
     );
-    // Those that it has already take no time.
-    for (const file of this.#imageFiles()) await importImage(socket, file);
   }
 
   async startKubelet(node: NodeName): Promise<void> {
@@ -210,18 +218,17 @@ export class Lab implements AsyncDisposable {
     const folder = join(this.layout.folder, 'images');
     mkdirSync(folder);
     await createPauseImage(this.layout.folder, join(folder, '0-pause.tar'));
-    for (const image of images) await this.#saveImage(image);
+    for (const image of images) await saveImage(image, this.#imageFile(image));
   }
 
-  async #saveImage(image: string): Promise<string> {
-    const file = join(this.layout.folder, 'images', `${image.replaceAll(/[^\w.-]/g, '_')}.tar`);
-    await saveImage(image, file);
-    return file;
+  #imageFile(image: string): string {
+    return join(this.layout.folder, 'images', `${image.replaceAll(/[^\w.-]/g, '_')}.tar`);
   }
 
   #imageFiles(): string[] {
     const folder = join(this.layout.folder, 'images');
     return readdirSync(folder)
+      .filter((name) => name.endsWith('.tar'))
       .toSorted()
       .map((name) => join(folder, name));
   }

@@ -71,8 +71,8 @@ function sendSignal(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Undefined if there is none, or only what its parent has not asked for yet. */
-function knownProcess(pid: number): KnownProcess | undefined {
+/** A process as it can be found again. Undefined if there is none, or only what its parent has not asked for yet. */
+export function knownProcess(pid: number): KnownProcess | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

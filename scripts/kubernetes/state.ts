@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isAlive, type KnownProcess, ownProcess } from './processes.ts';
+import { isAlive, type KnownProcess } from './processes.ts';
 
 const PREFIX = 'glovebox-kubernetes-';
 const STATE = 'lab.json';
@@ -20,7 +20,7 @@ export interface LabState {
 }
 
 /** Takes the first free number, and makes the folder of the lab. */
-export function createState(program: string, isKept: boolean): { folder: string; state: LabState } {
+export function createState(program: string, owner?: KnownProcess): { folder: string; state: LabState } {
   for (let number = 1; number <= MOST_LABS; number++) {
     const folder = join(tmpdir(), `${PREFIX}${number}`);
     try {
@@ -29,7 +29,7 @@ export function createState(program: string, isKept: boolean): { folder: string;
       if (error instanceof Error && 'code' in error && error.code === 'EEXIST') continue;
       throw error;
     }
-    const state = { number, owner: isKept ? undefined : ownProcess(), program, processes: {} };
+    const state = { number, owner, program, processes: {} };
     writeState(folder, state);
     return { folder, state };
   }
