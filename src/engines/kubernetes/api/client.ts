@@ -167,8 +167,10 @@ export class KubernetesClient implements Disposable {
   async #upgrade(path: string, query: Query, protocol: string): Promise<WebSocket> {
     const { agent, headers } = await this.#connection();
     const { promise, resolve, reject } = Promise.withResolvers<WebSocket>();
-    const socket = new WebSocket(this.#url(path, query), protocol, {
+    const url = this.#url(path, query);
+    const socket = new WebSocket(url, protocol, {
       agent,
+      ...(url.protocol === 'https:' ? { generateMask: noMask } : {}),
       headers,
       handshakeTimeout: UPGRADE_LIMIT_MS,
       perMessageDeflate: false,
@@ -210,6 +212,14 @@ export class KubernetesClient implements Disposable {
     }
     return url;
   }
+}
+
+/**
+ * Masks nothing. Masks keep others on the way from taking the bytes for something else, which TLS does as well, and cost
+ * about as much processor time as all else of sending.
+ */
+function noMask(mask: Buffer): void {
+  mask.fill(0);
 }
 
 function isBroken(error: unknown): boolean {
