@@ -1,0 +1,60 @@
+{{- define "glovebox.name" -}}
+{{- if contains "glovebox" .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-glovebox" (.Release.Name | trunc 41 | trimSuffix "-") }}{{ end }}
+{{- end }}
+
+{{- define "glovebox.selector" -}}
+app.kubernetes.io/name: glovebox
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "glovebox.labels" -}}
+{{ include "glovebox.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "glovebox.user" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
+{{- end }}
+
+{{- define "glovebox.keysSecret" -}}
+{{- if .Values.keys.existingSecret }}{{ .Values.keys.existingSecret }}{{ else if .Values.keys.create }}{{ include "glovebox.name" . }}-keys{{ end }}
+{{- end }}
+
+{{- define "glovebox.configMap" -}}
+{{ include "glovebox.name" . }}-settings
+{{- end }}
+
+{{- /* Cluster-wide names must not be those of another release. */ -}}
+{{- define "glovebox.clusterName" -}}
+{{ .Release.Namespace }}-{{ include "glovebox.name" . }}
+{{- end }}
+
+{{- define "glovebox.allowedHosts" -}}
+{{- $name := include "glovebox.name" . }}
+{{- $service := list $name (printf "%s.%s" $name .Release.Namespace) (printf "%s.%s.svc" $name .Release.Namespace) (printf "%s.%s.svc.cluster.local" $name .Release.Namespace) }}
+{{- $ingress := ternary (list .Values.ingress.host) list .Values.ingress.enabled }}
+{{- join "," (concat $service $ingress .Values.allowedHosts) }}
+{{- end }}
+
+{{- define "glovebox.settings" -}}
+{{- $s := .Values.sandboxes }}
+{{- $own := dict "engine" "kubernetes" "image" $s.image "kubernetes_namespace" $s.namespace "instance" (include "glovebox.name" .) "auth" "keys" "host" "0.0.0.0" "port" 8000 "also_ports" list "setup" "never" "state_dir" "/var/lib/glovebox" "cache_dir" "/var/cache/glovebox" "on_shutdown" (ternary "keep" "remove" .Values.state.persistent) }}
+{{- with $s.imagePullSecret }}{{ $_ := set $own "kubernetes_pull_secret" . }}{{ end }}
+{{- with $s.runtimeClassName }}{{ $_ := set $own "runtime" . }}{{ end }}
+{{- $labels := list }}
+{{- range $key, $value := $s.nodeSelector }}{{ $labels = append $labels (printf "%s=%s" $key $value) }}{{ end }}
+{{- if $labels }}{{ $_ := set $own "kubernetes_node_selector" $labels }}{{ end }}
+{{- $taints := list }}
+{{- range $s.tolerations }}{{ $taints = append $taints (printf "%s%s:%s" .key (hasKey . "value" | ternary (printf "=%s" (.value | default "")) "") .effect) }}{{ end }}
+{{- if $taints }}{{ $_ := set $own "kubernetes_tolerations" $taints }}{{ end }}
+{{- if include "glovebox.keysSecret" . }}{{ $_ := set $own "api_keys_file" "/etc/glovebox/keys/keys.json" }}
+{{- else }}{{ $_ := set $own "first_key" .Values.keys.owner }}{{ end }}
+{{- if .Values.secretsKeySecret }}{{ $_ := set $own "secrets_key_file" "/etc/glovebox/secrets/secrets.key" }}{{ end }}
+{{- $decided := concat (keys $own) (list "allowed_hosts" "api_keys_file" "first_key" "keep_while" "kubernetes_context" "kubernetes_node_selector" "kubernetes_pull_secret" "kubernetes_tolerations" "runtime" "secrets_key_file") }}
+{{- range $name, $value := .Values.settings }}
+{{- if has $name $decided }}{{ fail (printf "settings.%s: the chart decides that, by another value: see docs/kubernetes.md" $name) }}{{ end }}
+{{- end }}
+{{- mergeOverwrite (deepCopy .Values.settings) $own | toPrettyJson }}
+{{- end }}
