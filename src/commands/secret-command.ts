@@ -54,6 +54,9 @@ export function addSecret(program: Command, { say }: CommandContext, group: stri
   add('list', 'List the names of all secrets, whose they are, and which hosts get them.')
     .alias('ls')
     .action(async (_options, command: Command) => (await import('./secret.ts')).showSecrets(configOf(command), say));
+  add('rekey', 'Change the key that encrypts the secrets. A running server goes on.').action(
+    async (_options, command: Command) => (await import('./secret.ts')).rekeySecrets(configOf(command), say),
+  );
   named('remove', 'Remove a secret. A running server stops using it at once.')
     .alias('rm')
     .action(async (name: string, { owner }: Options, command: Command) =>

@@ -4,8 +4,8 @@ import { GloveboxError } from '../errors.ts';
 import { readKeys } from '../http/auth/key-file.ts';
 import { nearest } from '../lib/nearest.ts';
 import { type Binding, hostOf, readBindings, targetOf } from '../secrets/binding.ts';
-import { listSecrets, removeSecret, setSecret } from '../secrets/changes.ts';
-import { type SecretId, secretsPath } from '../secrets/file.ts';
+import { changeKey, listSecrets, removeSecret, setSecret } from '../secrets/changes.ts';
+import { keyPath, type SecretId, secretsPath } from '../secrets/file.ts';
 import type { CommandContext } from './context.ts';
 import { formatTable } from './sessions/table.ts';
 
@@ -62,6 +62,13 @@ export function showSecrets(config: Config, say: Say): void {
 export function dropSecret(config: Config, id: SecretId, say: Say): void {
   removeSecret(config, id);
   say(`Removed the secret ${id.name}${whose(id)}.`);
+}
+
+/** Runs `glovebox secret rekey`. */
+export function rekeySecrets(config: Config, say: Say): void {
+  const { secrets, isOldGone } = changeKey(config);
+  say(`Encrypted ${secrets} ${secrets === 1 ? 'secret' : 'secrets'} with a new key. Keep it in place of the old one.`);
+  if (!isOldGone) say(`The old key is still in ${keyPath(config)}: remove all lines but the last.`);
 }
 
 function describe(binding: Binding): string {

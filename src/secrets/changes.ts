@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { GloveboxError } from '../errors.ts';
 import { withFileLock } from '../lib/file-lock.ts';
 import { nearest } from '../lib/nearest.ts';
@@ -9,6 +10,7 @@ import {
   keyOf,
   keyPath,
   LONGEST,
+  openSecret,
   readSecrets,
   type SecretEntry,
   type SecretId,
@@ -20,7 +22,7 @@ import {
   secretsPath,
   unusable,
 } from './file.ts';
-import { readOrMakeKey, type SecretsKey } from './key.ts';
+import { flushDirectory, makeKey, readKeys, readOrMakeKey, type SecretsKey, writeKeys } from './key.ts';
 import { SECRET_NAME } from './secret-name.ts';
 
 /**
@@ -74,6 +76,56 @@ export function encryptSecrets(place: SecretsPlace): boolean {
   return change(place, (file) => ({ file: isPlain(file) ? encryptedAnew(place, file) : file, result: isPlain(file) }));
 }
 
+/**
+ * Changes the key that encrypts all secrets. While it works, the file of the key has both keys, so that the secrets can be
+ * read at each moment, also if it is killed; then the next call goes on with the key that this one has made.
+ * @returns whether the old key is gone from its file: not if that cannot be written, as it comes from elsewhere
+ * @throws GloveboxError `invalid_input`: then the secrets are as before
+ */
+export function changeKey(place: SecretsPlace): { readonly secrets: number; readonly isOldGone: boolean } {
+  let isOldGone = true;
+  const work = (file: SecretsFile) => {
+    const old = isEncrypted(file) ? keyOf(place, file) : undefined;
+    // Before the new key is made: what cannot be decrypted leaves everything as it is.
+    const opened = file.secrets.map(
+      ({ value, ...entry }) => [entry, openSecret(place, old, { ...entry, value })] as const,
+    );
+    const key = nextKey(place, old);
+    const secrets = opened.map(([entry, value]) => sealSecret(key, entry, value));
+    return { file: { keyId: key.id, secrets }, result: { key, secrets: secrets.length } };
+  };
+  const { secrets } = change(place, work, ({ key }) => {
+    flushDirectory(dirname(secretsPath(place)));
+    try {
+      writeKeys(keyPath(place), [key]);
+    } catch {
+      isOldGone = false;
+    }
+  });
+  return { secrets, isOldGone };
+}
+
+/** The key to change to: the last in its file if that is not in use yet, or else a new one, which is added to the file. */
+function nextKey(place: SecretsPlace, current: SecretsKey | undefined): SecretsKey {
+  const path = keyPath(place);
+  const known = attemptKey(path, () => readKeys(path)).at(-1);
+  if (known && current && known.id !== current.id) return known;
+  const made = makeKey();
+  try {
+    writeKeys(path, current ? [current, made] : [made]);
+  } catch (thrown) {
+    const { code, message } = thrown as NodeJS.ErrnoException;
+    throw new GloveboxError('invalid_input', `The key of secrets in ${path} cannot be written: ${code ?? message}.`, {
+      hint: 'Add the new key to it where it comes from, as a second line, and run this again. Then remove the first line.',
+    });
+  }
+  return made;
+}
+
+function isEncrypted({ secrets }: SecretsFile): boolean {
+  return secrets.some(({ value }) => typeof value !== 'string');
+}
+
 function isPlain({ secrets }: SecretsFile): boolean {
   return secrets.some(({ value }) => typeof value === 'string');
 }
@@ -91,18 +143,26 @@ function encrypted({ secrets, ...file }: SecretsFile, key: SecretsKey): SecretsF
 
 /** The key of a file. One that has encrypted nothing yet may get a new one. */
 function writableKey(place: SecretsPlace, file: SecretsFile): SecretsKey {
-  if (file.secrets.some(({ value }) => typeof value !== 'string')) return keyOf(place, file);
+  if (isEncrypted(file)) return keyOf(place, file);
   const path = keyPath(place);
   return attemptKey(path, () => readOrMakeKey(path));
 }
 
-/** Changes the file under a lock for all processes. Readers see the file before or after the change. */
-function change<T>(place: SecretsPlace, work: (file: SecretsFile) => { file: SecretsFile; result: T }): T {
+/**
+ * Changes the file under a lock for all processes. Readers see the file before or after the change.
+ * @param afterwards called under the lock, once the file is changed
+ */
+function change<T>(
+  place: SecretsPlace,
+  work: (file: SecretsFile) => { file: SecretsFile; result: T },
+  afterwards: (result: T) => void = () => {},
+): T {
   const path = secretsPath(place);
   try {
     return withFileLock(path, () => {
       const { file, result } = work(readSecrets(place));
       replaceFile(path, formatSecrets(file), { flush: true, mode: 0o600 });
+      afterwards(result);
       return result;
     });
   } catch (thrown) {

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { type Binding, bindingsSchema } from './binding.ts';
-import { readKey, type Sealed, type SecretsKey, seal, unseal } from './key.ts';
+import { readKeys, type Sealed, type SecretsKey, seal, unseal } from './key.ts';
 import { SECRET_NAME } from './secret-name.ts';
 
 /** Shortest secret in characters. A shorter one would be found, and removed, where it is only a coincidence. */
@@ -131,9 +131,10 @@ export function openSecret(place: SecretsPlace, key: SecretsKey | undefined, sec
  */
 export function keyOf(place: SecretsPlace, { keyId }: SecretsFile): SecretsKey {
   const path = keyPath(place);
-  const key = attemptKey(path, () => readKey(path));
-  if (key && key.id === keyId) return key;
-  const reason = key ? `${path} holds another key` : `${path}, their key, is not there`;
+  const keys = attemptKey(path, () => readKeys(path));
+  const key = keys.find(({ id }) => id === keyId);
+  if (key) return key;
+  const reason = keys.length > 0 ? `${path} holds another key` : `${path}, their key, is not there`;
   throw new GloveboxError('invalid_input', `The secrets in ${secretsPath(place)} cannot be decrypted: ${reason}.`, {
     hint: 'Bring the key back, or set GLOVEBOX_SECRETS_KEY_FILE to it. If it is lost, remove each secret (glovebox secret list, glovebox secret remove NAME) and set it anew.',
   });

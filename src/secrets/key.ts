@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { withFileLock } from '../lib/file-lock.ts';
 import { replaceFile } from '../lib/replace-file.ts';
@@ -22,37 +22,54 @@ export interface Sealed {
 }
 
 /**
- * Reads a key. Undefined if there is no such file.
+ * Reads the keys of a file, one a line: while the key is being changed, there are two. None if there is no such file.
  * @throws Error that does not show the content
  */
-export function readKey(path: string): SecretsKey | undefined {
+export function readKeys(path: string): readonly SecretsKey[] {
   let text: string;
   try {
     text = readFileSync(path, 'latin1').trim();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
+  return text.split(/\s+/).map(parseKey);
+}
+
+function parseKey(text: string): SecretsKey {
   const bytes = /^[0-9a-f]{64}$/i.test(text) ? Buffer.from(text, 'hex') : Buffer.from(text, 'base64');
   if (!/^[A-Za-z0-9+/_=-]+$/.test(text) || bytes.length !== KEY_BYTES)
     throw new Error(`it is not ${KEY_BYTES} bytes in base64 or hexadecimal`);
   return { id: idOf(bytes), bytes };
 }
 
-/** Reads a key, or makes one that nobody else can read. */
+/** Reads the newest key of a file, or makes one that nobody else can read. */
 export function readOrMakeKey(path: string): SecretsKey {
-  return readKey(path) ?? withFileLock(path, () => readKey(path) ?? makeKey(path));
+  const read = () => readKeys(path).at(-1);
+  return read() ?? withFileLock(path, () => read() ?? makeKeyIn(path));
 }
 
-function makeKey(path: string): SecretsKey {
+function makeKeyIn(path: string): SecretsKey {
+  const key = makeKey();
+  writeKeys(path, [key]);
+  return key;
+}
+
+export function makeKey(): SecretsKey {
   const bytes = randomBytes(KEY_BYTES);
-  replaceFile(path, `${bytes.toString('base64')}\n`, { flush: true, mode: 0o600 });
-  flushDirectory(dirname(path));
   return { id: idOf(bytes), bytes };
 }
 
-/** Has the key itself on the disk before anything is encrypted with it. */
-function flushDirectory(path: string): void {
+/** Writes keys into a file that nobody else can read. They are on the disk when this returns. */
+export function writeKeys(path: string, keys: readonly SecretsKey[]): void {
+  const text = keys.map(({ bytes }) => `${bytes.toString('base64')}\n`).join('');
+  const target = existsSync(path) ? realpathSync(path) : path;
+  replaceFile(target, text, { flush: true, mode: 0o600 });
+  flushDirectory(dirname(target));
+}
+
+/** Has a renamed file on the disk before anything relies on it. */
+export function flushDirectory(path: string): void {
   const directory = openSync(path, 'r');
   try {
     fsyncSync(directory);

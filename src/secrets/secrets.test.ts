@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createLog } from '../log.ts';
 import { readBindings } from './binding.ts';
-import { encryptSecrets, listSecrets, removeSecret, setSecret } from './changes.ts';
+import { changeKey, encryptSecrets, listSecrets, removeSecret, setSecret } from './changes.ts';
 import { examineSecrets } from './examine.ts';
 import { keyPath, secretsPath } from './file.ts';
 import { openSecrets } from './open.ts';
@@ -99,6 +99,66 @@ describe('the file of secrets', () => {
     expect(said).toMatch(/cannot be used/);
     expect(said).not.toContain('hunter2');
     expect(readFileSync(secretsPath(place), 'utf8')).toBe(text);
+  });
+});
+
+describe('a change of the key', () => {
+  const keys = () => readFileSync(keyPath(place), 'utf8');
+
+  it('encrypts all anew, for a running server too, and with what was bound before', () => {
+    setSecret(
+      place,
+      alice,
+      'value-of-alice',
+      readBindings({ hosts: ['a.example'], headers: [], queries: [], users: [] }),
+    );
+    setSecret(place, { name: 'TOKEN' }, 'shared-value');
+    const secrets = new Secrets(place);
+    const [bound] = secrets.current.bound;
+    const [key, file] = [keys(), readFileSync(secretsPath(place), 'utf8')];
+    expect(changeKey(place)).toEqual({ secrets: 2, isOldGone: true });
+    expect(secrets.valueOf('TOKEN')).toBe('shared-value');
+    expect(bound?.open()).toBe('value-of-alice');
+    expect(secrets.current.bound[0]?.open()).toBe('value-of-alice');
+    expect([keys() === key, keys().trim().includes('\n')]).toEqual([false, false]);
+    expect(JSON.parse(readFileSync(secretsPath(place), 'utf8')).secrets[0].sealed).not.toBe(
+      JSON.parse(file).secrets[0].sealed,
+    );
+    // The old key is of no use any more.
+    writeFileSync(keyPath(place), key);
+    expect(() => new Secrets(place).valueOf('TOKEN')).toThrow('holds another key');
+  });
+
+  it('goes on with a key that is in the file already: one of a call that was killed, or of an operator', () => {
+    setSecret(place, alice, 'value-of-alice');
+    const added = Buffer.alloc(32, 7).toString('base64');
+    writeFileSync(keyPath(place), `${keys()}${added}\n`);
+    const secrets = new Secrets(place);
+    expect(secrets.valueOf('TOKEN', 'alice')).toBe('value-of-alice');
+    setSecret(place, alice, 'other-of-alice');
+    changeKey(place);
+    expect(keys()).toBe(`${added}\n`);
+    expect(secrets.valueOf('TOKEN', 'alice')).toBe('other-of-alice');
+  });
+
+  it('leaves all as it is where one cannot be decrypted, or there is no key', () => {
+    setSecret(place, alice, 'value-of-alice');
+    const file = JSON.parse(readFileSync(secretsPath(place), 'utf8'));
+    file.secrets[0].name = 'OTHER';
+    writeFileSync(secretsPath(place), JSON.stringify(file));
+    const before = allBytes();
+    expect(() => changeKey(place)).toThrow('was changed by something other than Glovebox');
+    expect(allBytes()).toBe(before);
+    rmSync(keyPath(place));
+    expect(() => changeKey(place)).toThrow('their key, is not there');
+  });
+
+  it('works without secrets, and encrypts those of an earlier release', () => {
+    expect(changeKey(place)).toEqual({ secrets: 0, isOldGone: true });
+    writeFileSync(secretsPath(place), JSON.stringify({ shared: { KEY: 'plain-shared-1' }, owners: {} }));
+    expect(changeKey(place)).toEqual({ secrets: 1, isOldGone: true });
+    expect(new Secrets(place).valueOf('KEY')).toBe('plain-shared-1');
+    expect(allBytes()).not.toContain('plain-');
   });
 });
 

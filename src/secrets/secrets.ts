@@ -16,6 +16,9 @@ import type { SecretsKey } from './key.ts';
 /** Values of one secret that are looked for, the newest ones. Some are replaced every hour, for years. */
 const MOST_SEEN = 20;
 
+/** Readings of two files, until both are of one state. */
+const MOST_READS = 5;
+
 /** A secret that requests get, and the hosts of these. */
 export interface BoundSecret {
   readonly name: string;
@@ -78,11 +81,15 @@ export class Secrets {
   }
 
   #refresh(): void {
-    const version = versionOf(secretsPath(this.#place)) + versionOf(keyPath(this.#place));
+    let version = this.#onDisk();
     if (version === this.#version) return;
-    this.#file = readSecrets(this.#place);
+    this.#read();
+    // Its key may have been changed in between: the next time, both are of one state.
+    for (let tries = 0; version !== this.#onDisk() && tries < MOST_READS; tries += 1) {
+      version = this.#onDisk();
+      this.#read();
+    }
     this.#version = version;
-    this.#key = undefined;
     for (const secret of this.#file.secrets) this.#remember(secret);
     this.#values = [...new Set([...this.#seen.values()].flat())];
     this.#bound = this.#file.secrets
@@ -90,10 +97,28 @@ export class Secrets {
       .map((secret) => this.#toBound(secret));
   }
 
+  /** Changes whenever one of the two files is another. */
+  #onDisk(): string {
+    return versionOf(secretsPath(this.#place)) + versionOf(keyPath(this.#place));
+  }
+
+  /** Reads the file, and its key. One that is lost is an error of those that need it. */
+  #read(): void {
+    this.#file = readSecrets(this.#place);
+    this.#key = undefined;
+    if (!this.#file.secrets.some(({ value }) => typeof value !== 'string')) return;
+    try {
+      this.#key = keyOf(this.#place, this.#file);
+    } catch {}
+  }
+
   #toBound(secret: StoredSecret): BoundSecret {
     const earlier = this.#seen.get(seenKey(secret)) ?? [];
     const { name, owner, bindings } = secret;
-    return { name, owner, bindings, open: () => this.#open(secret), earlier };
+    // The key may be changed while it is in use.
+    const key = this.#key;
+    const open = () => (key ? openSecret(this.#place, key, secret) : this.#open(secret));
+    return { name, owner, bindings, open, earlier };
   }
 
   /** One that cannot be decrypted is never sent, and need not be looked for. */

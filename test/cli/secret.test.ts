@@ -1,4 +1,4 @@
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { filesWith } from '../support/canary-search.ts';
@@ -45,6 +45,14 @@ test('a secret goes in by stdin, is listed by its name, is used, and never comes
   const { stdout } = await run(['doctor', '--tools', file]);
   expect(stdout).toMatch(/^ok +tools +demo answers, with 1 tool$/m);
   expect(stdout).toMatch(/^warn +tools +not-there cannot be reached/m);
+  expect(sent).toBe(`Bearer ${VALUE}`);
+
+  const key = readFileSync(join(stateDir, 'secrets.key'), 'utf8');
+  expect(await run(['secret', 'rekey'])).toMatchObject({
+    ...{ code: 0, stdout: '', stderr: expect.stringContaining('Encrypted 2 secrets with a new key.') },
+  });
+  expect(readFileSync(join(stateDir, 'secrets.key'), 'utf8')).not.toBe(key);
+  await run(['doctor', '--tools', file]);
   expect(sent).toBe(`Bearer ${VALUE}`);
 
   expect(await run(['secret', 'remove', 'TOKEN'])).toMatchObject({ code: 0 });
