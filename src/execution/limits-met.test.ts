@@ -43,3 +43,29 @@ test('without such a kill a timeout tells of its time limit, and a good end of n
   expect(end('timeout')).toEqual({ name: 'timeout_s', value: 30, setting: 'the argument timeout_s' });
   expect(end('ok')).toBeUndefined();
 });
+
+test.each([
+  [
+    'a command that could not fork',
+    { report: { ...REPORT, command: true } },
+    'bash: fork: Resource temporarily unavailable',
+  ],
+  [
+    'a call for which there was no process',
+    { failure: 'no process could be started: the sandbox is at its limit' },
+    '',
+  ],
+  [
+    'a command that tried to fork until its time was up',
+    { status: 'timeout', report: { ...REPORT, command: true } },
+    'bash: fork: retry: Resource temporarily unavailable',
+  ],
+] as const)('%s is told of the contexts whose background may hold all processes', (_what, more, stderr) => {
+  const end = { status: 'error', exitCode: 1, ...more } as const;
+  const settingWith = (contexts: string[]) => metLimit(end, 1, LIMITS, { stderr, contexts })?.setting;
+  expect(settingWith([])).toMatch(/^start fewer processes.*is set up$/);
+  expect(settingWith(['dev'])).toMatch(
+    /; what runs in the background of the context dev counts too, until reset_context/,
+  );
+  expect(settingWith(['a', 'b'])).toContain('of the contexts a, b counts');
+});

@@ -29,20 +29,28 @@ export interface MetLimit {
 
 const MIB = 2 ** 20;
 
+/** What a runner says when there is no process for an execution. */
+const NO_PROCESS = 'no process could be started';
+
 /**
  * Returns the limit that ended an execution, or made the kernel refuse a call of its code.
- * @param stderr what it wrote: the programs of a command say only there what was refused
+ * @param about `stderr`: what it wrote, as the programs of a command say only there what was refused; `contexts`: names of
+ *   the live contexts of its session, whose processes count too
  */
 export function metLimit(
   end: ExecutionEnd,
   timeoutMs: number,
   limits: ExecutionLimits,
-  stderr = '',
+  { stderr = '', contexts = [] }: { readonly stderr?: string; readonly contexts?: readonly string[] } = {},
 ): MetLimit | undefined {
   if (end.status === 'out_of_memory') return memory(limits);
   const said = end.report?.command ? limitSaid(stderr) : end.report?.error?.denied;
-  const denied = end.status === 'error' ? deniedLimit(said, limits) : undefined;
-  if (denied) return denied;
+  const hasNone = end.failure?.startsWith(NO_PROCESS);
+  // A shell that cannot fork tries again for so long that its time may be up first.
+  const isSaid = end.status === 'error' || (end.status === 'timeout' && said === 'pids');
+  const denied = hasNone ? 'pids' : isSaid ? said : undefined;
+  const met = deniedLimit(denied, limits);
+  if (met) return met.name === 'pids' ? withContexts(met, contexts) : met;
   // This comes before the time limit: a process pool that lost a worker waits for it without end.
   if (end.report?.oom_killed) return { ...memory(limits), ended: 'a child process' };
   if (end.status === 'timeout')
@@ -88,6 +96,14 @@ export function deniedLimit(denied: string | undefined, limits: ExecutionLimits)
     default:
       return undefined;
   }
+}
+
+/** Tells of processes that nobody ends before their context: jobs of shells, and what interpreters have started. */
+function withContexts(limit: MetLimit, contexts: readonly string[]): MetLimit {
+  if (contexts.length === 0) return limit;
+  const named = `${contexts.length === 1 ? 'the context' : 'the contexts'} ${contexts.join(', ')}`;
+  const hint = `what runs in the background of ${named} counts too, until reset_context ends it`;
+  return { ...limit, setting: `${limit.setting}; ${hint}` };
 }
 
 function smallDisk(path: string, name: string, value: number): MetLimit {

@@ -59,7 +59,8 @@ export async function readResult(
     ...(displays.length > 0 ? { displays } : {}),
     ...(truncated ? { truncated } : {}),
   };
-  const limit = metLimit(end, timeoutMs, session.limits, output.stderr);
+  const contexts = session.contexts.names;
+  const limit = metLimit(end, timeoutMs, session.limits, { stderr: output.stderr, contexts });
   return toResult({ identity, end, limit, contexts: session.contexts, output, timings });
 }
 

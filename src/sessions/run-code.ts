@@ -153,7 +153,8 @@ async function followCode(
   if (end.reattached) return await readResult(session, { identity, timeoutMs, end, timings });
   await output.finish();
   const folded = output.fold(end);
-  const limit = metLimit(end, timeoutMs, limits, folded.stderr);
+  const contexts = session.contexts.names;
+  const limit = metLimit(end, timeoutMs, limits, { stderr: folded.stderr, contexts });
   const parts = { identity, end, limit, contexts: session.contexts, output: folded, timings };
   if (text) {
     const about = { executionId: identity.executionId, outputLimit: limits.outputLimit };

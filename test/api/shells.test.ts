@@ -126,6 +126,22 @@ describe('a hostile command', { timeout: 4 * LADDER_MS }, () => {
     expect(await run('echo well')).toMatchObject({ status: 'ok', stdout: 'well\n', context: { created: true } });
   });
 
+  test('that forks in the background until no process is left is told of by what fails next, and ended by name', async () => {
+    await run('(for n in $(seq 300); do sleep 600 & done) 2>&- & true', { context: 'bomb' });
+    const fail = async () => await runCommand(server, 'ls | cat', { session_id: victim.id, timeout_s: 2 });
+    await expect.poll(async () => (await fail()).status, { timeout: 30_000 }).not.toBe('ok');
+    const failures = [await fail(), await victim.run('import subprocess\nsubprocess.run(["true"])')];
+    for (const failed of failures) {
+      expect(failed, failed.stderr).toMatchObject({ limit: { name: 'pids', value: 128 } });
+      expect(failed.limit?.setting).toContain('until reset_context ends it');
+      expect(failed.limit?.setting).toContain('bomb');
+    }
+    // It ends with its shell, which has more to leave than one that lives on may have.
+    expect(await run('ls | cat', { context: 'bomb', timeout_s: 2 })).toMatchObject({ limit: { name: 'pids' } });
+    await run('exit', { context: 'bomb', reset_context: true });
+    await expect.poll(async () => (await run('ls | wc -l')).status).toBe('ok');
+  });
+
   test('that prints without end is bounded, and its shell lives on', async () => {
     await run('kept=2');
     const flood = await run('yes', { timeout_s: 1 });
