@@ -103,6 +103,33 @@ class StaysTest(ShellCase):
         self.assertEqual(self.run_in("echo > /tmp/shell-fifo; wait")[1], "late\n")
 
 
+class UsageTest(ShellCase):
+    def used(self, command: str) -> tuple[float, int]:
+        report = report_of(self.end(self.start(command)))
+        return report["cpu_ms"], report["peak_memory_bytes"]
+
+    def test_short_commands_have_used_time_and_memory(self) -> None:
+        used = [self.used("for ((i = 0; i < 2000; i++)); do :; done; ls / > /dev/null") for _ in range(5)]
+        self.assertTrue(all(cpu_ms > 0 and peak > 1 << 20 for cpu_ms, peak in used), used)
+        # Not to the ticks of the kernel.
+        self.assertTrue(any(cpu_ms % 10 for cpu_ms, _ in used), used)
+
+    def test_time_is_that_of_the_command_alone(self) -> None:
+        self.used("python3 -c 'while __import__(\"time\").process_time() < 0.5: pass'")
+        self.assertLess(self.used("true")[0], 250)
+        self.assertGreaterEqual(self.used("python3 -c 'while __import__(\"time\").process_time() < 0.3: pass'")[0], 290)
+
+    def test_memory_is_that_of_the_command_alone(self) -> None:
+        large = "python3 -c 'x = bytearray(80 << 20); __import__(\"time\").sleep(1)'"
+        self.assertGreater(self.used(large)[1], 80 << 20)
+        self.used(f"x=$(head -c {30 << 20} /dev/zero | tr '\\0' x); unset x")
+        self.assertLess(self.used("true")[1], 30 << 20)
+
+    def test_a_command_that_replaces_what_the_shell_tells_its_time_with_is_counted_all_the_same(self) -> None:
+        self.used("times() { :; }; enable -n times")
+        self.assertGreaterEqual(self.used("python3 -c 'while __import__(\"time\").process_time() < 0.1: pass'")[0], 90)
+
+
 class BadCommandsTest(ShellCase):
     def test_open_quotes_and_here_documents_end_with_their_call(self) -> None:
         code, _, error = self.run_in("echo 'open")

@@ -5,6 +5,7 @@ module, in which a command is one quoted word: one with an open quote or here-do
 """
 
 import os
+import re
 import secrets
 import select
 import signal
@@ -17,13 +18,16 @@ SHELL = "/bin/bash"
 _ARGUMENTS = ("bash", "--noediting", "--norc", "-i")
 _SETTINGS = r"\builtin set +o history +H; \builtin history -c; \builtin unset HISTFILE; \builtin shopt -u checkwinsize; PS1= PS2="
 """Nothing is kept in files of the session, and nobody sees prompts."""
-_REPAIR = r"GLOVEBOX_STATUS=$?; \unset -f builtin command enable; \enable builtin cd command eval printf unset"
+_REPAIR = r"GLOVEBOX_STATUS=$?; \unset -f builtin command enable; \enable builtin cd command eval printf times unset"
 """Code may have functions by these names, or have disabled builtins. The variable is gone when the code runs again."""
 _AGAIN_S = 0.1
 """Seconds after which an interrupt is tried again: one that comes while bash starts a program may be lost on it."""
-_LOOKS_S = (0.02, 0.05, 0.1, 0.2, 0.5)
+_LOOKS_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.1, 0.2)
 """Seconds between looks at the memory of what runs; the last one again and again."""
 _READ = 1 << 12
+_TIMES = re.compile(rb"(\d+)m(\d+)[.,](\d{3})s")
+"""A time as the builtin `times` says it."""
+_LONGEST_TIMES = 100
 
 
 class ShellEnded(Exception):
@@ -67,7 +71,13 @@ class Bash:
         self.interrupted = 0.0
         """The monotonic time, in seconds, at which the command under way was interrupted; 0 if it was not."""
         self.peak_bytes = 0
-        """The most memory that one process of the command under way was seen to use."""
+        """The most memory that one process of the command under way was seen to use, the shell included."""
+        self._ticks_ms = 0.0
+        """What had been used before the command, to the kernel's ticks."""
+        self._recent_ms: list[int] = []
+        """The last that the shell has told of its own time, and of its children's."""
+        self._used_ms: dict[bytes, int | None] = {}
+        """What had been used at the begin and at the end of the command under way, as far as the shell has told it."""
         self._send(_SETTINGS)
 
     def prepare(self) -> None:
@@ -75,6 +85,9 @@ class Bash:
         self.is_asked = self.has_begun = False
         self.interrupted = 0.0
         self.peak_bytes = 0
+        processes.forget_peak(self._pid)
+        self._ticks_ms = processes.cpu_ms(self._pid)
+        self._used_ms = {}
 
     def run(self, command: str, variables: dict[str, str], folder: str | None) -> int:
         """Runs a command with the standard streams of this process; its exit code. Raises ShellEnded."""
@@ -84,13 +97,14 @@ class Bash:
         ours = f"/proc/{os.getpid()}/fd"
         streams = f"<{ours}/0 >{ours}/1 2>{ours}/2"
         tell = rf"\builtin printf '%s %s %s\n' {key}"
+        told = f">{ours}/{self._told}"
         enter = rf"\builtin cd -- {quote(folder)} {streams} && " if folder is not None else ""
         given = "".join(f"{name}={quote(value)} " for name, value in variables.items())
-        end = f'{_REPAIR}; {tell} end "$GLOVEBOX_STATUS" >{ours}/{self._told}; \\builtin unset GLOVEBOX_STATUS'
+        end = f'{_REPAIR}; \\builtin times {told}; {tell} end "$GLOVEBOX_STATUS" {told}; \\builtin unset GLOVEBOX_STATUS'
         # Each line is read as a whole before it runs, and an interrupt ends the one that runs.
         self._send(
             rf"{_REPAIR}; \builtin unset GLOVEBOX_STATUS",
-            rf"{tell} begin 0 >{ours}/{self._told}; {enter}{given}\command eval {quote(command)} {streams}",
+            rf"\builtin times {told}; {tell} begin 0 {told}; {enter}{given}\command eval {quote(command)} {streams}",
             end,
         )
         try:
@@ -105,9 +119,12 @@ class Bash:
             self._forward()
 
     @property
-    def cpu_ms(self) -> float:
-        """What the shell has used, with all that it has waited for."""
-        return processes.cpu_ms(self._pid)
+    def used_ms(self) -> float:
+        """What the last command has used, with all that the shell has waited for meanwhile."""
+        begin, end = self._used_ms.get(b"begin"), self._used_ms.get(b"end")
+        if begin is None or end is None:
+            return processes.cpu_ms(self._pid) - self._ticks_ms
+        return end - begin
 
     @property
     def jobs(self) -> list[int]:
@@ -148,16 +165,19 @@ class Bash:
         tries = 0
         while True:
             if self.wait_for(self._answers, _AGAIN_S if self.interrupted else next(looks, _LOOKS_S[-1])):
-                for said, what, code in self._read_answers():
+                for said, what, code, used_ms in self._read_answers():
+                    if said == key:
+                        self._used_ms[what] = used_ms
                     if said == key and what == b"begin":
                         self._is_running = self.has_begun = True
                         if self.interrupted:
                             self._forward()
                     elif said == key and code.isdigit():
                         self.is_asked = False
+                        self._look((self._pid,))
                         return int(code)
             else:
-                self.peak_bytes = max(self.peak_bytes, processes.peak_bytes((self._pid, *self.jobs)))
+                self._look((self._pid, *self.jobs))
             if self.interrupted and time.monotonic() > self.interrupted + _AGAIN_S * (tries + 1):
                 tries += 1
                 if tries % 2:
@@ -166,11 +186,23 @@ class Bash:
                 elif self._is_running:
                     self._forward()
 
-    def _read_answers(self) -> list[list[bytes]]:
-        """Code may have written them."""
+    def _look(self, pids: tuple[int, ...]) -> None:
+        self.peak_bytes = max(self.peak_bytes, processes.peak_bytes(pids))
+
+    def _read_answers(self) -> list[tuple[bytes, bytes, bytes, int | None]]:
+        """With the time that was told before each. Code may have written them."""
         *lines, self._unread = (self._unread + os.read(self._answers, _READ)).split(b"\n")
         self._unread = self._unread[:_READ]
-        return [words for line in lines if len(words := line.split()) == 3]
+        answers = []
+        for line in lines:
+            if len(words := line.split()) == 3:
+                used = sum(self._recent_ms) if len(self._recent_ms) == 2 else None
+                answers.append((words[0], words[1], words[2], used))
+                self._recent_ms = []
+            elif len(times := _TIMES.findall(line[:_LONGEST_TIMES])) == 2:
+                told_ms = sum(int(minutes) * 60_000 + int(seconds) * 1000 + int(rest) for minutes, seconds, rest in times)
+                self._recent_ms = [*self._recent_ms, told_ms][-2:]
+        return answers
 
     def _forward(self) -> None:
         """As Ctrl-C at a terminal, and to what has left the shell's group. What runs in the background ignores it."""

@@ -21,6 +21,15 @@ def peak_bytes(pids: Iterable[int]) -> int:
     return max(map(_peak_bytes, pids), default=0)
 
 
+def forget_peak(pid: int) -> None:
+    """Has the most memory of a process be that of now, where the kernel can do that."""
+    try:
+        with open(f"/proc/{pid}/clear_refs", "wb", buffering=0) as file:
+            file.write(b"5")
+    except OSError:
+        pass
+
+
 def group(pid: int) -> int:
     """The process group; 0 when there is no such process."""
     try:

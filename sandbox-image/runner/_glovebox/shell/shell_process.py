@@ -41,7 +41,6 @@ def _run(shell: Bash, request: dict[str, Any], report: int) -> None:
     command, folder = request["command"], request.get("cwd")
     variables = request.pop("env", {})
     _give_no_input()
-    before = shell.cpu_ms
     shell.prepare()
     # Before the supervisor hears of the start: from then on it may interrupt.
     signal.signal(signal.SIGINT, lambda _signal, _frame: shell.interrupt())
@@ -55,7 +54,7 @@ def _run(shell: Bash, request: dict[str, Any], report: int) -> None:
     if shell.interrupted and len(shell.jobs) > MAX_LEFT:
         # The supervisor then ends them all.
         os.kill(os.getpid(), signal.SIGKILL)
-    used = max(0.0, round(shell.cpu_ms - before, 3))
+    used = max(0.0, round(shell.used_ms, 3))
     tell(report, {"done": {"exit_code": code, "cpu_ms": used, "peak_memory_bytes": shell.peak_bytes}})
 
 
