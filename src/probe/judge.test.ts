@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { EXPECTED_POD, POD, POD_IN_NETWORK_OF_NODE } from '../../test/support/pod-report.ts';
 import { EXPECTED, SEALED } from '../../test/support/probe-report.ts';
 import type { ExpectedSandbox, Protection, Shortfall } from '../sandbox/assurances.ts';
 import { judge } from './judge.ts';
@@ -156,4 +157,25 @@ test('a filter that refuses what was asked of it lacks nothing, though a stricte
   const calls = { unshare: 'EPERM', keyctl: 'EPERM', ptrace: 'done', netlink: 'done' };
   expect(missing({ calls }, { refusedCalls: ['unshare', 'keyctl'] })).toEqual([]);
   expect(missing({ calls })).toEqual(['seccomp']);
+});
+
+describe('a pod', () => {
+  test('in which all holds lacks nothing', () => {
+    expect(judge(POD, EXPECTED_POD, [])).toEqual([]);
+  });
+
+  test('in the network of its node lacks that alone', () => {
+    expect(judge(POD_IN_NETWORK_OF_NODE, EXPECTED_POD, [])).toEqual([
+      {
+        name: 'network',
+        found:
+          'tcp 10.112.1.1 443 (answer), tcp 10.111.1.12 10250 (answer), udp 10.111.1.12 9 (ECONNREFUSED) can be reached',
+      },
+    ]);
+  });
+
+  test('with a kernel of its own lacks a limit of processes that could be seen', () => {
+    const seen = { ...POD, seccomp: '0', flood: null, taking: null };
+    expect(judge(seen, { ...EXPECTED_POD, sharesKernel: false }, []).map(({ name }) => name)).toEqual(['pids']);
+  });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { comparePod } from './compare-pod.ts';
+import { assertAsAsked, comparePod } from './compare-pod.ts';
 import { parseQuantity } from './quantity.ts';
 
 const ASKED = {
@@ -75,6 +75,19 @@ describe('a pod that the cluster has changed', () => {
       { name: 'network', found: 'the API server says that hostNetwork is true' },
     ]);
   });
+});
+
+test('a pod is refused for what it lacks, unless that may be missing', () => {
+  const pod = made({ hostNetwork: true, hostPID: true });
+  expect(() => assertAsAsked(ASKED, made(), [])).not.toThrow();
+  expect(() => assertAsAsked(ASKED, pod, ['network', 'namespaces'])).not.toThrow();
+  expect(() => assertAsAsked(ASKED, pod, ['network'])).toThrow(
+    expect.objectContaining({
+      code: 'engine_unavailable',
+      message: 'The cluster has changed the pod of a sandbox: namespaces (the API server says that hostPID is true).',
+      hint: expect.stringContaining('GLOVEBOX_ALLOW_MISSING=namespaces'),
+    }),
+  );
 });
 
 test('a pod that is not told lacks all that only the server can tell', () => {

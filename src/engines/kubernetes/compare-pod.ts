@@ -1,3 +1,4 @@
+import { GloveboxError } from '../../errors.ts';
 import type { Protection, Shortfall } from '../../sandbox/assurances.ts';
 import { parseQuantity } from './quantity.ts';
 
@@ -84,6 +85,24 @@ export function comparePod(asked: { readonly spec: object }, made: unknown): rea
     ...added.map(([field, name]) => told(name, field, fieldOf(spec, field))),
   ];
   return found.filter(({ name }, at) => found.findIndex((other) => other.name === name) === at);
+}
+
+/**
+ * Refuses a pod that the cluster has changed, unless what it lacks may be missing. A first look at the cluster cannot know
+ * what its admission will do later.
+ * @throws GloveboxError `engine_unavailable` that names what is missing
+ */
+export function assertAsAsked(asked: { readonly spec: object }, made: unknown, allowed: readonly Protection[]): void {
+  const missing = comparePod(asked, made).filter(({ name }) => !allowed.includes(name));
+  if (missing.length === 0) return;
+  const names = missing.map(({ name }) => name).join(',');
+  throw new GloveboxError(
+    'engine_unavailable',
+    `The cluster has changed the pod of a sandbox: ${missing.map(({ name, found }) => `${name} (${found})`).join('; ')}.`,
+    {
+      hint: `Exempt the namespace of the sandboxes from the policy or webhook that does so, such as a service mesh. To serve without, at your own risk: GLOVEBOX_ALLOW_MISSING=${names}.`,
+    },
+  );
 }
 
 function nameOf(field: string): Protection {

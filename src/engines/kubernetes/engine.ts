@@ -17,6 +17,7 @@ import { refusalOf } from './api/answer.ts';
 import type { KubernetesClient } from './api/client.ts';
 import { type ExecTarget, openExec, runExec } from './api/exec.ts';
 import { type PodState, podPath, podSchema } from './api/pod.ts';
+import { assertAsAsked } from './compare-pod.ts';
 import { endProcessesOf } from './end-processes.ts';
 import {
   CONTAINER_NAME,
@@ -47,6 +48,8 @@ const REF_SEPARATOR = '/';
 const SELECTOR = LABELS.key;
 
 const listSchema = z.object({ items: z.array(podSchema) });
+/** A pod that was made, also with what nothing else reads of it. */
+const madeSchema = z.unknown().transform((whole) => ({ whole, pod: podSchema.parse(whole) }));
 const versionSchema = z.object({ gitVersion: z.string() });
 
 /** Sandboxes as pods of one namespace. */
@@ -78,8 +81,10 @@ export class KubernetesEngine implements Engine, Disposable {
     let podUid: string | undefined;
     try {
       const body = podOptions({ ...spec, uid }, this.#settings);
-      const made = await this.#client.request('POST', podPath(this.#client.namespace), { body, schema: podSchema });
-      podUid = made.metadata.uid;
+      const path = podPath(this.#client.namespace);
+      const { pod, whole } = await this.#client.request('POST', path, { body, schema: madeSchema });
+      podUid = pod.metadata.uid;
+      assertAsAsked(body, whole, this.#settings.allowMissing);
       await waitUntilRunning(watch, { name, podUid });
       const ref = [spec.key, podUid, uid].join(REF_SEPARATOR);
       // If two control planes picked the same user at once, at least the later one sees that now.
