@@ -1,4 +1,5 @@
 import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
+import { EITHER_ENGINE } from './test/kubernetes/outside.ts';
 
 /** Tests that need a cluster, in files of the source and in a folder of their own. */
 const IN_CLUSTER = ['src/**/*.kubernetes.test.ts', 'test/kubernetes/**/*.test.ts'];
@@ -12,7 +13,7 @@ const usesCluster =
 const KUBERNETES: TestProjectConfiguration = {
   test: {
     name: 'kubernetes',
-    include: IN_CLUSTER,
+    include: [...IN_CLUSTER, ...EITHER_ENGINE],
     // A cluster that somebody else runs is not broken on purpose.
     exclude: KUBECONFIG && !CI ? ['**/*.lab.test.ts'] : [],
     globalSetup: 'test/setup/cluster.ts',

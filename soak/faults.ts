@@ -4,20 +4,21 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { addKey } from '../src/http/auth/key-file.ts';
 import { freePort } from '../test/support/free-port.ts';
+import { openClusterField } from './faults/cluster-field.ts';
+import { openDockerField } from './faults/docker-field.ts';
 import { History } from './faults/history.ts';
 import { Monkey } from './faults/monkey.ts';
 import { Plant } from './faults/plant.ts';
 import { Witness } from './faults/witness.ts';
-import { Outside } from './outside.ts';
-import { openRunEngine } from './own-engine.ts';
 import { createRandom } from './random.ts';
 import { filesIn } from './sample.ts';
 import { ServerLog } from './server-log.ts';
 
-const USAGE = `Usage: npm run faults [-- --minutes 10 --seed N]
+const USAGE = `Usage: npm run faults [-- --minutes 10 --seed N --kubernetes]
 
 Owners work on while the server, the engine and the containers are killed and started again, over and over. No answer may
 be another's, no call may hang, and nothing may be lost that a checkpoint should have.
+  --kubernetes  in a cluster of two nodes that is set up for it: its API server, nodes, kubelets and pods are broken
 `;
 const OWNERS = ['alice', 'bob'];
 const SESSIONS = ['one', 'two', 'three'];
@@ -29,6 +30,7 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    kubernetes: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
@@ -44,26 +46,15 @@ async function run(minutes: number, seed: number): Promise<boolean> {
   stack.defer(() => rmSync(root, { recursive: true, force: true }));
   const stateDir = join(root, 'state');
   mkdirSync(stateDir);
-  const engine = stack.use(await openRunEngine(join(root, 'engine'), 'own'));
-  const outside = new Outside(engine.docker, stateDir);
+  const field = stack.use(
+    values.kubernetes ? await openClusterField(stateDir) : await openDockerField(join(root, 'engine'), stateDir),
+  );
   const log = new ServerLog();
   const port = await freePort();
-  const flags = [
-    '--state-dir',
-    stateDir,
-    '--port',
-    String(port),
-    '--image',
-    'slim',
-    '--auth',
-    'keys',
-    '--setup',
-    'never',
-  ];
+  const flags = ['--state-dir', stateDir, '--port', String(port), '--auth', 'keys', '--setup', 'never'];
   const sizes = ['--memory-mb', '256', '--on-shutdown', 'keep'];
-  const env = { DOCKER_HOST: engine.address };
-  const plant = new Plant({ flags: [...flags, ...sizes], env, log, signal: stop.signal });
-  stack.defer(() => outside.removeAll());
+  const plant = new Plant({ flags: [...flags, ...sizes], env: field.env, log, signal: stop.signal });
+  stack.defer(() => field.removeAll());
   stack.use(plant);
 
   const violations: string[] = [];
@@ -87,7 +78,7 @@ async function run(minutes: number, seed: number): Promise<boolean> {
   process.stderr.write(`Seed ${seed}: ${minutes} minutes of faults …\n`);
   const over = AbortSignal.any([stop.signal, AbortSignal.timeout(minutes * 60_000)]);
   const monkey = new Monkey({
-    ...{ plant, engine, outside, witnesses, history, onViolation },
+    ...{ plant, field, witnesses, history, onViolation },
     random: createRandom(seed),
   });
   const raging = monkey.rage(over);
@@ -99,7 +90,7 @@ async function run(minutes: number, seed: number): Promise<boolean> {
   await plant.stop();
   const designed = /\/(id|keys\.json|usage\/modules\.json|probes\/[0-9a-f]+\.json|[^/]+\.(lock|sqlite)[^/]*)$/;
   const files = filesIn(stateDir).filter((path) => !designed.test(path));
-  violations.push(...(await outside.leftovers()), ...files.map((path) => `The file ${path} is left.`));
+  violations.push(...(await field.leftovers()), ...files.map((path) => `The file ${path} is left.`));
   report({ seed, violations, answers, monkey, witnesses, log });
   return violations.length === 0;
 }

@@ -1,37 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Outside } from '../outside.ts';
-import type { RunEngine } from '../own-engine.ts';
 import type { Random } from '../random.ts';
-import { type Fault, type History, type Reach, SERVER_STOPPED } from './history.ts';
+import type { Field, Kind } from './field.ts';
+import { type Fault, type History, SERVER_STOPPED } from './history.ts';
 import type { Plant } from './plant.ts';
 import type { Witness } from './witness.ts';
 
 /** Between two faults, once all has recovered from the first. */
 const PAUSE_MS = [1000, 12_000] as const;
 const DOWN_MS = [0, 3000] as const;
-/** Shorter and longer than the server waits for an answer of the engine. */
-const SHORT_HANG_MS = [500, 8000] as const;
-const LONG_HANG_MS = [31_000, 45_000] as const;
 const RECOVERY_LIMIT_MS = 120_000;
 const LOOK_EVERY_MS = 50;
 
 export interface MonkeyOptions {
   readonly plant: Plant;
-  readonly engine: RunEngine;
-  readonly outside: Outside;
+  readonly field: Field;
   readonly witnesses: readonly Witness[];
   readonly history: History;
   readonly random: Random;
   readonly onViolation: (what: string) => void;
-}
-
-interface Kind {
-  readonly kind: string;
-  readonly weight: number;
-  readonly reach: Reach;
-  /** Whether it meets one session alone. */
-  readonly single?: boolean;
-  act(witness: Witness): Promise<void>;
 }
 
 /** Breaks one thing after the other, and waits each time until everybody is served again. */
@@ -44,7 +30,8 @@ export class Monkey {
 
   constructor(options: MonkeyOptions) {
     this.#options = options;
-    this.#kinds = [...this.#serverKinds(), ...this.#sandboxKinds(), ...this.#engineKinds()];
+    const { plant, random, field } = options;
+    this.#kinds = [...this.#serverKinds(), ...field.kinds({ plant, random, down: () => this.#down() })];
   }
 
   async rage(signal: AbortSignal): Promise<void> {
@@ -97,56 +84,6 @@ export class Monkey {
     return [
       { kind: 'kill -9 of the server', weight: 4, reach: 'calls', act: restart(() => plant.kill()) },
       { kind: SERVER_STOPPED, weight: 2, reach: 'calls', act: restart(() => plant.stop()) },
-    ];
-  }
-
-  #sandboxKinds(): Kind[] {
-    const { outside, plant } = this.#options;
-    const kill = ({ session, owner }: Witness) => outside.kill(session, owner);
-    const remove = ({ session, owner }: Witness) => outside.remove(session, owner);
-    const killRunner = ({ session, owner }: Witness) => outside.killRunner(session, owner);
-    const withServer = (act: (witness: Witness) => Promise<void>) => async (witness: Witness) => {
-      await plant.kill();
-      await act(witness);
-      await plant.start();
-    };
-    return [
-      { kind: 'docker kill', weight: 3, reach: 'container', single: true, act: kill },
-      { kind: 'docker rm -f', weight: 2, reach: 'container', single: true, act: remove },
-      { kind: 'kill -9 of the runner', weight: 3, reach: 'processes', single: true, act: killRunner },
-      { kind: 'kill -9 of server, docker kill', weight: 1, reach: 'container', single: true, act: withServer(kill) },
-      {
-        kind: 'kill -9 of server and runner',
-        weight: 1,
-        reach: 'processes',
-        single: true,
-        act: withServer(killRunner),
-      },
-    ];
-  }
-
-  #engineKinds(): Kind[] {
-    const { engine, plant } = this.#options;
-    const { faults } = engine;
-    if (!faults) return [];
-    const restart = (signal: 'SIGKILL' | 'SIGTERM', withServer: boolean) => async () => {
-      await faults.end(signal);
-      if (withServer) await plant.kill();
-      await this.#down();
-      await faults.start();
-      if (withServer) await plant.start();
-    };
-    const hang = (ms: readonly [number, number]) => async () => {
-      faults.signal('SIGSTOP');
-      await sleep(this.#options.random.whole(...ms));
-      faults.signal('SIGCONT');
-    };
-    return [
-      { kind: 'kill -9 of the engine', weight: 2, reach: 'container', act: restart('SIGKILL', false) },
-      { kind: 'engine hangs for a moment', weight: 2, reach: 'container', act: hang(SHORT_HANG_MS) },
-      { kind: 'engine hangs for long', weight: 1, reach: 'container', act: hang(LONG_HANG_MS) },
-      { kind: 'SIGTERM of the engine', weight: 2, reach: 'container', act: restart('SIGTERM', false) },
-      { kind: 'kill -9 of engine and server', weight: 1, reach: 'container', act: restart('SIGKILL', true) },
     ];
   }
 }

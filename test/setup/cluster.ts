@@ -3,7 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { removeLab } from '../../scripts/kubernetes/lab.ts';
-import { readCluster } from './cluster-record.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { findRemains } from '../../src/engines/kubernetes/remains.ts';
+import { createLog } from '../../src/log.ts';
+import { type ClusterRecord, readCluster } from './cluster-record.ts';
+import { readStateIds } from './state-ids.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -32,6 +36,21 @@ export function setup({ provide }: TestProject): void {
 export async function teardown(): Promise<void> {
   if (!folder) return;
   const cluster = readCluster(folder);
-  if (cluster && 'lab' in cluster && cluster.lab) await removeLab(cluster.lab);
-  rmSync(folder, { recursive: true, force: true });
+  try {
+    if (cluster && !('failure' in cluster)) await assertNoPodLeft(cluster, folder);
+  } finally {
+    if (cluster && 'lab' in cluster && cluster.lab) await removeLab(cluster.lab);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Every server of the run has ended: a sandbox that is still there is a leak, unless it is being removed already. */
+async function assertNoPodLeft({ kubeconfig, image }: ClusterRecord, stateRoot: string): Promise<void> {
+  const ids = readStateIds(stateRoot);
+  const cluster = { KUBECONFIG: kubeconfig, GLOVEBOX_ENGINE: 'kubernetes', GLOVEBOX_IMAGE: image };
+  const remains = await findRemains(loadConfig({ ...process.env, ...cluster }), createLog('error'));
+  const left = remains.sandboxes.filter(({ instance, running }) => running && ids.has(instance.split('@')[1] ?? ''));
+  for (const sandbox of left) await remains.removeSandbox(sandbox);
+  const names = left.map(({ key, instance }) => `${key} of ${instance}`);
+  if (names.length > 0) throw new Error(`Pods left by this run's servers: ${names.join(', ')}`);
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type Docker from 'dockerode';
@@ -13,6 +13,7 @@ import { isGvisor } from '../../src/engines/hardening/sandbox-limits.ts';
 import { Glovebox } from '../../src/glovebox.ts';
 import { createLog } from '../../src/log.ts';
 import { shareLooks } from './share-looks.ts';
+import { readStateIds } from './state-ids.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -78,7 +79,7 @@ export async function teardown(): Promise<void> {
 
 /** Every server of the run has ended: a sandbox that is still there is a leak, unless it is being removed already. */
 async function assertNothingLeft(docker: Docker, stateRoot: string): Promise<void> {
-  const ids = new Set(readdirSync(stateRoot).flatMap((name) => readId(join(stateRoot, name, 'id')) ?? []));
+  const ids = readStateIds(stateRoot);
   const containers = await docker.listContainers({ all: true, filters: { label: ['glovebox.instance'] } });
   const ours = containers.filter(({ Labels }) => ids.has(Labels['glovebox.instance']?.split('@')[1] ?? ''));
   const removed = await Promise.all(ours.map(({ Id }) => remove(docker, Id)));
@@ -97,15 +98,6 @@ async function remove(docker: Docker, id: string): Promise<boolean> {
     const { statusCode } = error as { statusCode?: number };
     if (statusCode === 404 || statusCode === 409) return false;
     throw error;
-  }
-}
-
-/** A state directory's own id; undefined for one that no server has used. */
-function readId(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
   }
 }
 

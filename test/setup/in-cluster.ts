@@ -2,12 +2,10 @@ import { readFileSync } from 'node:fs';
 import { delimiter } from 'node:path';
 import { inject } from 'vitest';
 import { parse } from 'yaml';
-import { openMachineEngine } from '../../scripts/engines/images.ts';
 import { Lab } from '../../scripts/kubernetes/lab.ts';
 import { knownProcess } from '../../scripts/kubernetes/processes.ts';
 import { ensureProgram } from '../../scripts/kubernetes/program.ts';
-import { loadConfig } from '../../src/config/load.ts';
-import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
+import { buildClusterImage } from './cluster-image.ts';
 import { type ClusterRecord, shareCluster } from './cluster-record.ts';
 
 // Runs before each test file of the project: what it tests reads its cluster from the environment, as a user's does.
@@ -34,7 +32,7 @@ async function prepare(): Promise<ClusterRecord> {
     );
   }
   if (!lab || image) return { kubeconfig: given, image: image ?? '' };
-  const built = await buildImage();
+  const built = await buildClusterImage(report);
   await lab.importImages(built);
   return { kubeconfig: given, image: built };
 }
@@ -42,7 +40,7 @@ async function prepare(): Promise<ClusterRecord> {
 async function startLab(): Promise<ClusterRecord> {
   const owner = knownProcess(inject('runPid') ?? 0);
   if (!owner) throw new Error('The run has ended.');
-  const [program, image] = await Promise.all([ensureProgram(report), buildImage()]);
+  const [program, image] = await Promise.all([ensureProgram(report), buildClusterImage(report)]);
   const lab = await Lab.start({ program, owner, images: [image], report });
   return { kubeconfig: lab.kubeconfig, image, lab: lab.layout.folder };
 }
@@ -52,10 +50,4 @@ function findLab(kubeconfig: string): Lab | undefined {
   const [path = ''] = kubeconfig.split(delimiter);
   const { clusters }: { clusters?: { cluster?: { server?: string } }[] } = parse(readFileSync(path, 'utf8'));
   return Lab.find(clusters?.[0]?.cluster?.server ?? '');
-}
-
-/** Builds the image of sandboxes on this machine's Docker, unless that has it. */
-async function buildImage(): Promise<string> {
-  await using machine = await openMachineEngine(report, new AbortController().signal);
-  return await ensureImage(machine.docker, loadConfig({}, { image: 'slim' }), report);
 }

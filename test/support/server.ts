@@ -68,14 +68,19 @@ export function environment(stateDir: string, env: Readonly<Record<string, strin
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('GLOVEBOX_'));
   return {
     ...Object.fromEntries(inherited),
-    DOCKER_HOST: inject('engineAddress'),
-    GLOVEBOX_IMAGE: 'slim',
+    ...engineSettings(),
     ...(inject('runtime') ? { GLOVEBOX_RUNTIME: inject('runtime') } : {}),
     ...(inject('allowMissing') ? { GLOVEBOX_ALLOW_MISSING: inject('allowMissing') } : {}),
     GLOVEBOX_SETUP: 'never',
     GLOVEBOX_STATE_DIR: stateDir,
     ...env,
   };
+}
+
+/** Settings by which a product's process finds the engine of the run. */
+function engineSettings(): NodeJS.ProcessEnv {
+  if (inject('clusterFolder') === undefined) return { DOCKER_HOST: inject('engineAddress'), GLOVEBOX_IMAGE: 'slim' };
+  return { GLOVEBOX_ENGINE: 'kubernetes', GLOVEBOX_IMAGE: process.env['GLOVEBOX_IMAGE'] };
 }
 
 export async function startServer({
