@@ -158,7 +158,10 @@ export class Glovebox implements AsyncDisposable {
     await this.health(true);
     const { assurances, profile } = (await this.prepare()).backend;
     const { sharesKernel = true } = assurances?.expect(profile) ?? {};
-    return [['ok', 'sandbox', `${profile.image} runs code`], ...tellHeld(this.#missing, sharesKernel)];
+    return [
+      ['ok', 'sandbox', `${profile.image} runs code`],
+      ...tellHeld(this.#missing, sharesKernel, assurances?.advice),
+    ];
   }
 
   /** Current figures for `GET /metrics`. Does not ask the engine. */
@@ -299,7 +302,7 @@ export class Glovebox implements AsyncDisposable {
       signal: this.#closing.signal,
     });
     for (const { name, found } of this.#missing) {
-      this.#options.log.warn('sandboxes lack a protection, as GLOVEBOX_ALLOW_MISSING allows', { missing: name, found });
+      this.#options.log.warn('sandboxes lack a protection, which is allowed', { missing: name, found });
     }
   }
 

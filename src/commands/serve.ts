@@ -97,7 +97,7 @@ function tellVerdict(say: CommandContext['say'], missing: Glovebox['missing']): 
     return;
   }
   const shown = missing.map(({ name, found }) => `${name} (${found})`).join('; ');
-  say(`Sandboxes are NOT sealed as asked, as GLOVEBOX_ALLOW_MISSING allows. Missing: ${shown}.`);
+  say(`Sandboxes are NOT sealed as asked, which is allowed. Missing: ${shown}.`);
 }
 
 /** Addresses of servers that listen on all interfaces. Clients cannot use them. */

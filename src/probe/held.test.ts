@@ -33,3 +33,11 @@ test('what is missing is told as that alone', () => {
   expect(namesOf(findings)['seen inside']).not.toContain('inodes');
   expect(findings.at(-1)).toEqual(['warn', 'missing: inodes', INODES.found, 'GLOVEBOX_ALLOW_MISSING allows it.']);
 });
+
+test('what is missing and no reason to refuse is told with what to do, that of the engine first', () => {
+  const missing = [{ name: 'oom-group', found: 'all of a sandbox ends' }] as const;
+  expect(tellHeld(missing, true).at(-1)?.[3]).toMatch(/memory\.oom\.group/);
+  expect(tellHeld(missing, true, { 'oom-group': 'Set it.' }).at(-1)).toEqual([
+    ...['warn', 'missing: oom-group', 'all of a sandbox ends', 'Set it.'],
+  ]);
+});

@@ -1,5 +1,6 @@
 import type { Finding } from '../lib/finding.ts';
-import { PROTECTIONS, type Protection, type Shortfall } from '../sandbox/assurances.ts';
+import { NOT_REFUSED, PROTECTIONS, type Protection, type Shortfall } from '../sandbox/assurances.ts';
+import { ADVICE } from './advice.ts';
 
 /** What only the engine tells of a sandbox: code sees its namespaces, and not whose they are. */
 const TOLD: readonly Protection[] = ['namespaces'];
@@ -13,8 +14,13 @@ const REPLACED: readonly Protection[] = ['seccomp', 'masks'];
 /**
  * Tells of each protection how it is known to be there, or that it is missing and may be.
  * @param sharesKernel whether the kernel of the engine's machine runs the code of sandboxes
+ * @param advice what to do on this engine, where that differs from the usual
  */
-export function tellHeld(missing: readonly Shortfall[], sharesKernel: boolean): readonly Finding[] {
+export function tellHeld(
+  missing: readonly Shortfall[],
+  sharesKernel: boolean,
+  advice: Partial<Readonly<Record<Protection, string>>> = {},
+): readonly Finding[] {
   const applying = PROTECTIONS.filter((name) => sharesKernel || !OWN_WAY.includes(name));
   const held = applying.filter((name) => !missing.some((shortfall) => shortfall.name === name));
   const told = held.filter((name) => (sharesKernel ? TOLD : TOLD_BY_RUNTIME).includes(name));
@@ -24,9 +30,10 @@ export function tellHeld(missing: readonly Shortfall[], sharesKernel: boolean): 
     ...finding('seen inside', seen),
     ...finding("engine's word", told),
     ...finding('own kernel', replaced, 'in place of '),
-    ...missing.map(
-      ({ name, found }): Finding => ['warn', `missing: ${name}`, found, 'GLOVEBOX_ALLOW_MISSING allows it.'],
-    ),
+    ...missing.map(({ name, found }): Finding => {
+      const next = NOT_REFUSED.includes(name) ? (advice[name] ?? ADVICE[name]) : 'GLOVEBOX_ALLOW_MISSING allows it.';
+      return ['warn', `missing: ${name}`, found, next];
+    }),
   ];
 }
 

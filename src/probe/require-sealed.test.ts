@@ -115,6 +115,11 @@ describe('a sandbox that lacks something', () => {
     expect(await require()).toEqual([]);
   });
 
+  test('only for its own session is used, and that is told', async () => {
+    print(JSON.stringify({ ...SEALED, limits: { ...SEALED.limits, group_end: '1' }, taking: null }));
+    expect((await require()).map(({ name }) => name)).toEqual(['oom-group']);
+  });
+
   test('is refused for what the engine says of it, too', async () => {
     assurances.outside = [{ name: 'namespaces', found: 'the engine says that PidMode is "host"' }];
     await expect(require()).rejects.toThrow('namespaces (the engine says that PidMode is "host")');

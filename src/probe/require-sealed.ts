@@ -1,5 +1,5 @@
 import { GloveboxError } from '../errors.ts';
-import type { Protection, Shortfall } from '../sandbox/assurances.ts';
+import { NOT_REFUSED, type Protection, type Shortfall } from '../sandbox/assurances.ts';
 import type { Backend } from '../sandbox/start-sandbox.ts';
 import { ADVICE } from './advice.ts';
 import { probeSandbox } from './probe.ts';
@@ -16,7 +16,7 @@ export interface SealOptions {
 
 /**
  * Makes sure that sandboxes are sealed as asked, by looking into one, or by what an earlier look at the same engine found.
- * @returns what is missing and allowed to be
+ * @returns what is missing and allowed to be, or no reason to refuse
  * @throws GloveboxError `engine_unavailable` that names what is missing, and what to do
  */
 export async function requireSealed(
@@ -27,7 +27,7 @@ export async function requireSealed(
   if (!assurances) return [];
   const files = new SeenFiles(stateDir, backend.log);
   const fingerprint = await assurances.fingerprint();
-  const isAllowed = ({ name }: Shortfall) => allowed.includes(name);
+  const isAllowed = ({ name }: Shortfall) => allowed.includes(name) || NOT_REFUSED.includes(name);
   const known = mustLook || fingerprint === undefined ? undefined : files.read(fingerprint);
   // What was refused is looked at again: its cause may be gone.
   if (known?.every(isAllowed)) return known;

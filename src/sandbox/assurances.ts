@@ -26,6 +26,9 @@ export const PROTECTIONS = [
 
 export type Protection = (typeof PROTECTIONS)[number];
 
+/** Without these, code harms its own session only. They are told when they are missing, and no reason to refuse. */
+export const NOT_REFUSED: readonly Protection[] = ['oom-group'];
+
 /** A protection that was asked for and is not there. */
 export interface Shortfall {
   readonly name: Protection;

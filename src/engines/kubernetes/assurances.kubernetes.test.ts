@@ -1,19 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import { OwnNamespace } from '../../../test/support/cluster-accounts.ts';
 import { loadConfig } from '../../config/load.ts';
 import { createLog } from '../../log.ts';
 import { probeSandbox } from '../../probe/probe.ts';
 import { PROTECTIONS } from '../../sandbox/assurances.ts';
 import type { SandboxProfile } from '../../sandbox/engine.ts';
-import { type ClusterAccess, openAccess } from './api/access.ts';
+import type { ClusterAccess } from './api/access.ts';
 import { KubernetesClient, type Method, type RequestOptions } from './api/client.ts';
 import { kubernetesAssurances } from './assurances.ts';
 import { KubernetesEngine } from './engine.ts';
 
-/** Not the strict one of sandboxes: an administrator may have pods there that share the network of their node. */
-const NAMESPACE = `assurances-${randomBytes(4).toString('hex')}`;
-const anything = { schema: z.unknown() };
 const config = loadConfig();
 const log = createLog('error');
 
@@ -35,18 +33,13 @@ class ChangingClient extends KubernetesClient {
   }
 }
 
-let access: ClusterAccess;
-let admin: KubernetesClient;
+let own: OwnNamespace;
 
 beforeAll(async () => {
-  access = await openAccess({ hostEnvironment: config.hostEnvironment, namespace: NAMESPACE, log });
-  admin = new KubernetesClient(access);
-  await admin.request('POST', '/api/v1/namespaces', { ...anything, body: { metadata: { name: NAMESPACE } } });
+  // Not the strict one of sandboxes: an administrator may have pods there that share the network of their node.
+  own = await OwnNamespace.create('assurances');
 });
-afterAll(async () => {
-  await admin.request('DELETE', `/api/v1/namespaces/${NAMESPACE}`, anything);
-  admin[Symbol.dispose]();
-});
+afterAll(() => own[Symbol.asyncDispose]());
 
 interface Look {
   /** What the cluster makes of what it is asked for. */
@@ -57,7 +50,7 @@ interface Look {
 
 /** What a look into a first sandbox of the cluster finds. */
 async function look({ change = (spec) => spec, asked = {} }: Look = {}): Promise<Record<string, string>> {
-  const client = new ChangingClient(access, change);
+  const client = new ChangingClient(own.access, change);
   const { image } = config;
   const profile: SandboxProfile = { image, memoryMb: 256, cpus: 1, pids: 64, diskMb: 64, maxLifetimeS: 600 };
   // It would refuse what the cluster changes; here, the look is to find it.
@@ -87,7 +80,7 @@ test('it finds limits that are not those which were asked for', async () => {
 describe('a pod that the cluster has changed', () => {
   test('to share the network of its node is found to reach the API server, and told by the server, too', async () => {
     const found = await look({ change: (spec) => ({ ...spec, hostNetwork: true }) });
-    expect(found['network']).toContain(`tcp ${access.server.hostname} `);
+    expect(found['network']).toContain(`tcp ${own.access.server.hostname} `);
     expect(found['network']).toMatch(/\((answer|ECONNREFUSED)\)/);
   });
 
@@ -109,7 +102,7 @@ describe('a pod that the cluster has changed', () => {
 });
 
 test('a pod that the cluster has changed while a server runs is refused before code runs in it', async () => {
-  const client = new ChangingClient(access, (spec) => ({ ...spec, hostNetwork: true }));
+  const client = new ChangingClient(own.access, (spec) => ({ ...spec, hostNetwork: true }));
   using engine = new KubernetesEngine(client, config, log);
   const { image } = config;
   const sizes = { memoryMb: 256, cpus: 1, pids: 64, diskMb: 64, maxLifetimeS: 600 };
@@ -118,22 +111,21 @@ test('a pod that the cluster has changed while a server runs is refused before c
 });
 
 test('a network policy that is deleted has a server look again', async () => {
-  const path = `/apis/networking.k8s.io/v1/namespaces/${NAMESPACE}/networkpolicies`;
+  const path = `/apis/networking.k8s.io/v1/namespaces/${own.name}/networkpolicies`;
   const body = { metadata: { name: 'closed' }, spec: { podSelector: {}, policyTypes: ['Ingress', 'Egress'] } };
-  await admin.request('POST', path, { ...anything, body });
+  await own.make(path, body);
   const profile = { ...config, image: config.image };
-  const assurances = kubernetesAssurances({ client: admin, settings: config, profile, log });
+  const assurances = kubernetesAssurances({ client: own.admin, settings: config, profile, log });
   const before = await assurances.fingerprint();
   const changed = Promise.withResolvers<void>();
   const { signal } = new AbortController();
   expect(await assurances.watch(changed.resolve, signal)).toBe(true);
   expect(await assurances.fingerprint()).toBe(before);
-  await admin.request('DELETE', `${path}/closed`, anything);
+  await own.remove(`${path}/closed`);
   await changed.promise;
   expect(await assurances.fingerprint()).not.toBe(before);
 });
 
 test('nothing is left of it', async () => {
-  const schema = z.object({ items: z.array(z.unknown()) });
-  expect((await admin.request('GET', `/api/v1/namespaces/${NAMESPACE}/pods`, { schema })).items).toEqual([]);
+  expect(await own.countPods()).toBe(0);
 });
