@@ -6,6 +6,7 @@ import { measureFirstImports } from './first-import.ts';
 import { measureForks } from './forks.ts';
 import { measureHibernation } from './hibernate.ts';
 import { measureInstalls } from './install.ts';
+import { measureKubernetes, measureKubernetesMany } from './kubernetes.ts';
 import { measureMemory } from './memory.ts';
 import { measureNewSessions } from './new-session.ts';
 import { measurePreload } from './preload.ts';
@@ -44,4 +45,9 @@ export const PARTS: ReadonlyMap<string, readonly Measure[]> = new Map([
   ['terminal', [measureTerminal]],
   ['web', [measureWeb]],
   ['density', [measureDensity]],
+  ['kubernetes', [measureKubernetes]],
+  ['kubernetes-many', [measureKubernetesMany]],
 ]);
+
+/** Parts that take a cluster, or set one up. */
+export const ONLY_IF_NAMED: readonly string[] = ['kubernetes', 'kubernetes-many'];

@@ -11,8 +11,8 @@ export interface Build {
   readonly stateDir: string;
   /** Flags of every process of it. */
   readonly flags: readonly string[];
-  /** Starts another server of it. */
-  start(flags: readonly string[]): Promise<Server>;
+  /** Starts another server of it. @param env more variables for it */
+  start(flags: readonly string[], env?: Readonly<Record<string, string>>): Promise<Server>;
   /** With a pool, as it comes. */
   readonly server: Server;
 }
@@ -34,7 +34,7 @@ export function prepareBuild(ref: BuiltRef | undefined, image: string, signal: A
     stateDir,
     flags,
     id,
-    start: (more) => startServer([...flags, ...more], signal, { cli }),
+    start: (more, env = {}) => startServer([...flags, ...more], signal, { cli, env }),
     [Symbol.dispose]: () => rmSync(stateDir, { recursive: true, force: true }),
   };
 }
