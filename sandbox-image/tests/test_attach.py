@@ -3,11 +3,13 @@
 import contextlib
 import json
 import os
+import queue
 import resource
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import unittest
 from collections.abc import Callable
@@ -290,6 +292,37 @@ class AttachTest(unittest.TestCase):
             wait_for(lambda: len(frames_seen) == 2)
         more = (WEB_WINDOW - frames.INITIAL_CREDIT).to_bytes(4, "big")
         self.assertEqual(frames_seen[:2], [(frames.OPEN, b"web"), (frames.CREDIT, more)])
+
+    def test_what_passes_to_and_from_the_web_stays_as_it_is(self) -> None:
+        sent = os.urandom(5 * WEB_WINDOW)
+        came: queue.SimpleQueue[tuple[int, int, bytes]] = queue.SimpleQueue()
+        take = self.first._take
+        self.first._take = lambda kind, stream, payload: (  # type: ignore[method-assign]
+            came.put((kind, stream, bytes(payload))) if stream >= FIRST_STREAM else take(kind, stream, payload)
+        )
+
+        def echo() -> None:
+            left = len(sent)
+            while left:
+                kind, stream, payload = came.get()
+                if kind == frames.OPEN:
+                    self.first.send(frames.CREDIT, stream, len(sent).to_bytes(4, "big"))
+                elif kind == frames.DATA:
+                    self.first.send(frames.DATA, stream, payload)
+                    left -= len(payload)
+
+        self.configure(self.first, web=True)
+        thread = threading.Thread(target=echo, daemon=True)
+        thread.start()
+        got = bytearray()
+        with socket.create_connection(WEB_ADDRESS) as connection:
+            # No more at once than may be on its way back.
+            for at in range(0, len(sent), WEB_WINDOW // 4):
+                connection.sendall(sent[at : at + WEB_WINDOW // 4])
+                while len(got) < at + WEB_WINDOW // 4:
+                    got += connection.recv(1 << 20)
+        self.assertEqual(bytes(got), sent)
+        thread.join()
 
     def test_connections_to_the_web_wait_until_the_next_control_plane_says_that_it_has_it(self) -> None:
         self.configure(self.first, web=True)

@@ -1,6 +1,8 @@
 """What the runner's end of the channel writes, and when."""
 
+import fcntl
 import os
+import socket
 import unittest
 from unittest import mock
 
@@ -49,3 +51,35 @@ class SendSoonTest(unittest.TestCase):
         self.channel.send_soon(b"first")
         self.channel.send_soon(b"x" * 5000)
         self.assertEqual(self.written(), b"first" + b"x" * 5000)
+
+    def test_a_frame_in_memory_that_is_used_again_goes_out_whole(self) -> None:
+        memory = memoryview(bytearray(b"frame, and more"))
+        self.channel.send_soon(b"held ")
+        self.channel.send(memory[:5])
+        memory[:5] = b"other"
+        self.assertEqual(self.written(), b"held frame")
+
+
+class WidenTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.channel = channel.Channel(Reactor(), lambda *_: None, lambda: None)
+
+    def widen(self, incoming: int, outgoing: int) -> None:
+        with mock.patch.object(channel, "_IN", incoming), mock.patch.object(channel, "_OUT", outgoing):
+            self.channel.widen()
+
+    def test_its_pipes_hold_more(self) -> None:
+        pipes = [*os.pipe(), *os.pipe()]
+        for pipe in pipes:
+            self.addCleanup(os.close, pipe)
+        self.widen(pipes[0], pipes[3])
+        sizes = [fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) for pipe in pipes]
+        self.assertEqual(sizes, [256 * 1024] * 4)
+
+    def test_sockets_stay_as_they_are(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        self.widen(ours.fileno(), ours.fileno())
+        theirs.send(b"x")
+        self.assertEqual(ours.recv(1), b"x")

@@ -37,7 +37,7 @@ class Runner:
     def __init__(self, listener: HandoverListener | None) -> None:
         self._reactor = Reactor()
         self._channel = Channel(self._reactor, self._on_frame, lambda: self._detachment.detach())
-        self._tunnels = Tunnels(self._channel.send, self._reactor)
+        self._tunnels = Tunnels(self._channel.send, self._reactor, self._channel.widen)
         self._executions = Executions(self._reactor, self._channel, self._finish_if_done)
         self._preload = Preload(self._channel.send, self._reactor, self._executions)
         self.standby = Standby(self._executions, self._preload, self._watch_supervisor, self._let_go)

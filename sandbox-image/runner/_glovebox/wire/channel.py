@@ -1,5 +1,6 @@
 """The runner's end of the channel: its standard input and output, which one control plane after the other has."""
 
+import fcntl
 import os
 import select
 import socket
@@ -14,6 +15,8 @@ _IN = 0
 _OUT = 1
 _RECEIVED = 64 * 1024
 """Bytes of one reading from the control plane: as many as its pipe holds."""
+_WIDE = 256 * 1024
+"""The same, once much goes through the pipes: each time that one is empty or full wakes others on the way."""
 
 _FEW = 4096
 """Bytes of frames up to which they may wait for the next one."""
@@ -31,6 +34,7 @@ class Channel:
         self._on_end = on_end
         self._decoder = frames.Decoder()
         self._received = bytearray(_RECEIVED)
+        self._is_wide = False
         self._held = b""
         """Frames that wait for the next one."""
         self._due = 0.0
@@ -74,7 +78,19 @@ class Channel:
         if self._held and time.monotonic() >= self._due:
             self.send(b"")
 
-    def send(self, frame: bytes) -> None:
+    def widen(self) -> None:
+        """Lets the pipes of this control plane hold more, where they are pipes and their user may have as much."""
+        if self._is_wide or not self.attached:
+            return
+        self._is_wide = True
+        self._received = bytearray(_WIDE)
+        for pipe in (_IN, _OUT):
+            try:
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _WIDE)
+            except OSError:
+                pass
+
+    def send(self, frame: bytes | memoryview) -> None:
         """Writes a whole frame. Blocks only while the control plane does not read, which it always does."""
         if self._held:
             frame = self._held + frame
@@ -107,6 +123,7 @@ class Channel:
             self._connection.close()
             self._connection = None
         self._decoder = frames.Decoder()
+        self._is_wide = False
 
     def close(self) -> None:
         """Closes the streams in a forked process, which may outlive the exec that they belong to."""

@@ -12,19 +12,22 @@ class Reactor:
         self._poll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         """Handlers by watched descriptor."""
+        self._events: dict[int, int] = {}
+        """What each is watched for."""
 
     def watch(self, descriptor: int, events: int, handler: Handler) -> None:
         """Calls back while any of the events is there; 0 watches for errors only. A later call changes the events alone."""
-        if descriptor in self._handlers:
-            self._poll.modify(descriptor, events)
-        else:
+        if descriptor not in self._handlers:
             self._poll.register(descriptor, events)
             self._handlers[descriptor] = handler
+        elif self._events[descriptor] != events:
+            self._poll.modify(descriptor, events)
+        self._events[descriptor] = events
 
     def unwatch(self, descriptor: int) -> None:
         """Needed before a descriptor that others hold too is closed: it would stay watched."""
         self._poll.unregister(descriptor)
-        del self._handlers[descriptor]
+        del self._handlers[descriptor], self._events[descriptor]
 
     def is_watched(self, descriptor: int) -> bool:
         return descriptor in self._handlers
@@ -45,3 +48,4 @@ class Reactor:
         """Watches nothing any more, in a forked process too: its parent's loop is not touched."""
         self._poll.close()
         self._handlers.clear()
+        self._events.clear()

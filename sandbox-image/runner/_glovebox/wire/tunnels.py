@@ -30,7 +30,13 @@ WEB_SERVICE = b"web"
 CONFIGURED = {"tools": TOOLS_ADDRESS, "web": WEB_ADDRESS}
 """Addresses of the services that a control plane has to ask for, by their names: another one would take such a tunnel for an attack."""
 
-Send = Callable[[bytes], None]
+CHUNK = 128 * 1024
+"""Most bytes in one frame. What else there is to send waits for it."""
+MUCH = 1024 * 1024
+"""Bytes of one connection from which the pipes of the channel are to hold more."""
+
+Send = Callable[[bytes | memoryview], None]
+"""Sends a frame, whose memory is not used after that."""
 
 
 class Tunnel:
@@ -48,6 +54,8 @@ class Tunnel:
         self.window = WEB_WINDOW if service == WEB_SERVICE else frames.INITIAL_CREDIT
         self.taken = self.window - frames.INITIAL_CREDIT
         """Bytes that the connection has taken, or could take from the start, and that are not granted yet."""
+        self.carried = 0
+        """Bytes, both ways."""
         self.read_open = True
         self.write_open = True
         self.finishing = False
@@ -69,15 +77,24 @@ class Tunnel:
         self.update()
 
     def receive(self) -> None:
-        data = self.connection.recv(min(frames.CHUNK, self.credit))
-        if data:
-            self.credit -= len(data)
-            self.tunnels.send(frames.pack(frames.DATA, self.stream, data))
+        frame = self.tunnels.frame
+        size = self.connection.recv_into(frame[frames.HEADER.size :][: self.credit])
+        if size:
+            self.credit -= size
+            self.count(size)
+            frames.HEADER.pack_into(frame, 0, size, frames.DATA, self.stream)
+            self.tunnels.send(frame[: frames.HEADER.size + size])
         else:
             self.read_open = False
             self.tunnels.send(frames.pack(frames.FIN, self.stream, b""))
 
+    def count(self, size: int) -> None:
+        self.carried += size
+        if self.carried >= MUCH:
+            self.tunnels.widen()
+
     def deliver(self, data: bytes | memoryview) -> None:
+        self.count(len(data))
         try:
             # Most of what comes is taken at once, without a copy.
             sent = 0 if self.outgoing else self.connection.send(data)
@@ -103,7 +120,8 @@ class Tunnel:
         """Writes what the connection takes."""
         try:
             while self.outgoing:
-                sent = self.connection.send(self.outgoing[: frames.CHUNK])
+                with memoryview(self.outgoing) as outgoing:
+                    sent = self.connection.send(outgoing)
                 del self.outgoing[:sent]
                 self.taken += sent
         except BlockingIOError:
@@ -139,9 +157,12 @@ class Tunnel:
 
 
 class Tunnels:
-    def __init__(self, send: Send, reactor: Reactor) -> None:
+    def __init__(self, send: Send, reactor: Reactor, widen: Callable[[], None]) -> None:
         self.send = send
         self.reactor = reactor
+        self.widen = widen
+        self.frame = memoryview(bytearray(frames.HEADER.size + CHUNK))
+        """The memory of a frame of DATA, until it is sent."""
         self.open: dict[int, Tunnel] = {}
         self.last_stream = FIRST_STREAM
         self.index = self._listener(INDEX_ADDRESS, INDEX_SERVICE)
