@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type Docker from 'dockerode';
 import { containerOptions, runnerExecOptions } from '../src/engines/docker/hardening/spec.ts';
 import { environment } from './environment.ts';
+import { execRates } from './exec-rates.ts';
 import { assertOutput, CODE, OUTPUT, run } from './programs.ts';
 
 /** What the engine alone takes for the same: the floors that Glovebox is compared with. */
@@ -19,6 +20,8 @@ export interface Floors {
   execPrint(container: Docker.Container): Promise<void>;
   /** Sends bytes to a program that reads and forgets them. */
   execIn(container: Docker.Container, body: Buffer): Promise<void>;
+  /** Megabytes a second of so many bytes into a program and out of it, without its start. */
+  execRates(container: Docker.Container, bytes: number): Promise<{ readonly in: number; readonly out: number }>;
   /** Takes so many bytes from a program that does nothing but write them. */
   execOut(container: Docker.Container, count: number): Promise<void>;
 }
@@ -60,6 +63,7 @@ export async function createFloors(options: FloorsOptions): Promise<Floors> {
     },
     execPython,
     execIn: (container, body) => execIn(container, uid, body),
+    execRates: (container, bytes) => execRates(container, uid, bytes),
     execOut: async (container, count) => {
       let bytes = 0;
       await exec(container, uid, ['head', '-c', String(count), '/dev/zero'], (chunk) => {
