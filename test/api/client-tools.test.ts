@@ -104,6 +104,17 @@ describe("code that calls its caller's own tools", () => {
     ]);
   });
 
+  test('that is waited for a part of a millisecond is not an internal error', async () => {
+    const waiting = await run('print(call("add", a=1, b=2))');
+    const { execution_id: id } = waiting.result;
+    for (const wait of ['0.0005', '0.0161', '1e-9', '0.30000000000000004']) {
+      const response = await fetch(`${server.url}/executions/${id}?wait_s=${wait}&stdout_offset=1`);
+      expect([response.status, ((await response.json()) as State).status]).toEqual([200, 'tool_call_required']);
+    }
+    const end = await answer(id, toResults(waiting.result));
+    expect(end.result.status).toBe('ok');
+  });
+
   test('makes calls from threads at the same time, in whatever rounds they come', async () => {
     const code =
       'with ThreadPoolExecutor(8) as pool: print(*pool.map(lambda n: call("add", a=n, b=1)[0]["value"], range(8)))';

@@ -86,7 +86,8 @@ export function parseClientTools(sent: unknown): readonly ClientTool[] {
 
 /** Reads the state of an execution, or that it still runs after a wait. */
 export async function readHeld(held: HeldExecution, waitMs: number, signal: AbortSignal): Promise<object> {
-  const over = AbortSignal.timeout(waitMs);
+  // It takes whole milliseconds only.
+  const over = AbortSignal.timeout(Math.ceil(waitMs));
   try {
     return toAnswer(held, await held.next(AbortSignal.any([signal, over])));
   } catch (error) {
