@@ -28,6 +28,8 @@ class Outcome:
     credited: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
     printed: threading.Event = field(default_factory=threading.Event)
+    usages: queue.SimpleQueue[dict[str, Any]] = field(default_factory=queue.SimpleQueue)
+    """What it was said to have used."""
 
 
 class Client:
@@ -68,6 +70,9 @@ class Client:
             outcome.report = json.loads(payload)
             outcome.ended.set()
             return
+        if kind == frames.USAGE:
+            outcome.usages.put(json.loads(payload))
+            return
         if kind == frames.CREDIT:
             outcome.credit += int.from_bytes(payload, "big")
             outcome.credited.set()
@@ -102,6 +107,10 @@ class Client:
     def tell(self, kind: int, outcome: Outcome, payload: bytes = b"") -> None:
         stream = next(key for key, value in self.outcomes.items() if value is outcome)
         self.send(kind, stream, payload)
+
+    def usage(self, outcome: Outcome) -> dict[str, Any]:
+        self.tell(frames.ASK, outcome)
+        return outcome.usages.get(timeout=20)
 
     def run(self, code: str, **request: Any) -> Outcome:
         outcome = self.start(code, **request)

@@ -3,8 +3,9 @@
 import os
 import time
 import unittest
+from typing import Any
 
-from client import Client, report_of
+from client import Client, Outcome, report_of
 
 from _glovebox.wire import frames
 
@@ -259,6 +260,44 @@ class RunnerTest(unittest.TestCase):
         self.assertTrue(client.ready.wait(5))
         client.close()
 
+
+RESULTS = {"limit": 10_000, "total": 50_000}
+
+
+class UsageTest(unittest.TestCase):
+    """What is told of executions that run."""
+
+    def setUp(self) -> None:
+        self.client = Client()
+        self.addCleanup(lambda: self.client.process.poll() is None and self.client.close())
+
+    def begin(self, code: str, **request: Any) -> Outcome:
+        outcome = self.client.start(code, background={"timeout_s": 60}, **request)
+        while b"begun" not in outcome.stdout:
+            self.assertTrue(outcome.printed.wait(20), outcome)
+            outcome.printed.clear()
+        return outcome
+
+    def test_time_of_all_its_processes_and_bytes_of_output(self) -> None:
+        burn = "import time\nwhile time.process_time() < 0.3: pass"
+        code = f"import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {burn!r}])\n"
+        outcome = self.begin(code + "sys.stderr.write('four')\nsys.stderr.flush()\nprint('begun', flush=True)\ntime.sleep(60)")
+        used = self.client.usage(outcome)
+        self.assertGreaterEqual(used["cpu_ms"], 280)
+        self.assertEqual((used["stdout"], used["stderr"]), (6, 4))
+
+    def test_nothing_of_what_its_context_did_before(self) -> None:
+        self.client.run("import time\nwhile time.process_time() < 0.5: pass\nprint('long ago')", context="c", results=RESULTS)
+        outcome = self.begin("print('begun', flush=True)\ntime.sleep(60)", context="c", results=RESULTS)
+        used = self.client.usage(outcome)
+        self.assertLess(used["cpu_ms"], 300)
+        self.assertEqual(used["stdout"], 6)
+
+    def test_a_question_that_comes_too_late_has_no_answer(self) -> None:
+        outcome = self.client.run("print(1)")
+        self.client.tell(frames.ASK, outcome)
+        self.assertEqual(self.client.run("print(2)").stdout, b"2\n")
+        self.assertTrue(outcome.usages.empty())
 
 if __name__ == "__main__":
     unittest.main()

@@ -116,6 +116,17 @@ export interface Transfer {
 export interface RunningProgram {
   /** Sends a signal to its process group. @throws GloveboxError `invalid_input` if its sandbox cannot */
   signal(number: number): void;
+  /** What it has used so far. Undefined once it has ended, and if its sandbox cannot tell. */
+  usage(): Promise<ProgramUsage | undefined>;
+}
+
+/** What a program that runs has used so far. */
+export interface ProgramUsage {
+  /** Processor time of all its processes in milliseconds, to ten of them. */
+  readonly cpuMs: number;
+  /** Bytes that it has written, as far as they were read. */
+  readonly stdout: number;
+  readonly stderr: number;
 }
 
 export interface ExecutionOptions {

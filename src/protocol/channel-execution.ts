@@ -1,5 +1,5 @@
 import type { Report } from '../execution/report.ts';
-import type { OutputSink, OutputStream } from '../execution/request.ts';
+import type { OutputSink, OutputStream, ProgramUsage } from '../execution/request.ts';
 import type { Keep } from '../lib/reused-memory.ts';
 import { FrameType, INITIAL_CREDIT } from './frames.ts';
 import { type SendFrame, StdinStream } from './stdin-stream.ts';
@@ -22,6 +22,8 @@ export class ChannelExecution {
   #held = 0;
   #waiting = true;
   #released: () => void = () => {};
+  /** The question of the moment, what it has used. */
+  #asked: PromiseWithResolvers<ProgramUsage | undefined> | undefined;
 
   /** @param granted bytes of standard input that the runner accepts without a grant */
   constructor(sink: OutputSink, send: SendFrame, granted = 0) {
@@ -40,6 +42,22 @@ export class ChannelExecution {
   /** Sends a signal to the program. Only for runners that take signals. */
   signal(number: number): void {
     this.#send(FrameType.stop, Buffer.from([0x73, number]));
+  }
+
+  /** Asks what it has used so far. Undefined once it has ended. Only for runners that tell it. */
+  usage(): Promise<ProgramUsage | undefined> {
+    if (!this.#asked) {
+      this.#asked = Promise.withResolvers();
+      this.#send(FrameType.ask, Buffer.alloc(0));
+    }
+    return Promise.race([this.#asked.promise, this.ended.then(() => undefined)]);
+  }
+
+  /** Takes what it has used. @throws Error if nobody has asked */
+  takeUsage(usage: ProgramUsage): void {
+    if (!this.#asked) throw new Error('an answer that nobody has asked for');
+    this.#asked.resolve(usage);
+    this.#asked = undefined;
   }
 
   kill(): void {

@@ -57,6 +57,34 @@ describe('a channel', () => {
     expect(notes.length).toBeLessThan(50);
   });
 
+  it('asks what an execution has used, once at a time, until it has ended', async () => {
+    const { channel, runner } = await openChannel({ usage: true });
+    expect(channel.tellsUsage).toBe(true);
+    const execution = channel.execute({ code: '' }, () => {});
+    const answers = [execution.usage(), execution.usage()];
+    await nextFrame(runner, FrameType.ask);
+    const used = { cpu_ms: 120, stdout: 5, stderr: 0 };
+    runner.write(encodeFrame(FrameType.usage, 1, Buffer.from(JSON.stringify(used))));
+    const usage = { cpuMs: 120, stdout: 5, stderr: 0 };
+    expect(await Promise.all(answers)).toEqual([usage, usage]);
+    const late = execution.usage();
+    runner.write(end(1));
+    expect(await late).toBeUndefined();
+  });
+
+  it.each([
+    ['that nobody has asked for', false, { cpu_ms: 1, stdout: 0, stderr: 0 }],
+    ['that is no usage', true, { cpu_ms: -1, stdout: 0, stderr: 0 }],
+    ['that is incomplete', true, {}],
+  ])('takes an answer %s for hostile', async (_what, isAsked, used) => {
+    const { channel, runner } = await openChannel({ usage: true });
+    const execution = channel.execute({ code: '' }, () => {});
+    const answer = isAsked ? execution.usage() : undefined;
+    runner.write(encodeFrame(FrameType.usage, 1, Buffer.from(JSON.stringify(used))));
+    expect((await channel.closed).violation).toBeDefined();
+    expect(await answer).toBeUndefined();
+  });
+
   it('tells the services of tunnels, and takes one that there is not for hostile', async () => {
     const [ours, runner] = duplexPair();
     runner.write(ready);

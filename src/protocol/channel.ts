@@ -18,6 +18,7 @@ import { IncompatibleRunner, parseGreeting, type RunnerState } from './greeting.
 import { parseNotice, type RunnerNotice } from './notice.ts';
 import { Pulse } from './pulse.ts';
 import { Tunnel } from './tunnel.ts';
+import { parseUsage } from './usage.ts';
 
 /** What code in the sandbox connects to: its package index, the tools that it may call, or the proxy to other hosts. */
 export type TunnelService = 'packages' | 'tools' | 'web';
@@ -87,6 +88,7 @@ export class Channel {
   #runsCommands = false;
   #opensTerminals = false;
   #passesSignals = false;
+  #tellsUsage = false;
   /** Unset while the connection does not ask for one, or the runner answers no pings. */
   #pulse: Pulse | undefined;
   #notices = 0;
@@ -164,6 +166,11 @@ export class Channel {
     return this.#passesSignals;
   }
 
+  /** Whether the runner tells what a running execution has used. */
+  get tellsUsage(): boolean {
+    return this.#tellsUsage;
+  }
+
   /** Starts an execution. Its output goes to `sink`, in order. */
   execute(request: ExecutionRequest, sink: OutputSink): ChannelExecution {
     this.#lastStream += 1;
@@ -230,6 +237,7 @@ export class Channel {
     else if (type === FrameType.stderr) execution.take('stderr', payload, keep);
     else if (type === FrameType.display) execution.take('display', payload, keep);
     else if (type === FrameType.credit && payload.length === 4) execution.input.grant(payload.readUInt32BE());
+    else if (type === FrameType.usage) execution.takeUsage(parseUsage(payload));
     else if (type === FrameType.end) {
       this.#executions.delete(stream);
       execution.end(parseReport(payload));
@@ -246,6 +254,7 @@ export class Channel {
     this.#runsCommands = can.commands;
     this.#opensTerminals = can.terminals;
     this.#passesSignals = can.signals;
+    this.#tellsUsage = can.usage;
     const { heartbeat, destroyed } = this.#stream;
     if (heartbeat && can.pings && !destroyed)
       this.#pulse = new Pulse(heartbeat, (ping) => this.#send(FrameType.ping, 0, ping));

@@ -28,6 +28,8 @@ export const FrameType = {
   configure: 7,
   /** To the runner, on stream 0: eight bytes for a `pong`. Only to runners that announce it. */
   ping: 8,
+  /** To the runner: asks what an execution has used. Only to runners that announce it. */
+  ask: 9,
   /** From the runner, once, on stream 0: greeting as JSON, see `parseGreeting`. */
   ready: 16,
   stdout: 17,
@@ -42,6 +44,8 @@ export const FrameType = {
   note: 22,
   /** From the runner, on stream 0: the bytes of a `ping`. */
   pong: 23,
+  /** From the runner: what an execution has used so far, as JSON. The answer to an `ask`. */
+  usage: 24,
 } as const;
 
 /** Lowest stream id of tunnels, which the runner opens. Lower ids are executions. */

@@ -36,6 +36,8 @@ const greetingSchema = z.object({
   signals: z.boolean().default(false),
   /** Whether the runner opens terminals. */
   terminals: z.boolean().default(false),
+  /** Whether the runner tells what a running execution has used. */
+  usage: z.boolean().default(false),
   /** Whether the runner answers pings. */
   pings: z.boolean().default(false),
   adopted: z

@@ -1,4 +1,5 @@
 import { GloveboxError } from '../errors.ts';
+import type { RunningProgram } from '../execution/request.ts';
 import type { Channel } from '../protocol/channel.ts';
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
 
@@ -10,8 +11,16 @@ export function isOtherKind(kind: 'shell' | 'interpreter'): GloveboxError {
   });
 }
 
+/** The program of an execution. */
+export function toProgram(channel: Channel, execution: ChannelExecution): RunningProgram {
+  return {
+    signal: (number) => passSignal(channel, execution, number),
+    usage: async () => (channel.tellsUsage ? await execution.usage() : undefined),
+  };
+}
+
 /** Sends a signal to a program. @throws GloveboxError `invalid_input` if its runner cannot */
-export function passSignal(channel: Channel, execution: ChannelExecution, number: number): void {
+function passSignal(channel: Channel, execution: ChannelExecution, number: number): void {
   if (channel.passesSignals) execution.signal(number);
   else
     throw new GloveboxError(

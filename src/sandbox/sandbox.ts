@@ -25,7 +25,7 @@ import {
   RunnerConnection,
   type RunnerConnectionOptions,
 } from './runner-connection.ts';
-import { isOtherKind, passSignal } from './running-program.ts';
+import { isOtherKind, toProgram } from './running-program.ts';
 import { type Grace, graceFor, terminate } from './termination.ts';
 
 /** Interval of the attempts to reach an unavailable engine, in milliseconds. */
@@ -185,7 +185,7 @@ export class Sandbox {
   async #follow(channel: Channel, execution: ChannelExecution, followed: Followed): Promise<ExecutionEnd> {
     const stop = followed.clock.startDeadline(followed.deadline, followed.signal);
     try {
-      followed.onRunning?.({ signal: (number) => passSignal(channel, execution, number) });
+      followed.onRunning?.(toProgram(channel, execution));
       if (followed.stdin) execution.input.pump(followed.stdin).catch(stop.cancel);
       const first = await Promise.race([execution.ended, stop.reason]);
       if (first === undefined) return await this.#endOfChannel(channel, followed);

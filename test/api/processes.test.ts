@@ -13,6 +13,7 @@ interface Listed {
     status: string;
     stdin_open?: true;
     cpu_ms?: number;
+    output_bytes?: { stdout: number; stderr: number };
   }[];
 }
 
@@ -42,11 +43,15 @@ const refusal = async (name: string, args: Record<string, unknown>) => {
 
 describe('a background execution', () => {
   test('is told in a list with its command and state', async () => {
-    const id = await start('echo listed; sleep 50');
+    const burn = 'python3 -c "while __import__(\'time\').process_time() < 0.2: pass"';
+    const id = await start(`${burn}; echo listed; sleep 50`);
     await expect.poll(async () => (await follow(id)).stdout).toBe('listed\n');
     const { processes } = (await callTool(server, 'list_processes', { session_id })) as Listed;
-    const about = { execution_id: id, kind: 'command', command: 'echo listed; sleep 50', status: 'running' };
-    expect(processes).toContainEqual(expect.objectContaining(about));
+    const about = { execution_id: id, kind: 'command', status: 'running' };
+    const listed = processes.find((each) => each.execution_id === id);
+    expect(listed).toMatchObject({ ...about, output_bytes: { stdout: 7, stderr: 0 } });
+    expect(listed?.command).toContain('; echo listed; sleep 50');
+    expect(listed?.cpu_ms).toBeGreaterThanOrEqual(180);
     await callTool(server, 'cancel_execution', { execution_id: id });
     const after = (await callTool(server, 'list_processes', { session_id })) as Listed;
     expect(after.processes.find((each) => each.execution_id === id)).toMatchObject({
@@ -171,8 +176,11 @@ test('input and signals reach a program that an earlier control plane began', { 
   await first.kill();
   await using second = await startServer(place);
   const { processes } = (await callTool(second, 'list_processes', { session_id: 'kept' })) as Listed;
-  expect(processes).toMatchObject([{ execution_id: id, command, status: 'running', stdin_open: true }]);
+  const used = { cpu_ms: expect.any(Number), output_bytes: { stdout: 8, stderr: 0 } };
+  expect(processes).toMatchObject([{ execution_id: id, command, status: 'running', stdin_open: true, ...used }]);
   await callTool(second, 'send_signal', { execution_id: id, signal: 'USR1' });
+  // A signal goes another way than input: at the end of that, the program could end before it gets the signal.
+  await expect.poll(async () => (await follow(id, 0, second)).stdout).toContain('signalled\n');
   await say(id, { text: 'two\n', close: true }, second);
   const ended = await follow(id, 30, second);
   expect(ended).toMatchObject({ status: 'ok' });

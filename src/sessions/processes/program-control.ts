@@ -1,7 +1,11 @@
 import { constants } from 'node:os';
 import { GloveboxError } from '../../errors.ts';
-import type { RunningProgram } from '../../execution/request.ts';
+import type { ProgramUsage, RunningProgram } from '../../execution/request.ts';
+import { within } from '../../lib/deadline.ts';
 import { OpenInput } from './open-input.ts';
+
+/** Time for a sandbox to tell what a program has used, in milliseconds. A busy one may take longer, or never tell. */
+const USAGE_MS = 2000;
 
 /** Signals that a program may be sent. */
 export const SIGNALS = ['INT', 'TERM', 'HUP', 'QUIT', 'KILL', 'USR1', 'USR2', 'STOP', 'CONT'] as const;
@@ -34,6 +38,11 @@ export class ProgramControl {
   signal(name: SignalName): void {
     if (!this.#program) throw notNow(this.#hasEnded ? 'has ended' : 'has not begun');
     this.#program.signal(constants.signals[`SIG${name}`]);
+  }
+
+  /** What it has used so far. Undefined if it does not run, or its sandbox cannot tell in time. */
+  async usage(): Promise<ProgramUsage | undefined> {
+    return this.#program && (await within(USAGE_MS, this.#program.usage()));
   }
 
   /** @throws GloveboxError `invalid_input` if its standard input is not open, `session_busy` if it does not read */

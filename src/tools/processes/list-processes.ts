@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ExecutionResult } from '../../execution/result.ts';
 import type { BackgroundExecution } from '../../sessions/background-execution.ts';
 import { sessionIdInput } from '../common-fields.ts';
 import { leaseSession } from '../lease-session.ts';
@@ -15,7 +16,7 @@ const listed = z.object({
   status: z.string().describe('"queued", "running", or how it ended.'),
   started_at: z.string(),
   seconds: z.number().describe('That it has run.'),
-  cpu_ms: z.number().optional().describe('Once it has ended.'),
+  cpu_ms: z.number().optional().describe('So far.'),
   output_bytes: z.object({ stdout: z.number().int(), stderr: z.number().int() }).optional(),
   stdin_open: z.literal(true).optional().describe('Whether send_input may send more.'),
 });
@@ -25,14 +26,11 @@ const listOutput = z.object({ session_id: z.string(), processes: z.array(listed)
 type ListedProcess = z.infer<typeof listed>;
 
 /** Describes a background execution in a list. */
-function toListedProcess(execution: BackgroundExecution): ListedProcess {
+async function toListedProcess(execution: BackgroundExecution): Promise<ListedProcess> {
   const { id, program, context, status, startedAt, begunAt, outcome, control } = execution;
   const result = outcome && 'result' in outcome ? outcome.result : undefined;
   const ranMs = result?.durationMs ?? (begunAt && !outcome ? Date.now() - begunAt.getTime() : 0);
-  const bytes = result && {
-    stdout: result.truncated?.stdout?.totalBytes ?? Buffer.byteLength(result.stdout),
-    stderr: result.truncated?.stderr?.totalBytes ?? Buffer.byteLength(result.stderr),
-  };
+  const used = result ? usageOf(result) : await control?.usage();
   return {
     execution_id: id,
     ...(program ? { kind: program.kind, command: program.code.slice(0, MOST_COMMAND) } : {}),
@@ -40,9 +38,18 @@ function toListedProcess(execution: BackgroundExecution): ListedProcess {
     status,
     started_at: startedAt.toISOString(),
     seconds: Math.round(ranMs) / 1000,
-    ...(result?.cpuMs === undefined ? {} : { cpu_ms: result.cpuMs }),
-    ...(bytes ? { output_bytes: bytes } : {}),
+    ...(used?.cpuMs === undefined ? {} : { cpu_ms: used.cpuMs }),
+    ...(used ? { output_bytes: { stdout: used.stdout, stderr: used.stderr } } : {}),
     ...(control?.input?.isOpen && !outcome ? { stdin_open: true } : {}),
+  };
+}
+
+/** What an execution that has ended has used. */
+function usageOf({ cpuMs, truncated, stdout, stderr }: ExecutionResult) {
+  return {
+    cpuMs,
+    stdout: truncated?.stdout?.totalBytes ?? Buffer.byteLength(stdout),
+    stderr: truncated?.stderr?.totalBytes ?? Buffer.byteLength(stderr),
   };
 }
 
@@ -55,7 +62,8 @@ export const listProcesses: Tool<z.infer<typeof listInput>, z.infer<typeof listO
   output: listOutput,
   handle: async ({ session_id }, context) => {
     using lease = await leaseSession(context, session_id);
-    return { session_id: lease.session.id, processes: lease.session.background.list().map(toListedProcess) };
+    const processes = await Promise.all(lease.session.background.list().map(toListedProcess));
+    return { session_id: lease.session.id, processes };
   },
   summarize: ({ session_id, processes }) =>
     processes.length === 0

@@ -217,6 +217,7 @@ class Detachment:
             "signals": True,
             "terminals": True,
             "pings": True,
+            "usage": True,
         }
         own = {"protocol": frames.PROTOCOL_VERSION, "python": python, **can}
         self._channel.send(frames.pack_json(frames.READY, 0, {**own, **state}))

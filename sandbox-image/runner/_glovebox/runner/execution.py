@@ -12,10 +12,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from _glovebox.program.program import Pipes
+from _glovebox.runner import usage
 from _glovebox.runner.spilled_output import SpilledOutput
 from _glovebox.runner.stdin_stream import StdinStream
 from _glovebox.wire import frames
 from _glovebox.wire.request_pipe import write_request
+
+
+NOTHING_USED = {"cpu_ms": 0.0, "stdout": 0, "stderr": 0}
+"""What a request has used that no process runs yet."""
 
 
 class Pending:
@@ -78,6 +83,10 @@ class Execution:
         self.others_memory_kills = 0
         """Programs of those that the memory limit is known to have ended during the one under way."""
         self._lines = bytearray()
+        self._carried: dict[int, int] = {}
+        """Bytes of output of the request under way so far, by frame type."""
+        self._cpu_before = 0.0
+        """Processor time in milliseconds that its processes had used before the request under way."""
 
     @property
     def context(self) -> str | None:
@@ -116,6 +125,9 @@ class Execution:
         self.began = time.monotonic()
         self.credit = frames.INITIAL_CREDIT
         self.report = self.owed = None
+        self._carried = {}
+        # Only those are asked for it while they run.
+        self._cpu_before = usage.cpu_ms(self.pid) if "background" in request else 0.0
         keep = request.get("keep")
         # Nobody may be there to gather what a background execution displays.
         names = {**frames.SPILLED_NAMES, **({frames.DISPLAY: "display"} if "background" in request else {})}
@@ -158,10 +170,12 @@ class Execution:
                 return None
         data = os.read(descriptor, most)
         self.credit -= len(data)
+        kind = self.outputs[descriptor]
+        self._carried[kind] = self._carried.get(kind, 0) + len(data)
         if self.owed is not None:
             # At the end nothing is owed any more: the code may have taken it back.
             self.owed[descriptor] = self.owed[descriptor] - len(data) if data else 0
-        if spilled := self.spilled.get(self.outputs[descriptor]):
+        if spilled := self.spilled.get(kind):
             spilled.add(data)
         return data
 
@@ -173,6 +187,11 @@ class Execution:
     def delivered(self) -> bool:
         """Whether all output of the run is on its way."""
         return not any(self.owed.values()) if self.owed is not None else not self.outputs
+
+    def used(self) -> dict[str, float]:
+        """What the request under way has used so far."""
+        used_ms = max(0.0, usage.cpu_ms(self.pid) - self._cpu_before)
+        return {"cpu_ms": used_ms, **{name: self._carried.get(kind, 0) for kind, name in frames.SPILLED_NAMES.items()}}
 
     def finish_spilled(self) -> dict[str, Any]:
         """Closes the files of long output; says where they are, for the report."""

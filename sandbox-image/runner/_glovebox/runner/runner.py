@@ -19,7 +19,7 @@ from _glovebox.process import imported_modules
 from _glovebox.program.program import Program
 from _glovebox.runner import memory_kills
 from _glovebox.runner.detached import Detachment
-from _glovebox.runner.execution import Execution, Pending
+from _glovebox.runner.execution import NOTHING_USED, Execution, Pending
 from _glovebox.runner.executions import Executions
 from _glovebox.runner.preload import Preload
 from _glovebox.runner.standby import Standby
@@ -99,6 +99,8 @@ class Runner:
                 executions.signal(execution, payload[1])
             elif kind == frames.STOP:
                 executions.command(execution, bytes(payload))
+            elif kind == frames.ASK:
+                self._channel.send(frames.pack_json(frames.USAGE, stream, execution.used()))
             elif kind == frames.CREDIT:
                 executions.grant(execution, int.from_bytes(payload, "big"))
             elif kind == frames.DATA and execution.stdin:
@@ -106,7 +108,9 @@ class Runner:
             elif kind == frames.FIN and execution.stdin:
                 execution.stdin.finish()
         elif pending := executions.find_pending(stream):
-            if kind == frames.STOP:
+            if kind == frames.ASK:
+                self._channel.send(frames.pack_json(frames.USAGE, stream, NOTHING_USED))
+            elif kind == frames.STOP:
                 if bytes(payload[:1]) != frames.SIGNAL:
                     executions.pending.remove(pending)
                     self._refuse(pending, frames.STOPPED)

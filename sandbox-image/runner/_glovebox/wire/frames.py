@@ -36,6 +36,8 @@ CONFIGURE = 7
 """JSON of settings from the control plane, on stream 0, before anything else."""
 PING = 8
 """On stream 0: bytes that the runner sends back as PONG."""
+ASK = 9
+"""On the stream of an execution: asks what it has used. USAGE answers, or END."""
 
 # From the runner.
 READY = 16
@@ -54,6 +56,8 @@ NOTE = 22
 """JSON about the sandbox for the log, on stream 0."""
 PONG = 23
 """The bytes of a PING, on stream 0: never sent unasked, since a control plane that sends none takes it for an attack."""
+USAGE = 24
+"""JSON of what an execution has used so far: `cpu_ms`, and the bytes of `stdout` and `stderr`. Never sent unasked."""
 
 SPILLED_NAMES = {STDOUT: "stdout", STDERR: "stderr"}
 """The streams whose long output is kept in a file."""
