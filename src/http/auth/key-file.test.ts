@@ -1,10 +1,28 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { addApprover, addKey, approversFile, hashKey, isExpired, readKeys, revokeKeys } from './key-file.ts';
+import {
+  addApprover,
+  addFirstKey,
+  addKey,
+  approversFile,
+  hashKey,
+  isExpired,
+  readKeys,
+  revokeKeys,
+} from './key-file.ts';
 
 let directory: string;
 let path: string;
@@ -35,6 +53,15 @@ describe('the key file', () => {
     addKey(path, 'alice');
     expect(revokeKeys(path, 'alice')).toHaveLength(2);
     expect(readKeys(path)).toEqual([other.stored]);
+  });
+
+  test('a file that has keys and can only be read ended the start of a server that would make a first key', () => {
+    addKey(path, 'alice');
+    // Nobody can take the lock, not even root.
+    rmSync(`${path}.lock`);
+    mkdirSync(`${path}.lock`);
+    expect(addFirstKey(path, 'default')).toBeUndefined();
+    expect(() => addKey(path, 'bob')).toThrow('cannot be changed');
   });
 
   test('says when a key ends', () => {

@@ -148,6 +148,8 @@ function newKey(name: string, expiresDays?: number): { key: string; stored: Stor
 /** Creates a key if the file has none. Undefined if it has one already. */
 export function addFirstKey(path: string, name: string): string | undefined {
   checkName(name);
+  // A file that is mounted, as a secret of a cluster is, may be read only.
+  if (readKeys(path).length > 0) return undefined;
   const made = newKey(name);
   let isFirst = false;
   changeKeys(path, 'run', (keys) => {
