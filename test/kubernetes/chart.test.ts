@@ -1,0 +1,110 @@
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, inject, test } from 'vitest';
+import { loadConfig } from '../../src/config/load.ts';
+import { RIGHTS } from '../../src/engines/kubernetes/suitability.ts';
+import { CHART, type ClusterObject, expectPart, MANIFESTS, runPart, templateChart } from '../support/helm.ts';
+
+const IMAGE = 'sandboxes.image=registry.example/glovebox-sandbox:1';
+
+/** The one object of a kind. */
+function only(objects: readonly ClusterObject[], kind: string, name = /./): ClusterObject {
+  const [found, ...others] = objects.filter((object) => object.kind === kind && name.test(object.metadata.name));
+  if (!found || others.length > 0) throw new Error(`There are ${others.length + (found ? 1 : 0)} of ${kind}.`);
+  return found;
+}
+
+function settingsOf(objects: readonly ClusterObject[]): string {
+  const { data } = only(objects, 'ConfigMap') as ClusterObject & { data: Record<string, string> };
+  return data['settings.json'] ?? '';
+}
+
+test('the chart is one that Helm finds nothing wrong with', async () => {
+  expect(await expectPart('helm', 'lint', CHART, '--strict', '--set', IMAGE)).toContain('0 chart(s) failed');
+});
+
+test('the manifests are what the chart makes', async () => {
+  const values = join(MANIFESTS, 'values.yaml');
+  const made = await expectPart('helm', 'template', 'glovebox', CHART, '--namespace', 'glovebox', '--values', values);
+  expect(readFileSync(join(MANIFESTS, 'glovebox.yaml'), 'utf8')).toBe(made);
+});
+
+test('the chart makes each object once, and optional ones only where they are asked for', async () => {
+  const names = (objects: readonly ClusterObject[]) =>
+    objects.map(({ kind, metadata: { name, namespace } }) => [kind, namespace, name].filter(Boolean).join(' '));
+  const least = names(await templateChart(IMAGE));
+  expect(least.toSorted()).toEqual(
+    [
+      ...['ConfigMap glovebox glovebox-settings', 'Deployment glovebox glovebox', 'Namespace glovebox-sandboxes'],
+      ...['NetworkPolicy glovebox glovebox', 'NetworkPolicy glovebox-sandboxes glovebox'],
+      ...['PersistentVolumeClaim glovebox glovebox', 'Role glovebox-sandboxes glovebox'],
+      ...['RoleBinding glovebox-sandboxes glovebox', 'Secret glovebox glovebox-keys', 'Service glovebox glovebox'],
+      ...['ServiceAccount glovebox glovebox', 'ValidatingAdmissionPolicy glovebox-glovebox-exec'],
+      ...[
+        'ValidatingAdmissionPolicy glovebox-glovebox-pods',
+        'ValidatingAdmissionPolicyBinding glovebox-glovebox-exec',
+      ],
+      'ValidatingAdmissionPolicyBinding glovebox-glovebox-pods',
+    ].toSorted(),
+  );
+  const options = ['ingress.enabled=true', 'ingress.host=box.example', 'ingress.tlsSecret=box-tls'];
+  const more = [
+    ...options,
+    'podDisruptionBudget.enabled=true',
+    'serviceMonitor.enabled=true',
+    'sandboxes.quota.pods=10',
+  ];
+  const most = names(await templateChart(IMAGE, ...more, 'sandboxes.runtimeClassName=gvisor'));
+  expect(most.filter((name) => !least.includes(name)).toSorted()).toEqual([
+    ...['ClusterRole glovebox-glovebox', 'ClusterRoleBinding glovebox-glovebox', 'Ingress glovebox glovebox'],
+    ...['PodDisruptionBudget glovebox glovebox', 'ResourceQuota glovebox-sandboxes glovebox'],
+    'ServiceMonitor glovebox glovebox',
+  ]);
+  const fewest = ['sandboxes.createNamespace=false', 'networkPolicy.enabled=false', 'admissionPolicy.enabled=false'];
+  const few = await templateChart(IMAGE, ...fewest, 'keys.create=false', 'state.persistent=false');
+  expect(new Set(few.map(({ kind }) => kind))).toEqual(
+    new Set(['ConfigMap', 'Deployment', 'Role', 'RoleBinding', 'Service', 'ServiceAccount']),
+  );
+});
+
+test('the server takes the settings that the chart writes', async () => {
+  const objects = await templateChart(
+    ...[IMAGE, 'sandboxes.runtimeClassName=gvisor', 'sandboxes.nodeSelector.example\\.com/pool=sandboxes'],
+    ...['sandboxes.tolerations[0].key=example.com/pool', 'sandboxes.tolerations[0].value=sandboxes'],
+    ...['sandboxes.tolerations[0].effect=NoSchedule', 'sandboxes.tolerations[1].key=spot'],
+    ...['sandboxes.tolerations[1].effect=NoExecute', 'sandboxes.imagePullSecret=registry', 'settings.memory_mb=2048'],
+  );
+  const file = join(mkdtempSync(join(inject('stateRoot'), 'chart-')), 'settings.json');
+  writeFileSync(file, settingsOf(objects));
+  expect(loadConfig({ GLOVEBOX_CONFIG: file })).toMatchObject({
+    ...{ engine: 'kubernetes', image: 'registry.example/glovebox-sandbox:1', runtime: 'gvisor', memoryMb: 2048 },
+    ...{ kubernetesNamespace: 'glovebox-sandboxes', kubernetesPullSecret: 'registry', onShutdown: 'keep' },
+    kubernetesNodeSelector: ['example.com/pool=sandboxes'],
+    kubernetesTolerations: ['example.com/pool=sandboxes:NoSchedule', 'spot:NoExecute'],
+    apiKeysFile: '/etc/glovebox/keys/keys.json',
+  });
+});
+
+test('the control plane has the rights that it asks for, and those to tell of its namespace', async () => {
+  const { rules } = only(await templateChart(IMAGE), 'Role') as ClusterObject & { rules: object[] };
+  const needed = RIGHTS.map(([resource, verbs]) => ({ apiGroups: [''], resources: [resource], verbs }));
+  const namespace = { resources: ['namespaces'], resourceNames: ['glovebox-sandboxes'], verbs: ['get'] };
+  expect(rules).toEqual([
+    ...needed,
+    ...[namespace, { resources: ['resourcequotas'], verbs: ['list'] }].map((rule) => ({ apiGroups: [''], ...rule })),
+  ]);
+});
+
+test.each([
+  ['no image of the sandboxes', [], /sandboxes\/image/],
+  ['an image that no node can pull', ['sandboxes.image=data'], /sandboxes\/image/],
+  ['a value that does not exist', [IMAGE, 'sandboxes.imagee=x'], /imagee/],
+  ['an ingress without a host', [IMAGE, 'ingress.enabled=true'], /ingress\/host/],
+  ['a setting that the chart decides', [IMAGE, 'settings.kubernetes_namespace=x'], /settings\.kubernetes_namespace/],
+  ['metrics with a key of nobody', [IMAGE, 'serviceMonitor.enabled=true', 'keys.existingSecret=x'], /keySecret/],
+])('the chart refuses %s, by its name', async (_, values, reason) => {
+  const set = values.flatMap((value) => ['--set', value]);
+  const { code, stderr } = await runPart('helm', 'template', 'glovebox', CHART, ...set);
+  expect(code).not.toBe(0);
+  expect(stderr).toMatch(reason);
+});
