@@ -83,14 +83,21 @@ let looking: NodeJS.Timeout | undefined;
 export class ReusedMemory {
   readonly #small = makeBlock(SMALL_BYTES);
   #current = this.#small;
+  #wasKept = false;
 
   /** The memory for the next reading. */
   get free(): Buffer {
     return this.#current.bytes;
   }
 
+  /** Whether pieces of the last reading have been kept where they are, if only for a moment. */
+  get wasKept(): boolean {
+    return this.#wasKept;
+  }
+
   /** Chooses the memory for the reading after one of `length` bytes, all of which have been taken. */
   advance(length: number): void {
+    this.#wasKept = false;
     const { bytes, kept } = this.#current;
     if (length === bytes.length || kept > 0) this.#replace(takeSpare());
     else if (length < SMALL_BYTES && this.#current !== this.#small) this.#replace(this.#small);
@@ -106,6 +113,7 @@ export class ReusedMemory {
     if (piece.length < LEAST_KEPT_BYTES || this.#current === this.#small) return keepAsIs(Buffer.from(piece));
     const block = this.#current;
     block.kept += 1;
+    this.#wasKept = true;
     return {
       bytes: piece,
       release: () => {

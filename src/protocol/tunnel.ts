@@ -123,7 +123,10 @@ export class Tunnel extends Duplex implements PieceStream {
     }
     // A copy otherwise, because the memory of a piece is used again.
     if (!(this.#lends && passesAtOnce(this))) return this.push(Buffer.from(data));
-    this.emit('data', data);
+    // Kept, so that more is read at once: it is passed on.
+    const { bytes, release } = keep(data);
+    this.emit('data', bytes);
+    release();
     return true;
   }
 

@@ -58,8 +58,9 @@ class PieceReader {
     const piece = this.#memory.free.subarray(0, length);
     if (!this.#take) return this.#passOn(piece);
     this.#take(piece, this.#memory.keep);
+    const { wasKept } = this.#memory;
     this.#memory.advance(length);
-    return !this.#gathers(length);
+    return !(wasKept && this.#gathers(length));
   }
 
   /** Lets the socket behave like any other. */
@@ -72,7 +73,10 @@ class PieceReader {
     return true;
   }
 
-  /** Lets more come before the next reading, while much comes in small parts: each reading has its price, on all of the way. */
+  /**
+   * Lets more come before the next reading, while much comes in small parts: each reading has its price. Only where pieces
+   * are kept, for someone who passes them on. Who takes them at once would wait for nothing.
+   */
   #gathers(length: number): boolean {
     const now = performance.now();
     this.#streamed = now - this.#lastAt < STREAM_PAUSE_MS ? this.#streamed + length : length;
