@@ -1,2 +1,8 @@
-/** Outside tests that run in a cluster as they run on Docker: whatever they do, they do by the product alone. */
-export const EITHER_ENGINE = ['test/api/readme.test.ts'];
+/**
+ * Outside tests that run in a cluster as they run on Docker. What they see of sandboxes besides the product's own answers,
+ * `test/support/server.ts` asks of either engine.
+ */
+export const EITHER_ENGINE = [
+  ...['readme', 'bad-input', 'contexts', 'background'].map((name) => `test/api/${name}.test.ts`),
+  ...['adoption', 'owners'].map((name) => `test/sessions/${name}.test.ts`),
+];

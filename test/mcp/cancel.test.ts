@@ -1,8 +1,14 @@
-import type Docker from 'dockerode';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LEGACY_HTTP, MODERN_HTTP, runPythonBy, STDIO, type StockClient } from '../support/mcp-clients.ts';
 import { openSession, runPython, userOf } from '../support/rest-client.ts';
-import { containerOfUser, newStateDir, processesOf, type Server, startServer } from '../support/server.ts';
+import {
+  containerOfUser,
+  newStateDir,
+  processesOf,
+  type SeenContainer,
+  type Server,
+  startServer,
+} from '../support/server.ts';
 
 let server: Server;
 beforeAll(async () => {
@@ -16,7 +22,7 @@ const SLEEPER = 'sleep 54321';
 const CODE = `import subprocess; subprocess.run("${SLEEPER}".split())`;
 
 /** Whether the program runs, as the engine sees it. */
-async function sleepers(container: Docker.Container, uid: number): Promise<string[]> {
+async function sleepers(container: SeenContainer, uid: number): Promise<string[]> {
   return (await processesOf(container, uid)).filter((args) => args === SLEEPER);
 }
 

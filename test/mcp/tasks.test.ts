@@ -1,7 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freePort } from '../support/free-port.ts';
 import { callTool, runPython } from '../support/rest-client.ts';
-import { containersOf, engine, environment, newStateDir, runCli, type Server, startServer } from '../support/server.ts';
+import {
+  containersOf,
+  environment,
+  newStateDir,
+  runCli,
+  type Server,
+  seenContainer,
+  startServer,
+} from '../support/server.ts';
 import { type Answer, type ModernClient, modernHttp, modernStdio } from '../support/task-clients.ts';
 
 const PATIENCE = { timeout: 20_000, interval: 50 };
@@ -205,7 +213,7 @@ describe('a task and the control plane', () => {
       client.call('execute_python', { session_id: 'lost', code: WAITS, timeout_s: 100 }),
     );
     await first.kill();
-    for (const { Id } of await containersOf(first)) await engine().getContainer(Id).remove({ force: true });
+    for (const { Id } of await containersOf(first)) await seenContainer(Id).remove({ force: true });
     await using second = await startServer(place);
     await using client = await modernHttp(second);
     const { status, result } = await ended(client, taskId);

@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type Docker from 'dockerode';
 import { describe, expect, test } from 'vitest';
 import { makeWheel } from '../support/distributions.ts';
+import { execInside } from '../support/exec-inside.ts';
 import { freePort } from '../support/free-port.ts';
 import { IndexServer } from '../support/index-server.ts';
 import { callTool, type Execution, openSession, post, runCommand, runPython, userOf } from '../support/rest-client.ts';
@@ -12,6 +12,7 @@ import {
   containersOf,
   newStateDir,
   processesOf,
+  type SeenContainer,
   type Server,
   startServer,
 } from '../support/server.ts';
@@ -62,16 +63,6 @@ while True:
     if socket.recv_fds(caller, 10, 10)[1]: open('/workspace/caught', 'w')
 `;
 
-/** What a command of a container's user prints. */
-async function execAs(container: Docker.Container, uid: number, command: string[]): Promise<string> {
-  const user = `${uid}:${uid}`;
-  const exec = await container.exec({ Cmd: command, User: user, AttachStdout: true, AttachStderr: true, Tty: true });
-  const stream = await exec.start({ hijack: true });
-  let said = '';
-  for await (const chunk of stream) said += String(chunk);
-  return said;
-}
-
 const numbers = (n: number) => Array.from({ length: n }, (_, index) => `${index}\n`).join('');
 
 /** All output of a background execution that ends. */
@@ -88,7 +79,7 @@ async function readAll(server: Server, id: string): Promise<string> {
 const hasFile = async (server: Server, id: string, path: string) =>
   (await runPython(server, `import os; print(os.path.exists(${JSON.stringify(path)}))`, { session_id: id })).stdout;
 
-async function containerOf(server: Server, id: string): Promise<{ container: Docker.Container; uid: number }> {
+async function containerOf(server: Server, id: string): Promise<{ container: SeenContainer; uid: number }> {
   const uid = await userOf(server, id);
   return { container: await containerOfUser(server, uid), uid };
 }
@@ -174,8 +165,8 @@ describe('after kill -9 of the server a session goes on', () => {
     const job = await startInBackground(first, id, code);
     const { container, uid } = await containerOf(first, id);
     await first.kill();
-    await execAs(container, uid, ['touch', '/tmp/go']);
-    const made = async () => (await execAs(container, uid, ['ls', '/workspace'])).includes('made');
+    await execInside(container, uid, ['touch', '/tmp/go']);
+    const made = async () => (await execInside(container, uid, ['ls', '/workspace'])).includes('made');
     await expect.poll(made, PATIENCE).toBe(true);
 
     await using second = await startServer(place);
@@ -314,8 +305,8 @@ describe('hostile code', () => {
     const job = await startInBackground(first, id, SQUATTER);
     const { container, uid } = await containerOf(first, id);
     await first.kill();
-    await execAs(container, uid, ['touch', '/tmp/go']);
-    const bound = async () => await execAs(container, uid, ['cat', '/tmp/bound']);
+    await execInside(container, uid, ['touch', '/tmp/go']);
+    const bound = async () => await execInside(container, uid, ['cat', '/tmp/bound']);
     // A word that is not in the path: the error for a file that is missing has that.
     await expect.poll(bound, PATIENCE).toContain('taken');
 

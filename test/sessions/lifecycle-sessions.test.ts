@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { openSession, post, runPython, userOf } from '../support/rest-client.ts';
-import { containerOfUser, containersOf, type Server, startServer } from '../support/server.ts';
+import { containerOfUser, containersOf, engine, type Server, startServer } from '../support/server.ts';
 
 const statusOf = async ({ url }: Server, id: string) => (await fetch(`${url}/sessions/${id}`)).status;
 const statesOf = async ({ url }: Server, ...ids: string[]) => {
@@ -42,7 +42,7 @@ describe('a container that something else takes away', () => {
     async (how) => {
       await using server = await startServer({ env: { GLOVEBOX_POOL_SIZE: '1' } });
       const id = await openSession(server);
-      const container = await containerOfUser(server, await userOf(server, id));
+      const container = engine().getContainer((await containerOfUser(server, await userOf(server, id))).id);
       const call = runPython(server, 'import time\nprint("before", flush=True)\nopen("begun", "w")\ntime.sleep(60)', {
         session_id: id,
       });
@@ -59,7 +59,7 @@ describe('a container that something else takes away', () => {
   test('paused in the midst of a call: it times out, and the next works in a new one', async () => {
     await using server = await startServer({ env: { GLOVEBOX_POOL_SIZE: '1' } });
     const id = await openSession(server);
-    const container = await containerOfUser(server, await userOf(server, id));
+    const container = engine().getContainer((await containerOfUser(server, await userOf(server, id))).id);
     const call = runPython(server, 'import time; time.sleep(60)', { session_id: id, timeout_s: 2 });
     await container.pause();
     expect(await call).toMatchObject({ status: 'timeout', termination: { by: 'replaced' } });

@@ -3,7 +3,7 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import { describe, expect, test } from 'vitest';
 import { freePort } from '../support/free-port.ts';
 import { openSession, runPython, userOf } from '../support/rest-client.ts';
-import { containerOfUser, containersOf, newStateDir, processesOf, startServer } from '../support/server.ts';
+import { containerOfUser, containersOf, engine, newStateDir, processesOf, startServer } from '../support/server.ts';
 import { startStdio } from '../support/stdio-process.ts';
 
 const idsOf = async (server: { stateDir: string }) => (await containersOf(server)).map(({ Id }) => Id).sort();
@@ -20,7 +20,7 @@ describe('the container of a live session', () => {
     const id = await openSession(server);
     const uid = await userOf(server, id);
     const container = await containerOfUser(server, uid);
-    const { Config, HostConfig, Mounts, Name, State } = await container.inspect();
+    const { Config, HostConfig, Mounts, Name, State } = await engine().getContainer(container.id).inspect();
     expect(State.Running).toBe(true);
     expect(Config.User).toBe('65532:65532');
     expect(HostConfig).toMatchObject({

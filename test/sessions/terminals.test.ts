@@ -2,7 +2,15 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { runPython } from '../support/rest-client.ts';
-import { containersOf, engine, environment, newStateDir, runCli, type Server, startServer } from '../support/server.ts';
+import {
+  containersOf,
+  environment,
+  newStateDir,
+  runCli,
+  type Server,
+  seenContainer,
+  startServer,
+} from '../support/server.ts';
 import { TerminalClient } from '../support/terminal-client.ts';
 
 const PATIENCE = { timeout: 90_000 };
@@ -185,7 +193,7 @@ describe('a terminal and the life of its session', () => {
       const one = await open(first);
       expect(await openTerminals(first)).toBe(1);
       const removeAll = async () => {
-        for (const { Id } of await containersOf(first)) await engine().getContainer(Id).remove({ force: true });
+        for (const { Id } of await containersOf(first)) await seenContainer(Id).remove({ force: true });
       };
       const lost = async ({ session }: Opened, server: Server) => {
         const { session_reset: told } = await runPython(server, '1', { session_id: session });

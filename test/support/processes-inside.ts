@@ -10,7 +10,7 @@ export interface SeenProcess {
 }
 
 /** What the main user of a container sees of its processes, but for the one that looks. */
-const LOOK = `
+export const LOOK = `
 import json, os
 def read(path):
     try:

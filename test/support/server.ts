@@ -8,6 +8,7 @@ import { inject } from 'vitest';
 import { createDockerClient } from '../../src/engines/docker/connect/connect.ts';
 import { MAIN_UID } from '../../src/engines/docker/hardening/spec.ts';
 import { shareLooks } from '../setup/share-looks.ts';
+import { deletePod, listPods, listProcessesOfPod } from './pods-of.ts';
 import { listProcessesInside, type SeenProcess } from './processes-inside.ts';
 
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -77,9 +78,14 @@ export function environment(stateDir: string, env: Readonly<Record<string, strin
   };
 }
 
+/** Whether the run's servers have their sandboxes in a cluster. */
+export function isCluster(): boolean {
+  return inject('clusterFolder') !== undefined;
+}
+
 /** Settings by which a product's process finds the engine of the run. */
 function engineSettings(): NodeJS.ProcessEnv {
-  if (inject('clusterFolder') === undefined) return { DOCKER_HOST: inject('engineAddress'), GLOVEBOX_IMAGE: 'slim' };
+  if (!isCluster()) return { DOCKER_HOST: inject('engineAddress'), GLOVEBOX_IMAGE: 'slim' };
   return { GLOVEBOX_ENGINE: 'kubernetes', GLOVEBOX_IMAGE: process.env['GLOVEBOX_IMAGE'] };
 }
 
@@ -187,28 +193,48 @@ export async function withDeadline<T>(
   }
 }
 
+/** A container of Docker's, or a pod, in a list of its engine. */
+export interface ListedContainer {
+  readonly Id: string;
+  readonly Labels: Readonly<Record<string, string>>;
+}
+
+/** The same by itself: what an operator does to it. */
+export interface SeenContainer {
+  readonly id: string;
+  remove(options: { force: true }): Promise<unknown>;
+  stop(options: { t: 0 }): Promise<unknown>;
+}
+
 /** Every container that a server over this state directory made, whatever its instance. */
-export async function containersOf({ stateDir }: { readonly stateDir: string }): Promise<Docker.ContainerInfo[]> {
+export async function containersOf({ stateDir }: { readonly stateDir: string }): Promise<ListedContainer[]> {
   const id = readFileSync(join(stateDir, 'id'), 'utf8');
+  if (isCluster()) return await listPods(id);
   const all = await engine().listContainers({ all: true, filters: { label: ['glovebox.key'] } });
   return all.filter(({ Labels }) => Labels['glovebox.instance']?.endsWith(`@${id}`));
 }
 
 /** The container whose code runs as that user. */
-export async function containerOfUser(server: { readonly stateDir: string }, uid: number): Promise<Docker.Container> {
+export async function containerOfUser(server: { readonly stateDir: string }, uid: number): Promise<SeenContainer> {
   const found = (await containersOf(server)).find(({ Labels }) => Labels['glovebox.uid'] === String(uid));
   if (!found) throw new Error(`No container has the user ${uid}.`);
-  return engine().getContainer(found.Id);
+  return seenContainer(found.Id);
+}
+
+export function seenContainer(id: string): SeenContainer {
+  return isCluster() ? { id, remove: () => deletePod(id), stop: () => deletePod(id) } : engine().getContainer(id);
 }
 
 /** Arguments of the processes that run as the sandbox's user, as the engine sees them. */
-export async function processesOf(container: Docker.Container, uid: number): Promise<string[]> {
+export async function processesOf(container: SeenContainer, uid: number): Promise<string[]> {
   const live = (await listProcesses(container)).filter(({ state }) => !state.startsWith('Z'));
   return live.filter((process) => process.uid === uid).map(({ args }) => args);
 }
 
 /** The processes of a container, as the engine sees them, with their users as the container has them. */
-export async function listProcesses(container: Docker.Container): Promise<SeenProcess[]> {
+export async function listProcesses({ id }: SeenContainer): Promise<SeenProcess[]> {
+  if (isCluster()) return await listProcessesOfPod(id);
+  const container = engine().getContainer(id);
   if (inject('isGvisor')) return await listProcessesInside(container);
   const columns = inject('isPodman') ? 'pid,uid,state,args' : '-eo pid,uid,stat,args';
   const { Processes = [] }: { Processes?: string[][] } = await container.top({ ps_args: columns });
