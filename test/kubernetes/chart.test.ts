@@ -88,10 +88,11 @@ test('the server takes the settings that the chart writes', async () => {
 test('the control plane has the rights that it asks for, and those to tell of its namespace', async () => {
   const { rules } = only(await templateChart(IMAGE), 'Role') as ClusterObject & { rules: object[] };
   const needed = RIGHTS.map(([resource, verbs]) => ({ apiGroups: [''], resources: [resource], verbs }));
-  const namespace = { resources: ['namespaces'], resourceNames: ['glovebox-sandboxes'], verbs: ['get'] };
   expect(rules).toEqual([
     ...needed,
-    ...[namespace, { resources: ['resourcequotas'], verbs: ['list'] }].map((rule) => ({ apiGroups: [''], ...rule })),
+    { apiGroups: [''], resources: ['namespaces'], resourceNames: ['glovebox-sandboxes'], verbs: ['get'] },
+    { apiGroups: [''], resources: ['resourcequotas'], verbs: ['list'] },
+    { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: ['list', 'watch'] },
   ]);
 });
 
