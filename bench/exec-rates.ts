@@ -3,9 +3,12 @@ import type Docker from 'dockerode';
 import { runnerExecOptions } from '../src/engines/docker/hardening/spec.ts';
 
 const PIECE = 64 * 1024;
+/** Bytes that a pipe is made to hold, as by a runner that carries much. */
+const PIPE = 256 * 1024;
 
 /** Says that it is there, and how long it took to read all from the first byte on. */
-const READ = `import os, time
+const READ = `import fcntl, os, time
+fcntl.fcntl(0, fcntl.F_SETPIPE_SZ, ${PIPE})
 piece = bytearray(${PIECE})
 os.write(1, b'ready')
 left = BYTES - os.readv(0, [piece])
@@ -13,7 +16,8 @@ began = time.perf_counter()
 while left: left -= os.readv(0, [piece])
 os.write(1, b' %d ' % ((time.perf_counter() - began) * 1e9))
 `;
-const WRITE = `import os
+const WRITE = `import fcntl, os
+fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, ${PIPE})
 piece = memoryview(bytearray(${PIECE}))
 os.read(0, 1)
 left = BYTES
