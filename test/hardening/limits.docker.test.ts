@@ -2,6 +2,7 @@ import { describe, expect, inject, test } from 'vitest';
 import type { ContainerSpec } from '../../src/engines/docker/hardening/spec.ts';
 import { containerOptions, killExecOptions, MAIN_UID } from '../../src/engines/docker/hardening/spec.ts';
 import { runIn, startCanary } from '../support/canary.ts';
+import { engine } from '../support/engine-access.ts';
 import { listProcesses } from '../support/server.ts';
 
 /** What `code` prints as JSON, in a sandbox of its own. */
@@ -184,6 +185,32 @@ for _ in range(10):
   // What was killed is gone a moment later, when its threads have ended and init has collected it.
   await expect.poll(users).toEqual([MAIN_UID, MAIN_UID]);
 });
+
+// Podman tells of no threads, and gVisor of no state of its threads.
+test.skipIf(isGvisor || inject('isPodman'))(
+  'a process whose first thread had ended was taken for one that had ended',
+  async () => {
+    await using sandbox = await startCanary();
+    const { driver } = await engine();
+    const begun = await sandbox.python(`
+import ctypes, os, signal, threading
+heard, tell = os.pipe()
+if os.fork() == 0:
+    for descriptor in range(3): os.close(descriptor)
+    def live():
+        while open('/proc/self/stat').read().rsplit(')', 1)[1].split()[0] != 'Z': pass
+        os.write(tell, b'x')
+        threading.Event().wait()
+    threading.Thread(target=live).start()
+    ctypes.CDLL(None).pthread_exit(None)
+os.close(tell)
+assert os.read(heard, 1) == b'x'`);
+    expect(begun.exitCode, begun.stderr).toBe(0);
+    expect(await driver.hasProcesses(sandbox.container, sandbox.spec.uid)).toBe(true);
+    await runIn(sandbox.container, killExecOptions(sandbox.spec.uid));
+    await expect.poll(() => driver.hasProcesses(sandbox.container, sandbox.spec.uid)).toBe(false);
+  },
+);
 
 test('two sandboxes see nothing of each other', async () => {
   await using one = await startCanary();

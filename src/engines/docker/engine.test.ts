@@ -216,6 +216,7 @@ describe('a look from outside', () => {
     ['sees a process of the user', [main, ['7', '10000', 'R']], true],
     ['sees none where there is only the main process, or that of another', [main, ['7', '10001', 'R']], false],
     ['takes one that has ended for none', [main, ['7', '10000', 'Z+']], false],
+    ['sees one whose first thread has ended while others run', [main, ['7', '10000', 'Zsl+']], true],
     ['sees through a map of users, as userns-remap has it', [remapped, ['7', '210000', 'R']], true],
     ['sees none through a map of users', [remapped, ['7', '210001', 'R']], false],
     ['that shows nothing does not show that there is none', [], true],

@@ -86,5 +86,11 @@ async function ended(stream: Duplex): Promise<void> {
 export function listsUser(processes: readonly (readonly string[])[], uid: number): boolean {
   const offset = Math.max(...processes.map(([, owner]) => Number(owner))) - MAIN_UID;
   if (!(offset >= 0)) return true;
-  return processes.some(([, owner, state]) => Number(owner) - offset === uid && !state?.startsWith('Z'));
+  return processes.some(([, owner, state = '']) => Number(owner) - offset === uid && !ENDED.test(state));
 }
+
+/**
+ * State of a process that has ended. One whose first thread has ended is shown as a zombie, too, while its other threads
+ * run; `ps` then says that it has several (l).
+ */
+const ENDED = /^Z[^l]*$/;
