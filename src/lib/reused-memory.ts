@@ -39,7 +39,14 @@ export interface Heartbeat {
   /** Called when nothing has come for two more such times, and again after each further one until something comes. */
   onSilent(): void;
   /** Why nothing comes at present, if that is known. What is sent waits meanwhile. */
-  readonly outage: Error | undefined;
+  readonly outage: Outage | undefined;
+}
+
+/** Time in which the other end of a connection cannot be reached. */
+export interface Outage {
+  readonly error: Error;
+  /** When that was noticed, in milliseconds of the performance clock. What comes later shows that it is over. */
+  readonly since: number;
 }
 
 /** A connection that may be read by pieces. */

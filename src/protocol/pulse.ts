@@ -12,6 +12,7 @@ export class Pulse implements Disposable {
   readonly #timer: NodeJS.Timeout;
   /** Times in a row in which nothing came. */
   #quiet = 0;
+  #heardAt = performance.now();
   /** The ping that is not answered yet. There is one at most: the connection loses none while it lasts. */
   #pending: Buffer | undefined;
 
@@ -24,6 +25,12 @@ export class Pulse implements Disposable {
   /** Notes that bytes have come. */
   hear(): void {
     this.#quiet = 0;
+    this.#heardAt = performance.now();
+  }
+
+  /** When bytes last came, in milliseconds of the performance clock. */
+  get heardAt(): number {
+    return this.#heardAt;
   }
 
   /** Takes the answer to a ping. @throws Error when it is not one */

@@ -4,7 +4,7 @@ import { REPORT } from '../../test/support/report.ts';
 import { GloveboxError } from '../errors.ts';
 import { ExecutionClock } from '../execution/execution-clock.ts';
 import type { ExecutionRequest, SandboxReset } from '../execution/request.ts';
-import type { PieceStream } from '../lib/reused-memory.ts';
+import type { Outage, PieceStream } from '../lib/reused-memory.ts';
 import { encodeFrame, FIRST_KEPT, FrameDecoder, FrameType, PROTOCOL_VERSION } from '../protocol/frames.ts';
 import { type Engine, SandboxUnreachable } from './engine.ts';
 import { Sandbox } from './sandbox.ts';
@@ -234,7 +234,7 @@ describe('a sandbox whose machine is cut off', () => {
 
   test('is sent nothing, and counts as not connected, while that is known; what runs in it goes on', async () => {
     const { ours, stream, sent } = runnerThat(newRunner);
-    let outage: Error | undefined;
+    let outage: Outage | undefined;
     const heartbeat = {
       everyMs: 1000,
       onSilent() {},
@@ -246,7 +246,7 @@ describe('a sandbox whose machine is cut off', () => {
     const { sandbox, execute } = openSandbox([async () => connection]);
     const running = execute({ code: '' }, 60_000);
     await vi.advanceTimersByTimeAsync(0);
-    outage = away;
+    outage = { error: away, since: performance.now() };
     await expect(execute({ code: '' }, 1000)).rejects.toBe(away);
     expect([sandbox.connected, sandbox.lost, sent.length]).toEqual([false, false, 1]);
     outage = undefined;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { SandboxUnreachable } from '../../sandbox/engine.ts';
 import { endAll } from '../session-users.ts';
 import type { ExecOutcome } from './api/exec.ts';
 import { type PodId, type Pods, unreachable } from './pods.ts';
@@ -35,8 +36,7 @@ export async function endProcessesOf(pod: PodId, pods: Pods, programs: PodProgra
     kill: async () => {
       const outcome = await programs.run(programs.end, KILL_LIMIT_MS);
       if (outcome && isAway(outcome)) {
-        await pods.requireRunning(pod);
-        throw unreachable(`Its node does not answer: ${wordsOf(outcome)}.`);
+        throw silent(await pods.requireRunning(pod), outcome);
       }
       return outcome !== undefined && outcome.stdout !== '';
     },
@@ -44,12 +44,18 @@ export async function endProcessesOf(pod: PodId, pods: Pods, programs: PodProgra
   });
   if (isEmpty) return true;
   // Gone, or known to be cut off.
-  await pods.requireRunning(pod);
+  const node = await pods.requireRunning(pod);
   // What it ran may have stopped the programs that were to end it. Then its node answers all the same.
   const outcome = await programs.run(programs.missing, ALIVE_LIMIT_MS);
   if (outcome && !isAway(outcome)) return false;
   if (!(await pods.becomesUnready(pod, NOTICE_LIMIT_MS))) return false;
-  throw unreachable(`Its node does not answer: ${wordsOf(outcome)}.`);
+  throw silent(node, outcome);
+}
+
+/** The error for a node that does not answer, which the cluster may not have noticed yet. */
+function silent(node: string, outcome: ExecOutcome | undefined): SandboxUnreachable {
+  const hint = 'Call again. The session continues once the node, its kubelet and its container runtime answer.';
+  return unreachable(`Its node "${node}" does not answer.`, hint, new Error(wordsOf(outcome)));
 }
 
 /** Number of processes that are left. Undefined if nothing says so. */
@@ -59,6 +65,11 @@ function leftOf(outcome: ExecOutcome | undefined): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** What an API server says, without the words of the command in addresses. */
+export function withoutQuery(said: string): string {
+  return said.replaceAll(/\?[^"\s]*/g, '');
 }
 
 /** How the API server and a kubelet say that what is behind them does not answer. */
@@ -73,6 +84,6 @@ function isAway({ end }: ExecOutcome): boolean {
 function wordsOf(outcome: ExecOutcome | undefined): string {
   if (!outcome) return 'it says nothing';
   const { end } = outcome;
-  if (end.kind === 'refused') return end.message.slice(0, 200);
+  if (end.kind === 'refused') return withoutQuery(end.message);
   return end.kind === 'broken' ? end.why : `exit code ${end.code}`;
 }

@@ -18,7 +18,7 @@ import type { KubernetesClient } from './api/client.ts';
 import { type ExecTarget, openExec, runExec } from './api/exec.ts';
 import { type PodState, podPath, podSchema } from './api/pod.ts';
 import { assertAsAsked } from './compare-pod.ts';
-import { endProcessesOf } from './end-processes.ts';
+import { endProcessesOf, withoutQuery } from './end-processes.ts';
 import {
   CONTAINER_NAME,
   COUNT_COMMAND,
@@ -34,7 +34,7 @@ import { removePod } from './remove-pod.ts';
 import { runnerStream } from './runner-stream.ts';
 import type { KubernetesSettings } from './settings.ts';
 import { standingOf } from './standing.ts';
-import { waitUntilRunning } from './start-pod.ts';
+import { START_LIMITS, waitUntilRunning } from './start-pod.ts';
 
 /** Most characters of a runner's stderr in the log. Only a broken or hostile runner writes there. */
 const STDERR_LIMIT = 2048;
@@ -61,7 +61,10 @@ export class KubernetesEngine implements Engine, Disposable {
   /** Names of pods that are still to be removed. */
   readonly #doomed = new Set<string>();
 
-  constructor(client: KubernetesClient, settings: KubernetesSettings, log: Log) {
+  readonly #limits: typeof START_LIMITS;
+
+  constructor(client: KubernetesClient, settings: KubernetesSettings, log: Log, limits = START_LIMITS) {
+    this.#limits = limits;
     this.#client = client;
     this.#settings = settings;
     this.#log = log;
@@ -85,7 +88,7 @@ export class KubernetesEngine implements Engine, Disposable {
       const { pod, whole } = await this.#client.request('POST', path, { body, schema: madeSchema });
       podUid = pod.metadata.uid;
       assertAsAsked(body, whole, this.#settings.allowMissing);
-      await waitUntilRunning(watch, { name, podUid });
+      await waitUntilRunning(watch, { name, podUid }, this.#limits);
       const ref = [spec.key, podUid, uid].join(REF_SEPARATOR);
       // If two control planes picked the same user at once, at least the later one sees that now.
       return { ref, confirmed: isFree(this.#listUsers, uid, spec.key) };
@@ -113,7 +116,7 @@ export class KubernetesEngine implements Engine, Disposable {
     const connection = await openExec(this.#client, { ...this.#target(pod.name, RUN_COMMAND), onStderr });
     void connection.ended.then((end) => {
       if (end.kind === 'refused')
-        this.#log.warn('a runner was not started', { sandbox: shortName(ref), why: end.message });
+        this.#log.warn('a runner was not started', { sandbox: shortName(ref), why: withoutQuery(end.message) });
     });
     return runnerStream(connection, pod, this.#pods, this.#log);
   }

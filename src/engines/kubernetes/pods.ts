@@ -1,4 +1,5 @@
 import { GloveboxError } from '../../errors.ts';
+import type { Outage } from '../../lib/reused-memory.ts';
 import type { Log } from '../../log.ts';
 import { SandboxUnreachable } from '../../sandbox/engine.ts';
 import type { KubernetesClient } from './api/client.ts';
@@ -26,8 +27,10 @@ export interface PodId {
 }
 
 /** Pod whose node is not ready. */
-interface Outage {
+interface NotReady {
   readonly podUid: string;
+  /** In milliseconds of the performance clock. */
+  readonly since: number;
   timer: NodeJS.Timeout;
   isOver: boolean;
 }
@@ -39,7 +42,7 @@ export class Pods implements Disposable {
   #starting: Promise<Watch<PodState>> | undefined;
   #watch: Watch<PodState> | undefined;
   #isClosed = false;
-  readonly #outages = new Map<string, Outage>();
+  readonly #outages = new Map<string, NotReady>();
   /** Why pods ended that are gone, by their uids. */
   readonly #ends = new Map<string, string>();
   readonly #listeners = new Map<string, Set<() => void>>();
@@ -64,10 +67,10 @@ export class Pods implements Disposable {
   }
 
   /**
-   * Asks how a pod is.
+   * Asks how a pod is, and returns the name of its node.
    * @throws GloveboxError `sandbox_lost`, SandboxUnreachable, or `engine_unavailable` while the API server does not answer
    */
-  async requireRunning({ name, podUid }: PodId): Promise<void> {
+  async requireRunning({ name, podUid }: PodId): Promise<string> {
     const path = podPath(this.#client.namespace, name);
     const pod = await this.#client.request('GET', path, { schema: podSchema }).catch((error: unknown) => {
       if (error instanceof GloveboxError && error.code === 'sandbox_lost') return undefined;
@@ -76,7 +79,8 @@ export class Pods implements Disposable {
     const standing = this.#judge(name, podUid, pod);
     if (standing.kind === 'gone') throw lost(standing.why);
     if (standing.kind === 'starting') throw unreachable('Its pod has not started.');
-    if (standing.isCutOff) throw this.outage(standing.node);
+    if (standing.isCutOff) throw this.#notReady(standing.node);
+    return standing.node;
   }
 
   /** Waits until the cluster counts a pod as not ready, or as gone. Returns false if it does not within the time. */
@@ -101,8 +105,16 @@ export class Pods implements Disposable {
     };
   }
 
+  /** Why a pod cannot be reached, as far as the watch knows. */
+  outageOf(pod: PodId): Outage | undefined {
+    const standing = this.known(pod);
+    const since = this.#outages.get(pod.name)?.since;
+    if (standing?.kind !== 'running' || !standing.isCutOff || since === undefined) return undefined;
+    return { error: this.#notReady(standing.node), since };
+  }
+
   /** The error for a sandbox whose node does not answer the cluster. */
-  outage(node: string): SandboxUnreachable {
+  #notReady(node: string): SandboxUnreachable {
     const seconds = this.#options.nodeLostMs / 1000;
     return unreachable(
       `Its node "${node}" is not ready.`,
@@ -157,7 +169,7 @@ export class Pods implements Disposable {
       } else outage.timer = setTimeout(look, LOOK_AGAIN_MS).unref();
     };
     const timer = setTimeout(look, this.#options.nodeLostMs).unref();
-    const outage: Outage = { podUid, timer, isOver: false };
+    const outage: NotReady = { podUid, since: performance.now(), timer, isOver: false };
     this.#outages.set(name, outage);
   }
 
@@ -197,6 +209,7 @@ function lost(why: string): GloveboxError {
 export function unreachable(
   why: string,
   hint = 'Call again. The session continues once it is reached.',
+  cause?: unknown,
 ): SandboxUnreachable {
-  return new SandboxUnreachable(`The sandbox of this session cannot be reached at present. ${why}`, { hint });
+  return new SandboxUnreachable(`The sandbox of this session cannot be reached at present. ${why}`, { hint, cause });
 }

@@ -35,8 +35,7 @@ export function runnerStream(connection: ExecConnection, pod: PodId, pods: Pods,
     everyMs: HEARTBEAT_MS,
     onSilent,
     get outage() {
-      const standing = pods.known(pod);
-      return standing?.kind === 'running' && standing.isCutOff ? pods.outage(standing.node) : undefined;
+      return pods.outageOf(pod);
     },
   };
   return Object.assign(connection, { heartbeat });

@@ -20,7 +20,7 @@ export interface StartLimits {
   readonly silenceMs: number;
 }
 
-const LIMITS: StartLimits = {
+export const START_LIMITS: StartLimits = {
   startMs: START_LIMIT_MS,
   unscheduledMs: UNSCHEDULED_LIMIT_MS,
   silenceMs: SILENCE_LIMIT_MS,
@@ -33,7 +33,7 @@ const LIMITS: StartLimits = {
 export async function waitUntilRunning(
   watch: Watch<PodState>,
   { name, podUid }: PodId,
-  limits: StartLimits = LIMITS,
+  limits: StartLimits = START_LIMITS,
 ): Promise<void> {
   const begun = performance.now();
   const giveUp = new AbortController();

@@ -1,0 +1,187 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
+import { Lab } from '../../scripts/kubernetes/lab.ts';
+import type { NodeName } from '../../scripts/kubernetes/layout.ts';
+import { knownProcess } from '../../scripts/kubernetes/processes.ts';
+import { ensureProgram } from '../../scripts/kubernetes/program.ts';
+import { type ErrorAnswer, type Execution, post } from '../support/rest-client.ts';
+import { type Server, startServer } from '../support/server.ts';
+
+const LIMIT_MS = 60_000;
+/** Seconds that a node may be away. It is noticed after 12 s, and is ready some seconds after it answers again. */
+const NODE_LOST_S = 30;
+const PATIENT = { timeout: 90_000, interval: 1000 };
+
+const report = (line: string) => void process.stderr.write(`${line}\n`);
+
+let lab: Lab;
+let server: Server;
+let session: string;
+let node: NodeName;
+let count = 0;
+
+beforeAll(async () => {
+  const image = process.env['GLOVEBOX_IMAGE'] ?? '';
+  const owner = knownProcess(inject('runPid') ?? 0);
+  lab = await Lab.start({
+    program: await ensureProgram(report),
+    ...(owner ? { owner } : {}),
+    images: [image],
+    report,
+  });
+  server = await startServer({
+    env: {
+      GLOVEBOX_ENGINE: 'kubernetes',
+      KUBECONFIG: lab.kubeconfig,
+      GLOVEBOX_IMAGE: image,
+      GLOVEBOX_POOL_SIZE: '0',
+      GLOVEBOX_KUBERNETES_NODE_LOST_S: String(NODE_LOST_S),
+      GLOVEBOX_CHECKPOINT_AFTER_S: '0.1',
+      GLOVEBOX_MEMORY_MB: '256',
+    },
+  });
+});
+
+afterAll(async () => {
+  try {
+    await server?.stop();
+    expect(await lab?.kubectl('get', 'pods', '--output=name')).toBe('');
+  } finally {
+    await lab?.[Symbol.asyncDispose]();
+  }
+});
+
+/** A new session, with a file and a variable. */
+beforeEach(async () => {
+  count += 1;
+  session = `faults-${count}`;
+  await post(server, '/sessions', { session_id: session });
+  await run("x = 7; open('kept.txt', 'w').write('kept'); print('ready')", { context: 'c' });
+  const { name, at } = await podOf();
+  node = at;
+  expect(name).not.toBe('');
+});
+
+/** What a call is answered with. */
+async function call(code: string, more: object = {}): Promise<{ result?: Execution; error?: ErrorAnswer['error'] }> {
+  const body = { name: 'execute_python', arguments: { session_id: session, code, ...more } };
+  return (await (await post(server, '/execute', body)).json()) as { result?: Execution; error?: ErrorAnswer['error'] };
+}
+
+/** Runs code that must run. */
+async function run(code: string, more: object = {}): Promise<Execution> {
+  const { result, error } = await call(code, more);
+  if (!result) throw new Error(`refused: ${JSON.stringify(error)}`);
+  return result;
+}
+
+/** The newest pod, and the node that it is on. */
+async function podOf(): Promise<{ name: string; at: NodeName }> {
+  const columns = 'jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}{"\\n"}{end}';
+  const lines = await lab.kubectl('get', 'pods', '--sort-by=.metadata.creationTimestamp', `--output=${columns}`);
+  const [name = '', at = ''] = lines.trim().split('\n').at(-1)?.split(' ') ?? [];
+  return { name, at: at === 'node1' ? 'node1' : 'node2' };
+}
+
+/** Waits until a call runs. */
+async function again(code = "print(open('kept.txt').read(), end='')", more: object = {}): Promise<Execution> {
+  let answer = await call(code, more);
+  await expect
+    .poll(async () => {
+      answer = answer.result ? answer : await call(code, more);
+      return answer.error?.message ?? 'runs';
+    }, PATIENT)
+    .toBe('runs');
+  return answer.result ?? (await run(code, more));
+}
+
+/** The session has everything that it had. */
+async function expectAll(): Promise<void> {
+  const { stdout, session_reset: reset } = await again('print(x, open("kept.txt").read())', { context: 'c' });
+  expect([stdout, reset]).toEqual(['7 kept\n', undefined]);
+}
+
+const refused = (message: RegExp) => ({
+  error: { code: 'engine_unavailable', message: expect.stringMatching(message), hint: expect.stringMatching(/./) },
+});
+
+describe('a node that is cut off', () => {
+  test('for a while costs nothing: what runs goes on, and further calls are told that it is away', {
+    timeout: 240_000,
+  }, async () => {
+    const long = run("import time\nfor i in range(40): print('tick', flush=True); time.sleep(1)", { timeout_s: 300 });
+    await lab.cutNode(node);
+    await lab.api.awaitNode(node, false, LIMIT_MS);
+    await expect
+      .poll(async () => await call('1', { timeout_s: 2 }))
+      .toMatchObject(refused(/node "node[12]" is not ready/));
+    await lab.joinNode(node);
+    expect((await long).stdout).toBe('tick\n'.repeat(40));
+    await expectAll();
+  });
+
+  test('for too long costs what no checkpoint had, and leaves no pod', { timeout: 240_000 }, async () => {
+    const { name } = await podOf();
+    await lab.cutNode(node);
+    const { stdout, session_reset: reset } = await again();
+    expect(stdout).toBe('kept');
+    expect(reset).toMatchObject({ reason: 'sandbox_lost', lost: expect.arrayContaining(['contexts']) });
+    expect((await podOf()).at).not.toBe(node);
+    await lab.joinNode(node);
+    await expect.poll(() => lab.kubectl('get', 'pods', '--output=name'), PATIENT).not.toContain(name);
+  });
+});
+
+test('a node that loses its power costs what no checkpoint had', { timeout: 240_000 }, async () => {
+  const running = call('import time; time.sleep(600)', { timeout_s: 600 });
+  await lab.killNode(node);
+  expect(await running).toMatchObject(refused(/node "node[12]" (does not answer|is not ready)/));
+  const { stdout, session_reset: reset } = await again();
+  expect([stdout, reset?.reason]).toEqual(['kept', 'sandbox_lost']);
+  await lab.startNode(node);
+});
+
+test.each([
+  ['kubelet', () => lab.killKubelet(node), () => lab.startKubelet(node)],
+  ['container runtime', () => lab.killContainerd(node), () => lab.startContainerd(node)],
+])('a %s that is killed costs the calls that run, and nothing else', async (_part, kill, start) => {
+  const running = call('import time; time.sleep(600)', { timeout_s: 600 });
+  await kill();
+  expect(await running).toMatchObject(refused(/node "node[12]" (does not answer|is not ready)/));
+  await start();
+  await expectAll();
+});
+
+test('an API server that is killed costs the calls that run, and nothing else', async () => {
+  const running = call('import time; time.sleep(600)', { timeout_s: 600 });
+  await lab.killApiServer();
+  expect(await running).toMatchObject(refused(/API server/));
+  expect(await call('1')).toMatchObject(refused(/API server of the cluster does not answer/));
+  await lab.startApiServer();
+  await expectAll();
+});
+
+test('an etcd without room keeps new sessions out, and the others go on', async () => {
+  await lab.fillEtcd();
+  await expectAll();
+  const kept = session;
+  session = 'faults-refused';
+  const answer = await call('1');
+  expect(answer).toMatchObject({ error: { code: 'engine_unavailable', hint: expect.stringMatching(/etcd/) } });
+  await lab.drainEtcd();
+  expect((await again('print(1)')).stdout).toBe('1\n');
+  session = kept;
+  await expectAll();
+});
+
+test('a pod that is deleted by hand costs what no checkpoint had', async () => {
+  const { name } = await podOf();
+  await lab.kubectl('delete', 'pod', name);
+  const { stdout, session_reset: reset } = await again();
+  expect([stdout, reset?.reason]).toEqual(['kept', 'sandbox_lost']);
+});
+
+test('code that takes too much memory is told so, and the session goes on', async () => {
+  const { status } = await run('b = bytearray(1 << 20) * 1024; print(len(b))');
+  expect(['out_of_memory', 'error']).toContain(status);
+  await again();
+});
