@@ -3,6 +3,7 @@ import { Lab } from '../../scripts/kubernetes/lab.ts';
 import type { NodeName } from '../../scripts/kubernetes/layout.ts';
 import { knownProcess } from '../../scripts/kubernetes/processes.ts';
 import { ensureProgram } from '../../scripts/kubernetes/program.ts';
+import { untilSaved } from '../support/archives.ts';
 import { type ErrorAnswer, type Execution, post } from '../support/rest-client.ts';
 import { type Server, startServer } from '../support/server.ts';
 
@@ -56,9 +57,8 @@ beforeEach(async () => {
   session = `faults-${count}`;
   await post(server, '/sessions', { session_id: session });
   await run("x = 7; open('kept.txt', 'w').write('kept'); print('ready')", { context: 'c' });
-  const { name, at } = await podOf();
-  node = at;
-  expect(name).not.toBe('');
+  await untilSaved(server);
+  node = (await podOf()).at;
 });
 
 /** What a call is answered with. */
@@ -109,11 +109,10 @@ describe('a node that is cut off', () => {
     timeout: 240_000,
   }, async () => {
     const long = run("import time\nfor i in range(40): print('tick', flush=True); time.sleep(1)", { timeout_s: 300 });
+    const { name } = await podOf();
     await lab.cutNode(node);
-    await lab.api.awaitNode(node, false, LIMIT_MS);
-    await expect
-      .poll(async () => await call('1', { timeout_s: 2 }))
-      .toMatchObject(refused(/node "node[12]" is not ready/));
+    await lab.kubectl('wait', '--for=condition=Ready=False', `pod/${name}`, `--timeout=${LIMIT_MS / 1000}s`);
+    expect(await call('1')).toMatchObject(refused(/node "node[12]" is not ready/));
     await lab.joinNode(node);
     expect((await long).stdout).toBe('tick\n'.repeat(40));
     await expectAll();

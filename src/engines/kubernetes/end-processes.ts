@@ -73,11 +73,12 @@ export function withoutQuery(said: string): string {
 }
 
 /** How the API server and a kubelet say that what is behind them does not answer. */
+const NOT_KNOWN_YET = /does not exist|container not found/i;
 const NO_CONNECTION = /dial (tcp|unix)|code = Unavailable|i\/o timeout|no route to host|connection re(fused|set)|EOF$/i;
 
 /** Whether the node, its kubelet or its container runtime does not answer, whatever runs in the pod. */
 function isAway({ end }: ExecOutcome): boolean {
-  if (end.kind === 'refused') return NO_CONNECTION.test(end.message);
+  if (end.kind === 'refused') return NO_CONNECTION.test(end.message) || NOT_KNOWN_YET.test(end.message);
   return end.kind === 'broken';
 }
 
