@@ -25,6 +25,7 @@ const BACKGROUND: ExecutionRequest = {
  * - `endProcesses` must work without the runner, against code that kills, forks and ignores signals. It returns true only
  *   if a check that the code cannot influence finds no process left. It answers within about ten seconds.
  * - While an engine is unavailable, no sandbox counts as lost: the error is `engine_unavailable`, never `sandbox_lost`.
+ *   If the engine answers and the machine of one sandbox does not, it is a `SandboxUnreachable`.
  * - The hardening is not covered here: see `test/hardening`.
  */
 export function testEngine(name: string, open: () => Promise<EngineUnderTest>): void {

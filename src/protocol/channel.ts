@@ -139,7 +139,7 @@ export class Channel {
   /** Why the runner cannot be reached at present, if that is known. The channel may go on later. */
   get outage(): Error | undefined {
     const outage = this.#stream.heartbeat?.outage;
-    return outage && (this.#pulse?.heardAt ?? 0) < outage.since ? outage.error : undefined;
+    return outage && (this.#pulse?.heardAt ?? 0) <= outage.since ? outage.error : undefined;
   }
 
   /** Whether the runner can unpack the contents of an archive. */
