@@ -35,6 +35,9 @@ export async function openCluster(image: string): Promise<Cluster> {
     KUBECONFIG: given.kubeconfig,
     GLOVEBOX_ENGINE: 'kubernetes',
     GLOVEBOX_KUBERNETES_NAMESPACE: namespace,
+    // The nodes of a lab are to take more pods than they have processors for.
+    GLOVEBOX_KUBERNETES_CPU_REQUEST: '0.01',
+    GLOVEBOX_KUBERNETES_MEMORY_REQUEST_MB: '64',
     GLOVEBOX_KUBERNETES_SECCOMP: process.env['GLOVEBOX_KUBERNETES_SECCOMP'] ?? 'glovebox.json',
   };
   const { hostEnvironment } = loadConfig(env);

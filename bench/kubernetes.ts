@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unlessAborted } from '../src/lib/unless-aborted.ts';
 import { sessionBatch } from './batch.ts';
 import { type Cluster, openCluster } from './cluster.ts';
 import { closeSession, openRest, post } from './doors.ts';
@@ -173,16 +174,17 @@ function spaceOf(pid: string): string | undefined {
 }
 
 /** So many sessions that live at once, all asked for together. */
-async function measureMany(engines: readonly Engine[], { quick }: Setting): Promise<Row[]> {
+async function measureMany(engines: readonly Engine[], { quick, signal }: Setting): Promise<Row[]> {
   const samples: Samples = {};
   const count = quick ? SESSIONS_AT_ONCE / 4 : SESSIONS_AT_ONCE;
   for (const { name, cold } of engines) {
-    const sessions = sessionBatch(cold.url, 'many');
-    samples[`${count} sessions asked for at once, first result each: ${name}`] = [
-      await rate(count, count, sessions.make),
+    const { make, remove } = sessionBatch(cold.url, 'many');
+    const all = async (work: (index: number) => Promise<void>) => [
+      await unlessAborted(rate(count, count, work), signal),
     ];
-    samples[`a call to each of ${count} sessions, all at once: ${name}`] = [await rate(count, count, sessions.make)];
-    samples[`${count} sessions closed at once: ${name}`] = [await rate(count, count, sessions.remove)];
+    samples[`${count} sessions asked for at once, first result each: ${name}`] = await all(make);
+    samples[`a call to each of ${count} sessions, all at once: ${name}`] = await all(make);
+    samples[`${count} sessions closed at once: ${name}`] = await all(remove);
   }
   return toPairs(samples, engines, '/s', [
     [`${count} sessions asked for at once, first result each`],
