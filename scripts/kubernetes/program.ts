@@ -7,6 +7,8 @@ import { runCommand } from '../../src/lib/run-command.ts';
 
 const SOURCES = fileURLToPath(new URL('program', import.meta.url));
 const CACHE_DIR = join(homedir(), '.cache', 'glovebox-kubernetes');
+/** Runs Go also from where its own archives put it, which the PATH of a service often lacks. */
+const GO = ['sh', '-c', 'PATH="$PATH:/usr/local/go/bin" exec "$@"', 'sh', 'go'];
 /** Compilers at once: each needs up to 2 GB. */
 const COMPILERS = 2;
 
@@ -36,7 +38,20 @@ export async function ensureProgram(report: (line: string) => void, signal?: Abo
 
 async function build(target: string, signal?: AbortSignal): Promise<void> {
   const flags = linkerFlags(readFileSync(join(SOURCES, 'go.mod'), 'utf8'));
-  const go = ['go', 'build', '-C', SOURCES, '-p', String(COMPILERS), '-trimpath', '-ldflags', flags, '-o', target, '.'];
+  const go = [
+    ...GO,
+    'build',
+    '-C',
+    SOURCES,
+    '-p',
+    String(COMPILERS),
+    '-trimpath',
+    '-ldflags',
+    flags,
+    '-o',
+    target,
+    '.',
+  ];
   const settings = ['CGO_ENABLED=0', 'GOFLAGS=', 'GOTOOLCHAIN=local', 'GOWORK=off'];
   const { code, stderr } = await runCommand('nice', ['-n', '19', 'env', ...settings, ...go], { signal });
   if (code !== 0) throw new Error(`Go could not build Kubernetes.\n${stderr.slice(-2000)}`);
@@ -57,7 +72,7 @@ export function linkerFlags(goMod: string): string {
 }
 
 async function hashSources(): Promise<string> {
-  const { code, stdout, stderr } = await runCommand('go', ['env', 'GOVERSION']);
+  const { code, stdout, stderr } = await runCommand('env', [...GO, 'env', 'GOVERSION']);
   if (code !== 0)
     throw new Error(`The lab needs Go, to build Kubernetes (golang-go of Debian, or newer): ${stderr.trim()}`);
   const hash = createHash('sha256').update(stdout);
