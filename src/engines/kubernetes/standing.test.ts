@@ -68,11 +68,11 @@ describe('a pod is gone', () => {
 
   test('for a reason that is told on one line, and not at any length', () => {
     const standing = standingOf(
-      podOf({ phase: 'Failed', reason: 'Evicted', message: `a\nb ${'x'.repeat(9999)}` }),
+      podOf({ phase: 'Failed', reason: 'Evicted', message: `a\nb ${'x'.repeat(9999)}: no route to host.` }),
       'u',
     );
     const why = standing.kind === 'gone' ? standing.why : '';
-    expect(why).toMatch(/^its node evicted it: a b x+…$/);
+    expect(why).toMatch(/^its node evicted it: a b x+ … x+: no route to host$/);
     expect(why.length).toBeLessThan(400);
   });
 });

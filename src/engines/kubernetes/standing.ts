@@ -77,8 +77,9 @@ function whyEnded({ status }: PodState): string {
   return said ? `${words}: ${said}` : words;
 }
 
-/** What a node or a cluster says, on one line and not too long. */
+/** What a node or a cluster says, on one line and not too long. The cause often stands at the end. */
 export function quote(said: string | undefined): string {
   const line = said?.replaceAll(/\s+/g, ' ').trim().replace(/\.$/, '') ?? '';
-  return line.length > QUOTE_LIMIT ? `${line.slice(0, QUOTE_LIMIT)}…` : line;
+  const half = QUOTE_LIMIT / 2;
+  return line.length > QUOTE_LIMIT ? `${line.slice(0, half)} … ${line.slice(-half)}` : line;
 }

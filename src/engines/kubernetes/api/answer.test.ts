@@ -18,6 +18,14 @@ const REFUSALS: readonly (readonly [number, string, object])[] = [
   ],
   [
     403,
+    'pods is forbidden: User "system:anonymous" cannot create resource "pods" in API group "" in the namespace "a"',
+    {
+      message: 'The API server does not know who asks: the context "a" of the kubeconfig shows it no credentials.',
+      hint: expect.stringContaining('Grant nothing'),
+    },
+  ],
+  [
+    403,
     'namespaces "a" is forbidden: User "b" cannot list resource "nodes" in API group "" at the cluster scope',
     { message: '"b" may not list nodes in the whole cluster.', hint: expect.stringContaining('ClusterRole') },
   ],
@@ -62,4 +70,15 @@ test('each attempt of a connection that failed is named', () => {
   const error = explain(new AggregateError([new Error('ECONNREFUSED ::1'), new Error('ECONNREFUSED 127.0.0.1')]), 'x');
   expect(error.message).toContain('ECONNREFUSED ::1, ECONNREFUSED 127.0.0.1');
   expect(statusOf(error)).toBeUndefined();
+});
+
+test.each([
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'unable to verify the first certificate; if the root CA is installed, try this'],
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', 'self-signed certificate'],
+  ['CERT_HAS_EXPIRED', 'certificate has expired'],
+  ['ERR_TLS_CERT_ALTNAME_INVALID', "Hostname/IP does not match certificate's altnames"],
+])('a certificate that is not trusted (%s) is no server that does not answer', (code, message) => {
+  const error = explain(Object.assign(new Error(message), { code }), 'the context "a" of the kubeconfig');
+  expect(error.message).toBe(`The certificate of the API server is not trusted: ${message.split(';')[0]}.`);
+  expect(error.hint).toContain('the context "a" of the kubeconfig names the right server');
 });

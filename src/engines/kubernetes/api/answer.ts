@@ -72,6 +72,7 @@ export function explain(error: unknown, source: string): GloveboxError {
       cause: error,
     });
   }
+  if (isTls(error)) return explainTls(error, source);
   const reason = unreachable(error);
   return new GloveboxError('engine_unavailable', `The API server of the cluster does not answer: ${reason}.`, {
     hint: `Look whether the cluster runs, and whether the address of ${source} is reached from here: kubectl get --raw /readyz.`,
@@ -122,6 +123,26 @@ function explainRefusal(refusal: ApiRefusal, source: string): GloveboxError {
   );
 }
 
+/** Codes of Node for a server certificate that is not trusted, or is another server's. */
+const UNTRUSTED =
+  /^(UNABLE_TO_(GET_ISSUER_CERT(_LOCALLY)?|VERIFY_LEAF_SIGNATURE)|(DEPTH_ZERO_)?SELF_SIGNED_CERT(_IN_CHAIN)?|CERT_\w+|ERR_TLS_CERT_ALTNAME_INVALID)$/;
+
+function isTls(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && UNTRUSTED.test(String(error.code));
+}
+
+function explainTls(error: Error, source: string): GloveboxError {
+  // Node adds advice about itself.
+  const said = error.message.split(';')[0]?.trim().slice(0, QUOTE_LIMIT);
+  return new GloveboxError('engine_unavailable', `The certificate of the API server is not trusted: ${said}.`, {
+    hint: `Look whether ${source} names the right server, and the certificate authority of that cluster. It may be an old kubeconfig: get it anew.`,
+    cause: error,
+  });
+}
+
+/** Whom an API server takes those for who show it no credentials. */
+const ANONYMOUS = 'system:anonymous';
+
 const MISSING_RIGHT =
   /User "(?<user>[^"]*)" cannot (?<verb>\w+) resource "(?<resource>[^"]+)" in API group "(?<group>[^"]*)"(?: in the namespace "(?<namespace>[^"]+)")?/;
 
@@ -129,6 +150,16 @@ function explainForbidden(refusal: ApiRefusal, said: string, source: string): Gl
   const missing = MISSING_RIGHT.exec(said)?.groups;
   if (missing) {
     const { user, verb, resource, namespace } = missing;
+    if (user === ANONYMOUS) {
+      return new GloveboxError(
+        'engine_unavailable',
+        `The API server does not know who asks: ${source} shows it no credentials.`,
+        {
+          hint: 'Look at the user of that access: it needs a token, or a certificate with the key that belongs to it. Grant nothing to "system:anonymous".',
+          cause: refusal,
+        },
+      );
+    }
     const place = namespace ? ` in the namespace "${namespace}"` : ' in the whole cluster';
     return new GloveboxError('engine_unavailable', `"${user}" may not ${verb} ${resource}${place}.`, {
       hint: `Bind a ${namespace ? 'Role' : 'ClusterRole'} with the verb "${verb}" on "${resource}"${place} to "${user}".`,
