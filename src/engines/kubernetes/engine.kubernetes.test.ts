@@ -40,7 +40,9 @@ async function refusal(
 ): Promise<unknown> {
   const { access } = namespace;
   const limits = { ...START_LIMITS, unscheduledMs: 1000 };
-  using other = new KubernetesEngine(new KubernetesClient(access), { ...namespace.settings, ...settings }, log, limits);
+  using other = new KubernetesEngine(new KubernetesClient(access), { ...namespace.settings, ...settings }, log, {
+    limits,
+  });
   const error: unknown = await other.start(specify(change)).catch((thrown: unknown) => thrown);
   expect(await namespace.podNames()).not.toContain(`glovebox-engine${keys}`);
   return error;

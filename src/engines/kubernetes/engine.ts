@@ -34,7 +34,7 @@ import { removePod } from './remove-pod.ts';
 import { runnerStream } from './runner-stream.ts';
 import type { KubernetesSettings } from './settings.ts';
 import { standingOf } from './standing.ts';
-import { START_LIMITS, waitUntilRunning } from './start-pod.ts';
+import { type StartOptions, waitUntilRunning } from './start-pod.ts';
 
 /** Most characters of a runner's stderr in the log. Only a broken or hostile runner writes there. */
 const STDERR_LIMIT = 2048;
@@ -61,13 +61,14 @@ export class KubernetesEngine implements Engine, Disposable {
   /** Names of pods that are still to be removed. */
   readonly #doomed = new Set<string>();
 
-  readonly #limits: typeof START_LIMITS;
+  readonly #starting: StartOptions;
 
-  constructor(client: KubernetesClient, settings: KubernetesSettings, log: Log, limits = START_LIMITS) {
-    this.#limits = limits;
+  /** @param starting its signal ends starts, which can take minutes: nothing of them may be left when this process ends */
+  constructor(client: KubernetesClient, settings: KubernetesSettings, log: Log, starting: StartOptions = {}) {
     this.#client = client;
     this.#settings = settings;
     this.#log = log;
+    this.#starting = starting;
     this.#pods = new Pods(client, { labelSelector: SELECTOR, nodeLostMs: settings.kubernetesNodeLostS * 1000, log });
   }
 
@@ -77,6 +78,7 @@ export class KubernetesEngine implements Engine, Disposable {
   }
 
   async start(spec: SandboxSpec): Promise<StartedSandbox> {
+    this.#starting.signal?.throwIfAborted();
     const watch = await this.#pods.watch();
     // The guess may be out of date; `confirmed` is not.
     const uid = await pickUser(async () => watch.values().map(userOf));
@@ -88,7 +90,7 @@ export class KubernetesEngine implements Engine, Disposable {
       const { pod, whole } = await this.#client.request('POST', path, { body, schema: madeSchema });
       podUid = pod.metadata.uid;
       assertAsAsked(body, whole, this.#settings.allowMissing);
-      await waitUntilRunning(watch, { name, podUid }, this.#limits);
+      await waitUntilRunning(watch, { name, podUid }, this.#starting);
       const ref = [spec.key, podUid, uid].join(REF_SEPARATOR);
       // If two control planes picked the same user at once, at least the later one sees that now.
       return { ref, confirmed: isFree(this.#listUsers, uid, spec.key) };

@@ -1,5 +1,6 @@
 import type { Log } from '../../log.ts';
 import type { OpenedEngine, SandboxProfile } from '../../sandbox/engine.ts';
+import type { EngineOpenOptions } from '../options.ts';
 import { openAccess } from './api/access.ts';
 import { KubernetesClient } from './api/client.ts';
 import { arbitraryPod, kubernetesAssurances } from './assurances.ts';
@@ -11,10 +12,13 @@ import { assertSuitable } from './suitability.ts';
  * Connects to the cluster that the settings name.
  * @throws GloveboxError `engine_unavailable` with the reason and the next step
  */
-export async function openKubernetes(settings: KubernetesSettings, { log }: { log: Log }): Promise<OpenedEngine> {
+export async function openKubernetes(
+  settings: KubernetesSettings,
+  { log, signal }: Pick<EngineOpenOptions, 'log' | 'signal'>,
+): Promise<OpenedEngine> {
   const profile = profileOf(settings);
   const client = await connectCluster(settings, log);
-  const engine = new KubernetesEngine(client, settings, log);
+  const engine = new KubernetesEngine(client, settings, log, { signal });
   try {
     await assertSuitable(client, { runtime: profile.runtime, pod: arbitraryPod(profile, settings) });
     await engine.watch();

@@ -24,9 +24,18 @@ export function failureOf(pod: PodState): GloveboxError | undefined {
     return withoutContainer(pod, ended.reason ?? '', quote(ended.message));
   }
   const standing = standingOf(pod, pod.metadata.uid);
-  if (standing.kind !== 'gone') return undefined;
+  return standing.kind === 'gone' ? endedBefore(pod, standing.why) : undefined;
+}
+
+/** The error for a pod that is there no more. @param last as it was known last */
+export function vanished(last: PodState): GloveboxError {
+  const standing = standingOf(undefined, last.metadata.uid);
+  return endedBefore(last, standing.kind === 'gone' ? standing.why : '');
+}
+
+function endedBefore(pod: PodState, why: string): GloveboxError {
   return unavailable(
-    `The sandbox ended on ${nodeOf(pod)} before it ran: ${standing.why}.`,
+    `The sandbox ended on ${nodeOf(pod)} before it ran: ${why}.`,
     'Look at the node, and at the limits of the namespace: kubectl describe node, kubectl get events.',
   );
 }

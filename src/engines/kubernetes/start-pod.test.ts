@@ -23,7 +23,7 @@ const UNSCHEDULED = podOf(
 afterEach(() => void vi.useRealTimers());
 
 /** Waits for a pod that a test changes. */
-async function begin(first?: PodState) {
+async function begin(first?: PodState, signal?: AbortSignal) {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'], shouldAdvanceTime: true });
   const server = await PodsServer.start();
   if (first) server.set(first);
@@ -31,7 +31,7 @@ async function begin(first?: PodState) {
   const watch = await Watch.start(client, { path: '/pods', schema: podSchema, log: createLog('error') });
   await server.watched();
   await vi.waitFor(() => expect(watch.isCurrent).toBe(true));
-  const ended = waitUntilRunning(watch, ID).then(
+  const ended = waitUntilRunning(watch, ID, { signal }).then(
     () => 'running',
     (error: unknown) => error,
   );
@@ -89,4 +89,27 @@ test('a start ends when the API server tells nothing more', async () => {
   await vi.waitFor(() => expect(begun.watch.isCurrent).toBe(false));
   await vi.advanceTimersByTimeAsync(32_000);
   expect(await begun.ended).toMatchObject({ code: 'engine_unavailable', hint: expect.stringMatching('readyz') });
+});
+
+test('a pod that vanishes before it ran is not waited for', async () => {
+  await using begun = await begin(UNSCHEDULED);
+  begun.server.delete(ID.name);
+  expect(await begun.ended).toMatchObject({
+    code: 'engine_unavailable',
+    message: expect.stringMatching('was deleted'),
+  });
+});
+
+test('a pod of which the watch never tells is given up', async () => {
+  await using begun = await begin();
+  expect(begun.watch.isCurrent).toBe(true);
+  await vi.advanceTimersByTimeAsync(32_000);
+  expect(await begun.ended).toMatchObject({ code: 'engine_unavailable', hint: expect.stringMatching('readyz') });
+});
+
+test('a shutdown does not wait for a pod that no node takes', async () => {
+  const stopping = new AbortController();
+  await using begun = await begin(UNSCHEDULED, stopping.signal);
+  stopping.abort(new Error('The server is shutting down.'));
+  expect(await begun.ended).toMatchObject({ message: 'The server is shutting down.' });
 });

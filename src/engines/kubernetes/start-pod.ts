@@ -3,7 +3,7 @@ import type { PodState } from './api/pod.ts';
 import type { Watch } from './api/watch.ts';
 import type { PodId } from './pods.ts';
 import { standingOf } from './standing.ts';
-import { failureOf, notStarted, unscheduled, whyUnscheduled } from './start-failure.ts';
+import { failureOf, notStarted, unscheduled, vanished, whyUnscheduled } from './start-failure.ts';
 
 /** Longest time for a pod to run, in milliseconds. A node may have to pull a large image first. */
 const START_LIMIT_MS = 300_000;
@@ -26,14 +26,21 @@ export const START_LIMITS: StartLimits = {
   silenceMs: SILENCE_LIMIT_MS,
 };
 
+export interface StartOptions {
+  readonly limits?: StartLimits;
+  /** Ends the wait. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Waits until a new pod runs.
- * @throws GloveboxError `engine_unavailable` or `capacity_exceeded` as soon as it is known that it will not
+ * @throws GloveboxError `engine_unavailable` or `capacity_exceeded` as soon as it is known that it will not; the reason of
+ *   the signal
  */
 export async function waitUntilRunning(
   watch: Watch<PodState>,
   { name, podUid }: PodId,
-  limits: StartLimits = START_LIMITS,
+  { limits = START_LIMITS, signal }: StartOptions = {},
 ): Promise<void> {
   const begun = performance.now();
   const giveUp = new AbortController();
@@ -42,7 +49,8 @@ export async function waitUntilRunning(
   let heardAt = begun;
   const look = () => {
     const now = performance.now();
-    if (watch.isCurrent) heardAt = now;
+    // A watch whose connection has died without a word counts as current for a while, and never tells of the pod.
+    if (watch.isCurrent && last) heardAt = now;
     const why = last && whyUnscheduled(last);
     unscheduledSince = why === undefined ? undefined : (unscheduledSince ?? now);
     if (why !== undefined && now - (unscheduledSince ?? now) >= limits.unscheduledMs) giveUp.abort(unscheduled(why));
@@ -51,13 +59,18 @@ export async function waitUntilRunning(
   };
   const timer = setInterval(look, LOOK_EVERY_MS);
   try {
-    const options = { timeoutMs: 2 * limits.startMs, signal: giveUp.signal };
-    await watch.waitFor(name, (pod) => (pod && pod.metadata.uid === podUid ? judge(pod) : undefined), options);
+    const either = signal ? AbortSignal.any([giveUp.signal, signal]) : giveUp.signal;
+    await watch.waitFor(name, judge, { timeoutMs: 2 * limits.startMs, signal: either });
   } finally {
     clearInterval(timer);
   }
 
-  function judge(pod: PodState): true | undefined {
+  function judge(pod: PodState | undefined): true | undefined {
+    if (pod?.metadata.uid !== podUid) {
+      // Until the watch tells of it for the first time, it is on its way.
+      if (last) throw vanished(last);
+      return undefined;
+    }
     last = pod;
     look();
     const failure = failureOf(pod);

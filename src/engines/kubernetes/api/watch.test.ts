@@ -85,6 +85,35 @@ test('what vanished while a version was forgotten is told by the next list', asy
   expect(watch.values().map(({ metadata }) => metadata.name)).toEqual(['b', 'c']);
 });
 
+test('a version that the server has forgotten before a watch begins is no failure for ever', async () => {
+  let isForgotten = false;
+  const lists: string[] = [];
+  await using server = await startApiServer({
+    answer: (request, response) => {
+      const isWatch = request.url?.includes('watch=true');
+      if (isWatch && !isForgotten) {
+        isForgotten = true;
+        reply(response, 410, { kind: 'Status', status: 'Failure', reason: 'Expired', message: 'too old' });
+      } else if (isWatch) response.writeHead(200).flushHeaders();
+      else {
+        lists.push('list');
+        reply(response, 200, { metadata: { resourceVersion: '10' }, items: lists.length > 1 ? [pod('a', 9)] : [] });
+      }
+    },
+  });
+  const options = { path: '/pods', schema, log: createLog('error') };
+  using watch = await Watch.start(new KubernetesClient(server.access), options);
+  await vi.waitFor(() => expect(watch.isCurrent).toBe(true), 5000);
+  expect(watch.get('a')?.phase).toBe('Pending');
+});
+
+test('what waits for a change ends with the watch', async () => {
+  await using opened = await openWatch([pod('a', 5)]);
+  const waiting = opened.watch.waitFor('a', () => undefined, { timeoutMs: 60_000 });
+  opened.watch[Symbol.dispose]();
+  await expect(waiting).rejects.toThrow('not watched any more');
+});
+
 test('a server that is away for a moment loses nothing', async () => {
   await using opened = await openWatch([pod('a', 5)]);
   const { state, server, watch, send } = opened;

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { GloveboxError } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
-import { ApiRefusal, statusSchema } from './answer.ts';
+import { ApiRefusal, statusOf, statusSchema } from './answer.ts';
 import type { KubernetesClient, Query } from './client.ts';
 
 /** Seconds after which a watch is begun anew, so that a connection that has died without a word is noticed. */
@@ -87,7 +87,8 @@ export class Watch<T extends WatchedObject> implements Disposable {
   /**
    * Waits until an object is as wanted.
    * @param test returns undefined while it is not; called with undefined while there is none. What it throws is thrown here.
-   * @throws GloveboxError `engine_unavailable` after `timeoutMs` milliseconds; the reason of the signal
+   * @throws GloveboxError `engine_unavailable` after `timeoutMs` milliseconds, or once the watch is disposed of; the reason
+   *   of the signal
    */
   async waitFor<R>(
     name: string,
@@ -106,21 +107,22 @@ export class Watch<T extends WatchedObject> implements Disposable {
     using _listening = this.onChange((changed, object) => {
       if (changed === name) look(object);
     });
-    const stop = () => reject(signal?.reason);
+    const ending = AbortSignal.any([this.#stopping.signal, ...(signal ? [signal] : [])]);
+    const stop = () => reject(ending.reason);
     const timer = setTimeout(() => reject(tooLate(name, timeoutMs)), timeoutMs);
-    signal?.addEventListener('abort', stop, { once: true });
+    ending.addEventListener('abort', stop, { once: true });
     try {
-      if (signal?.aborted) stop();
+      if (ending.aborted) stop();
       look(this.#objects.get(name));
       return await promise;
     } finally {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', stop);
+      ending.removeEventListener('abort', stop);
     }
   }
 
   [Symbol.dispose](): void {
-    this.#stopping.abort();
+    this.#stopping.abort(new GloveboxError('engine_unavailable', 'The cluster is not watched any more.'));
     this.#listeners.clear();
   }
 
@@ -134,7 +136,7 @@ export class Watch<T extends WatchedObject> implements Disposable {
         wait = WAIT_MS.least;
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof ApiRefusal && error.statusCode === GONE) this.#version = undefined;
+        if (statusOf(error) === GONE) this.#version = undefined;
         else {
           this.#options.log.warn('the watch of the cluster broke off', { path: this.#options.path, error });
           await sleep(wait * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
