@@ -4,5 +4,5 @@
  */
 export const EITHER_ENGINE = [
   ...['readme', 'bad-input', 'contexts', 'background'].map((name) => `test/api/${name}.test.ts`),
-  ...['adoption', 'owners'].map((name) => `test/sessions/${name}.test.ts`),
+  ...['adoption', 'archives', 'owners', 'pool'].map((name) => `test/sessions/${name}.test.ts`),
 ];

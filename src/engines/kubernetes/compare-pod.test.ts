@@ -7,7 +7,7 @@ const ASKED = {
     automountServiceAccountToken: false,
     dnsPolicy: 'None',
     hostname: 'sandbox',
-    securityContext: { runAsUser: 10_007, fsGroup: 10_007 },
+    securityContext: { runAsUser: 10_007, runAsGroup: 10_007 },
     containers: [
       {
         name: 'sandbox',
@@ -64,7 +64,7 @@ describe('a pod that the cluster has changed', () => {
     ['may gain privileges', 'privileges', made({}, { securityContext: { capabilities: { drop: ['ALL'] } } })],
     ['has a token', 'namespaces', made({ automountServiceAccountToken: true })],
     ['asks the name server of the cluster', 'resolver', made({ dnsPolicy: 'ClusterFirst' })],
-    ['has another user', 'user', made({ securityContext: { runAsUser: 0, fsGroup: 10_007 } })],
+    ['has another user', 'user', made({ securityContext: { runAsUser: 0, runAsGroup: 10_007 } })],
     ['starts something else', 'main-process', made({}, { command: ['/bin/sh'] })],
   ])('so that it %s lacks "%s"', (_what, name, pod) => {
     expect(missing(pod)).toContain(name);

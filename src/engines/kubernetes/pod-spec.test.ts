@@ -117,7 +117,7 @@ describe('the pod', () => {
     [
       'securityContext',
       {
-        ...{ runAsNonRoot: true, runAsUser: 12_345, runAsGroup: 12_345, fsGroup: 12_345 },
+        ...{ runAsNonRoot: true, runAsUser: 12_345, runAsGroup: 12_345 },
         seccompProfile: { type: 'RuntimeDefault' },
       },
     ],

@@ -142,7 +142,7 @@ function podSpec(spec: SpecWithUser, settings: PodSettings) {
       runAsNonRoot: true,
       runAsUser: spec.uid,
       runAsGroup: spec.uid,
-      fsGroup: spec.uid,
+      // No `fsGroup`: its bit would be on each folder of a session, also of its archives. The disks are open to all as they are.
       seccompProfile: seccompOf(settings.kubernetesSeccomp),
     },
     containers: [container(spec, settings, disks)],
