@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FAKE_PROFILE, FakeEngine, FakeMachine } from '../test/support/fake-engine.ts';
 import { loadConfig } from './config/load.ts';
+import { GloveboxError } from './errors.ts';
 import { Glovebox } from './glovebox.ts';
 import type { OpenOptions } from './glovebox-settings.ts';
 import { createLog } from './log.ts';
@@ -219,4 +220,20 @@ test('the library opens once all sessions are adopted, and says when the engine 
   await expect(open(engine, KEEP, { adoptFirst: true })).rejects.toMatchObject({ code: 'engine_unavailable' });
   await using third = await open(new FakeEngine(machine), REMOVE, { adoptFirst: true });
   expect(third.figures).toMatchObject({ sessions: 2, adopting: 0 });
+});
+
+test('a sandbox that cannot be removed keeps no other left-over one', async () => {
+  const { a = '' } = await leave(['a']);
+  const spec = machine.sandboxes.get(a)?.spec ?? { ...FAKE_PROFILE, key: '', instance: '' };
+  const engine = new FakeEngine(machine);
+  const orphans: SandboxRef[] = [];
+  for (const key of ['1', '2', '3']) orphans.push((await engine.start({ ...spec, key })).ref);
+  class StuckEngine extends FakeEngine {
+    override async remove(ref: SandboxRef) {
+      if (ref === orphans[0]) throw new GloveboxError('engine_unavailable', 'It does not end.');
+      await super.remove(ref);
+    }
+  }
+  await using _second = await open(new StuckEngine(machine), KEEP);
+  await expect.poll(() => [...machine.sandboxes.keys()]).toEqual([a, orphans[0]]);
 });

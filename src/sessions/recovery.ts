@@ -44,10 +44,11 @@ export async function recover(options: RecoveryOptions): Promise<() => Promise<v
   );
   const leftOver = recoverOwn(byInstance.get(options.instance.name) ?? [], options);
   return async () => {
-    await removeAll(leftOver, options);
-    for (const [name, sandboxes] of byInstance) {
-      if (name !== undefined && name !== options.instance.name) await removeUnused(name, sandboxes, options);
-    }
+    const own = options.instance.name;
+    const steps = [...byInstance].map(([name, sandboxes]) => async () => {
+      if (name !== undefined && name !== own) await removeUnused(name, sandboxes, options);
+    });
+    await tryAll([async () => await removeAll(leftOver, options), ...steps], async (step) => await step());
   };
 }
 
@@ -89,10 +90,17 @@ async function removeAll(
   sandboxes: readonly SandboxInfo[],
   { backend: { engine }, log }: RecoveryOptions,
 ): Promise<void> {
-  for (const { ref, instance } of sandboxes) {
+  await tryAll(sandboxes, async ({ ref, instance }) => {
     log.info('removing an orphaned sandbox', { sandbox: shortName(ref), instance });
     await engine.remove(ref);
-  }
+  });
+}
+
+/** Does something with each item in turn, also after one that failed. @throws the first failure, once all were tried */
+async function tryAll<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
+  const failures: unknown[] = [];
+  for (const item of items) await act(item).catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
 }
 
 function liveKeys(manifests: Manifests, idleTtlS: number): Set<string> {
