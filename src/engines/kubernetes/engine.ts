@@ -23,6 +23,7 @@ import {
   CONTAINER_NAME,
   COUNT_COMMAND,
   END_COMMAND,
+  isNameOf,
   LABELS,
   MISSING_COMMAND,
   podName,
@@ -141,7 +142,9 @@ export class KubernetesEngine implements Engine, Disposable {
   }
 
   async list(): Promise<SandboxInfo[]> {
-    return (await this.#listPods()).map((pod) => {
+    // Whoever copies a pod copies its labels. It would be removed by the name of the one that it is a copy of.
+    const own = (await this.#listPods()).filter(({ metadata: { name, labels } }) => isNameOf(name, labels[LABELS.key]));
+    return own.map((pod) => {
       const { uid, labels, annotations } = pod.metadata;
       const key = labels[LABELS.key] ?? '';
       return {

@@ -54,6 +54,7 @@ const NODE_DISK = '16Mi';
 const UNREACHABLE = ['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable'] as const;
 /** Length of the name of a pod, of which the hostname is not made. */
 const LONGEST_NAME = 63;
+const NAME_PREFIX = 'glovebox-';
 
 /** A volume that stays empty, and lies over folders that code has no use for. */
 const NOTHING = 'nothing';
@@ -84,9 +85,14 @@ export type PodSettings = Pick<
 
 /** The name of a sandbox's pod. @throws GloveboxError `invalid_input` for a key that cannot be part of one */
 export function podName(key: string): string {
-  const name = `glovebox-${key}`;
+  const name = `${NAME_PREFIX}${key}`;
   if (name.length <= LONGEST_NAME && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(name)) return name;
   throw new GloveboxError('invalid_input', `The key of a sandbox in a pod must have small letters, digits or "-".`);
+}
+
+/** Whether a pod has the name of the sandbox whose key is in its labels. */
+export function isNameOf(name: string, key = ''): boolean {
+  return key !== '' && name === `${NAME_PREFIX}${key}`;
 }
 
 /**
