@@ -172,6 +172,11 @@ export class Glovebox implements AsyncDisposable {
     return { ...this.#counts, terminals, pool, claimedMb: this.#memory.claimedMb, cacheBytes };
   }
 
+  /** Name of this control plane among those of the state directory. */
+  get instance(): string {
+    return this.#instance.name;
+  }
+
   /** Servers whose tools code may call. Undefined if there are none. */
   get toolServers(): Services['tools']['broker'] {
     return this.#services.tools.broker;

@@ -1,4 +1,5 @@
 import { openWebhook } from './approvals/webhook.ts';
+import { openAuditLog } from './audit/audit-log.ts';
 import type { Config } from './config/load.ts';
 import { serverStopping, toGloveboxError } from './errors.ts';
 import type { Glovebox } from './glovebox.ts';
@@ -21,6 +22,7 @@ import { createHttpSse } from './mcp/http-sse.ts';
 import type { McpOptions } from './mcp/server.ts';
 import { createStreamableHttp } from './mcp/streamable-http.ts';
 import { createMcp, createToolsFor, maxRequestBytes } from './mcp-tools.ts';
+import { auditTools } from './tools/audited.ts';
 import { version } from './version.ts';
 
 /** Most open MCP sessions of older protocol versions. Clients often leave them open. */
@@ -52,6 +54,7 @@ export async function serve(
   config: Config,
   { log, listening, keys, onServing, examine, signal, extendMcp }: ServeOptions,
 ): Promise<void> {
+  await using audit = await openAuditLog(config, glovebox.instance, log);
   const tools = createToolsFor(config, glovebox);
   using approvers = KeyRing.open(approversFile(config.apiKeysFile), log, { mayBeEmpty: true, right: 'approve' });
   const { approvals } = glovebox;
@@ -60,7 +63,7 @@ export async function serve(
     mayAnswer: (owner) => approvers.mayAnswer(owner),
     notify: (question) => void webhook?.send(question),
   });
-  const mcp = createMcp(glovebox, config, log, tools, extendMcp);
+  const mcp = createMcp(glovebox, config, log, auditTools(tools, audit, 'mcp'), extendMcp);
   const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, ...CONNECTIONS });
   const sse = createHttpSse(mcp, { ...CONNECTIONS, messagesPath: '/messages' });
   const stopping = new AbortController();
@@ -68,7 +71,8 @@ export async function serve(
   const app = createApp({
     closing: signal,
     stopping: stopping.signal,
-    tools,
+    tools: auditTools(tools, audit, 'rest'),
+    audit,
     sessions: glovebox.sessions,
     snapshots: glovebox.snapshots,
     approvals,
@@ -80,7 +84,11 @@ export async function serve(
     page: createPage(() => readPageFiles(PAGE_FOLDER)),
     health: (deep) => checkHealth(glovebox, deep),
     missing: () => glovebox.missing.map(({ name }) => name),
-    metrics: new ServerMetrics(glovebox.metrics.registry, () => ({ ...glovebox.figures, eventLoop: delays() })),
+    metrics: new ServerMetrics(glovebox.metrics.registry, () => ({
+      ...glovebox.figures,
+      audit: audit?.figures,
+      eventLoop: delays(),
+    })),
     authenticate: createAuthenticator(keys),
     findApprover: createApproverFinder(approvers),
     ...(config.requestsPerMinute > 0 ? { requestRate: new RequestRate(config.requestsPerMinute) } : {}),

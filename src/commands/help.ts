@@ -42,9 +42,11 @@ function commandsOf(command: Command, helper: Help): string[] {
   const rows = visible.map((one): Row => [termOf(one), one.summary() || one.description()]);
   const width = widthOf(rows);
   const titles = [...new Set(visible.map((one) => one.helpGroup() || 'Commands:'))];
-  return titles.flatMap((title) => {
+  return titles.flatMap((title, at) => {
     const members = rows.filter((_, at) => (visible[at]?.helpGroup() || 'Commands:') === title);
-    return [title, ...members.map((row) => lineOf(row, width)), ...gap(command)];
+    // The first group of the program stands below its usage without a title: its help has no line to spare.
+    const head = command.parent || at > 0 ? [title] : [];
+    return [...head, ...members.map((row) => lineOf(row, width)), ...gap(command)];
   });
 }
 

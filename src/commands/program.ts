@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { Config } from '../config/load.ts';
+import { addAudit } from './audit-command.ts';
 import type { CommandContext } from './context.ts';
 import { helpFormatter } from './help.ts';
 import type { KeyOptions } from './key.ts';
@@ -50,6 +51,7 @@ export function createProgram(version: string, context: CommandContext, words: r
     );
   addKey(program, context);
   addSecret(program, context, GROUP);
+  addAudit(program, GROUP);
   addMcpConfig(program, context);
   add('doctor', 'Check the engine, image, package index and settings.').action(
     withConfig(async (config) => (await import('./doctor.ts')).runDoctor(config)),

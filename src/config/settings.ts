@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { audit } from './audit-settings.ts';
 import { egress } from './egress-settings.ts';
 import { kubernetes } from './kubernetes-settings.ts';
 import { executions, packages, sandbox, sessions } from './sandbox-settings.ts';
@@ -21,6 +22,7 @@ export const SUBJECTS = {
   'Tools from code': tools,
   'Web from code': egress,
   'State on disk': storage,
+  'Audit log': audit,
   'Commands for people': client,
 } as const;
 
@@ -36,6 +38,7 @@ export const settings = z.strictObject({
   ...tools,
   ...egress,
   ...storage,
+  ...audit,
   ...client,
 });
 

@@ -43,6 +43,8 @@ export interface HeldExecution {
   readonly sessionId: string;
   /** What it runs. */
   readonly kind: ProgramKind;
+  /** Its end, whoever asks for it. Rejects if it could not run. */
+  readonly ended: Promise<ExecutionResult>;
   /**
    * Waits for its end, or until it waits for its caller. Rejects with the reason of the signal, or if it could not run.
    * @param options `isNew`: until it waits for something that its caller has not been told of
@@ -117,9 +119,8 @@ export class HeldExecutions {
   start(identity: Identity, run: RunHeld): HeldExecution {
     const { id, owner } = identity;
     this.#makeRoom(owner);
-    const held = new Held(identity, this.#options.silenceMs ?? SILENCE_MS, () => this.#held.delete(id));
+    const held = new Held(identity, run, this.#options.silenceMs ?? SILENCE_MS, () => this.#held.delete(id));
     this.#held.set(id, held);
-    held.run(run);
     return held;
   }
 
@@ -165,6 +166,7 @@ class Held implements HeldExecution {
   readonly owner: string;
   readonly sessionId: string;
   readonly kind: ProgramKind;
+  readonly ended: Promise<ExecutionResult>;
   readonly #silenceMs: number;
   readonly #forget: () => void;
   readonly #controller = new AbortController();
@@ -180,30 +182,28 @@ class Held implements HeldExecution {
   #listeners = 0;
   #silence: NodeJS.Timeout | undefined;
 
-  constructor({ id, owner, sessionId, kind }: Identity, silenceMs: number, forget: () => void) {
+  constructor({ id, owner, sessionId, kind }: Identity, run: RunHeld, silenceMs: number, forget: () => void) {
     this.id = id;
     this.owner = owner;
     this.sessionId = sessionId;
     this.kind = kind;
     this.#silenceMs = silenceMs;
     this.#forget = forget;
+    this.ended = run(this.#controller.signal, (...question) => this.#ask(...question));
+    void this.#follow();
   }
 
   get isEnded(): boolean {
     return this.#outcome !== undefined;
   }
 
-  run(run: RunHeld): void {
-    void run(this.#controller.signal, (...question) => this.#ask(...question))
-      .then(
-        (result) => ({ result }),
-        (error: unknown) => ({ error }),
-      )
-      .then((outcome) => {
-        this.#outcome = outcome;
-        clearTimeout(this.#gathering);
-        this.#tell();
-      });
+  async #follow(): Promise<void> {
+    this.#outcome = await this.ended.then(
+      (result) => ({ result }),
+      (error: unknown) => ({ error }),
+    );
+    clearTimeout(this.#gathering);
+    this.#tell();
   }
 
   async next(signal: AbortSignal, { isNew = false }: { readonly isNew?: boolean } = {}): Promise<HeldState> {

@@ -1,10 +1,13 @@
 import { Gauge, type Registry } from 'prom-client';
+import type { AuditFigures } from '../../audit/audit-log.ts';
 import type { GloveboxFigures } from '../../glovebox-figures.ts';
 import type { EventLoopDelay } from '../event-loop.ts';
 import type { Route } from '../route.ts';
 
 export interface Figures extends GloveboxFigures {
   readonly eventLoop: EventLoopDelay;
+  /** Undefined without an audit log. */
+  readonly audit?: AuditFigures | undefined;
 }
 
 const BYTES_PER_MIB = 2 ** 20;
@@ -23,6 +26,11 @@ const GAUGES: Readonly<Record<string, readonly [help: string, read: (figures: Fi
   preload_limit_bytes: ['Highest value of preload_bytes.', ({ preload }) => preload.limit],
   preload_sandboxes: ['Sandboxes that hold some of preload_bytes.', ({ preload }) => preload.sandboxes],
   preload_failures: ['Modules that could not be loaded beforehand since the start.', ({ preload }) => preload.failures],
+  audit_entries_waiting: ['Entries that wait to be written to the audit log.', ({ audit }) => audit?.waiting ?? 0],
+  audit_entries_lost: [
+    'Entries that the audit log lost since the start, because it could not be written.',
+    ({ audit }) => audit?.lost ?? 0,
+  ],
   executions_running: ['Executions that are running.', ({ executions }) => executions.running],
   executions_waiting: ['Executions that wait to run.', ({ executions }) => executions.waiting],
   executions_places: ['Executions that may run at once.', ({ executions }) => executions.places],

@@ -1,5 +1,7 @@
 import type { Approvals } from '../../approvals/approvals.ts';
+import type { Audit } from '../../audit/audit.ts';
 import { describeTool } from '../../tools/description.ts';
+import { auditRoute } from '../audited-routes.ts';
 import { IdempotencyKeys, idempotent } from '../idempotency.ts';
 import type { Route } from '../route.ts';
 import { terminalRoutes } from '../terminals/routes.ts';
@@ -23,6 +25,8 @@ export interface RestOptions extends ExecuteOptions, FilesOptions {
   readonly serverInfo?: ServerInfo;
   /** Questions to people for `GET /approvals`; without them, there are no such routes. */
   readonly approvals?: Approvals;
+  /** Keeps what callers do; without it, nothing is kept. */
+  readonly audit?: Audit | undefined;
   /** Metrics for `GET /metrics`; without them, there is no such route. */
   readonly metrics?: ServerMetrics;
 }
@@ -80,7 +84,8 @@ export function restRoutes(options: RestOptions): Route[] {
   });
   const api = describeApi(routes, tools, version);
   const keys = new IdempotencyKeys();
-  return routes.map((route) =>
+  const audited = routes.map((route) => auditRoute(route, options.audit));
+  return audited.map((route) =>
     route.method === 'POST' && route.path !== STREAM ? { ...route, handle: idempotent(route.handle, keys) } : route,
   );
 }
