@@ -3,6 +3,8 @@
  * `test/support/server.ts` asks of either engine.
  */
 export const EITHER_ENGINE = [
-  ...['readme', 'bad-input', 'contexts', 'background'].map((name) => `test/api/${name}.test.ts`),
+  ...['readme', 'bad-input', 'contexts', 'background', 'install', 'processes', 'terminals'].map(
+    (name) => `test/api/${name}.test.ts`,
+  ),
   ...['adoption', 'archives', 'owners', 'pool'].map((name) => `test/sessions/${name}.test.ts`),
 ];
