@@ -13,6 +13,8 @@ const MOST_WAITING = 10_000;
 const MOST_AT_ONCE = 1000;
 /** Time in milliseconds after which writing is tried again. */
 const RETRY_MS = 1000;
+/** Time in milliseconds in which entries are gathered that need not be written at once: a write costs more than an entry. */
+const GATHER_MS = 50;
 const BYTES_PER_MIB = 2 ** 20;
 
 /** Settings of an audit log. */
@@ -55,6 +57,7 @@ export class AuditLog implements Audit, AsyncDisposable {
   readonly #queue: Waiting[] = [];
   #writing: Promise<void> | undefined;
   #retry: NodeJS.Timeout | undefined;
+  #gathering: NodeJS.Timeout | undefined;
   #failure: unknown;
   #lost = 0;
   /** Those of the lost that the log has not told of yet. */
@@ -107,7 +110,7 @@ export class AuditLog implements Audit, AsyncDisposable {
   }
 
   async record({ event, began, ...fields }: AuditEntry): Promise<void> {
-    const pushed = this.#push({ event, began, instance: this.#instance, ...fields });
+    const pushed = this.#push({ event, began, instance: this.#instance, ...fields }, !this.#isRequired);
     if (this.#isRequired) await pushed;
   }
 
@@ -115,6 +118,7 @@ export class AuditLog implements Audit, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#writing;
     clearTimeout(this.#retry);
+    clearTimeout(this.#gathering);
     this.#retry = undefined;
     await this.#push({ event: 'stop', at: new Date().toISOString(), instance: this.#instance });
     clearTimeout(this.#retry);
@@ -124,8 +128,8 @@ export class AuditLog implements Audit, AsyncDisposable {
     this.#lock[Symbol.dispose]();
   }
 
-  /** Resolves when the entry has been written, or could not be. */
-  async #push(fields: object): Promise<void> {
+  /** Resolves when the entry has been written, or could not be. @param mayWait whether it is written with those after it */
+  async #push(fields: object, mayWait = false): Promise<void> {
     if (this.#queue.length >= MOST_WAITING) {
       this.#lost += 1;
       this.#untold += 1;
@@ -134,22 +138,30 @@ export class AuditLog implements Audit, AsyncDisposable {
     const { promise, resolve: done } = Promise.withResolvers<void>();
     this.#queue.push({ fields, done });
     // After a failure, the timer tries again.
-    if (this.#retry === undefined) this.#write();
-    else done();
+    if (this.#retry !== undefined) done();
+    else if (mayWait) this.#gathering ??= setTimeout(() => this.#writeGathered(), GATHER_MS).unref();
+    else this.#write();
     await promise;
+  }
+
+  #writeGathered(): void {
+    this.#gathering = undefined;
+    this.#write();
   }
 
   #write(): void {
     this.#writing ??= this.#writeAll().finally(() => {
       this.#writing = undefined;
-      // What came after the last look at the queue.
-      if (this.#queue.length > 0 && this.#failure === undefined) this.#write();
+      // What came after the last look at the queue, and is not gathered.
+      if (this.#queue.length > 0 && this.#failure === undefined && !this.#gathering) this.#write();
     });
   }
 
   async #writeAll(): Promise<void> {
     clearTimeout(this.#retry);
     this.#retry = undefined;
+    clearTimeout(this.#gathering);
+    this.#gathering = undefined;
     try {
       while (this.#queue.length > 0 || this.#untold > 0) await this.#writeSome();
       if (this.#failure !== undefined) this.#log.info('the audit log is written again');
