@@ -58,6 +58,7 @@ export const LAYERS = {
   'client-config': ['config/client-places.ts', 'lib'],
   'glovebox-figures': ['type:sandbox', 'type:scheduling'],
   'glovebox-services': [
+    'lib',
     'type:glovebox-settings',
     'type:approvals',
     'sessions/caller.ts',
@@ -73,6 +74,7 @@ export const LAYERS = {
   ],
   'glovebox-tunnels': ['type:broker', 'type:packages', 'type:protocol', 'type:sessions'],
   'glovebox-settings': [
+    'lib',
     'type:egress',
     'type:engines',
     'type:sessions',
@@ -106,6 +108,7 @@ export const LAYERS = {
   index: ['library', 'type:sessions', 'type:files', 'type:execution'],
   http: [
     'type:audit',
+    'outbound',
     'approvals',
     'egress/policy',
     'tools',
@@ -117,7 +120,7 @@ export const LAYERS = {
     'lib',
   ],
   mcp: ['type:approvals', 'tools', 'sessions', 'files', 'execution', 'type:glovebox', 'lib'],
-  'mcp-tools': ['glovebox', 'mcp', 'tools', 'type:config', 'version'],
+  'mcp-tools': ['glovebox', 'mcp', 'tools', 'type:config', 'lib', 'version'],
   server: ['approvals', 'audit', 'glovebox', 'http', 'mcp', 'mcp-tools', 'tools', 'type:config', 'lib', 'version'],
   'stdio-server': ['audit', 'glovebox', 'tools', 'mcp', 'mcp-tools', 'sessions', 'type:config'],
   load: ['server', 'glovebox', 'sessions', 'scheduling', 'http', 'mcp'],
@@ -153,6 +156,7 @@ export const PACKAGES = {
   'tar-stream': ['engines/docker'],
   hono: ['http', 'mcp'],
   '@hono/node-server': ['http'],
+  jose: ['http/auth'],
   ws: ['http', 'client', 'engines/kubernetes'],
   '@modelcontextprotocol/server': ['mcp'],
   '@modelcontextprotocol/client': ['broker'],

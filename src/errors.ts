@@ -58,6 +58,7 @@ const ERROR_TABLE = {
   },
   internal_error: { status: 500, hint: "Try again. If it fails again, look in the server's log." },
   sandbox_lost: { status: 502, hint: 'Call again. The session continues in a new sandbox.' },
+  issuer_unavailable: { status: 503, hint: 'Try again once the identity provider answers.' },
   engine_unavailable: { status: 503, hint: 'Start the container engine, then try again.' },
   disk_full: {
     status: 507,

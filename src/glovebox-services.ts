@@ -5,6 +5,7 @@ import { ToolsFromCode } from './broker/tools-from-code.ts';
 import { Egress } from './egress/egress.ts';
 import type { GloveboxSettings, OpenOptions } from './glovebox-settings.ts';
 import { tunnelsTo } from './glovebox-tunnels.ts';
+import { hasOwners } from './lib/login/auth-kind.ts';
 import { LazyGateway } from './packages/gateway/lazy-gateway.ts';
 import { openSecrets } from './secrets/open.ts';
 import type { Secrets } from './secrets/secrets.ts';
@@ -80,7 +81,7 @@ function openTools(
   const { tools: file, toolsStdio, stateDir, hostEnvironment: hosts, auth } = settings;
   return new ToolsFromCode({
     ...{ file, mayStart: toolsStdio === 1, stateDir, hosts, version, log },
-    localOwner: auth === 'keys' ? undefined : LOCAL_OWNER,
+    localOwner: hasOwners(auth) ? undefined : LOCAL_OWNER,
     ask: approvals.ask.bind(approvals),
     ...{ secrets, registry, openBroker },
   });

@@ -1,6 +1,7 @@
 import type { ArchiveBounds } from './archives/settings.ts';
 import type { WebOfOwner } from './egress/policy/policy.ts';
 import type { EngineSettings, openEngine } from './engines/index.ts';
+import type { AuthKind } from './lib/login/auth-kind.ts';
 import type { Log } from './log.ts';
 import type { Protection } from './sandbox/assurances.ts';
 import type { DiskSizes } from './sandbox/disk-sizes.ts';
@@ -51,8 +52,8 @@ export interface GloveboxSettings
   readonly egressConnections: number;
   readonly egressConnectionsPerOwner: number;
   readonly egressIdleS: number;
-  /** Whether owners have keys. Default: all is done by one owner. */
-  readonly auth?: 'keys' | 'none' | undefined;
+  /** Whether owners have keys or tokens. Default: all is done by one owner. */
+  readonly auth?: AuthKind | undefined;
   readonly cacheDir: string;
   readonly cacheMb: number;
 }

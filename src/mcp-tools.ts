@@ -1,5 +1,6 @@
 import type { Config } from './config/load.ts';
 import { type Glovebox, limitsOf, parseRequirement } from './glovebox.ts';
+import { hasOwners } from './lib/login/auth-kind.ts';
 import type { Log } from './log.ts';
 import { describeHosts, describeToolServers, writeInstructions } from './mcp/instructions.ts';
 import { createMcpServers, type McpOptions, type McpServers } from './mcp/server.ts';
@@ -72,6 +73,6 @@ function instructionsOfOwner({ toolServers, web }: Glovebox): ((owner: string) =
  * there is one user, whose calls go on in one session as they do over REST.
  */
 function fallbackOf({ defaultSession, auth }: Config): Fallback {
-  const request = defaultSession ?? (auth === 'keys' ? 'new' : 'owner');
+  const request = defaultSession ?? (hasOwners(auth) ? 'new' : 'owner');
   return { connection: defaultSession ?? 'new', request };
 }

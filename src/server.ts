@@ -6,7 +6,8 @@ import type { Glovebox } from './glovebox.ts';
 import { ServerMetrics } from './http/api/metrics.ts';
 import type { ServerInfo } from './http/api/server-info.ts';
 import { createApp, toListener } from './http/app.ts';
-import { createApproverFinder, createAuthenticator } from './http/auth/auth.ts';
+import { createApproverFinder, createAuthenticator, NO_KEYS } from './http/auth/auth.ts';
+import type { Login } from './http/auth/jwt/login.ts';
 import { addFirstKey, approversFile } from './http/auth/key-file.ts';
 import { KeyRing } from './http/auth/key-ring.ts';
 import { createPage } from './http/dashboard/page.ts';
@@ -36,8 +37,10 @@ export interface ServeOptions {
   readonly log: Log;
   /** Where requests come, and wait until they are served. */
   readonly listening: Listening;
-  /** Keys that callers must send. Without it, all callers are the same owner. */
+  /** Keys that callers must send. Without it and `login`, all callers are the same owner. */
   readonly keys?: KeyRing | undefined;
+  /** Where callers log in, whose tokens they send; default: nowhere. */
+  readonly login?: Login | undefined;
   /** Called with the URLs when requests are served, and with the key that was created because there was none. */
   readonly onServing: (urls: readonly string[], firstKey?: string) => void;
   /** Checks what the server needs, for `GET /doctor`. */
@@ -52,7 +55,7 @@ export interface ServeOptions {
 export async function serve(
   glovebox: Glovebox,
   config: Config,
-  { log, listening, keys, onServing, examine, signal, extendMcp }: ServeOptions,
+  { log, listening, keys, login, onServing, examine, signal, extendMcp }: ServeOptions,
 ): Promise<void> {
   await using audit = await openAuditLog(config, glovebox.instance, log);
   const tools = createToolsFor(config, glovebox);
@@ -60,7 +63,8 @@ export async function serve(
   const { approvals } = glovebox;
   using webhook = openWebhook(config.approvalWebhook, config.approvalWebhookSecret, log);
   approvals.answerWith({
-    mayAnswer: (owner) => approvers.mayAnswer(owner),
+    // Any user of the identity provider may get a token for that.
+    mayAnswer: (owner) => login !== undefined || approvers.mayAnswer(owner),
     notify: (question) => void webhook?.send(question),
   });
   const mcp = createMcp(glovebox, config, log, auditTools(tools, audit, 'mcp'), extendMcp);
@@ -80,7 +84,7 @@ export async function serve(
     version,
     log,
     fallback: config.defaultSession ?? 'owner',
-    serverInfo: describeServer(glovebox, config, examine, keys !== undefined),
+    serverInfo: describeServer(glovebox, config, examine, (keys ?? login) !== undefined),
     page: createPage(() => readPageFiles(PAGE_FOLDER)),
     health: (deep) => checkHealth(glovebox, deep),
     missing: () => glovebox.missing.map(({ name }) => name),
@@ -89,7 +93,8 @@ export async function serve(
       audit: audit?.figures,
       eventLoop: delays(),
     })),
-    authenticate: createAuthenticator(keys),
+    authenticate: createAuthenticator(keys ?? (login && NO_KEYS)),
+    login,
     findApprover: createApproverFinder(approvers),
     ...(config.requestsPerMinute > 0 ? { requestRate: new RequestRate(config.requestsPerMinute) } : {}),
     allowedHosts: config.allowedHosts,

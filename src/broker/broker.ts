@@ -3,6 +3,7 @@ import { GloveboxError } from '../errors.ts';
 import { nearest } from '../lib/nearest.ts';
 import { RequestRate } from '../lib/request-rate.ts';
 import type { Log } from '../log.ts';
+import type { HostAccess } from '../outbound/dispatchers.ts';
 import { Scrubber } from '../secrets/scrubbing/scrubber.ts';
 import type { Secrets } from '../secrets/secrets.ts';
 import { approvalMode } from './catalog/approval-mode.ts';
@@ -30,7 +31,6 @@ import {
   type UpstreamTool,
 } from './types.ts';
 import { Connections, type Use } from './upstream/connections.ts';
-import type { HostAccess } from './upstream/dispatchers.ts';
 import { UpstreamHosts } from './upstream/fetch.ts';
 
 export * from './types.ts';

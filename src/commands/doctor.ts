@@ -3,6 +3,7 @@ import type { Config } from '../config/load.ts';
 import { examineEngine } from '../engines/index.ts';
 import { checkStateDir, ephemeralName, Glovebox } from '../glovebox.ts';
 import { attempt, type Finding } from '../lib/finding.ts';
+import { hasOwners } from '../lib/login/auth-kind.ts';
 import { createLog, type Log } from '../log.ts';
 import { findAuthorities } from '../outbound/authorities.ts';
 import { checkIndex } from '../packages/index/check-index.ts';
@@ -96,7 +97,7 @@ async function examineToolServers(config: Config): Promise<readonly Finding[]> {
   const { examineTools } = await import('../broker/examine.ts');
   return await examineTools({
     ...{ file, mayStart: toolsStdio === 1, stateDir, secrets: new Secrets(config), version },
-    localOwner: auth === 'keys' ? undefined : LOCAL_OWNER,
+    localOwner: hasOwners(auth) ? undefined : LOCAL_OWNER,
     hosts: hostEnvironment,
     log: createLog('error'),
   });

@@ -10,6 +10,7 @@ import {
   revokeKeys,
   type StoredKey,
 } from '../http/auth/key-file.ts';
+import { takesKeys } from '../lib/login/auth-kind.ts';
 import type { CommandContext } from './context.ts';
 
 type Say = CommandContext['say'];
@@ -42,7 +43,7 @@ export function makeKey(config: Config, name: string, options: KeyOptions, say: 
     return;
   }
   if (stored.web) say(tellWeb(name, stored.web, config.egress));
-  if (config.auth !== 'keys') say('A server asks for keys if it is started with GLOVEBOX_AUTH=keys.');
+  if (!takesKeys(config.auth)) say('A server asks for keys if it is started with GLOVEBOX_AUTH=keys.');
 }
 
 /** Runs `glovebox key list`. */

@@ -5,6 +5,7 @@ import { flagOf } from '../config/describe.ts';
 import type { Config } from '../config/load.ts';
 import { isOwnContainer } from '../engines/docker/host/container-advice.ts';
 import { GloveboxError } from '../errors.ts';
+import { takesKeys } from '../lib/login/auth-kind.ts';
 import type { CommandContext } from './context.ts';
 
 /** Wait for the answer of a server, in milliseconds. */
@@ -26,7 +27,7 @@ export async function connectionOf(config: Config, { http, given, say }: Wish): 
   const url = http === true ? addressOf(config) : readAddress(http);
   const status = await statusOf(url);
   if (status === undefined) say(`No server answers at ${url} yet: start one with glovebox serve.`);
-  return { kind: 'http', url, asksForKey: status === undefined ? config.auth === 'keys' : status === 401 };
+  return { kind: 'http', url, asksForKey: status === undefined ? takesKeys(config.auth) : status === 401 };
 }
 
 /** @throws GloveboxError in a container, where no client could start anything */

@@ -1,8 +1,11 @@
 import type { Config } from '../config/load.ts';
+import type { WebOfOwner } from '../egress/policy/policy.ts';
 import type { Glovebox } from '../glovebox.ts';
+import type { Login } from '../http/auth/jwt/login.ts';
 import type { KeyRing } from '../http/auth/key-ring.ts';
 import { type Listening, listen } from '../http/listen.ts';
 import type { Finding } from '../lib/finding.ts';
+import { takesKeys, takesTokens } from '../lib/login/auth-kind.ts';
 import { loadGlovebox, loadServer } from '../load.ts';
 import { createLog, type Log } from '../log.ts';
 import { writeCompiledCodeSoon } from './compile-cache.ts';
@@ -20,8 +23,9 @@ const ADOPT_DELAY_MS = 100;
  */
 export async function runServe(config: Config, { say, signal, onEnded }: CommandContext): Promise<void> {
   const log = createLog(config.logLevel);
-  using keys = config.auth === 'keys' ? await openKeys(config, log) : undefined;
+  using keys = takesKeys(config.auth) ? await openKeys(config, log) : undefined;
   await using listening = await listenFirst(config);
+  await using login = takesTokens(config.auth) ? await openLogin(config, listening.url, log) : undefined;
   const { Glovebox } = await loadGlovebox();
   const serving = Promise.withResolvers<void>();
   const opening = Glovebox.open(config, {
@@ -29,7 +33,7 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
     mayInstall: config.setup === 'auto',
     onProgress: say,
     adoptAfter: serving.promise,
-    ...(keys ? { webOfOwner: keys.webOf.bind(keys) } : {}),
+    webOfOwner: webOfOwner(keys, login),
     ...keepingWhile(config),
     ...{ log, onEnded, signal },
   });
@@ -47,6 +51,7 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
     log,
     listening,
     keys,
+    login,
     onServing,
     examine: () => examineRunning(glovebox, config),
     signal,
@@ -62,6 +67,18 @@ async function examineRunning(glovebox: Glovebox, config: Config): Promise<reado
 async function openKeys({ apiKeysFile, firstKey }: Config, log: Log): Promise<KeyRing> {
   const { KeyRing } = await import('../http/auth/key-ring.ts');
   return KeyRing.open(apiKeysFile, log, { mayBeEmpty: firstKey !== undefined });
+}
+
+async function openLogin(config: Config, url: string, log: Log): Promise<Login> {
+  const { jwtIssuer: issuer = '', jwtAudience: audience, jwtOwnerClaim: ownerClaim, publicUrl = url } = config;
+  const { openLogin: open } = await import('../http/auth/jwt/login.ts');
+  return open({ issuer, publicUrl, audience, ownerClaim, access: config.hostEnvironment, log });
+}
+
+/** Returns how the keys of owners narrow the web. Tokens narrow nothing, for those who have one. */
+function webOfOwner(keys: KeyRing | undefined, login: Login | undefined): WebOfOwner | undefined {
+  if (!keys) return undefined;
+  return (owner) => keys.webOf(owner) ?? (login?.tokens.hasSeen(owner) ? [] : undefined);
 }
 
 /** @throws GloveboxError `invalid_input` when that cannot be; if a server of this name runs, the error says that */
@@ -116,6 +133,7 @@ function tellServing(say: CommandContext['say'], config: Config, urls: readonly 
     say(`MCP clients send the same header to ${url}/mcp. GLOVEBOX_AUTH=none lets anyone call.`);
   }
   say(`Page:        ${url}/`);
+  if (takesTokens(config.auth)) say(`Callers log in at ${config.jwtIssuer}; MCP clients do so by themselves.`);
   const header = config.auth === 'keys' ? ` --header "Authorization: Bearer ${key ?? 'YOUR_KEY'}"` : '';
   say(`Claude Code: claude mcp add --transport http glovebox ${url}/mcp${header}`);
   say(`Glovebox serves on ${shown.join(' and ')} (MCP: ${url}/mcp); stop it with Ctrl-C.`);

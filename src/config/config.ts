@@ -1,6 +1,7 @@
 import { cpus, homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { GloveboxError } from '../errors.ts';
+import { hasOwners, takesTokens } from '../lib/login/auth-kind.ts';
 import { cacheHome, type HostEnvironment, hostEnvironment } from './host-environment.ts';
 import type { Settings } from './settings.ts';
 
@@ -55,6 +56,7 @@ type Spell = (name: keyof Settings) => string;
 export function completeConfig(parsed: Settings, { spelled, style, env }: Origin): Config {
   const spell = (name: keyof Settings) => spelled.get(name) ?? style(name);
   checkListening(parsed);
+  checkLogin(parsed, spell);
   checkMemory(parsed, spell);
   const requests = requestsWithin(parsed, spell);
   const timeouts = timeoutsWithin(parsed, spelled, spell);
@@ -84,6 +86,24 @@ function checkListening({ host, auth }: Settings): void {
     `GLOVEBOX_HOST is ${host}: anyone who reaches that address could run code here.`,
     {
       hint: 'Listen on 127.0.0.1, ask for keys with GLOVEBOX_AUTH=keys, or say GLOVEBOX_AUTH=none if the network before it decides who may call.',
+    },
+  );
+}
+
+/** @throws GloveboxError `invalid_input` where callers are to log in, and it is not said where */
+function checkLogin({ auth, host, jwt_issuer, public_url }: Settings, spell: Spell): void {
+  if (!takesTokens(auth)) return;
+  if (jwt_issuer === undefined) {
+    throw new GloveboxError('invalid_input', `${spell('auth')} is ${auth}, and no identity provider is named.`, {
+      hint: `Set ${spell('jwt_issuer')} to the URL that "iss" of its tokens has.`,
+    });
+  }
+  if (public_url !== undefined || isLoopback(host)) return;
+  throw new GloveboxError(
+    'invalid_input',
+    `${spell('auth')} is ${auth}, and clients cannot be told where this server is.`,
+    {
+      hint: `Set ${spell('public_url')} to the URL by which they reach it, such as https://box.example.`,
     },
   );
 }
@@ -143,10 +163,10 @@ function timeoutsWithin(
   };
 }
 
-/** Returns the places of one owner. Without keys there is only one owner, who may have all places. */
+/** Returns the places of one owner. Without owners of keys or tokens there is only one owner, who may have all places. */
 function executionLimits({ auth, max_executions, max_executions_per_owner }: Settings) {
   const maxExecutions = max_executions ?? Math.max(1, cpus().length) * EXECUTIONS_PER_PROCESSOR;
-  const share = auth === 'keys' ? Math.ceil(maxExecutions / OWNERS_AT_FULL_LOAD) : maxExecutions;
+  const share = hasOwners(auth) ? Math.ceil(maxExecutions / OWNERS_AT_FULL_LOAD) : maxExecutions;
   return {
     maxExecutions,
     maxExecutionsPerOwner: max_executions_per_owner ?? share,

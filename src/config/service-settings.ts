@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { AUTH_KINDS } from '../lib/login/auth-kind.ts';
+import { isProtected } from '../lib/login/protected-url.ts';
 import { about, HIGHEST_PORT, list, number, ports, text, whole } from './value-types.ts';
 
 const DAY_S = 86_400;
@@ -34,8 +36,8 @@ export const server = {
 
 export const callers = {
   auth: about(
-    z.enum(['none', 'keys']).optional(),
-    'Who may call over HTTP: anyone ("none") or only holders of a key ("keys"). Required to listen beyond this machine.',
+    z.enum(AUTH_KINDS).optional(),
+    'Who may call over HTTP: anyone ("none"), or only holders of a key ("keys"), of a token of an identity provider ("jwt"), or of either ("keys,jwt"). Required to listen beyond this machine.',
     'keys',
     'none, on this machine only',
   ),
@@ -54,6 +56,36 @@ export const callers = {
     'alice',
     'no key is made',
   ),
+};
+
+export const tokens = {
+  jwt_issuer: about(
+    z
+      .string()
+      .regex(/^https?:\/\/[^\s@?#]+$/, 'a URL such as https://login.example/realms/main, as "iss" of its tokens has it')
+      .refine(isProtected, 'https://, or http:// on this machine')
+      .optional(),
+    'Identity provider whose tokens are accepted, as their claim "iss" has it.',
+    'https://login.example/realms/main',
+    'none; auth=jwt requires one',
+  ),
+  public_url: about(
+    z
+      .string()
+      .regex(/^https?:\/\/[^\s@?#/]+\/?$/, 'a URL without a path, such as https://box.example')
+      .transform((url) => url.replace(/\/$/, ''))
+      .optional(),
+    'URL by which clients reach this server. Those that log in are told it.',
+    'https://box.example',
+    'where it listens; auth=jwt requires one beyond this machine',
+  ),
+  jwt_audience: about(
+    text.optional(),
+    'Claim "aud" that a token must have.',
+    'api://glovebox',
+    'public_url, also with / or /mcp at its end',
+  ),
+  jwt_owner_claim: about(text.default('sub'), 'Claim of a token that names the owner.', 'preferred_username'),
 };
 
 export const limits = {

@@ -3,7 +3,7 @@ import { audit } from './audit-settings.ts';
 import { egress } from './egress-settings.ts';
 import { kubernetes } from './kubernetes-settings.ts';
 import { executions, packages, sandbox, sessions } from './sandbox-settings.ts';
-import { callers, client, limits, server, storage } from './service-settings.ts';
+import { callers, client, limits, server, storage, tokens } from './service-settings.ts';
 import { tools } from './tool-settings.ts';
 
 /**
@@ -13,6 +13,7 @@ import { tools } from './tool-settings.ts';
 export const SUBJECTS = {
   Server: server,
   'Who may call': callers,
+  'Who may log in': tokens,
   Sandboxes: sandbox,
   'Sandboxes in Kubernetes': kubernetes,
   'Running code': executions,
@@ -29,6 +30,7 @@ export const SUBJECTS = {
 export const settings = z.strictObject({
   ...server,
   ...callers,
+  ...tokens,
   ...sandbox,
   ...kubernetes,
   ...executions,

@@ -3,14 +3,16 @@ import { GloveboxError, serverStopping } from '../errors.ts';
 import type { RequestRate } from '../lib/request-rate.ts';
 import type { Log } from '../log.ts';
 import { createLiveness, type Health } from './api/health.ts';
-import { type Authenticate, type FindApprover, unauthorized } from './auth/auth.ts';
+import { type Authenticate, type FindApprover, loginRequired, unauthorized } from './auth/auth.ts';
+import { admitHolder, challengeFor, tokenOf } from './auth/holders.ts';
+import type { Login } from './auth/jwt/login.ts';
 import { answerWhileRead, discardBody, readBody } from './body.ts';
 import { bodyHandlingFor } from './body-type.ts';
 import type { Page } from './dashboard/page.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
 import { sendPieces } from './piece-body.ts';
 import { checkQuery } from './query.ts';
-import { errorResponse, hasAllHeaders, reportError } from './respond.ts';
+import { errorResponse, hasAllHeaders, jsonAnswer, reportError } from './respond.ts';
 import type { Env, Route } from './route.ts';
 import { allowed, routeFor, routesAt, unknownRoute } from './routing.ts';
 
@@ -18,6 +20,8 @@ export interface RequestHandlerOptions extends GuardOptions {
   readonly authenticate: Authenticate;
   /** Finds callers who may only answer questions; there are none by default. */
   readonly findApprover?: FindApprover;
+  /** Where callers log in; without it, there are no tokens. */
+  readonly login?: Login | undefined;
   /** Limit on the requests of each owner; none if left out. */
   readonly requestRate?: RequestRate;
   /** Size in bytes of a JSON or MCP body. */
@@ -39,7 +43,7 @@ type AsyncHandler = (c: Context<Env>) => Promise<Response>;
  * the route, and completes the headers of the answer.
  */
 export function createRequestHandler(options: RequestHandlerOptions, routes: readonly Route[]): AsyncHandler {
-  const { closing, log } = options;
+  const { closing, login, log } = options;
   const guard = createGuard(options);
   const serve = createServer(options, routes);
   return async (c) => {
@@ -53,7 +57,8 @@ export function createRequestHandler(options: RequestHandlerOptions, routes: rea
       if (isPreflight(c)) return finish(c, c.body(null, 204, cors), closing);
       answer = await serve(c);
     } catch (thrown) {
-      answer = errorResponse(reportError(thrown, c, log));
+      const error = reportError(thrown, c, log);
+      answer = errorResponse(error, login && challengeFor(error, c, login, routes));
     }
     if (cors) addHeaders(answer, cors);
     return sendPieces(await finish(c, answer, closing), c.env?.outgoing);
@@ -62,11 +67,19 @@ export function createRequestHandler(options: RequestHandlerOptions, routes: rea
 
 /** Serves requests that no foreign page has sent. */
 function createServer(options: RequestHandlerOptions, routes: readonly Route[]): AsyncHandler {
-  const { authenticate, findApprover, requestRate, page } = options;
+  const { authenticate, findApprover, login, requestRate, page } = options;
   const answerLiveness = createLiveness(options.health);
   return async (c) => {
     const shown = page?.(c.req.raw, c.req.path);
     if (shown) return shown;
+    const metadata = isReading(c.req.method) && login?.resource.metadataAt(c.req.path);
+    if (metadata) return jsonAnswer(metadata);
+    const token = login && tokenOf(c.req.raw);
+    if (login && token !== undefined) {
+      await admitHolder(c, token, login, routes);
+      if (!isPlainHealth(c)) requestRate?.take(c.var.owner);
+      return await serveRoute(c, routes, options);
+    }
     const approver = findApprover?.(c.req.raw, c.env.outgoing);
     if (approver) {
       const owner = `${approver.name} (approver)`;
@@ -79,13 +92,13 @@ function createServer(options: RequestHandlerOptions, routes: readonly Route[]):
     const owner = await authenticate(c.req.raw, c.env.outgoing);
     if (owner === undefined) {
       if (c.req.path === '/health' && isReading(c.req.method)) return await answerLiveness(c);
-      // Clients look here for an authorization server. There is none, so the answer is 404 and not 401.
+      // Clients look here for an authorization server. This is none, so the answer is 404 and not 401.
       if (c.req.path.startsWith('/.well-known/')) return unknownRoute(c, []);
-      throw unauthorized();
+      throw login ? loginRequired() : unauthorized();
     }
     c.set('owner', owner);
     // Health checks are not limited, unless they run code.
-    if (c.req.path !== '/health' || c.req.query('deep') !== undefined) requestRate?.take(owner);
+    if (!isPlainHealth(c)) requestRate?.take(owner);
     return await serveRoute(c, routes, options);
   };
 }
@@ -145,6 +158,10 @@ async function finish(c: Context<Env>, answer: Response, closing: AbortSignal): 
       : answer;
   if (leavesBody || closing.aborted) sent.headers.set('Connection', 'close');
   return sent;
+}
+
+function isPlainHealth(c: Context<Env>): boolean {
+  return c.req.path === '/health' && c.req.query('deep') === undefined;
 }
 
 function isPreflight(c: Context<Env>): boolean {

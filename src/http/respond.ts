@@ -5,7 +5,7 @@ import type { Env } from './route.ts';
 
 /**
  * WWW-Authenticate header. It has no `error`, which would distinguish a wrong key from a missing one, and no
- * `resource_metadata` (RFC 9728), because there is no authorization server.
+ * `resource_metadata` (RFC 9728), because there is no authorization server for keys.
  */
 const CHALLENGE = 'Bearer realm="glovebox"';
 
@@ -25,10 +25,16 @@ export function hasAllHeaders(answer: Response): boolean {
   return complete.has(answer);
 }
 
-/** Makes the answer `{error: {code, message, hint}}`, with the status of the code and `Retry-After` if it is known. */
-export function errorResponse(error: GloveboxError): Response {
+/**
+ * Makes the answer `{error: {code, message, hint}}`, with the status of the code and `Retry-After` if it is known.
+ * @param challenge header `WWW-Authenticate`; with status 401, by default that for keys
+ */
+export function errorResponse(
+  error: GloveboxError,
+  challenge = error.status === 401 ? CHALLENGE : undefined,
+): Response {
   const headers = {
-    ...(error.status === 401 ? { 'WWW-Authenticate': CHALLENGE } : {}),
+    ...(challenge === undefined ? {} : { 'WWW-Authenticate': challenge }),
     ...(error.retryAfterS === undefined ? {} : { 'Retry-After': String(error.retryAfterS) }),
   };
   return Response.json({ error: error.toRestBody() }, { status: error.status, headers });

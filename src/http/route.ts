@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Context } from 'hono';
 import type { WebSocket } from 'ws';
 import type { Answer, Approver } from './auth/auth.ts';
+import type { Scope } from './auth/scopes.ts';
 
 /** What a route does with a request for a WebSocket. */
 export interface Upgrade {
@@ -21,6 +22,8 @@ export interface Env {
     owner: string;
     /** Set for a caller who may only answer questions. */
     approver?: Approver;
+    /** Scope that the token of a refused request does not have. */
+    missingScope?: Scope;
     body: string;
     /** Resolves when the rest of a refused body has been read for a while. */
     rest?: Promise<void>;
@@ -46,6 +49,8 @@ export interface Route {
   readonly operation?: Readonly<Record<string, unknown>>;
   /** Types of bodies that the route accepts; JSON by default for POST. The route reads other types as a stream. */
   readonly takes?: readonly BodyType[];
+  /** Scope that a token needs for it. Default: `read` for GET, and else `run`. */
+  readonly needs?: Scope;
   /** Whether callers may use it who may only answer questions. */
   readonly forApprovers?: true;
   /** Whether it is a route of MCP, which has its own form of errors. */

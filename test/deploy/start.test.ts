@@ -94,7 +94,7 @@ describe('a start that cannot be', () => {
     expect(await refusedStart({ GLOVEBOX_PORT: '70000' })).toMatch(
       /^glovebox: GLOVEBOX_PORT is "70000": it must be 0 to 65535\.\n/,
     );
-    expect(await refusedStart({ GLOVEBOX_AUTH: 'kees' })).toMatch(/: it must be none or keys\.\n/);
+    expect(await refusedStart({ GLOVEBOX_AUTH: 'kees' })).toMatch(/: it must be none or keys or jwt or keys,jwt\.\n/);
   });
 
   test('by a Node that is too old is told so in one sentence, before anything is loaded', async () => {

@@ -95,7 +95,7 @@ function toForm({ params }: { readonly params: { readonly message: string } }): 
   return { message, requestedSchema };
 }
 
-async function connectOld(transport: OldTransport, elicit?: ShowForm): Promise<StockClient> {
+export async function connectOld(transport: OldTransport, elicit?: ShowForm): Promise<StockClient> {
   const client = new OldClient(info, elicit ? FORMS : {});
   if (elicit)
     client.setRequestHandler(ElicitRequestSchema, async (request) => ({ ...(await elicit(toForm(request))) }));
@@ -113,7 +113,7 @@ async function connectOld(transport: OldTransport, elicit?: ShowForm): Promise<S
 type NewTransport = StreamableHTTPClientTransport | SSEClientTransport | StdioClientTransport;
 type Mode = 'legacy' | 'auto' | { pin: string };
 
-async function connectNew(transport: NewTransport, mode?: Mode, elicit?: ShowForm): Promise<StockClient> {
+export async function connectNew(transport: NewTransport, mode?: Mode, elicit?: ShowForm): Promise<StockClient> {
   const client = new Client(info, {
     ...(mode === undefined ? {} : { versionNegotiation: { mode } }),
     ...(elicit ? FORMS : {}),

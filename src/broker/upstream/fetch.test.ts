@@ -7,7 +7,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it, onTestFinished } from 'vitest';
-import type { HostAccess } from './dispatchers.ts';
+import type { HostAccess } from '../../outbound/dispatchers.ts';
 import { UpstreamHosts, watchAnswers } from './fetch.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'glovebox-broker-tls-'));

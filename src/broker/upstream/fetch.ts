@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { RequestInit as UndiciInit } from 'undici';
-import type { Dispatchers, HostAccess } from './dispatchers.ts';
+import type { Dispatchers, HostAccess } from '../../outbound/dispatchers.ts';
 import { type BodyWatch, limitBytes } from './limit-bytes.ts';
 
 /** Watches the answers of a call. Requests that are made for it find this by their asynchronous context. */
@@ -66,7 +66,9 @@ export class UpstreamHosts {
 
   /** Loads the HTTP client with the first request: most servers have no tool servers. */
   #load(): Promise<Dispatchers> {
-    this.#dispatchers ??= import('./dispatchers.ts').then(({ Dispatchers: Made }) => new Made(this.#access));
+    this.#dispatchers ??= import('../../outbound/dispatchers.ts').then(
+      ({ Dispatchers: Made }) => new Made(this.#access),
+    );
     return this.#dispatchers;
   }
 }

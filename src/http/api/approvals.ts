@@ -50,6 +50,7 @@ export function approvalRoutes(approvals: Approvals): Route[] {
           required: ['approvals'],
         }),
       },
+      needs: 'approve',
       forApprovers: true,
       handle: (c) => {
         const { owner } = approverOf(c);
@@ -81,6 +82,7 @@ export function approvalRoutes(approvals: Approvals): Route[] {
           required: ['approval_id', 'answer'],
         }),
       },
+      needs: 'approve',
       forApprovers: true,
       handle: (c) => {
         const by = approverOf(c);

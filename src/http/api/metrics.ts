@@ -51,6 +51,7 @@ export function metricsRoute(metrics: ServerMetrics): Route {
     id: 'getMetrics',
     tag: 'Server',
     summary: 'Metrics of this server for Prometheus.',
+    needs: 'operate',
     forApprovers: true,
     operation: { responses: { 200: { description: 'One sample per line.', content: plain } } },
     handle: async (c) => {

@@ -49,7 +49,10 @@ function describeRoute({ limits, needsKey, cacheBytes, cacheLimitBytes, missing 
         type: 'object',
         properties: {
           version: { type: 'string' },
-          owner: { type: 'string', description: 'The name of your key; "local" where no key is needed.' },
+          owner: {
+            type: 'string',
+            description: 'The name of your key, or whom your token names; "local" where neither is needed.',
+          },
           needs_key: { type: 'boolean' },
           missing: {
             type: 'array',
@@ -89,6 +92,7 @@ function doctorRoute({ examine }: ServerInfo): Route {
   return {
     method: 'GET',
     path: '/doctor',
+    needs: 'operate',
     id: 'examineServer',
     tag: 'Server',
     summary: 'Check what this server needs, as `glovebox doctor` does. Runs code in a sandbox.',

@@ -19,6 +19,13 @@ interface Keys {
   ownerOf(key: string, answer?: Answer): string | undefined;
 }
 
+/** There are none: callers log in, and whoever sends a key is told so. */
+export const NO_KEYS: Keys = {
+  ownerOf: () => {
+    throw loginRequired();
+  },
+};
+
 /** Requires a key, as `Authorization: Bearer` or `X-API-Key`. Without `keys`, all callers are the same owner. */
 export function createAuthenticator(keys?: Keys): Authenticate {
   if (!keys) return async () => LOCAL_OWNER;
@@ -62,7 +69,15 @@ export function unauthorized(): GloveboxError {
   return new GloveboxError('unauthorized', 'This server requires a key, and the request has no valid one.');
 }
 
-function sentKeys(headers: Headers): Set<string> {
+/** The refusal of a request without a token, or with what is none. */
+export function loginRequired(): GloveboxError {
+  return new GloveboxError('unauthorized', 'This server requires a token of its identity provider.', {
+    hint: 'Log in: GET /.well-known/oauth-protected-resource says where. MCP clients do so by themselves.',
+  });
+}
+
+/** Returns what a request has as a key or token. Several are told apart, so that none is chosen. */
+export function sentKeys(headers: Headers): Set<string> {
   const bearer = /^Bearer +(\S+) *$/i.exec(headers.get('authorization') ?? '')?.[1];
   const sent = [bearer, headers.get('x-api-key')?.trim()];
   return new Set(sent.filter((key): key is string => key !== undefined && key !== ''));

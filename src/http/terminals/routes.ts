@@ -108,6 +108,7 @@ function attachRoute({ log }: TerminalRoutesOptions, find: Find): Route {
   return {
     method: 'GET',
     path: '/sessions/:id/terminals/:terminal/attach',
+    needs: 'run',
     id: 'attachTerminal',
     tag: 'Terminals',
     summary: 'A WebSocket that shows a terminal and types into it.',

@@ -1,8 +1,8 @@
 import type { SecureContext } from 'node:tls';
 import { Agent, type Dispatcher, fetch, type ProxyAgent, type RequestInit, type Response } from 'undici';
-import { findAuthorities, loadAuthorities } from '../../outbound/authorities.ts';
-import { proxyFor } from '../../outbound/proxy.ts';
-import { openTunnels } from '../../outbound/proxy-agent.ts';
+import { findAuthorities, loadAuthorities } from './authorities.ts';
+import { proxyFor } from './proxy.ts';
+import { openTunnels } from './proxy-agent.ts';
 
 /** How hosts are reached, by the variables of this host. */
 export interface HostAccess {
