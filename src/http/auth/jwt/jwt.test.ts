@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exportSPKI, SignJWT } from 'jose';
@@ -24,8 +27,8 @@ let signer: Signer;
 let server: Awaited<ReturnType<typeof open>>;
 
 /** A server whose callers log in at the provider. */
-async function open(times: Times = ALWAYS, keys?: KeyRing) {
-  const options = { issuer: provider.issuer, publicUrl: PUBLIC, ownerClaim: 'sub', access: { proxy: {} }, log };
+async function open(times: Times = ALWAYS, keys?: KeyRing, proxy: Record<string, string> = {}) {
+  const options = { issuer: provider.issuer, publicUrl: PUBLIC, ownerClaim: 'sub', access: { proxy }, log };
   const login = openLogin({ ...options, times });
   const app = { authenticate: createAuthenticator(keys ?? NO_KEYS), login };
   const served = await startProtocolServer({ log, app });
@@ -218,6 +221,23 @@ describe('keys that cannot be fetched', () => {
     for (let at = 0; at < 5; at += 1) expect((await get(token, '/sessions', patient)).status).toBe(503);
     expect(provider.fetches).toBe(before + 1);
   });
+});
+
+test('the provider is reached through the proxy of this host', async () => {
+  const seen: string[] = [];
+  const proxy = createServer(async (request, response) => {
+    seen.push(request.url ?? '');
+    const answer = await fetch(request.url ?? '');
+    response.writeHead(answer.status).end(await answer.text());
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const address = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  await using behind = await open(ALWAYS, undefined, { HTTP_PROXY: address });
+  expect((await get(await signer.sign(claims()), '/sessions', behind)).status).toBe(200);
+  expect(seen.at(-1)).toBe(`${provider.issuer}/jwks`);
+  proxy.closeAllConnections();
+  proxy.close();
 });
 
 describe('keys that change', () => {
