@@ -1,4 +1,4 @@
-import { createHash, createHmac } from 'node:crypto';
+import { createHmac, hash } from 'node:crypto';
 
 /** What the first line names as the hash of the line before. */
 const NO_HASH = '0'.repeat(64);
@@ -41,24 +41,23 @@ export class Chain {
   seal({ seq, hash: previous }: Link, fields: object): { readonly line: string; readonly link: Link } {
     const next = seq + 1;
     const body = JSON.stringify({ seq: next, ...fields, previous });
-    const hash = this.#hashOf(body);
-    return { line: `${body.slice(0, -1)},"hash":"${hash}"}\n`, link: { seq: next, hash } };
+    const own = this.#hashOf(body);
+    return { line: `${body.slice(0, -1)},"hash":"${own}"}\n`, link: { seq: next, hash: own } };
   }
 
   /** Reads a line, without its end. Undefined if it is none of an audit log. */
   read(line: string): AuditLine | undefined {
-    const [, head, hash = ''] = SEALED.exec(line) ?? [];
+    const [, head, told = ''] = SEALED.exec(line) ?? [];
     if (head === undefined) return undefined;
     const body = `${head}}`;
     const fields = parseObject(body);
     const { seq, previous } = fields ?? {};
     if (!fields || typeof seq !== 'number' || typeof previous !== 'string') return undefined;
-    return { seq, previous, hash, fields, isGenuine: this.#hashOf(body) === hash };
+    return { seq, previous, hash: told, fields, isGenuine: this.#hashOf(body) === told };
   }
 
   #hashOf(body: string): string {
-    const hash = this.#key ? createHmac('sha256', this.#key) : createHash('sha256');
-    return hash.update(body).digest('hex');
+    return this.#key ? createHmac('sha256', this.#key).update(body).digest('hex') : hash('sha256', body);
   }
 }
 

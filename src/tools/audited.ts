@@ -1,25 +1,9 @@
-import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import { hash } from 'node:crypto';
 import type { Audit, AuditEntry } from '../audit/audit.ts';
 import { toGloveboxError } from '../errors.ts';
 import type { AnyTool } from './description.ts';
 import { toOutput } from './execution-output.ts';
-import type { ToolContext } from './tool.ts';
-
-/** What an entry tells of the output of a tool. */
-const toldOutput = z.object({
-  status: z.string().optional(),
-  execution_id: z.string().optional(),
-  packages: z.array(z.object({ name: z.string(), version: z.string().optional() })).optional(),
-  web: z.object({ hosts: z.array(z.object({ host: z.string(), requests: z.number() })) }).optional(),
-  tool_calls: z.array(z.object({ tool: z.string() })).optional(),
-  queued_ms: z.number().optional(),
-});
-
-const codeInput = z.object({
-  code: z.string().optional(),
-  command: z.union([z.string(), z.array(z.string())]).optional(),
-});
+import type { ToolContext, ToolOutput } from './tool.ts';
 
 /** What every entry of a call has. */
 type Head = Pick<AuditEntry, 'event' | 'began' | 'owner' | 'transport' | 'tool' | 'code_sha256' | 'code_bytes'>;
@@ -85,7 +69,7 @@ class Call {
     this.#head = head;
   }
 
-  async follow<T extends { readonly session_id?: string | undefined }>(outcome: Promise<T>): Promise<T> {
+  async follow<T extends ToolOutput>(outcome: Promise<T>): Promise<T> {
     try {
       const output = await outcome;
       await this.#record({ session: output.session_id ?? this.#followed.session, ...tellOutput(output) });
@@ -110,28 +94,46 @@ class Call {
 
 /** The hash tells whether code is that which somebody has. It does not keep short code secret, which can be guessed. */
 function hashCode(input: object): Pick<AuditEntry, 'code_sha256' | 'code_bytes'> {
-  const { data } = codeInput.safeParse(input);
-  const given = data?.code ?? data?.command;
+  const given = 'code' in input ? input.code : 'command' in input ? input.command : undefined;
   if (given === undefined) return {};
   const text = typeof given === 'string' ? given : JSON.stringify(given);
-  return { code_sha256: createHash('sha256').update(text).digest('hex'), code_bytes: Buffer.byteLength(text) };
+  return { code_sha256: hash('sha256', text), code_bytes: Buffer.byteLength(text) };
 }
 
-function tellOutput(output: object): Pick<AuditEntry, 'outcome'> & Partial<AuditEntry> {
-  const { data } = toldOutput.safeParse(output);
-  const packages = data?.packages?.flatMap(({ name, version }) => (version === undefined ? [] : [[name, version]]));
+/** Reads fields that some tools have in common, each if it is there: a schema would cost more than all else. */
+function tellOutput(output: ToolOutput): Pick<AuditEntry, 'outcome'> & Partial<AuditEntry> {
+  const { status, execution_id: execution, packages, web, tool_calls: calls, queued_ms: queued } = output;
   return {
-    outcome: data?.status ?? 'ok',
-    execution: data?.execution_id,
-    packages: packages && Object.fromEntries(packages),
-    hosts: data?.web && count(data.web.hosts.map(({ host, requests }) => [host, requests])),
-    tools: data?.tool_calls && count(data.tool_calls.map(({ tool }) => [tool, 1])),
-    queued_ms: data?.queued_ms,
+    outcome: typeof status === 'string' ? status : 'ok',
+    ...(typeof execution === 'string' && { execution }),
+    ...(Array.isArray(packages) && { packages: versionsOf(packages) }),
+    ...(isObject(web) && { hosts: count(web['hosts'], 'host', 'requests') }),
+    ...(Array.isArray(calls) && { tools: count(calls, 'tool') }),
+    ...(typeof queued === 'number' && { queued_ms: queued }),
   };
 }
 
-function count(items: readonly (readonly [string, number])[]): Record<string, number> {
+function versionsOf(packages: readonly unknown[]): Record<string, string> {
+  const versions = packages.flatMap((item): [string, string][] => {
+    if (!isObject(item)) return [];
+    const { name, version } = item;
+    return typeof name === 'string' && typeof version === 'string' ? [[name, version]] : [];
+  });
+  return Object.fromEntries(versions);
+}
+
+/** Counts items by their name. @param many field of how many an item stands for; one if left out */
+function count(items: unknown, key: string, many?: string): Record<string, number> {
   const sums = new Map<string, number>();
-  for (const [name, number] of items) sums.set(name, (sums.get(name) ?? 0) + number);
+  for (const item of Array.isArray(items) ? items : []) {
+    if (!isObject(item)) continue;
+    const name = item[key];
+    const number = many === undefined ? 1 : item[many];
+    if (typeof name === 'string' && typeof number === 'number') sums.set(name, (sums.get(name) ?? 0) + number);
+  }
   return Object.fromEntries(sums);
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
 }
