@@ -4,7 +4,8 @@ import { unlessAborted } from '../src/lib/unless-aborted.ts';
 import { sessionBatch } from './batch.ts';
 import { type Cluster, openCluster } from './cluster.ts';
 import { closeSession, openRest, post } from './doors.ts';
-import { interleave, median, rate, type Samples, type Subject } from './measure.ts';
+import { interleave, median, rate, type Samples } from './measure.ts';
+import { newSession } from './new-session.ts';
 import type { Server } from './server.ts';
 import type { Setting } from './setting.ts';
 import { type Comparison, type Row, toRow } from './table.ts';
@@ -84,23 +85,6 @@ async function measureResults(engines: readonly Engine[], { quick, signal }: Set
     ['new session, first result: no pool'],
     ['print(1)', TARGETS.print],
   ]);
-}
-
-function newSession(name: string, server: Server, settle: () => Promise<void>): Subject {
-  const { print } = openRest(server.url);
-  let made = 0;
-  return {
-    name,
-    before: settle,
-    run: () => {
-      made += 1;
-      return print(`new-${made}`);
-    },
-    after: async () => {
-      await closeSession(server.url, `new-${made}`);
-      await settle();
-    },
-  };
 }
 
 /** A file of random bytes both ways. */

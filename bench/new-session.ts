@@ -21,8 +21,8 @@ export async function measureNewSessions(setting: Setting): Promise<Row[]> {
   const settle = () => settleAll(builds.map(({ server }) => server));
   const subjects = [
     ...(await pairSubjects(builds, async (build) => [
-      session(POOLED, build.server, settle),
-      session(UNPOOLED, stack.use(await build.start(['--pool-size', '0'])), settle),
+      newSession(POOLED, build.server, settle),
+      newSession(UNPOOLED, stack.use(await build.start(['--pool-size', '0'])), settle),
     ])),
     { name: RUN, run: () => floors.dockerRun() },
     createAndStart(setting),
@@ -31,7 +31,8 @@ export async function measureNewSessions(setting: Setting): Promise<Row[]> {
   return pairRows(samples, toRows);
 }
 
-function session(name: string, of: Server, settle: () => Promise<void>): Subject {
+/** The first result of a new session each time. @param settle waits until a pool is full again */
+export function newSession(name: string, of: Server, settle: () => Promise<void>): Subject {
   const { print } = openRest(of.url);
   let made = 0;
   return {

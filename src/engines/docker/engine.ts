@@ -3,15 +3,8 @@ import { GloveboxError } from '../../errors.ts';
 import { ConcurrencyLimit } from '../../lib/concurrency-limit.ts';
 import type { PieceStream } from '../../lib/reused-memory.ts';
 import type { Log } from '../../log.ts';
-import {
-  type Engine,
-  type EngineInfo,
-  type SandboxInfo,
-  type SandboxRef,
-  type SandboxSpec,
-  type StartedSandbox,
-  shortName,
-} from '../../sandbox/engine.ts';
+import type { Engine, EngineInfo, SandboxInfo, SandboxRef, SandboxSpec, StartedSandbox } from '../../sandbox/engine.ts';
+import { logRunnerStderr } from '../runner-stderr.ts';
 import { endAll, isFree, pickUser } from '../session-users.ts';
 import { askAgain, explain } from './answer.ts';
 import { ExecStream } from './demux.ts';
@@ -20,9 +13,6 @@ import { containerName, LABELS, runnerExecOptions } from './hardening/spec.ts';
 import { isMissing, statusOf } from './inspect.ts';
 import { createExec, listContainers } from './told.ts';
 import { killUser } from './user-processes.ts';
-
-/** Most characters of a runner's stderr in the log. Only a broken or hostile runner writes there. */
-const STDERR_LIMIT = 2048;
 
 /** Interval between two attempts to remove a container, in milliseconds, while the engine cannot. */
 const REMOVE_AGAIN_MS = 5000;
@@ -75,15 +65,7 @@ export class DockerEngine implements Engine {
     const { container, uid } = this.#find(ref);
     const exec = await createExec(container, runnerExecOptions(uid));
     const stream = await explain(exec.start({ hijack: true, stdin: true }), (late) => late.destroy());
-    let logged = 0;
-    return new ExecStream(stream, (chunk) => {
-      if (logged < STDERR_LIMIT)
-        this.#log.warn('a runner wrote to stderr', {
-          sandbox: shortName(ref),
-          text: chunk.toString('utf8', 0, STDERR_LIMIT),
-        });
-      logged += chunk.length;
-    });
+    return new ExecStream(stream, logRunnerStderr(this.#log, ref));
   }
 
   async endProcesses(ref: SandboxRef): Promise<boolean> {

@@ -12,6 +12,7 @@ import {
   type StartedSandbox,
   shortName,
 } from '../../sandbox/engine.ts';
+import { logRunnerStderr } from '../runner-stderr.ts';
 import { isFree, pickUser } from '../session-users.ts';
 import { refusalOf } from './api/answer.ts';
 import type { KubernetesClient } from './api/client.ts';
@@ -37,8 +38,6 @@ import type { KubernetesSettings } from './settings.ts';
 import { standingOf } from './standing.ts';
 import { type StartOptions, waitUntilRunning } from './start-pod.ts';
 
-/** Most characters of a runner's stderr in the log. Only a broken or hostile runner writes there. */
-const STDERR_LIMIT = 2048;
 /** Interval between two attempts to remove a pod, in milliseconds, while the API server does not answer. */
 const REMOVE_AGAIN_MS = 5000;
 /** Time in which a short program ends its connection after its own limit, in milliseconds. */
@@ -107,15 +106,7 @@ export class KubernetesEngine implements Engine, Disposable {
     const pod = parse(ref);
     await this.#pods.watch();
     await this.#pods.requireRunning(pod);
-    let logged = 0;
-    const onStderr = (piece: Buffer) => {
-      if (logged < STDERR_LIMIT)
-        this.#log.warn('a runner wrote to stderr', {
-          sandbox: shortName(ref),
-          text: piece.toString('utf8', 0, STDERR_LIMIT),
-        });
-      logged += piece.length;
-    };
+    const onStderr = logRunnerStderr(this.#log, ref);
     const connection = await openExec(this.#client, { ...this.#target(pod.name, RUN_COMMAND), onStderr });
     void connection.ended.then((end) => {
       if (end.kind === 'refused')
