@@ -318,7 +318,7 @@ export class Glovebox implements AsyncDisposable {
       backend,
       instance: this.#instance,
       manifests: this.#manifests,
-      archived: this.#archives.store.records.filter(({ kind }) => kind === 'session'),
+      archived: await this.#archives.store.records({ kind: 'session' }),
       idleTtlS: this.#settings.idleTtlS,
       adopt: sessions.adopt.bind(sessions),
       isAdopted: ({ owner, session_id: id }: Manifest) => sessions.has(owner, id),

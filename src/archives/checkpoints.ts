@@ -5,8 +5,8 @@ import { DamagedContents } from '../files/file-operation.ts';
 import { type LeftOut, NOTHING_LEFT_OUT } from '../files/left-out.ts';
 import { fillWorkspace, type SaveOptions, sendWorkspace } from '../files/workspace.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
+import { BrokenArchive } from './files/archive-files.ts';
 import type { ArchiveIdentity, ArchiveRecord, ArchiveState } from './record.ts';
-import { BrokenArchive } from './segments.ts';
 import type { ArchiveSettings } from './settings.ts';
 import { ArchiveStore } from './store.ts';
 import { changedBy, mayChange, UnsavedChanges } from './unsaved-changes.ts';
@@ -38,6 +38,8 @@ export interface KeptSession {
   readonly webPatterns?: readonly string[] | undefined;
   /** Whether executions are running. */
   readonly isBusy: boolean;
+  /** Number of its holder, where several control planes share archives: a later one has a higher number. */
+  readonly generation?: number | undefined;
 }
 
 /** Error of an archive that turned out to be broken while a sandbox was filled. Half of it may be in that sandbox. */
@@ -105,7 +107,7 @@ export class Checkpoints {
     if (!this.#record) return { lost };
     const comesBack = (what: Losable) => (what === 'files' || what === 'packages') && !changed.has(what);
     const gone = lost.filter((what) => !comesBack(what));
-    this.#setHibernated(gone, 'sandbox');
+    void this.#setHibernated(gone, 'sandbox');
     return { lost: gone, restoredFrom: this.#record.saved_at };
   }
 
@@ -120,16 +122,26 @@ export class Checkpoints {
     return await this.#run((signal) => this.#save(sandbox, { signal, known: [], pack: true, evenIfEmpty: true }));
   }
 
-  /** Marks the session as hibernated: from now on it consists of its archive. */
-  hibernate(lost: readonly Losable[]): void {
+  /**
+   * Marks the session as hibernated: from now on it consists of its archive. With storage that is reached over a
+   * network, it does so only once the promise resolves.
+   * @throws GloveboxError when that cannot be recorded; then nothing has changed
+   */
+  hibernate(lost: readonly Losable[]): Promise<void> | undefined {
     this.#stop();
-    this.#setHibernated(lost);
+    const former = this.#record;
+    return this.#setHibernated(lost)?.catch((error: unknown) => {
+      this.#record = former;
+      // Nobody knows whether it was recorded. If so, it no longer counts.
+      if (former) void this.#update(former);
+      throw error;
+    });
   }
 
   /** Forgets the recorded loss, after a caller was told of it. */
   forgetLoss(): void {
     if (this.#record?.at_rest && this.#record.lost)
-      this.#update({ at_rest: true, lost: undefined, lost_with: undefined });
+      void this.#update({ at_rest: true, lost: undefined, lost_with: undefined });
   }
 
   /**
@@ -153,8 +165,9 @@ export class Checkpoints {
       throw new HalfFilled('an archive is broken', { cause: error });
     }
     // A crash before this is written leaves the session hibernated. That is correct: no caller has an answer yet.
-    store.updateSoon(record.id, { at_rest: false, lost: undefined, lost_with: undefined });
-    this.#record = store.get(record.id);
+    const awake = store.updateSoon(record, { ...this.#holder, at_rest: false, lost: undefined, lost_with: undefined });
+    if (awake.written !== undefined) await awake.written;
+    this.#record = awake.record;
     const lost = inOrder(new Set([...(record.lost ?? []), ...(missing > 0 ? (['files'] as const) : [])]));
     if (lost.length === 0) return undefined;
     return record.lost_with === 'sandbox'
@@ -199,17 +212,24 @@ export class Checkpoints {
     await this.abandon();
     const record = this.#record;
     this.#record = undefined;
-    if (record) await this.#archives.store.remove(record.id);
+    if (record) await this.#archives.store.remove(record);
   }
 
-  #setHibernated(lost: readonly Losable[], lostWith?: ArchiveRecord['lost_with']): void {
-    this.#update({ at_rest: true, ...(lost.length > 0 ? { lost: [...lost], lost_with: lostWith } : {}) });
+  #setHibernated(lost: readonly Losable[], lostWith?: ArchiveRecord['lost_with']): Promise<void> | undefined {
+    return this.#update({ at_rest: true, ...(lost.length > 0 ? { lost: [...lost], lost_with: lostWith } : {}) });
   }
 
-  #update(state: ArchiveState): void {
-    if (!this.#record) return;
-    this.#archives.store.update(this.#record.id, state);
-    this.#record = this.#archives.store.get(this.#record.id);
+  #update({ at_rest, lost, lost_with }: ArchiveState): Promise<void> | undefined {
+    if (!this.#record) return undefined;
+    const updated = this.#archives.store.update(this.#record, { ...this.#holder, at_rest, lost, lost_with });
+    this.#record = updated.record;
+    return updated.written;
+  }
+
+  /** What records say of who holds the session. */
+  get #holder(): Pick<ArchiveRecord, 'generation'> {
+    const { generation } = this.#session;
+    return generation === undefined ? {} : { generation };
   }
 
   #schedule(sandbox: RunningSandbox, times: number): void {
@@ -289,8 +309,13 @@ export class Checkpoints {
     return await this.#changes.save(async () => {
       const sent = await sendWorkspace(sandbox, { ...options, signal, maxBytes: limits.diskMb * MIB * 2 });
       try {
-        if (sent.count > 0 || this.#record || options.evenIfEmpty)
-          this.#record = await store.write(identity, sent.entries, { previous: this.#record, signal });
+        if (sent.count > 0 || this.#record || options.evenIfEmpty) {
+          const written = await store.write(identity, sent.entries, { previous: this.#record, signal });
+          const state = this.#record;
+          this.#record = written;
+          // Its sandbox was lost after this could still be broken off.
+          if (options.signal.aborted && state) void this.#update(state);
+        }
         // Read to the end. Ending the program by force could, on a busy machine, end everything else in the sandbox.
         else await sent.skip();
       } finally {
@@ -311,6 +336,7 @@ export class Checkpoints {
       saved_at: now.toISOString(),
       at_rest: false,
       ...(webPatterns ? { web: [...webPatterns] } : {}),
+      ...this.#holder,
     };
   }
 

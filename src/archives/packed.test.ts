@@ -6,7 +6,8 @@ import { buffer } from 'node:stream/consumers';
 import { zstdCompressSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { SavedEntry } from '../files/workspace-entry.ts';
-import { BrokenArchive } from './segments.ts';
+import { BrokenArchive } from './files/archive-files.ts';
+import { DirectoryFiles } from './files/directory-files.ts';
 import { ArchiveStore } from './store.ts';
 
 const BLOCK = 256 * 1024;
@@ -14,7 +15,7 @@ let directory: string;
 let store: ArchiveStore;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'glovebox-packed-'));
-  store = new ArchiveStore(directory, 2 ** 24);
+  store = new ArchiveStore(new DirectoryFiles(directory), 2 ** 24);
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 

@@ -1,9 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { appendFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { BrokenArchive, PartReader } from './segments.ts';
+import { BrokenArchive } from './files/archive-files.ts';
+import { DirectoryFiles } from './files/directory-files.ts';
+import { PartReader } from './segments.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -11,6 +13,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
+const ID = `snp_${'0'.repeat(24)}`;
 /** What is read of them: parts that begin in the middle, go back, overlap and leave gaps. */
 const PARTS = [
   [400_000, 100_000],
@@ -28,10 +31,12 @@ describe.each([
   const summed = { number: 1, bytes, sha256: createHash('sha256').update(content).digest('hex') };
 
   async function readParts(change: (path: string) => void): Promise<Buffer[]> {
-    const path = join(directory, '1.data');
+    const files = new DirectoryFiles(directory);
+    const path = join(directory, ID, '1.data');
+    mkdirSync(join(directory, ID));
     writeFileSync(path, content);
     change(path);
-    await using reader = await PartReader.openToVerify(path, summed);
+    await using reader = new PartReader(await files.open({ id: ID }, 'data', summed), summed);
     const found: Buffer[] = [];
     for (const [offset, length] of PARTS) found.push(Buffer.concat(await Array.fromAsync(reader.read(offset, length))));
     await reader.verified();

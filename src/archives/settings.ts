@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Log } from '../log.ts';
 import { Limiter } from '../scheduling/limiter.ts';
+import { DirectoryFiles } from './files/directory-files.ts';
 import type { ArchiveRecord } from './record.ts';
 import { ArchiveStore } from './store.ts';
 
@@ -31,7 +32,7 @@ export class ArchiveSettings {
   readonly hibernating = new Limiter(AT_ONCE, WAITING);
 
   constructor(directory: string, limits: ArchiveBounds, log: Log) {
-    this.store = new ArchiveStore(join(directory, 'archives'), limits.archiveMb * MIB);
+    this.store = new ArchiveStore(new DirectoryFiles(join(directory, 'archives')), limits.archiveMb * MIB);
     this.limits = limits;
     this.log = log;
   }
@@ -46,12 +47,5 @@ export class ArchiveSettings {
   expiryOf({ saved_at, entries }: ArchiveRecord): Date {
     const { archiveTtlS, idleTtlS } = this.limits;
     return new Date(Date.parse(saved_at) + (entries === 0 ? idleTtlS : archiveTtlS) * 1000);
-  }
-
-  /** Finds the archive of a session. */
-  find(owner: string, sessionId: string): ArchiveRecord | undefined {
-    return this.store.records.find(
-      (record) => record.kind === 'session' && record.owner === owner && record.session_id === sessionId,
-    );
   }
 }

@@ -14,12 +14,14 @@ import { text } from 'node:stream/consumers';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { SavedEntry } from '../files/workspace-entry.ts';
+import { BrokenArchive } from './files/archive-files.ts';
+import { DirectoryFiles } from './files/directory-files.ts';
 import type { ArchiveIdentity, ArchiveRecord } from './record.ts';
-import { BrokenArchive } from './segments.ts';
 import { ArchiveStore } from './store.ts';
 
 const MIB = 2 ** 20;
 let directory: string;
+const openStore = (path: string, maxBytes: number) => new ArchiveStore(new DirectoryFiles(path), maxBytes);
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'glovebox-store-'));
 });
@@ -59,6 +61,8 @@ async function contentsOf(store: ArchiveStore, record: ArchiveRecord): Promise<R
   return found;
 }
 
+const onDisk = ({ id }: ArchiveRecord) =>
+  JSON.parse(readFileSync(join(directory, id, 'archive.json'), 'utf8')) as ArchiveRecord;
 const namesIn = (record: ArchiveRecord) => readdirSync(join(directory, record.id)).sort();
 
 /** As 05e987f wrote it. */
@@ -80,8 +84,8 @@ test('an archive of an earlier release is read as it was', async () => {
   const folder = join(directory, 'snp_0123456789abcdef01234567');
   mkdirSync(folder);
   for (const [name, content] of Object.entries(OLD)) writeFileSync(join(folder, name), content);
-  const store = new ArchiveStore(directory, MIB);
-  const [record] = store.records;
+  const store = openStore(directory, MIB);
+  const [record] = await store.records();
   if (!record) throw new Error('It was not taken.');
   const contents = { folder: '', 'folder/file': 'data', hard: '', link: '', 'caf\udce9': 'odd' };
   expect(await contentsOf(store, record)).toEqual(contents);
@@ -90,17 +94,17 @@ test('an archive of an earlier release is read as it was', async () => {
 
 describe('an archive', () => {
   test('has what was written, also for the next process', async () => {
-    const store = new ArchiveStore(directory, MIB);
+    const store = openStore(directory, MIB);
     const record = await store.write(identity(), entries({ a: 'A', empty: '', b: 'B'.repeat(300_000) }));
     await store.verify(record);
     expect(record).toMatchObject({ entries: 3, bytes: 300_001 });
-    const [found] = new ArchiveStore(directory, MIB).records;
+    const [found] = await openStore(directory, MIB).records();
     expect(found).toEqual(record);
     expect(await contentsOf(store, record)).toEqual({ a: 'A', empty: '', b: 'B'.repeat(300_000) });
   });
 
   test('takes only what is new from its next state, and drops what is in none', async () => {
-    const store = new ArchiveStore(directory, MIB);
+    const store = openStore(directory, MIB);
     const first = await store.write(identity(), entries({ a: 'aaa', gone: 'gone' }));
     expect(await store.marks(first)).toEqual([
       { path: 'a', mark: 'a.3' },
@@ -115,7 +119,7 @@ describe('an archive', () => {
   });
 
   test('that did not change is not written again', async () => {
-    const store = new ArchiveStore(directory, MIB);
+    const store = openStore(directory, MIB);
     const first = await store.write(identity(), entries({ a: 'aaa' }));
     const saved_at = new Date(5).toISOString();
     const second = await store.write({ ...first, saved_at }, entries({ a: null }, { a: 3 }), { previous: first });
@@ -125,7 +129,7 @@ describe('an archive', () => {
   });
 
   test('is to be written whole when most of it is waste', async () => {
-    const store = new ArchiveStore(directory, 100 * MIB);
+    const store = openStore(directory, 100 * MIB);
     let record = await store.write(identity(), entries({ a: 'a', big: Buffer.alloc(3 * MIB) }));
     expect(await store.marks(record)).toHaveLength(2);
     record = await store.write(record, entries({ a: null }, { a: 1 }), { previous: record });
@@ -133,7 +137,7 @@ describe('an archive', () => {
   });
 
   test('is as it was before when writing it fails, is cancelled, or finds no room', async () => {
-    const store = new ArchiveStore(directory, 2 * MIB);
+    const store = openStore(directory, 2 * MIB);
     const record = await store.write(identity(), entries({ a: 'aaa' }));
     const names = namesIn(record);
     async function* failing() {
@@ -154,13 +158,13 @@ describe('an archive', () => {
   });
 
   test('frees its room when it is removed, and no copy goes with it', async () => {
-    const store = new ArchiveStore(directory, 2.5 * MIB);
+    const store = openStore(directory, 2.5 * MIB);
     const record = await store.write(identity(), entries({ a: Buffer.alloc(MIB, 'a') }));
     const copy = await store.copy(record, { ...identity('copy'), at_rest: true });
     const data = (of: ArchiveRecord) => statSync(join(directory, of.id, '1.data')).ino;
     expect(data(copy)).toBe(data(record));
     await expect(store.copy(record, identity('third'))).rejects.toMatchObject({ code: 'capacity_exceeded' });
-    await store.remove(record.id);
+    await store.remove(record);
     expect(readdirSync(directory)).toEqual([copy.id]);
     await store.verify(copy);
     expect((await contentsOf(store, copy))['a']).toHaveLength(MIB);
@@ -172,7 +176,7 @@ describe('an archive', () => {
     ['1.data', 3 * MIB],
     ['1.index', 1000],
   ])('with one byte of %s (of %i) changed or missing is broken', async (name, size) => {
-    const store = new ArchiveStore(directory, 4 * MIB);
+    const store = openStore(directory, 4 * MIB);
     const record = await store.write(identity(), entries({ a: 'a'.repeat(size) }));
     const read = () => Array.fromAsync(store.readVerified(record, { packed: true }), ({ entry }) => entry.path);
     expect(await read()).toEqual(['a']);
@@ -195,31 +199,34 @@ describe('an archive', () => {
 });
 
 test('what is told soon is known at once, and does not undo on the disk what was told since', async () => {
-  const store = new ArchiveStore(directory, MIB);
-  const { id } = await store.write({ ...identity(), at_rest: true }, entries({ a: 'aaa' }));
-  const onDisk = () => new ArchiveStore(directory, MIB).get(id)?.at_rest;
-  store.updateSoon(id, { at_rest: false });
-  expect([store.get(id)?.at_rest, onDisk()]).toEqual([false, true]);
+  const store = openStore(directory, MIB);
+  const record = await store.write({ ...identity(), at_rest: true }, entries({ a: 'aaa' }));
+  const isAtRest = async (of: ArchiveStore) => (await of.records())[0]?.at_rest;
+  const known = async () => [await isAtRest(store), await isAtRest(openStore(directory, MIB))];
+  const awake = store.updateSoon(record, { at_rest: false }).record;
+  expect(awake.at_rest).toBe(false);
+  expect(onDisk(record).at_rest).toBe(true);
   await nextTurn();
-  expect(onDisk()).toBe(false);
-  store.updateSoon(id, { at_rest: false });
-  store.update(id, { at_rest: true });
+  expect(await known()).toEqual([false, false]);
+  store.updateSoon(awake, { at_rest: false });
+  expect(store.update(awake, { at_rest: true }).written).toBeUndefined();
+  expect(onDisk(record).at_rest).toBe(true);
   await nextTurn();
-  expect([store.get(id)?.at_rest, onDisk()]).toEqual([true, true]);
+  expect(await known()).toEqual([true, true]);
 });
 
 test('what a crash left is removed at the start, and what counts is kept', async () => {
-  const store = new ArchiveStore(directory, MIB);
+  const store = openStore(directory, MIB);
   const record = await store.write(identity(), entries({ a: 'aaa' }));
   const passing = await store.copy(record, { ...identity(), passing: true });
-  store.update(record.id, { at_rest: true, lost: ['contexts'] });
+  store.update(record, { at_rest: true, lost: ['contexts'] });
   writeFileSync(join(directory, record.id, '2.data'), 'half');
   writeFileSync(join(directory, record.id, 'archive.json.new'), '{"half');
   mkdirSync(join(directory, 'snp_half'));
   writeFileSync(join(directory, 'snp_half', '1.data'), 'half');
-  const next = new ArchiveStore(directory, MIB);
-  expect(next.records).toEqual([{ ...record, at_rest: true, lost: ['contexts'] }]);
-  expect(next.get(passing.id)).toBeUndefined();
+  const next = openStore(directory, MIB);
+  expect(passing.id).not.toBe(record.id);
+  expect(await next.records()).toEqual([{ ...record, at_rest: true, lost: ['contexts'] }]);
   expect(readdirSync(directory)).toEqual([record.id]);
   expect(namesIn(record)).toEqual(['1.data', '1.index', 'archive.json']);
 });

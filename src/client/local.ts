@@ -162,7 +162,7 @@ export class LocalClient implements Client {
   }
 
   async snapshots(): Promise<readonly ClientSnapshot[]> {
-    return this.#glovebox.snapshots.list();
+    return await this.#glovebox.snapshots.list();
   }
 
   async deleteSnapshot(id: string): Promise<void> {

@@ -22,9 +22,9 @@ export class Snapshots {
   }
 
   /** Lists the snapshots of an owner, the oldest first. */
-  list(options: { readonly owner?: string | undefined } = {}): Snapshot[] {
+  async list(options: { readonly owner?: string | undefined } = {}): Promise<Snapshot[]> {
     checkOptions('snapshots.list', options, OWNER);
-    return this.#access.glovebox.snapshots.list(ownerOf(options)).map(toSnapshot);
+    return (await this.#access.glovebox.snapshots.list(ownerOf(options))).map(toSnapshot);
   }
 
   /** Removes a snapshot. Sessions created from it stay. @throws GloveboxError `not_found` */

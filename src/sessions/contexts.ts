@@ -29,6 +29,11 @@ export class Contexts {
     return [...this.#contexts].filter(([, { alive }]) => alive).map(([name]) => name);
   }
 
+  /** Whether any would be lost with the processes, or is lost without having been told. */
+  get areAnyToLose(): boolean {
+    return [...this.#contexts.values()].some(({ alive, lost }) => alive || lost);
+  }
+
   /** Whether the context exists, or may exist soon because a call to it is running. */
   has(name: string): boolean {
     const context = this.#contexts.get(name);

@@ -24,9 +24,9 @@ export interface RecoveryOptions {
   readonly manifests: Manifests;
   readonly idleTtlS: number;
   /** Sessions with an archive. With `at_rest`, the session consists of the archive, even if a sandbox is found. */
-  readonly archived: readonly Pick<ArchiveRecord, 'owner' | 'session_id' | 'at_rest'>[];
+  readonly archived: readonly ArchiveRecord[];
   /** Takes over a session of an earlier run. If its sandbox is gone, it continues in a new one. */
-  readonly adopt: (manifest: Manifest, sandbox: SandboxHandle | undefined) => void;
+  readonly adopt: (manifest: Manifest, sandbox: SandboxHandle | undefined, record?: ArchiveRecord) => void;
   /** Whether an earlier, failed attempt has taken over the session already. */
   readonly isAdopted: (manifest: Manifest) => boolean;
   readonly log: Log;
@@ -56,16 +56,19 @@ export async function recover(options: RecoveryOptions): Promise<() => Promise<v
 function recoverOwn(sandboxes: readonly SandboxInfo[], options: RecoveryOptions): SandboxInfo[] {
   const { instance, manifests, archived, backend } = options;
   const all = manifests.readAll();
-  const resting = new Set(archived.filter((record) => record.at_rest).map((record) => idOf(record)));
+  const records = new Map(archived.map((record) => [idOf(record), record]));
   // The sandbox of a hibernated session was not filled completely, or was about to be removed.
-  const live = all.filter((manifest) => !resting.has(idOf(manifest)) && !isExpired(manifest, options.idleTtlS));
+  const live = all.filter(
+    (manifest) => !records.get(idOf(manifest))?.at_rest && !isExpired(manifest, options.idleTtlS),
+  );
   const kept = new Map(live.map((manifest) => [manifest.key, manifest]));
   for (const { key } of all) if (!kept.has(key)) manifests.remove(key);
   BackgroundRecords.sweep(instance.directory, [...live, ...archived]);
   const running = new Map(sandboxes.filter((info) => info.running).map((info) => [info.key, info]));
   for (const manifest of live) {
     const info = running.get(manifest.key);
-    if (!options.isAdopted(manifest)) options.adopt(manifest, info && openSandbox(backend, info));
+    if (!options.isAdopted(manifest))
+      options.adopt(manifest, info && openSandbox(backend, info), records.get(idOf(manifest)));
   }
   return sandboxes.filter(({ key, running: runs }) => !(runs && kept.has(key)));
 }

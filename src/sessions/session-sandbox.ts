@@ -1,23 +1,14 @@
 import { Checkpoints, type CopiedArchive, HalfFilled } from '../archives/checkpoints.ts';
 import type { ArchiveIdentity, ArchiveRecord } from '../archives/record.ts';
-import type { ArchiveSettings } from '../archives/settings.ts';
 import { changedBy } from '../archives/unsaved-changes.ts';
 import { GloveboxError } from '../errors.ts';
 import { inOrder, isHeard, LossLedger, ownLoss } from '../execution/losses.ts';
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from '../execution/request.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
-import type { SessionTerminals } from '../terminals/session-terminals.ts';
-import type { Contexts } from './contexts.ts';
-import type { Lifetime } from './lifecycle/lifetime.ts';
-import type { OwningSession, SandboxOwners } from './sandbox-owners.ts';
+import type { SandboxedSession, SandboxHost } from './lifecycle/sandbox-host.ts';
 
 /** End of an execution that may have changed anything. */
 const UNKNOWN_END: ExecutionEnd = { status: 'crashed', exitCode: null };
-
-/** Empty sandbox for a session. Until this is disposed of, the pool starts no other sandbox. */
-export interface ProvidedSandbox extends Disposable {
-  readonly sandbox: SandboxHandle;
-}
 
 /** Sandbox of an earlier control plane. */
 export interface FormerSandbox {
@@ -41,25 +32,6 @@ export interface FormerState {
  */
 export type HibernationOutcome = 'hibernated' | 'used' | 'unreadable' | 'nothing';
 
-/** Services that provide, record and archive the sandboxes of sessions. */
-export interface SandboxHost {
-  readonly archives: ArchiveSettings;
-  readonly owners: Pick<SandboxOwners, 'enter' | 'leave' | 'write' | 'forgetFormer'>;
-  /** Gets an empty sandbox that counts against the owner's memory. @throws GloveboxError when none is available */
-  readonly provide: (owner: string) => Promise<ProvidedSandbox>;
-}
-
-/** Part of a session that its sandbox needs. */
-export interface SandboxedSession extends OwningSession {
-  readonly contexts: Contexts;
-  readonly lifetime: Lifetime;
-  /** Whether executions are running. */
-  readonly isBusy: boolean;
-  readonly terminals: Pick<SessionTerminals, 'loseAll' | 'loss' | 'recorded' | 'told'>;
-  /** Called when the set of live contexts has changed. */
-  onContexts(): void;
-}
-
 /**
  * Manages the sandboxes of one session, which may have several in succession. Starts a new one on demand, fills it from
  * the session's archive, and reports what could not be restored.
@@ -74,6 +46,8 @@ export class SessionSandbox {
   /** Whether a loss of contexts is still to be recorded: not before it is told, for a crash would keep it secret. */
   #contextsLost = false;
   #sandbox: Promise<SandboxHandle> | undefined;
+  /** Resolves when the storage of archives has recorded that the session hibernates, or has not. */
+  #recording: Promise<void> | undefined;
   #closed = false;
 
   constructor(session: SandboxedSession, host: SandboxHost, { sandbox, record }: FormerState) {
@@ -190,10 +164,15 @@ export class SessionSandbox {
     if (unreadable > 0 && !force) return 'unreadable';
     const losses: [Losable, boolean][] = [
       ['files', unreadable > 0],
-      ['contexts', contexts.loseAll()],
-      ['terminals', terminals.loseAll('hibernated')],
+      ['contexts', contexts.areAnyToLose],
+      ['terminals', terminals.live.length > 0],
     ];
-    this.#checkpoints.hibernate(losses.flatMap(([what, isLost]) => (isLost ? [what] : [])));
+    const recorded = this.#checkpoints.hibernate(losses.flatMap(([what, isLost]) => (isLost ? [what] : [])));
+    if (recorded !== undefined) await this.#whileCallsWait(recorded);
+    if (this.#closed) return 'used';
+    if (this.#sandbox !== former) return 'hibernated';
+    contexts.loseAll();
+    terminals.loseAll('hibernated');
     this.#sandbox = undefined;
     this.#stopListeningTo(sandbox);
     lifetime.hibernate();
@@ -205,6 +184,7 @@ export class SessionSandbox {
   async copyTo(identity: ArchiveIdentity, signal: AbortSignal): Promise<CopiedArchive> {
     using _held = this.#session.lifetime.hold();
     await this.#former?.adopt();
+    await this.#recording;
     const sandbox = await this.#present();
     return await this.#checkpoints.copyTo(identity, sandbox?.lost ? undefined : sandbox, signal);
   }
@@ -233,6 +213,7 @@ export class SessionSandbox {
   /** Returns the sandbox. Starts one if there is none. */
   async #current(): Promise<SandboxHandle> {
     if (this.#former) await this.#former.adopt();
+    if (this.#recording !== undefined) await this.#recording;
     if (this.#closed) throw new GloveboxError('session_not_found', `The session ${this.#session.id} was closed.`);
     this.#sandbox ??= this.#wake();
     const waking = this.#sandbox;
@@ -242,6 +223,15 @@ export class SessionSandbox {
       if (this.#sandbox === waking) this.#sandbox = undefined;
       throw error;
     }
+  }
+
+  /** Keeps calls waiting until it is recorded which of the two is the session, its archive or its sandbox. */
+  async #whileCallsWait(recorded: Promise<void>): Promise<void> {
+    const recording = recorded.catch(() => {});
+    this.#recording = recording;
+    await recording;
+    if (this.#recording === recording) this.#recording = undefined;
+    await recorded;
   }
 
   /** Gets a sandbox with the session's files. If the archive is broken, gets an empty one. */

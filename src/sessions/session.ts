@@ -41,6 +41,7 @@ import {
 } from './install.ts';
 import { Downloads } from './installation.ts';
 import { Lifetime, type LifetimeLimits } from './lifecycle/lifetime.ts';
+import type { SandboxHost } from './lifecycle/sandbox-host.ts';
 import type { RecentExecutions } from './recent-executions.ts';
 import type { Remains } from './recovery.ts';
 import {
@@ -52,7 +53,7 @@ import {
   type StartOptions,
 } from './run-code.ts';
 import type { SandboxOwners } from './sandbox-owners.ts';
-import { type FormerState, type HibernationOutcome, type SandboxHost, SessionSandbox } from './session-sandbox.ts';
+import { type FormerState, type HibernationOutcome, SessionSandbox } from './session-sandbox.ts';
 
 const END_CONTEXT_MS = 10_000;
 

@@ -25,6 +25,7 @@ import { Hibernation } from './lifecycle/hibernation.ts';
 import { type Lease, SessionLeases } from './lifecycle/leases.ts';
 import type { LifetimeLimits } from './lifecycle/lifetime.ts';
 import { ReleasingSessions } from './lifecycle/releasing.ts';
+import type { ProvidedSandbox } from './lifecycle/sandbox-host.ts';
 import type { Manifest } from './manifests.ts';
 import { checkName, mintHandle } from './names.ts';
 import { RecentExecutions, type SessionUsage } from './recent-executions.ts';
@@ -32,7 +33,6 @@ import { type SessionCounts, SessionRegistry } from './registry.ts';
 import type { RunLimits } from './run-code.ts';
 import { SandboxOwners, type SandboxOwnersOptions } from './sandbox-owners.ts';
 import { Session, type SessionHost } from './session.ts';
-import type { ProvidedSandbox } from './session-sandbox.ts';
 
 export type { SessionSummary } from './identity.ts';
 export type { Lease } from './lifecycle/leases.ts';
@@ -249,8 +249,8 @@ export class Sessions {
   }
 
   /** Takes over a session of an earlier run of this instance, with its sandbox if it still runs. */
-  adopt(manifest: Manifest, sandbox: SandboxHandle | undefined): void {
-    this.#adoption.adopt(manifest, sandbox);
+  adopt(manifest: Manifest, sandbox: SandboxHandle | undefined, record?: ArchiveRecord): void {
+    this.#adoption.adopt(manifest, sandbox, record);
   }
 
   /** Creates a hibernated session from an archive. @throws GloveboxError when a session of that id exists */

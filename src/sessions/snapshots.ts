@@ -1,5 +1,5 @@
+import { BrokenArchive } from '../archives/files/archive-files.ts';
 import type { ArchiveIdentity, ArchiveRecord } from '../archives/record.ts';
-import { BrokenArchive } from '../archives/segments.ts';
 import { ArchiveStore } from '../archives/store.ts';
 import { GloveboxError } from '../errors.ts';
 import type { TarStream } from '../files/session-files.ts';
@@ -46,7 +46,7 @@ export class Snapshots {
   /** Creates a snapshot of a session. @throws GloveboxError `session_not_found`, `capacity_exceeded` */
   async make(owner: string, sessionId: string, signal: AbortSignal): Promise<SnapshotSummary> {
     const session = this.#sessions.get(owner, sessionId);
-    if (this.#of(owner).length >= MOST_SNAPSHOTS)
+    if ((await this.#of(owner)).length >= MOST_SNAPSHOTS)
       throw new GloveboxError('capacity_exceeded', `You have ${MOST_SNAPSHOTS} snapshots.`, {
         hint: 'Delete those that are no longer needed: DELETE /snapshots/{id}.',
       });
@@ -56,15 +56,13 @@ export class Snapshots {
   }
 
   /** Lists the owner's snapshots, the oldest first. */
-  list(owner: string): SnapshotSummary[] {
-    return this.#of(owner)
-      .map(summarize)
-      .sort((a, b) => a.created_at.localeCompare(b.created_at));
+  async list(owner: string): Promise<SnapshotSummary[]> {
+    return (await this.#of(owner)).map(summarize).sort((a, b) => a.created_at.localeCompare(b.created_at));
   }
 
   /** Deletes a snapshot. @throws GloveboxError `not_found` if it is unknown or has another owner */
   async delete(owner: string, id: string): Promise<void> {
-    await this.#store.remove(this.#get(owner, id).id);
+    await this.#store.remove(await this.#get(owner, id));
   }
 
   /**
@@ -89,7 +87,7 @@ export class Snapshots {
     name: string | undefined,
     web?: readonly string[],
   ): Promise<SessionSummary> {
-    const snapshot = this.#get(owner, snapshotId);
+    const snapshot = await this.#get(owner, snapshotId);
     const id = this.#sessions.nameNew(owner, name);
     const webPatterns = this.#sessions.narrow(owner, web, snapshot.web);
     await this.#verify(snapshot);
@@ -101,7 +99,7 @@ export class Snapshots {
     const session = this.#sessions.get(owner, sessionId);
     const identity = { ...identify('snapshot', owner, sessionId), passing: true };
     const { record, leftOut } = await session.copyTo(identity, signal);
-    const close = async () => await this.#store.remove(record.id);
+    const close = async () => await this.#store.remove(record);
     try {
       const names = leftOutOf(await this.#store.entries(record));
       const all = { count: leftOut.count + names.length, names: [...leftOut.names, ...names] };
@@ -135,19 +133,17 @@ export class Snapshots {
     try {
       return this.#sessions.adoptArchive(record);
     } catch (error) {
-      await this.#store.remove(record.id);
+      await this.#store.remove(record);
       throw error;
     }
   }
 
-  #of(owner: string): ArchiveRecord[] {
-    return this.#store.records.filter(
-      (record) => record.kind === 'snapshot' && record.owner === owner && !record.passing,
-    );
+  async #of(owner: string): Promise<ArchiveRecord[]> {
+    return (await this.#store.records({ kind: 'snapshot', owner })).filter(({ passing }) => !passing);
   }
 
-  #get(owner: string, id: string): ArchiveRecord {
-    const record = this.#of(owner).find((candidate) => candidate.id === id);
+  async #get(owner: string, id: string): Promise<ArchiveRecord> {
+    const record = (await this.#of(owner)).find((candidate) => candidate.id === id);
     if (record) return record;
     throw new GloveboxError('not_found', `Unknown snapshot ${JSON.stringify(id.slice(0, 64))}.`, {
       hint: 'See GET /snapshots for those there are.',

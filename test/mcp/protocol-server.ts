@@ -90,7 +90,7 @@ export function fakeSessions(): Sessions {
 
 /** There are none, nor can one be made. */
 export function fakeSnapshots(): Snapshots {
-  const store: Partial<ArchiveStore> = { records: [] };
+  const store: Partial<ArchiveStore> = { records: async () => [] };
   return new Snapshots(fakeSessions(), store as ArchiveStore);
 }
 

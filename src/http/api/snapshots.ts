@@ -104,7 +104,7 @@ function storedSnapshotRoutes({ snapshots }: SnapshotOptions): Route[] {
           required: ['snapshots'],
         }),
       },
-      handle: (c) => c.json({ snapshots: snapshots.list(c.var.owner) }),
+      handle: async (c) => c.json({ snapshots: await snapshots.list(c.var.owner) }),
     },
     {
       method: 'DELETE',

@@ -31,14 +31,14 @@ export class SessionAdoption {
   /**
    * Takes over a session that had a sandbox. It is registered and counted at once. What still runs in its sandbox is
    * adopted later, in turn with that of other sessions.
+   * @param record that of its archive, if it has one
    */
-  adopt(manifest: Manifest, sandbox: SandboxHandle | undefined): void {
+  adopt(manifest: Manifest, sandbox: SandboxHandle | undefined, record: ArchiveRecord | undefined): void {
     const { host, owners, registry, adoptions } = this.#options;
     const identity = {
       ...{ id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) },
       webPatterns: manifest.web,
     };
-    const record = host.archives.find(identity.owner, identity.id);
     const adopt = (): Promise<void> => adoptions.now(session);
     const session: Session = new Session(identity, host, {
       record,
@@ -72,16 +72,15 @@ export class SessionAdoption {
   async adoptArchives(): Promise<void> {
     const { host, registry, log } = this.#options;
     const { archives } = host;
-    for (const record of archives.store.records) {
-      if (record.kind !== 'session' || registry.find(record.owner, record.session_id)) continue;
+    for (const record of await archives.store.records({ kind: 'session' })) {
+      if (registry.find(record.owner, record.session_id)) continue;
       const { session_id, owner, saved_at } = record;
       const hasEnded = Date.parse(saved_at) + host.limits.idleTtlS * 1000 <= Date.now();
       if (!record.at_rest && !archives.hibernates && hasEnded) {
-        await archives.store.remove(record.id);
+        await archives.store.remove(record);
         continue;
       }
-      if (!record.at_rest) archives.store.update(record.id, { at_rest: true });
-      const session = this.#enter(archives.store.get(record.id) ?? record);
+      const session = this.#enter(record.at_rest ? record : archives.store.update(record, { at_rest: true }).record);
       // Restores the results of background executions that ended before it was hibernated.
       session.recover({ contexts: [] });
       log.info('a session came back as an archive', { session: session_id, owner });
