@@ -41,6 +41,10 @@ const ERROR_TABLE = {
     hint: 'GET /approvals lists the questions that wait for you.',
   },
   approval_over: { status: 409, hint: 'The first answer counts. GET /approvals lists the questions that still wait.' },
+  session_moved: {
+    status: 409,
+    hint: 'The end of a call that had begun is not known: look what it did before you call again.',
+  },
   session_busy: { status: 409, hint: 'Wait until the running executions of this session have ended, then call again.' },
   request_timeout: { status: 408, hint: 'Send the whole request again, with no pause of a minute or more.' },
   precondition_failed: { status: 412, hint: 'The file has changed since you read it. GET it again, then decide.' },
