@@ -92,6 +92,8 @@ export interface SharedState extends AsyncDisposable {
   onMembers(listener: () => void): Disposable;
   /** A session, as far as is known here. Makes no request. @throws SessionDamaged */
   find(owner: string, id: string): SharedSession | undefined;
+  /** A session, as it is. Asks the cluster: another control plane may just have made it. @throws SessionDamaged */
+  lookUp(owner: string, id: string): Promise<SharedSession | undefined>;
   /** All sessions of an owner whose records can be read. Makes no request. */
   of(owner: string): readonly SharedSession[];
   /** All sessions whose records can be read. Makes no request. */

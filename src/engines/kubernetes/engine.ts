@@ -28,10 +28,12 @@ import {
   LABELS,
   MISSING_COMMAND,
   podName,
+  podOfRef,
   podOptions,
+  REF_SEPARATOR,
   RUN_COMMAND,
 } from './pod-spec.ts';
-import { type PodId, Pods } from './pods.ts';
+import { Pods } from './pods.ts';
 import { removePod } from './remove-pod.ts';
 import { runnerStream } from './runner-stream.ts';
 import type { KubernetesSettings } from './settings.ts';
@@ -42,8 +44,6 @@ import { type StartOptions, waitUntilRunning } from './start-pod.ts';
 const REMOVE_AGAIN_MS = 5000;
 /** Time in which a short program ends its connection after its own limit, in milliseconds. */
 const CLOSE_MS = 500;
-/** Separates the key of a sandbox, the uid of its pod and its user in its ref. */
-const REF_SEPARATOR = '/';
 /** Pods of sandboxes. */
 const SELECTOR = LABELS.key;
 
@@ -103,7 +103,7 @@ export class KubernetesEngine implements Engine, Disposable {
   }
 
   async connect(ref: SandboxRef): Promise<PieceStream> {
-    const pod = parse(ref);
+    const pod = podOfRef(ref);
     await this.#pods.watch();
     await this.#pods.requireRunning(pod);
     const onStderr = logRunnerStderr(this.#log, ref);
@@ -116,7 +116,7 @@ export class KubernetesEngine implements Engine, Disposable {
   }
 
   async endProcesses(ref: SandboxRef): Promise<boolean> {
-    const pod = parse(ref);
+    const pod = podOfRef(ref);
     await this.#pods.requireRunning(pod);
     return await endProcessesOf(pod, this.#pods, {
       run: async (command, timeoutMs) =>
@@ -128,7 +128,7 @@ export class KubernetesEngine implements Engine, Disposable {
   }
 
   async remove(ref: SandboxRef): Promise<void> {
-    const { name, podUid } = parse(ref);
+    const { name, podUid } = podOfRef(ref);
     await this.#remove(name, podUid);
   }
 
@@ -191,11 +191,6 @@ export class KubernetesEngine implements Engine, Disposable {
     };
     setTimeout(again, REMOVE_AGAIN_MS).unref();
   }
-}
-
-function parse(ref: SandboxRef): PodId {
-  const [key = '', podUid = ''] = ref.split(REF_SEPARATOR);
-  return { name: podName(key), podUid };
 }
 
 function userOf({ metadata: { labels } }: PodState): { key: string; uid: number } {

@@ -90,6 +90,15 @@ export function podName(key: string): string {
   throw new GloveboxError('invalid_input', `The key of a sandbox in a pod must have small letters, digits or "-".`);
 }
 
+/** Separates the key of a sandbox, the uid of its pod and its user in its ref. */
+export const REF_SEPARATOR = '/';
+
+/** The pod of a sandbox, by its ref. */
+export function podOfRef(ref: string): { readonly name: string; readonly podUid: string } {
+  const [key = '', podUid = ''] = ref.split(REF_SEPARATOR);
+  return { name: podName(key), podUid };
+}
+
 /** Whether a pod has the name of the sandbox whose key is in its labels. */
 export function isNameOf(name: string, key = ''): boolean {
   return key !== '' && name === `${NAME_PREFIX}${key}`;

@@ -1,0 +1,253 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '../../../log.ts';
+import {
+  type ControlPlane,
+  HoldLost,
+  type Introduction,
+  type OnSessionChange,
+  type SavedSession,
+  type SharedSession,
+  type SharedState,
+} from '../../../state/state.ts';
+import type { KubernetesClient } from '../api/client.ts';
+import { Members } from './members.ts';
+import { groupId, recordName } from './names.ts';
+import { OwnLease } from './own-lease.ts';
+import { Records, sessionOf } from './records.ts';
+import { relabel, tieToRecord } from './sandboxes.ts';
+import { Writer } from './writer.ts';
+
+/** Shortest and longest wait before the next attempt to join anew, in milliseconds. */
+const WAIT_MS = { least: 500, most: 5000 };
+
+export interface JoinOptions {
+  readonly client: KubernetesClient;
+  /** Name of the group: that of the instance. */
+  readonly group: string;
+  readonly introduction: Introduction;
+  readonly leaseS: number;
+  readonly log: Log;
+}
+
+/** What it has while it belongs to the group. */
+interface Membership {
+  readonly lease: OwnLease;
+  readonly members: Members;
+}
+
+/** State of a group of control planes in the cluster of their sandboxes: a lease for each, and a record for each session. */
+export class ClusterState implements SharedState {
+  readonly #options: JoinOptions;
+  readonly #records: Records;
+  readonly #writer: Writer;
+  readonly #onExpired = new Set<() => void>();
+  readonly #onMembers = new Set<() => void>();
+  readonly #closing = new AbortController();
+  #membership!: Membership;
+  #others: readonly ControlPlane[] = [];
+
+  private constructor(options: JoinOptions) {
+    const { client, group, log } = options;
+    this.#options = options;
+    this.#records = new Records({ client, group, log });
+    this.#writer = new Writer({
+      ...{ client, group, records: this.#records },
+      self: (id) => {
+        if (!this.isValid) throw new HoldLost(id);
+        return this.self.name;
+      },
+      isDead: async (name) => await this.#membership.members.isDead(name),
+    });
+  }
+
+  /** Joins a group. @throws GloveboxError `engine_unavailable` */
+  static async join(options: JoinOptions): Promise<ClusterState> {
+    const state = new ClusterState(options);
+    try {
+      await state.#join();
+    } catch (error) {
+      state.#records[Symbol.dispose]();
+      throw error;
+    }
+    return state;
+  }
+
+  get self(): ControlPlane {
+    return this.#membership.lease.self;
+  }
+
+  get label(): string {
+    return `${this.self.name}@${groupId(this.#options.group)}`;
+  }
+
+  get others(): readonly ControlPlane[] {
+    return this.#others;
+  }
+
+  get isValid(): boolean {
+    return this.#membership.lease.isValid;
+  }
+
+  onExpired(listener: () => void): Disposable {
+    return listen(this.#onExpired, listener);
+  }
+
+  onMembers(listener: () => void): Disposable {
+    return listen(this.#onMembers, listener);
+  }
+
+  find(owner: string, id: string): SharedSession | undefined {
+    const known = this.#records.get(this.#nameOf(owner, id));
+    return known && sessionOf(known, id);
+  }
+
+  async lookUp(owner: string, id: string): Promise<SharedSession | undefined> {
+    const known = await this.#records.read(this.#nameOf(owner, id));
+    return known && sessionOf(known, id);
+  }
+
+  of(owner: string): readonly SharedSession[] {
+    return this.#records.of(owner);
+  }
+
+  all(): readonly SharedSession[] {
+    return this.#records.all();
+  }
+
+  holderOf({ holder }: SharedSession): ControlPlane | undefined {
+    if (holder === undefined) return undefined;
+    if (holder === this.self.name) return this.isValid ? this.self : undefined;
+    return this.#membership.members.find(holder);
+  }
+
+  onChange(listener: OnSessionChange): Disposable {
+    return this.#records.onChange(listener);
+  }
+
+  async create(owner: string, id: string, saved?: SavedSession): Promise<SharedSession> {
+    const session = await this.#writer.create(owner, id, saved);
+    this.#tie(session, undefined);
+    return session;
+  }
+
+  async claim(session: SharedSession): Promise<SharedSession> {
+    return await this.#writer.claim(session);
+  }
+
+  async save(session: SharedSession, saved: SavedSession): Promise<SharedSession> {
+    const before = this.#records.get(this.#nameOf(session.owner, session.id))?.session?.saved?.ref;
+    const now = await this.#writer.save(session, saved);
+    this.#tie(now, before);
+    return now;
+  }
+
+  async release(session: SharedSession, saved: SavedSession): Promise<void> {
+    await this.#writer.release(session, saved);
+  }
+
+  async remove(session: SharedSession): Promise<void> {
+    await this.#writer.remove(session);
+  }
+
+  nameOf(label: string): string | undefined {
+    const [name, id] = label.split('@');
+    return id === groupId(this.#options.group) ? name : undefined;
+  }
+
+  async takeSandbox(ref: string, from: string): Promise<boolean> {
+    if (!this.isValid) throw new HoldLost(ref);
+    return await relabel(this.#options.client, ref, from, this.label);
+  }
+
+  /** Leaves the group. Sessions that were not released are free for others at once. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort();
+    await this.#leave();
+  }
+
+  async #leave(): Promise<void> {
+    const { lease, members } = this.#membership;
+    members[Symbol.dispose]();
+    this.#records[Symbol.dispose]();
+    await lease.release().catch((error: unknown) => {
+      this.#options.log.warn('the lease of this server could not be removed: others wait until it ends', { error });
+    });
+  }
+
+  #nameOf(owner: string, id: string): string {
+    return recordName(this.#options.group, owner, id);
+  }
+
+  /** Has a session's sandbox removed with its record, if it is another than before. */
+  #tie({ owner, id, saved }: SharedSession, before: string | undefined): void {
+    const known = this.#records.get(this.#nameOf(owner, id));
+    if (saved?.ref === undefined || saved.ref === before || !known) return;
+    const { client, log } = this.#options;
+    void tieToRecord(client, saved.ref, known.object, log);
+  }
+
+  async #join(): Promise<void> {
+    const { client, group, leaseS, log } = this.#options;
+    const lease = await OwnLease.take(this.#options);
+    const { name } = lease.self;
+    let members: Members | undefined;
+    try {
+      members = await Members.watch({
+        ...{ client, group, leaseS, log },
+        onChange: () => this.#tellMembers(),
+        onRemoved: (removed) => {
+          if (removed === name) lease.revoke();
+        },
+      });
+      await this.#records.watch();
+    } catch (error) {
+      members?.[Symbol.dispose]();
+      await lease.release().catch(() => {});
+      throw error;
+    }
+    const membership = { lease, members };
+    this.#membership = membership;
+    void lease.over.then(() => this.#expire(membership));
+    log.info('joined a group of servers', { group, as: name, others: members.live.length - 1 });
+    this.#tellMembers();
+  }
+
+  #tellMembers(): void {
+    const membership = this.#membership;
+    if (!membership) return;
+    this.#others = membership.members.live.filter(({ name }) => name !== this.self.name);
+    for (const listener of [...this.#onMembers]) listener();
+  }
+
+  /** Gives up all that this run held, then joins anew, as another run. */
+  async #expire({ lease, members }: Membership): Promise<void> {
+    const { signal } = this.#closing;
+    if (signal.aborted) return;
+    const { log } = this.#options;
+    log.error('the lease of this server ran out: others may take its sessions', { lease: lease.self.name });
+    members[Symbol.dispose]();
+    this.#others = [];
+    for (const listener of [...this.#onExpired]) listener();
+    let waitMs = WAIT_MS.least;
+    while (!signal.aborted) {
+      try {
+        // Others need not wait for its end then.
+        await lease.release();
+        await this.#join();
+        if (signal.aborted) await this.#leave();
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn('this server could not join its group anew', { error });
+        await sleep(waitMs * (0.5 + Math.random() / 2), undefined, { signal, ref: false }).catch(() => {});
+        waitMs = Math.min(waitMs * 2, WAIT_MS.most);
+      }
+    }
+  }
+}
+
+function listen(listeners: Set<() => void>, listener: () => void): Disposable {
+  listeners.add(listener);
+  return { [Symbol.dispose]: () => listeners.delete(listener) };
+}
