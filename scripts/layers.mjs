@@ -84,8 +84,10 @@ export const LAYERS = {
     'type:archives',
     'type:sandbox',
     'type:scheduling',
+    'type:state',
   ],
   glovebox: [
+    'type:state',
     'glovebox-settings',
     'glovebox-services',
     'type:glovebox-figures',
@@ -128,6 +130,7 @@ export const LAYERS = {
   'stdio-server': ['audit', 'glovebox', 'tools', 'mcp', 'mcp-tools', 'sessions', 'type:config'],
   load: ['server', 'glovebox', 'sessions', 'scheduling', 'http', 'mcp'],
   commands: [
+    'state',
     'audit',
     'client',
     'load',

@@ -13,6 +13,8 @@ export interface GloveboxHealth {
   readonly pool: { readonly size: number; readonly ready: number };
   readonly preload: PreloadFigures;
   readonly executions: ExecutionFigures;
+  /** Control planes of the same sessions whose leases run, this one first. Left out where there can be one only. */
+  readonly control_planes?: readonly { readonly name: string; readonly version: string }[];
   /** Protections that sandboxes of this engine lack, as GLOVEBOX_ALLOW_MISSING allows. Left out if none. */
   readonly missing?: readonly Protection[];
 }

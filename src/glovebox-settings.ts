@@ -8,6 +8,7 @@ import type { DiskSizes } from './sandbox/disk-sizes.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
 import type { MemoryLimits } from './scheduling/memory-quota.ts';
 import type { SessionLimits } from './sessions/sessions.ts';
+import type { Introduction } from './state/state.ts';
 
 /** What to do with sessions at shutdown. */
 export type OnShutdown = 'remove' | 'keep';
@@ -36,6 +37,10 @@ export interface GloveboxSettings
   /** Memory in MiB for modules that sandboxes load because other sessions used them. */
   readonly preloadMb: number;
   readonly onShutdown: OnShutdown;
+  /** Where it is kept who holds which session. Default: in the state directory. */
+  readonly state?: 'directory' | 'cluster';
+  /** Seconds without a sign of life after which other control planes take over. */
+  readonly leaseS?: number;
   readonly packagesAllow: readonly string[];
   readonly packagesDeny: readonly string[];
   readonly packagesSdists: 'allow' | 'deny';
@@ -84,6 +89,8 @@ export interface OpenOptions {
   readonly onEnded?: (left: number) => void;
   /** How the keys of an owner narrow what its code may reach. Default: not at all. */
   readonly webOfOwner?: WebOfOwner | undefined;
+  /** How others of its group reach this control plane. Required where the state is in the cluster. */
+  readonly introduction?: Introduction;
   /** Opens the engine. For tests with an engine in memory. Default: the engine that the settings name. */
   readonly openEngine?: typeof openEngine;
 }

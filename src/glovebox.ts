@@ -32,6 +32,7 @@ import { type Manifest, Manifests } from './sessions/manifests.ts';
 import { recover } from './sessions/recovery.ts';
 import { Sessions } from './sessions/sessions.ts';
 import { Snapshots } from './sessions/snapshots.ts';
+import type { SharedState } from './state/state.ts';
 
 export { ephemeralName, lookAtState } from './sessions/instance.ts';
 export { parseRequirement };
@@ -42,6 +43,8 @@ const STARTS_PER_PROCESSOR = 2;
 
 const NOTHING_PRELOADED: PreloadFigures = { bytes: 0, limit: 0, sandboxes: 0, failures: 0 };
 
+/** Default of GLOVEBOX_LEASE_S. */
+const DEFAULT_LEASE_S = 15;
 /** Longest wait for the end of a running set-up, in milliseconds. Only after it, all recovered sandboxes are known. */
 const SETUP_END_MS = 2000;
 
@@ -66,6 +69,8 @@ export class Glovebox implements AsyncDisposable {
   readonly #closing = new AbortController();
   #hasEngine = false;
   #closeEngine: OpenedEngine['close'];
+  /** What it shares with other control planes of its group. Unset where the state is in a directory. */
+  #state: SharedState | undefined;
   #settingUp: Promise<unknown> | undefined;
   #pool: Pool | undefined;
   /** Removal of what earlier runs left over. */
@@ -126,6 +131,7 @@ export class Glovebox implements AsyncDisposable {
    * `engine_unavailable`
    */
   static async open(settings: GloveboxSettings, options: OpenOptions): Promise<Glovebox> {
+    if (settings.state === 'cluster' && !options.introduction) throw serversOnly();
     const instance = Instance.acquire(settings.stateDir, options.instance);
     let glovebox: Glovebox | undefined;
     try {
@@ -150,7 +156,12 @@ export class Glovebox implements AsyncDisposable {
     if (deep && (await pool.ask('print(6 * 7)')) !== '42\n') {
       throw new GloveboxError('sandbox_lost', 'A new sandbox does not compute.');
     }
-    return { engine, image: backend.profile.image, ...this.#counts, pool: pool.status };
+    const members = this.#state && [this.#state.self, ...this.#state.others];
+    const controlPlanes = members?.map(({ name, version }) => ({ name, version }));
+    return {
+      ...{ engine, image: backend.profile.image, ...this.#counts, pool: pool.status },
+      ...(controlPlanes ? { control_planes: controlPlanes } : {}),
+    };
   }
 
   /** Runs code in a sandbox, and tells how each of its protections is known. @throws GloveboxError when it cannot run */
@@ -235,6 +246,7 @@ export class Glovebox implements AsyncDisposable {
       this.#usageFile?.save();
       await this.#services[Symbol.asyncDispose]();
     } finally {
+      await this.#state?.[Symbol.asyncDispose]();
       this.#closeEngine?.();
       this.#instance[Symbol.dispose]();
     }
@@ -262,6 +274,7 @@ export class Glovebox implements AsyncDisposable {
     });
     // Before the sessions of the last run are touched: a refusal leaves them to a next run.
     await engine.settleDoubt();
+    this.#state = await this.#joinGroup(opened);
     const backend = { ...plain, engine };
     await this.#recover(backend);
     signal.throwIfAborted();
@@ -280,6 +293,14 @@ export class Glovebox implements AsyncDisposable {
       preloads,
     });
     return { backend, pool: this.#pool };
+  }
+
+  /** @throws GloveboxError `engine_unavailable` */
+  async #joinGroup({ join }: OpenedEngine): Promise<SharedState | undefined> {
+    const { state, leaseS = DEFAULT_LEASE_S } = this.#settings;
+    const { instance: group, introduction } = this.#options;
+    if (state !== 'cluster' || !introduction) return undefined;
+    return await join?.({ group, introduction, leaseS });
   }
 
   /** Returns what has sandboxes load what sessions of this image used of late. Undefined if a setting forbids it. */
@@ -340,6 +361,12 @@ export class Glovebox implements AsyncDisposable {
  */
 export function limitsOf<T extends Pick<GloveboxSettings, 'memoryMb' | 'diskMb'>>(settings: T): T & DiskSizes {
   return { ...settings, ...diskSizesFor(settings.memoryMb, settings.diskMb) };
+}
+
+function serversOnly(): GloveboxError {
+  return new GloveboxError('invalid_input', 'GLOVEBOX_STATE is cluster, and only servers share their sessions.', {
+    hint: 'Start one with glovebox serve, or set GLOVEBOX_STATE=directory here.',
+  });
 }
 
 /** @throws GloveboxError `invalid_input` when an instance of that name runs already, or state cannot be kept there */

@@ -106,6 +106,6 @@ async function examineToolServers(config: Config): Promise<readonly Finding[]> {
 /** Runs code in a sandbox of its own, and looks into one. @throws GloveboxError when it cannot run, or is not sealed. */
 async function runProbe(config: Config, log: Log): Promise<readonly Finding[]> {
   const options = { instance: ephemeralName('probe'), log, mayInstall: false, lazy: true, mustLook: true };
-  await using glovebox = await Glovebox.open({ ...config, poolSize: 0, poolMax: 0 }, options);
+  await using glovebox = await Glovebox.open({ ...config, poolSize: 0, poolMax: 0, state: 'directory' }, options);
   return await glovebox.examine();
 }

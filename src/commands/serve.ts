@@ -8,6 +8,8 @@ import type { Finding } from '../lib/finding.ts';
 import { takesKeys, takesTokens } from '../lib/login/auth-kind.ts';
 import { loadGlovebox, loadServer } from '../load.ts';
 import { createLog, type Log } from '../log.ts';
+import type { Introduction } from '../state/state.ts';
+import { version } from '../version.ts';
 import { writeCompiledCodeSoon } from './compile-cache.ts';
 import type { CommandContext } from './context.ts';
 
@@ -35,6 +37,7 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
     adoptAfter: serving.promise,
     webOfOwner: webOfOwner(keys, login),
     ...keepingWhile(config),
+    ...(await introduce(config)),
     ...{ log, onEnded, signal },
   });
   // Loaded while the engine answers.
@@ -99,6 +102,14 @@ function keepingWhile(config: Config): { mayKeep?: () => Promise<boolean> } {
   return {
     mayKeep: async () => (await import('../engines/docker/index.ts')).isContainerRunning(config, keepWhile),
   };
+}
+
+/** How other servers of the same sessions reach this one, where there may be any. */
+async function introduce({ state, peerAddress, peerPort }: Config): Promise<{ introduction?: Introduction }> {
+  if (state === 'directory') return {};
+  const { newKeyPair } = await import('../state/key-pair.ts');
+  const host = peerAddress.includes(':') ? `[${peerAddress}]` : peerAddress;
+  return { introduction: { address: `${host}:${peerPort}`, publicKey: newKeyPair().publicKey, version } };
 }
 
 /** Returns the name of the instance, by default that of its port. With port 0, the name is temporary like the port. */

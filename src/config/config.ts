@@ -57,6 +57,7 @@ export function completeConfig(parsed: Settings, { spelled, style, env }: Origin
   const spell = (name: keyof Settings) => spelled.get(name) ?? style(name);
   checkListening(parsed);
   checkLogin(parsed, spell);
+  checkState(parsed, spell);
   checkMemory(parsed, spell);
   const requests = requestsWithin(parsed, spell);
   const timeouts = timeoutsWithin(parsed, spelled, spell);
@@ -106,6 +107,14 @@ function checkLogin({ auth, host, jwt_issuer, public_url }: Settings, spell: Spe
       hint: `Set ${spell('public_url')} to the URL by which they reach it, such as https://box.example.`,
     },
   );
+}
+
+/** @throws GloveboxError `invalid_input` where the state is to be in a cluster that is not used */
+function checkState({ state, engine }: Settings, spell: Spell): void {
+  if (state === 'directory' || engine === 'kubernetes') return;
+  throw new GloveboxError('invalid_input', `${spell('state')} is ${state}, and ${spell('engine')} is ${engine}.`, {
+    hint: `Several servers share their sessions in a cluster only: set ${spell('engine')} to kubernetes, or leave ${spell('state')} out.`,
+  });
 }
 
 /** @throws GloveboxError `invalid_input` for limits that not even one sandbox would fit. */

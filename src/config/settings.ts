@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { audit } from './audit-settings.ts';
 import { egress } from './egress-settings.ts';
+import { group } from './group-settings.ts';
 import { kubernetes } from './kubernetes-settings.ts';
 import { executions, packages, sandbox, sessions } from './sandbox-settings.ts';
 import { callers, client, limits, server, storage, tokens } from './service-settings.ts';
@@ -23,6 +24,7 @@ export const SUBJECTS = {
   'Tools from code': tools,
   'Web from code': egress,
   'State on disk': storage,
+  'Several servers': group,
   'Audit log': audit,
   'Commands for people': client,
 } as const;
@@ -40,6 +42,7 @@ export const settings = z.strictObject({
   ...tools,
   ...egress,
   ...storage,
+  ...group,
   ...audit,
   ...client,
 });

@@ -25,6 +25,10 @@ const OF_SERVERS = [
   'keep_while',
   'control_base',
   'proxy_socket',
+  'state',
+  'lease_s',
+  'peer_port',
+  'peer_address',
   'url',
   'key',
 ] as const satisfies readonly (keyof Settings)[];

@@ -1,5 +1,6 @@
 import { GloveboxError } from '../errors.ts';
 import type { PieceStream } from '../lib/reused-memory.ts';
+import type { Introduction, SharedState } from '../state/state.ts';
 import type { Assurances } from './assurances.ts';
 
 /**
@@ -83,12 +84,25 @@ export interface Engine {
   info(): Promise<EngineInfo>;
 }
 
+export interface JoinOptions {
+  /** Name of the group: that of the instance. */
+  readonly group: string;
+  readonly introduction: Introduction;
+  /** Seconds without a sign of life after which others take over. */
+  readonly leaseS: number;
+}
+
 /** Engine that is ready to start sandboxes, and their profile. */
 export interface OpenedEngine {
   readonly engine: Engine;
   readonly profile: SandboxProfile;
   /** What holds in its sandboxes. Unset for an engine in memory, whose sandboxes hold nothing. */
   readonly assurances?: Assurances<SandboxProfile> | undefined;
+  /**
+   * Joins a group of control planes that share the engine's sandboxes. Unset for an engine that keeps nothing for several.
+   * @throws GloveboxError `engine_unavailable`
+   */
+  readonly join?: ((options: JoinOptions) => Promise<SharedState>) | undefined;
   /** Lets go of the engine, after all else. Unset for an engine to which no connection is kept. */
   readonly close?: (() => void) | undefined;
 }

@@ -6,6 +6,7 @@ import { KubernetesClient } from './api/client.ts';
 import { arbitraryPod, kubernetesAssurances } from './assurances.ts';
 import { KubernetesEngine } from './engine.ts';
 import { clusterImage, type KubernetesSettings } from './settings.ts';
+import { ClusterState } from './state/cluster-state.ts';
 import { assertSuitable } from './suitability.ts';
 
 /**
@@ -23,7 +24,8 @@ export async function openKubernetes(
     await assertSuitable(client, { runtime: profile.runtime, pod: arbitraryPod(profile, settings) });
     await engine.watch();
     const assurances = kubernetesAssurances({ client, settings, profile, log });
-    return { engine, profile, assurances, close: () => engine[Symbol.dispose]() };
+    const join: OpenedEngine['join'] = async (options) => await ClusterState.join({ ...options, client, log });
+    return { engine, profile, assurances, join, close: () => engine[Symbol.dispose]() };
   } catch (error) {
     engine[Symbol.dispose]();
     throw error;

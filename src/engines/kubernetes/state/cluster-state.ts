@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../../log.ts';
+import type { JoinOptions } from '../../../sandbox/engine.ts';
 import {
   type ControlPlane,
   HoldLost,
-  type Introduction,
   type OnSessionChange,
   type SavedSession,
   type SharedSession,
@@ -20,12 +20,8 @@ import { Writer } from './writer.ts';
 /** Shortest and longest wait before the next attempt to join anew, in milliseconds. */
 const WAIT_MS = { least: 500, most: 5000 };
 
-export interface JoinOptions {
+export interface ClusterOptions extends JoinOptions {
   readonly client: KubernetesClient;
-  /** Name of the group: that of the instance. */
-  readonly group: string;
-  readonly introduction: Introduction;
-  readonly leaseS: number;
   readonly log: Log;
 }
 
@@ -37,7 +33,7 @@ interface Membership {
 
 /** State of a group of control planes in the cluster of their sandboxes: a lease for each, and a record for each session. */
 export class ClusterState implements SharedState {
-  readonly #options: JoinOptions;
+  readonly #options: ClusterOptions;
   readonly #records: Records;
   readonly #writer: Writer;
   readonly #onExpired = new Set<() => void>();
@@ -46,7 +42,7 @@ export class ClusterState implements SharedState {
   #membership!: Membership;
   #others: readonly ControlPlane[] = [];
 
-  private constructor(options: JoinOptions) {
+  private constructor(options: ClusterOptions) {
     const { client, group, log } = options;
     this.#options = options;
     this.#records = new Records({ client, group, log });
@@ -61,7 +57,7 @@ export class ClusterState implements SharedState {
   }
 
   /** Joins a group. @throws GloveboxError `engine_unavailable` */
-  static async join(options: JoinOptions): Promise<ClusterState> {
+  static async join(options: ClusterOptions): Promise<ClusterState> {
     const state = new ClusterState(options);
     try {
       await state.#join();
