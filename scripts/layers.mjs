@@ -84,7 +84,6 @@ export const LAYERS = {
     'type:archives',
     'type:sandbox',
     'type:scheduling',
-    'type:state',
   ],
   glovebox: [
     'type:state',

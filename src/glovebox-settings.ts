@@ -1,5 +1,6 @@
 import type { ArchiveBounds } from './archives/settings.ts';
 import type { WebOfOwner } from './egress/policy/policy.ts';
+import type { GroupOptions, GroupSettings } from './engines/group.ts';
 import type { EngineSettings, openEngine } from './engines/index.ts';
 import type { AuthKind } from './lib/login/auth-kind.ts';
 import type { Log } from './log.ts';
@@ -8,7 +9,6 @@ import type { DiskSizes } from './sandbox/disk-sizes.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
 import type { MemoryLimits } from './scheduling/memory-quota.ts';
 import type { SessionLimits } from './sessions/sessions.ts';
-import type { Introduction } from './state/state.ts';
 
 /** What to do with sessions at shutdown. */
 export type OnShutdown = 'remove' | 'keep';
@@ -16,6 +16,7 @@ export type OnShutdown = 'remove' | 'keep';
 /** Settings of a Glovebox. Those of a server are a superset. */
 export interface GloveboxSettings
   extends EngineSettings,
+    GroupSettings,
     Omit<SessionLimits, keyof DiskSizes>,
     MemoryLimits,
     ArchiveBounds {
@@ -37,10 +38,6 @@ export interface GloveboxSettings
   /** Memory in MiB for modules that sandboxes load because other sessions used them. */
   readonly preloadMb: number;
   readonly onShutdown: OnShutdown;
-  /** Where it is kept who holds which session. Default: in the state directory. */
-  readonly state?: 'directory' | 'cluster';
-  /** Seconds without a sign of life after which other control planes take over. */
-  readonly leaseS?: number;
   readonly packagesAllow: readonly string[];
   readonly packagesDeny: readonly string[];
   readonly packagesSdists: 'allow' | 'deny';
@@ -63,8 +60,8 @@ export interface GloveboxSettings
   readonly cacheMb: number;
 }
 
-export interface OpenOptions {
-  /** Name of this control plane among those of the state directory. */
+export interface OpenOptions extends GroupOptions {
+  /** Name of this control plane among those of the state directory, or of its group. */
   readonly instance: string;
   readonly log: Log;
   /** Whether a missing engine may be installed, if the settings allow it too. */
@@ -89,8 +86,6 @@ export interface OpenOptions {
   readonly onEnded?: (left: number) => void;
   /** How the keys of an owner narrow what its code may reach. Default: not at all. */
   readonly webOfOwner?: WebOfOwner | undefined;
-  /** How others of its group reach this control plane. Required where the state is in the cluster. */
-  readonly introduction?: Introduction;
   /** Opens the engine. For tests with an engine in memory. Default: the engine that the settings name. */
   readonly openEngine?: typeof openEngine;
 }

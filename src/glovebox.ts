@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Approvals } from './approvals/approvals.ts';
 import { ArchiveSettings } from './archives/settings.ts';
 import type { WebAccess } from './egress/web-access.ts';
+import { assertReachable, describeGroup, joinGroup } from './engines/group.ts';
 import { openEngine } from './engines/index.ts';
 import { GloveboxError, serverStopping } from './errors.ts';
 import type { GloveboxFigures, GloveboxHealth } from './glovebox-figures.ts';
@@ -16,7 +17,7 @@ import { tellHeld } from './probe/held.ts';
 import { requireSealed } from './probe/require-sealed.ts';
 import { WatchedEngine } from './probe/watched-engine.ts';
 import type { Shortfall } from './sandbox/assurances.ts';
-import { type DiskSizes, diskSizesFor } from './sandbox/disk-sizes.ts';
+import { limitsOf } from './sandbox/disk-sizes.ts';
 import type { OpenedEngine } from './sandbox/engine.ts';
 import { Pool } from './sandbox/pool.ts';
 import { type PreloadFigures, Preloads } from './sandbox/preloads.ts';
@@ -27,14 +28,15 @@ import { ExecutionMetrics } from './scheduling/execution-metrics.ts';
 import { ExecutionScheduler } from './scheduling/execution-scheduler.ts';
 import { MemoryQuota } from './scheduling/memory-quota.ts';
 import { BackgroundRecords } from './sessions/background-records.ts';
-import { ephemeralName, Instance } from './sessions/instance.ts';
+import { Instance } from './sessions/instance.ts';
 import { type Manifest, Manifests } from './sessions/manifests.ts';
 import { recover } from './sessions/recovery.ts';
 import { Sessions } from './sessions/sessions.ts';
 import { Snapshots } from './sessions/snapshots.ts';
 import type { SharedState } from './state/state.ts';
 
-export { ephemeralName, lookAtState } from './sessions/instance.ts';
+export { limitsOf } from './sandbox/disk-sizes.ts';
+export { checkStateDir, ephemeralName, lookAtState } from './sessions/instance.ts';
 export { parseRequirement };
 
 const PROCESSORS = Math.max(1, cpus().length);
@@ -43,8 +45,6 @@ const STARTS_PER_PROCESSOR = 2;
 
 const NOTHING_PRELOADED: PreloadFigures = { bytes: 0, limit: 0, sandboxes: 0, failures: 0 };
 
-/** Default of GLOVEBOX_LEASE_S. */
-const DEFAULT_LEASE_S = 15;
 /** Longest wait for the end of a running set-up, in milliseconds. Only after it, all recovered sandboxes are known. */
 const SETUP_END_MS = 2000;
 
@@ -131,7 +131,7 @@ export class Glovebox implements AsyncDisposable {
    * `engine_unavailable`
    */
   static async open(settings: GloveboxSettings, options: OpenOptions): Promise<Glovebox> {
-    if (settings.state === 'cluster' && !options.introduction) throw serversOnly();
+    assertReachable(settings, options);
     const instance = Instance.acquire(settings.stateDir, options.instance);
     let glovebox: Glovebox | undefined;
     try {
@@ -156,12 +156,8 @@ export class Glovebox implements AsyncDisposable {
     if (deep && (await pool.ask('print(6 * 7)')) !== '42\n') {
       throw new GloveboxError('sandbox_lost', 'A new sandbox does not compute.');
     }
-    const members = this.#state && [this.#state.self, ...this.#state.others];
-    const controlPlanes = members?.map(({ name, version }) => ({ name, version }));
-    return {
-      ...{ engine, image: backend.profile.image, ...this.#counts, pool: pool.status },
-      ...(controlPlanes ? { control_planes: controlPlanes } : {}),
-    };
+    const group = describeGroup(this.#state);
+    return { engine, image: backend.profile.image, ...this.#counts, pool: pool.status, ...group };
   }
 
   /** Runs code in a sandbox, and tells how each of its protections is known. @throws GloveboxError when it cannot run */
@@ -274,7 +270,7 @@ export class Glovebox implements AsyncDisposable {
     });
     // Before the sessions of the last run are touched: a refusal leaves them to a next run.
     await engine.settleDoubt();
-    this.#state = await this.#joinGroup(opened);
+    this.#state = await joinGroup(opened, settings, this.#options);
     const backend = { ...plain, engine };
     await this.#recover(backend);
     signal.throwIfAborted();
@@ -293,14 +289,6 @@ export class Glovebox implements AsyncDisposable {
       preloads,
     });
     return { backend, pool: this.#pool };
-  }
-
-  /** @throws GloveboxError `engine_unavailable` */
-  async #joinGroup({ join }: OpenedEngine): Promise<SharedState | undefined> {
-    const { state, leaseS = DEFAULT_LEASE_S } = this.#settings;
-    const { instance: group, introduction } = this.#options;
-    if (state !== 'cluster' || !introduction) return undefined;
-    return await join?.({ group, introduction, leaseS });
   }
 
   /** Returns what has sandboxes load what sessions of this image used of late. Undefined if a setting forbids it. */
@@ -353,23 +341,4 @@ export class Glovebox implements AsyncDisposable {
     if (adoptAfter !== undefined) void adoptAfter.then(() => sessions.adoptions.begin());
     else sessions.adoptions.begin();
   }
-}
-
-/**
- * What a sandbox holds its code to, the sizes of its disks included.
- * @throws GloveboxError `invalid_input` when they do not go together
- */
-export function limitsOf<T extends Pick<GloveboxSettings, 'memoryMb' | 'diskMb'>>(settings: T): T & DiskSizes {
-  return { ...settings, ...diskSizesFor(settings.memoryMb, settings.diskMb) };
-}
-
-function serversOnly(): GloveboxError {
-  return new GloveboxError('invalid_input', 'GLOVEBOX_STATE is cluster, and only servers share their sessions.', {
-    hint: 'Start one with glovebox serve, or set GLOVEBOX_STATE=directory here.',
-  });
-}
-
-/** @throws GloveboxError `invalid_input` when an instance of that name runs already, or state cannot be kept there */
-export function checkStateDir(stateDir: string, instance = ephemeralName('doctor')): void {
-  Instance.acquire(stateDir, instance)[Symbol.dispose]();
 }

@@ -35,9 +35,10 @@ class Outcome:
 class Client:
     """The control plane's half of a channel, on threads."""
 
-    def __init__(self, grant: bool = True, door: str | None = None) -> None:
+    def __init__(self, grant: bool = True, door: str | None = None, generation: int | None = None) -> None:
+        name = [] if door is None else [door] if generation is None else [door, str(generation)]
         self.process = subprocess.Popen(
-            [sys.executable, "-I", RUNNER, *([door] if door else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            [sys.executable, "-I", RUNNER, *name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
         self.grant = grant
         self.outcomes: dict[int, Outcome] = {}
@@ -45,6 +46,7 @@ class Client:
         self.pongs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.adopted: dict[str, Any] | None = None
         """What the runner says that an earlier control plane left."""
+        self.greeting: dict[str, Any] = {}
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
@@ -57,7 +59,8 @@ class Client:
 
     def _take(self, kind: int, stream: int, payload: bytes) -> None:
         if kind == frames.READY:
-            self.adopted = json.loads(payload).get("adopted")
+            self.greeting = json.loads(payload)
+            self.adopted = self.greeting.get("adopted")
             for execution in (self.adopted or {}).get("executions", ()):
                 self.outcomes[execution["stream"]] = Outcome()
             self.ready.set()

@@ -67,8 +67,8 @@ class AttachTest(unittest.TestCase):
                 client.reader.join(5)
                 pipe.close()
 
-    def connect(self) -> Client:
-        client = Client(door=self.door)
+    def connect(self, generation: int | None = None) -> Client:
+        client = Client(door=self.door, generation=generation)
         self.clients.append(client)
         self.assertTrue(client.ready.wait(15))
         return client
@@ -122,6 +122,31 @@ class AttachTest(unittest.TestCase):
         second.tell(frames.FIN, outcome)
         self.assertTrue(outcome.ended.wait(10))
         self.assertEqual(outcome.stdout, b"b'own'\n")
+
+    def test_a_control_plane_of_a_lower_generation_is_refused_and_the_present_one_works_on(self) -> None:
+        claimed = self.connect(3)
+        self.assertEqual(claimed.greeting["generation"], 3)
+        begun = claimed.start("import time; print('begun', flush=True); time.sleep(1); print('done')")
+        self.assertTrue(begun.printed.wait(10))
+        for generation in (None, 0, 2):
+            late = self.connect(generation)
+            self.assertEqual(late.greeting, {"protocol": 1, "refused": "generation", "generation": 3})
+            # Its exec ends too.
+            self.assertEqual(late.process.wait(10), 0)
+        self.assertTrue(begun.ended.wait(10))
+        self.assertEqual(begun.stdout, b"begun\ndone\n")
+        self.assertEqual(self.connect(3).run("print(1)").stdout, b"1\n")
+
+    def test_a_control_plane_of_a_lower_generation_is_refused_when_the_present_one_has_gone(self) -> None:
+        self.leave(self.connect(1 << 40))
+        self.assertEqual(self.connect((1 << 40) - 1).greeting["refused"], "generation")
+        self.assertEqual(self.connect(1 << 40).run("print(1)").stdout, b"1\n")
+
+    def test_a_runner_that_was_started_for_a_generation_refuses_lower_ones(self) -> None:
+        self.door += "-claimed"
+        self.connect(2)
+        self.assertEqual(self.connect(1).greeting["refused"], "generation")
+        self.assertNotIn("refused", self.connect(2).greeting)
 
     def test_a_context_keeps_its_variables(self) -> None:
         self.first.run("x = 41", context="c", results=RESULTS)

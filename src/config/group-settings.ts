@@ -5,8 +5,8 @@ import { about, HIGHEST_PORT, text, whole } from './value-types.ts';
 export const group = {
   state: about(
     z.enum(['directory', 'cluster']).default('directory'),
-    'Where it is kept who holds which session: in state_dir, for one server alone, or in the cluster of the sandboxes, for all servers of the same instance name.',
-    'cluster',
+    'Where it is kept who holds which session: in state_dir, for one server alone, or in the "cluster" of the sandboxes, for all servers of the same instance name.',
+    'directory',
   ),
   lease_s: about(
     whole(5, 300).default(15),

@@ -1,6 +1,14 @@
 import { GloveboxError } from '../errors.ts';
 import type { PieceStream } from '../lib/reused-memory.ts';
-import type { Engine, EngineInfo, SandboxInfo, SandboxRef, SandboxSpec, StartedSandbox } from '../sandbox/engine.ts';
+import type {
+  ConnectOptions,
+  Engine,
+  EngineInfo,
+  SandboxInfo,
+  SandboxRef,
+  SandboxSpec,
+  StartedSandbox,
+} from '../sandbox/engine.ts';
 
 export interface Watch {
   /** Looks whether sandboxes are sealed. Rejects if the engine may start none. */
@@ -40,8 +48,8 @@ export class WatchedEngine implements Engine {
     return await this.#listen(this.#engine.start(spec));
   }
 
-  async connect(ref: SandboxRef): Promise<PieceStream> {
-    return await this.#listen(this.#engine.connect(ref));
+  async connect(ref: SandboxRef, options?: ConnectOptions): Promise<PieceStream> {
+    return await this.#listen(this.#engine.connect(ref, options));
   }
 
   async endProcesses(ref: SandboxRef): Promise<boolean> {

@@ -14,7 +14,7 @@ import {
   WEB_WINDOW,
   writeFrame,
 } from './frames.ts';
-import { IncompatibleRunner, parseGreeting, type RunnerState } from './greeting.ts';
+import { GenerationRefused, IncompatibleRunner, parseGreeting, type RunnerState } from './greeting.ts';
 import { parseNotice, type RunnerNotice } from './notice.ts';
 import { Pulse } from './pulse.ts';
 import { Tunnel } from './tunnel.ts';
@@ -116,7 +116,8 @@ export class Channel {
 
   /**
    * Opens a channel to a runner that has just been started.
-   * @throws GloveboxError `sandbox_lost` if it does not answer; IncompatibleRunner if it speaks another version
+   * @throws GloveboxError `sandbox_lost` if it does not answer; IncompatibleRunner if it speaks another version;
+   *   GenerationRefused if another control plane has it
    */
   static async open(stream: PieceStream, options: ChannelOptions = {}): Promise<Channel> {
     const channel = new Channel(stream, options);
@@ -208,7 +209,7 @@ export class Channel {
     try {
       for (const frame of decoder.decode(piece)) this.#dispatch(frame, keep);
     } catch (error) {
-      if (error instanceof IncompatibleRunner) this.#greeting.reject(error);
+      if (error instanceof IncompatibleRunner || error instanceof GenerationRefused) this.#greeting.reject(error);
       this.close(error instanceof Error ? error.message.slice(0, 200) : 'unreadable frame');
     }
   }

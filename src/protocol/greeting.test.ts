@@ -35,6 +35,13 @@ describe('a runner that an earlier control plane left', () => {
     await expect(open(json(FrameType.ready, 0, {}))).resolves.toBeInstanceOf(Channel);
   });
 
+  it('refuses a control plane that slept while another claimed the session', async () => {
+    const refusal = json(FrameType.ready, 0, { protocol: PROTOCOL_VERSION, refused: 'generation', generation: 3 });
+    await expect(open(refusal)).rejects.toMatchObject({ code: 'session_moved', generation: 3 });
+    const unsaid = json(FrameType.ready, 0, { protocol: PROTOCOL_VERSION, refused: 'generation', generation: 0 });
+    await expect(open(unsaid)).resolves.toBeInstanceOf(Channel);
+  });
+
   it('is told from one that is new', async () => {
     expect((await open(greeting())).runnerState).toBeUndefined();
   });

@@ -66,6 +66,9 @@ const greetingSchema = z.object({
 /** Part of a greeting that is the same in every version of the protocol. Runners of the first version sent no version. */
 const versionSchema = z.object({ protocol: z.number().int().default(1) });
 
+/** What a runner says instead that refuses a control plane. */
+const refusalSchema = z.object({ refused: z.literal('generation'), generation: z.number().int().positive() });
+
 /** Error for a runner whose image was built for another version. No other message of it can be trusted. */
 export class IncompatibleRunner extends GloveboxError {
   constructor(version: number) {
@@ -73,10 +76,23 @@ export class IncompatibleRunner extends GloveboxError {
   }
 }
 
-/** Reads a greeting. @throws IncompatibleRunner, or Error when the payload is not a greeting */
+/** Error of a runner that another control plane has reached with a higher generation: that one has claimed the session. */
+export class GenerationRefused extends GloveboxError {
+  /** The highest generation that the runner has let in, as it says. */
+  readonly generation: number;
+
+  constructor(generation: number) {
+    super('session_moved', 'Another server of this service has the session now.');
+    this.generation = generation;
+  }
+}
+
+/** Reads a greeting. @throws GenerationRefused when another control plane has the sandbox; IncompatibleRunner, or Error when the payload is not a greeting */
 export function parseGreeting(payload: Buffer): z.infer<typeof greetingSchema> {
   const greeting: unknown = JSON.parse(payload.toString('utf8'));
   const { protocol } = versionSchema.parse(greeting);
   if (protocol !== PROTOCOL_VERSION) throw new IncompatibleRunner(protocol);
+  const refusal = refusalSchema.safeParse(greeting);
+  if (refusal.success) throw new GenerationRefused(refusal.data.generation);
   return greetingSchema.parse(greeting);
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseReport } from '../execution/report.ts';
 import { encodeFrame, FIRST_TUNNEL, FrameDecoder, FrameType, INITIAL_CREDIT, PROTOCOL_VERSION } from './frames.ts';
-import { parseGreeting } from './greeting.ts';
+import { GenerationRefused, parseGreeting } from './greeting.ts';
 
 const page = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
 const source = (path: string) => readFileSync(new URL(path, import.meta.url), 'utf8');
@@ -75,8 +75,13 @@ describe('docs/protocol.md', () => {
 
   it('has examples of greetings and reports that are taken', () => {
     const payloads = (kind: number) => readExamples().flatMap(({ type, payload }) => (type === kind ? [payload] : []));
-    const greetings = payloads(FrameType.ready).map(parseGreeting);
-    expect(greetings.some(({ adopted }) => adopted)).toBe(true);
+    const isRefusal = (payload: Buffer) => payload.includes('"refused"');
+    const greetings = payloads(FrameType.ready);
+    const refusals = greetings.filter(isRefusal);
+    const ready = greetings.filter((payload) => !isRefusal(payload));
+    expect(ready.map(parseGreeting).some(({ adopted }) => adopted)).toBe(true);
+    expect(refusals).toHaveLength(1);
+    for (const refusal of refusals) expect(() => parseGreeting(refusal)).toThrow(GenerationRefused);
     expect(payloads(FrameType.end).map(parseReport)).not.toEqual([]);
   });
 

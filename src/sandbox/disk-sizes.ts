@@ -51,3 +51,11 @@ function usable(memoryMb: number): number {
 function shmFor(memoryMb: number): number {
   return Math.min(LARGEST_SHM_MB, Math.max(1, Math.floor(memoryMb / 16)));
 }
+
+/**
+ * What a sandbox holds its code to, the sizes of its disks included.
+ * @throws GloveboxError `invalid_input` when they do not go together
+ */
+export function limitsOf<T extends { readonly memoryMb: number; readonly diskMb: number }>(settings: T): T & DiskSizes {
+  return { ...settings, ...diskSizesFor(settings.memoryMb, settings.diskMb) };
+}

@@ -44,6 +44,14 @@ export interface SandboxInfo {
   readonly running: boolean;
 }
 
+export interface ConnectOptions {
+  /**
+   * How often the session of the sandbox was claimed by a control plane. A runner refuses a lower one than it has let in.
+   * Default: 0, of a sandbox that one control plane alone can have.
+   */
+  readonly generation?: number | undefined;
+}
+
 export interface EngineInfo {
   readonly name: string;
   readonly version: string;
@@ -71,7 +79,7 @@ export interface Engine {
    * Starts a runner as the sandbox's own user, or connects to the running one. The duplex carries the runner's stdin and
    * stdout, and ends with it. A runner outlives the connection, so that the next connection can reach it.
    */
-  connect(ref: SandboxRef): Promise<PieceStream>;
+  connect(ref: SandboxRef, options?: ConnectOptions): Promise<PieceStream>;
   /**
    * Ends every process of the sandbox's user. The sandbox and its files stay. Returns true if no process is left. Returns
    * false if some may be left, or if it takes too long; the caller must then replace the sandbox.

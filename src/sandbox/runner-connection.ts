@@ -3,7 +3,7 @@ import type { SandboxReset } from '../execution/request.ts';
 import { within } from '../lib/deadline.ts';
 import type { Log } from '../log.ts';
 import { Channel, type OnTunnel, type RunnerConfiguration, type RunnerExpectation } from '../protocol/channel.ts';
-import { IncompatibleRunner } from '../protocol/greeting.ts';
+import { GenerationRefused, IncompatibleRunner } from '../protocol/greeting.ts';
 import type { RunnerNotice } from '../protocol/notice.ts';
 import { type Engine, type SandboxRef, SandboxUnreachable, shortName } from './engine.ts';
 
@@ -51,10 +51,14 @@ export class RunnerConnection {
   #channel: Channel | undefined;
   /** Whether a runner was started before. It may still run, or may have left processes behind. */
   #hadRunner = false;
+  /** Of the connections from now on. */
+  generation: number | undefined;
   /** Abandoned background executions, to end once the engine can be reached again. */
   readonly #givenUp = new Set<string>();
   #lost = false;
   #abandoned = false;
+  /** Set once another control plane was found to have the container. */
+  #refused: GenerationRefused | undefined;
 
   constructor(engine: Engine, ref: SandboxRef, options: RunnerConnectionOptions & RunnerListeners) {
     this.#engine = engine;
@@ -89,10 +93,11 @@ export class RunnerConnection {
 
   /**
    * Returns the channel to the runner. Starts a runner if there is none.
-   * @throws GloveboxError `sandbox_lost` or `engine_unavailable`
+   * @throws GloveboxError `sandbox_lost` or `engine_unavailable`; GenerationRefused if another control plane has it
    */
   async reach(): Promise<Channel> {
     await this.#clearing;
+    if (this.#refused) throw this.#refused;
     if (this.#lost || this.#abandoned) throw new GloveboxError('sandbox_lost', 'The sandbox of this session is gone.');
     this.#connection ??= this.#connect();
     const connection = this.#connection;
@@ -104,6 +109,7 @@ export class RunnerConnection {
       if (connection.drop.signal.aborted) return await this.reach();
       if (this.#connection === connection) this.#connection = undefined;
       if (isLost(error)) await this.discard();
+      if (error instanceof GenerationRefused) this.#leaveTo(error);
       throw error;
     }
     // What was sent now would wait, perhaps beyond the time of its call.
@@ -155,10 +161,11 @@ export class RunnerConnection {
     );
   }
 
-  /** Removes the container with everything in it. @throws GloveboxError `engine_unavailable` */
+  /** Removes the container with everything in it, unless another control plane has it. @throws GloveboxError `engine_unavailable` */
   async remove(): Promise<void> {
     this.#lost = true;
     this.#drop();
+    if (this.#refused) return;
     await this.#engine.remove(this.#ref);
   }
 
@@ -166,6 +173,11 @@ export class RunnerConnection {
   abandon(): void {
     this.#abandoned = true;
     this.#drop();
+  }
+
+  #leaveTo(refused: GenerationRefused): void {
+    this.#refused = refused;
+    this.abandon();
   }
 
   #connect(): Connection {
@@ -203,10 +215,11 @@ export class RunnerConnection {
   }
 
   async #openOnce(dropped: AbortSignal): Promise<Channel> {
-    const stream = await this.#engine.connect(this.#ref);
+    const stream = await this.#engine.connect(this.#ref, { generation: this.generation });
     dropped.addEventListener('abort', () => stream.destroy(), { once: true });
     if (dropped.aborted) stream.destroy();
     const { configuration, onTunnel, onNotice, log } = this.#options;
+    const { generation = 0 } = this;
     const channel = await Channel.open(stream, {
       ...(configuration ? { configuration } : {}),
       onTunnel,
@@ -215,6 +228,10 @@ export class RunnerConnection {
         if (failed) log?.warn('a module could not be preloaded', { sandbox: shortName(this.#ref), ...failed });
         onNotice(notice);
       },
+    }).catch((error: unknown) => {
+      // Code that has taken the runner over would say so, too, to keep its container from being removed.
+      if (!(error instanceof GenerationRefused) || (generation > 0 && error.generation > generation)) throw error;
+      throw new GloveboxError('sandbox_lost', 'The runner of the sandbox refuses the session that it belongs to.');
     });
     dropped.throwIfAborted();
     this.#connections += 1;

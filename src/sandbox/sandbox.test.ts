@@ -256,6 +256,46 @@ describe('a sandbox whose machine is cut off', () => {
   });
 });
 
+describe('a runner that another control plane has reached with a higher generation', () => {
+  const refusal = json(FrameType.ready, 0, { protocol: PROTOCOL_VERSION, refused: 'generation', generation: 2 });
+
+  /** A sandbox of that generation, whose second connection is refused, and what is done to it. */
+  async function openRefused(generation: number | undefined) {
+    const [first, second, third] = [runnerThat(newRunner), runnerThat(refusal), runnerThat(refusal)];
+    const connections = [first, second, third].map(
+      ({ ours }) =>
+        async () =>
+          ours,
+    );
+    const removed: string[] = [];
+    const { sandbox, execute, cleared } = openSandbox(connections, {
+      remove: async (ref) => void removed.push(ref),
+    });
+    sandbox.generation = generation;
+    await sandbox.connect();
+    return { sandbox, execute, cleared, removed, first };
+  }
+
+  test('is left alone, and its calls say that the session has moved', async () => {
+    const { sandbox, execute, cleared, removed, first } = await openRefused(1);
+    const ended = expect(execute({ code: '' }, 10_000)).rejects.toMatchObject({ code: 'session_moved' });
+    await vi.waitFor(() => expect(first.sent).toHaveLength(1));
+    first.stream.destroy();
+    await ended;
+    await expect(execute({ code: '' }, 10_000)).rejects.toMatchObject({ code: 'session_moved' });
+    await sandbox.remove();
+    expect([...cleared, ...removed]).toEqual([]);
+  });
+
+  test.each([undefined, 2, 3])('is removed as one that lies, where generation %s was sent', async (generation) => {
+    const { sandbox, removed, first } = await openRefused(generation);
+    first.stream.destroy();
+    await vi.advanceTimersByTimeAsync(0);
+    await expect(sandbox.connect()).rejects.toMatchObject({ code: 'sandbox_lost' });
+    expect(removed).toEqual(['one']);
+  });
+});
+
 describe('a loss of the runner that no call was told of', () => {
   /** A sandbox whose first runner is gone, and whose second one runs something. */
   async function loseRunner(request: ExecutionRequest) {

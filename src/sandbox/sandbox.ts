@@ -13,7 +13,7 @@ import {
 import { within } from '../lib/deadline.ts';
 import type { Channel, OnTunnel, RunnerExpectation } from '../protocol/channel.ts';
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
-import type { RunnerState, RunningExecution } from '../protocol/greeting.ts';
+import { GenerationRefused, type RunnerState, type RunningExecution } from '../protocol/greeting.ts';
 import type { RunnerNotice } from '../protocol/notice.ts';
 import { type Engine, type SandboxInfo, type SandboxRef, SandboxUnreachable } from './engine.ts';
 import type { Use } from './module-usage.ts';
@@ -106,7 +106,15 @@ export class Sandbox {
     return this.#runner.connected;
   }
 
-  /** Starts the runner if there is none. @throws GloveboxError `sandbox_lost` or `engine_unavailable` */
+  /** Sets how often the session was claimed. Later connections are refused if another control plane has claimed it since. */
+  set generation(generation: number | undefined) {
+    this.#runner.generation = generation;
+  }
+
+  /**
+   * Starts the runner if there is none.
+   * @throws GloveboxError `sandbox_lost` or `engine_unavailable`; GenerationRefused if another control plane has the sandbox
+   */
   async connect(): Promise<void> {
     await this.#runner.reach();
   }
@@ -266,7 +274,7 @@ export class Sandbox {
   /**
    * Opens a new channel to the same sandbox. Returns undefined if the sandbox is broken.
    * @param mayWait whether to wait for an unavailable engine
-   * @throws GloveboxError `engine_unavailable`
+   * @throws GloveboxError `engine_unavailable`; GenerationRefused if another control plane has the sandbox
    */
   async #reconnect(signal: AbortSignal, mayWait: () => boolean): Promise<Channel | undefined> {
     for (let refusals = 0; !this.#runner.abandoned && refusals <= MOST_REFUSALS; ) {
@@ -274,6 +282,7 @@ export class Sandbox {
         return await this.#runner.reach();
       } catch (error) {
         if (isLost(error)) return undefined;
+        if (error instanceof GenerationRefused) throw error;
         const isAway = error instanceof SandboxUnreachable || !(await this.#runner.engineAnswers());
         if (!isAway) refusals += 1;
         else if (!mayWait()) throw error;

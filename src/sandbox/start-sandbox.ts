@@ -19,12 +19,15 @@ export interface Backend extends OpenedEngine {
   readonly preloads?: PreloadObserver | undefined;
 }
 
-/** Creates the object for a sandbox that exists. */
+/** Creates the object for a sandbox that exists. @param generation how often its session was claimed */
 export function openSandbox(
   { engine, configuration, log, preloads }: Backend,
   info: Pick<SandboxInfo, 'ref' | 'key'>,
+  generation?: number,
 ): Sandbox {
-  return new Sandbox(engine, info, { configuration, log, preloads });
+  const sandbox = new Sandbox(engine, info, { configuration, log, preloads });
+  sandbox.generation = generation;
+  return sandbox;
 }
 
 /** Starts a sandbox with a user of its own and its runner ready. Leaves nothing behind when it fails. */

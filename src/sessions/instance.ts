@@ -80,6 +80,11 @@ export class Instance implements Disposable {
   }
 }
 
+/** @throws GloveboxError `invalid_input` when an instance of that name runs already, or state cannot be kept there */
+export function checkStateDir(stateDir: string, instance = ephemeralName('doctor')): void {
+  Instance.acquire(stateDir, instance)[Symbol.dispose]();
+}
+
 /** Returns the names of the instances of a state directory that run, and its id if it has one. Creates nothing. */
 export function lookAtState(stateDir: string): {
   readonly running: readonly string[];

@@ -9,6 +9,7 @@ export class FakeSandbox implements SandboxHandle {
   readonly key: string;
   readonly connected = true;
   lost = false;
+  generation: number | undefined;
   onTunnel: SandboxHandle['onTunnel'];
   onLoss: SandboxHandle['onLoss'];
   /** How its next executions end; those after them end well. */

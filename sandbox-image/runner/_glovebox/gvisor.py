@@ -102,13 +102,15 @@ def ask_for_senders(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
 
 
-def receive(connection: socket.socket, most: int) -> tuple[int, list[int]]:
-    """Receives one byte: the process that sent it, and at most so many descriptors. 0 if it does not say who sent it."""
+def receive(connection: socket.socket, most: int, size: int = 1) -> tuple[int, list[int], bytes]:
+    """Receives a message of that size: the process that sent it, and at most so many descriptors. 0 if it does not say who
+    sent it."""
     sender, descriptors = 0, array.array("i")
     space = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(most * descriptors.itemsize)
-    for level, kind, data in connection.recvmsg(1, space)[1]:
+    message, ancillary, _, _ = connection.recvmsg(size, space)
+    for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS and len(data) == _CREDENTIALS.size:
             sender = _CREDENTIALS.unpack(data)[0]
         elif level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-    return sender, list(descriptors)
+    return sender, list(descriptors), message

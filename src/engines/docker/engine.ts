@@ -3,7 +3,15 @@ import { GloveboxError } from '../../errors.ts';
 import { ConcurrencyLimit } from '../../lib/concurrency-limit.ts';
 import type { PieceStream } from '../../lib/reused-memory.ts';
 import type { Log } from '../../log.ts';
-import type { Engine, EngineInfo, SandboxInfo, SandboxRef, SandboxSpec, StartedSandbox } from '../../sandbox/engine.ts';
+import type {
+  ConnectOptions,
+  Engine,
+  EngineInfo,
+  SandboxInfo,
+  SandboxRef,
+  SandboxSpec,
+  StartedSandbox,
+} from '../../sandbox/engine.ts';
 import { logRunnerStderr } from '../runner-stderr.ts';
 import { endAll, isFree, pickUser } from '../session-users.ts';
 import { askAgain, explain } from './answer.ts';
@@ -61,9 +69,9 @@ export class DockerEngine implements Engine {
     }
   }
 
-  async connect(ref: SandboxRef): Promise<PieceStream> {
+  async connect(ref: SandboxRef, options?: ConnectOptions): Promise<PieceStream> {
     const { container, uid } = this.#find(ref);
-    const exec = await createExec(container, runnerExecOptions(uid));
+    const exec = await createExec(container, runnerExecOptions(uid, options));
     const stream = await explain(exec.start({ hijack: true, stdin: true }), (late) => late.destroy());
     return new ExecStream(stream, logRunnerStderr(this.#log, ref));
   }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { GloveboxError } from '../../errors.ts';
-import type { SandboxSpec } from '../../sandbox/engine.ts';
+import type { ConnectOptions, SandboxSpec } from '../../sandbox/engine.ts';
 import { SESSION_UIDS } from '../session-users.ts';
 
 export const MIB = 2 ** 20;
@@ -45,7 +45,13 @@ const RUN = [
  * Command of the runner. In isolated mode, its interpreter reads no files and no environment variables of the session. The
  * last argument is the name by which the next control plane reaches the runner.
  */
-export const RUNNER_COMMAND = ['python3', '-I', '-c', RUN, '/opt/glovebox/runner', 'glovebox-runner'] as const;
+const RUNNER_COMMAND = ['python3', '-I', '-c', RUN, '/opt/glovebox/runner', 'glovebox-runner'] as const;
+
+/** Command by which a control plane starts the runner, or reaches it. Without a generation, there is none but itself. */
+export function runnerCommand({ generation }: ConnectOptions = {}): readonly string[] {
+  return generation === undefined ? RUNNER_COMMAND : [...RUNNER_COMMAND, String(generation)];
+}
+
 /** Variables of the runner beside those of the image. */
 export const RUNNER_ENVIRONMENT = ['HOME=/workspace'] as const;
 

@@ -4,6 +4,7 @@ import { within } from '../../lib/deadline.ts';
 import type { PieceStream } from '../../lib/reused-memory.ts';
 import type { Log } from '../../log.ts';
 import {
+  type ConnectOptions,
   type Engine,
   type EngineInfo,
   type SandboxInfo,
@@ -31,7 +32,7 @@ import {
   podOfRef,
   podOptions,
   REF_SEPARATOR,
-  RUN_COMMAND,
+  runCommand,
 } from './pod-spec.ts';
 import { Pods } from './pods.ts';
 import { removePod } from './remove-pod.ts';
@@ -102,12 +103,12 @@ export class KubernetesEngine implements Engine, Disposable {
     }
   }
 
-  async connect(ref: SandboxRef): Promise<PieceStream> {
+  async connect(ref: SandboxRef, options?: ConnectOptions): Promise<PieceStream> {
     const pod = podOfRef(ref);
     await this.#pods.watch();
     await this.#pods.requireRunning(pod);
     const onStderr = logRunnerStderr(this.#log, ref);
-    const connection = await openExec(this.#client, { ...this.#target(pod.name, RUN_COMMAND), onStderr });
+    const connection = await openExec(this.#client, { ...this.#target(pod.name, runCommand(options)), onStderr });
     void connection.ended.then((end) => {
       if (end.kind === 'refused')
         this.#log.warn('a runner was not started', { sandbox: shortName(ref), why: withoutQuery(end.message) });

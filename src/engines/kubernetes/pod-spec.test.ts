@@ -11,7 +11,7 @@ import {
   type PodSettings,
   podName,
   podOptions,
-  RUN_COMMAND,
+  runCommand,
 } from './pod-spec.ts';
 
 const MIB = 2 ** 20;
@@ -287,8 +287,9 @@ test.each([
 });
 
 test('each program that is started in a sandbox is that of process 1, which code can neither trace nor change', () => {
-  for (const [program] of [RUN_COMMAND, END_COMMAND, COUNT_COMMAND]) expect(program).toBe('/opt/glovebox/hold');
-  expect(RUN_COMMAND.slice(1, 7)).toEqual(['run', '--env', 'HOME=/workspace', '--', 'python3', '-I']);
-  expect(RUN_COMMAND.slice(-2)).toEqual(['/opt/glovebox/runner', 'glovebox-runner']);
+  for (const [program] of [runCommand(), END_COMMAND, COUNT_COMMAND]) expect(program).toBe('/opt/glovebox/hold');
+  expect(runCommand().slice(1, 7)).toEqual(['run', '--env', 'HOME=/workspace', '--', 'python3', '-I']);
+  expect(runCommand().slice(-2)).toEqual(['/opt/glovebox/runner', 'glovebox-runner']);
+  expect(runCommand({ generation: 3 }).slice(-2)).toEqual(['glovebox-runner', '3']);
   expect(MISSING_COMMAND).toEqual(['/opt/glovebox/missing']);
 });

@@ -1,5 +1,6 @@
 import { GloveboxError } from '../../errors.ts';
 import { type DiskSizes, diskSizesFor } from '../../sandbox/disk-sizes.ts';
+import type { ConnectOptions } from '../../sandbox/engine.ts';
 import {
   assertInRange,
   fingerprint,
@@ -8,8 +9,8 @@ import {
   MIB,
   mappedMemory,
   OPEN_FILES,
-  RUNNER_COMMAND,
   RUNNER_ENVIRONMENT,
+  runnerCommand,
   SIGNALS_OF_REMAPPED,
   type SpecWithUser,
 } from '../hardening/sandbox-limits.ts';
@@ -29,11 +30,10 @@ export const CONTAINER_NAME = 'sandbox';
 /** Process 1, and the only program that the control plane starts; see `sandbox-image/hold/hold.c`. */
 const HOLD = '/opt/glovebox/hold';
 /** Starts the runner. Its limits are those that process 1 was given, so they are the same for each connection. */
-export const RUN_COMMAND: readonly string[] = [
-  ...[HOLD, 'run'],
-  ...RUNNER_ENVIRONMENT.flatMap((variable) => ['--env', variable]),
-  ...['--', ...RUNNER_COMMAND],
-];
+export function runCommand(options?: ConnectOptions): readonly string[] {
+  const variables = RUNNER_ENVIRONMENT.flatMap((variable) => ['--env', variable]);
+  return [HOLD, 'run', ...variables, '--', ...runnerCommand(options)];
+}
 /** Kills all processes but the main one, and prints how many are left as `{"left":0}`. */
 export const END_COMMAND: readonly string[] = [HOLD, 'end'];
 /** Prints how many processes there are beside the main one, as `{"left":0}`. */

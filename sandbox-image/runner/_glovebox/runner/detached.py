@@ -69,18 +69,28 @@ class Detachment:
         Those that were told stay: the control plane that was told may have ended before it wrote that down.
         """
         self._last_stream = FIRST_RECOVERED_STREAM - 1
+        self._generation = listener.generation if listener else 0
+        """The highest generation of the control planes that were let in."""
 
     def listen(self, reactor: Reactor) -> None:
         if self._listener:
             reactor.watch(self._listener.socket.fileno(), select.EPOLLIN, self._on_connection)
 
     def _on_connection(self, _descriptor: int, _events: int) -> None:
-        """The newest control plane is the right one: an earlier one may hang on a connection that is long dead."""
+        """The newest control plane is the right one: an earlier one may hang on a connection that is long dead.
+
+        One of a lower generation is not newer: another has claimed the session since, and it has slept through that.
+        """
         accepted = self._listener.accept() if self._listener else None
         if not accepted:
             return
+        descriptors, connection, generation = accepted
+        if generation < self._generation:
+            self._refuse(descriptors, connection)
+            return
+        self._generation = generation
         self._reject_waiting()
-        self._waiting = accepted
+        self._waiting = descriptors, connection
         if self._channel.attached:
             self.detach()
 
@@ -219,15 +229,24 @@ class Detachment:
             "pings": True,
             "usage": True,
         }
-        own = {"protocol": frames.PROTOCOL_VERSION, "python": python, **can}
+        own: dict[str, Any] = {"protocol": frames.PROTOCOL_VERSION, "python": python, **can}
+        if self._generation:
+            own["generation"] = self._generation
         self._channel.send(frames.pack_json(frames.READY, 0, {**own, **state}))
+
+    def _refuse(self, descriptors: list[int], connection: socket.socket) -> None:
+        """Tells a control plane that another has claimed the session. Nothing else changes."""
+        refusal = {"protocol": frames.PROTOCOL_VERSION, "refused": "generation", "generation": self._generation}
+        try:
+            # Fits into any pipe that is empty, as this one is.
+            os.write(descriptors[1], frames.pack_json(frames.READY, 0, refusal))
+        except OSError:
+            pass
+        _drop(descriptors, connection)
 
     def _reject_waiting(self) -> None:
         if self._waiting:
-            descriptors, connection = self._waiting
-            for descriptor in descriptors:
-                os.close(descriptor)
-            connection.close()
+            _drop(*self._waiting)
             self._waiting = None
 
     def close(self) -> None:
@@ -237,3 +256,9 @@ class Detachment:
             self._listener.socket.close()
         self._orphans.clear()
         self._limits.clear()
+
+
+def _drop(descriptors: list[int], connection: socket.socket) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+    connection.close()

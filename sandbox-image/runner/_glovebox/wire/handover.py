@@ -19,35 +19,41 @@ _GVISOR_LIMIT_S = 1.0
 _ATTEMPTS = 50
 _CREDENTIALS = struct.Struct("=iII")
 """Pid, uid and gid of the process that connected, or began to listen."""
+_GENERATION = struct.Struct(">Q")
+"""How often the session was claimed, as the caller's control plane knows."""
 
 
 class HandoverListener:
     """The socket of a runner, with a name for its life: code can take the name only after it has ended the runner."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, generation: int) -> None:
         listener.setblocking(False)
         self.socket = listener
+        self.generation = generation
+        """That of the control plane which started the runner."""
 
-    def accept(self) -> tuple[list[int], socket.socket] | None:
-        """Three descriptors and the connection that they came over; None when the caller has no right to it."""
+    def accept(self) -> tuple[list[int], socket.socket, int] | None:
+        """Three descriptors, the connection that they came over, and the generation of the control plane that they lead to;
+        None when the caller has no right to it."""
         try:
             caller, _ = self.socket.accept()
         except OSError:
             return None
         descriptors: list[int] = []
+        generation = b""
         try:
-            descriptors = _receive(caller)
+            generation, descriptors = _receive(caller)
         except OSError:
             pass
-        if len(descriptors) == len(STANDARD_STREAMS):
-            return descriptors, caller
+        if len(descriptors) == len(STANDARD_STREAMS) and len(generation) == _GENERATION.size:
+            return descriptors, caller, _GENERATION.unpack(generation)[0]
         for descriptor in descriptors:
             os.close(descriptor)
         caller.close()
         return None
 
 
-def listen_or_hand_over(name: str) -> HandoverListener:
+def listen_or_hand_over(name: str, generation: int) -> HandoverListener:
     """Listens by that name, in a process that becomes the runner. Never returns where a runner has the name already."""
     address = f"\0{name}"
     for _ in range(_ATTEMPTS):
@@ -55,7 +61,7 @@ def listen_or_hand_over(name: str) -> HandoverListener:
         try:
             listener.bind(address)
             listener.listen(4)
-            return HandoverListener(listener)
+            return HandoverListener(listener, generation)
         except OSError:
             listener.close()
         call = socket.socket(socket.AF_UNIX)
@@ -68,27 +74,27 @@ def listen_or_hand_over(name: str) -> HandoverListener:
             # Its owner has just ended, or does not listen yet.
             call.close()
             continue
-        _hand_over(call)
+        _hand_over(call, generation)
     sys.exit("neither listening nor handing over succeeded")
 
 
-def _receive(caller: socket.socket) -> list[int]:
-    """The descriptors of a caller that has the right to hand them over; none of another."""
+def _receive(caller: socket.socket) -> tuple[bytes, list[int]]:
+    """What a caller says that has the right to hand its descriptors over, and these; nothing of another."""
     if gvisor.PRESENT:
         caller.settimeout(_GVISOR_LIMIT_S)
         gvisor.introduce(caller)
-        sender, descriptors = gvisor.receive(caller, len(STANDARD_STREAMS))
+        sender, descriptors, message = gvisor.receive(caller, len(STANDARD_STREAMS), _GENERATION.size)
         if _has_our_parent(sender):
-            return descriptors
+            return message, descriptors
         for descriptor in descriptors:
             os.close(descriptor)
     elif _has_our_parent(_peer(caller)):
         caller.settimeout(ANSWER_LIMIT_S)
-        return socket.recv_fds(caller, 1, len(STANDARD_STREAMS))[1]
-    return []
+        return socket.recv_fds(caller, _GENERATION.size, len(STANDARD_STREAMS))[:2]
+    return b"", []
 
 
-def _hand_over(call: socket.socket) -> NoReturn:
+def _hand_over(call: socket.socket, generation: int) -> NoReturn:
     """Hands the standard streams to the runner, and stays until that closes the connection: the exec lasts so long."""
     try:
         runner = gvisor.receive(call, 0)[0] if gvisor.PRESENT else _peer(call)
@@ -97,7 +103,7 @@ def _hand_over(call: socket.socket) -> NoReturn:
     if not _has_our_parent(runner):
         sys.exit("something of the session has taken the runner's name")
     call.settimeout(None)
-    socket.send_fds(call, [b"\0"], STANDARD_STREAMS)
+    socket.send_fds(call, [_GENERATION.pack(generation)], STANDARD_STREAMS)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(call.fileno(), 0)
     os.dup2(null, 1)

@@ -1,5 +1,6 @@
 import type Docker from 'dockerode';
 import { type DiskSizes, diskSizesFor } from '../../../sandbox/disk-sizes.ts';
+import type { ConnectOptions } from '../../../sandbox/engine.ts';
 import {
   assertInRange,
   fingerprint,
@@ -8,8 +9,8 @@ import {
   MIB,
   mappedMemory,
   OPEN_FILES,
-  RUNNER_COMMAND,
   RUNNER_ENVIRONMENT,
+  runnerCommand,
   SIGNALS_OF_REMAPPED,
   type SpecWithUser,
 } from '../../hardening/sandbox-limits.ts';
@@ -93,9 +94,9 @@ export function labelsOf({ instance, key, uid }: ContainerSpec, profile: string)
 }
 
 /** Exec options that start the runner. Its stdin and stdout carry the channel, so it has no terminal. */
-export function runnerExecOptions(uid: number): Docker.ExecCreateOptions {
+export function runnerExecOptions(uid: number, options: ConnectOptions = {}): Docker.ExecCreateOptions {
   return {
-    Cmd: [...RUNNER_COMMAND],
+    Cmd: [...runnerCommand(options)],
     User: `${uid}:${uid}`,
     WorkingDir: '/',
     Env: [...RUNNER_ENVIRONMENT],

@@ -1,13 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 
 /** API group of the records of sessions; see `charts/glovebox/crds`. */
-export const API_GROUP = 'glovebox.dev';
+const API_GROUP = 'glovebox.dev';
 export const API_VERSION = `${API_GROUP}/v1`;
-/** The custom resource of records, as rights name it. */
-export const RESOURCE = 'sessions';
+const RESOURCE = 'sessions';
 export const KIND = 'Session';
-/** Name of its definition. */
-export const DEFINITION = `${RESOURCE}.${API_GROUP}`;
 
 /** Labels and annotations of leases and records. */
 export const STATE_LABELS = {
