@@ -98,6 +98,7 @@ export const LAYERS = {
     'broker',
     'secrets',
     'sessions',
+    'state',
     'archives',
     'sandbox',
     'files',
@@ -108,7 +109,7 @@ export const LAYERS = {
     'version',
   ],
   library: ['glovebox', 'config', 'sessions', 'terminals', 'files', 'execution', 'lib'],
-  client: ['library', 'sessions/instance.ts', 'config', 'execution', 'lib'],
+  client: ['library', 'state/instance.ts', 'config', 'execution', 'lib'],
   index: ['library', 'type:sessions', 'type:files', 'type:execution'],
   http: [
     'type:audit',

@@ -28,15 +28,16 @@ import { ExecutionMetrics } from './scheduling/execution-metrics.ts';
 import { ExecutionScheduler } from './scheduling/execution-scheduler.ts';
 import { MemoryQuota } from './scheduling/memory-quota.ts';
 import { BackgroundRecords } from './sessions/background-records.ts';
-import { Instance } from './sessions/instance.ts';
-import { type Manifest, Manifests } from './sessions/manifests.ts';
 import { recover } from './sessions/recovery.ts';
 import { Sessions } from './sessions/sessions.ts';
 import { Snapshots } from './sessions/snapshots.ts';
+import { DirectoryState } from './state/directory.ts';
+import { Instance } from './state/instance.ts';
 import type { SharedState } from './state/state.ts';
+import { version } from './version.ts';
 
 export { limitsOf } from './sandbox/disk-sizes.ts';
-export { checkStateDir, ephemeralName, lookAtState } from './sessions/instance.ts';
+export { checkStateDir, ephemeralName, lookAtState } from './state/instance.ts';
 export { parseRequirement };
 
 const PROCESSORS = Math.max(1, cpus().length);
@@ -61,7 +62,7 @@ export class Glovebox implements AsyncDisposable {
   readonly #settings: GloveboxSettings;
   readonly #options: OpenOptions;
   readonly #instance: Instance;
-  readonly #manifests: Manifests;
+  readonly #directory: DirectoryState;
   readonly #archives: ArchiveSettings;
   readonly #scheduler: ExecutionScheduler;
   readonly #memory: MemoryQuota;
@@ -86,7 +87,7 @@ export class Glovebox implements AsyncDisposable {
     this.#options = options;
     this.#instance = instance;
     this.approvals = new Approvals({ log });
-    this.#manifests = new Manifests(instance.directory);
+    this.#directory = new DirectoryState(instance, version);
     this.#archives = new ArchiveSettings(instance.directory, settings, log);
     this.#memory = new MemoryQuota(settings);
     this.#scheduler = new ExecutionScheduler({
@@ -111,7 +112,7 @@ export class Glovebox implements AsyncDisposable {
       // Refuse contradictory sizes now, rather than at every start of a sandbox.
       limits: limitsOf(settings),
       parseRequirement,
-      manifests: this.#manifests,
+      state: () => this.#directory,
       archives: this.#archives,
       scheduler: this.#scheduler,
       metrics: this.metrics,
@@ -244,7 +245,7 @@ export class Glovebox implements AsyncDisposable {
     } finally {
       await this.#state?.[Symbol.asyncDispose]();
       this.#closeEngine?.();
-      this.#instance[Symbol.dispose]();
+      await this.#directory[Symbol.asyncDispose]();
     }
   }
 
@@ -326,11 +327,10 @@ export class Glovebox implements AsyncDisposable {
     const removeLeftOver = await recover({
       backend,
       instance: this.#instance,
-      manifests: this.#manifests,
+      state: this.#directory,
       archived: await this.#archives.store.records({ kind: 'session' }),
       idleTtlS: this.#settings.idleTtlS,
       adopt: sessions.adopt.bind(sessions),
-      isAdopted: ({ owner, session_id: id }: Manifest) => sessions.has(owner, id),
       log,
     });
     await sessions.adoptArchives();

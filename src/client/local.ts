@@ -3,7 +3,7 @@ import { GloveboxError } from '../errors.ts';
 import type { ExecutionEvent } from '../execution/result.ts';
 import { Glovebox } from '../library/glovebox.ts';
 import type { Session } from '../library/session.ts';
-import { InstanceTaken } from '../sessions/instance.ts';
+import { InstanceTaken } from '../state/instance.ts';
 import type {
   CallOptions,
   Client,

@@ -319,7 +319,7 @@ function broken(): GloveboxError {
 }
 
 /** Public interface of a sandbox, which tests can implement without an engine. */
-export type SandboxHandle = Pick<Sandbox, Exclude<keyof Sandbox, 'expect' | 'ref'>>;
+export type SandboxHandle = Pick<Sandbox, Exclude<keyof Sandbox, 'expect'>>;
 
 function opensNoTerminals(): GloveboxError {
   return new GloveboxError(

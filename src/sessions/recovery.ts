@@ -4,9 +4,10 @@ import type { RunnerState } from '../protocol/greeting.ts';
 import { type SandboxInfo, shortName } from '../sandbox/engine.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import { type Backend, openSandbox } from '../sandbox/start-sandbox.ts';
+import type { Instance } from '../state/instance.ts';
+import { Manifests } from '../state/manifests.ts';
+import type { SavedSession, SharedSession, SharedState } from '../state/state.ts';
 import { BackgroundRecords } from './background-records.ts';
-import type { Instance } from './instance.ts';
-import { type Manifest, Manifests } from './manifests.ts';
 
 /** What remains of a session of an earlier control plane. */
 export interface Remains {
@@ -18,17 +19,18 @@ export interface Remains {
   readonly sandboxLost?: 'sandbox_lost' | 'runner_incompatible';
 }
 
+/** Session of which something was written down. */
+type SavedShared = SharedSession & { readonly saved: SavedSession };
+
 export interface RecoveryOptions {
   readonly backend: Backend;
   readonly instance: Instance;
-  readonly manifests: Manifests;
+  readonly state: SharedState;
   readonly idleTtlS: number;
   /** Sessions with an archive. With `at_rest`, the session consists of the archive, even if a sandbox is found. */
   readonly archived: readonly ArchiveRecord[];
   /** Takes over a session of an earlier run. If its sandbox is gone, it continues in a new one. */
-  readonly adopt: (manifest: Manifest, sandbox: SandboxHandle | undefined, record?: ArchiveRecord) => void;
-  /** Whether an earlier, failed attempt has taken over the session already. */
-  readonly isAdopted: (manifest: Manifest) => boolean;
+  readonly adopt: (held: SharedSession, sandbox: SandboxHandle | undefined, record?: ArchiveRecord) => void;
   readonly log: Log;
 }
 
@@ -42,7 +44,7 @@ export async function recover(options: RecoveryOptions): Promise<() => Promise<v
   const byInstance = Map.groupBy(await options.backend.engine.list(), (sandbox) =>
     options.instance.nameOf(sandbox.instance),
   );
-  const leftOver = recoverOwn(byInstance.get(options.instance.name) ?? [], options);
+  const leftOver = await recoverOwn(byInstance.get(options.instance.name) ?? [], options);
   return async () => {
     const own = options.instance.name;
     const steps = [...byInstance].map(([name, sandboxes]) => async () => {
@@ -53,28 +55,31 @@ export async function recover(options: RecoveryOptions): Promise<() => Promise<v
 }
 
 /** Takes over the sessions of this instance. Returns the sandboxes that belong to none. */
-function recoverOwn(sandboxes: readonly SandboxInfo[], options: RecoveryOptions): SandboxInfo[] {
-  const { instance, manifests, archived, backend } = options;
-  const all = manifests.readAll();
-  const records = new Map(archived.map((record) => [idOf(record), record]));
+async function recoverOwn(sandboxes: readonly SandboxInfo[], options: RecoveryOptions): Promise<SandboxInfo[]> {
+  const { instance, state, archived, backend } = options;
+  const records = new Map(archived.map((record) => [idOf(record.owner, record.session_id), record]));
+  const recordOf = ({ owner, id }: SavedShared) => records.get(idOf(owner, id));
+  const all = state.all().flatMap(({ saved, ...session }) => (saved ? [{ ...session, saved }] : []));
+  // An earlier attempt, which failed later, may have taken some over.
+  const isHeld = (session: SavedShared) => state.holderOf(session) !== undefined;
   // The sandbox of a hibernated session was not filled completely, or was about to be removed.
-  const live = all.filter(
-    (manifest) => !records.get(idOf(manifest))?.at_rest && !isExpired(manifest, options.idleTtlS),
-  );
-  const kept = new Map(live.map((manifest) => [manifest.key, manifest]));
-  for (const { key } of all) if (!kept.has(key)) manifests.remove(key);
-  BackgroundRecords.sweep(instance.directory, [...live, ...archived]);
+  const isOver = (session: SavedShared) => recordOf(session)?.at_rest || isExpired(session.saved, options.idleTtlS);
+  const live = all.filter((session) => isHeld(session) || !isOver(session));
+  for (const session of all) if (!live.includes(session)) await state.remove(await state.claim(session));
+  const kept = [...live.map(({ owner, id }) => ({ owner, session_id: id })), ...archived];
+  BackgroundRecords.sweep(instance.directory, kept);
   const running = new Map(sandboxes.filter((info) => info.running).map((info) => [info.key, info]));
-  for (const manifest of live) {
-    const info = running.get(manifest.key);
-    if (!options.isAdopted(manifest))
-      options.adopt(manifest, info && openSandbox(backend, info), records.get(idOf(manifest)));
+  for (const session of live) {
+    if (isHeld(session)) continue;
+    const info = running.get(session.saved.key ?? '');
+    options.adopt(await state.claim(session), info && openSandbox(backend, info), recordOf(session));
   }
-  return sandboxes.filter(({ key, running: runs }) => !(runs && kept.has(key)));
+  const keys = new Set(live.map(({ saved }) => saved.key));
+  return sandboxes.filter(({ key, running: runs }) => !(runs && keys.has(key)));
 }
 
 /** Returns a unique text for a session: no name contains NUL. */
-function idOf({ owner, session_id: id }: { readonly owner: string; readonly session_id: string }): string {
+function idOf(owner: string, id: string): string {
   return `${owner}\0${id}`;
 }
 
@@ -115,6 +120,6 @@ function liveKeys(manifests: Manifests, idleTtlS: number): Set<string> {
   );
 }
 
-function isExpired({ last_used_at: lastUsed, busy_until: busy = lastUsed }: Manifest, idleTtlS: number): boolean {
+function isExpired({ last_used_at: lastUsed, busy_until: busy = lastUsed }: SavedSession, idleTtlS: number): boolean {
   return Math.max(Date.parse(lastUsed), Date.parse(busy)) + idleTtlS * 1000 <= Date.now();
 }

@@ -1,16 +1,19 @@
 import type { Duplex } from 'node:stream';
+import type { ArchiveRecord } from '../archives/record.ts';
+import type { Log } from '../log.ts';
 import type { TunnelService } from '../protocol/channel.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
+import type { SavedSession, SharedSession, SharedState } from '../state/state.ts';
 import type { SessionTerminals } from '../terminals/session-terminals.ts';
 import type { BackgroundExecutions } from './background-executions.ts';
 import type { Contexts } from './contexts.ts';
 import type { SessionIdentity } from './identity.ts';
 import type { Downloads } from './installation.ts';
 import type { Lifetime } from './lifecycle/lifetime.ts';
-import type { Manifests } from './manifests.ts';
+import { isHoldLost, SessionHold } from './session-hold.ts';
 
-/** Longest time by which the time of last use in a manifest may be behind, in milliseconds. */
+/** Longest time by which the time of last use in the state may be behind, in milliseconds. */
 const WRITE_EVERY_MS = 10_000;
 
 /** Part of a session that concerns its sandbox. */
@@ -19,28 +22,39 @@ export interface OwningSession extends SessionIdentity {
   readonly contexts: Pick<Contexts, 'names'>;
   readonly background: Pick<BackgroundExecutions, 'busyUntil'>;
   readonly terminals: Pick<SessionTerminals, 'recorded'>;
+  readonly record: Pick<ArchiveRecord, 'id' | 'at_rest'> | undefined;
   readonly downloads: Downloads;
 }
 
+/** The sandbox that the state names for a session. */
+type NamedSandbox = Pick<SandboxHandle, 'key' | 'ref'>;
+
 export interface SandboxOwnersOptions {
-  readonly manifests: Manifests;
+  /** Returns what the control planes share. It is there once the engine is ready. */
+  readonly state: () => SharedState;
   /** Memory quota of all sandboxes. */
   readonly memory: MemoryQuota;
+  readonly log: Log;
   /** Called with each connection that code of a session makes to a service. */
   readonly onTunnel?: (tunnel: Duplex, session: OwningSession, service: TunnelService) => void;
   /** Called when a session gets a sandbox, before anything runs there. */
   readonly onSandbox?: (session: SessionIdentity) => void;
+  /** Called when another control plane holds a session of this one. */
+  readonly onLost?: (session: OwningSession) => void;
 }
 
-/** Records the owner of each sandbox: counts its memory against the owner, and writes its manifest for the next run. */
+/** Records the owner of each sandbox: counts its memory against the owner, and writes its session down for the next run. */
 export class SandboxOwners {
   readonly #options: SandboxOwnersOptions;
   /** Owners by sandbox key. */
   readonly #owners = new Map<string, string>();
-  /** Time when the manifest of each session was last written, in milliseconds since 1970. */
+  readonly #holds = new WeakMap<OwningSession, SessionHold>();
+  /** What the state is to name as the sandbox of each session: its present one, or one that was gone at the start. */
+  readonly #named = new WeakMap<OwningSession, NamedSandbox>();
+  /** Time when each session was last written down, in milliseconds since 1970. */
   readonly #writtenAt = new WeakMap<OwningSession, number>();
-  /** Keys of sandboxes that were gone when this control plane started, but whose manifests still exist. */
-  readonly #formerKeys = new WeakMap<OwningSession, string>();
+  /** Sessions that are being removed from the state, by owner and id. */
+  readonly #ending = new Map<string, Promise<void>>();
 
   constructor(options: SandboxOwnersOptions) {
     this.#options = options;
@@ -54,59 +68,134 @@ export class SandboxOwners {
     if (onTunnel) sandbox.onTunnel = (tunnel, service) => onTunnel(tunnel, session, service);
   }
 
-  /** Records a sandbox of an earlier run for its session, even beyond the limits. */
+  /** Records a sandbox of an earlier holder for its session, even beyond the limits. */
   adopt(session: OwningSession, sandbox: SandboxHandle): void {
     this.#options.memory.claimAnyway(session.owner);
     this.enter(session, sandbox);
   }
 
-  /** Removes a sandbox that is gone. */
-  leave({ key }: SandboxHandle): void {
-    this.#options.manifests.remove(key);
+  /** Counts a sandbox that is gone no more. */
+  leave({ key }: Pick<SandboxHandle, 'key'>): void {
     const owner = this.#owners.get(key);
     if (this.#owners.delete(key) && owner !== undefined) this.#options.memory.release(owner);
   }
 
-  /** Writes the manifest of a session's sandbox with the session's current state. */
-  write(session: OwningSession, key: string): void {
-    this.#writtenAt.set(session, Date.now());
-    const { busyUntil } = session.background;
-    const { recorded: terminals } = session.terminals;
-    this.#options.manifests.write({
-      key,
-      session_id: session.id,
-      owner: session.owner,
-      created_at: session.createdAt.toISOString(),
-      last_used_at: session.lifetime.lastUsedAt.toISOString(),
-      woken_at: session.lifetime.wokenAt.toISOString(),
-      contexts: session.contexts.names,
-      ...(terminals.length > 0 ? { terminals } : {}),
-      ...(session.webPatterns ? { web: [...session.webPatterns] } : {}),
-      ...(busyUntil ? { busy_until: busyUntil.toISOString() } : {}),
-    });
+  /** Records that this control plane has claimed a session. The state names its sandbox until it has another. */
+  hold(session: OwningSession, shared: SharedSession): void {
+    const { key, ref } = shared.saved ?? {};
+    if (key !== undefined) this.#named.set(session, { key, ref: ref ?? '' });
+    this.#holds.set(
+      session,
+      new SessionHold(shared, {
+        state: this.#options.state(),
+        describe: () => this.#describe(session),
+        onLost: () => this.#options.onLost?.(session),
+      }),
+    );
   }
 
-  /** Whether the manifest is old enough to write it again after a use. Writing it for each call would slow calls down. */
+  /** Takes the name of a new session, unless that is done. @throws SessionExists */
+  async create(session: OwningSession): Promise<void> {
+    const { owner, id, createdAt } = session;
+    if (this.#holds.has(session)) return;
+    await this.#ending.get(keyOf(session));
+    this.#writtenAt.set(session, Date.now());
+    this.hold(session, await this.#options.state().create(owner, id, this.#describe(session), createdAt));
+  }
+
+  /**
+   * Claims a sandbox for a session. Nothing may run in it before that is written down.
+   * @throws SessionExists, HoldLost, or GloveboxError `engine_unavailable`
+   */
+  async assign(session: OwningSession, sandbox: NamedSandbox): Promise<void> {
+    this.#named.set(session, sandbox);
+    if (!this.#holds.has(session)) return await this.create(session);
+    this.#writtenAt.set(session, Date.now());
+    await this.#holds.get(session)?.write();
+  }
+
+  /**
+   * Writes down that a session no longer has a sandbox, unless it has another already. If that fails, a later write tells it.
+   * @throws HoldLost; then the sandbox belongs to another control plane
+   */
+  async unassign(session: OwningSession, { key }: Pick<SandboxHandle, 'key'>): Promise<void> {
+    if (this.#named.get(session)?.key !== key) return;
+    this.#named.delete(session);
+    await this.write(session);
+  }
+
+  /** Writes down the current state of a session. A failure is logged, and a later write makes up for it. @throws HoldLost */
+  async write(session: OwningSession): Promise<void> {
+    this.#writtenAt.set(session, Date.now());
+    try {
+      await this.#holds.get(session)?.write();
+    } catch (error) {
+      if (isHoldLost(error)) throw error;
+      this.#writtenAt.delete(session);
+      const about = { session: session.id, owner: session.owner };
+      this.#options.log.warn('the state of a session could not be written down', { ...about, error });
+    }
+  }
+
+  /** Whether what is written of a session is old enough to write it again after a use. Doing so for each call would slow calls down. */
   isOutdated(session: OwningSession): boolean {
     return session.lifetime.lastUsedAt.getTime() - (this.#writtenAt.get(session) ?? 0) >= WRITE_EVERY_MS;
   }
 
-  /** Removes a sandbox of an earlier run that could not be adopted, but keeps its manifest as `keepFormer` does. */
-  leaveFormer(session: OwningSession, { key }: SandboxHandle): void {
-    this.#owners.delete(key);
-    this.#options.memory.release(session.owner);
-    this.keepFormer(session, key);
+  /** Checks that this control plane still holds a session. @throws HoldLost */
+  requireHeld(session: OwningSession): void {
+    this.#holds.get(session)?.require();
   }
 
-  /** Keeps the manifest of a sandbox that was gone at the start, until the session has another sandbox. */
-  keepFormer(session: OwningSession, key: string): void {
-    this.#formerKeys.set(session, key);
+  /** Removes a session from the state. @throws HoldLost */
+  async end(session: OwningSession): Promise<void> {
+    const ended = this.#holds.get(session)?.remove();
+    if (!ended) return;
+    const key = keyOf(session);
+    this.#ending.set(
+      key,
+      ended.catch(() => {}),
+    );
+    await ended.finally(() => this.#ending.delete(key));
   }
 
-  /** Removes the manifest kept by `keepFormer`. Called once there is another manifest or the session is gone. */
-  forgetFormer(session: OwningSession): void {
-    const key = this.#formerKeys.get(session);
-    if (key !== undefined) this.#options.manifests.remove(key);
-    this.#formerKeys.delete(session);
+  /** Describes a session for `release`, before its parts are let go. */
+  describe(session: OwningSession): SavedSession {
+    return this.#describe(session);
   }
+
+  /** Leaves a session to another control plane. @param saved what it is to know; default: what was last written */
+  async release(session: OwningSession, saved?: SavedSession): Promise<void> {
+    const hold = this.#holds.get(session);
+    const known = saved ?? hold?.shared.saved;
+    if (hold && known) await hold.release(known);
+  }
+
+  /** Writes nothing more of a session that another control plane may hold. */
+  abandon(session: OwningSession): void {
+    this.#holds.get(session)?.abandon();
+  }
+
+  #describe(session: OwningSession): SavedSession {
+    const { key, ref } = this.#named.get(session) ?? {};
+    const { record, webPatterns } = session;
+    const { busyUntil } = session.background;
+    const { recorded: terminals } = session.terminals;
+    return {
+      ...(key === undefined ? {} : { key }),
+      ...(ref ? { ref } : {}),
+      last_used_at: session.lifetime.lastUsedAt.toISOString(),
+      woken_at: session.lifetime.wokenAt.toISOString(),
+      contexts: session.contexts.names,
+      ...(terminals.length > 0 ? { terminals } : {}),
+      ...(webPatterns ? { web: [...webPatterns] } : {}),
+      ...(busyUntil ? { busy_until: busyUntil.toISOString() } : {}),
+      ...(record ? { archive: record.id, at_rest: record.at_rest } : {}),
+    };
+  }
+}
+
+/** Returns a unique key for owner and id: no name contains NUL. */
+function keyOf({ owner, id }: SessionIdentity): string {
+  return `${owner}\0${id}`;
 }

@@ -176,6 +176,7 @@ export class SessionSandbox {
     this.#sandbox = undefined;
     this.#stopListeningTo(sandbox);
     lifetime.hibernate();
+    await this.#host.owners.unassign(this.#session, sandbox);
     await this.#remove(sandbox);
     return 'hibernated';
   }
@@ -194,6 +195,7 @@ export class SessionSandbox {
     this.#closed = true;
     const sandbox = await this.#present();
     await this.#checkpoints.discard();
+    await this.#host.owners.end(this.#session);
     if (sandbox) await this.#remove(sandbox);
   }
 
@@ -254,14 +256,14 @@ export class SessionSandbox {
     this.#listenTo(sandbox);
     try {
       if (this.record) this.#session.lifetime.wake();
-      owners.write(this.#session, sandbox.key);
-      owners.forgetFormer(this.#session);
+      await owners.assign(this.#session, sandbox);
       const loss = await this.#checkpoints.fill(sandbox);
       if (loss) this.#losses.addMissingFromArchive(loss);
     } catch (error) {
       this.#stopListeningTo(sandbox);
       await sandbox.remove().catch(() => {});
       owners.leave(sandbox);
+      await owners.unassign(this.#session, sandbox).catch(() => {});
       throw error;
     }
     return sandbox;
@@ -292,6 +294,7 @@ export class SessionSandbox {
       const loss = this.#checkpoints.loseSandbox(inOrder(lost));
       lifetime.hibernate();
       this.#host.owners.leave(sandbox);
+      void this.#host.owners.unassign(this.#session, sandbox).catch(() => {});
       return { reason: 'sandbox_lost', ...loss };
     });
   }

@@ -11,8 +11,9 @@ import { serverStopping } from '../errors.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from '../execution/request.ts';
 import { createLog } from '../log.ts';
 import { MemoryQuota } from '../scheduling/memory-quota.ts';
+import { DirectoryState } from '../state/directory.ts';
+import { Instance } from '../state/instance.ts';
 import { BackgroundRecords } from './background-records.ts';
-import { Manifests } from './manifests.ts';
 import { RecentExecutions } from './recent-executions.ts';
 import { SandboxOwners } from './sandbox-owners.ts';
 import { Session, type SessionHost } from './session.ts';
@@ -28,13 +29,16 @@ const FINE: ExecutionEnd = { status: 'ok', exitCode: 0 };
 const BACKGROUND = { background: { timeout_s: 10 } };
 
 let directory: string;
+let state: DirectoryState;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'glovebox-session-'));
+  state = new DirectoryState(Instance.acquire(directory, 'test'), '1');
 });
 afterEach(async () => {
   // What a record is to say is written after what is under way.
   await new Promise((resolve) => setImmediate(resolve));
+  await state[Symbol.asyncDispose]();
   rmSync(directory, { recursive: true });
 });
 
@@ -82,7 +86,7 @@ function openHost(provide: () => FakeSandbox, enter: SessionHost['scheduler']['e
     limits: SESSION_LIMITS,
     parseRequirement: (text) => ({ name: text, text }),
     archives: new ArchiveSettings(directory, SESSION_LIMITS, createLog('error')),
-    owners: new SandboxOwners({ manifests: new Manifests(join(directory, 'manifests')), memory }),
+    owners: new SandboxOwners({ state: () => state, memory, log: createLog('error') }),
     scheduler: { enter },
     metrics: { count: () => {} },
     recent: new RecentExecutions(),

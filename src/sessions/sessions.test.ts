@@ -11,8 +11,9 @@ import { StartPace } from '../sandbox/start-pace.ts';
 import { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { MemoryQuota } from '../scheduling/memory-quota.ts';
+import { DirectoryState } from '../state/directory.ts';
+import { Instance } from '../state/instance.ts';
 import { BackgroundRecords } from './background-records.ts';
-import { Manifests } from './manifests.ts';
 import { Sessions } from './sessions.ts';
 
 const CALLER = { owner: 'alice', fallback: 'new' } as const;
@@ -20,13 +21,16 @@ const MEMORY_MB = SESSION_LIMITS.memoryMb;
 const FULL = { code: 'capacity_exceeded' };
 
 let directory: string;
+let state: DirectoryState;
 let sessions: Sessions;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'glovebox-sessions-'));
+  state = new DirectoryState(Instance.acquire(directory, 'test'), '1');
 });
 afterEach(async () => {
   await sessions.shutdown('keep');
+  await state[Symbol.asyncDispose]();
   rmSync(directory, { recursive: true });
 });
 
@@ -56,7 +60,7 @@ function openSessions({
     parseRequirement: (text) => ({ name: text, text }),
     memory,
     log,
-    manifests: new Manifests(join(directory, 'manifests')),
+    state: () => state,
     archives: new ArchiveSettings(directory, limits, log),
     scheduler: new ExecutionScheduler({ places: 10, placesPerOwner: 10, waitingPerOwner: 10 }),
     metrics: new ExecutionMetrics(),

@@ -9,6 +9,7 @@ import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import type { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
+import type { SharedSession } from '../state/state.ts';
 import type { TerminalLimits } from '../terminals/session-terminals.ts';
 import { SessionTasks } from './attached/session-tasks.ts';
 import type { BackgroundReading, ReadOptions } from './background-execution.ts';
@@ -26,7 +27,6 @@ import { type Lease, SessionLeases } from './lifecycle/leases.ts';
 import type { LifetimeLimits } from './lifecycle/lifetime.ts';
 import { ReleasingSessions } from './lifecycle/releasing.ts';
 import type { ProvidedSandbox } from './lifecycle/sandbox-host.ts';
-import type { Manifest } from './manifests.ts';
 import { checkName, mintHandle } from './names.ts';
 import { RecentExecutions, type SessionUsage } from './recent-executions.ts';
 import { type SessionCounts, SessionRegistry } from './registry.ts';
@@ -248,14 +248,14 @@ export class Sessions {
     return this.#registry.find(owner, id) !== undefined;
   }
 
-  /** Takes over a session of an earlier run of this instance, with its sandbox if it still runs. */
-  adopt(manifest: Manifest, sandbox: SandboxHandle | undefined, record?: ArchiveRecord): void {
-    this.#adoption.adopt(manifest, sandbox, record);
+  /** Takes over a claimed session of an earlier run of this instance, with its sandbox if it still runs. */
+  adopt(held: SharedSession, sandbox: SandboxHandle | undefined, record?: ArchiveRecord): void {
+    this.#adoption.adopt(held, sandbox, record);
   }
 
   /** Creates a hibernated session from an archive. @throws GloveboxError when a session of that id exists */
-  adoptArchive(record: ArchiveRecord): SessionSummary {
-    return this.#adoption.adoptArchive(record);
+  async adoptArchive(record: ArchiveRecord): Promise<SessionSummary> {
+    return await this.#adoption.adoptArchive(record);
   }
 
   /** Restores sessions of an earlier run that have an archive but no sandbox. */
@@ -299,10 +299,11 @@ export class Sessions {
 
   async #end(session: Session, mode: 'remove' | 'keep', isUnknown: boolean): Promise<void> {
     if (mode === 'remove' && !session.isHibernated) return await session.close().catch(() => {});
-    const key = await session.sandboxKey();
-    // The manifest of the last run says more of a session that was not adopted.
-    if (key && !isUnknown) this.#owners.write(session, key);
+    const hasSandbox = (await session.sandboxKey()) !== undefined;
+    // What the last run wrote down says more of a session that was not adopted.
+    const saved = hasSandbox && !isUnknown ? this.#owners.describe(session) : undefined;
     await session.abandon();
+    await this.#owners.release(session, saved);
   }
 
   async #provide(owner: string): Promise<ProvidedSandbox> {
@@ -337,12 +338,11 @@ export class Sessions {
 
   async #close(session: Session): Promise<void> {
     this.#registry.remove(session);
-    this.#owners.forgetFormer(session);
     await this.#releasing.add(session, session.close());
   }
 
   async #record(session: Session): Promise<void> {
-    const key = await session.sandboxKey();
-    if (key && this.#registry.has(session)) this.#owners.write(session, key);
+    const hasSandbox = (await session.sandboxKey()) !== undefined;
+    if (hasSandbox && this.#registry.has(session)) await this.#owners.write(session);
   }
 }

@@ -131,7 +131,7 @@ export class Snapshots {
   /** Creates the session, and removes the archive if the name was taken meanwhile. */
   async #enter(record: ArchiveRecord): Promise<SessionSummary> {
     try {
-      return this.#sessions.adoptArchive(record);
+      return await this.#sessions.adoptArchive(record);
     } catch (error) {
       await this.#store.remove(record);
       throw error;

@@ -102,8 +102,12 @@ export interface SharedState extends AsyncDisposable {
   holderOf(session: SharedSession): ControlPlane | undefined;
   /** Calls back with each change of a session, also with own ones. */
   onChange(listener: OnSessionChange): Disposable;
-  /** Makes a session, held by this control plane, and takes its name over all. @throws SessionExists, SessionDamaged */
-  create(owner: string, id: string, saved?: SavedSession): Promise<SharedSession>;
+  /**
+   * Makes a session, held by this control plane, and takes its name over all.
+   * @param createdAt default: now
+   * @throws SessionExists, SessionDamaged
+   */
+  create(owner: string, id: string, saved?: SavedSession, createdAt?: Date): Promise<SharedSession>;
   /**
    * Takes a session that nobody holds, or whose holder's lease ran out; also one that a former call here has taken without
    * an answer. Its generation is one higher then.

@@ -7,6 +7,7 @@ const FINE: ExecutionEnd = { status: 'ok', exitCode: 0 };
 /** A sandbox without an engine: it has no files, and its executions end as they are told to. */
 export class FakeSandbox implements SandboxHandle {
   readonly key: string;
+  readonly ref: string;
   readonly connected = true;
   lost = false;
   generation: number | undefined;
@@ -25,6 +26,7 @@ export class FakeSandbox implements SandboxHandle {
 
   constructor(number: number) {
     this.key = String(number).padStart(20, '0');
+    this.ref = `fake/${this.key}`;
   }
 
   /** Settles when its removal is asked for. */

@@ -4,8 +4,8 @@ import type { Log } from '../../log.ts';
 import type { RunnerState } from '../../protocol/greeting.ts';
 import { isIncompatible } from '../../sandbox/runner-connection.ts';
 import type { SandboxHandle } from '../../sandbox/sandbox.ts';
+import type { SavedSession, SharedSession } from '../../state/state.ts';
 import type { SessionSummary } from '../identity.ts';
-import type { Manifest } from '../manifests.ts';
 import type { Remains } from '../recovery.ts';
 import type { SessionRegistry } from '../registry.ts';
 import type { SandboxOwners } from '../sandbox-owners.ts';
@@ -31,41 +31,40 @@ export class SessionAdoption {
   /**
    * Takes over a session that had a sandbox. It is registered and counted at once. What still runs in its sandbox is
    * adopted later, in turn with that of other sessions.
+   * @param held the session, which this control plane has claimed
    * @param record that of its archive, if it has one
    */
-  adopt(manifest: Manifest, sandbox: SandboxHandle | undefined, record: ArchiveRecord | undefined): void {
+  adopt(held: SharedSession, sandbox: SandboxHandle | undefined, record: ArchiveRecord | undefined): void {
     const { host, owners, registry, adoptions } = this.#options;
-    const identity = {
-      ...{ id: manifest.session_id, owner: manifest.owner, createdAt: new Date(manifest.created_at) },
-      webPatterns: manifest.web,
-    };
+    const { saved = { last_used_at: held.createdAt.toISOString() } } = held;
+    const identity = { id: held.id, owner: held.owner, createdAt: held.createdAt, webPatterns: saved.web };
     const adopt = (): Promise<void> => adoptions.now(session);
     const session: Session = new Session(identity, host, {
       record,
       ...(sandbox ? { sandbox: { handle: sandbox, adopt } } : {}),
     });
-    session.lifetime.wake(new Date(manifest.woken_at ?? manifest.created_at));
-    session.lifetime.touch(new Date(manifest.last_used_at));
-    session.contexts.recover(manifest.contexts ?? [], manifest.contexts ?? []);
-    session.terminals.recover(manifest.terminals ?? []);
+    session.lifetime.wake(saved.woken_at === undefined ? held.createdAt : new Date(saved.woken_at));
+    session.lifetime.touch(new Date(saved.last_used_at));
+    session.contexts.recover(saved.contexts ?? [], saved.contexts ?? []);
+    session.terminals.recover(saved.terminals ?? []);
+    owners.hold(session, held);
     if (!sandbox) {
-      owners.keepFormer(session, manifest.key);
       registry.enter(session);
-      this.#settle(session, manifest, { sandboxLost: 'sandbox_lost' });
+      this.#settle(session, saved, { sandboxLost: 'sandbox_lost' });
       return;
     }
     owners.adopt(session, sandbox);
     registry.enter(session);
-    const held = session.lifetime.hold();
+    const use = session.lifetime.hold();
     adoptions.add(session, async () => {
-      await this.#adoptSandbox(session, manifest, sandbox);
-      held[Symbol.dispose]();
+      await this.#adoptSandbox(session, saved, sandbox);
+      use[Symbol.dispose]();
     });
   }
 
   /** Creates a hibernated session from an archive. @throws GloveboxError when a session of that id exists */
-  adoptArchive(record: ArchiveRecord): SessionSummary {
-    return this.#enter(record).summarize();
+  async adoptArchive(record: ArchiveRecord): Promise<SessionSummary> {
+    return (await this.#enter(record)).summarize();
   }
 
   /** Restores sessions of an earlier run that have an archive but no sandbox. */
@@ -80,7 +79,9 @@ export class SessionAdoption {
         await archives.store.remove(record);
         continue;
       }
-      const session = this.#enter(record.at_rest ? record : archives.store.update(record, { at_rest: true }).record);
+      const session = await this.#enter(
+        record.at_rest ? record : archives.store.update(record, { at_rest: true }).record,
+      );
       // Restores the results of background executions that ended before it was hibernated.
       session.recover({ contexts: [] });
       log.info('a session came back as an archive', { session: session_id, owner });
@@ -90,7 +91,7 @@ export class SessionAdoption {
   }
 
   /** @throws GloveboxError `engine_unavailable`; then the session is as before */
-  async #adoptSandbox(session: Session, manifest: Manifest, sandbox: SandboxHandle): Promise<void> {
+  async #adoptSandbox(session: Session, saved: SavedSession, sandbox: SandboxHandle): Promise<void> {
     const { owners, log } = this.#options;
     const remains = await runnerOf(sandbox).catch((error: unknown) => {
       if (!(error instanceof GloveboxError && error.code === 'sandbox_lost')) throw error;
@@ -100,13 +101,13 @@ export class SessionAdoption {
     });
     // It was closed meanwhile, or this control plane is stopping and leaves it to the next one.
     if (!this.#isOpen(session)) return;
-    if (remains.sandboxLost) owners.leaveFormer(session, sandbox);
-    this.#settle(session, manifest, remains);
+    if (remains.sandboxLost) owners.leave(sandbox);
+    this.#settle(session, saved, remains);
   }
 
-  #settle(session: Session, manifest: Manifest, remains: Omit<Remains, 'contexts'>): void {
-    session.recover({ contexts: manifest.contexts ?? [], ...remains });
-    session.lifetime.touch(new Date(manifest.last_used_at));
+  #settle(session: Session, saved: SavedSession, remains: Omit<Remains, 'contexts'>): void {
+    session.recover({ contexts: saved.contexts ?? [], ...remains });
+    session.lifetime.touch(new Date(saved.last_used_at));
     for (const { outcome, ended } of session.background.list()) {
       if (outcome) continue;
       const held = session.use();
@@ -122,8 +123,8 @@ export class SessionAdoption {
     return this.#options.registry.has(session);
   }
 
-  #enter(record: ArchiveRecord): Session {
-    const { host, registry } = this.#options;
+  async #enter(record: ArchiveRecord): Promise<Session> {
+    const { host, owners, registry } = this.#options;
     const identity = {
       ...{ id: record.session_id, owner: record.owner, createdAt: new Date(record.created_at) },
       webPatterns: record.web,
@@ -132,6 +133,12 @@ export class SessionAdoption {
     const session = new Session(identity, host, { record });
     session.lifetime.touch(new Date(record.saved_at));
     registry.enter(session);
+    try {
+      await owners.create(session);
+    } catch (error) {
+      registry.remove(session);
+      throw error;
+    }
     return session;
   }
 }

@@ -11,8 +11,10 @@ import type { SandboxSource } from '../../sandbox/pool.ts';
 import { ExecutionMetrics } from '../../scheduling/execution-metrics.ts';
 import { ExecutionScheduler } from '../../scheduling/execution-scheduler.ts';
 import { MemoryQuota } from '../../scheduling/memory-quota.ts';
+import { DirectoryState } from '../../state/directory.ts';
+import { Instance } from '../../state/instance.ts';
+import { Manifests } from '../../state/manifests.ts';
 import { BackgroundRecords } from '../background-records.ts';
-import { Manifests } from '../manifests.ts';
 import { Sessions } from '../sessions.ts';
 import { Hibernation } from './hibernation.ts';
 import { ReleasingSessions } from './releasing.ts';
@@ -24,7 +26,7 @@ const OPTIONS = { timeoutMs: 1000, signal: new AbortController().signal, onOutpu
 let directory: string;
 let sessions: Sessions;
 let memory: MemoryQuota;
-let manifests: Manifests;
+let state: DirectoryState;
 let hibernation: Hibernation;
 /** Sandboxes that were taken, in order. */
 let taken: FakeSandbox[];
@@ -36,7 +38,7 @@ beforeEach(() => {
   const log = createLog('error');
   const archives = new ArchiveSettings(directory, SESSION_LIMITS, { ...log, warn: () => {} });
   memory = new MemoryQuota({ memoryMb: MEMORY_MB, maxMemoryMb: 10 * MEMORY_MB });
-  manifests = new Manifests(join(directory, 'manifests'));
+  state = new DirectoryState(Instance.acquire(directory, 'test'), '1');
   hibernation = new Hibernation(archives, new ReleasingSessions(), { ...log, warn: () => {}, info: () => {} });
   [taken, prepared] = [[], []];
   const take = async (owner: string) => {
@@ -49,7 +51,7 @@ beforeEach(() => {
   sessions = new Sessions({
     limits: SESSION_LIMITS,
     parseRequirement: (text) => ({ name: text, text }),
-    ...{ memory, log, manifests, archives },
+    ...{ memory, log, archives, state: () => state },
     scheduler: new ExecutionScheduler({ places: 10, placesPerOwner: 10, waitingPerOwner: 10 }),
     metrics: new ExecutionMetrics(),
     prepare: async () => pool,
@@ -58,6 +60,7 @@ beforeEach(() => {
 });
 afterEach(async () => {
   await sessions.shutdown('keep');
+  await state[Symbol.asyncDispose]();
   rmSync(directory, { recursive: true });
 });
 
@@ -81,7 +84,7 @@ async function openHibernated(name: string) {
   return session;
 }
 
-const keys = () => manifests.readAll().map(({ key }) => key);
+const keys = () => new Manifests(join(directory, 'instances', 'test')).readAll().map(({ key }) => key);
 const stateOf = (name: string) => sessions.get('alice', name).summarize().state;
 
 test('a session whose archive turns out to be damaged goes on in another sandbox than the half-filled one', async () => {
