@@ -19,6 +19,7 @@ export class LabApi {
   constructor(layout: Layout) {
     this.#url = layout.apiUrl;
     this.#agent = new Agent({
+      keepAlive: true,
       ca: readFileSync(layout.certificate('ca')),
       cert: readFileSync(layout.certificate('admin')),
       key: readFileSync(layout.key('admin')),
@@ -26,10 +27,10 @@ export class LabApi {
   }
 
   /** @throws Error when nothing answers */
-  async call(method: string, path: string, body?: unknown): Promise<Answer> {
+  async call(method: string, path: string, body?: unknown, type = 'application/json'): Promise<Answer> {
     const text = body === undefined ? undefined : JSON.stringify(body);
     return await new Promise((resolve, reject) => {
-      const headers = text === undefined ? {} : { 'content-type': 'application/json' };
+      const headers = text === undefined ? {} : { 'content-type': type };
       const options = { method, agent: this.#agent, headers, timeout: ANSWER_LIMIT_MS };
       const call = request(`${this.#url}${path}`, options, (response) => {
         const chunks: Buffer[] = [];

@@ -6,11 +6,11 @@ const ETCD_BYTES = 128 * 2 ** 20;
 
 export type ControlPlanePart = 'etcd' | 'kube-apiserver' | 'kube-controller-manager' | 'kube-scheduler';
 
-/** The flags of a part of the control plane. */
-export function controlPlaneFlags(part: ControlPlanePart, layout: Layout): string[] {
+/** The flags of a part of the control plane. @param etcdBytes room of etcd */
+export function controlPlaneFlags(part: ControlPlanePart, layout: Layout, etcdBytes = ETCD_BYTES): string[] {
   switch (part) {
     case 'etcd':
-      return etcdFlags(layout);
+      return etcdFlags(layout, etcdBytes);
     case 'kube-apiserver':
       return apiServerFlags(layout);
     case 'kube-controller-manager':
@@ -27,13 +27,13 @@ export function controlPlaneFlags(part: ControlPlanePart, layout: Layout): strin
   }
 }
 
-function etcdFlags(layout: Layout): string[] {
+function etcdFlags(layout: Layout, roomBytes: number): string[] {
   const peer = `http://${layout.hostAddress}:2380`;
   return [
     ...['--data-dir', join(layout.folder, 'etcd'), '--log-level', 'warn'],
     ...['--listen-client-urls', layout.etcdUrl, '--advertise-client-urls', layout.etcdUrl],
     ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer, '--initial-cluster', `default=${peer}`],
-    ...['--quota-backend-bytes', String(ETCD_BYTES), '--unsafe-no-fsync'],
+    ...['--quota-backend-bytes', String(roomBytes), '--unsafe-no-fsync'],
   ];
 }
 

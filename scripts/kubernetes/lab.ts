@@ -22,6 +22,8 @@ const NAMESPACE = 'glovebox';
 const START_LIMIT_MS = 60_000;
 const CHILD_LIMIT_MS = 10_000;
 const LOOK_EVERY_MS = 50;
+/** Room of etcd where there are many thousands of objects, in bytes. */
+const ROOM_FOR_MANY_BYTES = 4 * 2 ** 30;
 /** Most characters of what a part said that did not start. */
 const LOG_LIMIT = 2000;
 
@@ -33,6 +35,8 @@ export interface LabOptions {
   readonly owner?: KnownProcess | 'nobody';
   /** Images of this machine's Docker that the nodes are to have. */
   readonly images?: readonly string[];
+  /** Whether it is an API server alone, with no node, no scheduler and no controller. */
+  readonly apiOnly?: boolean;
   readonly report: Report;
 }
 
@@ -49,7 +53,7 @@ export class Lab implements AsyncDisposable {
   }
 
   /** Sets a cluster up. @throws Error when it does not come up; nothing of it is left then */
-  static async start({ program, owner = ownProcess(), images = [], report }: LabOptions): Promise<Lab> {
+  static async start({ program, owner = ownProcess(), images = [], apiOnly, report }: LabOptions): Promise<Lab> {
     await removeAbandoned();
     const { folder, state } = createState(program, owner === 'nobody' ? undefined : owner);
     const layout = new Layout(folder, state.number);
@@ -58,6 +62,10 @@ export class Lab implements AsyncDisposable {
       await createCertificates(layout);
       await createNetwork(layout);
       const lab = new Lab(layout, state);
+      if (apiOnly) {
+        await lab.#startApi(ROOM_FOR_MANY_BYTES);
+        return lab;
+      }
       await Promise.all([lab.#startControlPlane(), lab.#prepareNodes(images)]);
       await Promise.all(NODES.map((node) => lab.startNode(node)));
       return lab;
@@ -203,15 +211,20 @@ export class Lab implements AsyncDisposable {
   }
 
   async #startControlPlane(): Promise<void> {
-    for (const part of ['etcd', 'kube-apiserver'] as const) this.#startPart(part);
-    await this.api.awaitReady(START_LIMIT_MS);
+    await this.#startApi();
     // They give up soon where nothing answers.
     for (const part of ['kube-controller-manager', 'kube-scheduler'] as const) this.#startPart(part);
+  }
+
+  /** @param etcdBytes room of etcd */
+  async #startApi(etcdBytes?: number): Promise<void> {
+    for (const part of ['etcd', 'kube-apiserver'] as const) this.#startPart(part, etcdBytes);
+    await this.api.awaitReady(START_LIMIT_MS);
     await this.api.ensure('/api/v1/namespaces', { metadata: { name: NAMESPACE } });
   }
 
-  #startPart(part: ControlPlanePart): void {
-    this.#start(part, [this.#state.program, part, ...controlPlaneFlags(part, this.layout)]);
+  #startPart(part: ControlPlanePart, etcdBytes?: number): void {
+    this.#start(part, [this.#state.program, part, ...controlPlaneFlags(part, this.layout, etcdBytes)]);
   }
 
   async #prepareNodes(images: readonly string[]): Promise<void> {
