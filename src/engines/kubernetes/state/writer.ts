@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { GloveboxError } from '../../../errors.ts';
+import { ConcurrencyLimit } from '../../../lib/concurrency-limit.ts';
 import { ClaimLost, HoldLost, type SavedSession, SessionExists, type SharedSession } from '../../../state/state.ts';
 import { refusalOf, statusOf } from '../api/answer.ts';
-import type { KubernetesClient } from '../api/client.ts';
+import type { KubernetesClient, Method } from '../api/client.ts';
 import { recordName, recordPath } from './names.ts';
 import { type KnownRecord, recordSchema, writeRecord } from './record.ts';
 import { isAbsent, type Records, sessionOf } from './records.ts';
@@ -12,6 +13,11 @@ import { isAbsent, type Records, sessionOf } from './records.ts';
 const MOST_ATTEMPTS = 5;
 /** Longest wait for an answer, in milliseconds. */
 const ANSWER_MS = 5000;
+/**
+ * Writes under way at once. The others wait here, and not for a connection: the renewal of the lease needs one in time, or
+ * all sessions are lost to this control plane.
+ */
+const AT_ONCE = 16;
 const CONFLICT = 409;
 
 export interface WriterOptions {
@@ -35,6 +41,7 @@ export class Writer {
   readonly #options: WriterOptions;
   /** Ends of the last writes, by record. One at a time: two would only conflict. */
   readonly #last = new Map<string, Promise<unknown>>();
+  readonly #places = new ConcurrencyLimit(AT_ONCE, ANSWER_MS);
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -49,7 +56,7 @@ export class Writer {
       const body = writeRecord(group, session);
       const made = await this.#persist(async () => {
         const path = recordPath(client.namespace);
-        return records.take(await client.request('POST', path, { body, schema: recordSchema, timeoutMs: ANSWER_MS }));
+        return records.take(await this.#request('POST', path, body, recordSchema));
       }, name);
       const { createdAt } = session;
       const present = made && sessionOf(made, id);
@@ -141,12 +148,17 @@ export class Writer {
     const path = recordPath(client.namespace, name);
     if (decision === 'remove') {
       const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid, resourceVersion } };
-      await client.request('DELETE', path, { body, schema: z.unknown(), timeoutMs: ANSWER_MS });
+      await this.#request('DELETE', path, body, z.unknown());
       if (name !== undefined && uid !== undefined) records.drop(name, uid);
       return undefined;
     }
     const body = writeRecord(group, decision.write, known?.object);
-    return records.take(await client.request('PUT', path, { body, schema: recordSchema, timeoutMs: ANSWER_MS }));
+    return records.take(await this.#request('PUT', path, body, recordSchema));
+  }
+
+  async #request<T>(method: Method, path: string, body: object, schema: z.ZodType<T>): Promise<T> {
+    const { client } = this.#options;
+    return await this.#places.run(() => client.request(method, path, { body, schema, timeoutMs: ANSWER_MS }));
   }
 
   /** Makes a record. Returns the one that is there then, if another was faster. */
