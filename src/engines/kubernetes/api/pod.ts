@@ -27,11 +27,7 @@ export const podSchema = z.object({
       phase: text,
       reason: text,
       message: text,
-      conditions: z
-        .array(
-          z.object({ type: z.string(), status: z.string(), reason: text, message: text, lastTransitionTime: text }),
-        )
-        .default([]),
+      conditions: z.array(z.object({ type: z.string(), status: z.string(), reason: text, message: text })).default([]),
       containerStatuses: z
         .array(z.object({ name: z.string(), ready: z.boolean(), state: stateSchema.default({}) }))
         .default([]),
