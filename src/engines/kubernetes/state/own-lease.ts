@@ -86,7 +86,7 @@ export class OwnLease {
   }
 
   get #intervalMs(): number {
-    return (this.#options.leaseS * 1000) / RENEWALS;
+    return Math.round((this.#options.leaseS * 1000) / RENEWALS);
   }
 
   #finish(): void {
