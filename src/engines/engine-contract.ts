@@ -22,6 +22,7 @@ const BACKGROUND: ExecutionRequest = {
  *   belong to two control planes. `confirmed` tells what can be checked only after the start.
  * - `connect` runs `/opt/glovebox/runner` in the sandbox, which finds out whether a runner is there already. Bytes
  *   must come unchanged, in order, with back-pressure both ways, and each side must see the end of the other.
+ *   It passes the generation on as the last argument. A runner refuses a lower one than it has let in.
  * - `endProcesses` must work without the runner, against code that kills, forks and ignores signals. It returns true only
  *   if a check that the code cannot influence finds no process left. It answers within about ten seconds.
  * - While an engine is unavailable, no sandbox counts as lost: the error is `engine_unavailable`, never `sandbox_lost`.
@@ -141,6 +142,26 @@ function testSharing(lab: EngineLab): void {
     expect(await ended).toMatchObject({ status: 'cancelled' });
     sandbox.abandon();
     await engine.remove(opened.info.ref);
+  });
+
+  test('a control plane that slept while another claimed the session is refused, and the other works on', async () => {
+    const { engine } = lab;
+    await using opened = await lab.start();
+    const { ref } = opened.info;
+    opened.sandbox.abandon();
+    const present = await Channel.open(await engine.connect(ref, { generation: 2 }));
+    for (const options of [{ generation: 1 }, {}]) {
+      const refused = Channel.open(await lab.reopen().connect(ref, options));
+      await expect(refused).rejects.toMatchObject({ code: 'session_moved' });
+    }
+    const output: Buffer[] = [];
+    const { ended } = present.execute({ code: PROGRAMS.hello }, (_, chunk) => void output.push(Buffer.from(chunk)));
+    expect(await ended).toMatchObject({ exit_code: 0 });
+    expect(Buffer.concat(output).toString()).toBe('hello\n');
+    const again = await Channel.open(await engine.connect(ref, { generation: 2 }));
+    expect(again.runnerState).toEqual({ contexts: [], executions: new Map() });
+    again.close();
+    await engine.remove(ref);
   });
 
   test('sandboxes of all control planes are listed, each with its own', async () => {

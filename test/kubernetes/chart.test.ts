@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, inject, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { RIGHTS } from '../../src/engines/kubernetes/suitability.ts';
+import { GROUP_RIGHTS, RIGHTS } from '../../src/engines/kubernetes/suitability.ts';
 import { CHART, type ClusterObject, expectPart, MANIFESTS, runPart, templateChart } from '../support/helm.ts';
 
 const IMAGE = 'sandboxes.image=registry.example/glovebox-sandbox:1';
@@ -86,14 +86,20 @@ test('the server takes the settings that the chart writes', async () => {
 });
 
 test('the control plane has the rights that it asks for, and those to tell of its namespace', async () => {
-  const { rules } = only(await templateChart(IMAGE), 'Role') as ClusterObject & { rules: object[] };
-  const needed = RIGHTS.map(([resource, verbs]) => ({ apiGroups: [''], resources: [resource], verbs }));
-  expect(rules).toEqual([
-    ...needed,
+  const rulesOf = async (...values: string[]) =>
+    (only(await templateChart(IMAGE, ...values), 'Role') as ClusterObject & { rules: object[] }).rules;
+  const toRules = (rights: typeof RIGHTS) =>
+    rights.map(([resource, verbs]) => {
+      const [name, ...group] = resource.split('.');
+      return { apiGroups: [group.join('.')], resources: [name], verbs };
+    });
+  const telling = [
     { apiGroups: [''], resources: ['namespaces'], resourceNames: ['glovebox-sandboxes'], verbs: ['get'] },
     { apiGroups: [''], resources: ['resourcequotas'], verbs: ['list'] },
     { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: ['list', 'watch'] },
-  ]);
+  ];
+  expect(await rulesOf()).toEqual([...toRules(RIGHTS), ...telling]);
+  expect(await rulesOf('settings.state=cluster')).toEqual([...toRules([...RIGHTS, ...GROUP_RIGHTS]), ...telling]);
 });
 
 test.each([

@@ -56,7 +56,10 @@ export class OwnNamespace implements AsyncDisposable {
     const within = `/api/v1/namespaces/${this.name}`;
     const roles = `/apis/rbac.authorization.k8s.io/v1/namespaces/${this.name}`;
     await this.make(`${within}/serviceaccounts`, { metadata: { name } });
-    const rules = rights.map(([resource, verbs]) => ({ apiGroups: [''], resources: [resource], verbs }));
+    const rules = rights.map(([resource, verbs]) => {
+      const [name = '', ...group] = resource.split('.');
+      return { apiGroups: [group.join('.')], resources: [name], verbs };
+    });
     await this.make(`${roles}/roles`, { metadata: { name }, rules });
     await this.make(`${roles}/rolebindings`, {
       metadata: { name },

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type Duplex, duplexPair } from 'node:stream';
 import { GloveboxError } from '../../src/errors.ts';
 import type {
+  ConnectOptions,
   Engine,
   EngineInfo,
   SandboxInfo,
@@ -53,7 +54,7 @@ export class FakeEngine implements Engine {
     return { ref, confirmed: Promise.resolve(!this.isContested) };
   }
 
-  async connect(ref: SandboxRef): Promise<Duplex> {
+  async connect(ref: SandboxRef, { generation = 0 }: ConnectOptions = {}): Promise<Duplex> {
     const sandbox = this.#find('connect', ref);
     sandbox.runner ??= new FakeRunner(this.#machine.programs, sandbox, () => {
       sandbox.strays += 1;
@@ -63,7 +64,7 @@ export class FakeEngine implements Engine {
     const [ours, theirs] = duplexPair();
     ours.once('close', () => theirs.destroy());
     theirs.once('close', () => ours.destroy());
-    sandbox.runner.serve(theirs);
+    sandbox.runner.serve(theirs, generation);
     return ours;
   }
 

@@ -96,6 +96,8 @@ export class FakeRunner {
   readonly #onKilled: () => void;
   readonly #runs = new Set<FakeRun>();
   #stream: Duplex | undefined;
+  /** The highest of the control planes that were let in. */
+  #generation = 0;
   #isNew = true;
 
   /**
@@ -109,7 +111,13 @@ export class FakeRunner {
   }
 
   /** Serves this connection from now on, instead of the last. */
-  serve(stream: Duplex): void {
+  serve(stream: Duplex, generation = 0): void {
+    if (generation < this.#generation) {
+      const refusal = { protocol: PROTOCOL_VERSION, refused: 'generation', generation: this.#generation };
+      stream.end(encodeFrame(FrameType.ready, 0, Buffer.from(JSON.stringify(refusal))));
+      return;
+    }
+    this.#generation = generation;
     this.#leave();
     this.#stream = stream;
     const executions = [...this.#runs].map((run, index) => {

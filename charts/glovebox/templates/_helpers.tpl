@@ -26,6 +26,11 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
 {{ include "glovebox.name" . }}-settings
 {{- end }}
 
+{{- /* Whether several control planes may share the sandboxes. */ -}}
+{{- define "glovebox.isShared" -}}
+{{- if eq (.Values.settings.state | default "directory") "cluster" }}true{{ end }}
+{{- end }}
+
 {{- /* Cluster-wide names must not be those of another release. */ -}}
 {{- define "glovebox.clusterName" -}}
 {{ .Release.Namespace }}-{{ include "glovebox.name" . }}
@@ -41,6 +46,7 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
 {{- define "glovebox.settings" -}}
 {{- $s := .Values.sandboxes }}
 {{- $own := dict "engine" "kubernetes" "image" $s.image "kubernetes_namespace" $s.namespace "instance" (include "glovebox.name" .) "auth" "keys" "host" "0.0.0.0" "port" 8000 "also_ports" list "setup" "never" "state_dir" "/var/lib/glovebox" "cache_dir" "/var/cache/glovebox" "on_shutdown" (ternary "keep" "remove" .Values.state.persistent) }}
+{{- if include "glovebox.isShared" . }}{{ $_ := set $own "peer_port" 8770 }}{{ end }}
 {{- with $s.imagePullSecret }}{{ $_ := set $own "kubernetes_pull_secret" . }}{{ end }}
 {{- with $s.runtimeClassName }}{{ $_ := set $own "runtime" . }}{{ end }}
 {{- $labels := list }}
@@ -52,7 +58,7 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
 {{- if include "glovebox.keysSecret" . }}{{ $_ := set $own "api_keys_file" "/etc/glovebox/keys/keys.json" }}
 {{- else }}{{ $_ := set $own "first_key" .Values.keys.owner }}{{ end }}
 {{- if .Values.secretsKeySecret }}{{ $_ := set $own "secrets_key_file" "/etc/glovebox/secrets/secrets.key" }}{{ end }}
-{{- $decided := concat (keys $own) (list "allowed_hosts" "api_keys_file" "first_key" "keep_while" "kubernetes_context" "kubernetes_node_selector" "kubernetes_pull_secret" "kubernetes_tolerations" "runtime" "secrets_key_file") }}
+{{- $decided := concat (keys $own) (list "allowed_hosts" "api_keys_file" "first_key" "keep_while" "kubernetes_context" "kubernetes_node_selector" "kubernetes_pull_secret" "kubernetes_tolerations" "peer_address" "peer_port" "runtime" "secrets_key_file") }}
 {{- range $name, $value := .Values.settings }}
 {{- if has $name $decided }}{{ fail (printf "settings.%s: the chart decides that, by another value: see docs/kubernetes.md" $name) }}{{ end }}
 {{- end }}

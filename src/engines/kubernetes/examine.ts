@@ -19,7 +19,8 @@ export async function examineKubernetes(
   const image = clusterImage(settings.image);
   const access = await openAccess({ hostEnvironment, context, namespace, log: createLog('warn') });
   using client = new KubernetesClient(access);
-  const found = await lookAtCluster(client, { runtime, pod: arbitraryPod({ ...settings, image }, settings) });
+  const pod = arbitraryPod({ ...settings, image }, settings);
+  const found = await lookAtCluster(client, { runtime, pod, isShared: settings.state === 'cluster' });
   tell(found);
   return found.some(([level]) => level === 'fail') ? [] : await attempt('sandbox', runProbe);
 }

@@ -21,7 +21,10 @@ export async function openKubernetes(
   const client = await connectCluster(settings, log);
   const engine = new KubernetesEngine(client, settings, log, { signal });
   try {
-    await assertSuitable(client, { runtime: profile.runtime, pod: arbitraryPod(profile, settings) });
+    await assertSuitable(client, {
+      ...{ runtime: profile.runtime, pod: arbitraryPod(profile, settings) },
+      isShared: settings.state === 'cluster',
+    });
     await engine.watch();
     const assurances = kubernetesAssurances({ client, settings, profile, log });
     const join: OpenedEngine['join'] = async (options) => await ClusterState.join({ ...options, client, log });

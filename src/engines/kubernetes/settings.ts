@@ -16,6 +16,8 @@ export interface KubernetesSettings {
   readonly allowMissing: readonly Protection[];
   /** RuntimeClass of the pods; the cluster's own default if left out. */
   readonly runtime?: string;
+  /** Whether several control planes share its sandboxes (`cluster`). */
+  readonly state?: 'directory' | 'cluster';
   readonly kubernetesContext?: string;
   readonly kubernetesNamespace?: string;
   /** Labels as `key=value`. */

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OwnNamespace } from '../../../test/support/cluster-accounts.ts';
+import { installRecords } from '../../../test/support/session-records.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Finding } from '../../lib/finding.ts';
 import type { SandboxProfile } from '../../sandbox/engine.ts';
 import { KubernetesClient } from './api/client.ts';
 import { arbitraryPod } from './assurances.ts';
-import { assertSuitable, lookAtCluster, RIGHTS } from './suitability.ts';
+import { assertSuitable, GROUP_RIGHTS, lookAtCluster, RIGHTS } from './suitability.ts';
 
 const ENFORCE = 'pod-security.kubernetes.io/enforce';
 
@@ -25,16 +26,16 @@ async function clientWith(rights: typeof RIGHTS): Promise<KubernetesClient> {
   return new KubernetesClient({ ...own.access, credentials: async () => ({ headers }) });
 }
 
-function wanted(change: Partial<SandboxProfile> = {}) {
+function wanted(change: Partial<SandboxProfile> = {}, isShared = false) {
   const config = loadConfig(undefined, { image: 'registry.example/sandbox:1' });
   const { memoryMb, cpus, pids, diskMb, maxLifetimeS, image } = config;
   const profile = { ...{ memoryMb, cpus, pids, diskMb, maxLifetimeS, image }, ...change };
-  return { pod: arbitraryPod(profile, config), runtime: profile.runtime };
+  return { pod: arbitraryPod(profile, config), runtime: profile.runtime, isShared };
 }
 
 /** Level and words of each finding, by what it is about. */
-async function look(client: KubernetesClient, change: Partial<SandboxProfile> = {}) {
-  const found = await lookAtCluster(client, wanted(change));
+async function look(client: KubernetesClient, change: Partial<SandboxProfile> = {}, isShared = false) {
+  const found = await lookAtCluster(client, wanted(change, isShared));
   return Object.fromEntries(found.map(([level, what, ...said]: Finding) => [what, `${level}: ${said.join(' → ')}`]));
 }
 
@@ -71,6 +72,27 @@ describe('an account', () => {
       message: expect.stringContaining('may not delete pods'),
       hint: expect.stringContaining('kubectl -n'),
     });
+  });
+});
+
+describe('a cluster whose sandboxes several servers are to share', () => {
+  test('suffices with the rights to leases and records, once it knows the latter', async () => {
+    await installRecords(admin);
+    using client = await clientWith([...RIGHTS, ...GROUP_RIGHTS]);
+    expect(await look(client, {}, true)).toMatchObject({
+      rights: expect.stringMatching(/^ok: .* has all that are needed/),
+      records: 'ok: the cluster knows sessions.glovebox.dev',
+    });
+  });
+
+  test('is refused without them, with how to get them', async () => {
+    using client = await clientWith(RIGHTS);
+    const found = await look(client, {}, true);
+    expect(found['rights']).toMatch(/^fail: .* may not patch pods, create leases\.coordination\.k8s\.io, /);
+    expect(found['rights']).toMatch(
+      /--resource=pods,pods\/exec,leases\.coordination\.k8s\.io,sessions\.glovebox\.dev;/,
+    );
+    expect((await look(client))['rights']).toMatch(/^ok/);
   });
 });
 

@@ -4,14 +4,26 @@ import type { Finding } from '../../lib/finding.ts';
 import { ApiRefusal, refusalOf, statusOf } from './api/answer.ts';
 import type { KubernetesClient } from './api/client.ts';
 import { podPath } from './api/pod.ts';
+import { API_VERSION, DEFINITION, KIND } from './state/names.ts';
 
 /** Oldest version of Kubernetes whose exec streams can be closed in one direction only. */
 const OLDEST = { major: 1, minor: 30 };
 
+/** What a control plane does with a kind of object, which has the name of its API group behind a dot. */
+type Right = readonly [resource: string, verbs: readonly string[]];
+
 /** All that a control plane does in its namespace. In 1.35, an exec over a WebSocket needs both verbs. */
-export const RIGHTS: readonly (readonly [resource: string, verbs: readonly string[]])[] = [
+export const RIGHTS: readonly Right[] = [
   ['pods', ['create', 'delete', 'get', 'list', 'watch']],
   ['pods/exec', ['create', 'get']],
+];
+
+const ALL_BUT_PATCH = ['create', 'delete', 'get', 'list', 'update', 'watch'];
+/** What one of several does besides: to a pod it writes whose it is, and with which record it goes. */
+export const GROUP_RIGHTS: readonly Right[] = [
+  ['pods', ['patch']],
+  ['leases.coordination.k8s.io', ALL_BUT_PATCH],
+  [DEFINITION, ALL_BUT_PATCH],
 ];
 
 const POLICY = 'pod-security.kubernetes.io/enforce';
@@ -31,6 +43,7 @@ const quotasSchema = z.object({
     }),
   ),
 });
+const kindsSchema = z.object({ resources: z.array(z.object({ kind: z.string() })) });
 const anything = z.unknown();
 
 export interface Wanted {
@@ -38,13 +51,16 @@ export interface Wanted {
   readonly runtime?: string | undefined;
   /** A pod as all others, to ask whether the cluster would admit it. */
   readonly pod: object;
+  /** Whether several control planes are to share its sandboxes. */
+  readonly isShared?: boolean;
 }
 
 /** A look at the cluster, of which each line is told or, if it failed, refused. */
 export async function lookAtCluster(client: KubernetesClient, wanted: Wanted): Promise<readonly Finding[]> {
   const version = await lookAtVersion(client);
   const looks = await Promise.all([
-    lookAtRights(client),
+    lookAtRights(client, wanted.isShared ? [...RIGHTS, ...GROUP_RIGHTS] : RIGHTS),
+    wanted.isShared ? lookAtRecords(client) : [],
     lookAtNamespace(client),
     lookAtQuotas(client),
     wanted.runtime === undefined ? [] : lookAtRuntime(client, wanted.runtime),
@@ -84,12 +100,12 @@ async function lookAtVersion(client: KubernetesClient): Promise<Finding> {
   ];
 }
 
-async function lookAtRights(client: KubernetesClient): Promise<Finding[]> {
+async function lookAtRights(client: KubernetesClient, rights: readonly Right[]): Promise<Finding[]> {
   const { namespace } = client;
-  const asked = RIGHTS.flatMap(([resource, verbs]) => verbs.map((verb) => ({ resource, verb })));
+  const asked = rights.flatMap(([resource, verbs]) => verbs.map((verb) => ({ resource, verb })));
   const may = async ({ resource, verb }: (typeof asked)[number]) => {
-    const [name, subresource] = resource.split('/');
-    const resourceAttributes = { namespace, verb, resource: name, ...(subresource ? { subresource } : {}) };
+    const [, name, , group = '', , subresource] = /^([^./]+)(\.([^/]+))?(\/(.+))?$/.exec(resource) ?? [];
+    const resourceAttributes = { namespace, verb, group, resource: name, ...(subresource ? { subresource } : {}) };
     const body = {
       ...{ apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview' },
       spec: { resourceAttributes },
@@ -103,20 +119,23 @@ async function lookAtRights(client: KubernetesClient): Promise<Finding[]> {
     const who = await askWho(client);
     if (lacking.length === 0) return [['ok', 'rights', `${who} has all that are needed in ${namespace}`]];
     const verbs = lacking.map(({ resource, verb }) => `${verb} ${resource}`).join(', ');
-    return [['fail', 'rights', `${who} may not ${verbs} in the namespace "${namespace}"`, howToGrant(namespace, who)]];
+    return [
+      ['fail', 'rights', `${who} may not ${verbs} in the namespace "${namespace}"`, howToGrant(namespace, who, rights)],
+    ];
   } catch (error) {
     if (statusOf(error) !== 403) throw error;
     return [['warn', 'rights', 'the cluster does not tell which there are', 'A sandbox shows whether they suffice.']];
   }
 }
 
-function howToGrant(namespace: string, who: string): string {
-  const verbs = [...new Set(RIGHTS.flatMap(([, all]) => all))].join(',');
+function howToGrant(namespace: string, who: string, rights: readonly Right[]): string {
+  const verbs = [...new Set(rights.flatMap(([, all]) => all))].join(',');
+  const resources = [...new Set(rights.map(([name]) => name))].join(',');
   const subject = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(who);
   const to = subject ? `--serviceaccount=${subject[1]}:${subject[2]}` : `--user=${who}`;
   return [
     'Have its Role grant them, as that of the Helm chart does, or let an administrator run:',
-    `kubectl -n ${namespace} create role glovebox --verb=${verbs} --resource=${RIGHTS.map(([name]) => name).join(',')};`,
+    `kubectl -n ${namespace} create role glovebox --verb=${verbs} --resource=${resources};`,
     `kubectl -n ${namespace} create rolebinding glovebox --role=glovebox ${to}`,
   ].join(' ');
 }
@@ -164,6 +183,17 @@ async function lookAtNamespace(client: KubernetesClient): Promise<Finding[]> {
   if (version === 'latest') return [['ok', 'namespace', `"${namespace}" enforces "${STRICT}" for pods`]];
   const said = `"${namespace}" enforces "${STRICT}" for pods as Kubernetes ${version} knew it`;
   return [['warn', 'namespace', said, to(`${POLICY}-version=latest`)]];
+}
+
+/** Looks whether the cluster knows the records of sessions. It says so to anybody who is logged in. */
+async function lookAtRecords(client: KubernetesClient): Promise<Finding[]> {
+  const found = await unlessRefused(() => client.request('GET', `/apis/${API_VERSION}`, { schema: kindsSchema }));
+  if (!(found instanceof ApiRefusal) && found.resources.some(({ kind }) => kind === KIND))
+    return [['ok', 'records', `the cluster knows ${DEFINITION}`]];
+  if (found instanceof ApiRefusal && found.statusCode === 403)
+    return [['warn', 'records', `the cluster does not tell whether it knows ${DEFINITION}`, 'The start shows it.']];
+  const next = 'Have an administrator define it: kubectl apply --filename charts/glovebox/crds/sessions.yaml.';
+  return [['fail', 'records', `the cluster does not know ${DEFINITION}, by which servers share sessions`, next]];
 }
 
 /** Quotas are told where they can be read: they may end what sandboxes there can be before a setting does. */

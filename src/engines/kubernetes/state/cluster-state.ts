@@ -120,8 +120,8 @@ export class ClusterState implements SharedState {
     return this.#records.onChange(listener);
   }
 
-  async create(owner: string, id: string, saved?: SavedSession): Promise<SharedSession> {
-    const session = await this.#writer.create(owner, id, saved);
+  async create(owner: string, id: string, saved?: SavedSession, createdAt = new Date()): Promise<SharedSession> {
+    const session = await this.#writer.create({ owner, id, saved, createdAt });
     this.#tie(session, undefined);
     return session;
   }

@@ -4,6 +4,8 @@ import { createHash, randomBytes } from 'node:crypto';
 const API_GROUP = 'glovebox.dev';
 export const API_VERSION = `${API_GROUP}/v1`;
 const RESOURCE = 'sessions';
+/** Name of the definition of records. */
+export const DEFINITION = `${RESOURCE}.${API_GROUP}`;
 export const KIND = 'Session';
 
 /** Labels and annotations of leases and records. */

@@ -30,7 +30,7 @@ function startMember(group: string) {
   const lines = createInterface(member.stdout)[Symbol.asyncIterator]();
   return {
     ask: (what: 'create' | 'save') => void member.stdin.write(`${JSON.stringify({ what, id: 'work' })}\n`),
-    hear: async (): Promise<Record<string, unknown>> => JSON.parse((await lines.next()).value),
+    hear: async (): Promise<Record<string, unknown>> => JSON.parse((await lines.next()).value ?? '{}'),
     signal: (signal: NodeJS.Signals) => void member.kill(signal),
     [Symbol.asyncDispose]: async () => {
       member.kill('SIGCONT');

@@ -47,12 +47,13 @@ export class Writer {
     this.#options = options;
   }
 
-  async create(owner: string, id: string, saved: SavedSession | undefined): Promise<SharedSession> {
+  async create(wanted: Pick<SharedSession, 'owner' | 'id' | 'saved' | 'createdAt'>): Promise<SharedSession> {
+    const { owner, id } = wanted;
     const { client, group, records } = this.#options;
     const name = recordName(group, owner, id);
     return await this.#inTurn(name, async () => {
       const holder = this.#options.self(id);
-      const session = { owner, id, createdAt: new Date(), generation: 1, holder, saved };
+      const session = { ...wanted, generation: 1, holder };
       const body = writeRecord(group, session);
       const made = await this.#persist(async () => {
         const path = recordPath(client.namespace);
