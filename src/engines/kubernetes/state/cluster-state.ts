@@ -226,6 +226,7 @@ export class ClusterState implements SharedState {
     this.#others = [];
     for (const listener of [...this.#onExpired]) listener();
     let waitMs = WAIT_MS.least;
+    let isTold = false;
     while (!signal.aborted) {
       try {
         // Others need not wait for its end then.
@@ -235,7 +236,8 @@ export class ClusterState implements SharedState {
         return;
       } catch (error) {
         if (signal.aborted) return;
-        log.warn('this server could not join its group anew', { error });
+        if (!isTold) log.warn('this server could not join its group anew, and tries again and again', { error });
+        isTold = true;
         await sleep(waitMs * (0.5 + Math.random() / 2), undefined, { signal, ref: false }).catch(() => {});
         waitMs = Math.min(waitMs * 2, WAIT_MS.most);
       }

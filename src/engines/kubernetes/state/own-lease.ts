@@ -106,6 +106,7 @@ export class OwnLease {
     const { signal } = this.#stopping;
     const { log } = this.#options;
     let waitMs = this.#intervalMs;
+    let isTold = false;
     while (this.isValid) {
       await sleep(waitMs, undefined, { signal, ref: false }).catch(() => {});
       if (!this.isValid) return;
@@ -114,6 +115,7 @@ export class OwnLease {
         await this.#renew();
         this.#validity.extend(since);
         waitMs = this.#intervalMs;
+        isTold = false;
       } catch (error) {
         if (!this.isValid) return;
         if (statusOf(error) === GONE) {
@@ -121,7 +123,8 @@ export class OwnLease {
           this.revoke();
           return;
         }
-        log.warn('the lease of this server could not be renewed', { lease: this.self.name, error });
+        if (!isTold) log.warn('the lease of this server could not be renewed', { lease: this.self.name, error });
+        isTold = true;
         waitMs = AGAIN_MS;
       }
     }
