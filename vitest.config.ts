@@ -1,11 +1,11 @@
 import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
-import { EITHER_ENGINE } from './test/kubernetes/outside.ts';
+import { EITHER_ENGINE, EITHER_ENGINE_AT_NIGHT } from './test/kubernetes/outside.ts';
 
 /** Tests that need a cluster, in files of the source and in a folder of their own. */
 const IN_CLUSTER = ['src/**/*.kubernetes.test.ts', 'test/kubernetes/**/*.test.ts'];
 
 // biome-ignore lint/style/noProcessEnv: configuration is not loaded here
-const { CI, KUBECONFIG } = process.env;
+const { CI, KUBECONFIG, AT_NIGHT } = process.env;
 /** Whether the tests in a cluster are part of this run: in CI, where a cluster is named, or when they are asked for. */
 const usesCluster =
   Boolean(CI || KUBECONFIG) || process.argv.some((argument) => /^(--project=)?kubernetes$/.test(argument));
@@ -13,7 +13,7 @@ const usesCluster =
 const KUBERNETES: TestProjectConfiguration = {
   test: {
     name: 'kubernetes',
-    include: [...IN_CLUSTER, ...EITHER_ENGINE],
+    include: [...IN_CLUSTER, ...EITHER_ENGINE, ...(AT_NIGHT ? EITHER_ENGINE_AT_NIGHT : [])],
     // A cluster that somebody else runs is not broken on purpose.
     exclude: KUBECONFIG && !CI ? ['**/*.lab.test.ts'] : [],
     globalSetup: 'test/setup/cluster.ts',

@@ -40,28 +40,29 @@ export async function ensureGoProgram(
   const path = join(folder, name);
   if (existsSync(path)) return path;
   report(`Building ${title} by Go, once; this takes up to ${takes} …`);
-  const unfinished = `${folder}.${process.pid}`;
-  mkdirSync(unfinished, { recursive: true });
+  const unfinished = `${path}.${process.pid}`;
+  mkdirSync(folder, { recursive: true });
   try {
-    await build(program, join(unfinished, name), signal);
-    renameSync(unfinished, folder);
-  } catch (error) {
-    // Another run may have been faster.
-    if (!existsSync(path)) throw error;
+    await build(program, path, unfinished, signal);
+    // Not there if another run has built it meanwhile.
+    if (existsSync(unfinished)) renameSync(unfinished, path);
   } finally {
-    rmSync(unfinished, { recursive: true, force: true });
+    rmSync(unfinished, { force: true });
   }
   return path;
 }
 
+/** Builds a program. Runs that come at once wait for the first: each would compile everything. */
 async function build(
   { title, sources, linkerFlags = [] }: GoProgram,
+  path: string,
   target: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const flags = ['-p', String(COMPILERS), '-trimpath', '-ldflags', ['-s', '-w', ...linkerFlags].join(' ')];
   const go = [...GO, 'build', '-C', sources, ...flags, '-o', target, '.'];
-  const { code, stderr } = await runCommand('nice', ['-n', '19', 'env', ...SETTINGS, ...go], { signal });
+  const once = ['flock', '--no-fork', `${path}.lock`, 'sh', '-c', '[ -e "$0" ] || exec "$@"', path];
+  const { code, stderr } = await runCommand('nice', ['-n', '19', ...once, 'env', ...SETTINGS, ...go], { signal });
   if (code !== 0) throw new Error(`Go could not build ${title}.\n${stderr.slice(-2000)}`);
 }
 

@@ -6,6 +6,11 @@ import { PAUSE_IMAGE } from './node-files.ts';
 
 const IMPORT_LIMIT_MS = 180_000;
 
+/** Identifies what a name of this machine's Docker stands for now: another build of it has another id. */
+export async function imageId(image: string): Promise<string> {
+  return (await run('docker', ['image', 'inspect', '--format', '{{.Id}}', image])).trim();
+}
+
 /** Has an image of this machine's Docker in a file, as nodes import it. */
 export async function saveImage(image: string, file: string): Promise<void> {
   await run('docker', ['save', '--output', file, image]);
@@ -60,7 +65,8 @@ int main(void) {
 }
 `;
 
-async function run(command: string, args: readonly string[]): Promise<void> {
-  const { code, stderr } = await runCommand(command, args);
+async function run(command: string, args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await runCommand(command, args);
   if (code !== 0) throw new Error(`"${command} ${args[0]}" failed: ${stderr.trim()}`);
+  return stdout;
 }

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { runCommand } from '../../src/lib/run-command.ts';
@@ -8,10 +8,10 @@ import { createCertificates } from './certificates.ts';
 import { type ControlPlanePart, controlPlaneFlags } from './control-plane.ts';
 import { drainEtcd, fillEtcd } from './etcd.ts';
 import { createGroups, removeGroups } from './groups.ts';
-import { createPauseImage, importImage, saveImage } from './images.ts';
+import { createPauseImage, imageId, importImage, saveImage } from './images.ts';
 import { Layout, NODES, type NodeName } from './layout.ts';
 import { createNetwork, cutLine, joinLine, removeNetwork } from './network.ts';
-import { type NodeFiles, writeNodeFiles } from './node-files.ts';
+import { writeNodeFiles } from './node-files.ts';
 import { firstChildOf, isAlive, type KnownProcess, killProcess, ownProcess, startDetached } from './processes.ts';
 import { createState, isAbandoned, type LabState, listFolders, readState, writeState } from './state.ts';
 
@@ -101,15 +101,18 @@ export class Lab implements AsyncDisposable {
     return stdout;
   }
 
-  /** Gives all nodes images of this machine's Docker, unless they have had them. */
+  /** Gives all nodes images of this machine's Docker, unless they have them as they are now. */
   async importImages(...images: string[]): Promise<void> {
     for (const image of images) {
-      if (existsSync(this.#imageFile(image))) continue;
-      const file = `${this.#imageFile(image)}.${process.pid}`;
+      const kept = await this.#imageFile(image);
+      if (existsSync(kept)) continue;
+      const file = `${kept}.${process.pid}`;
       await saveImage(image, file);
       const up = NODES.filter((node) => this.#isUp(node));
       await Promise.all(up.map((node) => importImage(this.layout.socket(node), file)));
-      renameSync(file, this.#imageFile(image));
+      // A node that is started imports all files, and is not to get what the name stood for before.
+      for (const older of this.#imageFiles().filter((name) => isOf(name, image))) rmSync(older);
+      renameSync(file, kept);
     }
   }
 
@@ -141,7 +144,7 @@ export class Lab implements AsyncDisposable {
   }
 
   async startContainerd(node: NodeName): Promise<void> {
-    const { containerdConfig } = this.#files(node);
+    const { containerdConfig } = writeNodeFiles(this.layout, node);
     await this.#enter(node, 'containerd', ['containerd', '--config', containerdConfig]);
     const socket = this.layout.socket(node);
     await awaitSuccess(
@@ -150,8 +153,9 @@ export class Lab implements AsyncDisposable {
     );
   }
 
-  async startKubelet(node: NodeName): Promise<void> {
-    const { kubeletConfig, kubeletFolder } = this.#files(node);
+  /** @param change what its configuration is to have instead of the usual */
+  async startKubelet(node: NodeName, change: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    const { kubeletConfig, kubeletFolder } = writeNodeFiles(this.layout, node, change);
     const { layout } = this;
     const values = join(layout.nodeFolder(node), 'kernel');
     const flags = [
@@ -231,11 +235,12 @@ export class Lab implements AsyncDisposable {
     const folder = join(this.layout.folder, 'images');
     mkdirSync(folder);
     await createPauseImage(this.layout.folder, join(folder, '0-pause.tar'));
-    for (const image of images) await saveImage(image, this.#imageFile(image));
+    for (const image of images) await saveImage(image, await this.#imageFile(image));
   }
 
-  #imageFile(image: string): string {
-    return join(this.layout.folder, 'images', `${image.replaceAll(/[^\w.-]/g, '_')}.tar`);
+  async #imageFile(image: string): Promise<string> {
+    const [, id] = (await imageId(image)).split(':');
+    return join(this.layout.folder, 'images', `${fileName(image)}@${id}.tar`);
   }
 
   #imageFiles(): string[] {
@@ -244,10 +249,6 @@ export class Lab implements AsyncDisposable {
       .filter((name) => name.endsWith('.tar'))
       .toSorted()
       .map((name) => join(folder, name));
-  }
-
-  #files(node: NodeName): NodeFiles {
-    return writeNodeFiles(this.layout, node);
   }
 
   #isUp(node: NodeName): boolean {
@@ -283,6 +284,15 @@ export class Lab implements AsyncDisposable {
     this.#state = { ...state, processes: { ...state.processes, [name]: known } };
     writeState(this.layout.folder, this.#state);
   }
+}
+
+function fileName(image: string): string {
+  return image.replaceAll(/[^\w.-]/g, '_');
+}
+
+/** Whether a file has an image of this name. */
+function isOf(file: string, image: string): boolean {
+  return basename(file).startsWith(`${fileName(image)}@`);
 }
 
 /** Removes what labs left whose process was killed. */

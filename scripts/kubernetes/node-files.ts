@@ -16,8 +16,15 @@ export interface NodeFiles {
   readonly kubeletFolder: string;
 }
 
-/** Writes the configuration of a node's containerd and kubelet. */
-export function writeNodeFiles(layout: Layout, node: NodeName): NodeFiles {
+/**
+ * Writes the configuration of a node's containerd and kubelet.
+ * @param change what that of the kubelet is to have instead of the usual
+ */
+export function writeNodeFiles(
+  layout: Layout,
+  node: NodeName,
+  change: Readonly<Record<string, unknown>> = {},
+): NodeFiles {
   const folder = layout.nodeFolder(node);
   const kubeletFolder = join(folder, 'kubelet');
   const files = {
@@ -30,7 +37,7 @@ export function writeNodeFiles(layout: Layout, node: NodeName): NodeFiles {
   mkdirSync(join(kubeletFolder, 'seccomp'), { recursive: true });
   writeFileSync(join(folder, 'cni', '10-nothing.conflist'), JSON.stringify(network));
   writeFileSync(files.containerdConfig, toToml(containerdConfig(layout, node)));
-  writeFileSync(files.kubeletConfig, JSON.stringify(kubeletConfig(layout, node), null, 2));
+  writeFileSync(files.kubeletConfig, JSON.stringify({ ...kubeletConfig(layout, node), ...change }, null, 2));
   writeFileSync(join(kubeletFolder, 'seccomp', 'glovebox.json'), JSON.stringify(seccompProfile()));
   return files;
 }

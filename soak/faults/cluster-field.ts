@@ -19,7 +19,7 @@ const report = (line: string) => void process.stderr.write(`${line}\n`);
 
 /** A cluster of this run alone, with the pods of a server. */
 export async function openClusterField(stateDir: string): Promise<Field> {
-  const image = await buildClusterImage(report);
+  const image = await buildClusterImage('slim', report);
   const lab = await Lab.start({ program: await ensureProgram(report), images: [image], report });
   const pods = new Pods(lab.api, stateDir);
   return {

@@ -1,21 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadConfig } from '../../src/config/load.ts';
-import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
 import { makeWheel } from '../support/distributions.ts';
 import { IndexServer } from '../support/index-server.ts';
 import { callTool, runPython } from '../support/rest-client.ts';
-import { engine, newStateDir, type Server, startServer } from '../support/server.ts';
+import { ensureDataImage } from '../support/sandbox-images.ts';
+import { newStateDir, type Server, startServer } from '../support/server.ts';
 
 const FIND = "import sys; found = 'pandas' in sys.modules; import pandas; print(found)";
 /** Prints whether a second program of the session, which does not name pandas, finds it. */
 const LOOK = "import sys; print('pandas' in sys.modules)";
 
+let image: string;
 let index: IndexServer;
 let server: Server;
 let made = 0;
 
 beforeAll(async () => {
-  await ensureImage(engine(), { ...loadConfig(), image: 'data' }, (line) => process.stderr.write(`${line}\n`));
+  image = await ensureDataImage();
   index = await IndexServer.start();
   index.add(makeWheel('pandas', '99.0'));
   server = await startData();
@@ -27,7 +27,7 @@ afterAll(async () => {
 });
 
 function startData(env: Record<string, string> = {}, stateDir = newStateDir()): Promise<Server> {
-  const constant = { GLOVEBOX_IMAGE: 'data', GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_INDEX_URL: index.url };
+  const constant = { GLOVEBOX_IMAGE: image, GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_INDEX_URL: index.url };
   // The next server of a state directory is the same one only by the same name.
   return startServer({ env: { ...constant, GLOVEBOX_INSTANCE: 'ahead', ...env }, stateDir });
 }

@@ -2,12 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadConfig } from '../../src/config/load.ts';
-import { ensureImage } from '../../src/engines/docker/images/sandbox-image.ts';
 import { makeWheel } from '../support/distributions.ts';
 import { IndexServer } from '../support/index-server.ts';
 import { callTool, openSession, runPython } from '../support/rest-client.ts';
-import { engine, environment, runCli, type Server, startServer } from '../support/server.ts';
+import { ensureDataImage } from '../support/sandbox-images.ts';
+import { environment, runCli, type Server, startServer } from '../support/server.ts';
 
 /** Prints whether pandas was there before its import, and the import's milliseconds. */
 const IMPORT = `
@@ -27,12 +26,13 @@ for name in filter(str.isdigit, os.listdir('/proc')):
 print(total)
 `;
 
+let image: string;
 let index: IndexServer;
 let server: Server;
 let cacheDir: string;
 
 beforeAll(async () => {
-  await ensureImage(engine(), { ...loadConfig(), image: 'data' }, (line) => process.stderr.write(`${line}\n`));
+  image = await ensureDataImage();
   index = await IndexServer.start();
   index.add(makeWheel('numpy', '99.0'));
   index.add(makeWheel('plain-thing', '1.0'));
@@ -48,7 +48,7 @@ afterAll(async () => {
 
 function startData(env: Record<string, string> = {}): Promise<Server> {
   // A checkpoint would be measured as well.
-  const constant = { GLOVEBOX_IMAGE: 'data', GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_CHECKPOINT_AFTER_S: '0' };
+  const constant = { GLOVEBOX_IMAGE: image, GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_CHECKPOINT_AFTER_S: '0' };
   // What other sessions have imported has tests of its own.
   const own = { GLOVEBOX_PRELOAD_MB: '0' };
   return startServer({ env: { ...constant, ...own, ...env } });

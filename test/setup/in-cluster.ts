@@ -1,10 +1,8 @@
-import { readFileSync } from 'node:fs';
-import { delimiter } from 'node:path';
 import { inject } from 'vitest';
-import { parse } from 'yaml';
 import { Lab } from '../../scripts/kubernetes/lab.ts';
 import { knownProcess } from '../../scripts/kubernetes/processes.ts';
 import { ensureProgram } from '../../scripts/kubernetes/program.ts';
+import { findLab } from '../support/lab-of.ts';
 import { buildClusterImage } from './cluster-image.ts';
 import { type ClusterRecord, shareCluster } from './cluster-record.ts';
 
@@ -32,7 +30,7 @@ async function prepare(): Promise<ClusterRecord> {
     );
   }
   if (!lab || image) return { kubeconfig: given, image: image ?? '' };
-  const built = await buildClusterImage(report);
+  const built = await buildClusterImage('slim', report);
   await lab.importImages(built);
   return { kubeconfig: given, image: built };
 }
@@ -40,14 +38,7 @@ async function prepare(): Promise<ClusterRecord> {
 async function startLab(): Promise<ClusterRecord> {
   const owner = knownProcess(inject('runPid') ?? 0);
   if (!owner) throw new Error('The run has ended.');
-  const [program, image] = await Promise.all([ensureProgram(report), buildClusterImage(report)]);
+  const [program, image] = await Promise.all([ensureProgram(report), buildClusterImage('slim', report)]);
   const lab = await Lab.start({ program, owner, images: [image], report });
   return { kubeconfig: lab.kubeconfig, image, lab: lab.layout.folder };
-}
-
-/** The lab of this machine that a kubeconfig is for. */
-function findLab(kubeconfig: string): Lab | undefined {
-  const [path = ''] = kubeconfig.split(delimiter);
-  const { clusters }: { clusters?: { cluster?: { server?: string } }[] } = parse(readFileSync(path, 'utf8'));
-  return Lab.find(clusters?.[0]?.cluster?.server ?? '');
 }

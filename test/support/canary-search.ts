@@ -1,7 +1,8 @@
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { containersOf, engine, type Server } from './server.ts';
+import { hostPidsOfPod } from './pods-of.ts';
+import { containersOf, engine, isCluster, type Server } from './server.ts';
 
 /** Bytes of memory that are read at once. */
 const PIECE = 2 ** 22;
@@ -76,6 +77,7 @@ function textsInRegion(memory: number, line: string, texts: readonly string[]): 
 }
 
 async function pidsOf(id: string): Promise<number[]> {
+  if (isCluster()) return await hostPidsOfPod(id);
   const { Processes = [] }: { Processes?: string[][] } = await engine()
     .getContainer(id)
     .top({ ps_args: '-eo pid,args' });

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { loadConfig } from '../../src/config/load.ts';
 import { openAccess } from '../../src/engines/kubernetes/api/access.ts';
@@ -53,6 +54,23 @@ export async function execInPod(pod: string, command: readonly string[]): Promis
   const target = { namespace: client.namespace, pod, container: CONTAINER_NAME, command };
   const { stdout, stderr } = await runExec(client, target, ANSWER_LIMIT_MS);
   return stdout + stderr;
+}
+
+/** Numbers that the processes of a pod have on this host. None if its node is another machine. */
+export async function hostPidsOfPod(name: string): Promise<number[]> {
+  const client = await cluster();
+  const { metadata } = await client.request('GET', podPath(client.namespace, name), { schema: podSchema });
+  const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry));
+  return pids.filter((pid) => groupsOf(pid).includes(`/pod${metadata.uid}/`)).map(Number);
+}
+
+function groupsOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cgroup`, 'utf8');
+  } catch {
+    // It has ended.
+    return '';
+  }
 }
 
 /** The processes of a pod, but for its main process and the one that looks. */

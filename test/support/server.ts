@@ -14,6 +14,8 @@ import { listProcessesInside, type SeenProcess } from './processes-inside.ts';
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 /** An engine has been found and an image built before any test: a start takes a moment. */
 const START_LIMIT_MS = 30_000;
+/** In a cluster, a server with settings that none had before looks into a pod, whose start has half a minute as the look. */
+const CLUSTER_START_LIMIT_MS = 75_000;
 const STOP_LIMIT_MS = 25_000;
 
 export interface ServerOptions {
@@ -83,6 +85,10 @@ export function isCluster(): boolean {
   return inject('clusterFolder') !== undefined;
 }
 
+function startLimitMs(): number {
+  return isCluster() ? CLUSTER_START_LIMIT_MS : START_LIMIT_MS;
+}
+
 /** Settings by which a product's process finds the engine of the run. */
 function engineSettings(): NodeJS.ProcessEnv {
   if (!isCluster()) return { DOCKER_HOST: inject('engineAddress'), GLOVEBOX_IMAGE: 'slim' };
@@ -106,7 +112,7 @@ export async function startServer({
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
       refuse('did not start in time');
-    }, START_LIMIT_MS);
+    }, startLimitMs());
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       said += text;
       const line = /serves on (http:\/\/\S+)/.exec(said);
@@ -166,7 +172,7 @@ export async function runToEnd(command: string, args: readonly string[], env?: N
     stderr += text;
   });
   const say = () => `${command} ${args.join(' ')} did not end:\n${stderr}`;
-  const exit = await withDeadline(exitOf(child), START_LIMIT_MS, say, () => child.kill('SIGKILL'));
+  const exit = await withDeadline(exitOf(child), startLimitMs(), say, () => child.kill('SIGKILL'));
   return { ...exit, stdout, stderr };
 }
 

@@ -14,8 +14,10 @@ MAX_TRACEBACK = 64 * 1024
 """Characters of a traceback that are reported, from its end, which says most."""
 MAX_VALUE = 4096
 _MAX_CAUSES = 20
-_OTHER_DISKS = {"tmp": "/tmp", "shm": "/dev/shm"}
-"""Small ones beside the workspace, by what they are reported as."""
+_DISKS = {"disk": WORKSPACE, "tmp": "/tmp", "shm": "/dev/shm"}
+"""By what they are reported as."""
+_NO_ROOM = 1 / 128
+"""Part of a disk that may be free although it was full: what was removed since, such as a temporary file of something else."""
 
 _DENIALS = {
     errno.EFBIG: "file_size",
@@ -87,17 +89,18 @@ def _denied(error: BaseException) -> str | None:
 
 def _full_disk() -> str:
     """Which disk it is that has no room. An error in writing names no file, so each is asked."""
-    if _is_full(WORKSPACE):
-        return "disk"
-    return next((name for name, path in _OTHER_DISKS.items() if _is_full(path)), "disk")
+    rooms = {name: _room(path) for name, path in _DISKS.items()}
+    fullest = min(rooms, key=lambda name: rooms[name])
+    return fullest if rooms[fullest] < _NO_ROOM else "disk"
 
 
-def _is_full(path: str) -> bool:
+def _room(path: str) -> float:
+    """The part of a disk that is free, in bytes or in files."""
     try:
         room = os.statvfs(path)
     except OSError:
-        return False
-    return room.f_bavail == 0 or room.f_favail == 0
+        return 1
+    return min(room.f_bavail / max(room.f_blocks, 1), room.f_favail / room.f_files if room.f_files else 1)
 
 
 def _text_of(error: BaseException) -> str:
