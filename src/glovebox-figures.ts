@@ -1,3 +1,5 @@
+import type { ArchiveFigures } from './archives/settings.ts';
+import type { GatewayStats } from './packages/gateway/gateway.ts';
 import type { Protection } from './sandbox/assurances.ts';
 import type { EngineInfo } from './sandbox/engine.ts';
 import type { PreloadFigures } from './sandbox/preloads.ts';
@@ -26,6 +28,9 @@ export interface GloveboxFigures
   readonly terminals: number;
   /** Sum of the memory limits of all sandboxes. */
   readonly claimedMb: number;
-  /** Size of the package cache. Undefined until a sandbox asks for a package. */
-  readonly cacheBytes?: number | undefined;
+  /** Number of sessions that consist of their archive. */
+  readonly hibernated: number;
+  readonly archives: ArchiveFigures;
+  /** What the package gateway has done. Undefined until a sandbox asks for a package. */
+  readonly packages?: GatewayStats | undefined;
 }

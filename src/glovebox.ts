@@ -88,7 +88,7 @@ export class Glovebox implements AsyncDisposable {
     this.#instance = instance;
     this.approvals = new Approvals({ log });
     this.#directory = new DirectoryState(instance, version);
-    this.#archives = new ArchiveSettings(instance.directory, settings, log);
+    this.#archives = new ArchiveSettings(instance.directory, settings, log, this.metrics.registry);
     this.#memory = new MemoryQuota(settings);
     this.#scheduler = new ExecutionScheduler({
       places: settings.maxExecutions,
@@ -175,9 +175,9 @@ export class Glovebox implements AsyncDisposable {
   /** Current figures for `GET /metrics`. Does not ask the engine. */
   get figures(): GloveboxFigures {
     const pool = this.#pool?.status ?? { size: this.#settings.poolSize, ready: 0 };
-    const { cacheBytes } = this.#services.packages;
-    const { terminals } = this.sessions.counts;
-    return { ...this.#counts, terminals, pool, claimedMb: this.#memory.claimedMb, cacheBytes };
+    const packages = this.#services.packages.stats;
+    const { figures: archives } = this.#archives;
+    return { ...this.#counts, ...this.sessions.counts, pool, claimedMb: this.#memory.claimedMb, archives, packages };
   }
 
   /** Name of this control plane among those of the state directory. */
@@ -285,6 +285,7 @@ export class Glovebox implements AsyncDisposable {
         processors: PROCESSORS,
       }),
       memory: this.#memory,
+      metrics: this.metrics.starts,
       ...(adoptions.left > 0 ? { notBefore: adoptions.settled } : {}),
       log,
       preloads,

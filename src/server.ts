@@ -3,7 +3,6 @@ import { openAuditLog } from './audit/audit-log.ts';
 import type { Config } from './config/load.ts';
 import { serverStopping, toGloveboxError } from './errors.ts';
 import type { Glovebox } from './glovebox.ts';
-import { ServerMetrics } from './http/api/metrics.ts';
 import type { ServerInfo } from './http/api/server-info.ts';
 import { createApp, toListener } from './http/app.ts';
 import { createApproverFinder, createAuthenticator, NO_KEYS } from './http/auth/auth.ts';
@@ -12,7 +11,6 @@ import { addFirstKey, approversFile } from './http/auth/key-file.ts';
 import { KeyRing } from './http/auth/key-ring.ts';
 import { createPage } from './http/dashboard/page.ts';
 import { PAGE_FOLDER, readPageFiles } from './http/dashboard/page-files.ts';
-import { watchEventLoop } from './http/event-loop.ts';
 import type { Listening } from './http/listen.ts';
 import { createUpgrades } from './http/terminals/upgrades.ts';
 import { aborted } from './lib/deadline.ts';
@@ -23,6 +21,7 @@ import { createHttpSse } from './mcp/http-sse.ts';
 import type { McpOptions } from './mcp/server.ts';
 import { createStreamableHttp } from './mcp/streamable-http.ts';
 import { createMcp, createToolsFor, maxRequestBytes } from './mcp-tools.ts';
+import { openMetrics } from './server-metrics.ts';
 import { auditTools } from './tools/audited.ts';
 import { version } from './version.ts';
 
@@ -61,21 +60,23 @@ export async function serve(
   const tools = createToolsFor(config, glovebox);
   using approvers = KeyRing.open(approversFile(config.apiKeysFile), log, { mayBeEmpty: true, right: 'approve' });
   const { approvals } = glovebox;
+  using counting = openMetrics(glovebox, { audit, login });
+  const toolsOver = (transport: 'rest' | 'mcp') =>
+    counting.calls.countTools(auditTools(tools, audit, transport), transport);
   using webhook = openWebhook(config.approvalWebhook, config.approvalWebhookSecret, log);
   approvals.answerWith({
     // Any user of the identity provider may get a token for that.
     mayAnswer: (owner) => login !== undefined || approvers.mayAnswer(owner),
     notify: (question) => void webhook?.send(question),
   });
-  const mcp = createMcp(glovebox, config, log, auditTools(tools, audit, 'mcp'), extendMcp);
+  const mcp = createMcp(glovebox, config, log, toolsOver('mcp'), extendMcp);
   const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, ...CONNECTIONS });
   const sse = createHttpSse(mcp, { ...CONNECTIONS, messagesPath: '/messages' });
   const stopping = new AbortController();
-  const delays = watchEventLoop();
   const app = createApp({
     closing: signal,
     stopping: stopping.signal,
-    tools: auditTools(tools, audit, 'rest'),
+    tools: toolsOver('rest'),
     audit,
     sessions: glovebox.sessions,
     snapshots: glovebox.snapshots,
@@ -88,11 +89,7 @@ export async function serve(
     page: createPage(() => readPageFiles(PAGE_FOLDER)),
     health: (deep) => checkHealth(glovebox, deep),
     missing: () => glovebox.missing.map(({ name }) => name),
-    metrics: new ServerMetrics(glovebox.metrics.registry, () => ({
-      ...glovebox.figures,
-      audit: audit?.figures,
-      eventLoop: delays(),
-    })),
+    metrics: counting.metrics,
     authenticate: createAuthenticator(keys ?? (login && NO_KEYS)),
     login,
     findApprover: createApproverFinder(approvers),
@@ -135,7 +132,7 @@ function describeServer(
       max_executions: config.maxExecutions,
     },
     needsKey,
-    cacheBytes: () => glovebox.figures.cacheBytes,
+    cacheBytes: () => glovebox.figures.packages?.cacheBytes,
     missing: () => glovebox.missing.map(({ name }) => name),
     cacheLimitBytes: config.cacheMb * 2 ** 20,
     examine,

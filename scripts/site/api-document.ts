@@ -1,5 +1,5 @@
 import { loadConfig } from '../../src/config/load.ts';
-import { ServerMetrics } from '../../src/http/api/metrics.ts';
+import { ServerMetrics } from '../../src/http/metrics/metrics.ts';
 import { createToolsFor } from '../../src/mcp-tools.ts';
 import { ExecutionMetrics } from '../../src/scheduling/execution-metrics.ts';
 import { version } from '../../src/version.ts';
@@ -68,7 +68,7 @@ export async function readApiDocument(): Promise<ApiDocument> {
     tools: createToolsFor(loadConfig({})),
     app: {
       version,
-      metrics: new ServerMetrics(new ExecutionMetrics().registry, unused),
+      metrics: new ServerMetrics(new ExecutionMetrics().registry, { read: unused, engineAnswers: unused }),
       serverInfo: {
         limits: {},
         needsKey: false,

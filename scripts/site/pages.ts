@@ -49,6 +49,7 @@ function titleOf(folder: string, page: string): string {
 const GROUPS: readonly (readonly [title: string, folder: string, collapsed: boolean])[] = [
   ['Recipes', 'docs/recipes/', false],
   ['Decisions', 'docs/decisions/', true],
+  ['Runbooks', 'docs/runbooks/', true],
   ['REST API', 'reference/rest/', true],
   ['Library', 'reference/library/', true],
   ['Guide', 'docs/', false],
@@ -74,8 +75,8 @@ export function makeSidebar(folder: string, pages: readonly string[]): SidebarGr
     }));
     return { text, items, ...(prefix === 'docs/' || prefix === '' ? {} : { collapsed }) };
   });
-  const [recipes, decisions, rest, library, guide, project] = groups;
-  return [project, guide, recipes, rest, library, decisions]
+  const [recipes, decisions, runbooks, rest, library, guide, project] = groups;
+  return [project, guide, recipes, runbooks, rest, library, decisions]
     .filter((group) => group !== undefined)
     .filter(({ items }) => items.length > 0);
 }

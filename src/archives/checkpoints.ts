@@ -119,7 +119,9 @@ export class Checkpoints {
   async saveWhole(sandbox: RunningSandbox): Promise<{ readonly unreadable: number }> {
     this.#stop();
     await this.#saving?.done.catch(() => {});
-    return await this.#run((signal) => this.#save(sandbox, { signal, known: [], pack: true, evenIfEmpty: true }));
+    const options = { known: [], pack: true, evenIfEmpty: true };
+    const save = () => this.#run((signal) => this.#save(sandbox, { signal, ...options }));
+    return await this.#archives.metrics.follow('hibernation', () => sandbox.lost, save);
   }
 
   /**
@@ -257,18 +259,15 @@ export class Checkpoints {
     let failed = false;
     let cancelled: AbortSignal | undefined;
     try {
-      await this.#run(async (signal) => {
+      const save = async (signal: AbortSignal) => {
         cancelled = signal;
         const known = this.#record ? await this.#archives.store.marks(this.#record) : [];
-        await this.#save(sandbox, {
-          signal,
-          known,
-          // The session's own work goes first, and compression would take it processor time.
-          pack: false,
-          bytesPerSecond: BYTES_PER_SECOND,
-          evenIfEmpty: false,
-        });
-      });
+        // The session's own work goes first, and compression would take it processor time.
+        const options = { pack: false, bytesPerSecond: BYTES_PER_SECOND, evenIfEmpty: false };
+        await this.#save(sandbox, { signal, known, ...options });
+      };
+      const isOver = () => cancelled?.aborted === true;
+      await this.#archives.metrics.follow('checkpoint', isOver, () => this.#run(save));
     } catch (error) {
       // Its session was closed or lost its sandbox, so the checkpoint is no longer needed.
       if (cancelled?.aborted) return;

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
+import { Registry } from 'prom-client';
 import type { Log } from '../log.ts';
 import { Limiter } from '../scheduling/limiter.ts';
+import { ArchiveMetrics } from './archive-metrics.ts';
 import { DirectoryFiles } from './files/directory-files.ts';
 import type { ArchiveRecord } from './record.ts';
 import { ArchiveStore } from './store.ts';
@@ -23,18 +25,30 @@ export interface ArchiveBounds {
   readonly archiveMb: number;
 }
 
+export interface ArchiveFigures {
+  readonly bytes: number;
+  readonly limitBytes: number;
+}
+
 /** Settings and store for the archives of all sessions. */
 export class ArchiveSettings {
   readonly store: ArchiveStore;
   readonly limits: ArchiveBounds;
   readonly log: Log;
+  readonly metrics: ArchiveMetrics;
   /** Places for sessions that hibernate. */
   readonly hibernating = new Limiter(AT_ONCE, WAITING);
 
-  constructor(directory: string, limits: ArchiveBounds, log: Log) {
+  constructor(directory: string, limits: ArchiveBounds, log: Log, registry = new Registry()) {
     this.store = new ArchiveStore(new DirectoryFiles(join(directory, 'archives')), limits.archiveMb * MIB);
     this.limits = limits;
     this.log = log;
+    this.metrics = new ArchiveMetrics(registry);
+  }
+
+  /** Size of all archives, and the limit, in bytes. */
+  get figures(): ArchiveFigures {
+    return { bytes: this.store.usedBytes, limitBytes: this.limits.archiveMb * MIB };
   }
 
   /** Whether idle sessions are hibernated. If a session expires before that, it is closed instead. */

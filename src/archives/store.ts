@@ -50,6 +50,11 @@ export class ArchiveStore extends ArchiveReader {
     this.#maxBytes = maxBytes;
   }
 
+  /** Bytes of all archives. */
+  get usedBytes(): number {
+    return this.#files.usedBytes;
+  }
+
   /** Lists the records of archives. */
   async records(wanted: WantedRecords = {}): Promise<readonly ArchiveRecord[]> {
     return await this.#files.list(wanted);

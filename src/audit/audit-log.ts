@@ -31,6 +31,8 @@ export interface AuditFigures {
   readonly waiting: number;
   /** Entries that were lost since the start. */
   readonly lost: number;
+  /** Whether it could not be written when that was last tried. */
+  readonly isFailing: boolean;
 }
 
 interface Waiting {
@@ -95,7 +97,7 @@ export class AuditLog implements Audit, AsyncDisposable {
   }
 
   get figures(): AuditFigures {
-    return { waiting: this.#queue.length, lost: this.#lost };
+    return { waiting: this.#queue.length, lost: this.#lost, isFailing: this.#failure !== undefined };
   }
 
   async admit(): Promise<void> {

@@ -2,6 +2,7 @@ import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { FairQueue } from '../scheduling/fair-queue.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
+import type { StartMetrics } from '../scheduling/start-metrics.ts';
 import { PoolSize, type PoolSizeLimits } from './pool-size.ts';
 import type { Preloads } from './preloads.ts';
 import type { Sandbox, SandboxHandle } from './sandbox.ts';
@@ -23,6 +24,7 @@ export interface PoolOptions {
   /** The pool starts no sandboxes before it resolves. */
   readonly notBefore?: Promise<void>;
   readonly log: Log;
+  readonly metrics: StartMetrics;
   /** Has ready sandboxes load what sessions used of late. */
   readonly preloads?: Preloads | undefined;
 }
@@ -47,6 +49,7 @@ export class Pool implements SandboxSource {
   readonly #preloads: Preloads | undefined;
   readonly #starts: FairQueue;
   readonly #pace: StartPace;
+  readonly #metrics: StartMetrics;
   readonly #ready: Sandbox[] = [];
   /** Number of operations that callers wait for. Meanwhile the pool starts no sandboxes, to leave processors to them. */
   #urgent = 0;
@@ -58,13 +61,15 @@ export class Pool implements SandboxSource {
   #trimTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(backend: Backend, { size, startsAtOnce, pace, memory, notBefore, log, preloads }: PoolOptions) {
+  constructor(backend: Backend, options: PoolOptions) {
+    const { size, startsAtOnce, pace, memory, notBefore, log, metrics, preloads } = options;
     this.#backend = backend;
     this.#poolSize = new PoolSize(size);
     this.#memory = memory;
     this.#log = log;
     this.#preloads = preloads;
     this.#pace = pace;
+    this.#metrics = metrics;
     this.#starts = new FairQueue({
       places: startsAtOnce,
       placesPerOwner: Math.max(1, startsAtOnce - 1),
@@ -165,7 +170,11 @@ export class Pool implements SandboxSource {
   async #start(owner: string): Promise<Sandbox> {
     using _work = this.holdRefill();
     using _turn = await this.#starts.enter(owner);
-    return await this.#pace.start(() => startSandbox(this.#backend));
+    return await this.#pace.start(() => this.#startOne());
+  }
+
+  #startOne(): Promise<Sandbox> {
+    return this.#metrics.follow(() => startSandbox(this.#backend));
   }
 
   /** Refills after a moment, so that the start of a container does not slow the first execution in the one just taken. */
@@ -224,7 +233,7 @@ export class Pool implements SandboxSource {
       await this.#pace.rest();
       if (!this.#isShort || !this.#memory.enterPool()) return;
       try {
-        this.#ready.push(await this.#pace.run(() => startSandbox(this.#backend)));
+        this.#ready.push(await this.#pace.run(() => this.#startOne()));
       } catch (error) {
         this.#memory.leavePool();
         // The next call starts its own sandbox and reports the error to its caller, who can act on it.

@@ -1,6 +1,7 @@
 import { Counter, Histogram, Registry } from 'prom-client';
 import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd, ExecutionRequest } from '../execution/request.ts';
+import { StartMetrics } from './start-metrics.ts';
 
 /** Upper bounds of the histogram's buckets, in seconds. */
 const BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600];
@@ -9,6 +10,7 @@ const BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
 export class ExecutionMetrics {
   /** Registry of this server. The library's default registry would mix the servers of one process. */
   readonly registry = new Registry();
+  readonly starts = new StartMetrics(this.registry);
   readonly #ended = new Counter({
     name: 'glovebox_executions_total',
     help: 'Executions that have ended.',
@@ -22,6 +24,29 @@ export class ExecutionMetrics {
     buckets: BUCKETS_S,
     registers: [this.registry],
   });
+
+  readonly #waits = new Histogram({
+    name: 'glovebox_execution_wait_seconds',
+    help: 'How long executions waited for their turn before they ran.',
+    labelNames: ['kind'],
+    buckets: BUCKETS_S,
+    registers: [this.registry],
+  });
+  readonly #lost = new Counter({
+    name: 'glovebox_sandboxes_lost_total',
+    help: 'Sandboxes of sessions that ended without being asked to.',
+    registers: [this.registry],
+  });
+
+  /** Counts a sandbox that is gone. */
+  countLost(): void {
+    this.#lost.inc();
+  }
+
+  /** Counts how long an execution that runs now has waited. */
+  countWait(request: ExecutionRequest, waitedMs: number): void {
+    this.#waits.observe({ kind: request.kind ?? 'code' }, waitedMs / 1000);
+  }
 
   count(request: ExecutionRequest, { status }: Pick<ExecutionEnd, 'status'>, durationMs: number): void {
     const kind = request.kind ?? 'code';

@@ -5,6 +5,8 @@ import type { Session } from './session.ts';
 
 export interface SessionCounts {
   readonly sessions: number;
+  /** Number of these that consist of their archive. */
+  readonly hibernated: number;
   /** Terminals of all of them that have not ended. */
   readonly terminals: number;
 }
@@ -15,7 +17,8 @@ export class SessionRegistry {
 
   get counts(): SessionCounts {
     const terminals = this.all().reduce((sum, session) => sum + session.terminals.live.length, 0);
-    return { sessions: this.#sessions.size, terminals };
+    const hibernated = this.all().filter(({ isHibernated }) => isHibernated).length;
+    return { sessions: this.#sessions.size, hibernated, terminals };
   }
 
   all(): Session[] {

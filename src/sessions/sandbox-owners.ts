@@ -3,6 +3,7 @@ import type { ArchiveRecord } from '../archives/record.ts';
 import type { Log } from '../log.ts';
 import type { TunnelService } from '../protocol/channel.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
+import type { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
 import type { SavedSession, SharedSession, SharedState } from '../state/state.ts';
 import type { SessionTerminals } from '../terminals/session-terminals.ts';
@@ -35,6 +36,7 @@ export interface SandboxOwnersOptions {
   /** Memory quota of all sandboxes. */
   readonly memory: MemoryQuota;
   readonly log: Log;
+  readonly metrics?: Pick<ExecutionMetrics, 'countLost'>;
   /** Called with each connection that code of a session makes to a service. */
   readonly onTunnel?: (tunnel: Duplex, session: OwningSession, service: TunnelService) => void;
   /** Called when a session gets a sandbox, before anything runs there. */
@@ -78,6 +80,12 @@ export class SandboxOwners {
   leave({ key }: Pick<SandboxHandle, 'key'>): void {
     const owner = this.#owners.get(key);
     if (this.#owners.delete(key) && owner !== undefined) this.#options.memory.release(owner);
+  }
+
+  /** Removes a sandbox that ended by itself. */
+  lose(sandbox: SandboxHandle): void {
+    this.#options.metrics?.countLost();
+    this.leave(sandbox);
   }
 
   /** Records that this control plane has claimed a session. The state names its sandbox until it has another. */

@@ -293,7 +293,7 @@ export class SessionSandbox {
       }
       const loss = this.#checkpoints.loseSandbox(inOrder(lost));
       lifetime.hibernate();
-      this.#host.owners.leave(sandbox);
+      this.#host.owners.lose(sandbox);
       void this.#host.owners.unassign(this.#session, sandbox).catch(() => {});
       return { reason: 'sandbox_lost', ...loss };
     });

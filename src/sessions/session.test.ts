@@ -10,6 +10,7 @@ import { ArchiveSettings } from '../archives/settings.ts';
 import { serverStopping } from '../errors.ts';
 import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, SandboxReset } from '../execution/request.ts';
 import { createLog } from '../log.ts';
+import { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import { MemoryQuota } from '../scheduling/memory-quota.ts';
 import { DirectoryState } from '../state/directory.ts';
 import { Instance } from '../state/instance.ts';
@@ -88,7 +89,7 @@ function openHost(provide: () => FakeSandbox, enter: SessionHost['scheduler']['e
     archives: new ArchiveSettings(directory, SESSION_LIMITS, createLog('error')),
     owners: new SandboxOwners({ state: () => state, memory, log: createLog('error') }),
     scheduler: { enter },
-    metrics: { count: () => {} },
+    metrics: new ExecutionMetrics(),
     recent: new RecentExecutions(),
     provide: async (owner) => {
       memory.claim(owner, 'new');

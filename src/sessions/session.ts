@@ -69,7 +69,7 @@ export interface SessionHost extends SandboxHost {
   readonly parseRequirement: ParseRequirement;
   readonly owners: SandboxHost['owners'] & Pick<SandboxOwners, 'isOutdated'>;
   readonly scheduler: Pick<ExecutionScheduler, 'enter'>;
-  readonly metrics: Pick<ExecutionMetrics, 'count'>;
+  readonly metrics: Pick<ExecutionMetrics, 'count' | 'countWait'>;
   /** The last executions of all sessions. */
   readonly recent: RecentExecutions;
   /** Returns the records of a session's background executions. */
@@ -246,6 +246,8 @@ export class Session implements SessionIdentity {
    *   does not come in time
    */
   async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
+    const { metrics } = this.#host;
+    const asked = performance.now();
     const places = await this.#places.enter(request, options).catch((error: unknown) => {
       if (options.signal.aborted) return undefined;
       throw error;
@@ -254,8 +256,9 @@ export class Session implements SessionIdentity {
     try {
       options.onBegin?.();
       const started = performance.now();
+      metrics.countWait(request, started - asked);
       const end = await this.#executeNow(request, options);
-      this.#host.metrics.count(request, { status: outcomeOf(end, options.signal) }, performance.now() - started);
+      metrics.count(request, { status: outcomeOf(end, options.signal) }, performance.now() - started);
       return end;
     } finally {
       places[Symbol.dispose]();

@@ -54,7 +54,14 @@ function openSessions({
   engine.remove = (ref) => removed.then(() => remove(ref));
   const backend = { engine, profile: FAKE_PROFILE, instance: 'test', configuration: { preload: 'none' }, log } as const;
   const pace = new StartPace({ load: () => ({ begun: 0, running: 0 }), processors: 2 });
-  const pool = new Pool(backend, { size: { least: 0, most: 0 }, startsAtOnce: 10, pace, memory, log });
+  const pool = new Pool(backend, {
+    size: { least: 0, most: 0 },
+    startsAtOnce: 10,
+    pace,
+    memory,
+    log,
+    metrics: new ExecutionMetrics().starts,
+  });
   sessions = new Sessions({
     limits,
     parseRequirement: (text) => ({ name: text, text }),

@@ -3,6 +3,7 @@ import type { Audit } from '../../audit/audit.ts';
 import { describeTool } from '../../tools/description.ts';
 import { auditRoute } from '../audited-routes.ts';
 import { IdempotencyKeys, idempotent } from '../idempotency.ts';
+import { metricsRoute, type ServerMetrics } from '../metrics/metrics.ts';
 import type { Route } from '../route.ts';
 import { terminalRoutes } from '../terminals/routes.ts';
 import { approvalRoutes } from './approvals.ts';
@@ -10,7 +11,6 @@ import { createExecute, createExecuteStream, type ExecuteOptions } from './execu
 import { executionRoutes } from './executions.ts';
 import { type FilesOptions, fileRoutes } from './files.ts';
 import { type Health, healthRoute } from './health.ts';
-import { metricsRoute, type ServerMetrics } from './metrics.ts';
 import { describeApi, describeCall } from './openapi.ts';
 import { jsonResponse } from './openapi-parts.ts';
 import { recentExecutionsRoute } from './recent-executions.ts';

@@ -150,7 +150,7 @@ async function sendFile(
 }
 
 async function reportProblem(
-  { log }: GatewayParts,
+  { traffic, log }: GatewayParts,
   client: GatewayClient,
   reply: Reply,
   route: Route | undefined,
@@ -159,6 +159,7 @@ async function reportProblem(
   const { owner, session } = client;
   const subject = route && 'filename' in route ? route.filename : route && 'project' in route ? route.project : '';
   const fields = { owner, session, subject, status: problem.status, message: problem.message };
+  if (problem.status >= 500) traffic.failures += 1;
   if (problem.status === 500) log.error('package gateway failed', { ...fields, error: problem.cause });
   // At debug level, because a sandbox can cause many of them. Errors of an index are logged elsewhere.
   else log.debug('package request refused', fields);

@@ -4,7 +4,7 @@ import { singleFlight } from '../../lib/single-flight.ts';
 import { findAuthorities } from '../../outbound/authorities.ts';
 import { PIP_DEFAULT_INDEX, readHostIndexes } from '../index/host-indexes.ts';
 import { checkSources } from './check-sources.ts';
-import type { Gateway, GatewayOptions } from './gateway.ts';
+import type { Gateway, GatewayOptions, GatewayStats } from './gateway.ts';
 import type { GatewayClient } from './handler.ts';
 
 export interface LazyGatewayOptions extends Omit<GatewayOptions, 'indexUrls' | 'limits'> {
@@ -45,9 +45,9 @@ export class LazyGateway implements AsyncDisposable {
     );
   }
 
-  /** Size of the cache in bytes. Undefined until the first request. */
-  get cacheBytes(): number | undefined {
-    return this.#gateway?.stats().cacheBytes;
+  /** What it has done. Undefined until the first request. */
+  get stats(): GatewayStats | undefined {
+    return this.#gateway?.stats();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

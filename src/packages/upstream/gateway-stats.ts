@@ -10,6 +10,8 @@ export interface GatewayTraffic {
   pageHits: number;
   /** Files answered from the cache. */
   fileHits: number;
+  /** Requests of sandboxes that failed because an index, the disk or the gateway did. */
+  failures: number;
   /** Bytes received from indexes. */
   bytesFetched: number;
   /** Bytes sent to sandboxes. */
@@ -23,6 +25,7 @@ export function noTraffic(): GatewayTraffic {
     metadataRequests: 0,
     pageHits: 0,
     fileHits: 0,
+    failures: 0,
     bytesFetched: 0,
     bytesServed: 0,
   };

@@ -67,6 +67,11 @@ export class IssuerKeys {
     return this.#generation;
   }
 
+  /** Whether they could not be fetched when that was last tried. */
+  get isFailing(): boolean {
+    return this.#failure !== undefined;
+  }
+
   /** Fetches the keys again if they are old. A failure is logged, and the keys stay until tokens need them. */
   async refresh(): Promise<void> {
     if (this.#keys.fresh || this.#keys.reloading || this.#isWaiting()) return;

@@ -21,6 +21,8 @@ export interface LoginOptions {
 /** Callers who log in at an identity provider: an OAuth 2.1 resource server, by the MCP specification. */
 export interface Login extends AsyncDisposable {
   readonly issuer: string;
+  /** Whether the keys of the provider could not be fetched when that was last tried. */
+  readonly isFailing: boolean;
   readonly tokens: Tokens;
   readonly resource: ProtectedResource;
 }
@@ -29,9 +31,13 @@ export interface Login extends AsyncDisposable {
 export function openLogin({ issuer, publicUrl, audience, ownerClaim, access, log, times = {} }: LoginOptions): Login {
   const hosts = new Dispatchers(access);
   const audiences = audience === undefined ? audiencesOf(publicUrl) : [audience];
-  const tokens = new Tokens({ keys: new IssuerKeys({ issuer, hosts, log, times }), issuer, audiences, ownerClaim });
+  const keys = new IssuerKeys({ issuer, hosts, log, times });
+  const tokens = new Tokens({ keys, issuer, audiences, ownerClaim });
   return {
     issuer,
+    get isFailing() {
+      return keys.isFailing;
+    },
     tokens,
     resource: new ProtectedResource({ publicUrl, issuer }),
     [Symbol.asyncDispose]: async () => {
