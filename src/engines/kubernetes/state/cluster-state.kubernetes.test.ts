@@ -133,7 +133,14 @@ test('a session that another has just made is found by asking, before the watch 
   await two.create('alice', 'work');
   expect(one.find('alice', 'work')).toBeUndefined();
   expect(await one.lookUp('alice', 'work')).toMatchObject({ holder: two.self.name });
+  const held = one.find('alice', 'work');
+  if (!held) throw new Error('It was not found.');
+  expect(held).toMatchObject({ holder: two.self.name });
+  await expect(one.claim(held)).rejects.toThrow(ClaimLost);
+  // Nor has it heard of the release.
+  await two.release(held, SAVED);
   expect(one.find('alice', 'work')).toMatchObject({ holder: two.self.name });
+  expect(await one.claim(held)).toMatchObject({ generation: 2, holder: one.self.name, saved: SAVED });
 });
 
 test('a write whose answer is lost is found out about: it has happened once, and is not taken for that of another', async () => {

@@ -2,7 +2,14 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { GloveboxError } from '../../../errors.ts';
 import { ConcurrencyLimit } from '../../../lib/concurrency-limit.ts';
-import { ClaimLost, HoldLost, type SavedSession, SessionExists, type SharedSession } from '../../../state/state.ts';
+import {
+  ClaimLost,
+  HoldLost,
+  type SavedSession,
+  SessionDamaged,
+  SessionExists,
+  type SharedSession,
+} from '../../../state/state.ts';
 import { refusalOf, statusOf } from '../api/answer.ts';
 import type { KubernetesClient, Method } from '../api/client.ts';
 import { recordName, recordPath } from './names.ts';
@@ -126,19 +133,24 @@ export class Writer {
     const { group, records } = this.#options;
     const name = recordName(group, owner, id);
     return await this.#inTurn(name, async () => {
-      let known = records.get(name) ?? (await records.read(name));
+      let known = records.get(name);
+      // What the watch has told may be behind.
+      let isRead = known === undefined;
+      known ??= await records.read(name);
       for (let attempt = 1; ; attempt += 1) {
-        const current = known && sessionOf(known, id);
-        const decision = await decide(current);
-        if (decision === 'done') return current;
-        // The lease may have ended meanwhile.
-        this.#options.self(id);
         try {
+          const current = known && sessionOf(known, id);
+          const decision = await decide(current);
+          if (decision === 'done') return current;
+          // The lease may have ended meanwhile.
+          this.#options.self(id);
           return (await this.#send(decision, known))?.session;
         } catch (error) {
-          if (!(isRefusedAsOld(error) || isUnanswered(error)) || attempt === MOST_ATTEMPTS) throw error;
+          const mayPass = isDecided(error) ? !isRead : isRefusedAsOld(error) || isUnanswered(error);
+          if (!mayPass || attempt === MOST_ATTEMPTS) throw error;
         }
         known = await records.read(name);
+        isRead = true;
       }
     });
   }
@@ -200,6 +212,11 @@ function assertHeld(current: SharedSession | undefined, session: SharedSession, 
 
 function lost(id: string): never {
   throw new HoldLost(id);
+}
+
+/** Whether a write was not even tried. */
+function isDecided(error: unknown): boolean {
+  return error instanceof ClaimLost || error instanceof HoldLost || error instanceof SessionDamaged;
 }
 
 /** Whether the record is no longer as it was read, or there. */
