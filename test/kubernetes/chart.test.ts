@@ -85,6 +85,31 @@ test('the server takes the settings that the chart writes', async () => {
   });
 });
 
+test('of several servers, each tells the others its own address, and nobody else reaches that port', async () => {
+  const objects = await templateChart(IMAGE, 'settings.state=cluster');
+  const file = join(mkdtempSync(join(inject('stateRoot'), 'chart-')), 'settings.json');
+  writeFileSync(file, settingsOf(objects));
+  expect(loadConfig({ GLOVEBOX_CONFIG: file })).toMatchObject({
+    state: 'cluster',
+    peerPort: 8770,
+    instance: 'glovebox',
+  });
+  const text = JSON.stringify(only(objects, 'Deployment'));
+  expect(text).toContain('{"name":"GLOVEBOX_PEER_ADDRESS","valueFrom":{"fieldRef":{"fieldPath":"status.podIP"}}}');
+  expect(text).toContain('{"name":"peers","containerPort":8770}');
+  const policy = objects.find(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.namespace === 'glovebox');
+  const selector = { 'app.kubernetes.io/name': 'glovebox', 'app.kubernetes.io/instance': 'glovebox' };
+  expect(policy).toMatchObject({
+    spec: {
+      ingress: [
+        { ports: [{ port: 'http' }] },
+        { ports: [{ port: 'peers' }], from: [{ podSelector: { matchLabels: selector } }] },
+      ],
+    },
+  });
+  expect(JSON.stringify(await templateChart(IMAGE))).not.toMatch(/peers|PEER/);
+});
+
 test('the control plane has the rights that it asks for, and those to tell of its namespace', async () => {
   const rulesOf = async (...values: string[]) =>
     (only(await templateChart(IMAGE, ...values), 'Role') as ClusterObject & { rules: object[] }).rules;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Log } from '../../../log.ts';
 import type { ControlPlane, Introduction } from '../../../state/state.ts';
 import { statusOf } from '../api/answer.ts';
-import type { KubernetesClient } from '../api/client.ts';
+import { KubernetesClient } from '../api/client.ts';
 import { labelsOf, leasePath, newRunName, STATE_LABELS } from './names.ts';
 import { now, Validity } from './validity.ts';
 
@@ -33,6 +33,8 @@ export class OwnLease {
   /** Resolves once it is over. */
   readonly over: Promise<void>;
   readonly #options: OwnLeaseOptions;
+  /** A line of its own: a renewal waits for nothing else that is asked of the API server. */
+  readonly #client: KubernetesClient;
   readonly #validity: Validity;
   readonly #acquiredAt = new Date();
   readonly #stopping = new AbortController();
@@ -45,6 +47,7 @@ export class OwnLease {
     this.over = promise;
     this.#end = resolve;
     this.#options = options;
+    this.#client = new KubernetesClient(options.client.access);
     this.#validity = validity;
     this.self = { name: newRunName(options.group), ...options.introduction };
   }
@@ -54,7 +57,12 @@ export class OwnLease {
     const since = now();
     const lease = new OwnLease(options, new Validity(options.leaseS * 1000 - MARGIN_MS, since));
     // Without an answer it may be there: it is never used, and swept as that of a dead run.
-    lease.#written = await lease.#write('POST');
+    try {
+      lease.#written = await lease.#write('POST');
+    } catch (error) {
+      lease.#client[Symbol.dispose]();
+      throw error;
+    }
     lease.#watchClock();
     void lease.#renewAll();
     return lease;
@@ -75,14 +83,19 @@ export class OwnLease {
   /** Ends it, and lets others know. */
   async release(): Promise<void> {
     this.revoke();
-    const { client } = this.#options;
     const preconditions = this.#written && { uid: this.#written.uid };
+    const timeoutMs = this.#intervalMs;
     try {
-      const path = leasePath(client.namespace, this.self.name);
-      await client.request('DELETE', path, { body: { preconditions }, schema: anything, timeoutMs: this.#intervalMs });
+      await this.#client.request('DELETE', this.#path, { body: { preconditions }, schema: anything, timeoutMs });
     } catch (error) {
       if (statusOf(error) !== GONE) throw error;
+    } finally {
+      this.#client[Symbol.dispose]();
     }
+  }
+
+  get #path(): string {
+    return leasePath(this.#client.namespace, this.self.name);
   }
 
   get #intervalMs(): number {
@@ -136,16 +149,14 @@ export class OwnLease {
     } catch (error) {
       if (statusOf(error) !== CONFLICT) throw error;
       // An answer was lost, or an operator has changed it.
-      const { client } = this.#options;
-      const path = leasePath(client.namespace, this.self.name);
-      const { metadata } = await client.request('GET', path, { schema: writtenSchema, ...this.#limits });
+      const { metadata } = await this.#client.request('GET', this.#path, { schema: writtenSchema, ...this.#limits });
       this.#written = metadata;
       this.#written = await this.#write('PUT');
     }
   }
 
   async #write(method: 'POST' | 'PUT'): Promise<z.infer<typeof writtenSchema>['metadata']> {
-    const { client, group, leaseS } = this.#options;
+    const { group, leaseS } = this.#options;
     const { name, address, publicKey, version } = this.self;
     const body = {
       ...{ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease' },
@@ -167,8 +178,8 @@ export class OwnLease {
         renewTime: microTime(new Date()),
       },
     };
-    const path = leasePath(client.namespace, method === 'PUT' ? name : undefined);
-    return (await client.request(method, path, { body, schema: writtenSchema, ...this.#limits })).metadata;
+    const path = method === 'PUT' ? this.#path : leasePath(this.#client.namespace);
+    return (await this.#client.request(method, path, { body, schema: writtenSchema, ...this.#limits })).metadata;
   }
 
   get #limits() {
