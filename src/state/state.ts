@@ -122,7 +122,7 @@ export interface SharedState extends AsyncDisposable {
   remove(session: SharedSession): Promise<void>;
   /** Which run of this group a label of a sandbox names. Undefined for labels of others. */
   nameOf(label: string): string | undefined;
-  /** Takes over a sandbox of no session, by its label. False if it is gone, or another was faster. */
+  /** Takes over a sandbox of no session, by its label. False if it is gone, another was faster, or its maker is not dead. */
   takeSandbox(ref: string, from: string): Promise<boolean>;
 }
 

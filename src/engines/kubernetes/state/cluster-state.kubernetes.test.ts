@@ -347,18 +347,25 @@ test('a sandbox is removed by the cluster with the record of its session', { tim
   await expect.poll(() => readPod(key), { timeout: 40_000, interval: 500 }).toBeUndefined();
 });
 
-test('of two that take a sandbox of the pool of one that is gone, one has it', async () => {
+test('of two that take a sandbox of the pool of one that is gone, one has it; nobody has one of those who live', async () => {
   const group = newGroup();
   await using one = await join(group);
   await using two = await join(group);
+  const from = `gone@${groupId(group)}`;
   const key = randomBytes(10).toString('hex');
-  const ref = `${key}/${await makePod(key, 'gone@x')}/10000`;
-  const took = await Promise.all([one.takeSandbox(ref, 'gone@x'), two.takeSandbox(ref, 'gone@x')]);
+  const ref = `${key}/${await makePod(key, from)}/10000`;
+  const took = await Promise.all([one.takeSandbox(ref, from), two.takeSandbox(ref, from)]);
   expect(took.toSorted()).toEqual([false, true]);
-  expect((await readPod(key))?.annotations?.['glovebox.instance']).toBe((took[0] ? one : two).label);
-  expect(await one.takeSandbox(ref, 'gone@x')).toBe(false);
-  expect(await one.takeSandbox(`${key}/${randomBytes(8).toString('hex')}/1`, one.label)).toBe(false);
-  expect(await one.takeSandbox(`none/${randomBytes(8).toString('hex')}/1`, 'gone@x')).toBe(false);
+  const [taker, other] = took[0] ? [one, two] : [two, one];
+  expect((await readPod(key))?.annotations?.['glovebox.instance']).toBe(taker.label);
+  expect(await one.takeSandbox(ref, from)).toBe(false);
+  expect(await other.takeSandbox(ref, taker.label)).toBe(false);
+  const gone = randomBytes(8).toString('hex');
+  expect(await one.takeSandbox(`${key}/${gone}/1`, from)).toBe(false);
+  expect(await one.takeSandbox(`none/${gone}/1`, from)).toBe(false);
+  expect(await one.takeSandbox(ref, 'gone@another')).toBe(false);
+  await taker[Symbol.asyncDispose]();
+  await expect.poll(() => other.takeSandbox(ref, taker.label), SOON).toBe(true);
 });
 
 /** Writes the lease of another, as it would. @returns its version */

@@ -152,6 +152,9 @@ export class ClusterState implements SharedState {
 
   async takeSandbox(ref: string, from: string): Promise<boolean> {
     if (!this.isValid) throw new HoldLost(ref);
+    const maker = this.nameOf(from);
+    // The watch may be behind, and the maker alive.
+    if (maker === undefined || !(await this.#membership.members.isDead(maker))) return false;
     return await relabel(this.#options.client, ref, from, this.label);
   }
 
