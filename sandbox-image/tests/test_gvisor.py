@@ -136,13 +136,13 @@ class SendersTest(unittest.TestCase):
             pid = os.fork()
             if pid == 0:
                 gvisor.ask_for_senders(theirs)
-                sender, _ = gvisor.receive(theirs, 0)
-                socket.send_fds(theirs, [b"\0"], [0, 1])
+                sender, _, _ = gvisor.receive(theirs, 0)
+                socket.send_fds(theirs, [b"generation"], [0, 1])
                 os._exit(0 if sender == os.getppid() else 1)
             gvisor.introduce(ours)
-            sender, descriptors = gvisor.receive(ours, 2)
+            sender, descriptors, message = gvisor.receive(ours, 2, 10)
             self.assertEqual(os.waitpid(pid, 0)[1], 0)
-            self.assertEqual((sender, len(descriptors)), (pid, 2))
+            self.assertEqual((sender, len(descriptors), message), (pid, 2, b"generation"))
             for descriptor in descriptors:
                 os.close(descriptor)
 
