@@ -1,5 +1,4 @@
 import { cpus } from 'node:os';
-import { join } from 'node:path';
 import { Approvals } from './approvals/approvals.ts';
 import { ArchiveSettings } from './archives/settings.ts';
 import type { WebAccess } from './egress/web-access.ts';
@@ -19,11 +18,12 @@ import { WatchedEngine } from './probe/watched-engine.ts';
 import type { Shortfall } from './sandbox/assurances.ts';
 import { limitsOf } from './sandbox/disk-sizes.ts';
 import type { OpenedEngine } from './sandbox/engine.ts';
-import { Pool } from './sandbox/pool.ts';
-import { type PreloadFigures, Preloads } from './sandbox/preloads.ts';
-import { StartPace } from './sandbox/start-pace.ts';
+import { openPool } from './sandbox/open-pool.ts';
+import { openPreloads } from './sandbox/open-preloads.ts';
+import type { Pool } from './sandbox/pool.ts';
+import type { PreloadFigures, Preloads } from './sandbox/preloads.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
-import { UsageFile } from './sandbox/usage-file.ts';
+import type { UsageFile } from './sandbox/usage-file.ts';
 import { ExecutionMetrics } from './scheduling/execution-metrics.ts';
 import { ExecutionScheduler } from './scheduling/execution-scheduler.ts';
 import { MemoryQuota } from './scheduling/memory-quota.ts';
@@ -41,8 +41,6 @@ export { checkStateDir, ephemeralName, lookAtState } from './state/instance.ts';
 export { parseRequirement };
 
 const PROCESSORS = Math.max(1, cpus().length);
-/** Number of sandboxes to start at once, per processor. With more, each start only takes longer. */
-const STARTS_PER_PROCESSOR = 2;
 
 const NOTHING_PRELOADED: PreloadFigures = { bytes: 0, limit: 0, sandboxes: 0, failures: 0 };
 
@@ -70,8 +68,8 @@ export class Glovebox implements AsyncDisposable {
   readonly #closing = new AbortController();
   #hasEngine = false;
   #closeEngine: OpenedEngine['close'];
-  /** What it shares with other control planes of its group. Unset where the state is in a directory. */
-  #state: SharedState | undefined;
+  /** What it shares with other control planes of its group, once it has joined that; before, and else, the directory. */
+  #state: SharedState;
   #settingUp: Promise<unknown> | undefined;
   #pool: Pool | undefined;
   /** Removal of what earlier runs left over. */
@@ -96,6 +94,7 @@ export class Glovebox implements AsyncDisposable {
       freshPerOwner: settings.maxFreshExecutionsPerOwner,
       waitingPerOwner: settings.maxWaitingPerOwner,
     });
+    this.#state = this.#directory;
     this.prepare = singleFlight((report) => {
       const ready = this.#setUp(report);
       this.#settingUp = ready;
@@ -112,7 +111,7 @@ export class Glovebox implements AsyncDisposable {
       // Refuse contradictory sizes now, rather than at every start of a sandbox.
       limits: limitsOf(settings),
       parseRequirement,
-      state: () => this.#directory,
+      state: () => this.#state,
       archives: this.#archives,
       scheduler: this.#scheduler,
       metrics: this.metrics,
@@ -157,7 +156,7 @@ export class Glovebox implements AsyncDisposable {
     if (deep && (await pool.ask('print(6 * 7)')) !== '42\n') {
       throw new GloveboxError('sandbox_lost', 'A new sandbox does not compute.');
     }
-    const group = describeGroup(this.#state);
+    const group = this.#isAlone ? {} : describeGroup(this.#state);
     return { engine, image: backend.profile.image, ...this.#counts, pool: pool.status, ...group };
   }
 
@@ -213,6 +212,8 @@ export class Glovebox implements AsyncDisposable {
   readonly decideShutdown: () => Promise<OnShutdown> = singleFlight(async () => {
     const { onShutdown } = this.#settings;
     const { mayKeep, log } = this.#options;
+    // Others go on with them.
+    if (!this.#isAlone) return 'keep';
     if (onShutdown === 'remove' || mayKeep === undefined || !this.#hasEngine) return onShutdown;
     try {
       return (await mayKeep()) ? 'keep' : 'remove';
@@ -243,9 +244,9 @@ export class Glovebox implements AsyncDisposable {
       this.#usageFile?.save();
       await this.#services[Symbol.asyncDispose]();
     } finally {
-      await this.#state?.[Symbol.asyncDispose]();
+      await this.#state[Symbol.asyncDispose]();
       this.#closeEngine?.();
-      await this.#directory[Symbol.asyncDispose]();
+      if (!this.#isAlone) await this.#directory[Symbol.asyncDispose]();
     }
   }
 
@@ -256,11 +257,14 @@ export class Glovebox implements AsyncDisposable {
     const opened = await open(settings, { mayInstall, log, report, signal });
     this.#hasEngine = true;
     this.#closeEngine = opened.close;
-    const { label: instance } = this.#instance;
-    const preloads = this.#openPreloads(opened.profile.image);
+    await this.#joinGroup(opened);
+    const isBusy = () => this.#scheduler.figures.running >= PROCESSORS;
+    const used = openPreloads(this.#instance.directory, opened.profile.image, settings, { log, isBusy });
+    const { preloads } = used ?? {};
+    [this.#preloads, this.#usageFile] = [preloads, used?.file];
     const plain = {
       ...opened,
-      instance,
+      label: () => this.#state.label,
       configuration: { preload: settings.preload, tools: true, web: this.web.isOn },
       log,
       preloads,
@@ -271,42 +275,33 @@ export class Glovebox implements AsyncDisposable {
     });
     // Before the sessions of the last run are touched: a refusal leaves them to a next run.
     await engine.settleDoubt();
-    this.#state = await joinGroup(opened, settings, this.#options);
     const backend = { ...plain, engine };
     await this.#recover(backend);
     signal.throwIfAborted();
     const { adoptions } = this.sessions;
     if (this.#options.adoptFirst) await adoptions.undisturbed;
-    this.#pool = new Pool(backend, {
-      size: { least: settings.poolSize, most: Math.max(settings.poolSize, settings.poolMax ?? 0) },
-      startsAtOnce: PROCESSORS * STARTS_PER_PROCESSOR,
-      pace: new StartPace({
-        load: () => ({ begun: this.#scheduler.begun, running: this.#scheduler.figures.running }),
-        processors: PROCESSORS,
-      }),
+    this.#pool = openPool(backend, settings, {
+      processors: PROCESSORS,
+      load: () => ({ begun: this.#scheduler.begun, running: this.#scheduler.figures.running }),
       memory: this.#memory,
       metrics: this.metrics.starts,
       ...(adoptions.left > 0 ? { notBefore: adoptions.settled } : {}),
-      log,
-      preloads,
+      ...{ log, preloads },
     });
     return { backend, pool: this.#pool };
   }
 
-  /** Returns what has sandboxes load what sessions of this image used of late. Undefined if a setting forbids it. */
-  #openPreloads(image: string): Preloads | undefined {
-    const { preload, preloadMb } = this.#settings;
-    if (preload !== 'adaptive' || preloadMb === 0) return undefined;
-    const path = join(this.#instance.directory, 'usage', 'modules.json');
-    const file = new UsageFile(path, image, this.#options.log);
-    this.#usageFile = file;
-    this.#preloads = new Preloads({
-      usage: file.usage,
-      limitBytes: preloadMb * 2 ** 20,
-      isBusy: () => this.#scheduler.figures.running >= PROCESSORS,
-      onChange: () => file.saveSoon(),
-    });
-    return this.#preloads;
+  /** Whether no other control plane may have the same sessions. */
+  get #isAlone(): boolean {
+    return this.#state === this.#directory;
+  }
+
+  /** Joins the group, if there may be others, unless an earlier attempt has. @throws GloveboxError `engine_unavailable` */
+  async #joinGroup(opened: OpenedEngine): Promise<void> {
+    const joined = this.#isAlone && (await joinGroup(opened, this.#settings, this.#options));
+    if (!joined) return;
+    this.#state = joined;
+    this.sessions.follow(joined, opened.engine);
   }
 
   /** @throws GloveboxError `engine_unavailable` when a sandbox lacks what may not be missing */
@@ -325,6 +320,8 @@ export class Glovebox implements AsyncDisposable {
   async #recover(backend: Backend): Promise<void> {
     const { sessions } = this;
     const { log } = this.#options;
+    // Else sessions are taken over by the calls for them.
+    if (!this.#isAlone) return BackgroundRecords.sweep(this.#instance.directory, []);
     const removeLeftOver = await recover({
       backend,
       instance: this.#instance,

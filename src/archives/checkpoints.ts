@@ -40,6 +40,8 @@ export interface KeptSession {
   readonly isBusy: boolean;
   /** Number of its holder, where several control planes share archives: a later one has a higher number. */
   readonly generation?: number | undefined;
+  /** Called when it has its first archive. */
+  onArchived?(): void;
 }
 
 /** Error of an archive that turned out to be broken while a sandbox was filled. Half of it may be in that sandbox. */
@@ -312,6 +314,7 @@ export class Checkpoints {
           const written = await store.write(identity, sent.entries, { previous: this.#record, signal });
           const state = this.#record;
           this.#record = written;
+          if (!state) this.#session.onArchived?.();
           // Its sandbox was lost after this could still be broken off.
           if (options.signal.aborted && state) void this.#update(state);
         }

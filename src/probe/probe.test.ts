@@ -11,7 +11,7 @@ function open() {
   const assurances = new FakeAssurances();
   const configuration = { preload: 'none' } as const;
   const log = { ...createLog('error'), warn: () => {} };
-  const backend = { engine: new FakeEngine(machine), profile: FAKE_PROFILE, instance: 'i', configuration, log };
+  const backend = { engine: new FakeEngine(machine), profile: FAKE_PROFILE, label: () => 'i', configuration, log };
   return { machine, assurances, backend };
 }
 

@@ -34,7 +34,7 @@ function print(text: string, exitCode = 0): void {
 async function require(allowed: readonly Protection[] = [], mustLook = false) {
   const configuration = { preload: 'none' } as const;
   const log = { ...createLog('error'), warn: () => {} };
-  const backend = { engine, profile: FAKE_PROFILE, instance: 'i', configuration, log, assurances };
+  const backend = { engine, profile: FAKE_PROFILE, label: () => 'i', configuration, log, assurances };
   const { signal } = new AbortController();
   return await requireSealed(backend, { allowed, stateDir, mustLook, signal });
 }

@@ -42,6 +42,8 @@ export interface SandboxInfo {
   readonly key: string;
   readonly instance: string;
   readonly running: boolean;
+  /** Whether the engine removes it with the record of its session. Left out: no. */
+  readonly isTied?: boolean;
 }
 
 export interface ConnectOptions {

@@ -3,11 +3,12 @@ import type { Log } from '../log.ts';
 import { FairQueue } from '../scheduling/fair-queue.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
 import type { StartMetrics } from '../scheduling/start-metrics.ts';
+import type { SandboxInfo } from './engine.ts';
 import { PoolSize, type PoolSizeLimits } from './pool-size.ts';
 import type { Preloads } from './preloads.ts';
 import type { Sandbox, SandboxHandle } from './sandbox.ts';
 import type { StartPace } from './start-pace.ts';
-import { type Backend, startSandbox } from './start-sandbox.ts';
+import { type Backend, openSandbox, startSandbox } from './start-sandbox.ts';
 
 const REFILL_DELAY_MS = 100;
 const ASK_LIMIT_MS = 10_000;
@@ -38,6 +39,8 @@ export interface SandboxSource {
   take(owner: string): Promise<SandboxHandle>;
   /** Pauses starts for the pool until disposed of. Sandboxes that a call waits for still start. */
   holdRefill(): Disposable;
+  /** Returns a sandbox that another control plane started, without reaching it. */
+  reopen(info: Pick<SandboxInfo, 'key' | 'ref'>): SandboxHandle;
 }
 
 /** Keeps started sandboxes ready, so that a new session does not have to wait for one. */
@@ -143,6 +146,10 @@ export class Pool implements SandboxSource {
         this.#refillLater();
       },
     };
+  }
+
+  reopen(info: Pick<SandboxInfo, 'key' | 'ref'>): Sandbox {
+    return openSandbox(this.#backend, info);
   }
 
   /** Removes all ready sandboxes. */

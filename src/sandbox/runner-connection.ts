@@ -26,7 +26,15 @@ export interface RunnerConnectionOptions {
 /** Called when all processes of a sandbox were ended and its container stays. */
 export type OnLoss = (loss: SandboxReset) => void;
 
+/** Hold of this control plane on the session of a sandbox. */
+export interface SandboxHold {
+  /** @throws GloveboxError `session_moved` when another control plane may hold it, and with it the sandbox */
+  require(): void;
+}
+
 interface RunnerListeners {
+  /** Returns the hold on the session that it belongs to, if it belongs to one. */
+  readonly hold: () => SandboxHold | undefined;
   readonly onTunnel: OnTunnel;
   readonly onLoss: OnLoss;
   readonly onNotice: (notice: RunnerNotice) => void;
@@ -152,6 +160,7 @@ export class RunnerConnection {
   /** Marks the container as lost, and removes it. */
   async discard(): Promise<void> {
     if (this.#abandoned) return;
+    this.#options.hold()?.require();
     this.#lost = true;
     // The wait is short, because an engine may take half a minute to end a fork bomb. If the removal fails, the next start
     // of the server or the container's own lifetime removes it.
@@ -215,6 +224,7 @@ export class RunnerConnection {
   }
 
   async #openOnce(dropped: AbortSignal): Promise<Channel> {
+    this.#options.hold()?.require();
     const stream = await this.#engine.connect(this.#ref, { generation: this.generation });
     dropped.addEventListener('abort', () => stream.destroy(), { once: true });
     if (dropped.aborted) stream.destroy();
@@ -241,7 +251,7 @@ export class RunnerConnection {
       this.#connections -= 1;
       if (this.#channel === channel) this.#channel = undefined;
       // A runner that breaks the protocol is not trusted, nor is anything that it could reach.
-      if (violation) await this.discard();
+      if (violation) await this.discard().catch(() => {});
     });
     return channel;
   }
@@ -254,6 +264,7 @@ export class RunnerConnection {
 
   async #clearOnce(loss: SandboxReset): Promise<boolean> {
     if (this.#lost || this.#abandoned) return false;
+    this.#options.hold()?.require();
     this.#drop();
     try {
       if (await this.#endProcesses()) {

@@ -24,6 +24,7 @@ import {
   RUNNER_LOST,
   RunnerConnection,
   type RunnerConnectionOptions,
+  type SandboxHold,
 } from './runner-connection.ts';
 import { isOtherKind, toProgram } from './running-program.ts';
 import { type Grace, graceFor, terminate } from './termination.ts';
@@ -73,6 +74,8 @@ export class Sandbox {
   onTunnel: OnTunnel | undefined;
   /** Called with losses of a container that stays. Unset while the sandbox belongs to no session. */
   onLoss: OnLoss | undefined;
+  /** Hold on the session that it belongs to. Unset while it belongs to none. */
+  hold: SandboxHold | undefined;
   readonly #runner: RunnerConnection;
   readonly #preloads: PreloadObserver | undefined;
 
@@ -92,6 +95,7 @@ export class Sandbox {
       ...options,
       onTunnel,
       onLoss: (loss) => this.onLoss?.(loss),
+      hold: () => this.hold,
       onNotice: (notice) => preloads?.hear(this, notice),
     });
   }
@@ -155,15 +159,8 @@ export class Sandbox {
     if (signal.aborted) return endUnbegun(signal);
     const deadline = clock.now() + timeoutMs;
     const keptAs = request.background && request.keep?.id;
-    const followed = {
-      clock,
-      deadline,
-      signal,
-      grace: graceFor(request),
-      keptAs,
-      onRunning,
-      ...(stdin ? { stdin } : {}),
-    };
+    const grace = graceFor(request);
+    const followed = { clock, deadline, signal, grace, keptAs, onRunning, ...(stdin ? { stdin } : {}) };
     const execution = channel.execute(request, onOutput);
     options.onSent?.();
     return await this.#follow(channel, execution, followed);

@@ -10,7 +10,7 @@ function open() {
   return {
     machine,
     engine,
-    backend: { engine, profile: FAKE_PROFILE, instance: 'i', configuration, log: createLog('error') },
+    backend: { engine, profile: FAKE_PROFILE, label: () => 'i', configuration, log: createLog('error') },
   };
 }
 

@@ -10,8 +10,8 @@ const ATTEMPTS = 5;
 
 /** Engine that is ready to start sandboxes of one control plane, and their profile. */
 export interface Backend extends OpenedEngine {
-  /** Label value that names the control plane. */
-  readonly instance: string;
+  /** Returns the label value that names the control plane. */
+  readonly label: () => string;
   /** Configuration to send to runners. */
   readonly configuration: RunnerConfiguration;
   readonly log: Log;
@@ -32,10 +32,10 @@ export function openSandbox(
 
 /** Starts a sandbox with a user of its own and its runner ready. Leaves nothing behind when it fails. */
 export async function startSandbox(backend: Backend): Promise<Sandbox> {
-  const { engine, profile, instance } = backend;
+  const { engine, profile, label } = backend;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const key = randomBytes(10).toString('hex');
-    const { ref, confirmed } = await engine.start({ ...profile, instance, key });
+    const { ref, confirmed } = await engine.start({ ...profile, instance: label(), key });
     const sandbox = openSandbox(backend, { ref, key });
     try {
       const [isUsable] = await Promise.all([confirmed, sandbox.connect()]);

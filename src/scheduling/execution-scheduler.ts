@@ -13,10 +13,25 @@ export interface ExecutionFigures {
 /** Decides which executions of all sessions may run now. */
 export class ExecutionScheduler {
   readonly #queue: FairQueue;
+  readonly #limits: FairLimits;
   #begun = 0;
 
   constructor(limits: FairLimits) {
+    this.#limits = limits;
     this.#queue = new FairQueue(limits);
+  }
+
+  /**
+   * Gives so many control planes an equal part of the places each. To count them exactly would cost each call a request.
+   * Nobody has less than one place.
+   */
+  shareBetween(members: number): void {
+    const { places, placesPerOwner, freshPerOwner, waitingPerOwner } = this.#limits;
+    const part = (whole: number) => Math.max(1, Math.ceil(whole / members));
+    this.#queue.limits = {
+      ...{ places: part(places), placesPerOwner: part(placesPerOwner), waitingPerOwner: part(waitingPerOwner) },
+      ...(freshPerOwner === undefined ? {} : { freshPerOwner: part(freshPerOwner) }),
+    };
   }
 
   get figures(): ExecutionFigures {

@@ -42,17 +42,24 @@ interface Share {
  * burst of calls leaves processors to the others.
  */
 export class FairQueue {
-  readonly #limits: FairLimits;
+  #limits: FairLimits;
   readonly #shares = new Map<string, Share>();
   /** Owners with waiting calls; the next one comes first. */
   readonly #turns = new Map<string, Share>();
   /** Number of places reserved for owners who hold none. */
-  readonly #reserved: number;
+  #reserved: number;
   #running = 0;
 
   constructor(limits: FairLimits) {
     this.#limits = limits;
-    this.#reserved = limits.places > 1 && limits.placesPerOwner < limits.places ? 1 : 0;
+    this.#reserved = reservedOf(limits);
+  }
+
+  /** Changes the limits. What holds a place keeps it. */
+  set limits(limits: FairLimits) {
+    this.#limits = limits;
+    this.#reserved = reservedOf(limits);
+    this.#admitAll();
   }
 
   get limits(): FairLimits {
@@ -190,4 +197,8 @@ export class FairQueue {
     }, PRESENT_MS);
     share.leaving.unref();
   }
+}
+
+function reservedOf({ places, placesPerOwner }: FairLimits): number {
+  return places > 1 && placesPerOwner < places ? 1 : 0;
 }

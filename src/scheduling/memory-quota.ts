@@ -13,6 +13,8 @@ export interface MemoryLimits {
 export class MemoryQuota {
   /** Called when memory has become free. */
   onRoom: () => void = () => {};
+  /** Returns the number of sandboxes that other control planes have: of an owner, or of all. */
+  elsewhere: (owner?: string) => number = () => 0;
   readonly #limits: MemoryLimits;
   readonly #owned = new Map<string, number>();
   #sandboxes = 0;
@@ -39,7 +41,10 @@ export class MemoryQuota {
 
   /** Whether the server may start one more sandbox. */
   fitsAnother(): boolean {
-    return (this.#sandboxes + 1) * this.#limits.memoryMb <= (this.#limits.maxMemoryMb ?? Number.POSITIVE_INFINITY);
+    return (
+      (this.#sandboxes + this.elsewhere() + 1) * this.#limits.memoryMb <=
+      (this.#limits.maxMemoryMb ?? Number.POSITIVE_INFINITY)
+    );
   }
 
   /** Counts a sandbox for an owner. @throws GloveboxError `capacity_exceeded` */
@@ -88,6 +93,6 @@ export class MemoryQuota {
 
   #fitsOwner(owner: string): boolean {
     const { memoryMb, maxMemoryMbPerOwner = Number.POSITIVE_INFINITY } = this.#limits;
-    return ((this.#owned.get(owner) ?? 0) + 1) * memoryMb <= maxMemoryMbPerOwner;
+    return ((this.#owned.get(owner) ?? 0) + this.elsewhere(owner) + 1) * memoryMb <= maxMemoryMbPerOwner;
   }
 }

@@ -1,5 +1,6 @@
 import { GloveboxError, toGloveboxError } from '../errors.ts';
 import { toSeconds } from '../execution/stopwatch.ts';
+import type { SavedExecution } from '../state/state.ts';
 import {
   type BackgroundExecution,
   type BackgroundFacts,
@@ -13,6 +14,8 @@ import { fromRecordedResult, toRecordedResult } from './recorded-result.ts';
 
 /** Number of ended executions of a session whose results are kept. */
 const MAX_ENDED = 50;
+/** Characters of the code of an execution that other control planes are told. */
+const SAVED_CODE = 100;
 /** Number of background executions of a session that may exist at once. Those without a place wait. */
 const MAX_RUNNING = 32;
 
@@ -43,6 +46,14 @@ export class BackgroundExecutions {
       .filter(({ outcome }) => !outcome)
       .map(({ begunAt, startedAt, timeoutMs }) => (begunAt ?? startedAt).getTime() + timeoutMs);
     return ends.length > 0 ? new Date(Math.max(...ends)) : undefined;
+  }
+
+  /** What another control plane needs to know of them, to go on with them. */
+  get saved(): SavedExecution[] {
+    return this.list().map((execution) => {
+      const { result: _, error: __, tools: ___, web: ____, code, ...record } = toRecord(execution);
+      return { ...record, ...(code === undefined || execution.outcome ? {} : { code: code.slice(0, SAVED_CODE) }) };
+    });
   }
 
   get(id: string): BackgroundExecution | undefined {

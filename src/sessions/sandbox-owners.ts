@@ -21,10 +21,16 @@ const WRITE_EVERY_MS = 10_000;
 export interface OwningSession extends SessionIdentity {
   readonly lifetime: Pick<Lifetime, 'lastUsedAt' | 'wokenAt'>;
   readonly contexts: Pick<Contexts, 'names'>;
-  readonly background: Pick<BackgroundExecutions, 'busyUntil'>;
+  readonly background: Pick<BackgroundExecutions, 'busyUntil' | 'saved'>;
   readonly terminals: Pick<SessionTerminals, 'recorded'>;
   readonly record: Pick<ArchiveRecord, 'id' | 'at_rest'> | undefined;
   readonly downloads: Downloads;
+}
+
+/** Session that is written down again and again. */
+export interface RecordedSession extends OwningSession {
+  /** Returns the key of its current sandbox, if there is one. */
+  sandboxKey(): Promise<string | undefined>;
 }
 
 /** The sandbox that the state names for a session. */
@@ -68,6 +74,8 @@ export class SandboxOwners {
     onSandbox?.(session);
     this.#owners.set(sandbox.key, session.owner);
     if (onTunnel) sandbox.onTunnel = (tunnel, service) => onTunnel(tunnel, session, service);
+    sandbox.hold = { require: () => this.requireHeld(session) };
+    sandbox.generation = this.generationOf(session);
   }
 
   /** Records a sandbox of an earlier holder for its session, even beyond the limits. */
@@ -115,11 +123,11 @@ export class SandboxOwners {
    * Claims a sandbox for a session. Nothing may run in it before that is written down.
    * @throws SessionExists, HoldLost, or GloveboxError `engine_unavailable`
    */
-  async assign(session: OwningSession, sandbox: NamedSandbox): Promise<void> {
+  async assign(session: OwningSession, sandbox: SandboxHandle): Promise<void> {
     this.#named.set(session, sandbox);
-    if (!this.#holds.has(session)) return await this.create(session);
-    this.#writtenAt.set(session, Date.now());
-    await this.#holds.get(session)?.write();
+    if (this.#holds.has(session)) await this.#holds.get(session)?.writeNow();
+    else await this.create(session);
+    sandbox.generation = this.generationOf(session);
   }
 
   /**
@@ -145,14 +153,48 @@ export class SandboxOwners {
     }
   }
 
+  /** Writes down a session that has a sandbox, because something of it has changed. Nothing fails because of that. */
+  async record(session: RecordedSession): Promise<void> {
+    const key = await session.sandboxKey();
+    // One whose sandbox was gone at the start has nothing new to tell. One without a sandbox consists of its archive.
+    if (key === undefined || key !== this.#named.get(session)?.key) return;
+    // Whoever holds it now has told so.
+    await this.write(session).catch(() => {});
+  }
+
+  /** Resolves when the write under way of a session has ended. */
+  async recorded(session: OwningSession): Promise<void> {
+    await this.#holds.get(session)?.settled();
+  }
+
   /** Whether what is written of a session is old enough to write it again after a use. Doing so for each call would slow calls down. */
   isOutdated(session: OwningSession): boolean {
     return session.lifetime.lastUsedAt.getTime() - (this.#writtenAt.get(session) ?? 0) >= WRITE_EVERY_MS;
   }
 
+  /** A session as the state has it. Undefined for a new one that it does not have yet. */
+  sharedOf(session: OwningSession): SharedSession | undefined {
+    return this.#holds.get(session)?.shared;
+  }
+
+  /** Number of this hold on a session among all. Undefined if it is not counted, or there is no hold yet. */
+  generationOf(session: OwningSession): number | undefined {
+    return this.#holds.get(session)?.shared.generation || undefined;
+  }
+
   /** Checks that this control plane still holds a session. @throws HoldLost */
   requireHeld(session: OwningSession): void {
     this.#holds.get(session)?.require();
+  }
+
+  /** Whether another control plane may hold a session of this one. */
+  isLost(session: OwningSession): boolean {
+    return this.#holds.get(session)?.isValid === false;
+  }
+
+  /** Whether a session of that id is being closed. */
+  isClosing(owner: string, id: string): boolean {
+    return this.#ending.has(keyOf({ owner, id }));
   }
 
   /** Removes a session from the state. @throws HoldLost */
@@ -187,7 +229,7 @@ export class SandboxOwners {
   #describe(session: OwningSession): SavedSession {
     const { key, ref } = this.#named.get(session) ?? {};
     const { record, webPatterns } = session;
-    const { busyUntil } = session.background;
+    const { busyUntil, saved: background } = session.background;
     const { recorded: terminals } = session.terminals;
     return {
       ...(key === undefined ? {} : { key }),
@@ -198,12 +240,13 @@ export class SandboxOwners {
       ...(terminals.length > 0 ? { terminals } : {}),
       ...(webPatterns ? { web: [...webPatterns] } : {}),
       ...(busyUntil ? { busy_until: busyUntil.toISOString() } : {}),
+      ...(background.length > 0 ? { background } : {}),
       ...(record ? { archive: record.id, at_rest: record.at_rest } : {}),
     };
   }
 }
 
 /** Returns a unique key for owner and id: no name contains NUL. */
-function keyOf({ owner, id }: SessionIdentity): string {
+function keyOf({ owner, id }: Pick<SessionIdentity, 'owner' | 'id'>): string {
   return `${owner}\0${id}`;
 }

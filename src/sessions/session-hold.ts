@@ -49,6 +49,18 @@ export class SessionHold {
     await this.#writing;
   }
 
+  /** Writes as `write` does, for what must not go on if the hold ends meanwhile. @throws HoldLost */
+  async writeNow(): Promise<void> {
+    this.require();
+    await this.write();
+    this.require();
+  }
+
+  /** Resolves when the write under way has ended, well or not. */
+  async settled(): Promise<void> {
+    await this.#writing?.catch(() => {});
+  }
+
   /** Ends the hold and lets another control plane take the session over. */
   async release(saved: SavedSession): Promise<void> {
     await this.#end((shared) => this.#options.state.release(shared, saved));

@@ -207,6 +207,12 @@ export class SessionSandbox {
     sandbox?.abandon();
   }
 
+  /** Counts the sandbox of an abandoned session no more: it is another control plane's. */
+  async forget(): Promise<void> {
+    const sandbox = await this.#present();
+    if (sandbox) this.#host.owners.leave(sandbox);
+  }
+
   /** Returns the current sandbox, or the one being started. Undefined if there is none. */
   async #present(): Promise<SandboxHandle | undefined> {
     return await this.#sandbox?.catch(() => undefined);
@@ -261,7 +267,8 @@ export class SessionSandbox {
       if (loss) this.#losses.addMissingFromArchive(loss);
     } catch (error) {
       this.#stopListeningTo(sandbox);
-      await sandbox.remove().catch(() => {});
+      if (owners.isLost(this.#session)) sandbox.abandon();
+      else await sandbox.remove().catch(() => {});
       owners.leave(sandbox);
       await owners.unassign(this.#session, sandbox).catch(() => {});
       throw error;

@@ -17,7 +17,8 @@ import { Instance } from '../state/instance.ts';
 import { BackgroundRecords } from './background-records.ts';
 import { RecentExecutions } from './recent-executions.ts';
 import { SandboxOwners } from './sandbox-owners.ts';
-import { Session, type SessionHost } from './session.ts';
+import { Session } from './session.ts';
+import type { SessionHost } from './session-host.ts';
 
 const OPTIONS = { timeoutMs: 1000, signal: new AbortController().signal, onOutput: () => {} };
 const IDENTITY = { id: 'one', owner: 'alice', createdAt: new Date() };

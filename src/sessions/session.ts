@@ -18,11 +18,10 @@ import type { ToolAccess } from '../execution/tool-access.ts';
 import { SessionFiles } from '../files/session-files.ts';
 import type { RunningExecution } from '../protocol/greeting.ts';
 import type { ResumeOptions, SandboxHandle } from '../sandbox/sandbox.ts';
-import { type ExecutionMetrics, outcomeOf } from '../scheduling/execution-metrics.ts';
-import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
+import { outcomeOf } from '../scheduling/execution-metrics.ts';
 import { Limiter } from '../scheduling/limiter.ts';
 import { SESSION_QUEUE_LIMIT, SessionPlaces } from '../scheduling/session-places.ts';
-import { SessionTerminals, type TerminalLimits } from '../terminals/session-terminals.ts';
+import { SessionTerminals } from '../terminals/session-terminals.ts';
 import { type AttachedExecution, type BeginOptions, beginAttached } from './attached/attached-execution.ts';
 import { startInBackground } from './attached/background-start.ts';
 import type { BackgroundExecution } from './background-execution.ts';
@@ -32,16 +31,9 @@ import { recoverBackground } from './background-result.ts';
 import { Contexts } from './contexts.ts';
 import { withAccess } from './grants/terminal-access.ts';
 import { type SessionIdentity, type SessionSummary, summarize } from './identity.ts';
-import {
-  type InstallLimits,
-  type InstallOptions,
-  type InstallResult,
-  installPackages,
-  type ParseRequirement,
-} from './install.ts';
+import { type InstallLimits, type InstallOptions, type InstallResult, installPackages } from './install.ts';
 import { Downloads } from './installation.ts';
-import { Lifetime, type LifetimeLimits } from './lifecycle/lifetime.ts';
-import type { SandboxHost } from './lifecycle/sandbox-host.ts';
+import { Lifetime } from './lifecycle/lifetime.ts';
 import type { RecentExecutions } from './recent-executions.ts';
 import type { Remains } from './recovery.ts';
 import {
@@ -52,35 +44,10 @@ import {
   runCode,
   type StartOptions,
 } from './run-code.ts';
-import type { SandboxOwners } from './sandbox-owners.ts';
+import type { SessionHost } from './session-host.ts';
 import { type FormerState, type HibernationOutcome, SessionSandbox } from './session-sandbox.ts';
 
 const END_CONTEXT_MS = 10_000;
-
-/** Services shared by all sessions of a control plane. */
-export interface SessionHost extends SandboxHost {
-  readonly limits: LifetimeLimits &
-    RunLimits &
-    TerminalLimits &
-    InstallLimits & {
-      /** Number of executions of one session at once. */
-      readonly concurrency: number;
-    };
-  readonly parseRequirement: ParseRequirement;
-  readonly owners: SandboxHost['owners'] & Pick<SandboxOwners, 'isOutdated'>;
-  readonly scheduler: Pick<ExecutionScheduler, 'enter'>;
-  readonly metrics: Pick<ExecutionMetrics, 'count' | 'countWait'>;
-  /** The last executions of all sessions. */
-  readonly recent: RecentExecutions;
-  /** Returns the records of a session's background executions. */
-  readonly recordsOf: (session: SessionIdentity) => BackgroundRecords;
-  /** Gives executions access to tools. Default: they have none. */
-  readonly tools?: ToolAccess | undefined;
-  /** Gives executions access to other hosts. Default: they have none. */
-  readonly web?: WebAccess | undefined;
-  /** Saves the changed state of a session for the next control plane. */
-  readonly record: (session: Session) => void;
-}
 
 /** Session of an owner: one sandbox at a time, with its files and background executions. */
 export class Session implements SessionIdentity {
@@ -155,6 +122,11 @@ export class Session implements SessionIdentity {
   /** Whether executions are running. */
   get isBusy(): boolean {
     return this.#places.running > 0 || this.terminals.live.length > 0;
+  }
+
+  /** Number of this hold on the session among all of several control planes. Undefined if there is one alone. */
+  get generation(): number | undefined {
+    return this.#host.owners.generationOf(this);
   }
 
   /** Current record of its archive. */
@@ -267,12 +239,16 @@ export class Session implements SessionIdentity {
 
   async #executeNow(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
     const run = (sandbox: SandboxHandle) => sandbox.execute(request, options);
+    this.requireHeld();
     try {
       return await this.#sandbox.execute(request, run);
     } catch (error) {
       if (!(error instanceof GloveboxError) || error.code !== 'sandbox_lost') throw error;
       // No part of this program has run, so it can run in a new sandbox.
       return await this.#sandbox.execute(request, run);
+    } finally {
+      // What it says of its end may be another control plane's doing.
+      this.requireHeld();
     }
   }
 
@@ -333,6 +309,22 @@ export class Session implements SessionIdentity {
     await this.#sandbox.abandon();
   }
 
+  /** Gives the session up, because another control plane may hold it. Calls under way fail, and it is not known what they did. */
+  async lose(): Promise<void> {
+    await this.abandon();
+    await this.#sandbox.forget();
+  }
+
+  /** Checks that this control plane still answers for the session. @throws HoldLost */
+  requireHeld(): void {
+    this.#host.owners.requireHeld(this);
+  }
+
+  /** Resolves when the last change of it is written down, or could not be. */
+  async recorded(): Promise<void> {
+    await this.#host.owners.recorded(this);
+  }
+
   summarize(): SessionSummary {
     return summarize(this, this.#places.running);
   }
@@ -340,6 +332,11 @@ export class Session implements SessionIdentity {
   /** Returns the key of the current sandbox, if there is one. */
   async sandboxKey(): Promise<string | undefined> {
     return await this.#sandbox.key();
+  }
+
+  /** Saves where its archive is, now that it has one. */
+  onArchived(): void {
+    this.#host.record(this);
   }
 
   /** Saves the names of the live contexts, after they have changed. */

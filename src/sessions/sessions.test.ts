@@ -52,7 +52,13 @@ function openSessions({
   const engine = new FakeEngine();
   const remove = engine.remove.bind(engine);
   engine.remove = (ref) => removed.then(() => remove(ref));
-  const backend = { engine, profile: FAKE_PROFILE, instance: 'test', configuration: { preload: 'none' }, log } as const;
+  const backend = {
+    engine,
+    profile: FAKE_PROFILE,
+    label: () => 'test',
+    configuration: { preload: 'none' },
+    log,
+  } as const;
   const pace = new StartPace({ load: () => ({ begun: 0, running: 0 }), processors: 2 });
   const pool = new Pool(backend, {
     size: { least: 0, most: 0 },

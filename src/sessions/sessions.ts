@@ -2,14 +2,16 @@ import type { ArchiveRecord } from '../archives/record.ts';
 import type { ArchiveSettings } from '../archives/settings.ts';
 import type { WebAccess } from '../egress/web-access.ts';
 import type { ToolAccess } from '../execution/tool-access.ts';
+import { Disposables } from '../lib/disposables.ts';
 import type { Waiting } from '../lib/single-flight.ts';
 import type { Log } from '../log.ts';
+import type { Engine } from '../sandbox/engine.ts';
 import type { SandboxSource } from '../sandbox/pool.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import type { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
-import type { SharedSession } from '../state/state.ts';
+import type { SharedSession, SharedState } from '../state/state.ts';
 import type { TerminalLimits } from '../terminals/session-terminals.ts';
 import { SessionTasks } from './attached/session-tasks.ts';
 import type { BackgroundReading, ReadOptions } from './background-execution.ts';
@@ -22,17 +24,22 @@ import type { InstallLimits, ParseRequirement } from './install.ts';
 import { SessionAdoption } from './lifecycle/adoption.ts';
 import { Adoptions } from './lifecycle/adoptions.ts';
 import { type CapacityLimits, SessionCapacity } from './lifecycle/capacity.ts';
+import { SessionClosing } from './lifecycle/closing.ts';
+import { followState } from './lifecycle/follow-state.ts';
 import { Hibernation } from './lifecycle/hibernation.ts';
 import { type Lease, SessionLeases } from './lifecycle/leases.ts';
 import type { LifetimeLimits } from './lifecycle/lifetime.ts';
+import { SessionLocator } from './lifecycle/locator.ts';
 import { ReleasingSessions } from './lifecycle/releasing.ts';
 import type { ProvidedSandbox } from './lifecycle/sandbox-host.ts';
+import { Takeover } from './lifecycle/takeover.ts';
 import { checkName, mintHandle } from './names.ts';
 import { RecentExecutions, type SessionUsage } from './recent-executions.ts';
 import { type SessionCounts, SessionRegistry } from './registry.ts';
 import type { RunLimits } from './run-code.ts';
 import { SandboxOwners, type SandboxOwnersOptions } from './sandbox-owners.ts';
-import { Session, type SessionHost } from './session.ts';
+import { Session } from './session.ts';
+import type { SessionHost } from './session-host.ts';
 
 export type { SessionSummary } from './identity.ts';
 export type { Lease } from './lifecycle/leases.ts';
@@ -75,9 +82,14 @@ export class Sessions {
   readonly #hibernation: Hibernation;
   readonly #capacity: SessionCapacity;
   readonly #releasing = new ReleasingSessions();
+  readonly #closing: SessionClosing;
   readonly #owners: SandboxOwners;
   readonly #registry = new SessionRegistry();
   readonly #adoption: SessionAdoption;
+  /** Finds who answers for a session, where several control planes do. */
+  readonly locator: SessionLocator;
+  /** Listeners to what the control planes share. */
+  readonly #listeners = new Disposables();
   /** Sessions of the last run that are still to be adopted. */
   readonly adoptions = new Adoptions();
   /** The last executions of all owners. */
@@ -96,7 +108,10 @@ export class Sessions {
   constructor(options: SessionsOptions) {
     this.#options = options;
     const { limits, memory, scheduler, archives, log, prepare } = options;
-    this.#owners = new SandboxOwners(options);
+    this.#owners = new SandboxOwners({ ...options, onLost: (session) => this.#closing.lose(session) });
+    this.#closing = new SessionClosing({
+      ...{ registry: this.#registry, owners: this.#owners, releasing: this.#releasing, log },
+    });
     this.narrow = narrowingBy(options.web);
     this.held = new HeldExecutions(options.callers);
     this.#hibernation = new Hibernation(archives, this.#releasing, log);
@@ -108,18 +123,26 @@ export class Sessions {
       releasing: this.#releasing,
       adoptions: this.adoptions,
       sessions: () => this.#registry.all(),
-      close: (session, why) => this.#closeLogged(session, why),
+      elsewhere: (owner) => memory.elsewhere(owner),
+      close: (session, why) => this.#closing.closeLogged(session, why),
     });
     const host: SessionHost = {
       ...options,
       owners: this.#owners,
       recent: this.recent,
       provide: (owner) => this.#provide(owner),
-      record: (session) => void this.#record(session),
+      record: (session) => void this.#owners.record(session),
     };
     const [owners, registry, adoptions] = [this.#owners, this.#registry, this.adoptions];
     this.#adoption = new SessionAdoption({ host, owners, registry, adoptions, log });
+    const takeover = new Takeover({ ...{ host, prepare, log }, adoption: this.#adoption, state: options.state });
+    this.locator = new SessionLocator({
+      ...{ state: options.state, registry },
+      takeOver: (session) => takeover.takeOver(session),
+      isClosing: (owner, id) => owners.isClosing(owner, id),
+    });
     this.#leases = new SessionLeases({
+      locator: this.locator,
       registry,
       adoptions,
       capacity: this.#capacity,
@@ -181,7 +204,7 @@ export class Sessions {
 
   /** Closes a session and removes its contents. @throws GloveboxError `session_not_found` as `get` does */
   async close(owner: string, id: string): Promise<void> {
-    await this.#close(this.get(owner, id));
+    await this.#closing.close(this.get(owner, id));
   }
 
   /**
@@ -244,6 +267,15 @@ export class Sessions {
     session.lifetime.cutTo(new Date(Date.now() + this.#options.limits.idleTtlS * 1000 * DISCONNECTED_PART));
   }
 
+  /** Shares sessions with other control planes: see `followState`. Limits are for all of them from then on. */
+  follow(state: SharedState, engine: Engine): void {
+    const { log, archives, memory, scheduler } = this.#options;
+    const [registry, owners, closing] = [this.#registry, this.#owners, this.#closing];
+    const parts = { memory, scheduler, registry, owners, closing, log, locator: this.locator };
+    this.#listeners.use(followState(state, { ...parts, engine, limits: archives.limits }));
+    this.adoptions.goOn();
+  }
+
   has(owner: string, id: string): boolean {
     return this.#registry.find(owner, id) !== undefined;
   }
@@ -271,17 +303,13 @@ export class Sessions {
     return name;
   }
 
-  /** Checks that an id is free. @throws GloveboxError `invalid_input` when the owner has a session of that id */
-  checkFree(owner: string, id: string): void {
-    this.#registry.checkFree(owner, id);
-  }
-
   /**
    * Ends all sessions: removes them, or leaves their sandboxes for the next run. Archives stay.
    * @param onEnded called after each session with the number of remaining ones
    */
   async shutdown(mode: 'remove' | 'keep', onEnded: (left: number) => void = () => {}): Promise<void> {
     clearInterval(this.#sweep);
+    this.#listeners[Symbol.dispose]();
     this.#leases.end();
     const notAdopted = this.adoptions.end();
     const sessions = this.#registry.clear();
@@ -290,20 +318,11 @@ export class Sessions {
     await Promise.all(
       sessions.map(async (session) => {
         using _place = await places.enter();
-        await this.#end(session, mode, notAdopted.has(session));
+        await this.#closing.end(session, mode, notAdopted.has(session));
         left -= 1;
         onEnded(left);
       }),
     );
-  }
-
-  async #end(session: Session, mode: 'remove' | 'keep', isUnknown: boolean): Promise<void> {
-    if (mode === 'remove' && !session.isHibernated) return await session.close().catch(() => {});
-    const hasSandbox = (await session.sandboxKey()) !== undefined;
-    // What the last run wrote down says more of a session that was not adopted.
-    const saved = hasSandbox && !isUnknown ? this.#owners.describe(session) : undefined;
-    await session.abandon();
-    await this.#owners.release(session, saved);
   }
 
   async #provide(owner: string): Promise<ProvidedSandbox> {
@@ -320,29 +339,10 @@ export class Sessions {
       const ended = this.#hibernation.hibernateIdle(session) === 'ended';
       if (!ended || this.#expiring >= CLOSED_AT_ONCE) continue;
       this.#expiring += 1;
-      void this.#closeLogged(session, 'expired').finally(() => {
+      void this.#closing.closeLogged(session, 'expired').finally(() => {
         this.#expiring -= 1;
       });
     }
     this.#capacity.trim();
-  }
-
-  /** Closes a session, and logs a failure instead of throwing it. */
-  async #closeLogged(session: Session, why: string): Promise<void> {
-    const about = { session: session.id, owner: session.owner };
-    this.#options.log.info('closing a session', { ...about, why });
-    await this.#close(session).catch((error: unknown) =>
-      this.#options.log.warn('a session could not be removed', { ...about, error }),
-    );
-  }
-
-  async #close(session: Session): Promise<void> {
-    this.#registry.remove(session);
-    await this.#releasing.add(session, session.close());
-  }
-
-  async #record(session: Session): Promise<void> {
-    const hasSandbox = (await session.sandboxKey()) !== undefined;
-    if (hasSandbox && this.#registry.has(session)) await this.#owners.write(session);
   }
 }

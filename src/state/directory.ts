@@ -16,7 +16,7 @@ const NOTHING: Disposable = { [Symbol.dispose]() {} };
 /**
  * State of one control plane alone, in a directory: the lock of its instance keeps others out, so it never loses a session,
  * and no other comes or goes. On the disk there is a manifest for each session with a sandbox; all else of a session is in
- * memory, or in its archive. What is written is on the disk when the call returns, before its promise resolves.
+ * memory, or in its archive. Nothing counts generations, which stay 0. What is written is on the disk when the call returns, before its promise resolves.
  */
 export class DirectoryState implements SharedState {
   readonly self: ControlPlane;
@@ -77,7 +77,7 @@ export class DirectoryState implements SharedState {
   async create(owner: string, id: string, saved?: SavedSession, createdAt = new Date()): Promise<SharedSession> {
     const present = this.find(owner, id);
     if (present) throw new SessionExists(present);
-    const session = { owner, id, createdAt, generation: 1, holder: this.self.name, saved };
+    const session = { owner, id, createdAt, generation: 0, holder: this.self.name, saved };
     if (saved) this.#write(session, saved);
     return this.#set(session);
   }
@@ -85,7 +85,7 @@ export class DirectoryState implements SharedState {
   async claim(session: SharedSession): Promise<SharedSession> {
     const present = this.find(session.owner, session.id);
     if (!present || present.holder !== undefined) throw new ClaimLost(session.id, present);
-    return this.#set({ ...present, holder: this.self.name, generation: present.generation + 1 });
+    return this.#set({ ...present, holder: this.self.name });
   }
 
   async save(session: SharedSession, saved: SavedSession): Promise<SharedSession> {
@@ -117,10 +117,10 @@ export class DirectoryState implements SharedState {
     this.#instance[Symbol.dispose]();
   }
 
-  #write({ owner, id, createdAt }: SharedSession, { ref: _, archive: __, at_rest: ___, ...saved }: SavedSession): void {
-    const { key } = saved;
+  #write({ owner, id, createdAt }: SharedSession, saved: SavedSession): void {
+    const { ref: _, background: __, archive: ___, at_rest: ____, key, ...rest } = saved;
     if (key === undefined) return;
-    this.#manifests.write({ ...saved, key, session_id: id, owner, created_at: createdAt.toISOString() });
+    this.#manifests.write({ ...rest, key, session_id: id, owner, created_at: createdAt.toISOString() });
   }
 
   #forgetSandbox(saved: SavedSession | undefined): void {

@@ -5,7 +5,7 @@ import { replaceFile } from '../lib/replace-file.ts';
 import { savedSessionSchema } from './state.ts';
 
 /** Manifest of a sandbox: names its owner and session, which labels must not reveal. Times are in ISO 8601. */
-const manifestSchema = savedSessionSchema.omit({ ref: true, archive: true, at_rest: true }).extend({
+const manifestSchema = savedSessionSchema.omit({ ref: true, background: true, archive: true, at_rest: true }).extend({
   key: z.string().regex(/^[0-9a-f]{20}$/),
   session_id: z.string().min(1).max(64),
   owner: z.string().min(1),

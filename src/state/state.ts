@@ -16,6 +16,22 @@ export interface ControlPlane {
 /** What a control plane tells of itself when it joins. */
 export type Introduction = Omit<ControlPlane, 'name'>;
 
+/** A background execution, of which its runner and its files have the rest. Times are in ISO 8601. */
+const savedExecutionSchema = z.object({
+  id: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/),
+  started_at: z.iso.datetime(),
+  timeout_s: z.number().nonnegative(),
+  context: z.string().max(64).optional(),
+  kind: z.enum(['code', 'command']).optional(),
+  /** Beginning of its code, or of its command. */
+  code: z.string().max(100).optional(),
+  task: z.literal(true).optional(),
+  stdin_open: z.literal(true).optional(),
+  /** Time when its program was started, after the wait for its turn. */
+  began_at: z.iso.datetime().optional(),
+});
+export type SavedExecution = z.infer<typeof savedExecutionSchema>;
+
 /** What the holder of a session writes down for the next one. Times are in ISO 8601. */
 export const savedSessionSchema = z.object({
   /** Key of its sandbox. Left out if it has none. */
@@ -36,6 +52,8 @@ export const savedSessionSchema = z.object({
   web: z.array(z.string()).optional(),
   /** End of the time limit of its last background execution. The session does not expire before. */
   busy_until: z.iso.datetime().optional(),
+  /** Its background executions, while it has a sandbox. */
+  background: z.array(savedExecutionSchema).max(100).optional(),
   /** Id of its archive or checkpoint. */
   archive: z
     .string()

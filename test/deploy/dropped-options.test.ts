@@ -74,7 +74,7 @@ async function look(change: (asked: Options) => Options): Promise<readonly strin
   const [profile, log] = [{ image, ...SIZES }, createLog('error')];
   const backend = {
     ...{ engine: new DockerEngine(docker, new DockerDriver(docker), log), profile, log },
-    ...{ instance: `dropped-${randomBytes(4).toString('hex')}`, configuration: { preload: 'none' } as const },
+    ...{ label: () => `dropped-${randomBytes(4).toString('hex')}`, configuration: { preload: 'none' } as const },
   };
   const { signal } = new AbortController();
   const found = await probeSandbox(backend, dockerAssurances(docker, driver, profile), signal);

@@ -16,7 +16,7 @@ async function look(given: Partial<SandboxProfile> = {}, asked: Partial<SandboxP
   const assurances = dockerAssurances(docker, driver, profile);
   const backend = {
     ...{ engine: new DockerEngine(docker, driver, log), profile, log },
-    ...{ instance: `probe-${randomBytes(4).toString('hex')}`, configuration: { preload: 'none' } as const },
+    ...{ label: () => `probe-${randomBytes(4).toString('hex')}`, configuration: { preload: 'none' } as const },
   };
   const { signal } = new AbortController();
   const found = await probeSandbox(

@@ -122,7 +122,7 @@ export class EngineLab {
 
   backendOf(engine: Engine, instance = this.instance): Backend {
     const { profile } = this.#opened.opened;
-    return { engine, profile, instance, configuration: { preload: 'none' }, log: createLog('error') };
+    return { engine, profile, label: () => instance, configuration: { preload: 'none' }, log: createLog('error') };
   }
 
   async find(key: string): Promise<SandboxInfo | undefined> {

@@ -13,6 +13,7 @@ export class FakeSandbox implements SandboxHandle {
   generation: number | undefined;
   onTunnel: SandboxHandle['onTunnel'];
   onLoss: SandboxHandle['onLoss'];
+  hold: SandboxHandle['hold'];
   /** How its next executions end; those after them end well. */
   readonly ends: ExecutionEnd[] = [];
   /** Settles when it may be saved or filled. */

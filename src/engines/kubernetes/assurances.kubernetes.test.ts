@@ -57,7 +57,7 @@ async function look({ change = (spec) => spec, asked = {} }: Look = {}): Promise
   using engine = new KubernetesEngine(client, { ...config, allowMissing: PROTECTIONS }, log);
   await engine.watch();
   const assurances = kubernetesAssurances({ client, settings: config, profile, log });
-  const backend = { engine, profile, log, instance: 'probe', configuration: { preload: 'none' } as const };
+  const backend = { engine, profile, log, label: () => 'probe', configuration: { preload: 'none' } as const };
   const told = {
     ...assurances,
     expect: (probed: SandboxProfile) => assurances.expect({ ...probed, ...asked }),

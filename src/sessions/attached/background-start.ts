@@ -7,6 +7,8 @@ import { type CodeSession, factsOf, prepareExecution, runCode, type StartOptions
 /** Part of a session that is needed to start programs in the background. */
 export interface BackgroundSession extends CodeSession {
   readonly background: Pick<BackgroundExecutions, 'start' | 'record'>;
+  /** Resolves when what has changed of it is written down for the next control plane. */
+  recorded(): Promise<void>;
   use(): Disposable;
 }
 
@@ -28,5 +30,6 @@ export async function startInBackground(
   };
   const execution = session.background.start(prepared.identity.executionId, run, factsOf(prepared));
   await Promise.race([placed, execution.ended]);
+  await session.recorded();
   return execution;
 }

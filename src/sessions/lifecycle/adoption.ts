@@ -1,5 +1,6 @@
 import type { ArchiveRecord } from '../../archives/record.ts';
 import { GloveboxError } from '../../errors.ts';
+import type { SandboxReset } from '../../execution/request.ts';
 import type { Log } from '../../log.ts';
 import type { RunnerState } from '../../protocol/greeting.ts';
 import { isIncompatible } from '../../sandbox/runner-connection.ts';
@@ -9,7 +10,8 @@ import type { SessionSummary } from '../identity.ts';
 import type { Remains } from '../recovery.ts';
 import type { SessionRegistry } from '../registry.ts';
 import type { SandboxOwners } from '../sandbox-owners.ts';
-import { Session, type SessionHost } from '../session.ts';
+import { Session } from '../session.ts';
+import type { SessionHost } from '../session-host.ts';
 import type { Adoptions } from './adoptions.ts';
 
 export interface SessionAdoptionOptions {
@@ -67,6 +69,22 @@ export class SessionAdoption {
     return (await this.#enter(record)).summarize();
   }
 
+  /** Registers a claimed session that has no sandbox. @param record that of its archive, if it has one */
+  async adoptResting(held: SharedSession, record: ArchiveRecord | undefined): Promise<void> {
+    const { host, owners, registry } = this.#options;
+    const { saved } = held;
+    const resting = record && !record.at_rest ? host.archives.store.update(record, { at_rest: true }).record : record;
+    const identity = { id: held.id, owner: held.owner, createdAt: held.createdAt, webPatterns: saved?.web };
+    const session = new Session(identity, host, { record: resting });
+    const savedAt = record?.saved_at ?? saved?.last_used_at;
+    session.lifetime.touch(savedAt === undefined ? held.createdAt : new Date(savedAt));
+    owners.hold(session, held);
+    registry.enter(session);
+    session.recover({ contexts: [] });
+    if (resting === record || !record) return;
+    session.addLoss(lostSince(record));
+  }
+
   /** Restores sessions of an earlier run that have an archive but no sandbox. */
   async adoptArchives(): Promise<void> {
     const { host, registry, log } = this.#options;
@@ -86,7 +104,7 @@ export class SessionAdoption {
       session.recover({ contexts: [] });
       log.info('a session came back as an archive', { session: session_id, owner });
       if (record.at_rest) continue;
-      session.addLoss({ reason: 'sandbox_lost', lost: ['files', 'contexts', 'background'], restoredFrom: saved_at });
+      session.addLoss(lostSince(record));
     }
   }
 
@@ -141,6 +159,11 @@ export class SessionAdoption {
     }
     return session;
   }
+}
+
+/** What is lost with a sandbox of which there is a checkpoint. */
+function lostSince({ saved_at: restoredFrom }: ArchiveRecord): SandboxReset {
+  return { reason: 'sandbox_lost', lost: ['files', 'contexts', 'background'], restoredFrom };
 }
 
 /** Returns what an earlier control plane left in a sandbox. @throws GloveboxError as `Sandbox.adopt` does */

@@ -20,6 +20,8 @@ export class Adoptions {
   readonly #underWay = new Map<Session, Promise<void>>();
   #pause: NodeJS.Timeout | undefined;
   #begun = false;
+  /** Whether sessions may be added at any time, because other control planes stop or die. */
+  #goesOn = false;
 
   constructor() {
     this.settled = this.#settled.promise;
@@ -39,6 +41,13 @@ export class Adoptions {
 
   add(session: Session, adopt: Adopt): void {
     this.#waiting.set(session, adopt);
+    if (this.#goesOn) this.#proceed();
+  }
+
+  /** Adopts sessions whenever they are added, until `end`. */
+  goOn(): void {
+    this.#goesOn = true;
+    this.begin();
   }
 
   /** Begins to adopt all sessions, the latest used first. */
@@ -102,7 +111,7 @@ export class Adoptions {
 
   #proceed(): void {
     if (!this.#begun) return;
-    if (this.left === 0) this.#settled.resolve();
+    if (this.left === 0 && !this.#goesOn) this.#settled.resolve();
     for (const session of this.#waiting.keys()) {
       if (this.#underWay.size >= AT_ONCE || this.#pause) return;
       // Whoever waits for it is told of the failure.

@@ -26,6 +26,8 @@ export interface CapacityOptions {
   readonly adoptions: Adoptions;
   /** Returns all current sessions. */
   readonly sessions: () => Iterable<Session>;
+  /** Returns the number of awake sessions that other control planes have: of an owner, or of all. */
+  readonly elsewhere: (owner?: string) => number;
   /** Closes a session. It stops counting at the moment of the call. */
   readonly close: (session: Session, why: string) => Promise<void>;
 }
@@ -88,9 +90,9 @@ export class SessionCapacity {
   #limitMet(owner: string): string | undefined {
     const { maxSessions, maxSessionsPerOwner } = this.#options.limits;
     const awake = [...this.#options.sessions()].filter((session) => !session.isHibernated);
-    const own = awake.filter((session) => session.owner === owner).length;
+    const own = awake.filter((session) => session.owner === owner).length + this.#options.elsewhere(owner);
     if (own >= maxSessionsPerOwner) return `${maxSessionsPerOwner} sessions for one owner`;
-    return awake.length >= maxSessions ? `${maxSessions} sessions in all` : undefined;
+    return awake.length + this.#options.elsewhere() >= maxSessions ? `${maxSessions} sessions in all` : undefined;
   }
 
   /** Waits until one session of the owner has given up its sandbox. Each waiting call frees exactly one. */

@@ -1,6 +1,7 @@
 import { serverStopping } from '../../errors.ts';
 import type { Waiting } from '../../lib/single-flight.ts';
 import { unlessAborted } from '../../lib/unless-aborted.ts';
+import { SessionExists } from '../../state/state.ts';
 import type { BackgroundExecution } from '../background-execution.ts';
 import type { Caller } from '../caller.ts';
 import type { SessionIdentity } from '../identity.ts';
@@ -9,6 +10,7 @@ import type { SessionRegistry } from '../registry.ts';
 import type { Session } from '../session.ts';
 import type { Adoptions } from './adoptions.ts';
 import type { SessionCapacity } from './capacity.ts';
+import type { SessionLocator } from './locator.ts';
 
 /** Session held open for one call. It does not expire before the lease is disposed of. */
 export interface Lease extends Disposable {
@@ -17,6 +19,8 @@ export interface Lease extends Disposable {
 }
 
 export interface SessionLeasesOptions {
+  /** Takes over sessions that no control plane holds. */
+  readonly locator: Pick<SessionLocator, 'bringHere'>;
   readonly registry: SessionRegistry;
   readonly capacity: SessionCapacity;
   readonly adoptions: Adoptions;
@@ -78,6 +82,7 @@ export class SessionLeases {
     options: Waiting & Pick<SessionIdentity, 'webPatterns'> & { readonly mint?: boolean },
   ): Promise<Lease> {
     const { registry, capacity } = this.#options;
+    if (!options.mint && !registry.find(owner, id)) await this.#bringHere(owner, id, options);
     const found = registry.find(owner, id);
     if (!found && !options.mint) checkNewId(id);
     const { held, session, created } = found
@@ -95,7 +100,9 @@ export class SessionLeases {
       session.lifetime.touch();
       return { session, created, ...session.use() };
     } catch (error) {
-      if (created) registry.remove(session);
+      const isTaken = error instanceof SessionExists;
+      if (created || isTaken) registry.remove(session);
+      if (isTaken) return await this.lease(owner, id, options);
       throw error;
     } finally {
       held[Symbol.dispose]();
@@ -108,6 +115,7 @@ export class SessionLeases {
    */
   async getAdopted(owner: string, id: string, waiting: Waiting): Promise<Session> {
     const { registry } = this.#options;
+    if (!registry.find(owner, id)) await this.#bringHere(owner, id, waiting);
     await this.#adopted(registry.get(owner, id), waiting);
     return registry.get(owner, id);
   }
@@ -138,6 +146,11 @@ export class SessionLeases {
       ? await this.lease(owner, session.id, waiting)
       : await this.hold(owner, session.id, waiting);
     return { ...lease, execution };
+  }
+
+  /** Takes over a session that no control plane holds. @throws SessionElsewhere */
+  async #bringHere(owner: string, id: string, { signal = new AbortController().signal }: Waiting): Promise<void> {
+    await this.#options.locator.bringHere(owner, id, signal);
   }
 
   /** Waits until a session of an earlier control plane is adopted, before all others. */

@@ -13,7 +13,7 @@ export interface ProvidedSandbox extends Disposable {
 /** Services that provide, record and archive the sandboxes of sessions. */
 export interface SandboxHost {
   readonly archives: ArchiveSettings;
-  readonly owners: Pick<SandboxOwners, 'enter' | 'leave' | 'lose' | 'assign' | 'unassign' | 'end'>;
+  readonly owners: Pick<SandboxOwners, 'enter' | 'leave' | 'lose' | 'assign' | 'unassign' | 'end' | 'isLost'>;
   /** Gets an empty sandbox that counts against the owner's memory. @throws GloveboxError when none is available */
   readonly provide: (owner: string) => Promise<ProvidedSandbox>;
 }

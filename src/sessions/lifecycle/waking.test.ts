@@ -47,7 +47,7 @@ beforeEach(() => {
     taken.push(sandbox);
     return sandbox;
   };
-  const pool: SandboxSource = { take, holdRefill: () => ({ [Symbol.dispose]() {} }) };
+  const pool: SandboxSource = { take, holdRefill: () => ({ [Symbol.dispose]() {} }), reopen: () => new FakeSandbox(1) };
   sessions = new Sessions({
     limits: SESSION_LIMITS,
     parseRequirement: (text) => ({ name: text, text }),

@@ -65,7 +65,7 @@ export class KubernetesClient implements Disposable {
   /** Makes a request, and reads its answer. What changes nothing is tried again while the server cannot answer. */
   async request<T>(method: Method, path: string, options: RequestOptions<T>): Promise<T> {
     const { query, body, schema, timeoutMs = ANSWER_LIMIT_MS, contentType = 'application/json' } = options;
-    const limit = AbortSignal.timeout(timeoutMs);
+    const limit = AbortSignal.timeout(Math.ceil(timeoutMs));
     const signal = options.signal ? AbortSignal.any([limit, options.signal]) : limit;
     const text = body === undefined ? undefined : JSON.stringify(body);
     try {

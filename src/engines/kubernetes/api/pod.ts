@@ -19,6 +19,7 @@ export const podSchema = z.object({
     annotations: labels,
     deletionTimestamp: text,
     creationTimestamp: text,
+    ownerReferences: z.array(z.unknown()).optional(),
   }),
   spec: z.object({ nodeName: text }),
   status: z

@@ -1,0 +1,154 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { FAKE_PROFILE, FakeEngine, FakeMachine } from '../test/support/fake-engine.ts';
+import { FakeGroup, type FakeMember } from '../test/support/fake-group.ts';
+import { loadConfig } from './config/load.ts';
+import { Glovebox } from './glovebox.ts';
+import { createLog } from './log.ts';
+import { LeftSandboxes } from './sessions/lifecycle/left-sandboxes.ts';
+
+const CALLER = { owner: 'alice', fallback: 'new' } as const;
+const SIGNAL = new AbortController().signal;
+const INTRODUCTION = { address: '', publicKey: '', version: '1' };
+const QUIET = { ...createLog('error'), warn: () => {}, info: () => {} };
+
+let root: string;
+let machine: FakeMachine;
+let group: FakeGroup;
+let opened: Glovebox[];
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'glovebox-group-'));
+  machine = new FakeMachine();
+  machine.programs.set('fine', async () => 0);
+  machine.programs.set('endless', () => new Promise(() => {}));
+  group = new FakeGroup();
+  opened = [];
+});
+afterEach(async () => {
+  await Promise.all(opened.map((glovebox) => glovebox.close()));
+  rmSync(root, { recursive: true });
+});
+
+/** One of several control planes over the same machine. */
+async function open(more: NodeJS.ProcessEnv = {}): Promise<{ glovebox: Glovebox; member: FakeMember }> {
+  const stateDir = join(root, String(opened.length));
+  const settings = loadConfig({
+    ...{ GLOVEBOX_POOL_SIZE: '0', GLOVEBOX_HIBERNATE_AFTER_S: '0', GLOVEBOX_CHECKPOINT_AFTER_S: '0' },
+    ...{ GLOVEBOX_STATE_DIR: stateDir, GLOVEBOX_CACHE_DIR: stateDir, ...more },
+  });
+  const member = group.join();
+  const openEngine = async () => ({
+    ...{ engine: new FakeEngine(machine), profile: FAKE_PROFILE },
+    join: async () => member,
+  });
+  const glovebox = await Glovebox.open(
+    { ...settings, state: 'cluster' },
+    { instance: 'test', log: QUIET, mayInstall: false, openEngine, introduction: INTRODUCTION },
+  );
+  opened.push(glovebox);
+  return { glovebox, member };
+}
+
+async function runIn(glovebox: Glovebox, name: string, code = 'fine') {
+  using lease = await glovebox.sessions.lease(CALLER, name, { signal: SIGNAL });
+  return await lease.session.execute({ code }, { timeoutMs: 10_000, signal: SIGNAL, onOutput: () => {} });
+}
+
+const moved = { code: 'session_moved' };
+const refs = () => [...machine.sandboxes.keys()];
+
+test('a session that another control plane holds is not opened a second time', async () => {
+  const [first, second] = [await open(), await open()];
+  await runIn(first.glovebox, 'work');
+  await expect(runIn(second.glovebox, 'work')).rejects.toMatchObject(moved);
+  expect(await second.glovebox.sessions.locator.locate('alice', 'work', SIGNAL)).toBe(first.member.self);
+  expect(refs()).toHaveLength(1);
+});
+
+test('two control planes that make a session of one name at the same time make one, and leave one sandbox', async () => {
+  const [first, second] = [await open(), await open()];
+  const both = await Promise.allSettled([runIn(first.glovebox, 'work'), runIn(second.glovebox, 'work')]);
+  expect(both.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+  expect(both.find(({ status }) => status === 'rejected')).toMatchObject({ reason: moved });
+  expect(refs()).toHaveLength(1);
+});
+
+test('a session whose holder died goes on in its sandbox, and is claimed once', async () => {
+  const [first, second, third] = [await open(), await open(), await open()];
+  await runIn(first.glovebox, 'work');
+  const before = refs();
+  first.member.die();
+  const both = await Promise.allSettled([runIn(second.glovebox, 'work'), runIn(third.glovebox, 'work')]);
+  expect(both.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+  expect(refs()).toEqual(before);
+  expect(group.records.get('alice\0work')).toMatchObject({ generation: 2 });
+});
+
+test('a session whose holder stopped is free at once', async () => {
+  const [first, second] = [await open(), await open()];
+  await runIn(first.glovebox, 'work');
+  const before = refs();
+  await first.glovebox.close();
+  expect(group.records.get('alice\0work')?.holder).toBeUndefined();
+  expect(await runIn(second.glovebox, 'work')).toMatchObject({ status: 'ok' });
+  expect(refs()).toEqual(before);
+});
+
+describe('a control plane whose lease ran out', () => {
+  test('gives up its sessions: calls under way fail, and nothing is removed or written', async () => {
+    const { glovebox, member } = await open();
+    await runIn(glovebox, 'work');
+    const underWay = runIn(glovebox, 'work', 'endless');
+    await new Promise((resolve) => setImmediate(resolve));
+    const [before, record] = [refs(), group.records.get('alice\0work')];
+    member.expire();
+    await expect(underWay).rejects.toMatchObject(moved);
+    await expect(runIn(glovebox, 'work')).rejects.toMatchObject({ code: 'engine_unavailable' });
+    expect([refs(), group.records.get('alice\0work')]).toEqual([before, record]);
+  });
+
+  test('gives up a session as soon as it is told that another has it', async () => {
+    const [first, second] = [await open(), await open()];
+    await runIn(first.glovebox, 'work');
+    first.member.isLive = false;
+    await runIn(second.glovebox, 'work');
+    expect(first.glovebox.sessions.has('alice', 'work')).toBe(false);
+    expect(first.glovebox.figures.claimedMb).toBe(0);
+  });
+});
+
+test('limits of sessions count those of all control planes', async () => {
+  const limit = { GLOVEBOX_MAX_SESSIONS_PER_OWNER: '1', GLOVEBOX_MAX_SESSIONS: '1' };
+  const [first, second] = [await open(limit), await open(limit)];
+  await runIn(first.glovebox, 'one');
+  await expect(runIn(second.glovebox, 'two')).rejects.toMatchObject({ code: 'capacity_exceeded' });
+});
+
+test('the places for executions are shared between the control planes that live', async () => {
+  const places = { GLOVEBOX_MAX_EXECUTIONS: '8' };
+  const [first, second] = [await open(places), await open(places)];
+  expect(first.glovebox.figures.executions.places).toBe(4);
+  second.member.die();
+  expect(first.glovebox.figures.executions.places).toBe(8);
+});
+
+test('what dead control planes left is removed, and sandboxes of sessions and of live ones are not', async () => {
+  const [first, second] = [await open(), await open()];
+  await runIn(first.glovebox, 'kept');
+  await runIn(second.glovebox, 'own');
+  const engine = new FakeEngine(machine);
+  const orphan = await engine.start({ ...FAKE_PROFILE, key: 'f'.repeat(20), instance: first.member.label });
+  using left = new LeftSandboxes({ engine, state: second.member, log: QUIET });
+  await left.look();
+  await left.look();
+  expect(refs()).toHaveLength(3);
+  first.member.die();
+  await left.look();
+  expect(refs()).toHaveLength(3);
+  await left.look();
+  expect(refs()).not.toContain(orphan.ref);
+  expect(refs()).toHaveLength(2);
+});

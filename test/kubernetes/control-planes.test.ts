@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type ErrorAnswer, type Execution, post } from '../support/rest-client.ts';
+import { type Server, startServer } from '../support/server.ts';
+import { installRecords } from '../support/session-records.ts';
+import { openTestNamespace, type TestNamespace } from '../support/test-namespace.ts';
+
+const LEASE_S = 15;
+/** Time within which a session goes on whose holder was killed, in milliseconds. */
+const TAKEOVER_MS = (LEASE_S + 2) * 1000;
+const PATIENT = { timeout: 60_000, interval: 100 };
+
+let namespace: TestNamespace;
+let group: string;
+let servers: Server[];
+
+beforeAll(async () => {
+  namespace = await openTestNamespace('planes');
+  await installRecords(namespace.client);
+});
+afterAll(async () => await namespace[Symbol.asyncDispose]());
+
+beforeEach(() => {
+  group = `planes-${randomBytes(3).toString('hex')}`;
+  servers = [];
+});
+afterEach(async () => {
+  await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
+});
+
+async function start(env: Readonly<Record<string, string>> = {}): Promise<Server> {
+  const server = await startServer({
+    env: {
+      GLOVEBOX_STATE: 'cluster',
+      GLOVEBOX_INSTANCE: group,
+      GLOVEBOX_LEASE_S: String(LEASE_S),
+      GLOVEBOX_KUBERNETES_NAMESPACE: namespace.name,
+      GLOVEBOX_POOL_SIZE: '0',
+      GLOVEBOX_MEMORY_MB: '256',
+      ...env,
+    },
+  });
+  servers.push(server);
+  return server;
+}
+
+async function call(server: Server, code: string, session = 'work') {
+  const body = { name: 'execute_python', arguments: { session_id: session, code, context: 'c' } };
+  return (await (await post(server, '/execute', body)).json()) as { result?: Execution } & Partial<ErrorAnswer>;
+}
+
+async function run(server: Server, code: string, session = 'work'): Promise<Execution> {
+  const { result, error } = await call(server, code, session);
+  if (!result) throw new Error(`refused: ${JSON.stringify(error)}`);
+  return result;
+}
+
+/** Calls until it runs. */
+async function again(server: Server, code: string): Promise<Execution> {
+  let answer = await call(server, code);
+  const said = async () => {
+    if (!answer.result) answer = await call(server, code);
+    return answer.error?.code ?? 'runs';
+  };
+  await expect.poll(said, PATIENT).toBe('runs');
+  return answer.result ?? (await run(server, code));
+}
+
+describe('a session whose holder', () => {
+  test('was killed goes on at another server, with its contexts, within the lease and two seconds', async () => {
+    const [first, second] = [await start(), await start()];
+    await run(first, 'x = 7');
+    expect((await call(second, 'x')).error?.code).toBe('session_moved');
+    await first.kill();
+    const killed = performance.now();
+    const { stdout, session_reset: reset } = await again(second, 'print(x)');
+    expect([stdout, reset]).toEqual(['7\n', undefined]);
+    expect(performance.now() - killed).toBeLessThan(TAKEOVER_MS);
+  });
+
+  test('was stopped in order goes on at another server at once', async () => {
+    const [first, second] = [await start(), await start()];
+    await run(first, 'x = 7');
+    expect((await first.stop()).code).toBe(0);
+    const { stdout, session_reset: reset } = await run(second, 'print(x)');
+    expect([stdout, reset]).toEqual(['7\n', undefined]);
+    const pods = await namespace.podNames();
+    expect((await fetch(`${second.url}/sessions/work`, { method: 'DELETE' })).status).toBe(204);
+    await expect.poll(async () => (await namespace.podNames()).length, PATIENT).toBe(pods.length - 1);
+  });
+
+  test('slept past its lease is not answered by that, and nothing of it is removed, once it wakes', async () => {
+    const [first, second] = [await start(), await start()];
+    await run(first, 'x = 7');
+    const pods = await namespace.podNames();
+    process.kill(first.pid, 'SIGSTOP');
+    try {
+      expect((await again(second, 'x += 1; print(x)')).stdout).toBe('8\n');
+    } finally {
+      process.kill(first.pid, 'SIGCONT');
+    }
+    const late = await call(first, 'x = 0');
+    expect(['session_moved', 'engine_unavailable']).toContain(late.error?.code);
+    await expect.poll(async () => (await call(first, 'x = 0')).error?.code, PATIENT).toBe('session_moved');
+    expect((await run(second, 'print(x)')).stdout).toBe('8\n');
+    expect(await namespace.podNames()).toEqual(pods);
+  });
+
+  test('was killed is claimed by one of two that ask at the same time', async () => {
+    const [first, second, third] = [await start(), await start(), await start()];
+    await run(first, 'x = 0');
+    await first.kill();
+    let both: Awaited<ReturnType<typeof call>>[] = [];
+    const oneRuns = async () => {
+      both = await Promise.all([second, third].map((server) => call(server, 'x += 1; print(x)')));
+      return both.some(({ result }) => result);
+    };
+    await expect.poll(oneRuns, PATIENT).toBe(true);
+    expect(both.map(({ result, error }) => result?.stdout ?? error?.code).toSorted()).toEqual(['1\n', 'session_moved']);
+  });
+});
+
+test('two servers that make a session of one name at the same time make one', async () => {
+  const [first, second] = [await start(), await start()];
+  const both = await Promise.all([call(first, 'x = 1'), call(second, 'x = 2')]);
+  expect(both.map(({ result, error }) => result?.status ?? error?.code).toSorted()).toEqual(['ok', 'session_moved']);
+});
