@@ -39,7 +39,7 @@ export function createMcp(
   config: Config,
   log: Log,
   tools: readonly AnyTool[],
-  extend?: McpOptions['extend'],
+  { extend, mark }: { readonly extend?: McpOptions['extend'] | undefined; readonly mark?: McpOptions['mark'] } = {},
 ): McpServers {
   const { sessions, snapshots, web } = glovebox;
   return createMcpServers({
@@ -52,6 +52,7 @@ export function createMcp(
     ofOwner: instructionsOfOwner(glovebox),
     fallback: fallbackOf(config),
     tasks: { times: { ...TASK_TIMES, inlineMs: config.taskAfterS * 1000 } },
+    mark,
     ...(extend ? { extend } : {}),
   });
 }
@@ -72,7 +73,7 @@ function instructionsOfOwner({ toolServers, web }: Glovebox): ((owner: string) =
  * A client of the newest protocol has no connection that a session could belong to: where nobody is asked for a key,
  * there is one user, whose calls go on in one session as they do over REST.
  */
-function fallbackOf({ defaultSession, auth }: Config): Fallback {
+export function fallbackOf({ defaultSession, auth }: Config): Fallback {
   const request = defaultSession ?? (hasOwners(auth) ? 'new' : 'owner');
   return { connection: defaultSession ?? 'new', request };
 }

@@ -3,6 +3,7 @@ import { openAuditLog } from './audit/audit-log.ts';
 import type { Config } from './config/load.ts';
 import { serverStopping, toGloveboxError } from './errors.ts';
 import type { Glovebox } from './glovebox.ts';
+import type { KeptCalls } from './http/api/execute.ts';
 import type { ServerInfo } from './http/api/server-info.ts';
 import { createApp, toListener } from './http/app.ts';
 import { createApproverFinder, createAuthenticator, NO_KEYS } from './http/auth/auth.ts';
@@ -11,7 +12,10 @@ import { addFirstKey, approversFile } from './http/auth/key-file.ts';
 import { KeyRing } from './http/auth/key-ring.ts';
 import { createPage } from './http/dashboard/page.ts';
 import { PAGE_FOLDER, readPageFiles } from './http/dashboard/page-files.ts';
+import { EventStreams } from './http/event-streams.ts';
+import { IdempotencyKeys } from './http/idempotency.ts';
 import type { Listening } from './http/listen.ts';
+import { Peers, type PeersOptions } from './http/peers/peers.ts';
 import { createUpgrades } from './http/terminals/upgrades.ts';
 import { aborted } from './lib/deadline.ts';
 import type { Finding } from './lib/finding.ts';
@@ -20,9 +24,10 @@ import type { Log } from './log.ts';
 import { createHttpSse } from './mcp/http-sse.ts';
 import type { McpOptions } from './mcp/server.ts';
 import { createStreamableHttp } from './mcp/streamable-http.ts';
-import { createMcp, createToolsFor, maxRequestBytes } from './mcp-tools.ts';
+import { createMcp, createToolsFor, fallbackOf, maxRequestBytes } from './mcp-tools.ts';
 import { openMetrics } from './server-metrics.ts';
 import { auditTools } from './tools/audited.ts';
+import type { AnyTool } from './tools/description.ts';
 import { version } from './version.ts';
 
 /** Most open MCP sessions of older protocol versions. Clients often leave them open. */
@@ -31,6 +36,7 @@ const CONNECTIONS = { maxSessionsPerOwner: 1000, maxSessions: 2000 };
 const SHUTDOWN_GRACE_MS = 2000;
 /** Time for cancelled requests to be answered, in milliseconds. */
 const CANCEL_GRACE_MS = 3000;
+const CLOSE_MS = SHUTDOWN_GRACE_MS + CANCEL_GRACE_MS;
 
 export interface ServeOptions {
   readonly log: Log;
@@ -40,6 +46,8 @@ export interface ServeOptions {
   readonly keys?: KeyRing | undefined;
   /** Where callers log in, whose tokens they send; default: nowhere. */
   readonly login?: Login | undefined;
+  /** The other servers of the service, where there may be any; default: this is the only one. */
+  readonly group?: PeersOptions | undefined;
   /** Called with the URLs when requests are served, and with the key that was created because there was none. */
   readonly onServing: (urls: readonly string[], firstKey?: string) => void;
   /** Checks what the server needs, for `GET /doctor`. */
@@ -54,7 +62,7 @@ export interface ServeOptions {
 export async function serve(
   glovebox: Glovebox,
   config: Config,
-  { log, listening, keys, login, onServing, examine, signal, extendMcp }: ServeOptions,
+  { log, listening, keys, login, group, onServing, examine, signal, extendMcp }: ServeOptions,
 ): Promise<void> {
   await using audit = await openAuditLog(config, glovebox.instance, log);
   const tools = createToolsFor(config, glovebox);
@@ -69,13 +77,14 @@ export async function serve(
     mayAnswer: (owner) => login !== undefined || approvers.mayAnswer(owner),
     notify: (question) => void webhook?.send(question),
   });
-  const mcp = createMcp(glovebox, config, log, toolsOver('mcp'), extendMcp);
-  const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, ...CONNECTIONS });
-  const sse = createHttpSse(mcp, { ...CONNECTIONS, messagesPath: '/messages' });
+  const kept = keepCalls((id) => peers?.mark(id) ?? id);
+  await using peers = group && openPeers({ ...group, glovebox, config, tools, kept, log });
+  const mcp = openMcp(glovebox, config, { tools: toolsOver('mcp'), log, peers, extendMcp });
   const stopping = new AbortController();
   const app = createApp({
     closing: signal,
     stopping: stopping.signal,
+    ...{ peers, kept },
     tools: toolsOver('rest'),
     audit,
     sessions: glovebox.sessions,
@@ -97,18 +106,64 @@ export async function serve(
     allowedHosts: config.allowedHosts,
     allowedOrigins: config.allowedOrigins,
     maxBodyBytes: maxRequestBytes(config),
-    mcp: { streamable: streamable.handle, sse: sse.open, messages: sse.post },
+    mcp: mcp.handlers,
   });
   const upgrades = createUpgrades({ fetch: (request, env) => app.fetch(request, env), log, closing: signal });
   listening.serve(toListener(app), upgrades);
+  peers?.serve(app, signal);
   // Last, because a new key would be lost if the server then did not start.
   const { apiKeysFile, firstKey } = config;
   onServing(listening.urls, keys && firstKey !== undefined ? addFirstKey(apiKeysFile, firstKey) : undefined);
 
   await aborted(signal);
   setTimeout(() => stopping.abort(serverStopping()), SHUTDOWN_GRACE_MS).unref();
-  const ended = listening.close(SHUTDOWN_GRACE_MS + CANCEL_GRACE_MS);
-  await Promise.all([glovebox.decideShutdown(), streamable.close(), sse.close(), ended]);
+  const ended = Promise.all([listening.close(CLOSE_MS), peers?.close(CLOSE_MS)]);
+  await Promise.all([glovebox.decideShutdown(), mcp.close(), ended]);
+}
+
+interface McpParts {
+  readonly tools: readonly AnyTool[];
+  readonly log: Log;
+  readonly peers: Peers | undefined;
+  readonly extendMcp: McpOptions['extend'] | undefined;
+}
+
+/** Serves MCP over both of its transports on HTTP. */
+function openMcp(glovebox: Glovebox, config: Config, { tools, log, peers, extendMcp }: McpParts) {
+  const mark = peers?.mark;
+  const mcp = createMcp(glovebox, config, log, peers?.forwardTools(tools) ?? tools, { extend: extendMcp, mark });
+  const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, mark, ...CONNECTIONS });
+  const sse = createHttpSse(mcp, { ...CONNECTIONS, mark, messagesPath: '/messages' });
+  return {
+    handlers: { streamable: streamable.handle, sse: sse.open, messages: sse.post },
+    close: async () => void (await Promise.all([streamable.close(), sse.close()])),
+  };
+}
+
+/** Places for calls that are kept by their keys. */
+function keepCalls(mark: (id: string) => string): KeptCalls {
+  return { streams: new EventStreams({ mark }), keys: new IdempotencyKeys() };
+}
+
+interface Parts {
+  readonly glovebox: Glovebox;
+  readonly config: Config;
+  readonly tools: readonly AnyTool[];
+  readonly kept: KeptCalls;
+  readonly log: Log;
+}
+
+function openPeers({ glovebox, config, kept, ...options }: PeersOptions & Parts): Peers {
+  const { sessions, approvals } = glovebox;
+  return new Peers({
+    ...options,
+    has: (owner, { kind, id }) => {
+      if (kind === 'approval') return approvals.has(id);
+      if (kind === 'idempotency_key') return kept.streams.has(owner, id) || kept.keys.has(owner, id);
+      return sessions.held.find(owner, id) !== undefined || sessions.tasks.hasExecution(owner, id);
+    },
+    fallback: { rest: config.defaultSession ?? 'owner', mcp: fallbackOf(config).request },
+  });
 }
 
 /** What callers may know: nothing of other owners, and no path of this host. */

@@ -133,6 +133,11 @@ export class Approvals {
     return outcome === 'ended' ? 'refused' : outcome;
   }
 
+  /** Whether a question was asked here, and waits or has been answered of late. */
+  has(id: string): boolean {
+    return this.#pending.has(id) || this.#over.has(id);
+  }
+
   /** Questions that wait, the oldest first. */
   pending({ owner, executionId }: QuestionFilter = {}): readonly Question[] {
     return [...this.#pending.values()]

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { readServerEvents } from '../lib/sockets/server-events.ts';
 import {
   displayEvent,
   executionsAnswer,
@@ -39,7 +40,6 @@ import type {
 } from './client.ts';
 import { errorIn, readJson, type Sent, type Server, send, wentAway } from './requests.ts';
 import { sendInput } from './send-input.ts';
-import { readServerEvents } from './server-events.ts';
 import type { ClientTerminal, ClientTerminalOptions } from './terminal.ts';
 
 /** A server that runs, over its REST API. */

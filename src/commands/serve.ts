@@ -8,10 +8,9 @@ import type { Finding } from '../lib/finding.ts';
 import { takesKeys, takesTokens } from '../lib/login/auth-kind.ts';
 import { loadGlovebox, loadServer } from '../load.ts';
 import { createLog, type Log } from '../log.ts';
-import type { Introduction } from '../state/state.ts';
-import { version } from '../version.ts';
 import { writeCompiledCodeSoon } from './compile-cache.ts';
 import type { CommandContext } from './context.ts';
+import { openGroup } from './group.ts';
 
 /**
  * Pause between the begin of serving and the adoption of sessions, in milliseconds. Meanwhile the engine answers the
@@ -28,6 +27,7 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
   using keys = takesKeys(config.auth) ? await openKeys(config, log) : undefined;
   await using listening = await listenFirst(config);
   await using login = takesTokens(config.auth) ? await openLogin(config, listening.url, log) : undefined;
+  await using group = await openGroup(config);
   const { Glovebox } = await loadGlovebox();
   const serving = Promise.withResolvers<void>();
   const opening = Glovebox.open(config, {
@@ -37,7 +37,8 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
     adoptAfter: serving.promise,
     webOfOwner: webOfOwner(keys, login),
     ...keepingWhile(config),
-    ...(await introduce(config)),
+    introduction: group?.introduction,
+    onJoined: group?.onJoined,
     ...{ log, onEnded, signal },
   });
   // Loaded while the engine answers.
@@ -55,6 +56,7 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
     listening,
     keys,
     login,
+    group: group?.of(glovebox),
     onServing,
     examine: () => examineRunning(glovebox, config),
     signal,
@@ -102,14 +104,6 @@ function keepingWhile(config: Config): { mayKeep?: () => Promise<boolean> } {
   return {
     mayKeep: async () => (await import('../engines/docker/index.ts')).isContainerRunning(config, keepWhile),
   };
-}
-
-/** How other servers of the same sessions reach this one, where there may be any. */
-async function introduce({ state, peerAddress, peerPort }: Config): Promise<{ introduction?: Introduction }> {
-  if (state === 'directory') return {};
-  const { newKeyPair } = await import('../state/key-pair.ts');
-  const host = peerAddress.includes(':') ? `[${peerAddress}]` : peerAddress;
-  return { introduction: { address: `${host}:${peerPort}`, publicKey: newKeyPair().publicKey, version } };
 }
 
 /** Returns the name of the instance, by default that of its port. With port 0, the name is temporary like the port. */

@@ -17,7 +17,9 @@ export interface GroupOptions {
   /** Name of the group: that of the instance. */
   readonly instance: string;
   /** How others of its group reach this control plane. Required where the state is in the cluster. */
-  readonly introduction?: Introduction;
+  readonly introduction?: Introduction | undefined;
+  /** Called once it has joined its group. */
+  readonly onJoined?: ((state: SharedState) => void) | undefined;
 }
 
 /** @throws GloveboxError `invalid_input` where the state is in the cluster, and nobody could reach this process */
@@ -32,10 +34,12 @@ export function assertReachable({ state }: GroupSettings, { introduction }: Grou
 export async function joinGroup(
   { join }: OpenedEngine,
   { state, leaseS = DEFAULT_LEASE_S }: GroupSettings,
-  { instance: group, introduction }: GroupOptions,
+  { instance: group, introduction, onJoined }: GroupOptions,
 ): Promise<SharedState | undefined> {
   if (state !== 'cluster' || !introduction) return undefined;
-  return await join?.({ group, introduction, leaseS });
+  const joined = await join?.({ group, introduction, leaseS });
+  if (joined) onJoined?.(joined);
+  return joined;
 }
 
 /** The live control planes of a group for `GET /health`, this one first. */

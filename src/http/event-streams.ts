@@ -31,6 +31,8 @@ export interface EventStreamsOptions {
   readonly graceMs?: number;
   /** Time in milliseconds for which the events of an ended call are kept. */
   readonly keepMs?: number;
+  /** Makes ids tell where their calls are, where there are several servers. */
+  readonly mark?: ((id: string) => string) | undefined;
 }
 
 const GRACE_MS = 5000;
@@ -46,14 +48,17 @@ export class EventStreams {
   readonly #graceMs: number;
   readonly #keepMs: number;
 
-  constructor({ graceMs = GRACE_MS, keepMs = KEEP_MS }: EventStreamsOptions = {}) {
+  readonly #mark: (id: string) => string;
+
+  constructor({ graceMs = GRACE_MS, keepMs = KEEP_MS, mark = (id) => id }: EventStreamsOptions = {}) {
+    this.#mark = mark;
     this.#graceMs = graceMs;
     this.#keepMs = keepMs;
   }
 
   open(owner: string, takesInput = false): StreamedCall {
     const cancel = new AbortController();
-    const id = randomBytes(12).toString('base64url');
+    const id = this.#mark(randomBytes(12).toString('base64url'));
     const input = takesInput ? { input: new CallInput() } : {};
     const call: KeptCall = {
       id,
@@ -73,7 +78,7 @@ export class EventStreams {
    * @throws GloveboxError `not_found` when the events after it are no longer kept; the code is not run again
    */
   resume(owner: string, lastEventId: string): { call: StreamedCall; after: number } {
-    const [, id = '', digits = ''] = /^([\w-]{1,64})\.(\d{1,15})$/.exec(lastEventId) ?? [];
+    const [, id = '', digits = ''] = /^([\w~-]{1,64})\.(\d{1,15})$/.exec(lastEventId) ?? [];
     const call = this.#calls.get(id);
     const after = Number(digits);
     if (call?.owner === owner && call.events.has(after)) return { call, after };
@@ -84,6 +89,11 @@ export class EventStreams {
         hint: 'The code was not run again. To run it again, send the call without the header Last-Event-ID.',
       },
     );
+  }
+
+  /** Whether there is a call with this idempotency key. */
+  has(owner: string, key: string): boolean {
+    return this.#find(owner, key) !== undefined;
   }
 
   /**

@@ -34,6 +34,11 @@ export class IdempotencyKeys {
     noUpdateTTL: true,
   });
 
+  /** Whether a call with this key is under way, or its answer is kept. */
+  has(owner: string, key: string): boolean {
+    return this.#entries.has(`${owner}\0${key}`);
+  }
+
   /**
    * Does the work once for a key, and gives the same answer to all repetitions of the call. Failed work is done again.
    * @throws GloveboxError `invalid_input` when the key was used for another call
@@ -71,8 +76,13 @@ export function idempotencyKey(c: Context<Env>): string | undefined {
 
 /** Hash that identifies a call by its method, URL, session and body. */
 export function fingerprintOf(c: Context<Env>): string {
-  const parts = [c.req.method, c.req.url, c.req.header('x-session-id') ?? '', c.get('body')];
+  const parts = [c.req.method, pathOf(c.req.url), c.req.header('x-session-id') ?? '', c.get('body')];
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
+}
+
+/** Path and query. Attempts of one call may name different hosts, where there are several servers. */
+function pathOf(url: string): string {
+  return url.replace(/^[a-z]+:\/\/[^/]*/, '');
 }
 
 /** Makes a handler answer a repeated key with the answer of the first call, also while that is still running. */

@@ -2,6 +2,7 @@ import type { RequestListener, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../errors.ts';
+import { continueWhenRead } from '../lib/sockets/continue-when-read.ts';
 import { StartingRequests } from './starting-requests.ts';
 import { type OnUpgrade, passUpgrades } from './terminals/upgrades.ts';
 
@@ -77,7 +78,10 @@ async function listenOn(
   // Large files may arrive over slow connections. Node's default for a whole request is 5 minutes.
   server.requestTimeout = LONGEST_REQUEST_MS;
   servers.push(server);
-  continueWhenRead(server);
+  server.on('checkContinue', (incoming, outgoing) => {
+    continueWhenRead(incoming, outgoing);
+    server.emit('request', incoming, outgoing);
+  });
   answerUnreadable(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(cannotListen(host, port, cause)));
@@ -94,27 +98,6 @@ async function listenOn(
     });
   const shown = address.family === 'IPv6' ? `[${address.address}]` : address.address;
   return { url: `http://${shown}:${address.port}`, port: address.port, close };
-}
-
-/**
- * Sends `100 Continue` to a client that expects it only when the body is read. If the request is refused by its
- * headers, the body is never sent, and the connection is closed.
- */
-function continueWhenRead(server: Server): void {
-  server.on('checkContinue', (incoming, outgoing) => {
-    const { shouldKeepAlive } = outgoing;
-    outgoing.shouldKeepAlive = false;
-    const read = incoming._read;
-    incoming._read = (size) => {
-      incoming._read = read;
-      if (!outgoing.headersSent) {
-        outgoing.shouldKeepAlive = shouldKeepAlive;
-        outgoing.writeContinue();
-      }
-      read.call(incoming, size);
-    };
-    server.emit('request', incoming, outgoing);
-  });
 }
 
 /** Answers to requests that cannot be parsed, by Node's error codes; 400 for any other code. */

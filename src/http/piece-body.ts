@@ -7,6 +7,8 @@ export interface PieceBody {
   readonly batches: AsyncIterable<readonly Uint8Array[]>;
   /** Called once when everything was sent, or with the reason why not; without one when the client has gone. */
   readonly end: (failure?: unknown) => Promise<void>;
+  /** Whether the headers are sent before the first pieces are there. */
+  readonly isLive?: true;
   /** Time in milliseconds without progress after which the answer is cut off. */
   readonly stallMs?: number | undefined;
 }
@@ -14,7 +16,7 @@ export interface PieceBody {
 /** Node's side of an answer. */
 type Outgoing = Pick<
   ServerResponse,
-  'writeHead' | 'write' | 'end' | 'cork' | 'uncork' | 'destroy' | 'destroyed' | 'on'
+  'writeHead' | 'flushHeaders' | 'write' | 'end' | 'cork' | 'uncork' | 'destroy' | 'destroyed' | 'on'
 >;
 
 /** Whether an answer can be written by pieces: whether there is a server of Node's below. */
@@ -36,6 +38,7 @@ export function sendPieces(answer: Response, outgoing: object | undefined): Resp
   const body = bodies.get(answer);
   if (!body || !takesPieces(outgoing)) return answer;
   outgoing.writeHead(answer.status, Object.fromEntries(answer.headers));
+  if (body.isLive) outgoing.flushHeaders();
   void transmit(outgoing, body);
   return RESPONSE_ALREADY_SENT;
 }

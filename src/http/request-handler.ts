@@ -10,6 +10,8 @@ import { answerWhileRead, discardBody, readBody } from './body.ts';
 import { bodyHandlingFor } from './body-type.ts';
 import type { Page } from './dashboard/page.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
+import type { Peers } from './peers/peers.ts';
+import { rpcFailure } from './peers/rpc-failure.ts';
 import { sendPieces } from './piece-body.ts';
 import { checkQuery } from './query.ts';
 import { errorResponse, hasAllHeaders, jsonAnswer, reportError } from './respond.ts';
@@ -33,6 +35,8 @@ export interface RequestHandlerOptions extends GuardOptions {
   readonly page?: Page;
   /** Aborts when the server shuts down. Requests on open connections are then refused. */
   readonly closing: AbortSignal;
+  /** Passes requests on that other control planes of the group serve; without it, all are served here. */
+  readonly peers?: Pick<Peers, 'pass' | 'complete'> | undefined;
   readonly log: Log;
 }
 
@@ -46,11 +50,19 @@ export function createRequestHandler(options: RequestHandlerOptions, routes: rea
   const { closing, login, log } = options;
   const guard = createGuard(options);
   const serve = createServer(options, routes);
+  const serveForwarded: AsyncHandler = async (c) => {
+    try {
+      return await serveRoute(c, routes, options);
+    } catch (thrown) {
+      return errorResponse(reportError(thrown, c, log));
+    }
+  };
   return async (c) => {
     let answer: Response;
     let cors: Record<string, string> | undefined;
     try {
       if (closing.aborted) throw serverStopping();
+      if (c.env?.forwarded) return sendPieces(await finish(c, await serveForwarded(c), closing), c.env.outgoing);
       guard.check(c.req.raw);
       cors = guard.corsHeaders(c.req.raw);
       // A preflight request has no credentials, so it is answered before authentication.
@@ -107,8 +119,13 @@ function createServer(options: RequestHandlerOptions, routes: readonly Route[]):
 async function serveRoute(
   c: Context<Env>,
   routes: readonly Route[],
-  { maxBodyBytes, stallMs }: RequestHandlerOptions,
+  { maxBodyBytes, stallMs, peers, log }: RequestHandlerOptions,
 ): Promise<Response> {
+  const { forwarded } = c.env ?? {};
+  if (forwarded) {
+    c.set('owner', forwarded.owner);
+    if (forwarded.approver) c.set('approver', forwarded.approver);
+  }
   const here = routesAt(c.req.path, routes);
   if (c.req.method === 'OPTIONS' && here.length > 0) return c.body(null, 204, { Allow: allowed(here) });
   // MCP answers other methods with its own errors.
@@ -121,7 +138,23 @@ async function serveRoute(
     checkQuery(c, route);
     if (bodyHandlingFor(c.req.raw, route) === 'text') c.set('body', await readBody(c, maxBodyBytes, stallMs));
   }
-  return await route.handle(c);
+  if (!peers || c.env?.forwarded) return await route.handle(c);
+  return (await passOn(c, route, peers, log)) ?? (await peers.complete(c, await route.handle(c)));
+}
+
+/** Passes a request on to who serves it. Undefined if that is this control plane. */
+async function passOn(
+  c: Context<Env>,
+  route: Route,
+  peers: Pick<Peers, 'pass'>,
+  log: Log,
+): Promise<Response | undefined> {
+  try {
+    return await peers.pass(c);
+  } catch (thrown) {
+    if (!route.isMcp) throw thrown;
+    return rpcFailure(c.var.body, reportError(thrown, c, log));
+  }
 }
 
 function mayOnlyAnswer(): GloveboxError {

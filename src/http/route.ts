@@ -1,6 +1,8 @@
 import type { Readable } from 'node:stream';
 import type { Context } from 'hono';
 import type { WebSocket } from 'ws';
+import type { Upgraded } from '../peers/client.ts';
+import type { Forwarded } from '../peers/peer.ts';
 import type { Answer, Approver } from './auth/auth.ts';
 import type { Scope } from './auth/scopes.ts';
 
@@ -8,6 +10,8 @@ import type { Scope } from './auth/scopes.ts';
 export interface Upgrade {
   /** Answers with a WebSocket, if the answer of the route is a success. Called at most once. */
   accept(open: (socket: WebSocket) => void): void;
+  /** Answers with the connection to another control plane, which has accepted it, in place of a WebSocket of its own. */
+  passOn(upgraded: Upgraded): void;
 }
 
 /** Data about a request that the app sets before the route runs. */
@@ -16,6 +20,8 @@ export interface Env {
     outgoing?: Answer & { readonly writableNeedDrain: boolean };
     /** Set for a request that asks for a WebSocket. */
     upgrade?: Upgrade;
+    /** Set for a request that another control plane passes on. It has admitted the caller. */
+    forwarded?: Forwarded;
     incoming?: Readable & { readonly complete: boolean; readonly socket: { readonly bytesRead: number } };
   };
   Variables: {

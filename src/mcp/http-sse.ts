@@ -27,6 +27,8 @@ export interface HttpSseOptions {
   readonly maxSessions: number;
   /** Path of `post`, to which clients send messages. */
   readonly messagesPath: string;
+  /** Makes ids tell where their sessions are, where there are several servers. */
+  readonly mark?: ((id: string) => string) | undefined;
   /** Interval between two keep-alive comments, in milliseconds; 15 s by default. */
   readonly keepAliveMs?: number;
   /** Bytes that may wait for a client that does not read; 8 MiB by default. */
@@ -37,7 +39,7 @@ const MAX_UNSENT_BYTES = 8 * 1024 * 1024;
 
 /** The oldest transport of MCP. When a client disconnects, its session and all its calls end. */
 class SseTransport implements Transport {
-  readonly sessionId = randomUUID();
+  readonly sessionId: string;
   readonly #stream: SSEStreamingApi;
   readonly #maxUnsentBytes: number;
   readonly #cutOff: () => void;
@@ -47,7 +49,8 @@ class SseTransport implements Transport {
   onmessage?: (message: JSONRPCMessage, extra?: MessageExtraInfo) => void;
 
   /** @param cutOff ends the stream of a client that leaves more than `maxUnsentBytes` unread */
-  constructor(stream: SSEStreamingApi, maxUnsentBytes: number, cutOff: () => void) {
+  constructor(sessionId: string, stream: SSEStreamingApi, maxUnsentBytes: number, cutOff: () => void) {
+    this.sessionId = sessionId;
     this.#stream = stream;
     this.#maxUnsentBytes = maxUnsentBytes;
     this.#cutOff = cutOff;
@@ -87,6 +90,7 @@ interface SseSession extends Connection {
 
 export function createHttpSse(servers: McpServers, options: HttpSseOptions): HttpSse {
   const sessions = new Map<string, SseSession>();
+  const { mark = (id) => id } = options;
   const isFull = (owner: string) => {
     if (sessions.size >= options.maxSessions) return true;
     return [...sessions.values()].filter((session) => session.owner === owner).length >= options.maxSessionsPerOwner;
@@ -97,7 +101,7 @@ export function createHttpSse(servers: McpServers, options: HttpSseOptions): Htt
     const { owner } = c.var;
     if (isFull(owner)) return rpcError(503, -32_000, 'Too many SSE streams. Close one, or try again later.');
     return streamSSE(c, async (stream) => {
-      const transport = new SseTransport(stream, options.maxUnsentBytes ?? MAX_UNSENT_BYTES, () => {
+      const transport = new SseTransport(mark(randomUUID()), stream, options.maxUnsentBytes ?? MAX_UNSENT_BYTES, () => {
         servers.log.warn('An SSE stream was closed because its client does not read.', { owner });
         c.env.outgoing?.destroy();
         void transport.close();

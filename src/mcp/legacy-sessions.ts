@@ -14,6 +14,8 @@ export interface LegacySessionLimits {
   readonly maxSessionsPerOwner: number;
   /** Sessions of all owners. Beyond it, too, only a session of the same owner is closed. */
   readonly maxSessions: number;
+  /** Makes ids tell where their sessions are, where there are several servers. */
+  readonly mark?: ((id: string) => string) | undefined;
 }
 
 interface LegacySession extends Connection {
@@ -64,7 +66,7 @@ export class LegacySessions {
         'Too many MCP sessions, and none of yours is idle. Close one with DELETE, or try again later.',
       );
     }
-    const id = randomUUID();
+    const id = this.#limits.mark?.(randomUUID()) ?? randomUUID();
     const transport = new WebStandardStreamableHTTPServerTransport({
       sessionIdGenerator: () => id,
       onsessioninitialized: () => void this.#sessions.set(id, session),

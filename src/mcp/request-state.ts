@@ -14,18 +14,21 @@ export interface RequestStates {
   open(state: string, context: ServerContext): Promise<string | undefined>;
 }
 
-/** The key is the process's own, as the calls that wait are. */
-export function openStates(): RequestStates {
+/**
+ * The key is the process's own, as the calls that wait are.
+ * @param mark makes states tell where their calls are, where there are several servers
+ */
+export function openStates(mark: (state: string) => string = (state) => state): RequestStates {
   const codec = createRequestStateCodec({
     key: randomBytes(32),
     ttlSeconds: VALID_S,
     bind: ({ mcpReq, http }) => JSON.stringify([mcpReq.method, http?.authInfo?.clientId ?? '']),
   });
   return {
-    seal: (call, context) => codec.mint({ call }, context),
+    seal: async (call, context) => mark(await codec.mint({ call }, context)),
     open: async (state, context) => {
       try {
-        return stateSchema.parse(await codec.verify(state, context)).call;
+        return stateSchema.parse(await codec.verify(state.replace(/~[\w-]*$/, ''), context)).call;
       } catch {
         return undefined;
       }

@@ -27,6 +27,8 @@ export interface McpOptions {
   /** Sessions of calls that name none; new sessions by default. */
   readonly fallback?: Fallback;
   readonly log: Log;
+  /** Makes ids tell where the calls are that they stand for, where there are several servers. */
+  readonly mark?: ((id: string) => string) | undefined;
   /** Tasks, and when calls become tasks; executions by default. */
   readonly tasks?: Partial<TaskCalls>;
   /** Hook for conformance tests: adds prompts, resources and tools to each server. */
@@ -58,7 +60,7 @@ export function createMcpServers(options: McpOptions): McpServers {
     fallback: options.fallback ?? ({ connection: 'new', request: 'new' } as const),
     log: options.log,
     held: new HeldCalls(),
-    states: openStates(),
+    states: openStates(options.mark),
     isSlow: (request: Request | undefined) => (request && slowness.get(request)?.()) ?? false,
   };
   const tools = options.tools.map((tool) => toMcpTool(tool, dependencies));

@@ -1,5 +1,6 @@
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { GloveboxError } from '../errors.ts';
+import { randomId } from '../lib/random-id.ts';
 
 /** Name that an owner gives to a session. Handles made by the server begin with `gbx_`. */
 const NAME = /^(?!gbx_)[A-Za-z0-9_-]{1,64}$/;
@@ -10,6 +11,23 @@ export const DEFAULT_NAME = 'default';
 /** Returns a new handle with 144 random bits. */
 export function mintHandle(): string {
   return `gbx_${randomBytes(18).toString('base64url')}`;
+}
+
+/**
+ * Returns the id of a new execution: 48 random bits, and 24 that tell its session, which other servers of the service may
+ * hold.
+ */
+export function mintExecutionId(sessionId: string): string {
+  return `exe_${randomId(6)}${markOf(sessionId)}`;
+}
+
+/** Whether an execution may be of a session, as far as its id tells. */
+export function mayBeOf(executionId: string, sessionId: string): boolean {
+  return executionId.endsWith(markOf(sessionId));
+}
+
+function markOf(sessionId: string): string {
+  return hash('sha256', sessionId, 'base64url').slice(0, 4);
 }
 
 /** Checks the name of a session. @throws GloveboxError `invalid_input` */

@@ -4,6 +4,7 @@ import { GloveboxError } from '../../src/errors.ts';
 import { type AppOptions, createApp, toListener } from '../../src/http/app.ts';
 import { createAuthenticator } from '../../src/http/auth/auth.ts';
 import { listen } from '../../src/http/listen.ts';
+import { createUpgrades } from '../../src/http/terminals/upgrades.ts';
 import { createLog, type Log } from '../../src/log.ts';
 import { createHttpSse } from '../../src/mcp/http-sse.ts';
 import { createMcpServers, type McpOptions } from '../../src/mcp/server.ts';
@@ -101,21 +102,30 @@ export interface ProtocolServerOptions {
   app?: Partial<AppOptions>;
   legacy?: { idleTtlMs?: number; maxSessionsPerOwner?: number; maxSessions?: number };
   log?: Log;
+  mark?: (id: string) => string;
+  /** Tools over MCP, if others than over REST. */
+  mcpTools?: McpOptions['tools'];
 }
 
 /** Everything between the wire and the tools, on a free loopback port. */
 export async function startProtocolServer(options: ProtocolServerOptions = {}) {
-  const { tools = [echoTool()], log = createLog('error'), extend, tasks } = options;
+  const { tools = [echoTool()], log = createLog('error'), extend, tasks, mark } = options;
   const shared = { tools, sessions: fakeSessions(), snapshots: fakeSnapshots(), version: '0.0.0', log };
-  const hooks = { ...(extend ? { extend } : {}), ...(tasks ? { tasks } : {}) };
-  const servers = createMcpServers({ ...shared, instructions: 'Say something.', ...hooks });
+  const hooks = { ...(extend ? { extend } : {}), ...(tasks ? { tasks } : {}), mark };
+  const servers = createMcpServers({
+    ...shared,
+    tools: options.mcpTools ?? tools,
+    instructions: 'Say something.',
+    ...hooks,
+  });
   const streamable = createStreamableHttp(servers, {
     idleTtlMs: 60_000,
     maxSessionsPerOwner: 100,
     maxSessions: 100,
+    mark,
     ...options.legacy,
   });
-  const sse = createHttpSse(servers, { maxSessionsPerOwner: 10, maxSessions: 15, messagesPath: '/messages' });
+  const sse = createHttpSse(servers, { maxSessionsPerOwner: 10, maxSessions: 15, messagesPath: '/messages', mark });
   const app = createApp({
     ...shared,
     fallback: 'owner',
@@ -131,8 +141,14 @@ export async function startProtocolServer(options: ProtocolServerOptions = {}) {
     ...options.app,
   });
   const listening = await listen({ host: '127.0.0.1', port: 0 });
-  listening.serve(toListener(app));
+  const upgrades = createUpgrades({
+    fetch: (request, env) => app.fetch(request, env),
+    log,
+    closing: new AbortController().signal,
+  });
+  listening.serve(toListener(app), upgrades);
   return {
+    app,
     url: listening.url,
     port: listening.port,
     streamable,

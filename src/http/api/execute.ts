@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import { GloveboxError } from '../../errors.ts';
+import { type ErrorBody, GloveboxError } from '../../errors.ts';
 import type { ClientTool } from '../../execution/tool-access.ts';
 import { followSignal } from '../../lib/follow-signal.ts';
 import { nearest } from '../../lib/nearest.ts';
@@ -12,7 +12,7 @@ import { readArguments } from '../../tools/normalize-input.ts';
 import { ignoreEvents, type ToolEvent } from '../../tools/tool.ts';
 import { validateInput } from '../../tools/validate.ts';
 import { EventStreams, type EventStreamsOptions, type StreamedCall } from '../event-streams.ts';
-import { fingerprintOf, idempotencyKey } from '../idempotency.ts';
+import { fingerprintOf, type IdempotencyKeys, idempotencyKey } from '../idempotency.ts';
 import { parseJsonObject } from '../json.ts';
 import { isSet } from '../query.ts';
 import { jsonAnswer, reportError } from '../respond.ts';
@@ -20,6 +20,12 @@ import type { Env, Handler, Route } from '../route.ts';
 import { streamEvents } from '../server-sent-events.ts';
 import { followHeld, parseClientTools } from './client-tools.ts';
 import { streamRoutes } from './stream-routes.ts';
+
+/** Calls that are kept by their idempotency keys. */
+export interface KeptCalls {
+  readonly streams: EventStreams;
+  readonly keys: IdempotencyKeys;
+}
 
 export interface ExecuteOptions {
   readonly tools: readonly AnyTool[];
@@ -32,6 +38,8 @@ export interface ExecuteOptions {
   readonly log: Log;
   readonly keepAliveMs: number;
   readonly streams?: EventStreamsOptions;
+  /** Where calls are kept by their keys; default: in places of their own. */
+  readonly kept?: KeptCalls | undefined;
 }
 
 /** A checked call of a tool. */
@@ -71,7 +79,7 @@ export function createExecuteStream(options: ExecuteOptions): {
   readonly handle: Handler;
   readonly routes: readonly Route[];
 } {
-  const streams = new EventStreams(options.streams);
+  const streams = options.kept?.streams ?? new EventStreams(options.streams);
   const handle: Handler = (c) => {
     const last = c.req.header('last-event-id');
     const { call, after } = last
@@ -111,10 +119,15 @@ function begin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams):
     .then(
       (result) => events.end('result', JSON.stringify(result)),
       (thrown: unknown) =>
-        events.end('error', JSON.stringify({ error: reportError(thrown, c, options.log).toRestBody() })),
+        events.end('error', JSON.stringify({ error: bodyFor(c, reportError(thrown, c, options.log)) })),
     )
     .finally(() => input?.close());
   return call;
+}
+
+/** The body of an error, with hints for the kind of caller that there is. */
+function bodyFor(c: Context<Env>, error: GloveboxError): ErrorBody {
+  return c.env?.forwarded?.usesTools ? error.toBody() : error.toRestBody();
 }
 
 /** The data of an event, of which JSON has bytes in base64. */

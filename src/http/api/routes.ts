@@ -83,7 +83,7 @@ export function restRoutes(options: RestOptions): Route[] {
     handle: (c) => c.json(api),
   });
   const api = describeApi(routes, tools, version);
-  const keys = new IdempotencyKeys();
+  const keys = options.kept?.keys ?? new IdempotencyKeys();
   const audited = routes.map((route) => auditRoute(route, options.audit));
   return audited.map((route) =>
     route.method === 'POST' && route.path !== STREAM ? { ...route, handle: idempotent(route.handle, keys) } : route,

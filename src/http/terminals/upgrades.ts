@@ -3,6 +3,8 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket, WebSocketServer } from 'ws';
 import { type GloveboxError, toGloveboxError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
+import type { Upgraded } from '../../peers/client.ts';
+import { joinSockets } from '../peers/join-sockets.ts';
 import { errorResponse } from '../respond.ts';
 import type { Env } from '../route.ts';
 
@@ -21,8 +23,8 @@ const GOING_AWAY = 1001;
 /** Answers a request as the app does. */
 type Fetch = (request: Request, env: Env['Bindings']) => Response | Promise<Response>;
 
-/** Takes requests for another protocol from an HTTP server. */
-export type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+/** Takes requests for another protocol from an HTTP server. @param given what is known of it already */
+export type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer, given?: Env['Bindings']) => void;
 
 export interface UpgradesOptions {
   readonly fetch: Fetch;
@@ -42,22 +44,33 @@ export function createUpgrades({ fetch, log, closing }: UpgradesOptions): OnUpgr
     setTimeout(() => socket.terminate(), CLOSE_MS).unref();
   };
   closing.addEventListener('abort', () => open.forEach(end), { once: true });
-  return (request, socket, head) => {
+  return (request, socket, head, given) => {
     socket.on('error', () => socket.destroy());
-    void answer(request, socket, head).catch((error: unknown) => {
+    void answer(request, socket, head, given).catch((error: unknown) => {
       log.error('A request for a WebSocket failed.', { cause: error });
       socket.destroy();
     });
   };
 
-  async function answer(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  async function answer(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    given?: Env['Bindings'],
+  ): Promise<void> {
     let accepted: ((opened: WebSocket) => void) | undefined;
+    let passed: Upgraded | undefined;
     const upgrade = {
       accept: (use: (opened: WebSocket) => void) => {
         accepted = use;
       },
+      passOn: (upgraded: Upgraded) => {
+        passed = upgraded;
+      },
     };
-    const response = await toResponse(() => fetch(toRequest(request), { upgrade, outgoing: socket }));
+    const env = { ...given, upgrade, outgoing: socket };
+    const response = await toResponse(() => fetch(toRequest(request), env));
+    if (passed) return joinSockets(socket, head, passed, closing);
     if (socket.destroyed) return;
     const use = accepted;
     if (!use || response.status !== 204) return await refuse(socket, response);

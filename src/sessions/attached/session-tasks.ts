@@ -20,6 +20,11 @@ export class SessionTasks {
     this.retentionMs = idleTtlS * 1000;
   }
 
+  /** Whether a session that is held here has a background execution, a task or not. */
+  hasExecution(owner: string, id: string): boolean {
+    return this.#registry.of(owner).some(({ background, records }) => background.get(id) ?? records.has(id));
+  }
+
   /**
    * Finds a task without waking its session.
    * @throws GloveboxError `execution_not_found` if it is unknown, forgotten, has another owner, or is no task

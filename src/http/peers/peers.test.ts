@@ -1,0 +1,351 @@
+import { Client as ModernClient, StreamableHTTPClientTransport as ModernHttp } from '@modelcontextprotocol/client';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { echoTool, resolveSession, startProtocolServer } from '../../../test/mcp/protocol-server.ts';
+import { Holders, Member } from '../../../test/support/group-member.ts';
+import { GloveboxError } from '../../errors.ts';
+import { createLog } from '../../log.ts';
+import type { ToolContext } from '../../tools/tool.ts';
+import { EventStreams } from '../event-streams.ts';
+import { IdempotencyKeys } from '../idempotency.ts';
+import { Peers } from './peers.ts';
+
+const log = createLog('error', () => {});
+
+/** A server of a group. Its tool answers with the name of the server. */
+class Server {
+  readonly member: Member;
+  readonly url: string;
+  readonly closing = new AbortController();
+  /** Sessions of the calls that ran here. */
+  readonly ran: string[] = [];
+  /** What the tool does besides. */
+  during: (context: ToolContext) => Promise<void> = async () => {};
+  readonly #stop: () => Promise<void>;
+
+  private constructor(member: Member, url: string, stop: () => Promise<void>) {
+    this.member = member;
+    this.url = url;
+    this.#stop = stop;
+  }
+
+  static async start(name: string, holders: Holders, fallback: 'new' | 'owner'): Promise<Server> {
+    const member = await Member.start(name);
+    const locator = holders.locatorOf(member);
+    const tool = echoTool(async (input, context) => {
+      const id = resolveSession(input, context);
+      server.ran.push(id);
+      await context.emit({ type: 'stdout', text: `in ${id}` });
+      await server.during(context);
+      if (input.text === 'fail') throw new GloveboxError('session_not_found', 'It is not there.');
+      return { session_id: id, text: `${name} ${input.text}` };
+    });
+    const kept = {
+      streams: new EventStreams({ mark: (id) => peers.mark(id), graceMs: 100 }),
+      keys: new IdempotencyKeys(),
+    };
+    const peers: Peers = new Peers({
+      ...{ listener: member.listener, keys: member.keys, tools: [tool], patienceMs: 3000, log },
+      join: async () => ({ group: member, locator }),
+      has: (owner, { id }) => kept.streams.has(owner, id) || kept.keys.has(owner, id),
+      fallback: { rest: fallback, mcp: fallback },
+    });
+    const served = await startProtocolServer({
+      tools: [tool],
+      mcpTools: peers.forwardTools([tool]),
+      ...{ log, mark: peers.mark },
+      app: { peers, kept, fallback },
+    });
+    const closing = new AbortController();
+    peers.serve(served.app, closing.signal);
+    const server: Server = new Server(member, served.url, async () => {
+      await peers[Symbol.asyncDispose]();
+      await served[Symbol.asyncDispose]();
+    });
+    server.closing.signal.addEventListener('abort', () => closing.abort());
+    return server;
+  }
+
+  /** As if it were killed. */
+  async stop(): Promise<void> {
+    await this.member[Symbol.asyncDispose]();
+    await this.#stop();
+  }
+}
+
+let holders: Holders;
+let one: Server;
+let two: Server;
+async function startBoth(fallback: 'new' | 'owner' = 'owner') {
+  holders = new Holders();
+  one = await Server.start('group-one', holders, fallback);
+  two = await Server.start('group-two', holders, fallback);
+  one.member.others = [two.member.self];
+  two.member.others = [one.member.self];
+  holders.set('local', 'theirs', two.member);
+  holders.set('local', 'own', one.member);
+}
+beforeEach(async () => await startBoth());
+afterEach(async () => {
+  await one.stop();
+  await two.stop();
+});
+
+const post = (server: Server, path: string, body: object | undefined, headers: Record<string, string> = {}) =>
+  fetch(`${server.url}${path}`, {
+    method: 'POST',
+    headers: { ...(body ? { 'content-type': 'application/json' } : {}), ...headers },
+    ...(body ? { body: JSON.stringify(body) } : {}),
+  });
+const call = (session_id?: string, text = 'hi') => ({ name: 'echo', arguments: { text, session_id } });
+
+describe('REST', () => {
+  test('serves a call where its session is held', async () => {
+    const texts = [];
+    for (const session of ['theirs', 'own', 'unheard-of']) {
+      const answer = await post(one, '/execute', call(session));
+      const { result } = (await answer.json()) as { result: { text: string } };
+      texts.push([answer.status, answer.headers.get('cache-control'), result.text]);
+    }
+    expect(texts).toEqual([
+      [200, 'no-store', 'group-two hi'],
+      [200, 'no-store', 'group-one hi'],
+      [200, 'no-store', 'group-one hi'],
+    ]);
+  });
+
+  test('passes on errors, and the headers that pages need', async () => {
+    const answer = await post(one, '/execute', call('theirs', 'fail'), { origin: 'http://localhost:3000' });
+    expect(answer.status).toBe(404);
+    expect(await answer.json()).toMatchObject({
+      error: { code: 'session_not_found', hint: expect.stringContaining('GET /sessions') },
+    });
+    expect(answer.headers.get('access-control-allow-origin')).toBe('http://localhost:3000');
+    const missing = await fetch(`${one.url}/sessions/theirs`);
+    expect([missing.status, two.ran]).toEqual([404, ['theirs']]);
+  });
+
+  test('streams, and takes a stream up again at another server', async () => {
+    const answer = await post(one, '/execute/stream', call('theirs'));
+    const events = await answer.text();
+    expect(events).toContain('event: stdout\ndata: {"text":"in theirs"}');
+    const [, first = ''] = /^id: (.*)\.1$/m.exec(events) ?? [];
+    const again = await post(one, '/execute/stream', call('theirs'), { 'last-event-id': `${first}.1` });
+    expect(await again.text()).toContain('group-two hi');
+    expect(two.ran).toEqual(['theirs']);
+  });
+
+  test('sends the beginning of a stream before its end', async () => {
+    const goOn = Promise.withResolvers<void>();
+    two.during = () => goOn.promise;
+    const answer = await post(one, '/execute/stream', call('theirs'));
+    const reader = answer.body?.getReader();
+    const { value } = (await reader?.read()) ?? {};
+    expect(String(Buffer.from(value ?? []))).toContain('in theirs');
+    goOn.resolve();
+    await reader?.cancel();
+  });
+
+  test('ends a call whose client goes away', async () => {
+    const ended = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
+    two.during = async ({ signal }) => {
+      signal.addEventListener('abort', () => ended.resolve());
+      begun.resolve();
+      await ended.promise;
+    };
+    const abort = new AbortController();
+    const body = JSON.stringify(call('theirs'));
+    const headers = { 'content-type': 'application/json' };
+    const sent = fetch(`${one.url}/execute`, { method: 'POST', body, headers, signal: abort.signal });
+    sent.catch(() => {});
+    await begun.promise;
+    abort.abort();
+    await ended.promise;
+  });
+
+  test('runs two attempts of one call once, wherever they are sent', async () => {
+    const headers = { 'idempotency-key': 'key' };
+    const answers = await Promise.all(
+      [one, two, one].map((server) => post(server, '/execute', call('theirs'), headers)),
+    );
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    expect([...one.ran, ...two.ran]).toEqual(['theirs']);
+    expect(answers.filter((answer) => answer.headers.has('idempotency-replayed'))).toHaveLength(2);
+  });
+
+  test('cancels a stream by its key, at any server', async () => {
+    const cancelled = Promise.withResolvers<void>();
+    two.during = async ({ signal }) => {
+      signal.addEventListener('abort', () => cancelled.resolve());
+      await cancelled.promise;
+    };
+    const headers = { 'idempotency-key': 'key' };
+    const answer = await post(one, '/execute/stream', call('theirs'), headers);
+    const response = await fetch(`${one.url}/execute/stream`, { method: 'DELETE', headers });
+    expect(response.status).toBe(204);
+    expect(await answer.text()).toContain('group-two hi');
+    const unknown = await fetch(`${one.url}/execute/stream`, {
+      method: 'DELETE',
+      headers: { 'idempotency-key': 'none' },
+    });
+    expect(unknown.status).toBe(404);
+  });
+
+  test('lists the sessions of all, each once', async () => {
+    for (const name of ['b', 'shared']) await post(one, '/sessions', { name });
+    for (const name of ['a', 'shared']) await post(two, '/sessions', { name });
+    const { sessions } = (await (await fetch(`${one.url}/sessions`)).json()) as { sessions: { session_id: string }[] };
+    expect(sessions.map(({ session_id }) => session_id).sort()).toEqual(['a', 'b', 'shared']);
+  });
+});
+
+describe('a session that moves', () => {
+  test('is served by its new holder, if the call was not begun', async () => {
+    two.closing.abort();
+    const sent = post(one, '/execute', call('theirs'));
+    holders.set('local', 'theirs', one.member);
+    expect(await (await sent).json()).toMatchObject({ result: { text: 'group-one hi' } });
+    expect(two.ran).toEqual([]);
+  });
+
+  test('is taken over once the lease of its holder has run out', async () => {
+    await two.member[Symbol.asyncDispose]();
+    const sent = post(one, '/execute', call('theirs'));
+    one.member.others = [];
+    expect(await (await sent).json()).toMatchObject({ result: { text: 'group-one hi' } });
+  });
+
+  test('that nobody serves in time is told as such', async () => {
+    two.closing.abort();
+    const answer = await post(one, '/execute', call('theirs'));
+    expect([answer.status, await answer.json()]).toMatchObject([
+      503,
+      { error: { code: 'engine_unavailable', hint: 'Nothing of the call was begun. Call again.' } },
+    ]);
+  }, 10_000);
+
+  test('runs nothing twice: of a call that had begun, the end is not known', async () => {
+    two.during = async () => {
+      await two.member[Symbol.asyncDispose]();
+      one.member.others = [];
+    };
+    const answer = await post(one, '/execute', call('theirs'));
+    expect([answer.status, await answer.json()]).toMatchObject([409, { error: { code: 'session_moved' } }]);
+    expect([one.ran, two.ran]).toEqual([[], ['theirs']]);
+  });
+});
+
+describe('calls that name no session, and get new ones', () => {
+  beforeEach(async () => {
+    await one.stop();
+    await two.stop();
+    await startBoth('new');
+  });
+
+  test('run once for a key, wherever their attempts are sent', async () => {
+    for (const key of ['a', 'b', 'c', 'd']) {
+      const headers = { 'idempotency-key': key };
+      await Promise.all([one, two, one, two].map((server) => post(server, '/execute', call(), headers)));
+    }
+    expect(one.ran.length + two.ran.length).toBe(4);
+  });
+
+  test('run once for a key also after another server has come', async () => {
+    one.member.others = [];
+    const headers = { 'idempotency-key': 'key' };
+    await post(one, '/execute', call(), headers);
+    one.member.others = [two.member.self];
+    for (const server of [one, two]) await post(server, '/execute', call(), headers);
+    expect([one.ran.length, two.ran.length]).toEqual([1, 0]);
+  });
+});
+
+describe('MCP', () => {
+  const textOf = (result: unknown) => (result as { structuredContent: { text: string } }).structuredContent.text;
+
+  test('of the newest version serves each call where its session is held', async () => {
+    const client = new ModernClient(
+      { name: 't', version: '1' },
+      { versionNegotiation: { mode: { pin: '2026-07-28' } } },
+    );
+    await client.connect(new ModernHttp(new URL('/mcp', one.url)));
+    const theirs = await client.callTool(call('theirs'));
+    const own = await client.callTool(call('own'));
+    expect([textOf(theirs), textOf(own)]).toEqual(['group-two hi', 'group-one hi']);
+    await client.close();
+  });
+
+  test('of older versions keeps its connection with one server, whichever its requests reach', async () => {
+    const client = new Client({ name: 't', version: '1' });
+    const targets = [one.url, two.url];
+    let sent = 0;
+    const transport = new StreamableHTTPClientTransport(new URL('/mcp', one.url), {
+      fetch: (url, init) => {
+        const { pathname } = new URL(url);
+        sent += 1;
+        return fetch(`${targets[sent % 2]}${pathname}`, init);
+      },
+    });
+    await client.connect(transport as Parameters<typeof client.connect>[0]);
+    const texts = [];
+    for (const session of ['theirs', 'own', 'theirs', 'own']) texts.push(textOf(await client.callTool(call(session))));
+    expect(texts).toEqual(['group-two hi', 'group-one hi', 'group-two hi', 'group-one hi']);
+    await client.close();
+  });
+
+  test('of older versions goes on with the session that its last call was about', async () => {
+    const client = new Client({ name: 't', version: '1' });
+    const transport = new StreamableHTTPClientTransport(new URL('/mcp', one.url));
+    await client.connect(transport as Parameters<typeof client.connect>[0]);
+    await client.callTool(call('theirs'));
+    await client.callTool(call());
+    expect([one.ran, two.ran]).toEqual([[], ['theirs', 'theirs']]);
+    const failed = await client.callTool(call('theirs', 'fail'));
+    expect(JSON.stringify(failed.content)).toContain('Call execute_python');
+    await client.close();
+  });
+
+  test('of older versions cancels a call where its session is held', async () => {
+    const begun = Promise.withResolvers<void>();
+    const cancelled = Promise.withResolvers<void>();
+    two.during = async ({ signal }) => {
+      signal.addEventListener('abort', () => cancelled.resolve());
+      begun.resolve();
+      await cancelled.promise;
+    };
+    const client = new Client({ name: 't', version: '1' });
+    const transport = new StreamableHTTPClientTransport(new URL('/mcp', one.url));
+    await client.connect(transport as Parameters<typeof client.connect>[0]);
+    const abort = new AbortController();
+    const sent = client.callTool(call('theirs'), undefined, { signal: abort.signal });
+    sent.catch(() => {});
+    await begun.promise;
+    abort.abort();
+    await cancelled.promise;
+    await client.close();
+  });
+
+  test('tells of a call whose end is not known', async () => {
+    two.during = async () => {
+      await two.member[Symbol.asyncDispose]();
+      one.member.others = [];
+    };
+    const client = new Client({ name: 't', version: '1' });
+    const transport = new StreamableHTTPClientTransport(new URL('/mcp', one.url));
+    await client.connect(transport as Parameters<typeof client.connect>[0]);
+    const failed = await client.callTool(call('theirs'));
+    expect(JSON.stringify(failed)).toContain('session_moved');
+    expect([one.ran, two.ran]).toEqual([[], ['theirs']]);
+    await client.close();
+  });
+});
+
+test('what a client says of itself to other servers is not believed', async () => {
+  const forged = Buffer.from('{"owner":"other"}').toString('base64url');
+  const answer = await post(one, '/execute', call('theirs'), { 'glovebox-forwarded': forged });
+  expect(answer.status).toBe(200);
+  const { sessions } = (await (await fetch(`${two.url}/sessions`)).json()) as { sessions: unknown[] };
+  expect(sessions).toEqual([]);
+});
