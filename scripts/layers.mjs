@@ -18,7 +18,8 @@ export const LAYERS = {
   scheduling: ['execution', 'lib'],
   files: ['execution', 'tar', 'lib'],
   sandbox: ['type:state', 'protocol', 'scheduling', 'execution', 'lib'],
-  archives: ['sandbox', 'files', 'scheduling', 'execution', 'lib'],
+  s3: ['outbound', 'lib'],
+  archives: ['s3', 'type:outbound', 'sandbox', 'files', 'scheduling', 'execution', 'lib'],
   terminals: ['execution', 'lib'],
   sessions: [
     'state',
@@ -183,6 +184,7 @@ export const PACKAGES = {
   '@hono/node-server': ['http'],
   jose: ['http/auth'],
   ws: ['http', 'client', 'engines/kubernetes'],
+  aws4fetch: ['s3'],
   '@modelcontextprotocol/server': ['mcp'],
   '@modelcontextprotocol/client': ['broker'],
 };

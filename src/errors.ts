@@ -64,6 +64,7 @@ const ERROR_TABLE = {
   sandbox_lost: { status: 502, hint: 'Call again. The session continues in a new sandbox.' },
   issuer_unavailable: { status: 503, hint: 'Try again once the identity provider answers.' },
   engine_unavailable: { status: 503, hint: 'Start the container engine, then try again.' },
+  archive_unavailable: { status: 503, hint: 'Nothing is lost. Try again once the storage of archives answers.' },
   disk_full: {
     status: 507,
     hint: 'Delete files that are no longer needed, then call again.',

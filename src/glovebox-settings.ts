@@ -1,3 +1,4 @@
+import type { ArchivePlace } from './archives/open.ts';
 import type { ArchiveBounds } from './archives/settings.ts';
 import type { WebOfOwner } from './egress/policy/policy.ts';
 import type { GroupOptions, GroupSettings } from './engines/group.ts';
@@ -19,7 +20,9 @@ export interface GloveboxSettings
     GroupSettings,
     Omit<SessionLimits, keyof DiskSizes>,
     MemoryLimits,
-    ArchiveBounds {
+    ArchiveBounds,
+    Omit<ArchivePlace, 'hostEnvironment'> {
+  readonly hostEnvironment: EngineSettings['hostEnvironment'] & ArchivePlace['hostEnvironment'];
   /** Holds the state of all control planes of a user: what is to outlive a process. */
   readonly stateDir: string;
   /** File of the key that encrypts secrets. Default: one in the state directory. */

@@ -1,5 +1,6 @@
 import { cpus } from 'node:os';
 import { Approvals } from './approvals/approvals.ts';
+import { openArchiveFiles } from './archives/open.ts';
 import { ArchiveSettings } from './archives/settings.ts';
 import type { WebAccess } from './egress/web-access.ts';
 import { assertReachable, describeGroup, joinGroup } from './engines/group.ts';
@@ -86,7 +87,8 @@ export class Glovebox implements AsyncDisposable {
     this.#instance = instance;
     this.approvals = new Approvals({ log });
     this.#directory = new DirectoryState(instance, version);
-    this.#archives = new ArchiveSettings(instance.directory, settings, log, this.metrics.registry);
+    const files = openArchiveFiles(settings, instance, log);
+    this.#archives = new ArchiveSettings(files, settings, log, this.metrics.registry);
     this.#memory = new MemoryQuota(settings);
     this.#scheduler = new ExecutionScheduler({
       places: settings.maxExecutions,
@@ -243,6 +245,7 @@ export class Glovebox implements AsyncDisposable {
       await this.#cleanUp;
       this.#usageFile?.save();
       await this.#services[Symbol.asyncDispose]();
+      await this.#archives.close();
     } finally {
       await this.#state[Symbol.asyncDispose]();
       this.#closeEngine?.();

@@ -6,7 +6,9 @@ import { GloveboxError } from '../errors.ts';
 import type { ExecutionEnd } from '../execution/request.ts';
 import { keepAsIs } from '../lib/reused-memory.ts';
 import { createLog, type Log } from '../log.ts';
-import { Checkpoints, type RunningSandbox } from './checkpoints.ts';
+import { Checkpoints } from './checkpoints.ts';
+import { DirectoryFiles } from './files/directory-files.ts';
+import type { RunningSandbox } from './kept-session.ts';
 import { ArchiveSettings } from './settings.ts';
 
 const IDENTITY = { id: 'one', owner: 'alice', createdAt: new Date(), isBusy: false };
@@ -27,7 +29,7 @@ afterEach(async () => {
 
 function openSettings(checkpointAfterS: number, log: Log = createLog('error')): ArchiveSettings {
   const limits = { diskMb: 1, archiveMb: 1, idleTtlS: 60, hibernateAfterS: 30, archiveTtlS: 60, checkpointAfterS };
-  return new ArchiveSettings(directory, limits, log);
+  return new ArchiveSettings(new DirectoryFiles(join(directory, 'archives')), limits, log);
 }
 
 /** A session whose sandbox is behind an engine that hangs; counts the checkpoints that were begun. */

@@ -4,8 +4,8 @@ import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from '../e
 import { DamagedContents } from '../files/file-operation.ts';
 import { type LeftOut, NOTHING_LEFT_OUT } from '../files/left-out.ts';
 import { fillWorkspace, type SaveOptions, sendWorkspace } from '../files/workspace.ts';
-import type { SandboxHandle } from '../sandbox/sandbox.ts';
 import { BrokenArchive } from './files/archive-files.ts';
+import type { KeptSession, RunningSandbox } from './kept-session.ts';
 import type { ArchiveIdentity, ArchiveRecord, ArchiveState } from './record.ts';
 import type { ArchiveSettings } from './settings.ts';
 import { ArchiveStore } from './store.ts';
@@ -25,24 +25,6 @@ const MIB = 1024 * 1024;
 /** Time limit of a save, in milliseconds, with more for large disks. The session's own code may delay it. */
 const LIMIT_MS = 60_000;
 const LIMIT_MS_PER_MB = 100;
-
-/** Part of a sandbox that checkpoints need. */
-export type RunningSandbox = Pick<SandboxHandle, 'lost' | 'execute' | 'unpacks'>;
-
-/** Part of a session that its checkpoints need. */
-export interface KeptSession {
-  readonly id: string;
-  readonly owner: string;
-  readonly createdAt: Date;
-  /** Patterns of hosts to which its executions are narrowed. */
-  readonly webPatterns?: readonly string[] | undefined;
-  /** Whether executions are running. */
-  readonly isBusy: boolean;
-  /** Number of its holder, where several control planes share archives: a later one has a higher number. */
-  readonly generation?: number | undefined;
-  /** Called when it has its first archive. */
-  onArchived?(): void;
-}
 
 /** Error of an archive that turned out to be broken while a sandbox was filled. Half of it may be in that sandbox. */
 export class HalfFilled extends Error {
@@ -135,8 +117,8 @@ export class Checkpoints {
     this.#stop();
     const former = this.#record;
     return this.#setHibernated(lost)?.catch((error: unknown) => {
-      this.#record = former;
       // Nobody knows whether it was recorded. If so, it no longer counts.
+      this.#record = former;
       if (former) void this.#update(former);
       throw error;
     });
@@ -151,7 +133,7 @@ export class Checkpoints {
   /**
    * Fills a new sandbox from the archive, if there is one. Returns the loss to report, if any.
    * @throws GloveboxError when the sandbox cannot be filled; the archive stays
-   * @throws HalfFilled when the archive is broken; it is removed, and the sandbox is of no use
+   * @throws HalfFilled when the archive is broken; it is out of use, and so is the sandbox
    */
   async fill(sandbox: RunningSandbox): Promise<SandboxReset | undefined> {
     const { store } = this.#archives;
@@ -165,7 +147,7 @@ export class Checkpoints {
     } catch (error) {
       if (!(error instanceof BrokenArchive || error instanceof DamagedContents)) throw error;
       this.#archives.log.error('an archive is broken', { session: record.session_id, owner: record.owner, error });
-      await this.discard();
+      await this.#setAside();
       throw new HalfFilled('an archive is broken', { cause: error });
     }
     // A crash before this is written leaves the session hibernated. That is correct: no caller has an answer yet.
@@ -213,10 +195,18 @@ export class Checkpoints {
 
   /** Removes the archive. */
   async discard(): Promise<void> {
+    await this.#forget((record) => this.#archives.store.remove(record));
+  }
+
+  async #setAside(): Promise<void> {
+    await this.#forget((record) => this.#archives.store.setAside(record));
+  }
+
+  async #forget(end: (record: ArchiveRecord) => Promise<void>): Promise<void> {
     await this.abandon();
     const record = this.#record;
     this.#record = undefined;
-    if (record) await this.#archives.store.remove(record);
+    if (record) await end(record);
   }
 
   #setHibernated(lost: readonly Losable[], lostWith?: ArchiveRecord['lost_with']): Promise<void> | undefined {
@@ -230,7 +220,6 @@ export class Checkpoints {
     return updated.written;
   }
 
-  /** What records say of who holds the session. */
   get #holder(): Pick<ArchiveRecord, 'generation'> {
     const { generation } = this.#session;
     return generation === undefined ? {} : { generation };
@@ -274,7 +263,7 @@ export class Checkpoints {
       // Its session was closed or lost its sandbox, so the checkpoint is no longer needed.
       if (cancelled?.aborted) return;
       failed = true;
-      if (error instanceof BrokenArchive) await this.discard().catch(() => {});
+      if (error instanceof BrokenArchive) await this.#setAside().catch(() => {});
       const { id: session, owner } = this.#session;
       this.#archives.log.warn('a checkpoint could not be made', { session, owner, error });
     }

@@ -10,6 +10,8 @@ const file = z.object({
   sha256,
   /** Size of its parts, and their checksums, by which each is verified before it is used. */
   parts: z.object({ bytes: count.min(1), sha256: z.array(z.base64()) }).optional(),
+  /** Id of the key that encrypts it. `bytes` and `sha256` are then of what it decrypts to. */
+  key: z.string().optional(),
 });
 
 /** Smallest size that an archive is counted with, in bytes. Even an empty one has files. */

@@ -1,9 +1,8 @@
-import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import type { Log } from '../log.ts';
 import { Limiter } from '../scheduling/limiter.ts';
 import { ArchiveMetrics } from './archive-metrics.ts';
-import { DirectoryFiles } from './files/directory-files.ts';
+import type { ArchiveFiles } from './files/archive-files.ts';
 import type { ArchiveRecord } from './record.ts';
 import { ArchiveStore } from './store.ts';
 
@@ -11,6 +10,8 @@ const MIB = 1024 * 1024;
 /** Number of sessions that hibernate at once. */
 const AT_ONCE = 4;
 const WAITING = 1000;
+/** Shortest time between two removals of what ended control planes have left, in milliseconds. */
+const SWEEP_MS = 3_600_000;
 
 export interface ArchiveBounds {
   readonly diskMb: number;
@@ -39,11 +40,24 @@ export class ArchiveSettings {
   /** Places for sessions that hibernate. */
   readonly hibernating = new Limiter(AT_ONCE, WAITING);
 
-  constructor(directory: string, limits: ArchiveBounds, log: Log, registry = new Registry()) {
-    this.store = new ArchiveStore(new DirectoryFiles(join(directory, 'archives')), limits.archiveMb * MIB);
+  readonly #files: ArchiveFiles;
+  readonly #sweeps: NodeJS.Timeout;
+
+  constructor(files: ArchiveFiles, limits: ArchiveBounds, log: Log, registry = new Registry()) {
+    this.#files = files;
+    this.store = new ArchiveStore(files, limits.archiveMb * MIB);
     this.limits = limits;
     this.log = log;
     this.metrics = new ArchiveMetrics(registry);
+    // Several control planes that begin at the same time do not sweep at the same time.
+    const everyMs = SWEEP_MS * (1 + Math.random());
+    this.#sweeps = setInterval(() => void this.#sweep(), everyMs);
+    this.#sweeps.unref();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#sweeps);
+    await this.#files.close();
   }
 
   /** Size of all archives, and the limit, in bytes. */
@@ -61,5 +75,11 @@ export class ArchiveSettings {
   expiryOf({ saved_at, entries }: ArchiveRecord): Date {
     const { archiveTtlS, idleTtlS } = this.limits;
     return new Date(Date.parse(saved_at) + (entries === 0 ? idleTtlS : archiveTtlS) * 1000);
+  }
+
+  async #sweep(): Promise<void> {
+    await this.#files.sweep().catch((error: unknown) => {
+      this.log.warn('what is left of archives could not be removed', { error });
+    });
   }
 }

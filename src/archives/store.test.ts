@@ -10,13 +10,13 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { SavedEntry } from '../files/workspace-entry.ts';
+import { contentsOf, entries, identity, testArchives } from '../../test/support/archive-contract.ts';
 import { BrokenArchive } from './files/archive-files.ts';
 import { DirectoryFiles } from './files/directory-files.ts';
-import type { ArchiveIdentity, ArchiveRecord } from './record.ts';
+import { EncryptedFiles } from './files/encrypted-files.ts';
+import type { ArchiveRecord } from './record.ts';
 import { ArchiveStore } from './store.ts';
 
 const MIB = 2 ** 20;
@@ -26,40 +26,6 @@ beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'glovebox-store-'));
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
-
-const identity = (name = 'session'): ArchiveIdentity => ({
-  id: ArchiveStore.newId(),
-  kind: 'session',
-  owner: 'alice',
-  session_id: name,
-  created_at: new Date(0).toISOString(),
-  saved_at: new Date(1).toISOString(),
-  at_rest: false,
-});
-
-/** Files by their contents; null for one that the archive has already. */
-async function* entries(files: Record<string, string | Buffer | null>, sizes: Record<string, number> = {}) {
-  for (const [path, content] of Object.entries(files)) {
-    const size = content === null ? (sizes[path] ?? 0) : content.length;
-    const entry = { path, type: 'file', size, mode: 0o644, modified_ms: 0, mark: `${path}.${size}` } as const;
-    yield (content === null ? { entry } : { entry, body: once(Buffer.from(content)) }) satisfies SavedEntry;
-  }
-}
-
-async function* once(data: Buffer) {
-  yield data;
-}
-
-/** Read in both ways, which find the same. */
-async function contentsOf(store: ArchiveStore, record: ArchiveRecord): Promise<Record<string, string>> {
-  const found: Record<string, string> = {};
-  for await (const { entry, body } of store.read(record, { hardLinks: 'kept' })) found[entry.path] = await text(body);
-  const verified: Record<string, string> = {};
-  for await (const { entry, body } of store.readVerified(record, { packed: true }))
-    verified[entry.path] = await text(body);
-  expect(verified).toEqual(found);
-  return found;
-}
 
 const onDisk = ({ id }: ArchiveRecord) =>
   JSON.parse(readFileSync(join(directory, id, 'archive.json'), 'utf8')) as ArchiveRecord;
@@ -229,4 +195,23 @@ test('what a crash left is removed at the start, and what counts is kept', async
   expect(await next.records()).toEqual([{ ...record, at_rest: true, lost: ['contexts'] }]);
   expect(readdirSync(directory)).toEqual([record.id]);
   expect(namesIn(record)).toEqual(['1.data', '1.index', 'archive.json']);
+});
+
+describe.each([
+  ['in a folder', []],
+  ['encrypted in a folder', [{ id: 'one', bytes: Buffer.alloc(32, 1) }]],
+])('%s', (_, keys) => {
+  const contents = () =>
+    readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((path) => /\.(data|index)$/.test(path));
+  testArchives(() => ({
+    open: async (maxBytes) => new ArchiveStore(new EncryptedFiles(new DirectoryFiles(directory), () => keys), maxBytes),
+    damage: () => {
+      for (const path of contents().map((name) => join(directory, name))) {
+        const content = readFileSync(path);
+        content[50] = (content[50] ?? 0) ^ 1;
+        writeFileSync(path, content);
+      }
+    },
+    count: () => contents().length,
+  }));
 });

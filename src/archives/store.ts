@@ -110,6 +110,11 @@ export class ArchiveStore extends ArchiveReader {
     await this.#files.remove(record);
   }
 
+  /** Takes a broken archive out of use. */
+  async setAside(record: ArchiveRecord): Promise<void> {
+    await this.#files.setAside(record);
+  }
+
   #update(record: ArchiveRecord, changes: ArchiveState, options: { readonly soon: boolean }): UpdatedRecord {
     const changed = { ...record, ...changes };
     const written = this.#files.rewrite(changed, options);

@@ -14,8 +14,21 @@ export interface HostEnvironment {
   caFile?: string;
   /** `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` in either case, as they were set. */
   proxy: Readonly<Record<string, string>>;
+  /**
+   * `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`,
+   * `AWS_REGION` or `AWS_DEFAULT_REGION`, by which programs reach storage.
+   */
+  storage: StorageEnvironment;
   /** Returns all variables with some more, for programs that hand out credentials of a cluster. */
   environmentWith: (more: Readonly<Record<string, string>>) => NodeJS.ProcessEnv;
+}
+
+interface StorageEnvironment {
+  accessKeyId?: string;
+  secretAccessKey?: string;
+  sessionToken?: string;
+  endpoint?: string;
+  region?: string;
 }
 
 /** Variables read before the settings: access to the engine, and folders. */
@@ -50,12 +63,24 @@ export function hostEnvironment(env: NodeJS.ProcessEnv): HostEnvironment {
       ...(env['DOCKER_CONTEXT'] ? { context: env['DOCKER_CONTEXT'] } : {}),
     },
     kubernetes: kubernetesAccess(env),
+    storage: storageAccess(env),
     home,
     proxy,
     environmentWith: (more) => ({ ...env, ...more }),
     ...(env['XDG_RUNTIME_DIR'] ? { runtimeDir: env['XDG_RUNTIME_DIR'] } : {}),
     ...(caFile ? { caFile } : {}),
   };
+}
+
+function storageAccess(env: NodeJS.ProcessEnv): StorageEnvironment {
+  const found = {
+    accessKeyId: env['AWS_ACCESS_KEY_ID'],
+    secretAccessKey: env['AWS_SECRET_ACCESS_KEY'],
+    sessionToken: env['AWS_SESSION_TOKEN'],
+    endpoint: env['AWS_ENDPOINT_URL_S3'] || env['AWS_ENDPOINT_URL'],
+    region: env['AWS_REGION'] || env['AWS_DEFAULT_REGION'],
+  };
+  return Object.fromEntries(Object.entries(found).filter(([, value]) => value));
 }
 
 function kubernetesAccess(env: NodeJS.ProcessEnv): HostEnvironment['kubernetes'] {

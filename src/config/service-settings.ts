@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { AUTH_KINDS } from '../lib/login/auth-kind.ts';
 import { isProtected } from '../lib/login/protected-url.ts';
+import { archives } from './archive-settings.ts';
 import { about, HIGHEST_PORT, list, number, ports, text, whole } from './value-types.ts';
 
 const DAY_S = 86_400;
@@ -170,9 +171,10 @@ export const storage = {
     'blue',
     'http-PORT; over stdio a new name each time',
   ),
+  ...archives,
   archive_mb: about(
     whole(1, 1_048_576 * 64).default(10_240),
-    'Disk of the control plane in MiB for hibernated sessions, checkpoints and snapshots.',
+    'Space in MiB for hibernated sessions, checkpoints and snapshots, on the disk of the control plane or in the storage of archives.',
     '51200',
   ),
   archive_ttl_s: about(

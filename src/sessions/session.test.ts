@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FakeSandbox } from '../../test/support/fake-sandbox.ts';
 import { REPORT } from '../../test/support/report.ts';
 import { SESSION_LIMITS } from '../../test/support/session-limits.ts';
+import { DirectoryFiles } from '../archives/files/directory-files.ts';
 import type { ArchiveIdentity } from '../archives/record.ts';
 import { ArchiveSettings } from '../archives/settings.ts';
 import { serverStopping } from '../errors.ts';
@@ -87,7 +88,7 @@ function openHost(provide: () => FakeSandbox, enter: SessionHost['scheduler']['e
   return {
     limits: SESSION_LIMITS,
     parseRequirement: (text) => ({ name: text, text }),
-    archives: new ArchiveSettings(directory, SESSION_LIMITS, createLog('error')),
+    archives: new ArchiveSettings(new DirectoryFiles(join(directory, 'archives')), SESSION_LIMITS, createLog('error')),
     owners: new SandboxOwners({ state: () => state, memory, log: createLog('error') }),
     scheduler: { enter },
     metrics: new ExecutionMetrics(),

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FAKE_PROFILE, FakeEngine } from '../../test/support/fake-engine.ts';
 import { SESSION_LIMITS } from '../../test/support/session-limits.ts';
+import { DirectoryFiles } from '../archives/files/directory-files.ts';
 import { ArchiveSettings } from '../archives/settings.ts';
 import { createLog } from '../log.ts';
 import { Pool } from '../sandbox/pool.ts';
@@ -74,7 +75,7 @@ function openSessions({
     memory,
     log,
     state: () => state,
-    archives: new ArchiveSettings(directory, limits, log),
+    archives: new ArchiveSettings(new DirectoryFiles(join(directory, 'archives')), limits, log),
     scheduler: new ExecutionScheduler({ places: 10, placesPerOwner: 10, waitingPerOwner: 10 }),
     metrics: new ExecutionMetrics(),
     prepare: () => ready.then(() => pool),

@@ -75,6 +75,11 @@ export class Instance implements Disposable {
     }
   }
 
+  /** Whether its name is never used again. */
+  get isEphemeral(): boolean {
+    return EPHEMERAL.test(this.name);
+  }
+
   [Symbol.dispose](): void {
     release(this.#lock, this.#stateDir, this.name);
   }

@@ -32,7 +32,7 @@ export interface Sink extends AsyncDisposable {
   /** Writes the next piece, which the caller may reuse afterwards. */
   write(piece: Buffer): Promise<void>;
   /** Has the storage keep the file, also after a crash. Returns what its record says of it besides. */
-  finish(): Promise<Pick<SummedFile, 'parts'>>;
+  finish(): Promise<Pick<SummedFile, 'parts' | 'key'>>;
 }
 
 /** A change of one archive. Disposing of it removes the files that no record names. */
@@ -67,6 +67,11 @@ export interface ArchiveFiles {
    */
   rewrite(record: ArchiveRecord, options: { readonly soon: boolean }): Promise<void> | undefined;
   remove(record: ArchiveIdentity): Promise<void>;
+  /** Takes a broken archive out of use. Where its contents might still be had, they stay for a while. */
+  setAside(record: ArchiveRecord): Promise<void>;
+  /** Removes what control planes that ended have left. */
+  sweep(): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** Error of an archive that differs from what was written. */

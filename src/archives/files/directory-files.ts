@@ -80,6 +80,15 @@ export class DirectoryFiles implements ArchiveFiles {
     await this.#tidy(id);
   }
 
+  async setAside(record: ArchiveRecord): Promise<void> {
+    await this.remove(record);
+  }
+
+  /** Nothing: the start has removed it. */
+  async sweep(): Promise<void> {}
+
+  async close(): Promise<void> {}
+
   #commit(record: ArchiveRecord, options: { readonly flush: boolean }): void {
     replaceFile(join(this.#pathOf(record.id), RECORD), JSON.stringify(record), options);
     this.#enter(record.id, record);

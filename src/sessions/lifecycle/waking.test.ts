@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FakeSandbox } from '../../../test/support/fake-sandbox.ts';
 import { SESSION_LIMITS } from '../../../test/support/session-limits.ts';
+import { DirectoryFiles } from '../../archives/files/directory-files.ts';
 import { ArchiveSettings } from '../../archives/settings.ts';
 import { GloveboxError } from '../../errors.ts';
 import { createLog } from '../../log.ts';
@@ -36,7 +37,10 @@ let prepared: FakeSandbox[];
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'glovebox-waking-'));
   const log = createLog('error');
-  const archives = new ArchiveSettings(directory, SESSION_LIMITS, { ...log, warn: () => {} });
+  const archives = new ArchiveSettings(new DirectoryFiles(join(directory, 'archives')), SESSION_LIMITS, {
+    ...log,
+    warn: () => {},
+  });
   memory = new MemoryQuota({ memoryMb: MEMORY_MB, maxMemoryMb: 10 * MEMORY_MB });
   state = new DirectoryState(Instance.acquire(directory, 'test'), '1');
   hibernation = new Hibernation(archives, new ReleasingSessions(), { ...log, warn: () => {}, info: () => {} });
