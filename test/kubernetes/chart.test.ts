@@ -4,6 +4,9 @@ import { expect, inject, test } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { GROUP_RIGHTS, RIGHTS } from '../../src/engines/kubernetes/suitability.ts';
 import { CHART, type ClusterObject, expectPart, MANIFESTS, runPart, templateChart } from '../support/helm.ts';
+import { readDashboard, readRules } from '../support/monitoring.ts';
+
+type Rule = ReturnType<typeof readRules>[number];
 
 const IMAGE = 'sandboxes.image=registry.example/glovebox-sandbox:1';
 
@@ -15,7 +18,7 @@ function only(objects: readonly ClusterObject[], kind: string, name = /./): Clus
 }
 
 function settingsOf(objects: readonly ClusterObject[]): string {
-  const { data } = only(objects, 'ConfigMap') as ClusterObject & { data: Record<string, string> };
+  const { data } = only(objects, 'ConfigMap', /settings/) as ClusterObject & { data: Record<string, string> };
   return data['settings.json'] ?? '';
 }
 
@@ -52,13 +55,16 @@ test('the chart makes each object once, and optional ones only where they are as
     ...options,
     'podDisruptionBudget.enabled=true',
     'serviceMonitor.enabled=true',
+    'prometheusRule.enabled=true',
+    'dashboard.enabled=true',
     'sandboxes.quota.pods=10',
   ];
   const most = names(await templateChart(IMAGE, ...more, 'sandboxes.runtimeClassName=gvisor'));
   expect(most.filter((name) => !least.includes(name)).toSorted()).toEqual([
-    ...['ClusterRole glovebox-glovebox', 'ClusterRoleBinding glovebox-glovebox', 'Ingress glovebox glovebox'],
-    ...['PodDisruptionBudget glovebox glovebox', 'ResourceQuota glovebox-sandboxes glovebox'],
-    'ServiceMonitor glovebox glovebox',
+    ...['ClusterRole glovebox-glovebox', 'ClusterRoleBinding glovebox-glovebox'],
+    ...['ConfigMap glovebox glovebox-dashboard', 'Ingress glovebox glovebox'],
+    ...['PodDisruptionBudget glovebox glovebox', 'PrometheusRule glovebox glovebox'],
+    ...['ResourceQuota glovebox-sandboxes glovebox', 'ServiceMonitor glovebox glovebox'],
   ]);
   const fewest = ['sandboxes.createNamespace=false', 'networkPolicy.enabled=false', 'admissionPolicy.enabled=false'];
   const few = await templateChart(IMAGE, ...fewest, 'keys.create=false', 'state.persistent=false');
@@ -74,9 +80,7 @@ test('the server takes the settings that the chart writes', async () => {
     ...['sandboxes.tolerations[0].effect=NoSchedule', 'sandboxes.tolerations[1].key=spot'],
     ...['sandboxes.tolerations[1].effect=NoExecute', 'sandboxes.imagePullSecret=registry', 'settings.memory_mb=2048'],
   );
-  const file = join(mkdtempSync(join(inject('stateRoot'), 'chart-')), 'settings.json');
-  writeFileSync(file, settingsOf(objects));
-  expect(loadConfig({ GLOVEBOX_CONFIG: file })).toMatchObject({
+  expect(loadSettings(objects)).toMatchObject({
     ...{ engine: 'kubernetes', image: 'registry.example/glovebox-sandbox:1', runtime: 'gvisor', memoryMb: 2048 },
     ...{ kubernetesNamespace: 'glovebox-sandboxes', kubernetesPullSecret: 'registry', onShutdown: 'keep' },
     kubernetesNodeSelector: ['example.com/pool=sandboxes'],
@@ -110,6 +114,78 @@ test('of several servers, each tells the others its own address, and nobody else
   expect(JSON.stringify(await templateChart(IMAGE))).not.toMatch(/peers|PEER/);
 });
 
+const JWT = ['auth.kind=jwt', 'auth.jwt.issuer=https://login.example/main'];
+
+/** The configuration of a server with the settings that the chart writes. */
+function loadSettings(objects: readonly ClusterObject[]): ReturnType<typeof loadConfig> {
+  const file = join(mkdtempSync(join(inject('stateRoot'), 'chart-')), 'settings.json');
+  writeFileSync(file, settingsOf(objects));
+  return loadConfig({ GLOVEBOX_CONFIG: file });
+}
+
+test('callers log in at an identity provider, with keys beside it or without any', async () => {
+  const ingress = ['ingress.enabled=true', 'ingress.host=box.example', 'ingress.tlsSecret=tls'];
+  const alone = await templateChart(IMAGE, ...JWT, ...ingress, 'auth.jwt.audience=api', 'auth.jwt.ownerClaim=email');
+  expect(alone.filter(({ kind }) => kind === 'Secret')).toEqual([]);
+  expect(loadSettings(alone)).toMatchObject({
+    ...{ auth: 'jwt', jwtIssuer: 'https://login.example/main', publicUrl: 'https://box.example' },
+    ...{ jwtAudience: 'api', jwtOwnerClaim: 'email' },
+  });
+  const url = 'auth.jwt.publicUrl=https://own.example';
+  const beside = await templateChart(IMAGE, ...JWT, 'auth.kind=keys\\,jwt', url);
+  only(beside, 'Secret');
+  const shared = { auth: 'keys,jwt', publicUrl: 'https://own.example', jwtOwnerClaim: 'sub' };
+  expect(loadSettings(beside)).toMatchObject({ ...shared, apiKeysFile: '/etc/glovebox/keys/keys.json' });
+  expect(JSON.parse(settingsOf(beside))).not.toHaveProperty('jwt_audience');
+});
+
+test('the audit log is on the volume of the state, or on one of its own, with its key from a secret', async () => {
+  const mountsOf = (objects: readonly ClusterObject[]) => JSON.stringify(only(objects, 'Deployment'));
+  const plain = await templateChart(IMAGE, 'auditLog.enabled=true');
+  expect(loadSettings(plain)).toMatchObject({
+    ...{ auditLog: '/var/lib/glovebox/audit/audit.jsonl', auditLogMb: 100, auditLogFiles: 10, auditLogRequired: 'no' },
+  });
+  expect(mountsOf(plain)).not.toContain('audit-');
+  const own = await templateChart(
+    ...[
+      IMAGE,
+      'auditLog.enabled=true',
+      'auditLog.existingClaim=logs',
+      'auditLog.keySecret=audit',
+      'state.persistent=false',
+    ],
+    ...['auditLog.fileMb=5', 'auditLog.files=400', 'auditLog.required=true'],
+  );
+  expect(loadSettings(own)).toMatchObject({
+    ...{ auditLog: '/var/log/glovebox/audit.jsonl', auditLogMb: 5, auditLogFiles: 400, auditLogRequired: 'yes' },
+    auditLogKeyFile: '/etc/glovebox/audit/audit.key',
+  });
+  expect(mountsOf(own)).toContain('{"name":"audit-log","persistentVolumeClaim":{"claimName":"logs"}}');
+  expect(mountsOf(own)).toContain('"secretName":"audit"');
+});
+
+test('alert rules and the dashboard are those of the files, with the address of runbooks', async () => {
+  const base = 'prometheusRule.runbookBase=https://git.example/main/';
+  const objects = await templateChart(IMAGE, 'prometheusRule.enabled=true', 'dashboard.enabled=true', base);
+  const { spec } = only(objects, 'PrometheusRule') as ClusterObject & { spec: { groups: { rules: Rule[] }[] } };
+  const rules = spec.groups.flatMap((group) => group.rules);
+  const expected = readRules().map(({ alert, annotations: { runbook_url, ...others }, ...rule }) => ({
+    ...{ alert, annotations: { ...others, runbook_url: `https://git.example/main/${runbook_url}` } },
+    ...rule,
+  }));
+  expect(rules).toEqual(expected);
+  const dashboard = only(objects, 'ConfigMap', /dashboard/) as ClusterObject & { data: Record<string, string> };
+  expect(JSON.parse(dashboard.data['glovebox.json'] ?? '')).toEqual(readDashboard());
+  expect(dashboard.metadata).toMatchObject({ labels: { grafana_dashboard: '1' } });
+});
+
+test('Prometheus logs in where there are no keys', async () => {
+  const login = ['serviceMonitor.oauth2.tokenUrl=https://login.example/token', 'auth.jwt.publicUrl=https://b.example'];
+  const monitor = only(await templateChart(IMAGE, ...JWT, ...login, 'serviceMonitor.enabled=true'), 'ServiceMonitor');
+  expect(JSON.stringify(monitor)).toContain('"oauth2":{"tokenUrl":"https://login.example/token"}');
+  expect(JSON.stringify(monitor)).not.toContain('authorization');
+});
+
 test('the control plane has the rights that it asks for, and those to tell of its namespace', async () => {
   const rulesOf = async (...values: string[]) =>
     (only(await templateChart(IMAGE, ...values), 'Role') as ClusterObject & { rules: object[] }).rules;
@@ -133,6 +209,15 @@ test.each([
   ['a value that does not exist', [IMAGE, 'sandboxes.imagee=x'], /imagee/],
   ['an ingress without a host', [IMAGE, 'ingress.enabled=true'], /ingress\/host/],
   ['a setting that the chart decides', [IMAGE, 'settings.kubernetes_namespace=x'], /settings\.kubernetes_namespace/],
+  ['an identity provider without its URL', [IMAGE, 'auth.kind=jwt'], /auth\/jwt\/issuer/],
+  ['tokens for a server without a URL', [IMAGE, ...JWT], /auth\.jwt\.publicUrl/],
+  ['an audit log that is lost', [IMAGE, 'auditLog.enabled=true', 'state.persistent=false'], /auditLog\.existingClaim/],
+  ['a setting that has a value', [IMAGE, 'settings.audit_log=/x'], /settings\.audit_log/],
+  [
+    'metrics with a key that is not made',
+    [IMAGE, ...JWT, 'auth.jwt.publicUrl=https://b.example', 'serviceMonitor.enabled=true'],
+    /keySecret/,
+  ],
   ['metrics with a key of nobody', [IMAGE, 'serviceMonitor.enabled=true', 'keys.existingSecret=x'], /keySecret/],
 ])('the chart refuses %s, by its name', async (_, values, reason) => {
   const set = values.flatMap((value) => ['--set', value]);

@@ -18,8 +18,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
 {{- end }}
 
+{{- define "glovebox.takesKeys" -}}
+{{- if ne .Values.auth.kind "jwt" }}yes{{ end }}
+{{- end }}
+
+{{- define "glovebox.takesTokens" -}}
+{{- if ne .Values.auth.kind "keys" }}yes{{ end }}
+{{- end }}
+
+{{- /* Without keys of callers there may still be those of approvers. */ -}}
 {{- define "glovebox.keysSecret" -}}
-{{- if .Values.keys.existingSecret }}{{ .Values.keys.existingSecret }}{{ else if .Values.keys.create }}{{ include "glovebox.name" . }}-keys{{ end }}
+{{- if .Values.keys.existingSecret }}{{ .Values.keys.existingSecret }}{{ else if and .Values.keys.create (include "glovebox.takesKeys" .) }}{{ include "glovebox.name" . }}-keys{{ end }}
 {{- end }}
 
 {{- define "glovebox.configMap" -}}
@@ -43,9 +52,18 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
 {{- join "," (concat $service $ingress .Values.allowedHosts) }}
 {{- end }}
 
+{{- define "glovebox.publicUrl" -}}
+{{- $own := printf "%s://%s" (ternary "https" "http" (ne .Values.ingress.tlsSecret "")) .Values.ingress.host }}
+{{- .Values.auth.jwt.publicUrl | default (ternary $own "" .Values.ingress.enabled) | required "auth.jwt.publicUrl is the URL by which clients reach the server; tokens are made for it" }}
+{{- end }}
+
+{{- define "glovebox.auditFolder" -}}
+{{ ternary "/var/lib/glovebox/audit" "/var/log/glovebox" (eq .Values.auditLog.existingClaim "") }}
+{{- end }}
+
 {{- define "glovebox.settings" -}}
 {{- $s := .Values.sandboxes }}
-{{- $own := dict "engine" "kubernetes" "image" $s.image "kubernetes_namespace" $s.namespace "instance" (include "glovebox.name" .) "auth" "keys" "host" "0.0.0.0" "port" 8000 "also_ports" list "setup" "never" "state_dir" "/var/lib/glovebox" "cache_dir" "/var/cache/glovebox" "on_shutdown" (ternary "keep" "remove" .Values.state.persistent) }}
+{{- $own := dict "engine" "kubernetes" "image" $s.image "kubernetes_namespace" $s.namespace "instance" (include "glovebox.name" .) "auth" .Values.auth.kind "host" "0.0.0.0" "port" 8000 "also_ports" list "setup" "never" "state_dir" "/var/lib/glovebox" "cache_dir" "/var/cache/glovebox" "on_shutdown" (ternary "keep" "remove" .Values.state.persistent) }}
 {{- if include "glovebox.isShared" . }}{{ $_ := set $own "peer_port" 8770 }}{{ end }}
 {{- with $s.imagePullSecret }}{{ $_ := set $own "kubernetes_pull_secret" . }}{{ end }}
 {{- with $s.runtimeClassName }}{{ $_ := set $own "runtime" . }}{{ end }}
@@ -56,9 +74,25 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
 {{- range $s.tolerations }}{{ $taints = append $taints (printf "%s%s:%s" .key (hasKey . "value" | ternary (printf "=%s" (.value | default "")) "") .effect) }}{{ end }}
 {{- if $taints }}{{ $_ := set $own "kubernetes_tolerations" $taints }}{{ end }}
 {{- if include "glovebox.keysSecret" . }}{{ $_ := set $own "api_keys_file" "/etc/glovebox/keys/keys.json" }}
-{{- else }}{{ $_ := set $own "first_key" .Values.keys.owner }}{{ end }}
+{{- else if include "glovebox.takesKeys" . }}{{ $_ := set $own "first_key" .Values.keys.owner }}{{ end }}
+{{- if include "glovebox.takesTokens" . }}
+{{- $_ := set $own "jwt_issuer" .Values.auth.jwt.issuer }}
+{{- $_ := set $own "public_url" (include "glovebox.publicUrl" .) }}
+{{- $_ := set $own "jwt_owner_claim" .Values.auth.jwt.ownerClaim }}
+{{- with .Values.auth.jwt.audience }}{{ $_ := set $own "jwt_audience" . }}{{ end }}
+{{- end }}
+{{- with .Values.auditLog }}
+{{- if .enabled }}
+{{- if not (or .existingClaim $.Values.state.persistent) }}{{ fail "auditLog.existingClaim names a volume for the audit log, because state.persistent=false keeps none" }}{{ end }}
+{{- $_ := set $own "audit_log" (printf "%s/audit.jsonl" (include "glovebox.auditFolder" $)) }}
+{{- $_ := set $own "audit_log_mb" (.fileMb | int) }}
+{{- $_ := set $own "audit_log_files" (.files | int) }}
+{{- $_ := set $own "audit_log_required" (ternary "yes" "no" .required) }}
+{{- if .keySecret }}{{ $_ := set $own "audit_log_key_file" "/etc/glovebox/audit/audit.key" }}{{ end }}
+{{- end }}
+{{- end }}
 {{- if .Values.secretsKeySecret }}{{ $_ := set $own "secrets_key_file" "/etc/glovebox/secrets/secrets.key" }}{{ end }}
-{{- $decided := concat (keys $own) (list "allowed_hosts" "api_keys_file" "first_key" "keep_while" "kubernetes_context" "kubernetes_node_selector" "kubernetes_pull_secret" "kubernetes_tolerations" "peer_address" "peer_port" "runtime" "secrets_key_file") }}
+{{- $decided := concat (keys $own) (list "allowed_hosts" "api_keys_file" "audit_log" "audit_log_files" "audit_log_key_file" "audit_log_mb" "audit_log_required" "first_key" "jwt_audience" "jwt_issuer" "jwt_owner_claim" "keep_while" "kubernetes_context" "kubernetes_node_selector" "kubernetes_pull_secret" "kubernetes_tolerations" "peer_address" "peer_port" "public_url" "runtime" "secrets_key_file") }}
 {{- range $name, $value := .Values.settings }}
 {{- if has $name $decided }}{{ fail (printf "settings.%s: the chart decides that, by another value: see docs/kubernetes.md" $name) }}{{ end }}
 {{- end }}
