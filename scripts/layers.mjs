@@ -113,6 +113,7 @@ export const LAYERS = {
   client: ['library', 'state/instance.ts', 'config', 'execution', 'lib'],
   index: ['library', 'type:sessions', 'type:files', 'type:execution'],
   http: [
+    'audit/current-login.ts',
     'peers',
     'type:state',
     'type:audit',
@@ -127,7 +128,7 @@ export const LAYERS = {
     'type:glovebox-figures',
     'lib',
   ],
-  mcp: ['type:approvals', 'tools', 'sessions', 'files', 'execution', 'type:glovebox', 'lib'],
+  mcp: ['type:audit', 'type:approvals', 'tools', 'sessions', 'files', 'execution', 'type:glovebox', 'lib'],
   'mcp-tools': ['glovebox', 'mcp', 'tools', 'type:config', 'lib', 'version'],
   peers: ['state', 'lib'],
   'server-metrics': ['approvals', 'type:audit', 'type:glovebox', 'http', 'lib', 'version'],

@@ -33,17 +33,23 @@ export function maxRequestBytes({ codeLimit }: Config): number {
   return codeLimit * ESCAPED_BYTES * 2 + OTHER_BYTES;
 }
 
+/** What MCP has beside its tools. */
+export interface McpParts extends Pick<McpOptions, 'audit'> {
+  readonly extend?: McpOptions['extend'] | undefined;
+  readonly mark?: McpOptions['mark'];
+}
+
 /** Serves the tools of a Glovebox over MCP; the transport is the caller's. */
 export function createMcp(
   glovebox: Glovebox,
   config: Config,
   log: Log,
   tools: readonly AnyTool[],
-  { extend, mark }: { readonly extend?: McpOptions['extend'] | undefined; readonly mark?: McpOptions['mark'] } = {},
+  { audit, extend, mark }: McpParts = {},
 ): McpServers {
   const { sessions, snapshots, web } = glovebox;
   return createMcpServers({
-    tools,
+    ...{ tools, audit },
     sessions,
     snapshots,
     version,

@@ -1,5 +1,5 @@
 import { openWebhook } from './approvals/webhook.ts';
-import { openAuditLog } from './audit/audit-log.ts';
+import { type AuditLog, openAuditLog } from './audit/audit-log.ts';
 import type { Config } from './config/load.ts';
 import { serverStopping, toGloveboxError } from './errors.ts';
 import type { Glovebox } from './glovebox.ts';
@@ -26,7 +26,8 @@ import type { McpOptions } from './mcp/server.ts';
 import { createStreamableHttp } from './mcp/streamable-http.ts';
 import { createMcp, createToolsFor, fallbackOf, maxRequestBytes } from './mcp-tools.ts';
 import { openMetrics } from './server-metrics.ts';
-import { auditTools } from './tools/audited.ts';
+import { auditTools } from './tools/audit/audited.ts';
+import { auditEnds } from './tools/audit/ends.ts';
 import type { AnyTool } from './tools/description.ts';
 import { version } from './version.ts';
 
@@ -69,6 +70,7 @@ export async function serve(
   using approvers = KeyRing.open(approversFile(config.apiKeysFile), log, { mayBeEmpty: true, right: 'approve' });
   const { approvals } = glovebox;
   using counting = openMetrics(glovebox, { audit, login });
+  using _kept = auditEnds(glovebox.sessions.ends, audit);
   const toolsOver = (transport: 'rest' | 'mcp') =>
     counting.calls.countTools(auditTools(tools, audit, transport), transport);
   using webhook = openWebhook(config.approvalWebhook, config.approvalWebhookSecret, log);
@@ -79,20 +81,16 @@ export async function serve(
   });
   const kept = keepCalls((id) => peers?.mark(id) ?? id);
   await using peers = group && openPeers({ ...group, glovebox, config, tools, kept, log });
-  const mcp = openMcp(glovebox, config, { tools: toolsOver('mcp'), log, peers, extendMcp });
+  const mcp = openMcp(glovebox, config, { tools: toolsOver('mcp'), audit, log, peers, extendMcp });
   const stopping = new AbortController();
   const app = createApp({
     closing: signal,
     stopping: stopping.signal,
-    ...{ peers, kept },
+    ...{ peers, kept, audit, approvals, version, log, login },
     tools: toolsOver('rest'),
-    audit,
     sessions: glovebox.sessions,
     snapshots: glovebox.snapshots,
-    approvals,
     diskMb: config.diskMb,
-    version,
-    log,
     fallback: config.defaultSession ?? 'owner',
     serverInfo: describeServer(glovebox, config, examine, (keys ?? login) !== undefined),
     page: createPage(() => readPageFiles(PAGE_FOLDER)),
@@ -100,7 +98,6 @@ export async function serve(
     missing: () => glovebox.missing.map(({ name }) => name),
     metrics: counting.metrics,
     authenticate: createAuthenticator(keys ?? (login && NO_KEYS)),
-    login,
     findApprover: createApproverFinder(approvers),
     ...(config.requestsPerMinute > 0 ? { requestRate: new RequestRate(config.requestsPerMinute) } : {}),
     allowedHosts: config.allowedHosts,
@@ -123,15 +120,18 @@ export async function serve(
 
 interface McpParts {
   readonly tools: readonly AnyTool[];
+  readonly audit: AuditLog | undefined;
   readonly log: Log;
   readonly peers: Peers | undefined;
   readonly extendMcp: McpOptions['extend'] | undefined;
 }
 
 /** Serves MCP over both of its transports on HTTP. */
-function openMcp(glovebox: Glovebox, config: Config, { tools, log, peers, extendMcp }: McpParts) {
+function openMcp(glovebox: Glovebox, config: Config, { tools, audit, log, peers, extendMcp }: McpParts) {
   const mark = peers?.mark;
-  const mcp = createMcp(glovebox, config, log, peers?.forwardTools(tools) ?? tools, { extend: extendMcp, mark });
+  const kept = audit && ({ audit, transport: 'mcp' } as const);
+  const parts = { audit: kept, extend: extendMcp, mark };
+  const mcp = createMcp(glovebox, config, log, peers?.forwardTools(tools) ?? tools, parts);
   const streamable = createStreamableHttp(mcp, { idleTtlMs: config.idleTtlS * 1000, mark, ...CONNECTIONS });
   const sse = createHttpSse(mcp, { ...CONNECTIONS, mark, messagesPath: '/messages' });
   return {

@@ -5,7 +5,8 @@ import type { Log } from './log.ts';
 import { runStdio } from './mcp/stdio.ts';
 import { createMcp, createToolsFor, maxRequestBytes } from './mcp-tools.ts';
 import { LOCAL_OWNER } from './sessions/caller.ts';
-import { auditTools } from './tools/audited.ts';
+import { auditTools } from './tools/audit/audited.ts';
+import { auditEnds } from './tools/audit/ends.ts';
 
 /**
  * Serves MCP on stdin and stdout until the client hangs up.
@@ -14,6 +15,7 @@ import { auditTools } from './tools/audited.ts';
 export async function serveStdio(glovebox: Glovebox, config: Config, log: Log, signal: AbortSignal): Promise<void> {
   await using audit = await openAuditLog(config, glovebox.instance, log);
   const tools = auditTools(createToolsFor(config, glovebox), audit, 'stdio');
-  const mcp = createMcp(glovebox, config, log, tools);
+  using _kept = auditEnds(glovebox.sessions.ends, audit);
+  const mcp = createMcp(glovebox, config, log, tools, { audit: audit && { audit, transport: 'stdio' } });
   await runStdio(mcp, { owner: LOCAL_OWNER, maxMessageBytes: maxRequestBytes(config), signal });
 }

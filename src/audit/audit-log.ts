@@ -4,6 +4,7 @@ import { holdFileLock } from '../lib/file-lock.ts';
 import { makeDirectory } from '../lib/make-directory.ts';
 import type { Log } from '../log.ts';
 import type { Audit, AuditEntry } from './audit.ts';
+import { currentLogin } from './current-login.ts';
 import { chainWith } from './key.ts';
 import { LogFile } from './log-file.ts';
 
@@ -112,7 +113,10 @@ export class AuditLog implements Audit, AsyncDisposable {
   }
 
   async record({ event, began, ...fields }: AuditEntry): Promise<void> {
-    const pushed = this.#push({ event, began, instance: this.#instance, ...fields }, !this.#isRequired);
+    const pushed = this.#push(
+      { event, began, instance: this.#instance, login: currentLogin(), ...fields },
+      !this.#isRequired,
+    );
     if (this.#isRequired) await pushed;
   }
 

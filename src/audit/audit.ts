@@ -1,11 +1,15 @@
-/** What a call was, and what came of it. Neither code nor output, contents of files, nor values of anything. */
+/**
+ * What a call was, and what came of it; or how what a call began in the background has ended. Neither code nor output,
+ * contents of files, nor values of anything.
+ */
 export interface AuditEntry {
-  readonly event: 'call';
+  readonly event: 'call' | 'end';
   /** When it began, in ISO 8601. */
   readonly began: string;
   /** Name of the key of its caller; `local` on a server without keys. */
   readonly owner: string;
-  readonly transport: 'rest' | 'mcp' | 'stdio';
+  /** Unknown of what ends. */
+  readonly transport?: 'rest' | 'mcp' | 'stdio';
   /** Tool that was called. */
   readonly tool?: string | undefined;
   /** Operation of REST that is no tool, such as `DELETE /sessions/:id`. */

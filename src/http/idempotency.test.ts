@@ -18,7 +18,7 @@ async function countingServer() {
   });
   const server = await startProtocolServer({
     tools: [tool],
-    app: { authenticate: async (request) => request.headers.get('x-user') ?? 'me' },
+    app: { authenticate: async (request) => ({ owner: request.headers.get('x-user') ?? 'me' }) },
     log: { debug() {}, info() {}, warn() {}, error() {} },
   });
   const post = (key: string, body: object = call, extra: Record<string, string> = {}, signal?: AbortSignal) =>

@@ -1,9 +1,11 @@
 import type { Context } from 'hono';
+import { asLogin } from '../audit/current-login.ts';
 import { GloveboxError, serverStopping } from '../errors.ts';
 import type { RequestRate } from '../lib/request-rate.ts';
 import type { Log } from '../log.ts';
 import { createLiveness, type Health } from './api/health.ts';
 import { type Authenticate, type FindApprover, loginRequired, unauthorized } from './auth/auth.ts';
+import { markEventStream } from './auth/end-answer.ts';
 import { admitHolder, challengeFor, tokenOf } from './auth/holders.ts';
 import type { Login } from './auth/jwt/login.ts';
 import { answerWhileRead, discardBody, readBody } from './body.ts';
@@ -73,6 +75,7 @@ export function createRequestHandler(options: RequestHandlerOptions, routes: rea
       answer = errorResponse(error, login && challengeFor(error, c, login, routes));
     }
     if (cors) addHeaders(answer, cors);
+    if (isEventStream(answer)) markEventStream(c.env?.outgoing);
     return sendPieces(await finish(c, answer, closing), c.env?.outgoing);
   };
 }
@@ -90,7 +93,7 @@ function createServer(options: RequestHandlerOptions, routes: readonly Route[]):
     if (login && token !== undefined) {
       await admitHolder(c, token, login, routes);
       if (!isPlainHealth(c)) requestRate?.take(c.var.owner);
-      return await serveRoute(c, routes, options);
+      return await asLogin(`jwt:${login.issuer}`, () => serveRoute(c, routes, options));
     }
     const approver = findApprover?.(c.req.raw, c.env.outgoing);
     if (approver) {
@@ -99,19 +102,20 @@ function createServer(options: RequestHandlerOptions, routes: readonly Route[]):
       // Nobody's: no key has such a name.
       c.set('owner', owner);
       requestRate?.take(owner);
-      return await serveRoute(c, routes, options);
+      return await asLogin(approver.login, () => serveRoute(c, routes, options));
     }
-    const owner = await authenticate(c.req.raw, c.env.outgoing);
-    if (owner === undefined) {
+    const admitted = await authenticate(c.req.raw, c.env.outgoing);
+    if (admitted === undefined) {
       if (c.req.path === '/health' && isReading(c.req.method)) return await answerLiveness(c);
       // Clients look here for an authorization server. This is none, so the answer is 404 and not 401.
       if (c.req.path.startsWith('/.well-known/')) return unknownRoute(c, []);
       throw login ? loginRequired() : unauthorized();
     }
+    const { owner } = admitted;
     c.set('owner', owner);
     // Health checks are not limited, unless they run code.
     if (!isPlainHealth(c)) requestRate?.take(owner);
-    return await serveRoute(c, routes, options);
+    return await asLogin(admitted.login, () => serveRoute(c, routes, options));
   };
 }
 
@@ -191,6 +195,10 @@ async function finish(c: Context<Env>, answer: Response, closing: AbortSignal): 
       : answer;
   if (leavesBody || closing.aborted) sent.headers.set('Connection', 'close');
   return sent;
+}
+
+function isEventStream({ headers }: Response): boolean {
+  return headers.get('content-type')?.startsWith('text/event-stream') ?? false;
 }
 
 function isPlainHealth(c: Context<Env>): boolean {

@@ -219,7 +219,7 @@ describe('a call of the newest protocol whose client comes back by itself', () =
 
   test('finds nothing by the state of another owner', async () => {
     const { tool, approvals } = openAsking();
-    const authenticate = async (request: Request) => request.headers.get('x-user') ?? 'alice';
+    const authenticate = async (request: Request) => ({ owner: request.headers.get('x-user') ?? 'alice' });
     await using server = await startProtocolServer({ tools: [tool], log, app: { authenticate } });
     await using alice = await connectByHand(server.url);
     await using bob = await connectByHand(server.url, { 'x-user': 'bob' });

@@ -44,7 +44,7 @@ test('a client that goes away aborts its calls and frees its session', async () 
 });
 
 test("another's session is as unknown as one that never was", async () => {
-  const authenticate = async (request: Request) => request.headers.get('x-user') ?? 'nobody';
+  const authenticate = async (request: Request) => ({ owner: request.headers.get('x-user') ?? 'nobody' });
   await using server = await startProtocolServer({ app: { authenticate } });
   const { post } = await openSse(server, { 'x-user': 'me' });
   expect((await post(initialize, { 'x-user': 'other' })).status).toBe(404);
@@ -71,7 +71,7 @@ test('too many streams are refused, and a closed one makes room', async () => {
 });
 
 test('streams of one owner leave room for those of another', async () => {
-  const authenticate = async (request: Request) => request.headers.get('x-user') ?? 'nobody';
+  const authenticate = async (request: Request) => ({ owner: request.headers.get('x-user') ?? 'nobody' });
   await using server = await startProtocolServer({ app: { authenticate } });
   await Promise.all(Array.from({ length: 10 }, () => openSse(server, { 'x-user': 'me' })));
   expect((await fetch(`${server.url}/sse`, { headers: { 'x-user': 'me' } })).status).toBe(503);

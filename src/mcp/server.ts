@@ -3,6 +3,7 @@ import { nearest } from '../lib/nearest.ts';
 import type { Log } from '../log.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Snapshots } from '../sessions/snapshots.ts';
+import type { OperationAudit } from '../tools/audit/operation.ts';
 import type { AnyTool } from '../tools/description.ts';
 import type { Connection } from './connection.ts';
 import { HeldCalls } from './held-calls.ts';
@@ -15,6 +16,8 @@ import { serveTasks } from './tasks/serve.ts';
 import { type Fallback, type McpTool, toMcpTool } from './tool.ts';
 
 export interface McpOptions {
+  /** Keeps what callers do that is no tool. */
+  readonly audit?: OperationAudit | undefined;
   /** Tools, in the order in which they are listed. */
   readonly tools: readonly AnyTool[];
   readonly sessions: Sessions;
@@ -64,7 +67,7 @@ export function createMcpServers(options: McpOptions): McpServers {
     isSlow: (request: Request | undefined) => (request && slowness.get(request)?.()) ?? false,
   };
   const tools = options.tools.map((tool) => toMcpTool(tool, dependencies));
-  const tasks = { source: new ExecutionTasks(options.sessions), times: TASK_TIMES, ...options.tasks };
+  const tasks = { source: new ExecutionTasks(options.sessions, options.audit), times: TASK_TIMES, ...options.tasks };
   const parts = { ...options, tasks };
   return {
     make: (connection) => makeServer(parts, tools, connection),

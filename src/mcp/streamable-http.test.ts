@@ -139,7 +139,7 @@ describe('what ends a call', () => {
 
 describe('sessions of the older protocols', () => {
   test('belong to who opened them: to others they are unknown', async () => {
-    const authenticate = async (request: Request) => request.headers.get('x-user') ?? 'nobody';
+    const authenticate = async (request: Request) => ({ owner: request.headers.get('x-user') ?? 'nobody' });
     await using server = await startProtocolServer({ app: { authenticate } });
     const mine = await openSession(server, { 'x-user': 'me' });
     const others = await post(server, toolCall, { ...mine, 'x-user': 'other' });
@@ -173,7 +173,7 @@ describe('sessions of the older protocols', () => {
   });
 
   test('of one owner never make room for those of another', async () => {
-    const authenticate = async (request: Request) => request.headers.get('x-user') ?? 'nobody';
+    const authenticate = async (request: Request) => ({ owner: request.headers.get('x-user') ?? 'nobody' });
     await using server = await startProtocolServer({
       app: { authenticate },
       legacy: { maxSessionsPerOwner: 2, maxSessions: 3 },

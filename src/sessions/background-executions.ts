@@ -26,6 +26,8 @@ export interface BackgroundExecutionsOptions {
   readonly records?: BackgroundRecords;
   /** Called after each change. */
   readonly onChange?: () => void;
+  /** Called when one has ended here, and not with this control plane. */
+  readonly onEnd?: (execution: BackgroundExecution) => void;
 }
 
 /** Background executions of one session. They end with the session. */
@@ -35,6 +37,7 @@ export class BackgroundExecutions {
   readonly #attached = new Set<FollowedExecution>();
   readonly #options: BackgroundExecutionsOptions;
   #abandoned = false;
+  #isCancelled = false;
 
   constructor(options: BackgroundExecutionsOptions) {
     this.#options = options;
@@ -100,6 +103,7 @@ export class BackgroundExecutions {
     this.#executions.set(execution.id, execution);
     this.#attached.delete(execution);
     this.#record(execution);
+    this.#tellEnd(execution);
     return true;
   }
 
@@ -128,6 +132,7 @@ export class BackgroundExecutions {
   }
 
   cancelAll(): void {
+    this.#isCancelled = true;
     for (const execution of [...this.#executions.values(), ...this.#attached]) execution.cancel();
   }
 
@@ -140,7 +145,14 @@ export class BackgroundExecutions {
     this.#executions.set(execution.id, execution);
     this.#record(execution);
     execution.follow(run, () => this.#record(execution));
+    this.#tellEnd(execution);
     return execution;
+  }
+
+  #tellEnd(execution: FollowedExecution): void {
+    void execution.ended.then(() => {
+      if (!this.#abandoned || this.#isCancelled) this.#options.onEnd?.(execution);
+    });
   }
 
   #record(execution: FollowedExecution): void {

@@ -92,9 +92,9 @@ export class Session implements SessionIdentity {
     this.webPatterns = identity.webPatterns;
     this.records = host.recordsOf(identity);
     this.background = new BackgroundExecutions({
-      session: this,
-      records: this.records,
+      ...{ session: this, records: this.records },
       onChange: () => host.record(this),
+      onEnd: (execution) => host.ends?.tell(this, execution),
     });
     this.#places = new SessionPlaces({
       owner: identity.owner,

@@ -13,6 +13,7 @@ import type { ExecutionScheduler } from '../scheduling/execution-scheduler.ts';
 import { Limiter } from '../scheduling/limiter.ts';
 import type { SharedSession, SharedState } from '../state/state.ts';
 import type { TerminalLimits } from '../terminals/session-terminals.ts';
+import { BackgroundEnds } from './attached/background-ends.ts';
 import { SessionTasks } from './attached/session-tasks.ts';
 import type { BackgroundReading, ReadOptions } from './background-execution.ts';
 import type { BackgroundRecords } from './background-records.ts';
@@ -94,6 +95,7 @@ export class Sessions {
   readonly adoptions = new Adoptions();
   /** The last executions of all owners. */
   readonly recent = new RecentExecutions();
+  readonly ends = new BackgroundEnds();
   /** Executions whose callers come back for them. */
   readonly held: HeldExecutions;
   /** Executions that their callers follow as tasks. */
@@ -129,7 +131,7 @@ export class Sessions {
     const host: SessionHost = {
       ...options,
       owners: this.#owners,
-      recent: this.recent,
+      ...{ recent: this.recent, ends: this.ends },
       provide: (owner) => this.#provide(owner),
       record: (session) => void this.#owners.record(session),
     };

@@ -32,6 +32,7 @@ class Login {
     client_name: string;
     redirect_uris: string[];
     token_endpoint_auth_method: string;
+    grant_types: string[];
     scope?: string;
   };
   information: { client_id: string; client_secret?: string } | undefined;
@@ -44,6 +45,7 @@ class Login {
       client_name: 'a stock client',
       redirect_uris: [CALLBACK],
       token_endpoint_auth_method: 'none',
+      grant_types: ['authorization_code', 'refresh_token'],
       ...(scope === undefined ? {} : { scope }),
     };
   }
@@ -146,6 +148,31 @@ describe.each(CLIENTS)('the stock client %s', (_name, connect) => {
     expect(described).toMatchObject({ owner: 'alice', needs_key: true });
   });
 });
+
+test('stock clients renew a token that expires, and their calls go on without another login', async () => {
+  provider.lifetimeS = 1;
+  const logins: ({ name: string } & Awaited<ReturnType<typeof logIn>>)[] = [];
+  for (const [name, connect] of CLIENTS) logins.push({ name, ...(await logIn(connect, 'dora')) });
+  // Those that are renewed.
+  provider.lifetimeS = 600;
+  const renew = async ({ name, client, login }: (typeof logins)[number]) => {
+    await using own = client;
+    const [first, asked] = [login.kept?.access_token, login.asked];
+    const statuses = new Set<string>();
+    const call = async () => {
+      const { status } = await runPythonBy(own, '1', {
+        session_id: `of-${logins.findIndex((each) => each.name === name)}`,
+      });
+      statuses.add(status);
+      return login.kept?.access_token === first;
+    };
+    // The token is accepted for 30 seconds more, by which clocks may differ.
+    await expect.poll(call, { timeout: 90_000, interval: 1000 }).toBe(false);
+    expect(login.asked, name).toBe(asked);
+    expect([...statuses], name).toEqual(['ok']);
+  };
+  await Promise.all(logins.map(renew));
+}, 150_000);
 
 test('a token that the provider has made for another server is refused', async () => {
   const token = await tokenFor('https://other.example', 'glovebox:run');

@@ -4,6 +4,7 @@ import { afterEach, expect, it } from 'vitest';
 import { LEGACY_HTTP, MODERN_HTTP, STDIO } from '../support/mcp-clients.ts';
 import { callTool, post, runPython } from '../support/rest-client.ts';
 import { environment, newStateDir, runCli, type Server, startServer } from '../support/server.ts';
+import { modernHttp } from '../support/task-clients.ts';
 
 let server: Server | undefined;
 afterEach(async () => {
@@ -78,6 +79,52 @@ it('keeps calls over REST and both generations of MCP, without code, output or c
   expect(calls.every((call) => call['session'] === session)).toBe(true);
   expect(readFileSync(path, 'utf8')).not.toContain('not to be kept');
   expect(await verify(path)).toMatchObject({ code: 0, stdout: expect.stringContaining('lines 1 to 10 (10)') });
+});
+
+it('keeps how code in the background and tasks end, and who cancelled them by which key', async () => {
+  const { stateDir, path, env } = newLog();
+  const keyOf = async (name: string) => (await runCli(['key', 'new', name], environment(stateDir))).stdout.trim();
+  const [first, second] = [await keyOf('alice'), await keyOf('alice')];
+  const listed = await runCli(['key', 'list'], environment(stateDir));
+  const ids = [...listed.stdout.matchAll(/alice\.\w+/g)].map(([id]) => `key:${id}`);
+  server = await startServer({ stateDir, env: { ...env, GLOVEBOX_AUTH: 'keys' } });
+  const as = (key: string) => ({ headers: { authorization: `Bearer ${key}` } });
+  const begin = async (code: string, key: string) =>
+    (await runPython(server ?? never(), code, { session_id: 'one', background: true }, as(key))).execution_id;
+  const ended = await begin('1 / 0', first);
+  await expect.poll(() => linesOf(path).filter(({ event }) => event === 'end')).toHaveLength(1);
+  const cancelled = await begin('import time; time.sleep(60)', first);
+  await fetch(`${server.url}/executions/${cancelled}`, { method: 'DELETE', ...as(second) });
+  const left = await begin('import time; time.sleep(60)', second);
+  await fetch(`${server.url}/sessions/one`, { method: 'DELETE', ...as(first) });
+  await expect.poll(() => linesOf(path).filter(({ event }) => event === 'end')).toHaveLength(3);
+  await server.stop();
+  const lines = linesOf(path);
+  const endOf = (id: string) => lines.find(({ event, execution }) => event === 'end' && execution === id);
+  const [one, other] = ids;
+  expect(lines[1]).toMatchObject({ event: 'call', outcome: 'running', execution: ended, login: one, owner: 'alice' });
+  expect(endOf(ended)).toMatchObject({ outcome: 'error', session: 'one', owner: 'alice', login: one });
+  expect(endOf(cancelled)).toMatchObject({ outcome: 'cancelled', login: one });
+  // It is cancelled with its session, or loses its sandbox first.
+  expect(endOf(left)).toMatchObject({ outcome: expect.stringMatching(/^(cancelled|failed)$/), login: other });
+  const cancel = lines.find(({ operation }) => operation === 'DELETE /executions/:id');
+  expect(cancel).toMatchObject({ event: 'call', execution: cancelled, login: other, outcome: 'ok' });
+  for (const key of [first, second]) expect(readFileSync(path, 'utf8')).not.toContain(key);
+  expect(await verify(path)).toMatchObject({ code: 0 });
+});
+
+it('keeps that a client cancels a task, and how the task ends', async () => {
+  const { stateDir, path, env } = newLog();
+  server = await startServer({ stateDir, env: { ...env, GLOVEBOX_TASK_AFTER_S: '0' } });
+  await using client = await modernHttp(server);
+  const { taskId } = await client.call('execute_python', { code: 'import time; time.sleep(60)' });
+  await client.request('tasks/cancel', { taskId });
+  await expect.poll(() => linesOf(path).map(({ event }) => event)).toContain('end');
+  const lines = linesOf(path);
+  expect(lines.find(({ event }) => event === 'end')).toMatchObject({ outcome: 'cancelled', execution: taskId });
+  expect(lines.find(({ operation }) => operation === 'tasks/cancel')).toMatchObject({
+    ...{ event: 'call', execution: taskId, owner: 'local', transport: 'mcp', outcome: 'ok' },
+  });
 });
 
 it('keeps calls over stdio', async () => {

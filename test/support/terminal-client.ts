@@ -23,8 +23,8 @@ export class TerminalClient implements AsyncDisposable {
       else this.messages.push(JSON.parse(data.toString()));
       for (const look of this.#look) look();
     });
-    socket.on('close', (code) => {
-      this.messages.push({ type: 'closed', code });
+    socket.on('close', (code, reason) => {
+      this.messages.push({ type: 'closed', code, reason: reason.toString() });
       for (const look of this.#look) look();
     });
   }

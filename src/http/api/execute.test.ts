@@ -162,7 +162,7 @@ describe('DELETE /execute/stream', () => {
 
   test('knows no call of another key or another owner', async () => {
     const { tool, begun, aborted } = waitingTool();
-    const authenticate = async (request: Request) => request.headers.get('x-api-key') ?? 'one';
+    const authenticate = async (request: Request) => ({ owner: request.headers.get('x-api-key') ?? 'one' });
     await using server = await startProtocolServer({ tools: [tool], app: { authenticate } });
     const stream = await post(`${server.url}/execute/stream`, call, { headers: { 'Idempotency-Key': 'mine' } });
     await begun;
@@ -330,7 +330,7 @@ describe('a reader of POST /execute/stream that comes back', () => {
 
   test("with the id of an event that is long gone, never was or is another's is told so, and nothing is run", async () => {
     const { tool, release, runs } = countingTool();
-    const authenticate = async (request: Request) => request.headers.get('x-user') ?? 'nobody';
+    const authenticate = async (request: Request) => ({ owner: request.headers.get('x-user') ?? 'nobody' });
     await using server = await startProtocolServer({
       tools: [tool],
       app: { authenticate, streams: { graceMs: 20, keepMs: 20 } },

@@ -10,7 +10,10 @@ const INFO: ServerInfo = {
   missing: () => ['swap limit'],
   examine: async () => [],
 };
-const authenticate = async (request: Request) => request.headers.get('x-api-key') ?? undefined;
+const authenticate = async ({ headers }: Request) => {
+  const owner = headers.get('x-api-key');
+  return owner === null ? undefined : { owner };
+};
 const headers = { 'x-api-key': 'alice' };
 
 test('GET /server says who the caller is, and what holds for it', async () => {

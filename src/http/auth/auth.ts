@@ -7,41 +7,48 @@ export interface Answer {
   once(event: 'close', listener: () => void): unknown;
 }
 
+/** Whose a request is. */
+export interface Admitted {
+  readonly owner: string;
+  /** How its caller has logged in, for the audit log: `key:ID`. Left out where nobody has to. */
+  readonly login?: string | undefined;
+}
+
 /**
- * Finds the owner of a request. Undefined when the request has no key.
+ * Finds whose a request is. Undefined when the request has no key.
  * @param answer answer to the request; it is cut off when the key is revoked or expires
  * @throws GloveboxError `unauthorized` when the key is not valid
  */
-export type Authenticate = (request: Request, answer?: Answer) => Promise<string | undefined>;
+export type Authenticate = (request: Request, answer?: Answer) => Promise<Admitted | undefined>;
 
-/** Finds the owner of a key. */
+/** Finds the id of a key, and its name, which is its owner. */
 interface Keys {
-  ownerOf(key: string, answer?: Answer): string | undefined;
+  find(key: string, answer?: Answer): { readonly id: string; readonly name: string } | undefined;
 }
 
 /** There are none: callers log in, and whoever sends a key is told so. */
 export const NO_KEYS: Keys = {
-  ownerOf: () => {
+  find: () => {
     throw loginRequired();
   },
 };
 
 /** Requires a key, as `Authorization: Bearer` or `X-API-Key`. Without `keys`, all callers are the same owner. */
 export function createAuthenticator(keys?: Keys): Authenticate {
-  if (!keys) return async () => LOCAL_OWNER;
+  if (!keys) return async () => ({ owner: LOCAL_OWNER });
   return async ({ headers }, answer) => {
     const sent = sentKeys(headers);
     if (sent.size === 0) return undefined;
     const [key = ''] = sent;
     // With two different keys, it is not clear which one is meant.
-    const owner = sent.size === 1 ? keys.ownerOf(key, answer) : undefined;
-    if (owner === undefined) throw unauthorized();
-    return owner;
+    const found = sent.size === 1 ? keys.find(key, answer) : undefined;
+    if (!found) throw unauthorized();
+    return { owner: found.name, login: keyLogin(found.id) };
   };
 }
 
 /** Who may answer questions of people's approval. */
-export interface Approver {
+export interface Approver extends Pick<Admitted, 'login'> {
   readonly name: string;
   /** Owner whose questions it may answer. Default: everybody's. */
   readonly owner?: string | undefined;
@@ -52,7 +59,10 @@ export type FindApprover = (request: Request, answer?: Answer) => Approver | und
 
 /** Keys that may answer questions. */
 export interface ApproverKeys {
-  find(key: string, answer?: Answer): { readonly name: string; readonly for?: string | undefined } | undefined;
+  find(
+    key: string,
+    answer?: Answer,
+  ): { readonly id: string; readonly name: string; readonly for?: string | undefined } | undefined;
 }
 
 export function createApproverFinder(keys: ApproverKeys): FindApprover {
@@ -60,8 +70,14 @@ export function createApproverFinder(keys: ApproverKeys): FindApprover {
     const sent = sentKeys(headers);
     const [key = ''] = sent;
     const found = sent.size === 1 ? keys.find(key, answer) : undefined;
-    return found && { name: found.name, ...(found.for === undefined ? {} : { owner: found.for }) };
+    return (
+      found && { name: found.name, login: keyLogin(found.id), ...(found.for === undefined ? {} : { owner: found.for }) }
+    );
   };
+}
+
+function keyLogin(id: string): string {
+  return `key:${id}`;
 }
 
 /** The same error for a missing, a wrong, an expired and a revoked key. */

@@ -3,6 +3,7 @@ import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs'
 import { GloveboxError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Answer } from './auth.ts';
+import { endAnswer } from './end-answer.ts';
 import { hashKey, isExpired, type KeyRight, parseKeys, type StoredKey } from './key-file.ts';
 
 /** Interval between two checks of the key file, in milliseconds, while answers are being sent. */
@@ -56,14 +57,6 @@ export class KeyRing implements Disposable {
     }
   }
 
-  /**
-   * Finds the owner of a key; undefined when it is not valid. `answer` is cut off if the key is revoked or expires.
-   * All keys are compared in constant time, so that a wrong key gives no information about the valid ones.
-   */
-  ownerOf(presented: string, answer?: Answer): string | undefined {
-    return this.find(presented, answer)?.name;
-  }
-
   /** Whether there is a valid key that may answer the questions of an owner. */
   mayAnswer(owner: string): boolean {
     this.#refresh();
@@ -80,7 +73,10 @@ export class KeyRing implements Disposable {
     return keys.length > 0 ? keys.flatMap(({ web }) => (web ? [web] : [])) : undefined;
   }
 
-  /** Finds a key, as `ownerOf` does. */
+  /**
+   * Finds a key; undefined when it is not valid. `answer` is cut off if the key is revoked or expires.
+   * All keys are compared in constant time, so that a wrong key gives no information about the valid ones.
+   */
   find(presented: string, answer?: Answer): StoredKey | undefined {
     this.#refresh();
     const digest = hashKey(presented);
@@ -105,7 +101,7 @@ export class KeyRing implements Disposable {
     for (const [answer, { sha256, name }] of this.#answers) {
       if (valid.get(sha256) === name) continue;
       this.#answers.delete(answer);
-      answer.destroy();
+      endAnswer(answer);
     }
   }
 

@@ -26,7 +26,9 @@ beforeAll(async () => {
   server = await startProtocolServer({
     app: {
       page: createPage(() => readPageFiles(folder)),
-      authenticate: createAuthenticator({ ownerOf: (key) => (key === 'right' ? 'someone' : undefined) }),
+      authenticate: createAuthenticator({
+        find: (key) => (key === 'right' ? { id: 'someone.1', name: 'someone' } : undefined),
+      }),
     },
   });
 });

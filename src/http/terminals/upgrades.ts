@@ -16,6 +16,8 @@ const KEY_PROTOCOL = 'glovebox.key.';
 const ATTACH = /^\/sessions\/[^/?#]+\/terminals\/[^/?#]+\/attach(\?|$)/;
 /** Most bytes of one message. */
 const MOST_BYTES = 256 * 1024;
+/** Code of the end of a connection whose key or token is no longer valid; 4000 to 4999 are for servers to choose (RFC 6455). */
+const LOGIN_ENDED = 4401;
 /** Time in milliseconds for a viewer to answer that the connection ends. */
 const CLOSE_MS = 1000;
 const GOING_AWAY = 1001;
@@ -39,11 +41,7 @@ export interface UpgradesOptions {
  */
 export function createUpgrades({ fetch, log, closing }: UpgradesOptions): OnUpgrade {
   const open = new Set<WebSocket>();
-  const end = (socket: WebSocket) => {
-    socket.close(GOING_AWAY, 'the server stops');
-    setTimeout(() => socket.terminate(), CLOSE_MS).unref();
-  };
-  closing.addEventListener('abort', () => open.forEach(end), { once: true });
+  closing.addEventListener('abort', () => open.forEach(goAway), { once: true });
   return (request, socket, head, given) => {
     socket.on('error', () => socket.destroy());
     void answer(request, socket, head, given).catch((error: unknown) => {
@@ -68,7 +66,8 @@ export function createUpgrades({ fetch, log, closing }: UpgradesOptions): OnUpgr
         passed = upgraded;
       },
     };
-    const env = { ...given, upgrade, outgoing: socket };
+    const outgoing = new UpgradedAnswer(socket);
+    const env = { ...given, upgrade, outgoing };
     const response = await toResponse(() => fetch(toRequest(request), env));
     if (passed) return joinSockets(socket, head, passed, closing);
     if (socket.destroyed) return;
@@ -77,10 +76,44 @@ export function createUpgrades({ fetch, log, closing }: UpgradesOptions): OnUpgr
     const sockets = await webSockets();
     sockets.handleUpgrade(request, socket, head, (opened) => {
       open.add(opened);
+      outgoing.opened = opened;
       opened.once('close', () => open.delete(opened));
       use(opened);
-      if (closing.aborted) end(opened);
+      if (closing.aborted) goAway(opened);
     });
+  }
+}
+
+function goAway(socket: WebSocket): void {
+  close(socket, GOING_AWAY, 'the server stops');
+}
+
+function close(socket: WebSocket, code: number, reason: string): void {
+  socket.close(code, reason);
+  setTimeout(() => socket.terminate(), CLOSE_MS).unref();
+}
+
+/** The answer to a request for a WebSocket, which says why it ends once it is one. */
+class UpgradedAnswer implements NonNullable<Env['Bindings']['outgoing']> {
+  opened: WebSocket | undefined;
+  readonly #socket: Duplex;
+
+  constructor(socket: Duplex) {
+    this.#socket = socket;
+  }
+
+  get writableNeedDrain(): boolean {
+    return this.#socket.writableNeedDrain;
+  }
+
+  once(event: 'close', listener: () => void): void {
+    this.#socket.once(event, listener);
+  }
+
+  /** Called when its key or token is no longer valid. */
+  destroy(): void {
+    if (this.opened) close(this.opened, LOGIN_ENDED, 'the key or token is no longer valid');
+    else this.#socket.destroy();
   }
 }
 

@@ -3,6 +3,7 @@ import { GloveboxError, toGloveboxError } from '../../errors.ts';
 import { unlessAborted } from '../../lib/unless-aborted.ts';
 import type { BackgroundExecution } from '../../sessions/background-execution.ts';
 import type { Sessions } from '../../sessions/sessions.ts';
+import { auditOperation, type OperationAudit } from '../../tools/audit/operation.ts';
 import { summarizeExecution, toOutput } from '../../tools/execution-output.ts';
 import { toReadingOutput } from '../../tools/get-execution.ts';
 import { toAnswer, toFailure } from '../call-result.ts';
@@ -21,11 +22,13 @@ type TaskSessions = Pick<Sessions, 'tasks' | 'readBackground'>;
 /** Executions as tasks: a task's id is that of its execution, and it lasts as any background execution does. */
 export class ExecutionTasks implements TaskSource {
   readonly #sessions: TaskSessions;
+  readonly #audit: OperationAudit | undefined;
   readonly #questions = new TaskQuestions();
   readonly elicit = this.#questions.elicit;
 
-  constructor(sessions: TaskSessions) {
+  constructor(sessions: TaskSessions, audit?: OperationAudit) {
     this.#sessions = sessions;
+    this.#audit = audit;
   }
 
   async get(caller: TaskCaller, id: string): Promise<TaskState> {
@@ -44,9 +47,12 @@ export class ExecutionTasks implements TaskSource {
   }
 
   async cancel(caller: TaskCaller, id: string): Promise<void> {
-    const execution = await this.#find(caller, id);
-    execution.cancel();
-    await unlessAborted(execution.ended, caller.signal);
+    const about = { owner: caller.owner, operation: 'tasks/cancel', execution: id };
+    await auditOperation(this.#audit, about, async () => {
+      const execution = await this.#find(caller, id);
+      execution.cancel();
+      await unlessAborted(execution.ended, caller.signal);
+    });
   }
 
   async answer(caller: TaskCaller, id: string, responses: InputResponses): Promise<void> {

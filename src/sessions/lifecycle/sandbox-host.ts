@@ -1,6 +1,7 @@
 import type { ArchiveSettings } from '../../archives/settings.ts';
 import type { SandboxHandle } from '../../sandbox/sandbox.ts';
 import type { SessionTerminals } from '../../terminals/session-terminals.ts';
+import type { BackgroundEnds } from '../attached/background-ends.ts';
 import type { Contexts } from '../contexts.ts';
 import type { OwningSession, SandboxOwners } from '../sandbox-owners.ts';
 import type { Lifetime } from './lifetime.ts';
@@ -16,6 +17,8 @@ export interface SandboxHost {
   readonly owners: Pick<SandboxOwners, 'enter' | 'leave' | 'lose' | 'assign' | 'unassign' | 'end' | 'isLost'>;
   /** Gets an empty sandbox that counts against the owner's memory. @throws GloveboxError when none is available */
   readonly provide: (owner: string) => Promise<ProvidedSandbox>;
+  /** Is told how executions in the background end. Default: nobody is. */
+  readonly ends?: BackgroundEnds;
 }
 
 /** Part of a session that its sandbox needs. */

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { GloveboxError } from '../../../errors.ts';
 import { LOCAL_OWNER } from '../../../sessions/caller.ts';
 import type { Answer } from '../auth.ts';
+import { endAnswer } from '../end-answer.ts';
 import { type Scope, scopesAmong } from '../scopes.ts';
 import type { IssuerKeys } from './issuer-keys.ts';
 
@@ -137,7 +138,7 @@ export class Tokens implements Disposable {
 
   #end(answer: Answer): void {
     this.#answers.delete(answer);
-    answer.destroy();
+    endAnswer(answer);
   }
 }
 

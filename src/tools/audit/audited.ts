@@ -1,9 +1,12 @@
 import { hash } from 'node:crypto';
-import type { Audit, AuditEntry } from '../audit/audit.ts';
-import { toGloveboxError } from '../errors.ts';
-import type { AnyTool } from './description.ts';
-import { toOutput } from './execution-output.ts';
-import type { ToolContext, ToolOutput } from './tool.ts';
+import type { Audit, AuditEntry } from '../../audit/audit.ts';
+import { toGloveboxError } from '../../errors.ts';
+import type { AnyTool } from '../description.ts';
+import { toOutput } from '../execution-output.ts';
+import type { ToolContext, ToolOutput } from '../tool.ts';
+import { tellOutput } from './tell-output.ts';
+
+type Transport = NonNullable<AuditEntry['transport']>;
 
 /** What every entry of a call has. */
 type Head = Pick<AuditEntry, 'event' | 'began' | 'owner' | 'transport' | 'tool' | 'code_sha256' | 'code_bytes'>;
@@ -12,13 +15,13 @@ type Head = Pick<AuditEntry, 'event' | 'began' | 'owner' | 'transport' | 'tool' 
 export function auditTools(
   tools: readonly AnyTool[],
   audit: Audit | undefined,
-  transport: AuditEntry['transport'],
+  transport: Transport,
 ): readonly AnyTool[] {
   if (!audit) return tools;
   return tools.map((tool) => (tool.effect === 'reads' ? tool : auditTool(tool, audit, transport)));
 }
 
-function auditTool(tool: AnyTool, audit: Audit, transport: AuditEntry['transport']): AnyTool {
+function auditTool(tool: AnyTool, audit: Audit, transport: Transport): AnyTool {
   const { hold } = tool;
   const begin = (input: { session_id?: string | undefined }, context: ToolContext) =>
     new Call(
@@ -98,42 +101,4 @@ function hashCode(input: object): Pick<AuditEntry, 'code_sha256' | 'code_bytes'>
   if (given === undefined) return {};
   const text = typeof given === 'string' ? given : JSON.stringify(given);
   return { code_sha256: hash('sha256', text), code_bytes: Buffer.byteLength(text) };
-}
-
-/** Reads fields that some tools have in common, each if it is there: a schema would cost more than all else. */
-function tellOutput(output: ToolOutput): Pick<AuditEntry, 'outcome'> & Partial<AuditEntry> {
-  const { status, execution_id: execution, packages, web, tool_calls: calls, queued_ms: queued } = output;
-  return {
-    outcome: typeof status === 'string' ? status : 'ok',
-    ...(typeof execution === 'string' && { execution }),
-    ...(Array.isArray(packages) && { packages: versionsOf(packages) }),
-    ...(isObject(web) && { hosts: count(web['hosts'], 'host', 'requests') }),
-    ...(Array.isArray(calls) && { tools: count(calls, 'tool') }),
-    ...(typeof queued === 'number' && { queued_ms: queued }),
-  };
-}
-
-function versionsOf(packages: readonly unknown[]): Record<string, string> {
-  const versions = packages.flatMap((item): [string, string][] => {
-    if (!isObject(item)) return [];
-    const { name, version } = item;
-    return typeof name === 'string' && typeof version === 'string' ? [[name, version]] : [];
-  });
-  return Object.fromEntries(versions);
-}
-
-/** Counts items by their name. @param many field of how many an item stands for; one if left out */
-function count(items: unknown, key: string, many?: string): Record<string, number> {
-  const sums = new Map<string, number>();
-  for (const item of Array.isArray(items) ? items : []) {
-    if (!isObject(item)) continue;
-    const name = item[key];
-    const number = many === undefined ? 1 : item[many];
-    if (typeof name === 'string' && typeof number === 'number') sums.set(name, (sums.get(name) ?? 0) + number);
-  }
-  return Object.fromEntries(sums);
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
 }
