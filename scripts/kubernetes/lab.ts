@@ -84,8 +84,12 @@ export class Lab implements AsyncDisposable {
 
   /** The lab of this machine whose API server is at a URL. */
   static find(url: string): Lab | undefined {
-    const labs = listFolders().flatMap((folder) => (readState(folder) ? [Lab.open(folder)] : []));
-    return labs.find(({ layout }) => layout.apiUrl === url);
+    // Others may be in the making, with no certificates yet.
+    const found = listFolders().find((folder) => {
+      const state = readState(folder);
+      return state && new Layout(folder, state.number).apiUrl === url;
+    });
+    return found === undefined ? undefined : Lab.open(found);
   }
 
   /** Path of the administrator's kubeconfig. */

@@ -1,11 +1,21 @@
+import { totalmem } from 'node:os';
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { Lab } from '../../scripts/kubernetes/lab.ts';
 import type { NodeName } from '../../scripts/kubernetes/layout.ts';
 import { knownProcess } from '../../scripts/kubernetes/processes.ts';
 import { ensureProgram } from '../../scripts/kubernetes/program.ts';
+import { KubernetesClient } from '../../src/engines/kubernetes/api/client.ts';
+import { KubernetesEngine } from '../../src/engines/kubernetes/engine.ts';
+import type { Heartbeat, PieceStream } from '../../src/lib/reused-memory.ts';
+import { createLog } from '../../src/log.ts';
+import type { SandboxRef } from '../../src/sandbox/engine.ts';
+import { startSandbox } from '../../src/sandbox/start-sandbox.ts';
 import { untilSaved } from '../support/archives.ts';
+import { run as runIn } from '../support/engine-lab.ts';
+import { freePort } from '../support/free-port.ts';
 import { type ErrorAnswer, type Execution, post } from '../support/rest-client.ts';
-import { type Server, startServer } from '../support/server.ts';
+import { containersOf, newStateDir, type Server, startServer } from '../support/server.ts';
+import { openTestNamespace } from '../support/test-namespace.ts';
 
 const LIMIT_MS = 60_000;
 /** Seconds that a node may be away. It is noticed after 12 s, and is ready some seconds after it answers again. */
@@ -29,18 +39,22 @@ beforeAll(async () => {
     images: [image],
     report,
   });
-  server = await startServer({
-    env: {
-      GLOVEBOX_ENGINE: 'kubernetes',
-      KUBECONFIG: lab.kubeconfig,
-      GLOVEBOX_IMAGE: image,
-      GLOVEBOX_POOL_SIZE: '0',
-      GLOVEBOX_KUBERNETES_NODE_LOST_S: String(NODE_LOST_S),
-      GLOVEBOX_CHECKPOINT_AFTER_S: '0.1',
-      GLOVEBOX_MEMORY_MB: '256',
-    },
-  });
+  server = await startServer({ env: settings(lab.kubeconfig) });
 });
+
+/** Settings of a server in a cluster. */
+function settings(kubeconfig: string): Record<string, string> {
+  return {
+    GLOVEBOX_ENGINE: 'kubernetes',
+    KUBECONFIG: kubeconfig,
+    GLOVEBOX_IMAGE: process.env['GLOVEBOX_IMAGE'] ?? '',
+    GLOVEBOX_POOL_SIZE: '0',
+    GLOVEBOX_KUBERNETES_NODE_LOST_S: String(NODE_LOST_S),
+    GLOVEBOX_CHECKPOINT_AFTER_S: '0.1',
+    GLOVEBOX_MEMORY_MB: '256',
+    GLOVEBOX_KUBERNETES_MEMORY_REQUEST_MB: '16',
+  };
+}
 
 afterAll(async () => {
   try {
@@ -62,9 +76,13 @@ beforeEach(async () => {
 });
 
 /** What a call is answered with. */
-async function call(code: string, more: object = {}): Promise<{ result?: Execution; error?: ErrorAnswer['error'] }> {
+async function call(
+  code: string,
+  more: object = {},
+  asked = server,
+): Promise<{ result?: Execution; error?: ErrorAnswer['error'] }> {
   const body = { name: 'execute_python', arguments: { session_id: session, code, ...more } };
-  return (await (await post(server, '/execute', body)).json()) as { result?: Execution; error?: ErrorAnswer['error'] };
+  return (await (await post(asked, '/execute', body)).json()) as { result?: Execution; error?: ErrorAnswer['error'] };
 }
 
 /** Runs code that must run. */
@@ -184,3 +202,98 @@ test('code that takes too much memory is told so, and the session goes on', asyn
   expect(['out_of_memory', 'error']).toContain(status);
   await again();
 });
+
+test('a pod that its node evicts, for want of memory, costs what no checkpoint had', {
+  timeout: 240_000,
+}, async () => {
+  const { name } = await podOf();
+  // The pods of the node together may have 1 GiB, and one of them goes once they use 180 MiB: the node looks each 10 s.
+  const rest = Math.floor(totalmem() / 2 ** 20) - 1024;
+  const change = { systemReserved: { memory: `${rest}Mi` }, evictionHard: { 'memory.available': '844Mi' } };
+  await lab.killKubelet(node);
+  await lab.startKubelet(node, change);
+  const taken = await again("import time; b = b'x' * (190 << 20); time.sleep(100)", { timeout_s: 110 });
+  expect(taken).toMatchObject({ status: 'crashed', session_reset: { reason: 'sandbox_lost' } });
+  const ofPod = `--field-selector=reason=Evicted,involvedObject.name=${name}`;
+  const said = await lab.kubectl('get', 'events', ofPod, '--output=jsonpath={.items[*].message}');
+  expect(said).toContain('The node was low on resource: memory');
+  expect((await again()).stdout).toBe('kept');
+  await lab.killKubelet(node);
+  await lab.startKubelet(node);
+});
+
+describe('another cluster', () => {
+  /** That of the whole run. */
+  const other = process.env['KUBECONFIG'] ?? '';
+
+  test('under the name of the first goes on from checkpoints, and what was left in each goes on return', async () => {
+    const place = { stateDir: newStateDir(), port: await freePort() };
+    const start = async (kubeconfig: string) => await startServer({ ...place, env: settings(kubeconfig) });
+    const inFirst = await start(lab.kubeconfig);
+    session = 'moves';
+    const read = "print(x if 'x' in globals() else 'none', open('kept.txt').read())";
+    await call("x = 1; open('kept.txt', 'w').write('first')", { context: 'c' }, inFirst);
+    await untilSaved(inFirst);
+    const { name } = await podOf();
+    await inFirst.kill();
+
+    const inOther = await start(other);
+    const moved = (await call(read, { context: 'c' }, inOther)).result;
+    expect(moved).toMatchObject({ stdout: 'none first\n', session_reset: { reason: 'sandbox_lost' } });
+    await call("open('kept.txt', 'w').write('other')", {}, inOther);
+    await untilSaved(inOther);
+    await inOther.kill();
+    expect(await lab.kubectl('get', 'pods', '--output=name')).toContain(name);
+
+    const back = await start(lab.kubeconfig);
+    expect((await call(read, { context: 'c' }, back)).result).toMatchObject({ stdout: 'none other\n' });
+    await expect.poll(() => lab.kubectl('get', 'pods', '--output=name'), PATIENT).not.toContain(name);
+    await back.stop();
+
+    await using last = await start(other);
+    await expect.poll(() => containersOf(last), PATIENT).toEqual([]);
+  });
+});
+
+test('a stream that is silent for long, and goes on, loses nothing of what came meanwhile', {
+  timeout: 240_000,
+}, async () => {
+  await using namespace = await openTestNamespace('silence', lab.kubeconfig);
+  const longer = { ...namespace.settings, kubernetesNodeLostS: 600 };
+  using engine = new OftenLooking(new KubernetesClient(namespace.access), longer, createLog('error'));
+  const { profile } = namespace;
+  const configuration = { preload: 'none' } as const;
+  const sandbox = await startSandbox({ engine, profile, configuration, instance: 'silence', log: createLog('error') });
+  const begun = Promise.withResolvers<void>();
+  const code = 'import time\nfor n in range(60): print(n, flush=True); time.sleep(1)';
+  const running = runIn(sandbox, code, { timeoutMs: 200_000, onOutput: async () => begun.resolve() });
+  await begun.promise;
+  const [pod = ''] = await namespace.podNames();
+  const at = await lab.kubectl('get', 'pod', pod, '--namespace', namespace.name, '--output=jsonpath={.spec.nodeName}');
+  await lab.cutNode(at === 'node1' ? 'node1' : 'node2');
+  await expect.poll(() => engine.looks, PATIENT).toBeGreaterThanOrEqual(3);
+  await lab.joinNode(at === 'node1' ? 'node1' : 'node2');
+  expect((await running).stdout).toBe(Array.from({ length: 60 }, (_, n) => `${n}\n`).join(''));
+  await sandbox.remove();
+});
+
+/** Looks at silent streams each 7 s instead of 15 s: the cluster has noticed by the first look that a node is cut off. */
+class OftenLooking extends KubernetesEngine {
+  looks = 0;
+
+  override async connect(ref: SandboxRef): Promise<PieceStream> {
+    const stream = await super.connect(ref);
+    const { heartbeat } = stream;
+    const often: Heartbeat = {
+      everyMs: 7000,
+      onSilent: () => {
+        this.looks += 1;
+        heartbeat?.onSilent();
+      },
+      get outage() {
+        return heartbeat?.outage;
+      },
+    };
+    return Object.assign(stream, { heartbeat: often });
+  }
+}
