@@ -26,8 +26,6 @@ export async function openGroup({ state, peerAddress, peerPort, leaseS }: Config
   const { newKeyPair } = await import('../state/key-pair.ts');
   const { PeerKeys } = await import('../peers/keys.ts');
   const { listenForPeers } = await import('../peers/listener.ts');
-  const { createLocator } = await import('../peers/state-locator.ts');
-  const { mayBeOf } = await import('../sessions/names.ts');
   const pair = newKeyPair();
   const keys = new PeerKeys(pair);
   const listener = await listenForPeers({ host: peerAddress, port: peerPort }, keys);
@@ -35,8 +33,7 @@ export async function openGroup({ state, peerAddress, peerPort, leaseS }: Config
   const join = async (glovebox: Glovebox) => {
     await glovebox.prepare();
     if (!group) throw new GloveboxError('engine_unavailable', 'This server has not joined the others of its service.');
-    const isHere = (owner: string, id: string) => glovebox.sessions.has(owner, id);
-    return { group, locator: createLocator({ state: group, isHere, mayBeOf }) };
+    return { group, locator: glovebox.sessions.locator };
   };
   return {
     onJoined: (joined) => {

@@ -1,6 +1,7 @@
 import { GloveboxError } from '../../errors.ts';
 import { unlessAborted } from '../../lib/unless-aborted.ts';
 import { ClaimLost, type ControlPlane, type SharedSession, type SharedState } from '../../state/state.ts';
+import { mayBeOf } from '../names.ts';
 import type { SessionRegistry } from '../registry.ts';
 
 export interface SessionLocatorOptions {
@@ -68,6 +69,12 @@ export class SessionLocator {
     signal.addEventListener('abort', () => resolve(), { once: true });
     if (signal.aborted) return;
     await promise;
+  }
+
+  /** The session that an execution ran in, as far as its id tells. */
+  sessionOfExecution(owner: string, executionId: string): string | undefined {
+    const sessions = this.#options.state().of(owner);
+    return sessions.find(({ id }) => mayBeOf(executionId, id))?.id;
   }
 
   async #settle(owner: string, id: string, found: SharedSession | undefined): Promise<Whereabouts> {
