@@ -222,18 +222,22 @@ test('the library opens once all sessions are adopted, and says when the engine 
   expect(third.figures).toMatchObject({ sessions: 2, adopting: 0 });
 });
 
-test('a sandbox that cannot be removed keeps no other left-over one', async () => {
+test('a sandbox that cannot be removed keeps no other left-over one, and is removed at the end', async () => {
   const { a = '' } = await leave(['a']);
   const spec = machine.sandboxes.get(a)?.spec ?? { ...FAKE_PROFILE, key: '', instance: '' };
   const engine = new FakeEngine(machine);
   const orphans: SandboxRef[] = [];
   for (const key of ['1', '2', '3']) orphans.push((await engine.start({ ...spec, key })).ref);
+  let isStuck = true;
   class StuckEngine extends FakeEngine {
     override async remove(ref: SandboxRef) {
-      if (ref === orphans[0]) throw new GloveboxError('engine_unavailable', 'It does not end.');
+      if (isStuck && ref === orphans[0]) throw new GloveboxError('engine_unavailable', 'It does not end.');
       await super.remove(ref);
     }
   }
-  await using _second = await open(new StuckEngine(machine), KEEP);
+  const second = await open(new StuckEngine(machine), KEEP);
   await expect.poll(() => [...machine.sandboxes.keys()]).toEqual([a, orphans[0]]);
+  isStuck = false;
+  await second.close();
+  expect([...machine.sandboxes.keys()]).toEqual([a]);
 });

@@ -102,6 +102,70 @@ describe('the end', () => {
   });
 });
 
+describe('what is left at the end', () => {
+  /** An engine whose removals fail at first, as often as told. */
+  function refusing(times: number): FakeEngine {
+    const engine = new FakeEngine(machine);
+    const remove = engine.remove.bind(engine);
+    let left = times;
+    engine.remove = async (ref) => {
+      left -= 1;
+      if (left >= 0) throw new GloveboxError('engine_unavailable', 'The container did not end.');
+      await remove(ref);
+    };
+    return engine;
+  }
+  const openOn = (engine: FakeEngine, more: NodeJS.ProcessEnv) =>
+    open(more, { openEngine: async () => ({ engine, profile: FAKE_PROFILE }) });
+
+  test('is removed as soon as the engine can, and its session is not found again', async () => {
+    const glovebox = await openOn(refusing(5), { ...REMOVE, GLOVEBOX_POOL_SIZE: '2' });
+    await runIn(glovebox, 'write');
+    await expect.poll(() => glovebox.figures.pool.ready).toBe(2);
+    await glovebox.close();
+    expect(machine.sandboxes.size).toBe(0);
+    await using next = await open();
+    expect(next.figures.sessions).toBe(0);
+  });
+
+  test('is removed when the control plane that had asked for it was killed before the engine made it', async () => {
+    await using passing = await open();
+    await runIn(passing, 'write');
+    const [made] = [...machine.sandboxes.values()];
+    await passing.close();
+    const second = await open(KEEP);
+    await runIn(second, 'write');
+    if (made) machine.sandboxes.set('late/key', made);
+    expect(machine.sandboxes.size).toBe(2);
+    await second.close();
+    expect([...machine.sandboxes.keys()]).toEqual([expect.not.stringContaining('late')]);
+  });
+
+  test('is told when the engine does not answer any more', async () => {
+    const engine = new FakeEngine(machine);
+    const warnings: string[] = [];
+    const log = { ...createLog('error'), warn: (message: string) => void warnings.push(message), info: () => {} };
+    const openEngine = async () => ({ engine, profile: FAKE_PROFILE });
+    const glovebox = await open(REMOVE, { log, openEngine });
+    engine.isUp = false;
+    await glovebox.close();
+    expect(warnings).toEqual(['sandboxes may be left, which the next start removes']);
+  });
+
+  test('is no sandbox of the pool, though its runner never starts', async () => {
+    const engine = new FakeEngine(machine);
+    const asked = Promise.withResolvers<void>();
+    engine.connect = () => {
+      asked.resolve();
+      return new Promise<never>(() => {});
+    };
+    const glovebox = await openOn(engine, { ...REMOVE, GLOVEBOX_POOL_SIZE: '1' });
+    await asked.promise;
+    await glovebox.close();
+    expect(machine.sandboxes.size).toBe(0);
+  });
+});
+
 describe('an opening that fails', () => {
   const fail = () => Promise.reject(new GloveboxError('engine_unavailable', 'There is no engine.'));
 

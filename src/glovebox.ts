@@ -29,6 +29,7 @@ import { ExecutionMetrics } from './scheduling/execution-metrics.ts';
 import { ExecutionScheduler } from './scheduling/execution-scheduler.ts';
 import { MemoryQuota } from './scheduling/memory-quota.ts';
 import { BackgroundRecords } from './sessions/background-records.ts';
+import { removeRest } from './sessions/lifecycle/remove-rest.ts';
 import { recover } from './sessions/recovery.ts';
 import { Sessions } from './sessions/sessions.ts';
 import { Snapshots } from './sessions/snapshots.ts';
@@ -75,6 +76,7 @@ export class Glovebox implements AsyncDisposable {
   #pool: Pool | undefined;
   /** Removal of what earlier runs left over. */
   #cleanUp: Promise<void> | undefined;
+  #removeRest: ((mode: OnShutdown) => Promise<void>) | undefined;
   #preloads: Preloads | undefined;
   #usageFile: UsageFile | undefined;
   #closed: Promise<void> | undefined;
@@ -243,6 +245,7 @@ export class Glovebox implements AsyncDisposable {
       // Side by side: the engine takes its time over many sessions, and a shutdown has a limit.
       await Promise.all([this.sessions.shutdown(mode, this.#options.onEnded), this.#pool?.close()]);
       await this.#cleanUp;
+      await this.#removeRest?.(mode);
       this.#usageFile?.save();
       await this.#services[Symbol.asyncDispose]();
       await this.#archives.close();
@@ -322,7 +325,7 @@ export class Glovebox implements AsyncDisposable {
 
   async #recover(backend: Backend): Promise<void> {
     const { sessions } = this;
-    const { log } = this.#options;
+    const { log, adoptAfter, onEnded } = this.#options;
     // Else sessions are taken over by the calls for them.
     if (!this.#isAlone) return BackgroundRecords.sweep(this.#instance.directory, []);
     const removeLeftOver = await recover({
@@ -338,7 +341,8 @@ export class Glovebox implements AsyncDisposable {
     this.#cleanUp = sessions.adoptions.settled
       .then(removeLeftOver)
       .catch((error: unknown) => log.warn('what an earlier run left could not be removed', { error }));
-    const { adoptAfter } = this.#options;
+    const rest = { engine: backend.engine, state: this.#directory, log, onLeft: () => onEnded?.(0) };
+    this.#removeRest = (mode) => removeRest({ ...rest, keepsSessions: mode === 'keep' });
     if (adoptAfter !== undefined) void adoptAfter.then(() => sessions.adoptions.begin());
     else sessions.adoptions.begin();
   }

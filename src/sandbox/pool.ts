@@ -54,6 +54,7 @@ export class Pool implements SandboxSource {
   readonly #pace: StartPace;
   readonly #metrics: StartMetrics;
   readonly #ready: Sandbox[] = [];
+  readonly #closing = new AbortController();
   /** Number of operations that callers wait for. Meanwhile the pool starts no sandboxes, to leave processors to them. */
   #urgent = 0;
   #refilling: Promise<void> | undefined;
@@ -62,7 +63,6 @@ export class Pool implements SandboxSource {
   #loads: Sandbox | undefined;
   #refillTimer: NodeJS.Timeout | undefined;
   #trimTimer: NodeJS.Timeout | undefined;
-  #closed = false;
 
   constructor(backend: Backend, options: PoolOptions) {
     const { size, startsAtOnce, pace, memory, notBefore, log, metrics, preloads } = options;
@@ -154,13 +154,22 @@ export class Pool implements SandboxSource {
 
   /** Removes all ready sandboxes. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     this.#pace.close();
     clearTimeout(this.#refillTimer);
     clearTimeout(this.#trimTimer);
     this.#preloads?.close();
-    await this.#refilling;
+    // The start under way may take a while: the others need not wait for its end.
+    await Promise.all([this.#removeReady(), this.#refilling]);
+    await this.#removeReady();
+  }
+
+  async #removeReady(): Promise<void> {
     await Promise.all(this.#ready.splice(0).map((sandbox) => sandbox.remove().catch(() => {})));
+  }
+
+  get #closed(): boolean {
+    return this.#closing.signal.aborted;
   }
 
   #takeReady(): Sandbox | undefined {
@@ -180,8 +189,8 @@ export class Pool implements SandboxSource {
     return await this.#pace.start(() => this.#startOne());
   }
 
-  #startOne(): Promise<Sandbox> {
-    return this.#metrics.follow(() => startSandbox(this.#backend));
+  #startOne(signal?: AbortSignal): Promise<Sandbox> {
+    return this.#metrics.follow(() => startSandbox(this.#backend, signal));
   }
 
   /** Refills after a moment, so that the start of a container does not slow the first execution in the one just taken. */
@@ -240,9 +249,10 @@ export class Pool implements SandboxSource {
       await this.#pace.rest();
       if (!this.#isShort || !this.#memory.enterPool()) return;
       try {
-        this.#ready.push(await this.#pace.run(() => this.#startOne()));
+        this.#ready.push(await this.#pace.run(() => this.#startOne(this.#closing.signal)));
       } catch (error) {
         this.#memory.leavePool();
+        if (this.#closed) return;
         // The next call starts its own sandbox and reports the error to its caller, who can act on it.
         this.#log.warn('the pool could not start a sandbox', { error });
         return;

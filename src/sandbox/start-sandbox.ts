@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { GloveboxError } from '../errors.ts';
+import { unlessAborted } from '../lib/unless-aborted.ts';
 import type { Log } from '../log.ts';
 import type { RunnerConfiguration } from '../protocol/channel.ts';
 import type { OpenedEngine, SandboxInfo } from './engine.ts';
@@ -7,6 +8,7 @@ import { type PreloadObserver, Sandbox } from './sandbox.ts';
 
 /** Number of starts to try until a sandbox may be used. */
 const ATTEMPTS = 5;
+const NEVER = new AbortController().signal;
 
 /** Engine that is ready to start sandboxes of one control plane, and their profile. */
 export interface Backend extends OpenedEngine {
@@ -30,15 +32,18 @@ export function openSandbox(
   return sandbox;
 }
 
-/** Starts a sandbox with a user of its own and its runner ready. Leaves nothing behind when it fails. */
-export async function startSandbox(backend: Backend): Promise<Sandbox> {
+/**
+ * Starts a sandbox with a user of its own and its runner ready. Leaves nothing behind when it fails.
+ * @param signal ends the start: what it has made so far is removed
+ */
+export async function startSandbox(backend: Backend, signal: AbortSignal = NEVER): Promise<Sandbox> {
   const { engine, profile, label } = backend;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const key = randomBytes(10).toString('hex');
     const { ref, confirmed } = await engine.start({ ...profile, instance: label(), key });
     const sandbox = openSandbox(backend, { ref, key });
     try {
-      const [isUsable] = await Promise.all([confirmed, sandbox.connect()]);
+      const [isUsable] = await unlessAborted(Promise.all([confirmed, sandbox.connect()]), signal);
       if (isUsable) return sandbox;
     } catch (error) {
       await sandbox.remove().catch(() => {});

@@ -105,6 +105,11 @@ export class DirectoryState implements SharedState {
     this.#forgetSandbox(session.saved);
   }
 
+  /** Forgets a sandbox that was removed although its session may not have been. */
+  forget(key: string): void {
+    this.#manifests.remove(key);
+  }
+
   nameOf(label: string): string | undefined {
     return this.#instance.nameOf(label);
   }

@@ -7,6 +7,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { findRemains } from '../../src/engines/kubernetes/remains.ts';
 import { createLog } from '../../src/log.ts';
 import { type ClusterRecord, readCluster } from './cluster-record.ts';
+import { explainLeft } from './server-notes.ts';
 import { readStateIds } from './state-ids.ts';
 
 declare module 'vitest' {
@@ -49,8 +50,14 @@ async function assertNoPodLeft({ kubeconfig, image }: ClusterRecord, stateRoot: 
   const ids = readStateIds(stateRoot);
   const cluster = { KUBECONFIG: kubeconfig, GLOVEBOX_ENGINE: 'kubernetes', GLOVEBOX_IMAGE: image };
   const remains = await findRemains(loadConfig({ ...process.env, ...cluster }), createLog('error'));
-  const left = remains.sandboxes.filter(({ instance, running }) => running && ids.has(instance.split('@')[1] ?? ''));
-  for (const sandbox of left) await remains.removeSandbox(sandbox);
-  const names = left.map(({ key, instance }) => `${key} of ${instance}`);
-  if (names.length > 0) throw new Error(`Pods left by this run's servers: ${names.join(', ')}`);
+  const names: string[] = [];
+  for (const sandbox of remains.sandboxes) {
+    const { key, instance, running } = sandbox;
+    const stateDir = ids.get(instance.split('@')[1] ?? '');
+    if (!running || stateDir === undefined) continue;
+    await remains.removeSandbox(sandbox);
+    const why = explainLeft(stateDir);
+    if (why !== undefined) names.push(`${key} of ${instance} (${why})`);
+  }
+  if (names.length > 0) throw new Error(`Pods left by this run's servers:\n${names.join('\n')}`);
 }

@@ -12,6 +12,7 @@ import { installEngine } from '../../src/engines/docker/install/install.ts';
 import { isGvisor } from '../../src/engines/hardening/sandbox-limits.ts';
 import { Glovebox } from '../../src/glovebox.ts';
 import { createLog } from '../../src/log.ts';
+import { explainLeft } from './server-notes.ts';
 import { shareLooks } from './share-looks.ts';
 import { readStateIds } from './state-ids.ts';
 
@@ -81,12 +82,17 @@ export async function teardown(): Promise<void> {
 async function assertNothingLeft(docker: Docker, stateRoot: string): Promise<void> {
   const ids = readStateIds(stateRoot);
   const containers = await docker.listContainers({ all: true, filters: { label: ['glovebox.instance'] } });
-  const ours = containers.filter(({ Labels }) => ids.has(Labels['glovebox.instance']?.split('@')[1] ?? ''));
-  const removed = await Promise.all(ours.map(({ Id }) => remove(docker, Id)));
-  const names = ours
-    .filter((_, at) => removed[at])
-    .map(({ Names, Labels }) => `${Names[0]} of ${Labels['glovebox.instance']}`);
-  if (names.length > 0) throw new Error(`Containers left by this run's servers: ${names.join(', ')}`);
+  const left = await Promise.all(
+    containers.map(async ({ Id, Names, Labels, State, Status }) => {
+      const instance = Labels['glovebox.instance'] ?? '';
+      const stateDir = ids.get(instance.split('@')[1] ?? '');
+      if (stateDir === undefined || !(await remove(docker, Id))) return [];
+      const why = explainLeft(stateDir);
+      return why === undefined ? [] : [`${Names[0]} of ${instance} (${State}, ${Status}; ${why})`];
+    }),
+  );
+  const names = left.flat();
+  if (names.length > 0) throw new Error(`Containers left by this run's servers:\n${names.join('\n')}`);
 }
 
 /** Removes a container. Returns false if it is gone, or is being removed, without us. */

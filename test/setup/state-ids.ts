@@ -1,9 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The ids of all state directories in a folder that servers have used. */
-export function readStateIds(stateRoot: string): ReadonlySet<string> {
-  return new Set(readdirSync(stateRoot).flatMap((name) => readId(join(stateRoot, name, 'id')) ?? []));
+/** All state directories in a folder that servers have used, by their ids. */
+export function readStateIds(stateRoot: string): ReadonlyMap<string, string> {
+  const directories = readdirSync(stateRoot).map((name) => join(stateRoot, name));
+  return new Map(
+    directories.flatMap((directory) => {
+      const id = readId(join(directory, 'id'));
+      return id === undefined ? [] : [[id, directory] as const];
+    }),
+  );
 }
 
 /** A state directory's own id; undefined for one that no server has used. */

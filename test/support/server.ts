@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type Docker from 'dockerode';
-import { inject } from 'vitest';
+import { expect, inject } from 'vitest';
 import { createDockerClient } from '../../src/engines/docker/connect/connect.ts';
 import { MAIN_UID } from '../../src/engines/docker/hardening/spec.ts';
+import { noteServer, type ServerNote } from '../setup/server-notes.ts';
 import { shareLooks } from '../setup/share-looks.ts';
 import { deletePod, listPods, listProcessesOfPod } from './pods-of.ts';
 import { listProcessesInside, type SeenProcess } from './processes-inside.ts';
@@ -16,7 +17,8 @@ export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 const START_LIMIT_MS = 30_000;
 /** In a cluster, a server with settings that none had before looks into a pod, whose start has half a minute as the look. */
 const CLUSTER_START_LIMIT_MS = 75_000;
-const STOP_LIMIT_MS = 25_000;
+/** A server that makes no progress ends itself 15 seconds after the last. */
+const STOP_LIMIT_MS = 45_000;
 
 export interface ServerOptions {
   /** Settings besides those that every test server has. */
@@ -106,6 +108,12 @@ export async function startServer({
   const [command = '', ...words] = [...prefix, process.execPath, cli, 'serve'];
   const child = spawn(command, words, { env: settings, stdio: ['ignore', 'ignore', 'pipe'] });
   const exited = exitOf(child);
+  const { testPath = 'no test', currentTestName = 'the set-up of its file' } = expect.getState();
+  const note = (event: ServerNote['event']) => {
+    if (dirname(stateDir) === inject('stateRoot'))
+      noteServer(stateDir, { test: `${testPath} > ${currentTestName}`, event });
+  };
+  note('started');
   let said = '';
   const url = await new Promise<string>((resolve, reject) => {
     const refuse = (why: string) => reject(new Error(`The server ${why}:\n${said}`));
@@ -127,7 +135,9 @@ export async function startServer({
   });
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
     child.kill(signal);
-    return await withDeadline(exited, STOP_LIMIT_MS, () => `The server did not end at ${signal}:\n${said}`);
+    const exit = await withDeadline(exited, STOP_LIMIT_MS, () => `The server did not end at ${signal}:\n${said}`);
+    note(signal === 'SIGKILL' ? 'killed by the test' : `ended with ${exit.signal ?? `code ${exit.code}`}`);
+    return exit;
   };
   const running = () => child.exitCode === null && child.signalCode === null;
   return {
@@ -140,7 +150,9 @@ export async function startServer({
     stop,
     kill: async () => void (await stop('SIGKILL')),
     [Symbol.asyncDispose]: async () => {
-      if (running()) await stop();
+      if (!running()) return;
+      const { code } = await stop();
+      if (code !== 0) throw new Error(`The server ended with code ${code}, and may have left sandboxes:\n${said}`);
     },
   };
 }
