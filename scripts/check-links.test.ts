@@ -15,17 +15,18 @@ function write(path: string, text: string): void {
   writeFileSync(join(root, path), text);
 }
 
-test('a link that leads nowhere is found, however it is written; examples and links outside are left alone', () => {
+test('a link that leads nowhere, or to what the site has no page for, is found, however it is written; examples and links outside are left alone', () => {
   write(
     'docs/there.md',
     '# There\n\n## Twice\n\n## `code` of [a link](there.md)\n\n## Twice\n\n<a id="by-hand"></a>\n',
   );
   write('docs/a picture.png', '');
+  write('docs/main.go', '');
   write(
     'README.md',
     [
       '[page](docs/there.md) [heading](docs/there.md#twice) [second](docs/there.md#twice-1) [id](docs/there.md#by-hand)',
-      '[`code`](docs/there.md#code-of-a-link) ![picture](docs/a%20picture.png "title") [folder](docs/)',
+      '[`code`](docs/there.md#code-of-a-link) ![picture](docs/a%20picture.png "title")',
       '[outside](https://example.com/none) [mail](mailto:a@example.com) [own](#own)',
       '# Own',
       '`[code](none.md)`',
@@ -34,7 +35,7 @@ test('a link that leads nowhere is found, however it is written; examples and li
       '# Not a heading',
       '```',
       '[file](docs/none.md) [fragment](docs/there.md#none) [third](docs/there.md#twice-2) [here](#not-a-heading)',
-      '[above](../none.md) [named] <img alt="x" src="docs/none.png">',
+      '[folder](docs/) [program](docs/main.go) [above](../none.md) [named] <img alt="x" src="docs/none.png">',
       '',
       '[named]: docs/none.txt',
     ].join('\n'),
@@ -44,6 +45,8 @@ test('a link that leads nowhere is found, however it is written; examples and li
     'docs/there.md#none',
     'docs/there.md#twice-2',
     '#not-a-heading',
+    'docs/',
+    'docs/main.go',
     '../none.md',
     'docs/none.txt',
     'docs/none.png',

@@ -1,6 +1,6 @@
 /**
- * Checks the links of all Markdown pages to other places of the repository: the file, or folder, and the heading if one is
- * named. Links that lead outside are not followed.
+ * Checks the links of all Markdown pages to other places of the repository: the page and the heading if one is named, or a
+ * file that the documentation's site has, too. Links that lead outside are not followed.
  */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -20,6 +20,9 @@ const LINKS = [
   /^\[[^\]]+\]: +<?([^\s>]+)/gm,
   /<(?:a|img)\b[^>]*?\b(?:href|src)="([^"]+)"/g,
 ];
+
+/** Files that the site has as they are. It takes a link to any other file, or to a folder, for one to a page. */
+const SHOWN = /\.(?:gif|jpe?g|json|pdf|png|svg|txt|webp|ya?ml)$/;
 
 /** All pages below `root`: those at the top, and all in docs/ and examples/. */
 export function listPages(root: string): string[] {
@@ -67,7 +70,7 @@ export function linksOf(root: string, page: string): Link[] {
     });
 }
 
-/** Links that lead nowhere. */
+/** Links that lead nowhere in the repository, or in the site. */
 export function findBrokenLinks(root: string, pages: readonly string[] = listPages(root)): Link[] {
   const known = new Map<string, Set<string>>();
   const has = (target: string, fragment: string) => {
@@ -75,16 +78,19 @@ export function findBrokenLinks(root: string, pages: readonly string[] = listPag
     known.set(target, fragments);
     return fragments.has(fragment);
   };
+  const listed = new Set(listPages(root));
   return pages
     .flatMap((page) => linksOf(root, page))
     .filter(({ target, fragment }) => {
       if (target.startsWith('..') || !existsSync(join(root, target))) return true;
+      if (!listed.has(target) && !SHOWN.test(target)) return true;
       return fragment !== '' && target.endsWith('.md') && !has(target, fragment);
     });
 }
 
 if (import.meta.main) {
   const broken = findBrokenLinks(process.cwd());
-  for (const { page, link } of broken) process.stdout.write(`${page}: ${link} leads nowhere\n`);
+  for (const { page, link } of broken)
+    process.stdout.write(`${page}: ${link} leads to no page and no picture; name other files without a link\n`);
   process.exitCode = broken.length === 0 ? 0 : 1;
 }
