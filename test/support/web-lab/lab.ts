@@ -100,6 +100,8 @@ export class WebLab implements AsyncDisposable {
     const path = join(import.meta.dirname, file);
     const child = spawn(command, [...words, process.execPath, '--no-warnings', path, ...args], {
       stdio: ['pipe', 'pipe', 'inherit'],
+      // Programs of the lab are killed: what they leave goes with its folder.
+      env: { ...process.env, TMPDIR: this.#folder },
     });
     const program = { child, lines: createInterface(child.stdout) };
     this.#programs.push(program);
