@@ -1,5 +1,5 @@
 import { totalmem } from 'node:os';
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { Lab } from '../../scripts/kubernetes/lab.ts';
 import type { NodeName } from '../../scripts/kubernetes/layout.ts';
 import { knownProcess } from '../../scripts/kubernetes/processes.ts';
@@ -21,6 +21,16 @@ const LIMIT_MS = 60_000;
 /** Seconds that a node may be away. It is noticed after 12 s, and is ready some seconds after it answers again. */
 const NODE_LOST_S = 30;
 const PATIENT = { timeout: 90_000, interval: 1000 };
+
+/** Ticks once a second until it is told that this is enough, and says how often it has. */
+const TICK = `
+import os, time
+ticks = 0
+while not os.path.exists('enough.txt'):
+    print('tick', flush=True)
+    ticks += 1
+    time.sleep(1)
+print(ticks)`;
 
 const report = (line: string) => void process.stderr.write(`${line}\n`);
 
@@ -63,6 +73,23 @@ afterAll(async () => {
   } finally {
     await lab?.[Symbol.asyncDispose]();
   }
+});
+
+/** What puts right what a test has broken, and has not put right itself. */
+const repairs = new Set<() => Promise<void>>();
+
+/** Breaks something, until the returned function or the end of the test puts it right. */
+async function breaking(fault: () => Promise<void>, repair: () => Promise<void>): Promise<() => Promise<void>> {
+  const putRight = async () => {
+    if (repairs.delete(putRight)) await repair();
+  };
+  repairs.add(putRight);
+  await fault();
+  return putRight;
+}
+
+afterEach(async () => {
+  for (const putRight of repairs) await putRight();
 });
 
 /** A new session, with a file and a variable. */
@@ -123,38 +150,52 @@ const refused = (message: RegExp) => ({
 });
 
 describe('a node that is cut off', () => {
+  const cutNode = () =>
+    breaking(
+      () => lab.cutNode(node),
+      () => lab.joinNode(node),
+    );
+
   test('for a while costs nothing: what runs goes on, and further calls are told that it is away', {
     timeout: 240_000,
   }, async () => {
-    const long = run("import time\nfor i in range(40): print('tick', flush=True); time.sleep(1)", { timeout_s: 300 });
+    const long = run(TICK, { timeout_s: 300 });
     const { name } = await podOf();
-    await lab.cutNode(node);
+    const join = await cutNode();
     await lab.kubectl('wait', '--for=condition=Ready=False', `pod/${name}`, `--timeout=${LIMIT_MS / 1000}s`);
     expect(await call('1')).toMatchObject(refused(/node "node[12]" is not ready/));
-    await lab.joinNode(node);
-    expect((await long).stdout).toBe('tick\n'.repeat(40));
+    await join();
     await expectAll();
+    await run("open('enough.txt', 'w').close()");
+    const { stdout = '' } = await long;
+    const ticks = Number(stdout.trimEnd().split('\n').at(-1));
+    // It is noticed after 12 s that a node is away.
+    expect(ticks).toBeGreaterThan(12);
+    expect(stdout).toBe(`${'tick\n'.repeat(ticks)}${ticks}\n`);
   });
 
   test('for too long costs what no checkpoint had, and leaves no pod', { timeout: 240_000 }, async () => {
     const { name } = await podOf();
-    await lab.cutNode(node);
+    const join = await cutNode();
     const { stdout, session_reset: reset } = await again();
     expect(stdout).toBe('kept');
     expect(reset).toMatchObject({ reason: 'sandbox_lost', lost: expect.arrayContaining(['contexts']) });
     expect((await podOf()).at).not.toBe(node);
-    await lab.joinNode(node);
+    await join();
     await expect.poll(() => lab.kubectl('get', 'pods', '--output=name'), PATIENT).not.toContain(name);
   });
 });
 
 test('a node that loses its power costs what no checkpoint had', { timeout: 240_000 }, async () => {
   const running = call('import time; time.sleep(600)', { timeout_s: 600 });
-  await lab.killNode(node);
+  const restart = await breaking(
+    () => lab.killNode(node),
+    () => lab.startNode(node),
+  );
   expect(await running).toMatchObject(refused(/node "node[12]" (does not answer|is not ready)/));
   const { stdout, session_reset: reset } = await again();
   expect([stdout, reset?.reason]).toEqual(['kept', 'sandbox_lost']);
-  await lab.startNode(node);
+  await restart();
 });
 
 test.each([
@@ -162,29 +203,35 @@ test.each([
   ['container runtime', () => lab.killContainerd(node), () => lab.startContainerd(node)],
 ])('a %s that is killed costs the calls that run, and nothing else', async (_part, kill, start) => {
   const running = call('import time; time.sleep(600)', { timeout_s: 600 });
-  await kill();
+  const restart = await breaking(kill, start);
   expect(await running).toMatchObject(refused(/node "node[12]" (does not answer|is not ready)/));
-  await start();
+  await restart();
   await expectAll();
 });
 
 test('an API server that is killed costs the calls that run, and nothing else', async () => {
   const running = call('import time; time.sleep(600)', { timeout_s: 600 });
-  await lab.killApiServer();
+  const restart = await breaking(
+    () => lab.killApiServer(),
+    () => lab.startApiServer(),
+  );
   expect(await running).toMatchObject(refused(/API server/));
   expect(await call('1')).toMatchObject(refused(/API server of the cluster does not answer/));
-  await lab.startApiServer();
+  await restart();
   await expectAll();
 });
 
 test('an etcd without room keeps new sessions out, and the others go on', async () => {
-  await lab.fillEtcd();
+  const drain = await breaking(
+    () => lab.fillEtcd(),
+    () => lab.drainEtcd(),
+  );
   await expectAll();
   const kept = session;
   session = 'faults-refused';
   const answer = await call('1');
   expect(answer).toMatchObject({ error: { code: 'engine_unavailable', hint: expect.stringMatching(/etcd/) } });
-  await lab.drainEtcd();
+  await drain();
   expect((await again('print(1)')).stdout).toBe('1\n');
   session = kept;
   await expectAll();
