@@ -3,6 +3,7 @@ import { asLogin } from '../audit/current-login.ts';
 import { GloveboxError, serverStopping } from '../errors.ts';
 import type { RequestRate } from '../lib/request-rate.ts';
 import type { Log } from '../log.ts';
+import { SessionElsewhere } from '../sessions/lifecycle/locator.ts';
 import { createLiveness, type Health } from './api/health.ts';
 import { type Authenticate, type FindApprover, loginRequired, unauthorized } from './auth/auth.ts';
 import { markEventStream } from './auth/end-answer.ts';
@@ -41,6 +42,9 @@ export interface RequestHandlerOptions extends GuardOptions {
   readonly peers?: Pick<Peers, 'pass' | 'complete'> | undefined;
   readonly log: Log;
 }
+
+/** Times that a request is served or passed on, while others make and claim the session that it is about. */
+const MOST_ATTEMPTS = 3;
 
 type AsyncHandler = (c: Context<Env>) => Promise<Response>;
 
@@ -143,7 +147,16 @@ async function serveRoute(
     if (bodyHandlingFor(c.req.raw, route) === 'text') c.set('body', await readBody(c, maxBodyBytes, stallMs));
   }
   if (!peers || c.env?.forwarded) return await route.handle(c);
-  return (await passOn(c, route, peers, log)) ?? (await peers.complete(c, await route.handle(c)));
+  for (let attempt = 1; ; attempt += 1) {
+    const passed = await passOn(c, route, peers, log);
+    if (passed) return passed;
+    try {
+      return await peers.complete(c, await route.handle(c));
+    } catch (error) {
+      // Another server was faster to make or to claim the session, and nothing of the request was done.
+      if (!(error instanceof SessionElsewhere) || attempt === MOST_ATTEMPTS) throw error;
+    }
+  }
 }
 
 /** Passes a request on to who serves it. Undefined if that is this control plane. */

@@ -106,7 +106,7 @@ export class SessionLocator {
 }
 
 /** Another control plane answers for the session. Nothing of the call was done. */
-class SessionElsewhere extends GloveboxError {
+export class SessionElsewhere extends GloveboxError {
   readonly holder: ControlPlane;
 
   constructor(id: string, holder: ControlPlane) {
