@@ -38,9 +38,7 @@ async function removeAgain({ engine, state, keepsSessions, onLeft }: RestOptions
   const until = performance.now() + LIMIT_MS;
   let isTold = false;
   for (;;) {
-    const own = (await engine.list()).filter(
-      (sandbox) => sandbox.instance === state.label && !kept.has(sandbox.key),
-    );
+    const own = (await engine.list()).filter((sandbox) => sandbox.instance === state.label && !kept.has(sandbox.key));
     // An engine may still list what is as good as gone.
     const left = own.filter(({ ref }) => !removed.has(ref));
     if (left.length === 0) return;
