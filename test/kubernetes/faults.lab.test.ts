@@ -310,7 +310,13 @@ test('a stream that is silent for long, and goes on, loses nothing of what came 
   using engine = new OftenLooking(new KubernetesClient(namespace.access), longer, createLog('error'));
   const { profile } = namespace;
   const configuration = { preload: 'none' } as const;
-  const sandbox = await startSandbox({ engine, profile, configuration, label: () => 'silence', log: createLog('error') });
+  const sandbox = await startSandbox({
+    engine,
+    profile,
+    configuration,
+    label: () => 'silence',
+    log: createLog('error'),
+  });
   const begun = Promise.withResolvers<void>();
   const code = 'import time\nfor n in range(60): print(n, flush=True); time.sleep(1)';
   const running = runIn(sandbox, code, { timeoutMs: 200_000, onOutput: async () => begun.resolve() });
