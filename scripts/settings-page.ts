@@ -24,7 +24,8 @@ Sizes in MiB end with \`_mb\`, times in seconds with \`_s\`. A name that does no
 ends the start with a message that says what to write instead.
 
 The container engine, proxies and certificates are found by the usual variables: \`DOCKER_HOST\`, \`DOCKER_CONTEXT\`,
-\`HTTPS_PROXY\`, \`NO_PROXY\`, \`SSL_CERT_FILE\`.
+\`HTTPS_PROXY\`, \`NO_PROXY\`, \`SSL_CERT_FILE\`. Traces and metrics go to a collector by the variables of OpenTelemetry,
+such as \`OTEL_EXPORTER_OTLP_ENDPOINT\` ([Traces and metrics](telemetry.md#settings)).
 `;
 
 /** The whole text of `docs/settings.md`. */

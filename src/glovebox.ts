@@ -24,6 +24,7 @@ import { openPreloads } from './sandbox/open-preloads.ts';
 import type { Pool } from './sandbox/pool.ts';
 import type { PreloadFigures, Preloads } from './sandbox/preloads.ts';
 import type { Backend } from './sandbox/start-sandbox.ts';
+import { traceEngine } from './sandbox/traced-engine.ts';
 import type { UsageFile } from './sandbox/usage-file.ts';
 import { ExecutionMetrics } from './scheduling/execution-metrics.ts';
 import { ExecutionScheduler } from './scheduling/execution-scheduler.ts';
@@ -275,7 +276,7 @@ export class Glovebox implements AsyncDisposable {
       log,
       preloads,
     };
-    const engine = new WatchedEngine(opened.engine, {
+    const engine = new WatchedEngine(traceEngine(opened.engine), {
       look: () => this.#look(plain),
       watch: async (onChange) => (await opened.assurances?.watch(onChange, signal)) ?? true,
     });

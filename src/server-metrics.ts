@@ -7,6 +7,7 @@ import { watchEventLoop } from './http/metrics/event-loop.ts';
 import { ServerMetrics } from './http/metrics/metrics.ts';
 import { readProcessFigures } from './http/metrics/process-figures.ts';
 import { within } from './lib/deadline.ts';
+import type { Telemetry } from './telemetry/telemetry.ts';
 import { version } from './version.ts';
 
 /** Time for the engine to answer a scrape of metrics, in milliseconds; Prometheus gives ten seconds by default. */
@@ -18,23 +19,31 @@ export interface HttpMetrics extends Disposable {
   readonly calls: CallMetrics;
 }
 
-export function openMetrics(
-  glovebox: Glovebox,
-  { audit, login }: { readonly audit: AuditLog | undefined; readonly login: Login | undefined },
-): HttpMetrics {
+export interface MetricsOptions {
+  readonly audit: AuditLog | undefined;
+  readonly login: Login | undefined;
+  /** Where metrics are reported to as well; default: nowhere. */
+  readonly telemetry?: Pick<Telemetry, 'exportMetrics'> | undefined;
+}
+
+export function openMetrics(glovebox: Glovebox, { audit, login, telemetry }: MetricsOptions): HttpMetrics {
   const { approvals } = glovebox;
   const { registry } = glovebox.metrics;
   const delays = watchEventLoop();
   const counted = countApprovals(approvals, registry);
+  const metrics = new ServerMetrics(registry, {
+    engineAnswers: () => engineAnswers(glovebox),
+    read: (eventLoop = delays()) => ({
+      ...{ ...glovebox.figures, version, process: readProcessFigures(), eventLoop },
+      ...{ approvalsWaiting: approvals.pending().length, audit: audit?.figures, isIssuerFailing: login?.isFailing },
+    }),
+  });
+  // Each reader has delays of the event loop of its own: those since it has read last.
+  const reported = telemetry && watchEventLoop();
+  if (reported) telemetry.exportMetrics(() => metrics.collect(reported()));
   return {
     calls: new CallMetrics(registry),
-    metrics: new ServerMetrics(registry, {
-      engineAnswers: () => engineAnswers(glovebox),
-      read: () => ({
-        ...{ ...glovebox.figures, version, process: readProcessFigures(), eventLoop: delays() },
-        ...{ approvalsWaiting: approvals.pending().length, audit: audit?.figures, isIssuerFailing: login?.isFailing },
-      }),
-    }),
+    metrics,
     [Symbol.dispose]: () => counted[Symbol.dispose](),
   };
 }

@@ -26,6 +26,7 @@ import type { McpOptions } from './mcp/server.ts';
 import { createStreamableHttp } from './mcp/streamable-http.ts';
 import { createMcp, createToolsFor, fallbackOf, maxRequestBytes } from './mcp-tools.ts';
 import { openMetrics } from './server-metrics.ts';
+import type { Telemetry } from './telemetry/telemetry.ts';
 import { auditTools } from './tools/audit/audited.ts';
 import { auditEnds } from './tools/audit/ends.ts';
 import type { AnyTool } from './tools/description.ts';
@@ -53,6 +54,8 @@ export interface ServeOptions {
   readonly onServing: (urls: readonly string[], firstKey?: string) => void;
   /** Checks what the server needs, for `GET /doctor`. */
   readonly examine: () => Promise<readonly Finding[]>;
+  /** Where metrics are reported to; default: nowhere. */
+  readonly telemetry?: Pick<Telemetry, 'exportMetrics'> | undefined;
   /** Stops the server when it aborts. */
   readonly signal: AbortSignal;
   /** Adds prompts, resources and tools to each MCP server; for conformance tests. */
@@ -63,13 +66,13 @@ export interface ServeOptions {
 export async function serve(
   glovebox: Glovebox,
   config: Config,
-  { log, listening, keys, login, group, onServing, examine, signal, extendMcp }: ServeOptions,
+  { log, listening, keys, login, group, onServing, examine, telemetry, signal, extendMcp }: ServeOptions,
 ): Promise<void> {
   await using audit = await openAuditLog(config, glovebox.instance, log);
   const tools = createToolsFor(config, glovebox);
   using approvers = KeyRing.open(approversFile(config.apiKeysFile), log, { mayBeEmpty: true, right: 'approve' });
   const { approvals } = glovebox;
-  using counting = openMetrics(glovebox, { audit, login });
+  using counting = openMetrics(glovebox, { audit, login, telemetry });
   using _kept = auditEnds(glovebox.sessions.ends, audit);
   const toolsOver = (transport: 'rest' | 'mcp') =>
     counting.calls.countTools(auditTools(tools, audit, transport), transport);

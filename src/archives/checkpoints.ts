@@ -4,6 +4,7 @@ import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from '../e
 import { DamagedContents } from '../files/file-operation.ts';
 import { type LeftOut, NOTHING_LEFT_OUT } from '../files/left-out.ts';
 import { fillWorkspace, type SaveOptions, sendWorkspace } from '../files/workspace.ts';
+import { traceSession } from '../telemetry/session-spans.ts';
 import { BrokenArchive } from './files/archive-files.ts';
 import type { KeptSession, RunningSandbox } from './kept-session.ts';
 import type { ArchiveIdentity, ArchiveRecord, ArchiveState } from './record.ts';
@@ -22,6 +23,7 @@ const LATER = 6;
 /** Speed limit of a checkpoint. The session's own work has priority. */
 const BYTES_PER_SECOND = 64 * 1024 * 1024;
 const MIB = 1024 * 1024;
+const OWN_TRACE = { isRoot: true };
 /** Time limit of a save, in milliseconds, with more for large disks. The session's own code may delay it. */
 const LIMIT_MS = 60_000;
 const LIMIT_MS_PER_MB = 100;
@@ -258,7 +260,8 @@ export class Checkpoints {
         await this.#save(sandbox, { signal, known, ...options });
       };
       const isOver = () => cancelled?.aborted === true;
-      await this.#archives.metrics.follow('checkpoint', isOver, () => this.#run(save));
+      const run = () => traceSession('glovebox.session.checkpoint', this.#session, () => this.#run(save), OWN_TRACE);
+      await this.#archives.metrics.follow('checkpoint', isOver, run);
     } catch (error) {
       // Its session was closed or lost its sandbox, so the checkpoint is no longer needed.
       if (cancelled?.aborted) return;

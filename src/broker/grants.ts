@@ -3,6 +3,7 @@ import type { RecordedGrant, ToolAccess, ToolCall, ToolGrant, ToolRequest } from
 import { nearest } from '../lib/nearest.ts';
 import { makeToken, SecretTokens } from '../lib/secret-tokens.ts';
 import type { Log } from '../log.ts';
+import { currentTrace, within } from '../telemetry/trace.ts';
 import { type AccountedCall, CallLedger, type Deliver } from './call-ledger.ts';
 import { CLIENT_SERVER, ClientServer } from './client-tools.ts';
 import type { ToolMetrics } from './tool-metrics.ts';
@@ -98,6 +99,8 @@ export class Grant implements ToolGrant {
   readonly #ledger: CallLedger;
   readonly #controller = new AbortController();
   readonly #leave: () => void;
+  /** Its execution, of which its calls are a part: they come by a connection, which is of no execution. */
+  readonly #trace = currentTrace();
 
   constructor(
     recorded: RecordedGrant,
@@ -177,7 +180,7 @@ export class Grant implements ToolGrant {
       if (!target) throw new Error('there is no such server');
       return await make(target);
     };
-    await this.#ledger.account({ ...call, limits }, makeOnce, deliver);
+    await within(this.#trace, () => this.#ledger.account({ ...call, limits }, makeOnce, deliver));
   }
 
   #find(server: string): Target | undefined {

@@ -1,4 +1,5 @@
 import type { Config } from '../config/load.ts';
+import { readTelemetry } from '../config/telemetry-environment.ts';
 import type { WebOfOwner } from '../egress/policy/policy.ts';
 import type { Glovebox } from '../glovebox.ts';
 import type { Login } from '../http/auth/jwt/login.ts';
@@ -8,6 +9,8 @@ import type { Finding } from '../lib/finding.ts';
 import { takesKeys, takesTokens } from '../lib/login/auth-kind.ts';
 import { loadGlovebox, loadServer } from '../load.ts';
 import { createLog, type Log } from '../log.ts';
+import { openTelemetry } from '../telemetry/open.ts';
+import { version } from '../version.ts';
 import { writeCompiledCodeSoon } from './compile-cache.ts';
 import type { CommandContext } from './context.ts';
 import { openGroup } from './group.ts';
@@ -26,6 +29,7 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
   const log = createLog(config.logLevel);
   using keys = takesKeys(config.auth) ? await openKeys(config, log) : undefined;
   await using listening = await listenFirst(config);
+  await using telemetry = await openTelemetry(readTelemetry(), { hosts: config.hostEnvironment, version, log });
   await using login = takesTokens(config.auth) ? await openLogin(config, listening.url, log) : undefined;
   await using group = await openGroup(config);
   const { Glovebox } = await loadGlovebox();
@@ -59,6 +63,7 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
     group: group?.of(glovebox),
     onServing,
     examine: () => examineRunning(glovebox, config),
+    telemetry,
     signal,
   });
 }

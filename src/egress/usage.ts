@@ -1,4 +1,5 @@
 import type { Log } from '../log.ts';
+import { currentTrace, type Span, startSpan } from '../telemetry/trace.ts';
 import { limitMet, type Refused } from './refusal.ts';
 import type { WebHostUse, WebRefusal, WebRequestor } from './web-access.ts';
 import type { WebMetrics } from './web-metrics.ts';
@@ -53,6 +54,8 @@ export class WebUsage {
   #recordedUpTo = 0;
   #logged = 0;
   #unlogged = { requests: 0, bytesIn: 0, bytesOut: 0 };
+  /** Its execution, of which its requests are a part: they come by a connection, which is of no execution. */
+  readonly #trace = currentTrace();
 
   constructor(options: UsageOptions) {
     this.#options = options;
@@ -87,9 +90,14 @@ export class WebUsage {
       if (this.#hosts.size < MOST_HOSTS) this.#hosts.set(key, use);
     }
     use.requests += 1;
+    const span = this.#startSpan(facts);
     return new Exchange(facts, use, {
       take: (bytesIn, bytesOut) => this.#take(bytesIn, bytesOut),
-      onEnd: (exchange, outcome) => this.#end(exchange, outcome),
+      onEnd: (exchange, outcome) => {
+        this.#end(exchange, outcome);
+        if (outcome !== 'ok') span?.fail(outcome);
+        span?.end();
+      },
       countBytes: (bytesIn, bytesOut) =>
         this.#options.metrics.countBytes(this.#options.owner, facts.rule, bytesIn, bytesOut),
     });
@@ -128,6 +136,14 @@ export class WebUsage {
   get #isUsedUp(): boolean {
     const { mostBytes } = this.#options;
     return this.#bytesIn >= mostBytes || this.#bytesOut >= mostBytes;
+  }
+
+  /** The host is not told of the trace. As in the log, those beyond a number have none, for code may send any number. */
+  #startSpan({ host, port, method }: ExchangeFacts): Span | undefined {
+    if (!this.#trace || this.#logged >= MOST_LOGGED) return undefined;
+    const span = startSpan(method, { kind: 'client', parent: this.#trace });
+    span?.set({ 'http.request.method': method, 'server.address': host, 'server.port': port });
+    return span;
   }
 
   /** Counts bytes. Returns the limit that they meet. */

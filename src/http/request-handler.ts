@@ -4,6 +4,8 @@ import { GloveboxError, serverStopping } from '../errors.ts';
 import type { RequestRate } from '../lib/request-rate.ts';
 import type { Log } from '../log.ts';
 import { SessionElsewhere } from '../sessions/lifecycle/locator.ts';
+import { traceRequest } from '../telemetry/request-spans.ts';
+import { isTracing } from '../telemetry/trace.ts';
 import { createLiveness, type Health } from './api/health.ts';
 import { type Authenticate, type FindApprover, loginRequired, unauthorized } from './auth/auth.ts';
 import { markEventStream } from './auth/end-answer.ts';
@@ -123,11 +125,11 @@ function createServer(options: RequestHandlerOptions, routes: readonly Route[]):
   };
 }
 
-/** Checks a request before its body is read: first the path and method, then the query, then the type of the body. */
+/** Finds the route of a request. */
 async function serveRoute(
   c: Context<Env>,
   routes: readonly Route[],
-  { maxBodyBytes, stallMs, peers, log }: RequestHandlerOptions,
+  options: RequestHandlerOptions,
 ): Promise<Response> {
   const { forwarded } = c.env ?? {};
   if (forwarded) {
@@ -140,6 +142,19 @@ async function serveRoute(
   const route = routeFor(c.req.method, here) ?? here.find(({ answersAll }) => answersAll);
   if (!route) return unknownRoute(c, routes);
   if (c.var.approver && !route.forApprovers) throw mayOnlyAnswer();
+  // Only what an authenticated caller sends has a span, so that strangers make none.
+  if (!isTracing() || isPlainHealth(c)) return await answerRoute(c, route, options);
+  const { method, url } = c.req;
+  const request = { method, route: route.path, url, header: (name: string) => c.req.header(name) };
+  return await traceRequest(request, () => answerRoute(c, route, options));
+}
+
+/** Checks a request before its body is read: first the query, then the type of the body. */
+async function answerRoute(
+  c: Context<Env>,
+  route: Route,
+  { maxBodyBytes, stallMs, peers, log }: RequestHandlerOptions,
+): Promise<Response> {
   if (route.isMcp) {
     if (c.req.method === 'POST') c.set('body', await readBody(c, maxBodyBytes, stallMs));
   } else {

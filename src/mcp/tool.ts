@@ -11,6 +11,7 @@ import { followSignal } from '../lib/follow-signal.ts';
 import type { Log } from '../log.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Snapshots } from '../sessions/snapshots.ts';
+import { tellStatus } from '../telemetry/tool-spans.ts';
 import { type AnyTool, describeTool } from '../tools/description.ts';
 import { ignoreEvents, type Leaving, type ToolEvent, type ToolOutput } from '../tools/tool.ts';
 import { validateInput } from '../tools/validate.ts';
@@ -21,6 +22,7 @@ import { canElicit, decisionOf, elicitInCall, formOf } from './elicitation.ts';
 import type { HeldCall, HeldCalls, RunCall } from './held-calls.ts';
 import type { RequestStates } from './request-state.ts';
 import type { TaskLeaving } from './tasks/task.ts';
+import { traceMcpCall } from './traced-call.ts';
 
 /** A tool as MCP lists and calls it. */
 export interface McpTool {
@@ -74,25 +76,28 @@ export function toMcpTool(tool: AnyTool, dependencies: CallDependencies): McpToo
   return {
     listed: describeTool(tool) as ListedTool,
     maybeTask: tool.maybeTask,
-    call: async (args, context, connection, protocolVersion, capabilities, leaving) => {
-      try {
-        const output = await callTool({ tool, args, context, connection, capabilities, leaving }, dependencies);
-        if (isInputRequired(output)) return output;
-        return toAnswer({ ...output }, tool.summarize(output), protocolVersion);
-      } catch (thrown) {
-        const error = toGloveboxError(thrown);
-        if (error.code === 'internal_error') {
-          // Once its client has gone, a call may fail in any way. This is not a defect.
-          const level = context.mcpReq.signal.aborted ? 'debug' : 'error';
-          dependencies.log[level]('A tool call failed.', {
-            owner: connection.owner,
-            tool: tool.name,
-            cause: error.cause,
-          });
+    call: (args, context, connection, protocolVersion, capabilities, leaving) =>
+      traceMcpCall(tool, context, protocolVersion, async (span) => {
+        try {
+          const output = await callTool({ tool, args, context, connection, capabilities, leaving }, dependencies);
+          if (isInputRequired(output)) return output;
+          if (span) tellStatus(span, { ...output });
+          return toAnswer({ ...output }, tool.summarize(output), protocolVersion);
+        } catch (thrown) {
+          const error = toGloveboxError(thrown);
+          span?.fail(error);
+          if (error.code === 'internal_error') {
+            // Once its client has gone, a call may fail in any way. This is not a defect.
+            const level = context.mcpReq.signal.aborted ? 'debug' : 'error';
+            dependencies.log[level]('A tool call failed.', {
+              owner: connection.owner,
+              tool: tool.name,
+              cause: error.cause,
+            });
+          }
+          return toFailure(error);
         }
-        return toFailure(error);
-      }
-    },
+      }),
   };
 }
 

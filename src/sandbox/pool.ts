@@ -3,6 +3,7 @@ import type { Log } from '../log.ts';
 import { FairQueue } from '../scheduling/fair-queue.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
 import type { StartMetrics } from '../scheduling/start-metrics.ts';
+import { trace } from '../telemetry/trace.ts';
 import type { SandboxInfo } from './engine.ts';
 import { PoolSize, type PoolSizeLimits } from './pool-size.ts';
 import type { Preloads } from './preloads.ts';
@@ -185,8 +186,10 @@ export class Pool implements SandboxSource {
 
   async #start(owner: string): Promise<Sandbox> {
     using _work = this.holdRefill();
-    using _turn = await this.#starts.enter(owner);
-    return await this.#pace.start(() => this.#startOne());
+    return await trace('glovebox.sandbox.start', async () => {
+      using _turn = await this.#starts.enter(owner);
+      return await this.#pace.start(() => this.#startOne());
+    });
   }
 
   #startOne(signal?: AbortSignal): Promise<Sandbox> {
@@ -244,12 +247,16 @@ export class Pool implements SandboxSource {
     return !this.#closed && this.#urgent === 0 && this.#ready.length < this.#poolSize.wanted;
   }
 
+  #startForPool(): Promise<Sandbox> {
+    return this.#pace.run(() => this.#startOne(this.#closing.signal));
+  }
+
   async #fill(): Promise<void> {
     while (this.#isShort) {
       await this.#pace.rest();
       if (!this.#isShort || !this.#memory.enterPool()) return;
       try {
-        this.#ready.push(await this.#pace.run(() => this.#startOne(this.#closing.signal)));
+        this.#ready.push(await trace('glovebox.pool.fill', () => this.#startForPool(), { isRoot: true }));
       } catch (error) {
         this.#memory.leavePool();
         if (this.#closed) return;

@@ -5,6 +5,7 @@ import type { Log } from '../log.ts';
 import { Channel, type OnTunnel, type RunnerConfiguration, type RunnerExpectation } from '../protocol/channel.ts';
 import { GenerationRefused, IncompatibleRunner } from '../protocol/greeting.ts';
 import type { RunnerNotice } from '../protocol/notice.ts';
+import { apart, startSpan } from '../telemetry/trace.ts';
 import { type Engine, type SandboxRef, SandboxUnreachable, shortName } from './engine.ts';
 
 /** What is lost with all processes of a sandbox. */
@@ -191,7 +192,7 @@ export class RunnerConnection {
 
   #connect(): Connection {
     const drop = new AbortController();
-    const connection = { drop, channel: this.#open(drop.signal) };
+    const connection = { drop, channel: this.#openTraced(drop.signal) };
     const forget = () => {
       if (this.#connection === connection) this.#connection = undefined;
     };
@@ -200,6 +201,14 @@ export class RunnerConnection {
       () => {}, // Callers that wait for it get the error.
     );
     return connection;
+  }
+
+  /** The connection outlasts the call that needs it first, and so is no part of that; only the time until it is open. */
+  #openTraced(dropped: AbortSignal): Promise<Channel> {
+    const span = startSpan('glovebox.runner.connect');
+    const opened = apart(() => this.#open(dropped));
+    if (span) void opened.catch((error: unknown) => span.fail(error)).then(() => span.end());
+    return opened;
   }
 
   async #open(dropped: AbortSignal): Promise<Channel> {

@@ -1,6 +1,7 @@
 import { type ExecutionOptions, type ExecutionRequest, patienceFor } from '../execution/request.ts';
 import { rulesFor } from '../execution/request-kinds.ts';
 import { Disposables } from '../lib/disposables.ts';
+import { type Span, startSpan } from '../telemetry/trace.ts';
 import type { ExecutionScheduler } from './execution-scheduler.ts';
 import { Limiter } from './limiter.ts';
 import { TransferLimiter } from './transfer-limiter.ts';
@@ -55,10 +56,14 @@ export class SessionPlaces {
     const { context } = request;
     const { transfer } = options;
     const deadline = performance.now() + patienceFor(options);
+    let queued: Span | undefined;
     const waiting = (what: string): EnterOptions => ({
       signal: options.signal,
       patienceMs: deadline - performance.now(),
-      onWait: (ahead) => options.onWait?.(`Waiting for ${what}; ${ahead} of your calls are ahead.`),
+      onWait: (ahead) => {
+        queued ??= startSpan('glovebox.queue');
+        options.onWait?.(`Waiting for ${what}; ${ahead} of your calls are ahead.`);
+      },
     });
     const places = new Disposables();
     try {
@@ -70,7 +75,10 @@ export class SessionPlaces {
       return places;
     } catch (error) {
       places[Symbol.dispose]();
+      queued?.fail(error);
       throw error;
+    } finally {
+      queued?.end();
     }
   }
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseSandboxJson } from '../lib/sandbox-json.ts';
+import { currentTrace, type TraceContext } from '../telemetry/trace.ts';
 
 /** Receives reports of the package gateway on its work for a session. */
 export interface DownloadListener {
@@ -20,24 +21,27 @@ export interface Download {
 
 /** Passes reports of the package gateway for one session on to listeners. */
 export class Downloads implements DownloadListener {
-  readonly #listeners = new Set<DownloadListener>();
+  readonly #listeners = new Map<DownloadListener, TraceContext | undefined>();
 
-  /** Adds a listener until disposed of. */
+  /** Adds a listener until disposed of. What is downloaded meanwhile is a part of what it listens for. */
   listen(listener: DownloadListener): Disposable {
-    this.#listeners.add(listener);
+    this.#listeners.set(listener, currentTrace());
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
+  /** The installation that is going on. Undefined if there is none, or if nothing is traced. */
+  readonly trace = (): TraceContext | undefined => [...this.#listeners.values()].at(-1);
+
   readonly onDownload: DownloadListener['onDownload'] = (download) => {
-    for (const listener of this.#listeners) listener.onDownload(download);
+    for (const listener of this.#listeners.keys()) listener.onDownload(download);
   };
 
   readonly onProblem: DownloadListener['onProblem'] = (problem) => {
-    for (const listener of this.#listeners) listener.onProblem(problem);
+    for (const listener of this.#listeners.keys()) listener.onProblem(problem);
   };
 
   readonly onNotice: DownloadListener['onNotice'] = (notice) => {
-    for (const listener of this.#listeners) listener.onNotice(notice);
+    for (const listener of this.#listeners.keys()) listener.onNotice(notice);
   };
 }
 

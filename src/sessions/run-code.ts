@@ -5,6 +5,7 @@ import { headOf, LISTED_LENGTH, type Program } from '../execution/program.ts';
 import type { ExecutionOptions, ExecutionRequest, Executor } from '../execution/request.ts';
 import { type ExecutionIdentity, type ExecutionResult, toResult } from '../execution/result.ts';
 import { Stopwatch } from '../execution/stopwatch.ts';
+import { type Span, within } from '../telemetry/trace.ts';
 import { alsoTo, type CalledResult, foldAsCalled } from './attached/called-result.ts';
 import { displayLimits, readResult } from './background-result.ts';
 import { type AccessSession, type ExecutionAccess, openAccess } from './grants/execution-access.ts';
@@ -13,6 +14,7 @@ import { ProgramControl } from './processes/program-control.ts';
 import { ProgramInput } from './program-input.ts';
 import { checkProgram, toRequest } from './programs/program-request.ts';
 import { isStream, type RunLimits, type RunOptions, type StartOptions } from './programs/run-options.ts';
+import { followProgram, startProgramSpan } from './programs/traced-execution.ts';
 import type { RecentExecutions } from './recent-executions.ts';
 
 export type { RunLimits, RunOptions, StartOptions };
@@ -36,6 +38,8 @@ export interface PreparedExecution {
   readonly access: ExecutionAccess | undefined;
   /** What can be done to it while it runs. */
   readonly control: ProgramControl;
+  /** Undefined where nothing is traced. It ends with the execution. */
+  readonly span: Span | undefined;
 }
 
 /** Returns what lists and records tell of an execution in the background. */
@@ -75,10 +79,11 @@ export function prepareExecution(
   const executionId = mintExecutionId(sessionId);
   const request = toRequest(call, executionId, isBackground);
   const identity = { sessionId, ...(sessionCreated ? { sessionCreated } : {}), executionId };
-  const { access, clock, env } = openAccess(session, executionId, options);
+  const span = startProgramSpan(session, executionId, request);
+  const { access, clock, env } = within(span?.context, () => openAccess(session, executionId, options));
   const control = new ProgramControl({ isInputOpen: options.stdinOpen === true });
   if (typeof options.stdin === 'string') control.input?.write(Buffer.from(options.stdin));
-  return { identity, program, timeoutMs, request: env ? { ...request, env } : request, clock, access, control };
+  return { identity, program, timeoutMs, request: env ? { ...request, env } : request, clock, access, control, span };
 }
 
 /**
@@ -106,7 +111,8 @@ export async function runCode(
     const asCalled = onCalled && {
       onCalled: ({ result, spare }: CalledResult) => onCalled({ result: tell(result), spare }),
     };
-    const result = tell(await followCode(session, prepared, { ...follower, onBegin, ...asCalled }));
+    const run = () => followCode(session, prepared, { ...follower, onBegin, ...asCalled });
+    const result = tell(await followProgram(prepared.span, run));
     recorder.ended(result);
     return result;
   } catch (error) {

@@ -5,6 +5,7 @@ import { GloveboxError } from '../errors.ts';
 import { inOrder, isHeard, LossLedger, ownLoss } from '../execution/losses.ts';
 import type { ExecutionEnd, ExecutionRequest, Losable, SandboxReset } from '../execution/request.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
+import { traceSession } from '../telemetry/session-spans.ts';
 import type { SandboxedSession, SandboxHost } from './lifecycle/sandbox-host.ts';
 
 /** End of an execution that may have changed anything. */
@@ -160,10 +161,9 @@ export class SessionSandbox {
       throw error;
     });
     if (!saved || this.#closed || wasUsed() || this.#sandbox !== former) return 'used';
-    const { unreadable } = saved;
-    if (unreadable > 0 && !force) return 'unreadable';
+    if (saved.unreadable > 0 && !force) return 'unreadable';
     const losses: [Losable, boolean][] = [
-      ['files', unreadable > 0],
+      ['files', saved.unreadable > 0],
       ['contexts', contexts.areAnyToLose],
       ['terminals', terminals.live.length > 0],
     ];
@@ -223,7 +223,7 @@ export class SessionSandbox {
     if (this.#former) await this.#former.adopt();
     if (this.#recording !== undefined) await this.#recording;
     if (this.#closed) throw new GloveboxError('session_not_found', `The session ${this.#session.id} was closed.`);
-    this.#sandbox ??= this.#wake();
+    this.#sandbox ??= traceSession('glovebox.session.wake', this.#session, () => this.#wake());
     const waking = this.#sandbox;
     try {
       return await waking;

@@ -13,6 +13,7 @@ import type { Access, ToolServer } from '../file/server-entry.ts';
 import type { JsonObject } from '../types.ts';
 import { bounded, endless, type RequestLimits, tooLarge, type Within } from './bounded.ts';
 import type { UpstreamHosts } from './fetch.ts';
+import { traceToolCall } from './traced-call.ts';
 
 export type ListedTool = Awaited<ReturnType<Client['listTools']>>['tools'][number];
 export type CallResult = Awaited<ReturnType<Client['callTool']>>;
@@ -98,10 +99,12 @@ export class Connection {
 
   /** @param tool as the server has listed it: some arguments have to be sent as headers as well */
   async callTool(tool: ListedTool, args: JsonObject, limits: RequestLimits): Promise<CallResult> {
-    const params = { name: tool.name, arguments: { ...args } };
-    return await this.#within(limits, 'answer', this.#server.maxResultBytes, (within) =>
-      this.#client.callTool(params, { ...within, toolDefinition: tool }),
-    );
+    return await traceToolCall(this.#server, tool.name, (fields) => {
+      const params = { name: tool.name, arguments: { ...args }, ...(fields ? { _meta: { ...fields } } : {}) };
+      return this.#within(limits, 'answer', this.#server.maxResultBytes, (within) =>
+        this.#client.callTool(params, { ...within, toolDefinition: tool }),
+      );
+    });
   }
 
   async readResource(uri: string, limits: RequestLimits): Promise<ReadResult> {

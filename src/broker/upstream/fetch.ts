@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { RequestInit as UndiciInit } from 'undici';
 import type { Dispatchers, HostAccess } from '../../outbound/dispatchers.ts';
+import { traceFields } from '../../telemetry/trace.ts';
 import { type BodyWatch, limitBytes } from './limit-bytes.ts';
 
 /** Watches the answers of a call. Requests that are made for it find this by their asynchronous context. */
@@ -56,7 +57,9 @@ export class UpstreamHosts {
       const watch = isStreamOfEvents(init) ? undefined : watches.getStore();
       if (watch) unasked = unaskedBytes;
       watch?.begin();
-      const response = await (await this.#load()).send(target, toUndici(init));
+      // A stream of events is for all calls, and a part of none.
+      const fields = watch && traceFields();
+      const response = await (await this.#load()).send(target, toUndici(init, fields));
       const { status, statusText, headers, body } = response;
       if (!body) watch?.end();
       const bounded = body && limitBytes(body, watch ? ofAnswer(watch) : { take, exceed: endless });
@@ -73,10 +76,10 @@ export class UpstreamHosts {
   }
 }
 
-function toUndici({ method, headers, body, signal, redirect }: RequestInit): UndiciInit {
+function toUndici({ method, headers, body, signal, redirect }: RequestInit, more: object = {}): UndiciInit {
   return {
     ...(method === undefined ? {} : { method }),
-    headers: [...new Headers(headers)],
+    headers: [...new Headers(headers), ...Object.entries(more)],
     // The SDK sends texts only.
     ...(typeof body === 'string' ? { body } : {}),
     ...(signal ? { signal } : {}),

@@ -7,6 +7,7 @@ import type { Log } from '../../log.ts';
 import type { Caller } from '../../sessions/caller.ts';
 import type { Sessions } from '../../sessions/sessions.ts';
 import type { Snapshots } from '../../sessions/snapshots.ts';
+import { tellStatus, traceTool } from '../../telemetry/tool-spans.ts';
 import type { AnyTool } from '../../tools/description.ts';
 import { readArguments } from '../../tools/normalize-input.ts';
 import { ignoreEvents, type ToolEvent } from '../../tools/tool.ts';
@@ -160,10 +161,14 @@ function prepare(c: Context<Env>, { tools, sessions, snapshots, fallback, stoppi
       try {
         const { signal } = following;
         const context = { sessions, snapshots, caller, signal, emit, asBytes, ...(stdin ? { stdin } : {}) };
-        const result =
-          clientTools && tool.hold
-            ? await followHeld(await tool.hold(input, context, clientTools), signal, onWaiting)
-            : await tool.handle(input, context);
+        const result = await traceTool(tool.name, async (span) => {
+          const output =
+            clientTools && tool.hold
+              ? await followHeld(await tool.hold(input, context, clientTools), signal, onWaiting)
+              : await tool.handle(input, context);
+          if (span) tellStatus(span, { ...output });
+          return output;
+        });
         return { name: tool.name, session_id: result.session_id, result };
       } finally {
         following[Symbol.dispose]();

@@ -29,7 +29,8 @@ export function metricsRoute(metrics: ServerMetrics): Route {
 }
 
 export interface MetricsSources {
-  readonly read: () => Figures;
+  /** @param eventLoop its delay; default: that since the last reading without it */
+  readonly read: (eventLoop?: Figures['eventLoop']) => Figures;
   /** Asks the engine whether it answers. It never rejects, and does not take long. */
   readonly engineAnswers: () => Promise<boolean>;
 }
@@ -58,12 +59,22 @@ export class ServerMetrics {
 
   /** @param owner whose samples are included. Undefined for those of all */
   async render(owner: string | undefined): Promise<string> {
-    this.#engine.set(Number(await this.#sources.engineAnswers()));
-    this.#update(this.#sources.read());
+    await this.#refresh();
     const text = await this.#registry.metrics();
     if (owner === undefined) return text;
     const isShown = (line: string) => (OWNED.exec(line)?.[1] ?? owner) === owner;
     return text.split('\n').filter(isShown).join('\n');
+  }
+
+  /** All samples, for another reader than those of the route. @param eventLoop the delay since that one has read last */
+  async collect(eventLoop: Figures['eventLoop']): ReturnType<Registry['getMetricsAsJSON']> {
+    await this.#refresh(eventLoop);
+    return await this.#registry.getMetricsAsJSON();
+  }
+
+  async #refresh(eventLoop?: Figures['eventLoop']): Promise<void> {
+    this.#engine.set(Number(await this.#sources.engineAnswers()));
+    this.#update(this.#sources.read(eventLoop));
   }
 }
 

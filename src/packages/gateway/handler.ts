@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { unlessAborted } from '../../lib/unless-aborted.ts';
 import type { Log } from '../../log.ts';
+import type { TraceContext } from '../../telemetry/trace.ts';
 import type { FileStore } from '../files/file-store.ts';
 import type { MetadataStore } from '../files/metadata-store.ts';
 import type { IndexFile } from '../index/index-page.ts';
@@ -14,6 +15,7 @@ import { GoneError, type Reply, sendBody, sendProblem } from './reply.ts';
 import { parseRoute, type Route } from './route.ts';
 import { serveFile } from './serve-file.ts';
 import { servePage } from './serve-page.ts';
+import { traceServing } from './traced-serving.ts';
 
 /** The session of a connection, and the listeners for its events. */
 export interface GatewayClient {
@@ -25,6 +27,8 @@ export interface GatewayClient {
   onProblem?(event: { subject: string; status: number; message: string }): void;
   /** Called with the status of a project when one of its files is sent. */
   onNotice?(event: { subject: string; message: string }): void;
+  /** The installation that is going on in the session, if that is traced. */
+  trace?(): TraceContext | undefined;
 }
 
 export interface GatewayParts {
@@ -55,7 +59,8 @@ export async function handleRequest(
     if (!bounds.isWithinRate)
       throw new Problem(429, 'This session sends too many requests to the package index. Slow down.');
     route = parseRoute(request);
-    await answer(parts, client, request, reply, route);
+    const found = route;
+    await traceServing(client.trace?.(), route, () => answer(parts, client, request, reply, found));
   } catch (thrown) {
     if (signal.aborted || thrown instanceof GoneError) return;
     await reportProblem(parts, client, reply, route, toProblem(thrown));

@@ -9,6 +9,7 @@ import { guardLookup, InternalAddressError, isInternalHost } from '../../outboun
 import { loadAuthorities } from '../../outbound/authorities.ts';
 import { basicAuthorization, proxyAuthorization, proxyFor } from '../../outbound/proxy.ts';
 import { openTunnels } from '../../outbound/proxy-agent.ts';
+import { currentTrace, trace } from '../../telemetry/trace.ts';
 import type { GatewayLimits } from './limits.ts';
 import { Problem } from './problem.ts';
 import { bareAddress, sameHost } from './web-address.ts';
@@ -94,6 +95,22 @@ export class Upstream {
    * @throws Problem when there is no answer, or the URL is refused
    */
   async request(url: URL, request: UpstreamRequest): Promise<UpstreamResponse> {
+    // What no installation waits for has no span: the code of a sandbox could make any number.
+    if (!currentTrace()) return await this.#follow(url, request);
+    const { method = 'GET' } = request;
+    return await trace(
+      method,
+      async (span) => {
+        span?.set({ 'http.request.method': method, 'server.address': url.hostname, 'server.port': portOf(url) });
+        const answer = await this.#follow(url, request);
+        span?.set({ 'http.response.status_code': answer.status });
+        return answer;
+      },
+      TO_OTHERS,
+    );
+  }
+
+  async #follow(url: URL, request: UpstreamRequest): Promise<UpstreamResponse> {
     let at = url;
     for (let hop = 0; hop <= MOST_REDIRECTS; hop += 1) {
       const answer = await this.#ask(at, request);
@@ -181,6 +198,12 @@ export class Upstream {
         : {}),
     };
   }
+}
+
+const TO_OTHERS = { kind: 'client' } as const;
+
+function portOf({ port, protocol }: URL): number {
+  return Number(port || (protocol === 'https:' ? 443 : 80));
 }
 
 class TimeoutError extends Error {}

@@ -6,6 +6,7 @@ import type { RunnerState } from '../../protocol/greeting.ts';
 import { isIncompatible } from '../../sandbox/runner-connection.ts';
 import type { SandboxHandle } from '../../sandbox/sandbox.ts';
 import type { SavedSession, SharedSession } from '../../state/state.ts';
+import { traceSession } from '../../telemetry/session-spans.ts';
 import type { SessionSummary } from '../identity.ts';
 import type { Remains } from '../recovery.ts';
 import type { SessionRegistry } from '../registry.ts';
@@ -59,7 +60,7 @@ export class SessionAdoption {
     registry.enter(session);
     const use = session.lifetime.hold();
     adoptions.add(session, async () => {
-      await this.#adoptSandbox(session, saved, sandbox);
+      await traceSession('glovebox.session.adopt', session, () => this.#adoptSandbox(session, saved, sandbox));
       use[Symbol.dispose]();
     });
   }

@@ -1,6 +1,7 @@
 import type { ArchiveSettings } from '../../archives/settings.ts';
 import { GloveboxError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
+import { traceSession } from '../../telemetry/session-spans.ts';
 import type { Session } from '../session.ts';
 import type { HibernationOutcome } from '../session-sandbox.ts';
 import type { ReleasingSessions } from './releasing.ts';
@@ -86,7 +87,12 @@ export class Hibernation {
 
   async #hibernate(session: Session, force: boolean): Promise<HibernationOutcome> {
     const about = { session: session.id, owner: session.owner };
-    const outcome = await session.hibernate({ force }).catch((error: unknown): HibernationOutcome => {
+    const hibernating = traceSession('glovebox.session.hibernate', session, async (span) => {
+      const outcome = await session.hibernate({ force });
+      span?.set({ 'glovebox.session.outcome': outcome });
+      return outcome;
+    });
+    const outcome = await hibernating.catch((error: unknown): HibernationOutcome => {
       this.#log.warn('a session could not be hibernated', { ...about, error });
       // Its container disappeared meanwhile, so the session consists of its last checkpoint.
       if (session.isHibernated) return 'hibernated';

@@ -2,6 +2,7 @@ import { serverStopping } from '../../errors.ts';
 import type { Waiting } from '../../lib/single-flight.ts';
 import { unlessAborted } from '../../lib/unless-aborted.ts';
 import { SessionExists } from '../../state/state.ts';
+import { traceSession } from '../../telemetry/session-spans.ts';
 import type { BackgroundExecution } from '../background-execution.ts';
 import type { Caller } from '../caller.ts';
 import type { SessionIdentity } from '../identity.ts';
@@ -81,10 +82,24 @@ export class SessionLeases {
     id: string,
     options: Waiting & Pick<SessionIdentity, 'webPatterns'> & { readonly mint?: boolean },
   ): Promise<Lease> {
-    const { registry, capacity } = this.#options;
+    const { registry, adoptions } = this.#options;
     if (!options.mint && !registry.find(owner, id)) await this.#bringHere(owner, id, options);
     const found = registry.find(owner, id);
     if (!found && !options.mint) checkNewId(id);
+    // Most sessions are there, and this takes no time.
+    if (found && !found.isHibernated && !adoptions.has(found)) return await this.#leaseNow(owner, id, options, found);
+    return await traceSession('glovebox.session.lease', { owner, id }, () =>
+      this.#leaseNow(owner, id, options, registry.find(owner, id)),
+    );
+  }
+
+  async #leaseNow(
+    owner: string,
+    id: string,
+    options: Waiting & Pick<SessionIdentity, 'webPatterns'>,
+    found: Session | undefined,
+  ): Promise<Lease> {
+    const { registry, capacity } = this.#options;
     const { held, session, created } = found
       ? { held: found.lifetime.hold(), session: found, created: false }
       : await this.#open(owner, id, options);

@@ -1,0 +1,38 @@
+import type { ExecutionRequest } from '../../execution/request.ts';
+import type { ExecutionResult } from '../../execution/result.ts';
+import { labelOf } from '../../telemetry/session-spans.ts';
+import { type Span, startSpan, within } from '../../telemetry/trace.ts';
+import type { SessionIdentity } from '../identity.ts';
+
+type Named = Pick<SessionIdentity, 'id' | 'owner'>;
+
+/** Starts the span of a program, before it has its access: what it does with that is a part of the span. */
+export function startProgramSpan(session: Named, executionId: string, request: ExecutionRequest): Span | undefined {
+  const span = startSpan('glovebox.execution');
+  span?.set({
+    'glovebox.session.id': labelOf(session),
+    'glovebox.execution.id': executionId,
+    'glovebox.execution.kind': request.kind ?? 'code',
+    'glovebox.execution.context': request.context !== undefined,
+    'glovebox.execution.background': request.background !== undefined,
+  });
+  return span;
+}
+
+/** Runs a program as a part of its span, and ends that. */
+export async function followProgram(
+  span: Span | undefined,
+  run: () => Promise<ExecutionResult>,
+): Promise<ExecutionResult> {
+  if (!span) return await run();
+  try {
+    const result = await within(span.context, run);
+    span.set({ 'glovebox.execution.status': result.status, 'glovebox.execution.queued_ms': result.queuedMs });
+    return result;
+  } catch (error) {
+    span.fail(error);
+    throw error;
+  } finally {
+    span.end();
+  }
+}
