@@ -2,6 +2,7 @@ import type { Config } from '../config/load.ts';
 import { GloveboxError } from '../errors.ts';
 import type { Glovebox } from '../glovebox.ts';
 import type { PeersOptions } from '../http/peers/peers.ts';
+import type { Log } from '../log.ts';
 import type { Introduction, SharedState } from '../state/state.ts';
 import { version } from '../version.ts';
 
@@ -21,8 +22,13 @@ interface OpenGroup extends AsyncDisposable {
  * Listens for other servers of the same sessions, where there may be any.
  * @throws GloveboxError `invalid_input` when the address cannot be used
  */
-export async function openGroup({ state, peerAddress, peerPort, leaseS }: Config): Promise<OpenGroup | undefined> {
+export async function openGroup(
+  { state, archives, peerAddress, peerPort, leaseS }: Config,
+  log: Log,
+): Promise<OpenGroup | undefined> {
   if (state === 'directory') return undefined;
+  if (archives === 'directory')
+    log.warn('the other servers do not see the archives of this one: set GLOVEBOX_ARCHIVES to a bucket');
   const { newKeyPair } = await import('../state/key-pair.ts');
   const { PeerKeys } = await import('../peers/keys.ts');
   const { listenForPeers } = await import('../peers/listener.ts');

@@ -31,7 +31,7 @@ export async function runServe(config: Config, { say, signal, onEnded }: Command
   await using listening = await listenFirst(config);
   await using telemetry = await openTelemetry(readTelemetry(), { hosts: config.hostEnvironment, version, log });
   await using login = takesTokens(config.auth) ? await openLogin(config, listening.url, log) : undefined;
-  await using group = await openGroup(config);
+  await using group = await openGroup(config, log);
   const { Glovebox } = await loadGlovebox();
   const serving = Promise.withResolvers<void>();
   const opening = Glovebox.open(config, {

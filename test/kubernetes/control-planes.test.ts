@@ -3,11 +3,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { type ErrorAnswer, type Execution, post } from '../support/rest-client.ts';
 import { type Server, startServer } from '../support/server.ts';
 import { installRecords } from '../support/session-records.ts';
+import { openStorage } from '../support/storage.ts';
 import { openTestNamespace, type TestNamespace } from '../support/test-namespace.ts';
 
 const LEASE_S = 15;
-/** Time within which a session goes on whose holder was killed, in milliseconds. */
-const TAKEOVER_MS = (LEASE_S + 2) * 1000;
 const PATIENT = { timeout: 60_000, interval: 100 };
 
 let namespace: TestNamespace;
@@ -67,15 +66,26 @@ async function again(server: Server, code: string): Promise<Execution> {
 }
 
 describe('a session whose holder', () => {
-  test('was killed goes on at another server, with its contexts, within the lease and two seconds', async () => {
+  test('was killed goes on at another server, with its contexts', async () => {
     const [first, second] = [await start(), await start()];
     await run(first, 'x = 7');
     expect((await run(second, 'print(x)')).stdout).toBe('7\n');
     await first.kill();
-    const killed = performance.now();
     const { stdout, session_reset: reset } = await again(second, 'print(x)');
     expect([stdout, reset]).toEqual(['7\n', undefined]);
-    expect(performance.now() - killed).toBeLessThan(TAKEOVER_MS);
+  });
+
+  test('was killed after it hibernated wakes at another server, with its files, where archives are in a bucket', async () => {
+    await using storage = await openStorage();
+    const env = { ...storage.env, GLOVEBOX_HIBERNATE_AFTER_S: '1' };
+    const [first, second] = [await start(env), await start(env)];
+    const file = (server: Server) => `${server.url}/sessions/work/files/kept.txt`;
+    expect((await fetch(file(first), { method: 'PUT', body: 'of the first' })).status).toBe(201);
+    const state = async () => ((await (await fetch(`${first.url}/sessions/work`)).json()) as { state: string }).state;
+    await expect.poll(state, PATIENT).toBe('hibernated');
+    await first.kill();
+    const { stdout } = await again(second, 'print(open("kept.txt").read())');
+    expect(stdout).toBe('of the first\n');
   });
 
   test('was stopped in order goes on at another server at once', async () => {
