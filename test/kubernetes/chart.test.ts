@@ -89,6 +89,23 @@ test('the server takes the settings that the chart writes', async () => {
   });
 });
 
+test('several servers are replaced one after the other, and one alone after its end', async () => {
+  const several = [
+    'replicas=2',
+    'settings.state=cluster',
+    'state.persistent=false',
+    'podDisruptionBudget.enabled=true',
+  ];
+  const objects = await templateChart(IMAGE, ...several);
+  expect(only(objects, 'Deployment')).toMatchObject({
+    spec: { replicas: 2, strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } } },
+  });
+  expect(only(objects, 'PodDisruptionBudget')).toMatchObject({ spec: { maxUnavailable: 1 } });
+  const alone = await templateChart(IMAGE, 'podDisruptionBudget.enabled=true');
+  expect(only(alone, 'Deployment')).toMatchObject({ spec: { replicas: 1, strategy: { type: 'Recreate' } } });
+  expect(only(alone, 'PodDisruptionBudget')).toMatchObject({ spec: { minAvailable: 1 } });
+});
+
 test('of several servers, each tells the others its own address, and nobody else reaches that port', async () => {
   const objects = await templateChart(IMAGE, 'settings.state=cluster');
   const file = join(mkdtempSync(join(inject('stateRoot'), 'chart-')), 'settings.json');
@@ -211,6 +228,8 @@ test.each([
   ['a setting that the chart decides', [IMAGE, 'settings.kubernetes_namespace=x'], /settings\.kubernetes_namespace/],
   ['an identity provider without its URL', [IMAGE, 'auth.kind=jwt'], /auth\/jwt\/issuer/],
   ['tokens for a server without a URL', [IMAGE, ...JWT], /auth\.jwt\.publicUrl/],
+  ['several servers that do not share their sessions', [IMAGE, 'replicas=2'], /replicas: .*settings\.state=cluster/],
+  ['several servers with one state', [IMAGE, 'replicas=2', 'settings.state=cluster'], /state\.persistent=false/],
   ['an audit log that is lost', [IMAGE, 'auditLog.enabled=true', 'state.persistent=false'], /auditLog\.existingClaim/],
   ['a setting that has a value', [IMAGE, 'settings.audit_log=/x'], /settings\.audit_log/],
   [

@@ -25,7 +25,7 @@ const rulesSchema = z.strictObject({
 });
 const dashboardSchema = z.looseObject({
   panels: z.array(
-    z.looseObject({ title: z.string(), targets: z.array(z.looseObject({ expr: z.string() })).default([]) }),
+    z.looseObject({ title: z.string(), targets: z.array(z.looseObject({ expr: z.string() })).optional() }),
   ),
   templating: z.looseObject({ list: z.array(z.looseObject({ name: z.string(), definition: z.string().optional() })) }),
 });
@@ -45,7 +45,7 @@ export function readDashboard() {
 
 /** The queries of all panels. */
 export function queriesOf({ panels }: ReturnType<typeof readDashboard>): string[] {
-  return panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+  return panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
 }
 
 /** The metrics that a query names; a histogram by its own name, and not by those of its series. */

@@ -40,6 +40,17 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
 {{- if eq (.Values.settings.state | default "directory") "cluster" }}true{{ end }}
 {{- end }}
 
+{{- /* Number of control planes: more than one only where each has nothing for itself that must outlive it. */ -}}
+{{- define "glovebox.replicas" -}}
+{{- $count := int .Values.replicas }}
+{{- if gt $count 1 }}
+{{- if not (include "glovebox.isShared" .) }}{{ fail "replicas: several servers share their sessions only with settings.state=cluster" }}{{ end }}
+{{- if .Values.state.persistent }}{{ fail "replicas: each server needs a state of its own: set state.persistent=false" }}{{ end }}
+{{- if .Values.auditLog.enabled }}{{ fail "replicas: auditLog.enabled is for one server: each needs a file of its own" }}{{ end }}
+{{- end }}
+{{- $count }}
+{{- end }}
+
 {{- /* Cluster-wide names must not be those of another release. */ -}}
 {{- define "glovebox.clusterName" -}}
 {{ .Release.Namespace }}-{{ include "glovebox.name" . }}
