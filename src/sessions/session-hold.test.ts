@@ -72,3 +72,14 @@ test('a hold that is lost is told once, and writes no more', async () => {
   expect([losses, state.written.length, hold.isValid]).toEqual([1, 1, false]);
   expect(() => hold.require()).toThrow(HoldLost);
 });
+
+test('code that was running when its session was closed was told that another server had the session', async () => {
+  await hold.remove();
+  expect(() => hold.require()).not.toThrow();
+  await hold.remove();
+});
+
+test('a session that was left to another control plane is no longer held', async () => {
+  await hold.release(savedAt(1));
+  expect(() => hold.require()).toThrow(HoldLost);
+});

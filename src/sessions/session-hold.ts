@@ -16,7 +16,8 @@ export class SessionHold {
   /** Whether the session has changed since the last write began. */
   #isOutdated = false;
   #writing: Promise<void> | undefined;
-  #ended = false;
+  /** How the hold ended. What was removed is held by nobody else. */
+  #ended: 'removed' | 'left' | undefined;
 
   constructor(shared: SharedSession, options: SessionHoldOptions) {
     this.#shared = shared;
@@ -29,7 +30,7 @@ export class SessionHold {
 
   /** Whether this control plane may write and remove what belongs to the session. */
   get isValid(): boolean {
-    return !this.#ended && this.#options.state.isValid;
+    return this.#ended !== 'left' && this.#options.state.isValid;
   }
 
   /** @throws HoldLost when another may hold the session */
@@ -63,17 +64,18 @@ export class SessionHold {
 
   /** Ends the hold and lets another control plane take the session over. */
   async release(saved: SavedSession): Promise<void> {
-    await this.#end((shared) => this.#options.state.release(shared, saved));
+    await this.#end('left', (shared) => this.#options.state.release(shared, saved));
   }
 
-  /** Ends the hold and removes the session from the state. @throws HoldLost */
+  /** Ends the hold and removes the session from the state. Idempotent. @throws HoldLost */
   async remove(): Promise<void> {
-    await this.#end((shared) => this.#options.state.remove(shared));
+    if (this.#ended === 'removed') return;
+    await this.#end('removed', (shared) => this.#options.state.remove(shared));
   }
 
   /** Ends the hold without a word, because it is lost. */
   abandon(): void {
-    this.#ended = true;
+    this.#ended = 'left';
   }
 
   async #write(): Promise<void> {
@@ -88,9 +90,9 @@ export class SessionHold {
     }
   }
 
-  async #end(end: (shared: SharedSession) => Promise<void>): Promise<void> {
+  async #end(how: 'removed' | 'left', end: (shared: SharedSession) => Promise<void>): Promise<void> {
     this.require();
-    this.#ended = true;
+    this.#ended = how;
     // The write under way brings the version of the record on which the last one builds.
     await this.#writing?.catch(() => {});
     await end(this.#shared);
@@ -98,7 +100,7 @@ export class SessionHold {
 
   #tellIfLost(error: unknown): void {
     if (!(error instanceof HoldLost) || this.#ended) return;
-    this.#ended = true;
+    this.#ended = 'left';
     this.#options.onLost();
   }
 }
