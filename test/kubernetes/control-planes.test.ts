@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { Counting } from '../support/counting.ts';
 import { type ErrorAnswer, type Execution, post } from '../support/rest-client.ts';
 import { type Server, startServer } from '../support/server.ts';
 import { installRecords } from '../support/session-records.ts';
@@ -7,6 +8,8 @@ import { openStorage } from '../support/storage.ts';
 import { openTestNamespace, type TestNamespace } from '../support/test-namespace.ts';
 
 const LEASE_S = 15;
+/** How a call ends that a stop is in the way of: told so, or its connection breaks. */
+const TOLD = ['session_moved', 'ECONNRESET', 'UND_ERR_SOCKET'];
 const PATIENT = { timeout: 60_000, interval: 100 };
 
 let namespace: TestNamespace;
@@ -131,4 +134,30 @@ test('two servers that make a session of one name at the same time make one', as
   expect(both.map(({ result, error }) => result?.status ?? error?.code).toSorted()).toEqual(['ok', 'ok']);
   const seen = await Promise.all([first, second].map((server) => again(server, 'print(x)')));
   expect(new Set(seen.map(({ stdout }) => stdout)).size).toBe(1);
+});
+
+test('an upgrade of all servers under load fails no call but those in its way, and loses nothing', async () => {
+  const serving = [await start(), await start()];
+  const counts = Array.from({ length: 4 }, (_, at) => new Counting(serving, `count-${at}`));
+  /** Waits until each session was answered some more. */
+  const goOn = async () => {
+    const before = counts.map(({ answered }) => answered);
+    const grown = () => counts.every(({ answered }, at) => answered > (before[at] ?? 0) + 5);
+    await expect.poll(grown, PATIENT).toBe(true);
+  };
+  try {
+    for (let replaced = 0; replaced < 2; replaced += 1) {
+      await goOn();
+      const [next, former] = [await start(), serving.shift()];
+      serving.push(next);
+      expect((await former?.stop())?.code).toBe(0);
+    }
+    await goOn();
+  } finally {
+    await Promise.all(counts.map((count) => count.end()));
+  }
+  expect(counts.flatMap(({ violations }) => violations)).toEqual([]);
+  const unknown = counts.flatMap((count) => count.unknown);
+  expect(unknown.filter((how) => !TOLD.includes(how))).toEqual([]);
+  expect(unknown.length).toBeLessThanOrEqual(2 * counts.length);
 });
