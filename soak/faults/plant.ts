@@ -24,6 +24,11 @@ export class Plant implements AsyncDisposable {
     return this.#server?.hasEnded() === true;
   }
 
+  /** Id of its process, while it runs. */
+  get pid(): number | undefined {
+    return this.#server?.pid;
+  }
+
   /** Starts it, over and over while the engine is down. */
   async start(): Promise<Server> {
     const { flags, env, log, signal } = this.#options;

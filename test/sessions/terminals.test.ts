@@ -115,7 +115,7 @@ describe('a terminal of a server with keys', () => {
     const { stdout } = await runCli(['key', 'list'], environment(stateDir()));
     const id = /^(\S+)\s.*carol/m.exec(stdout)?.[1] ?? /carol\s+(\S+)/.exec(stdout)?.[1] ?? '';
     expect((await runCli(['key', 'revoke', id], environment(stateDir()))).code).toBe(0);
-    expect(await viewer.message('closed')).toMatchObject({ code: 1006 });
+    expect(await viewer.message('closed')).toMatchObject({ code: 4401 });
   });
 });
 
