@@ -75,6 +75,7 @@ export const LAYERS = {
   'glovebox-figures': ['type:archives', 'type:packages', 'type:sandbox', 'type:scheduling'],
   'glovebox-services': [
     'lib',
+    'archives/open.ts',
     'type:glovebox-settings',
     'type:approvals',
     'sessions/caller.ts',

@@ -1,5 +1,6 @@
 import type { Registry } from 'prom-client';
 import type { Approvals } from './approvals/approvals.ts';
+import { loadS3, type OpenS3 } from './archives/open.ts';
 import type { Broker } from './broker/broker.ts';
 import { ToolsFromCode } from './broker/tools-from-code.ts';
 import { Egress } from './egress/egress.ts';
@@ -16,11 +17,14 @@ import { version } from './version.ts';
 export interface LoadedParts {
   readonly openBroker?: typeof Broker.open;
   readonly web?: typeof import('./egress/open-proxy.ts');
+  readonly openS3?: OpenS3 | undefined;
 }
 
 /** Loads what the settings ask for. A server without tools or the web starts sooner without their code. */
-export async function loadParts({ tools, egress }: GloveboxSettings): Promise<LoadedParts> {
+export async function loadParts(settings: GloveboxSettings): Promise<LoadedParts> {
+  const { tools, egress } = settings;
   return {
+    openS3: await loadS3(settings),
     ...(tools === undefined ? {} : { openBroker: (await import('./broker/broker.ts')).Broker.open }),
     ...(egress.length === 0 ? {} : { web: await import('./egress/open-proxy.ts') }),
   };

@@ -90,7 +90,7 @@ export class Glovebox implements AsyncDisposable {
     this.#instance = instance;
     this.approvals = new Approvals({ log });
     this.#directory = new DirectoryState(instance, version);
-    const files = openArchiveFiles(settings, instance, log);
+    const files = openArchiveFiles(settings, instance, log, loaded.openS3);
     this.#archives = new ArchiveSettings(files, settings, log, this.metrics.registry);
     this.#memory = new MemoryQuota(settings);
     this.#scheduler = new ExecutionScheduler({
