@@ -76,6 +76,7 @@ export const LAYERS = {
   'glovebox-services': [
     'lib',
     'archives/open.ts',
+    'type:archives',
     'type:glovebox-settings',
     'type:approvals',
     'sessions/caller.ts',

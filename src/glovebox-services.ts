@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client';
 import type { Approvals } from './approvals/approvals.ts';
-import { loadS3, type OpenS3 } from './archives/open.ts';
+import { loadS3 } from './archives/open.ts';
+import type { OpenS3 } from './archives/place.ts';
 import type { Broker } from './broker/broker.ts';
 import { ToolsFromCode } from './broker/tools-from-code.ts';
 import { Egress } from './egress/egress.ts';

@@ -1,4 +1,4 @@
-import type { ArchivePlace } from './archives/open.ts';
+import type { ArchivePlace } from './archives/place.ts';
 import type { ArchiveBounds } from './archives/settings.ts';
 import type { WebOfOwner } from './egress/policy/policy.ts';
 import type { GroupOptions, GroupSettings } from './engines/group.ts';

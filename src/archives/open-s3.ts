@@ -2,7 +2,7 @@ import { GloveboxError } from '../errors.ts';
 import { Bucket } from '../s3/bucket.ts';
 import { openCredentials } from '../s3/credentials.ts';
 import { S3Files } from './files/s3-files.ts';
-import type { OpenS3 } from './open.ts';
+import type { OpenS3 } from './place.ts';
 
 /** Opens archives in the bucket of a URL. @throws GloveboxError `invalid_input` for a server whose name does not stay */
 export const openS3: OpenS3 = (url, place, owner, log) => {
