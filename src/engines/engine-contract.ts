@@ -55,7 +55,7 @@ function testStarting(lab: EngineLab): void {
     const { ref, confirmed } = await engine.start(spec);
     lab.note(ref);
     expect(await confirmed).toBe(true);
-    expect(await lab.find(spec.key)).toMatchObject({ ref, key: spec.key, instance: lab.instance, running: true });
+    expect(await lab.find(spec.key)).toEqual({ ref, key: spec.key, instance: lab.instance, running: true });
     await engine.remove(ref);
     expect(await lab.find(spec.key)).toBeUndefined();
   });

@@ -144,7 +144,7 @@ export class KubernetesEngine implements Engine, Disposable {
         key,
         instance: annotations[LABELS.instance] ?? '',
         running: standingOf(pod, uid).kind === 'running',
-        isTied: (pod.metadata.ownerReferences ?? []).length > 0,
+        ...((pod.metadata.ownerReferences ?? []).length > 0 ? { isTied: true } : {}),
       };
     });
   }
