@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, inject, test } from 'vitest';
+import { z } from 'zod';
 import { loadConfig } from '../../src/config/load.ts';
 import { GROUP_RIGHTS, RIGHTS } from '../../src/engines/kubernetes/suitability.ts';
 import { CHART, type ClusterObject, expectPart, MANIFESTS, runPart, templateChart } from '../support/helm.ts';
@@ -9,6 +10,20 @@ import { readDashboard, readRules } from '../support/monitoring.ts';
 type Rule = ReturnType<typeof readRules>[number];
 
 const IMAGE = 'sandboxes.image=registry.example/glovebox-sandbox:1';
+const BUCKET = ['archives.bucket=archives', 'archives.existingSecret=storage'];
+const SHARED = ['settings.state=cluster', ...BUCKET];
+const SEVERAL = ['replicas=2', 'state.persistent=false', ...SHARED];
+
+const podSchema = z.object({
+  spec: z.object({
+    template: z.object({
+      spec: z.object({
+        containers: z.array(z.object({ volumeMounts: z.array(z.object({ name: z.string(), mountPath: z.string() })) })),
+        volumes: z.array(z.object({ name: z.string(), secret: z.looseObject({ secretName: z.string() }).optional() })),
+      }),
+    }),
+  }),
+});
 
 /** The one object of a kind. */
 function only(objects: readonly ClusterObject[], kind: string, name = /./): ClusterObject {
@@ -90,13 +105,7 @@ test('the server takes the settings that the chart writes', async () => {
 });
 
 test('several servers are replaced one after the other, and one alone after its end', async () => {
-  const several = [
-    'replicas=2',
-    'settings.state=cluster',
-    'state.persistent=false',
-    'podDisruptionBudget.enabled=true',
-  ];
-  const objects = await templateChart(IMAGE, ...several);
+  const objects = await templateChart(IMAGE, ...SEVERAL, 'podDisruptionBudget.enabled=true');
   expect(only(objects, 'Deployment')).toMatchObject({
     spec: { replicas: 2, strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } } },
   });
@@ -107,14 +116,8 @@ test('several servers are replaced one after the other, and one alone after its 
 });
 
 test('of several servers, each tells the others its own address, and nobody else reaches that port', async () => {
-  const objects = await templateChart(IMAGE, 'settings.state=cluster');
-  const file = join(mkdtempSync(join(inject('stateRoot'), 'chart-')), 'settings.json');
-  writeFileSync(file, settingsOf(objects));
-  expect(loadConfig({ GLOVEBOX_CONFIG: file })).toMatchObject({
-    state: 'cluster',
-    peerPort: 8770,
-    instance: 'glovebox',
-  });
+  const objects = await templateChart(IMAGE, ...SHARED);
+  expect(loadSettings(objects)).toMatchObject({ state: 'cluster', peerPort: 8770, instance: 'glovebox' });
   const text = JSON.stringify(only(objects, 'Deployment'));
   expect(text).toContain('{"name":"GLOVEBOX_PEER_ADDRESS","valueFrom":{"fieldRef":{"fieldPath":"status.podIP"}}}');
   expect(text).toContain('{"name":"peers","containerPort":8770}');
@@ -140,6 +143,15 @@ function loadSettings(objects: readonly ClusterObject[]): ReturnType<typeof load
   return loadConfig({ GLOVEBOX_CONFIG: file });
 }
 
+/** Secrets of the pod, by the folders in which they are. */
+function mountsOf(objects: readonly ClusterObject[]): Record<string, unknown> {
+  const { spec } = podSchema.parse(only(objects, 'Deployment')).spec.template;
+  const mounts = spec.containers[0]?.volumeMounts ?? [];
+  return Object.fromEntries(
+    mounts.map(({ name, mountPath }) => [mountPath, spec.volumes.find((volume) => volume.name === name)?.secret]),
+  );
+}
+
 test('callers log in at an identity provider, with keys beside it or without any', async () => {
   const ingress = ['ingress.enabled=true', 'ingress.host=box.example', 'ingress.tlsSecret=tls'];
   const alone = await templateChart(IMAGE, ...JWT, ...ingress, 'auth.jwt.audience=api', 'auth.jwt.ownerClaim=email');
@@ -157,12 +169,12 @@ test('callers log in at an identity provider, with keys beside it or without any
 });
 
 test('the audit log is on the volume of the state, or on one of its own, with its key from a secret', async () => {
-  const mountsOf = (objects: readonly ClusterObject[]) => JSON.stringify(only(objects, 'Deployment'));
+  const textOf = (objects: readonly ClusterObject[]) => JSON.stringify(only(objects, 'Deployment'));
   const plain = await templateChart(IMAGE, 'auditLog.enabled=true');
   expect(loadSettings(plain)).toMatchObject({
     ...{ auditLog: '/var/lib/glovebox/audit/audit.jsonl', auditLogMb: 100, auditLogFiles: 10, auditLogRequired: 'no' },
   });
-  expect(mountsOf(plain)).not.toContain('audit-');
+  expect(textOf(plain)).not.toContain('audit-');
   const own = await templateChart(
     ...[
       IMAGE,
@@ -177,8 +189,41 @@ test('the audit log is on the volume of the state, or on one of its own, with it
     ...{ auditLog: '/var/log/glovebox/audit.jsonl', auditLogMb: 5, auditLogFiles: 400, auditLogRequired: 'yes' },
     auditLogKeyFile: '/etc/glovebox/audit/audit.key',
   });
-  expect(mountsOf(own)).toContain('{"name":"audit-log","persistentVolumeClaim":{"claimName":"logs"}}');
-  expect(mountsOf(own)).toContain('"secretName":"audit"');
+  expect(textOf(own)).toContain('{"name":"audit-log","persistentVolumeClaim":{"claimName":"logs"}}');
+  expect(textOf(own)).toContain('"secretName":"audit"');
+});
+
+test('archives are in the bucket that is named, with credentials, authorities and keys from secrets', async () => {
+  const more = ['prefix=box/one', 'endpoint=https://storage.example:9000', 'region=eu-1', 'caSecret=ca', 'keySecret=key'];
+  const objects = await templateChart(IMAGE, ...BUCKET, ...more.map((value) => `archives.${value}`));
+  expect(loadSettings(objects)).toMatchObject({
+    ...{ archives: 's3://archives/box/one', archiveEndpoint: 'https://storage.example:9000', archiveRegion: 'eu-1' },
+    archiveCredentialsFile: '/etc/glovebox/archives/credentials',
+    archiveKeyFile: '/etc/glovebox/archive-key/archives.key',
+  });
+  expect(mountsOf(objects)).toMatchObject({
+    '/etc/glovebox/archives': { secretName: 'storage' },
+    '/etc/glovebox/archive-key': { secretName: 'key' },
+    '/etc/glovebox/authorities': { secretName: 'ca' },
+  });
+  const text = JSON.stringify(only(objects, 'Deployment'));
+  expect(text).toContain('{"name":"SSL_CERT_FILE","value":"/etc/glovebox/authorities/ca.crt"}');
+  const least = await templateChart(IMAGE, ...BUCKET);
+  expect(loadSettings(least)).toMatchObject({ archives: 's3://archives' });
+  expect(JSON.parse(settingsOf(least))).not.toHaveProperty('archive_endpoint');
+});
+
+test('archives on the volume of the state are encrypted, too', async () => {
+  const objects = await templateChart(IMAGE, 'archives.keySecret=key');
+  expect(loadSettings(objects)).toMatchObject({
+    ...{ archives: 'directory', archiveKeyFile: '/etc/glovebox/archive-key/archives.key' },
+  });
+  expect(mountsOf(objects)).toMatchObject({ '/etc/glovebox/archive-key': { secretName: 'key' } });
+});
+
+test('several servers go without a bucket where that is said', async () => {
+  const said = ['replicas=2', 'settings.state=cluster', 'settings.archives=directory', 'state.persistent=false'];
+  expect(loadSettings(await templateChart(IMAGE, ...said))).toMatchObject({ archives: 'directory' });
 });
 
 test('alert rules and the dashboard are those of the files, with the address of runbooks', async () => {
@@ -217,7 +262,7 @@ test('the control plane has the rights that it asks for, and those to tell of it
     { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: ['list', 'watch'] },
   ];
   expect(await rulesOf()).toEqual([...toRules(RIGHTS), ...telling]);
-  expect(await rulesOf('settings.state=cluster')).toEqual([...toRules([...RIGHTS, ...GROUP_RIGHTS]), ...telling]);
+  expect(await rulesOf(...SHARED)).toEqual([...toRules([...RIGHTS, ...GROUP_RIGHTS]), ...telling]);
 });
 
 test.each([
@@ -229,7 +274,14 @@ test.each([
   ['an identity provider without its URL', [IMAGE, 'auth.kind=jwt'], /auth\/jwt\/issuer/],
   ['tokens for a server without a URL', [IMAGE, ...JWT], /auth\.jwt\.publicUrl/],
   ['several servers that do not share their sessions', [IMAGE, 'replicas=2'], /replicas: .*settings\.state=cluster/],
-  ['several servers with one state', [IMAGE, 'replicas=2', 'settings.state=cluster'], /state\.persistent=false/],
+  ['several servers with one state', [IMAGE, 'replicas=2', ...SHARED], /state\.persistent=false/],
+  ['several servers without a bucket', [IMAGE, ...SEVERAL, 'archives.bucket=', 'archives.existingSecret='], /archives\.bucket.*settings\.archives=directory/],
+  ['several servers with keys of their own', [IMAGE, ...SEVERAL, 'keys.create=false'], /replicas: .*keys\.create=true/],
+  ['a bucket without credentials', [IMAGE, 'archives.bucket=archives'], /archives\/existingSecret/],
+  ['credentials without a bucket', [IMAGE, 'archives.existingSecret=storage'], /archives\/bucket/],
+  ['a server of buckets without a bucket', [IMAGE, 'archives.endpoint=https://s.example'], /archives\/bucket/],
+  ['a bucket by its URL', [IMAGE, 'archives.bucket=s3://archives', 'archives.existingSecret=x'], /archives\/bucket/],
+  ['a bucket in a setting', [IMAGE, 'settings.archives=s3://archives'], /settings\.archives: .*archives\.bucket/],
   ['an audit log that is lost', [IMAGE, 'auditLog.enabled=true', 'state.persistent=false'], /auditLog\.existingClaim/],
   ['a setting that has a value', [IMAGE, 'settings.audit_log=/x'], /settings\.audit_log/],
   [

@@ -46,6 +46,7 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
 {{- if gt $count 1 }}
 {{- if not (include "glovebox.isShared" .) }}{{ fail "replicas: several servers share their sessions only with settings.state=cluster" }}{{ end }}
 {{- if .Values.state.persistent }}{{ fail "replicas: each server needs a state of its own: set state.persistent=false" }}{{ end }}
+{{- if and (include "glovebox.takesKeys" .) (not (include "glovebox.keysSecret" .)) }}{{ fail "replicas: each server would make a first key of its own: set keys.create=true, or keys.existingSecret" }}{{ end }}
 {{- if .Values.auditLog.enabled }}{{ fail "replicas: auditLog.enabled is for one server: each needs a file of its own" }}{{ end }}
 {{- end }}
 {{- $count }}
@@ -102,10 +103,22 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
 {{- if .keySecret }}{{ $_ := set $own "audit_log_key_file" "/etc/glovebox/audit/audit.key" }}{{ end }}
 {{- end }}
 {{- end }}
+{{- with .Values.archives }}
+{{- if .bucket }}
+{{- $_ := set $own "archives" (printf "s3://%s/%s" .bucket .prefix | trimSuffix "/") }}
+{{- $_ := set $own "archive_credentials_file" "/etc/glovebox/archives/credentials" }}
+{{- end }}
+{{- with .endpoint }}{{ $_ := set $own "archive_endpoint" . }}{{ end }}
+{{- with .region }}{{ $_ := set $own "archive_region" . }}{{ end }}
+{{- if .keySecret }}{{ $_ := set $own "archive_key_file" "/etc/glovebox/archive-key/archives.key" }}{{ end }}
+{{- end }}
 {{- if .Values.secretsKeySecret }}{{ $_ := set $own "secrets_key_file" "/etc/glovebox/secrets/secrets.key" }}{{ end }}
-{{- $decided := concat (keys $own) (list "allowed_hosts" "api_keys_file" "audit_log" "audit_log_files" "audit_log_key_file" "audit_log_mb" "audit_log_required" "first_key" "jwt_audience" "jwt_issuer" "jwt_owner_claim" "keep_while" "kubernetes_context" "kubernetes_node_selector" "kubernetes_pull_secret" "kubernetes_tolerations" "peer_address" "peer_port" "public_url" "runtime" "secrets_key_file") }}
+{{- $decided := concat (keys $own) (list "allowed_hosts" "api_keys_file" "archive_credentials_file" "archive_endpoint" "archive_key_file" "archive_region" "audit_log" "audit_log_files" "audit_log_key_file" "audit_log_mb" "audit_log_required" "first_key" "jwt_audience" "jwt_issuer" "jwt_owner_claim" "keep_while" "kubernetes_context" "kubernetes_node_selector" "kubernetes_pull_secret" "kubernetes_tolerations" "peer_address" "peer_port" "public_url" "runtime" "secrets_key_file") }}
 {{- range $name, $value := .Values.settings }}
 {{- if has $name $decided }}{{ fail (printf "settings.%s: the chart decides that, by another value: see docs/kubernetes.md" $name) }}{{ end }}
 {{- end }}
+{{- $said := .Values.settings.archives | default "" }}
+{{- if not (has $said (list "" "directory")) }}{{ fail "settings.archives: name the bucket by archives.bucket" }}{{ end }}
+{{- if and (include "glovebox.isShared" .) (not (or .Values.archives.bucket $said)) }}{{ fail "archives.bucket: with settings.state=cluster, name a bucket that all servers see, or say settings.archives=directory if files of sessions may be lost with a server" }}{{ end }}
 {{- mergeOverwrite (deepCopy .Values.settings) $own | toPrettyJson }}
 {{- end }}
