@@ -193,8 +193,35 @@ test('the audit log is on the volume of the state, or on one of its own, with it
   expect(textOf(own)).toContain('"secretName":"audit"');
 });
 
+test('each of several servers has an audit log of its own, whose lines a second container prints', async () => {
+  const sizes = ['auditLog.fileMb=5', 'auditLog.files=3'];
+  const objects = await templateChart(IMAGE, ...SEVERAL, 'auditLog.enabled=true', 'auditLog.toStdout=true', ...sizes);
+  expect(loadSettings(objects)).toMatchObject({ auditLog: '/var/log/glovebox/audit.jsonl' });
+  const mount = { name: 'audit-log', mountPath: '/var/log/glovebox' };
+  expect(only(objects, 'Deployment')).toMatchObject({
+    spec: {
+      template: {
+        spec: {
+          // The form of a container that ends after those that it serves.
+          initContainers: [
+            { name: 'audit-log', restartPolicy: 'Always', volumeMounts: [{ ...mount, readOnly: true }] },
+          ],
+          containers: [{ volumeMounts: expect.arrayContaining([mount]) }],
+          volumes: expect.arrayContaining([{ name: 'audit-log', emptyDir: { sizeLimit: '25Mi' } }]),
+        },
+      },
+    },
+  });
+});
+
 test('archives are in the bucket that is named, with credentials, authorities and keys from secrets', async () => {
-  const more = ['prefix=box/one', 'endpoint=https://storage.example:9000', 'region=eu-1', 'caSecret=ca', 'keySecret=key'];
+  const more = [
+    'prefix=box/one',
+    'endpoint=https://storage.example:9000',
+    'region=eu-1',
+    'caSecret=ca',
+    'keySecret=key',
+  ];
   const objects = await templateChart(IMAGE, ...BUCKET, ...more.map((value) => `archives.${value}`));
   expect(loadSettings(objects)).toMatchObject({
     ...{ archives: 's3://archives/box/one', archiveEndpoint: 'https://storage.example:9000', archiveRegion: 'eu-1' },
@@ -275,7 +302,11 @@ test.each([
   ['tokens for a server without a URL', [IMAGE, ...JWT], /auth\.jwt\.publicUrl/],
   ['several servers that do not share their sessions', [IMAGE, 'replicas=2'], /replicas: .*settings\.state=cluster/],
   ['several servers with one state', [IMAGE, 'replicas=2', ...SHARED], /state\.persistent=false/],
-  ['several servers without a bucket', [IMAGE, ...SEVERAL, 'archives.bucket=', 'archives.existingSecret='], /archives\.bucket.*settings\.archives=directory/],
+  [
+    'several servers without a bucket',
+    [IMAGE, ...SEVERAL, 'archives.bucket=', 'archives.existingSecret='],
+    /archives\.bucket.*settings\.archives=directory/,
+  ],
   ['several servers with keys of their own', [IMAGE, ...SEVERAL, 'keys.create=false'], /replicas: .*keys\.create=true/],
   ['a bucket without credentials', [IMAGE, 'archives.bucket=archives'], /archives\/existingSecret/],
   ['credentials without a bucket', [IMAGE, 'archives.existingSecret=storage'], /archives\/bucket/],
@@ -283,6 +314,16 @@ test.each([
   ['a bucket by its URL', [IMAGE, 'archives.bucket=s3://archives', 'archives.existingSecret=x'], /archives\/bucket/],
   ['a bucket in a setting', [IMAGE, 'settings.archives=s3://archives'], /settings\.archives: .*archives\.bucket/],
   ['an audit log that is lost', [IMAGE, 'auditLog.enabled=true', 'state.persistent=false'], /auditLog\.existingClaim/],
+  [
+    'one audit log of several servers',
+    [IMAGE, ...SEVERAL, 'auditLog.enabled=true'],
+    /replicas: .*auditLog\.toStdout=true/,
+  ],
+  [
+    'an audit log in two places',
+    [IMAGE, 'auditLog.enabled=true', 'auditLog.toStdout=true', 'auditLog.existingClaim=logs'],
+    /auditLog\.toStdout/,
+  ],
   ['a setting that has a value', [IMAGE, 'settings.audit_log=/x'], /settings\.audit_log/],
   [
     'metrics with a key that is not made',

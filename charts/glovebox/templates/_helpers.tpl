@@ -14,6 +14,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{- define "glovebox.image" -}}
+"{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}"
+{{- end }}
+
 {{- define "glovebox.user" -}}
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
 {{- end }}
@@ -47,7 +51,7 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
 {{- if not (include "glovebox.isShared" .) }}{{ fail "replicas: several servers share their sessions only with settings.state=cluster" }}{{ end }}
 {{- if .Values.state.persistent }}{{ fail "replicas: each server needs a state of its own: set state.persistent=false" }}{{ end }}
 {{- if and (include "glovebox.takesKeys" .) (not (include "glovebox.keysSecret" .)) }}{{ fail "replicas: each server would make a first key of its own: set keys.create=true, or keys.existingSecret" }}{{ end }}
-{{- if .Values.auditLog.enabled }}{{ fail "replicas: auditLog.enabled is for one server: each needs a file of its own" }}{{ end }}
+{{- if and .Values.auditLog.enabled (not .Values.auditLog.toStdout) }}{{ fail "replicas: each server needs an audit log of its own: set auditLog.toStdout=true, and have the logs of pods collected" }}{{ end }}
 {{- end }}
 {{- $count }}
 {{- end }}
@@ -70,7 +74,12 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
 {{- end }}
 
 {{- define "glovebox.auditFolder" -}}
-{{ ternary "/var/lib/glovebox/audit" "/var/log/glovebox" (eq .Values.auditLog.existingClaim "") }}
+{{ ternary "/var/log/glovebox" "/var/lib/glovebox/audit" (or .Values.auditLog.toStdout (ne .Values.auditLog.existingClaim "")) }}
+{{- end }}
+
+{{- /* Room for all files of the audit log, and for what goes over the size of one. */ -}}
+{{- define "glovebox.auditSize" -}}
+{{ mul (add .Values.auditLog.files 2) .Values.auditLog.fileMb }}Mi
 {{- end }}
 
 {{- define "glovebox.settings" -}}
@@ -95,7 +104,8 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
 {{- end }}
 {{- with .Values.auditLog }}
 {{- if .enabled }}
-{{- if not (or .existingClaim $.Values.state.persistent) }}{{ fail "auditLog.existingClaim names a volume for the audit log, because state.persistent=false keeps none" }}{{ end }}
+{{- if and .toStdout .existingClaim }}{{ fail "auditLog.toStdout is in place of a volume: leave auditLog.existingClaim out" }}{{ end }}
+{{- if not (or .toStdout .existingClaim $.Values.state.persistent) }}{{ fail "auditLog.existingClaim names a volume for the audit log, because state.persistent=false keeps none; or auditLog.toStdout=true prints its lines" }}{{ end }}
 {{- $_ := set $own "audit_log" (printf "%s/audit.jsonl" (include "glovebox.auditFolder" $)) }}
 {{- $_ := set $own "audit_log_mb" (.fileMb | int) }}
 {{- $_ := set $own "audit_log_files" (.files | int) }}
