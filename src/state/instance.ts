@@ -15,7 +15,7 @@ const SQLITE_BUSY = 5;
 export class InstanceTaken extends GloveboxError {
   constructor(name: string) {
     super('invalid_input', `A Glovebox named ${name} is running already.`, {
-      hint: 'Stop it, choose another port, or give this one a name of its own with GLOVEBOX_INSTANCE.',
+      hint: 'Stop it, or have this one keep sessions of its own: by another port, or a name of its own with GLOVEBOX_INSTANCE. Servers share sessions in a cluster only: docs/control-planes.md.',
     });
   }
 }

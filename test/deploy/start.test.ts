@@ -40,14 +40,26 @@ describe('a start that cannot be', () => {
     holder.close();
   });
 
-  test('of a second server of the same name says so, and the first is untouched', async () => {
-    await using first = await startServer({ port: await freePort(), env: { GLOVEBOX_POOL_SIZE: '1' } });
-    await expect.poll(async () => (await containersOf(first)).length).toBe(1);
-    const env = environment(first.stateDir, { GLOVEBOX_PORT: String(first.port) });
-    const { code, stderr } = await runCli(['serve'], env);
-    expect(code).toBe(1);
-    expect(stderr).toMatch(/running already.*\n.*GLOVEBOX_INSTANCE/);
-    expect(await containersOf(first)).toHaveLength(1);
+  test.each<[string, Record<string, string>, Record<string, string>]>([
+    ['at the same port', {}, {}],
+    ['of the same name, at another port', { GLOVEBOX_INSTANCE: 'shared' }, { GLOVEBOX_PORT: '0' }],
+  ])(
+    'of a second server of a state directory, %s, says what to do, and the first is untouched',
+    async (_, of, change) => {
+      await using first = await startServer({ port: await freePort(), env: { GLOVEBOX_POOL_SIZE: '1', ...of } });
+      await expect.poll(async () => (await containersOf(first)).length).toBe(1);
+      const env = environment(first.stateDir, { GLOVEBOX_PORT: String(first.port), ...of, ...change });
+      const { code, stderr } = await runCli(['serve'], env);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/running already.*\n.*GLOVEBOX_INSTANCE.*in a cluster only: docs\/control-planes\.md/);
+      expect(await containersOf(first)).toHaveLength(1);
+    },
+  );
+
+  test('of one of several servers on Docker says that they share sessions in a cluster only', async () => {
+    expect(await refusedStart({ GLOVEBOX_STATE: 'cluster' })).toMatch(
+      /GLOVEBOX_STATE.*\n.*GLOVEBOX_ENGINE to kubernetes/,
+    );
   });
 
   test('for an engine that never answers says so, and until then /health says that the server starts', async () => {
