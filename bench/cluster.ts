@@ -21,6 +21,7 @@ export interface Cluster extends AsyncDisposable {
   /** Of servers whose sandboxes are in that namespace. */
   readonly env: Readonly<Record<string, string>>;
   readonly flags: readonly string[];
+  readonly client: KubernetesClient;
 }
 
 /** Opens a namespace in the cluster of `KUBECONFIG` with the image of `GLOVEBOX_IMAGE`, or else in a lab. */
@@ -48,7 +49,7 @@ export async function openCluster(image: string): Promise<Cluster> {
   await client.request('POST', NAMESPACES, { body, schema: z.unknown() });
   stack.defer(() => removeNamespace(client));
   const owned = stack.move();
-  return { env, flags: ['--image', given.image], [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { env, flags: ['--image', given.image], client, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function setUpLab(image: string, stack: AsyncDisposableStack): Promise<{ kubeconfig: string; image: string }> {

@@ -4,6 +4,7 @@ import { measureDensity } from './density.ts';
 import { measureFairness } from './fairness.ts';
 import { measureFirstImports } from './first-import.ts';
 import { measureForks } from './forks.ts';
+import { measureGroup } from './group.ts';
 import { measureHibernation } from './hibernate.ts';
 import { measureInstalls } from './install.ts';
 import { measureKubernetes, measureKubernetesMany } from './kubernetes.ts';
@@ -17,6 +18,7 @@ import type { Setting } from './setting.ts';
 import { measureStartsBeside } from './starts-beside.ts';
 import { measureStreaming } from './streaming.ts';
 import type { Row } from './table.ts';
+import { measureTelemetry } from './telemetry.ts';
 import { measureTerminal } from './terminal.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureTools } from './tools.ts';
@@ -44,10 +46,12 @@ export const PARTS: ReadonlyMap<string, readonly Measure[]> = new Map([
   ['tools', [measureTools]],
   ['terminal', [measureTerminal]],
   ['web', [measureWeb]],
+  ['telemetry', [measureTelemetry]],
   ['density', [measureDensity]],
   ['kubernetes', [measureKubernetes]],
   ['kubernetes-many', [measureKubernetesMany]],
+  ['group', [measureGroup]],
 ]);
 
 /** Parts that take a cluster, or set one up. */
-export const ONLY_IF_NAMED: readonly string[] = ['kubernetes', 'kubernetes-many'];
+export const ONLY_IF_NAMED: readonly string[] = ['kubernetes', 'kubernetes-many', 'group'];
