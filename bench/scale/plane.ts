@@ -118,7 +118,8 @@ class Plane {
       if (!isThere()) resolve();
     });
     if (isThere()) await promise;
-    const left = this.#state.all().filter(({ holder }, at) => holder === from && at % each === first);
+    // By its name: those who take the others may have begun.
+    const left = this.#state.all().filter(({ holder, id }) => holder === from && numberOf(id) % each === first);
     await this.#each({ sessions: left, atOnce }, timed, (session) => this.#claim(session));
   }
 
@@ -133,6 +134,11 @@ class Plane {
     this.#held.delete(key);
     return held;
   }
+}
+
+/** Of a session, which the simulation has named. */
+function numberOf(id: string): number {
+  return Number(id.replace(/^\D+/, ''));
 }
 
 function fresh(): SavedSession {

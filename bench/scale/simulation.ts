@@ -120,11 +120,12 @@ export class Simulation implements AsyncDisposable {
     const times: number[] = [];
     let ms = 0;
     for (const part of [0.1, 0.25, 0.5, 1]) {
-      const step = await this.#given(Math.round(sessions * part) - this.#sessions.length);
+      const first = this.#sessions.length;
+      const step = await this.#given(Math.round(sessions * part) - first);
       const begin = performance.now();
       const done = await Promise.all(
         this.#planes.map((plane, at) =>
-          plane.follow({ do: 'create', sessions: this.#shareOf(step, at), atOnce: CREATE_AT_ONCE }),
+          plane.follow({ do: 'create', sessions: this.#shareOf(step, at, first), atOnce: CREATE_AT_ONCE }),
         ),
       );
       ms += performance.now() - begin;
@@ -221,8 +222,9 @@ export class Simulation implements AsyncDisposable {
     return pods.map((pod, at) => ({ ...pod, ...nameOf(first + at) }));
   }
 
-  #shareOf<T>(all: readonly T[], plane: number): T[] {
-    return all.filter((_, at) => at % this.#size.planes === plane);
+  /** Those of a control plane. @param first number of the first among all sessions */
+  #shareOf<T>(some: readonly T[], plane: number, first = 0): T[] {
+    return some.filter((_, at) => (first + at) % this.#size.planes === plane);
   }
 
   async #cpu(): Promise<number[]> {
