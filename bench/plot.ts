@@ -1,5 +1,6 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
+import { toPart } from './drawing.ts';
 import { median } from './measure.ts';
 import { type Row, summarize, toNumber, toRatio } from './table.ts';
 
@@ -136,11 +137,5 @@ function drawPanel(heading: string, groups: readonly Group[]) {
       Plot.text(bars.flat(), { x: 'value', y: 'name', text: 'label', textAnchor: 'start', dx: 6 }),
     ],
   });
-  // It is for drawings in a page: here it would stretch each to the height of all.
-  drawing.querySelector('style')?.remove();
-  const title = document.createElement('title');
-  title.textContent = heading;
-  drawing.prepend(title);
-  drawing.setAttribute('fill', 'inherit');
-  return drawing;
+  return toPart(drawing, heading);
 }

@@ -1,5 +1,6 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
+import { toPart } from '../drawing.ts';
 import type { Outcome } from './simulation.ts';
 
 const WIDTH = 900;
@@ -59,5 +60,5 @@ function draw(heading: string, lines: readonly (readonly [points: readonly Point
       Plot.text([heading], { frameAnchor: 'top-left', dy: -26, fontSize: 13, fontWeight: '600' }),
     ],
   });
-  return drawing;
+  return toPart(drawing, heading);
 }
