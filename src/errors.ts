@@ -43,7 +43,7 @@ const ERROR_TABLE = {
   approval_over: { status: 409, hint: 'The first answer counts. GET /approvals lists the questions that still wait.' },
   session_moved: {
     status: 409,
-    hint: 'The end of a call that had begun is not known: look what it did before you call again.',
+    hint: 'If the call had begun, its end is not known: look what it did before you call again.',
   },
   session_busy: { status: 409, hint: 'Wait until the running executions of this session have ended, then call again.' },
   request_timeout: { status: 408, hint: 'Send the whole request again, with no pause of a minute or more.' },
@@ -83,6 +83,22 @@ export interface ErrorBody {
   hint: string;
   /** Seconds to wait before trying again; REST sends them in `Retry-After` as well. */
   retry_after_s?: number;
+  /** Whether the call had begun when something went away. If it had, nobody knows what it did. */
+  begun?: boolean;
+}
+
+/** Codes of errors that end calls before they begin, or in the midst of them. */
+const OF_EITHER: ReadonlySet<ErrorCode> = new Set(['engine_unavailable', 'session_moved', 'sandbox_lost']);
+const NOT_BEGUN = 'Nothing of the call was begun.';
+const LOOK_FIRST = 'look what it did before you call again.';
+
+interface ErrorOptions {
+  readonly hint?: string;
+  readonly restHint?: string;
+  readonly cause?: unknown;
+  readonly retryAfterS?: number | undefined;
+  /** Whether the call had begun. The hint says so as well. Default: that is not said. */
+  readonly begun?: boolean | undefined;
 }
 
 /** The only error that a module throws on purpose; any other is a defect. */
@@ -92,20 +108,20 @@ export class GloveboxError extends Error {
   /** Next step for a REST caller. */
   readonly restHint: string;
   readonly retryAfterS: number | undefined;
+  /** Whether the call had begun. Undefined if that is not said. */
+  readonly begun: boolean | undefined;
 
-  constructor(
-    code: ErrorCode,
-    message: string,
-    options: { hint?: string; restHint?: string; cause?: unknown; retryAfterS?: number } = {},
-  ) {
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     // The message may quote what a caller sent, cut in the middle of a character.
     super(message.toWellFormed(), 'cause' in options ? { cause: options.cause } : undefined);
     this.name = 'GloveboxError';
     this.code = code;
     const row: Row = ERROR_TABLE[code];
-    this.hint = (options.hint ?? row.hint).toWellFormed();
-    this.restHint = (options.restHint ?? options.hint ?? row.restHint ?? row.hint).toWellFormed();
+    const { hint, restHint, begun } = options;
+    this.hint = sayingBegun(hint ?? row.hint, begun).toWellFormed();
+    this.restHint = sayingBegun(restHint ?? hint ?? row.restHint ?? row.hint, begun).toWellFormed();
     this.retryAfterS = options.retryAfterS;
+    this.begun = begun;
   }
 
   get status(): (typeof ERROR_TABLE)[ErrorCode]['status'] {
@@ -114,13 +130,36 @@ export class GloveboxError extends Error {
 
   toBody(): ErrorBody {
     const body: ErrorBody = { code: this.code, message: this.message, hint: this.hint };
-    return this.retryAfterS === undefined ? body : { ...body, retry_after_s: this.retryAfterS };
+    if (this.retryAfterS !== undefined) body.retry_after_s = this.retryAfterS;
+    if (this.begun !== undefined) body.begun = this.begun;
+    return body;
   }
 
   /** The body for a REST caller, whose hint names routes instead of tools. */
   toRestBody(): ErrorBody {
     return { ...this.toBody(), hint: this.restHint };
   }
+}
+
+/** A hint that says whether the call had begun. */
+function sayingBegun(hint: string, begun: boolean | undefined): string {
+  if (begun === undefined) return hint;
+  const otherwise = hint.replace(NOT_BEGUN, '').trim();
+  if (begun) return otherwise.endsWith(LOOK_FIRST) ? otherwise : `${otherwise} The call had begun: ${LOOK_FIRST}`;
+  if (hint.includes(NOT_BEGUN)) return hint;
+  return hint === ERROR_TABLE.session_moved.hint ? `${NOT_BEGUN} Call again.` : `${hint} ${NOT_BEGUN}`;
+}
+
+/**
+ * Returns an error that says whether its call had begun, where its code leaves that open. What a part of the call said before
+ * stands, unless more of it had begun. Other errors stay as they are.
+ */
+export function sayBegun(thrown: unknown, begun: boolean): unknown {
+  if (!(thrown instanceof GloveboxError) || !OF_EITHER.has(thrown.code)) return thrown;
+  if (thrown.begun === begun || thrown.begun) return thrown;
+  const { code, message, hint, restHint, retryAfterS } = thrown;
+  // Several calls may get the same one.
+  return new GloveboxError(code, message, { hint, restHint, retryAfterS, begun, cause: thrown });
 }
 
 /** `capacity_exceeded` that passes by itself. @param retryAfterS whole seconds until trying again makes sense */

@@ -63,7 +63,7 @@ const refs = () => [...machine.sandboxes.keys()];
 test('a session that another control plane holds is not opened a second time', async () => {
   const [first, second] = [await open(), await open()];
   await runIn(first.glovebox, 'work');
-  await expect(runIn(second.glovebox, 'work')).rejects.toMatchObject(moved);
+  await expect(runIn(second.glovebox, 'work')).rejects.toMatchObject({ ...moved, begun: false });
   expect(await second.glovebox.sessions.locator.locate('alice', 'work', SIGNAL)).toBe(first.member.self);
   expect(refs()).toHaveLength(1);
 });
@@ -105,8 +105,8 @@ describe('a control plane whose lease ran out', () => {
     await new Promise((resolve) => setImmediate(resolve));
     const [before, record] = [refs(), group.records.get('alice\0work')];
     member.expire();
-    await expect(underWay).rejects.toMatchObject(moved);
-    await expect(runIn(glovebox, 'work')).rejects.toMatchObject({ code: 'engine_unavailable' });
+    await expect(underWay).rejects.toMatchObject({ ...moved, begun: true });
+    await expect(runIn(glovebox, 'work')).rejects.toMatchObject({ code: 'engine_unavailable', begun: false });
     expect([refs(), group.records.get('alice\0work')]).toEqual([before, record]);
   });
 

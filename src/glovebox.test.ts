@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { duplexPair } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FAKE_PROFILE, FakeEngine, FakeMachine } from '../test/support/fake-engine.ts';
 import type { FakeProgram } from '../test/support/fake-runner.ts';
@@ -225,4 +226,22 @@ test('a Glovebox that is closed while it takes over the sessions of the last run
   listed.resolve();
   await Promise.all([prepared, closed]);
   expect(machine.sandboxes.size).toBe(0);
+});
+
+test('a call that met an engine that was away was not told whether it had begun', async () => {
+  const engine = new FakeEngine(machine);
+  await using glovebox = await open({}, { openEngine: async () => ({ engine, profile: FAKE_PROFILE }) });
+  await runIn(glovebox, 'write');
+  machine.programs.set('cut off', async () => {
+    engine.isUp = false;
+    // The runner leaves its connection for another.
+    for (const { runner } of machine.sandboxes.values()) runner?.serve(duplexPair()[0]);
+    return 0;
+  });
+  const away = { code: 'engine_unavailable', message: 'The engine is away.' };
+  await expect(runIn(glovebox, 'cut off')).rejects.toMatchObject({ ...away, begun: true });
+  await expect(runIn(glovebox, 'write')).rejects.toMatchObject({ ...away, begun: false });
+  await expect(glovebox.sessions.lease(CALLER, 'new')).rejects.toMatchObject({ ...away, begun: false });
+  engine.isUp = true;
+  expect(await runIn(glovebox, 'read')).toMatchObject({ status: 'ok' });
 });

@@ -108,6 +108,7 @@ export class AuditLog implements Audit, AsyncDisposable {
     if (this.#failure === undefined) return;
     throw new GloveboxError('engine_unavailable', 'The audit log cannot be written, and nothing is done without it.', {
       hint: 'Ask the operator to look at the disk of GLOVEBOX_AUDIT_LOG, then try again.',
+      begun: false,
       cause: this.#failure,
     });
   }

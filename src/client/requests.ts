@@ -1,4 +1,11 @@
-import { ERROR_CODES, type ErrorCode, GloveboxError } from '../errors.ts';
+import { ERROR_CODES, type ErrorBody, type ErrorCode, GloveboxError } from '../errors.ts';
+
+/** Why `fetch` fails where there is no connection. */
+const NO_CONNECTION: ReadonlySet<unknown> = new Set([
+  ...['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT'],
+]);
+/** Why it fails where a connection broke, on which a request may have been sent. */
+const BROKEN: ReadonlySet<unknown> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET', 'UND_ERR_HEADERS_TIMEOUT']);
 
 /** What a server of this program sends with a 401. */
 const REALM = 'Bearer realm="glovebox"';
@@ -36,7 +43,8 @@ export async function send({ url, key }: Server, path: string, sent: Sent = {}):
     ...(bytes === undefined ? {} : { body: bytes, duplex: 'half' }),
     ...(signal ? { signal } : {}),
   }).catch((error: unknown) => {
-    throw signal?.aborted && !isTimeout(signal) ? error : unreachable(url, error);
+    if (signal?.aborted && !isTimeout(signal)) throw error;
+    throw method !== 'GET' && BROKEN.has(codeOf(error)) ? wentAway(url, error) : unreachable(url, error);
   });
   if (response.ok) return response;
   throw await toError(url, response);
@@ -55,7 +63,8 @@ export async function readJson(server: Server, path: string, sent?: Sent): Promi
 /** Error of a server that ended, or a network that broke, during a call. */
 export function wentAway(url: string, cause?: unknown): GloveboxError {
   return new GloveboxError('engine_unavailable', `The server at ${url} went away before the call ended.`, {
-    hint: 'What ran there has ended, or ends soon. Look at the log of the server, and run it again.',
+    hint: 'What ran there has ended, or ends soon. Look at the log of the server.',
+    begun: true,
     cause,
   });
 }
@@ -63,8 +72,13 @@ export function wentAway(url: string, cause?: unknown): GloveboxError {
 function unreachable(url: string, cause: unknown): GloveboxError {
   return new GloveboxError('engine_unavailable', `No server answers at ${url}${reasonOf(cause)}.`, {
     hint: 'Start one with: glovebox serve. Or correct GLOVEBOX_URL; with --local, no server is needed.',
+    begun: NO_CONNECTION.has(codeOf(cause)) ? false : undefined,
     cause,
   });
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && error.cause instanceof Error && 'code' in error.cause ? error.cause.code : undefined;
 }
 
 function isTimeout({ reason }: AbortSignal): boolean {
@@ -100,9 +114,13 @@ export function errorIn(body: unknown): GloveboxError | undefined {
   if (typeof body !== 'object' || body === null || !('error' in body)) return undefined;
   const { error } = body;
   if (typeof error !== 'object' || error === null) return undefined;
-  const { code, message, hint } = error as { code?: unknown; message?: unknown; hint?: unknown };
+  const { code, message, hint, begun, retry_after_s } = error as Readonly<Record<keyof ErrorBody, unknown>>;
   if (typeof message !== 'string' || typeof hint !== 'string') return undefined;
-  return new GloveboxError(isCode(code) ? code : 'internal_error', message, { hint });
+  return new GloveboxError(isCode(code) ? code : 'internal_error', message, {
+    hint,
+    begun: typeof begun === 'boolean' ? begun : undefined,
+    retryAfterS: typeof retry_after_s === 'number' ? retry_after_s : undefined,
+  });
 }
 
 function isCode(code: unknown): code is ErrorCode {

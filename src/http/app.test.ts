@@ -179,7 +179,8 @@ describe('a server that is ending', () => {
     expect(answer).toMatchObject({ status: 503, headers: { connection: 'close' } });
     expect(answer.json().error).toMatchObject({
       code: 'engine_unavailable',
-      hint: 'Try again once the server is back.',
+      hint: 'Try again once the server is back. Nothing of the call was begun.',
+      begun: false,
     });
   });
 });

@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { asLogin } from '../audit/current-login.ts';
-import { GloveboxError, serverStopping } from '../errors.ts';
+import { GloveboxError, sayBegun, serverStopping } from '../errors.ts';
 import type { RequestRate } from '../lib/request-rate.ts';
 import type { Log } from '../log.ts';
 import { SessionElsewhere } from '../sessions/lifecycle/locator.ts';
@@ -69,7 +69,7 @@ export function createRequestHandler(options: RequestHandlerOptions, routes: rea
     let answer: Response;
     let cors: Record<string, string> | undefined;
     try {
-      if (closing.aborted) throw serverStopping();
+      if (closing.aborted) throw sayBegun(serverStopping(), false);
       if (c.env?.forwarded) return sendPieces(await finish(c, await serveForwarded(c), closing), c.env.outgoing);
       guard.check(c.req.raw);
       cors = guard.corsHeaders(c.req.raw);

@@ -1,5 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { GloveboxError, serverStopping } from '../errors.ts';
+import { GloveboxError, sayBegun, serverStopping, toGloveboxError } from '../errors.ts';
 
 /** Longest wait of a request for the start, in milliseconds. A start that builds an image takes longer. */
 const PATIENCE_MS = 30_000;
@@ -76,7 +76,7 @@ function stillStarting(): GloveboxError {
 /** Its connection is closed, because the body of the request is not read. */
 function refuse(response: ServerResponse, error: GloveboxError): void {
   response.setHeader('Connection', 'close');
-  answer(response, { error: error.toRestBody() });
+  answer(response, { error: toGloveboxError(sayBegun(error, false)).toRestBody() });
 }
 
 function answer(response: ServerResponse, body: object): void {

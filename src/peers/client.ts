@@ -236,5 +236,6 @@ async function drained(request: ClientRequest): Promise<void> {
 }
 
 function lost(cause?: unknown): GloveboxError {
-  return new GloveboxError('session_moved', 'The server that worked on this call does not answer any more.', { cause });
+  const message = 'The server that worked on this call does not answer any more.';
+  return new GloveboxError('session_moved', message, { begun: true, cause });
 }

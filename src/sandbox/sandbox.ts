@@ -310,7 +310,8 @@ function broken(): GloveboxError {
     'engine_unavailable',
     'The connection to the container engine broke, which ended this call.',
     {
-      hint: 'Call again. The session continues, with its files, contexts and background executions.',
+      hint: 'The session continues, with its files, contexts and background executions.',
+      begun: true,
     },
   );
 }

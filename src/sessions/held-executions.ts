@@ -1,4 +1,4 @@
-import { GloveboxError } from '../errors.ts';
+import { GloveboxError, sayBegun } from '../errors.ts';
 import { ExecutionClock } from '../execution/execution-clock.ts';
 import { headOf, type Program, type ProgramKind } from '../execution/program.ts';
 import type { ExecutionResult } from '../execution/result.ts';
@@ -208,13 +208,13 @@ class Held implements HeldExecution {
 
   async next(signal: AbortSignal, { isNew = false }: { readonly isNew?: boolean } = {}): Promise<HeldState> {
     const { promise: given, reject } = Promise.withResolvers<never>();
-    const onAbort = () => reject(signal.reason);
+    const onAbort = () => reject(sayBegun(signal.reason, true));
     signal.addEventListener('abort', onAbort, { once: true });
     this.#listeners += 1;
     clearTimeout(this.#silence);
     try {
       for (;;) {
-        signal.throwIfAborted();
+        if (signal.aborted) throw sayBegun(signal.reason, true);
         const state = this.#read(isNew);
         if (state) return state;
         await Promise.race([this.#change.promise, given]);

@@ -2,6 +2,7 @@ import type { CopiedArchive } from '../archives/checkpoints.ts';
 import type { ArchiveIdentity, ArchiveRecord } from '../archives/record.ts';
 import type { WebAccess } from '../egress/web-access.ts';
 import { GloveboxError } from '../errors.ts';
+import { sayingBegun } from '../execution/begun.ts';
 import { inOrder } from '../execution/losses.ts';
 import type { Program } from '../execution/program.ts';
 import {
@@ -217,24 +218,26 @@ export class Session implements SessionIdentity {
    * @throws GloveboxError when it cannot run; `session_busy` when too many calls wait, `capacity_exceeded` when its turn
    *   does not come in time
    */
-  async execute(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
+  async execute(request: ExecutionRequest, wanted: ExecutionOptions): Promise<ExecutionEnd> {
     const { metrics } = this.#host;
     const asked = performance.now();
-    const places = await this.#places.enter(request, options).catch((error: unknown) => {
-      if (options.signal.aborted) return undefined;
-      throw error;
+    return await sayingBegun(wanted, async (options) => {
+      const places = await this.#places.enter(request, options).catch((error: unknown) => {
+        if (options.signal.aborted) return undefined;
+        throw error;
+      });
+      if (!places) return endUnbegun(options.signal);
+      try {
+        options.onBegin?.();
+        const started = performance.now();
+        metrics.countWait(request, started - asked);
+        const end = await this.#executeNow(request, options);
+        metrics.count(request, { status: outcomeOf(end, options.signal) }, performance.now() - started);
+        return end;
+      } finally {
+        places[Symbol.dispose]();
+      }
     });
-    if (!places) return endUnbegun(options.signal);
-    try {
-      options.onBegin?.();
-      const started = performance.now();
-      metrics.countWait(request, started - asked);
-      const end = await this.#executeNow(request, options);
-      metrics.count(request, { status: outcomeOf(end, options.signal) }, performance.now() - started);
-      return end;
-    } finally {
-      places[Symbol.dispose]();
-    }
   }
 
   async #executeNow(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {

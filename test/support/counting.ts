@@ -1,10 +1,8 @@
 import { type ErrorAnswer, type Execution, post } from './rest-client.ts';
 import type { Server } from './server.ts';
 
-/** What an error says of a call of which nothing was begun. */
-const NOT_BEGUN = 'Nothing of the call was begun';
-/** Codes of calls that are worth another attempt, and of which most were not begun. */
-const PASSING: readonly string[] = ['engine_unavailable', 'capacity_exceeded'];
+/** Code of a call that found no place, and so was not begun. */
+const FULL = 'capacity_exceeded';
 /** Pause after a server that takes no calls, in milliseconds. */
 const PAUSE_MS = 50;
 
@@ -31,7 +29,7 @@ export class Counting {
   readonly #ended: Promise<void>;
   /** Calls that were answered. */
   answered = 0;
-  /** How calls ended whose end is not known. */
+  /** How calls ended whose end is not known: codes of errors that say that the call had begun, and others. */
   readonly unknown: string[] = [];
   /** What cannot be: an answer that skips or repeats a number, or tells of a loss. */
   readonly violations: string[] = [];
@@ -65,10 +63,8 @@ export class Counting {
       const answer = await post(server, '/execute', { name: 'execute_python', arguments: args });
       const { result, error } = (await answer.json()) as { result?: Execution } & Partial<ErrorAnswer>;
       if (result) this.#take(result);
-      else if (error && PASSING.includes(error.code)) {
-        if (!error.hint.includes(NOT_BEGUN)) this.#maybe += 1;
-        return false;
-      } else this.#doubt(error?.code ?? 'no answer');
+      else if (error?.begun === false || error?.code === FULL) return false;
+      else this.#doubt(error ? `${error.code}${error.begun ? '' : ', which does not say'}` : 'no answer');
       return true;
     } catch (error) {
       const { cause } = error as { cause?: { code?: string } };

@@ -45,7 +45,7 @@ export interface Execution {
 }
 
 export interface ErrorAnswer {
-  error: { code: string; message: string; hint: string };
+  error: { code: string; message: string; hint: string; begun?: boolean };
 }
 
 export interface StreamEvent {

@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import { GloveboxError, toGloveboxError } from '../../errors.ts';
+import { GloveboxError, sayBegun, toGloveboxError } from '../../errors.ts';
 import type { ExecutionEnd } from '../../execution/request.ts';
 import type { SessionFiles } from '../../files/session-files.ts';
 import { tellReset } from '../../tools/common-fields.ts';
@@ -89,12 +89,13 @@ async function fileName({ name, filename, bytes }: FormPart): Promise<string | u
 /** Adds the files that were stored before the error, as they stay in the folder. */
 function withStored(error: unknown, stored: readonly Stored[]): unknown {
   if (stored.length === 0) return error;
-  const { code, message, hint, restHint, cause } = toGloveboxError(error);
+  const { code, message, hint, restHint, begun, cause } = toGloveboxError(sayBegun(error, true));
   const names = stored.slice(0, MOST_NAMED).map(({ path }) => JSON.stringify(path.slice(0, 200)));
   const more = stored.length > names.length ? ` and ${stored.length - names.length} more` : '';
   return new GloveboxError(code, `${message} Files stored before: ${names.join(', ')}${more}.`, {
     hint,
     restHint,
+    begun,
     cause,
   });
 }

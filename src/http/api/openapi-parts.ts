@@ -144,6 +144,11 @@ export const sharedSchemas: Readonly<Record<string, Schema>> = {
           message: { type: 'string' },
           hint: { type: 'string' },
           retry_after_s: { type: 'integer', description: 'Seconds to wait before trying again, as in Retry-After.' },
+          begun: {
+            type: 'boolean',
+            description:
+              'Whether the request had begun when something went away: the engine, its machine, or a server. If not, nothing of it was done.',
+          },
         },
         required: ['code', 'message', 'hint'],
       },

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import type { Context } from 'hono';
 import { GloveboxError } from '../../errors.ts';
+import { beforeBegin } from '../../execution/begun.ts';
 import { followSignal } from '../../lib/follow-signal.ts';
 import { NotBegun, type PeerCall } from '../../peers/client.ts';
 import type { Forwarded } from '../../peers/peer.ts';
@@ -58,7 +59,7 @@ export class Forwarding {
     using call = followSignal(signal);
     const deadline = performance.now() + this.#options.patienceMs;
     for (;;) {
-      const place = await this.#places.find(owner, subject, begins, call.signal);
+      const place = await beforeBegin(this.#places.find(owner, subject, begins, call.signal));
       if (!place) return undefined;
       try {
         return await send(place, signal);
@@ -173,6 +174,7 @@ async function whole(answer: IncomingMessage): Promise<Buffer> {
     return await buffer(answer);
   } catch (cause) {
     throw new GloveboxError('session_moved', 'The server that worked on this call did not finish its answer.', {
+      begun: true,
       cause,
     });
   }
@@ -185,6 +187,7 @@ async function* piecesOf(answer: IncomingMessage): AsyncGenerator<readonly Uint8
 function unserved(cause: unknown): GloveboxError {
   return new GloveboxError('engine_unavailable', 'The server that has this session does not answer.', {
     hint: 'Nothing of the call was begun. Call again.',
+    begun: false,
     retryAfterS: 5,
     cause,
   });

@@ -222,7 +222,7 @@ describe('a session that moves', () => {
     const answer = await post(one, '/execute', call('theirs'));
     expect([answer.status, await answer.json()]).toMatchObject([
       503,
-      { error: { code: 'engine_unavailable', hint: 'Nothing of the call was begun. Call again.' } },
+      { error: { code: 'engine_unavailable', begun: false, hint: 'Nothing of the call was begun. Call again.' } },
     ]);
   }, 10_000);
 
@@ -232,7 +232,7 @@ describe('a session that moves', () => {
       one.member.others = [];
     };
     const answer = await post(one, '/execute', call('theirs'));
-    expect([answer.status, await answer.json()]).toMatchObject([409, { error: { code: 'session_moved' } }]);
+    expect([answer.status, await answer.json()]).toMatchObject([409, { error: { code: 'session_moved', begun: true } }]);
     expect([one.ran, two.ran]).toEqual([[], ['theirs']]);
   });
 });
@@ -336,7 +336,7 @@ describe('MCP', () => {
     const transport = new StreamableHTTPClientTransport(new URL('/mcp', one.url));
     await client.connect(transport as Parameters<typeof client.connect>[0]);
     const failed = await client.callTool(call('theirs'));
-    expect(JSON.stringify(failed)).toContain('session_moved');
+    expect(failed._meta).toMatchObject({ 'glovebox/error': { code: 'session_moved', begun: true } });
     expect([one.ran, two.ran]).toEqual([[], ['theirs']]);
     await client.close();
   });

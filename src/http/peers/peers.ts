@@ -1,4 +1,5 @@
 import type { Context, Hono } from 'hono';
+import { beforeBegin } from '../../execution/begun.ts';
 import type { Log } from '../../log.ts';
 import { PeerClient } from '../../peers/client.ts';
 import type { PeerKeys } from '../../peers/keys.ts';
@@ -70,7 +71,7 @@ export class Peers implements AsyncDisposable {
     const query = (name: string) => c.req.query(name);
     const subject = subjectOf({ method, path, body, header, query }, this.#rules);
     if (!subject) return undefined;
-    const { forwarding } = this.#joined ?? (await this.#join());
+    const { forwarding } = this.#joined ?? (await beforeBegin(this.#join()));
     return await forwarding.pass(c, subject);
   }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type ErrorBody, GloveboxError } from '../../errors.ts';
+import { type ErrorBody, GloveboxError, sayBegun } from '../../errors.ts';
 import { readServerEvents } from '../../lib/sockets/server-events.ts';
 import type { PeerClient } from '../../peers/client.ts';
 import { DEFAULT_NAME } from '../../sessions/names.ts';
@@ -117,7 +117,7 @@ async function follow(answer: AsyncIterable<Uint8Array> & { statusCode?: number 
     }
   } catch (error) {
     if (error instanceof GloveboxError) throw error;
-    context.signal.throwIfAborted();
+    if (context.signal.aborted) throw sayBegun(context.signal.reason, true);
     throw lost(error);
   }
   throw lost();
@@ -135,15 +135,13 @@ async function readJson(answer: AsyncIterable<Uint8Array>): Promise<Record<strin
 }
 
 function toError({ error }: Record<string, unknown>): GloveboxError {
-  const { code, message, hint, retry_after_s } = error as ErrorBody;
-  return new GloveboxError(code, message, {
-    hint,
-    ...(retry_after_s === undefined ? {} : { retryAfterS: retry_after_s }),
-  });
+  const { code, message, hint, retry_after_s, begun } = error as ErrorBody;
+  return new GloveboxError(code, message, { hint, retryAfterS: retry_after_s, begun });
 }
 
 function lost(cause?: unknown): GloveboxError {
-  return new GloveboxError('session_moved', 'The server that worked on this call does not answer any more.', { cause });
+  const message = 'The server that worked on this call does not answer any more.';
+  return new GloveboxError('session_moved', message, { begun: true, cause });
 }
 
 function noTask(): GloveboxError {

@@ -1,4 +1,5 @@
 import { serverStopping } from '../../errors.ts';
+import { beforeBegin } from '../../execution/begun.ts';
 import type { Waiting } from '../../lib/single-flight.ts';
 import { unlessAborted } from '../../lib/unless-aborted.ts';
 import { SessionExists } from '../../state/state.ts';
@@ -59,6 +60,10 @@ export class SessionLeases {
 
   /** Leases the session of a call, see `Sessions.lease`. */
   async leaseFor(caller: Caller, argument: string | undefined, waiting: Waiting): Promise<Lease> {
+    return await beforeBegin(this.#leaseFor(caller, argument, waiting));
+  }
+
+  async #leaseFor(caller: Caller, argument: string | undefined, waiting: Waiting): Promise<Lease> {
     const { owner, binding } = caller;
     const named = argument ?? caller.sessionHeader;
     const bound = binding?.sessionId;
@@ -129,6 +134,10 @@ export class SessionLeases {
    * @throws GloveboxError `session_not_found`; `engine_unavailable` when it cannot be adopted now
    */
   async getAdopted(owner: string, id: string, waiting: Waiting): Promise<Session> {
+    return await beforeBegin(this.#getAdopted(owner, id, waiting));
+  }
+
+  async #getAdopted(owner: string, id: string, waiting: Waiting): Promise<Session> {
     const { registry } = this.#options;
     if (!registry.find(owner, id)) await this.#bringHere(owner, id, waiting);
     await this.#adopted(registry.get(owner, id), waiting);
@@ -156,9 +165,9 @@ export class SessionLeases {
     id: string,
     waiting: Waiting,
   ): Promise<Disposable & { readonly execution: BackgroundExecution }> {
-    const { session, execution } = await this.findBackground(owner, id, waiting);
+    const { session, execution } = await beforeBegin(this.findBackground(owner, id, waiting));
     const lease = session.isHibernated
-      ? await this.lease(owner, session.id, waiting)
+      ? await beforeBegin(this.lease(owner, session.id, waiting))
       : await this.hold(owner, session.id, waiting);
     return { ...lease, execution };
   }

@@ -110,7 +110,7 @@ export class SessionElsewhere extends GloveboxError {
   readonly holder: ControlPlane;
 
   constructor(id: string, holder: ControlPlane) {
-    super('session_moved', `Another server of this service holds the session "${id}".`, { hint: 'Call again.' });
+    super('session_moved', `Another server of this service holds the session "${id}".`, { begun: false });
     this.holder = holder;
   }
 }
@@ -118,6 +118,7 @@ export class SessionElsewhere extends GloveboxError {
 function cutOff(): GloveboxError {
   return new GloveboxError('engine_unavailable', 'This server has lost touch with the others of its service.', {
     hint: 'Try again in some seconds.',
+    begun: false,
   });
 }
 
