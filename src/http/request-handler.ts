@@ -15,6 +15,7 @@ import { answerWhileRead, discardBody, readBody } from './body.ts';
 import { bodyHandlingFor } from './body-type.ts';
 import type { Page } from './dashboard/page.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
+import { GIVEN_UP_HEADER, wasGivenUp } from './peers/given-up.ts';
 import type { Peers } from './peers/peers.ts';
 import { rpcFailure } from './peers/rpc-failure.ts';
 import { sendPieces } from './piece-body.ts';
@@ -62,7 +63,11 @@ export function createRequestHandler(options: RequestHandlerOptions, routes: rea
     try {
       return await serveRoute(c, routes, options);
     } catch (thrown) {
-      return errorResponse(reportError(thrown, c, log));
+      const error = reportError(thrown, c, log);
+      const answer = errorResponse(error);
+      // Whoever has passed it on may find another that serves it.
+      if (wasGivenUp(error) || (error.begun === false && closing.aborted)) answer.headers.set(GIVEN_UP_HEADER, '1');
+      return answer;
     }
   };
   return async (c) => {
@@ -169,7 +174,8 @@ async function answerRoute(
       return await peers.complete(c, await route.handle(c));
     } catch (error) {
       // Another server was faster to make or to claim the session, and nothing of the request was done.
-      if (!(error instanceof SessionElsewhere) || attempt === MOST_ATTEMPTS) throw error;
+      const mayBeServed = error instanceof SessionElsewhere || (wasGivenUp(error) && !isUpload(c));
+      if (!mayBeServed || attempt === MOST_ATTEMPTS) throw error;
     }
   }
 }
@@ -235,6 +241,11 @@ function isPlainHealth(c: Context<Env>): boolean {
 
 function isPreflight(c: Context<Env>): boolean {
   return c.req.method === 'OPTIONS' && Boolean(c.req.header('access-control-request-method'));
+}
+
+/** Whether a request has a body that a route reads as it comes, and that cannot be read twice. */
+function isUpload(c: Context<Env>): boolean {
+  return (c.var.body as string | undefined) === undefined && !isReading(c.req.method) && c.req.method !== 'DELETE';
 }
 
 function isReading(method: string): boolean {

@@ -11,6 +11,7 @@ import { RequestBody } from '../body.ts';
 import { answerByPieces, takesPieces } from '../piece-body.ts';
 import type { Env } from '../route.ts';
 import { type Place, Places, type PlacesOptions } from './find-place.ts';
+import { GivenUp, throwIfGivenUp } from './given-up.ts';
 import { headersOf, headersToPass } from './headers.ts';
 import { type Merged, merge } from './merge.ts';
 import type { Subject } from './subject.ts';
@@ -47,7 +48,8 @@ export class Forwarding {
   }
 
   /**
-   * Has another control plane serve something, as soon as one does. Undefined if this one is to.
+   * Has another control plane serve something, as soon as one does. Undefined if this one is to. What one took and gave up
+   * before it began is sent once more.
    * @param send sends it once; rejects with {@link NotBegun} if it was not begun
    * @throws GloveboxError as {@link pass} does, or what `send` throws
    */
@@ -58,15 +60,21 @@ export class Forwarding {
   ): Promise<T | undefined> {
     using call = followSignal(signal);
     const deadline = performance.now() + this.#options.patienceMs;
+    const find = () => beforeBegin(this.#places.find(owner, subject, begins, call.signal));
+    let wasGivenUp = false;
     for (;;) {
-      const place = await beforeBegin(this.#places.find(owner, subject, begins, call.signal));
+      const place = await find();
       if (!place) return undefined;
       try {
         return await send(place, signal);
       } catch (error) {
         if (!(error instanceof NotBegun)) throw error;
+        if (error instanceof GivenUp && wasGivenUp) throw error.error;
+        wasGivenUp ||= error instanceof GivenUp;
         const leftMs = deadline - performance.now();
         if (leftMs <= 0) throw unserved(error);
+        // Whoever gave it up knew of a change that may be known here, too.
+        if (error instanceof GivenUp && (await find())?.peer.name !== place.peer.name) continue;
         await this.#changed(owner, place, Math.min(leftMs, LOOK_AGAIN_MS), signal);
       }
     }
@@ -111,13 +119,13 @@ export class Forwarding {
       upgrade.passOn(answer);
       return c.body(null, 204);
     }
-    if (method === 'GET' || method === 'HEAD') return await toResponse(c, await client.send(place.peer, call));
     const text = c.var.body;
-    if (text !== undefined) {
-      const counted = { ...headers, 'content-length': Buffer.byteLength(text) };
-      return await toResponse(c, await client.send(place.peer, { ...call, headers: counted, body: text }));
-    }
-    return await toResponse(c, await this.#upload(c, place, call));
+    if (text === undefined && method !== 'GET' && method !== 'HEAD')
+      return await toResponse(c, await this.#upload(c, place, call));
+    const counted = text === undefined ? headers : { ...headers, 'content-length': Buffer.byteLength(text) };
+    const answer = await client.send(place.peer, { ...call, headers: counted, body: text });
+    await throwIfGivenUp(answer);
+    return await toResponse(c, answer);
   }
 
   /** Sends a body as it comes, and reads the rest of one that is refused for a moment, as a route does. */
@@ -125,8 +133,16 @@ export class Forwarding {
     const body = new RequestBody(c.req.raw, ANY_TIME_MS, c.env?.incoming);
     const chunks = body.chunks(Number.POSITIVE_INFINITY);
     const forwarded = { ...call.forwarded, isStream: true } as const;
+    let isSent = false;
+    const sent = {
+      [Symbol.asyncIterator]: () => {
+        isSent = true;
+        return chunks[Symbol.asyncIterator]();
+      },
+    };
     try {
-      const answer = await this.#options.client.send(peer, { ...call, forwarded, body: chunks });
+      const answer = await this.#options.client.send(peer, { ...call, forwarded, body: sent });
+      if (!isSent) await throwIfGivenUp(answer);
       c.set('rest', body.discard());
       return answer;
     } catch (error) {

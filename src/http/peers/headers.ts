@@ -1,11 +1,12 @@
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import { FORWARDED_HEADER } from '../../peers/word.ts';
+import { GIVEN_UP_HEADER } from './given-up.ts';
 
 /** Headers of one connection, and those that say who the caller is: the other control plane is told by other means. */
 const NOT_PASSED: ReadonlySet<string> = new Set([
   ...['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'expect'],
   ...['authorization', 'proxy-authorization', 'cookie', 'x-api-key', 'origin'],
-  FORWARDED_HEADER,
+  ...[FORWARDED_HEADER, GIVEN_UP_HEADER],
 ]);
 const KEY_PROTOCOL = 'glovebox.key.';
 

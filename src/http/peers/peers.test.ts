@@ -100,6 +100,8 @@ const post = (server: Server, path: string, body: object | undefined, headers: R
   });
 const call = (session_id?: string, text = 'hi') => ({ name: 'echo', arguments: { text, session_id } });
 
+const moved = (begun: boolean) => new GloveboxError('session_moved', 'It has moved.', { begun });
+
 describe('REST', () => {
   test('serves a call where its session is held', async () => {
     const texts = [];
@@ -226,6 +228,36 @@ describe('a session that moves', () => {
     ]);
   }, 10_000);
 
+  test('is served by its new holder, if the former had taken the call and had not begun it', async () => {
+    two.during = async () => {
+      holders.set('local', 'theirs', one.member);
+      throw moved(false);
+    };
+    const answer = await post(one, '/execute', call('theirs'));
+    expect(await answer.json()).toMatchObject({ result: { text: 'group-one hi' } });
+    expect([one.ran, two.ran]).toEqual([['theirs'], ['theirs']]);
+  });
+
+  test('is sent once more, and not for ever, where its holder gives calls up', async () => {
+    two.during = () => Promise.reject(moved(false));
+    const answer = await post(one, '/execute', call('theirs'));
+    expect([answer.status, answer.headers.get('glovebox-given-up'), await answer.json()]).toMatchObject([
+      ...[409, null],
+      { error: { code: 'session_moved', begun: false, hint: 'Nothing of the call was begun. Call again.' } },
+    ]);
+    expect(two.ran).toEqual(['theirs', 'theirs']);
+  });
+
+  test('is not served again, if its call had begun', async () => {
+    two.during = async () => {
+      holders.set('local', 'theirs', one.member);
+      throw moved(true);
+    };
+    const answer = await post(one, '/execute', call('theirs'));
+    expect(await answer.json()).toMatchObject({ error: { code: 'session_moved', begun: true } });
+    expect([one.ran, two.ran]).toEqual([[], ['theirs']]);
+  });
+
   test('runs nothing twice: of a call that had begun, the end is not known', async () => {
     two.during = async () => {
       await two.member[Symbol.asyncDispose]();
@@ -324,6 +356,29 @@ describe('MCP', () => {
     await begun.promise;
     abort.abort();
     await cancelled.promise;
+    await client.close();
+  });
+
+  test('of older versions serves a call where its session has moved to, once, if it was not begun', async () => {
+    const client = new Client({ name: 't', version: '1' });
+    const transport = new StreamableHTTPClientTransport(new URL('/mcp', one.url));
+    await client.connect(transport as Parameters<typeof client.connect>[0]);
+    const moveTo = (session: string, server: Server) => async () => {
+      holders.set('local', session, server.member);
+      throw moved(false);
+    };
+    two.during = moveTo('theirs', one);
+    const theirs = textOf(await client.callTool(call('theirs')));
+    two.during = async () => {};
+    one.during = moveTo('own', two);
+    expect([theirs, textOf(await client.callTool(call('own')))]).toEqual(['group-one hi', 'group-two hi']);
+    two.during = () => Promise.reject(moved(false));
+    const failed = await client.callTool(call('own'));
+    expect(failed._meta).toMatchObject({ 'glovebox/error': { code: 'session_moved', begun: false } });
+    expect([one.ran, two.ran]).toEqual([
+      ['theirs', 'own'],
+      ['theirs', 'own', 'own', 'own'],
+    ]);
     await client.close();
   });
 

@@ -7,9 +7,12 @@ import type { AnyTool } from '../../tools/description.ts';
 import type { ToolContext, ToolEvent, ToolOutput } from '../../tools/tool.ts';
 import type { Place } from './find-place.ts';
 import type { Forwarding } from './forwarding.ts';
+import { GivenUp, toError, wasGivenUp } from './given-up.ts';
 import { MERGED, merge } from './merge.ts';
 import type { CallRules, Subject } from './subject.ts';
 
+/** Times that a call is tried, while other servers claim the session that it is about. */
+const MOST_ATTEMPTS = 2;
 /** Time in milliseconds for the result of a call that was cancelled. */
 const CANCEL_MS = 10_000;
 
@@ -37,13 +40,22 @@ function forwardTool(tool: AnyTool, { joined, rules }: RemoteToolsOptions): AnyT
       if (!subject) return await tool.handle(input, context);
       const { forwarding, client } = await joined();
       const seek = { owner: context.caller.owner, subject, begins: false };
-      const answered = await forwarding.serve(seek, context.signal, async (place) => {
-        if (context.leaving?.always) throw noTask();
-        return await callAt(place, client, tool, { ...input, ...sessionOf(subject, known) }, context);
-      });
-      if (answered === undefined) return await tool.handle(input, context);
-      bind(input, context, answered);
-      return answered;
+      for (let attempt = 1; ; attempt += 1) {
+        const answered = await forwarding.serve(seek, context.signal, async (place) => {
+          if (context.leaving?.always) throw noTask();
+          return await callAt(place, client, tool, { ...input, ...sessionOf(subject, known) }, context);
+        });
+        if (answered !== undefined) {
+          bind(input, context, answered);
+          return answered;
+        }
+        try {
+          return await tool.handle(input, context);
+        } catch (error) {
+          // Another server was faster to claim the session, and nothing of the call was done.
+          if (!wasGivenUp(error) || attempt === MOST_ATTEMPTS) throw error;
+        }
+      }
     },
   };
 }
@@ -108,15 +120,15 @@ async function callAt(
 
 async function follow(answer: AsyncIterable<Uint8Array> & { statusCode?: number | undefined }, context: ToolContext) {
   try {
-    if (answer.statusCode !== 200) throw toError(await readJson(answer));
+    if (answer.statusCode !== 200) throw toFailure(await readJson(answer));
     for await (const { event, data } of readServerEvents(answer)) {
       const parsed = JSON.parse(data) as Record<string, unknown>;
       if (event === 'result') return parsed['result'] as ToolOutput;
-      if (event === 'error') throw toError(parsed);
+      if (event === 'error') throw toFailure(parsed);
       await context.emit(toEvent(event, parsed));
     }
   } catch (error) {
-    if (error instanceof GloveboxError) throw error;
+    if (error instanceof GloveboxError || error instanceof GivenUp) throw error;
     if (context.signal.aborted) throw sayBegun(context.signal.reason, true);
     throw lost(error);
   }
@@ -134,9 +146,10 @@ async function readJson(answer: AsyncIterable<Uint8Array>): Promise<Record<strin
   return JSON.parse(Buffer.concat(pieces).toString()) as Record<string, unknown>;
 }
 
-function toError({ error }: Record<string, unknown>): GloveboxError {
-  const { code, message, hint, retry_after_s, begun } = error as ErrorBody;
-  return new GloveboxError(code, message, { hint, retryAfterS: retry_after_s, begun });
+/** What a call that failed there rejects with. */
+function toFailure(answer: Record<string, unknown>): Error {
+  const error = toError(answer as { error: ErrorBody });
+  return wasGivenUp(error) ? new GivenUp(error) : error;
 }
 
 function lost(cause?: unknown): GloveboxError {
