@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { duplexPair } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FAKE_PROFILE, FakeEngine, FakeMachine } from '../test/support/fake-engine.ts';
 import { FakeGroup, type FakeMember } from '../test/support/fake-group.ts';
@@ -58,6 +59,8 @@ async function runIn(glovebox: Glovebox, name: string, code = 'fine') {
 }
 
 const moved = { code: 'session_moved' };
+/** Lets a connection that was ended be noticed. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
 const refs = () => [...machine.sandboxes.keys()];
 
 test('a session that another control plane holds is not opened a second time', async () => {
@@ -94,6 +97,28 @@ test('a session whose holder stopped is free at once', async () => {
   await first.glovebox.close();
   expect(group.records.get('alice\0work')?.holder).toBeUndefined();
   expect(await runIn(second.glovebox, 'work')).toMatchObject({ status: 'ok' });
+  expect(refs()).toEqual(before);
+});
+
+test('code that claimed its own sandbox made its session answer that it had moved, for ever', async () => {
+  const { glovebox } = await open();
+  await runIn(glovebox, 'work');
+  const before = refs();
+  for (const { runner } of machine.sandboxes.values()) runner?.serve(duplexPair()[0], 99);
+  await turn();
+  expect(await runIn(glovebox, 'work')).toMatchObject({ status: 'ok', reset: { reason: 'sandbox_lost' } });
+  expect(refs()).toHaveLength(1);
+  expect(refs()).not.toEqual(before);
+});
+
+test('a sandbox that another control plane has claimed is left alone, also by one that does not know yet', async () => {
+  const { glovebox } = await open();
+  await runIn(glovebox, 'work');
+  const [before, record] = [refs(), group.records.get('alice\0work')];
+  if (record) group.records.set('alice\0work', { ...record, holder: 'another', generation: 2 });
+  for (const { runner } of machine.sandboxes.values()) runner?.serve(duplexPair()[0], 2);
+  await turn();
+  await expect(runIn(glovebox, 'work')).rejects.toMatchObject({ ...moved, begun: false });
   expect(refs()).toEqual(before);
 });
 

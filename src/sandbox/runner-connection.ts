@@ -31,6 +31,8 @@ export type OnLoss = (loss: SandboxReset) => void;
 export interface SandboxHold {
   /** @throws GloveboxError `session_moved` when another control plane may hold it, and with it the sandbox */
   require(): void;
+  /** Whether it stands by the record of the session, which is read for that. @throws GloveboxError `engine_unavailable` */
+  isConfirmed(): Promise<boolean>;
 }
 
 interface RunnerListeners {
@@ -45,6 +47,13 @@ interface RunnerListeners {
 interface Connection {
   readonly channel: Promise<Channel>;
   readonly drop: AbortController;
+}
+
+/** Error of a runner that refuses the session that it belongs to. Nothing that it could reach is trusted. */
+class FalseRefusal extends GloveboxError {
+  constructor() {
+    super('sandbox_lost', 'The runner of the sandbox refuses the session that it belongs to.');
+  }
 }
 
 /** Connects to the runner of one container, and makes sure that all its processes can be ended. */
@@ -214,7 +223,7 @@ export class RunnerConnection {
   async #open(dropped: AbortSignal): Promise<Channel> {
     const hadRunner = this.#hadRunner;
     const channel = await this.#openOnce(dropped).catch((error: unknown) => {
-      if (!isLost(error) || isIncompatible(error)) throw error;
+      if (!isLost(error) || isIncompatible(error) || error instanceof FalseRefusal) throw error;
       return undefined;
     });
     dropped.throwIfAborted();
@@ -238,7 +247,6 @@ export class RunnerConnection {
     dropped.addEventListener('abort', () => stream.destroy(), { once: true });
     if (dropped.aborted) stream.destroy();
     const { configuration, onTunnel, onNotice, log } = this.#options;
-    const { generation = 0 } = this;
     const channel = await Channel.open(stream, {
       ...(configuration ? { configuration } : {}),
       onTunnel,
@@ -247,10 +255,9 @@ export class RunnerConnection {
         if (failed) log?.warn('a module could not be preloaded', { sandbox: shortName(this.#ref), ...failed });
         onNotice(notice);
       },
-    }).catch((error: unknown) => {
-      // Code that has taken the runner over would say so, too, to keep its container from being removed.
-      if (!(error instanceof GenerationRefused) || (generation > 0 && error.generation > generation)) throw error;
-      throw new GloveboxError('sandbox_lost', 'The runner of the sandbox refuses the session that it belongs to.');
+    }).catch(async (error: unknown) => {
+      if (!(error instanceof GenerationRefused) || !(await this.#isLie(error))) throw error;
+      throw new FalseRefusal();
     });
     dropped.throwIfAborted();
     this.#connections += 1;
@@ -263,6 +270,16 @@ export class RunnerConnection {
       if (violation) await this.discard().catch(() => {});
     });
     return channel;
+  }
+
+  /**
+   * Whether nobody has claimed the session so often as a refusal says. Code that has taken the runner over would say so to
+   * keep its container from being removed.
+   */
+  async #isLie(refused: GenerationRefused): Promise<boolean> {
+    const { generation = 0 } = this;
+    if (generation === 0 || refused.generation <= generation) return true;
+    return (await this.#options.hold()?.isConfirmed()) === true;
   }
 
   /** Drops the connection without waiting for its end. A runner that does not start would delay the cleanup. */

@@ -260,7 +260,7 @@ describe('a runner that another control plane has reached with a higher generati
   const refusal = json(FrameType.ready, 0, { protocol: PROTOCOL_VERSION, refused: 'generation', generation: 2 });
 
   /** A sandbox of that generation, whose second connection is refused, and what is done to it. */
-  async function openRefused(generation: number | undefined) {
+  async function openRefused(generation: number | undefined, isConfirmed = async () => false) {
     const [first, second, third] = [runnerThat(newRunner), runnerThat(refusal), runnerThat(refusal)];
     const connections = [first, second, third].map(
       ({ ours }) =>
@@ -272,6 +272,7 @@ describe('a runner that another control plane has reached with a higher generati
       remove: async (ref) => void removed.push(ref),
     });
     sandbox.generation = generation;
+    sandbox.hold = { require: () => {}, isConfirmed };
     await sandbox.connect();
     return { sandbox, execute, cleared, removed, first };
   }
@@ -291,6 +292,35 @@ describe('a runner that another control plane has reached with a higher generati
     const { sandbox, removed, first } = await openRefused(generation);
     first.stream.destroy();
     await vi.advanceTimersByTimeAsync(0);
+    await expect(sandbox.connect()).rejects.toMatchObject({ code: 'sandbox_lost' });
+    expect(removed).toEqual(['one']);
+  });
+});
+
+describe('a generation that code in the sandbox has made up', () => {
+  const refusal = json(FrameType.ready, 0, { protocol: PROTOCOL_VERSION, refused: 'generation', generation: 99 });
+
+  /** A sandbox whose connection is refused as often as it is made, and what the record says of its hold. */
+  function openClaimed(isConfirmed: () => Promise<boolean>) {
+    const removed: string[] = [];
+    const connect = async () => runnerThat(refusal).ours;
+    const { sandbox } = openSandbox([connect, connect, connect], { remove: async (ref) => void removed.push(ref) });
+    sandbox.generation = 1;
+    sandbox.hold = { require: () => {}, isConfirmed };
+    return { sandbox, removed };
+  }
+
+  test('made its session answer that it had moved, for ever', async () => {
+    const { sandbox, removed } = openClaimed(async () => true);
+    await expect(sandbox.connect()).rejects.toMatchObject({ code: 'sandbox_lost' });
+    expect([sandbox.lost, removed]).toEqual([true, ['one']]);
+  });
+
+  test('is told from a true one once the record can be read', async () => {
+    const answers = [unavailable];
+    const { sandbox, removed } = openClaimed(() => (answers.shift() ?? (async () => true))());
+    await expect(sandbox.connect()).rejects.toMatchObject({ code: 'engine_unavailable' });
+    expect([sandbox.lost, removed]).toEqual([false, []]);
     await expect(sandbox.connect()).rejects.toMatchObject({ code: 'sandbox_lost' });
     expect(removed).toEqual(['one']);
   });

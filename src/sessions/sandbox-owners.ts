@@ -74,7 +74,10 @@ export class SandboxOwners {
     onSandbox?.(session);
     this.#owners.set(sandbox.key, session.owner);
     if (onTunnel) sandbox.onTunnel = (tunnel, service) => onTunnel(tunnel, session, service);
-    sandbox.hold = { require: () => this.requireHeld(session) };
+    sandbox.hold = {
+      require: () => this.requireHeld(session),
+      isConfirmed: async () => (await this.#holds.get(session)?.isConfirmed()) === true,
+    };
     sandbox.generation = this.generationOf(session);
   }
 

@@ -38,6 +38,14 @@ export class SessionHold {
     if (!this.isValid) throw new HoldLost(this.#shared.id);
   }
 
+  /** Whether the record names this hold: it is read anew. @throws GloveboxError `engine_unavailable` */
+  async isConfirmed(): Promise<boolean> {
+    const { state } = this.#options;
+    const { owner, id, generation } = this.#shared;
+    const present = await state.lookUp(owner, id);
+    return this.isValid && present?.generation === generation && present.holder === state.self.name;
+  }
+
   /**
    * Writes down the session as it is now, or as it is once an earlier write is done. Does nothing once the hold has ended.
    * @throws HoldLost; GloveboxError `engine_unavailable` when the state cannot be reached, and the next write tells all
