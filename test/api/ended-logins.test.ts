@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeSigner, type Signer, startIssuer } from '../support/issuer.ts';
+import { startJoined } from '../support/joined-servers.ts';
 import { post, runPython } from '../support/rest-client.ts';
 import { environment, newStateDir, runCli, type Server, startServer } from '../support/server.ts';
 import { createParser } from '../support/sse.ts';
@@ -27,7 +28,11 @@ afterAll(async () => {
 });
 
 async function keyCommand(...words: string[]): Promise<string> {
-  const { code, stdout, stderr } = await runCli(['key', ...words], environment(stateDir));
+  return await keyCommandIn(stateDir, ...words);
+}
+
+async function keyCommandIn(directory: string, ...words: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runCli(['key', ...words], environment(directory));
   expect(code, stderr).toBe(0);
   return stdout.trim();
 }
@@ -109,3 +114,30 @@ describe.each([
     await fetch(`${server.url}/sessions/${session}`, { method: 'DELETE', ...again });
   });
 });
+
+test(
+  'a terminal and a stream of a session that another server holds end and say so',
+  async () => {
+    const states = [newStateDir(), newStateDir()] as const;
+    const [key] = [await keyCommandIn(states[0], 'new', 'alice'), await keyCommandIn(states[1], 'new', 'nobody')];
+    const settings = { GLOVEBOX_AUTH: 'keys', GLOVEBOX_POOL_SIZE: '0' };
+    await using servers = await startJoined([environment(states[0], settings), environment(states[1], settings)]);
+    servers.holders.set('alice', 'theirs', servers.two.member);
+    const caller = bearer(key);
+    await post(servers.one, '/sessions', { name: 'theirs' }, caller);
+    const opened = await post(servers.one, '/sessions/theirs/terminals', {}, caller);
+    const path = opened.headers.get('location') ?? '';
+    await using terminal = await TerminalClient.attach(servers.one.url, path, caller);
+    const call = { name: 'execute_python', session_id: 'theirs', arguments: { code: LONG } };
+    const stream = await post(servers.one, '/execute/stream', call, caller);
+    const last = lastEventOf(stream);
+    const [id = ''] = (await keyCommandIn(states[0], 'list')).match(/alice\.\w+/) ?? [];
+    await keyCommandIn(states[0], 'revoke', id);
+    expect(await terminal.message('closed')).toMatchObject({
+      code: 4401,
+      reason: 'the key or token is no longer valid',
+    });
+    expect(await last).toMatchObject({ event: 'error', data: expect.stringContaining('unauthorized') });
+  },
+  SETUP_MS,
+);

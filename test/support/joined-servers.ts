@@ -1,5 +1,6 @@
 import { loadConfig } from '../../src/config/load.ts';
 import { Glovebox } from '../../src/glovebox.ts';
+import { KeyRing } from '../../src/http/auth/key-ring.ts';
 import { listen } from '../../src/http/listen.ts';
 import { createLog } from '../../src/log.ts';
 import { serve } from '../../src/server.ts';
@@ -38,10 +39,11 @@ async function startOne(name: string, env: NodeJS.ProcessEnv, holders: Holders):
   const member = await Member.start(name);
   const listening = await listen({ host: '127.0.0.1', port: 0 });
   const glovebox = await Glovebox.open(config, { instance: name, log, mayInstall: false });
+  const keys = config.auth === 'keys' ? KeyRing.open(config.apiKeysFile, log) : undefined;
   const stopping = new AbortController();
   const started = Promise.withResolvers<void>();
   const ended = serve(glovebox, config, {
-    ...{ log, listening, signal: stopping.signal, examine: async () => [] },
+    ...{ log, listening, keys, signal: stopping.signal, examine: async () => [] },
     group: {
       ...{ listener: member.listener, keys: member.keys, patienceMs: 5000 },
       join: async () => ({ group: member, locator: holders.locatorOf(member) }),
@@ -54,6 +56,7 @@ async function startOne(name: string, env: NodeJS.ProcessEnv, holders: Holders):
     [Symbol.asyncDispose]: async () => {
       stopping.abort();
       await ended;
+      keys?.[Symbol.dispose]();
       await glovebox[Symbol.asyncDispose]();
       await listening[Symbol.asyncDispose]();
       await member[Symbol.asyncDispose]();

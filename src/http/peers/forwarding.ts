@@ -15,6 +15,7 @@ import { GivenUp, throwIfGivenUp } from './given-up.ts';
 import { headersOf, headersToPass } from './headers.ts';
 import { type Merged, merge } from './merge.ts';
 import type { Subject } from './subject.ts';
+import { wholeEvents } from './whole-events.ts';
 
 export interface ForwardingOptions extends PlacesOptions {
   /** Longest wait in milliseconds for somebody who serves a request. */
@@ -181,7 +182,11 @@ async function toResponse(c: Context<Env>, answer: IncomingMessage): Promise<Res
     return new Response(Readable.toWeb(answer) as ReadableStream<Uint8Array>, { status, headers });
   }
   const end = async () => void answer.destroy();
-  return answerByPieces({ batches: piecesOf(answer), end, isLive: true, stallMs: ANY_TIME_MS }, { status, headers });
+  const isEvents = headers.get('content-type')?.startsWith('text/event-stream');
+  return answerByPieces(
+    { batches: isEvents ? wholeEvents(answer) : piecesOf(answer), end, isLive: true, stallMs: ANY_TIME_MS },
+    { status, headers },
+  );
 }
 
 /** @throws GloveboxError `session_moved` when it breaks off */

@@ -4,7 +4,7 @@ import type { WebSocket, WebSocketServer } from 'ws';
 import { type GloveboxError, toGloveboxError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Upgraded } from '../../peers/client.ts';
-import { joinSockets } from '../peers/join-sockets.ts';
+import { type JoinedSockets, joinSockets } from '../peers/join-sockets.ts';
 import { errorResponse } from '../respond.ts';
 import type { Env } from '../route.ts';
 
@@ -18,6 +18,7 @@ const ATTACH = /^\/sessions\/[^/?#]+\/terminals\/[^/?#]+\/attach(\?|$)/;
 const MOST_BYTES = 256 * 1024;
 /** Code of the end of a connection whose key or token is no longer valid; 4000 to 4999 are for servers to choose (RFC 6455). */
 const LOGIN_ENDED = 4401;
+const LOGIN_ENDED_REASON = 'the key or token is no longer valid';
 /** Time in milliseconds for a viewer to answer that the connection ends. */
 const CLOSE_MS = 1000;
 const GOING_AWAY = 1001;
@@ -69,7 +70,10 @@ export function createUpgrades({ fetch, log, closing }: UpgradesOptions): OnUpgr
     const outgoing = new UpgradedAnswer(socket);
     const env = { ...given, upgrade, outgoing };
     const response = await toResponse(() => fetch(toRequest(request), env));
-    if (passed) return joinSockets(socket, head, passed, closing);
+    if (passed) {
+      outgoing.joined = joinSockets(socket, head, passed, closing);
+      return;
+    }
     if (socket.destroyed) return;
     const use = accepted;
     if (!use || response.status !== 204) return await refuse(socket, response);
@@ -96,6 +100,8 @@ function close(socket: WebSocket, code: number, reason: string): void {
 /** The answer to a request for a WebSocket, which says why it ends once it is one. */
 class UpgradedAnswer implements NonNullable<Env['Bindings']['outgoing']> {
   opened: WebSocket | undefined;
+  /** Set instead if it is one of another control plane. */
+  joined: JoinedSockets | undefined;
   readonly #socket: Duplex;
 
   constructor(socket: Duplex) {
@@ -112,7 +118,8 @@ class UpgradedAnswer implements NonNullable<Env['Bindings']['outgoing']> {
 
   /** Called when its key or token is no longer valid. */
   destroy(): void {
-    if (this.opened) close(this.opened, LOGIN_ENDED, 'the key or token is no longer valid');
+    if (this.opened) close(this.opened, LOGIN_ENDED, LOGIN_ENDED_REASON);
+    else if (this.joined) this.joined.close(LOGIN_ENDED, LOGIN_ENDED_REASON);
     else this.#socket.destroy();
   }
 }
