@@ -158,7 +158,8 @@ export class RunnerConnection {
    * Ends every process of the session's user. The container stays.
    * @param loss the loss to report
    * @returns false if the container had to be removed instead
-   * @throws SandboxUnreachable when the container stays as it is: what runs in it ends once it is reached again
+   * @throws SandboxUnreachable when the container and its connection stay as they are: what was told to end does so once it
+   *   is reached again
    */
   clear(loss: SandboxReset): Promise<boolean> {
     this.#clearing ??= this.#clearOnce(loss).finally(() => {
@@ -291,9 +292,11 @@ export class RunnerConnection {
   async #clearOnce(loss: SandboxReset): Promise<boolean> {
     if (this.#lost || this.#abandoned) return false;
     this.#options.hold()?.require();
-    this.#drop();
+    // One that is not made yet would delay this. One that is made ends with the runner: if that is not reached, others go on.
+    if (!this.#channel) this.#drop();
     try {
       if (await this.#endProcesses()) {
+        this.#drop();
         this.#options.onLoss(loss);
         return true;
       }
@@ -301,6 +304,7 @@ export class RunnerConnection {
       if (error instanceof SandboxUnreachable) throw error;
       // If the engine cannot tell the state, removal is the only safe way.
     }
+    this.#drop();
     await this.discard();
     return false;
   }

@@ -186,17 +186,29 @@ describe('a sandbox whose machine is cut off', () => {
   const cutOff: Partial<Engine> = { endProcesses: () => Promise.reject(away) };
 
   test('was replaced when the time of a call in it was over', async () => {
-    const [first, second] = [runnerThat(newRunner), runnerThat(oldRunner)];
-    const { sandbox, execute } = openSandbox([async () => first.ours, async () => second.ours], cutOff);
+    const { ours, stream, sent } = runnerThat(newRunner);
+    const { sandbox, execute } = openSandbox([async () => ours], cutOff);
     const refused = execute({ code: '' }, 1000).catch((error: unknown) => error);
     await vi.advanceTimersByTimeAsync(1000 + 10_000);
     expect(await refused).toBe(away);
-    // What ran is ended by its runner, which sees the end of the connection.
-    expect([sandbox.lost, first.ours.destroyed]).toEqual([false, true]);
+    expect([sandbox.lost, ours.destroyed]).toEqual([false, false]);
+    // What ran is ended by its runner, which has been told to.
+    expect(sent.at(-1)).toEqual({ type: FrameType.stop, stream: 1, text: 'k' });
     const ended = execute({ code: '' }, 1000);
     await vi.advanceTimersByTimeAsync(0);
-    second.stream.write(end(1));
+    stream.write(end(2));
     expect(await ended).toMatchObject({ status: 'ok' });
+  });
+
+  test('ended all other calls when the time of one was over', async () => {
+    const { ours, stream } = runnerThat(newRunner);
+    const { execute } = openSandbox([async () => ours], cutOff);
+    const other = execute({ code: '' }, 60_000);
+    const refused = execute({ code: '' }, 1000).catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(1000 + 10_000);
+    expect(await refused).toBe(away);
+    stream.write(Buffer.concat([end(2), end(1)]));
+    expect(await other).toMatchObject({ status: 'ok' });
   });
 
   test('was replaced when the connection of a call broke, and could not be made again', async () => {
