@@ -9,6 +9,7 @@ import { loadConfig } from './config/load.ts';
 import { Glovebox } from './glovebox.ts';
 import { createLog } from './log.ts';
 import { LeftSandboxes } from './sessions/lifecycle/left-sandboxes.ts';
+import { mintExecutionId } from './sessions/names.ts';
 
 const CALLER = { owner: 'alice', fallback: 'new' } as const;
 const SIGNAL = new AbortController().signal;
@@ -69,6 +70,19 @@ test('a session that another control plane holds is not opened a second time', a
   await expect(runIn(second.glovebox, 'work')).rejects.toMatchObject({ ...moved, begun: false });
   expect(await second.glovebox.sessions.locator.locate('alice', 'work', SIGNAL)).toBe(first.member.self);
   expect(refs()).toHaveLength(1);
+});
+
+test('a background execution of a session of another control plane was said not to exist', async () => {
+  const [first, second] = [await open(), await open()];
+  await runIn(first.glovebox, 'work');
+  const id = mintExecutionId('work');
+  const find = ({ glovebox }: { glovebox: Glovebox }) => glovebox.sessions.tasks.get('alice', id, SIGNAL);
+  await expect(find(second)).rejects.toMatchObject({ ...moved, message: expect.stringContaining('"work"') });
+  await expect(find(first)).rejects.toMatchObject({ code: 'execution_not_found' });
+  await first.glovebox.close();
+  // Nobody has it: it is taken over to be looked at.
+  await expect(find(second)).rejects.toMatchObject({ code: 'execution_not_found' });
+  expect(second.glovebox.sessions.has('alice', 'work')).toBe(true);
 });
 
 test('two control planes that make a session of one name at the same time make one, and leave one sandbox', async () => {

@@ -22,6 +22,8 @@ export interface Forwarded {
   readonly isStream?: true | undefined;
   /** Whether the caller uses tools, and gets hints that name tools instead of routes. */
   readonly usesTools?: true | undefined;
+  /** Whether the user of the caller can be asked: questions are events of the call. */
+  readonly asks?: true | undefined;
 }
 
 /** Finds the control planes that answer for sessions. */

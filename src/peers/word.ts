@@ -12,6 +12,7 @@ const schema: z.ZodType<Forwarded> = z.object({
   seeks: z.object({ kind: z.enum(['idempotency_key', 'execution', 'approval']), id: z.string() }).optional(),
   isStream: z.literal(true).optional(),
   usesTools: z.literal(true).optional(),
+  asks: z.literal(true).optional(),
 });
 
 export function writeForwarded(forwarded: Forwarded): string {

@@ -1,4 +1,5 @@
 import type { Context } from 'hono';
+import type { Elicit } from '../../approvals/approvals.ts';
 import { type ErrorBody, GloveboxError } from '../../errors.ts';
 import type { ClientTool } from '../../execution/tool-access.ts';
 import { followSignal } from '../../lib/follow-signal.ts';
@@ -15,6 +16,7 @@ import { validateInput } from '../../tools/validate.ts';
 import { EventStreams, type EventStreamsOptions, type StreamedCall } from '../event-streams.ts';
 import { fingerprintOf, type IdempotencyKeys, idempotencyKey } from '../idempotency.ts';
 import { parseJsonObject } from '../json.ts';
+import { askByEvents } from '../peers/remote-questions.ts';
 import { isSet } from '../query.ts';
 import { jsonAnswer, reportError } from '../respond.ts';
 import type { Env, Handler, Route } from '../route.ts';
@@ -55,6 +57,8 @@ interface Follower {
   readonly stdin?: AsyncIterable<Uint8Array> | undefined;
   /** Whether events of output have its bytes. */
   readonly asBytes?: boolean;
+  /** Puts questions to the user of the caller. */
+  readonly elicit?: Elicit | undefined;
   /** Called with what the code asks of its caller, who answers while the call goes on. Default: that is the answer. */
   readonly onWaiting?: (answer: object) => void | Promise<void>;
 }
@@ -114,9 +118,11 @@ function begin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams):
   const call = streams.open(c.get('owner'), takesInput);
   const { events, signal, input } = call;
   const emit = (event: ToolEvent) => events.write(event.type, JSON.stringify(dataOf(event)), signal);
+  const asks = c.env?.forwarded?.asks === true;
+  const elicit = asks ? askByEvents((event, data) => events.write(event, data, signal)) : undefined;
   const onWaiting = (answer: object) => events.write('tool_call_required', JSON.stringify(answer), signal);
   checked
-    .run({ emit, stdin: input, asBytes, onWaiting }, signal)
+    .run({ emit, stdin: input, asBytes, onWaiting, elicit }, signal)
     .then(
       (result) => events.end('result', JSON.stringify(result)),
       (thrown: unknown) =>
@@ -156,11 +162,11 @@ function prepare(c: Context<Env>, { tools, sessions, snapshots, fallback, stoppi
   const caller: Caller = { owner: c.get('owner'), fallback, ...(sessionHeader ? { sessionHeader } : {}) };
   return {
     tool,
-    run: async ({ emit, stdin, asBytes = false, onWaiting }, ...cancelled) => {
+    run: async ({ emit, stdin, asBytes = false, onWaiting, elicit }, ...cancelled) => {
       const following = followSignal(stopping, ...cancelled);
       try {
         const { signal } = following;
-        const context = { sessions, snapshots, caller, signal, emit, asBytes, ...(stdin ? { stdin } : {}) };
+        const context = { sessions, snapshots, caller, signal, emit, asBytes, elicit, ...(stdin ? { stdin } : {}) };
         const result = await traceTool(tool.name, async (span) => {
           const output =
             clientTools && tool.hold

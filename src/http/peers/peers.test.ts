@@ -1,9 +1,11 @@
 import { Client as ModernClient, StreamableHTTPClientTransport as ModernHttp } from '@modelcontextprotocol/client';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { echoTool, resolveSession, startProtocolServer } from '../../../test/mcp/protocol-server.ts';
 import { Holders, Member } from '../../../test/support/group-member.ts';
+import { Approvals } from '../../approvals/approvals.ts';
 import { GloveboxError } from '../../errors.ts';
 import { createLog } from '../../log.ts';
 import type { ToolContext } from '../../tools/tool.ts';
@@ -22,18 +24,21 @@ class Server {
   readonly ran: string[] = [];
   /** What the tool does besides. */
   during: (context: ToolContext) => Promise<void> = async () => {};
+  readonly approvals: Approvals;
   readonly #stop: () => Promise<void>;
 
-  private constructor(member: Member, url: string, stop: () => Promise<void>) {
+  private constructor(member: Member, url: string, approvals: Approvals, stop: () => Promise<void>) {
     this.member = member;
     this.url = url;
+    this.approvals = approvals;
     this.#stop = stop;
   }
 
   static async start(name: string, holders: Holders, fallback: 'new' | 'owner'): Promise<Server> {
     const member = await Member.start(name);
     const locator = holders.locatorOf(member);
-    const tool = echoTool(async (input, context) => {
+    const approvals = new Approvals({ log });
+    const echo = echoTool(async (input, context) => {
       const id = resolveSession(input, context);
       server.ran.push(id);
       await context.emit({ type: 'stdout', text: `in ${id}` });
@@ -41,6 +46,7 @@ class Server {
       if (input.text === 'fail') throw new GloveboxError('session_not_found', 'It is not there.');
       return { session_id: id, text: `${name} ${input.text}` };
     });
+    const tool = { ...echo, takesInput: true };
     const kept = {
       streams: new EventStreams({ mark: (id) => peers.mark(id), graceMs: 100 }),
       keys: new IdempotencyKeys(),
@@ -55,11 +61,11 @@ class Server {
       tools: [tool],
       mcpTools: peers.forwardTools([tool]),
       ...{ log, mark: peers.mark },
-      app: { peers, kept, fallback },
+      app: { peers, kept, fallback, approvals },
     });
     const closing = new AbortController();
     peers.serve(served.app, closing.signal);
-    const server: Server = new Server(member, served.url, async () => {
+    const server: Server = new Server(member, served.url, approvals, async () => {
       await peers[Symbol.asyncDispose]();
       await served[Symbol.asyncDispose]();
     });
@@ -264,7 +270,10 @@ describe('a session that moves', () => {
       one.member.others = [];
     };
     const answer = await post(one, '/execute', call('theirs'));
-    expect([answer.status, await answer.json()]).toMatchObject([409, { error: { code: 'session_moved', begun: true } }]);
+    expect([answer.status, await answer.json()]).toMatchObject([
+      409,
+      { error: { code: 'session_moved', begun: true } },
+    ]);
     expect([one.ran, two.ran]).toEqual([[], ['theirs']]);
   });
 });
@@ -336,6 +345,28 @@ describe('MCP', () => {
     expect([one.ran, two.ran]).toEqual([[], ['theirs', 'theirs']]);
     const failed = await client.callTool(call('theirs', 'fail'));
     expect(JSON.stringify(failed.content)).toContain('Call execute_python');
+    await client.close();
+  });
+
+  test.each([
+    ['once', 'once'],
+    [undefined, 'refused'],
+  ])('of older versions asks the user of a client, who answers %s', async (answer, expected) => {
+    const outcomes: string[] = [];
+    two.during = async ({ elicit, signal }) => {
+      const caller = { owner: 'local', sessionId: 'theirs', executionId: 'exe_1' };
+      const request = { caller, server: 's', tool: 't', arguments: {}, mode: 'always' } as const;
+      outcomes.push(await two.approvals.ask(request, { elicit }, { signal }));
+    };
+    const client = new Client({ name: 't', version: '1' }, { capabilities: { elicitation: {} } });
+    client.setRequestHandler(ElicitRequestSchema, async ({ params }) => {
+      expect(params.message).toContain('call the tool t of s');
+      return answer ? { action: 'accept', content: { answer } } : { action: 'cancel' };
+    });
+    const transport = new StreamableHTTPClientTransport(new URL('/mcp', one.url));
+    await client.connect(transport as Parameters<typeof client.connect>[0]);
+    await client.callTool(call('theirs'));
+    expect(outcomes).toEqual([expected]);
     await client.close();
   });
 

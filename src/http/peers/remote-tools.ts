@@ -9,6 +9,7 @@ import type { Place } from './find-place.ts';
 import type { Forwarding } from './forwarding.ts';
 import { GivenUp, toError, wasGivenUp } from './given-up.ts';
 import { MERGED, merge } from './merge.ts';
+import { answerQuestion, QUESTION } from './remote-questions.ts';
 import type { CallRules, Subject } from './subject.ts';
 
 /** Times that a call is tried, while other servers claim the session that it is about. */
@@ -91,7 +92,9 @@ async function callAt(
   context: ToolContext,
 ): Promise<ToolOutput> {
   const { caller, signal } = context;
-  const forwarded = { owner: caller.owner, usesTools: true, ...(session === undefined ? {} : { session }) } as const;
+  const { owner } = caller;
+  const asks = context.elicit ? true : undefined;
+  const forwarded = { owner, usesTools: true, asks, ...(session === undefined ? {} : { session }) } as const;
   const key = randomUUID();
   const headers = { 'content-type': 'application/json', 'idempotency-key': key };
   const body = JSON.stringify({ name: tool.name, arguments: input });
@@ -111,21 +114,31 @@ async function callAt(
   };
   if (signal.aborted) cancel();
   else signal.addEventListener('abort', cancel, { once: true });
+  const ended = new AbortController();
+  const ask = (question: object) => {
+    if (context.elicit) void answerQuestion(question, context.elicit, { peer, client, owner, signal: ended.signal });
+  };
   try {
-    return await follow(answer, context);
+    return await follow(answer, context, ask);
   } finally {
+    ended.abort();
     signal.removeEventListener('abort', cancel);
   }
 }
 
-async function follow(answer: AsyncIterable<Uint8Array> & { statusCode?: number | undefined }, context: ToolContext) {
+async function follow(
+  answer: AsyncIterable<Uint8Array> & { statusCode?: number | undefined },
+  context: ToolContext,
+  ask: (question: object) => void,
+): Promise<ToolOutput> {
   try {
     if (answer.statusCode !== 200) throw toFailure(await readJson(answer));
     for await (const { event, data } of readServerEvents(answer)) {
       const parsed = JSON.parse(data) as Record<string, unknown>;
       if (event === 'result') return parsed['result'] as ToolOutput;
       if (event === 'error') throw toFailure(parsed);
-      await context.emit(toEvent(event, parsed));
+      if (event === QUESTION) ask(parsed);
+      else await context.emit(toEvent(event, parsed));
     }
   } catch (error) {
     if (error instanceof GloveboxError || error instanceof GivenUp) throw error;

@@ -109,6 +109,11 @@ function toProtocolError(error: GloveboxError): ProtocolError {
       'There is no such task. It ended with its session, or is so old that its result is no longer kept. Call the tool again.',
     );
   }
+  if (error.code === 'session_moved') {
+    // The next request of this connection would be told the same.
+    const next = 'The task goes on there. get_execution with its id, as execution_id, tells of it here, too.';
+    return new ProtocolError(ProtocolErrorCode.InternalError, `${error.message}\n${next}`, error.toBody());
+  }
   const { code, message, hint } = error.toBody();
   const isOwnFault = code === 'internal_error' || code === 'engine_unavailable' || code === 'sandbox_lost';
   return new ProtocolError(

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { FixtureTasks, taskTools } from '../../../test/mcp/conformance-tasks.ts';
 import { startProtocolServer } from '../../../test/mcp/protocol-server.ts';
 import { modernHttp, oldHttp } from '../../../test/support/task-clients.ts';
+import { GloveboxError } from '../../errors.ts';
 
 const TIMES = { inlineMs: 0, settleMs: 0 };
 const anything = z.looseObject({});
@@ -148,6 +149,20 @@ describe('the experimental tasks of 2025-11-25', () => {
     const stream = client.experimental.tasks.callToolStream({ name: 'slow_compute', arguments: { seconds: 0.1 } });
     for await (const _message of stream);
     await expect.poll(() => told).toEqual(['completed']);
+  });
+
+  test('say of a task whose session another server holds where to ask', async () => {
+    const moved = await start();
+    moved.source.get = async () => {
+      throw new GloveboxError('session_moved', 'Another server holds it.', { begun: false });
+    };
+    await using client = await oldHttp(moved);
+    await expect(client.experimental.tasks.getTask('exe_1')).rejects.toMatchObject({
+      message: expect.stringMatching(/Another server holds it.*\n.*get_execution/),
+      data: { code: 'session_moved' },
+    });
+    await client.close();
+    await moved[Symbol.asyncDispose]();
   });
 
   test('refuse tools that are no tasks', async () => {

@@ -22,7 +22,7 @@ export interface Lease extends Disposable {
 
 export interface SessionLeasesOptions {
   /** Takes over sessions that no control plane holds. */
-  readonly locator: Pick<SessionLocator, 'bringHere'>;
+  readonly locator: Pick<SessionLocator, 'bringHere' | 'sessionOfExecution'>;
   readonly registry: SessionRegistry;
   readonly capacity: SessionCapacity;
   readonly adoptions: Adoptions;
@@ -150,9 +150,12 @@ export class SessionLeases {
     return { session, created: false, ...session.use() };
   }
 
-  /** Finds a background execution without waking its session. @throws GloveboxError `execution_not_found` */
+  /** Finds a background execution without waking its session. @throws GloveboxError `execution_not_found`; SessionElsewhere */
   async findBackground(owner: string, id: string, waiting: Waiting) {
-    const { registry } = this.#options;
+    const { registry, locator } = this.#options;
+    const isHere = registry.of(owner).some(({ background, records }) => background.get(id) ?? records.has(id));
+    const session = isHere ? undefined : locator.sessionOfExecution(owner, id);
+    if (session !== undefined && !registry.find(owner, session)) await this.#bringHere(owner, session, waiting);
     // The executions of a session are known once it is adopted.
     const recorded = registry.of(owner).find(({ background, records }) => !background.get(id) && records.has(id));
     if (recorded) await this.#adopted(recorded, waiting);
