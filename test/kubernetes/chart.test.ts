@@ -110,6 +110,12 @@ test('several servers are replaced one after the other, and one alone after its 
     spec: { replicas: 2, strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } } },
   });
   expect(only(objects, 'PodDisruptionBudget')).toMatchObject({ spec: { maxUnavailable: 1 } });
+  const onNodes = await templateChart(IMAGE, ...SEVERAL, 'hostNetwork=true');
+  // Two cannot have the same port of a node.
+  expect(only(onNodes, 'Deployment')).toMatchObject({
+    spec: { strategy: { rollingUpdate: { maxSurge: 0, maxUnavailable: 1 } } },
+  });
+  expect(only(onNodes, 'Deployment')).toHaveProperty('spec.template.spec.topologySpreadConstraints.0.maxSkew', 1);
   const alone = await templateChart(IMAGE, 'podDisruptionBudget.enabled=true');
   expect(only(alone, 'Deployment')).toMatchObject({ spec: { replicas: 1, strategy: { type: 'Recreate' } } });
   expect(only(alone, 'PodDisruptionBudget')).toMatchObject({ spec: { minAvailable: 1 } });
