@@ -28,7 +28,7 @@ export async function openGroup(
 ): Promise<OpenGroup | undefined> {
   if (state === 'directory') return undefined;
   if (archives === 'directory')
-    log.warn('the other servers do not see the archives of this one: set GLOVEBOX_ARCHIVES to a bucket');
+    log.warn('the other servers do not see the archives of this one, as GLOVEBOX_ARCHIVES=directory allows');
   const { newKeyPair } = await import('../state/key-pair.ts');
   const { PeerKeys } = await import('../peers/keys.ts');
   const { listenForPeers } = await import('../peers/listener.ts');

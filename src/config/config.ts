@@ -57,7 +57,7 @@ export function completeConfig(parsed: Settings, { spelled, style, env }: Origin
   const spell = (name: keyof Settings) => spelled.get(name) ?? style(name);
   checkListening(parsed);
   checkLogin(parsed, spell);
-  checkState(parsed, spell);
+  checkState(parsed, spell, spelled.has('archives'));
   checkMemory(parsed, spell);
   const requests = requestsWithin(parsed, spell);
   const timeouts = timeoutsWithin(parsed, spelled, spell);
@@ -109,12 +109,25 @@ function checkLogin({ auth, host, jwt_issuer, public_url }: Settings, spell: Spe
   );
 }
 
-/** @throws GloveboxError `invalid_input` where the state is to be in a cluster that is not used */
-function checkState({ state, engine }: Settings, spell: Spell): void {
-  if (state === 'directory' || engine === 'kubernetes') return;
-  throw new GloveboxError('invalid_input', `${spell('state')} is ${state}, and ${spell('engine')} is ${engine}.`, {
-    hint: `Several servers share their sessions in a cluster only: set ${spell('engine')} to kubernetes, or leave ${spell('state')} out.`,
-  });
+/**
+ * @param saysArchives whether it is said where archives are
+ * @throws GloveboxError `invalid_input` where the state is to be in a cluster that is not used, or other servers would not
+ * see the archives of this one, and nobody said that they need not
+ */
+function checkState({ state, engine }: Settings, spell: Spell, saysArchives: boolean): void {
+  if (state === 'directory') return;
+  if (engine !== 'kubernetes')
+    throw new GloveboxError('invalid_input', `${spell('state')} is ${state}, and ${spell('engine')} is ${engine}.`, {
+      hint: `Several servers share their sessions in a cluster only: set ${spell('engine')} to kubernetes, or leave ${spell('state')} out.`,
+    });
+  if (saysArchives) return;
+  throw new GloveboxError(
+    'invalid_input',
+    `${spell('state')} is ${state}, and ${spell('archives')} names no bucket: what one server saves of its sessions, the others would not see.`,
+    {
+      hint: `Set ${spell('archives')} to a bucket such as s3://bucket/prefix. If files of sessions may be lost with a server, say ${spell('archives')}=directory.`,
+    },
+  );
 }
 
 /** @throws GloveboxError `invalid_input` for limits that not even one sandbox would fit. */

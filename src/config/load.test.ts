@@ -79,6 +79,14 @@ describe('the configuration', () => {
     expect(of({ KUBERNETES_SERVICE_HOST: '10.96.0.1' })).toEqual({});
   });
 
+  it('refuses servers that share sessions and not their archives, unless that is said', () => {
+    const shared = { ...HOME, GLOVEBOX_ENGINE: 'kubernetes', GLOVEBOX_STATE: 'cluster' };
+    expect(() => loadConfig(shared)).toThrow('GLOVEBOX_ARCHIVES names no bucket');
+    expect(loadConfig({ ...shared, GLOVEBOX_ARCHIVES: 's3://b-1/p' }).archives).toBe('s3://b-1/p');
+    expect(loadConfig({ ...shared, GLOVEBOX_ARCHIVES: 'directory' }).archives).toBe('directory');
+    expect(() => loadConfig({ ...HOME, GLOVEBOX_STATE: 'cluster' })).toThrow('GLOVEBOX_ENGINE is ');
+  });
+
   it('takes protections that may be missing, by name', () => {
     expect(loadConfig(HOME).allowMissing).toEqual([]);
     expect(loadConfig({ ...HOME, GLOVEBOX_ALLOW_MISSING: 'pids, inodes' }).allowMissing).toEqual(['pids', 'inodes']);

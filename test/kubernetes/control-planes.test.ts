@@ -35,6 +35,7 @@ async function start(env: Readonly<Record<string, string>> = {}): Promise<Server
     env: {
       GLOVEBOX_STATE: 'cluster',
       GLOVEBOX_INSTANCE: group,
+      GLOVEBOX_ARCHIVES: 'directory',
       GLOVEBOX_LEASE_S: String(LEASE_S),
       GLOVEBOX_KUBERNETES_NAMESPACE: namespace.name,
       GLOVEBOX_POOL_SIZE: '0',

@@ -21,7 +21,7 @@ afterAll(() => own[Symbol.asyncDispose]());
 function inGroup(env: Record<string, string> = {}) {
   return {
     ...{ KUBECONFIG: kubeconfig, GLOVEBOX_STATE: 'cluster', GLOVEBOX_INSTANCE: 'shared', GLOVEBOX_POOL_SIZE: '0' },
-    ...{ GLOVEBOX_LEASE_S: '20', ...env },
+    ...{ GLOVEBOX_ARCHIVES: 'directory', GLOVEBOX_LEASE_S: '20', ...env },
   };
 }
 
