@@ -201,6 +201,7 @@ export const LAYERS = {
     'http/listen.ts',
     'type:http/peers',
     'peers',
+    'archives/examine.ts',
     'type:execution',
     'lib',
     'version',

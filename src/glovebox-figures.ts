@@ -1,4 +1,5 @@
 import type { ArchiveFigures } from './archives/settings.ts';
+import type { GloveboxError } from './errors.ts';
 import type { GatewayStats } from './packages/gateway/gateway.ts';
 import type { Protection } from './sandbox/assurances.ts';
 import type { EngineInfo } from './sandbox/engine.ts';
@@ -19,6 +20,8 @@ export interface GloveboxHealth {
   readonly control_planes?: readonly { readonly name: string; readonly version: string }[];
   /** Protections that sandboxes of this engine lack, as GLOVEBOX_ALLOW_MISSING allows. Left out if none. */
   readonly missing?: readonly Protection[];
+  /** What fails at the storage of archives, by the last requests to it. Sessions go on meanwhile. Left out: nothing. */
+  readonly archives?: ReturnType<GloveboxError['toBody']>;
 }
 
 /** Current load. */

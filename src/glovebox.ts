@@ -161,8 +161,8 @@ export class Glovebox implements AsyncDisposable {
     if (deep && (await pool.ask('print(6 * 7)')) !== '42\n') {
       throw new GloveboxError('sandbox_lost', 'A new sandbox does not compute.');
     }
-    const group = this.#isAlone ? {} : describeGroup(this.#state);
-    return { engine, image: backend.profile.image, ...this.#counts, pool: pool.status, ...group };
+    const more = { ...(this.#isAlone ? {} : describeGroup(this.#state)), ...this.#archives.health };
+    return { engine, image: backend.profile.image, ...this.#counts, pool: pool.status, ...more };
   }
 
   /** Runs code in a sandbox, and tells how each of its protections is known. @throws GloveboxError when it cannot run */

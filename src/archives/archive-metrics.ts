@@ -29,7 +29,8 @@ export class ArchiveMetrics {
     });
     // A series that begins with its first failure would hide that failure from `increase`.
     for (const kind of ['checkpoint', 'hibernation'])
-      for (const outcome of ['ok', 'capacity_exceeded', 'internal_error']) this.#saves.inc({ kind, outcome }, 0);
+      for (const outcome of ['ok', 'capacity_exceeded', 'archive_unavailable', 'internal_error'])
+        this.#saves.inc({ kind, outcome }, 0);
   }
 
   /** Counts a save as it ends. @param isOver whether a failure is none, because nobody needs the archive any more */

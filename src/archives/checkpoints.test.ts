@@ -113,6 +113,25 @@ test('a checkpoint that the end of its session breaks off is warned of as one th
   expect(said).toEqual([]);
 });
 
+test('a save that takes too long is told as that, and not as a lost sandbox', async () => {
+  vi.useRealTimers();
+  const settings = openSettings(0);
+  vi.spyOn(settings, 'saveLimitMs', 'get').mockReturnValue(20);
+  const sandbox: RunningSandbox = {
+    lost: false,
+    unpacks: async () => true,
+    execute: async (_, { onOutput, signal }): Promise<ExecutionEnd> => {
+      await onOutput('stdout', Buffer.from(`${JSON.stringify({ ok: true, entries: 1, size: 1 })}\n`), keepAsIs);
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      return { status: 'cancelled', exitCode: null };
+    },
+  };
+  await expect(new Checkpoints(IDENTITY, settings).saveWhole(sandbox)).rejects.toMatchObject({
+    code: 'archive_unavailable',
+    message: 'The files were not saved within 0 s.',
+  });
+});
+
 test('a session is back when its files are, before the program that brought them has ended', async () => {
   const settings = openSettings(0);
   const now = new Date().toISOString();

@@ -24,9 +24,6 @@ const LATER = 6;
 const BYTES_PER_SECOND = 64 * 1024 * 1024;
 const MIB = 1024 * 1024;
 const OWN_TRACE = { isRoot: true };
-/** Time limit of a save, in milliseconds, with more for large disks. The session's own code may delay it. */
-const LIMIT_MS = 60_000;
-const LIMIT_MS_PER_MB = 100;
 
 /** Error of an archive that turned out to be broken while a sandbox was filled. Half of it may be in that sandbox. */
 export class HalfFilled extends Error {
@@ -297,7 +294,9 @@ export class Checkpoints {
     options: Omit<SaveOptions, 'maxBytes'> & { readonly evenIfEmpty: boolean },
   ): Promise<{ readonly unreadable: number }> {
     const { store, limits } = this.#archives;
-    const signal = AbortSignal.any([options.signal, AbortSignal.timeout(LIMIT_MS + limits.diskMb * LIMIT_MS_PER_MB)]);
+    const { saveLimitMs } = this.#archives;
+    const limit = AbortSignal.timeout(saveLimitMs);
+    const signal = AbortSignal.any([options.signal, limit]);
     const identity = this.#identify(new Date());
     return await this.#changes.save(async () => {
       const sent = await sendWorkspace(sandbox, { ...options, signal, maxBytes: limits.diskMb * MIB * 2 });
@@ -312,6 +311,8 @@ export class Checkpoints {
         }
         // Read to the end. Ending the program by force could, on a busy machine, end everything else in the sandbox.
         else await sent.skip();
+      } catch (error) {
+        throw limit.aborted && !options.signal.aborted ? tookTooLong(saveLimitMs, error) : error;
       } finally {
         await sent.close();
       }
@@ -339,4 +340,11 @@ export class Checkpoints {
       throw new GloveboxError('sandbox_lost', 'The archive of this session is broken.', { cause });
     });
   }
+}
+
+function tookTooLong(limitMs: number, cause: unknown): GloveboxError {
+  return new GloveboxError('archive_unavailable', `The files were not saved within ${Math.round(limitMs / 1000)} s.`, {
+    hint: 'Nothing is lost. Try again; the operator looks at how fast the storage of archives is.',
+    cause,
+  });
 }

@@ -1,22 +1,13 @@
 import type { Log } from '../log.ts';
-import type { HostAccess } from '../outbound/dispatchers.ts';
-import type { Credentials } from '../s3/credentials.ts';
+import type { StorageAccess } from '../s3/open-bucket.ts';
 import type { ArchiveFiles } from './files/archive-files.ts';
 
 /** Where archives are, and how they are encrypted. */
-export interface ArchivePlace {
+export interface ArchivePlace extends StorageAccess {
   /** `directory`, or `s3://BUCKET/PREFIX`. */
   readonly archives?: string | undefined;
-  readonly archiveEndpoint?: string | undefined;
-  readonly archiveRegion?: string | undefined;
-  /** Whether the bucket is in the path of a URL (1) or in the host's name (0). */
-  readonly archivePathStyle?: number | undefined;
-  readonly archiveCredentialsFile?: string | undefined;
   /** File of the keys that encrypt archives. Left out: they are not encrypted. */
   readonly archiveKeyFile?: string | undefined;
-  readonly hostEnvironment: HostAccess & {
-    readonly storage: Partial<Credentials> & { readonly endpoint?: string; readonly region?: string };
-  };
 }
 
 export interface ArchiveOwner {

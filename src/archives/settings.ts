@@ -13,6 +13,10 @@ const WAITING = 1000;
 /** Shortest time between two removals of what ended control planes have left, in milliseconds. */
 const SWEEP_MS = 3_600_000;
 
+/** Time limit of a save, in milliseconds, with more for large disks. The session's own code may delay it. */
+const SAVE_LIMIT_MS = 60_000;
+const SAVE_LIMIT_MS_PER_MB = 100;
+
 export interface ArchiveBounds {
   readonly diskMb: number;
   readonly idleTtlS: number;
@@ -63,6 +67,16 @@ export class ArchiveSettings {
   /** Size of all archives, and the limit, in bytes. */
   get figures(): ArchiveFigures {
     return { bytes: this.store.usedBytes, limitBytes: this.limits.archiveMb * MIB };
+  }
+
+  get saveLimitMs(): number {
+    return SAVE_LIMIT_MS + this.limits.diskMb * SAVE_LIMIT_MS_PER_MB;
+  }
+
+  /** What fails at the storage of archives now, as far as requests have shown, for `GET /health`. */
+  get health() {
+    const { trouble } = this.#files;
+    return trouble === undefined ? {} : { archives: trouble.toBody() };
   }
 
   /** Whether idle sessions are hibernated. If a session expires before that, it is closed instead. */

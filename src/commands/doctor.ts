@@ -1,4 +1,5 @@
 import { createServer } from 'node:net';
+import { examineArchives } from '../archives/examine.ts';
 import type { Config } from '../config/load.ts';
 import { examineEngine } from '../engines/index.ts';
 import { checkStateDir, ephemeralName, Glovebox } from '../glovebox.ts';
@@ -30,6 +31,7 @@ export async function examineServer(
   const tell = (findings: readonly Finding[]) => void found.push(...findings);
   tell(await attempt('state directory', async () => examineState(config)));
   tell(await examineIndexes(config));
+  tell(await examineStorage(config));
   tell(await examineSecrets(config));
   tell(await attempt('tools', () => examineToolServers(config)));
   tell(await attempt('engine', () => examineEngine(config, { tell, runProbe })));
@@ -48,6 +50,7 @@ async function examine(config: Config, log: Log, say: (line: string) => void): P
   };
   tell(await attempt('state directory', async () => examineState(config)));
   for (const port of [config.port, ...config.alsoPorts]) tell(await examinePort(config.host, port));
+  tell(await examineStorage(config));
   tell(await examineIndexes(config));
   tell(await examineSecrets(config));
   tell(await attempt('tools', () => examineToolServers(config)));
@@ -106,6 +109,7 @@ async function examineToolServers(config: Config): Promise<readonly Finding[]> {
 /** Runs code in a sandbox of its own, and looks into one. @throws GloveboxError when it cannot run, or is not sealed. */
 async function runProbe(config: Config, log: Log): Promise<readonly Finding[]> {
   const options = { instance: ephemeralName('probe'), log, mayInstall: false, lazy: true, mustLook: true };
-  await using glovebox = await Glovebox.open({ ...config, poolSize: 0, poolMax: 0, state: 'directory' }, options);
+  const own = { poolSize: 0, poolMax: 0, state: 'directory', archives: 'directory' } as const;
+  await using glovebox = await Glovebox.open({ ...config, ...own }, options);
   return await glovebox.examine();
 }

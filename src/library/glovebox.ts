@@ -17,6 +17,8 @@ export interface GloveboxHealth {
   readonly pool: { readonly size: number; readonly ready: number };
   /** Number of running and waiting executions, and of places to run. */
   readonly executions: { readonly running: number; readonly waiting: number; readonly places: number };
+  /** What fails at the storage of archives, by the last requests to it. Left out: nothing. */
+  readonly archives?: { readonly code: string; readonly message: string; readonly hint: string };
 }
 
 type OpenWithOptions = Pick<GloveboxOptions, 'onProgress' | 'signal'>;

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { GloveboxError } from '../errors.ts';
 import { type S3Answer, S3Client, type S3Place } from './client.ts';
 import { StorageRefusal } from './errors.ts';
 import { childrenOf, readXml, textOf, type XmlElement } from './xml.ts';
@@ -47,6 +48,16 @@ export class Bucket {
   /** Time of the storage, as far as is known. */
   now(): number {
     return this.#client.now();
+  }
+
+  /** What fails at the storage now, as far as requests have shown. */
+  get trouble(): GloveboxError | undefined {
+    return this.#client.trouble.current;
+  }
+
+  /** Whether the storage answers, as far as is known. If not, what can wait need not be tried. */
+  get isReachable(): boolean {
+    return this.#client.trouble.isReachable;
   }
 
   /**

@@ -5,10 +5,8 @@ import { Dispatchers, type HostAccess } from '../outbound/dispatchers.ts';
 import type { Credentials } from './credentials.ts';
 import { asStorageError, mayPass, StorageRefusal } from './errors.ts';
 import { readXml, textOf } from './xml.ts';
+import { Trouble } from './trouble.ts';
 
-/** Longest wait for the answer to one attempt, in milliseconds. The answer to a large one may take longer. */
-const ANSWER_MS = 20_000;
-const LARGE_ANSWER_MS = 60_000;
 /** Size from which a request or its answer is large, in bytes. */
 const LARGE_BYTES = 256 * 1024;
 /** Time after which no further attempt is begun, in milliseconds. */
@@ -75,9 +73,16 @@ export class S3Client {
       try {
         return await this.#attempt(request);
       } catch (error) {
-        if (error instanceof StorageRefusal && error.isMeant) throw error;
+        if (error instanceof StorageRefusal && error.isMeant) {
+          this.#trouble.answered(method);
+          throw error;
+        }
         const skewed = error instanceof StorageRefusal && error.code === 'RequestTimeTooSkewed' && attempt === 1;
         const isOver = attempt === MOST_ATTEMPTS || performance.now() - started > PATIENCE_MS;
+  get trouble(): Trouble {
+    return this.#trouble;
+  }
+
         if (!skewed && (isOver || !mayPass(error)))
           throw asStorageError(error, { address: this.#place.endpoint.host, writes: request.method !== 'GET' });
       }
@@ -85,6 +90,7 @@ export class S3Client {
     }
   }
 
+    const { method } = request;
   async close(): Promise<void> {
     await this.#hosts.close();
   }

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
 
 /** Changes a piece of bytes on its way; undefined cuts the connection. `total`: bytes of its direction before it. */
 export type Fault = (piece: Buffer, total: number) => Buffer | undefined;
@@ -14,6 +15,8 @@ export interface FaultyProxy extends AsyncDisposable {
   toClient: Fault | undefined;
   /** Holds all bytes back until the promise resolves. */
   hold: Promise<void> | undefined;
+  /** How long each direction of a connection takes for 1 MiB, in milliseconds; 0: as long as it takes. */
+  msPerMib: number;
   /** Cuts all connections. */
   cut(): void;
 }
@@ -40,6 +43,7 @@ export async function openFaultyProxy(port: number): Promise<FaultyProxy> {
     try {
       for await (const piece of from as AsyncIterable<Buffer>) {
         await proxy.hold;
+        if (proxy.msPerMib > 0) await wait((proxy.msPerMib * piece.length) / 2 ** 20);
         const passed = fault ? fault(piece, total) : piece;
         total += piece.length;
         if (!passed) return end();
@@ -56,6 +60,7 @@ export async function openFaultyProxy(port: number): Promise<FaultyProxy> {
     toServer: undefined as Fault | undefined,
     toClient: undefined as Fault | undefined,
     hold: undefined as Promise<void> | undefined,
+    msPerMib: 0,
     cut: () => {
       for (const socket of sockets) socket.destroy();
     },

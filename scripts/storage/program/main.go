@@ -1,6 +1,7 @@
 // A server of the S3 protocol over a folder, for tests: the gateway of Versity, with what it needs for that.
 //
-// storage ADDRESS FOLDER: each folder in FOLDER/objects is a bucket. The credentials are in the environment.
+// storage ADDRESS FOLDER: each folder in FOLDER/objects is a bucket. The credentials are in the environment, and by choice
+// the files of a certificate and its key (STORAGE_CERT, STORAGE_KEY), and whether nothing may be written (STORAGE_READONLY).
 package main
 
 import (
@@ -44,6 +45,9 @@ func main() {
 		MaxRequests:       1000,
 		KeepAlive:         true,
 		Quiet:             true,
+		Readonly:          os.Getenv("STORAGE_READONLY") == "1",
+		CertFile:          os.Getenv("STORAGE_CERT"),
+		KeyFile:           os.Getenv("STORAGE_KEY"),
 		MultipartMaxParts: 10000,
 	})
 	if err != nil && ctx.Err() == nil {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { GloveboxError } from '../../errors.ts';
 import type { ArchiveIdentity, ArchiveRecord } from '../record.ts';
 
 /** Name, size and checksum of a file, as in a record. */
@@ -57,6 +58,8 @@ export type WantedRecords = Partial<Pick<ArchiveRecord, 'kind' | 'owner'>>;
 export interface ArchiveFiles {
   /** Bytes of all archives, as far as is known. */
   readonly usedBytes: number;
+  /** What fails at the storage now, as far as requests have shown. Undefined: nothing. */
+  readonly trouble?: GloveboxError | undefined;
   list(wanted: WantedRecords): Promise<readonly ArchiveRecord[]>;
   open(record: Pick<ArchiveRecord, 'id'>, kind: FileKind, file: SummedFile): Promise<Source>;
   /** @param previous the record that the change is based on */

@@ -18,6 +18,10 @@ export class EncryptedFiles implements ArchiveFiles {
     return this.#files.usedBytes;
   }
 
+  get trouble(): GloveboxError | undefined {
+    return this.#files.trouble;
+  }
+
   async list(wanted: WantedRecords): Promise<readonly ArchiveRecord[]> {
     return await this.#files.list(wanted);
   }

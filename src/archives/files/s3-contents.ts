@@ -64,7 +64,8 @@ export class S3Sink implements Sink {
     await Promise.allSettled(this.#parts);
     const uploadId = await this.#uploadId.catch(() => undefined);
     // If the storage cannot be reached now, garbage collection does it later.
-    if (uploadId !== undefined) await this.#bucket.abort(this.#key, uploadId).catch(() => {});
+    if (uploadId !== undefined && this.#bucket.isReachable)
+      await this.#bucket.abort(this.#key, uploadId).catch(() => {});
   }
 
   async #sendPart(): Promise<void> {

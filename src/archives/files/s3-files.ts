@@ -41,6 +41,10 @@ export class S3Files implements ArchiveFiles {
     return this.#records.usedBytes;
   }
 
+  get trouble(): GloveboxError | undefined {
+    return this.#bucket.trouble;
+  }
+
   async list(wanted: WantedRecords): Promise<readonly ArchiveRecord[]> {
     return await this.#records.list(wanted);
   }
@@ -140,6 +144,7 @@ export class S3Files implements ArchiveFiles {
 
   /** Deletes files. What cannot be deleted now, garbage collection does later. */
   async #deleteAll(id: string, names: readonly string[]): Promise<void> {
+    if (!this.#bucket.isReachable) return;
     await Promise.all(
       names.map((name) =>
         this.#bucket

@@ -1,9 +1,10 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { GloveboxError } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Bucket } from '../../s3/bucket.ts';
 import { StorageRefusal } from '../../s3/errors.ts';
+import { keepsConditions } from '../../s3/try-bucket.ts';
 import { type ArchiveIdentity, type ArchiveRecord, readRecord, sizeOf } from '../record.ts';
 import { isWanted, namesOf, type WantedRecords } from './archive-files.ts';
 
@@ -16,6 +17,12 @@ const MOST_ATTEMPTS = 3;
 interface Known {
   readonly etag: string;
   readonly record: ArchiveRecord;
+}
+
+/** Record as it is in the storage. Without `record` it cannot be read. */
+interface Found {
+  readonly etag: string;
+  readonly record: ArchiveRecord | undefined;
 }
 
 /** Makes the next record of the current one. Throws if it may not be replaced. */
@@ -34,8 +41,8 @@ export class S3Records {
   readonly #sizes = new Map<string, number>();
   /** Last writing of each record, which the next one waits for. */
   readonly #writing = new Map<string, Promise<unknown>>();
-  /** Whether the server knows conditions, as far as is known. */
-  #isConditional = true;
+  /** Whether the storage replaces on a condition. Undefined: not known yet. */
+  #conditional: Promise<boolean> | undefined;
 
   constructor(bucket: Bucket, instance: string, log: Log) {
     this.#bucket = bucket;
@@ -113,48 +120,58 @@ export class S3Records {
     const key = this.keyOf(identity);
     await this.#writing.get(key)?.catch(() => {});
     const current = await this.#load(key);
-    if (current && generationOf(current.record) > generationOf(identity)) return false;
+    if (current?.record && generationOf(current.record) > generationOf(identity)) return false;
     await this.#bucket.delete(key);
     this.#forget(key);
     return true;
   }
 
   async #write(key: string, next: NextRecord, isNew: boolean): Promise<ArchiveRecord> {
-    let current = this.#known.get(key) ?? (isNew ? undefined : await this.#load(key));
+    const isConditional = await this.#isConditional();
+    const known = this.#known.get(key);
+    let current: Found | undefined = known ?? (isNew ? undefined : await this.#load(key));
     for (let attempt = 1; ; attempt += 1) {
-      if (!this.#isConditional) current = await this.#load(key);
-      const record = next(current?.record);
+      if (!isConditional) current = await this.#load(key);
+      // One that cannot be read any more is of use to nobody. Whoever knows what it was may replace it.
+      const record = next(current ? (current.record ?? known?.record) : undefined);
+      const body = Buffer.from(JSON.stringify(record));
+      const condition = current ? { etag: current.etag } : ('absent' as const);
       try {
-        return this.#enter(key, await this.#put(key, record, current), record);
+        return this.#enter(key, await this.#bucket.put(key, body, isConditional ? condition : undefined), record);
       } catch (error) {
         if (!(error instanceof StorageRefusal)) throw error;
-        if (error.status === 501 && this.#isConditional) {
-          this.#isConditional = false;
-          this.#log.warn(
-            'the storage of archives cannot replace on a condition: two writers may overwrite each other',
-            {
-              error,
-            },
-          );
-          continue;
-        }
         const found = await this.#load(key);
         // An earlier attempt had arrived, and its answer was lost.
-        if (found && isSame(found.record, record)) return found.record;
+        if (found?.record && isSame(found.record, record)) return found.record;
         if (attempt === MOST_ATTEMPTS) throw taken(error);
         current = found;
       }
     }
   }
 
-  async #put(key: string, record: ArchiveRecord, current: Known | undefined): Promise<string> {
-    const body = Buffer.from(JSON.stringify(record));
-    if (!this.#isConditional) return await this.#bucket.put(key, body);
-    return await this.#bucket.put(key, body, current ? { etag: current.etag } : 'absent');
+  /** Whether the storage replaces on a condition. Some servers take a condition, and do not look at it. */
+  async #isConditional(): Promise<boolean> {
+    this.#conditional ??= this.#tryConditions().catch((error: unknown) => {
+      this.#conditional = undefined;
+      throw error;
+    });
+    return await this.#conditional;
   }
 
-  /** Reads a record anew. Undefined if there is none, or it cannot be read. */
-  async #load(key: string): Promise<Known | undefined> {
+  async #tryConditions(): Promise<boolean> {
+    const key = `try/${randomBytes(8).toString('hex')}`;
+    try {
+      const isConditional = await keepsConditions(this.#bucket, key);
+      if (!isConditional)
+        this.#log.warn('the storage of archives does not replace on a condition: two writers may overwrite each other');
+      return isConditional;
+    } finally {
+      if (this.#bucket.isReachable) await this.#bucket.delete(key).catch(() => {});
+    }
+  }
+
+  /** Reads a record anew. Undefined if there is none. */
+  async #load(key: string): Promise<Found | undefined> {
     const object = await this.#bucket.get(key);
     if (!object) {
       this.#forget(key);
@@ -167,7 +184,7 @@ export class S3Records {
       return { etag: object.etag, record };
     } catch (error) {
       this.#log.error('the record of an archive cannot be read', { record: key, error });
-      return undefined;
+      return { etag: object.etag, record: undefined };
     }
   }
 

@@ -25,6 +25,8 @@ export async function sweep(bucket: Bucket, records: S3Records, log: Log, graceM
   // Files first: what a record names when it is read later is not left over.
   const old: string[] = [];
   for await (const { key, modifiedMs } of bucket.list('files/')) if (modifiedMs < bucket.now() - graceMs) old.push(key);
+  for await (const { key, modifiedMs } of bucket.list('try/'))
+    if (modifiedMs < bucket.now() - graceMs) await bucket.delete(key);
   for await (const { key, modifiedMs } of bucket.list('broken/'))
     if (modifiedMs < bucket.now() - BROKEN_MS) await bucket.delete(key);
   const seen = new Set<string>();
