@@ -65,7 +65,9 @@ export class Services implements AsyncDisposable {
 }
 
 function openPackages({ settings, options: { log }, askSandbox }: ServicesParts): LazyGateway {
+  const { sharedCache: url, sharedCacheDays: days } = settings;
   return new LazyGateway({
+    shared: url === undefined ? undefined : { url, days, access: settings },
     indexUrls: settings.indexUrl,
     allow: settings.packagesAllow,
     deny: settings.packagesDeny,

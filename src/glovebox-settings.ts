@@ -61,6 +61,9 @@ export interface GloveboxSettings
   readonly auth?: AuthKind | undefined;
   readonly cacheDir: string;
   readonly cacheMb: number;
+  /** Bucket of a cache of packages that several servers share. Default: none. */
+  readonly sharedCache?: string | undefined;
+  readonly sharedCacheDays: number;
 }
 
 export interface OpenOptions extends GroupOptions {

@@ -7,6 +7,7 @@ import { attempt, type Finding } from '../lib/finding.ts';
 import { hasOwners } from '../lib/login/auth-kind.ts';
 import { createLog, type Log } from '../log.ts';
 import { findAuthorities } from '../outbound/authorities.ts';
+import { examineShared } from '../packages/cache/open-shared.ts';
 import { checkIndex } from '../packages/index/check-index.ts';
 import { readHostIndexes } from '../packages/index/host-indexes.ts';
 import { examineSecrets } from '../secrets/examine.ts';
@@ -30,8 +31,8 @@ export async function examineServer(
   const found: Finding[] = [];
   const tell = (findings: readonly Finding[]) => void found.push(...findings);
   tell(await attempt('state directory', async () => examineState(config)));
-  tell(await examineIndexes(config));
   tell(await examineStorage(config));
+  tell(await examineIndexes(config));
   tell(await examineSecrets(config));
   tell(await attempt('tools', () => examineToolServers(config)));
   tell(await attempt('engine', () => examineEngine(config, { tell, runProbe })));
@@ -49,8 +50,8 @@ async function examine(config: Config, log: Log, say: (line: string) => void): P
     }
   };
   tell(await attempt('state directory', async () => examineState(config)));
-  for (const port of [config.port, ...config.alsoPorts]) tell(await examinePort(config.host, port));
   tell(await examineStorage(config));
+  for (const port of [config.port, ...config.alsoPorts]) tell(await examinePort(config.host, port));
   tell(await examineIndexes(config));
   tell(await examineSecrets(config));
   tell(await attempt('tools', () => examineToolServers(config)));
@@ -61,6 +62,15 @@ async function examine(config: Config, log: Log, say: (line: string) => void): P
 function examineState({ stateDir }: Config): readonly Finding[] {
   checkStateDir(stateDir);
   return [['ok', 'state directory', `${stateDir} can be written`]];
+}
+
+/** Checks the buckets that archives and packages are in. */
+async function examineStorage(config: Config): Promise<readonly Finding[]> {
+  const { sharedCache: url } = config;
+  return [
+    ...(await examineArchives(config)),
+    ...(url === undefined ? [] : await examineShared({ url, access: config })),
+  ];
 }
 
 async function examinePort(host: string, port: number): Promise<readonly Finding[]> {

@@ -1,14 +1,27 @@
 import { z } from 'zod';
 import { about, text, whole } from './value-types.ts';
 
+const BUCKET = /s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](\/[A-Za-z0-9._-]+)*\/?/;
+
+/** Cache of packages in a bucket. */
+export const sharedCache = {
+  shared_cache: about(
+    z
+      .string()
+      .regex(new RegExp(`^${BUCKET.source}$`), 'a bucket such as s3://bucket/prefix')
+      .optional(),
+    'Bucket of a cache of packages that several servers share, in the storage of archive_endpoint.',
+    's3://packages/glovebox',
+    'none',
+  ),
+  shared_cache_days: about(whole(1, 3650).default(30), 'Days after which an entry of shared_cache is removed.', '90'),
+};
+
 export const archives = {
   archives: about(
     z
       .string()
-      .regex(
-        /^(directory|s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](\/[A-Za-z0-9._-]+)*\/?)$/,
-        '"directory", or a bucket such as s3://bucket/prefix',
-      )
+      .regex(new RegExp(`^(directory|${BUCKET.source})$`), '"directory", or a bucket such as s3://bucket/prefix')
       .default('directory'),
     'Where archives are: a folder in state_dir ("directory"), or a bucket of storage that speaks the protocol of S3.',
     's3://archives/glovebox',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { PROTECTIONS } from '../sandbox/assurances.ts';
+import { sharedCache } from './archive-settings.ts';
 import { about, list, number, preload, protections, requirements, seconds, text, whole } from './value-types.ts';
 
 const DAY_S = 86_400;
@@ -180,4 +181,5 @@ export const packages = {
     'glovebox/packages in the XDG cache directory',
   ),
   cache_mb: about(whole(1, 1_048_576).default(4096), 'Size of cache_dir in MiB.', '10240'),
+  ...sharedCache,
 };

@@ -4,19 +4,28 @@ import { AwsV4Signer } from 'aws4fetch';
 import { Dispatchers, type HostAccess } from '../outbound/dispatchers.ts';
 import type { Credentials } from './credentials.ts';
 import { asStorageError, mayPass, StorageRefusal } from './errors.ts';
-import { readXml, textOf } from './xml.ts';
 import { Trouble } from './trouble.ts';
 
+import { readXml, textOf } from './xml.ts';
 /** Size from which a request or its answer is large, in bytes. */
 const LARGE_BYTES = 256 * 1024;
 /** Time after which no further attempt is begun, in milliseconds. */
 const PATIENCE_MS = 20_000;
-const MOST_ATTEMPTS = 5;
 const FIRST_PAUSE_MS = 100;
 
 const EMPTY_SHA256 = createHash('sha256').digest();
 
 export interface S3Place {
+/** How long a request is waited for. */
+export interface Patience {
+  readonly attempts: number;
+  /** Longest wait for the answer to one attempt, in milliseconds. The answer to a large one may take longer. */
+  readonly answerMs: number;
+  readonly largeAnswerMs: number;
+}
+
+const PATIENT: Patience = { attempts: 5, answerMs: 20_000, largeAnswerMs: 60_000 };
+
   readonly endpoint: URL;
   readonly region: string;
   readonly bucket: string;
@@ -25,6 +34,7 @@ export interface S3Place {
   readonly credentials: () => Credentials;
   readonly access: HostAccess;
 }
+  readonly patience?: Patience;
 
 export interface S3Request {
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
@@ -50,12 +60,15 @@ export class S3Client {
   readonly #place: S3Place;
   readonly #hosts: Dispatchers;
   /** How far the clock of the storage is ahead, in milliseconds. */
+  readonly #patience: Patience;
+  readonly #trouble = new Trouble();
   #aheadMs = 0;
 
   constructor(place: S3Place) {
     this.#place = place;
     this.#hosts = new Dispatchers(place.access);
   }
+    this.#patience = place.patience ?? PATIENT;
 
   /** Time of the storage, as far as is known. */
   now(): number {
@@ -63,6 +76,10 @@ export class S3Client {
   }
 
   /**
+  get trouble(): Trouble {
+    return this.#trouble;
+  }
+
    * Sends a request until it is answered, and returns the answer.
    * @throws StorageRefusal when what was asked for is not there, or a condition does not hold or is not known
    * @throws GloveboxError `archive_unavailable`, or `capacity_exceeded`
@@ -70,6 +87,7 @@ export class S3Client {
   async send(request: S3Request): Promise<S3Answer> {
     const started = performance.now();
     for (let attempt = 1; ; attempt += 1) {
+    const { method } = request;
       try {
         return await this.#attempt(request);
       } catch (error) {
@@ -78,19 +96,22 @@ export class S3Client {
           throw error;
         }
         const skewed = error instanceof StorageRefusal && error.code === 'RequestTimeTooSkewed' && attempt === 1;
-        const isOver = attempt === MOST_ATTEMPTS || performance.now() - started > PATIENCE_MS;
-  get trouble(): Trouble {
-    return this.#trouble;
-  }
-
-        if (!skewed && (isOver || !mayPass(error)))
-          throw asStorageError(error, { address: this.#place.endpoint.host, writes: request.method !== 'GET' });
+        const isOver = attempt === this.#patience.attempts || performance.now() - started > PATIENCE_MS;
+        if (!skewed && (isOver || !mayPass(error))) {
+          const { endpoint, bucket } = this.#place;
+          const told = asStorageError(error, {
+            address: endpoint.host,
+            bucket,
+            writes: method !== 'GET' && method !== 'HEAD',
+          });
+          this.#trouble.failed(method, told);
+          throw told;
+        }
       }
       await wait(FIRST_PAUSE_MS * 2 ** (attempt - 1) * (0.5 + Math.random()));
     }
   }
 
-    const { method } = request;
   async close(): Promise<void> {
     await this.#hosts.close();
   }
@@ -104,7 +125,7 @@ export class S3Client {
       headers,
       redirect: 'manual',
       ...(body ? { body } : {}),
-      signal: AbortSignal.timeout(isLarge ? LARGE_ANSWER_MS : ANSWER_MS),
+      signal: AbortSignal.timeout(isLarge ? largeAnswerMs : answerMs),
     });
     const received = Buffer.from(await response.arrayBuffer());
     if (response.ok) return { status: response.status, headers: response.headers, body: received };
@@ -124,6 +145,7 @@ export class S3Client {
     const signed = await new AwsV4Signer({
       method,
       url: url.href,
+    const { answerMs, largeAnswerMs } = this.#patience;
       headers: { ...headers, 'x-amz-content-sha256': sha256.toString('hex') },
       ...this.#credentials(),
       service: 's3',

@@ -1,6 +1,10 @@
 import type { HostAccess } from '../outbound/dispatchers.ts';
 import { Bucket } from './bucket.ts';
+import type { Patience } from './client.ts';
 import { type Credentials, openCredentials } from './credentials.ts';
+
+/** Patience of those who can do without an answer. */
+const HASTY: Patience = { attempts: 1, answerMs: 3000, largeAnswerMs: 20_000 };
 
 /** How the storage of this server is reached. */
 export interface StorageAccess {
@@ -17,9 +21,10 @@ export interface StorageAccess {
 /**
  * Opens what is below the prefix of a bucket.
  * @param url `s3://BUCKET/PREFIX`
+ * @param mood `hasty`: what is not answered soon fails, because it can be had elsewhere
  * @throws GloveboxError `invalid_input` when there are no credentials
  */
-export function openBucket(url: string, access: StorageAccess): Bucket {
+export function openBucket(url: string, access: StorageAccess, mood: 'patient' | 'hasty' = 'patient'): Bucket {
   const { storage, caFile, proxy } = access.hostEnvironment;
   const region = access.archiveRegion ?? storage.region ?? 'us-east-1';
   const endpoint = access.archiveEndpoint ?? storage.endpoint;
@@ -32,6 +37,7 @@ export function openBucket(url: string, access: StorageAccess): Bucket {
     pathStyle: access.archivePathStyle === undefined ? endpoint !== undefined : access.archivePathStyle === 1,
     credentials: openCredentials({ file: access.archiveCredentialsFile, environment: storage }),
     access: { caFile, proxy },
+    ...(mood === 'hasty' ? { patience: HASTY } : {}),
   };
   return new Bucket(place, prefix ? `${prefix}/` : '');
 }

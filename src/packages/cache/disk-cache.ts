@@ -32,6 +32,9 @@ export interface PartialFile extends AsyncDisposable {
   commit(kind: CacheKind, key: string): Promise<void>;
 }
 
+/** What the gateway needs of a cache. */
+export type PackageCache = Pick<DiskCache, 'bytes' | 'open' | 'read' | 'write' | 'remove' | 'create'>;
+
 /** Precision of the time of an entry's last use, in milliseconds. */
 const TOUCH_MS = 60_000;
 /** Share of the limit that eviction goes down to, so that it does not run again at once. */

@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { unlessAborted } from '../../lib/unless-aborted.ts';
 import type { Log } from '../../log.ts';
-import type { CachedFile, DiskCache, PartialFile } from '../cache/disk-cache.ts';
+import type { CachedFile, PackageCache, PartialFile } from '../cache/disk-cache.ts';
 import { FailureCache } from '../index/failure-cache.ts';
 import type { IndexFile } from '../index/index-page.ts';
 import type { GatewayTraffic } from '../upstream/gateway-stats.ts';
@@ -15,7 +15,7 @@ import { Download, type DownloadSource } from './download.ts';
 
 export interface FileStoreOptions {
   readonly upstream: Upstream;
-  readonly cache: DiskCache;
+  readonly cache: PackageCache;
   readonly limits: GatewayLimits;
   readonly traffic: GatewayTraffic;
   readonly log: Log;

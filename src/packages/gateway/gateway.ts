@@ -2,6 +2,8 @@ import { createServer, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Log } from '../../log.ts';
 import { DiskCache } from '../cache/disk-cache.ts';
+import { LayeredCache } from '../cache/layered-cache.ts';
+import type { SharedStore } from '../cache/shared-store.ts';
 import { FileStore } from '../files/file-store.ts';
 import { MetadataStore } from '../files/metadata-store.ts';
 import { Indexes } from '../index/indexes.ts';
@@ -15,6 +17,8 @@ import { type GatewayClient, type GatewayParts, handleRequest } from './handler.
 export interface GatewayOptions extends Sources {
   readonly cacheDir: string;
   readonly cacheLimitBytes: number;
+  /** Cache that several servers share. It is closed with the gateway. */
+  readonly shared?: SharedStore | undefined;
   readonly limits?: Partial<GatewayLimits>;
   readonly log: Log;
 }
@@ -50,7 +54,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const upstream = new Upstream({ configured, caFile: options.caFile, proxy: options.proxy, limits });
   const traffic = noTraffic();
-  const cache = new DiskCache({ dir: options.cacheDir, limitBytes: options.cacheLimitBytes, log });
+  const own = new DiskCache({ dir: options.cacheDir, limitBytes: options.cacheLimitBytes, log });
+  const cache = options.shared ? new LayeredCache(own, options.shared) : own;
   const shared = { upstream, cache, limits, traffic, log };
   const indexes = new Indexes(locations, shared);
   const files = new FileStore(shared);
@@ -63,6 +68,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       await connections.close();
       await Promise.all([indexes.close(), metadata.close()]);
       await files.close();
+      await options.shared?.[Symbol.asyncDispose]();
       upstream.close();
     },
   };

@@ -2,12 +2,15 @@ import type { Duplex } from 'node:stream';
 import { GloveboxError } from '../../errors.ts';
 import { singleFlight } from '../../lib/single-flight.ts';
 import { findAuthorities } from '../../outbound/authorities.ts';
+import { checkShared, openShared, type SharedCache } from '../cache/open-shared.ts';
 import { PIP_DEFAULT_INDEX, readHostIndexes } from '../index/host-indexes.ts';
 import { checkSources } from './check-sources.ts';
 import type { Gateway, GatewayOptions, GatewayStats } from './gateway.ts';
 import type { GatewayClient } from './handler.ts';
 
-export interface LazyGatewayOptions extends Omit<GatewayOptions, 'indexUrls' | 'limits'> {
+export interface LazyGatewayOptions extends Omit<GatewayOptions, 'indexUrls' | 'limits' | 'shared'> {
+  /** Bucket of a cache that several servers share. */
+  readonly shared?: SharedCache | undefined;
   /** Indexes in order of precedence. Default: those that pip uses on this host, or else in a sandbox. */
   readonly indexUrls?: readonly string[] | undefined;
   /** Runs trusted Python code in a new sandbox, and returns its output. */
@@ -22,14 +25,17 @@ export class LazyGateway implements AsyncDisposable {
 
   /** @throws GloveboxError `invalid_input` for settings with which every installation would fail */
   constructor(options: LazyGatewayOptions) {
-    const { indexUrls, askSandbox, ...others } = options;
+    const { indexUrls, askSandbox, shared, ...others } = options;
     const sources = { ...others, caFile: findAuthorities(options.caFile) };
     checkSources({ ...sources, indexUrls: indexUrls ?? [] });
+    if (shared) checkShared(shared);
     this.#options = options;
     this.#open = singleFlight(async () => {
       // Loaded only now: its HTTP client would delay every start.
       const { createGateway } = await import('./gateway.ts');
-      this.#gateway = createGateway({ ...sources, indexUrls: indexUrls ?? (await findIndexes(askSandbox)) });
+      const urls = indexUrls ?? (await findIndexes(askSandbox));
+      const store = shared && (await openShared(shared, others.log));
+      this.#gateway = createGateway({ ...sources, indexUrls: urls, shared: store });
       return this.#gateway;
     });
   }

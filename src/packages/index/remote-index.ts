@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { Log } from '../../log.ts';
-import type { DiskCache } from '../cache/disk-cache.ts';
+import type { PackageCache } from '../cache/disk-cache.ts';
 import type { GatewayTraffic } from '../upstream/gateway-stats.ts';
 import type { GatewayLimits } from '../upstream/limits.ts';
 import { Problem, statusFor, toProblem } from '../upstream/problem.ts';
@@ -40,7 +40,7 @@ const storedPage = z.object({
 export interface RemoteIndexOptions {
   readonly url: URL;
   readonly upstream: Upstream;
-  readonly cache: DiskCache;
+  readonly cache: PackageCache;
   readonly limits: GatewayLimits;
   readonly traffic: GatewayTraffic;
   readonly log: Log;
