@@ -19,8 +19,8 @@ export const LAYERS = {
   scheduling: ['execution', 'telemetry/trace.ts', 'lib'],
   files: ['execution', 'tar', 'lib'],
   sandbox: ['type:state', 'protocol', 'scheduling', 'execution', 'telemetry/trace.ts', 'lib'],
-  s3: ['outbound', 'lib'],
-  archives: ['s3', 'type:outbound', 'sandbox', 'files', 'scheduling', 'execution', 'telemetry/session-spans.ts', 'lib'],
+  s3: ['outbound', 'telemetry/trace.ts', 'lib'],
+  archives: ['s3', 'sandbox', 'files', 'scheduling', 'execution', 'telemetry/session-spans.ts', 'lib'],
   terminals: ['execution', 'lib'],
   sessions: [
     'state',
@@ -37,7 +37,7 @@ export const LAYERS = {
     'tar',
     'lib',
   ],
-  packages: ['outbound', 'telemetry/trace.ts', 'lib'],
+  packages: ['s3', 'outbound', 'telemetry/trace.ts', 'lib'],
   secrets: ['lib'],
   egress: ['secrets', 'outbound', 'telemetry/trace.ts', 'lib'],
   broker: [

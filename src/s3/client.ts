@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { AwsV4Signer } from 'aws4fetch';
 import { Dispatchers, type HostAccess } from '../outbound/dispatchers.ts';
+import { currentTrace, type Span, trace } from '../telemetry/trace.ts';
 import type { Credentials } from './credentials.ts';
 import { asStorageError, mayPass, StorageRefusal } from './errors.ts';
 import { Trouble } from './trouble.ts';
-
 import { readXml, textOf } from './xml.ts';
+
 /** Size from which a request or its answer is large, in bytes. */
 const LARGE_BYTES = 256 * 1024;
 /** Time after which no further attempt is begun, in milliseconds. */
@@ -15,7 +16,6 @@ const FIRST_PAUSE_MS = 100;
 
 const EMPTY_SHA256 = createHash('sha256').digest();
 
-export interface S3Place {
 /** How long a request is waited for. */
 export interface Patience {
   readonly attempts: number;
@@ -26,6 +26,7 @@ export interface Patience {
 
 const PATIENT: Patience = { attempts: 5, answerMs: 20_000, largeAnswerMs: 60_000 };
 
+export interface S3Place {
   readonly endpoint: URL;
   readonly region: string;
   readonly bucket: string;
@@ -33,8 +34,8 @@ const PATIENT: Patience = { attempts: 5, answerMs: 20_000, largeAnswerMs: 60_000
   readonly pathStyle: boolean;
   readonly credentials: () => Credentials;
   readonly access: HostAccess;
-}
   readonly patience?: Patience;
+}
 
 export interface S3Request {
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
@@ -59,37 +60,39 @@ export interface S3Answer {
 export class S3Client {
   readonly #place: S3Place;
   readonly #hosts: Dispatchers;
-  /** How far the clock of the storage is ahead, in milliseconds. */
   readonly #patience: Patience;
   readonly #trouble = new Trouble();
+  /** How far the clock of the storage is ahead, in milliseconds. */
   #aheadMs = 0;
 
   constructor(place: S3Place) {
     this.#place = place;
     this.#hosts = new Dispatchers(place.access);
-  }
     this.#patience = place.patience ?? PATIENT;
+  }
 
   /** Time of the storage, as far as is known. */
   now(): number {
     return Date.now() + this.#aheadMs;
   }
 
-  /**
   get trouble(): Trouble {
     return this.#trouble;
   }
 
+  /**
    * Sends a request until it is answered, and returns the answer.
    * @throws StorageRefusal when what was asked for is not there, or a condition does not hold or is not known
    * @throws GloveboxError `archive_unavailable`, or `capacity_exceeded`
    */
   async send(request: S3Request): Promise<S3Answer> {
     const started = performance.now();
-    for (let attempt = 1; ; attempt += 1) {
     const { method } = request;
+    for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.#attempt(request);
+        const answer = await this.#traced(request);
+        this.#trouble.answered(method);
+        return answer;
       } catch (error) {
         if (error instanceof StorageRefusal && error.isMeant) {
           this.#trouble.answered(method);
@@ -116,8 +119,33 @@ export class S3Client {
     await this.#hosts.close();
   }
 
+  /** What no call and no checkpoint waits for has no span. */
+  async #traced(request: S3Request): Promise<S3Answer> {
+    if (!currentTrace()) return await this.#attempt(request);
+    const { method, body } = request;
+    const about = async (span: Span | undefined) => {
+      const { hostname, port } = this.#place.endpoint;
+      span?.set({
+        'http.request.method': method,
+        'server.address': hostname,
+        'server.port': Number(port) || undefined,
+      });
+      try {
+        const answer = await this.#attempt(request);
+        const bytes = { 'http.request.body.size': body?.length ?? 0, 'http.response.body.size': answer.body.length };
+        span?.set({ 'http.response.status_code': answer.status, ...bytes });
+        return answer;
+      } catch (error) {
+        if (error instanceof StorageRefusal) span?.set({ 'http.response.status_code': error.status });
+        throw error;
+      }
+    };
+    return await trace(method, about, { kind: 'client' });
+  }
+
   async #attempt(request: S3Request): Promise<S3Answer> {
     const { method, body, answerBytes = 0 } = request;
+    const { answerMs, largeAnswerMs } = this.#patience;
     const isLarge = (body?.length ?? 0) > LARGE_BYTES || answerBytes > LARGE_BYTES;
     const { url, headers } = await this.#sign(request);
     const response = await this.#hosts.send(url, {
@@ -145,7 +173,6 @@ export class S3Client {
     const signed = await new AwsV4Signer({
       method,
       url: url.href,
-    const { answerMs, largeAnswerMs } = this.#patience;
       headers: { ...headers, 'x-amz-content-sha256': sha256.toString('hex') },
       ...this.#credentials(),
       service: 's3',

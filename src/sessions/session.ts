@@ -35,6 +35,8 @@ import { type SessionIdentity, type SessionSummary, summarize } from './identity
 import { type InstallLimits, type InstallOptions, type InstallResult, installPackages } from './install.ts';
 import { Downloads } from './installation.ts';
 import { Lifetime } from './lifecycle/lifetime.ts';
+import { traceInstallation } from './programs/traced-execution.ts';
+import { traceFiles } from './programs/traced-files.ts';
 import type { RecentExecutions } from './recent-executions.ts';
 import type { Remains } from './recovery.ts';
 import {
@@ -61,12 +63,14 @@ export class Session implements SessionIdentity {
   /** Reports of the package gateway for this session. */
   readonly downloads = new Downloads();
   /** Files of the session, with paths relative to its workspace. */
-  readonly files = new SessionFiles({
-    execute: async (request, options) => {
-      using _held = this.use();
-      return await this.execute(request, options);
-    },
-  });
+  readonly files = new SessionFiles(
+    traceFiles(this, {
+      execute: async (request, options) => {
+        using _held = this.use();
+        return await this.execute(request, options);
+      },
+    }),
+  );
   readonly contexts = new Contexts();
   readonly background: BackgroundExecutions;
   readonly records: BackgroundRecords;
@@ -210,7 +214,7 @@ export class Session implements SessionIdentity {
   async install(packages: readonly string[], options: InstallOptions = {}): Promise<InstallResult> {
     const requirements = packages.map((text) => this.#host.parseRequirement(text));
     using _held = this.use();
-    return await installPackages(this, requirements, options);
+    return await traceInstallation(this, () => installPackages(this, requirements, options));
   }
 
   /**

@@ -177,11 +177,39 @@ describe('a call is one trace of its caller', () => {
     );
     expect(await result).toMatchObject({ status: 'ok' });
     const span = await spans('POST /execute', 'glovebox.packages.download');
-    const call = ['POST /execute', 'execute_tool install_dependencies'];
+    const call = ['POST /execute', 'execute_tool install_dependencies', 'glovebox.installation'];
+    expect(span('glovebox.installation').attributes).toMatchObject({
+      'glovebox.execution.status': 'ok',
+      'glovebox.installation.packages': '1',
+    });
     expectChain(span, [...call, 'glovebox.packages.index', 'GET']);
     expectChain(span, [...call, 'glovebox.packages.download']);
     expect(span('glovebox.packages.download').attributes).toMatchObject({ 'glovebox.package.name': 'plain-thing' });
     expect(span('GET').attributes).toMatchObject({ 'server.address': '127.0.0.1', 'http.response.status_code': '200' });
+  });
+
+  test('with the files that it sends and gets, by how many bytes, and not by name', async () => {
+    const session = await openSession(server);
+    const url = `${server.url}/sessions/${session}/files/${CANARY}.txt`;
+    const [sending, getting] = [newTrace(), newTrace()];
+    const content = CANARY.repeat(1000);
+    await fetch(url, { method: 'PUT', body: content, headers: { traceparent: sending.traceparent } });
+    expect(await (await fetch(url, { headers: { traceparent: getting.traceparent } })).text()).toBe(content);
+    const route = '/sessions/:id/files/:path';
+    const sent = await sending.spans(`PUT ${route}`, 'glovebox.files');
+    expectChain(sent, [`PUT ${route}`, 'glovebox.files']);
+    expect(sent('glovebox.files').attributes).toMatchObject({
+      'glovebox.session.id': session,
+      'glovebox.files.operation': 'write',
+      'glovebox.execution.status': 'ok',
+    });
+    expect(Number(sent('glovebox.files').attributes['glovebox.files.sent_bytes'])).toBeGreaterThanOrEqual(
+      content.length,
+    );
+    const got = await getting.spans(`GET ${route}`, 'glovebox.files');
+    expect(got('glovebox.files').attributes).toMatchObject({ 'glovebox.files.operation': 'read' });
+    const received = Number(got('glovebox.files').attributes['glovebox.files.received_bytes']);
+    expect(received).toBeGreaterThanOrEqual(content.length);
   });
 
   test('with the tools of other servers that its code calls, which are told of it', async () => {

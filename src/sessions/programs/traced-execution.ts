@@ -1,8 +1,9 @@
 import type { ExecutionRequest } from '../../execution/request.ts';
 import type { ExecutionResult } from '../../execution/result.ts';
-import { labelOf } from '../../telemetry/session-spans.ts';
+import { labelOf, traceSession } from '../../telemetry/session-spans.ts';
 import { type Span, startSpan, within } from '../../telemetry/trace.ts';
 import type { SessionIdentity } from '../identity.ts';
+import type { InstallResult } from '../install.ts';
 
 type Named = Pick<SessionIdentity, 'id' | 'owner'>;
 
@@ -35,4 +36,17 @@ export async function followProgram(
   } finally {
     span.end();
   }
+}
+
+/** Installs packages as a span, from the request for it to its end. What the caller asked for may be any text, and is not in it. */
+export function traceInstallation(session: Named, install: () => Promise<InstallResult>): Promise<InstallResult> {
+  return traceSession('glovebox.installation', session, async (span) => {
+    const result = await install();
+    span?.set({
+      'glovebox.execution.status': result.status,
+      'glovebox.execution.queued_ms': result.queuedMs,
+      'glovebox.installation.packages': result.packages.length,
+    });
+    return result;
+  });
 }
