@@ -17,7 +17,7 @@ export async function examineArchives(place: ArchivePlace): Promise<readonly Fin
   const ofBucket = await attempt(WHAT, async () => {
     const { openBucket } = await import('../s3/open-bucket.ts');
     const { tryBucket } = await import('../s3/try-bucket.ts');
-    const bucket = openBucket(url, place);
+    const bucket = openBucket(url, place, 'hasty');
     try {
       const isConditional = await tryBucket(bucket, `try/${randomBytes(8).toString('hex')}`);
       const said = `${url} can be written and read`;

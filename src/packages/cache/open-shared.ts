@@ -37,7 +37,7 @@ export async function examineShared({ url, access }: Pick<SharedCache, 'url' | '
       import('../../s3/try-bucket.ts'),
       import('./shared-store.ts'),
     ]);
-    const bucket = openBucket(url, access);
+    const bucket = openBucket(url, access, 'hasty');
     try {
       await tryBucket(bucket, trialName());
       return [['ok', WHAT, `${url} can be written and read`]];
