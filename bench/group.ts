@@ -30,7 +30,7 @@ export async function measureGroup({ builds: [own], facts, quick, signal }: Sett
     stack.defer(() => rmSync(stateDir, { recursive: true, force: true }));
     return stack.use(await own.start([...FLAGS, ...flags, '--state-dir', stateDir], { ...env, ...more }));
   };
-  const group = { GLOVEBOX_STATE: 'cluster', GLOVEBOX_INSTANCE: 'bench' };
+  const group = { GLOVEBOX_STATE: 'cluster', GLOVEBOX_INSTANCE: 'bench', GLOVEBOX_ARCHIVES: 'directory' };
   const [alone, holder, other] = [await start({}), await start(group), await start(group)];
   const subjects = [
     { name: ALONE, run: () => openRest(alone.url).print() },
