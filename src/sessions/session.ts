@@ -36,7 +36,7 @@ import { type InstallLimits, type InstallOptions, type InstallResult, installPac
 import { Downloads } from './installation.ts';
 import { Lifetime } from './lifecycle/lifetime.ts';
 import { traceInstallation } from './programs/traced-execution.ts';
-import { traceFiles } from './programs/traced-files.ts';
+import { tracedFiles } from './programs/traced-files.ts';
 import type { RecentExecutions } from './recent-executions.ts';
 import type { Remains } from './recovery.ts';
 import {
@@ -63,14 +63,7 @@ export class Session implements SessionIdentity {
   /** Reports of the package gateway for this session. */
   readonly downloads = new Downloads();
   /** Files of the session, with paths relative to its workspace. */
-  readonly files = new SessionFiles(
-    traceFiles(this, {
-      execute: async (request, options) => {
-        using _held = this.use();
-        return await this.execute(request, options);
-      },
-    }),
-  );
+  readonly files = new SessionFiles(tracedFiles(this));
   readonly contexts = new Contexts();
   readonly background: BackgroundExecutions;
   readonly records: BackgroundRecords;

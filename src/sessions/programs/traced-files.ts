@@ -1,25 +1,28 @@
-import type { ExecutionOptions, ExecutionRequest, Executor } from '../../execution/request.ts';
+import type { ExecutionEnd, ExecutionOptions, ExecutionRequest, Executor } from '../../execution/request.ts';
 import { traceSession } from '../../telemetry/session-spans.ts';
 import { isTracing } from '../../telemetry/trace.ts';
 import type { SessionIdentity } from '../identity.ts';
+
+/** Part of a session that operations on its files need. */
+interface FilesSession extends Executor, Pick<SessionIdentity, 'id' | 'owner'> {
+  /** Keeps it awake until disposed of. */
+  use(): Disposable;
+}
 
 /**
  * Runs each operation on the files of a session as a span, from the request for it to its last byte. No path is in it: an
  * owner's names may be private.
  */
-export function traceFiles(session: Pick<SessionIdentity, 'id' | 'owner'>, executor: Executor): Executor {
+export function tracedFiles(session: FilesSession): Executor {
   return {
-    execute: (request, options) =>
-      isTracing() ? follow(session, executor, request, options) : executor.execute(request, options),
+    execute: async (request, options) => {
+      using _held = session.use();
+      return await (isTracing() ? follow(session, request, options) : session.execute(request, options));
+    },
   };
 }
 
-function follow(
-  session: Pick<SessionIdentity, 'id' | 'owner'>,
-  executor: Executor,
-  request: ExecutionRequest,
-  options: ExecutionOptions,
-) {
+function follow(session: FilesSession, request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
   return traceSession('glovebox.files', session, async (span) => {
     let [sent, received] = [0, 0];
     const onSent = (bytes: number) => {
@@ -35,7 +38,7 @@ function follow(
       ...(stdin ? { stdin: watch(stdin, onSent) } : {}),
     };
     try {
-      const end = await executor.execute(request, counted);
+      const end = await session.execute(request, counted);
       span?.set({ 'glovebox.execution.status': end.status });
       return end;
     } finally {
