@@ -8,8 +8,8 @@ import { openStorage } from '../support/storage.ts';
 import { openTestNamespace, type TestNamespace } from '../support/test-namespace.ts';
 
 const LEASE_S = 15;
-/** How a call ends that a stop is in the way of: told so, or its connection breaks. */
-const TOLD = ['session_moved', 'ECONNRESET', 'UND_ERR_SOCKET'];
+/** How a call ends that a stop is in the way of: it is told that it had begun, or its connection breaks. */
+const TOLD = ['session_moved', 'engine_unavailable', 'ECONNRESET', 'UND_ERR_SOCKET'];
 const PATIENT = { timeout: 60_000, interval: 100 };
 
 let namespace: TestNamespace;
