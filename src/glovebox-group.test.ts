@@ -26,7 +26,7 @@ beforeEach(() => {
   machine = new FakeMachine();
   machine.programs.set('fine', async () => 0);
   machine.programs.set('endless', () => new Promise(() => {}));
-  group = new FakeGroup();
+  group = new FakeGroup(machine);
   opened = [];
 });
 afterEach(async () => {
@@ -180,7 +180,7 @@ test('what dead control planes left is removed, and sandboxes of sessions and of
   await runIn(second.glovebox, 'own');
   const engine = new FakeEngine(machine);
   const orphan = await engine.start({ ...FAKE_PROFILE, key: 'f'.repeat(20), instance: first.member.label });
-  using left = new LeftSandboxes({ engine, state: second.member, log: QUIET });
+  using left = new LeftSandboxes({ engine, state: second.member, pool: () => undefined, log: QUIET });
   await left.look();
   await left.look();
   expect(refs()).toHaveLength(3);
@@ -190,4 +190,60 @@ test('what dead control planes left is removed, and sandboxes of sessions and of
   await left.look();
   expect(refs()).not.toContain(orphan.ref);
   expect(refs()).toHaveLength(2);
+});
+
+describe('the pool of a control plane that died', () => {
+  const POOLS = { GLOVEBOX_POOL_SIZE: '2', GLOVEBOX_POOL_MAX: '4', GLOVEBOX_MEMORY_MB: '256' };
+  const SOON = { timeout: 10_000 };
+  const full = async ({ glovebox }: { glovebox: Glovebox }) =>
+    await expect.poll(() => glovebox.figures.pool, SOON).toEqual({ size: 2, ready: 2 });
+  const keysOf = (label: string) =>
+    [...machine.sandboxes.values()].flatMap(({ spec }) => (spec.instance === label ? [spec.key] : []));
+
+  test('is adopted by another as far as that has room, and new sessions run in it', async () => {
+    const [first, second] = [await open(POOLS), await open({ ...POOLS, GLOVEBOX_POOL_MAX: '3' })];
+    await Promise.all([full(first), full(second)]);
+    const theirs = keysOf(first.member.label);
+    first.member.die();
+    await expect.poll(() => second.glovebox.figures.pool, SOON).toEqual({ size: 3, ready: 3 });
+    expect(second.glovebox.figures.claimedMb).toBe(3 * FAKE_PROFILE.memoryMb);
+    const adopted = keysOf(second.member.label).filter((key) => theirs.includes(key));
+    expect(adopted).toHaveLength(1);
+    for (const name of ['one', 'two', 'three']) await runIn(second.glovebox, name);
+    const used = [...group.records.values()].map(({ saved }) => saved?.key);
+    expect(used).toEqual(expect.arrayContaining(adopted));
+  });
+
+  test('is adopted once where two look at the same time', async () => {
+    const [first, second, third] = [await open(POOLS), await open(POOLS), await open(POOLS)];
+    await Promise.all([full(first), full(second), full(third)]);
+    const theirs = keysOf(first.member.label);
+    first.member.die();
+    const others = [second, third];
+    const ready = () => others.reduce((sum, { glovebox }) => sum + glovebox.figures.pool.ready, 0);
+    await expect.poll(ready, SOON).toBe(6);
+    expect(keysOf(first.member.label)).toEqual([]);
+    expect(refs().filter((ref) => theirs.some((key) => ref.endsWith(key)))).toHaveLength(2);
+  });
+
+  test('has none of a session, even if that runs nothing any more', async () => {
+    const [first, second] = [await open(POOLS), await open(POOLS)];
+    await Promise.all([full(first), full(second)]);
+    await runIn(first.glovebox, 'work');
+    const used = group.records.get('alice\0work')?.saved?.key;
+    await full(first);
+    first.member.die();
+    await expect.poll(() => second.glovebox.figures.pool.ready, SOON).toBe(4);
+    expect(keysOf(second.member.label)).not.toContain(used);
+  });
+
+  test('is left alone by its own server once the lease of that has run out, which removes and uses none of it', async () => {
+    const { glovebox, member } = await open(POOLS);
+    await full({ glovebox });
+    const before = refs();
+    member.expire();
+    expect(glovebox.figures).toMatchObject({ claimedMb: 0 });
+    await glovebox.close();
+    expect(refs()).toEqual(before);
+  });
 });

@@ -272,6 +272,7 @@ export class Glovebox implements AsyncDisposable {
     const plain = {
       ...opened,
       label: () => this.#state.label,
+      owns: (instance: string) => this.#state.isValid && this.#state.label === instance,
       configuration: { preload: settings.preload, tools: true, web: this.web.isOn },
       log,
       preloads,
@@ -308,7 +309,7 @@ export class Glovebox implements AsyncDisposable {
     const joined = this.#isAlone && (await joinGroup(opened, this.#settings, this.#options));
     if (!joined) return;
     this.#state = joined;
-    this.sessions.follow(joined, opened.engine);
+    this.sessions.follow(joined, opened.engine, () => this.#pool);
   }
 
   /** @throws GloveboxError `engine_unavailable` when a sandbox lacks what may not be missing */

@@ -22,10 +22,12 @@ export interface SandboxSpec {
   readonly pids: number;
   readonly diskMb: number;
   readonly maxLifetimeS: number;
+  /** Whether it is started for a pool, without a session that it is for. Left out: no. */
+  readonly isPooled?: boolean;
 }
 
 /** Specification common to all sandboxes of one control plane, from its settings. */
-export type SandboxProfile = Omit<SandboxSpec, 'key' | 'instance'>;
+export type SandboxProfile = Omit<SandboxSpec, 'key' | 'instance' | 'isPooled'>;
 
 export interface StartedSandbox {
   readonly ref: SandboxRef;
@@ -44,7 +46,12 @@ export interface SandboxInfo {
   readonly running: boolean;
   /** Whether the engine removes it with the record of its session. Left out: no. */
   readonly isTied?: boolean;
+  /** Whether it was started for a pool. Left out: no. */
+  readonly isPooled?: boolean;
 }
+
+/** A sandbox that exists. Without an instance, it is a session's already. */
+export type OpenedSandbox = Pick<SandboxInfo, 'ref' | 'key'> & Partial<Pick<SandboxInfo, 'instance'>>;
 
 export interface ConnectOptions {
   /**

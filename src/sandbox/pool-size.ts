@@ -32,6 +32,17 @@ export class PoolSize {
     if (count >= this.#peak.count || this.#isOver(now)) this.#peak = { count, at: now };
   }
 
+  /** Largest number that it is ever. */
+  get most(): number {
+    return Math.max(this.#limits.least, this.#limits.most);
+  }
+
+  /** Records that as many may be needed soon. */
+  expect(count: number): void {
+    const now = this.#now();
+    if (count >= this.#peak.count || this.#isOver(now)) this.#peak = { count, at: now };
+  }
+
   get wanted(): number {
     const { least, most } = this.#limits;
     const count = this.#isOver(this.#now()) ? 0 : this.#peak.count;

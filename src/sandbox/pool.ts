@@ -4,12 +4,21 @@ import { FairQueue } from '../scheduling/fair-queue.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
 import type { StartMetrics } from '../scheduling/start-metrics.ts';
 import { trace } from '../telemetry/trace.ts';
-import type { SandboxInfo } from './engine.ts';
+import type { OpenedSandbox, SandboxInfo } from './engine.ts';
 import { PoolSize, type PoolSizeLimits } from './pool-size.ts';
 import type { Preloads } from './preloads.ts';
 import type { Sandbox, SandboxHandle } from './sandbox.ts';
 import type { StartPace } from './start-pace.ts';
-import { type Backend, openSandbox, startSandbox } from './start-sandbox.ts';
+import {
+  adoptUnused,
+  type Backend,
+  isOwn,
+  openOwn,
+  openSandbox,
+  retire,
+  type StartOptions,
+  startSandbox,
+} from './start-sandbox.ts';
 
 const REFILL_DELAY_MS = 100;
 const ASK_LIMIT_MS = 10_000;
@@ -134,7 +143,7 @@ export class Pool implements SandboxSource {
       if (end.status === 'ok') return Buffer.concat(output).toString();
       throw new GloveboxError('sandbox_lost', `Code in a new sandbox ended with status ${end.status}.`);
     } finally {
-      await sandbox.remove();
+      await retire(this.#backend, sandbox);
       if (ready) this.#memory.leavePool();
     }
   }
@@ -150,7 +159,45 @@ export class Pool implements SandboxSource {
   }
 
   reopen(info: Pick<SandboxInfo, 'key' | 'ref'>): Sandbox {
-    return openSandbox(this.#backend, info);
+    return openSandbox(this.#backend, { key: info.key, ref: info.ref });
+  }
+
+  /**
+   * Takes over a sandbox that a dead control plane had ready, if there is room for it. It counts like a burst: the sessions
+   * that it was meant for now come here.
+   * @param claim makes the sandbox this control plane's, and returns it; undefined if it is not to be had
+   * @throws GloveboxError if it cannot be reached, or is not as it should be: then it is removed
+   */
+  async adopt(claim: () => Promise<OpenedSandbox | undefined>): Promise<boolean> {
+    if (this.#closed || this.#ready.length >= this.#poolSize.most || !this.#memory.enterPool()) return false;
+    let sandbox: Sandbox | undefined;
+    try {
+      const claimed = await claim();
+      sandbox = claimed && openOwn(this.#backend, claimed);
+      if (sandbox) await adoptUnused(sandbox);
+    } catch (error) {
+      this.#memory.leavePool();
+      if (sandbox) await retire(this.#backend, sandbox).catch(() => {});
+      throw error;
+    }
+    if (sandbox && !this.#closed && isOwn(this.#backend, sandbox)) {
+      this.#ready.push(sandbox);
+      this.#poolSize.expect(this.#ready.length);
+      this.#refill();
+      return true;
+    }
+    this.#memory.leavePool();
+    if (sandbox) await retire(this.#backend, sandbox).catch(() => {});
+    return false;
+  }
+
+  /** Gives up the ready sandboxes that others may take over. They stay as they are. */
+  leave(): void {
+    for (const sandbox of this.#ready.splice(0)) {
+      void retire(this.#backend, sandbox).catch(() => {});
+      this.#memory.leavePool();
+    }
+    this.#refillLater();
   }
 
   /** Removes all ready sandboxes. */
@@ -166,7 +213,7 @@ export class Pool implements SandboxSource {
   }
 
   async #removeReady(): Promise<void> {
-    await Promise.all(this.#ready.splice(0).map((sandbox) => sandbox.remove().catch(() => {})));
+    await Promise.all(this.#ready.splice(0).map((sandbox) => retire(this.#backend, sandbox).catch(() => {})));
   }
 
   get #closed(): boolean {
@@ -175,9 +222,9 @@ export class Pool implements SandboxSource {
 
   #takeReady(): Sandbox | undefined {
     let sandbox = this.#ready.shift();
-    for (; sandbox && !sandbox.connected; sandbox = this.#ready.shift()) {
+    for (; sandbox && !(sandbox.connected && isOwn(this.#backend, sandbox)); sandbox = this.#ready.shift()) {
       // Its runner was ended, or the engine was restarted. A session that got it would have to report a loss.
-      void sandbox.remove().catch(() => {});
+      void retire(this.#backend, sandbox).catch(() => {});
       this.#memory.leavePool();
     }
     if (sandbox) this.#refillLater();
@@ -192,8 +239,8 @@ export class Pool implements SandboxSource {
     });
   }
 
-  #startOne(signal?: AbortSignal): Promise<Sandbox> {
-    return this.#metrics.follow(() => startSandbox(this.#backend, signal));
+  #startOne(options?: StartOptions): Promise<Sandbox> {
+    return this.#metrics.follow(() => startSandbox(this.#backend, options));
   }
 
   /** Refills after a moment, so that the start of a container does not slow the first execution in the one just taken. */
@@ -217,7 +264,7 @@ export class Pool implements SandboxSource {
   /** Removes surplus sandboxes now, and again when the wanted size may next fall. */
   #trim(): void {
     for (const sandbox of this.#ready.splice(this.#poolSize.wanted)) {
-      void sandbox.remove().catch(() => {});
+      void retire(this.#backend, sandbox).catch(() => {});
       this.#memory.leavePool();
     }
     clearTimeout(this.#trimTimer);
@@ -248,7 +295,7 @@ export class Pool implements SandboxSource {
   }
 
   #startForPool(): Promise<Sandbox> {
-    return this.#pace.run(() => this.#startOne(this.#closing.signal));
+    return this.#pace.run(() => this.#startOne({ signal: this.#closing.signal, isPooled: true }));
   }
 
   async #fill(): Promise<void> {

@@ -15,7 +15,7 @@ import type { Channel, OnTunnel, RunnerExpectation } from '../protocol/channel.t
 import type { ChannelExecution } from '../protocol/channel-execution.ts';
 import { GenerationRefused, type RunnerState, type RunningExecution } from '../protocol/greeting.ts';
 import type { RunnerNotice } from '../protocol/notice.ts';
-import { type Engine, type SandboxInfo, type SandboxRef, SandboxUnreachable } from './engine.ts';
+import { type Engine, type OpenedSandbox, type SandboxRef, SandboxUnreachable } from './engine.ts';
 import type { Use } from './module-usage.ts';
 import {
   ALL_LOST,
@@ -70,6 +70,8 @@ export interface PreloadObserver {
 export class Sandbox {
   readonly key: string;
   readonly ref: SandboxRef;
+  /** Label of the run of a control plane that has started it, or taken it over for its pool. Unset for that of a session. */
+  readonly instance: string | undefined;
   /** Called with each connection that code makes to a service. While it is unset, connections are refused. */
   onTunnel: OnTunnel | undefined;
   /** Called with losses of a container that stays. Unset while the sandbox belongs to no session. */
@@ -81,11 +83,12 @@ export class Sandbox {
 
   constructor(
     engine: Engine,
-    { ref, key }: Pick<SandboxInfo, 'ref' | 'key'>,
+    { ref, key, instance }: OpenedSandbox,
     { preloads, ...options }: RunnerConnectionOptions & { readonly preloads?: PreloadObserver | undefined } = {},
   ) {
     this.key = key;
     this.ref = ref;
+    this.instance = instance;
     this.#preloads = preloads;
     const onTunnel: OnTunnel = (tunnel, service) => {
       if (this.onTunnel) this.onTunnel(tunnel, service);

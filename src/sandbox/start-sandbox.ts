@@ -3,8 +3,8 @@ import { GloveboxError } from '../errors.ts';
 import { unlessAborted } from '../lib/unless-aborted.ts';
 import type { Log } from '../log.ts';
 import type { RunnerConfiguration } from '../protocol/channel.ts';
-import type { OpenedEngine, SandboxInfo } from './engine.ts';
-import { type PreloadObserver, Sandbox } from './sandbox.ts';
+import type { OpenedEngine } from './engine.ts';
+import { type OpenedSandbox, type PreloadObserver, Sandbox } from './sandbox.ts';
 
 /** Number of starts to try until a sandbox may be used. */
 const ATTEMPTS = 5;
@@ -14,6 +14,8 @@ const NEVER = new AbortController().signal;
 export interface Backend extends OpenedEngine {
   /** Returns the label value that names the control plane. */
   readonly label: () => string;
+  /** Whether a label is that of the control plane, and no other may have taken over what has it. Default: always. */
+  readonly owns?: ((instance: string) => boolean) | undefined;
   /** Configuration to send to runners. */
   readonly configuration: RunnerConfiguration;
   readonly log: Log;
@@ -21,37 +23,65 @@ export interface Backend extends OpenedEngine {
   readonly preloads?: PreloadObserver | undefined;
 }
 
-/** Creates the object for a sandbox that exists. @param generation how often its session was claimed */
-export function openSandbox(
-  { engine, configuration, log, preloads }: Backend,
-  info: Pick<SandboxInfo, 'ref' | 'key'>,
-  generation?: number,
-): Sandbox {
-  const sandbox = new Sandbox(engine, info, { configuration, log, preloads });
-  sandbox.generation = generation;
+/** Creates the object for a sandbox that exists. */
+export function openSandbox({ engine, configuration, log, preloads }: Backend, info: OpenedSandbox): Sandbox {
+  return new Sandbox(engine, info, { configuration, log, preloads });
+}
+
+/** Creates the object for a sandbox that no session has. Nothing in it is ended or removed once others may take it over. */
+export function openOwn(backend: Backend, info: OpenedSandbox): Sandbox {
+  const sandbox = openSandbox(backend, info);
+  const isConfirmed = async () => isOwn(backend, sandbox);
+  sandbox.hold = { require: () => requireOwn(backend, sandbox), isConfirmed };
   return sandbox;
 }
 
-/**
- * Starts a sandbox with a user of its own and its runner ready. Leaves nothing behind when it fails.
- * @param signal ends the start: what it has made so far is removed
- */
-export async function startSandbox(backend: Backend, signal: AbortSignal = NEVER): Promise<Sandbox> {
+/** Whether no other control plane may have taken a sandbox over. */
+export function isOwn({ owns }: Backend, { instance }: Pick<Sandbox, 'instance'>): boolean {
+  return instance === undefined || owns === undefined || owns(instance);
+}
+
+/** Removes a sandbox, unless another control plane may have taken it over. */
+export async function retire(backend: Backend, sandbox: Sandbox): Promise<void> {
+  if (isOwn(backend, sandbox)) await sandbox.remove();
+  else sandbox.abandon();
+}
+
+export interface StartOptions {
+  /** Ends the start: what it has made so far is removed. */
+  readonly signal?: AbortSignal;
+  readonly isPooled?: boolean;
+}
+
+/** Starts a sandbox with a user of its own and its runner ready. Leaves nothing behind when it fails. */
+export async function startSandbox(
+  backend: Backend,
+  { signal = NEVER, isPooled = false }: StartOptions = {},
+): Promise<Sandbox> {
   const { engine, profile, label } = backend;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const key = randomBytes(10).toString('hex');
-    const { ref, confirmed } = await engine.start({ ...profile, instance: label(), key });
-    const sandbox = openSandbox(backend, { ref, key });
+    const instance = label();
+    const { ref, confirmed } = await engine.start({ ...profile, instance, key, isPooled });
+    const sandbox = openOwn(backend, { ref, key, instance });
     try {
       const [isUsable] = await unlessAborted(Promise.all([confirmed, sandbox.connect()]), signal);
-      if (isUsable) return sandbox;
+      if (isUsable && isOwn(backend, sandbox)) return sandbox;
     } catch (error) {
-      await sandbox.remove().catch(() => {});
+      await retire(backend, sandbox).catch(() => {});
       throw error;
     }
-    await sandbox.remove();
+    await retire(backend, sandbox);
   }
   throw new GloveboxError('capacity_exceeded', 'No free user was found for a new sandbox.', {
     hint: 'Remove sandboxes that are no longer needed from this engine, then try again.',
+  });
+}
+
+/** @throws GloveboxError `session_moved` */
+function requireOwn(backend: Backend, sandbox: Pick<Sandbox, 'instance'>): void {
+  if (isOwn(backend, sandbox)) return;
+  throw new GloveboxError('session_moved', 'Another server of this service may have taken over the sandbox.', {
+    hint: 'Call again.',
   });
 }

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { ArchiveRecord } from '../archives/record.ts';
+import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { TunnelService } from '../protocol/channel.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
@@ -124,12 +125,13 @@ export class SandboxOwners {
 
   /**
    * Claims a sandbox for a session. Nothing may run in it before that is written down.
-   * @throws SessionExists, HoldLost, or GloveboxError `engine_unavailable`
+   * @throws SessionExists, HoldLost, or GloveboxError `engine_unavailable`, also if another may have taken it over
    */
   async assign(session: OwningSession, sandbox: SandboxHandle): Promise<void> {
     this.#named.set(session, sandbox);
     if (this.#holds.has(session)) await this.#holds.get(session)?.writeNow();
     else await this.create(session);
+    if (this.isForeign(sandbox)) throw leftBehind();
     sandbox.generation = this.generationOf(session);
   }
 
@@ -195,6 +197,14 @@ export class SandboxOwners {
     return this.#holds.get(session)?.isValid === false;
   }
 
+  /**
+   * Whether a sandbox of a pool is of an earlier run of this control plane, whose lease ran out. Others take such sandboxes
+   * over, unless a record names them that the same run has written.
+   */
+  isForeign({ instance }: Pick<SandboxHandle, 'instance'>): boolean {
+    return instance !== undefined && instance !== this.#options.state().label;
+  }
+
   /** Whether a session of that id is being closed. */
   isClosing(owner: string, id: string): boolean {
     return this.#ending.has(keyOf({ owner, id }));
@@ -252,4 +262,10 @@ export class SandboxOwners {
 /** Returns a unique key for owner and id: no name contains NUL. */
 function keyOf({ owner, id }: Pick<SessionIdentity, 'owner' | 'id'>): string {
   return `${owner}\0${id}`;
+}
+
+function leftBehind(): GloveboxError {
+  return new GloveboxError('engine_unavailable', 'This server lost touch with the others while it got a sandbox ready.', {
+    hint: 'Nothing was begun. Call again.',
+  });
 }

@@ -267,7 +267,7 @@ export class SessionSandbox {
       if (loss) this.#losses.addMissingFromArchive(loss);
     } catch (error) {
       this.#stopListeningTo(sandbox);
-      if (owners.isLost(this.#session)) sandbox.abandon();
+      if (owners.isLost(this.#session) || owners.isForeign(sandbox)) sandbox.abandon();
       else await sandbox.remove().catch(() => {});
       owners.leave(sandbox);
       await owners.unassign(this.#session, sandbox).catch(() => {});

@@ -56,7 +56,7 @@ function openSessions({
   const backend = {
     engine,
     profile: FAKE_PROFILE,
-    label: () => 'test',
+    label: () => state.label,
     configuration: { preload: 'none' },
     log,
   } as const;

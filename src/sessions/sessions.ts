@@ -26,7 +26,7 @@ import { SessionAdoption } from './lifecycle/adoption.ts';
 import { Adoptions } from './lifecycle/adoptions.ts';
 import { type CapacityLimits, SessionCapacity } from './lifecycle/capacity.ts';
 import { SessionClosing } from './lifecycle/closing.ts';
-import { followState } from './lifecycle/follow-state.ts';
+import { type FollowOptions, followState } from './lifecycle/follow-state.ts';
 import { Hibernation } from './lifecycle/hibernation.ts';
 import { type Lease, SessionLeases } from './lifecycle/leases.ts';
 import type { LifetimeLimits } from './lifecycle/lifetime.ts';
@@ -270,11 +270,11 @@ export class Sessions {
   }
 
   /** Shares sessions with other control planes: see `followState`. Limits are for all of them from then on. */
-  follow(state: SharedState, engine: Engine): void {
+  follow(state: SharedState, engine: Engine, pool: FollowOptions['pool']): void {
     const { log, archives, memory, scheduler } = this.#options;
     const [registry, owners, closing] = [this.#registry, this.#owners, this.#closing];
     const parts = { memory, scheduler, registry, owners, closing, log, locator: this.locator };
-    this.#listeners.use(followState(state, { ...parts, engine, limits: archives.limits }));
+    this.#listeners.use(followState(state, { ...parts, engine, pool, limits: archives.limits }));
     this.adoptions.goOn();
   }
 

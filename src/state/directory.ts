@@ -118,6 +118,14 @@ export class DirectoryState implements SharedState {
     return false;
   }
 
+  async adoptSandbox(): Promise<undefined> {
+    return undefined;
+  }
+
+  async keepSandbox(): Promise<boolean> {
+    return true;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#instance[Symbol.dispose]();
   }

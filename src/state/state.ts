@@ -80,6 +80,14 @@ export interface SharedSession {
   readonly saved: SavedSession | undefined;
 }
 
+/** A sandbox that a run has started, or taken over. */
+export interface LeftSandbox {
+  readonly ref: string;
+  readonly key: string;
+  /** Label of the run that it belongs to. */
+  readonly instance: string;
+}
+
 /** @param now undefined once it was removed, or its record is damaged. @param before undefined if it was not known */
 export type OnSessionChange = (now: SharedSession | undefined, before: SharedSession | undefined) => void;
 
@@ -142,6 +150,16 @@ export interface SharedState extends AsyncDisposable {
   nameOf(label: string): string | undefined;
   /** Takes over a sandbox of no session, by its label. False if it is gone, another was faster, or its maker is not dead. */
   takeSandbox(ref: string, from: string): Promise<boolean>;
+  /**
+   * Takes over a sandbox that a dead run had ready in its pool, and gave to no session. Returns what it is from then on.
+   * Undefined if that is not certain, if it is not as own ones are, or if another was faster.
+   */
+  adoptSandbox(sandbox: LeftSandbox): Promise<LeftSandbox | undefined>;
+  /**
+   * Makes sure that the sandbox of a claimed session is no other's, before it is reached. False if it is gone, or if another
+   * run has adopted it: then nothing of the session ever ran in it.
+   */
+  keepSandbox(session: SharedSession): Promise<boolean>;
 }
 
 /** There is a session of that owner and name already. */

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { recordPath } from '../../src/engines/kubernetes/state/names.ts';
 import { Counting } from '../support/counting.ts';
 import { type ErrorAnswer, type Execution, post } from '../support/rest-client.ts';
 import { type Server, startServer } from '../support/server.ts';
@@ -11,6 +13,10 @@ const LEASE_S = 15;
 /** How a call ends that a stop is in the way of: it is told that it had begun, or its connection breaks. */
 const TOLD = ['session_moved', 'engine_unavailable', 'ECONNRESET', 'UND_ERR_SOCKET'];
 const PATIENT = { timeout: 60_000, interval: 100 };
+
+const recordsSchema = z.object({
+  items: z.array(z.object({ spec: z.object({ saved: z.object({ key: z.string() }) }) })),
+});
 
 let namespace: TestNamespace;
 let group: string;
@@ -126,6 +132,37 @@ describe('a session whose holder', () => {
     expect(new Set(both.map(({ stdout }) => stdout)).size).toBe(2);
     const seen = await Promise.all([second, third].map((server) => run(server, 'print(x)')));
     expect(new Set(seen.map(({ stdout }) => stdout)).size).toBe(1);
+  });
+});
+
+describe('the pool of a server that was killed', () => {
+  const POOL = { GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_POOL_MAX: '2' };
+  const ready = async (server: Server) => {
+    const health = (await (await fetch(`${server.url}/health`)).json()) as { pool: { ready: number } };
+    return health.pool.ready;
+  };
+
+  /** The pods that sessions have. */
+  const taken = async () => {
+    const { items } = await namespace.client.request('GET', recordPath(namespace.name), { schema: recordsSchema });
+    return items.map(({ spec }) => `glovebox-${spec.saved.key}`);
+  };
+
+  test('is adopted by another one, and new sessions run in it; what was given to a session is not', async () => {
+    const [first, second] = [await start(POOL), await start(POOL)];
+    await run(first, 'open("secret.txt", "w").write("of the first")');
+    const used = await taken();
+    await Promise.all([first, second].map((server) => expect.poll(() => ready(server), PATIENT).toBe(1)));
+    const before = (await namespace.podNames()).toSorted();
+    expect(before).toHaveLength(3);
+    await first.kill();
+    await expect.poll(() => ready(second), PATIENT).toBe(2);
+    expect((await namespace.podNames()).toSorted()).toEqual(before);
+    for (const session of ['one', 'two'])
+      expect((await run(second, 'import os; print(sorted(os.listdir()))', session)).stdout).toBe('[]\n');
+    expect((await taken()).toSorted()).toEqual(before);
+    expect((await again(second, 'print(open("secret.txt").read())')).stdout).toBe('of the first\n');
+    expect(await taken()).toEqual(expect.arrayContaining(used));
   });
 });
 

@@ -19,7 +19,7 @@ export const FAKE_PROFILE: SandboxProfile = {
 };
 
 interface FakeSandbox extends FakeContents {
-  readonly spec: SandboxSpec;
+  spec: SandboxSpec;
   runner?: FakeRunner;
 }
 
@@ -87,6 +87,7 @@ export class FakeEngine implements Engine {
     this.#answer('list');
     return [...this.#machine.sandboxes].map(([ref, { spec }]) => ({
       ...{ ref, key: spec.key, instance: spec.instance, running: true },
+      ...(spec.isPooled ? { isPooled: true } : {}),
     }));
   }
 

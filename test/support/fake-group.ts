@@ -2,6 +2,7 @@ import {
   ClaimLost,
   type ControlPlane,
   HoldLost,
+  type LeftSandbox,
   type OnSessionChange,
   type SavedSession,
   SessionExists,
@@ -9,10 +10,18 @@ import {
   type SharedState,
 } from '../../src/state/state.ts';
 
+import type { FakeMachine } from './fake-engine.ts';
+
 /** Records of sessions in memory, which several members share as control planes of a group do. */
 export class FakeGroup {
   readonly records = new Map<string, SharedSession>();
   readonly members: FakeMember[] = [];
+  /** Where the sandboxes are, if any are to be taken over. */
+  readonly machine: FakeMachine | undefined;
+
+  constructor(machine?: FakeMachine) {
+    this.machine = machine;
+  }
 
   join(): FakeMember {
     const member = new FakeMember(this, `member-${this.members.length + 1}`);
@@ -145,7 +154,24 @@ export class FakeMember implements SharedState {
     return group === 'group' ? name : undefined;
   }
 
-  async takeSandbox(): Promise<boolean> {
+  async takeSandbox(ref: string, from: string): Promise<boolean> {
+    return this.#relabel(ref, from);
+  }
+
+  async adoptSandbox({ ref, key, instance }: LeftSandbox): Promise<LeftSandbox | undefined> {
+    if (this.all().some(({ saved }) => saved?.key === key)) return undefined;
+    return this.#relabel(ref, instance) ? { ref, key, instance: this.label } : undefined;
+  }
+
+  async keepSandbox(): Promise<boolean> {
+    return true;
+  }
+
+  #relabel(ref: string, from: string): boolean {
+    const sandbox = this.#group.machine?.sandboxes.get(ref);
+    const isLive = this.#group.members.some(({ label, isLive }) => label === from && isLive);
+    if (sandbox?.spec.instance !== from || isLive) return false;
+    sandbox.spec = { ...sandbox.spec, instance: this.label };
     return true;
   }
 

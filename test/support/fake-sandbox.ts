@@ -8,6 +8,7 @@ const FINE: ExecutionEnd = { status: 'ok', exitCode: 0 };
 export class FakeSandbox implements SandboxHandle {
   readonly key: string;
   readonly ref: string;
+  readonly instance = undefined;
   readonly connected = true;
   lost = false;
   generation: number | undefined;

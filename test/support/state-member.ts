@@ -16,7 +16,14 @@ using client = new KubernetesClient(
   await openAccess({ hostEnvironment: hostEnvironment(process.env), namespace, log }),
 );
 const introduction = { address: '127.0.0.1:1', publicKey: newKeyPair().publicKey, version: '1' };
-await using state = await ClusterState.join({ client, group, introduction, leaseS: Number(leaseS), log });
+await using state = await ClusterState.join({
+  isFit: () => true,
+  client,
+  group,
+  introduction,
+  leaseS: Number(leaseS),
+  log,
+});
 state.onExpired(() => tell({ event: 'expired', isValid: state.isValid }));
 state.onMembers(() => tell({ event: 'members', name: state.self.name, isValid: state.isValid }));
 tell({ event: 'joined', name: state.self.name });

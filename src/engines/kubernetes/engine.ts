@@ -22,16 +22,18 @@ import { type PodState, podPath, podSchema } from './api/pod.ts';
 import { assertAsAsked } from './compare-pod.ts';
 import { endProcessesOf, withoutQuery } from './end-processes.ts';
 import {
+  adoptionsOf,
   CONTAINER_NAME,
   COUNT_COMMAND,
   END_COMMAND,
+  generationIn,
   isNameOf,
   LABELS,
   MISSING_COMMAND,
   podName,
   podOfRef,
   podOptions,
-  REF_SEPARATOR,
+  refOf,
   runCommand,
 } from './pod-spec.ts';
 import { Pods } from './pods.ts';
@@ -92,7 +94,7 @@ export class KubernetesEngine implements Engine, Disposable {
       podUid = pod.metadata.uid;
       assertAsAsked(body, whole, this.#settings.allowMissing);
       await waitUntilRunning(watch, { name, podUid }, this.#starting);
-      const ref = [spec.key, podUid, uid].join(REF_SEPARATOR);
+      const ref = refOf(spec.key, podUid, uid);
       // If two control planes picked the same user at once, at least the later one sees that now.
       return { ref, confirmed: isFree(this.#listUsers, uid, spec.key) };
     } catch (error) {
@@ -108,7 +110,11 @@ export class KubernetesEngine implements Engine, Disposable {
     await this.#pods.watch();
     await this.#pods.requireRunning(pod);
     const onStderr = logRunnerStderr(this.#log, ref);
-    const connection = await openExec(this.#client, { ...this.#target(pod.name, runCommand(options)), onStderr });
+    const generation = generationIn(ref, options?.generation);
+    const connection = await openExec(this.#client, {
+      ...this.#target(pod.name, runCommand({ generation })),
+      onStderr,
+    });
     void connection.ended.then((end) => {
       if (end.kind === 'refused')
         this.#log.warn('a runner was not started', { sandbox: shortName(ref), why: withoutQuery(end.message) });
@@ -140,11 +146,12 @@ export class KubernetesEngine implements Engine, Disposable {
       const { uid, labels, annotations } = pod.metadata;
       const key = labels[LABELS.key] ?? '';
       return {
-        ref: [key, uid, labels[LABELS.uid]].join(REF_SEPARATOR),
+        ref: refOf(key, uid, labels[LABELS.uid] ?? '', adoptionsOf(annotations)),
         key,
         instance: annotations[LABELS.instance] ?? '',
         running: standingOf(pod, uid).kind === 'running',
         ...((pod.metadata.ownerReferences ?? []).length > 0 ? { isTied: true } : {}),
+        ...(annotations[LABELS.pool] === undefined ? {} : { isPooled: true }),
       };
     });
   }

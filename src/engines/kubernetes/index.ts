@@ -4,9 +4,12 @@ import type { EngineOpenOptions } from '../options.ts';
 import { openAccess } from './api/access.ts';
 import { KubernetesClient } from './api/client.ts';
 import { arbitraryPod, kubernetesAssurances } from './assurances.ts';
+import { comparePod } from './compare-pod.ts';
 import { KubernetesEngine } from './engine.ts';
+import { LABELS, podOptions } from './pod-spec.ts';
 import { clusterImage, type KubernetesSettings } from './settings.ts';
 import { ClusterState } from './state/cluster-state.ts';
+import type { IsFit } from './state/sandboxes.ts';
 import { assertSuitable } from './suitability.ts';
 
 /**
@@ -27,7 +30,8 @@ export async function openKubernetes(
     });
     await engine.watch();
     const assurances = kubernetesAssurances({ client, settings, profile, log });
-    const join: OpenedEngine['join'] = async (options) => await ClusterState.join({ ...options, client, log });
+    const join: OpenedEngine['join'] = async (options) =>
+      await ClusterState.join({ ...options, client, isFit: fitnessOf(profile, settings), log });
     return { engine, profile, assurances, join, close: () => engine[Symbol.dispose]() };
   } catch (error) {
     engine[Symbol.dispose]();
@@ -39,6 +43,17 @@ export async function openKubernetes(
 export async function connectCluster(settings: KubernetesSettings, log: Log): Promise<KubernetesClient> {
   const { hostEnvironment, kubernetesContext: context, kubernetesNamespace: namespace } = settings;
   return new KubernetesClient(await openAccess({ hostEnvironment, context, namespace, log }));
+}
+
+/** Returns whether a pod is as one that is made with these settings, and as it was made. */
+function fitnessOf(profile: SandboxProfile, settings: KubernetesSettings): IsFit {
+  return ({ metadata: { labels } }, whole) => {
+    const uid = Number(labels[LABELS.uid]);
+    if (!Number.isSafeInteger(uid)) return false;
+    const own = podOptions({ ...profile, key: labels[LABELS.key] ?? '', instance: '', uid }, settings);
+    const isSame = own.metadata.labels[LABELS.profile] === labels[LABELS.profile];
+    return isSame && comparePod(own, whole).every(({ name }) => settings.allowMissing.includes(name));
+  };
 }
 
 function profileOf({ image, memoryMb, cpus, pids, diskMb, maxLifetimeS, runtime }: KubernetesSettings): SandboxProfile {

@@ -84,7 +84,7 @@ describe('whose it is', () => {
         'glovebox.uid': '12345',
         'glovebox.profile': expect.stringMatching(/^[0-9a-f]{16}$/),
       },
-      annotations: { 'glovebox.instance': 'http_8000' },
+      annotations: { 'glovebox.instance': 'http_8000', 'glovebox.adopted': '0' },
     });
   });
 

@@ -22,6 +22,10 @@ export const LABELS = {
   uid: 'glovebox.uid',
   profile: 'glovebox.profile',
   instance: 'glovebox.instance',
+  /** An annotation of a pod that was made for a pool. */
+  pool: 'glovebox.pool',
+  /** An annotation: how often another control plane has adopted the pod for its pool. */
+  adopted: 'glovebox.adopted',
 } as const;
 
 /** The container of a sandbox in its pod. */
@@ -91,12 +95,48 @@ export function podName(key: string): string {
 }
 
 /** Separates the key of a sandbox, the uid of its pod and its user in its ref. */
-export const REF_SEPARATOR = '/';
+const REF_SEPARATOR = '/';
+
+/** Space for the claims of sessions between two adoptions of a pod. */
+const CLAIMS = 2 ** 32;
+
+/** A pod as its ref names it. */
+export interface PodOfRef {
+  readonly name: string;
+  readonly podUid: string;
+  /** How often it was adopted when it was named so. */
+  readonly adoptions: number;
+}
 
 /** The pod of a sandbox, by its ref. */
-export function podOfRef(ref: string): { readonly name: string; readonly podUid: string } {
-  const [key = '', podUid = ''] = ref.split(REF_SEPARATOR);
-  return { name: podName(key), podUid };
+export function podOfRef(ref: string): PodOfRef {
+  const [key = '', podUid = '', , adoptions = '0'] = ref.split(REF_SEPARATOR);
+  return { name: podName(key), podUid, adoptions: Number(adoptions) };
+}
+
+/** The ref of a pod's sandbox. One that is adopted has another than before. */
+export function refOf(key: string, podUid: string, uid: string | number, adoptions = 0): string {
+  return [key, podUid, uid, ...(adoptions > 0 ? [adoptions] : [])].join(REF_SEPARATOR);
+}
+
+/** The ref of a sandbox after a further adoption. */
+export function adoptedRef(ref: string, adoptions: number): string {
+  const [key = '', podUid = '', uid = ''] = ref.split(REF_SEPARATOR);
+  return refOf(key, podUid, uid, adoptions);
+}
+
+/** How often a pod was adopted. */
+export function adoptionsOf(annotations: Readonly<Record<string, string>>): number {
+  return Number(annotations[LABELS.adopted] ?? 0);
+}
+
+/**
+ * The generation by which a runner is reached: higher with each adoption of its pod than any that a control plane had
+ * before. So none of those gets in again.
+ */
+export function generationIn(ref: string, generation?: number): number | undefined {
+  const { adoptions } = podOfRef(ref);
+  return adoptions === 0 ? generation : adoptions * CLAIMS + (generation ?? 0);
 }
 
 /** Whether a pod has the name of the sandbox whose key is in its labels. */
@@ -124,7 +164,11 @@ export function podOptions(spec: SpecWithUser, settings: PodSettings) {
         [LABELS.uid]: String(spec.uid),
         [LABELS.profile]: fingerprint(common),
       },
-      annotations: { [LABELS.instance]: spec.instance },
+      annotations: {
+        [LABELS.instance]: spec.instance,
+        [LABELS.adopted]: '0',
+        ...(spec.isPooled ? { [LABELS.pool]: 'true' } : {}),
+      },
     },
     spec: podSpec(spec, settings),
   };

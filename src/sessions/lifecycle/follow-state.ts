@@ -2,6 +2,7 @@ import type { ArchiveBounds } from '../../archives/settings.ts';
 import { Disposables } from '../../lib/disposables.ts';
 import type { Log } from '../../log.ts';
 import type { Engine } from '../../sandbox/engine.ts';
+import type { Pool } from '../../sandbox/pool.ts';
 import type { ExecutionScheduler } from '../../scheduling/execution-scheduler.ts';
 import type { MemoryQuota } from '../../scheduling/memory-quota.ts';
 import type { SharedSession, SharedState } from '../../state/state.ts';
@@ -21,19 +22,22 @@ export interface FollowOptions {
   readonly closing: SessionClosing;
   readonly locator: SessionLocator;
   readonly limits: ArchiveBounds;
+  /** Returns the pool, once there is one. */
+  readonly pool: () => Pick<Pool, 'adopt' | 'leave'> | undefined;
   readonly log: Log;
 }
 
 /**
- * Gives up sessions once another control plane may hold them, and takes over those that nobody holds and whose time is over.
+ * Gives up sessions, and the pool, once another control plane may hold them, and takes over those that nobody holds and whose time is over.
  * Removes what dead control planes left. Counts limits over all, and takes a part of the places for executions.
  */
 export function followState(state: SharedState, options: FollowOptions): Disposable {
-  const { engine, memory, scheduler, registry, owners, closing, locator, limits, log } = options;
+  const { engine, memory, scheduler, registry, owners, closing, locator, limits, pool, log } = options;
   const listeners = new Disposables();
   listeners.use(
     state.onExpired(() => {
       for (const session of registry.all()) closing.lose(session);
+      pool()?.leave();
     }),
   );
   listeners.use(
@@ -48,7 +52,7 @@ export function followState(state: SharedState, options: FollowOptions): Disposa
   share();
   memory.elsewhere = (owner) => countElsewhere(state, registry, owner);
   listeners.use(new Orphans({ state, locator, limits, log }));
-  listeners.use(new LeftSandboxes({ state, engine, log }));
+  listeners.use(new LeftSandboxes({ state, engine, pool, log }));
   return listeners;
 }
 

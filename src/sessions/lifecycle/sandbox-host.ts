@@ -14,7 +14,10 @@ export interface ProvidedSandbox extends Disposable {
 /** Services that provide, record and archive the sandboxes of sessions. */
 export interface SandboxHost {
   readonly archives: ArchiveSettings;
-  readonly owners: Pick<SandboxOwners, 'enter' | 'leave' | 'lose' | 'assign' | 'unassign' | 'end' | 'isLost'>;
+  readonly owners: Pick<
+    SandboxOwners,
+    'enter' | 'leave' | 'lose' | 'assign' | 'unassign' | 'end' | 'isLost' | 'isForeign'
+  >;
   /** Gets an empty sandbox that counts against the owner's memory. @throws GloveboxError when none is available */
   readonly provide: (owner: string) => Promise<ProvidedSandbox>;
   /** Is told how executions in the background end. Default: nobody is. */

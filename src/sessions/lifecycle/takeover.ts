@@ -45,11 +45,13 @@ export class Takeover {
     const { adoption } = this.#options;
     const { key, ref } = held.saved ?? {};
     const record = await this.#recordOf(held);
-    const sandbox = key === undefined || ref === undefined ? undefined : pool.reopen({ key, ref });
+    const hasSandbox = key !== undefined && ref !== undefined && (await this.#options.state().keepSandbox(held));
+    const sandbox = hasSandbox ? pool.reopen({ key, ref }) : undefined;
+    const isAwake = key !== undefined && !record?.at_rest;
     const records = this.#options.host.recordsOf({ ...held });
     // They may be of an earlier time in which this control plane held the session.
     records.removeAll();
-    if (sandbox && !record?.at_rest) {
+    if (isAwake) {
       for (const execution of held.saved?.background ?? []) records.write(execution);
       return adoption.adopt(held, sandbox, record);
     }

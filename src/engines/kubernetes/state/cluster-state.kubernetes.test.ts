@@ -1,16 +1,25 @@
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { type ApiProxy, startApiProxy } from '../../../../test/support/api-proxy.ts';
 import { installRecords } from '../../../../test/support/session-records.ts';
 import { openTestNamespace, type TestNamespace } from '../../../../test/support/test-namespace.ts';
 import { createLog } from '../../../log.ts';
 import { newKeyPair } from '../../../state/key-pair.ts';
-import { ClaimLost, HoldLost, SessionDamaged, SessionExists, type SharedSession } from '../../../state/state.ts';
+import {
+  ClaimLost,
+  HoldLost,
+  type LeftSandbox,
+  SessionDamaged,
+  SessionExists,
+  type SharedSession,
+} from '../../../state/state.ts';
 import { KubernetesClient } from '../api/client.ts';
 import { podPath } from '../api/pod.ts';
+import { generationIn } from '../pod-spec.ts';
 import { ClusterState } from './cluster-state.ts';
 import { groupId, leasePath, recordName, recordPath } from './names.ts';
+import { adoptPod } from './sandboxes.ts';
 
 const anything = z.unknown();
 const log = createLog('error');
@@ -39,7 +48,7 @@ const newGroup = () => `g_${randomBytes(4).toString('hex')}-`;
 async function join(group: string, proxy?: ApiProxy, leaseS = LONG_S): Promise<ClusterState> {
   const client = new KubernetesClient(proxy?.access ?? namespace.access);
   const introduction = { address: '127.0.0.1:8770', publicKey: newKeyPair().publicKey, version: '1.0.0' };
-  return await ClusterState.join({ client, group, introduction, leaseS, log });
+  return await ClusterState.join({ client, group, introduction, leaseS, isFit: () => true, log });
 }
 
 async function patchRecord(group: string, { owner, id }: SharedSession, spec: object): Promise<void> {
@@ -368,6 +377,113 @@ test('of two that take a sandbox of the pool of one that is gone, one has it; no
   await expect.poll(() => other.takeSandbox(ref, taker.label), SOON).toBe(true);
 });
 
+describe('a sandbox that a pool had ready when its control plane died', () => {
+  const newKey = () => randomBytes(10).toString('hex');
+  const POOLED = { 'glovebox.pool': 'true' };
+
+  /** Makes the pod of a sandbox. */
+  async function makeSandbox(instance: string, annotations: Record<string, string> = POOLED): Promise<LeftSandbox> {
+    const key = newKey();
+    return { key, instance, ref: `${key}/${await makePod(key, instance, annotations)}/10000` };
+  }
+
+  test('is adopted by one of eight that see it at once, as a sandbox that no earlier control plane reaches', async () => {
+    const group = newGroup();
+    const dead = await join(group);
+    const left = await makeSandbox(dead.label);
+    const states = await Promise.all(Array.from({ length: 8 }, () => join(group)));
+    await expect(Promise.all(states.map((state) => state.adoptSandbox(left)))).resolves.toEqual(Array(8).fill(undefined));
+    await dead[Symbol.asyncDispose]();
+    const adopted = await Promise.all(states.map((state) => state.adoptSandbox(left)));
+    const [mine] = adopted.flatMap((sandbox) => sandbox ?? []);
+    expect(adopted.filter((sandbox) => sandbox !== undefined)).toHaveLength(1);
+    expect(mine).toEqual({ ...left, ref: `${left.ref}/1`, instance: states[adopted.indexOf(mine)]?.label });
+    expect(generationIn(left.ref, 2 ** 31)).toBeLessThan(generationIn(mine?.ref ?? '') ?? 0);
+    expect((await readPod(left.key))?.annotations?.['glovebox.instance']).toBe(mine?.instance);
+    await Promise.all(states.map((state) => state[Symbol.asyncDispose]()));
+  });
+
+  test('is not adopted if it was started for a session, or was given to one, though no record names it any more', async () => {
+    const group = newGroup();
+    const dead = await join(group);
+    await using two = await join(group);
+    const started = await makeSandbox(dead.label, {});
+    const [named, hibernated, closed] = [
+      await makeSandbox(dead.label),
+      await makeSandbox(dead.label),
+      await makeSandbox(dead.label),
+    ];
+    await dead.create('alice', 'named', { ...SAVED, ...only(named) });
+    await dead.save(await dead.create('alice', 'hibernated', { ...SAVED, ...only(hibernated) }), SAVED);
+    const session = await dead.create('alice', 'closed', { ...SAVED, ...only(closed) });
+    // The cluster removes it some time later: until then, the tie tells.
+    await dead.remove(session);
+    await dead[Symbol.asyncDispose]();
+    for (const left of [started, named, hibernated, closed]) expect(await two.adoptSandbox(left)).toBeUndefined();
+    expect((await readPod(hibernated.key))?.ownerReferences).toHaveLength(1);
+  });
+
+  test('is not adopted while a record names it that nobody can read', async () => {
+    const group = newGroup();
+    const dead = await join(group);
+    await using two = await join(group);
+    const left = await makeSandbox(dead.label);
+    const hurt = await dead.create('alice', 'hurt', { ...SAVED, ...only(left) });
+    await patchRecord(group, hurt, { saved: 'none' }).catch(() => patchRecord(group, hurt, { createdAt: 'never' }));
+    await unmark(left.key);
+    await dead[Symbol.asyncDispose]();
+    await expect.poll(() => two.all(), SOON).toEqual([]);
+    expect(await two.adoptSandbox(left)).toBeUndefined();
+  });
+
+  test('is not that of a session whose record named it only after it was adopted', async () => {
+    const group = newGroup();
+    const dead = await join(group);
+    await using two = await join(group);
+    const left = await makeSandbox(dead.label);
+    await dead[Symbol.asyncDispose]();
+    const adopted = await two.adoptSandbox(left);
+    if (!adopted) throw new Error('It was not adopted.');
+    // What the dead one sent last came late.
+    const late = await two.create('alice', 'late', { ...SAVED, ...only(left) });
+    expect(await two.keepSandbox(late)).toBe(false);
+    const next = await two.create('bob', 'next', { ...SAVED, ...only(adopted) });
+    expect(await two.keepSandbox(next)).toBe(true);
+    expect((await readPod(left.key))?.ownerReferences?.[0]?.name).toBe(recordName(group, 'bob', 'next'));
+    expect(await two.keepSandbox(late)).toBe(false);
+  });
+
+  test('is the session\'s that keeps it first, or the pool\'s that adopts it first, and never that of both', async () => {
+    const group = newGroup();
+    const dead = await join(group);
+    await using two = await join(group);
+    await using three = await join(group);
+    const all = await Promise.all(Array.from({ length: 8 }, () => makeSandbox(dead.label)));
+    await dead[Symbol.asyncDispose]();
+    const outcomes = await Promise.all(
+      all.map(async (left, at) => {
+        // It has looked for records before this one was written.
+        const adopting = adoptPod(admin, { ref: left.ref, from: left.instance, to: two.label }, () => true);
+        const session = await three.create('alice', `late-${at}`, { ...SAVED, key: left.key });
+        return await Promise.all([adopting, three.keepSandbox({ ...session, saved: { ...SAVED, ...only(left) } })]);
+      }),
+    );
+    for (const [adopted, isKept] of outcomes) expect(adopted === undefined).toBe(isKept);
+  });
+});
+
+function only({ key, ref }: LeftSandbox): { readonly key: string; readonly ref: string } {
+  return { key, ref };
+}
+
+/** Has a pod be tied to nothing. */
+async function unmark(key: string): Promise<void> {
+  const contentType = 'application/merge-patch+json';
+  const body = { metadata: { ownerReferences: null } };
+  await expect.poll(async () => (await readPod(key))?.ownerReferences?.length, SOON).toBe(1);
+  await admin.request('PATCH', podPath(namespace.name, `glovebox-${key}`), { contentType, body, schema: anything });
+}
+
 /** Writes the lease of another, as it would. @returns its version */
 async function writeLease(group: string, name: string, spec: object, version?: string): Promise<string> {
   const annotations = {
@@ -397,8 +513,8 @@ const podSchema = z.object({
 });
 
 /** Makes a pod that no node takes. Returns its uid. */
-async function makePod(key: string, label: string): Promise<string> {
-  const metadata = { name: `glovebox-${key}`, annotations: { 'glovebox.instance': label } };
+async function makePod(key: string, label: string, annotations: Record<string, string> = {}): Promise<string> {
+  const metadata = { name: `glovebox-${key}`, annotations: { 'glovebox.instance': label, ...annotations } };
   const spec = { nodeSelector: { nowhere: 'at-all' }, containers: [{ name: 'sandbox', image: 'none' }] };
   const body = { apiVersion: 'v1', kind: 'Pod', metadata, spec };
   return (await admin.request('POST', podPath(namespace.name), { body, schema: podSchema })).metadata.uid;

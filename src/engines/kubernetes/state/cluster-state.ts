@@ -4,6 +4,7 @@ import type { JoinOptions } from '../../../sandbox/engine.ts';
 import {
   type ControlPlane,
   HoldLost,
+  type LeftSandbox,
   type OnSessionChange,
   type SavedSession,
   type SharedSession,
@@ -14,7 +15,8 @@ import { Members } from './members.ts';
 import { groupId, recordName } from './names.ts';
 import { OwnLease } from './own-lease.ts';
 import { Records, sessionOf } from './records.ts';
-import { relabel, tieToRecord } from './sandboxes.ts';
+import { adoptPod, type IsFit, relabel } from './sandboxes.ts';
+import { Ties } from './ties.ts';
 import { Writer } from './writer.ts';
 
 /** Shortest and longest wait before the next attempt to join anew, in milliseconds. */
@@ -22,6 +24,8 @@ const WAIT_MS = { least: 500, most: 5000 };
 
 export interface ClusterOptions extends JoinOptions {
   readonly client: KubernetesClient;
+  /** Whether the pod of a sandbox is as those that this control plane makes. */
+  readonly isFit: IsFit;
   readonly log: Log;
 }
 
@@ -36,6 +40,7 @@ export class ClusterState implements SharedState {
   readonly #options: ClusterOptions;
   readonly #records: Records;
   readonly #writer: Writer;
+  readonly #ties: Ties;
   readonly #onExpired = new Set<() => void>();
   readonly #onMembers = new Set<() => void>();
   readonly #closing = new AbortController();
@@ -46,6 +51,12 @@ export class ClusterState implements SharedState {
     const { client, group, log } = options;
     this.#options = options;
     this.#records = new Records({ client, group, log });
+    this.#ties = new Ties(client, log);
+    this.#records.onChange((now, before) => {
+      const { owner, id } = now ?? before ?? {};
+      const isHeld = now !== undefined && now.holder === this.#membership?.lease.self.name;
+      if (owner !== undefined && id !== undefined && !isHeld) this.#ties.forget(this.#nameOf(owner, id));
+    });
     this.#writer = new Writer({
       ...{ client, group, records: this.#records },
       self: (id) => {
@@ -53,6 +64,7 @@ export class ClusterState implements SharedState {
         return this.self.name;
       },
       isDead: async (name) => await this.#membership.members.isDead(name),
+      mark: async (record, ref) => void (await this.#ties.require(record, ref)),
     });
   }
 
@@ -158,6 +170,26 @@ export class ClusterState implements SharedState {
     return await relabel(this.#options.client, ref, from, this.label);
   }
 
+  async adoptSandbox({ ref, key, instance }: LeftSandbox): Promise<LeftSandbox | undefined> {
+    if (!this.isValid) throw new HoldLost(ref);
+    const { label } = this;
+    const { client, isFit } = this.#options;
+    const maker = this.nameOf(instance);
+    // In this order: what a run writes after its death, it does not act upon.
+    if (maker === undefined || !(await this.#membership.members.isDead(maker))) return undefined;
+    if (await this.#records.isNamed(key)) return undefined;
+    const adopted = await adoptPod(client, { ref, from: instance, to: label }, isFit);
+    // Another run of this server would not have it.
+    if (adopted === undefined || !this.isValid || this.label !== label) return undefined;
+    return { ref: adopted, key, instance: label };
+  }
+
+  async keepSandbox({ owner, id, saved }: SharedSession): Promise<boolean> {
+    const known = this.#records.get(this.#nameOf(owner, id));
+    if (!known || saved?.ref === undefined) return false;
+    return await this.#ties.require(known.object, saved.ref);
+  }
+
   /** Leaves the group. Sessions that were not released are free for others at once. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closing.signal.aborted) return;
@@ -178,12 +210,11 @@ export class ClusterState implements SharedState {
     return recordName(this.#options.group, owner, id);
   }
 
-  /** Has a session's sandbox removed with its record, if it is another than before. */
+  /** Ties a session's sandbox to its record, if it is another than before. */
   #tie({ owner, id, saved }: SharedSession, before: string | undefined): void {
     const known = this.#records.get(this.#nameOf(owner, id));
     if (saved?.ref === undefined || saved.ref === before || !known) return;
-    const { client, log } = this.#options;
-    void tieToRecord(client, saved.ref, known.object, log);
+    this.#ties.begin(known.object, saved.ref, this.label);
   }
 
   async #join(): Promise<void> {

@@ -14,6 +14,8 @@ export const STATE_LABELS = {
   group: 'glovebox.group',
   /** Hash of the owner, by which an operator selects. */
   owner: 'glovebox.owner',
+  /** Key of the sandbox that a record names. */
+  sandbox: 'glovebox.sandbox',
   address: 'glovebox.address',
   publicKey: 'glovebox.public-key',
   version: 'glovebox.version',

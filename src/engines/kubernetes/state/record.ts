@@ -52,6 +52,7 @@ export function readRecord(group: string, object: RecordObject): KnownRecord {
 /** Makes the object of a session, in place of an earlier one. @throws GloveboxError `capacity_exceeded` if it is too long */
 export function writeRecord(group: string, session: SharedSession, before?: RecordObject): object {
   const { owner, id, createdAt, generation, holder, saved } = session;
+  const { [STATE_LABELS.sandbox]: _, ...labels } = before?.metadata.labels ?? {};
   assertBounded(saved);
   return {
     apiVersion: API_VERSION,
@@ -59,7 +60,12 @@ export function writeRecord(group: string, session: SharedSession, before?: Reco
     metadata: {
       ...before?.metadata,
       name: recordName(group, owner, id),
-      labels: { ...before?.metadata.labels, ...labelsOf(group), [STATE_LABELS.owner]: ownerId(owner) },
+      labels: {
+        ...labels,
+        ...labelsOf(group),
+        [STATE_LABELS.owner]: ownerId(owner),
+        ...(saved?.key === undefined ? {} : { [STATE_LABELS.sandbox]: saved.key }),
+      },
     },
     spec: {
       owner,

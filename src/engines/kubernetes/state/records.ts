@@ -1,16 +1,19 @@
+import { z } from 'zod';
 import { GloveboxError } from '../../../errors.ts';
 import type { Log } from '../../../log.ts';
 import { type OnSessionChange, SessionDamaged, type SharedSession } from '../../../state/state.ts';
 import { refusalOf } from '../api/answer.ts';
 import type { KubernetesClient } from '../api/client.ts';
 import { Watch } from '../api/watch.ts';
-import { recordPath, selectorOf } from './names.ts';
+import { recordPath, STATE_LABELS, selectorOf } from './names.ts';
 import { type KnownRecord, type RecordObject, readRecord, recordSchema } from './record.ts';
 
 /** Removed records that are remembered, so that a late answer does not bring one back. */
 const MOST_GONE = 10_000;
 /** Longest wait for an answer, in milliseconds. */
 const ANSWER_MS = 5000;
+
+const someSchema = z.object({ items: z.array(z.unknown()) });
 
 export interface RecordsOptions {
   readonly client: KubernetesClient;
@@ -77,6 +80,20 @@ export class Records implements Disposable {
       if (before) this.drop(name, before.object.metadata.uid);
       return undefined;
     }
+  }
+
+  /**
+   * Whether a record, which may be damaged, names a sandbox. Asks the cluster: what was written before is seen.
+   * @throws GloveboxError `engine_unavailable`
+   */
+  async isNamed(key: string): Promise<boolean> {
+    if (this.all().some(({ saved }) => saved?.key === key)) return true;
+    const { client, group } = this.#options;
+    const labelSelector = `${selectorOf(group)},${STATE_LABELS.sandbox}=${key}`;
+    const query = { labelSelector, limit: '1' };
+    const path = recordPath(client.namespace);
+    const { items } = await client.request('GET', path, { query, schema: someSchema, timeoutMs: ANSWER_MS });
+    return items.length > 0;
   }
 
   /** Takes note of a record, unless a newer one is known. Returns the newest. */

@@ -51,6 +51,7 @@ test('a control plane that was stopped past its lease does nothing for its sessi
   const introduction = { address: '127.0.0.1:2', publicKey: newKeyPair().publicKey, version: '1' };
   const client = new KubernetesClient(namespace.access);
   await using other = await ClusterState.join({
+    isFit: () => true,
     ...{ client, group, introduction, leaseS: 60, log: createLog('error') },
   });
   const session = other.find('owner', 'work');

@@ -13,7 +13,7 @@ import {
 import { refusalOf, statusOf } from '../api/answer.ts';
 import type { KubernetesClient, Method } from '../api/client.ts';
 import { recordName, recordPath } from './names.ts';
-import { type KnownRecord, recordSchema, writeRecord } from './record.ts';
+import { type KnownRecord, type RecordObject, recordSchema, writeRecord } from './record.ts';
 import { isAbsent, type Records, sessionOf } from './records.ts';
 
 /** Attempts of a write whose answer was lost, or that another write was faster than. */
@@ -35,6 +35,8 @@ export interface WriterOptions {
   readonly self: (id: string) => string;
   /** Whether a run is over. */
   readonly isDead: (name: string) => Promise<boolean>;
+  /** Marks a sandbox as that of a record, before the record no longer names it. @throws GloveboxError `engine_unavailable` */
+  readonly mark: (record: RecordObject, ref: string) => Promise<void>;
 }
 
 /** What to do with a record as it is now: write it, remove it, or nothing because it is done. */
@@ -144,6 +146,7 @@ export class Writer {
           if (decision === 'done') return current;
           // The lease may have ended meanwhile.
           this.#options.self(id);
+          if (known) await this.#markUnnamed(known, decision);
           return (await this.#send(decision, known))?.session;
         } catch (error) {
           const mayPass = isDecided(error) ? !isRead : isRefusedAsOld(error) || isUnanswered(error);
@@ -153,6 +156,13 @@ export class Writer {
         isRead = true;
       }
     });
+  }
+
+  /** A sandbox that a session had is known by its record, or by its mark, until it is gone. */
+  async #markUnnamed({ object, session }: KnownRecord, decision: Exclude<Decision, 'done'>): Promise<void> {
+    const ref = session?.saved?.ref;
+    const isNamedStill = decision !== 'remove' && decision.write.saved?.ref === ref;
+    if (ref !== undefined && !isNamedStill) await this.#options.mark(object, ref);
   }
 
   async #send(decision: Exclude<Decision, 'done'>, known: KnownRecord | undefined): Promise<KnownRecord | undefined> {
