@@ -16,6 +16,8 @@ import { fromRecordedResult, toRecordedResult } from './recorded-result.ts';
 const MAX_ENDED = 50;
 /** Characters of the code of an execution that other control planes are told. */
 const SAVED_CODE = 100;
+/** Size of what other control planes are told of the access of all executions of a session. The oldest lose theirs. */
+const SAVED_ACCESS_BYTES = 16_384;
 /** Number of background executions of a session that may exist at once. Those without a place wait. */
 const MAX_RUNNING = 32;
 
@@ -53,10 +55,16 @@ export class BackgroundExecutions {
 
   /** What another control plane needs to know of them, to go on with them. */
   get saved(): SavedExecution[] {
-    return this.list().map((execution) => {
-      const { result: _, error: __, tools: ___, web: ____, code, ...record } = toRecord(execution);
-      return { ...record, ...(code === undefined || execution.outcome ? {} : { code: code.slice(0, SAVED_CODE) }) };
+    let left = SAVED_ACCESS_BYTES;
+    const newestFirst = this.list().reverse();
+    const saved = newestFirst.map((execution) => {
+      const { result: _, error: __, tools, web, code, ...record } = toRecord(execution);
+      const access = { ...(tools ? { tools } : {}), ...(web ? { web } : {}) };
+      left -= JSON.stringify(access).length;
+      const head = code === undefined || execution.outcome ? {} : { code: code.slice(0, SAVED_CODE) };
+      return { ...record, ...head, ...(left >= 0 ? access : {}) };
     });
+    return saved.reverse();
   }
 
   get(id: string): BackgroundExecution | undefined {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { ERROR_CODES } from '../errors.ts';
 import { replaceFile } from '../lib/replace-file.ts';
-import { recordedAccessSchema } from './grants/recorded-access.ts';
+import { savedAccessSchema } from '../state/saved-access.ts';
 import { recordedResultSchema } from './recorded-result.ts';
 
 /** Record of a background execution for the next control plane. Times are in ISO 8601. */
@@ -23,7 +23,7 @@ const recordSchema = z.object({
   stdin_open: z.literal(true).optional(),
   /** Time when its program was started, after the wait for its turn. */
   began_at: z.iso.datetime().optional(),
-  ...recordedAccessSchema.shape,
+  ...savedAccessSchema.shape,
   /** Result, or the reason why it could not run. */
   result: recordedResultSchema.optional(),
   error: z.object({ code: z.enum(ERROR_CODES), message: z.string(), hint: z.string() }).optional(),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
+import { savedAccessSchema } from './saved-access.ts';
 
 /** A running control plane, as the others of its group see it. */
 export interface ControlPlane {
@@ -29,6 +30,7 @@ const savedExecutionSchema = z.object({
   stdin_open: z.literal(true).optional(),
   /** Time when its program was started, after the wait for its turn. */
   began_at: z.iso.datetime().optional(),
+  ...savedAccessSchema.shape,
 });
 export type SavedExecution = z.infer<typeof savedExecutionSchema>;
 

@@ -4,8 +4,9 @@ import type { RecordedWebGrant, WebAccess, WebRefusal, WebRequest } from '../../
 import { GloveboxError } from '../../errors.ts';
 import { ExecutionClock } from '../../execution/execution-clock.ts';
 import type { ToolAccess } from '../../execution/tool-access.ts';
+import { savedAccessSchema } from '../../state/saved-access.ts';
 import { type AccessSession, openAccess, reopenAccess } from './execution-access.ts';
-import { fromRecordedAccess, recordedAccessSchema, toRecordedAccess } from './recorded-access.ts';
+import { fromRecordedAccess, toRecordedAccess } from './recorded-access.ts';
 import { withAccess } from './terminal-access.ts';
 
 /** Gives access to other hosts, and notes what was asked for, and which grants are open. */
@@ -93,7 +94,7 @@ describe('access of an execution to the web', () => {
   it('is had again after a restart, by a record that is read as it was written', () => {
     const web = new FakeWeb();
     const recorded = { web: { hash: 'h', session: ['*.example'], patterns: ['a.example'], bytesIn: 5, bytesOut: 7 } };
-    const read = recordedAccessSchema.parse(JSON.parse(JSON.stringify(toRecordedAccess(recorded))));
+    const read = savedAccessSchema.parse(JSON.parse(JSON.stringify(toRecordedAccess(recorded))));
     const access = reopenAccess(sessionWith(web), 'exe_1', fromRecordedAccess(read), new ExecutionClock());
     expect(access?.recorded).toEqual(recorded);
     expect(reopenAccess(sessionWith(web), 'exe_2', {}, new ExecutionClock())).toBeUndefined();
