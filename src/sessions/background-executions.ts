@@ -10,14 +10,11 @@ import {
 } from './background-execution.ts';
 import type { BackgroundRecord, BackgroundRecords } from './background-records.ts';
 import { toRecordedAccess } from './grants/recorded-access.ts';
+import { toSaved } from './lifecycle/saved-executions.ts';
 import { fromRecordedResult, toRecordedResult } from './recorded-result.ts';
 
 /** Number of ended executions of a session whose results are kept. */
 const MAX_ENDED = 50;
-/** Characters of the code of an execution that other control planes are told. */
-const SAVED_CODE = 100;
-/** Size of what other control planes are told of the access of all executions of a session. The oldest lose theirs. */
-const SAVED_ACCESS_BYTES = 16_384;
 /** Number of background executions of a session that may exist at once. Those without a place wait. */
 const MAX_RUNNING = 32;
 
@@ -55,16 +52,7 @@ export class BackgroundExecutions {
 
   /** What another control plane needs to know of them, to go on with them. */
   get saved(): SavedExecution[] {
-    let left = SAVED_ACCESS_BYTES;
-    const newestFirst = this.list().reverse();
-    const saved = newestFirst.map((execution) => {
-      const { result: _, error: __, tools, web, code, ...record } = toRecord(execution);
-      const access = { ...(tools ? { tools } : {}), ...(web ? { web } : {}) };
-      left -= JSON.stringify(access).length;
-      const head = code === undefined || execution.outcome ? {} : { code: code.slice(0, SAVED_CODE) };
-      return { ...record, ...head, ...(left >= 0 ? access : {}) };
-    });
-    return saved.reverse();
+    return toSaved(this.list().map(toRecord));
   }
 
   get(id: string): BackgroundExecution | undefined {

@@ -26,6 +26,8 @@ const recordSchema = z.object({
   ...savedAccessSchema.shape,
   /** Result, or the reason why it could not run. */
   result: recordedResultSchema.optional(),
+  /** Whether its result is the short one that another control plane was told. Its runner may have more. */
+  summary: z.literal(true).optional(),
   error: z.object({ code: z.enum(ERROR_CODES), message: z.string(), hint: z.string() }).optional(),
 });
 

@@ -114,8 +114,11 @@ export function recoverBackground(
   reason: SandboxReset['reason'],
 ): boolean {
   const records = session.records.readAll();
-  for (const record of records) {
-    const execution = running.get(record.id);
+  for (const known of records) {
+    const execution = running.get(known.id);
+    // What its runner tells is more than a summary.
+    const { result: _, ...unended } = known;
+    const record = known.summary && execution ? unended : known;
     const clock = new ExecutionClock();
     const access = execution && reopen(session, record, clock);
     const control = execution && new ProgramControl({ isInputOpen: record.stdin_open === true });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { GloveboxError } from '../errors.ts';
+import { ERROR_CODES, GloveboxError } from '../errors.ts';
 import { savedAccessSchema } from './saved-access.ts';
 
 /** A running control plane, as the others of its group see it. */
@@ -31,6 +31,9 @@ const savedExecutionSchema = z.object({
   /** Time when its program was started, after the wait for its turn. */
   began_at: z.iso.datetime().optional(),
   ...savedAccessSchema.shape,
+  /** Its result in short, as `src/sessions/recorded-result.ts` has it, or the reason why it could not run. */
+  result: z.record(z.string(), z.unknown()).optional(),
+  error: z.object({ code: z.enum(ERROR_CODES), message: z.string(), hint: z.string() }).optional(),
 });
 export type SavedExecution = z.infer<typeof savedExecutionSchema>;
 

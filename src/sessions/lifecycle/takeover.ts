@@ -4,6 +4,7 @@ import type { SandboxSource } from '../../sandbox/pool.ts';
 import type { SharedSession, SharedState } from '../../state/state.ts';
 import type { SessionHost } from '../session-host.ts';
 import type { SessionAdoption } from './adoption.ts';
+import { fromSaved } from './saved-executions.ts';
 
 export interface TakeoverOptions {
   readonly state: () => SharedState;
@@ -51,8 +52,10 @@ export class Takeover {
     const records = this.#options.host.recordsOf({ ...held });
     // They may be of an earlier time in which this control plane held the session.
     records.removeAll();
+    const background = (held.saved?.background ?? []).map(fromSaved);
+    // Nothing runs in a session that hibernates.
+    for (const execution of background) if (isAwake || execution.result || execution.error) records.write(execution);
     if (isAwake) {
-      for (const execution of held.saved?.background ?? []) records.write(execution);
       return adoption.adopt(held, sandbox, record);
     }
     await adoption.adoptResting(held, record);
