@@ -299,6 +299,11 @@ export class Glovebox implements AsyncDisposable {
     return { backend, pool: this.#pool };
   }
 
+  /** What all control planes know of calls. */
+  get calls(): Pick<SharedState, 'beginCall' | 'forgetCall'> {
+    return this.#state;
+  }
+
   /** Whether no other control plane may have the same sessions. */
   get #isAlone(): boolean {
     return this.#state === this.#directory;
@@ -314,15 +319,9 @@ export class Glovebox implements AsyncDisposable {
 
   /** @throws GloveboxError `engine_unavailable` when a sandbox lacks what may not be missing */
   async #look(backend: Backend): Promise<void> {
-    this.#missing = await requireSealed(backend, {
-      allowed: this.#settings.allowMissing,
-      stateDir: this.#settings.stateDir,
-      mustLook: this.#options.mustLook ?? false,
-      signal: this.#closing.signal,
-    });
-    for (const { name, found } of this.#missing) {
-      this.#options.log.warn('sandboxes lack a protection, which is allowed', { missing: name, found });
-    }
+    const { allowMissing: allowed, stateDir } = this.#settings;
+    const { mustLook = false } = this.#options;
+    this.#missing = await requireSealed(backend, { allowed, stateDir, mustLook, signal: this.#closing.signal });
   }
 
   async #recover(backend: Backend): Promise<void> {

@@ -13,7 +13,7 @@ import { KeyRing } from './http/auth/key-ring.ts';
 import { createPage } from './http/dashboard/page.ts';
 import { PAGE_FOLDER, readPageFiles } from './http/dashboard/page-files.ts';
 import { EventStreams } from './http/event-streams.ts';
-import { IdempotencyKeys } from './http/idempotency.ts';
+import { type CallLedger, IdempotencyKeys } from './http/idempotency.ts';
 import type { Listening } from './http/listen.ts';
 import { Peers, type PeersOptions } from './http/peers/peers.ts';
 import { createUpgrades } from './http/terminals/upgrades.ts';
@@ -82,7 +82,7 @@ export async function serve(
     mayAnswer: (owner) => login !== undefined || approvers.mayAnswer(owner),
     notify: (question) => void webhook?.send(question),
   });
-  const kept = keepCalls((id) => peers?.mark(id) ?? id);
+  const kept = keepCalls(glovebox, (id) => peers?.mark(id) ?? id);
   await using peers = group && openPeers({ ...group, glovebox, config, tools, kept, log });
   const mcp = openMcp(glovebox, config, { tools: toolsOver('mcp'), audit, log, peers, extendMcp });
   const stopping = new AbortController();
@@ -144,8 +144,12 @@ function openMcp(glovebox: Glovebox, config: Config, { tools, audit, log, peers,
 }
 
 /** Places for calls that are kept by their keys. */
-function keepCalls(mark: (id: string) => string): KeptCalls {
-  return { streams: new EventStreams({ mark }), keys: new IdempotencyKeys() };
+function keepCalls(glovebox: Glovebox, mark: (id: string) => string): KeptCalls {
+  const ledger: CallLedger = {
+    beginCall: async (call) => await glovebox.calls.beginCall(call),
+    forgetCall: async (owner, key) => await glovebox.calls.forgetCall(owner, key),
+  };
+  return { streams: new EventStreams({ mark }), keys: new IdempotencyKeys(ledger), ledger };
 }
 
 interface Parts {

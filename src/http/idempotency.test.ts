@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { echoTool, startProtocolServer } from '../../test/mcp/protocol-server.ts';
+import { FakeGroup } from '../../test/support/fake-group.ts';
+import { type ErrorCode, GloveboxError } from '../errors.ts';
 import { IdempotencyKeys } from './idempotency.ts';
 
 const call = { name: 'echo', arguments: { text: 'hi' } };
@@ -105,4 +107,41 @@ test('the answers that were given first are forgotten once all together are too 
   expect(await once('c')).toBe(3);
   expect(await once('b')).toBe(3);
   expect(await once('a')).toBe(4);
+});
+
+describe('a call whose key began at another server', () => {
+  const call = { owner: 'me', key: 'k', fingerprint: 'call' };
+  const answer = { status: 200, headers: [] as [string, string][], body: new ArrayBuffer(1) };
+  const runs = (keys: IdempotencyKeys, work: () => Promise<typeof answer>, fingerprint = call.fingerprint) =>
+    keys.once(call.owner, call.key, fingerprint, work);
+
+  test('is not run again after that server died, and says so; another call with the key is refused as ever', async () => {
+    const group = new FakeGroup();
+    const [dead, alive] = [new IdempotencyKeys(group.join()), new IdempotencyKeys(group.join())];
+    const begun = Promise.withResolvers<typeof answer>();
+    void runs(dead, () => begun.promise);
+    await expect.poll(() => group.calls.size).toBe(1);
+    let ran = false;
+    const work = async () => {
+      ran = true;
+      return answer;
+    };
+    for (let attempt = 1; attempt <= 2; attempt += 1) {
+      const refused = { code: 'session_moved', hint: expect.stringContaining('use a new key') };
+      await expect(runs(alive, work)).rejects.toMatchObject(refused);
+    }
+    await expect(runs(alive, work, 'other')).rejects.toMatchObject({ code: 'invalid_input' });
+    expect(ran).toBe(false);
+    begun.resolve(answer);
+  });
+
+  test('is run again if it failed there, but not if its end is not known', async () => {
+    const group = new FakeGroup();
+    const [one, other] = [new IdempotencyKeys(group.join()), new IdempotencyKeys(group.join())];
+    const fails = (code: ErrorCode) => async () => await Promise.reject(new GloveboxError(code, 'no'));
+    await expect(runs(one, fails('capacity_exceeded'))).rejects.toMatchObject({ code: 'capacity_exceeded' });
+    await expect(runs(one, async () => ({ ...answer, status: 503 }))).resolves.toMatchObject({ status: 503 });
+    await expect(runs(other, fails('session_moved'))).rejects.toMatchObject({ message: 'no' });
+    await expect(runs(one, async () => answer)).rejects.toMatchObject({ code: 'session_moved' });
+  });
 });

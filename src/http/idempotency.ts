@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Context } from 'hono';
 import { LRUCache } from 'lru-cache';
 import { GloveboxError } from '../errors.ts';
+import type { BegunCall, SharedState } from '../state/state.ts';
 import type { Env, Handler } from './route.ts';
 
 /** A complete answer, which can be sent several times. */
@@ -25,6 +26,33 @@ const MOST_BYTES = 32 * 1024 * 1024;
 /** Characters of a key. */
 const LONGEST_KEY = 255;
 
+/** What all servers of a service know of calls with an idempotency key. */
+export type CallLedger = Pick<SharedState, 'beginCall' | 'forgetCall'>;
+
+/**
+ * Does work unless a call with its key began before: on a server that died, for example.
+ * @throws GloveboxError `session_moved` if it did, `invalid_input` if that was another call
+ */
+export async function beginOnce<T>(
+  ledger: CallLedger | undefined,
+  call: BegunCall,
+  work: () => Promise<T>,
+  isFailed: (done: T) => boolean = () => false,
+): Promise<T> {
+  if (!ledger) return await work();
+  const before = await ledger.beginCall(call);
+  if (before) throw before.fingerprint === call.fingerprint ? beganBefore(call.key) : keyReused(call.key);
+  const forget = async () => await ledger.forgetCall(call.owner, call.key).catch(() => {});
+  try {
+    const done = await work();
+    if (isFailed(done)) await forget();
+    return done;
+  } catch (error) {
+    if (!mayHaveRun(error)) await forget();
+    throw error;
+  }
+}
+
 /** Answers to calls with an idempotency key (draft-ietf-httpapi-idempotency-key-header-07), separate for each owner. */
 export class IdempotencyKeys {
   readonly #entries = new LRUCache<string, Entry>({
@@ -33,6 +61,12 @@ export class IdempotencyKeys {
     ttl: KEEP_MS,
     noUpdateTTL: true,
   });
+  readonly #ledger: CallLedger | undefined;
+
+  /** @param ledger what other servers know of calls */
+  constructor(ledger?: CallLedger) {
+    this.#ledger = ledger;
+  }
 
   /** Whether a call with this key is under way, or its answer is kept. */
   has(owner: string, key: string): boolean {
@@ -41,7 +75,7 @@ export class IdempotencyKeys {
 
   /**
    * Does the work once for a key, and gives the same answer to all repetitions of the call. Failed work is done again.
-   * @throws GloveboxError `invalid_input` when the key was used for another call
+   * @throws GloveboxError `invalid_input` when the key was used for another call; as `beginOnce` does
    */
   async once(owner: string, key: string, fingerprint: string, work: () => Promise<Answer>): Promise<Answer> {
     const name = `${owner}\0${key}`;
@@ -50,11 +84,12 @@ export class IdempotencyKeys {
       if (known.fingerprint !== fingerprint) throw keyReused(key);
       return await known.answer;
     }
-    const entry: Entry = { fingerprint, answer: work() };
+    const isFailed = ({ status }: Answer) => status >= 500;
+    const entry: Entry = { fingerprint, answer: beginOnce(this.#ledger, { owner, key, fingerprint }, work, isFailed) };
     this.#entries.set(name, entry, { size: 1 });
     try {
       const answer = await entry.answer;
-      if (answer.status >= 500) this.#entries.delete(name);
+      if (isFailed(answer)) this.#entries.delete(name);
       // A copy, because the cache does not change the size of an entry that it already has.
       else this.#entries.set(name, { ...entry }, { size: Math.max(1, answer.body.byteLength) });
       return answer;
@@ -115,5 +150,19 @@ export function keyReused(key: string): GloveboxError {
     {
       hint: 'Use a new key for each call, and the same key only to repeat the same call.',
     },
+  );
+}
+
+/** Whether it is not known what a call did. */
+function mayHaveRun(error: unknown): boolean {
+  return error instanceof GloveboxError && (error.begun ?? error.code === 'session_moved');
+}
+
+/** Error of a key whose call began, and whose answer is not here. */
+function beganBefore(key: string): GloveboxError {
+  return new GloveboxError(
+    'session_moved',
+    `The call with the Idempotency-Key ${JSON.stringify(key.slice(0, 64))} began before, on a server that has ended since or no longer has its answer.`,
+    { hint: 'It is not run again. To run it again, use a new key.', begun: true },
   );
 }

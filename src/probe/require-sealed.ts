@@ -16,10 +16,17 @@ export interface SealOptions {
 
 /**
  * Makes sure that sandboxes are sealed as asked, by looking into one, or by what an earlier look at the same engine found.
- * @returns what is missing and allowed to be, or no reason to refuse
+ * @returns what is missing and allowed to be, or no reason to refuse; the log has it as well
  * @throws GloveboxError `engine_unavailable` that names what is missing, and what to do
  */
-export async function requireSealed(
+export async function requireSealed(backend: Backend, options: SealOptions): Promise<readonly Shortfall[]> {
+  const missing = await look(backend, options);
+  for (const { name, found } of missing)
+    backend.log.warn('sandboxes lack a protection, which is allowed', { missing: name, found });
+  return missing;
+}
+
+async function look(
   backend: Backend,
   { allowed, stateDir, mustLook, signal }: SealOptions,
 ): Promise<readonly Shortfall[]> {

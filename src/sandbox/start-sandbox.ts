@@ -3,8 +3,8 @@ import { GloveboxError } from '../errors.ts';
 import { unlessAborted } from '../lib/unless-aborted.ts';
 import type { Log } from '../log.ts';
 import type { RunnerConfiguration } from '../protocol/channel.ts';
-import type { OpenedEngine } from './engine.ts';
-import { type OpenedSandbox, type PreloadObserver, Sandbox } from './sandbox.ts';
+import type { OpenedEngine, OpenedSandbox } from './engine.ts';
+import { type PreloadObserver, Sandbox } from './sandbox.ts';
 
 /** Number of starts to try until a sandbox may be used. */
 const ATTEMPTS = 5;
@@ -36,6 +36,13 @@ export function openOwn(backend: Backend, info: OpenedSandbox): Sandbox {
   return sandbox;
 }
 
+/** Takes over a sandbox in which nothing has run. @throws GloveboxError as `Sandbox.adopt` does, and if something has */
+export async function adoptUnused(sandbox: Sandbox): Promise<void> {
+  const state = await sandbox.adopt();
+  if (!state || (state.contexts.length === 0 && state.executions.size === 0)) return;
+  throw new GloveboxError('sandbox_lost', 'The sandbox was used before.');
+}
+
 /** Whether no other control plane may have taken a sandbox over. */
 export function isOwn({ owns }: Backend, { instance }: Pick<Sandbox, 'instance'>): boolean {
   return instance === undefined || owns === undefined || owns(instance);
@@ -62,6 +69,7 @@ export async function startSandbox(
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const key = randomBytes(10).toString('hex');
     const instance = label();
+    requireOwn(backend, { instance });
     const { ref, confirmed } = await engine.start({ ...profile, instance, key, isPooled });
     const sandbox = openOwn(backend, { ref, key, instance });
     try {
@@ -78,10 +86,19 @@ export async function startSandbox(
   });
 }
 
-/** @throws GloveboxError `session_moved` */
+/** @throws GloveboxError `engine_unavailable` once another control plane may take over what has the label */
 function requireOwn(backend: Backend, sandbox: Pick<Sandbox, 'instance'>): void {
-  if (isOwn(backend, sandbox)) return;
-  throw new GloveboxError('session_moved', 'Another server of this service may have taken over the sandbox.', {
-    hint: 'Call again.',
-  });
+  if (!isOwn(backend, sandbox)) throw leftBehind();
+}
+
+/** The error for a sandbox that others may take over before a session has it. */
+export function leftBehind(): GloveboxError {
+  return new GloveboxError(
+    'engine_unavailable',
+    'This server lost touch with the others while it got a sandbox ready.',
+    {
+      hint: 'Call again.',
+      begun: false,
+    },
+  );
 }

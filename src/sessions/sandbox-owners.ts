@@ -1,9 +1,9 @@
 import type { Duplex } from 'node:stream';
 import type { ArchiveRecord } from '../archives/record.ts';
-import { GloveboxError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { TunnelService } from '../protocol/channel.ts';
 import type { SandboxHandle } from '../sandbox/sandbox.ts';
+import { leftBehind } from '../sandbox/start-sandbox.ts';
 import type { ExecutionMetrics } from '../scheduling/execution-metrics.ts';
 import type { MemoryQuota } from '../scheduling/memory-quota.ts';
 import type { SavedSession, SharedSession, SharedState } from '../state/state.ts';
@@ -262,10 +262,4 @@ export class SandboxOwners {
 /** Returns a unique key for owner and id: no name contains NUL. */
 function keyOf({ owner, id }: Pick<SessionIdentity, 'owner' | 'id'>): string {
   return `${owner}\0${id}`;
-}
-
-function leftBehind(): GloveboxError {
-  return new GloveboxError('engine_unavailable', 'This server lost touch with the others while it got a sandbox ready.', {
-    hint: 'Nothing was begun. Call again.',
-  });
 }

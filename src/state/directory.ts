@@ -126,6 +126,12 @@ export class DirectoryState implements SharedState {
     return true;
   }
 
+  async beginCall(): Promise<undefined> {
+    return undefined;
+  }
+
+  async forgetCall(): Promise<void> {}
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#instance[Symbol.dispose]();
   }

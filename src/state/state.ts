@@ -85,6 +85,17 @@ export interface SharedSession {
   readonly saved: SavedSession | undefined;
 }
 
+/** A call with an idempotency key. */
+export interface BegunCall {
+  readonly owner: string;
+  readonly key: string;
+  /** Hash of its contents. */
+  readonly fingerprint: string;
+}
+
+/** A call of the same owner and key that began before. */
+export type CallBefore = Pick<BegunCall, 'fingerprint'>;
+
 /** A sandbox that a run has started, or taken over. */
 export interface LeftSandbox {
   readonly ref: string;
@@ -165,6 +176,13 @@ export interface SharedState extends AsyncDisposable {
    * run has adopted it: then nothing of the session ever ran in it.
    */
   keepSandbox(session: SharedSession): Promise<boolean>;
+  /**
+   * Writes down, for an hour, that a call begins. Returns the one that began before, if there is one: it may have been done,
+   * here or elsewhere. The form for one control plane knows of none: the answers that are kept are all that it needs.
+   */
+  beginCall(call: BegunCall): Promise<CallBefore | undefined>;
+  /** Forgets a call of which nothing was done. */
+  forgetCall(owner: string, key: string): Promise<void>;
 }
 
 /** There is a session of that owner and name already. */

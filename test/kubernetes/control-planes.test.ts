@@ -1,13 +1,19 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { recordPath } from '../../src/engines/kubernetes/state/names.ts';
+import { podPath, podSchema } from '../../src/engines/kubernetes/api/pod.ts';
+import { LABELS } from '../../src/engines/kubernetes/pod-spec.ts';
+import { groupId, recordPath } from '../../src/engines/kubernetes/state/names.ts';
 import { Counting } from '../support/counting.ts';
 import { type ErrorAnswer, type Execution, post } from '../support/rest-client.ts';
 import { type Server, startServer } from '../support/server.ts';
 import { installRecords } from '../support/session-records.ts';
 import { openStorage } from '../support/storage.ts';
 import { openTestNamespace, type TestNamespace } from '../support/test-namespace.ts';
+import { startToolServer, textResult } from '../support/tool-server.ts';
 
 const LEASE_S = 15;
 /** How a call ends that a stop is in the way of: it is told that it had begun, or its connection breaks. */
@@ -17,6 +23,7 @@ const PATIENT = { timeout: 60_000, interval: 100 };
 const recordsSchema = z.object({
   items: z.array(z.object({ spec: z.object({ saved: z.object({ key: z.string() }) }) })),
 });
+const podsSchema = z.object({ items: z.array(podSchema) });
 
 let namespace: TestNamespace;
 let group: string;
@@ -135,6 +142,68 @@ describe('a session whose holder', () => {
   });
 });
 
+test('a background execution goes on to call tools once its server was killed, and its result is known later', async () => {
+  let calls = 0;
+  await using tools = await startToolServer({
+    tools: () => [
+      {
+        name: 'next',
+        run: () => {
+          calls += 1;
+          return textResult(String(calls));
+        },
+      },
+    ],
+  });
+  const file = join(mkdtempSync(join(tmpdir(), 'glovebox-tools-')), 'tools.json');
+  const count = { url: tools.url, owners: ['*'], default: true, approve: 'never', max_calls: 1000 };
+  writeFileSync(file, JSON.stringify({ mcpServers: { count } }));
+  const env = { GLOVEBOX_TOOLS: file };
+  try {
+    const [first, second] = [await start(env), await start(env)];
+    // The call that is under way at the kill may fail.
+    const code = `import os, time
+while not os.path.exists("stop"):
+    try:
+        tools.count.next()
+    except Exception as error:
+        print(error)
+    time.sleep(0.1)`;
+    const body = { name: 'execute_python', arguments: { session_id: 'work', code, background: true, timeout_s: 120 } };
+    const { result } = (await (await post(first, '/execute', body)).json()) as { result: { execution_id: string } };
+    await expect.poll(() => calls, PATIENT).toBeGreaterThan(2);
+    await first.kill();
+    const before = calls;
+    await again(second, 'x = 1');
+    await expect.poll(() => calls, PATIENT).toBeGreaterThan(before + 2);
+    await run(second, 'open("stop", "w").close()');
+    const status = async (server: Server) => {
+      const answer = await fetch(`${server.url}/executions/${result.execution_id}`);
+      return ((await answer.json()) as { status: string }).status;
+    };
+    await expect.poll(() => status(second), PATIENT).toBe('ok');
+  } finally {
+    rmSync(dirname(file), { recursive: true });
+  }
+});
+
+test('a call whose server was killed is not run again where it is sent a second time with its key', async () => {
+  const [first, second] = [await start(), await start()];
+  await run(first, 'open("runs", "w").close()');
+  const code = 'import time\nopen("runs", "a").write("x")\ntime.sleep(60)';
+  const body = { name: 'execute_python', arguments: { session_id: 'work', code } };
+  const send = (server: Server) => post(server, '/execute', body, { headers: { 'idempotency-key': 'once' } });
+  const lost = send(first).catch((error: unknown) => error);
+  const seen = async () => (await run(second, 'print(open("runs").read())')).stdout;
+  await expect.poll(seen, PATIENT).toBe('x\n');
+  await first.kill();
+  await lost;
+  await again(second, 'x = 1');
+  const answer = await send(second);
+  expect([answer.status, await answer.json()]).toMatchObject([409, { error: { code: 'session_moved' } }]);
+  expect(await seen()).toBe('x\n');
+});
+
 describe('the pool of a server that was killed', () => {
   const POOL = { GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_POOL_MAX: '2' };
   const ready = async (server: Server) => {
@@ -144,8 +213,16 @@ describe('the pool of a server that was killed', () => {
 
   /** The pods that sessions have. */
   const taken = async () => {
-    const { items } = await namespace.client.request('GET', recordPath(namespace.name), { schema: recordsSchema });
+    const query = { labelSelector: `glovebox.group=${groupId(group)}` };
+    const path = recordPath(namespace.name);
+    const { items } = await namespace.client.request('GET', path, { query, schema: recordsSchema });
     return items.map(({ spec }) => `glovebox-${spec.saved.key}`);
+  };
+  /** All pods of the group. */
+  const pods = async () => {
+    const { items } = await namespace.client.request('GET', podPath(namespace.name), { schema: podsSchema });
+    const own = items.filter(({ metadata }) => metadata.annotations[LABELS.instance]?.endsWith(`@${groupId(group)}`));
+    return own.map(({ metadata }) => metadata.name).toSorted();
   };
 
   test('is adopted by another one, and new sessions run in it; what was given to a session is not', async () => {
@@ -153,13 +230,13 @@ describe('the pool of a server that was killed', () => {
     await run(first, 'open("secret.txt", "w").write("of the first")');
     const used = await taken();
     await Promise.all([first, second].map((server) => expect.poll(() => ready(server), PATIENT).toBe(1)));
-    const before = (await namespace.podNames()).toSorted();
+    const before = await pods();
     expect(before).toHaveLength(3);
     await first.kill();
     await expect.poll(() => ready(second), PATIENT).toBe(2);
-    expect((await namespace.podNames()).toSorted()).toEqual(before);
+    expect(await pods()).toEqual(before);
     for (const session of ['one', 'two'])
-      expect((await run(second, 'import os; print(sorted(os.listdir()))', session)).stdout).toBe('[]\n');
+      expect((await run(second, 'import os; print(os.path.exists("secret.txt"))', session)).stdout).toBe('False\n');
     expect((await taken()).toSorted()).toEqual(before);
     expect((await again(second, 'print(open("secret.txt").read())')).stdout).toBe('of the first\n');
     expect(await taken()).toEqual(expect.arrayContaining(used));

@@ -1,4 +1,6 @@
 import {
+  type BegunCall,
+  type CallBefore,
   ClaimLost,
   type ControlPlane,
   HoldLost,
@@ -16,6 +18,7 @@ import type { FakeMachine } from './fake-engine.ts';
 export class FakeGroup {
   readonly records = new Map<string, SharedSession>();
   readonly members: FakeMember[] = [];
+  readonly calls = new Map<string, CallBefore>();
   /** Where the sandboxes are, if any are to be taken over. */
   readonly machine: FakeMachine | undefined;
 
@@ -165,6 +168,16 @@ export class FakeMember implements SharedState {
 
   async keepSandbox(): Promise<boolean> {
     return true;
+  }
+
+  async beginCall({ owner, key, fingerprint }: BegunCall): Promise<CallBefore | undefined> {
+    const before = this.#group.calls.get(keyOf(owner, key));
+    if (!before) this.#group.calls.set(keyOf(owner, key), { fingerprint });
+    return before;
+  }
+
+  async forgetCall(owner: string, key: string): Promise<void> {
+    this.#group.calls.delete(keyOf(owner, key));
   }
 
   #relabel(ref: string, from: string): boolean {

@@ -14,7 +14,7 @@ import { readArguments } from '../../tools/normalize-input.ts';
 import { ignoreEvents, type ToolEvent } from '../../tools/tool.ts';
 import { validateInput } from '../../tools/validate.ts';
 import { EventStreams, type EventStreamsOptions, type StreamedCall } from '../event-streams.ts';
-import { fingerprintOf, type IdempotencyKeys, idempotencyKey } from '../idempotency.ts';
+import { beginOnce, type CallLedger, fingerprintOf, type IdempotencyKeys, idempotencyKey } from '../idempotency.ts';
 import { parseJsonObject } from '../json.ts';
 import { askByEvents } from '../peers/remote-questions.ts';
 import { isSet } from '../query.ts';
@@ -28,6 +28,8 @@ import { streamRoutes } from './stream-routes.ts';
 export interface KeptCalls {
   readonly streams: EventStreams;
   readonly keys: IdempotencyKeys;
+  /** What other servers know of calls. */
+  readonly ledger?: CallLedger;
 }
 
 export interface ExecuteOptions {
@@ -106,11 +108,21 @@ export function createExecuteStream(options: ExecuteOptions): {
 function findOrBegin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams): StreamedCall {
   const key = idempotencyKey(c);
   if (key === undefined) return begin(c, options, streams);
-  return streams.once(c.get('owner'), key, fingerprintOf(c), () => begin(c, options, streams));
+  const owner = c.get('owner');
+  const fingerprint = fingerprintOf(c);
+  // The key of a call that another server forwards is that server's own, and used once.
+  const ledger = c.env?.forwarded?.usesTools ? undefined : options.kept?.ledger;
+  const once = <T>(work: () => Promise<T>) => beginOnce(ledger, { owner, key, fingerprint }, work);
+  return streams.once(owner, key, fingerprint, () => begin(c, options, streams, once));
 }
 
 /** Starts a call that writes its events to a new stream. */
-function begin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams): StreamedCall {
+function begin(
+  c: Context<Env>,
+  options: ExecuteOptions,
+  streams: EventStreams,
+  once = <T>(work: () => Promise<T>) => work(),
+): StreamedCall {
   const checked = prepare(c, options);
   const takesInput = isSet(c, 'stdin');
   if (takesInput) checkInput(c, checked.tool);
@@ -121,8 +133,7 @@ function begin(c: Context<Env>, options: ExecuteOptions, streams: EventStreams):
   const asks = c.env?.forwarded?.asks === true;
   const elicit = asks ? askByEvents((event, data) => events.write(event, data, signal)) : undefined;
   const onWaiting = (answer: object) => events.write('tool_call_required', JSON.stringify(answer), signal);
-  checked
-    .run({ emit, stdin: input, asBytes, onWaiting, elicit }, signal)
+  once(() => checked.run({ emit, stdin: input, asBytes, onWaiting, elicit }, signal))
     .then(
       (result) => events.end('result', JSON.stringify(result)),
       (thrown: unknown) =>

@@ -19,9 +19,9 @@ const MOST_BYTES = { access: 12_288, results: 12_288 };
 /** What another control plane needs of the executions of a session, the oldest first. The oldest are told less of, if they are many. */
 export function toSaved(records: readonly BackgroundRecord[]): SavedExecution[] {
   const left = { ...MOST_BYTES };
-  const within = <T extends object>(kind: keyof typeof left, part: T): Partial<T> => {
+  const within = <T extends object>(kind: keyof typeof left, part: T): T | undefined => {
     const bytes = Buffer.byteLength(JSON.stringify(part));
-    if (bytes > left[kind]) return {};
+    if (bytes > left[kind]) return undefined;
     left[kind] -= bytes;
     return part;
   };

@@ -17,6 +17,7 @@ import {
 import { KubernetesClient } from '../api/client.ts';
 import { podPath } from '../api/pod.ts';
 import { generationIn } from '../pod-spec.ts';
+import { Calls } from './calls.ts';
 import { ClusterState } from './cluster-state.ts';
 import { groupId, leasePath, recordName, recordPath } from './names.ts';
 import { adoptPod } from './sandboxes.ts';
@@ -377,6 +378,54 @@ test('of two that take a sandbox of the pool of one that is gone, one has it; no
   await expect.poll(() => other.takeSandbox(ref, taker.label), SOON).toBe(true);
 });
 
+describe('a call with an idempotency key', () => {
+  const call = { owner: 'alice', key: 'k 1', fingerprint: 'f' };
+  const keys = async (group: string) => {
+    const query = { labelSelector: `glovebox.calls=${groupId(group)}` };
+    const schema = z.object({ items: z.array(anything) });
+    return (await admin.request('GET', leasePath(namespace.name), { query, schema })).items.length;
+  };
+
+  test('begins once among all control planes, also after the death of the one where it began', async () => {
+    const group = newGroup();
+    const states = await Promise.all(Array.from({ length: 4 }, () => join(group)));
+    const begun = await Promise.all(states.map((state) => state.beginCall(call)));
+    expect(begun.filter((before) => before === undefined)).toHaveLength(1);
+    expect(begun.filter((before) => before?.fingerprint === 'f')).toHaveLength(3);
+    const [first, second] = states as [ClusterState, ClusterState];
+    await first[Symbol.asyncDispose]();
+    expect(await second.beginCall(call)).toEqual({ fingerprint: 'f' });
+    expect(await second.beginCall({ ...call, owner: 'bob' })).toBeUndefined();
+    // It is no member of the group.
+    await expect.poll(() => second.others.length, SOON).toBe(2);
+    await second.forgetCall(call.owner, call.key);
+    expect(await second.beginCall(call)).toBeUndefined();
+    await Promise.all(states.map((state) => state[Symbol.asyncDispose]()));
+  });
+
+  test('begins once where the answer to its write is lost', async () => {
+    await using proxy = await startApiProxy(namespace.access);
+    await using state = await join(newGroup(), proxy);
+    let lost = 0;
+    proxy.decide(({ method, url }) =>
+      method === 'POST' && url.includes('/leases') && lost++ === 0 ? 'answer lost' : 'passes',
+    );
+    expect(await state.beginCall(call)).toBeUndefined();
+    expect(await state.beginCall(call)).toEqual({ fingerprint: 'f' });
+    expect(lost).toBeGreaterThan(1);
+  });
+
+  test('is forgotten after an hour', async () => {
+    const group = newGroup();
+    using calls = new Calls({ client: admin, group, log });
+    await calls.begin(call, 'me');
+    await calls.sweep();
+    expect(await keys(group)).toBe(1);
+    await calls.sweep(Date.now() + 2 * 3_600_000);
+    expect(await keys(group)).toBe(0);
+  });
+});
+
 describe('a sandbox that a pool had ready when its control plane died', () => {
   const newKey = () => randomBytes(10).toString('hex');
   const POOLED = { 'glovebox.pool': 'true' };
@@ -387,13 +436,22 @@ describe('a sandbox that a pool had ready when its control plane died', () => {
     return { key, instance, ref: `${key}/${await makePod(key, instance, annotations)}/10000` };
   }
 
+  /** Ends a control plane, and waits until others know. */
+  async function end(dead: ClusterState, states: readonly ClusterState[]): Promise<void> {
+    await dead[Symbol.asyncDispose]();
+    const isGone = () => states.every(({ others }) => others.every(({ name }) => name !== dead.self.name));
+    await expect.poll(isGone, SOON).toBe(true);
+  }
+
   test('is adopted by one of eight that see it at once, as a sandbox that no earlier control plane reaches', async () => {
     const group = newGroup();
     const dead = await join(group);
     const left = await makeSandbox(dead.label);
     const states = await Promise.all(Array.from({ length: 8 }, () => join(group)));
-    await expect(Promise.all(states.map((state) => state.adoptSandbox(left)))).resolves.toEqual(Array(8).fill(undefined));
-    await dead[Symbol.asyncDispose]();
+    await expect(Promise.all(states.map((state) => state.adoptSandbox(left)))).resolves.toEqual(
+      Array(8).fill(undefined),
+    );
+    await end(dead, states);
     const adopted = await Promise.all(states.map((state) => state.adoptSandbox(left)));
     const [mine] = adopted.flatMap((sandbox) => sandbox ?? []);
     expect(adopted.filter((sandbox) => sandbox !== undefined)).toHaveLength(1);
@@ -418,9 +476,11 @@ describe('a sandbox that a pool had ready when its control plane died', () => {
     const session = await dead.create('alice', 'closed', { ...SAVED, ...only(closed) });
     // The cluster removes it some time later: until then, the tie tells.
     await dead.remove(session);
-    await dead[Symbol.asyncDispose]();
+    await end(dead, [two]);
+    const fresh = await makeSandbox(dead.label);
     for (const left of [started, named, hibernated, closed]) expect(await two.adoptSandbox(left)).toBeUndefined();
     expect((await readPod(hibernated.key))?.ownerReferences).toHaveLength(1);
+    expect(await two.adoptSandbox(fresh)).toBeDefined();
   });
 
   test('is not adopted while a record names it that nobody can read', async () => {
@@ -429,9 +489,9 @@ describe('a sandbox that a pool had ready when its control plane died', () => {
     await using two = await join(group);
     const left = await makeSandbox(dead.label);
     const hurt = await dead.create('alice', 'hurt', { ...SAVED, ...only(left) });
-    await patchRecord(group, hurt, { saved: 'none' }).catch(() => patchRecord(group, hurt, { createdAt: 'never' }));
+    await patchRecord(group, hurt, { saved: { last_used_at: 'never' } });
     await unmark(left.key);
-    await dead[Symbol.asyncDispose]();
+    await end(dead, [two]);
     await expect.poll(() => two.all(), SOON).toEqual([]);
     expect(await two.adoptSandbox(left)).toBeUndefined();
   });
@@ -441,7 +501,7 @@ describe('a sandbox that a pool had ready when its control plane died', () => {
     const dead = await join(group);
     await using two = await join(group);
     const left = await makeSandbox(dead.label);
-    await dead[Symbol.asyncDispose]();
+    await end(dead, [two]);
     const adopted = await two.adoptSandbox(left);
     if (!adopted) throw new Error('It was not adopted.');
     // What the dead one sent last came late.
@@ -453,13 +513,13 @@ describe('a sandbox that a pool had ready when its control plane died', () => {
     expect(await two.keepSandbox(late)).toBe(false);
   });
 
-  test('is the session\'s that keeps it first, or the pool\'s that adopts it first, and never that of both', async () => {
+  test("is the session's that keeps it first, or the pool's that adopts it first, and never that of both", async () => {
     const group = newGroup();
     const dead = await join(group);
     await using two = await join(group);
     await using three = await join(group);
     const all = await Promise.all(Array.from({ length: 8 }, () => makeSandbox(dead.label)));
-    await dead[Symbol.asyncDispose]();
+    await end(dead, [two]);
     const outcomes = await Promise.all(
       all.map(async (left, at) => {
         // It has looked for records before this one was written.

@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../../../log.ts';
 import type { JoinOptions } from '../../../sandbox/engine.ts';
 import {
+  type BegunCall,
+  type CallBefore,
   type ControlPlane,
   HoldLost,
   type LeftSandbox,
@@ -11,6 +13,7 @@ import {
   type SharedState,
 } from '../../../state/state.ts';
 import type { KubernetesClient } from '../api/client.ts';
+import { Calls } from './calls.ts';
 import { Members } from './members.ts';
 import { groupId, recordName } from './names.ts';
 import { OwnLease } from './own-lease.ts';
@@ -41,6 +44,7 @@ export class ClusterState implements SharedState {
   readonly #records: Records;
   readonly #writer: Writer;
   readonly #ties: Ties;
+  readonly #calls: Calls;
   readonly #onExpired = new Set<() => void>();
   readonly #onMembers = new Set<() => void>();
   readonly #closing = new AbortController();
@@ -52,6 +56,7 @@ export class ClusterState implements SharedState {
     this.#options = options;
     this.#records = new Records({ client, group, log });
     this.#ties = new Ties(client, log);
+    this.#calls = new Calls({ client, group, log });
     this.#records.onChange((now, before) => {
       const { owner, id } = now ?? before ?? {};
       const isHeld = now !== undefined && now.holder === this.#membership?.lease.self.name;
@@ -74,6 +79,7 @@ export class ClusterState implements SharedState {
     try {
       await state.#join();
     } catch (error) {
+      state.#calls[Symbol.dispose]();
       state.#records[Symbol.dispose]();
       throw error;
     }
@@ -186,14 +192,26 @@ export class ClusterState implements SharedState {
 
   async keepSandbox({ owner, id, saved }: SharedSession): Promise<boolean> {
     const known = this.#records.get(this.#nameOf(owner, id));
-    if (!known || saved?.ref === undefined) return false;
+    if (!known) throw new HoldLost(id);
+    if (saved?.ref === undefined) return false;
     return await this.#ties.require(known.object, saved.ref);
+  }
+
+  async beginCall(call: BegunCall): Promise<CallBefore | undefined> {
+    if (!this.isValid) throw new HoldLost(call.key);
+    return await this.#calls.begin(call, this.self.name);
+  }
+
+  async forgetCall(owner: string, key: string): Promise<void> {
+    // What it did may go on to count.
+    if (this.isValid) await this.#calls.forget(owner, key);
   }
 
   /** Leaves the group. Sessions that were not released are free for others at once. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closing.signal.aborted) return;
     this.#closing.abort();
+    this.#calls[Symbol.dispose]();
     await this.#leave();
   }
 
