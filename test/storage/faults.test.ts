@@ -10,7 +10,7 @@ import { createLog } from '../../src/log.ts';
 import { Bucket } from '../../src/s3/bucket.ts';
 import { contentsOf, entries, identity } from '../support/archive-contract.ts';
 import { type FaultyProxy, openFaultyProxy } from '../support/faulty-proxy.ts';
-import { CREDENTIALS, openStorage, type Storage } from '../support/storage.ts';
+import { CREDENTIALS, openStorage, STORAGE, type Storage } from '../support/storage.ts';
 
 const MIB = 2 ** 20;
 const PART = 8 * MIB;
@@ -77,15 +77,19 @@ test('a part that breaks off is sent again, and not the whole', async () => {
   await store.verify(record);
 });
 
-test('bytes that change on the way to the storage are refused there, and sent again', async () => {
-  const changed = vi.fn(flip);
-  proxy.toServer = once(5 * MIB, changed);
-  const store = openStore();
-  const record = await store.write(identity(), entries({ big: randomBytes(2 * PART) }));
-  expect(changed).toHaveBeenCalled();
-  proxy.toServer = undefined;
-  await store.verify(record);
-});
+// rclone does not look at checksums of what it gets.
+test.skipIf(STORAGE === 'rclone')(
+  'bytes that change on the way to the storage are refused there, and sent again',
+  async () => {
+    const changed = vi.fn(flip);
+    proxy.toServer = once(5 * MIB, changed);
+    const store = openStore();
+    const record = await store.write(identity(), entries({ big: randomBytes(2 * PART) }));
+    expect(changed).toHaveBeenCalled();
+    proxy.toServer = undefined;
+    await store.verify(record);
+  },
+);
 
 test('bytes that change on the way back are fetched again, and an archive is not broken by them', async () => {
   const store = openStore();
@@ -144,7 +148,8 @@ test('a storage that is gone is told, and what it had is there when it is back',
   expect(await store.records()).toEqual([record]);
   expect(await contentsOf(store, record)).toEqual({ a: 'a' });
   const bucket = storage.open(prefix);
-  expect(await Array.fromAsync(bucket.uploads('files/'))).toHaveLength(1);
+  // rclone keeps what is not finished in memory.
+  expect(await Array.fromAsync(bucket.uploads('files/'))).toHaveLength(STORAGE === 'rclone' ? 0 : 1);
   await sweep(bucket, new S3Records(bucket, 'other', LOG), LOG, -60_000);
   expect(await Array.fromAsync(bucket.uploads('files/'))).toEqual([]);
   expect(await contentsOf(store, record)).toEqual({ a: 'a' });

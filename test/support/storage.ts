@@ -13,7 +13,7 @@ import { freePort } from './free-port.ts';
 export const CREDENTIALS = { accessKeyId: 'glovebox', secretAccessKey: 'a-secret-of-the-tests' };
 const BUCKET = 'archives';
 /** Server that the tests run with: another one by the variable STORAGE. */
-const STORAGE: StorageKind = process.env['STORAGE'] === 'rclone' ? 'rclone' : 'versity';
+export const STORAGE: StorageKind = process.env['STORAGE'] === 'rclone' ? 'rclone' : 'versity';
 
 export interface StorageOptions {
   /** Size of the file system that it has for itself, in MiB. Default: that of the machine. */
