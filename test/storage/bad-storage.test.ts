@@ -203,7 +203,13 @@ describe('a storage with a certificate', () => {
     const file = join(stateDir, 'authority.pem');
     writeFileSync(file, certificate.cert);
     for (const name of ['SSL_CERT_FILE', 'NODE_EXTRA_CA_CERTS']) {
-      const settings = { ...storage.env, [name]: file, GLOVEBOX_INSTANCE: 'tls', GLOVEBOX_HIBERNATE_AFTER_S: '1' };
+      const settings = {
+        ...storage.env,
+        SSL_CERT_FILE: '',
+        [name]: file,
+        GLOVEBOX_INSTANCE: 'tls',
+        GLOVEBOX_HIBERNATE_AFTER_S: '1',
+      };
       await using server = await startServer({ env: settings });
       await runPython(server, 'open("a.txt", "w").write("a")', { session_id: name });
       const state = async () =>
