@@ -162,8 +162,7 @@ test('a background execution goes on to call tools once its server was killed, a
   try {
     const [first, second] = [await start(env), await start(env)];
     // The call that is under way at the kill may fail.
-    const code = `import os, time
-from glovebox import tools
+    const code = `import os, time, tools
 while not os.path.exists("stop"):
     try:
         tools.count.next()
