@@ -1,7 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { addKey } from '../src/http/auth/key-file.ts';
 import { freePort } from '../test/support/free-port.ts';
 import { openClusterField } from './faults/cluster-field.ts';
@@ -10,6 +9,7 @@ import { History } from './faults/history.ts';
 import { Monkey } from './faults/monkey.ts';
 import { Plant } from './faults/plant.ts';
 import { Witness } from './faults/witness.ts';
+import { endAfter, openProgram, SEED } from './program.ts';
 import { createRandom } from './random.ts';
 import { filesIn } from './sample.ts';
 import { ServerLog } from './server-log.ts';
@@ -23,21 +23,12 @@ be another's, no call may hang, and nothing may be lost that a checkpoint should
 const OWNERS = ['alice', 'bob'];
 const SESSIONS = ['one', 'two', 'three'];
 
-const stop = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
-
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '10' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    kubernetes: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h', default: false },
-  },
+const { values, signal: stop } = openProgram(USAGE, {
+  minutes: { type: 'string', default: '10' },
+  seed: SEED,
+  kubernetes: { type: 'boolean', default: false },
 });
-if (values.help) process.stdout.write(USAGE);
-else process.exitCode = (await run(Number(values.minutes), Number(values.seed))) ? 0 : 1;
-// Connections that are kept open would hold the process.
-process.exit();
+await endAfter(run(Number(values.minutes), Number(values.seed)));
 
 /** Whether all was as it must be. */
 async function run(minutes: number, seed: number): Promise<boolean> {
@@ -53,7 +44,7 @@ async function run(minutes: number, seed: number): Promise<boolean> {
   const port = await freePort();
   const flags = ['--state-dir', stateDir, '--port', String(port), '--auth', 'keys', '--setup', 'never'];
   const sizes = ['--memory-mb', '256', '--on-shutdown', 'keep'];
-  const plant = new Plant({ flags: [...flags, ...sizes], env: field.env, log, signal: stop.signal });
+  const plant = new Plant({ flags: [...flags, ...sizes], env: field.env, log, signal: stop });
   stack.defer(() => field.removeAll());
   stack.use(plant);
 
@@ -76,7 +67,7 @@ async function run(minutes: number, seed: number): Promise<boolean> {
   });
   await plant.start();
   process.stderr.write(`Seed ${seed}: ${minutes} minutes of faults …\n`);
-  const over = AbortSignal.any([stop.signal, AbortSignal.timeout(minutes * 60_000)]);
+  const over = AbortSignal.any([stop, AbortSignal.timeout(minutes * 60_000)]);
   const monkey = new Monkey({
     ...{ plant, field, witnesses, history, onViolation },
     random: createRandom(seed),

@@ -2,16 +2,16 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
-import { installDefinition } from '../bench/scale/definition.ts';
 import { Lab } from '../scripts/kubernetes/lab.ts';
 import { NODES } from '../scripts/kubernetes/layout.ts';
 import { ensureProgram } from '../scripts/kubernetes/program.ts';
 import { buildClusterImage } from '../test/setup/cluster-image.ts';
 import { Counting } from '../test/support/counting.ts';
 import { freePort } from '../test/support/free-port.ts';
+import { installRecordsIn } from '../test/support/session-records.ts';
 import { openStorage } from '../test/support/storage.ts';
 import { Plant } from './faults/plant.ts';
+import { endAfter, openProgram, SEED } from './program.ts';
 import { createRandom, type Random } from './random.ts';
 import { ServerLog } from './server-log.ts';
 
@@ -39,21 +39,10 @@ interface Fault {
   readonly act: () => Promise<void>;
 }
 
-const stop = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
 const report = (line: string) => void process.stderr.write(`${line}\n`);
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '20' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    help: { type: 'boolean', short: 'h', default: false },
-  },
-});
-if (values.help) process.stdout.write(USAGE);
-else process.exitCode = (await run(Number(values.minutes), Number(values.seed))) ? 0 : 1;
-// Connections that are kept open would hold the process.
-process.exit();
+const { values, signal: stop } = openProgram(USAGE, { minutes: { type: 'string', default: '20' }, seed: SEED });
+await endAfter(run(Number(values.minutes), Number(values.seed)));
 
 /** Whether all was as it must be. */
 async function run(minutes: number, seed: number): Promise<boolean> {
@@ -62,7 +51,7 @@ async function run(minutes: number, seed: number): Promise<boolean> {
   stack.defer(() => rmSync(root, { recursive: true, force: true }));
   const image = await buildClusterImage('slim', report);
   const lab = stack.use(await Lab.start({ program: await ensureProgram(report), images: [image], report }));
-  await installDefinition(lab.api);
+  await installRecordsIn(lab.kubeconfig);
   const storage = stack.use(await openStorage());
   const log = new ServerLog();
   const env = {
@@ -77,7 +66,7 @@ async function run(minutes: number, seed: number): Promise<boolean> {
     GLOVEBOX_LEASE_S: String(LEASE_S),
   };
   const places = await Promise.all(Array.from({ length: SERVERS }, (_, at) => openPlace(join(root, String(at)))));
-  const plants = places.map(({ flags }) => stack.use(new Plant({ flags, env, log, signal: stop.signal })));
+  const plants = places.map(({ flags }) => stack.use(new Plant({ flags, env, log, signal: stop })));
   for (const plant of plants) await plant.start();
   report(`Seed ${seed}: ${minutes} minutes of faults …`);
   const counts = Array.from({ length: SESSIONS }, (_, at) => new Counting(places, `count-${at}`));
@@ -87,7 +76,7 @@ async function run(minutes: number, seed: number): Promise<boolean> {
   const random = createRandom(seed);
   const faults = [...serverFaults(plants, random), ...clusterFaults(lab, random)];
   const until = Date.now() + minutes * 60_000;
-  while (Date.now() < until && !stop.signal.aborted) {
+  while (Date.now() < until && !stop.aborted) {
     const { kind, act } = random.weighted(faults);
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
     await act();
@@ -176,6 +165,6 @@ async function recovery(counts: readonly Counting[]): Promise<number> {
   const begin = performance.now();
   const before = counts.map(({ answered }) => answered);
   const isBack = () => counts.every(({ answered }, at) => answered > (before[at] ?? 0) + 1);
-  while (!isBack() && performance.now() - begin <= RECOVERY_MS * 2 && !stop.signal.aborted) await sleep(100);
+  while (!isBack() && performance.now() - begin <= RECOVERY_MS * 2 && !stop.aborted) await sleep(100);
   return performance.now() - begin;
 }

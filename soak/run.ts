@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { Load } from './load.ts';
+import { endAfter, openProgram, SEED } from './program.ts';
 import { filesIn, type Sample, takeSample } from './sample.ts';
 import { openSetting, type Setting } from './setting.ts';
 import { FEWEST_FOR_SLOPE, judge, renderSamples, slopeOf } from './verdict.ts';
@@ -18,29 +18,17 @@ const LOOK_EVERY_MS = 1000;
 /** For a minute, the server keeps the events of calls for readers that come back. */
 const KEPT_MS = 65_000;
 
-const stop = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
-
-const { values } = parseArgs({
-  options: {
-    executions: { type: 'string', default: '20000' },
-    sessions: { type: 'string', default: '50' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    engine: { type: 'string', default: 'own' },
-    help: { type: 'boolean', short: 'h', default: false },
-  },
+const { values, signal: stop } = openProgram(USAGE, {
+  executions: { type: 'string', default: '20000' },
+  sessions: { type: 'string', default: '50' },
+  seed: SEED,
+  engine: { type: 'string', default: 'own' },
 });
-if (values.help) process.stdout.write(USAGE);
-else process.exitCode = (await soak(Number(values.executions), Number(values.sessions), Number(values.seed))) ? 0 : 1;
-// Connections that are kept open would hold the process.
-process.exit();
+await endAfter(soak(Number(values.executions), Number(values.sessions), Number(values.seed)));
 
 /** Whether all was as it must be. */
 async function soak(executions: number, sessions: number, seed: number): Promise<boolean> {
-  await using setting = await openSetting(
-    { sessions, which: values.engine === 'machine' ? 'machine' : 'own' },
-    stop.signal,
-  );
+  await using setting = await openSetting({ sessions, which: values.engine === 'machine' ? 'machine' : 'own' }, stop);
   const { server, places, outside, cancelling, log } = setting;
   const started = performance.now();
   const sample = (done: number) => takeSample(places, done, (performance.now() - started) / 1000);
@@ -53,7 +41,7 @@ async function soak(executions: number, sessions: number, seed: number): Promise
     executions,
     seed,
     world: { outside, cancelling },
-    signal: stop.signal,
+    signal: stop,
     every: Math.max(Math.ceil(executions / SAMPLES), LEAST_EVERY),
     onEvery: async (done) => {
       during.push(await sample(done));

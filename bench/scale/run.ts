@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Lab } from '../../scripts/kubernetes/lab.ts';
 import { ensureProgram } from '../../scripts/kubernetes/program.ts';
+import { installRecordsIn } from '../../test/support/session-records.ts';
 import { quantile } from '../measure.ts';
-import { installDefinition } from './definition.ts';
 import { renderScale } from './plot.ts';
 import { type Outcome, Simulation } from './simulation.ts';
 
@@ -42,7 +42,7 @@ async function main(): Promise<void> {
     planes: readCount('control-planes', 2),
   };
   await using lab = await Lab.start({ program: await ensureProgram(report), apiOnly: true, report });
-  await installDefinition(lab.api);
+  await installRecordsIn(lab.kubeconfig);
   await using simulation = new Simulation(lab, size, report);
   const outcome = await simulation.run();
   mkdirSync(RESULTS, { recursive: true });

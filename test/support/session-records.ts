@@ -2,9 +2,12 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { loadConfig } from '../../src/config/load.ts';
+import { openAccess } from '../../src/engines/kubernetes/api/access.ts';
 import { statusOf } from '../../src/engines/kubernetes/api/answer.ts';
-import type { KubernetesClient } from '../../src/engines/kubernetes/api/client.ts';
+import { KubernetesClient } from '../../src/engines/kubernetes/api/client.ts';
 import { recordPath } from '../../src/engines/kubernetes/state/names.ts';
+import { createLog } from '../../src/log.ts';
 
 const DEFINITION = new URL('../../charts/glovebox/crds/sessions.yaml', import.meta.url);
 const ALREADY_THERE = 409;
@@ -30,4 +33,11 @@ export async function installRecords(admin: KubernetesClient): Promise<void> {
       await sleep(100);
     }
   }
+}
+
+/** The same for the cluster of a kubeconfig. */
+export async function installRecordsIn(kubeconfig: string): Promise<void> {
+  const { hostEnvironment } = loadConfig({ ...process.env, KUBECONFIG: kubeconfig });
+  using client = new KubernetesClient(await openAccess({ hostEnvironment, log: createLog('error') }));
+  await installRecords(client);
 }
