@@ -25,7 +25,8 @@ const KUBERNETES: TestProjectConfiguration = {
     expect: { poll: { timeout: 30_000 } },
     testTimeout: 120_000,
     hookTimeout: 240_000,
-    maxWorkers: 2,
+    // More than there are processors: they wait for nodes and leases most of the time.
+    maxWorkers: 3,
   },
 };
 

@@ -8,6 +8,7 @@ import { podPath, podSchema } from '../../src/engines/kubernetes/api/pod.ts';
 import { LABELS } from '../../src/engines/kubernetes/pod-spec.ts';
 import { groupId, recordPath } from '../../src/engines/kubernetes/state/names.ts';
 import { Counting } from '../support/counting.ts';
+import { freePort } from '../support/free-port.ts';
 import { type ErrorAnswer, type Execution, post } from '../support/rest-client.ts';
 import { type Server, startServer } from '../support/server.ts';
 import { installRecords } from '../support/session-records.ts';
@@ -241,6 +242,17 @@ describe('the pool of a server that was killed', () => {
     expect((await again(second, 'print(open("secret.txt").read())')).stdout).toBe('of the first\n');
     expect(await taken()).toEqual(expect.arrayContaining(used));
   });
+});
+
+test('a server at the address of one that has left is reached by the others', async () => {
+  const port = { GLOVEBOX_PEER_PORT: String(await freePort()) };
+  const [stays, leaves] = [await start(), await start(port)];
+  await run(leaves, 'x = 1');
+  expect((await run(stays, 'print(x)')).stdout).toBe('1\n');
+  expect((await leaves.stop()).code).toBe(0);
+  const follows = await start(port);
+  await run(follows, 'x = 2', 'later');
+  expect((await run(stays, 'print(x)', 'later')).stdout).toBe('2\n');
 });
 
 test('two servers that make a session of one name at the same time make one', async () => {
