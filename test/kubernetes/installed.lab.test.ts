@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { chownSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
@@ -8,8 +9,11 @@ import { loadConfig } from '../../src/config/load.ts';
 import { buildControlImage } from '../../src/engines/docker/images/control-image.ts';
 import { arbitraryPod } from '../../src/engines/kubernetes/assurances.ts';
 import { version } from '../../src/version.ts';
-import { CHART, expectPart, runPart } from '../support/helm.ts';
-import { runPython } from '../support/rest-client.ts';
+import { Counting } from '../support/counting.ts';
+import { CHART, expectPart, followLogs, runPart } from '../support/helm.ts';
+import { callTool, runPython } from '../support/rest-client.ts';
+import { runCli } from '../support/server.ts';
+import { CREDENTIALS, openStorage, type Storage } from '../support/storage.ts';
 
 const BUILD_LIMIT_MS = 20 * 60_000;
 /** User of the control plane's image. */
@@ -26,10 +30,12 @@ const kubectl = async (...args: string[]) => await expectPart('kubectl', ...args
 const asControlPlane = async (...args: string[]) =>
   await runPart('kubectl', '--as', ACCOUNT, '--namespace', SANDBOXES, ...args);
 
-const settings = ['sandboxes.namespace=chart-sandboxes', `sandboxes.image=${image}`, 'image.pullPolicy=Never'].concat([
-  ...['hostNetwork=true', 'state.existingClaim=state', 'settings.memory_mb=512', 'settings.pool_size=1'],
-]);
+const settings = [
+  ...['sandboxes.namespace=chart-sandboxes', `sandboxes.image=${image}`, 'image.pullPolicy=Never'],
+  ...['hostNetwork=true', 'settings.memory_mb=512', 'settings.pool_size=1'],
+];
 
+let lab: Lab;
 let url: string;
 let key: string;
 
@@ -58,7 +64,23 @@ function inFile(object: object): string {
   return file;
 }
 
-/** Waits for the control plane, and finds out where it is. */
+/** Installs the chart, and takes its key. */
+async function install(...values: readonly string[]): Promise<void> {
+  const set = [...settings, ...values].flatMap((setting) => ['--set', setting]);
+  await expectPart('helm', 'install', 'glovebox', CHART, '--namespace', CONTROL, ...set);
+  const path = '--output=jsonpath={.data.key}';
+  const secret = await kubectl('--namespace', CONTROL, 'get', 'secret', 'glovebox-keys', path);
+  key = Buffer.from(secret, 'base64').toString();
+}
+
+/** Removes the release, if there is one, and waits until its namespace of sandboxes is gone. */
+async function uninstall(): Promise<void> {
+  await expectPart('helm', 'uninstall', 'glovebox', '--namespace', CONTROL, '--wait', '--ignore-not-found');
+  const wait = ['wait', '--for=delete', `namespace/${SANDBOXES}`, '--timeout=100s'];
+  expect((await runPart('kubectl', ...wait)).stderr).toMatch(/^(|.*not found.*)\s*$/);
+}
+
+/** Waits for the control planes, and finds out where the first one is. */
 async function untilServing(): Promise<void> {
   const place = ['--namespace', CONTROL];
   const { code, stderr } = await runPart(
@@ -78,8 +100,9 @@ const withKey = () => ({ headers: { authorization: `Bearer ${key}` } });
 
 beforeAll(async () => {
   const { clusters }: { clusters?: { cluster?: { server?: string } }[] } = parse(readFileSync(kubeconfig, 'utf8'));
-  const lab = Lab.find(clusters?.[0]?.cluster?.server ?? '');
-  if (!lab) throw new Error('This is for a lab: unset KUBECONFIG.');
+  const found = Lab.find(clusters?.[0]?.cluster?.server ?? '');
+  if (!found) throw new Error('This is for a lab: unset KUBECONFIG.');
+  lab = found;
   await using machine = await openMachineEngine(report, new AbortController().signal);
   const { controlBase: base, hostEnvironment } = loadConfig();
   const { reference } = await buildControlImage(
@@ -90,17 +113,7 @@ beforeAll(async () => {
   await lab.importImages(reference);
   await kubectl('create', 'namespace', CONTROL);
   await createVolume();
-  const set = settings.flatMap((setting) => ['--set', setting]);
-  await expectPart('helm', 'install', 'glovebox', CHART, '--namespace', CONTROL, ...set);
-  const secret = await kubectl(
-    '--namespace',
-    CONTROL,
-    'get',
-    'secret',
-    'glovebox-keys',
-    '--output=jsonpath={.data.key}',
-  );
-  key = Buffer.from(secret, 'base64').toString();
+  await install('state.existingClaim=state');
   await untilServing();
 }, BUILD_LIMIT_MS);
 
@@ -211,11 +224,118 @@ describe('in the namespace of the sandboxes', () => {
 });
 
 test('an uninstall leaves no sandbox, and keeps the volume', async () => {
-  await expectPart('helm', 'uninstall', 'glovebox', '--namespace', CONTROL, '--wait');
-  const wait = ['wait', '--for=delete', `namespace/${SANDBOXES}`, '--timeout=100s'];
-  expect((await runPart('kubectl', ...wait)).stderr).toMatch(/^(|.*not found.*)\s*$/);
+  await uninstall();
   expect(await kubectl('get', 'pods', '--namespace', SANDBOXES, '--output=name')).toBe('');
   expect(await kubectl('get', 'pvc', '--namespace', CONTROL, '--output=name')).toBe('persistentvolumeclaim/state\n');
+});
+
+describe('of several servers that share their sessions', () => {
+  const WORK = { session_id: 'work', context: 'main' };
+  const PATIENT = { timeout: 60_000 };
+  const place = ['--namespace', CONTROL];
+  let storage: Storage;
+  let servers: { name: string; url: string }[];
+
+  beforeAll(async () => {
+    await uninstall();
+    storage = await openStorage({ host: lab.layout.hostAddress });
+    const { accessKeyId, secretAccessKey } = CREDENTIALS;
+    const credentials = `[default]\naws_access_key_id = ${accessKeyId}\naws_secret_access_key = ${secretAccessKey}\n`;
+    const contents = { credentials, 'archives.key': randomBytes(32).toString('base64') };
+    const literals = Object.entries(contents).map(([name, value]) => `--from-literal=${name}=${value}`);
+    await kubectl(...place, 'create', 'secret', 'generic', 'storage', ...literals);
+    await install(
+      ...['replicas=2', 'settings.state=cluster', 'state.persistent=false', 'podDisruptionBudget.enabled=true'],
+      ...['archives.bucket=archives', 'archives.prefix=chart', `archives.endpoint=${storage.endpoint}`],
+      ...['archives.existingSecret=storage', 'archives.keySecret=storage'],
+      ...['auditLog.enabled=true', 'auditLog.toStdout=true'],
+    );
+    await untilServing();
+    const columns = '--output=jsonpath={range .items[*]}{.metadata.name} {.status.podIP}{"\\n"}{end}';
+    const pods = await kubectl(...place, 'get', 'pods', '--selector', 'app.kubernetes.io/name=glovebox', columns);
+    servers = [...pods.matchAll(/^(\S+) (\S+)$/gm)].map(([, name = '', ip]) => ({ name, url: `http://${ip}:8000` }));
+  });
+  afterAll(async () => {
+    // First, since they keep archives there until they have ended.
+    await uninstall();
+    await storage?.[Symbol.asyncDispose]();
+  });
+
+  const run = async (server: { url: string }, code: string) => await runPython(server, code, WORK, withKey());
+  const both = () => {
+    const [first, second, ...others] = servers;
+    if (!first || !second || others.length > 0) throw new Error(`There are ${servers.length} servers.`);
+    return [first, second] as const;
+  };
+
+  /** Asks for the eviction of a pod, as a drain of its node does. */
+  async function evict({ name }: { name: string }): Promise<string> {
+    const metadata = { name, namespace: CONTROL };
+    const file = inFile({ apiVersion: 'policy/v1', kind: 'Eviction', metadata });
+    const path = `/api/v1/namespaces/${CONTROL}/pods/${name}/eviction`;
+    const { code, stderr } = await runPart('kubectl', 'create', '--raw', path, '--filename', file);
+    return code === 0 ? 'evicted' : stderr;
+  }
+
+  test('each node has one, and one answers for a session that another one holds', async () => {
+    expect(servers.map((server) => server.url).toSorted()).toEqual(
+      (['node1', 'node2'] as const).map((node) => `http://${lab.layout.nodeAddress(node)}:8000`),
+    );
+    const holder = () =>
+      kubectl('-n', SANDBOXES, 'get', 'sessions.glovebox.dev', '--output=jsonpath={.items[*].spec.holder}');
+    const [first, second] = both();
+    await run(first, 'x = 6');
+    const held = await holder();
+    expect(held).toMatch(/^\S+$/);
+    expect((await run(second, 'print(x * 7)')).stdout).toBe('42\n');
+    expect(await holder()).toBe(held);
+  });
+
+  test('what one has kept in the bucket, encrypted, another one begins a session from', async () => {
+    const [first, second] = both();
+    await run(first, 'open("kept.txt", "w").write("of the first")');
+    const { session_id } = WORK;
+    const kept = (await callTool(first, 'snapshot_session', { session_id }, withKey())) as { snapshot_id: string };
+    const named = { snapshot_id: kept.snapshot_id, name: 'fork' };
+    await callTool(second, 'fork_session', named, withKey());
+    const { stdout } = await runPython(second, 'print(open("kept.txt").read())', { session_id: 'fork' }, withKey());
+    expect([stdout, storage.holds('of the first')]).toEqual(['of the first\n', false]);
+  });
+
+  test('one is evicted at a time, its sessions go on at another one, and its audit log is whole', async () => {
+    const [first, second] = both();
+    const log = followLogs([...place, first.name, '--container', 'audit-log'], (line) =>
+      line.includes('"event":"stop"'),
+    );
+    await expect.poll(() => evict(first), PATIENT).toBe('evicted');
+    expect(await evict(second)).toContain('disruption budget');
+    await kubectl(...place, 'wait', '--for=delete', `pod/${first.name}`, '--timeout=60s');
+    const { stdout, session_reset: reset } = await run(second, 'print(x * 7)');
+    expect([stdout, reset]).toEqual(['42\n', undefined]);
+    const file = join(mkdtempSync(join(inject('stateRoot'), 'audit-')), 'audit.jsonl');
+    writeFileSync(file, await log);
+    expect((await runCli(['audit', 'verify', file], process.env)).stdout).toContain('are as they were written');
+  });
+
+  test('an upgrade replaces one after the other, and no answer is lost', async () => {
+    await untilServing();
+    const count = new Counting(servers, 'count', withKey().headers);
+    const goOn = async () => {
+      const before = count.answered;
+      await expect.poll(() => count.answered, PATIENT).toBeGreaterThan(before + 5);
+    };
+    try {
+      await goOn();
+      const change = ['--reuse-values', '--set', 'settings.log_level=debug'];
+      await expectPart('helm', 'upgrade', 'glovebox', CHART, '--namespace', CONTROL, ...change);
+      await untilServing();
+      await goOn();
+    } finally {
+      await count.end();
+    }
+    expect(count.violations).toEqual([]);
+    for (const server of servers) expect((await run(server, 'print(x * 7)')).stdout).toBe('42\n');
+  });
 });
 
 const secure = {

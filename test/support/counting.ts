@@ -25,6 +25,7 @@ print(n)
 export class Counting {
   readonly #servers: Pick<Server, 'url'>[];
   readonly #session: string;
+  readonly #headers: Readonly<Record<string, string>>;
   readonly #stop = new AbortController();
   readonly #ended: Promise<void>;
   /** Calls that were answered. */
@@ -38,9 +39,10 @@ export class Counting {
   #maybe = 0;
 
   /** @param servers those that may be called; may change meanwhile */
-  constructor(servers: Pick<Server, 'url'>[], session: string) {
+  constructor(servers: Pick<Server, 'url'>[], session: string, headers: Readonly<Record<string, string>> = {}) {
     this.#servers = servers;
     this.#session = session;
+    this.#headers = headers;
     this.#ended = this.#run();
   }
 
@@ -60,7 +62,12 @@ export class Counting {
   async #call(server: Pick<Server, 'url'>): Promise<boolean> {
     const args = { session_id: this.#session, context: 'count', code: CODE };
     try {
-      const answer = await post(server, '/execute', { name: 'execute_python', arguments: args });
+      const answer = await post(
+        server,
+        '/execute',
+        { name: 'execute_python', arguments: args },
+        { headers: this.#headers },
+      );
       const { result, error } = (await answer.json()) as { result?: Execution } & Partial<ErrorAnswer>;
       if (result) this.#take(result);
       else if (error?.begun === false || error?.code === FULL) return false;

@@ -22,6 +22,23 @@ export async function runPart(part: 'helm' | 'kubectl', ...args: readonly string
   return await runCommand(program, [part, ...args], { timeoutMs: LIMIT_MS });
 }
 
+/** Follows what a container of a pod prints. Resolves with all of it once a line ends it. @throws Error if it ends before */
+export async function followLogs(place: readonly string[], isLast: (line: string) => boolean): Promise<string> {
+  const program = await ensureProgram((line) => void process.stderr.write(`${line}\n`));
+  const lines: string[] = [];
+  const seen = new AbortController();
+  const onLine = (line: string) => {
+    lines.push(line);
+    if (isLast(line)) seen.abort();
+  };
+  const args = ['kubectl', 'logs', '--follow', ...place];
+  const outcome = await runCommand(program, args, { timeoutMs: LIMIT_MS, onLine, signal: seen.signal }).catch(
+    () => undefined,
+  );
+  if (outcome) throw new Error(`The last line did not come: ${outcome.stderr}${lines.slice(-5).join('\n')}`);
+  return `${lines.join('\n')}\n`;
+}
+
 /** Runs Helm or kubectl. @throws Error with what it said */
 export async function expectPart(part: 'helm' | 'kubectl', ...args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await runPart(part, ...args);

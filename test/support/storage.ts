@@ -18,6 +18,8 @@ export const STORAGE: StorageKind = process.env['STORAGE'] === 'rclone' ? 'rclon
 export interface StorageOptions {
   /** Size of the file system that it has for itself, in MiB. Default: that of the machine. */
   readonly roomMb?: number;
+  /** Address of this machine that it listens on. Default: loopback. */
+  readonly host?: string;
   /** Certificate that it shows. Default: it does not speak TLS. */
   readonly certificate?: Certificate;
 }
@@ -47,7 +49,7 @@ export interface Storage extends AsyncDisposable {
   holds(text: string): boolean;
 }
 
-export async function openStorage({ roomMb, certificate }: StorageOptions = {}): Promise<Storage> {
+export async function openStorage({ roomMb, host = '127.0.0.1', certificate }: StorageOptions = {}): Promise<Storage> {
   const program = await ensureStorage(STORAGE, (line) => process.stderr.write(`${line}\n`));
   const root = mkdtempSync(join(tmpdir(), 'glovebox-storage-'));
   const data = join(root, 'data');
@@ -63,7 +65,7 @@ export async function openStorage({ roomMb, certificate }: StorageOptions = {}):
       ...(readOnly ? { STORAGE_READONLY: '1' } : {}),
       ...(certificate ? writeCertificate(root, certificate) : {}),
     };
-    const run = [program, ...wordsFor(`127.0.0.1:${port}`, data)];
+    const run = [program, ...wordsFor(`${host}:${port}`, data)];
     const mount = `mount -t tmpfs -o size=${roomMb}m tmpfs "$0" && mkdir -p "$0/objects/${BUCKET}" && exec "$@"`;
     const [command = '', ...words] =
       roomMb === undefined ? run : ['unshare', '--mount', 'sh', '-c', mount, data, ...run];
@@ -71,7 +73,7 @@ export async function openStorage({ roomMb, certificate }: StorageOptions = {}):
       env: { ...env, PATH: process.env['PATH'] ?? '' },
       stdio: 'ignore',
     });
-    for (let attempt = 0; !(await answers(port)); attempt += 1) {
+    for (let attempt = 0; !(await answers(host, port)); attempt += 1) {
       if (attempt === 300 || server.exitCode !== null) throw new Error('The storage server did not start.');
       await wait(50);
     }
@@ -87,7 +89,7 @@ export async function openStorage({ roomMb, certificate }: StorageOptions = {}):
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name));
   await start();
-  const endpoint = `${certificate ? 'https' : 'http'}://127.0.0.1:${port}`;
+  const endpoint = `${certificate ? 'https' : 'http'}://${host}:${port}`;
   return {
     port,
     endpoint,
@@ -103,7 +105,7 @@ export async function openStorage({ roomMb, certificate }: StorageOptions = {}):
     open: (prefix = '', at = port) =>
       new Bucket(
         {
-          endpoint: new URL(`http://127.0.0.1:${at}`),
+          endpoint: new URL(`http://${host}:${at}`),
           region: 'us-east-1',
           bucket: BUCKET,
           pathStyle: true,
@@ -143,9 +145,9 @@ function writeCertificate(folder: string, { cert, key }: Certificate): Record<st
   return { STORAGE_CERT: certFile, STORAGE_KEY: keyFile };
 }
 
-async function answers(port: number): Promise<boolean> {
+async function answers(host: string, port: number): Promise<boolean> {
   return await new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
+    const socket = connect(port, host);
     socket.once('connect', () => {
       socket.destroy();
       resolve(true);
