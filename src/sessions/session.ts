@@ -35,8 +35,8 @@ import { type SessionIdentity, type SessionSummary, summarize } from './identity
 import { type InstallLimits, type InstallOptions, type InstallResult, installPackages } from './install.ts';
 import { Downloads } from './installation.ts';
 import { Lifetime } from './lifecycle/lifetime.ts';
+import { followFiles, whileInUse } from './programs/file-operations.ts';
 import { traceInstallation } from './programs/traced-execution.ts';
-import { tracedFiles } from './programs/traced-files.ts';
 import type { RecentExecutions } from './recent-executions.ts';
 import type { Remains } from './recovery.ts';
 import {
@@ -63,7 +63,7 @@ export class Session implements SessionIdentity {
   /** Reports of the package gateway for this session. */
   readonly downloads = new Downloads();
   /** Files of the session, with paths relative to its workspace. */
-  readonly files = new SessionFiles(tracedFiles(this));
+  readonly files = new SessionFiles(whileInUse(this));
   readonly contexts = new Contexts();
   readonly background: BackgroundExecutions;
   readonly records: BackgroundRecords;
@@ -216,25 +216,29 @@ export class Session implements SessionIdentity {
    *   does not come in time
    */
   async execute(request: ExecutionRequest, wanted: ExecutionOptions): Promise<ExecutionEnd> {
+    return await followFiles(this, request, wanted, (followed) =>
+      sayingBegun(followed, (options) => this.#executeInTurn(request, options)),
+    );
+  }
+
+  async #executeInTurn(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
     const { metrics } = this.#host;
     const asked = performance.now();
-    return await sayingBegun(wanted, async (options) => {
-      const places = await this.#places.enter(request, options).catch((error: unknown) => {
-        if (options.signal.aborted) return undefined;
-        throw error;
-      });
-      if (!places) return endUnbegun(options.signal);
-      try {
-        options.onBegin?.();
-        const started = performance.now();
-        metrics.countWait(request, started - asked);
-        const end = await this.#executeNow(request, options);
-        metrics.count(request, { status: outcomeOf(end, options.signal) }, performance.now() - started);
-        return end;
-      } finally {
-        places[Symbol.dispose]();
-      }
+    const places = await this.#places.enter(request, options).catch((error: unknown) => {
+      if (options.signal.aborted) return undefined;
+      throw error;
     });
+    if (!places) return endUnbegun(options.signal);
+    try {
+      options.onBegin?.();
+      const started = performance.now();
+      metrics.countWait(request, started - asked);
+      const end = await this.#executeNow(request, options);
+      metrics.count(request, { status: outcomeOf(end, options.signal) }, performance.now() - started);
+      return end;
+    } finally {
+      places[Symbol.dispose]();
+    }
   }
 
   async #executeNow(request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {

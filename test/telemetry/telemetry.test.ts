@@ -195,7 +195,7 @@ describe('a call is one trace of its caller', () => {
     const content = CANARY.repeat(1000);
     await fetch(url, { method: 'PUT', body: content, headers: { traceparent: sending.traceparent } });
     expect(await (await fetch(url, { headers: { traceparent: getting.traceparent } })).text()).toBe(content);
-    const route = '/sessions/:id/files/:path';
+    const route = '/sessions/:id/files/*';
     const sent = await sending.spans(`PUT ${route}`, 'glovebox.files');
     expectChain(sent, [`PUT ${route}`, 'glovebox.files']);
     expect(sent('glovebox.files').attributes).toMatchObject({

@@ -3,26 +3,27 @@ import { traceSession } from '../../telemetry/session-spans.ts';
 import { isTracing } from '../../telemetry/trace.ts';
 import type { SessionIdentity } from '../identity.ts';
 
-/** Part of a session that operations on its files need. */
-interface FilesSession extends Executor, Pick<SessionIdentity, 'id' | 'owner'> {
-  /** Keeps it awake until disposed of. */
-  use(): Disposable;
-}
-
-/**
- * Runs each operation on the files of a session as a span, from the request for it to its last byte. No path is in it: an
- * owner's names may be private.
- */
-export function tracedFiles(session: FilesSession): Executor {
+/** Runs operations on the files of a session, which stays awake meanwhile. */
+export function whileInUse(session: Executor & { use(): Disposable }): Executor {
   return {
     execute: async (request, options) => {
       using _held = session.use();
-      return await (isTracing() ? follow(session, request, options) : session.execute(request, options));
+      return await session.execute(request, options);
     },
   };
 }
 
-function follow(session: FilesSession, request: ExecutionRequest, options: ExecutionOptions): Promise<ExecutionEnd> {
+/**
+ * Runs an operation on the files of a session as a span, from the request for it to its last byte. No path is in it: an
+ * owner's names may be private. Anything else is run as it is.
+ */
+export function followFiles(
+  session: Pick<SessionIdentity, 'id' | 'owner'>,
+  request: ExecutionRequest,
+  options: ExecutionOptions,
+  run: (options: ExecutionOptions) => Promise<ExecutionEnd>,
+): Promise<ExecutionEnd> {
+  if (request.file === undefined || !isTracing()) return run(options);
   return traceSession('glovebox.files', session, async (span) => {
     let [sent, received] = [0, 0];
     const onSent = (bytes: number) => {
@@ -38,11 +39,11 @@ function follow(session: FilesSession, request: ExecutionRequest, options: Execu
       ...(stdin ? { stdin: watch(stdin, onSent) } : {}),
     };
     try {
-      const end = await session.execute(request, counted);
+      const end = await run(counted);
       span?.set({ 'glovebox.execution.status': end.status });
       return end;
     } finally {
-      const { op } = (request.file ?? {}) as { op?: string };
+      const { op } = request.file as { op?: string };
       span?.set({
         'glovebox.files.operation': op,
         'glovebox.files.sent_bytes': sent,
