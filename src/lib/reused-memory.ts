@@ -53,6 +53,11 @@ export interface Outage {
 export interface PieceStream extends Duplex {
   /** How the connection learns that it has fallen silent, where it cannot find that out itself. */
   readonly heartbeat?: Heartbeat | undefined;
+  /**
+   * Why nothing was reached by it, once it has ended: what is between broke. Undefined where the other end was reached, or
+   * where it was ended from here.
+   */
+  readonly whyNotReached?: (() => Promise<Error | undefined>) | undefined;
   /** Takes what comes from now on, instead of events `data`. */
   readPieces?(take: TakePiece): void;
   /** Has events `data` lend their pieces where it can: each only until its listeners have returned. */

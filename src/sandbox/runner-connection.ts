@@ -257,6 +257,8 @@ export class RunnerConnection {
         onNotice(notice);
       },
     }).catch(async (error: unknown) => {
+      // Then it says nothing of the runner, which may go on.
+      if (isLost(error)) throw (await stream.whyNotReached?.()) ?? error;
       if (!(error instanceof GenerationRefused) || !(await this.#isLie(error))) throw error;
       throw new FalseRefusal();
     });

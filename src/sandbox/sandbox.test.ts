@@ -230,6 +230,28 @@ describe('a sandbox whose machine is cut off', () => {
     expect(sandbox.lost).toBe(false);
   });
 
+  test('lost what went on in it when a connection broke off before its runner had answered', async () => {
+    const [first, third] = [runnerThat(newRunner), runnerThat(oldRunner)];
+    const broken = Object.assign(duplexPair()[0], { whyNotReached: async () => away });
+    const { sandbox, execute } = openSandbox([
+      async () => first.ours,
+      async () => {
+        setImmediate(() => broken.destroy());
+        return broken;
+      },
+      async () => third.ours,
+    ]);
+    const losses: unknown[] = [];
+    sandbox.onLoss = (loss) => losses.push(loss);
+    await vi.advanceTimersByTimeAsync(0);
+    await sandbox.connect();
+    first.stream.destroy();
+    await vi.advanceTimersByTimeAsync(0);
+    const refused = execute({ code: '' }, 1000).catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(100);
+    expect([await refused, losses, sandbox.lost]).toEqual([away, [], false]);
+  });
+
   test('has what goes on in the background followed again once it is reached, within its time', async () => {
     const [first, second] = [runnerThat(newRunner), runnerThat(oldRunner)];
     const refuse = async () => {

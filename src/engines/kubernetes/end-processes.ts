@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { SandboxUnreachable } from '../../sandbox/engine.ts';
 import { endAll } from '../session-users.ts';
-import type { ExecOutcome } from './api/exec.ts';
+import type { ExecEnd, ExecOutcome } from './api/exec.ts';
+import { CLOSED_HERE } from './api/exec-connection.ts';
 import { type PodId, type Pods, unreachable } from './pods.ts';
 
 /** Time for the program that kills all others to end, in milliseconds. Beside a fork bomb, it takes many seconds. */
@@ -52,8 +53,14 @@ export async function endProcessesOf(pod: PodId, pods: Pods, programs: PodProgra
   throw silent(node, outcome);
 }
 
+/** Why a program was not reached by an exec. Undefined if it was, or if the exec was ended from here. */
+export function whyNotReached(node: string, end: ExecEnd): SandboxUnreachable | undefined {
+  const isOwn = end.kind === 'broken' && end.why === CLOSED_HERE;
+  return !isOwn && isAway({ end }) ? silent(node, { end }) : undefined;
+}
+
 /** The error for a node that does not answer, which the cluster may not have noticed yet. */
-function silent(node: string, outcome: ExecOutcome | undefined): SandboxUnreachable {
+function silent(node: string, outcome: Pick<ExecOutcome, 'end'> | undefined): SandboxUnreachable {
   const hint = 'Call again. The session continues once the node, its kubelet and its container runtime answer.';
   return unreachable(`Its node "${node}" does not answer.`, hint, new Error(wordsOf(outcome)));
 }
@@ -77,12 +84,12 @@ const NOT_KNOWN_YET = /does not exist|container not found/i;
 const NO_CONNECTION = /dial (tcp|unix)|code = Unavailable|i\/o timeout|no route to host|connection re(fused|set)|EOF$/i;
 
 /** Whether the node, its kubelet or its container runtime does not answer, whatever runs in the pod. */
-function isAway({ end }: ExecOutcome): boolean {
+function isAway({ end }: Pick<ExecOutcome, 'end'>): boolean {
   if (end.kind === 'refused') return NO_CONNECTION.test(end.message) || NOT_KNOWN_YET.test(end.message);
   return end.kind === 'broken';
 }
 
-function wordsOf(outcome: ExecOutcome | undefined): string {
+function wordsOf(outcome: Pick<ExecOutcome, 'end'> | undefined): string {
   if (!outcome) return 'it says nothing';
   const { end } = outcome;
   if (end.kind === 'refused') return withoutQuery(end.message);

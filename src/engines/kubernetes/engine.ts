@@ -20,7 +20,7 @@ import type { KubernetesClient } from './api/client.ts';
 import { type ExecTarget, openExec, runExec } from './api/exec.ts';
 import { type PodState, podPath, podSchema } from './api/pod.ts';
 import { assertAsAsked } from './compare-pod.ts';
-import { endProcessesOf, withoutQuery } from './end-processes.ts';
+import { endProcessesOf, whyNotReached, withoutQuery } from './end-processes.ts';
 import {
   adoptionsOf,
   CONTAINER_NAME,
@@ -108,7 +108,7 @@ export class KubernetesEngine implements Engine, Disposable {
   async connect(ref: SandboxRef, options?: ConnectOptions): Promise<PieceStream> {
     const pod = podOfRef(ref);
     await this.#pods.watch();
-    await this.#pods.requireRunning(pod);
+    const node = await this.#pods.requireRunning(pod);
     const onStderr = logRunnerStderr(this.#log, ref);
     const generation = generationIn(ref, options?.generation);
     const connection = await openExec(this.#client, {
@@ -119,7 +119,8 @@ export class KubernetesEngine implements Engine, Disposable {
       if (end.kind === 'refused')
         this.#log.warn('a runner was not started', { sandbox: shortName(ref), why: withoutQuery(end.message) });
     });
-    return runnerStream(connection, pod, this.#pods, this.#log);
+    const stream = runnerStream(connection, pod, this.#pods, this.#log);
+    return Object.assign(stream, { whyNotReached: async () => whyNotReached(node, await connection.ended) });
   }
 
   async endProcesses(ref: SandboxRef): Promise<boolean> {

@@ -25,6 +25,9 @@ const MOST_UNANSWERED = 2;
 /** Time in milliseconds for the server to close after it has told how the program ended. */
 const CLOSE_LIMIT_MS = 2000;
 
+/** Why a connection is broken that was closed by this program. */
+export const CLOSED_HERE = 'the connection was closed here';
+
 /**
  * How an exec ended. `broken`: the connection did, and the program may go on. `refused`: the program never ran, since the
  * node does not answer, for example, or has no such program.
@@ -95,7 +98,7 @@ export class ExecConnection extends Duplex implements PieceStream {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#settle(this.#end ?? { kind: 'broken', why: this.#failure || 'the connection was closed here' });
+    this.#settle(this.#end ?? { kind: 'broken', why: this.#failure || CLOSED_HERE });
     this.#socket.terminate();
     done(error);
   }
