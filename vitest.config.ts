@@ -45,6 +45,8 @@ export default defineConfig({
             'test/fuzz/**/*.test.ts',
           ],
           exclude: ['**/*.docker.test.ts', ...IN_CLUSTER],
+          // Those that make ten thousand calls take longer than five seconds beside containers.
+          testTimeout: 20_000,
         },
       },
       {
