@@ -471,9 +471,9 @@ describe('a sandbox that a pool had ready when its control plane died', () => {
       await makeSandbox(dead.label),
       await makeSandbox(dead.label),
     ];
-    await dead.create('alice', 'named', { ...SAVED, ...only(named) });
-    await dead.save(await dead.create('alice', 'hibernated', { ...SAVED, ...only(hibernated) }), SAVED);
-    const session = await dead.create('alice', 'closed', { ...SAVED, ...only(closed) });
+    await dead.create('alice', 'named', { ...SAVED, ...naming(named) });
+    await dead.save(await dead.create('alice', 'hibernated', { ...SAVED, ...naming(hibernated) }), SAVED);
+    const session = await dead.create('alice', 'closed', { ...SAVED, ...naming(closed) });
     // The cluster removes it some time later: until then, the tie tells.
     await dead.remove(session);
     await end(dead, [two]);
@@ -488,7 +488,7 @@ describe('a sandbox that a pool had ready when its control plane died', () => {
     const dead = await join(group);
     await using two = await join(group);
     const left = await makeSandbox(dead.label);
-    const hurt = await dead.create('alice', 'hurt', { ...SAVED, ...only(left) });
+    const hurt = await dead.create('alice', 'hurt', { ...SAVED, ...naming(left) });
     await patchRecord(group, hurt, { saved: { last_used_at: 'never' } });
     await unmark(left.key);
     await end(dead, [two]);
@@ -505,9 +505,9 @@ describe('a sandbox that a pool had ready when its control plane died', () => {
     const adopted = await two.adoptSandbox(left);
     if (!adopted) throw new Error('It was not adopted.');
     // What the dead one sent last came late.
-    const late = await two.create('alice', 'late', { ...SAVED, ...only(left) });
+    const late = await two.create('alice', 'late', { ...SAVED, ...naming(left) });
     expect(await two.keepSandbox(late)).toBe(false);
-    const next = await two.create('bob', 'next', { ...SAVED, ...only(adopted) });
+    const next = await two.create('bob', 'next', { ...SAVED, ...naming(adopted) });
     expect(await two.keepSandbox(next)).toBe(true);
     expect((await readPod(left.key))?.ownerReferences?.[0]?.name).toBe(recordName(group, 'bob', 'next'));
     expect(await two.keepSandbox(late)).toBe(false);
@@ -525,14 +525,14 @@ describe('a sandbox that a pool had ready when its control plane died', () => {
         // It has looked for records before this one was written.
         const adopting = adoptPod(admin, { ref: left.ref, from: left.instance, to: two.label }, () => true);
         const session = await three.create('alice', `late-${at}`, { ...SAVED, key: left.key });
-        return await Promise.all([adopting, three.keepSandbox({ ...session, saved: { ...SAVED, ...only(left) } })]);
+        return await Promise.all([adopting, three.keepSandbox({ ...session, saved: { ...SAVED, ...naming(left) } })]);
       }),
     );
     for (const [adopted, isKept] of outcomes) expect(adopted === undefined).toBe(isKept);
   });
 });
 
-function only({ key, ref }: LeftSandbox): { readonly key: string; readonly ref: string } {
+function naming({ key, ref }: LeftSandbox): { readonly key: string; readonly ref: string } {
   return { key, ref };
 }
 
