@@ -28,8 +28,7 @@ export class PoolSize {
     if (this.#limits.most <= this.#limits.least) return;
     const now = this.#now();
     this.#taken = [...this.#taken, now].filter((at) => now - at < BURST_MS).slice(-this.#limits.most);
-    const count = this.#taken.length;
-    if (count >= this.#peak.count || this.#isOver(now)) this.#peak = { count, at: now };
+    this.expect(this.#taken.length);
   }
 
   /** Largest number that it is ever. */

@@ -193,10 +193,7 @@ export class Pool implements SandboxSource {
 
   /** Gives up the ready sandboxes that others may take over. They stay as they are. */
   leave(): void {
-    for (const sandbox of this.#ready.splice(0)) {
-      void retire(this.#backend, sandbox).catch(() => {});
-      this.#memory.leavePool();
-    }
+    for (const sandbox of this.#ready.splice(0)) this.#letGo(sandbox);
     this.#refillLater();
   }
 
@@ -224,8 +221,7 @@ export class Pool implements SandboxSource {
     let sandbox = this.#ready.shift();
     for (; sandbox && !(sandbox.connected && isOwn(this.#backend, sandbox)); sandbox = this.#ready.shift()) {
       // Its runner was ended, or the engine was restarted. A session that got it would have to report a loss.
-      void retire(this.#backend, sandbox).catch(() => {});
-      this.#memory.leavePool();
+      this.#letGo(sandbox);
     }
     if (sandbox) this.#refillLater();
     return sandbox;
@@ -241,6 +237,12 @@ export class Pool implements SandboxSource {
 
   #startOne(options?: StartOptions): Promise<Sandbox> {
     return this.#metrics.follow(() => startSandbox(this.#backend, options));
+  }
+
+  /** Gives a sandbox up that is not in the pool any more. */
+  #letGo(sandbox: Sandbox): void {
+    void retire(this.#backend, sandbox).catch(() => {});
+    this.#memory.leavePool();
   }
 
   /** Refills after a moment, so that the start of a container does not slow the first execution in the one just taken. */
@@ -263,10 +265,7 @@ export class Pool implements SandboxSource {
 
   /** Removes surplus sandboxes now, and again when the wanted size may next fall. */
   #trim(): void {
-    for (const sandbox of this.#ready.splice(this.#poolSize.wanted)) {
-      void retire(this.#backend, sandbox).catch(() => {});
-      this.#memory.leavePool();
-    }
+    for (const sandbox of this.#ready.splice(this.#poolSize.wanted)) this.#letGo(sandbox);
     clearTimeout(this.#trimTimer);
     const { changesInMs } = this.#poolSize;
     if (changesInMs === undefined || this.#closed) return;
