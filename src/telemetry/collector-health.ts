@@ -8,12 +8,17 @@ export class CollectorHealth {
   readonly #log: Log;
   /** Addresses that take none. */
   readonly #failing = new Set<string>();
+  /** When one took a report last, on the clock of `performance.now()`. */
+  #answeredAt = Number.NEGATIVE_INFINITY;
 
   constructor(log: Log) {
     this.#log = log;
   }
 
-  failed(url: URL, error: unknown): void {
+  /** @param triedAt when the report was sent last, on the clock of `performance.now()` */
+  failed(url: URL, error: unknown, triedAt: number): void {
+    // A report whose time runs out between two tries says nothing of a collector that has come back meanwhile.
+    if (triedAt < this.#answeredAt) return;
     const wasWell = this.#failing.size === 0;
     this.#failing.add(url.href);
     if (!wasWell) return;
@@ -26,6 +31,7 @@ export class CollectorHealth {
   }
 
   answered(url: URL): void {
+    this.#answeredAt = performance.now();
     if (!this.#failing.delete(url.href) || this.#failing.size > 0) return;
     this.#log.info('the OpenTelemetry collector takes reports again', { collector: url.origin + url.pathname });
   }

@@ -17,6 +17,11 @@ const MOST_ANSWER_BYTES = 65_536;
 
 class Refused extends Error {}
 
+interface Answer {
+  readonly status: number;
+  readonly retryAfterS: number | undefined;
+}
+
 /** Sends reports of one signal to a collector, by OTLP over HTTP. */
 export class OtlpSender {
   readonly #settings: SignalSettings;
@@ -40,22 +45,26 @@ export class OtlpSender {
   /** Sends one report; while the collector cannot take it, again until its time is over. @throws Error if it is lost */
   async send(report: Uint8Array): Promise<void> {
     const signal = AbortSignal.any([this.#closing, AbortSignal.timeout(this.#settings.timeoutMs)]);
+    let triedAt = performance.now();
     try {
       const body = this.#settings.isCompressed ? await compress(report) : report;
-      await this.#try(body, signal);
+      await this.#try(signal, () => {
+        triedAt = performance.now();
+        return this.#post(body, signal);
+      });
       this.#health.answered(this.#settings.url);
     } catch (error) {
-      if (!this.#closing.aborted) this.#health.failed(this.#settings.url, error);
+      if (!this.#closing.aborted) this.#health.failed(this.#settings.url, error, triedAt);
       throw error;
     }
   }
 
-  async #try(body: Uint8Array, signal: AbortSignal): Promise<void> {
+  async #try(signal: AbortSignal, post: () => Promise<Answer>): Promise<void> {
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       let failure: unknown;
       let waitMs = pauseMs;
       try {
-        const { status, retryAfterS } = await this.#post(body, signal);
+        const { status, retryAfterS } = await post();
         if (status >= 200 && status < 300) return;
         failure = new Refused(`it answered with status ${status}`);
         if (!PASSING.has(status)) throw failure;
@@ -70,7 +79,7 @@ export class OtlpSender {
     }
   }
 
-  async #post(body: Uint8Array, signal: AbortSignal): Promise<{ status: number; retryAfterS: number | undefined }> {
+  async #post(body: Uint8Array, signal: AbortSignal): Promise<Answer> {
     const { url, headers, encoding, isCompressed } = this.#settings;
     const answer = await this.#hosts.send(url, {
       method: 'POST',

@@ -35,26 +35,21 @@ interface OtlpSpan extends Omit<CollectedSpan, 'attributes' | 'status' | 'links'
   readonly links?: { traceId: string }[];
 }
 
-/** An OpenTelemetry Collector that writes what it gets to a file. It keeps its port and file when it is started again. */
+/** An OpenTelemetry Collector that writes what it gets to files, one for each start. It keeps its port when it is started again. */
 export class Collector implements AsyncDisposable {
   readonly url: string;
   readonly #program: string;
   readonly #folder: string;
+  readonly #port: number;
+  /** What it has received, a file for each start: a crash can leave half of a line. */
+  readonly #files: string[] = [];
   #running: { readonly end: () => Promise<unknown> } | undefined;
 
   private constructor(program: string, port: number) {
     this.#program = program;
+    this.#port = port;
     this.#folder = mkdtempSync(join(tmpdir(), 'glovebox-collector-'));
     this.url = `http://127.0.0.1:${port}`;
-    const protocols = { http: { endpoint: `127.0.0.1:${port}` } };
-    const pipeline = { receivers: ['otlp'], exporters: ['file'] };
-    const config = {
-      receivers: { otlp: { protocols } },
-      exporters: { file: { path: join(this.#folder, 'received.jsonl'), append: true, flush_interval: '50ms' } },
-      service: { telemetry: { metrics: { level: 'none' } }, pipelines: { traces: pipeline, metrics: pipeline } },
-    };
-    // JSON is YAML.
-    writeFileSync(join(this.#folder, 'config.yaml'), JSON.stringify(config));
   }
 
   static async start(): Promise<Collector> {
@@ -65,9 +60,7 @@ export class Collector implements AsyncDisposable {
   }
 
   async start(): Promise<void> {
-    const child = spawn(this.#program, ['--config', join(this.#folder, 'config.yaml')], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    const child = spawn(this.#program, ['--config', this.#configure()], { stdio: ['ignore', 'ignore', 'pipe'] });
     const exited = exitOf(child);
     this.#running = {
       end: () => {
@@ -91,10 +84,9 @@ export class Collector implements AsyncDisposable {
     this.#running = undefined;
   }
 
-  /** All that it has received, as text. */
+  /** All that it has received, as text: whole lines. */
   get text(): string {
-    const file = join(this.#folder, 'received.jsonl');
-    return existsSync(file) ? readFileSync(file, 'utf8') : '';
+    return this.#files.map((file) => (existsSync(file) ? wholeLinesOf(readFileSync(file, 'utf8')) : '')).join('');
   }
 
   get spans(): CollectedSpan[] {
@@ -111,14 +103,35 @@ export class Collector implements AsyncDisposable {
   }
 
   get #lines(): OtlpLine[] {
-    const whole = this.text.split('\n').slice(0, -1);
-    return whole.map((line) => JSON.parse(line) as OtlpLine);
+    const lines = this.text.split('\n').slice(0, -1);
+    return lines.map((line) => JSON.parse(line) as OtlpLine);
+  }
+
+  /** Writes the settings of its next start. @returns their file */
+  #configure(): string {
+    const received = join(this.#folder, `received-${this.#files.length}.jsonl`);
+    this.#files.push(received);
+    const protocols = { http: { endpoint: `127.0.0.1:${this.#port}` } };
+    const pipeline = { receivers: ['otlp'], exporters: ['file'] };
+    const config = {
+      receivers: { otlp: { protocols } },
+      exporters: { file: { path: received, flush_interval: '50ms' } },
+      service: { telemetry: { metrics: { level: 'none' } }, pipelines: { traces: pipeline, metrics: pipeline } },
+    };
+    const file = join(this.#folder, 'config.yaml');
+    // JSON is YAML.
+    writeFileSync(file, JSON.stringify(config));
+    return file;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
     rmSync(this.#folder, { recursive: true });
   }
+}
+
+function wholeLinesOf(text: string): string {
+  return text.slice(0, text.lastIndexOf('\n') + 1);
 }
 
 function toCollected({ parentSpanId = '', attributes = [], status, links = [], ...span }: OtlpSpan): CollectedSpan {
