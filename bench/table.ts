@@ -14,7 +14,7 @@ export interface Comparison {
 
 export interface Row {
   readonly what: string;
-  readonly unit: 'ms' | 'MiB' | 'MB/s' | '/s' | 'count';
+  readonly unit: 'ms' | 'MiB' | 'MB/s' | '/s' | 'x' | 'count';
   readonly samples: readonly number[];
   readonly comparisons: readonly Comparison[];
   /** The same by the build that this run is compared with. */

@@ -55,6 +55,7 @@ export class OpenTelemetryTracer implements Tracer {
 
   /** The span of a caller. Undefined if it names none, or none that can be one. */
   #extract(carrier: Carrier): OtelContext | undefined {
+    if (carrier('traceparent') === undefined) return undefined;
     const context = this.#propagator.extract(ROOT_CONTEXT, carrier, GETTER);
     return context === ROOT_CONTEXT ? undefined : context;
   }
@@ -94,9 +95,7 @@ class OpenSpan implements Span, TraceContext {
   }
 
   set(attributes: Attributes): void {
-    for (const [name, value] of Object.entries(attributes)) {
-      if (value !== undefined) this.span.setAttribute(name, value);
-    }
+    this.span.setAttributes(attributes);
   }
 
   rename(name: string): void {
