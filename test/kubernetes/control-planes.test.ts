@@ -1,34 +1,22 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { z } from 'zod';
-import { podPath, podSchema } from '../../src/engines/kubernetes/api/pod.ts';
-import { LABELS } from '../../src/engines/kubernetes/pod-spec.ts';
-import { groupId, recordPath } from '../../src/engines/kubernetes/state/names.ts';
 import { Counting } from '../support/counting.ts';
 import { freePort } from '../support/free-port.ts';
-import { type ErrorAnswer, type Execution, post } from '../support/rest-client.ts';
-import { type Server, startServer } from '../support/server.ts';
+import { post } from '../support/rest-client.ts';
+import type { Server } from '../support/server.ts';
+import { runAgainIn as again, callIn as call, PATIENT, runIn as run, ServerGroup } from '../support/server-group.ts';
 import { installRecords } from '../support/session-records.ts';
 import { openStorage } from '../support/storage.ts';
 import { openTestNamespace, type TestNamespace } from '../support/test-namespace.ts';
 import { startToolServer, textResult } from '../support/tool-server.ts';
 
-const LEASE_S = 15;
 /** How a call ends that a stop is in the way of: it is told that it had begun, or its connection breaks. */
 const TOLD = ['session_moved', 'engine_unavailable', 'ECONNRESET', 'UND_ERR_SOCKET'];
-const PATIENT = { timeout: 60_000, interval: 100 };
-
-const recordsSchema = z.object({
-  items: z.array(z.object({ spec: z.object({ saved: z.object({ key: z.string() }) }) })),
-});
-const podsSchema = z.object({ items: z.array(podSchema) });
 
 let namespace: TestNamespace;
-let group: string;
-let servers: Server[];
+let group: ServerGroup;
 
 beforeAll(async () => {
   namespace = await openTestNamespace('planes');
@@ -37,51 +25,11 @@ beforeAll(async () => {
 afterAll(async () => await namespace[Symbol.asyncDispose]());
 
 beforeEach(() => {
-  group = `planes-${randomBytes(3).toString('hex')}`;
-  servers = [];
+  group = new ServerGroup(namespace, { GLOVEBOX_LEASE_S: '15' });
 });
-afterEach(async () => {
-  await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
-});
+afterEach(async () => await group[Symbol.asyncDispose]());
 
-async function start(env: Readonly<Record<string, string>> = {}): Promise<Server> {
-  const server = await startServer({
-    env: {
-      GLOVEBOX_STATE: 'cluster',
-      GLOVEBOX_INSTANCE: group,
-      GLOVEBOX_ARCHIVES: 'directory',
-      GLOVEBOX_LEASE_S: String(LEASE_S),
-      GLOVEBOX_KUBERNETES_NAMESPACE: namespace.name,
-      GLOVEBOX_POOL_SIZE: '0',
-      GLOVEBOX_MEMORY_MB: '256',
-      ...env,
-    },
-  });
-  servers.push(server);
-  return server;
-}
-
-async function call(server: Server, code: string, session = 'work') {
-  const body = { name: 'execute_python', arguments: { session_id: session, code, context: 'c' } };
-  return (await (await post(server, '/execute', body)).json()) as { result?: Execution } & Partial<ErrorAnswer>;
-}
-
-async function run(server: Server, code: string, session = 'work'): Promise<Execution> {
-  const { result, error } = await call(server, code, session);
-  if (!result) throw new Error(`refused: ${JSON.stringify(error)}`);
-  return result;
-}
-
-/** Calls until it runs. */
-async function again(server: Server, code: string): Promise<Execution> {
-  let answer = await call(server, code);
-  const said = async () => {
-    if (!answer.result) answer = await call(server, code);
-    return answer.error?.code ?? 'runs';
-  };
-  await expect.poll(said, PATIENT).toBe('runs');
-  return answer.result ?? (await run(server, code));
-}
+const start = async (env?: Readonly<Record<string, string>>) => await group.start(env);
 
 describe('a session whose holder', () => {
   test('was killed goes on at another server, with its contexts', async () => {
@@ -203,45 +151,6 @@ test('a call whose server was killed is not run again where it is sent a second 
   const answer = await send(second);
   expect([answer.status, await answer.json()]).toMatchObject([409, { error: { code: 'session_moved' } }]);
   expect(await seen()).toBe('x\n');
-});
-
-describe('the pool of a server that was killed', () => {
-  const POOL = { GLOVEBOX_POOL_SIZE: '1', GLOVEBOX_POOL_MAX: '2' };
-  const ready = async (server: Server) => {
-    const health = (await (await fetch(`${server.url}/health`)).json()) as { pool: { ready: number } };
-    return health.pool.ready;
-  };
-
-  /** The pods that sessions have. */
-  const taken = async () => {
-    const query = { labelSelector: `glovebox.group=${groupId(group)}` };
-    const path = recordPath(namespace.name);
-    const { items } = await namespace.client.request('GET', path, { query, schema: recordsSchema });
-    return items.map(({ spec }) => `glovebox-${spec.saved.key}`);
-  };
-  /** All pods of the group. */
-  const pods = async () => {
-    const { items } = await namespace.client.request('GET', podPath(namespace.name), { schema: podsSchema });
-    const own = items.filter(({ metadata }) => metadata.annotations[LABELS.instance]?.endsWith(`@${groupId(group)}`));
-    return own.map(({ metadata }) => metadata.name).toSorted();
-  };
-
-  test('is adopted by another one, and new sessions run in it; what was given to a session is not', async () => {
-    const [first, second] = [await start(POOL), await start(POOL)];
-    await run(first, 'open("secret.txt", "w").write("of the first")');
-    const used = await taken();
-    await Promise.all([first, second].map((server) => expect.poll(() => ready(server), PATIENT).toBe(1)));
-    const before = await pods();
-    expect(before).toHaveLength(3);
-    await first.kill();
-    await expect.poll(() => ready(second), PATIENT).toBe(2);
-    expect(await pods()).toEqual(before);
-    for (const session of ['one', 'two'])
-      expect((await run(second, 'import os; print(os.path.exists("secret.txt"))', session)).stdout).toBe('False\n');
-    expect((await taken()).toSorted()).toEqual(before);
-    expect((await again(second, 'print(open("secret.txt").read())')).stdout).toBe('of the first\n');
-    expect(await taken()).toEqual(expect.arrayContaining(used));
-  });
 });
 
 test('a server at the address of one that has left is reached by the others', async () => {
