@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { json } from 'node:stream/consumers';
 import { vi } from 'vitest';
 import type { PodState } from '../../src/engines/kubernetes/api/pod.ts';
 import { type ApiServer, reply, startApiServer } from './api-server.ts';
@@ -87,11 +88,23 @@ export class PodsServer implements AsyncDisposable {
     else if (name === undefined) {
       const metadata = { resourceVersion: `${this.#version}` };
       reply(response, 200, { metadata, items: [...this.pods.values()] });
-    } else if (pod) {
-      const deletionTimestamp = '2026-11-29T15:00:00Z';
-      if (request.method === 'DELETE') this.set({ ...pod, metadata: { ...pod.metadata, deletionTimestamp } });
+    } else if (pod && request.method === 'DELETE') void this.#delete(request, response, pod);
+    else if (pod) {
       reply(response, 200, pod);
     } else reply(response, 404, { status: 'Failure', reason: 'NotFound', details: { kind: 'pods', name } });
+  }
+
+  /** Marks a pod as ending, if it is as the request expects it. */
+  async #delete(request: IncomingMessage, response: ServerResponse, pod: PodState): Promise<void> {
+    const { preconditions = {} } = (await json(request)) as { preconditions?: Readonly<Record<string, string>> };
+    const { uid, resourceVersion } = pod.metadata;
+    const present: Readonly<Record<string, string>> = { uid, resourceVersion };
+    if (Object.entries(preconditions).some(([name, wanted]) => present[name] !== wanted)) {
+      reply(response, 409, { status: 'Failure', reason: 'Conflict', message: 'Precondition failed' });
+      return;
+    }
+    this.set({ ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-11-29T15:00:00Z' } });
+    reply(response, 200, pod);
   }
 
   /** Tells what has changed since that version, and from now on. */

@@ -9,6 +9,7 @@ import { podPath } from './api/pod.ts';
 import { KubernetesEngine } from './engine.ts';
 import type { KubernetesSettings } from './settings.ts';
 import { START_LIMITS } from './start-pod.ts';
+import { adoptPod } from './state/sandboxes.ts';
 
 const log = createLog('error');
 const anything = z.unknown();
@@ -143,6 +144,16 @@ describe('a sandbox that is taken away', () => {
       return namespace.client.request('POST', `${path}/eviction`, { body, schema: anything });
     });
     expect(error).toMatchObject({ code: 'sandbox_lost', message: expect.stringMatching(/its node is being emptied/) });
+  });
+
+  test('by another server that has adopted it is not removed by the one that made it', async () => {
+    const { ref } = await engine.start({ ...specify(), isPooled: true });
+    const taken = await adoptPod(namespace.client, { ref, from: 'test', to: 'another' }, () => true);
+    await engine.remove(ref);
+    const others = (await engine.list()).filter(({ instance }) => instance === 'another');
+    expect(others).toMatchObject([{ ref: taken, running: true }]);
+    await engine.remove(taken ?? '');
+    expect((await engine.list()).filter(({ instance }) => instance === 'another')).toEqual([]);
   });
 
   test('at the longest lifetime ends by itself, and says so', async () => {

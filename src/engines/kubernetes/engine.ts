@@ -37,7 +37,7 @@ import {
   runCommand,
 } from './pod-spec.ts';
 import { Pods } from './pods.ts';
-import { removePod } from './remove-pod.ts';
+import { type Doomed, removePod } from './remove-pod.ts';
 import { runnerStream } from './runner-stream.ts';
 import type { KubernetesSettings } from './settings.ts';
 import { standingOf } from './standing.ts';
@@ -98,9 +98,9 @@ export class KubernetesEngine implements Engine, Disposable {
       // If two control planes picked the same user at once, at least the later one sees that now.
       return { ref, confirmed: isFree(this.#listUsers, uid, spec.key) };
     } catch (error) {
-      if (podUid !== undefined || !isRefused(error)) await this.#remove(name, podUid).catch(() => {});
+      if (podUid !== undefined || !isRefused(error)) await this.#remove({ name, podUid }).catch(() => {});
       // The API server may make it after that, if it has not answered.
-      if (podUid === undefined && !isRefused(error)) this.#removeLater(name, undefined);
+      if (podUid === undefined && !isRefused(error)) this.#removeLater({ name, podUid });
       throw error;
     }
   }
@@ -136,8 +136,7 @@ export class KubernetesEngine implements Engine, Disposable {
   }
 
   async remove(ref: SandboxRef): Promise<void> {
-    const { name, podUid } = podOfRef(ref);
-    await this.#remove(name, podUid);
+    await this.#remove(podOfRef(ref));
   }
 
   async list(): Promise<SandboxInfo[]> {
@@ -181,23 +180,23 @@ export class KubernetesEngine implements Engine, Disposable {
     return (await this.#client.request('GET', path, { query: { labelSelector }, schema: listSchema })).items;
   }
 
-  /** Removes a pod. @param podUid that of the pod that is meant; any of that name if it is not known */
-  async #remove(name: string, podUid: string | undefined): Promise<void> {
+  async #remove(doomed: Doomed): Promise<void> {
     try {
-      await removePod(this.#client, this.#pods, { name, podUid }, this.#log);
+      await removePod(this.#client, this.#pods, doomed, this.#log);
     } catch (error) {
-      this.#removeLater(name, podUid);
+      this.#removeLater(doomed);
       throw error;
     }
   }
 
   /** Tries again and again to remove a pod: an API server that is down keeps it, and may soon be back. */
-  #removeLater(name: string, podUid: string | undefined): void {
+  #removeLater(doomed: Doomed): void {
+    const { name } = doomed;
     if (this.#doomed.has(name)) return;
     this.#doomed.add(name);
     const again = () => {
       this.#doomed.delete(name);
-      this.#remove(name, podUid).catch(() => {});
+      this.#remove(doomed).catch(() => {});
     };
     setTimeout(again, REMOVE_AGAIN_MS).unref();
   }

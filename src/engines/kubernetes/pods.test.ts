@@ -4,6 +4,7 @@ import { PodsServer } from '../../../test/support/pods-server.ts';
 import { createLog } from '../../log.ts';
 import { SandboxUnreachable } from '../../sandbox/engine.ts';
 import { KubernetesClient } from './api/client.ts';
+import { LABELS } from './pod-spec.ts';
 import { Pods } from './pods.ts';
 import { removePod } from './remove-pod.ts';
 
@@ -85,6 +86,20 @@ describe('a sandbox whose node does not answer', () => {
     await removePod(client, pods, ID, log);
     expect(server.pods.get(ID.name)?.metadata.deletionTimestamp).toBeDefined();
   });
+});
+
+test('a server that slept removed a pod that another one had adopted meanwhile', async () => {
+  await using opened = await open();
+  const { client, pods, server } = opened;
+  // As after a sleep: it has not heard of what has changed.
+  await server.fallSilent();
+  server.set(podOf({ ...RUNNING, message: 'written down by the kubelet' }, { annotations: { [LABELS.adopted]: '1' } }));
+  await removePod(client, pods, ID, log);
+  expect(server.pods.get(ID.name)?.metadata.deletionTimestamp).toBeUndefined();
+  expect(server.asked.filter((line) => line.startsWith('DELETE'))).toHaveLength(1);
+  // Nor does the one that has adopted it believe that it has not. It would wait for the end of the pod.
+  void removePod(client, pods, { ...ID, adoptions: 1 }, log).catch(() => {});
+  await vi.waitFor(() => expect(server.pods.get(ID.name)?.metadata.deletionTimestamp).toBeDefined());
 });
 
 describe('a sandbox whose pod ends', () => {
