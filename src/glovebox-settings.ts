@@ -25,7 +25,9 @@ export interface GloveboxSettings
   readonly hostEnvironment: EngineSettings['hostEnvironment'] & ArchivePlace['hostEnvironment'];
   /** Holds the state of all control planes of a user: what is to outlive a process. */
   readonly stateDir: string;
-  /** File of the key that encrypts secrets. Default: one in the state directory. */
+  /** File of the secrets. Default: one in the state directory. */
+  readonly secretsFile?: string | undefined;
+  /** File of the key that encrypts them. Default: one beside it. */
   readonly secretsKeyFile?: string | undefined;
   readonly maxExecutions: number;
   readonly maxExecutionsPerOwner: number;

@@ -4,7 +4,7 @@ import { GloveboxError } from '../errors.ts';
 import { readKeys } from '../http/auth/key-file.ts';
 import { nearest } from '../lib/nearest.ts';
 import { type Binding, hostOf, readBindings, targetOf } from '../secrets/binding.ts';
-import { changeKey, listSecrets, removeSecret, setSecret } from '../secrets/changes.ts';
+import { changeKey, listSecrets, removeSecret, requireChangeable, setSecret } from '../secrets/changes.ts';
 import { keyPath, type SecretId, secretsPath } from '../secrets/file.ts';
 import type { CommandContext } from './context.ts';
 import { formatTable } from './sessions/table.ts';
@@ -26,10 +26,15 @@ export interface SetOptions {
 export async function storeSecret(config: Config, id: SecretId, asked: SetOptions, say: Say): Promise<void> {
   const { for: hosts, header: headers = [], query: queries = [], basic: users = [] } = asked;
   const bindings = readBindings({ hosts: hosts ?? [], headers, queries, users });
+  requireChangeable(config);
   if (process.stdin.isTTY) say(`Type the value of ${id.name}, then Enter and Ctrl-D. It is shown while you type.`);
   const value = (await readAll(process.stdin)).replace(/\r?\n$/, '');
   const entry = setSecret(config, id, value, hosts && bindings);
   say(`Stored the secret ${id.name}${whose(id)}. A running server uses it from the next request on.`);
+  if (config.state === 'cluster' && config.secretsFile === undefined)
+    say(
+      `Other servers of this service do not know it: it is in ${secretsPath(config)} alone. Give all of them one file with GLOVEBOX_SECRETS_FILE; in the Helm chart, that is secrets.existingSecret.`,
+    );
   for (const binding of entry.bindings) say(explain(binding, id));
   if (entry.bindings.length > 0 && value.length < LONG_ENOUGH)
     say(`It has fewer than ${LONG_ENOUGH} characters: code that may send requests could find it by trying.`);

@@ -156,11 +156,17 @@ export const storage = {
     '/var/lib/glovebox',
     'glovebox in the XDG state directory',
   ),
+  secrets_file: about(
+    text.optional(),
+    'File that holds the secrets of tools and hosts, encrypted. It is read again when it changes.',
+    '/etc/glovebox/secrets.json',
+    'secrets.json in state_dir',
+  ),
   secrets_key_file: about(
     text.optional(),
     'File of the key that encrypts secrets: 32 random bytes in base64. It is made if it is not there.',
     '/etc/glovebox/secrets.key',
-    'secrets.key in state_dir',
+    'secrets.key beside secrets_file',
   ),
   instance: about(
     z

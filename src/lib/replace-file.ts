@@ -1,4 +1,4 @@
-import { chmodSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
 /**
  * Replaces a file atomically: readers see either the old or the new content. Only its owner can read it, unless `mode`
@@ -21,4 +21,9 @@ export function replaceFile(
     rmSync(fresh, { force: true });
     throw error;
   }
+}
+
+/** The target of a symbolic link, so that this is replaced and not the link; a path that is none stays as it is. */
+export function targetOfLink(path: string): string {
+  return existsSync(path) ? realpathSync(path) : path;
 }

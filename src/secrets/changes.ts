@@ -1,8 +1,9 @@
+import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { GloveboxError } from '../errors.ts';
 import { withFileLock } from '../lib/file-lock.ts';
 import { nearest } from '../lib/nearest.ts';
-import { replaceFile } from '../lib/replace-file.ts';
+import { replaceFile, targetOfLink } from '../lib/replace-file.ts';
 import { type Binding, hostOf, LONGEST_SENT, placeOf, targetOf } from './binding.ts';
 import {
   attemptKey,
@@ -157,17 +158,41 @@ function change<T>(
   work: (file: SecretsFile) => { file: SecretsFile; result: T },
   afterwards: (result: T) => void = () => {},
 ): T {
+  requireChangeable(place);
   const path = secretsPath(place);
   try {
     return withFileLock(path, () => {
       const { file, result } = work(readSecrets(place));
-      replaceFile(path, formatSecrets(file), { flush: true, mode: 0o600 });
+      replaceFile(targetOfLink(path), formatSecrets(file), { flush: true, mode: 0o600 });
       afterwards(result);
       return result;
     });
   } catch (thrown) {
     if (thrown instanceof GloveboxError) throw thrown;
     throw unusable(path, (thrown as NodeJS.ErrnoException).code ?? 'it cannot be written');
+  }
+}
+
+/** What to change in place of a file that cannot be changed where it is. */
+const THE_SOURCE =
+  'the file where it comes from. For a Secret of Kubernetes, run this on your machine, with GLOVEBOX_SECRETS_FILE and GLOVEBOX_SECRETS_KEY_FILE set to the files that it was made of, and apply it anew (docs/kubernetes.md#secrets).';
+
+/**
+ * Finds out whether the file of secrets can be changed: one that is mounted, as a Secret of a cluster is, cannot.
+ * @throws GloveboxError `invalid_input` that says where it can be
+ */
+export function requireChangeable(place: SecretsPlace): void {
+  const path = secretsPath(place);
+  // Beside a link there is the lock, and beside its target the new file.
+  for (const folder of new Set([dirname(path), dirname(targetOfLink(path))].filter(existsSync))) {
+    try {
+      accessSync(folder, constants.W_OK);
+    } catch (thrown) {
+      const isReadOnly = (thrown as NodeJS.ErrnoException).code === 'EROFS';
+      const why = isReadOnly ? 'they are mounted read-only' : `this user may not write to ${folder}`;
+      const hint = isReadOnly ? `Change ${THE_SOURCE}` : `Run as the owner of that folder, or change ${THE_SOURCE}`;
+      throw new GloveboxError('invalid_input', `The secrets in ${path} cannot be changed here: ${why}.`, { hint });
+    }
   }
 }
 

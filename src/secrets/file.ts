@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { GloveboxError } from '../errors.ts';
 import { type Binding, bindingsSchema } from './binding.ts';
@@ -13,7 +13,9 @@ export const LONGEST = 65_536;
 /** Where secrets are kept. */
 export interface SecretsPlace {
   readonly stateDir: string;
-  /** File of the key that encrypts them. Default: `secrets.key` in the state directory. */
+  /** Their file. Default: `secrets.json` in the state directory. */
+  readonly secretsFile?: string | undefined;
+  /** File of the key that encrypts them. Default: `secrets.key` beside it. */
   readonly secretsKeyFile?: string | undefined;
 }
 
@@ -72,14 +74,14 @@ function toPlain(owner?: string) {
   });
 }
 
-/** Place of the secrets in a state directory. */
-export function secretsPath({ stateDir }: SecretsPlace): string {
-  return join(stateDir, 'secrets.json');
+/** Path of the file of the secrets. */
+export function secretsPath({ stateDir, secretsFile }: SecretsPlace): string {
+  return secretsFile === undefined ? join(stateDir, 'secrets.json') : resolve(secretsFile);
 }
 
-/** Place of the key that encrypts them. */
-export function keyPath({ stateDir, secretsKeyFile }: SecretsPlace): string {
-  return resolve(secretsKeyFile ?? join(stateDir, 'secrets.key'));
+/** Path of the file of the key that encrypts them. */
+export function keyPath(place: SecretsPlace): string {
+  return resolve(place.secretsKeyFile ?? join(dirname(secretsPath(place)), 'secrets.key'));
 }
 
 /** Reads the secrets; none if there is no file. @throws GloveboxError `invalid_input` that shows nothing of its content */

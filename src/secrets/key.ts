@@ -1,8 +1,8 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, realpathSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { withFileLock } from '../lib/file-lock.ts';
-import { replaceFile } from '../lib/replace-file.ts';
+import { replaceFile, targetOfLink } from '../lib/replace-file.ts';
 
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
@@ -63,7 +63,7 @@ export function makeKey(): SecretsKey {
 /** Writes keys into a file that nobody else can read. They are on the disk when this returns. */
 export function writeKeys(path: string, keys: readonly SecretsKey[]): void {
   const text = keys.map(({ bytes }) => `${bytes.toString('base64')}\n`).join('');
-  const target = existsSync(path) ? realpathSync(path) : path;
+  const target = targetOfLink(path);
   replaceFile(target, text, { flush: true, mode: 0o600 });
   flushDirectory(dirname(target));
 }

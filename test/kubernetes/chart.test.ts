@@ -4,6 +4,7 @@ import { expect, inject, test } from 'vitest';
 import { z } from 'zod';
 import { loadConfig } from '../../src/config/load.ts';
 import { GROUP_RIGHTS, RIGHTS } from '../../src/engines/kubernetes/suitability.ts';
+import { keyPath, secretsPath } from '../../src/secrets/file.ts';
 import { CHART, type ClusterObject, expectPart, MANIFESTS, runPart, templateChart } from '../support/helm.ts';
 import { readDashboard, readRules } from '../support/monitoring.ts';
 
@@ -246,6 +247,21 @@ test('archives are in the bucket that is named, with credentials, authorities an
   expect(JSON.parse(settingsOf(least))).not.toHaveProperty('archive_endpoint');
 });
 
+test('secrets and their key are files of one secret, or of two', async () => {
+  const one = await templateChart(IMAGE, 'secrets.existingSecret=ours');
+  const folder = '/etc/glovebox/secrets-file';
+  const [json, key] = ['secrets.json', 'secrets.key'].map((name) => ({ key: name, path: name }));
+  const settings = loadSettings(one);
+  expect([secretsPath(settings), keyPath(settings)]).toEqual([`${folder}/secrets.json`, `${folder}/secrets.key`]);
+  expect(mountsOf(one)[folder]).toMatchObject({ secretName: 'ours', items: [json, key] });
+  const two = await templateChart(IMAGE, 'secrets.existingSecret=ours', 'secretsKeySecret=key');
+  expect(keyPath(loadSettings(two))).toBe('/etc/glovebox/secrets/secrets.key');
+  expect(mountsOf(two)).toMatchObject({
+    ...{ [folder]: { secretName: 'ours', items: [json] }, '/etc/glovebox/secrets': { secretName: 'key' } },
+  });
+  expect(loadSettings(await templateChart(IMAGE)).secretsFile).toBeUndefined();
+});
+
 test('archives on the volume of the state are encrypted, too', async () => {
   const objects = await templateChart(IMAGE, 'archives.keySecret=key');
   expect(loadSettings(objects)).toMatchObject({
@@ -331,6 +347,7 @@ test.each([
     /auditLog\.toStdout/,
   ],
   ['a setting that has a value', [IMAGE, 'settings.audit_log=/x'], /settings\.audit_log/],
+  ['a file of secrets by its path', [IMAGE, 'settings.secrets_file=/x'], /settings\.secrets_file/],
   [
     'metrics with a key that is not made',
     [IMAGE, ...JWT, 'auth.jwt.publicUrl=https://b.example', 'serviceMonitor.enabled=true'],

@@ -9,6 +9,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { buildControlImage } from '../../src/engines/docker/images/control-image.ts';
 import { arbitraryPod } from '../../src/engines/kubernetes/assurances.ts';
 import { version } from '../../src/version.ts';
+import { runCommand } from '../support/command.ts';
 import { Counting } from '../support/counting.ts';
 import { CHART, expectPart, followLogs, runPart } from '../support/helm.ts';
 import { callTool, runPython } from '../support/rest-client.ts';
@@ -233,6 +234,7 @@ describe('of several servers that share their sessions', () => {
   const WORK = { session_id: 'work', context: 'main' };
   const PATIENT = { timeout: 60_000 };
   const place = ['--namespace', CONTROL];
+  const secretsFolder = mkdtempSync(join(inject('stateRoot'), 'secrets-'));
   let storage: Storage;
   let servers: { name: string; url: string }[];
 
@@ -244,11 +246,12 @@ describe('of several servers that share their sessions', () => {
     const contents = { credentials, 'archives.key': randomBytes(32).toString('base64') };
     const literals = Object.entries(contents).map(([name, value]) => `--from-literal=${name}=${value}`);
     await kubectl(...place, 'create', 'secret', 'generic', 'storage', ...literals);
+    await applySecret('FIRST');
     await install(
       ...['replicas=2', 'settings.state=cluster', 'state.persistent=false', 'podDisruptionBudget.enabled=true'],
       ...['archives.bucket=archives', 'archives.prefix=chart', `archives.endpoint=${storage.endpoint}`],
       ...['archives.existingSecret=storage', 'archives.keySecret=storage'],
-      ...['auditLog.enabled=true', 'auditLog.toStdout=true'],
+      ...['auditLog.enabled=true', 'auditLog.toStdout=true', 'secrets.existingSecret=ours'],
     );
     await untilServing();
     const columns = '--output=jsonpath={range .items[*]}{.metadata.name} {.status.podIP}{"\\n"}{end}';
@@ -267,6 +270,22 @@ describe('of several servers that share their sessions', () => {
     if (!first || !second || others.length > 0) throw new Error(`There are ${servers.length} servers.`);
     return [first, second] as const;
   };
+
+  /** Adds a secret to the files of this machine, and makes them the Secret that is mounted. */
+  async function applySecret(name: string): Promise<void> {
+    const [json, key] = ['secrets.json', 'secrets.key'].map((file) => join(secretsFolder, file));
+    const env = { ...process.env, GLOVEBOX_SECRETS_FILE: json, GLOVEBOX_SECRETS_KEY_FILE: key };
+    expect(await runCommand(['secret', 'set', name], { env, stdin: 'a-long-value' })).toMatchObject({ code: 0 });
+    const files = [json, key].map((file) => `--from-file=${file}`);
+    const made = ['create', 'secret', 'generic', 'ours', ...files, '--dry-run=client', '--output=json'];
+    await kubectl('apply', '--filename', inFile(JSON.parse(await kubectl(...place, ...made))));
+  }
+
+  /** Runs `glovebox secret` in the pod of each server. */
+  async function secretInPods(...args: readonly string[]) {
+    const command = ['--container=control-plane', '--', 'glovebox', 'secret', ...args];
+    return await Promise.all(both().map(({ name }) => runPart('kubectl', ...place, 'exec', name, ...command)));
+  }
 
   /** Asks for the eviction of a pod, as a drain of its node does. */
   async function evict({ name }: { name: string }): Promise<string> {
@@ -300,6 +319,21 @@ describe('of several servers that share their sessions', () => {
     await callTool(second, 'fork_session', named, withKey());
     const { stdout } = await runPython(second, 'print(open("kept.txt").read())', { session_id: 'fork' }, withKey());
     expect([stdout, storage.holds('of the first')]).toEqual(['of the first\n', false]);
+  });
+
+  test('each has the secrets of the file that is mounted, also once that has changed, and changes none itself', async () => {
+    /** The kubelet looks at a pod that changes, and at each within about a minute. */
+    const listed = async () => {
+      const look = ['annotate', 'pods', '--selector', 'app.kubernetes.io/name=glovebox', '--overwrite'];
+      await kubectl(...place, ...look, `test/look=${randomBytes(4).toString('hex')}`);
+      return (await secretInPods('list')).map(({ stdout }) => stdout.match(/[A-Z]+(?= +\(shared\))/g));
+    };
+    expect(await listed()).toEqual([['FIRST'], ['FIRST']]);
+    for (const { code, stderr } of await secretInPods('set', 'OTHER'))
+      expect([code, stderr]).toEqual([1, expect.stringContaining('mounted read-only')]);
+    await applySecret('SECOND');
+    const all = ['FIRST', 'SECOND'];
+    await expect.poll(listed, PATIENT).toEqual([all, all]);
   });
 
   test('one is evicted at a time, its sessions go on at another one, and its audit log is whole', async () => {

@@ -122,8 +122,9 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "glovebox.name" . }}
 {{- with .region }}{{ $_ := set $own "archive_region" . }}{{ end }}
 {{- if .keySecret }}{{ $_ := set $own "archive_key_file" "/etc/glovebox/archive-key/archives.key" }}{{ end }}
 {{- end }}
+{{- if .Values.secrets.existingSecret }}{{ $_ := set $own "secrets_file" "/etc/glovebox/secrets-file/secrets.json" }}{{ end }}
 {{- if .Values.secretsKeySecret }}{{ $_ := set $own "secrets_key_file" "/etc/glovebox/secrets/secrets.key" }}{{ end }}
-{{- $decided := concat (keys $own) (list "allowed_hosts" "api_keys_file" "archive_credentials_file" "archive_endpoint" "archive_key_file" "archive_region" "audit_log" "audit_log_files" "audit_log_key_file" "audit_log_mb" "audit_log_required" "first_key" "jwt_audience" "jwt_issuer" "jwt_owner_claim" "keep_while" "kubernetes_context" "kubernetes_node_selector" "kubernetes_pull_secret" "kubernetes_tolerations" "peer_address" "peer_port" "public_url" "runtime" "secrets_key_file") }}
+{{- $decided := concat (keys $own) (list "allowed_hosts" "api_keys_file" "archive_credentials_file" "archive_endpoint" "archive_key_file" "archive_region" "audit_log" "audit_log_files" "audit_log_key_file" "audit_log_mb" "audit_log_required" "first_key" "jwt_audience" "jwt_issuer" "jwt_owner_claim" "keep_while" "kubernetes_context" "kubernetes_node_selector" "kubernetes_pull_secret" "kubernetes_tolerations" "peer_address" "peer_port" "public_url" "runtime" "secrets_file" "secrets_key_file") }}
 {{- range $name, $value := .Values.settings }}
 {{- if has $name $decided }}{{ fail (printf "settings.%s: the chart decides that, by another value: see docs/kubernetes.md" $name) }}{{ end }}
 {{- end }}

@@ -1,11 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync, realpathSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { isPattern } from '../../egress/policy/pattern.ts';
 import { GloveboxError } from '../../errors.ts';
 import { withFileLock } from '../../lib/file-lock.ts';
 import { nearest } from '../../lib/nearest.ts';
-import { replaceFile } from '../../lib/replace-file.ts';
+import { replaceFile, targetOfLink } from '../../lib/replace-file.ts';
 import { LOCAL_OWNER } from '../../sessions/caller.ts';
 
 /** Pattern of a key's name, which is its owner. It has no dot, unlike the id of a key. */
@@ -202,16 +202,7 @@ function changeKeys(path: string, right: KeyRight, change: (keys: StoredKey[]) =
 }
 
 function write(path: string, content: Readonly<Record<string, StoredKey[]>>): void {
-  replaceFile(resolveLink(path), `${JSON.stringify(content, null, 2)}\n`, { flush: true });
-}
-
-/** The target of a symbolic link, so that the link itself is not replaced. */
-function resolveLink(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
+  replaceFile(targetOfLink(path), `${JSON.stringify(content, null, 2)}\n`, { flush: true });
 }
 
 function unusable(path: string, what: 'read' | 'changed', cause: unknown): GloveboxError {
