@@ -14,7 +14,6 @@ import {
   BatchSpanProcessor,
   ParentBasedSampler,
   TraceIdRatioBasedSampler,
-  TracerProvider,
 } from '@opentelemetry/sdk-trace';
 import { within } from '../lib/deadline.ts';
 import type { Log } from '../log.ts';
@@ -44,7 +43,7 @@ export class Telemetry implements AsyncDisposable {
   readonly #hosts: Dispatchers;
   readonly #health: CollectorHealth;
   readonly #closing = new AbortController();
-  readonly #traces: TracerProvider | undefined;
+  readonly #traces: BatchSpanProcessor | undefined;
   #metrics: MeterProvider | undefined;
 
   /** @throws GloveboxError `invalid_input` when the authorities of this host cannot be read */
@@ -84,7 +83,7 @@ export class Telemetry implements AsyncDisposable {
     await this.#hosts.close();
   }
 
-  #sendTraces(signal: SignalSettings): TracerProvider {
+  #sendTraces(signal: SignalSettings): BatchSpanProcessor {
     const { settings, version } = this.#options;
     const serializer = signal.encoding === 'json' ? JsonTraceSerializer : ProtobufTraceSerializer;
     const processor = new BatchSpanProcessor({
@@ -94,13 +93,15 @@ export class Telemetry implements AsyncDisposable {
       scheduledDelayMillis: settings.traceDelayMs,
       exportTimeoutMillis: signal.timeoutMs * 2,
     });
-    const provider = new TracerProvider({
+    const tracer = new OpenTelemetryTracer({
       resource: this.#resource,
+      instrumentationScope: { name: 'glovebox', version },
+      processor,
       sampler: samplerFor(settings.sampler),
-      spanProcessors: [processor],
+      propagates: settings.propagates,
     });
-    useTracer(new OpenTelemetryTracer(provider.getTracer('glovebox', version), settings.propagates));
-    return provider;
+    useTracer(tracer);
+    return processor;
   }
 
   #exporter<T>(settings: SignalSettings, serialize: (items: T) => Uint8Array | undefined) {

@@ -1,45 +1,52 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import {
-  type Context as OtelContext,
-  type Span as OtelSpan,
-  type SpanOptions as OtelSpanOptions,
-  type Tracer as OtelTracer,
-  ROOT_CONTEXT,
-  SpanKind,
-  SpanStatusCode,
-  trace,
-} from '@opentelemetry/api';
+import { type Context, ROOT_CONTEXT, SpanKind, TraceFlags, trace } from '@opentelemetry/api';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
-import { codeOf } from './error-code.ts';
-import type { Attributes, Carrier, Span, SpanOptions, TraceContext, Tracer } from './trace.ts';
+import { RandomIdGenerator, type Sampler, SamplingDecision } from '@opentelemetry/sdk-trace';
+import { RecordedSpan, type SpanSource } from './recorded-span.ts';
+import type { Carrier, SpanOptions, TraceContext, Tracer } from './trace.ts';
 
 const KINDS = { server: SpanKind.SERVER, client: SpanKind.CLIENT } as const;
 /** A name of the field that a caller's trace comes in is no longer than this. */
 const LONGEST_FIELD = 512;
 
-/** Makes spans of OpenTelemetry. The span that is going on is kept by Node for each chain of promises. */
-export class OpenTelemetryTracer implements Tracer {
-  readonly #tracer: OtelTracer;
-  readonly #current = new AsyncLocalStorage<OpenSpan | undefined>();
-  readonly #propagator = new W3CTraceContextPropagator();
-  readonly #propagates: boolean;
+export interface TracerOptions extends SpanSource {
+  /** Decides of each trace that begins here, or comes from a caller, whether it is recorded. */
+  readonly sampler: Sampler;
+  /** Whether it continues traces of callers, and tells others of its own. */
+  readonly propagates: boolean;
+}
 
-  constructor(tracer: OtelTracer, propagates: boolean) {
-    this.#tracer = tracer;
-    this.#propagates = propagates;
+/** Makes spans for OpenTelemetry's packages. The span that is going on is kept by Node for each chain of promises. */
+export class OpenTelemetryTracer implements Tracer {
+  readonly #options: TracerOptions;
+  readonly #current = new AsyncLocalStorage<RecordedSpan | undefined>();
+  readonly #propagator = new W3CTraceContextPropagator();
+  readonly #ids = new RandomIdGenerator();
+
+  constructor(options: TracerOptions) {
+    this.#options = options;
   }
 
-  start(name: string, options: SpanOptions = {}): Span {
-    const here = options.parent instanceof OpenSpan ? options.parent : this.#current.getStore();
-    const caller = options.from && this.#propagates ? this.#extract(options.from) : undefined;
-    const parent = caller ?? (options.isRoot ? ROOT_CONTEXT : (here?.asParent ?? ROOT_CONTEXT));
-    const started: OtelSpanOptions = options.kind ? { kind: KINDS[options.kind] } : {};
-    if (here && (caller || options.isRoot)) started.links = [{ context: here.span.spanContext() }];
-    return new OpenSpan(this.#tracer.startSpan(name, started, parent));
+  start(name: string, { kind: kindName, parent, from, isRoot = false }: SpanOptions = {}): RecordedSpan {
+    const kind = kindName ? KINDS[kindName] : SpanKind.INTERNAL;
+    const here = parent instanceof RecordedSpan ? parent : this.#current.getStore();
+    const caller = from && this.#options.propagates ? this.#extract(from) : undefined;
+    const begins = caller !== undefined || isRoot;
+    const above = caller ? trace.getSpanContext(caller) : begins ? undefined : here?.spanContext();
+    const traceId = above?.traceId ?? this.#ids.generateTraceId();
+    const isSampled = here && !begins ? here.isSampled : this.#samples(caller ?? ROOT_CONTEXT, traceId, name, kind);
+    const spanContext = {
+      traceId,
+      spanId: this.#ids.generateSpanId(),
+      traceFlags: isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE,
+      ...(above?.traceState ? { traceState: above.traceState } : {}),
+    };
+    const links = here && begins ? [{ context: here.spanContext() }] : [];
+    return new RecordedSpan(this.#options, { name, kind, spanContext, parentSpanContext: above, links, isSampled });
   }
 
   within<T>(context: TraceContext | undefined, work: () => T): T {
-    return this.#current.run(context instanceof OpenSpan ? context : undefined, work);
+    return this.#current.run(context instanceof RecordedSpan ? context : undefined, work);
   }
 
   current(): TraceContext | undefined {
@@ -49,12 +56,19 @@ export class OpenTelemetryTracer implements Tracer {
   fields(): Readonly<Record<string, string>> {
     const fields: Record<string, string> = {};
     const span = this.#current.getStore();
-    if (span && this.#propagates) this.#propagator.inject(span.asParent, fields, SETTER);
+    if (span && this.#options.propagates) {
+      this.#propagator.inject(trace.setSpanContext(ROOT_CONTEXT, span.spanContext()), fields, SETTER);
+    }
     return fields;
   }
 
+  #samples(context: Context, traceId: string, name: string, kind: SpanKind): boolean {
+    const { decision } = this.#options.sampler.shouldSample(context, traceId, name, kind, {}, []);
+    return decision === SamplingDecision.RECORD_AND_SAMPLED;
+  }
+
   /** The span of a caller. Undefined if it names none, or none that can be one. */
-  #extract(carrier: Carrier): OtelContext | undefined {
+  #extract(carrier: Carrier): Context | undefined {
     if (carrier('traceparent') === undefined) return undefined;
     const context = this.#propagator.extract(ROOT_CONTEXT, carrier, GETTER);
     return context === ROOT_CONTEXT ? undefined : context;
@@ -75,39 +89,3 @@ const GETTER = {
     return typeof value === 'string' && value.length <= LONGEST_FIELD ? value : undefined;
   },
 };
-
-class OpenSpan implements Span, TraceContext {
-  readonly isTraceContext = true;
-  readonly span: OtelSpan;
-  #asParent: OtelContext | undefined;
-
-  constructor(span: OtelSpan) {
-    this.span = span;
-  }
-
-  get context(): TraceContext {
-    return this;
-  }
-
-  get asParent(): OtelContext {
-    this.#asParent ??= trace.setSpan(ROOT_CONTEXT, this.span);
-    return this.#asParent;
-  }
-
-  set(attributes: Attributes): void {
-    this.span.setAttributes(attributes);
-  }
-
-  rename(name: string): void {
-    this.span.updateName(name);
-  }
-
-  fail(error: unknown): void {
-    this.span.setAttribute('error.type', codeOf(error));
-    this.span.setStatus({ code: SpanStatusCode.ERROR });
-  }
-
-  end(): void {
-    this.span.end();
-  }
-}
