@@ -75,6 +75,7 @@ export const LAYERS = {
   'glovebox-figures': ['type:archives', 'type:packages', 'type:sandbox', 'type:scheduling'],
   'glovebox-services': [
     'lib',
+    'archives/keys.ts',
     'archives/open.ts',
     'type:archives',
     'type:glovebox-settings',

@@ -1,5 +1,6 @@
 import type { Registry } from 'prom-client';
 import type { Approvals } from './approvals/approvals.ts';
+import { openKeys } from './archives/keys.ts';
 import { loadS3 } from './archives/open.ts';
 import type { OpenS3 } from './archives/place.ts';
 import type { Broker } from './broker/broker.ts';
@@ -65,9 +66,12 @@ export class Services implements AsyncDisposable {
 }
 
 function openPackages({ settings, options: { log }, askSandbox }: ServicesParts): LazyGateway {
-  const { sharedCache: url, sharedCacheDays: days } = settings;
+  const { sharedCache: url, sharedCacheDays: days, archiveKeyFile } = settings;
   return new LazyGateway({
-    shared: url === undefined ? undefined : { url, days, access: settings },
+    shared:
+      url === undefined
+        ? undefined
+        : { url, days, access: settings, keys: archiveKeyFile === undefined ? undefined : openKeys(archiveKeyFile) },
     indexUrls: settings.indexUrl,
     allow: settings.packagesAllow,
     deny: settings.packagesDeny,

@@ -1,3 +1,4 @@
+import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -34,17 +35,23 @@ beforeEach(async () => {
   onTestFinished(() => index[Symbol.asyncDispose]());
 });
 
-/** The shared cache of a server. */
-function openShared(days = 30): SharedStore {
+/** The shared cache of a server. @param keys of those servers, the newest last */
+function openShared({ days = 30, keys }: { days?: number; keys?: readonly Buffer[] } = {}): SharedStore {
   const access = { archiveEndpoint: storage.endpoint, hostEnvironment: { proxy: {}, storage: CREDENTIALS } };
   const bucket = openBucket(`s3://archives/${prefix}`, access, 'hasty');
-  return new SharedStore({ bucket, days, log: createLog('debug', (line) => said.push(line)) });
+  const inTurn = keys?.map((bytes) => ({ bytes }));
+  return new SharedStore({
+    bucket,
+    days,
+    keys: inTurn && (() => inTurn),
+    log: createLog('debug', (line) => said.push(line)),
+  });
 }
 
 /** A gateway whose own cache is empty, before the shared one. */
-async function openServer(): Promise<TestGateway & { shared: SharedStore }> {
+async function openServer(keys?: readonly Buffer[]): Promise<TestGateway & { shared: SharedStore }> {
   const cacheDir = await mkdtemp(join(tmpdir(), 'glovebox-gateway-'));
-  const shared = openShared();
+  const shared = openShared(keys ? { keys } : {});
   const gateway = await openGateway([index.url], { shared, cacheDir });
   onTestFinished(async () => {
     await gateway[Symbol.asyncDispose]();
@@ -111,6 +118,30 @@ test.each(['files', 'metadata', 'pages'])(
   },
 );
 
+test('a page that no server with the key has written is not used, with a right checksum either', async () => {
+  const wheel = makeWheel('demo', '1.0');
+  index.add(wheel);
+  const [old, key] = [randomBytes(32), randomBytes(32)];
+  const first = await openServer([old]);
+  await fetchWheel(first, wheel);
+  await first.shared.idle();
+  const asked = index.requests.length;
+  await fetchWheel(await openServer([old, key]), wheel);
+  expect(index.requests.length).toBe(asked);
+
+  const [path = ''] = inBucket('pages');
+  const page = readFileSync(path).subarray(64).toString().replaceAll('1.0', '6.6');
+  writeFileSync(path, `${createHash('sha256').update(page).digest('hex')}${page}`);
+  const second = await openServer([old, key]);
+  expect((await fetchWheel(second, wheel)).file.body.equals(wheel.content)).toBe(true);
+  expect(index.requests.length).toBe(asked + 1);
+  await second.shared.idle();
+
+  // What was written with the newest key alone, a server without it has no use for.
+  await fetchWheel(await openServer([old]), wheel);
+  expect(index.requests.length).toBe(asked + 2);
+});
+
 test('a bucket that hangs or is gone keeps no installation for long, and is asked again later', async () => {
   const wheel = makeWheel('demo', '1.0');
   index.add(wheel);
@@ -134,7 +165,7 @@ test('entries are removed when they are too old, and unfinished uploads', async 
   await server.shared.idle();
   await server.shared.sweep();
   expect(inBucket('files')).toHaveLength(1);
-  const strict = openShared(-1);
+  const strict = openShared({ days: -1 });
   await strict.sweep();
   await strict[Symbol.asyncDispose]();
   expect(inBucket('files').length + inBucket('pages').length).toBe(0);

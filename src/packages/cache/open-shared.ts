@@ -2,7 +2,7 @@ import { attempt, type Finding } from '../../lib/finding.ts';
 import type { Log } from '../../log.ts';
 import { openCredentials } from '../../s3/credentials.ts';
 import type { StorageAccess } from '../../s3/open-bucket.ts';
-import type { SharedStore } from './shared-store.ts';
+import type { CacheKeys, SharedStore } from './shared-store.ts';
 
 const WHAT = 'shared cache';
 
@@ -12,6 +12,8 @@ export interface SharedCache {
   readonly url: string;
   /** Age in days from which an entry is removed. */
   readonly days: number;
+  /** Keys that all servers have in common. */
+  readonly keys?: CacheKeys | undefined;
   readonly access: StorageAccess;
 }
 
@@ -21,12 +23,12 @@ export function checkShared({ access }: SharedCache): void {
 }
 
 /** Opens it. Its client is loaded only now. */
-export async function openShared({ url, days, access }: SharedCache, log: Log): Promise<SharedStore> {
+export async function openShared({ url, days, keys, access }: SharedCache, log: Log): Promise<SharedStore> {
   const [{ openBucket }, { SharedStore }] = await Promise.all([
     import('../../s3/open-bucket.ts'),
     import('./shared-store.ts'),
   ]);
-  return new SharedStore({ bucket: openBucket(url, access, 'hasty'), days, log });
+  return new SharedStore({ bucket: openBucket(url, access, 'hasty'), days, keys, log });
 }
 
 /** Checks that it can be written and read. */

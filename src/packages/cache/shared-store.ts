@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import type { Log } from '../../log.ts';
 import type { Bucket, UploadedPart } from '../../s3/bucket.ts';
 import { Problem } from '../upstream/problem.ts';
@@ -21,24 +21,31 @@ export interface SharedStoreOptions {
   readonly bucket: Bucket;
   /** Age in days from which an entry is removed. */
   readonly days: number;
+  /** Keys of all servers, the newest last. With them, only an entry that one of these servers has written is used. */
+  readonly keys?: CacheKeys | undefined;
   readonly log: Log;
 }
 
+/** Gives 32 random bytes for each key, the newest last. */
+export type CacheKeys = () => readonly { readonly bytes: Buffer }[];
+
 /**
  * Package cache of several servers, in a bucket. Files are named by their sha256, and checked by it when they are read;
- * small entries have a checksum before them. It is of help only: what it cannot do, it leaves to the index.
+ * small entries, which name those files, have a checksum before them, by a key if there is one. It is of help only: what it cannot do, it leaves to the index.
  */
 export class SharedStore implements AsyncDisposable {
   readonly #bucket: Bucket;
   readonly #log: Log;
   readonly #maxAgeMs: number;
+  readonly #keys: CacheKeys | undefined;
   readonly #sweeps: NodeJS.Timeout;
   #notBefore = 0;
   #waiting = 0;
   #last: Promise<void> = Promise.resolve();
   #isClosed = false;
 
-  constructor({ bucket, days, log }: SharedStoreOptions) {
+  constructor({ bucket, days, keys, log }: SharedStoreOptions) {
+    this.#keys = keys;
     this.#bucket = bucket;
     this.#log = log;
     this.#maxAgeMs = days * DAY_MS;
@@ -54,15 +61,16 @@ export class SharedStore implements AsyncDisposable {
       const object = await this.#bucket.get(name);
       if (!object) return undefined;
       const content = object.body.subarray(SUM_BYTES);
-      if (object.body.toString('latin1', 0, SUM_BYTES) === sumOf(content)) return content;
+      if (this.#sumsOf(name, content).includes(object.body.toString('latin1', 0, SUM_BYTES))) return content;
       return await this.#discard(name);
     });
   }
 
   /** Sends a small entry, later. */
   write(kind: CacheKind, key: string, content: Buffer): void {
-    const body = Buffer.concat([Buffer.from(sumOf(content), 'latin1'), content]);
-    this.#later(async () => void (await this.#bucket.put(nameOf(kind, key), body)));
+    const name = nameOf(kind, key);
+    const body = Buffer.concat([Buffer.from(this.#sumsOf(name, content).at(-1) ?? '', 'latin1'), content]);
+    this.#later(async () => void (await this.#bucket.put(name, body)));
   }
 
   /** Fetches a file. False, and nothing counts that was written: it is not there, is damaged, or cannot be had now. */
@@ -162,6 +170,16 @@ export class SharedStore implements AsyncDisposable {
     }
   }
 
+  /** Checksums that an entry may have; the last one is that of a new entry. */
+  #sumsOf(name: string, content: Buffer): string[] {
+    const keys = this.#keys?.();
+    if (!keys) return [createHash('sha256').update(content).digest('hex')];
+    return keys.map(({ bytes }) => {
+      const key = Buffer.from(hkdfSync('sha256', bytes, '', 'glovebox package cache', 32));
+      return createHmac('sha256', key).update(`${name}\0`).update(content).digest('hex');
+    });
+  }
+
   async #discard(name: string): Promise<undefined> {
     this.#log.warn('removed a damaged entry from the shared package cache', { entry: name });
     await this.#bucket.delete(name);
@@ -176,10 +194,6 @@ function nameOf(kind: CacheKind, key: string): string {
 /** Name of an object for a trial. */
 export function trialName(): string {
   return `${ROOT}try/${randomBytes(8).toString('hex')}`;
-}
-
-function sumOf(content: Buffer): string {
-  return createHash('sha256').update(content).digest('hex');
 }
 
 async function readPart({ handle, size }: CachedFile, at: number): Promise<Buffer> {
