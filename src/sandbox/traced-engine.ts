@@ -1,6 +1,14 @@
 import type { PieceStream } from '../lib/reused-memory.ts';
 import { isTracing, trace } from '../telemetry/trace.ts';
-import type { Engine, EngineInfo, SandboxInfo, SandboxRef, SandboxSpec, StartedSandbox } from './engine.ts';
+import type {
+  ConnectOptions,
+  Engine,
+  EngineInfo,
+  SandboxInfo,
+  SandboxRef,
+  SandboxSpec,
+  StartedSandbox,
+} from './engine.ts';
 
 /** Has spans made of what an engine does that takes time. Returns the engine itself where nothing is traced. */
 export function traceEngine(engine: Engine): Engine {
@@ -22,8 +30,8 @@ class TracedEngine implements Engine {
   }
 
   /** Has no span: the runner's connection has one, which ends with its greeting. */
-  connect(ref: SandboxRef): Promise<PieceStream> {
-    return this.#engine.connect(ref);
+  connect(ref: SandboxRef, options?: ConnectOptions): Promise<PieceStream> {
+    return this.#engine.connect(ref, options);
   }
 
   endProcesses(ref: SandboxRef): Promise<boolean> {
