@@ -11,11 +11,14 @@ export interface StreamedCall {
   readonly events: EventStream;
   /** Aborts when the call must end because no reader came back. */
   readonly signal: AbortSignal;
+  /** Whether it was given up before it began. */
+  readonly isGivenUp?: boolean;
   /** Its standard input, if `PUT /execute/stream/stdin` sends that. */
   readonly input?: CallInput;
 }
 
 interface KeptCall extends StreamedCall {
+  isGivenUp?: boolean;
   readonly cancel: AbortController;
   /** Idempotency key of the call. */
   key?: string;
@@ -127,6 +130,14 @@ export class EventStreams {
     throw new GloveboxError('invalid_input', 'This call has no standard input that is streamed.', {
       hint: hintFor(which),
     });
+  }
+
+  /** Lets the next attempt of a call begin, because nothing of this one was. Its readers still get its end. */
+  giveUp({ id }: StreamedCall): void {
+    const call = this.#calls.get(id);
+    if (!call) return;
+    call.isGivenUp = true;
+    delete call.key;
   }
 
   #get(owner: string, key: string | undefined, which: string): KeptCall {

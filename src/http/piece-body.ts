@@ -33,6 +33,11 @@ export function answerByPieces(body: PieceBody, init: ResponseInit): Response {
   return answer;
 }
 
+/** The body of an answer of {@link answerByPieces}, for who sends it as a part of another. */
+export function bodyOf(answer: Response): PieceBody | undefined {
+  return bodies.get(answer);
+}
+
 /** Sends an answer of {@link answerByPieces}. Returns what the server's library is to do with it, or with any other. */
 export function sendPieces(answer: Response, outgoing: object | undefined): Response {
   const body = bodies.get(answer);

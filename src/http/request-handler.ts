@@ -15,11 +15,11 @@ import { answerWhileRead, discardBody, readBody } from './body.ts';
 import { bodyHandlingFor } from './body-type.ts';
 import type { Page } from './dashboard/page.ts';
 import { createGuard, type GuardOptions } from './guard.ts';
-import { GIVEN_UP_HEADER, wasGivenUp } from './peers/given-up.ts';
+import { GIVEN_UP_HEADER, isGivenUp, wasGivenUp } from './peers/given-up.ts';
 import type { Peers } from './peers/peers.ts';
 import { rpcFailure } from './peers/rpc-failure.ts';
 import { sendPieces } from './piece-body.ts';
-import { checkQuery } from './query.ts';
+import { checkQuery, isSet } from './query.ts';
 import { errorResponse, hasAllHeaders, jsonAnswer, reportError } from './respond.ts';
 import type { Env, Route } from './route.ts';
 import { allowed, routeFor, routesAt, unknownRoute } from './routing.ts';
@@ -66,7 +66,7 @@ export function createRequestHandler(options: RequestHandlerOptions, routes: rea
       const error = reportError(thrown, c, log);
       const answer = errorResponse(error);
       // Whoever has passed it on may find another that serves it.
-      if (wasGivenUp(error) || (error.begun === false && closing.aborted)) answer.headers.set(GIVEN_UP_HEADER, '1');
+      if (isGivenUp(error, closing)) answer.headers.set(GIVEN_UP_HEADER, '1');
       return answer;
     }
   };
@@ -167,17 +167,41 @@ async function answerRoute(
     if (bodyHandlingFor(c.req.raw, route) === 'text') c.set('body', await readBody(c, maxBodyBytes, stallMs));
   }
   if (!peers || c.env?.forwarded) return await route.handle(c);
-  for (let attempt = 1; ; attempt += 1) {
-    const passed = await passOn(c, route, peers, log);
-    if (passed) return passed;
-    try {
-      return await peers.complete(c, await route.handle(c));
-    } catch (error) {
-      // Another server was faster to make or to claim the session, and nothing of the request was done.
-      const mayBeServed = error instanceof SessionElsewhere || (wasGivenUp(error) && !isUpload(c));
-      if (!mayBeServed || attempt === MOST_ATTEMPTS) throw error;
+  let attempt = 0;
+  const serve = async () => {
+    for (;;) {
+      attempt += 1;
+      const passed = await passOn(c, route, peers, log);
+      if (passed) return passed;
+      try {
+        return await peers.complete(c, await route.handle(c));
+      } catch (error) {
+        // Another server was faster to make or to claim the session, and nothing of the request was done.
+        const mayBeServed = error instanceof SessionElsewhere || (wasGivenUp(error) && !isUpload(c));
+        if (!mayBeServed || attempt >= MOST_ATTEMPTS) throw error;
+      }
     }
+  };
+  if (mayBeginAgain(c, route)) {
+    c.set('again', async (ready) => {
+      if (attempt >= MOST_ATTEMPTS) return undefined;
+      try {
+        await ready?.();
+        return await serve();
+      } catch (thrown) {
+        return errorResponse(reportError(thrown, c, log));
+      }
+    });
   }
+  return await serve();
+}
+
+/**
+ * Whether a request begins a call with a stream, and can begin it once more. Not so a call whose standard input comes by
+ * another request: that may have been taken.
+ */
+function mayBeginAgain(c: Context<Env>, route: Route): boolean {
+  return route.isStream === true && !c.req.header('last-event-id') && !isSet(c, 'stdin');
 }
 
 /** Passes a request on to who serves it. Undefined if that is this control plane. */

@@ -33,6 +33,12 @@ export interface Env {
     body: string;
     /** Resolves when the rest of a refused body has been read for a while. */
     rest?: Promise<void>;
+    /**
+     * Serves a request once more whose stream has begun, and whose call was then given up before it began. Undefined once
+     * that was tried often enough. Set only where there are several servers.
+     * @param ready is done before
+     */
+    again?: (ready?: () => Promise<void>) => Promise<Response | undefined>;
   };
 }
 
@@ -63,5 +69,7 @@ export interface Route {
   readonly isMcp?: true;
   /** Whether its handler also answers all methods that its path has no route for. */
   readonly answersAll?: true;
+  /** Whether it begins calls, and answers with the streams of their events. */
+  readonly isStream?: true;
   readonly handle: Handler;
 }

@@ -95,7 +95,7 @@ export class PeerClient implements Disposable {
 
   [Symbol.dispose](): void {
     this.#membership[Symbol.dispose]();
-    for (const { request } of this.#underway) request.destroy(lost());
+    for (const { request } of this.#underway) request.destroy(endUnknown());
     for (const { agent } of this.#connections.values()) agent.destroy();
     this.#connections.clear();
   }
@@ -153,7 +153,7 @@ export class PeerClient implements Disposable {
       if (signal.aborted) return reject(signal.reason);
       // The body itself may be at fault.
       if (cause instanceof GloveboxError) return reject(cause);
-      reject(hasBegun ? lost(cause) : new NotBegun(`${peer.name} is not reached.`, { cause }));
+      reject(hasBegun ? endUnknown(cause) : new NotBegun(`${peer.name} is not reached.`, { cause }));
     });
     if (isReading) request.end();
     else request.flushHeaders();
@@ -235,7 +235,8 @@ async function drained(request: ClientRequest): Promise<void> {
   });
 }
 
-function lost(cause?: unknown): GloveboxError {
+/** The error of a call that had begun at a control plane that does not answer any more. */
+export function endUnknown(cause?: unknown): GloveboxError {
   const message = 'The server that worked on this call does not answer any more.';
   return new GloveboxError('session_moved', message, { begun: true, cause });
 }

@@ -142,6 +142,31 @@ describe('a session that another server holds', () => {
     expect(unknown.status).toBe(404);
   });
 
+  test.each(['/execute', '/execute/stream'])(
+    'runs a call of %s elsewhere that waited there for its turn when that server stopped',
+    async (path) => {
+      const env = (more: Record<string, string> = {}) => environment(newStateDir(), { ...SETTINGS, ...more });
+      await using joined = await startJoined([env(), env({ GLOVEBOX_MAX_EXECUTIONS: '1' })]);
+      const { one, two, holders } = joined;
+      for (const session of ['busy', 'moves']) holders.set('local', session, two.member);
+      const headers = { 'content-type': 'application/json' };
+      const send = (at: string, session_id: string, code: string) => {
+        const body = JSON.stringify({ name: 'execute_python', arguments: { code, session_id, timeout_s: 600 } });
+        return fetch(`${one.url}${at}`, { method: 'POST', headers, body });
+      };
+      const busy = send('/execute', 'busy', "open('begun', 'w').close()\nimport time\ntime.sleep(600)");
+      await expect.poll(async () => (await fetch(`${one.url}/sessions/busy/files/begun`)).status).toBe(200);
+      const waiting = send(path, 'moves', 'print(6 * 7)');
+      const metrics = async () => await (await fetch(`${two.url}/metrics`)).text();
+      await expect.poll(metrics).toMatch(/^glovebox_executions_waiting 1$/m);
+      holders.set('local', 'moves', one.member);
+      await two[Symbol.asyncDispose]();
+      expect(await (await waiting).text()).toContain('"stdout":"42\\n"');
+      await busy;
+    },
+    60_000,
+  );
+
   test('is closed there', async () => {
     expect((await fetch(`${url}/sessions/theirs`, { method: 'DELETE' })).status).toBe(204);
     expect(await sessionsAt(servers.two.url)).toEqual([]);

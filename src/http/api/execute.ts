@@ -16,6 +16,8 @@ import { validateInput } from '../../tools/validate.ts';
 import { EventStreams, type EventStreamsOptions, type StreamedCall } from '../event-streams.ts';
 import { beginOnce, type CallLedger, fingerprintOf, type IdempotencyKeys, idempotencyKey } from '../idempotency.ts';
 import { parseJsonObject } from '../json.ts';
+import { type ErrorEvent, isGivenUp, wasGivenUp } from '../peers/given-up.ts';
+import { comesBeforeCall, eventsOf } from '../peers/next-attempt.ts';
 import { askByEvents } from '../peers/remote-questions.ts';
 import { isSet } from '../query.ts';
 import { jsonAnswer, reportError } from '../respond.ts';
@@ -40,6 +42,8 @@ export interface ExecuteOptions {
   readonly fallback: Caller['fallback'];
   /** Cancels all calls when the server shuts down, so that they still get an answer. */
   readonly stopping: AbortSignal;
+  /** Aborts when the server begins to shut down. */
+  readonly closing: AbortSignal;
   readonly log: Log;
   readonly keepAliveMs: number;
   readonly streams?: EventStreamsOptions;
@@ -94,9 +98,14 @@ export function createExecuteStream(options: ExecuteOptions): {
       : { call: findOrBegin(c, options, streams), after: 0 };
     // After any other answer, an event source that has all events would reconnect for ever.
     if (call.events.isAtEnd(after)) return c.body(null, 204);
-    return streamEvents(c, options.keepAliveMs, async (send) => {
+    return streamEvents(c, options.keepAliveMs, async (send, sendAll) => {
       using _reader = streams.hold(call);
       for await (const { number, event, data } of call.events.read(after, c.req.raw.signal)) {
+        const next = call.isGivenUp && event === 'error' ? await c.var.again?.() : undefined;
+        if (next) {
+          for await (const batch of eventsOf(next)) for (const events of batch) await sendAll(events);
+          return;
+        }
         await send(event, data, `${call.id}.${number}`);
       }
     });
@@ -129,18 +138,33 @@ function begin(
   const asBytes = isSet(c, 'bytes');
   const call = streams.open(c.get('owner'), takesInput);
   const { events, signal, input } = call;
-  const emit = (event: ToolEvent) => events.write(event.type, JSON.stringify(dataOf(event)), signal);
+  let isOpening = true;
+  const emit = (event: ToolEvent) => {
+    isOpening &&= comesBeforeCall(event.type);
+    return events.write(event.type, JSON.stringify(dataOf(event)), signal);
+  };
   const asks = c.env?.forwarded?.asks === true;
   const elicit = asks ? askByEvents((event, data) => events.write(event, data, signal)) : undefined;
   const onWaiting = (answer: object) => events.write('tool_call_required', JSON.stringify(answer), signal);
   once(() => checked.run({ emit, stdin: input, asBytes, onWaiting, elicit }, signal))
     .then(
       (result) => events.end('result', JSON.stringify(result)),
-      (thrown: unknown) =>
-        events.end('error', JSON.stringify({ error: bodyFor(c, reportError(thrown, c, options.log)) })),
+      (thrown: unknown) => {
+        const error = reportError(thrown, c, options.log);
+        const mayBegin = isOpening && mayBeginAgain(c, error, options.closing);
+        if (mayBegin) streams.giveUp(call);
+        const mark = mayBegin && c.env?.forwarded ? ({ given_up: true } as const) : {};
+        const told: ErrorEvent = { error: bodyFor(c, error), ...mark };
+        events.end('error', JSON.stringify(told));
+      },
     )
     .finally(() => input?.close());
   return call;
+}
+
+/** Whether a call that failed may be begun once more: here or elsewhere, and elsewhere also because this server shuts down. */
+function mayBeginAgain(c: Context<Env>, error: GloveboxError, closing: AbortSignal): boolean {
+  return c.env?.forwarded ? isGivenUp(error, closing) : wasGivenUp(error);
 }
 
 /** The body of an error, with hints for the kind of caller that there is. */

@@ -64,12 +64,19 @@ async function watch(c: Context<Env>, { read, stopping, log, keepAliveMs }: Exec
   return streamEvents(c, keepAliveMs, async (send) => {
     using following = followSignal(c.req.raw.signal, stopping);
     const { signal } = following;
-    const write = (event: string, data: unknown, id: string) => send(event, JSON.stringify(data), id);
+    let lastId = `${from.stdout_offset}-${from.stderr_offset}`;
+    const write = async (event: string, data: unknown, id: string) => {
+      lastId = id;
+      await send(event, JSON.stringify(data), id);
+    };
     try {
       const again = (offsets: Offsets) => read(c, offsets, signal);
       await write('result', await sendOutput(first, from, again, write, signal), ENDED);
     } catch (thrown) {
-      if (!signal.aborted) await write('error', { error: reportError(thrown, c, log).toRestBody() }, ENDED);
+      if (signal.aborted) return;
+      const error = reportError(thrown, c, log);
+      // Of a session that has moved, a reader that reconnects gets the rest from its new holder.
+      await write('error', { error: error.toRestBody() }, error.code === 'session_moved' ? lastId : ENDED);
     }
   });
 }

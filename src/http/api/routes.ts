@@ -31,8 +31,6 @@ export interface RestOptions extends ExecuteOptions, FilesOptions {
   readonly metrics?: ServerMetrics;
 }
 
-/** Path of the route for streams, which handles idempotency keys by itself. */
-const STREAM = '/execute/stream';
 const ANY_OBJECT = { type: 'object' } as const;
 
 /** All routes of the REST API. */
@@ -56,11 +54,12 @@ export function restRoutes(options: RestOptions): Route[] {
     },
     {
       method: 'POST',
-      path: STREAM,
+      path: '/execute/stream',
       id: 'streamTool',
       tag: 'Tools',
       summary: 'Call a tool and follow it: Server-Sent Events, the last of which is the result.',
       operation: call.stream,
+      isStream: true,
       handle: stream.handle,
     },
     ...stream.routes,
@@ -86,7 +85,8 @@ export function restRoutes(options: RestOptions): Route[] {
   const keys = options.kept?.keys ?? new IdempotencyKeys();
   const audited = routes.map((route) => auditRoute(route, options.audit));
   return audited.map((route) =>
-    route.method === 'POST' && route.path !== STREAM ? { ...route, handle: idempotent(route.handle, keys) } : route,
+    // That of streams handles them by itself.
+    route.method === 'POST' && !route.isStream ? { ...route, handle: idempotent(route.handle, keys) } : route,
   );
 }
 

@@ -8,12 +8,13 @@ import { followSignal } from '../../lib/follow-signal.ts';
 import { NotBegun, type PeerCall } from '../../peers/client.ts';
 import type { Forwarded } from '../../peers/peer.ts';
 import { RequestBody } from '../body.ts';
-import { answerByPieces, takesPieces } from '../piece-body.ts';
+import { answerByPieces, type PieceBody, takesPieces } from '../piece-body.ts';
 import type { Env } from '../route.ts';
 import { type Place, Places, type PlacesOptions } from './find-place.ts';
 import { GivenUp, throwIfGivenUp } from './given-up.ts';
 import { headersOf, headersToPass } from './headers.ts';
 import { type Merged, merge } from './merge.ts';
+import { untilGivenUp } from './next-attempt.ts';
 import type { Subject } from './subject.ts';
 import { wholeEvents } from './whole-events.ts';
 
@@ -21,6 +22,16 @@ export interface ForwardingOptions extends PlacesOptions {
   /** Longest wait in milliseconds for somebody who serves a request. */
   readonly patienceMs: number;
 }
+
+/** What is to be served. */
+interface Seek {
+  readonly owner: string;
+  readonly subject: Subject;
+  /** Whether it may be the first with its idempotency key. */
+  readonly begins: boolean;
+}
+
+type Again = () => Promise<Response | undefined>;
 
 /** Longest wait for a change that nobody tells, in milliseconds. */
 const LOOK_AGAIN_MS = 1000;
@@ -45,7 +56,10 @@ export class Forwarding {
    */
   async pass(c: Context<Env>, subject: Subject): Promise<Response | undefined> {
     const seek = { owner: c.var.owner, subject, begins: c.req.method === 'POST' };
-    return await this.serve(seek, c.req.raw.signal, async (place, signal) => await this.#send(c, place, signal));
+    return await this.serve(seek, c.req.raw.signal, async (place, signal) => {
+      const again = async () => await c.var.again?.(async () => await this.#mayHaveChanged(seek, place, signal));
+      return await this.#send(c, place, signal, again);
+    });
   }
 
   /**
@@ -55,16 +69,15 @@ export class Forwarding {
    * @throws GloveboxError as {@link pass} does, or what `send` throws
    */
   async serve<T>(
-    { owner, subject, begins }: { readonly owner: string; readonly subject: Subject; readonly begins: boolean },
+    seek: Seek,
     signal: AbortSignal,
     send: (place: Place, signal: AbortSignal) => Promise<T>,
   ): Promise<T | undefined> {
     using call = followSignal(signal);
     const deadline = performance.now() + this.#options.patienceMs;
-    const find = () => beforeBegin(this.#places.find(owner, subject, begins, call.signal));
     let wasGivenUp = false;
     for (;;) {
-      const place = await find();
+      const place = await this.#find(seek, call.signal);
       if (!place) return undefined;
       try {
         return await send(place, signal);
@@ -74,9 +87,9 @@ export class Forwarding {
         wasGivenUp ||= error instanceof GivenUp;
         const leftMs = deadline - performance.now();
         if (leftMs <= 0) throw unserved(error);
-        // Whoever gave it up knew of a change that may be known here, too.
-        if (error instanceof GivenUp && (await find())?.peer.name !== place.peer.name) continue;
-        await this.#changed(owner, place, Math.min(leftMs, LOOK_AGAIN_MS), signal);
+        const waitMs = Math.min(leftMs, LOOK_AGAIN_MS);
+        if (error instanceof GivenUp) await this.#mayHaveChanged(seek, place, signal, waitMs);
+        else await this.#changed(seek.owner, place, waitMs, signal);
       }
     }
   }
@@ -106,7 +119,8 @@ export class Forwarding {
     return (await Promise.all(asked)).flat();
   }
 
-  async #send(c: Context<Env>, place: Place, signal: AbortSignal): Promise<Response> {
+  /** @param again serves the request once more, if its answer is a stream whose call was given up before it began */
+  async #send(c: Context<Env>, place: Place, signal: AbortSignal, again: Again): Promise<Response> {
     const { method, raw } = c.req;
     const { client } = this.#options;
     const { pathname, search } = new URL(raw.url);
@@ -116,9 +130,12 @@ export class Forwarding {
     if (upgrade) {
       const asked = { ...call, headers: { ...headers, Connection: 'Upgrade', Upgrade: 'websocket' } };
       const answer = await client.upgrade(place.peer, asked);
-      if (!('socket' in answer && 'head' in answer)) return await toResponse(c, answer);
-      upgrade.passOn(answer);
-      return c.body(null, 204);
+      if ('socket' in answer && 'head' in answer) {
+        upgrade.passOn(answer);
+        return c.body(null, 204);
+      }
+      await throwIfGivenUp(answer);
+      return await toResponse(c, answer);
     }
     const text = c.var.body;
     if (text === undefined && method !== 'GET' && method !== 'HEAD')
@@ -126,7 +143,7 @@ export class Forwarding {
     const counted = text === undefined ? headers : { ...headers, 'content-length': Buffer.byteLength(text) };
     const answer = await client.send(place.peer, { ...call, headers: counted, body: text });
     await throwIfGivenUp(answer);
-    return await toResponse(c, answer);
+    return await toResponse(c, answer, again);
   }
 
   /** Sends a body as it comes, and reads the rest of one that is refused for a moment, as a route does. */
@@ -157,6 +174,16 @@ export class Forwarding {
     return { owner, ...(approver ? { approver } : {}), ...(session === undefined ? {} : { session }) };
   }
 
+  async #find({ owner, subject, begins }: Seek, signal: AbortSignal): Promise<Place | undefined> {
+    return await beforeBegin(this.#places.find(owner, subject, begins, signal));
+  }
+
+  /** Waits a while for a change of who serves what a control plane gave up, unless it is known already. */
+  async #mayHaveChanged(seek: Seek, place: Place, signal: AbortSignal, ms = LOOK_AGAIN_MS): Promise<void> {
+    const found = await this.#find(seek, signal);
+    if (found?.peer.name === place.peer.name) await this.#changed(seek.owner, place, ms, signal);
+  }
+
   /** Waits for a change of who holds the session, or a while. */
   async #changed(owner: string, { session }: Place, ms: number, signal: AbortSignal): Promise<void> {
     const over = AbortSignal.any([AbortSignal.timeout(Math.ceil(ms)), signal]);
@@ -166,7 +193,7 @@ export class Forwarding {
   }
 }
 
-async function toResponse(c: Context<Env>, answer: IncomingMessage): Promise<Response> {
+async function toResponse(c: Context<Env>, answer: IncomingMessage, again?: Again): Promise<Response> {
   const status = answer.statusCode ?? 502;
   const headers = headersOf(answer);
   const size = answer.headers['content-length'];
@@ -184,7 +211,7 @@ async function toResponse(c: Context<Env>, answer: IncomingMessage): Promise<Res
   const end = async () => void answer.destroy();
   const isEvents = headers.get('content-type')?.startsWith('text/event-stream');
   return answerByPieces(
-    { batches: isEvents ? wholeEvents(answer) : piecesOf(answer), end, isLive: true, stallMs: ANY_TIME_MS },
+    { batches: isEvents ? eventsOf(answer, again) : piecesOf(answer), end, isLive: true, stallMs: ANY_TIME_MS },
     { status, headers },
   );
 }
@@ -199,6 +226,10 @@ async function whole(answer: IncomingMessage): Promise<Buffer> {
       cause,
     });
   }
+}
+
+function eventsOf(answer: IncomingMessage, again: Again | undefined): PieceBody['batches'] {
+  return again ? untilGivenUp(answer, again) : wholeEvents(answer);
 }
 
 async function* piecesOf(answer: IncomingMessage): AsyncGenerator<readonly Uint8Array[], void, undefined> {

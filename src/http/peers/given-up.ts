@@ -22,6 +22,21 @@ export function wasGivenUp(error: unknown): boolean {
   return error instanceof GloveboxError && error.code === 'session_moved' && error.begun === false;
 }
 
+/**
+ * Whether a request that another control plane has passed on is given up: another may serve it.
+ * @param closing aborts when this one shuts down
+ */
+export function isGivenUp(error: GloveboxError, closing: AbortSignal): boolean {
+  return wasGivenUp(error) || (error.begun === false && closing.aborted);
+}
+
+/** Data of the event `error` of a call. */
+export interface ErrorEvent {
+  readonly error: ErrorBody;
+  /** What the header says of other answers. Only other control planes are told. */
+  readonly given_up?: true;
+}
+
 /** @throws GivenUp when an answer says that its request was given up */
 export async function throwIfGivenUp(answer: IncomingMessage): Promise<void> {
   if (answer.headers[GIVEN_UP_HEADER] === undefined) return;

@@ -3,90 +3,16 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { echoTool, resolveSession, startProtocolServer } from '../../../test/mcp/protocol-server.ts';
-import { Holders, Member } from '../../../test/support/group-member.ts';
-import { Approvals } from '../../approvals/approvals.ts';
-import { GloveboxError } from '../../errors.ts';
-import { createLog } from '../../log.ts';
-import type { ToolContext } from '../../tools/tool.ts';
-import { EventStreams } from '../event-streams.ts';
-import { IdempotencyKeys } from '../idempotency.ts';
-import { Peers } from './peers.ts';
-
-const log = createLog('error', () => {});
-
-/** A server of a group. Its tool answers with the name of the server. */
-class Server {
-  readonly member: Member;
-  readonly url: string;
-  readonly closing = new AbortController();
-  /** Sessions of the calls that ran here. */
-  readonly ran: string[] = [];
-  /** What the tool does besides. */
-  during: (context: ToolContext) => Promise<void> = async () => {};
-  readonly approvals: Approvals;
-  readonly #stop: () => Promise<void>;
-
-  private constructor(member: Member, url: string, approvals: Approvals, stop: () => Promise<void>) {
-    this.member = member;
-    this.url = url;
-    this.approvals = approvals;
-    this.#stop = stop;
-  }
-
-  static async start(name: string, holders: Holders, fallback: 'new' | 'owner'): Promise<Server> {
-    const member = await Member.start(name);
-    const locator = holders.locatorOf(member);
-    const approvals = new Approvals({ log });
-    const echo = echoTool(async (input, context) => {
-      const id = resolveSession(input, context);
-      server.ran.push(id);
-      await context.emit({ type: 'stdout', text: `in ${id}` });
-      await server.during(context);
-      if (input.text === 'fail') throw new GloveboxError('session_not_found', 'It is not there.');
-      return { session_id: id, text: `${name} ${input.text}` };
-    });
-    const tool = { ...echo, takesInput: true };
-    const kept = {
-      streams: new EventStreams({ mark: (id) => peers.mark(id), graceMs: 100 }),
-      keys: new IdempotencyKeys(),
-    };
-    const peers: Peers = new Peers({
-      ...{ listener: member.listener, keys: member.keys, tools: [tool], patienceMs: 3000, log },
-      join: async () => ({ group: member, locator }),
-      has: (owner, { id }) => kept.streams.has(owner, id) || kept.keys.has(owner, id),
-      fallback: { rest: fallback, mcp: fallback },
-    });
-    const served = await startProtocolServer({
-      tools: [tool],
-      mcpTools: peers.forwardTools([tool]),
-      ...{ log, mark: peers.mark },
-      app: { peers, kept, fallback, approvals },
-    });
-    const closing = new AbortController();
-    peers.serve(served.app, closing.signal);
-    const server: Server = new Server(member, served.url, approvals, async () => {
-      await peers[Symbol.asyncDispose]();
-      await served[Symbol.asyncDispose]();
-    });
-    server.closing.signal.addEventListener('abort', () => closing.abort());
-    return server;
-  }
-
-  /** As if it were killed. */
-  async stop(): Promise<void> {
-    await this.member[Symbol.asyncDispose]();
-    await this.#stop();
-  }
-}
+import { Holders } from '../../../test/support/group-member.ts';
+import { call, GroupServer, moved, post } from '../../../test/support/group-server.ts';
 
 let holders: Holders;
-let one: Server;
-let two: Server;
+let one: GroupServer;
+let two: GroupServer;
 async function startBoth(fallback: 'new' | 'owner' = 'owner') {
   holders = new Holders();
-  one = await Server.start('group-one', holders, fallback);
-  two = await Server.start('group-two', holders, fallback);
+  one = await GroupServer.start('group-one', holders, fallback);
+  two = await GroupServer.start('group-two', holders, fallback);
   one.member.others = [two.member.self];
   two.member.others = [one.member.self];
   holders.set('local', 'theirs', two.member);
@@ -97,16 +23,6 @@ afterEach(async () => {
   await one.stop();
   await two.stop();
 });
-
-const post = (server: Server, path: string, body: object | undefined, headers: Record<string, string> = {}) =>
-  fetch(`${server.url}${path}`, {
-    method: 'POST',
-    headers: { ...(body ? { 'content-type': 'application/json' } : {}), ...headers },
-    ...(body ? { body: JSON.stringify(body) } : {}),
-  });
-const call = (session_id?: string, text = 'hi') => ({ name: 'echo', arguments: { text, session_id } });
-
-const moved = (begun: boolean) => new GloveboxError('session_moved', 'It has moved.', { begun });
 
 describe('REST', () => {
   test('serves a call where its session is held', async () => {
@@ -394,7 +310,7 @@ describe('MCP', () => {
     const client = new Client({ name: 't', version: '1' });
     const transport = new StreamableHTTPClientTransport(new URL('/mcp', one.url));
     await client.connect(transport as Parameters<typeof client.connect>[0]);
-    const moveTo = (session: string, server: Server) => async () => {
+    const moveTo = (session: string, server: GroupServer) => async () => {
       holders.set('local', session, server.member);
       throw moved(false);
     };

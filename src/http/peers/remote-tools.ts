@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { type ErrorBody, GloveboxError, sayBegun } from '../../errors.ts';
+import { GloveboxError, sayBegun } from '../../errors.ts';
 import { readServerEvents } from '../../lib/sockets/server-events.ts';
-import type { PeerClient } from '../../peers/client.ts';
+import { endUnknown, type PeerClient } from '../../peers/client.ts';
 import { DEFAULT_NAME } from '../../sessions/names.ts';
 import type { AnyTool } from '../../tools/description.ts';
 import type { ToolContext, ToolEvent, ToolOutput } from '../../tools/tool.ts';
 import type { Place } from './find-place.ts';
 import type { Forwarding } from './forwarding.ts';
-import { GivenUp, toError, wasGivenUp } from './given-up.ts';
+import { type ErrorEvent, GivenUp, toError, wasGivenUp } from './given-up.ts';
 import { MERGED, merge } from './merge.ts';
 import { answerQuestion, QUESTION } from './remote-questions.ts';
 import type { CallRules, Subject } from './subject.ts';
@@ -143,9 +143,9 @@ async function follow(
   } catch (error) {
     if (error instanceof GloveboxError || error instanceof GivenUp) throw error;
     if (context.signal.aborted) throw sayBegun(context.signal.reason, true);
-    throw lost(error);
+    throw endUnknown(error);
   }
-  throw lost();
+  throw endUnknown();
 }
 
 function toEvent(type: string, { base64, ...data }: Record<string, unknown>): ToolEvent {
@@ -161,13 +161,9 @@ async function readJson(answer: AsyncIterable<Uint8Array>): Promise<Record<strin
 
 /** What a call that failed there rejects with. */
 function toFailure(answer: Record<string, unknown>): Error {
-  const error = toError(answer as { error: ErrorBody });
-  return wasGivenUp(error) ? new GivenUp(error) : error;
-}
-
-function lost(cause?: unknown): GloveboxError {
-  const message = 'The server that worked on this call does not answer any more.';
-  return new GloveboxError('session_moved', message, { begun: true, cause });
+  const told = answer as unknown as ErrorEvent;
+  const error = toError(told);
+  return told.given_up || wasGivenUp(error) ? new GivenUp(error) : error;
 }
 
 function noTask(): GloveboxError {

@@ -1,8 +1,10 @@
 const END = '\n\n';
 
 /** Passes on a stream of events by whole ones, so that something else may be written after each. */
-export async function* wholeEvents(stream: AsyncIterable<Buffer>): AsyncGenerator<readonly Buffer[], void, undefined> {
-  let begun: Buffer[] = [];
+export async function* wholeEvents(
+  stream: AsyncIterable<Uint8Array>,
+): AsyncGenerator<readonly Uint8Array[], void, undefined> {
+  let begun: Uint8Array[] = [];
   for await (const piece of stream) {
     // The end of an event may come in two pieces.
     const before = begun.at(-1)?.subarray(-1) ?? Buffer.alloc(0);
