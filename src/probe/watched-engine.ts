@@ -56,6 +56,10 @@ export class WatchedEngine implements Engine {
     return await this.#listen(this.#engine.endProcesses(ref));
   }
 
+  async awaitMachine(ref: SandboxRef): Promise<number> {
+    return await this.#listen(this.#engine.awaitMachine?.(ref) ?? Promise.resolve(0));
+  }
+
   async remove(ref: SandboxRef): Promise<void> {
     await this.#listen(this.#engine.remove(ref));
   }

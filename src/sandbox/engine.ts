@@ -94,6 +94,12 @@ export interface Engine {
    * false if some may be left, or if it takes too long; the caller must then replace the sandbox.
    */
   endProcesses(ref: SandboxRef): Promise<boolean>;
+  /**
+   * Waits until the machine of a sandbox answers, where that is not the machine of the engine. Returns for how many
+   * milliseconds it did not: 0 if it answered at once.
+   * @throws SandboxUnreachable if it does not
+   */
+  awaitMachine?(ref: SandboxRef): Promise<number>;
   /** Removes a sandbox with everything in it. Succeeds if it is gone already. */
   remove(ref: SandboxRef): Promise<void>;
   /** Lists the sandboxes of every Glovebox on this engine. */

@@ -155,6 +155,20 @@ export class RunnerConnection {
   }
 
   /**
+   * Waits until the machine of the container answers. Returns for how many milliseconds it did not.
+   * @throws SandboxUnreachable if it does not
+   */
+  async awaitMachine(): Promise<number> {
+    try {
+      return (await this.#engine.awaitMachine?.(this.#ref)) ?? 0;
+    } catch (error) {
+      if (error instanceof SandboxUnreachable) throw error;
+      // Whoever ends processes then meets the same.
+      return 0;
+    }
+  }
+
+  /**
    * Ends every process of the session's user. The container stays.
    * @param loss the loss to report
    * @returns false if the container had to be removed instead

@@ -200,6 +200,49 @@ describe('a sandbox whose machine is cut off', () => {
     expect(await ended).toMatchObject({ status: 'ok' });
   });
 
+  test('was back, and lost all other calls to the kill of one whose time was over meanwhile', async () => {
+    const { ours, stream, sent } = runnerThat(newRunner);
+    const isBack = Promise.withResolvers<number>();
+    const { execute, cleared } = openSandbox([async () => ours], { awaitMachine: () => isBack.promise });
+    const other = execute({ code: '' }, 60_000);
+    const late = execute({ code: '' }, 1000);
+    await vi.advanceTimersByTimeAsync(1000 + 5000);
+    isBack.resolve(3500);
+    await vi.advanceTimersByTimeAsync(6999);
+    expect([cleared, sent.at(-1)]).toEqual([[], { type: FrameType.stop, stream: 2, text: 'k' }]);
+    stream.write(Buffer.concat([end(2), end(1)]));
+    expect([await late, await other]).toMatchObject([{ status: 'timeout', termination: 'kill' }, { status: 'ok' }]);
+    expect(cleared).toEqual([]);
+  });
+
+  test('ends all calls from outside if its runner does not answer either once it is back', async () => {
+    const { ours } = runnerThat(newRunner);
+    const { execute, cleared } = openSandbox([async () => ours], { awaitMachine: async () => 3500 });
+    const late = execute({ code: '' }, 1000);
+    await vi.advanceTimersByTimeAsync(1000 + 1500 + 6999);
+    expect(cleared).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await late).toMatchObject({ status: 'timeout', termination: 'uid_kill' });
+    expect(cleared).toEqual(['one']);
+  });
+
+  test('that answers at once delays no kill from outside', async () => {
+    const { ours } = runnerThat(newRunner);
+    const { execute, cleared } = openSandbox([async () => ours], { awaitMachine: async () => 0 });
+    const late = execute({ code: '' }, 1000);
+    await vi.advanceTimersByTimeAsync(1000 + 1501);
+    expect(cleared).toEqual(['one']);
+    expect(await late).toMatchObject({ status: 'timeout', termination: 'uid_kill' });
+  });
+
+  test('is not cleared when the time of a call is over and it does not answer', async () => {
+    const { ours } = runnerThat(newRunner);
+    const { execute, cleared } = openSandbox([async () => ours], { awaitMachine: () => Promise.reject(away) });
+    const refused = execute({ code: '' }, 1000).catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(1000 + 1500);
+    expect([await refused, cleared, ours.destroyed]).toEqual([away, [], false]);
+  });
+
   test('ended all other calls when the time of one was over', async () => {
     const { ours, stream } = runnerThat(newRunner);
     const { execute } = openSandbox([async () => ours], cutOff);

@@ -9,6 +9,12 @@ const INTERRUPT_GRACE_MS = 500;
 const CONTEXT_GRACE_MS = 2000;
 /** Time for the runner to confirm a kill, in milliseconds. After that, the engine kills from outside. */
 const KILL_CONFIRM_MS = 1000;
+/**
+ * Time for the runner's word where its machine was away, by how long it was. What waits on a connection is sent again at
+ * intervals that double, so it comes through within as long again.
+ */
+const TIMES_AWAY = 2;
+const MOST_AFTER_AWAY_MS = 20_000;
 /** Longer times for file operations. No caller waits for their end, and a busy machine must not cost other programs. */
 const FILES_GRACE = { interruptMs: 2000, killMs: 5000 };
 
@@ -37,6 +43,11 @@ export async function terminate(
     execution.kill();
     termination = 'kill';
     report = await within(killMs, execution.ended);
+  }
+  // A kill from outside ends all others, too. A runner whose machine was away ends this one alone once it hears of it.
+  if (!report) {
+    const awayMs = await runner.awaitMachine();
+    report = await within(Math.min(TIMES_AWAY * awayMs, MOST_AFTER_AWAY_MS), execution.ended);
   }
   execution.stopWaiting();
   if (report && 'refused' in report) return { termination };

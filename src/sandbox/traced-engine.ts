@@ -38,6 +38,10 @@ class TracedEngine implements Engine {
     return trace('glovebox.engine.end_processes', () => this.#engine.endProcesses(ref));
   }
 
+  async awaitMachine(ref: SandboxRef): Promise<number> {
+    return (await this.#engine.awaitMachine?.(ref)) ?? 0;
+  }
+
   remove(ref: SandboxRef): Promise<void> {
     return trace('glovebox.engine.remove', () => this.#engine.remove(ref));
   }

@@ -1,4 +1,5 @@
 import { totalmem } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { Lab } from '../../scripts/kubernetes/lab.ts';
 import type { NodeName } from '../../scripts/kubernetes/layout.ts';
@@ -20,6 +21,8 @@ import { openTestNamespace } from '../support/test-namespace.ts';
 const LIMIT_MS = 60_000;
 /** Seconds that a node may be away. It is noticed after 12 s, and is ready some seconds after it answers again. */
 const NODE_LOST_S = 30;
+/** Milliseconds for which a node is away without being noticed. */
+const AWAY_MS = 8000;
 const PATIENT = { timeout: 90_000, interval: 1000 };
 
 /** Ticks once a second until it is told that this is enough, and says how often it has. */
@@ -172,6 +175,26 @@ describe('a node that is cut off', () => {
     // It is noticed after 12 s that a node is away.
     expect(ticks).toBeGreaterThan(12);
     expect(stdout).toBe(`${'tick\n'.repeat(ticks)}${ticks}\n`);
+  });
+
+  test('while the time of a call was over cost all other calls once it was back', { timeout: 240_000 }, async () => {
+    const long = run(TICK, { timeout_s: 300 });
+    const late = call('import time; time.sleep(600)', { timeout_s: 3 });
+    const running = async () => {
+      const answer = await fetch(`${server.url}/sessions/${session}`);
+      return ((await answer.json()) as { running: number }).running;
+    };
+    await expect.poll(running, PATIENT).toBe(2);
+    const join = await cutNode();
+    // The call is over after three, and the kill from outside would wait for the node from then on.
+    await sleep(AWAY_MS);
+    await join();
+    const { result } = await late;
+    expect([result?.status, result?.session_reset]).toEqual(['timeout', undefined]);
+    await expectAll();
+    await run("open('enough.txt', 'w').close()");
+    const { status, stdout, session_reset: reset } = await long;
+    expect([status, stdout?.startsWith('tick\n'), reset]).toEqual(['ok', true, undefined]);
   });
 
   test('for too long costs what no checkpoint had, and leaves no pod', { timeout: 240_000 }, async () => {

@@ -11,6 +11,8 @@ const KILL_LIMIT_MS = 10_000;
 const COUNT_LIMIT_MS = 3000;
 /** Time for a node to refuse a program that is not there, in milliseconds. */
 const ALIVE_LIMIT_MS = 5000;
+/** Time in which a node answers at once, in milliseconds. A connection to one that does not is tried again after a second. */
+const AT_ONCE_MS = 1000;
 /** Time for the cluster to notice that a node does not answer, in milliseconds. Its default is 50 s since the last answer. */
 const NOTICE_LIMIT_MS = 45_000;
 
@@ -51,6 +53,28 @@ export async function endProcessesOf(pod: PodId, pods: Pods, programs: PodProgra
   if (outcome && !isAway(outcome)) return false;
   if (!(await pods.becomesUnready(pod, NOTICE_LIMIT_MS))) return false;
   throw silent(node, outcome);
+}
+
+/**
+ * Waits until the node of a pod answers. Returns for how many milliseconds it did not: 0 if it answered at once. A node of
+ * which the cluster notices nothing for too long is not waited for any more: what runs in the pod may be in the way.
+ * @throws GloveboxError `sandbox_lost`, SandboxUnreachable
+ */
+export async function awaitNode(
+  pod: PodId,
+  pods: Pick<Pods, 'requireRunning'>,
+  { run, missing }: Pick<PodPrograms, 'run' | 'missing'>,
+): Promise<number> {
+  const began = performance.now();
+  for (;;) {
+    const outcome = await run(missing, ALIVE_LIMIT_MS);
+    const tookMs = performance.now() - began;
+    if (outcome && !isAway(outcome)) return tookMs < AT_ONCE_MS ? 0 : tookMs;
+    // Gone, or known to be cut off by now.
+    const node = await pods.requireRunning(pod);
+    if (outcome) throw silent(node, outcome);
+    if (tookMs >= NOTICE_LIMIT_MS) return tookMs;
+  }
 }
 
 /** Why a program was not reached by an exec. Undefined if it was, or if the exec was ended from here. */

@@ -20,7 +20,7 @@ import type { KubernetesClient } from './api/client.ts';
 import { type ExecTarget, openExec, runExec } from './api/exec.ts';
 import { type PodState, podPath, podSchema } from './api/pod.ts';
 import { assertAsAsked } from './compare-pod.ts';
-import { endProcessesOf, whyNotReached, withoutQuery } from './end-processes.ts';
+import { awaitNode, endProcessesOf, type PodPrograms, whyNotReached, withoutQuery } from './end-processes.ts';
 import {
   adoptionsOf,
   CONTAINER_NAME,
@@ -36,7 +36,7 @@ import {
   refOf,
   runCommand,
 } from './pod-spec.ts';
-import { Pods } from './pods.ts';
+import { type PodId, Pods } from './pods.ts';
 import { type Doomed, removePod } from './remove-pod.ts';
 import { runnerStream } from './runner-stream.ts';
 import type { KubernetesSettings } from './settings.ts';
@@ -126,13 +126,13 @@ export class KubernetesEngine implements Engine, Disposable {
   async endProcesses(ref: SandboxRef): Promise<boolean> {
     const pod = podOfRef(ref);
     await this.#pods.requireRunning(pod);
-    return await endProcessesOf(pod, this.#pods, {
-      run: async (command, timeoutMs) =>
-        await within(timeoutMs, runExec(this.#client, this.#target(pod.name, command), timeoutMs + CLOSE_MS)),
-      end: END_COMMAND,
-      count: COUNT_COMMAND,
-      missing: MISSING_COMMAND,
-    });
+    return await endProcessesOf(pod, this.#pods, this.#programsIn(pod));
+  }
+
+  async awaitMachine(ref: SandboxRef): Promise<number> {
+    const pod = podOfRef(ref);
+    await this.#pods.requireRunning(pod);
+    return await awaitNode(pod, this.#pods, this.#programsIn(pod));
   }
 
   async remove(ref: SandboxRef): Promise<void> {
@@ -165,6 +165,16 @@ export class KubernetesEngine implements Engine, Disposable {
   [Symbol.dispose](): void {
     this.#pods[Symbol.dispose]();
     this.#client[Symbol.dispose]();
+  }
+
+  #programsIn({ name }: PodId): PodPrograms {
+    return {
+      run: async (command, timeoutMs) =>
+        await within(timeoutMs, runExec(this.#client, this.#target(name, command), timeoutMs + CLOSE_MS)),
+      end: END_COMMAND,
+      count: COUNT_COMMAND,
+      missing: MISSING_COMMAND,
+    };
   }
 
   #target(pod: string, command: readonly string[]): ExecTarget {
