@@ -56,6 +56,7 @@ export const LAYERS = {
     'sandbox/assurances.ts',
     'sandbox/disk-sizes.ts',
     'state/state.ts',
+    'state/at-random-pauses.ts',
     'outbound',
     'packages/index/host-indexes.ts',
     'lib',

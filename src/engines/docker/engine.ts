@@ -12,6 +12,7 @@ import type {
   SandboxSpec,
   StartedSandbox,
 } from '../../sandbox/engine.ts';
+import { LaterRemovals } from '../later-removals.ts';
 import { logRunnerStderr } from '../runner-stderr.ts';
 import { endAll, isFree, pickUser } from '../session-users.ts';
 import { askAgain, explain } from './answer.ts';
@@ -21,9 +22,6 @@ import { containerName, LABELS, runnerExecOptions } from './hardening/spec.ts';
 import { isMissing, statusOf } from './inspect.ts';
 import { createExec, listContainers } from './told.ts';
 import { killUser } from './user-processes.ts';
-
-/** Interval between two attempts to remove a container, in milliseconds, while the engine cannot. */
-const REMOVE_AGAIN_MS = 5000;
 
 /**
  * Containers that are removed at once. More are not removed faster, but each waits for all others: hundreds at once would
@@ -42,8 +40,7 @@ export class DockerEngine implements Engine {
   readonly #docker: Docker;
   readonly #log: Log;
   readonly #driver: ContainerDriver;
-  /** Containers that are still to be removed. */
-  readonly #doomed = new Set<string>();
+  readonly #later = new LaterRemovals();
   readonly #removals = new ConcurrencyLimit(MOST_REMOVALS, REMOVAL_HOLD_MS);
 
   constructor(docker: Docker, driver: ContainerDriver, log: Log) {
@@ -122,21 +119,10 @@ export class DockerEngine implements Engine {
     } catch (error) {
       const isGone = error instanceof GloveboxError && error.code === 'sandbox_lost';
       // Another call is removing it, but that may fail.
-      if (!isGone || statusOf(error.cause) === 409) this.#removeLater(id, key);
+      if (!isGone || statusOf(error.cause) === 409) this.#later.add(id, () => this.#remove(id, key));
       if (!isGone && !(await isGoneAfterAll(container, error))) throw error;
     }
     await explain(this.#driver.discard(key));
-  }
-
-  /** Tries again and again to remove containers: an engine that is down keeps them, and may soon be back. */
-  #removeLater(id: string, key: string): void {
-    if (this.#doomed.has(id)) return;
-    this.#doomed.add(id);
-    const again = () => {
-      this.#doomed.delete(id);
-      this.#remove(id, key).catch(() => {});
-    };
-    setTimeout(again, REMOVE_AGAIN_MS).unref();
   }
 }
 

@@ -13,6 +13,7 @@ import {
   type StartedSandbox,
   shortName,
 } from '../../sandbox/engine.ts';
+import { LaterRemovals } from '../later-removals.ts';
 import { logRunnerStderr } from '../runner-stderr.ts';
 import { isFree, pickUser } from '../session-users.ts';
 import { refusalOf } from './api/answer.ts';
@@ -43,8 +44,6 @@ import type { KubernetesSettings } from './settings.ts';
 import { standingOf } from './standing.ts';
 import { type StartOptions, waitUntilRunning } from './start-pod.ts';
 
-/** Interval between two attempts to remove a pod, in milliseconds, while the API server does not answer. */
-const REMOVE_AGAIN_MS = 5000;
 /** Time in which a short program ends its connection after its own limit, in milliseconds. */
 const CLOSE_MS = 500;
 /** Pods of sandboxes. */
@@ -61,8 +60,7 @@ export class KubernetesEngine implements Engine, Disposable {
   readonly #settings: KubernetesSettings;
   readonly #log: Log;
   readonly #pods: Pods;
-  /** Names of pods that are still to be removed. */
-  readonly #doomed = new Set<string>();
+  readonly #later = new LaterRemovals();
 
   readonly #starting: StartOptions;
 
@@ -100,7 +98,7 @@ export class KubernetesEngine implements Engine, Disposable {
     } catch (error) {
       if (podUid !== undefined || !isRefused(error)) await this.#remove({ name, podUid }).catch(() => {});
       // The API server may make it after that, if it has not answered.
-      if (podUid === undefined && !isRefused(error)) this.#removeLater({ name, podUid });
+      if (podUid === undefined && !isRefused(error)) this.#later.add(name, () => this.#remove({ name, podUid }));
       throw error;
     }
   }
@@ -194,21 +192,9 @@ export class KubernetesEngine implements Engine, Disposable {
     try {
       await removePod(this.#client, this.#pods, doomed, this.#log);
     } catch (error) {
-      this.#removeLater(doomed);
+      this.#later.add(doomed.name, () => this.#remove(doomed));
       throw error;
     }
-  }
-
-  /** Tries again and again to remove a pod: an API server that is down keeps it, and may soon be back. */
-  #removeLater(doomed: Doomed): void {
-    const { name } = doomed;
-    if (this.#doomed.has(name)) return;
-    this.#doomed.add(name);
-    const again = () => {
-      this.#doomed.delete(name);
-      this.#remove(doomed).catch(() => {});
-    };
-    setTimeout(again, REMOVE_AGAIN_MS).unref();
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Log } from '../../log.ts';
 import { type Engine, type SandboxInfo, shortName } from '../../sandbox/engine.ts';
 import type { Pool } from '../../sandbox/pool.ts';
+import { atRandomPauses } from '../../state/at-random-pauses.ts';
 import type { SharedState } from '../../state/state.ts';
 
 /** Pause between two looks, in milliseconds. Random, so that control planes take turns. */
@@ -27,7 +28,7 @@ export class LeftSandboxes implements Disposable {
   #found: ReadonlySet<string> = new Set();
   /** Names of the others when they were looked at last. */
   #others: ReadonlySet<string>;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #looks: Disposable;
   #soon: NodeJS.Timeout | undefined;
   #adopting: Promise<ReadonlySet<string>> | undefined;
   #closed = false;
@@ -36,13 +37,13 @@ export class LeftSandboxes implements Disposable {
     this.#options = options;
     this.#others = namesOf(options.state);
     this.#members = options.state.onMembers(() => this.#noteMembers());
-    this.#later();
+    this.#looks = atRandomPauses(PAUSE_MS, () => this.#logged(() => this.look()));
   }
 
   [Symbol.dispose](): void {
     this.#closed = true;
     this.#members[Symbol.dispose]();
-    clearTimeout(this.#timer);
+    this.#looks[Symbol.dispose]();
     clearTimeout(this.#soon);
   }
 
@@ -110,15 +111,6 @@ export class LeftSandboxes implements Disposable {
     clearTimeout(this.#soon);
     const adopt = () => void this.#logged(() => this.adopt());
     this.#soon = setTimeout(adopt, Math.random() * SOON_MS).unref();
-  }
-
-  #later(): void {
-    const waitMs = PAUSE_MS.least + Math.random() * (PAUSE_MS.most - PAUSE_MS.least);
-    const look = async () => {
-      await this.#logged(() => this.look());
-      if (!this.#closed) this.#later();
-    };
-    this.#timer = setTimeout(() => void look(), waitMs).unref();
   }
 
   async #logged(work: () => Promise<unknown>): Promise<void> {

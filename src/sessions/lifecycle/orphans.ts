@@ -1,5 +1,6 @@
 import type { ArchiveBounds } from '../../archives/settings.ts';
 import type { Log } from '../../log.ts';
+import { atRandomPauses } from '../../state/at-random-pauses.ts';
 import type { SavedSession, SharedSession, SharedState } from '../../state/state.ts';
 import type { SessionLocator } from './locator.ts';
 
@@ -22,26 +23,17 @@ export interface OrphansOptions {
 export class Orphans implements Disposable {
   readonly #options: OrphansOptions;
   readonly #closing = new AbortController();
-  #timer: NodeJS.Timeout | undefined;
+  readonly #looks: Disposable;
 
   constructor(options: OrphansOptions) {
     this.#options = options;
-    this.#later();
+    this.#looks = atRandomPauses(PAUSE_MS, () => this.look());
   }
 
   /** Ends the looks. */
   [Symbol.dispose](): void {
     this.#closing.abort();
-    clearTimeout(this.#timer);
-  }
-
-  #later(): void {
-    const waitMs = PAUSE_MS.least + Math.random() * (PAUSE_MS.most - PAUSE_MS.least);
-    this.#timer = setTimeout(
-      () => void this.look().finally(() => this.#closing.signal.aborted || this.#later()),
-      waitMs,
-    );
-    this.#timer.unref();
+    this.#looks[Symbol.dispose]();
   }
 
   /** Takes over some of the sessions whose time is over. */

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { ConcurrencyLimit } from '../../../lib/concurrency-limit.ts';
 import type { Log } from '../../../log.ts';
+import { atRandomPauses } from '../../../state/at-random-pauses.ts';
 import type { BegunCall, CallBefore } from '../../../state/state.ts';
 import { refusalOf, statusOf } from '../api/answer.ts';
 import type { KubernetesClient } from '../api/client.ts';
@@ -52,16 +53,15 @@ export interface CallsOptions {
 export class Calls implements Disposable {
   readonly #options: CallsOptions;
   readonly #places = new ConcurrencyLimit(AT_ONCE, ANSWER_MS);
-  #timer: NodeJS.Timeout | undefined;
+  readonly #looks: Disposable;
 
   constructor(options: CallsOptions) {
     this.#options = options;
-    this.#later();
+    this.#looks = atRandomPauses(PAUSE_MS, () => this.#look());
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#looks[Symbol.dispose]();
   }
 
   /** @param by name of the run that begins it @throws GloveboxError `engine_unavailable` */
@@ -139,14 +139,9 @@ export class Calls implements Disposable {
     return `glovebox-call-${hash.slice(0, 32)}`;
   }
 
-  #later(): void {
-    const waitMs = PAUSE_MS.least + Math.random() * (PAUSE_MS.most - PAUSE_MS.least);
-    const look = async () => {
-      await this.sweep().catch((error: unknown) => {
-        this.#options.log.debug('calls that began long ago could not be forgotten', { error });
-      });
-      if (this.#timer) this.#later();
-    };
-    this.#timer = setTimeout(() => void look(), waitMs).unref();
+  async #look(): Promise<void> {
+    await this.sweep().catch((error: unknown) => {
+      this.#options.log.debug('calls that began long ago could not be forgotten', { error });
+    });
   }
 }
