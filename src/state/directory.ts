@@ -1,6 +1,10 @@
+import { join } from 'node:path';
+import { BegunCalls } from './begun-calls.ts';
 import type { Instance } from './instance.ts';
 import { type Manifest, Manifests } from './manifests.ts';
 import {
+  type BegunCall,
+  type CallBefore,
   ClaimLost,
   type ControlPlane,
   HoldLost,
@@ -16,7 +20,8 @@ const NOTHING: Disposable = { [Symbol.dispose]() {} };
 /**
  * State of one control plane alone, in a directory: the lock of its instance keeps others out, so it never loses a session,
  * and no other comes or goes. On the disk there is a manifest for each session with a sandbox; all else of a session is in
- * memory, or in its archive. Nothing counts generations, which stay 0. What is written is on the disk when the call returns, before its promise resolves.
+ * memory, or in its archive. Calls with an idempotency key have a file each. Nothing counts generations, which stay 0. What is
+ * written is on the disk when the call returns, before its promise resolves.
  */
 export class DirectoryState implements SharedState {
   readonly self: ControlPlane;
@@ -25,12 +30,14 @@ export class DirectoryState implements SharedState {
   readonly isValid = true;
   readonly #instance: Instance;
   readonly #manifests: Manifests;
+  readonly #calls: BegunCalls;
   readonly #sessions = new Map<string, SharedSession>();
 
   /** Reads what the last run of the instance left. */
   constructor(instance: Instance, version: string) {
     this.#instance = instance;
     this.#manifests = new Manifests(instance.directory);
+    this.#calls = new BegunCalls(join(instance.directory, 'calls'));
     this.self = { name: instance.name, address: '', publicKey: '', version };
     this.label = instance.label;
     // A crash may have left two of a session. The later one names the sandbox in which it went on.
@@ -126,11 +133,13 @@ export class DirectoryState implements SharedState {
     return true;
   }
 
-  async beginCall(): Promise<undefined> {
-    return undefined;
+  async beginCall(call: BegunCall): Promise<CallBefore | undefined> {
+    return this.#calls.begin(call);
   }
 
-  async forgetCall(): Promise<void> {}
+  async forgetCall(owner: string, key: string): Promise<void> {
+    this.#calls.forget(owner, key);
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#instance[Symbol.dispose]();

@@ -178,7 +178,7 @@ export interface SharedState extends AsyncDisposable {
   keepSandbox(session: SharedSession): Promise<boolean>;
   /**
    * Writes down, for an hour, that a call begins. Returns the one that began before, if there is one: it may have been done,
-   * here or elsewhere. The form for one control plane knows of none: the answers that are kept are all that it needs.
+   * here, elsewhere, or by an earlier process.
    */
   beginCall(call: BegunCall): Promise<CallBefore | undefined>;
   /** Forgets a call of which nothing was done. */

@@ -122,6 +122,48 @@ describe('after kill -9 of the server a session goes on', () => {
     rmSync(cacheDir, { recursive: true, force: true });
   });
 
+  test('and no call with an Idempotency-Key that had begun is run again', async () => {
+    const place = await newPlace();
+    await using first = await startServer(place);
+    const session_id = await openSession(first);
+    const send = (server: Server, path: string, key: string, seconds: number) => {
+      const code = `open("runs", "a").write("${key} ")\nimport time\ntime.sleep(${seconds})`;
+      const body = { name: 'execute_python', arguments: { code, session_id, timeout_s: 600 } };
+      return post(server, path, body, { headers: { 'idempotency-key': key } });
+    };
+    const runs = async (server: Server) =>
+      (
+        await runPython(server, 'import os; print(open("runs").read() if os.path.exists("runs") else "")', {
+          session_id,
+        })
+      ).stdout;
+    expect((await send(first, '/execute', 'ended', 0)).status).toBe(200);
+    const lost = send(first, '/execute', 'lost', 600).catch((error: unknown) => error);
+    await expect.poll(() => runs(first), PATIENCE).toBe('ended lost \n');
+    await first.kill();
+    await lost;
+
+    await using second = await startServer(place);
+    for (const [key, seconds] of [
+      ['ended', 0],
+      ['lost', 600],
+    ] as const) {
+      const answer = await send(second, '/execute', key, seconds);
+      const error = { code: 'session_moved', begun: true, hint: expect.stringContaining('use a new key') };
+      expect([answer.status, await answer.json()]).toMatchObject([409, { error }]);
+    }
+    expect((await send(second, '/execute', 'ended', 1)).status).toBe(400);
+    const stream = await send(second, '/execute/stream', 'streamed', 0);
+    expect(await stream.text()).toContain('event: result');
+    await second.kill();
+
+    await using third = await startServer(place);
+    const again = await send(third, '/execute/stream', 'streamed', 0);
+    expect(await again.text()).toMatch(/^event: error\ndata: .*"session_moved".*"begun":true/);
+    expect((await send(third, '/execute', 'new', 0)).status).toBe(200);
+    expect(await runs(third)).toBe('ended lost streamed new \n');
+  });
+
   test('and so does a command in the background, which the next server says what it was of', async () => {
     const place = await newPlace();
     await using first = await startServer(place);
