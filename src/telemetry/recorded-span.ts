@@ -48,6 +48,8 @@ export class RecordedSpan implements Span, TraceContext, ReadableSpan {
   #name: string;
   #hasFailed = false;
   #tookMs: number | undefined;
+  /** Made when it is read, which is more than once for a batch. */
+  #merged: OtelAttributes | undefined;
 
   constructor(source: SpanSource, start: SpanStart) {
     this.#source = source;
@@ -57,7 +59,9 @@ export class RecordedSpan implements Span, TraceContext, ReadableSpan {
   }
 
   set(attributes: Attributes): void {
-    if (!this.ended) this.#attributes.push(attributes);
+    if (this.ended) return;
+    this.#attributes.push(attributes);
+    this.#merged = undefined;
   }
 
   rename(name: string): void {
@@ -118,8 +122,8 @@ export class RecordedSpan implements Span, TraceContext, ReadableSpan {
 
   /** Those that have a value; the last one of a name counts. */
   get attributes(): OtelAttributes {
-    const all = this.#attributes.flatMap((attributes) => Object.entries(attributes));
-    return Object.fromEntries(all.filter(([, value]) => value !== undefined));
+    this.#merged ??= merge(this.#attributes);
+    return this.#merged;
   }
 
   get status(): SpanStatus {
@@ -153,4 +157,15 @@ export class RecordedSpan implements Span, TraceContext, ReadableSpan {
   get droppedLinksCount(): number {
     return 0;
   }
+}
+
+function merge(all: readonly Attributes[]): OtelAttributes {
+  const merged: OtelAttributes = {};
+  for (const attributes of all) {
+    for (const name of Object.keys(attributes)) {
+      const value = attributes[name];
+      if (value !== undefined) merged[name] = value;
+    }
+  }
+  return merged;
 }

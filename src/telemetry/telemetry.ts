@@ -13,6 +13,7 @@ import {
   AlwaysOnSampler,
   BatchSpanProcessor,
   ParentBasedSampler,
+  type ReadableSpan,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace';
 import { within } from '../lib/deadline.ts';
@@ -20,6 +21,7 @@ import type { Log } from '../log.ts';
 import { Dispatchers, type HostAccess } from '../outbound/dispatchers.ts';
 import { CollectorHealth } from './collector-health.ts';
 import { OtlpSender } from './otlp-sender.ts';
+import { PIECE_SPANS, PiecewiseExporter } from './piecewise-exporter.ts';
 import { PrometheusMetrics, type PrometheusMetricsOptions } from './prometheus-metrics.ts';
 import type { Sampler, SignalSettings, TelemetrySettings } from './settings.ts';
 import { useTracer } from './trace.ts';
@@ -85,13 +87,13 @@ export class Telemetry implements AsyncDisposable {
 
   #sendTraces(signal: SignalSettings): BatchSpanProcessor {
     const { settings, version } = this.#options;
-    const serializer = signal.encoding === 'json' ? JsonTraceSerializer : ProtobufTraceSerializer;
+    const delayMs = settings.traceDelayMs;
+    const isJson = signal.encoding === 'json';
     const processor = new BatchSpanProcessor({
-      exporter: this.#exporter(signal, (spans: Parameters<typeof serializer.serializeRequest>[0]) =>
-        serializer.serializeRequest(spans),
-      ),
-      scheduledDelayMillis: settings.traceDelayMs,
+      exporter: isJson ? this.#exporter(signal, writeJson) : this.#piecewiseExporter(signal, delayMs),
+      scheduledDelayMillis: delayMs,
       exportTimeoutMillis: signal.timeoutMs * 2,
+      ...(isJson ? {} : { maxExportBatchSize: PIECE_SPANS }),
     });
     const tracer = new OpenTelemetryTracer({
       resource: this.#resource,
@@ -104,8 +106,17 @@ export class Telemetry implements AsyncDisposable {
     return processor;
   }
 
+  #piecewiseExporter(settings: SignalSettings, delayMs: number): PiecewiseExporter {
+    const sender = this.#sender(settings);
+    return new PiecewiseExporter({
+      serialize: (spans) => ProtobufTraceSerializer.serializeRequest(spans),
+      send: (report) => sender.send(report),
+      delayMs,
+    });
+  }
+
   #exporter<T>(settings: SignalSettings, serialize: (items: T) => Uint8Array | undefined) {
-    const sender = new OtlpSender(settings, this.#hosts, this.#health, this.#closing.signal);
+    const sender = this.#sender(settings);
     return {
       export: (items: T, done: (result: { code: ExportResultCode; error?: Error }) => void) => {
         const report = serialize(items);
@@ -120,6 +131,14 @@ export class Telemetry implements AsyncDisposable {
       shutdown: async () => {},
     };
   }
+
+  #sender(settings: SignalSettings): OtlpSender {
+    return new OtlpSender(settings, this.#hosts, this.#health, this.#closing.signal);
+  }
+}
+
+function writeJson(spans: ReadableSpan[]): Uint8Array | undefined {
+  return JsonTraceSerializer.serializeRequest(spans);
 }
 
 function describeServer({ resource }: TelemetrySettings, version: string): Resource {
