@@ -143,7 +143,7 @@ test('doctor tells of the cluster, as the control plane sees it', async () => {
 test('an upgrade replaces the control plane, and sessions go on with their variables and their key', async () => {
   const lives = { context: 'main', session_id: 'lives' };
   await runPython({ url }, 'x = 6', lives, withKey());
-  const change = ['--reuse-values', '--set', 'settings.log_level=debug'];
+  const change = ['--reset-then-reuse-values', '--set', 'settings.log_level=debug'];
   await expectPart('helm', 'upgrade', 'glovebox', CHART, '--namespace', CONTROL, ...change);
   await untilServing();
   const { stdout } = await runPython({ url }, 'print(x * 7)', lives, withKey());
@@ -360,7 +360,7 @@ describe('of several servers that share their sessions', () => {
     };
     try {
       await goOn();
-      const change = ['--reuse-values', '--set', 'settings.log_level=debug'];
+      const change = ['--reset-then-reuse-values', '--set', 'settings.log_level=debug'];
       await expectPart('helm', 'upgrade', 'glovebox', CHART, '--namespace', CONTROL, ...change);
       await untilServing();
       await goOn();
