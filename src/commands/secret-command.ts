@@ -12,8 +12,8 @@ const DESCRIPTION = `Keep the secrets that Glovebox sends in place of code. Code
 
 A request of code to http://api.example.com goes out by TLS, with the secret. With --owner, only requests of that owner
 get it. Without --for, a secret is for tools: the file of GLOVEBOX_TOOLS uses it as \${secret:GITHUB}, and a server in it
-with "credentials": "owner" takes the secret of the owner whose code calls. Secrets are kept encrypted in the
-file of GLOVEBOX_SECRETS_FILE, or secrets.json in the state directory. Their key is the file of GLOVEBOX_SECRETS_KEY_FILE,
+with "credentials": "owner" takes the secret of the owner whose code calls. Secrets are kept encrypted in the file
+of GLOVEBOX_SECRETS_FILE, or secrets.json in the state directory. Their key is the file of GLOVEBOX_SECRETS_KEY_FILE,
 or secrets.key beside them.`;
 
 interface Options {
